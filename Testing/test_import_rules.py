@@ -43,18 +43,11 @@ HOME_OF = {
         "regressor",
         "published",
         "rendering.autograd",
-        "rendering.gpu",
+        "rendering.torch_drr",
         "rendering.devices",
         "rendering.render",  # for its hints
-        "registration.warp_backend",
+        "registration.torch_backend",
         "bench",
-    },
-    "warp": {
-        "rendering.gpu",
-        "rendering.warp_kernels",
-        "rendering.devices",
-        "registration.warp_similarity",
-        "bench.registration",
     },
     "itk": {"simulation", "bench"},
     "h5py": {"io"},
@@ -66,7 +59,7 @@ HOME_OF = {
 #: Modules that need an optional package on import.
 NEEDS_MORE = (
     SLICER_ROOMS
-    | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices", "rendering.render"}
+    | HOME_OF["torch"] - {"published", "bench", "rendering.devices", "rendering.render"}
     | {f"published.{name}" for name in ("refine", "renderer")}
 )
 
@@ -179,7 +172,7 @@ import importlib, sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {{"torch", "warp", "itk", "h5py", "matplotlib", "nanodrr", "torchio", "pyigtl", "distributed", "slicer",
+        if name.split(".")[0] in {{"torch", "itk", "h5py", "matplotlib", "nanodrr", "torchio", "pyigtl", "distributed", "slicer",
                                   "vtk", "vtkmodules", "qt", "ctk", "gvxrPython3"}}:
             raise ModuleNotFoundError(f"No module named {{name}}", name=name)
 

@@ -38,8 +38,8 @@ REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-#: Share of it that the whole CT takes before its bones; the same of bones with a CT each that are registered alone.
-WHOLE_CT_SHARE, ALONE_SHARE = 0.3, 0.5
+#: Share of it that the whole CT takes before its bones, and of the rest the correction of cameras; that of bones with a CT each alone.
+WHOLE_CT_SHARE, CAMERAS_SHARE, ALONE_SHARE = 0.3, 0.6, 0.5
 
 
 def register(
@@ -91,8 +91,9 @@ def register(
         `progress` returned False.
     """
     from .assessment import verdict
-    from .assessment.bones import register_structures
+    from .assessment.bones import bones_of, register_structures
     from .assessment.diagnosis import CauseSearch
+    from .registration.bones_and_cameras import correct_cameras
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
     from .regressor.initialise import missing_pose_error, model_for
@@ -132,17 +133,24 @@ def register(
     loaded = perf_counter() - began - located - training
     found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
     pose, assessed = found.start_world_from_ct, perf_counter()
-    assessment, structures, bones_s = None, None, 0.0
+    registered, assessment, structures, bones_s, placed = found.refinement, None, None, 0.0, None
     if method.name == "joint":  # the failure probability was measured for poses of this refinement only
-        arguments = anatomy, case.views, found.refinement, pose
+        if case.structures is not None:
+            bones = bones_of(case.structures, anatomy)
+            of_cameras = _part_of(of_bones, 0.0, CAMERAS_SHARE)
+            known = anatomy, bones, case.views, case.shared_unknowns, registered
+            registered, placed = correct_cameras(*known, of_cameras)
+            of_bones = of_bones if placed is None else _part_of(of_bones, CAMERAS_SHARE, 1.0)
+            bones_s = perf_counter() - assessed
+        arguments = anatomy, case.views, registered, pose
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
         if case.structures is not None:
             began_bones = perf_counter()
             in_doubt = assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
-            structures = register_structures(case.structures, anatomy, found.refinement, in_doubt, of_bones)
-            bones_s = perf_counter() - began_bones
+            structures = register_structures(case.structures, anatomy, registered, in_doubt, of_bones, placed)
+            bones_s += perf_counter() - began_bones
             assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
@@ -156,7 +164,7 @@ def register(
         case,
         anatomy,
         pose,
-        found.refinement,
+        registered,
         start,
         {**seconds, "total": sum(seconds.values())},
         landmark_fit,

@@ -18,7 +18,6 @@ from pathlib import Path
 DISTRIBUTION = "multiview-registration"
 #: Packages of the extras that the extension can use: Slicer's Python knows no extras of it.
 SLICER_PACKAGES = {
-    "gpu": "torch warp-lang",
     "hdf5": "h5py",
     "navigation": "pyigtl",
     "torch": "safetensors torch",

@@ -147,8 +147,8 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == ["page", "page.md", "results.json"]
 
 
-def test_on_a_device_both_render_the_same_in_batches(setting, peers, warp, monkeypatch):
-    """Warp and nanodrr on the processor in place of a card; nanodrr in bfloat16, too, and what does not compile is told."""
+def test_on_a_device_both_render_the_same_in_batches(setting, peers, monkeypatch):
+    """Ours and nanodrr on the processor in place of a card; nanodrr in bfloat16, too, and what does not compile is told."""
     monkeypatch.setattr(nanodrr_peer.modules().torch, "compile", lambda *args, **how: 1 / 0)
     monkeypatch.setattr(rendering, "COMPILED_AT", 16)
     monkeypatch.setattr(rendering, "BATCHES", ((16, 2),))
@@ -166,11 +166,6 @@ def test_on_a_device_both_render_the_same_in_batches(setting, peers, warp, monke
 
 
 @pytest.fixture
-def warp():
-    return pytest.importorskip("warp", reason="needs Warp: pip install warp-lang")
-
-
-@pytest.fixture
 def small(monkeypatch):
     for name, value in {
         "PIXELS": 16,
@@ -184,7 +179,7 @@ def small(monkeypatch):
 
 
 @pytest.mark.parametrize("device, last", [(None, "threads"), ("cpu", "poses")])
-def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, warp, small, device, last):
+def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, small, device, last):
     jobs = rendering.growth_jobs(Setting(setting.case, device), last)
     for job, variable in zip(jobs, ["voxels", "views", last], strict=True):
         measured = job.run()
@@ -197,7 +192,7 @@ def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, war
         assert [x for x, _ in lines[rendering.BACKWARD]] == [1, 3]
 
 
-def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(setting, warp):
+def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(setting):
     cameras, poses = [setting.camera(16)] * 3, setting.poses(3)
     one_by_one, at_once = (
         np.stack(Setting(setting.case, device).renderer(setting.projector, cameras, poses)(True))
@@ -209,7 +204,7 @@ def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(
 
 @pytest.mark.parametrize("device", [None, "cpu"])
 @pytest.mark.slow
-def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp_path, monkeypatch, capsys, device):
+def test_memory_is_measured_in_a_process_for_each_side(setting, peers, tmp_path, monkeypatch, capsys, device):
     """Done here in place of the processes: what each is asked for, and that it can be done."""
 
     def done_here(command, **how):
@@ -228,18 +223,3 @@ def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp
         assert (row.name,) == job.rows and row.failed == "" and min(row.ours, row.peer) > 50
     asked = [*(["16", count] for count in "12"), ["0", "0"]]
     assert [words[3:] for words in told] == [[*words, *filter(None, [device])] for words in asked for _ in range(2)]
-
-
-@pytest.mark.parametrize("has_pool", [True, False])
-def test_a_cards_memory_is_that_of_torch_and_of_warp(peers, warp, monkeypatch, has_pool):
-    """Their counters stand in: no card is needed to add them up."""
-    counters = {
-        "max_memory_allocated": {"cuda:1": 3 * 2**20},
-        "get_mempool_used_mem_high": {"cuda:1": 2**20} if has_pool else {},
-    }
-    monkeypatch.setattr(
-        nanodrr_peer.modules().torch.cuda, "max_memory_allocated", counters["max_memory_allocated"].__getitem__
-    )
-    monkeypatch.setattr(warp, "is_mempool_supported", lambda device: has_pool)
-    monkeypatch.setattr(warp, "get_mempool_used_mem_high", counters["get_mempool_used_mem_high"].__getitem__)
-    assert registration.peak_mib_on("cuda:1") == (4 if has_pool else 3)

@@ -77,6 +77,15 @@ def test_a_mask_on_another_grid_is_resampled_by_its_place(tmp_path, oblique):
     np.testing.assert_array_equal(mask, body() > 0)
 
 
+def test_a_file_of_labels_as_a_mask_is_one_structure_and_says_so(tmp_path, oblique):
+    ct, labels = written(tmp_path / "ct.nrrd", body(), oblique), (body() > 0).astype(np.uint8)
+    labels[labels.shape[0] // 2 :] *= 31
+    path = written(tmp_path / "labels.nrrd", labels, oblique)
+    with pytest.warns(UserWarning, match=r"labels.nrrd: the mask has 2 labels, 1 to 31, and is taken as one structure"):
+        mask = load_ct(ct, mask=path).mask
+    np.testing.assert_array_equal(mask, body() > 0)
+
+
 def test_masks_that_select_nothing(tmp_path, oblique):
     ct = written(tmp_path / "ct.nrrd", body(), oblique)
     assert "mask is empty" in refused(

@@ -272,13 +272,13 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp
 
 
 def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_path, monkeypatch):
-    pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
+    pytest.importorskip("torch", reason="a device needs PyTorch: pip install torch")
     asked = []
     monkeypatch.setattr(cohort, "train", lambda case, folder, *, device, **_: asked.append(device))
     on_cores, _ = plan(0, groups=("alike",), minutes=1.0, start="regressor")
-    made, name = plan(0, groups=("alike",), minutes=1.0, start="regressor", device="warp-cpu")
+    made, name = plan(0, groups=("alike",), minutes=1.0, start="regressor", device="torch-cpu")
     work("train", [0], name)
-    assert asked == ["warp-cpu"] and made.model(tmp_path, 0) != on_cores.model(tmp_path, 0)
+    assert asked == ["torch-cpu"] and made.model(tmp_path, 0) != on_cores.model(tmp_path, 0)
 
 
 def test_which_cases_share_a_regressor(cases, tmp_path):

@@ -18,26 +18,24 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
-warp = pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
 
 DONE = "; the processor does the work."
 
 
-def test_warp_registers_as_numba_and_the_result_names_it(case_file):
-    by_numba, by_warp = (register(Case.load(case_file), device=device) for device in ("cpu", "warp-cpu"))
-    assert error_mm(by_warp.world_from_ct, by_numba.world_from_ct) < 0.02
-    software = by_warp.to_json()["software"]
+def test_torch_registers_as_numba_and_the_result_names_it(case_file):
+    by_numba, by_torch = (register(Case.load(case_file), device=device) for device in ("cpu", "torch-cpu"))
+    assert error_mm(by_torch.world_from_ct, by_numba.world_from_ct) < 0.02
+    software = by_torch.to_json()["software"]
     assert software["device"].startswith("CPU, ")
-    assert software["device"].endswith("refined on one thread of the processor by NVIDIA Warp")
-    assert "fallback_reason" not in software and "Warp" not in by_numba.to_json()["software"]["device"]
+    assert software["device"].endswith("refined on the processor by PyTorch")
+    assert "fallback_reason" not in software and "PyTorch" not in by_numba.to_json()["software"]["device"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("missing, package", [("torch", "PyTorch"), ("warp", "NVIDIA Warp")])
-def test_without_torch_or_warp_the_program_registers_on_the_processor(case_file, tmp_path, missing, package):
-    done = run("register", case_file, "--device", "cuda", "--out", tmp_path, without=missing)
+def test_without_torch_the_program_registers_on_the_processor(case_file, tmp_path):
+    done = run("register", case_file, "--device", "cuda", "--out", tmp_path, without="torch")
     assert done.returncode == 0, done.stderr
-    sentence = f"device cuda: {package} is not installed (pip install torch warp-lang){DONE}"
+    sentence = f"device cuda: PyTorch is not installed (pip install torch){DONE}"
     assert f"mvreg: warning: {sentence}" in done.stderr
     saved = json.loads((tmp_path / "result.json").read_text())
     assert saved["software"]["fallback_reason"] == sentence and saved["errors"]["mtre_mm"] < 0.2
@@ -47,7 +45,7 @@ def test_without_torch_or_warp_the_program_registers_on_the_processor(case_file,
 def test_the_processor_is_taken_silently_by_auto_and_with_a_reason_for_too_little_memory(
     case_file, monkeypatch, recwarn
 ):
-    from MultiViewRegistrationLib.registration import warp_backend
+    from MultiViewRegistrationLib.registration import torch_backend
 
     def full(pairs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -58,30 +56,30 @@ def test_the_processor_is_taken_silently_by_auto_and_with_a_reason_for_too_littl
         assert_array_equal(result.world_from_ct, expected.world_from_ct)
         assert "fallback_reason" not in result.to_json()["software"]
         assert not [warning for warning in recwarn if "device" in str(warning.message)]
-    monkeypatch.setattr(warp_backend, "_evaluate_batch", full)
-    reason = "device warp-cpu: warp-cpu has too little free memory; the processor does the work"
+    monkeypatch.setattr(torch_backend, "_evaluate_batch", full)
+    reason = "device torch-cpu: torch-cpu has too little free memory; the processor does the work"
     with pytest.warns(UserWarning, match=reason):
-        result = register(Case.load(case_file), device="warp-cpu")
+        result = register(Case.load(case_file), device="torch-cpu")
     assert_array_equal(result.world_from_ct, expected.world_from_ct)
     assert "too little free memory" in result.to_json()["software"]["fallback_reason"]
 
 
 @pytest.mark.slow
-def test_warp_tracks_as_numba(tmp_path):
+def test_torch_tracks_as_numba(tmp_path):
     case, tracks = write_moving_case(tmp_path, swing(3)), []
-    for device in ("cpu", "warp-cpu"):
+    for device in ("cpu", "torch-cpu"):
         assert main(["track", str(case), "--pace", "quick", "--device", device, "--out", str(tmp_path / device)]) == 0
         tracks.append(json.loads((tmp_path / device / "track.json").read_text()))
     for mine, expected in zip(tracks[1]["frames"], tracks[0]["frames"], strict=True):
         assert mine["how"] == expected["how"]
         assert error_mm(np.array(mine["world_from_ct"]), np.array(expected["world_from_ct"])) < 0.02
-    assert "Warp" not in tracks[0]["software"]["device"] and tracks[1]["software"]["device"].endswith("by NVIDIA Warp")
+    assert "PyTorch" not in tracks[0]["software"]["device"] and tracks[1]["software"]["device"].endswith("by PyTorch")
 
 
 @pytest.mark.slow
-def test_warp_registers_simulated_x_rays_as_numba(shared_data):
+def test_torch_registers_simulated_x_rays_as_numba(shared_data):
     """Cut ends, round fields, scatter and noise: a case like the demo's."""
     case = Case.load(shared_data / "sim" / "pelvis-oblique-1")
-    by_numba, by_warp = (register(case, device=device) for device in ("cpu", "warp-cpu"))
-    assert mtre(by_warp.world_from_ct, by_numba.world_from_ct, case.targets) < 0.02
-    assert by_warp.errors.mtre_mm < 0.1 and by_warp.verdict == by_numba.verdict
+    by_numba, by_torch = (register(case, device=device) for device in ("cpu", "torch-cpu"))
+    assert mtre(by_torch.world_from_ct, by_numba.world_from_ct, case.targets) < 0.02
+    assert by_torch.errors.mtre_mm < 0.1 and by_torch.verdict == by_numba.verdict

@@ -103,11 +103,10 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(case_file, tmp_
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
 def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, tmp_path, few_steps, anatomy):
-    pytest.importorskip("warp")
-    result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="warp-cpu")
-    assert result.compute_device.name == "warp-cpu" and result.regressor.trained
-    assert result.to_json()["regressor"]["device"] == "warp-cpu" == learning.find_model(result.case).card.device
-    assert " of 2 minutes on warp-cpu, trained for this" in str(result.regressor)
+    result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="torch-cpu")
+    assert result.compute_device.name == "torch-cpu" and result.regressor.trained
+    assert result.to_json()["regressor"]["device"] == "torch-cpu" == learning.find_model(result.case).card.device
+    assert " of 2 minutes on torch-cpu, trained for this" in str(result.regressor)
 
 
 def test_device_on_which_a_published_refinement_trains():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 TESTING = Path(__file__).resolve().parents[1]
 MODULE = TESTING.parent / "MultiViewRegistration" / "MultiViewRegistration.py"
-ABSENT = ("torch", "numba", "llvmlite", "pydicom", "h5py", "nanodrr", "itk", "PIL", "warp")
+ABSENT = ("torch", "numba", "llvmlite", "pydicom", "h5py", "nanodrr", "itk", "PIL")
 CHILD = """
 import sys
 sys.path[:0] = sys.argv[1:3]

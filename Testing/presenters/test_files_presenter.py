@@ -150,7 +150,9 @@ def test_a_case_is_opened_where_nothing_is_and_asked_about_elsewhere(host, files
 
 def test_a_mask_and_a_pose_wait_for_the_ct(host, files, tmp_path):
     ct = make_ct()
-    for name, values in (("ct.nrrd", ct.volume.values), ("bone.nrrd", (ct.volume.values > 300).astype(np.uint8))):
+    bone = (ct.volume.values > 300).astype(np.uint8)
+    bone[len(bone) // 2 :] *= 2  # labels: one structure all the same, which is said
+    for name, values in (("ct.nrrd", ct.volume.values), ("bone.nrrd", bone)):
         image = sitk.GetImageFromArray(values)
         image.SetSpacing((2, 2, 2))
         image.SetOrigin((-47, -47, -47))
@@ -163,6 +165,7 @@ def test_a_mask_and_a_pose_wait_for_the_ct(host, files, tmp_path):
     assert np.allclose(host.registration.world_from_ct, TRUE_POSE) and not files.asking
     segment = host.registration.segmentation.GetSegmentation().GetSegment(host.registration.segment_id)
     assert segment.GetName() == "bone"
+    assert any("bone.nrrd: the mask has 2 labels, 1 to 2," in each for each in host.session.notices.sentences)
 
 
 def test_what_is_unclear_is_asked_but_where_the_person_said_it(host, files, tmp_path):

@@ -122,7 +122,7 @@ def test_the_prior_is_differentiated_right():
     objective = type("Any", (), {"bones": bones, "ties": [Tie(0, 1, rng.normal(size=3) * 20)]})()
     poses = [rigid.exp_se3(rng.normal(size=6) * [0.05, 0.05, 0.05, 2, 2, 2]) for _ in range(2)]
     gradient, hessian = np.zeros(12), np.zeros((12, 12))
-    module._add_prior(objective, poses, 1.0, gradient, hessian)
+    module.add_prior(objective, poses, 1.0, gradient, hessian)
     for n in range(12):
         costs = []
         for sign in (1, -1):
@@ -131,7 +131,7 @@ def test_the_prior_is_differentiated_right():
             moved = list(poses)
             b = n // 6
             moved[b] = module.moved(poses[b], twist, rigid.transform_points(poses[b], bones[b].centroid))
-            costs.append(module._prior_cost(objective, moved))
+            costs.append(module.prior_cost(objective, moved))
         assert gradient[n] == pytest.approx((costs[0] - costs[1]) / 4e-5, rel=0.03, abs=0.5)
 
 

@@ -109,7 +109,7 @@ def test_the_whole_ct_corrects_the_cameras_and_both_registrations_count(bone, ct
     assert anatomy.world_from_background is TRUE_POSE and others == [own], "a start near the whole CT's pose is none"
     assert [view.name for view in exact] == [view.name for view in corrected]
     assert all(view.rotation_sd_deg == 0 for view in exact)
-    assert found.views is corrected and found.shared is whole.shared and found.world_from_ct is MOVED
+    assert found.views is corrected and found.corrections is whole.corrections and found.world_from_ct is MOVED
     assert (found.candidates, found.refined, found.search_seconds, found.selected_start) == (110, 12, 3.0, 3)
     whole = replace(whole, fit=replace(nothing, similarity=(0.9, 0.49)))
     assert register_structure(bone, views, find) == "the structure by itself"
@@ -217,9 +217,9 @@ def test_progress_covers_both_registrations_and_can_cancel(ct, bone, bone_ct):
 
 @pytest.mark.slow
 def test_another_device_gives_the_same_pose(ct, bone, bone_ct):
-    pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
+    pytest.importorskip("torch", reason="a device needs PyTorch: pip install torch")
     pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
     views = [view.pooled(2) for view in xrays(ct, bone_ct)]
-    found, there = found_in(bone, views), found_in(bone.on_device("warp-cpu"), views)
+    found, there = found_in(bone, views), found_in(bone.on_device("torch-cpu"), views)
     assert error_of(bone_ct, there.world_from_ct, found.world_from_ct) < 0.02
     assert error_mm(there.world_from_background, found.world_from_background) < 0.02

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from types import SimpleNamespace
 
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.rendering import devices
-from MultiViewRegistrationLib.rendering.devices import CPU, WARP_CPU, ComputeDevice
+from MultiViewRegistrationLib.rendering.devices import CPU, TORCH_CPU, ComputeDevice
 
 torch = pytest.importorskip("torch")
 
@@ -18,20 +17,12 @@ torch = pytest.importorskip("torch")
 @pytest.fixture
 def two_cards(monkeypatch):
     """As if there were two CUDA devices that work."""
-    pytest.importorskip("warp")
-    import MultiViewRegistrationLib.rendering.warp_kernels  # noqa: F401  by the real Warp
-
     monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (8 << 30, 16 << 30))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "NVIDIA H200")
     monkeypatch.setattr(torch, "ones", lambda size, device: torch.full((size,), 1.0))
-    fake = SimpleNamespace(
-        init=lambda: None, get_devices=lambda: ["cpu", "cuda:0", "cuda:1"], load_module=lambda *_, **__: None
-    )
-    monkeypatch.setitem(sys.modules, "warp", fake)
-    return fake
 
 
 def resolved(requested: str) -> tuple[str, str, str]:
@@ -59,10 +50,8 @@ def test_where_there_are_devices(two_cards):
     assert resolved("cpu") == (CPU, "", "")
     device = ComputeDevice("cuda")
     assert str(device) == "cuda:0, NVIDIA H200" and str(ComputeDevice()) == "cpu"
-    assert (device.torch_device, ComputeDevice(WARP_CPU).torch_device) == ("cuda:0", "cpu")
-    assert ComputeDevice().describe("CPU") == "CPU" and device.display_name.startswith(
-        "NVIDIA H200 (cuda:0) by NVIDIA Warp"
-    )
+    assert (device.torch_device, ComputeDevice(TORCH_CPU).torch_device) == ("cuda:0", "cpu")
+    assert ComputeDevice().describe("CPU") == "CPU" and device.display_name == "NVIDIA H200 (cuda:0) by PyTorch"
 
 
 @pytest.mark.parametrize(
@@ -102,29 +91,14 @@ def test_a_fallback_says_why(two_cards, monkeypatch, name, value, why):
         assert resolved("auto") == (CPU, "", why if card else "")
 
 
-def test_packages_that_are_missing(two_cards, monkeypatch):
-    def without(*missing: str):
-        def look(name):
-            if name in missing:
-                raise ModuleNotFoundError(f"No module named {name}", name=name)
-
-        monkeypatch.setattr(devices, "import_module", look)
-
-    without("warp")
-    for asked in ("cuda", WARP_CPU):
-        assert resolved(asked) == (
-            CPU,
-            "",
-            "NVIDIA Warp is not installed (pip install torch warp-lang)",
-        )
-    without("torch", "warp")
-    assert "PyTorch is not installed" in resolved("cuda:1")[2]
+def test_without_torch(two_cards, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for asked in ("cuda", "cuda:1", TORCH_CPU):
+        assert resolved(asked) == (CPU, "", "PyTorch is not installed (pip install torch)")
     assert resolved("cpu") == (CPU, "", "")
 
 
-def test_a_device_that_warp_does_not_see_and_a_number_too_large(two_cards):
-    two_cards.get_devices = lambda: ["cpu"]
-    assert resolved("cuda")[2] == "NVIDIA Warp does not see it: the driver may be too old for it"
+def test_a_number_too_large(two_cards):
     assert resolved("cuda:2")[2] == "PyTorch finds 2 CUDA devices, counted from 0"
 
 

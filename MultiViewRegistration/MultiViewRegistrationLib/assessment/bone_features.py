@@ -75,7 +75,7 @@ def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
     """Measure how the mask of every structure fits its bone, by the attenuation of the CT, 1/mm."""
     reach = np.maximum(np.round(EDGE_MM / attenuation.spacing_mm[::-1]), 1).astype(int)
     near, found = np.ones(2 * reach + 1, bool), []
-    for n, box in enumerate(scipy.ndimage.find_objects(structures.labels, len(structures.names)), start=1):
+    for n, box in enumerate(structures.boxes, start=1):
         wider = tuple(slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True))
         labels = structures.labels[wider]
         mask, bone = labels == n, np.maximum(attenuation.values[wider] - np.float32(BONE), 0)

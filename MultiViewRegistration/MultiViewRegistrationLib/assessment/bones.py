@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
 from ..geometry import rigid
 from ..imaging.structures import Structures
@@ -119,6 +118,7 @@ def register_structures(
     whole: Refinement,
     in_doubt: bool,
     progress: Callable[[Progress], object] = lambda _: None,
+    poses: Sequence[np.ndarray] | None = None,
 ) -> RegisteredBones:
     """Register the structures of a CT whose whole is registered, and assess them.
 
@@ -130,9 +130,11 @@ def register_structures(
         As of its `verdict.Assessment`.
     progress
         As in `pipeline.refine`.
+    poses
+        As of `register_bones`.
     """
     bones = bones_of(structures, anatomy)
-    found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress)
+    found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress, poses)
     edges = mask_edges(structures, anatomy.attenuation(0))
     others = other_levels(found, [vertebra(bone.name) for bone in bones])
     return assess_bones(found, whole.views, edges, others, in_doubt)
@@ -165,10 +167,10 @@ def assess_bones(
 
 def bones_of(structures: Structures, anatomy: PreparedCT) -> list[Bone]:
     """The structures of a CT as bones."""
-    attenuation, boxes = anatomy.attenuation(0), scipy.ndimage.find_objects(structures.labels, len(structures.names))
+    attenuation = anatomy.attenuation(0)
     return [
         Bone(name, attenuation, structures.labels[box] == n, [side.start for side in box])
-        for n, (name, box) in enumerate(zip(structures.names, boxes, strict=True), start=1)
+        for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True), start=1)
     ]
 
 

@@ -37,7 +37,7 @@ STARTS = 5
 APART_DEG, APART_MM = 2.0, 5.0
 PACKAGES = ("numpy", "numba", "torch", "nanodrr", "itk-rtk")
 #: For measurements on a GPU.
-CARD_PACKAGES = ("warp-lang", "triton")
+CARD_PACKAGES = ("triton",)
 
 Curves = dict[str, dict[str, list]]
 """Points [x, y] by figure and line."""
@@ -204,7 +204,7 @@ class Setting:
     @cached_property
     def anatomy(self) -> PreparedCT:
         device = self.device or "cpu"
-        return PreparedCT(self.case.ct).on_device("warp-cpu" if self.device == "cpu" else device)
+        return PreparedCT(self.case.ct).on_device("torch-cpu" if self.device == "cpu" else device)
 
     @cached_property
     def projector(self) -> Projector:
@@ -238,9 +238,9 @@ class Setting:
         """A function that renders images, with their Jacobians if it is called with True: on the processor one after the other, on a
         device all at once. It returns the images (n, rows, columns) of that volume, which a device may still be working on."""
         if self.device is not None:
-            from ..rendering.gpu import BatchProjector
+            from ..rendering.torch_drr import TorchProjector
 
-            batch = BatchProjector(projector, self.device)
+            batch = TorchProjector(projector, self.device)
             return lambda jacobian: batch.render(cameras, poses, jacobian=jacobian)[0]
 
         def one_by_one(jacobian: bool) -> list[np.ndarray]:

@@ -235,12 +235,10 @@ def peak_mib() -> float:
 
 
 def peak_mib_on(device: str) -> float:
-    """Most memory of a CUDA device that this process's tensors took at once, and most that Warp took of its own, in MiB."""
+    """Most memory of a CUDA device that this process's tensors took at once, in MiB."""
     import torch
-    import warp as wp
 
-    by_warp = wp.get_mempool_used_mem_high(device) if wp.is_mempool_supported(device) else 0
-    return (torch.cuda.max_memory_allocated(device) + by_warp) / 2**20
+    return torch.cuda.max_memory_allocated(device) / 2**20
 
 
 def _our_render(setting: Setting, pixels: int, count: int) -> None:

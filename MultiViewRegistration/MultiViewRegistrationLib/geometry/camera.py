@@ -6,7 +6,7 @@ and has a direction q that are linear in the pixel, z being the depth in mm.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -217,7 +217,14 @@ class Camera:
         """The camera of the part of the image whose top-left pixel is (left, top)."""
         intrinsics = self.intrinsics.copy()
         intrinsics[:2, 2] -= left, top
-        return replace(self, intrinsics=intrinsics, size=(columns, rows))
+        intrinsics.flags.writeable = False
+        # Without the checks of `replace`, which take longer than a small image.
+        part = object.__new__(type(self))
+        for each in fields(self):
+            object.__setattr__(part, each.name, getattr(self, each.name))
+        object.__setattr__(part, "intrinsics", intrinsics)
+        object.__setattr__(part, "size", check_size((columns, rows)))
+        return part
 
 
 def check_size(size) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, UnitMismatch
+from ..errors import InputError, UnitMismatch, warn
 from .dicom_file import ct_slices
 from .reading import StoredImage, check_right_angles, read_image, read_series
 
@@ -422,7 +422,7 @@ def _empty(name: str | Path) -> InputError:
 
 
 def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """The mask (nk, nj, ni) in a file on the grid of a CT, True where it is not 0; see `load_ct`.
+    """The mask (nk, nj, ni) in a file on the grid of a CT, True where it is not 0; see `load_ct`. Warns of a file of labels.
 
     Parameters
     ----------
@@ -439,6 +439,7 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
     image = read_volume(path, "mask")
     if not np.any(image.values):
         raise _empty(path)
+    _warn_of_labels(path, image.values)
     if image.values.shape == tuple(shape) and np.allclose(image.ct_from_index, ct_from_index, rtol=0, atol=1e-3):
         return image.values != 0
     mask = on_grid(image.values, image.ct_from_index, ct_from_index, shape) != 0
@@ -447,6 +448,18 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
             f"{path}: the mask lies wholly outside the CT, but it must overlap it; export the mask in the CT's own space."
         )
     return mask
+
+
+def _warn_of_labels(path: Path, values: np.ndarray) -> None:
+    selected = values[values != 0]
+    if (selected == selected[0]).all():
+        return
+    labels = np.unique(selected)
+    if (labels % 1 == 0).all():  # a probability is none
+        warn(
+            f"{path}: the mask has {len(labels)} labels, {labels[0]:g} to {labels[-1]:g}, and is taken as one structure; for bones "
+            "that have a pose each give it as labels, with the structures to register."
+        )
 
 
 def on_grid(values: np.ndarray, place: np.ndarray, ct_from_index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,10 +8,12 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import scipy
 
 from ..errors import InputError, warn
 from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, load_ct, masked, on_grid, read_volume
@@ -48,6 +50,11 @@ class Structures:
 
     names: tuple[str, ...]
     labels: np.ndarray = field(repr=False)
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, slice, slice]]:
+        """Of each structure, the part (k, j, i) of the grid that holds it."""
+        return scipy.ndimage.find_objects(self.labels, len(self.names))
 
     def mask(self, n: int) -> np.ndarray:
         """bool (nk, nj, ni), True in structure n."""

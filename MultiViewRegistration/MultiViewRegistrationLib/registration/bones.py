@@ -297,7 +297,7 @@ class BonesObjective:
         shadows = self.shadows([world_from_ct] * len(self.bones), jacobian=False)
         for v, (view, of_view) in enumerate(zip(self.views, shadows, strict=True)):
             seen = projector.seen(view.camera, world_from_ct)
-            self._rest[v] = projector.render(view.camera, world_from_ct, wanted=seen).image
+            self._rest[v] = projector.render(view.camera, world_from_ct).image
             for shadow in filter(None, of_view):
                 self._rest[v][shadow.part] -= shadow.image
             self._valid[v] &= seen
@@ -336,6 +336,8 @@ class BonesObjective:
         return bone.projector(bone.level(self.voxel_mm))
 
     def _margin(self, view: View, point: np.ndarray) -> int:
+        if self.settings.silhouette_mm is None:
+            return 0
         return int(similarity.silhouette_margin(self.settings, view.camera, point))
 
     def cost(self, shadows: Shadows) -> float:
@@ -367,7 +369,7 @@ class BonesObjective:
         shown = self._select(poses, shadows)
 
         def add(v: int) -> None:
-            compared = self._compare(v, shadows[v])
+            compared = self.compare_view(v, shadows[v])
             costs[v] = compared.cost
             _add_normal_equations(compared, gradients[v], hessians[v])
             for b, products in compared.products.items():
@@ -382,7 +384,16 @@ class BonesObjective:
         """All that `linearise` sums, by view."""
         shadows = self.shadows(poses)
         self._select(poses, shadows)
-        return [self._compare(v, shadows[v]) for v in range(len(self.views))]
+        return [self.compare_view(v, shadows[v]) for v in range(len(self.views))]
+
+    def compare_as(self, other: BonesObjective) -> None:
+        """Take the pixels that another one selected last."""
+        self._masks, self._windows = other._masks, other._windows
+
+    def changes(self, v: int, shadows: Sequence[Shadow | None], jacobian: np.ndarray) -> list[np.ndarray]:
+        """By kind of comparison, the derivatives (n, k, rows, columns) of a view's residuals from those (n, rows, columns) of its image."""
+        image, fixed = self._image(v, shadows), self.views[v].xray.line_integrals
+        return [change for _, change, _ in self._residuals(image, jacobian, fixed, self._masks[v], self._windows[v])]
 
     def _select(self, poses: Sequence[np.ndarray], shadows: Shadows) -> np.ndarray:
         """Choose the pixels that can be compared and are near a silhouette; the share (B, views) of each shadow among them."""
@@ -398,6 +409,8 @@ class BonesObjective:
                 shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], dark), 1)
                 similarity.keep_near(shadow.image, margin, near)
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
+            if self.settings.silhouette_mm is None:
+                mask = usable
             self._masks.append(mask)
             radii = self.settings.intensity_radius, self.settings.gradient_radius
             self._windows.append([similarity.window_weight(mask, radius) if radius else None for radius in radii])
@@ -439,7 +452,8 @@ class BonesObjective:
             if radius:
                 yield residual_of(image, jacobian, fixed, mask, window, radius, floor)
 
-    def _compare(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
+    def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
+        """A view compared over the pixels selected last."""
         mask, windows, cauchy = self._masks[v], self._windows[v], self.settings.cauchy
         image, fixed, cost = self._image(v, shadows), self.views[v].xray.line_integrals, 0.0
         residuals, weights = [], []
@@ -513,7 +527,7 @@ def _within(part: tuple[slice, slice], whole: tuple[slice, slice]) -> tuple[slic
     return rows, columns
 
 
-def _add_prior(
+def add_prior(
     objective: BonesObjective, poses: Sequence[np.ndarray], share: float, gradient: np.ndarray, hessian: np.ndarray
 ) -> float:
     """Add the prior, of this share, to the normal equations; its cost."""
@@ -532,7 +546,7 @@ def _add_prior(
     return total
 
 
-def _prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
+def prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
     motions = (relative_motion(tie, poses) for tie in objective.ties)
     return sum(float(motion @ (PRECISION * motion)) for motion in motions)
 
@@ -541,6 +555,12 @@ def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
     """The weight of a negative log likelihood of the prior beside the mean cost: neighbouring residuals are alike, so that a window of
     normalisation counts as one."""
     return fit.cost * (objective.radius + 1) ** 2 / fit.pixels
+
+
+def largest_step_mm(twists: np.ndarray, fit: BonesFit) -> float:
+    """How far the twists (B, 6) move any bone that a view shows, an angle at LEVER_MM."""
+    lengths = np.linalg.norm(twists[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(twists[:, :3], axis=1)
+    return float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
 
 
 def minimise(
@@ -559,7 +579,7 @@ def minimise(
     for _ in range(iterations):
         share = prior_share(objective, fit)
         gradient, hessian = fit.gradient.copy(), fit.hessian.copy()
-        here = fit.cost + _add_prior(objective, poses, share, gradient, hessian)
+        here = fit.cost + add_prior(objective, poses, share, gradient, hessian)
         diagonal = np.diag(hessian).copy()
         diagonal[diagonal == 0] = 1.0  # of a bone that no view shows and nothing ties
         if last is not None:
@@ -571,10 +591,9 @@ def minimise(
                 moved(pose, each, rigid.transform_points(pose, bone.centroid))
                 for pose, each, bone in zip(poses, step, bones, strict=True)
             ]
-            lengths = np.linalg.norm(step[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(step[:, :3], axis=1)
-            size = float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
+            size = largest_step_mm(step, fit)
             shadows = objective.shadows(trial)
-            better = objective.cost(shadows) + share * _prior_cost(objective, trial) < here
+            better = objective.cost(shadows) + share * prior_cost(objective, trial) < here
             if better or size < tolerance_mm:
                 break
             damping *= 8
@@ -641,6 +660,7 @@ def register_bones(
     views: Sequence[View],
     world_from_ct: np.ndarray,
     progress: Callable[[Progress], object] = lambda _: None,
+    poses: Sequence[np.ndarray] | None = None,
 ) -> BonesRegistration:
     """Register bones of a CT whose whole is registered.
 
@@ -654,9 +674,13 @@ def register_bones(
         (4, 4), the pose of the whole CT.
     progress
         Called after each step, with the pose of the whole CT; `Cancelled` is raised where it returns False.
+    poses
+        (4, 4) of the bones, where they are by the finest images already; by default they are looked for about the pose of the whole CT.
     """
     ties = ties_of(bones)
     objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
+    if poses is not None:
+        return _registered(objectives, LEVELS[-1:], poses, world_from_ct, progress)
     return _registered(objectives, LEVELS, [world_from_ct] * len(bones), world_from_ct, progress)
 
 
@@ -702,7 +726,7 @@ def _registered(
         report(cost)
 
     poses = list(poses)
-    for level, objective in zip(levels, objectives, strict=True):
+    for level, objective in zip(levels, objectives[-len(levels) :], strict=True):
         before = steps
         poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant)
         steps = before + level.iterations  # those that were not needed

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -53,6 +54,16 @@ def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CA
     if shared != CALIBRATED:
         return []
     return [i for i, view in enumerate(views) if i and view.rotation_sd_deg is None and view.translation_sd_mm is None]
+
+
+class Compared(Protocol):
+    """Views with the cameras that the case gives, and the point (3,) world mm about which the pose turns: an `Objective`, for one."""
+
+    @property
+    def views(self) -> Sequence[View]: ...
+
+    @property
+    def pivot(self) -> np.ndarray: ...
 
 
 class CameraCorrections:
@@ -142,7 +153,7 @@ class CameraCorrections:
         return gradient, hessian
 
     def jacobians(
-        self, objective: Objective, corrections: np.ndarray, derivatives: int, *, considered: bool = False
+        self, objective: Compared, corrections: np.ndarray, derivatives: int, *, considered: bool = False
     ) -> list[np.ndarray]:
         """By view, (derivatives, 6 + n): what its projection's Jacobian is by, 6 or 9 numbers, by pose and free corrections.
 

@@ -106,8 +106,8 @@ class Refinement:
         The index of the start that led here, the first of several; None where none did. See `variants.refine_from`.
     views
         With their cameras as they were corrected.
-    shared
-        (6,) the corrections that all views share, see `CameraCorrections`.
+    corrections
+        Of the cameras, see `CameraCorrections`.
     world_from_background
         (4, 4) where the rest of the CT lies before which a structure was registered; None without it.
     """
@@ -116,7 +116,7 @@ class Refinement:
     fit: PoseFit = field(repr=False)
     levels: list[LevelTrace] = field(repr=False)
     views: list[View]
-    shared: np.ndarray
+    corrections: np.ndarray
     candidates: int = 1
     refined: int = 1
     alternative: AlternativeSolution | None = None
@@ -261,7 +261,7 @@ class RegistrationPipeline:
             best.fit,
             self._traces,
             [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)],
-            best.corrections[-6:],
+            best.corrections,
             self._n_scored,
             self._n_refined,
             self._alternative(best.world_from_ct),

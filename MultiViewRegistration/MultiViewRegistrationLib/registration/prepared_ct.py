@@ -22,14 +22,14 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
 from ..imaging.xray import View
-from ..rendering.devices import CPU, WARP_CPU, ComputeDevice, run_tasks
+from ..rendering.devices import CPU, TORCH_CPU, ComputeDevice, run_tasks
 from ..rendering.drr import Projector, cut_ends
 from ..rendering.texture import Texture
 from .objective import Objective, PoseFit
 from .similarity import Scorer, Settings
 
 if TYPE_CHECKING:
-    from .warp_backend import WarpScorer
+    from .torch_backend import TorchScorer
 
 T = TypeVar("T")
 
@@ -104,14 +104,14 @@ class PreparedCT:
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
         self._device = ""
-        """The device of Warp's kernels, as torch names it; "" for numba's."""
+        """The device of PyTorch's work, as it names it; "" for numba's."""
 
     def on_device(self, device: str) -> PreparedCT:
         """The same CT, whose registrations are done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
         if device == CPU:
             return self
         other = copy(self)
-        other._device = CPU if device == WARP_CPU else device
+        other._device = CPU if device == TORCH_CPU else device
         if self.full_ct:
             other.full_ct = self.full_ct.on_device(device)
         return other
@@ -320,9 +320,9 @@ class PreparedCT:
         arguments = self.projector(level.volume), pooled, level.settings, pivot, rest
         if not self._device:
             return Objective(*arguments)
-        from .warp_backend import WarpObjective  # Warp is an extra
+        from .torch_backend import TorchObjective  # PyTorch is an extra
 
-        return WarpObjective(*arguments, self._device)
+        return TorchObjective(*arguments, self._device)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
         """The fit at a pose (4, 4), compared as at the last level of a refinement from `start` (4, 4)."""
@@ -331,7 +331,7 @@ class PreparedCT:
 
     def scorer(
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
-    ) -> Scorer | WarpScorer:
+    ) -> Scorer | TorchScorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, len(self._volumes), structure=self.structure)
         parts = self._shown_parts(views, level, world_from_ct, margin_mm)
@@ -339,9 +339,9 @@ class PreparedCT:
         arguments = self.projector(level.volume), pooled, level.settings, self.centroid, rest
         if not self._device:
             return Scorer(*arguments)
-        from .warp_backend import WarpScorer
+        from .torch_backend import TorchScorer
 
-        return WarpScorer(*arguments, self._device)
+        return TorchScorer(*arguments, self._device)
 
     def _with_background(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
         """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""

@@ -148,7 +148,7 @@ def register_structure(
     return replace(
         found,
         views=background.views,
-        shared=background.shared,
+        corrections=background.corrections,
         candidates=background.candidates + found.candidates,
         refined=background.refined + found.refined,
         search_seconds=background.search_seconds + found.search_seconds,

@@ -78,7 +78,7 @@ def train(
     anatomy
         The prepared CT of the case, where there is one already.
     device
-        "cpu"; "cuda" or "cuda:N", a CUDA device, which needs Warp; "auto", such a device where there is one. Where it cannot be used a
+        "cpu"; "cuda" or "cuda:N", a CUDA device; "auto", such a device where there is one. Where it cannot be used a
         warning says why, and the CPU does the work. The images are the same.
 
     Raises

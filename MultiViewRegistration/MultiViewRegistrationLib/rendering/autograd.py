@@ -2,7 +2,7 @@
 
     image = DifferentiableRenderer(case.ct)(camera, world_from_ct)
 
-Forwards it is one march along each ray, which gives the six derivatives by the pose beside the value (`cpu.py`, or `gpu.py` on a CUDA
+Forwards it is one march along each ray, which gives the six derivatives by the pose beside the value (`cpu.py`, or `torch_drr.py` on a CUDA
 device); what is kept for the way back is seven numbers a pixel, however many voxels a ray crosses.
 
 The gradient by the 4x4 matrix. The kernel gives, for a gradient g of the loss by the image, a force f = sum g dI/dv and a torque
@@ -41,7 +41,7 @@ class DifferentiableRenderer:
     ct
         A CT, or the linear attenuation in 1/mm.
     device
-        Which does the work: "cpu" by numba's kernels, a CUDA device by Warp's. Poses may be on any device.
+        Which does the work: "cpu" by numba's kernels, a CUDA device by PyTorch's. Poses may be on any device.
 
     Raises
     ------
@@ -55,9 +55,9 @@ class DifferentiableRenderer:
         self.centre = torch.from_numpy(self._projector.grid.ct_from_index @ [*middle, 1.0])
         """(4,) CT mm, of the volume."""
         if device != "cpu":
-            from .gpu import BatchProjector  # Warp is an extra
+            from .torch_drr import TorchProjector
 
-            self._batch = BatchProjector(self._projector, cuda_device(device))
+            self._batch = TorchProjector(self._projector, cuda_device(device))
 
     def __call__(self, camera: Camera, world_from_ct: Tensor) -> Tensor:
         """Images (..., rows, columns), float32 on the device of the poses, at poses (..., 4, 4) of any precision.

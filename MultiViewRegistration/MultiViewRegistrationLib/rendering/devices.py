@@ -3,8 +3,7 @@
     device = ComputeDevice("auto")
     device.name, device.display_name, device.fallback_reason
 
-Nothing fails without a device: the processor does the work then (docs/gpu.md). PyTorch and Warp are imported only where a device
-is requested.
+Nothing fails without a device: the processor does the work then (docs/gpu.md). PyTorch is imported only where a device is requested.
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib import import_module
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
 from ..errors import InputError, warn
 
 CPU, AUTO, CUDA = "cpu", "auto", "cuda"
-#: Warp's kernels on one thread of the processor: slow, to test them where there is no CUDA device.
-WARP_CPU = "warp-cpu"
+#: What a device does, done by PyTorch on the processor: slow, to test it where there is none.
+TORCH_CPU = "torch-cpu"
 #: A CUDA device with less free memory than this is not used.
 MIN_FREE_BYTES = 1 << 30
 #: Below this many samples of a volume, handing work to another thread costs more than it saves.
@@ -38,12 +35,12 @@ class ComputeDevice:
 
     Parameters
     ----------
-    requested : "cpu", numba on all cores; "cuda" or "cuda:N", Warp and PyTorch on a CUDA device; "auto", the first CUDA device where it
-        can be used, else "cpu"; or WARP_CPU.
+    requested : "cpu", numba on all cores; "cuda" or "cuda:N", PyTorch on a CUDA device; "auto", the first CUDA device where it
+        can be used, else "cpu"; or TORCH_CPU.
 
     Attributes
     ----------
-    name : "cpu", "cuda:N" or WARP_CPU.
+    name : "cpu", "cuda:N" or TORCH_CPU.
     card : what a CUDA device is, "" elsewhere.
     fallback_reason : why `name` is not what was requested, or "". For "auto" only on a machine with an NVIDIA driver.
 
@@ -77,16 +74,16 @@ class ComputeDevice:
     @property
     def torch_device(self) -> str:
         """The name that PyTorch uses."""
-        return CPU if self.name == WARP_CPU else self.name
+        return CPU if self.name == TORCH_CPU else self.name
 
     @property
     def display_name(self) -> str:
-        """The device of Warp, "" where numba does the work."""
+        """The device of PyTorch's work, "" where numba does it."""
         if self.name == CPU:
             return ""
-        if self.name == WARP_CPU:
-            return "one thread of the processor by NVIDIA Warp"
-        return f"{self.card} ({self.name}) by NVIDIA Warp {version('warp-lang')}"
+        if self.name == TORCH_CPU:
+            return "the processor by PyTorch"
+        return f"{self.card} ({self.name}) by PyTorch"
 
     def describe(self, processor: str) -> str:
         """The name of a refinement's device; `processor` is this machine's."""
@@ -115,15 +112,15 @@ def cuda_device(requested: str) -> str:
 
 def _resolve(requested: str) -> tuple[str, str, str]:
     """`name`, `card` and `fallback_reason` of a `ComputeDevice`."""
-    if requested not in (CPU, AUTO, WARP_CPU) and not re.fullmatch(r"cuda(:\d{1,3})?", requested):
+    if requested not in (CPU, AUTO, TORCH_CPU) and not re.fullmatch(r"cuda(:\d{1,3})?", requested):
         raise InputError(
             f'device: found "{requested}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0); correct it.'
         )
     if requested == CPU:
         return CPU, "", ""
-    if requested == WARP_CPU:
+    if requested == TORCH_CPU:
         reason = _missing_package()
-        return (CPU if reason else WARP_CPU), "", reason
+        return (CPU if reason else TORCH_CPU), "", reason
     number = int(requested.partition(":")[2] or 0)
     reason = _why_unusable(number)
     if reason:
@@ -168,33 +165,24 @@ def has_card() -> bool:
 
 
 def _missing_package() -> str:
-    packages = {"torch": "PyTorch", "warp": "NVIDIA Warp"}
     try:
-        for module in packages:
-            import_module(module)
+        import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        if error.name not in packages:
+        if error.name != "torch":
             raise
-        return f"{packages[error.name]} is not installed (pip install torch warp-lang)"
+        return "PyTorch is not installed (pip install torch)"
     return ""
 
 
 def _failure_at_work(number: int) -> str:
-    """Why a device that is there cannot be worked on; a first sum, and the first kernels, show what only work shows."""
+    """Why a device that is there cannot be worked on; a first sum shows what only work shows."""
     import torch
-    import warp as wp
 
-    from . import warp_kernels
-
-    wp.init()
-    if f"cuda:{number}" not in [str(one) for one in wp.get_devices()]:
-        return "NVIDIA Warp does not see it: the driver may be too old for it"
     try:
         free = torch.cuda.mem_get_info(number)[0]
         if free < MIN_FREE_BYTES:
             return f"it has {free / 2**20:.0f} MiB of free memory, and {MIN_FREE_BYTES / 2**20:.0f} MiB are needed"
         torch.ones(8, device=f"cuda:{number}").sum().item()
-        wp.load_module(warp_kernels, device=f"cuda:{number}")
     except Exception as error:  # whatever compilers and drivers may raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return f"it does not work ({lines[0]}); its driver may be too old, or its memory in use"

@@ -159,7 +159,7 @@ class Projector:
             slices[: end.shape[0], : end.shape[1]] = end > TISSUE_PER_MM
         self.cut = cut_ends(volume) if cut is None else cut
         self.on_devices: dict = {}
-        """Its copies on devices, see `gpu.BatchProjector`."""
+        """Its copies on devices, see `torch_drr.TorchProjector`."""
 
     def render(
         self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None

@@ -31,8 +31,7 @@ def render(ct: CT | Volume, camera: Camera, world_from_ct: np.ndarray) -> np.nda
 def render(ct: CT | Volume, camera: Camera, world_from_ct: Any) -> Any:
     """Render a CT as an X-ray camera sees it, at one pose or at many.
 
-    At a pose of PyTorch the image is a tensor on the pose's device, with the gradient by the pose; a CUDA device does the work itself where
-    NVIDIA Warp is installed, else the processor. To
+    At a pose of PyTorch the image is a tensor on the pose's device, with the gradient by the pose; a CUDA device does the work itself. To
     render one CT again and again make a `DifferentiableRenderer`, or a `Projector`, once.
 
     Parameters

@@ -206,7 +206,8 @@ def _index(entries: Sequence[Entry]) -> ET.Element:
     for nth, entry in enumerate(entries, start=1):
         result = entry.result
         errors, start = result.errors, result.start_errors
-        mtre = "truth unknown" if errors is None else number(errors.mtre_mm, "mm", 3)
+        unknown = "of each bone, below" if entry.further else "truth unknown"
+        mtre = unknown if errors is None else number(errors.mtre_mm, "mm", 3)
         rows.append(
             [
                 tag("a", _name(entry, nth), href=f"#case-{nth}"),

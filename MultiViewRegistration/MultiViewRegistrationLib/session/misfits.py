@@ -92,7 +92,7 @@ def _displaced(entry: HistoryEntry, structures, ct_from_index: np.ndarray) -> li
     from ..assessment.prediction import WRONG_MM
 
     names = [] if structures is None else list(structures.names)
-    boxes = scipy.ndimage.find_objects(structures.labels, len(names)) if names else []
+    boxes = structures.boxes if names else []
     found = []
     for each in entry.structures:
         if each["verdict"] == "reject" or each["name"] not in names:

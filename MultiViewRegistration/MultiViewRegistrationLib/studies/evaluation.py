@@ -33,10 +33,11 @@ import numpy as np
 
 from ..api import REGRESSOR_STARTS, TimedRegistration, check_structures, find_pose, refinement_method
 from ..assessment import metrics
-from ..assessment.bones import RegisteredBone, register_structures
+from ..assessment.bones import RegisteredBone, bones_of, register_structures
 from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
+from ..registration.bones_and_cameras import correct_cameras
 from ..registration.optimizer import Range
 from ..registration.pipeline import Refinement, RefinementMethod, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -335,7 +336,11 @@ def _structures(case: Case, anatomy: PreparedCT, whole: Refinement | None, run: 
     if case.structures is None:
         return []
     began = perf_counter()
-    bones = [] if whole is None else register_structures(case.structures, anatomy, whole, in_doubt=False).bones
+    bones = []
+    if whole is not None:
+        known = anatomy, bones_of(case.structures, anatomy), case.views, case.shared_unknowns
+        whole, placed = correct_cameras(*known, whole)
+        bones = register_structures(case.structures, anatomy, whole, in_doubt=False, poses=placed).bones
     seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
     rows: list[Row] = [{"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names]

@@ -536,6 +536,8 @@ class FilesPresenter(Presenter):
         with self.host.ui_action():
             if reading.state != "done":
                 raise InputError(reading.message)
+            for sentence in reading.warnings:
+                self.session.notices.warn(sentence)
             registration = self.registration
             registration.choose_segment(
                 *segmentation_node(registration.scene, name_of(path), reading.result, registration.ct)

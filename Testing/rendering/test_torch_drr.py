@@ -1,4 +1,4 @@
-"""Warp's kernels, on its CPU device, against those of numba and the plain reference; on a CUDA device, too, where there is one."""
+"""The renderer in PyTorch, on the processor, against that of numba; on a CUDA device, too, where there is one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector
 
-torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
-pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
+torch = pytest.importorskip("torch", reason="it is in PyTorch: pip install torch")
 
 
 @pytest.fixture(scope="module")
-def gpu():
-    from MultiViewRegistrationLib.rendering import gpu
+def projector_on():
+    from MultiViewRegistrationLib.rendering.torch_drr import TorchProjector
 
-    return gpu
+    return TorchProjector
 
 
 @pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
@@ -41,11 +40,11 @@ def close(mine, theirs, tolerance):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_images_and_jacobians_are_those_of_numba(gpu, device, seed):
+def test_images_and_jacobians_are_those_of_numba(projector_on, device, seed):
     scene = scene_of(seed)
     projector = Projector(scene.volume)
     poses = some_poses(scene)
-    images, jacobians = gpu.BatchProjector(projector, device).render(
+    images, jacobians = projector_on(projector, device).render(
         [scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot
     )
     assert images.shape == (3, 36, 46) and jacobians.shape == (6, 3, 36, 46)
@@ -58,7 +57,7 @@ def test_images_and_jacobians_are_those_of_numba(gpu, device, seed):
 
 
 @pytest.mark.parametrize("axis", range(3))
-def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(gpu, device, axis):
+def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(projector_on, device, axis):
     """A rod that is cut off at both ends, seen from poses at which some rays leave it through them."""
     scene = random_scene(5 + axis, leading=(axis + 1) % 3)
     values = np.zeros((28, 40, 34), np.float32)
@@ -68,20 +67,20 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(gpu, device, axis):
     projector = Projector(Volume(values, scene.volume.ct_from_index))
     assert projector.cut.any()
     poses = some_poses(scene)
-    seen = gpu.BatchProjector(projector, device).seen([scene.camera] * 3, poses).cpu().numpy()
+    seen = projector_on(projector, device).seen([scene.camera] * 3, poses).cpu().numpy()
     expected = np.stack([projector.seen(scene.camera, pose) for pose in poses])
     assert 0 < expected.mean() < 1
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
 
 
 @pytest.mark.parametrize("seed, leading", [(0, 0), (1, 1), (2, 2)])
-def test_slot_scans_are_those_of_numba(gpu, device, seed, leading):
+def test_slot_scans_are_those_of_numba(projector_on, device, seed, leading):
     """Images, Jacobians, and rays beyond cut ends, of the whole scan and of a part of it in one batch."""
     volume, scan, world_from_ct = slot_scene(seed, leading, seed == 1)
     full = Volume(np.full_like(volume.values, 0.03), volume.ct_from_index)  # tissue up to all faces
     projector, camera = Projector(full), scan.camera()
     cameras, poses = [camera.cropped(0, row, 46, 30) for row in (0, 6)], np.stack([world_from_ct] * 2)
-    batch, pivot = gpu.BatchProjector(projector, device), world_from_ct[:3, 3]
+    batch, pivot = projector_on(projector, device), world_from_ct[:3, 3]
     images, jacobians = batch.render(cameras, poses, jacobian=True, pivot=pivot)
     seen = batch.seen(cameras, poses).cpu().numpy()
     assert 0 < seen.mean() < 1
@@ -93,7 +92,7 @@ def test_slot_scans_are_those_of_numba(gpu, device, seed, leading):
         assert np.mean(seen[n] != projector.seen(part, world_from_ct)) < 1e-3
 
 
-def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu, device):
+def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(projector_on, device):
     from MultiViewRegistrationLib.rendering.autograd import DifferentiableRenderer
 
     scene = scene_of(1)
@@ -106,19 +105,14 @@ def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu
 
     there = DifferentiableRenderer(scene.volume)
     expected = image_and_gradient(there)
-    there._batch = gpu.BatchProjector(Projector(scene.volume), device)
+    there._batch = projector_on(Projector(scene.volume), device)
     for mine, theirs in zip(image_and_gradient(there), expected, strict=True):
         close(mine, theirs.numpy(), 1e-4)
 
 
-def test_a_missing_device_is_refused(gpu):
-    with pytest.raises(InputError, match='the device is "cuda:7", but one of cpu.* is expected; choose one of them'):
-        gpu.BatchProjector(Projector(scene_of(0).volume), "cuda:7")
-
-
-def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused(gpu):
+def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused(projector_on):
     scene = scene_of(0)
-    batch = gpu.BatchProjector(Projector(scene.volume), "cpu")
+    batch = projector_on(Projector(scene.volume), "cpu")
     with pytest.raises(InputError, match="world_from_ct: has numbers that are not finite"):
         batch.render([scene.camera], np.full((1, 4, 4), np.nan))
     other = Camera(scene.camera.intrinsics, scene.camera.camera_from_world, (8, 8))

@@ -1,4 +1,4 @@
-"""Objective, descents and search by Warp's kernels, on its CPU device and on CUDA where there is one, against those of numba."""
+"""Objective, descents and search by PyTorch, on the processor and on CUDA where there is one, against those of numba."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.similarity import Scorer, Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
-torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
-pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
+torch = pytest.importorskip("torch", reason="they are in PyTorch: pip install torch")
 
 PIVOT = np.array([1.0, 2.0, 3.0])
 NEAR = off(TRUE_POSE, [1.0, -1.5, 0.5], [2.0, 1.0, -3.0])
@@ -36,12 +35,12 @@ SETTINGS = {
 @pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
 def device(request):
     """What makes objectives and scorers there, and its name."""
-    from MultiViewRegistrationLib.registration.warp_backend import WarpObjective, WarpScorer
+    from MultiViewRegistrationLib.registration.torch_backend import TorchObjective, TorchScorer
 
     return SimpleNamespace(
-        objective=partial(WarpObjective, device=request.param),
-        scorer=partial(WarpScorer, device=request.param),
-        name={"cpu": "warp-cpu"}.get(request.param, request.param),
+        objective=partial(TorchObjective, device=request.param),
+        scorer=partial(TorchScorer, device=request.param),
+        name={"cpu": "torch-cpu"}.get(request.param, request.param),
     )
 
 
@@ -164,15 +163,15 @@ def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projecto
     on_cpu = descend(Objective(projector, views, settings, PIVOT), starts, **how)
     for start, end, expected in zip(starts, in_step, on_cpu, strict=True):
         (alone,) = descend(device.objective(projector, views, settings, PIVOT), [start], **how)
-        np.testing.assert_array_equal(end.world_from_ct, alone.world_from_ct)
+        assert error_mm(end.world_from_ct, alone.world_from_ct) < 1e-3  # sums may be split otherwise
         assert error_mm(end.world_from_ct, expected.world_from_ct) < 0.02
         assert error_mm(expected.world_from_ct) < 0.3
 
 
 def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(device, projector, views, monkeypatch):
-    from MultiViewRegistrationLib.registration import warp_backend
+    from MultiViewRegistrationLib.registration import torch_backend
 
-    looks, sizes, most = warp_backend._evaluate_batch, [], 2
+    looks, sizes, most = torch_backend._evaluate_batch, [], 2
 
     def limited(pairs):
         sizes.append(len(pairs))
@@ -189,10 +188,10 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
     expected = [
         look.linearise().cost for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
     ]
-    monkeypatch.setattr(warp_backend, "_evaluate_batch", limited)
+    monkeypatch.setattr(torch_backend, "_evaluate_batch", limited)
     assert [
         look.linearise().cost for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
-    ] == expected
+    ] == pytest.approx(expected, rel=1e-6)
     assert sizes == [3, 1, 2]
     most = 0
     with pytest.raises(MemoryError):

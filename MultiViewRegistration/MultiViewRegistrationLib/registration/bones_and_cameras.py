@@ -1,0 +1,232 @@
+"""Cameras that are not known exactly, of a patient who has bent: one Gauss-Newton over the poses of all bones and of the rest, and cameras.
+
+A registration of the whole CT corrects the cameras as if the patient were rigid, so that part of a bend ends up in them. Here everything
+moves, and all pixels are compared. A correction of a camera moves all that it sees: the derivative by it is the sum of those by the bones
+and by the rest of the CT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import Cancelled
+from ..geometry import rigid
+from ..imaging.xray import SharedUnknowns, View
+from ..rendering.drr import intrinsics_jacobian
+from .bones import (
+    DAMPING,
+    LEAST_DAMPING,
+    LEVELS,
+    MOST_DAMPING,
+    Bone,
+    BonesFit,
+    BonesObjective,
+    Shadow,
+    Shadows,
+    add_prior,
+    largest_step_mm,
+    objective_at,
+    prior_cost,
+    prior_share,
+    register_bones,
+)
+from .cameras import CameraCorrections, uncalibrated_view_indices
+from .optimizer import moved
+from .pipeline import Progress, Refinement
+from .prepared_ct import PreparedCT
+
+#: The finest of several bones', of the whole images.
+LEVEL = LEVELS[-1]._replace(settings=replace(LEVELS[-1].settings, silhouette_mm=None), iterations=20)
+#: The share of the time in which bones are registered with the cameras as the whole CT has them.
+BONES_SHARE = 0.4
+
+
+def correct_cameras(
+    whole: PreparedCT,
+    bones: Sequence[Bone],
+    views: Sequence[View],
+    shared: SharedUnknowns,
+    registered: Refinement,
+    progress: Callable[[Progress], object] = lambda _: None,
+) -> tuple[Refinement, list[np.ndarray] | None]:
+    """The registration of the whole CT with the cameras and the pose of the rest that fit best beside the bones, and the poses of these.
+
+    As it was, and None, where the cameras are exact or nothing ties them.
+
+    Parameters
+    ----------
+    whole
+        The whole CT.
+    views, shared
+        With the cameras that the case gives, and what is not known of them.
+    registered
+        From these views.
+    progress
+        Called after each step, with the pose of the rest; `Cancelled` is raised where it returns False.
+    """
+    cameras = CameraCorrections(views, shared)
+    if not cameras.free.size or uncalibrated_view_indices(views, shared):
+        return registered, None
+    pose = registered.world_from_ct
+    found = register_bones(
+        whole, bones, registered.views, pose, lambda part: progress(replace(part, fraction=BONES_SHARE * part.fraction))
+    )
+    step = _Step(whole, objective_at(whole, bones, views, pose, found.ties, LEVEL), cameras)
+    state = step.minimise(_State(pose, found.poses, registered.corrections), progress)
+    corrected = cameras.cameras(state.corrections, [view.camera for view in views])
+    views = [replace(view, camera=camera) for view, camera in zip(views, corrected, strict=True)]
+    fit = whole.fit(views, state.rest, pose)
+    corrections = state.corrections
+    return replace(registered, world_from_ct=state.rest, fit=fit, views=views, corrections=corrections), state.poses
+
+
+class _State(NamedTuple):
+    """Poses (4, 4) of the rest and of the bones, and the cameras' corrections."""
+
+    rest: np.ndarray
+    poses: list[np.ndarray]
+    corrections: np.ndarray
+
+
+class _Given(NamedTuple):
+    """See `cameras.Compared`."""
+
+    views: Sequence[View]
+    pivot: np.ndarray
+
+
+class _Step:
+    """`given`: the objective of the bones, with the cameras that the case gives."""
+
+    def __init__(self, whole: PreparedCT, given: BonesObjective, cameras: CameraCorrections) -> None:
+        self._whole, self._given, self._cameras, self._bones = whole, given, cameras, given.bones
+        self._sd = cameras.sd[cameras.free]
+        self._centroid = np.mean([bone.centroid for bone in given.bones], axis=0)
+
+    def minimise(self, state: _State, progress: Callable[[Progress], object]) -> _State:
+        """The state that fits best, by Levenberg-Marquardt from this one."""
+        damping, of_bones = DAMPING, slice(6, 6 + 6 * len(self._bones))
+        here = self._at(state)
+        fit, gradient, hessian = self._linearised(here, here.shadows(state.poses), state)
+        for n in range(LEVEL.iterations):
+            share = prior_share(here, fit)
+            cost = fit.cost + add_prior(here, state.poses, share, gradient[of_bones], hessian[of_bones, of_bones])
+            cost += share * self._unlikely(state)
+            gradient[of_bones.stop :] += share * state.corrections[self._cameras.free] / self._sd**2
+            hessian[of_bones.stop :, of_bones.stop :] += np.diag(share / self._sd**2)
+            diagonal = np.diag(hessian).copy()
+            diagonal[diagonal == 0] = 1.0  # of a bone that no view shows and nothing ties
+            better = False
+            while damping < MOST_DAMPING:
+                step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient)
+                trial, size = self._moved(state, step), largest_step_mm(step[of_bones].reshape(-1, 6), fit)
+                there = self._at(trial)
+                there.compare_as(here)
+                shadows = there.shadows(trial.poses)
+                unlikely = prior_cost(here, trial.poses) + self._unlikely(trial)
+                better = there.cost(shadows) + share * unlikely < cost
+                if better or size < LEVEL.tolerance_mm:
+                    break
+                damping *= 8
+            if not better:
+                break
+            state, here, damping = trial, there, max(damping / 5, LEAST_DAMPING)
+            fit, gradient, hessian = self._linearised(here, shadows, state)
+            fraction = BONES_SHARE + (1 - BONES_SHARE) * (n + 1) / LEVEL.iterations
+            if progress(Progress(fraction, "correcting the cameras", state.rest, fit.cost)) is False:
+                raise Cancelled
+            if size < LEVEL.tolerance_mm:
+                break
+        return state
+
+    def _at(self, state: _State) -> BonesObjective:
+        """The objective with the corrected cameras."""
+        given = self._given
+        cameras = self._cameras.cameras(state.corrections, [view.camera for view in given.views])
+        views = [replace(view, camera=camera) for view, camera in zip(given.views, cameras, strict=True)]
+        return BonesObjective(self._whole, self._bones, views, given.voxel_mm, given.settings, state.rest, given.ties)
+
+    def _moved(self, state: _State, step: np.ndarray) -> _State:
+        twists, corrections = np.split(step, [6 + 6 * len(self._bones)])
+        rest, *others = twists.reshape(-1, 6)
+        return _State(
+            moved(state.rest, rest, rigid.transform_points(state.rest, self._centroid)),
+            [
+                moved(pose, twist, rigid.transform_points(pose, bone.centroid))
+                for pose, twist, bone in zip(state.poses, others, self._bones, strict=True)
+            ],
+            self._cameras.moved(state.corrections, corrections),
+        )
+
+    def _unlikely(self, state: _State) -> float:
+        """Minus twice the logarithm of the corrections' prior."""
+        return float(np.sum((state.corrections[self._cameras.free] / self._sd) ** 2))
+
+    def _linearised(
+        self, objective: BonesObjective, shadows: Shadows, state: _State
+    ) -> tuple[BonesFit, np.ndarray, np.ndarray]:
+        """The fit, and gradient and Hessian of half the cost by the poses of rest and bones, and by the free corrections."""
+        fit = objective.linearise(state.poses, shadows)
+        pivot, corrections = rigid.transform_points(state.rest, self._centroid), 6 + 6 * len(self._bones)
+        ways = self._cameras.jacobians(_Given(self._given.views, pivot), state.corrections, 9)
+        size = corrections + len(self._cameras.free)
+        gradient, hessian = np.zeros(size), np.zeros((size, size))
+        gradient[6:corrections], hessian[6:corrections, 6:corrections] = fit.gradient, fit.hessian
+        own = np.r_[0:6, corrections:size]
+        at_rest = objective.shadows([state.rest] * len(self._bones))
+        for v, (way, in_rest, in_place) in enumerate(zip(ways, at_rest, shadows, strict=True)):
+            by_image = np.zeros((15, 6 + len(self._cameras.free)))
+            by_image[:6, :6], by_image[6:, 6:] = np.eye(6), way[:, 6:]
+            changes = objective.changes(v, in_place, self._jacobian(objective, v, state, pivot, in_rest, in_place))
+            compared = objective.compare_view(v, in_place)
+            for kind, (change, weight, residual) in enumerate(
+                zip(changes, compared.weights, compared.residuals, strict=True)
+            ):
+                weighted = change * weight
+                flat = weighted.reshape(15, -1) / fit.pixels
+                gradient[own] += by_image.T @ (flat @ residual.ravel())
+                hessian[np.ix_(own, own)] += by_image.T @ (flat @ change.reshape(15, -1).T) @ by_image
+                for b, (rows, columns) in compared.parts.items():
+                    here = weighted[..., rows, columns].reshape(15, -1) / fit.pixels
+                    block = by_image.T @ (here @ compared.changes[b][kind].reshape(6, -1).T)
+                    bone = np.arange(6 + 6 * b, 12 + 6 * b)
+                    hessian[np.ix_(own, bone)] += block
+                    hessian[np.ix_(bone, own)] += block.T
+        return fit, gradient, hessian
+
+    def _jacobian(
+        self,
+        objective: BonesObjective,
+        v: int,
+        state: _State,
+        pivot: np.ndarray,
+        in_rest: Sequence[Shadow | None],
+        in_place: Sequence[Shadow | None],
+    ) -> np.ndarray:
+        """(15, rows, columns): a view's image by the pose of the rest (6), by that of all (6), and by the intrinsics (3)."""
+        camera, projector = objective.views[v].camera, self._whole.projector(self._whole.level(objective.voxel_mm))
+        jacobian = np.empty((15, *camera.size[::-1]), np.float32)
+        rest, everything = jacobian[:6], jacobian[6:12]
+        rest[:] = projector.render(camera, state.rest, jacobian=True, pivot=pivot).jacobian
+        for bone, shadow in zip(self._bones, in_rest, strict=True):
+            _add(rest, shadow, rigid.transform_points(state.rest, bone.centroid) - pivot, -1)
+        everything[:] = rest
+        for bone, pose, shadow in zip(self._bones, state.poses, in_place, strict=True):
+            _add(everything, shadow, rigid.transform_points(pose, bone.centroid) - pivot, 1)
+        intrinsics_jacobian(camera, pivot, everything, jacobian[12:])
+        return jacobian
+
+
+def _add(jacobian: np.ndarray, shadow: Shadow | None, lever: np.ndarray, sign: int) -> None:
+    """Add a bone's derivatives by a motion about its own centre, `lever` (3,) mm from that of the others, as those about theirs."""
+    if shadow is None or shadow.jacobian is None:
+        return
+    turn, shift = shadow.jacobian[:3], sign * shadow.jacobian[3:]
+    jacobian[(slice(3), *shadow.part)] += sign * turn + np.stack(
+        [lever[i - 2] * shift[i - 1] - lever[i - 1] * shift[i - 2] for i in range(3)]
+    )
+    jacobian[(slice(3, 6), *shadow.part)] += shift

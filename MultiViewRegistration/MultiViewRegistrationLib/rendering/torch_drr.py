@@ -1,0 +1,439 @@
+"""DRRs of many poses at once, with their derivatives by the pose, in plain PyTorch: the sums of `cpu.py`, all rays side by side.
+
+    images, jacobians = TorchProjector(projector, "cuda").render(cameras, poses, jacobian=True)
+
+It is the same code on every device. Where a ray begins and which planes it crosses is computed in double precision where the device has it,
+the sums along it in single. Eager PyTorch keeps all samples that it takes, so that it goes through the planes in blocks; where
+`torch.compile` works it makes one kernel of them, which keeps nothing.
+
+The same bits come out every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry.camera import Camera
+from .cpu import UNSEEN_TISSUE_MM
+from .drr import FIRST_ROW, Projector
+
+#: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and source_step, see `cpu.project_rows`; cut
+#: (1 or 0) and depth, see `cpu.mark_unseen`.
+BEAM = 43
+_SOURCE, _STEP_U, _STEP_V, _CORNER, _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER, _SOURCE_STEP = (
+    0,
+    3,
+    6,
+    9,
+    12,
+    21,
+    30,
+    33,
+)
+_CUT, _DEPTH = 36, 42
+#: Samples that eager PyTorch takes at once, some 100 bytes each.
+SAMPLES_ON_CPU, SAMPLES_ON_DEVICE = 2**18, 2**24
+#: From so many rays on the best kernel is looked for.
+MANY_RAYS = 2**19
+#: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see `cpu.mark_unseen`.
+UNSEEN_STEP_MM, UNSEEN_SAMPLES = UNSEEN_TISSUE_MM / 2.5, 3
+
+Vector = list[Tensor]
+
+
+class TorchProjector:
+    """A `Projector`'s volume on a device.
+
+    Parameters
+    ----------
+    device
+        As torch has it: "cpu", "cuda:1".
+    """
+
+    def __init__(self, projector: Projector, device: str = "cpu") -> None:
+        self.device, self.projector = torch.device(device), projector
+        self.real = torch.float32 if self.device.type == "mps" else torch.float64
+        """The type of geometry and of sums over an image."""
+        values = torch.from_numpy(projector.grid.values).to(self.device)
+        ni, nj, _ = projector.grid.stored
+        across = values.view(-1, nj, ni).permute(2, 0, 1).reshape(-1)
+        self._values = torch.cat([values, across])
+        """Twice: with axis i, and with axis j along the cache lines, for rays that follow axis i, whose neighbours lie along the others."""
+        self._end_slices = torch.from_numpy(projector.end_slices).to(self.device)
+        self._sides, self._most_beyond = self._ends_of(projector)
+        self.recorded: dict = {}
+        """What was recorded of work with it, see `torch_backend`."""
+
+    def render(
+        self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0)
+    ) -> tuple[Tensor, Tensor | None]:
+        """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
+
+        Parameters
+        ----------
+        cameras
+            n, of one size.
+        world_from_ct
+            (n, 4, 4) rigid, mm.
+        pivot
+            (3,) or (n, 3) world mm, see `Projector.render`.
+
+        Raises
+        ------
+        InputError
+            For a pose that is not finite.
+        """
+        return self.project(self.beams(cameras, world_from_ct, pivot), *shape_of(cameras), jacobian=jacobian)
+
+    def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
+        """(n, rows, columns) bool: False for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
+        return self.unhidden(self.beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), *shape_of(cameras))
+
+    def project(
+        self, beams: Tensor, rows: int, columns: int, *, jacobian: bool, wanted: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """`render`, of beams (n, BEAM) on the device.
+
+        wanted: (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
+        """
+        rays = self._run(crossings, beams, rows, columns, self.projector.grid.stored, len(self._values) // 2, wanted)
+        flat = [each.reshape(-1) for each in (rays.offset, *rays.strides, rays.planes, *rays.at, *rays.slopes)]
+        sums = self._over_planes(march if jacobian else march_values, max(self.projector.shape), self._values, flat)
+        image, derivatives = self._run(derived if jacobian else path_lengths, beams, rays, *sums)
+        return image, derivatives
+
+    def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
+        """`seen`, of beams (n, BEAM) on the device."""
+        samples = self._run(beyond_ends, beams, rows, columns, self._sides)
+        flat = [each.reshape(-1) for each in samples]
+        (tissue,) = self._over_planes(count_tissue, self._most_beyond, self._end_slices, flat)
+        return tissue.view(samples[0].shape).sum(0) < UNSEEN_SAMPLES
+
+    def _run(self, work: Callable, *arguments):
+        return (_fused(work, self.device.type) or work)(*arguments)
+
+    def _over_planes(self, work: Callable, planes: int, values: Tensor, rays: Vector) -> Vector:
+        """The sums of `work` over all planes, for rays (N,)."""
+        at_once = SAMPLES_ON_CPU if self.device.type == "cpu" else SAMPLES_ON_DEVICE
+        fused = _fused(work, self.device.type, "many" if len(rays[0]) >= MANY_RAYS else "few")
+        block = planes if fused else max(1, min(planes, at_once // max(1, len(rays[0]))))
+        numbers = torch.arange(planes, dtype=torch.int32, device=self.device)
+        total: Vector = []
+        for chosen in numbers.split(block):
+            part = (fused or work)(values, chosen, *rays)
+            total = [one.add_(more) for one, more in zip(total, part, strict=True)] if total else list(part)
+        return total
+
+    def beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
+        """(n, BEAM) on the device, what it needs of n images."""
+        beams, poses = np.empty((len(cameras), BEAM)), np.asarray(world_from_ct, float)
+        pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
+        for camera, of_it in _by_camera(cameras):
+            rays = self.projector.grid.rays(camera, poses[of_it])
+            index_from_world, lever = np.linalg.inv(rays.world_from_index), camera.sources(FIRST_ROW) - pivots[of_it]
+            parts = rays.source, rays.directions, index_from_world, rays.world_from_index, lever, rays.source_step
+            ends = self.projector.cut_across(camera, poses[of_it]), rays.depth_mm
+            beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in (*parts, *ends)], axis=1)
+        return self._sent(beams)
+
+    def _ends_of(self, projector: Projector) -> tuple[_Sides, int]:
+        """Of the ends that are cut, and how many samples a ray may have beyond one."""
+        shape, mm = np.array(projector.shape), np.linalg.norm(projector.ct_from_index[:3, :3], axis=0)
+        number = np.flatnonzero(projector.cut)
+        a = number // 2
+        across = np.array([[axis for axis in range(3) if axis != each] for each in a], int).reshape(-1, 2)
+        lower = number % 2 == 0
+        bottom, top = np.where(lower, -1e9, shape[a] - 2.0), np.where(lower, 1.0, 1e9)
+        # A ray crosses an end that does not face the beam at an angle: its path is no longer than twice the way across.
+        ways = [2 * np.hypot(*(shape[each] * mm[each])) for each in across]
+        axes = [torch.from_numpy(np.array(each)).to(self.device) for each in (number, a, *across.T)]
+        limits = [
+            self._sent(each.astype(float))[:, None, None, None] for each in (bottom, top, *(shape[across.T] - 1.0))
+        ]
+        return _Sides(*axes, *limits), int(max(ways, default=0.0) / UNSEEN_STEP_MM) + 1
+
+    def _sent(self, array: np.ndarray) -> Tensor:
+        """Numbers of the geometry on the device."""
+        return torch.from_numpy(array).to(self.device, self.real)
+
+
+def march(
+    values: Tensor,
+    planes: Tensor,
+    offset: Tensor,
+    stride_a: Tensor,
+    stride_b: Tensor,
+    stride_c: Tensor,
+    count: Tensor,
+    b: Tensor,
+    c: Tensor,
+    slope_b: Tensor,
+    slope_c: Tensor,
+) -> tuple[Tensor, ...]:
+    """Sums (N,) over planes of mu, its two derivatives within the plane, and these times the plane's number.
+
+    values: flat.   planes: (k,) int32, their numbers.   The others: (N,), as in `Crossings`.
+    """
+    k = planes[:, None]
+    fk = k.float()
+    pb, pc = b + fk * slope_b, c + fk * slope_c
+    ib, ic = pb.int(), pc.int()
+    wb, wc = pb - ib, pc - ic
+    # Beyond the last plane it is voxel 0, which has air about it whatever the strides.
+    o = torch.where(k < count, offset + k * stride_a + ib * stride_b + ic * stride_c, 0)
+    v00, v01 = values[o], values[o + stride_c]
+    d0, d1 = values[o + stride_b] - v00, values[o + stride_b + stride_c] - v01
+    low = v00 + wb * d0
+    dc = v01 + wb * d1 - low
+    db = d0 + wc * (d1 - d0)
+    return (low + wc * dc).sum(0), db.sum(0), dc.sum(0), (fk * db).sum(0), (fk * dc).sum(0)
+
+
+def march_values(values: Tensor, planes: Tensor, *rays: Tensor) -> tuple[Tensor]:
+    """The first sum of `march`."""
+    return (march(values, planes, *rays)[0],)
+
+
+def count_tissue(
+    slices: Tensor, steps: Tensor, side: Tensor, count: Tensor, b: Tensor, c: Tensor, slope_b: Tensor, slope_c: Tensor
+) -> tuple[Tensor]:
+    """How many of the samples of each ray lie in tissue (N,), in the end slices (6, width, width), axis b along their columns.
+
+    steps: (k,) int32, numbers of samples.   The others: (N,), as `beyond_ends` gives them.
+    """
+    k = steps[:, None]
+    inside = k < count
+    row, column = (torch.where(inside, start + k * slope, 0).int() for start, slope in ((c, slope_c), (b, slope_b)))
+    return ((inside & (slices[side, row, column] != 0)).sum(0, dtype=torch.int32),)
+
+
+@lru_cache
+def _fused(work: Callable, device: str, rays: str = "") -> Callable | None:
+    """The work as few kernels, where PyTorch can make them; for few rays or many as one, in which nothing is kept."""
+    if device == "cpu" or find_spec("triton") is None:
+        return None
+    limits = "realize_reads_threshold", "realize_opcount_threshold", "realize_acc_reads_threshold"
+    options: dict[str, Any] = dict.fromkeys(limits, 2**30) if rays else {}
+    if rays == "many":
+        options["max_autotune_pointwise"] = True
+    return torch.compile(work, dynamic=True, options=options)
+
+
+class _Axes(NamedTuple):
+    """Whether a ray follows the first axis most closely, or the second: its own axes are that one, a, and the two others, b and c."""
+
+    i: Tensor
+    j: Tensor
+
+    def turned(self, of_ijk: Sequence[Any]) -> Vector:
+        """Of a, b and c."""
+        i, j, k = (each if isinstance(each, Tensor) else torch.full((), each, device=self.i.device) for each in of_ijk)
+        return [
+            torch.where(self.i, i, torch.where(self.j, j, k)),
+            torch.where(self.i, j, i),
+            torch.where(self.i | self.j, k, j),
+        ]
+
+    def back(self, of_abc: Vector) -> Vector:
+        """Of the volume's axes."""
+        a, b, c = of_abc
+        return [
+            torch.where(self.i, a, b),
+            torch.where(self.i, b, torch.where(self.j, a, c)),
+            torch.where(self.i | self.j, c, a),
+        ]
+
+
+class Crossings(NamedTuple):
+    """The planes of its axis a that each ray (n, rows, columns) crosses within the volume.
+
+    axes: of the rays.   planes: how many, int32; the first is at `offset` of the flat volume, the ray there at `at`, its axes b and c in
+    voxels, and at the depth z0.   strides: of axes a, b and c in the flat volume.   slopes: by plane, the change of `at`.
+    """
+
+    axes: _Axes
+    planes: Tensor
+    offset: Tensor
+    at: Vector
+    strides: Vector
+    slopes: Vector
+    z0: Tensor
+
+
+def crossings(
+    beams: Tensor, rows: int, columns: int, shape: Sequence[int], voxels: int, wanted: Tensor | None
+) -> Crossings:
+    """See `cpu._crossings`.
+
+    shape: as the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays that follow i.
+    wanted: (n, rows, columns) bool, those to follow.
+    """
+    source, q = _rays(beams, rows, columns)
+    i, j, k = (each.abs() for each in q)
+    axes = _Axes((i >= j) & (i >= k), ~((i >= j) & (i >= k)) & (j >= k))
+    (sa, sb, sc), (qa, qb, qc) = axes.turned(source), axes.turned(q)
+    last = [each.to(qa.dtype) for each in axes.turned([size - 1 for size in shape])]
+    slopes = [qb / qa, qc / qa]
+    starts = [sb - sa * slopes[0], sc - sa * slopes[1]]
+    low, high = torch.zeros_like(qa), last[0]
+    for start, slope, end in zip(starts, slopes, last[1:], strict=True):
+        low, high = _clip(start, slope, 0.0, end, low, high)
+    low, high = torch.where(qa > 0, torch.maximum(low, sa), low), torch.where(qa > 0, high, torch.minimum(high, sa))
+    first = torch.ceil(low)
+    count = torch.where(high >= low, torch.floor(high) - first + 1, 0).clamp(min=0)
+    crosses = count > 0 if wanted is None else (count > 0) & wanted
+    at = [
+        torch.where(crosses, start + first * slope, 0).clamp(min=0).float()
+        for start, slope in zip(starts, slopes, strict=True)
+    ]
+    ni, nj, _ = shape
+    strides = [
+        torch.where(axes.i, along_i, along_other.to(torch.int32)).to(torch.int32)
+        for along_i, along_other in zip((voxels // ni, 1, nj), axes.turned([1, ni, ni * nj]), strict=True)
+    ]
+    return Crossings(
+        axes,
+        torch.where(crosses, count, 0).to(torch.int32),
+        torch.where(axes.i & crosses, voxels, 0) + torch.where(crosses, first, 0).to(torch.int32) * strides[0],
+        at,
+        strides,
+        [torch.where(crosses, slope, 0).float() for slope in slopes],
+        torch.where(crosses, (first - sa) / qa, 0),
+    )
+
+
+def path_lengths(beams: Tensor, rays: Crossings, mu: Tensor) -> tuple[Tensor, None]:
+    """The image (n, rows, columns), float32, of sums over planes (N,)."""
+    q = _rays(beams, *rays.planes.shape[1:])[1]
+    w = _length(_product(_matrix(beams, _WORLD_FROM_INDEX), q)) / rays.axes.turned(q)[0].abs()
+    return (w * mu.view(rays.planes.shape)).float(), None
+
+
+def derived(
+    beams: Tensor, rays: Crossings, mu: Tensor, gb: Tensor, gc: Tensor, kgb: Tensor, kgc: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The image (n, rows, columns), and its derivatives (6, n, rows, columns), float32, of the sums of `march`."""
+    shape = rays.planes.shape
+    mu, gb, gc, kgb, kgc = (each.view(shape).to(beams.dtype) for each in (mu, gb, gc, kgb, kgc))
+    q = _rays(beams, *shape[1:])[1]
+    q_mm = _product(_matrix(beams, _WORLD_FROM_INDEX), q)
+    qa = rays.axes.turned(q)[0]
+    w = _length(q_mm) / qa.abs()
+    hb, hc = rays.z0 * gb + kgb / qa, rays.z0 * gc + kgc / qa
+    slope_b, slope_c = (each.to(beams.dtype) for each in rays.slopes)
+    g = rays.axes.back([-(slope_b * gb + slope_c * gc), gb, gc])
+    h = rays.axes.back([-(mu / qa + slope_b * hb + slope_c * hc), hb, hc])
+    # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
+    index_from_world = _matrix(beams, _INDEX_FROM_WORLD)
+    to_world = [[-w * row[column] for row in index_from_world] for column in range(3)]
+    force, late = _product(to_world, g), _product(to_world, h)
+    v = torch.arange(shape[1], device=beams.device, dtype=beams.dtype)[:, None]
+    step = _product(_matrix(beams, _WORLD_FROM_INDEX), _vector(beams, _SOURCE_STEP))
+    lever = [start + v * each for start, each in zip(_vector(beams, _LEVER), step, strict=True)]
+    torque = [one + more for one, more in zip(_cross(lever, force), _cross(q_mm, late), strict=True)]
+    return (w * mu).float(), torch.stack([*torque, *force]).float()
+
+
+class _Sides(NamedTuple):
+    """Of S cut ends: their numbers, their axes a and the two others (S,), and what is beyond: a in [bottom, top], b and c in [0, last]."""
+
+    number: Tensor
+    a: Tensor
+    b: Tensor
+    c: Tensor
+    bottom: Tensor
+    top: Tensor
+    last_b: Tensor
+    last_c: Tensor
+
+
+def beyond_ends(beams: Tensor, rows: int, columns: int, sides: _Sides) -> Vector:
+    """The samples of rays beyond cut ends (S, n, rows, columns): which end, how many, the first one's b and c, and the steps from each to
+    the next, in voxels.
+    """
+    source, q = (torch.stack(list(torch.broadcast_tensors(*each))) for each in _rays(beams, rows, columns))
+    step = UNSEEN_STEP_MM / _length(_product(_matrix(beams, _WORLD_FROM_INDEX), list(q)))
+    low, high = torch.zeros_like(step), beams[:, _DEPTH, None, None]
+    for axis, bottom, top in (
+        (sides.a, sides.bottom, sides.top),
+        (sides.b, torch.zeros_like(sides.last_b), sides.last_b),
+        (sides.c, torch.zeros_like(sides.last_c), sides.last_c),
+    ):
+        low, high = _clip(source[axis], q[axis], bottom, top, low, high)
+    first = low + 0.5 * step
+    count = torch.where(beams.T[_CUT + sides.number][:, :, None, None] > 0, torch.ceil((high - first) / step), 0).clamp(
+        min=0
+    )
+    at = [torch.where(count > 0, source[axis] + first * q[axis] + 0.5, 0).float() for axis in (sides.b, sides.c)]
+    slopes = [torch.where(count > 0, step * q[axis], 0).float() for axis in (sides.b, sides.c)]
+    return [sides.number[:, None, None, None].expand_as(count).to(torch.int32), count.to(torch.int32), *at, *slopes]
+
+
+def _clip(
+    start: Tensor, slope: Tensor, bottom: float | Tensor, top: float | Tensor, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Narrow [low, high] to the z at which start + z slope lies in [bottom, top]; an empty range has high < low."""
+    flat = slope.abs() < 1e-9
+    beyond = flat & ((start < bottom) | (start > top))
+    slope = torch.where(flat, 1.0, slope)
+    z0, z1 = (bottom - start) / slope, (top - start) / slope
+    narrowed_low, narrowed_high = torch.maximum(low, torch.minimum(z0, z1)), torch.minimum(high, torch.maximum(z0, z1))
+    return (
+        torch.where(beyond, 1.0, torch.where(flat, low, narrowed_low)),
+        torch.where(beyond, 0.0, torch.where(flat, high, narrowed_high)),
+    )
+
+
+def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Vector, Vector]:
+    """Sources (n, rows, 1) and directions (n, rows, columns) of the rays, by axis of the volume."""
+    u = torch.arange(columns, device=beams.device, dtype=beams.dtype)
+    v = torch.arange(rows, device=beams.device, dtype=beams.dtype)[:, None]
+    source = [at + v * step for at, step in zip(_vector(beams, _SOURCE), _vector(beams, _SOURCE_STEP), strict=True)]
+    by_axis = zip(*(_vector(beams, first) for first in (_CORNER, _STEP_U, _STEP_V)), strict=True)
+    return source, [corner + u * by_u + v * by_v for corner, by_u, by_v in by_axis]
+
+
+def _vector(beams: Tensor, first: int) -> Vector:
+    """Three numbers of each beam, (n, 1, 1)."""
+    return [beams[:, first + axis, None, None] for axis in range(3)]
+
+
+def _matrix(beams: Tensor, first: int) -> list[Vector]:
+    return [_vector(beams, first + 3 * row) for row in range(3)]
+
+
+def _product(matrix: list[Vector], vector: Vector) -> Vector:
+    return [a * vector[0] + b * vector[1] + c * vector[2] for a, b, c in matrix]
+
+
+def _cross(one: Vector, other: Vector) -> Vector:
+    turns = ((1, 2), (2, 0), (0, 1))
+    return [one[a] * other[b] - one[b] * other[a] for a, b in turns]
+
+
+def _length(vector: Vector) -> Tensor:
+    return (vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2).sqrt()
+
+
+def shape_of(cameras: Sequence[Camera]) -> tuple[int, int]:
+    """Rows and columns of the cameras; ValueError where they differ."""
+    sizes = {tuple(camera.size) for camera in cameras}
+    if len(sizes) != 1:
+        raise ValueError(f"cameras: expected some of one size, not of the sizes {sorted(sizes)}")
+    columns, rows = sizes.pop()
+    return rows, columns
+
+
+def _by_camera(cameras: Sequence[Camera]) -> list[tuple[Camera, list[int]]]:
+    """Each camera once, with the numbers of its images."""
+    images: dict[int, list[int]] = {}
+    for number, camera in enumerate(cameras):
+        images.setdefault(id(camera), []).append(number)
+    return [(cameras[numbers[0]], numbers) for numbers in images.values()]

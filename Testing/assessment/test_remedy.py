@@ -94,7 +94,9 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     assert np.array_equal(apart.points, places[3])
     bone = SimpleNamespace(name="L1", displaced_mm=5.2)
     for displaced, lost in (([bone], []), ([], [bone])):
-        bones = SimpleNamespace(displaced=displaced, lost=lost)
+        bones = SimpleNamespace(displaced=displaced, lost=lost, unseen=[])
         told = verdict.with_bones(verdict.Assessment("accept", ["a camera may be known less well"]), bones)
         assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
+    told = verdict.with_bones(verdict.Assessment("accept", []), SimpleNamespace(displaced=[], lost=[], unseen=[bone]))
+    assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")
     assert remedy(["The case's structures were not registered: this is the pose of the whole CT alone."]) == REGISTER

@@ -106,6 +106,11 @@ class RegisteredBones:
         return [bone for bone in self.bones if bone.verdict == "reject" and bone.prediction is not None]
 
     @property
+    def unseen(self) -> list[RegisteredBone]:
+        """Those that no X-ray shows."""
+        return [bone for bone in self.bones if bone.prediction is None]
+
+    @property
     def displaced(self) -> list[RegisteredBone]:
         """Those of them that lie elsewhere than the pose of the whole CT has them, the farthest first."""
         found = [bone for bone in self.shown if bone.displaced_mm > WRONG_MM]

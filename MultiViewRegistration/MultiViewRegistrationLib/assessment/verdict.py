@@ -19,7 +19,7 @@ from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .bones import RegisteredBones
+from .bones import RegisteredBone, RegisteredBones
 from .diagnosis import OF_ONE_VIEW, Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
@@ -318,11 +318,15 @@ def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
 
 
 def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
-    """The assessment of a body whose bones were registered, too: where one lies elsewhere, or is not found, it is never "accept"."""
-    displaced, lost = bones.displaced, bones.lost
-    if not (displaced or lost):
+    """The assessment of a body whose bones were registered, too: where one lies elsewhere, or is not found or not shown, never "accept"."""
+    displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
+    if not (displaced or lost or unseen):
         return assessment
-    reasons = [f"{', '.join(bone.name for bone in lost)} may lie elsewhere than this pose has it."] if lost else []
+    reasons = [f"{_names(lost)} may lie elsewhere than this pose has it."] if lost else []
+    if unseen:
+        reasons.append(
+            f"No X-ray shows {_names(unseen)}: whether this pose holds there is unknown. Leave out what no X-ray shows."
+        )
     prediction = assessment.prediction
     if displaced:
         others = f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
@@ -341,6 +345,10 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
         )
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
     return replace(assessment, verdict=verdict, prediction=prediction, reasons=[*reasons, *assessment.reasons])
+
+
+def _names(bones: Sequence[RegisteredBone]) -> str:
+    return ", ".join(bone.name for bone in bones)
 
 
 def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:

@@ -36,9 +36,9 @@ def test_the_command_is_that_of_the_installation(installed, monkeypatch, tmp_pat
 
 def test_the_pip_of_another_python_is_not_named(installed, monkeypatch, tmp_path):
     monkeypatch.setattr(errors.shutil, "which", lambda name: "/usr/bin/pip")
-    assert errors.install_command("gpu").startswith(f"{tmp_path / 'bin' / 'python'} -m pip install ")
+    assert errors.install_command("torch").startswith(f"{tmp_path / 'bin' / 'python'} -m pip install ")
     monkeypatch.setattr(sys, "executable", "/my files/python")
-    assert errors.install_command("gpu").startswith('"/my files/python" -m pip install ')
+    assert errors.install_command("torch").startswith('"/my files/python" -m pip install ')
 
 
 def test_slicer_is_told_the_packages_of_the_extras():

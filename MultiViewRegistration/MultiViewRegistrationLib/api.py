@@ -91,7 +91,7 @@ def register(
         `progress` returned False.
     """
     from .assessment import verdict
-    from .assessment.bones import bones_of, register_structures
+    from .assessment.bones import register_structures
     from .assessment.diagnosis import CauseSearch
     from .registration.bones_and_cameras import correct_cameras
     from .registration.prepared_ct import PreparedCT
@@ -136,9 +136,8 @@ def register(
     registered, assessment, structures, bones_s, placed = found.refinement, None, None, 0.0, None
     if method.name == "joint":  # the failure probability was measured for poses of this refinement only
         if case.structures is not None:
-            bones = bones_of(case.structures, anatomy)
             of_cameras = _part_of(of_bones, 0.0, CAMERAS_SHARE)
-            known = anatomy, bones, case.views, case.shared_unknowns, registered
+            known = anatomy, case.structures, case.views, case.shared_unknowns, registered
             registered, placed = correct_cameras(*known, of_cameras)
             of_bones = of_bones if placed is None else _part_of(of_bones, CAMERAS_SHARE, 1.0)
             bones_s = perf_counter() - assessed

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from bent_spine import NAMES, POSE, START, bent, spine, xrays
 
-from MultiViewRegistrationLib.assessment.bones import bones_of, register_structures
+from MultiViewRegistrationLib.assessment.bones import register_structures
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.registration.bones import objective_at, ties_of
+from MultiViewRegistrationLib.registration.bones import bones_of, objective_at, ties_of
 from MultiViewRegistrationLib.registration.bones_and_cameras import LEVEL, _State, _Step, correct_cameras
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -44,7 +44,7 @@ def test_bones_rest_and_camera_are_found_together(case):
     anatomy, structures, motions, views, wrong, whole = case
     bones, fractions = bones_of(structures, anatomy), []
     corrected, poses = correct_cameras(
-        anatomy, bones, wrong, CALIBRATED, whole, lambda done: fractions.append(done.fraction)
+        anatomy, structures, wrong, CALIBRATED, whole, lambda done: fractions.append(done.fraction)
     )
     before = register_structures(structures, anatomy, whole, False)
     after = register_structures(structures, anatomy, corrected, False, poses=poses)
@@ -65,18 +65,15 @@ def test_bones_rest_and_camera_are_found_together(case):
 
 def test_exact_cameras_stay_and_so_do_those_that_nothing_ties(case):
     anatomy, structures, _, views, wrong, whole = case
-    bones = bones_of(structures, anatomy)
-    assert correct_cameras(anatomy, bones, views, CALIBRATED, whole) == (whole, None)
+    assert correct_cameras(anatomy, structures, views, CALIBRATED, whole) == (whole, None)
     untied = [wrong[0], replace(wrong[1], rotation_sd_deg=None, translation_sd_mm=None)]
-    assert correct_cameras(anatomy, bones, untied, CALIBRATED, whole) == (whole, None)
+    assert correct_cameras(anatomy, structures, untied, CALIBRATED, whole) == (whole, None)
 
 
 def test_false_cancels(case):
     anatomy, structures, _, _, wrong, whole = case
     with pytest.raises(Cancelled):
-        correct_cameras(
-            anatomy, bones_of(structures, anatomy), wrong, CALIBRATED, whole, lambda done: done.fraction < 0.41
-        )
+        correct_cameras(anatomy, structures, wrong, CALIBRATED, whole, lambda done: done.fraction < 0.41)
 
 
 @pytest.mark.slow

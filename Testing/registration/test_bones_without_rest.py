@@ -116,7 +116,7 @@ def test_bones_in_one_place_are_rejected(two, bones):
     twice = cts[:1] * 2, true, views, anatomies[:1] * 2, alone[:1] * 2, starts[:1] * 2
     for bone, other in zip(judged(twice, found), ("again", BONES[0]), strict=True):
         assert bone.verdict == "reject"
-        assert any(f"{bone.name} lies where {other} does" in reason for reason in bone.reasons)
+        assert any(f"{bone.name} overlaps {other}:" in reason for reason in bone.reasons)
 
 
 def test_a_bone_that_no_view_shows_stays_and_is_rejected(two, bones):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from bent_spine import NAMES, spine, xrays
 
-from MultiViewRegistrationLib.assessment.bones import bones_of, vertebra
+from MultiViewRegistrationLib.assessment.bones import vertebra
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.registration import levels
-from MultiViewRegistrationLib.registration.bones import BonesRegistration, register_bones
+from MultiViewRegistrationLib.registration.bones import BonesRegistration, bones_of, register_bones
 from MultiViewRegistrationLib.registration.levels import other_levels
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 

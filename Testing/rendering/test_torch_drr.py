@@ -110,6 +110,34 @@ def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(pro
         close(mine, theirs.numpy(), 1e-4)
 
 
+def test_what_pytorch_cannot_compile_is_done_step_by_step(projector_on, monkeypatch):
+    """As on a machine without a C compiler; it is said once."""
+    from MultiViewRegistrationLib.rendering import torch_drr
+
+    def fails(*_):
+        raise torch._dynamo.exc.TorchDynamoException("Failed to find C compiler.")
+
+    scene = scene_of(1)
+    there = projector_on(Projector(scene.volume))
+    expected = there.render([scene.camera], [scene.world_from_ct], jacobian=True)
+    monkeypatch.setattr(torch_drr, "_fused", lambda *_: fails)
+    monkeypatch.setattr(torch_drr, "_not_compiled", set())
+    with pytest.warns(UserWarning, match="torch.compile does not work here .Failed to find C compiler.") as caught:
+        found = there.render([scene.camera], [scene.world_from_ct], jacobian=True)
+    assert len(caught) == 1
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_more_voxels_than_can_be_counted_are_left_to_the_processor(projector_on, monkeypatch):
+    from MultiViewRegistrationLib.rendering import torch_drr
+
+    projector = Projector(scene_of(0).volume)
+    monkeypatch.setattr(torch_drr, "MAX_VOXELS", 2 * projector.grid.values.size - 1)
+    with pytest.raises(MemoryError, match="a device can hold"):
+        projector_on(projector)
+
+
 def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused(projector_on):
     scene = scene_of(0)
     batch = projector_on(Projector(scene.volume), "cpu")

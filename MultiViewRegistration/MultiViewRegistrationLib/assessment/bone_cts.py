@@ -64,7 +64,7 @@ def assess_bone_cts(
     for n, (features, single) in enumerate(zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)):
         bone, pose = found.bones[n], found.poses[n]
         wrong = _wrong(found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface))
-        wrong += [f"{bone.name} lies where {other} does: one of the two is wrong." for other in shared.get(n, ())]
+        wrong += [f"{bone.name} overlaps {other}: one of the two is wrong." for other in shared.get(n, ())]
         rejected = wrong or single.assessment.verdict == "reject"
         bones.append(
             RegisteredBoneCT(
@@ -105,7 +105,7 @@ def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[str]:
 
 
 def _shared(found: BonesRegistration) -> dict[int, list[str]]:
-    """By number of a bone the names of those that lie where it does."""
+    """By number of a bone the names of those that it overlaps."""
     shared: dict[int, list[str]] = {}
     for a, b in permutations(range(len(found.bones)), 2):
         points = rigid.transform_points(rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface)

@@ -11,7 +11,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..registration.bones import SHOWN, Bone, BonesRegistration, register_bones
+from ..registration.bones import SHOWN, Bone, BonesRegistration, bones_of, register_bones
 from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import Progress, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -168,15 +168,6 @@ def assess_bones(
     features = bone_features(found, edges, others)
     assessed = [_assessed(n, found, each, views, in_doubt) for n, each in enumerate(features)]
     return RegisteredBones(assessed, motions_of(found))
-
-
-def bones_of(structures: Structures, anatomy: PreparedCT) -> list[Bone]:
-    """The structures of a CT as bones."""
-    attenuation = anatomy.attenuation(0)
-    return [
-        Bone(name, attenuation, structures.labels[box] == n, [side.start for side in box])
-        for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True), start=1)
-    ]
 
 
 def _assessed(

@@ -23,6 +23,7 @@ from ..errors import Cancelled
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import WATER, Volume, pyramid
+from ..imaging.structures import Structures
 from ..imaging.xray import View
 from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector, cut_ends
@@ -163,6 +164,15 @@ class Bone:
     def level(self, voxel_mm: float) -> int:
         """As `PreparedCT.level`."""
         return level_of(self._volumes, voxel_mm)
+
+
+def bones_of(structures: Structures, whole: PreparedCT) -> list[Bone]:
+    """The structures of a CT as bones."""
+    attenuation = whole.attenuation(0)
+    return [
+        Bone(name, attenuation, structures.labels[box] == n, [side.start for side in box])
+        for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True), start=1)
+    ]
 
 
 class Tie(NamedTuple):

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import Cancelled
 from ..geometry import rigid
+from ..imaging.structures import Structures
 from ..imaging.xray import SharedUnknowns, View
 from ..rendering.drr import intrinsics_jacobian
 from .bones import (
@@ -22,12 +23,12 @@ from .bones import (
     LEAST_DAMPING,
     LEVELS,
     MOST_DAMPING,
-    Bone,
     BonesFit,
     BonesObjective,
     Shadow,
     Shadows,
     add_prior,
+    bones_of,
     largest_step_mm,
     objective_at,
     prior_cost,
@@ -47,7 +48,7 @@ BONES_SHARE = 0.4
 
 def correct_cameras(
     whole: PreparedCT,
-    bones: Sequence[Bone],
+    structures: Structures,
     views: Sequence[View],
     shared: SharedUnknowns,
     registered: Refinement,
@@ -71,7 +72,7 @@ def correct_cameras(
     cameras = CameraCorrections(views, shared)
     if not cameras.free.size or uncalibrated_view_indices(views, shared):
         return registered, None
-    pose = registered.world_from_ct
+    pose, bones = registered.world_from_ct, bones_of(structures, whole)
     found = register_bones(
         whole, bones, registered.views, pose, lambda part: progress(replace(part, fraction=BONES_SHARE * part.fraction))
     )

@@ -9,7 +9,7 @@ over the pixels selected before and the whole fit over the new selection are com
 A step is some three hundred small kernels, whose launches would take far longer than they do: on CUDA they are recorded once for images of
 a size, and replayed.
 
-The same input gives the same bits on the same device: every sum has a fixed order. Another device rounds otherwise.
+Without compiled kernels the same input gives the same bits on the same device: every sum has a fixed order.
 """
 
 from __future__ import annotations

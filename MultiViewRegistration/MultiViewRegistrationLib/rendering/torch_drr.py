@@ -3,10 +3,10 @@
     images, jacobians = TorchProjector(projector, "cuda").render(cameras, poses, jacobian=True)
 
 It is the same code on every device. Where a ray begins and which planes it crosses is computed in double precision where the device has it,
-the sums along it in single. Eager PyTorch keeps all samples that it takes, so that it goes through the planes in blocks; where
+the sums along it in single. Eager PyTorch keeps all samples that it takes, so that it goes through rays and planes in blocks; where
 `torch.compile` works it makes one kernel of them, which keeps nothing.
 
-The same bits come out every time.
+Eager, the same bits come out every time, whatever else is in the batch. How a compiled kernel splits its sums is PyTorch's choice.
 """
 
 from __future__ import annotations
@@ -20,26 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import warn
 from ..geometry.camera import Camera
 from .cpu import UNSEEN_TISSUE_MM
-from .drr import FIRST_ROW, Projector
+from .drr import FIRST_ROW, MAX_VOXELS, Projector
 
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and source_step, see `cpu.project_rows`; cut
 #: (1 or 0) and depth, see `cpu.mark_unseen`.
 BEAM = 43
-_SOURCE, _STEP_U, _STEP_V, _CORNER, _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER, _SOURCE_STEP = (
-    0,
-    3,
-    6,
-    9,
-    12,
-    21,
-    30,
-    33,
-)
-_CUT, _DEPTH = 36, 42
-#: Samples that eager PyTorch takes at once, some 100 bytes each.
-SAMPLES_ON_CPU, SAMPLES_ON_DEVICE = 2**18, 2**24
+_SOURCE, _STEP_U, _STEP_V, _CORNER = 0, 3, 6, 9
+_INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER, _SOURCE_STEP, _CUT, _DEPTH = 12, 21, 30, 33, 36, 42
+#: Planes and rays that eager PyTorch takes at once, some 100 bytes for each sample.
+PLANES_AT_ONCE, RAYS_ON_CPU, RAYS_ON_DEVICE = 32, 2**13, 2**19
 #: From so many rays on the best kernel is looked for.
 MANY_RAYS = 2**19
 #: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see `cpu.mark_unseen`.
@@ -55,12 +47,21 @@ class TorchProjector:
     ----------
     device
         As torch has it: "cpu", "cuda:1".
+
+    Raises
+    ------
+    MemoryError
+        For a volume whose voxels, twice, cannot be counted in 32 bits.
     """
 
     def __init__(self, projector: Projector, device: str = "cpu") -> None:
         self.device, self.projector = torch.device(device), projector
         self.real = torch.float32 if self.device.type == "mps" else torch.float64
         """The type of geometry and of sums over an image."""
+        if 2 * projector.grid.values.size > MAX_VOXELS:
+            raise MemoryError(
+                f"a device can hold {MAX_VOXELS / 2:.3g} voxels of a CT, this one has {projector.grid.values.size:.3g}"
+            )
         values = torch.from_numpy(projector.grid.values).to(self.device)
         ni, nj, _ = projector.grid.stored
         across = values.view(-1, nj, ni).permute(2, 0, 1).reshape(-1)
@@ -117,19 +118,21 @@ class TorchProjector:
         return tissue.view(samples[0].shape).sum(0) < UNSEEN_SAMPLES
 
     def _run(self, work: Callable, *arguments):
-        return (_fused(work, self.device.type) or work)(*arguments)
+        return _by_fused(work, self.device.type, "", *arguments) or work(*arguments)
 
     def _over_planes(self, work: Callable, planes: int, values: Tensor, rays: Vector) -> Vector:
         """The sums of `work` over all planes, for rays (N,)."""
-        at_once = SAMPLES_ON_CPU if self.device.type == "cpu" else SAMPLES_ON_DEVICE
-        fused = _fused(work, self.device.type, "many" if len(rays[0]) >= MANY_RAYS else "few")
-        block = planes if fused else max(1, min(planes, at_once // max(1, len(rays[0]))))
         numbers = torch.arange(planes, dtype=torch.int32, device=self.device)
-        total: Vector = []
-        for chosen in numbers.split(block):
-            part = (fused or work)(values, chosen, *rays)
-            total = [one.add_(more) for one, more in zip(total, part, strict=True)] if total else list(part)
-        return total
+        how_many = "many" if len(rays[0]) >= MANY_RAYS else "few"
+        if (found := _by_fused(work, self.device.type, how_many, values, numbers, *rays)) is not None:
+            return list(found)
+        blocks = zip(
+            *(each.split(RAYS_ON_CPU if self.device.type == "cpu" else RAYS_ON_DEVICE) for each in rays), strict=True
+        )
+        return [
+            torch.cat(parts)
+            for parts in zip(*(_in_blocks(work, values, numbers, block) for block in blocks), strict=True)
+        ]
 
     def beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
         """(n, BEAM) on the device, what it needs of n images."""
@@ -212,6 +215,34 @@ def count_tissue(
     inside = k < count
     row, column = (torch.where(inside, start + k * slope, 0).int() for start, slope in ((c, slope_c), (b, slope_b)))
     return ((inside & (slices[side, row, column] != 0)).sum(0, dtype=torch.int32),)
+
+
+def _in_blocks(work: Callable, values: Tensor, planes: Tensor, rays: Sequence[Tensor]) -> Vector:
+    total: Vector = []
+    for chosen in planes.split(PLANES_AT_ONCE):
+        part = work(values, chosen, *rays)
+        total = [one.add_(more) for one, more in zip(total, part, strict=True)] if total else list(part)
+    return total
+
+
+#: Kinds of device for which PyTorch was found to compile nothing here.
+_not_compiled: set[str] = set()
+
+
+def _by_fused(work: Callable, device: str, rays: str, *arguments):
+    """What the work gives as few kernels, see `_fused`; None where PyTorch does not make them, which it warns of once."""
+    fused = None if device in _not_compiled else _fused(work, device, rays)
+    if fused is None:
+        return None
+    try:
+        return fused(*arguments)
+    except torch._dynamo.exc.TorchDynamoException as error:  # no C compiler, an old driver, ...
+        _not_compiled.add(device)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        warn(
+            f"device {device}: torch.compile does not work here ({reason}); the device goes step by step, which takes longer."
+        )
+        return None
 
 
 @lru_cache

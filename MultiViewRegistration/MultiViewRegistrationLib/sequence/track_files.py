@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ..assessment import metrics
-from ..assessment.bones import bones_of
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -25,7 +24,7 @@ from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
 from ..io.sequence import FrameFiles, FrameSequence
 from ..io.staging import staged
-from ..registration.bones import Bone
+from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from ..report.bones import with_outlines

@@ -33,7 +33,7 @@ import numpy as np
 
 from ..api import REGRESSOR_STARTS, TimedRegistration, check_structures, find_pose, refinement_method
 from ..assessment import metrics
-from ..assessment.bones import RegisteredBone, bones_of, register_structures
+from ..assessment.bones import RegisteredBone, register_structures
 from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
@@ -338,7 +338,7 @@ def _structures(case: Case, anatomy: PreparedCT, whole: Refinement | None, run: 
     began = perf_counter()
     bones = []
     if whole is not None:
-        known = anatomy, bones_of(case.structures, anatomy), case.views, case.shared_unknowns
+        known = anatomy, case.structures, case.views, case.shared_unknowns
         whole, placed = correct_cameras(*known, whole)
         bones = register_structures(case.structures, anatomy, whole, in_doubt=False, poses=placed).bones
     seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}

@@ -65,7 +65,13 @@ class Reading:
 
 
 def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
-    """Read the fields of a C-arm, each for itself.   size: (columns, rows) of the image."""
+    """Read the fields of a C-arm, each for itself.
+
+    Parameters
+    ----------
+    size
+        (columns, rows) of the image.
+    """
     numbers: dict[str, float] = {}
     pairs: dict[str, list[float] | None] = {}
     faults: dict[str, str] = {}
@@ -157,7 +163,7 @@ def read_pair(text: str, number: Number) -> list[float] | None:
 
 
 def write_pair(values: Sequence[float] | None, number: Number) -> str:
-    """The text of [columns, rows]; one number where both are the same, but for a point."""
+    """Return the text of [columns, rows]; one number where both are the same, but for a point."""
     if values is None:
         return ""
     texts = [number.write_bare(value) for value in values]
@@ -165,7 +171,7 @@ def write_pair(values: Sequence[float] | None, number: Number) -> str:
 
 
 def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
-    """The texts of some or all of a case.json's c_arm."""
+    """Return the texts of some or all of a case.json's c_arm."""
     fields = {"mirrored": MIRRORED[reading.get("mirrored")]}
     for key, number in NUMBERS.items():
         value = reading.get(key.rstrip("01"))
@@ -180,7 +186,7 @@ def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
 
 
 def middle(size: Sequence[int]) -> list[float]:
-    """The pixel [column, row] in the middle of an image of (columns, rows)."""
+    """Return the pixel [column, row] in the middle of an image of (columns, rows)."""
     return [(n - 1) / 2 for n in size]
 
 
@@ -188,7 +194,7 @@ def middle(size: Sequence[int]) -> list[float]:
 
 
 def left_side(fields: Mapping[str, str], mirrored: str) -> str:
-    """The patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
+    """Return the patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
 
     Angles that are not given, or wrong, count as 0.
     """
@@ -205,7 +211,10 @@ def _degrees(fields: Mapping[str, str], key: str) -> float:
 
 
 def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
-    """The answers to "Is the patient's right on the left of the image?"; of a lateral image, or one that is turned, which side is there."""
+    """Return the answers to "Is the patient's right on the left of the image?".
+
+    Of a lateral image, or one that is turned, which side is there.
+    """
     options = [Option("", _("not known"))]
     for mirrored in (MIRRORED[True], MIRRORED[False]):
         letter = left_side(fields, mirrored)
@@ -216,13 +225,13 @@ def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
 
 
 def with_side(fields: Mapping[str, str], letter: str) -> dict[str, str]:
-    """The fields with this letter of `SIDES` at the left of the image, "" for not known."""
+    """Return the fields with this letter of `SIDES` at the left of the image, "" for not known."""
     seen = (each for each in (MIRRORED[True], MIRRORED[False]) if left_side(fields, each) == letter)
     return {**fields, "mirrored": next(seen, MIRRORED[None])}
 
 
 def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
-    """The fields with another value of one.
+    """Return the fields with another value of one.
 
     What a person sees in the image stays where the angles change: whose right is on the left at LAO 0 has it there at LAO 180, which the
     same image of a source on the other side would not. From an image from the front to a lateral one nothing can stay but the side from
@@ -236,7 +245,7 @@ def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
 
 
 def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bool]:
-    """The camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
+    """Return the camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
     given = read_c_arm(fields, size).c_arm
     if given is not None:
         return CArm(**{**given, "size": size}).camera(), True
@@ -258,7 +267,7 @@ def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bo
 
 
 def read_matrix_field(fields: Mapping[str, str]) -> MatrixText:
-    """The projection matrix from world LPS mm to pixels. InputError if it is invalid."""
+    """Return the projection matrix from world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]
     if not text.strip():
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))

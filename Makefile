@@ -3,7 +3,7 @@
 # Each sets up what it needs in .venv. Without make, on Windows for one, the same is
 #
 #   py -m venv .venv
-#   .venv\Scripts\pip install -e ".[demo,viewer]"
+#   .venv\Scripts\pip install -e ".[viewer]"
 #   .venv\Scripts\mvreg demo --out demo-result --open
 #   .venv\Scripts\mvreg view demo-result\chest
 #
@@ -89,13 +89,13 @@ $(VENV)/.made:
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
 	@echo "Setting up $(VENV) for the demo: about 0.8 GB to download, once."
-	$(PIP) -e '.[demo,viewer]'
+	$(PIP) -e '.[viewer]'
 	@touch $@
 
 $(VENV)/.network: pyproject.toml | $(VENV)/.made
 	@echo "Setting up $(VENV) for the demo with PyTorch: about 1.1 GB to download, once; 3.5 GB where it comes with CUDA."
 	$(PIP) '$(TORCH)'
-	$(PIP) -e '.[demo,torch,viewer]'
+	$(PIP) -e '.[torch,viewer]'
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.made

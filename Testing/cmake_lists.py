@@ -16,7 +16,16 @@ from pathlib import Path
 MODULE = Path(__file__).resolve().parents[1] / "MultiViewRegistration"
 CMAKE_FILE = MODULE / "CMakeLists.txt"
 FOLDERS = ("MultiViewRegistrationLib", "Resources")
-LEFT_OUT = ("viewer", "studies", "bench", "simulation", "cli/view.py", "cli/studies.py", "cli/demo.py")
+LEFT_OUT = (
+    "viewer",
+    "studies",
+    "bench",
+    "simulation",
+    "cli/view.py",
+    "cli/studies.py",
+    "cli/demo.py",
+    "io/datasets/bent_spine",
+)
 SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
 
 

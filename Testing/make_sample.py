@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Makes the sample of the Slicer extension again: python Testing/make_sample.py
+"""Makes the samples again: python Testing/make_sample.py
 
-X-rays of the demo's chest CT by RTK's projector, and their case.json with start and truth. The CT itself is not among
-them: Slicer fetches it (mrml/loading.py).
+X-rays of a chest CT by RTK's projector, and of the same chest with a bent spine; their case.json with start and truth. The CT itself is
+not among them: it is fetched (io/datasets/chest.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,44 +23,63 @@ import SimpleITK as sitk  # noqa: E402
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.io.cameras import CALIBRATION  # noqa: E402
-from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct  # noqa: E402
-from MultiViewRegistrationLib.simulation.cases import Patient, json_text, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import BENT_SPINE_FOLDER, SAMPLE_FOLDER  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import (  # noqa: E402
+    Patient,
+    demo_patient,
+    json_text,
+    random_pose,
+    write_case,
+)
 from MultiViewRegistrationLib.simulation.simulator import PIXEL_MM, SIZE  # noqa: E402
+from MultiViewRegistrationLib.simulation.spine import spine_case  # noqa: E402
 
 SEED = 3
 DETECTOR = {"pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE, "mirrored": True}
-C_ARMS = {
-    "AP": CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, rao_lao_deg=2, cra_cau_deg=3,
-               principal_point=(261.5, 250), **DETECTOR),
-    "lateral": CArm(source_to_detector_mm=1010, source_to_isocentre_mm=690, rao_lao_deg=88, cra_cau_deg=-2,
-                    principal_point=(257, 252.5), **DETECTOR),
-}  # fmt: skip
+C_ARMS = [
+    CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, rao_lao_deg=2, cra_cau_deg=3,
+         principal_point=(261.5, 250), **DETECTOR),
+    CArm(source_to_detector_mm=1010, source_to_isocentre_mm=690, rao_lao_deg=88, cra_cau_deg=-2,
+         principal_point=(257, 252.5), **DETECTOR),
+]  # fmt: skip
+
+
+def chest_case(folder: str, patient: Patient) -> tuple[Path, list[CArm]]:
+    """Path of the case.json of a chest as it was in the CT, and the C-arm of each view."""
+    rng = np.random.default_rng(SEED)
+    pose = random_pose(patient, rng)
+    cameras = [c_arm.camera() for c_arm in C_ARMS]
+    return write_case(folder, patient, cameras, pose, rng, names=("AP", "lateral")), C_ARMS
+
+
+def keep(path: Path, c_arms: Sequence[CArm], sample: Path) -> None:
+    """Keep a case in the folder of a sample: PNG files, C-arms, names of files in place of their paths."""
+    sample.mkdir(parents=True, exist_ok=True)
+    case = json.loads(path.read_text(encoding="utf-8"))
+    case["ct"] = "chest.nii.gz"
+    if "labels" in case:
+        case["labels"] = "labels.nii.gz"
+    for view, c_arm in zip(case["views"], c_arms, strict=True):
+        # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a third.
+        pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path.with_name(view["image"])))) >> 4
+        view["image"] = f"{view['name']}.png"
+        image = sitk.GetImageFromArray(pixels)
+        sitk.WriteImage(image, str(sample / view["image"]), useCompression=True, compressionLevel=9)
+        content = asdict(c_arm)
+        del view["camera"]
+        view |= CALIBRATION  # a simulated C-arm does not bend
+        view["c_arm"] = {key: content[key] for key in sorted(content) if content[key] != getattr(CArm, key, None)}
+    (sample / "case.json").write_text(json_text(case), encoding="utf-8")
+    truth = path.with_name("truth.json")
+    if truth.exists():
+        (sample / truth.name).write_bytes(truth.read_bytes())
 
 
 def main() -> None:
-    SAMPLE_FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        patient = Patient(chest_ct(), couch=True, beyond_mm=60)
-        rng = np.random.default_rng(SEED)
-        pose = random_pose(patient, rng)
-        cameras = [c_arm.camera() for c_arm in C_ARMS.values()]
-        case = json.loads(write_case(folder, patient, cameras, pose, rng, names=tuple(C_ARMS)).read_text())
-        pixels = {
-            view["name"]: sitk.GetArrayFromImage(sitk.ReadImage(f"{folder}/{view['image']}")) for view in case["views"]
-        }
-    case["ct"] = "chest.nii.gz"
-    for view in case["views"]:
-        name, c_arm = view["name"], asdict(C_ARMS[view["name"]])
-        del view["camera"]
-        view |= {
-            "image": f"{name}.png",
-            **CALIBRATION,  # a simulated C-arm does not bend
-            "c_arm": {key: c_arm[key] for key in sorted(c_arm) if c_arm[key] != getattr(CArm, key, None)},
-        }
-        # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a third.
-        image = sitk.GetImageFromArray(pixels[name] >> 4)
-        sitk.WriteImage(image, str(SAMPLE_FOLDER / view["image"]), useCompression=True, compressionLevel=9)
-    (SAMPLE_FOLDER / "case.json").write_text(json_text(case), encoding="utf-8")
+    patient = demo_patient()
+    for make, sample in ((chest_case, SAMPLE_FOLDER), (spine_case, BENT_SPINE_FOLDER)):
+        with tempfile.TemporaryDirectory() as folder:
+            keep(*make(folder, patient), sample)
 
 
 if __name__ == "__main__":

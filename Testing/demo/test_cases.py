@@ -50,7 +50,7 @@ def patient(tmp_path_factory):
     """A phantom: a tilted CT of an elliptic cylinder with tubes of bone and a bead of metal."""
     pytest.importorskip(
         "itk.rtkJosephForwardProjectionImageFilterPython",
-        reason='needs itk-rtk: pip install -e ".[demo]"',
+        reason='needs itk-rtk: pip install -e ".[bench]"',
     )
     k, j, i = np.indices((60, 70, 90))
     hu = np.where(np.hypot((i - 45) / 40, (j - 35) / 30) < 1, 40, -1000).astype(np.int16)

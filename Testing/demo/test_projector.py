@@ -33,7 +33,7 @@ from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 pytest.importorskip(
     "itk.rtkJosephForwardProjectionImageFilterPython",
-    reason='needs itk-rtk: pip install -e ".[demo]"',
+    reason='needs itk-rtk: pip install -e ".[bench]"',
 )
 
 

@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.studies.protocol_page import page
 def real(shared_data):
     pytest.importorskip(
         "itk.rtkJosephForwardProjectionImageFilterPython",
-        reason='needs itk-rtk: pip install -e ".[demo]"',
+        reason='needs itk-rtk: pip install -e ".[bench]"',
     )
     cases = RealCases([shared_data / "wrist" / "radius_0099.json"])
     cases.case(cases.trials[0])

@@ -30,7 +30,7 @@ FEW = (
 TIMES = ("register_s", "assess_s")
 RTK, NEEDED = (
     "itk.rtkJosephForwardProjectionImageFilterPython",
-    'needs itk-rtk: pip install -e ".[demo]"',
+    'needs itk-rtk: pip install -e ".[bench]"',
 )
 
 

@@ -26,7 +26,7 @@ from MultiViewRegistrationLib.studies.protocol_cases import Subject, simulated
 def subject(tmp_path_factory):
     pytest.importorskip(
         "itk.rtkJosephForwardProjectionImageFilterPython",
-        reason='needs itk-rtk: pip install -e ".[demo]"',
+        reason='needs itk-rtk: pip install -e ".[bench]"',
     )
     return Subject(write_bony_ct(tmp_path_factory.mktemp("bony") / "phantom.nii.gz"), 0)
 

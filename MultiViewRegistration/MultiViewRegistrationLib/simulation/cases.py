@@ -16,7 +16,7 @@ from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..imaging.ct import load_ct
-from ..io.datasets.chest import SAMPLE_FOLDER, cache_folder, chest_ct
+from ..io.datasets.chest import chest_ct
 from ..io.files import write_atomically, written_atomically
 from .body import Body, bone_points, continued, middle, without_couch
 from .projector import MaterialProjector, RtkProjector, SurfaceProjector
@@ -66,11 +66,11 @@ def demo_patient() -> Patient:
 def demo_case(folder: str | Path, patient: Patient | None = None) -> Path:
     """The case of `mvreg demo`: its patient in a C-arm, anteroposterior and left lateral; path of its case.json."""
     patient, rng = patient or demo_patient(), np.random.default_rng(4)
-    cameras = demo_cameras(rng)
+    cameras = [c_arm.camera() for c_arm in demo_c_arms(rng)]
     return write_case(folder, patient, cameras, random_pose(patient, rng), rng, names=("AP", "lateral"))
 
 
-def demo_cameras(rng: np.random.Generator) -> list[Camera]:
+def demo_c_arms(rng: np.random.Generator) -> list[CArm]:
     """Those of its X-rays, near anteroposterior and left lateral."""
     return [_c_arm(rng, 2, 3, mirrored=True), _c_arm(rng, 88, -2, mirrored=True)]
 
@@ -126,7 +126,7 @@ def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[f
     """C-arm cameras, all stored mirrored or none; the first within 20 degrees of anteroposterior."""
     mirrored = bool(rng.random() < 0.5)
     primary, secondary = rng.uniform(-20, 20), rng.uniform(-10, 10)
-    cameras = [_c_arm(rng, primary, secondary, mirrored)]
+    cameras = [_c_arm(rng, primary, secondary, mirrored).camera()]
     side = rng.choice([-1, 1])
     for _ in range(views - 1):
         other, separation = np.radians(rng.uniform(-10, 10)), np.radians(rng.uniform(*separation_deg))
@@ -136,7 +136,7 @@ def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[f
         turn = np.arccos(
             np.minimum((np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other)), 1)
         )
-        cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored))
+        cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored).camera())
         side = -side
     return cameras
 
@@ -190,7 +190,7 @@ def targets_of(
     return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
 
 
-def _c_arm(rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False) -> Camera:
+def _c_arm(rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False) -> CArm:
     """A C-arm with distances and principal point as they vary from one view to the next."""
     principal_point = (np.array(SIZE) - 1) / 2 + rng.uniform(-12, 12, 2)
     return CArm(
@@ -202,22 +202,10 @@ def _c_arm(rng: np.random.Generator, primary_deg: float, secondary_deg: float, m
         rao_lao_deg=primary_deg,
         cra_cau_deg=secondary_deg,
         mirrored=mirrored,
-    ).camera()
+    )
 
 
 def json_text(value: dict) -> str:
     """JSON with a line for each matrix row."""
     text = json.dumps(value, indent=1)
     return re.sub(r"\[[^][{}]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
-
-
-def demo_at_hand() -> Path:
-    """Path of a case.json of the demo in the user's cache. Raises InputError where its CT cannot be downloaded."""
-    folder = cache_folder() / "demo"
-    case = json.loads((SAMPLE_FOLDER / "case.json").read_text(encoding="utf-8"))
-    case["ct"] = str(chest_ct())
-    folder.mkdir(parents=True, exist_ok=True)
-    for view in case["views"]:
-        write_atomically(folder / view["image"], (SAMPLE_FOLDER / view["image"]).read_bytes())
-    write_atomically(folder / "case.json", json.dumps(case))
-    return folder / "case.json"

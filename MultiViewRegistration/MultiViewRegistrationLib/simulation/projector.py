@@ -154,7 +154,7 @@ def _rtk(volumes: int):
         geometry = import_module("itk.rtkThreeDCircularProjectionGeometryPython")
     except ImportError as error:
         raise InputError(
-            f"simulated X-rays need the Python package itk-rtk, which is not installed; run {install_command('demo')}."
+            f"simulated X-rays need the Python package itk-rtk, which is not installed; run {install_command('bench')}."
         ) from error
     image = "IF3" if volumes == 1 else f"IVF{volumes}3"
     return (

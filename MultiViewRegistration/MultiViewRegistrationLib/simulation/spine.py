@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.c_arm import CArm
 from ..imaging.ct import load_ct, read_volume
 from ..io.datasets.chest import chest_labels
 from ..io.files import write_atomically
-from .cases import Patient, demo_cameras, json_text, random_pose, write_case
+from .cases import Patient, demo_c_arms, json_text, random_pose, write_case
 from .projector import MovedBones
 
 #: The vertebrae that the X-rays show whole, from the head down, with their labels.
@@ -25,10 +26,10 @@ SEED = 10
 
 
 class SpineCase(NamedTuple):
-    """The path of a case.json, and by the name of each vertebra (4, 4) its true world_from_ct."""
+    """The path of a case.json, and the C-arm of each view."""
 
     path: Path
-    truth: dict[str, np.ndarray]
+    c_arms: list[CArm]
 
 
 def bend(
@@ -83,7 +84,8 @@ def spine_case(folder: str | Path, patient: Patient) -> SpineCase:
         dict(zip(VERTEBRAE.values(), motions, strict=True)),
     )
     pose = random_pose(bent, rng)
-    path = write_case(folder, bent, demo_cameras(rng), pose, rng, names=("AP", "lateral"))
+    c_arms = demo_c_arms(rng)
+    path = write_case(folder, bent, [c_arm.camera() for c_arm in c_arms], pose, rng, names=("AP", "lateral"))
     case = json.loads(path.read_text(encoding="utf-8"))
     del case["truth"], case["targets"]
     case["labels"] = str(chest_labels())
@@ -92,4 +94,4 @@ def spine_case(folder: str | Path, patient: Patient) -> SpineCase:
     truth = {name: pose @ motion for name, motion in zip(VERTEBRAE, motions, strict=True)}
     content = {"rest": pose.tolist(), "structures": {name: each.tolist() for name, each in truth.items()}}
     write_atomically(path.with_name("truth.json"), json_text(content))
-    return SpineCase(path, truth)
+    return SpineCase(path, c_arms)

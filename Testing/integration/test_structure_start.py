@@ -12,14 +12,14 @@ from moving import swing, write_moving_case
 from phantom import write_bony_ct
 from scipy import ndimage
 
+from benchmarks.protocol.cases import Subject, simulated
+from benchmarks.protocol.conditions import Condition, Trial
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.run import follow
 from MultiViewRegistrationLib.sequence.tracker import BACKGROUND_LOST
-from MultiViewRegistrationLib.studies.conditions import Condition, Trial
-from MultiViewRegistrationLib.studies.protocol_cases import Subject, simulated
 
 
 @pytest.fixture(scope="module")

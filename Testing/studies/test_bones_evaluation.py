@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
 
+from benchmarks.protocol.cases import RealCase
 from MultiViewRegistrationLib.api import check_structures, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
@@ -135,10 +136,9 @@ def test_relative_values_are_refused(case):
         check_structures(loaded)
 
 
-def test_a_protocol_refuses_structures(case, tmp_path, capsys):
-    pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
-    assert main(["evaluate", "--protocol", "--real", str(case), "--out", str(tmp_path / "out")]) == 2
-    assert "structures are not part of this protocol" in capsys.readouterr().err
+def test_a_protocol_refuses_structures(case):
+    with pytest.raises(InputError, match="structures are not part of this protocol"):
+        RealCase(case)
 
 
 @pytest.mark.filterwarnings("default::UserWarning")

@@ -22,7 +22,7 @@ from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
-from ..io.sequence import FrameFiles, FrameSequence
+from ..io.sequence import FrameFiles
 from ..io.staging import staged
 from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
@@ -32,7 +32,7 @@ from ..report.overlays import DRRs, overlays, png
 from ..report.result import software
 from .motion import motion_against, relative_motion, to_json, write_files
 from .tables import MATRIX, table
-from .tracker import Tracked
+from .tracker import Frames, Tracked
 
 VERSION = 1
 FILE = "track.json"
@@ -54,7 +54,7 @@ class Track:
         The structure of the case whose frames these are; None for the whole CT's.
     """
 
-    sequence: FrameSequence
+    sequence: Frames
     anatomy: PreparedCT
     pace: str = "thorough"
     start: str = "given"

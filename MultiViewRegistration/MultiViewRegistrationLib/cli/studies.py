@@ -271,9 +271,9 @@ def _write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool)
 def _bench(options: argparse.Namespace) -> dict:
     from ..bench.measurement import Setting, machine
     from ..bench.program import run, terminal
-    from ..rendering.devices import cuda_device
+    from ..rendering.devices import torch_device
 
-    device = None if options.device is None else cuda_device(options.device)
+    device = None if options.device is None else torch_device(options.device)
     with progress_of(options, "Measuring") as line:
         results = run(Setting(device=device), options.only, options.page, progress=line.show)
     rows = [row for record in results.values() for row in record.rows]

@@ -5,6 +5,7 @@ image = Projector(volume).render(camera, world_from_ct).image
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -46,14 +47,13 @@ class Rays:
     s + z q,   s = source + v source_step,   q = corner + u step_u + v step_v
 
     source, source_step: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
-    world_from_index: (..., 3, 3) mm per voxel.   depth_mm: (...) beyond the far end of the volume.
+    world_from_index: (..., 3, 3) mm per voxel.
     """
 
     source: np.ndarray
     source_step: np.ndarray
     directions: np.ndarray
     world_from_index: np.ndarray
-    depth_mm: np.ndarray
 
 
 #: Of a pose.
@@ -122,14 +122,17 @@ class Grid:
             raise InputError(NOT_FINITE)
         index_from_world = self.index_from_ct @ rigid.inverse(poses)
         directions = index_from_world[..., :3, :3] @ camera.ray_matrix
-        far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)
         return Rays(
             source=rigid.transform_points(index_from_world, camera.sources(FIRST_ROW)),
             source_step=index_from_world[..., :3, :3] @ camera.source_step,
             directions=np.ascontiguousarray(np.swapaxes(directions, -1, -2)),
             world_from_index=np.ascontiguousarray((poses @ self.ct_from_index)[..., :3, :3]),
-            depth_mm=2 * far,
         )
+
+    def depth_mm(self, camera: Camera, world_from_ct) -> np.ndarray:
+        """(...) depths beyond the far end of the volume at poses (..., 4, 4)."""
+        corners = rigid.transform_points(np.asarray(world_from_ct, float)[..., None, :, :], self._corners_ct)
+        return 2 * camera.depth(corners).max(axis=-1)
 
 
 class Projector:
@@ -202,12 +205,13 @@ class Projector:
         followed = (
             image.size if not wanted.size else int(np.count_nonzero(wanted if comparable is None else comparable))
         )
-        cut = self.cut_across(camera, world_from_ct)
+        mark = None if comparable is None else self._marking(camera, world_from_ct, rays)
         lever = camera.sources(FIRST_ROW) - np.asarray(pivot, float)
 
         def fill(rows: tuple[int, int]) -> None:
             if comparable is not None:
-                self._mark_unseen(cut, rays, rows, comparable)
+                if mark is not None:
+                    mark(rows, comparable)
                 part = slice(*rows)
                 np.bitwise_or(wanted[part], comparable[part], out=wanted[part])
             cpu.project_rows(
@@ -230,26 +234,29 @@ class Projector:
         """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
         columns, rows = camera.size
         seen = np.ones((rows, columns), np.uint8)
-        cut = self.cut_across(camera, world_from_ct)
-        if cut.any():
-            self._mark_unseen(cut, self.grid.rays(camera, world_from_ct), (0, rows), seen)
+        if mark := self._marking(camera, world_from_ct, self.grid.rays(camera, world_from_ct)):
+            mark((0, rows), seen)
         return seen
 
-    def _mark_unseen(self, cut: np.ndarray, rays: Rays, rows: tuple[int, int], seen: np.ndarray) -> None:
-        """Set `seen` to 0 in some rows, see `cpu.mark_unseen`."""
-        if cut.any():
-            cpu.mark_unseen(
-                cut,
-                self.end_slices,
-                self.shape,
-                rays.source,
-                rays.source_step,
-                rays.directions,
-                rays.world_from_index,
-                rays.depth_mm,
-                rows,
-                seen,
-            )
+    def _marking(
+        self, camera: Camera, world_from_ct, rays: Rays
+    ) -> Callable[[tuple[int, int], np.ndarray], object] | None:
+        """Sets `seen` to 0 in some rows, see `cpu.mark_unseen`; None where no cut end takes rays their value."""
+        cut = self.cut_across(camera, world_from_ct)
+        if not cut.any():
+            return None
+        depth_mm = self.grid.depth_mm(camera, world_from_ct)
+        return partial(
+            cpu.mark_unseen,
+            cut,
+            self.end_slices,
+            self.shape,
+            rays.source,
+            rays.source_step,
+            rays.directions,
+            rays.world_from_index,
+            depth_mm,
+        )
 
     def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
         """(..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).

@@ -27,7 +27,7 @@ from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
 from ..rendering.devices import run_tasks
-from ..rendering.drr import Projector, cut_ends
+from ..rendering.drr import Projector, Rendering, cut_ends, part_tasks
 from . import similarity
 from .objective import local_ncc
 from .optimizer import LEVER_MM, NEAR_MM, moved, with_curvature
@@ -393,19 +393,16 @@ class BonesObjective:
         placed = np.asarray(poses, float)
         pivots = rigid.transform_points(placed, self._centroids)
         corners = rigid.transform_points(placed[:, None], self._corners)
-        found: Shadows = [[None] * len(self.bones) for _ in self.views]
-
-        def draw(v: int, b: int, part: tuple[slice, slice]) -> None:
-            camera = _part_of(self.views[v], part)
-            drr = self._projectors[b].render(camera, placed[b], jacobian=jacobian, pivot=pivots[b])
-            found[v][b] = Shadow(part, drr.image, drr.jacobian)
-
-        tasks = [
-            partial(draw, v, b, part)
-            for v, view in enumerate(self.views)
-            for b, part in enumerate(self._parts(view, corners, pivots))
-            if part is not None
-        ]
+        found, tasks = [], []
+        for view in self.views:
+            shadows = [part and _empty(part, jacobian) for part in self._parts(view, corners, pivots)]
+            shown = [b for b, shadow in enumerate(shadows) if shadow]
+            drawn = [shadow for shadow in shadows if shadow]
+            projectors, parts = [self._projectors[b] for b in shown], [shadow.part for shadow in drawn]
+            renderings = [Rendering(shadow.image, shadow.jacobian) for shadow in drawn]
+            if shown:
+                tasks += part_tasks(projectors, view.camera, placed[shown], pivots[shown], parts, renderings)
+            found.append(shadows)
         run_tasks(tasks)
         return found
 
@@ -496,7 +493,7 @@ class BonesObjective:
                 if shadow is None:
                     continue
                 near, dark = usable[shadow.part].copy(), shadow.image > 0
-                shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], dark), 1)
+                shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], shadow), 1)
                 similarity.keep_near(shadow.image, margins[b], near)
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
             if self.settings.silhouette_mm is None:
@@ -525,11 +522,15 @@ class BonesObjective:
         similarity.erode(valid, usable)
         return usable
 
-    def _whole_shadow(self, b: int, view: View, pose: np.ndarray, dark: np.ndarray) -> float:
+    def _whole_shadow(self, b: int, view: View, pose: np.ndarray, shadow: Shadow) -> float:
         """How many pixels a bone's shadow has, beyond the image, too."""
+        dark = int(np.count_nonzero(shadow.image))
+        (columns, rows), (down, across) = view.camera.size, shadow.part
+        if down.start and across.start and down.stop < rows and across.stop < columns:
+            return dark
         pixels = view.camera.project(rigid.transform_points(pose, self.bones[b].surface))
         inside = ((pixels >= 0) & (pixels <= np.array(view.camera.size) - 1)).all(axis=1).mean()
-        return np.count_nonzero(dark) / max(inside, 1e-3)
+        return float(dark / max(inside, 1e-3))
 
     def _image(self, v: int, shadows: Sequence[Shadow | None]) -> np.ndarray:
         image = np.zeros(self._valid[v].shape, np.float32) if self._rest is None else self._rest[v].image.copy()
@@ -618,6 +619,11 @@ def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessia
                 hessian[there, here] += block.T
 
 
+def _empty(part: tuple[slice, slice], jacobian: bool) -> Shadow:
+    shape = tuple(side.stop - side.start for side in part)
+    return Shadow(part, np.empty(shape, np.float32), np.empty((6, *shape), np.float32) if jacobian else None)
+
+
 def _part_of(view: View, part: tuple[slice, slice]) -> Camera:
     """The camera of a part of a view."""
     rows, columns = part
@@ -682,7 +688,7 @@ def minimise(
     secant: bool = False,
 ) -> tuple[list[np.ndarray], BonesFit]:
     """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there; `secant` as of `BoneLevel`."""
-    bones, poses, damping = objective.bones, list(poses), DAMPING
+    centroids, poses, damping = np.array([bone.centroid for bone in objective.bones]), list(poses), DAMPING
     last: tuple[np.ndarray, np.ndarray] | None = None
     fit = objective.linearise(poses, objective.shadows(poses))
     for _ in range(iterations):
@@ -696,10 +702,7 @@ def minimise(
         better = False
         while damping < MOST_DAMPING:
             step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient).reshape(-1, 6)
-            trial = [
-                moved(pose, each, rigid.transform_points(pose, bone.centroid))
-                for pose, each, bone in zip(poses, step, bones, strict=True)
-            ]
+            trial = list(moved(np.array(poses), step, rigid.transform_points(np.array(poses), centroids)))
             size = largest_step_mm(step, fit)
             shadows = objective.shadows(trial)
             better = objective.cost(shadows) + share * prior_cost(objective, trial) < here

@@ -358,6 +358,11 @@ def add_products(one, one_corner, other, other_corner, weight, box, sums):
     weighted = np.empty(right - left, np.float32)
     for r in range(top, bottom):
         along = weight[r, left:right]
+        held = np.float32(0)
+        for c in range(len(weighted)):
+            held += along[c]
+        if held == 0:
+            continue
         for i in range(one.shape[1]):
             for p in range(one.shape[0]):
                 first = one[p, i, r - one_corner[0], left - one_corner[1] : right - one_corner[1]]

@@ -183,8 +183,8 @@ class Track:
         pictures: Mapping[str, bytes] | None = None,
         *,
         moves: bool = False,
-    ) -> None:
-        """Write track.json, poses.csv and track.tra; all of them appear, or none.
+    ) -> list[Path]:
+        """Write track.json, poses.csv and track.tra; all of them appear, or none. The files are returned.
 
         Each structure of the case has such files, too, which begin with its name, and two neighbours that both have a pose in several
         frames NAME_on_OTHER_motion.csv and .html, see `motion`. Rejected frames, and those not reached, have no pose in track.tra.
@@ -207,6 +207,8 @@ class Track:
                 content = track.to_json(None if moves else folder)
                 (staging / f"{name}{FILE}").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             self._write_motions(staging)
+            names = sorted(file.name for file in staging.iterdir())
+        return [Path(folder) / name for name in names]
 
     def _write_motions(self, folder: Path) -> None:
         tracks = {track.bone.name: track for track in self.structures if track.bone is not None}

@@ -372,6 +372,7 @@ class Sequence:
     def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
         """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
+A sequence that was tracked now has those of the case's structures, too.
         InputError without a sequence, and as `Inputs.ct`.
 
         Parameters
@@ -385,8 +386,10 @@ class Sequence:
         played = replace(played, frames=list(played.frames))
 
         def write() -> list[Path]:
-            from ..sequence.track_files import FILE, write_tables
+            from ..sequence.track_files import FILE, Track, write_tables
 
+            if isinstance(played.track, Track):
+                return replace(played.track, frames=played.frames).save(folder, unit, moves=moves)
             with staged(folder, last=FILE) as staging:
                 write_tables(staging, played.frames, played.count, ct, unit)
                 content = played.content(None if moves else Path(folder))

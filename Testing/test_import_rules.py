@@ -44,6 +44,7 @@ HOME_OF = {
         "regressor",
         "published",
         "rendering.autograd",
+        "rendering.drr_operator",
         "rendering.torch_drr",
         "rendering.devices",
         "rendering.render",  # for its hints

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 
 from MultiViewRegistrationLib.cli.options import add_json, out_file, progress_of
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.rendering.devices import torch_device
 
 from .measurement import Setting, machine
@@ -38,6 +39,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     device = None if options.device is None else torch_device(options.device)
+    if device is not None and not device.startswith("cuda"):
+        raise InputError(f"--device: found {options.device}, expected cuda or cuda:N; correct it, or leave it out.")
     with progress_of(options, "Measuring") as line:
         results = run(Setting(device=device), options.only, options.page, progress=line.show)
     rows = [row for record in results.values() for row in record.rows]

@@ -115,7 +115,8 @@ class TorchProjector:
             rays = self.projector.grid.rays(camera, poses[of_it])
             index_from_world, lever = np.linalg.inv(rays.world_from_index), camera.sources(FIRST_ROW) - pivots[of_it]
             parts = rays.source, rays.directions, index_from_world, rays.world_from_index, lever, rays.source_step
-            ends = self.projector.cut_across(camera, poses[of_it]), rays.depth_mm
+            depth_mm = self.projector.grid.depth_mm(camera, poses[of_it])
+            ends = self.projector.cut_across(camera, poses[of_it]), depth_mm
             beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in (*parts, *ends)], axis=1)
         return self._sent(beams)
 

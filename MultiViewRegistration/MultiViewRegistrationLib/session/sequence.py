@@ -372,13 +372,13 @@ class Sequence:
     def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
         """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
-A sequence that was tracked now has those of the case's structures, too.
-        InputError without a sequence, and as `Inputs.ct`.
+        A sequence that was tracked now has those of the case's structures, too.
+                InputError without a sequence, and as `Inputs.ct`.
 
         Parameters
         ----------
-        unit, moves
-            See `track_files.Track.save`.
+                unit, moves
+                    See `track_files.Track.save`.
         """
         if self.player is None:
             raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))

@@ -490,14 +490,14 @@ def check_structures(case: Case) -> None:
 
 
 def default_start(case: Case) -> str:
-    """What a case has to start from: its pose, its landmarks, or nothing, which a search needs."""
+    """Return what a case has to start from: its pose, its landmarks, or nothing, which a search needs."""
     if case.world_from_ct is not None:
         return "given"
     return "landmarks" if case.landmarks else "search"
 
 
 def _case_of(case: Case | str | os.PathLike[str]) -> Case:
-    """The case, loaded where its path is given."""
+    """Return the case, loaded where its path is given."""
     from .io.case import Case
 
     if isinstance(case, (str, os.PathLike)):
@@ -529,7 +529,13 @@ def _check_start(case: Case, start: str) -> None:
 
 
 def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
-    """The case's start pose, or the default pose at the isocentre.   centroid: (3,) of the CT."""
+    """Return the case's start pose, or the default pose at the isocentre.
+
+    Parameters
+    ----------
+    centroid
+        (3,) of the CT.
+    """
     from .geometry.epipolar import default_pose_at_isocentre
 
     if case.world_from_ct is not None:
@@ -552,7 +558,7 @@ def _locate(case: Case) -> LandmarkFit:
 def _train(
     case: Case, anatomy: PreparedCT, minutes: float, seed: int, progress: Report, device: str
 ) -> tuple[Regressor, float]:
-    """A regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
+    """Return a regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
     from .registration.pipeline import Progress
     from .regressor.learning import nominal_pose, train
 
@@ -566,18 +572,23 @@ def _train(
 
 
 def _part_of(progress: Report, first: float, last: float) -> Report:
-    """A report of work that takes the progress bar from one share to another."""
+    """Return a report of work that takes the progress bar from one share to another."""
     return lambda now: progress(replace(now, fraction=first + (last - first) * now.fraction))
 
 
 def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
-    """The refinement of a name.
-
-    name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.refine`.
-    device: of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so, and the processor does the work.
-        Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
+    """Return the refinement of a name.
 
     InputError for another name; for a published one where torch is not installed, or for a device that is not there.
+
+    Parameters
+    ----------
+    name
+        "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see
+        `published.refine`.
+    device
+        Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so, and the
+        processor does the work. Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
     """
     from .registration.cameras import CALIBRATED
     from .registration.pipeline import RefinementMethod, refine

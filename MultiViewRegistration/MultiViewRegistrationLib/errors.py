@@ -33,7 +33,13 @@ class OutputError(InputError):
 
 
 class MissingInformation(InputError):
-    """A required value is missing and never guessed.   key: the name under which the user can give it."""
+    """A required value is missing and never guessed.
+
+    Parameters
+    ----------
+    key
+        The name under which the user can give it.
+    """
 
     def __init__(self, message: str, key: str) -> None:
         super().__init__(message)
@@ -41,7 +47,13 @@ class MissingInformation(InputError):
 
 
 class UnitMismatch(InputError):
-    """A CT whose values do not fit the given unit.   unit: the likely one."""
+    """A CT whose values do not fit the given unit.
+
+    Parameters
+    ----------
+    unit
+        The likely one.
+    """
 
     def __init__(self, message: str, unit: str) -> None:
         super().__init__(message)
@@ -85,7 +97,7 @@ def collect_warnings() -> Iterator[list[str]]:
 
 
 def install_command(extra: str) -> str:
-    """The command that installs the packages of an extra, for the way in which this program was installed.
+    """Return the command that installs the packages of an extra, for the way in which this program was installed.
 
     Parameters
     ----------
@@ -101,12 +113,15 @@ def install_command(extra: str) -> str:
 
 
 def _is_slicer() -> bool:
-    """Whether this is Slicer or PythonSlicer, which set SLICER_HOME, and no virtual environment in a terminal that one of them opened."""
+    """Return whether this is Slicer or PythonSlicer, which set SLICER_HOME.
+
+    A virtual environment in a terminal that one of them opened is neither.
+    """
     return "SLICER_HOME" in os.environ and sys.prefix == sys.base_prefix
 
 
 def _pip() -> str:
-    """pip of this Python, by its short name where that is the one which a shell finds."""
+    """Return pip of this Python, by its short name where that is the one which a shell finds."""
     here, found = Path(sys.executable), shutil.which("pip")
     if found and Path(found).parent == here.parent:
         return "pip"

@@ -81,7 +81,7 @@ class TimeLeft:
 
 
 def left_in_words(seconds: float | None) -> str:
-    """The time left in words, "about 2 min left"; "" for None."""
+    """Return the time left in words, "about 2 min left"; "" for None."""
     if seconds is None:
         return ""
     if seconds < 9.5:
@@ -117,12 +117,12 @@ class ProgressRecord:
         return left_in_words(self.seconds_left)
 
     def to_line(self) -> str:
-        """One line of JSON, without its end."""
+        """Return one line of JSON, without its end."""
         return json.dumps({key: value for key, value in asdict(self).items() if key != "world_from_ct" or value})
 
     @classmethod
     def from_line(cls, line: str) -> ProgressRecord | None:
-        """The record of a line; None for a line that is no progress but a message."""
+        """Return the record of a line; None for a line that is no progress but a message."""
         try:
             return cls(**json.loads(line))
         except (ValueError, TypeError):
@@ -162,7 +162,7 @@ class JsonProgress:
 
 @contextmanager
 def stopped_by_end_of_stdin() -> Iterator[None]:
-    """The end of stdin raises KeyboardInterrupt in the main thread, as Ctrl-C does, whatever the block is at.
+    """Have the end of stdin raise KeyboardInterrupt in the main thread, as Ctrl-C does, whatever the block is at.
 
     Stdin ends when the program at its other end closes it, and when that process ends. That works alike on every system; a signal
     does not.
@@ -219,19 +219,19 @@ def python() -> str:
 
 
 def program() -> list[str]:
-    """The command that runs `mvreg`."""
+    """Return the command that runs `mvreg`."""
     return [python(), "-m", f"{__package__}.cli.main"]
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child process, whose Python finds this library."""
+    """Return the environment of a child process, whose Python finds this library."""
     library = Path(__file__).absolute().parents[1]  # not resolved: numba's cache goes by the path of the import
     path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path}
 
 
 def start_python(code: str) -> subprocess.Popen:
-    """A child process that runs Python code with this library, and prints nothing.
+    """Return a child process that runs Python code with this library, and prints nothing.
 
     Raises
     ------
@@ -299,7 +299,7 @@ class Job:
         self._kill_at: float | None = None
 
     def poll(self) -> ProgressRecord | None:
-        """The newest progress since the last call, None if there is none; looks whether the child has ended. Takes milliseconds."""
+        """Return the newest progress since the last call, None if there is none; looks whether the child has ended. Takes milliseconds."""
         if self.state != "running":
             return None
         status = self._process.poll()  # before reading: nothing that it wrote is missed
@@ -319,7 +319,7 @@ class Job:
             self._stdin.close()
 
     def _read(self, printed: bytes) -> ProgressRecord | None:
-        """The newest progress in what was printed; keeps warnings and the last message."""
+        """Return the newest progress in what was printed; keeps warnings and the last message."""
         newest = None
         *lines, self._unfinished_line = (self._unfinished_line + printed).split(b"\n")
         for line in (line.decode("utf-8", "replace").strip() for line in lines):
@@ -346,7 +346,7 @@ class Job:
 
 
 def _why(status: int, last_line: str) -> str:
-    """Why a child failed, by its exit status and the last line that it printed on stderr."""
+    """Return why a child failed, by its exit status and the last line that it printed on stderr."""
     if status in (1, 2) and last_line.startswith("mvreg: "):
         return last_line.removeprefix("mvreg: ")
     if status < 0:

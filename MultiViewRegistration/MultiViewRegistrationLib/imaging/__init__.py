@@ -1,0 +1,1 @@
+"""Images and volumes: reading them, their fields, line integrals, structures."""

@@ -68,7 +68,7 @@ class _Child:
         self.used = time.monotonic()
 
     def call(self, request: dict, seconds: float) -> Answer:
-        """The answer; after any exception the child has ended."""
+        """Return the answer; after any exception the child has ended."""
         timer = threading.Timer(seconds, self._process.kill)
         timer.daemon = True
         timer.start()
@@ -118,14 +118,14 @@ class _Child:
 
 
 def _unnamed_file() -> IO[bytes]:
-    """A file that goes with the last process that has it open; in memory where the system can."""
+    """Return a file that goes with the last process that has it open; in memory where the system can."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("mvreg"), "w+b", 0)
     return cast(IO[bytes], tempfile.TemporaryFile(buffering=0))
 
 
 def _inherited(files: list[IO[bytes]]) -> dict[str, Any]:
-    """What has a child inherit files under their numbers; on Windows one, as its stdout."""
+    """Return what has a child inherit files under their numbers; on Windows one, as its stdout."""
     if os.name == "nt":
         return {"stdout": files[0]}
     return {"stdout": subprocess.DEVNULL, "pass_fds": [file.fileno() for file in files]}
@@ -166,7 +166,7 @@ def call(function: str, arguments: Sequence[object], memory: int, seconds: float
 
 
 def _folder() -> str:
-    """The current folder, by which relative paths are meant; the root where it was removed."""
+    """Return the current folder, by which relative paths are meant; the root where it was removed."""
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def _folder() -> str:
 
 
 def _taken() -> _Child:
-    """A child that nobody else uses."""
+    """Return a child that nobody else uses."""
     while True:
         with _lock:
             child = _idle.pop() if _idle else None

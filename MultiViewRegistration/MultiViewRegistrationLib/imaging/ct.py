@@ -84,7 +84,7 @@ def _parts(count: int) -> list[slice]:
 
 
 def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[Volume]:
-    """The volume, then `levels` - 1 coarser ones, each with about twice the voxel size of the one before.
+    """Return the volume, then `levels` - 1 coarser ones, each with about twice the voxel size of the one before.
 
     The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square pixels), and
     each axis is pooled by the whole number that comes nearest: a thick slice waits until the pixels have caught up.
@@ -189,7 +189,7 @@ def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
 def load_ct(
     path: str | Path | Sequence[Path], unit: str = "hu", mask: str | Path | None = None, series: str | None = None
 ) -> CT:
-    """Reads a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
+    """Read a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def load_ct(
 def ct_from_array(
     values: np.ndarray, ct_from_index: np.ndarray, unit: str = "hu", *, name: str | Path = "the CT"
 ) -> CT:
-    """The CT in an array, by the rules for one in a file.
+    """Return the CT in an array, by the rules for one in a file.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def ct_from_array(
 
 
 def _checked(values: np.ndarray, ct_from_index: np.ndarray, unit: str, name: str | Path) -> CT:
-    """The CT in an array, which is its own from now on if it is float32."""
+    """Return the CT in an array, which is its own from now on if it is float32."""
     check_grid(name, "CT", values.shape[::-1], values.shape[3] if values.ndim == 4 else 1)
     ct_from_index = np.asarray(ct_from_index, float)
     spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
@@ -268,7 +268,7 @@ def _checked(values: np.ndarray, ct_from_index: np.ndarray, unit: str, name: str
 
 
 def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
-    """The CT with one structure of it to register.
+    """Return the CT with one structure of it to register.
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ def _attenuate(values: np.ndarray, mu: np.ndarray) -> None:
 
 
 def read_volume(path: Path, what: str) -> StoredImage:
-    """The grey volume in a file.
+    """Return the grey volume in a file.
 
     Parameters
     ----------
@@ -422,7 +422,7 @@ def _empty(name: str | Path) -> InputError:
 
 
 def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """The mask (nk, nj, ni) in a file on the grid of a CT, True where it is not 0; see `load_ct`. Warns of a file of labels.
+    """Return the mask (nk, nj, ni) in a file on the grid of a CT, True where it is not 0; see `load_ct`. Warns of a file of labels.
 
     Parameters
     ----------
@@ -463,7 +463,7 @@ def _warn_of_labels(path: Path, values: np.ndarray) -> None:
 
 
 def on_grid(values: np.ndarray, place: np.ndarray, ct_from_index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The nearest values of a volume at the voxels of another grid, 0 outside.
+    """Return the nearest values of a volume at the voxels of another grid, 0 outside.
 
     Parameters
     ----------

@@ -66,13 +66,15 @@ class DicomFile:
 
     @property
     def compressed(self) -> bool:
+        """Whether its pixels are compressed."""
         return self.syntax not in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 
     def refuse(self, what: str) -> NoReturn:
+        """Raise the InputError of what is wrong with it."""
         raise InputError(f"{self.path}: {what}")
 
     def value(self, keyword: str, within: pydicom.Dataset | None = None) -> Any:
-        """The value of an attribute, None where it is missing or empty.
+        """Return the value of an attribute, None where it is missing or empty.
 
         Raises
         ------
@@ -89,7 +91,7 @@ class DicomFile:
         return None if value is None or isinstance(value, str) and not value.strip() else value
 
     def numbers(self, keyword: str, within: pydicom.Dataset | None = None) -> np.ndarray:
-        """The values (n,) of a numeric attribute, none where it is missing or empty.
+        """Return the values (n,) of a numeric attribute, none where it is missing or empty.
 
         Raises
         ------
@@ -106,7 +108,7 @@ class DicomFile:
         return numbers
 
     def whole(self, keyword: str, default: int | None = None) -> int:
-        """A whole number.
+        """Return a whole number.
 
         Raises
         ------
@@ -121,12 +123,12 @@ class DicomFile:
         return int(numbers[0])
 
     def text(self, keyword: str, within: pydicom.Dataset | None = None) -> str:
-        """A code string in capitals, "" where it is missing."""
+        """Return a code string in capitals, "" where it is missing."""
         value = self.value(keyword, within)
         return "" if value is None else str(value).strip().upper()
 
     def texts(self, keyword: str, within: pydicom.Dataset | None = None) -> list[str]:
-        """The code strings of an attribute with several values."""
+        """Return the code strings of an attribute with several values."""
         value = self.value(keyword, within)
         values = [value] if isinstance(value, str) else [] if value is None else value
         try:
@@ -135,7 +137,7 @@ class DicomFile:
             return [str(values).strip().upper()]
 
     def items(self, keyword: str, within: pydicom.Dataset | None = None) -> list[pydicom.Dataset]:
-        """The items of a sequence, none where it is missing."""
+        """Return the items of a sequence, none where it is missing."""
         import pydicom
 
         value = self.value(keyword, within)
@@ -143,13 +145,13 @@ class DicomFile:
 
     @contextmanager
     def opened(self) -> Iterator[mmap.mmap]:
-        """The bytes of the file, without reading them all."""
+        """Open the bytes of the file, without reading them all."""
         with _mapped(self.path) as data:
             yield data
 
 
 def read_dicom(path: str | os.PathLike) -> DicomFile | None:
-    """A DICOM file but for its pixels, None for another file. It is read once, as long as it does not change; not to be changed.
+    """Return a DICOM file but for its pixels, None for another file. It is read once, as long as it does not change; not to be changed.
 
     Raises
     ------
@@ -203,7 +205,7 @@ def _pixels(data: mmap.mmap, at: int, big_endian: bool) -> tuple[int | None, int
 
 
 def is_localizer(file: DicomFile) -> bool:
-    """Whether it is a CT scanner's projection image (scout, topogram, surview)."""
+    """Return whether it is a CT scanner's projection image (scout, topogram, surview)."""
     return file.text("Modality") == "CT" and "LOCALIZER" in file.texts("ImageType")
 
 
@@ -218,7 +220,7 @@ _quiet_lock = threading.RLock()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """pydicom's warnings quote the values that they warn of; one thread at a time, as the filters are the whole process's."""
+    """Warnings of pydicom quote the values that they warn of; one thread at a time, as the filters are the whole process's."""
     with _quiet_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -245,22 +247,24 @@ class DicomFrame:
         return self.file.numbers(keyword, self._holder(keyword, groups))
 
     def number(self, keyword: str, *groups: str) -> float | None:
-        """The only value; None where there is none, or several."""
+        """Return the only value; None where there is none, or several."""
         numbers = self.numbers(keyword, *groups)
         return float(numbers[0]) if len(numbers) == 1 else None
 
     def text(self, keyword: str, *groups: str) -> str:
+        """Return the text of an element; "" without one."""
         return self.file.text(keyword, self._holder(keyword, groups))
 
     def texts(self, keyword: str, *groups: str) -> list[str]:
+        """Return the texts of an element."""
         return self.file.texts(keyword, self._holder(keyword, groups))
 
     def group(self, name: str) -> pydicom.Dataset | None:
-        """The first item of a functional group."""
+        """Return the first item of a functional group."""
         return next(iter(self.items(name)), None)
 
     def items(self, name: str) -> list[pydicom.Dataset]:
-        """All items of a functional group."""
+        """Return all items of a functional group."""
         return next((items for macros in self._macros if (items := self.file.items(name, macros))), [])
 
     def _holder(self, keyword: str, groups: tuple[str, ...]) -> pydicom.Dataset:
@@ -314,7 +318,7 @@ class CTSeries:
 
 
 def ct_series(folder: str | Path) -> list[CTSeries]:
-    """The CT series in a folder (not in its subfolders), those with most slices first; no localizers.
+    """Return the CT series in a folder (not in its subfolders), those with most slices first; no localizers.
 
     Raises
     ------
@@ -360,7 +364,7 @@ def ct_slices(folder: str | Path | Sequence[Path], series: str | None = None) ->
 
 
 def _ct_files(folder: Path | Sequence[Path]) -> tuple[list[DicomFile], int]:
-    """The CT's slices by name, and the number of other files."""
+    """Return the CT's slices by name, and the number of other files."""
     paths = sorted(p for p in (folder.iterdir() if isinstance(folder, Path) else folder) if p.is_file())
     files = [
         file
@@ -392,7 +396,7 @@ def _listed(series: dict[str, list[DicomFile]]) -> list[CTSeries]:
 
 
 def slice_spacing_mm(files: list[DicomFile]) -> float | None:
-    """The usual distance of neighbouring slices of a series; None where the headers do not say it."""
+    """Return the usual distance of neighbouring slices of a series; None where the headers do not say it."""
     axes = files[0].numbers("ImageOrientationPatient")
     positions = [file.numbers("ImagePositionPatient") for file in files]
     if len(files) < 2 or len(axes) != 6 or any(len(position) != 3 for position in positions):
@@ -459,7 +463,7 @@ def _tilted(folder: Path, how_much: str) -> InputError:
 
 
 def _stacked(folder: Path, slices: list[DicomFile]) -> list[Path]:
-    """The slices' files by growing depth along their normal, if they are evenly spaced on a line along it."""
+    """Return the slices' files by growing depth along their normal, if they are evenly spaced on a line along it."""
     normal = np.cross(*slices[0].numbers("ImageOrientationPatient").reshape(2, 3))
     slices = sorted(slices, key=lambda item: item.numbers("ImagePositionPatient") @ normal)
     positions = np.array([item.numbers("ImagePositionPatient") for item in slices])

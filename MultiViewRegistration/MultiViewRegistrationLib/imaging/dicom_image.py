@@ -67,7 +67,7 @@ MAX_COMPRESSION = 5000
 
 
 def frame_count(file: DicomFile) -> int:
-    """The number of frames in the header.
+    """Return the number of frames in the header.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def frame_count(file: DicomFile) -> int:
 
 
 def requested_frame(file: DicomFile, frame: int | None) -> DicomFrame:
-    """A frame, from 0, the first for None.
+    """Return a frame, from 0, the first for None.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def requested_frame(file: DicomFile, frame: int | None) -> DicomFrame:
 
 
 def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
-    """The stored values (rows, columns) of a frame, from 0, integers. Only that frame is decoded.
+    """Return the stored values (rows, columns) of a frame, from 0, integers. Only that frame is decoded.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
 
 
 def _is_pydicom_2() -> bool:
-    """Whether pydicom is version 2, as in Slicer 5.10."""
+    """Return whether pydicom is version 2, as in Slicer 5.10."""
     import pydicom
 
     return pydicom.__version_info__[0] == "2"
@@ -222,13 +222,13 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
 
 
 def stored_range(file: DicomFile) -> tuple[int, int]:
-    """The least and the largest value that can be stored."""
+    """Return the least and the largest value that can be stored."""
     bits, signed = file.whole("BitsStored"), file.whole("PixelRepresentation", 0)
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 
 def _of_bits_stored(file: DicomFile, pixels: np.ndarray, allocated: int, stored: int) -> np.ndarray:
-    """The values without what else stands in their unused bits, overlays for one (PS3.5, 8.1.1)."""
+    """Return the values without what else stands in their unused bits, overlays for one (PS3.5, 8.1.1)."""
     high = file.whole("HighBit", stored - 1)
     if stored == allocated or not stored - 1 <= high < allocated or file.compressed:
         return pixels
@@ -242,7 +242,7 @@ CURVES = {"LIN": "linear", "LOG": "log"}
 
 
 def is_grey(file: DicomFile) -> bool:
-    """Whether its pixels have one grey value each, as those of XA, XRF, CR and DX."""
+    """Return whether its pixels have one grey value each, as those of XA, XRF, CR and DX."""
     return file.whole("SamplesPerPixel", 1) == 1 and file.text("PhotometricInterpretation") in (
         "MONOCHROME1",
         "MONOCHROME2",
@@ -250,7 +250,10 @@ def is_grey(file: DicomFile) -> bool:
 
 
 def has_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
-    """Whether the header says what its grey values are, or that they are not what an image is taken for that says nothing: linear."""
+    """Return whether the header says what its grey values are, or that they are not what an image is taken for that says nothing.
+
+    Linear.
+    """
     header = DicomFrame(file, frame or 0)
     curve, sign = _relationship(header)
     return (
@@ -263,7 +266,7 @@ def has_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
 
 
 def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
-    """One frame of a DICOM X-ray.
+    """Return one frame of a DICOM X-ray.
 
     Raises
     ------
@@ -303,13 +306,13 @@ def _in_nepers(values: np.ndarray) -> np.ndarray:
 
 
 def _relationship(frame: DicomFrame) -> tuple[str | None, int | None]:
-    """The curve, and whether larger stored values are more (1) or less (-1) intensity; None for what the header does not say."""
+    """Return the curve, and whether larger stored values are more (1) or less (-1) intensity; None for what the header does not say."""
     sign = frame.number("PixelIntensityRelationshipSign", PROPERTIES)
     return CURVES.get(frame.text("PixelIntensityRelationship", PROPERTIES)), int(sign) if sign in (1, -1) else None
 
 
 def _to_linear(frame: DicomFrame, curve: str | None) -> pydicom.Dataset | None:
-    """The table that makes stored values linear in intensity, where they are not (PS3.3 C.7.6.16.2.13)."""
+    """Return the table that makes stored values linear in intensity, where they are not (PS3.3 C.7.6.16.2.13)."""
     tables = frame.items("PixelIntensityRelationshipLUTSequence") if curve != "linear" else []
     return next((table for table in tables if frame.file.text("LUTFunction", table) == "TO_LINEAR"), None)
 
@@ -347,14 +350,14 @@ def _modality(
 
 
 def _looked_up(file: DicomFile, stored: np.ndarray, table: pydicom.Dataset) -> tuple[np.ndarray, float, float]:
-    """The values of a table, and the least and largest that it has."""
+    """Return the values of a table, and the least and largest that it has."""
     entries, first = _table(file, table)
     values = entries[np.clip(stored.astype(np.int64) - first, 0, len(entries) - 1)]
     return values, 0.0, float(entries.max())
 
 
 def _table(file: DicomFile, table: pydicom.Dataset) -> tuple[np.ndarray, int]:
-    """The entries (n,) of a look-up table, and the stored value of the first (PS3.3 C.11.1.1)."""
+    """Return the entries (n,) of a look-up table, and the stored value of the first (PS3.3 C.11.1.1)."""
     descriptor = file.numbers("LUTDescriptor", table)
     data = file.value("LUTData", table)
     if isinstance(data, bytes):
@@ -388,7 +391,7 @@ EDGES = (
 
 
 def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
-    """bool (rows, columns), True where no shutter hides the pixel; None without shutters.
+    """Return bool (rows, columns), True where no shutter hides the pixel; None without shutters.
 
     Of several shutters the least is left. Edges count as open; DICOM counts rows and columns from 1.
 
@@ -418,7 +421,7 @@ def _rectangular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np
 
 
 def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The radius counts pixels along a row; where pixels are not square it has fewer or more rows."""
+    """Return the radius counts pixels along a row; where pixels are not square it has fewer or more rows."""
     row, column = _numbers(frame, "CenterOfCircularShutter", 2)
     (radius,) = _numbers(frame, "RadiusOfCircularShutter", 1)
     spacing = frame.numbers("ImagerPixelSpacing", "FramePixelDataPropertiesSequence")
@@ -427,7 +430,7 @@ def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.nd
 
 
 def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The pixels inside a polygon, by how often a ray to the right crosses its sides."""
+    """Return the pixels inside a polygon, by how often a ray to the right crosses its sides."""
     numbers = frame.numbers("VerticesOfThePolygonalShutter", GROUP)
     if len(numbers) < 6 or len(numbers) % 2:
         frame.file.refuse(
@@ -445,7 +448,7 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
 
 
 def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The pixels hidden by an overlay (PS3.3 C.9.2)."""
+    """Return the pixels hidden by an overlay (PS3.3 C.9.2)."""
     header = frame.file.header
     group = int(_numbers(frame, "ShutterOverlayGroup", 1)[0])
     try:

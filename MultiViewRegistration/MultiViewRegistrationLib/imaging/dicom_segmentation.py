@@ -99,7 +99,7 @@ class DicomSegmentation:
         return values
 
     def _selected(self, frame: int) -> np.ndarray:
-        """bool (rows, columns), where a frame's segment is."""
+        """Return bool (rows, columns), where a frame's segment is."""
         if self._file.whole("BitsAllocated") == 1:
             return self._bits(frame)
         pixels = stored_pixels(self._file, frame)
@@ -108,7 +108,7 @@ class DicomSegmentation:
         return 2 * pixels.astype(int) >= self._file.whole("MaximumFractionalValue", 255)
 
     def _bits(self, frame: int) -> np.ndarray:
-        """A frame of single bits, which follow each other, over the ends of frames, too."""
+        """Return a frame of single bits, which follow each other, over the ends of frames, too."""
         file = self._file
         if file.compressed or file.syntax == BIG_ENDIAN:
             file.refuse(
@@ -173,7 +173,7 @@ class DicomSegmentation:
         return affine_of((between_columns, between_rows, step), tuple(origin), direction), slices
 
     def _spaced(self, frame: DicomFrame, depths: np.ndarray) -> tuple[float, list[int]]:
-        """The distance of slices in mm, and the slice of each frame; slices without a segment may be missing."""
+        """Return the distance of slices in mm, and the slice of each frame; slices without a segment may be missing."""
         given = [frame.number(key, "PixelMeasuresSequence") for key in ("SpacingBetweenSlices", "SliceThickness")]
         gaps = np.diff(np.sort(depths))
         gaps = gaps[gaps > SAME_PLACE_MM]

@@ -40,8 +40,14 @@ _INSIDE, _OUTSIDE = (_ACROSS >= -6) & (_ACROSS <= -3), (_ACROSS >= 3) & (_ACROSS
 class _Border:
     """A border by the field that it leaves.
 
-    sides: (n, 3) half-planes a x + b y + c <= 0 whose intersection is the field, blurred edge left out.
-    area: of the field, in pixels.   score: larger is more border-like.
+    Attributes
+    ----------
+    sides
+        (n, 3) half-planes a x + b y + c <= 0 whose intersection is the field, blurred edge left out.
+    area
+        Of the field, in pixels.
+    score
+        Larger is more border-like.
     """
 
     sides: np.ndarray
@@ -50,7 +56,7 @@ class _Border:
 
 
 def find_field(line_integrals: np.ndarray) -> np.ndarray:
-    """The field of an X-ray image: bool (rows, columns), all True where no border is found.
+    """Return the field of an X-ray image: bool (rows, columns), all True where no border is found.
 
     Parameters
     ----------
@@ -80,9 +86,12 @@ def find_field(line_integrals: np.ndarray) -> np.ndarray:
 
 
 def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
-    """The border with the smallest field, among the clearest that any threshold finds.
+    """Return the border with the smallest field, among the clearest that any threshold finds.
 
-    known: bool (rows, columns), the field as far as it is known; beyond it, `density` repeats its rim.
+    Parameters
+    ----------
+    known
+        Bool (rows, columns), the field as far as it is known; beyond it, `density` repeats its rim.
     """
     thresholds = np.linspace(density.min(), density.max(), THRESHOLDS + 2)[1:-1]
     nearly_air = thresholds[:6]
@@ -97,7 +106,7 @@ def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
 
 
 def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, painted: bool) -> _Border | None:
-    """The border of the region above a threshold that reaches the edge of the field, if there is one."""
+    """Return the border of the region above a threshold that reaches the edge of the field, if there is one."""
     beyond = _touching_edge(density > threshold, known) & known
     if not beyond.any():
         return None
@@ -165,7 +174,7 @@ def _blur(profile: np.ndarray) -> float:
 
 
 def _touching_edge(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The connected parts of a mask that reach the edge of the image or of the known field."""
+    """Return the connected parts of a mask that reach the edge of the image or of the known field."""
     labels, n = scipy.ndimage.label(mask | ~known)
     keep = np.zeros(n + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
@@ -175,7 +184,7 @@ def _touching_edge(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part, opened by a cross, without hairs; the image goes on beyond its edge."""
+    """Return the largest connected part, opened by a cross, without hairs; the image goes on beyond its edge."""
     m = np.pad(mask, 1, mode="edge")
     thick = m[1:-1, 1:-1] & m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
     t = np.pad(thick, 1)
@@ -222,7 +231,7 @@ def _half_planes(corners: np.ndarray) -> np.ndarray:
 
 
 def _inside(shape: tuple[int, int], sides: np.ndarray) -> np.ndarray:
-    """bool (rows, columns): pixels in all half-planes. Each cuts rows from the left or the right."""
+    """Return bool (rows, columns): pixels in all half-planes. Each cuts rows from the left or the right."""
     y, x = np.arange(shape[0])[:, None], np.arange(shape[1])
     a, b, c = sides.T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -250,7 +259,7 @@ def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """The image with everything outside the field replaced by the nearest pixel of the field."""
+    """Return the image with everything outside the field replaced by the nearest pixel of the field."""
     nearest = scipy.ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     return density[tuple(nearest)]
 
@@ -302,7 +311,7 @@ MIN_SKEWNESS = 0.05
 
 
 def bone_is_bright(values: np.ndarray) -> bool | None:
-    """True, False, or None where the image does not show it.
+    """Return True, False, or None where the image does not show it.
 
     Cortices, wires, screws and contrast agent are thin and dense; almost nothing is thin and less dense than
     what surrounds it. So the skewness of the image's fine detail, each divided by the local standard
@@ -344,7 +353,7 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
 
 
 def hull(mask: np.ndarray) -> np.ndarray:
-    """The convex hull (rows, columns) of a mask, e.g. of a field; everything, if the mask is empty."""
+    """Return the convex hull (rows, columns) of a mask, e.g. of a field; everything, if the mask is empty."""
     points = _outermost(mask)
     if not len(points):
         return np.ones_like(mask)

@@ -79,7 +79,9 @@ class ImageSource:
 
 
 def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
-    """The path that a name in a file of `folder` stands for, links resolved; None for one that is not in `home`, by default the folder.
+    """Return the path that a name in a file of `folder` stands for, links resolved.
+
+    None for one that is not in `home`, by default the folder.
 
     None also for anything that some program would not take as a plain path: a URL, a drive, a server, a home folder.
     """
@@ -107,7 +109,7 @@ def is_dicom(path: str | os.PathLike) -> bool:
 
 
 def image_source(path: Path) -> ImageSource:
-    """An image's reader and files.
+    """Return an image's reader and files.
 
     Raises
     ------
@@ -135,7 +137,7 @@ def image_source(path: Path) -> ImageSource:
 
 
 def without_data_files(files: Iterable[Path]) -> list[Path]:
-    """The files but for those that only hold the voxels of another of them, whose header names them."""
+    """Return the files but for those that only hold the voxels of another of them, whose header names them."""
     files = list(files)
     named = {other for file in files for other in _others(file)}
     return [file for file in files if file.resolve() not in named]
@@ -151,7 +153,7 @@ def _others(path: Path) -> list[Path]:
 
 
 def _named(path: Path, name: str | None) -> list[Path]:
-    """The file with the voxels. InputError where it must not be read, or is not there."""
+    """Return the file with the voxels. InputError where it must not be read, or is not there."""
     if name is None:
         return []
     found = inside(name, path.parent)
@@ -188,7 +190,7 @@ def _meta_data_file(path: Path) -> str | None:
 
 
 def _nrrd_data_file(path: Path) -> str | None:
-    """The same of a NRRD."""
+    """Return the same of a NRRD."""
     name, grid = None, {}
     for number, line in enumerate(_lines(path)):
         if number == 0:
@@ -218,7 +220,7 @@ def _nrrd_data_file(path: Path) -> str | None:
 
 
 def nrrd_pairs(path: Path) -> dict[str, str]:
-    """The key/value pairs (key:=value) in the header of a NRRD, as Slicer's .seg.nrrd names its segments; none of another file."""
+    """Return the key/value pairs (key:=value) in the header of a NRRD, as Slicer's .seg.nrrd names its segments; none of another file."""
     pairs: dict[str, str] = {}
     for number, line in enumerate(_lines(path)):
         if not line or number == 0 and not line.startswith(b"NRRD0"):
@@ -240,7 +242,7 @@ def _check_header_grid(
 
 
 def _lines(path: Path) -> Iterable[bytes]:
-    """The lines of a header, without their ends."""
+    """Return the lines of a header, without their ends."""
     left = MAX_HEADER_BYTES
     with path.open("rb") as stream:
         while left > 0 and (line := stream.readline(left)):
@@ -263,7 +265,7 @@ def _several(path: Path) -> InputError:
 
 
 def _nifti_files(path: Path) -> tuple[Path, ...]:
-    """A NIfTI or Analyze image: header and voxels of one name, which the reader finds by that. InputError where one is elsewhere."""
+    """Return a NIfTI or Analyze image: header and voxels of one name, which the reader finds by that. InputError where one is elsewhere."""
     head, name = _beginning(path), path.name.lower().removesuffix(".gz")
     whole = head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2")
     if name.endswith(".nii") and whole:  # it has its voxels itself
@@ -290,7 +292,7 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
 
 
 def _beginning(path: Path) -> bytes:
-    """The first bytes of a file, unpacked where it is packed."""
+    """Return the first bytes of a file, unpacked where it is packed."""
     try:
         with path.open("rb") as stream:
             packed = stream.read(2) == b"\x1f\x8b"
@@ -345,7 +347,7 @@ def free_bytes() -> int | None:
 
 
 def _of_windows() -> int:
-    """ullAvailPhys of GlobalMemoryStatusEx."""
+    """Return ullAvailPhys of GlobalMemoryStatusEx."""
     status = (ctypes.c_ulonglong * 8)(64)  # dwLength and dwMemoryLoad share the first
     ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
     return status[2]

@@ -35,7 +35,7 @@ REACH_MM = 1000.0  # how far from the origin a transform is probed; the answer d
 
 
 def header(path: str, by: str) -> dict[str, Any]:
-    """An image's size, place and type by its header, read by the reader of this name."""
+    """Return an image's size, place and type by its header, read by the reader of this name."""
     reader = _reader(path, by)
     return _described(reader, reader.GetNumberOfComponents())
 
@@ -43,7 +43,7 @@ def header(path: str, by: str) -> dict[str, Any]:
 def image(
     path: str, by: str, slice_number: int | None, keys: list[str]
 ) -> tuple[dict[str, Any], memoryview, sitk.Image]:
-    """An image, or one slice of a volume: its place, type and what it says under these keys; its values; and whose they are.
+    """Return an image, or one slice of a volume: its place, type and what it says under these keys; its values; and whose they are.
 
     The place is that of the whole volume.
     """
@@ -68,7 +68,7 @@ def series(paths: list[str]) -> tuple[dict[str, Any], memoryview, sitk.Image]:
 
 
 def transform(path: str) -> dict[str, Any]:
-    """A transform's dimension and kind, and the matrix (4, 4) of a linear one in 3D, as TransformPoint applies it."""
+    """Return a transform's dimension and kind, and the matrix (4, 4) of a linear one in 3D, as TransformPoint applies it."""
     read = sitk.ReadTransform(path)
     kind, matrix = read.Downcast().GetName(), None
     if read.GetDimension() == 3 and read.IsLinear() and kind != "CompositeTransform":

@@ -100,7 +100,7 @@ class ImageHeader:
 
 
 def read_image(path: str | Path) -> StoredImage:
-    """The image in a file of any format that `image_source` knows.
+    """Return the image in a file of any format that `image_source` knows.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def read_image(path: str | Path) -> StoredImage:
 
 
 def read_slice(path: str | Path, number: int) -> tuple[StoredImage, int]:
-    """One slice of a volume, as a volume of its own, and how many there are: of large files that saves reading all of them.
+    """Return one slice of a volume, as a volume of its own, and how many there are: of large files that saves reading all of them.
 
     An image that is no volume, or has no such slice, comes whole.
 
@@ -132,7 +132,7 @@ def read_slice(path: str | Path, number: int) -> tuple[StoredImage, int]:
 
 
 def image_header(path: Path) -> ImageHeader:
-    """The header of an image, which was found to be good; nothing else is read.
+    """Return the header of an image, which was found to be good; nothing else is read.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def _header(path: Path, source: ImageSource) -> ImageHeader:
 
 
 def read_series(folder: Path, files: Sequence[Path]) -> StoredImage:
-    """The volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
+    """Return the volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
     unreadable = InputError(
         f"{folder}: the pixels of its DICOM slices cannot be read; a slice is damaged or compressed in an unknown "
         "way, so export the series again, uncompressed."
@@ -186,7 +186,7 @@ def read_series(folder: Path, files: Sequence[Path]) -> StoredImage:
 
 
 def _limits(stored: int, claimed: int = 0) -> tuple[int, float]:
-    """The bytes of memory and the seconds that reading an image may take, by its bytes in the file and in memory."""
+    """Return the bytes of memory and the seconds that reading an image may take, by its bytes in the file and in memory."""
     return READING_BYTES + 2 * stored + 3 * claimed, READING_S + (stored + claimed) / MIN_BYTES_PER_S
 
 
@@ -220,7 +220,7 @@ def _header_of(found: dict[str, Any]) -> ImageHeader:
 
 
 def _stored(answer: Answer) -> StoredImage:
-    """The image that a child has read. ValueError and the like where it does not fit together."""
+    """Return the image that a child has read. ValueError and the like where it does not fit together."""
     found = answer.value
     size, components = found["size"], found["components"]
     if not (np.isfinite([found["spacing"], found["origin"]]).all() and min(found["spacing"]) > 0):
@@ -239,7 +239,12 @@ def _stored(answer: Answer) -> StoredImage:
 def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) -> None:
     """InputError where a header claims no voxels, or far more than there are bytes for, or memory, before that is taken for them.
 
-    slices: how many files like this one are read into one volume.   stored: bytes of all of them.
+    Parameters
+    ----------
+    slices
+        How many files like this one are read into one volume.
+    stored
+        Bytes of all of them.
     """
     if min(header.size) < 1:
         shown = " x ".join(map(str, header.size))
@@ -306,7 +311,7 @@ def _check_nifti(path: Path, image: StoredImage) -> None:
 
 
 def _holds(path: Path, expected: int) -> bool:
-    """Whether a gzip file unpacks to at least `expected` bytes."""
+    """Return whether a gzip file unpacks to at least `expected` bytes."""
     with open(path, "rb") as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
         file.seek(-4, os.SEEK_END)
         if int.from_bytes(file.read(), "little") == expected % 2**32:
@@ -356,7 +361,7 @@ class RawImage:
 
 
 def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -> RawImage:
-    """The grey image in an array, taken as one in a file is.
+    """Return the grey image in an array, taken as one in a file is.
 
     Parameters
     ----------
@@ -408,7 +413,7 @@ ROWS_AT_ONCE = 32
 
 
 def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion | EqualAngles) -> RawImage:
-    """The image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
+    """Return the image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
 
     Linear between pixels. What the image as it was taken does not show is NaN, and so left out of what is valid.
     """
@@ -417,16 +422,20 @@ def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion | 
 
 
 def undistorted_mask(used: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles) -> np.ndarray:
-    """A mask (rows, columns), drawn on the image as it was taken, on the undistorted one: True where all pixels between which that one's
-    are interpolated are True."""
+    """Return a mask (rows, columns), drawn on the image as it was taken, on the undistorted one.
+
+    It is True where all pixels between which that one's are interpolated are True.
+    """
     return _resampled(used.astype(np.float32), intrinsics, distortion, 0.0) > 1 - 1e-3
 
 
 def _resampled(
     image: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles, outside: float
 ) -> np.ndarray:
-    """The image (rows, columns) at where each pixel of the undistorted one comes from, float32; a few rows at a time, as the formula
-    takes several times the memory of an image."""
+    """Return the image (rows, columns) at where each pixel of the undistorted one comes from, float32.
+
+    A few rows at a time, as the formula takes several times the memory of an image.
+    """
     rows, columns = image.shape
     result = np.empty(image.shape, np.float32)
     for top in range(0, rows, ROWS_AT_ONCE):

@@ -1,5 +1,7 @@
-"""The structures of a case, each of which may have a pose of its own: of one CT from a label volume, a DICOM segmentation, or masks, or
-each with a CT of its own."""
+"""The structures of a case, each of which may have a pose of its own.
+
+They are of one CT, from a label volume, a DICOM segmentation, or masks, or each has a CT of its own.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,7 @@ class Structures:
         ]
 
     def mask(self, n: int) -> np.ndarray:
-        """bool (nk, nj, ni), True in structure n."""
+        """Return bool (nk, nj, ni), True in structure n."""
         return self.labels == n + 1
 
 
@@ -118,12 +120,12 @@ class BoneCT:
 
 
 def read_bone_ct(path: Path, unit: str) -> CT:
-    """The CT of a single bone; as `BoneCT.ct`."""
+    """Return the CT of a single bone; as `BoneCT.ct`."""
     return bone_of_ct(load_ct(path, unit), path)
 
 
 def bone_of_ct(ct: CT, name: str | Path) -> CT:
-    """The bone of a CT that shows nothing else; `name` begins the sentence where something is wrong."""
+    """Return the bone of a CT that shows nothing else; `name` begins the sentence where something is wrong."""
     if ct.unit == "relative" or ct.mask is not None:
         return ct
     if not (ct.volume.values > BONE_HU).any():
@@ -164,12 +166,12 @@ class Segmentation(Protocol):
 
 
 def colour_of(n: int, lightness: float = 0.6, saturation: float = 0.9) -> tuple[float, float, float]:
-    """The colour of the n-th structure of a list, red, green, blue from 0 to 1."""
+    """Return the colour of the n-th structure of a list, red, green, blue from 0 to 1."""
     return colorsys.hls_to_rgb(HUES[0] + (HUES[1] - HUES[0]) * (n * HUE_STEP % 1), lightness, saturation)
 
 
 def fits_file_names(name: str) -> bool:
-    """Whether a name can be part of a file's."""
+    """Return whether a name can be part of a file's."""
     return 0 < len(name) <= MAX_NAME_LENGTH and not set(name) & set(NOT_IN_FILE_NAMES) and name == name.strip(" .")
 
 
@@ -226,7 +228,7 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
 def structures_of_array(
     values: np.ndarray, place: np.ndarray | None, sources: Sequence[StructureSource], ct: CT, name: str = "labels"
 ) -> Structures:
-    """The same of labels in memory.
+    """Return the same of labels in memory.
 
     Parameters
     ----------
@@ -262,7 +264,7 @@ def _read_segmentation(path: Path) -> Segmentation:
 
 
 def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
-    """The segments of a .seg.nrrd; before Slicer 4.11 each had a layer of its own, and the value 1."""
+    """Return the segments of a .seg.nrrd; before Slicer 4.11 each had a layer of its own, and the value 1."""
     found, number = [], 0
     while (identifier := pairs.get(f"Segment{number}_ID")) is not None:
         name = pairs.get(f"Segment{number}_Name", identifier)
@@ -275,12 +277,12 @@ def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
 
 
 def _one_line(name: str) -> str:
-    """A name as it is shown, whatever a file has in it."""
+    """Return a name as it is shown, whatever a file has in it."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(name.split()))
 
 
 def _whole(name: str | Path, values: np.ndarray) -> np.ndarray:
-    """The values as uint8 or uint16, by slices: whole copies of a CT's size take much memory."""
+    """Return the values as uint8 or uint16, by slices: whole copies of a CT's size take much memory."""
     if values.dtype == np.uint8 or values.dtype == bool:
         return values.astype(np.uint8, copy=False)
     low, high = values.min(), values.max()
@@ -323,6 +325,7 @@ class LabelVolume:
         self.segments: Sequence[Segment] = segments or [Segment(str(label), label) for label in _labels_in(layers[0])]
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield volumes with the numbers of these segments, each with its place."""
         for nth, values in enumerate(self._layers):
             chosen = {segment.label: number for segment, number in numbers.items() if segment.layer == nth}
             if chosen:
@@ -332,7 +335,7 @@ class LabelVolume:
 
 
 def _labels_in(values: np.ndarray) -> list[int]:
-    """The labels above 0 that a volume has."""
+    """Return the labels above 0 that a volume has."""
     there = np.zeros(np.iinfo(values.dtype).max + 1, bool)
     for of in values:
         there[of] = True
@@ -353,7 +356,7 @@ class _Dicom:
 
 
 def structures_in(segmentation: Segmentation | None, sources: Sequence[StructureSource], ct: CT) -> Structures:
-    """The structures of a CT in what was read already, as `read_structures`."""
+    """Return the structures of a CT in what was read already, as `read_structures`."""
     if segmentation is not None and not sources:
         sources = [StructureSource(segment.name, segment.label) for segment in segmentation.segments]
         if not sources:
@@ -405,7 +408,7 @@ def _parts(
 
 
 def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> Segment:
-    """The segment that is meant."""
+    """Return the segment that is meant."""
     what = f'structure "{source.name}"'
     if segmentation is None:
         raise InputError(f"{what}: has no mask, expected one, or labels for the case; add one of the two.")
@@ -453,7 +456,7 @@ def _listed(values: Sequence[object]) -> str:
 
 
 def _same_lattice(place: np.ndarray, ct_from_index: np.ndarray) -> bool:
-    """Whether each voxel of a grid is one of the CT's, or would be if that went on."""
+    """Return whether each voxel of a grid is one of the CT's, or would be if that went on."""
     index = np.linalg.solve(ct_from_index, place)
     whole = np.rint(index[:3])
     steps = np.abs(whole[:, :3])

@@ -62,7 +62,7 @@ def load_xray(
     inverted: bool = False,
     i0: float | None = None,
 ) -> XRay:
-    """Reads an X-ray image as line integrals.
+    """Read an X-ray image as line integrals.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def load_xray(
 
 
 def load_image(path: str | Path, frame: int | None = None) -> RawImage:
-    """Reads one frame of a grey image: DICOM (MONOCHROME1 or 2), PNG, TIFF, MHA, NRRD, NIfTI, ...
+    """Read one frame of a grey image: DICOM (MONOCHROME1 or 2), PNG, TIFF, MHA, NRRD, NIfTI, ...
 
     Of a DICOM file no other frame is decoded. A colour image whose channels are equal is grey.
 
@@ -106,7 +106,7 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
 
 
 def load_frames(path: str | Path) -> list[RawImage]:
-    """Reads all frames of a grey image, one for a still image.
+    """Read all frames of a grey image, one for a still image.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def load_frames(path: str | Path) -> list[RawImage]:
 
 
 def count_frames(path: str | Path) -> int:
-    """The number of frames of an image, 1 for a still image.
+    """Return the number of frames of an image, 1 for a still image.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def count_frames(path: str | Path) -> int:
 
 
 def _grey_dicom(path: str | Path) -> DicomFile | None:
-    """The DICOM file with one value for each pixel; None for what SimpleITK reads."""
+    """Return the DICOM file with one value for each pixel; None for what SimpleITK reads."""
     dicom = read_dicom(path) if is_dicom(path) else None
     return dicom if dicom is not None and is_grey(dicom) else None
 
@@ -162,7 +162,7 @@ def _raw_frame(path: str | Path, image: StoredImage, values: np.ndarray) -> RawI
 
 
 def recognised(raw: RawImage) -> tuple[str, bool]:
-    """The meaning of "auto" in this image: its intensity, and whether it is inverted.
+    """Return the meaning of "auto" in this image: its intensity, and whether it is inverted.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def to_line_integrals(
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
-    """The values, the median in place of those that are not finite."""
+    """Return the values, the median in place of those that are not finite."""
     finite = np.isfinite(values)
     if not finite.any() or np.ptp(values[finite]) == 0:
         raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
@@ -254,7 +254,7 @@ def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:
-    """The meaning of "auto": "linear" or "log", and whether inverted."""
+    """Return the meaning of "auto": "linear" or "log", and whether inverted."""
     bright = bone_is_bright(values) if raw.bone_bright is None else raw.bone_bright
     if bright is None:
         raise InputError(
@@ -266,7 +266,7 @@ def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:
 
 
 def _pixel_mm(path: str | Path, image: StoredImage) -> tuple[float, float] | None:
-    """The file's spacing, if any: ITK reports 1 mm if there is none, and pictures give dots per inch of paper."""
+    """Return the file's spacing, if any: ITK reports 1 mm if there is none, and pictures give dots per inch of paper."""
     spacing = (image.spacing_mm[0], image.spacing_mm[1])
     return None if spacing == (1.0, 1.0) or Path(path).suffix.lower() in PICTURES else spacing
 
@@ -338,7 +338,7 @@ class View:
             return None
 
     def exact(self) -> View:
-        """The view with its camera taken as exact."""
+        """Return the view with its camera taken as exact."""
         return replace(
             self,
             rotation_sd_deg=0.0,
@@ -349,11 +349,11 @@ class View:
         )
 
     def pooled(self, factor: int) -> View:
-        """The view with image and camera at 1 / `factor` of the resolution."""
+        """Return the view with image and camera at 1 / `factor` of the resolution."""
         return replace(self, xray=self.xray.pooled(factor), camera=self.camera.pooled(factor))
 
     def cropped(self, left: int, top: int, columns: int, rows: int) -> View:
-        """The part of the view whose top-left pixel is (left, top)."""
+        """Return the part of the view whose top-left pixel is (left, top)."""
         part = np.s_[top : top + rows, left : left + columns]
         xray = XRay(np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm)
         return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))

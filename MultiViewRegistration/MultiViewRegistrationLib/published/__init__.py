@@ -1,2 +1,4 @@
+"""Published refinements, as their authors describe them."""
+
 #: The refinements of `api.refinement_method`.
 NAMES = ("joint", "diffpose", "cui2025", "xvr")

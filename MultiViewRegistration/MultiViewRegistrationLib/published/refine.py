@@ -53,13 +53,24 @@ class Stage:
 class Preset:
     """A published optimisation.
 
-    rotation_rate, translation_rate: Adam's learning rates, rad and mm.
-    schedule: makes the scheduler of an optimiser's learning rates.   drops: how often the rates fall until a stage ends; None for never.
-    patch: side in pixels of the patches of local NCC, which counts half beside global NCC.
-    gradient_patch: the same of gradient NCC, which then counts half beside these two; None for none.
-    patches: sparse rays, so many random patches for each view and iteration; None renders all pixels.
-    mean, sd: subtracted from images scaled to [0, 1], and what they are divided by.
-    floor: added to variances.
+    Attributes
+    ----------
+    rotation_rate, translation_rate
+        Adam's learning rates, rad and mm.
+    schedule
+        Makes the scheduler of an optimiser's learning rates.
+    drops
+        How often the rates fall until a stage ends; None for never.
+    patch
+        Side in pixels of the patches of local NCC, which counts half beside global NCC.
+    gradient_patch
+        The same of gradient NCC, which then counts half beside these two; None for none.
+    patches
+        Sparse rays, so many random patches for each view and iteration; None renders all pixels.
+    mean, sd
+        Subtracted from images scaled to [0, 1], and what they are divided by.
+    floor
+        Added to variances.
     """
 
     name: str
@@ -131,9 +142,14 @@ def whole_patches(valid: Tensor, size: int) -> Tensor:
 def patch_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-5) -> Tensor:
     """Mean NCC over all patches of size x size pixels, one at each pixel, that are wholly valid.
 
-    a, b: (channels, rows, columns).   valid: (rows, columns) bool.
-
     The published code unfolds the images into patches; means over windows give the same and keep no copy of a pixel for each patch.
+
+    Parameters
+    ----------
+    a, b
+        (channels, rows, columns).
+    valid
+        (rows, columns) bool.
     """
     whole = whole_patches(valid, size)
     a, b = (torch.where(valid, x - x[..., valid].mean(), 0) for x in (a, b))  # so that the squares cancel less
@@ -191,12 +207,12 @@ class Comparison:
         self._corners = whole_patches(self._valid, preset.patch).nonzero()  # (patches, 2), of wholly valid patches
 
     def shows(self, world_from_ct: Tensor) -> bool:
-        """Whether any ray meets the CT at this pose (4, 4)."""
+        """Return whether any ray meets the CT at this pose (4, 4)."""
         with torch.no_grad():
             return bool((self._render(self._rays, world_from_ct) > 0).any())
 
     def similarity(self, world_from_ct: Tensor) -> Tensor:
-        """The preset's similarity of X-ray and DRR at a pose (4, 4), with its gradient; 1 for equal images."""
+        """Return the preset's similarity of X-ray and DRR at a pose (4, 4), with its gradient; 1 for equal images."""
         patches = self._preset.patches
         return self._sparse(world_from_ct, patches) if patches else self._full(world_from_ct)
 
@@ -233,7 +249,7 @@ class Comparison:
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device of a name; "auto" is CUDA's or Apple's GPU where there is one, else the CPU. InputError for one not there."""
+    """Return the torch device of a name; "auto" is CUDA's or Apple's GPU where there is one, else the CPU. InputError for one not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -318,7 +334,7 @@ class _Motion:
         self._after = torch.from_numpy(to_pivot)
 
     def __call__(self) -> Tensor:
-        """The pose (4, 4), a tensor with its gradient."""
+        """Return the pose (4, 4), a tensor with its gradient."""
         zero = torch.zeros_like(self.turn[0])
         x, y, z = self.turn
         u, v, w = self.shift
@@ -326,11 +342,11 @@ class _Motion:
         return self._after @ torch.linalg.matrix_exp(torch.stack(rows).reshape(4, 4)) @ self._before
 
     def pose(self) -> np.ndarray:
-        """The pose (4, 4)."""
+        """Return the pose (4, 4)."""
         return self().detach().numpy()
 
     def moved_mm(self, before: np.ndarray, after: np.ndarray) -> float:
-        """The largest motion of a point at LEVER_MM from the centroid, between two poses."""
+        """Return the largest motion of a point at LEVER_MM from the centroid, between two poses."""
         shift = rigid.transform_points(after, self._centroid) - rigid.transform_points(before, self._centroid)
         return float(np.linalg.norm(shift) + LEVER_MM * rigid.rotation_distance(before, after))
 
@@ -373,12 +389,15 @@ def _descend(
 
 
 def _share(preset: Preset, stage: Stage, iterations: int) -> float:
-    """The fraction of a stage done. Where a plateau ends it, each 25 iterations count as half of what is left (36 to 82 were seen, where at
-    most 500 are allowed)."""
+    """Return the fraction of a stage done.
+
+    Where a plateau ends it, each 25 iterations count as half of what is left (36 to 82 were seen, where at most 500
+    are allowed).
+    """
     return 1 - 0.5 ** (iterations / 25) if preset.drops else iterations / (stage.iterations + 1)
 
 
 def _pool(view: View, preset: Preset, stage: Stage) -> int:
-    """The pooling factor in pixels: at the last stage what comes nearest to its size, and before it that in proportion."""
+    """Return the pooling factor in pixels: at the last stage what comes nearest to its size, and before it that in proportion."""
     last = preset.stages[-1].pixels
     return max(1, round(min(view.camera.size) / last)) * max(1, round(last / stage.pixels))

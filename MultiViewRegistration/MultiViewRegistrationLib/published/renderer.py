@@ -26,8 +26,14 @@ _PORTIONS = 16
 class TorchVolume:
     """Attenuation on a torch device.
 
-    values: (1, 1, nk, nj, ni), 1/mm.   unit_from_ct: (4, 4), from CT mm to the cube of `grid_sample`, -1 and 1 at the outermost voxels'
-    centres.   voxel: (3,) its side in that cube.
+    Attributes
+    ----------
+    values
+        (1, 1, nk, nj, ni), 1/mm.
+    unit_from_ct
+        (4, 4), from CT mm to the cube of `grid_sample`, -1 and 1 at the outermost voxels' centres.
+    voxel
+        (3,) its side in that cube.
     """
 
     values: Tensor
@@ -36,7 +42,7 @@ class TorchVolume:
 
     @classmethod
     def of(cls, volume: Volume, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> TorchVolume:
-        """The volume on a device."""
+        """Return the volume on a device."""
         size = np.array(volume.values.shape[::-1])
         voxel = 2 / np.maximum(size - 1, 1)
         unit_from_index = np.diag([*voxel, 1.0])
@@ -55,7 +61,7 @@ class TorchRays:
 
     @classmethod
     def of(cls, camera: Camera, pixels, like: Tensor) -> TorchRays:
-        """The rays through pixels (n, 2), (u, v), on the device and in the precision of `like`. InputError for a slot scan."""
+        """Return the rays through pixels (n, 2), (u, v), on the device and in the precision of `like`. InputError for a slot scan."""
         require_single_source([camera], "a published refinement")
         return cls(
             *(torch.from_numpy(np.array(array)).to(like) for array in (camera.source, camera.ray_directions(pixels)))
@@ -92,7 +98,10 @@ def line_integrals(volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, 
 
 
 def _through(source: Tensor, directions: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
-    """The depths at which rays source + depth directions (n, 3) enter and leave the box -half to half (3,); far <= near for a miss."""
+    """Return the depths at which rays source + depth directions (n, 3) enter and leave the box -half to half (3,).
+
+    Far <= near for a miss.
+    """
     safe = torch.where(directions.abs() < 1e-12, 1e-12, directions)
     ends = torch.stack([(-half - source) / safe, (half - source) / safe])
     return ends.amin(0).amax(-1).clamp(min=0), ends.amax(0).amin(-1)

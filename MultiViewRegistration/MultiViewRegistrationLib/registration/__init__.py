@@ -1,0 +1,1 @@
+"""Finding the pose of a CT, or of its bones, in X-rays."""

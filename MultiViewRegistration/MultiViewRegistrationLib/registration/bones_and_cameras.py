@@ -54,7 +54,7 @@ def correct_cameras(
     registered: Refinement,
     progress: Callable[[Progress], object] = lambda _: None,
 ) -> tuple[Refinement, list[np.ndarray] | None]:
-    """The registration of the whole CT with the cameras and the pose of the rest that fit best beside the bones, and the poses of these.
+    """Return the registration of the whole CT with the cameras and the pose that fit best beside the bones, and the poses of these.
 
     As it was, and None, where the cameras are exact or nothing ties them.
 
@@ -109,7 +109,7 @@ class _Step:
         self._centroid = np.mean([bone.centroid for bone in given.bones], axis=0)
 
     def minimise(self, state: _State, progress: Callable[[Progress], object]) -> _State:
-        """The state that fits best, by Levenberg-Marquardt from this one."""
+        """Return the state that fits best, by Levenberg-Marquardt from this one."""
         damping, of_bones = DAMPING, slice(6, 6 + 6 * len(self._bones))
         here = self._at(state)
         fit, gradient, hessian = self._linearised(here, here.shadows(state.poses), state)
@@ -145,7 +145,7 @@ class _Step:
         return state
 
     def _at(self, state: _State) -> BonesObjective:
-        """The objective with the corrected cameras."""
+        """Return the objective with the corrected cameras."""
         given = self._given
         cameras = self._cameras.cameras(state.corrections, [view.camera for view in given.views])
         views = [replace(view, camera=camera) for view, camera in zip(given.views, cameras, strict=True)]
@@ -170,7 +170,7 @@ class _Step:
     def _linearised(
         self, objective: BonesObjective, shadows: Shadows, state: _State
     ) -> tuple[BonesFit, np.ndarray, np.ndarray]:
-        """The fit, and gradient and Hessian of half the cost by the poses of rest and bones, and by the free corrections."""
+        """Return the fit, and gradient and Hessian of half the cost by the poses of rest and bones, and by the free corrections."""
         fit = objective.linearise(state.poses, shadows)
         pivot, corrections = rigid.transform_points(state.rest, self._centroid), 6 + 6 * len(self._bones)
         ways = self._cameras.jacobians(_Given(self._given.views, pivot), state.corrections, 9)

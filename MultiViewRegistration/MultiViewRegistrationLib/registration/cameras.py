@@ -50,7 +50,7 @@ LEVER_MM = 100.0
 
 
 def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
-    """Indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all."""
+    """Return indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all."""
     if shared != CALIBRATED:
         return []
     return [i for i, view in enumerate(views) if i and view.rotation_sd_deg is None and view.translation_sd_mm is None]
@@ -60,10 +60,12 @@ class Compared(Protocol):
     """Views with the cameras that the case gives, and the point (3,) world mm about which the pose turns: an `Objective`, for one."""
 
     @property
-    def views(self) -> Sequence[View]: ...
+    def views(self) -> Sequence[View]:
+        """With the cameras that the case gives."""
 
     @property
-    def pivot(self) -> np.ndarray: ...
+    def pivot(self) -> np.ndarray:
+        """(3,) world mm."""
 
 
 class CameraCorrections:
@@ -106,7 +108,7 @@ class CameraCorrections:
         return cls([view.exact() for view in views])
 
     def camera(self, i: int, corrections: np.ndarray, given: Camera) -> Camera:
-        """The corrected camera of view i; of its image pooled or cropped, if `given` is."""
+        """Return the corrected camera of view i; of its image pooled or cropped, if `given` is."""
         own, shared = corrections[OWN * i : OWN * (i + 1)], corrections[-6:]
         if not own.any() and not shared.any():
             return given
@@ -117,19 +119,19 @@ class CameraCorrections:
         return replace(corrected, camera_from_world=shift @ given.camera_from_world @ motion)
 
     def cameras(self, corrections: np.ndarray, given: Sequence[Camera]) -> list[Camera]:
-        """The corrected cameras of all views."""
+        """Return the corrected cameras of all views."""
         if not self.free.size:
             return list(given)
         return [self.camera(i, corrections, camera) for i, camera in enumerate(given)]
 
     def moved(self, corrections: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """The corrections after a step (n,) of the free ones."""
+        """Return the corrections after a step (n,) of the free ones."""
         moved = corrections.copy()
         moved[self.free] += step
         return moved
 
     def size(self, step: np.ndarray) -> float:
-        """The largest part of a step (n,) in mm, an angle at LEVER_MM, a share of a distance at 1 m, or in pixels."""
+        """Return the largest part of a step (n,) in mm, an angle at LEVER_MM, a share of a distance at 1 m, or in pixels."""
         if not step.size:
             return 0.0
         parts = np.abs(self.moved(self.none, step))
@@ -157,7 +159,10 @@ class CameraCorrections:
     ) -> list[np.ndarray]:
         """By view, (derivatives, 6 + n): what its projection's Jacobian is by, 6 or 9 numbers, by pose and free corrections.
 
-        considered: (derivatives, 6 + n + m), the considered ones last.
+        Parameters
+        ----------
+        considered
+            (derivatives, 6 + n + m), the considered ones last.
         """
         columns = [*range(6), *(6 + self.free), *(6 + self.considered if considered else ())]
         return [
@@ -171,7 +176,7 @@ class CameraCorrections:
         return cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
 
     def prior_ratio(self, objective: Objective, fit: PoseFit, corrections: np.ndarray, others: np.ndarray) -> float:
-        """The factor on the cost by which the prior makes `others` worse than `corrections`."""
+        """Return the factor on the cost by which the prior makes `others` worse than `corrections`."""
         if not self.free.size:
             return 1.0
         before, after = (np.sum((vector[self.free] / self.sd[self.free]) ** 2) for vector in (corrections, others))
@@ -205,7 +210,7 @@ class CameraCorrections:
 
 
 def independent_residuals(fit: PoseFit, settings: Settings) -> float:
-    """How many independent residuals the mean in a cost stands for.
+    """Return how many independent residuals the mean in a cost stands for.
 
     Residuals near each other are alike; local normalisation ends that within its window of +-r pixels. At the last level (r = 4) their
     autocorrelation adds up to 5 to 30 pixels on simulated chests and pelves: one residual counts for each (r + 1)^2.

@@ -43,7 +43,7 @@ class OtherLevel:
 
 
 def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> list[OtherLevel]:
-    """The bones one level up and one level down.
+    """Return the bones one level up and one level down.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _steps(found: BonesRegistration, numbers: Sequence[int | None], *, up: bool)
 def _nearest_start(
     objective: BonesObjective, poses: Sequence[np.ndarray], ways: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """The poses moved by that one of the ways where they cost least."""
+    """Return the poses moved by that one of the ways where they cost least."""
     starts = []
     for way in ways:
         there = [rigid.from_rotation_translation(np.eye(3), step) @ pose for step, pose in zip(way, poses, strict=True)]

@@ -39,7 +39,11 @@ NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 class Projection:
     """One view at one pose: DRR, its Jacobian, and the rays that can be compared (1) or not (0).
 
-    jacobian: (6, rows, columns) by the pose, or (9, rows, columns) with scale and principal point (`intrinsics_jacobian`).
+    Attributes
+    ----------
+    jacobian
+        (6, rows, columns) by the pose, or (9, rows, columns) with scale and principal point
+        (`intrinsics_jacobian`).
     """
 
     image: np.ndarray
@@ -102,8 +106,10 @@ class PoseFit:
 
 
 class Residual(NamedTuple):
-    """One way in which a view is compared: residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative
-    (n, k, rows, columns), and the sums m f, m m, f f of what is compared, see `similarity`.
+    """One way in which a view is compared.
+
+    Residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative (n, k, rows, columns), and
+    the sums m f, m m, f f of what is compared, see `similarity`.
     """
 
     residual: np.ndarray
@@ -122,8 +128,12 @@ class EvaluationPoint(NamedTuple):
 class TrialEvaluation(NamedTuple):
     """A trial pose.
 
-    cost: the cost there over the pixels that were selected last.
-    linearise: accept the pose: select its pixels, and give the fit.
+    Attributes
+    ----------
+    cost
+        The cost there over the pixels that were selected last.
+    linearise
+        Accept the pose: select its pixels, and give the fit.
     """
 
     cost: Callable[[], float]
@@ -209,11 +219,11 @@ class Objective:
         return projections
 
     def with_pivot(self, pivot: np.ndarray) -> Objective:
-        """The same about another pivot, no pixels selected yet."""
+        """Return the same about another pivot, no pixels selected yet."""
         return Objective(self.projector, self.views, self.settings, pivot, self.rest)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> Objective:
-        """The same, where some pixels of each view, bool (rows, columns), are not valid; no pixels selected yet."""
+        """Return the same, where some pixels of each view, bool (rows, columns), are not valid; no pixels selected yet."""
         return Objective(self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest)
 
     def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:
@@ -238,7 +248,7 @@ class Objective:
         return self._evaluate(projections, derivative=True)
 
     def cost(self, projections: list[Projection]) -> float:
-        """The cost over the pixels that were selected last."""
+        """Return the cost over the pixels that were selected last."""
         return self._evaluate(projections, derivative=False).cost
 
     def _select_pixels(self, index: int, projection: Projection) -> None:
@@ -266,7 +276,7 @@ class Objective:
         return self._fit(parts, tuple(int(mask.sum()) for mask in self._masks), tuple(self._shown))
 
     def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:
-        """The fit over all views, from the parts that `_compare` fills."""
+        """Return the fit over all views, from the parts that `_compare` fills."""
         count = max(sum(pixels), 1)
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
         enough = count >= MIN_PIXELS and share >= MIN_SHARE and any(shown)
@@ -282,7 +292,7 @@ class Objective:
         )
 
     def residuals(self, index: int, projection: Projection, *, derivative: bool = True) -> Iterator[Residual]:
-        """The residuals of a view's selected pixels, for each kind of comparison."""
+        """Return the residuals of a view's selected pixels, for each kind of comparison."""
         settings, mask = self.settings, self._masks[index]
         jacobian = projection.jacobian if derivative else np.empty((len(projection.jacobian), 0, 0), np.float32)
         image = projection.image if self.rest is None else projection.image + self.rest[index]
@@ -317,7 +327,7 @@ class Objective:
 
 
 def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray] | None:
-    """The objects that the X-rays show and the CT does not hold, mostly instruments, by the residuals at a nearly correct pose.
+    """Return the objects that the X-rays show and the CT does not hold, mostly instruments, by the residuals at a nearly correct pose.
 
     Cauchy's weights keep such pixels from pulling at the pose by themselves. But their values enter the local means of all pixels about
     them, which are then a little wrong along an instrument's edge.
@@ -354,7 +364,7 @@ def local_ncc(products: np.ndarray) -> float:
 
 
 def _dilated(mask: np.ndarray) -> np.ndarray:
-    """The mask with the neighbours that its central differences need."""
+    """Return the mask with the neighbours that its central differences need."""
     grown = np.empty(mask.shape, np.float32)
     box_sum(mask, 1, grown)
     return (grown > 0.5).view(np.uint8)
@@ -400,7 +410,7 @@ class Tiles:
 
 
 def tiles(objective: Objective, projections: list[Projection]) -> Tiles:
-    """The fit at the pose that was linearised last, whose projections these are."""
+    """Return the fit at the pose that was linearised last, whose projections these are."""
     parts: list = [None] * len(projections)
 
     def fill(index: int) -> None:
@@ -440,7 +450,7 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
 
 
 def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np.ndarray) -> float:
-    """The weighted share of the DRR's contrast that is missing in the X-ray: 0 where they are alike, 1 where it shows nothing of it.
+    """Return the weighted share of the DRR's contrast that is missing in the X-ray: 0 where they are alike, 1 where it shows nothing of it.
 
     A DRR m that is locally normalised keeps its sum of squares whatever the pose, so that on average m'' = -m m'^2 / m^2. A residual that
     holds the share a of m thus adds a m m'' = -a m'^2 to the second derivative of its half square, and all else in it, what lies before
@@ -450,13 +460,13 @@ def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np
 
 
 def _normalised_xray(objective: Objective, index: int, projection: Projection) -> list[np.ndarray]:
-    """The X-ray as it is compared, in each way: what an image without contrast differs by from it."""
+    """Return the X-ray as it is compared, in each way: what an image without contrast differs by from it."""
     nothing = Projection(np.zeros_like(projection.image), np.empty((0, 0, 0), np.float32), projection.comparable)
     return [-each.residual for each in objective.residuals(index, nothing, derivative=False)]
 
 
 def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
-    """The correlation of the image with itself without its noise, by tile: sqrt(signal / variance).
+    """Return the correlation of the image with itself without its noise, by tile: sqrt(signal / variance).
 
     Detail below the noise floor of the comparison counts as noise: there scatter and hardening show as much as the CT does.
     """
@@ -471,7 +481,7 @@ def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
 
 
 def _sums(images: np.ndarray) -> np.ndarray:
-    """Sums over the tiles (n, tile rows, tile columns) of images (n, rows, columns)."""
+    """Return sums over the tiles (n, tile rows, tile columns) of images (n, rows, columns)."""
     n, rows, columns = images.shape
     padded = images
     if rows % TILE_SIDE or columns % TILE_SIDE:

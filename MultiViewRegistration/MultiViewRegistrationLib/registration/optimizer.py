@@ -43,7 +43,7 @@ class Range:
             )
 
     def poses(self, world_from_ct: np.ndarray, centroid: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """The poses (N, 4, 4) at points (N, 6) of the unit cube, evenly spread in rotation and translation about a pose.
+        """Return the poses (N, 4, 4) at points (N, 6) of the unit cube, evenly spread in rotation and translation about a pose.
 
         Turns are uniform in the Haar measure: the angle has the density 1 - cos (Miles, Biometrika 52, 1965).
         """
@@ -57,13 +57,13 @@ class Range:
         return rigid.about(rigid.transform_points(world_from_ct, centroid), motion) @ world_from_ct
 
     def holds(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> bool:
-        """Whether a pose lies within the range about a pose, or beyond it by not more than half and 10 degrees or mm."""
+        """Return whether a pose lies within the range about a pose, or beyond it by not more than half and 10 degrees or mm."""
         moved = rigid.transform_points(pose, centroid) - rigid.transform_points(world_from_ct, centroid)
         turned = np.degrees(rigid.rotation_distance(pose, world_from_ct))
         return bool(np.linalg.norm(moved) <= 1.5 * self.translation_mm + 10 and turned <= 1.5 * self.rotation_deg + 10)
 
     def shown(self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray) -> bool:
-        """Whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
+        """Return whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
         poses = self.poses(world_from_ct, centroid, Sobol(0).random(256))
         points = rigid.transform_points(poses[:, None], corners)
         pixels = np.where(camera.depth(points)[..., None] > 0, camera.project(points), np.nan)
@@ -74,7 +74,7 @@ class Range:
 
 
 def _directions(points: np.ndarray) -> np.ndarray:
-    """Unit vectors (N, 3), evenly spread, at points (N, 2) of the unit square."""
+    """Return unit vectors (N, 3), evenly spread, at points (N, 2) of the unit square."""
     z, turn = 2 * points[:, 0] - 1, 2 * np.pi * points[:, 1]
     ring = np.sqrt(1 - z * z)
     return np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)
@@ -128,14 +128,14 @@ KEEP_WITH_BACKGROUND = (1.3, 6)
 
 
 def search_budget(reach: Range, *, structure: bool) -> SearchBudget:
-    """The budget of a search through a range: more poses for a larger range, up to some seconds of work."""
+    """Return the budget of a search through a range: more poses for a larger range, up to some seconds of work."""
     room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
     most = 2 ** int(np.clip(np.ceil(np.log2(1024 * max(room, 1e-9))), 10, 15))
     return SearchBudget(512, most, 16) if structure else SearchBudget(256, most, 4)
 
 
 def range_for_error(expected_mm: float, *, structure: bool) -> Range:
-    """The search range about a pose with this expected error (root mean square, as `CAPTURE_RADIUS_MM`).
+    """Return the search range about a pose with this expected error (root mean square, as `CAPTURE_RADIUS_MM`).
 
     Turn and shift have equal shares in it, and each goes to twice its own root mean square. A structure has like neighbours and minima all
     along its shaft: farther about it than usual, the wrong ones are more than the right one.
@@ -148,7 +148,7 @@ def range_for_error(expected_mm: float, *, structure: bool) -> Range:
 
 
 def local_budget(reach: Range, *, structure: bool) -> SearchBudget:
-    """The budget of a local search about a start: smaller than that of a search, as the start is likely near."""
+    """Return the budget of a local search about a start: smaller than that of a search, as the start is likely near."""
     if structure:
         return STRUCTURE_LOCAL_BUDGET
     return replace(
@@ -203,7 +203,10 @@ class Descent:
 
 
 def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np.ndarray:
-    """The poses (..., 4, 4) after the CT turned by twist[..., :3] (rad) about `pivot` (..., 3), world mm, and moved by twist[..., 3:]."""
+    """Return the poses (..., 4, 4) after a twist (..., 6) of the CT.
+
+    It turns by twist[..., :3] (rad) about `pivot` (..., 3), world mm, and moves by twist[..., 3:].
+    """
     step = rigid.from_rotation_translation(rigid.exp_so3(twist[..., :3]), twist[..., 3:])
     return rigid.about(pivot, step) @ world_from_ct
 
@@ -223,7 +226,10 @@ def levenberg_marquardt(
     A generator that yields each point where it wants the objective evaluated and is sent the evaluation, so that several descents can share
     a batch. It ends when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
 
-    secant: steps near the minimum take the curvature from the step before, see `with_curvature`.
+    Parameters
+    ----------
+    secant
+        Steps near the minimum take the curvature from the step before, see `with_curvature`.
     """
     given, steps = [view.camera for view in objective.views], []
     damping, pose = 1e-3, start.world_from_ct
@@ -353,7 +359,7 @@ def descend(
 
 
 def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:
-    """The distance of two poses of the CT: mm between the centres, and an angle counting at RADIUS_MM."""
+    """Return the distance of two poses of the CT: mm between the centres, and an angle counting at RADIUS_MM."""
     to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
 
@@ -397,7 +403,7 @@ class Sobol:
         self._drawn = 0
 
     def random(self, count: int) -> np.ndarray:
-        """The next points (count, 6) of the unit cube."""
+        """Return the next points (count, 6) of the unit cube."""
         index = np.arange(self._drawn, self._drawn + count, dtype=np.uint32)
         self._drawn += count
         gray = (index ^ index >> 1)[:, None]

@@ -76,10 +76,13 @@ class LevelTrace:
 class AlternativeSolution:
     """The best of the other answers.
 
-    evidence_ratio: how many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution that compared
-    both: near 1,
-    the two cannot be distinguished.
-    distance_mm, rotation_deg: from the answer, between the centres of the anatomy and about it.
+    Attributes
+    ----------
+    evidence_ratio
+        How many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution that compared
+        both: near 1, the two cannot be distinguished.
+    distance_mm, rotation_deg
+        From the answer, between the centres of the anatomy and about it.
     """
 
     world_from_ct: np.ndarray
@@ -235,7 +238,7 @@ class RegistrationPipeline:
         """The ratio of the best evidence to that of each pruned pose, and that pose."""
 
     def refine_to_finest(self, minima: list[Descent], near: Sequence[np.ndarray] = ()) -> Refinement | None:
-        """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.
+        """Return the best of the second level's answers, refined on. Others go along as long as they are nearly as good.
 
         Parameters
         ----------
@@ -322,13 +325,13 @@ class RegistrationPipeline:
     def search_second_level(
         self, minima: list[Descent], centre: np.ndarray, reach: Range, *, with_start: bool = False
     ) -> list[Descent]:
-        """The second level's answers with those that a search there finds; a structure's own windows need none."""
+        """Return the second level's answers with those that a search there finds; a structure's own windows need none."""
         if self.anatomy.structure:
             return minima
         return self.merge(minima, self.search(1, centre, reach, SECOND_LEVEL_BUDGET, with_start=with_start)[0])
 
     def descend(self, number: int, starts: Sequence[DescentStart | Descent]) -> list[Descent]:
-        """The answers of a level to which starts lead; cameras as given at first, unless there are corrections of them already."""
+        """Return the answers of a level to which starts lead; cameras as given at first, unless there are corrections of them already."""
         if not starts:
             return []
         level, centroid, first = self._levels[number], self.anatomy.centroid, starts[0].world_from_ct
@@ -351,11 +354,11 @@ class RegistrationPipeline:
         return minima
 
     def merge(self, minima: list[Descent], more: list[Descent]) -> list[Descent]:
-        """The distinct answers of both, those left out that show too little of the CT; see `cluster_minima`."""
+        """Return the distinct answers of both, those left out that show too little of the CT; see `cluster_minima`."""
         return cluster_minima(minima, [end for end in more if np.isfinite(end.fit.cost)], self.anatomy.centroid)
 
     def keep(self, minima: list[Descent], limit: float, most: int) -> list[Descent]:
-        """The minima that `prune` keeps; the others are kept as alternatives."""
+        """Return the minima that `prune` keeps; the others are kept as alternatives."""
         kept, pruned = prune(minima, limit, most)
         self._pruned += pruned
         return kept
@@ -365,8 +368,10 @@ class RegistrationPipeline:
         self._traces.append(LevelTrace(self._level_name(number), minima[0].steps if minima else []))
 
     def _compare_with_starts(self, minima: list[Descent], near: Sequence[np.ndarray]) -> list[Descent]:
-        """The finest level's answers, and the one to which `near` leads from there, or from the level before, if it has more evidence:
-        metal misleads most where a window holds much of the image."""
+        """Return the finest level's answers, and the one to which `near` leads, if it has more evidence.
+
+        It leads there from the finest level, or from the level before: metal misleads most where a window holds much of the image.
+        """
         last, best = len(self._levels) - 1, minima[0]
         starts = [
             DescentStart(pose, frozenset([n]))
@@ -377,8 +382,10 @@ class RegistrationPipeline:
         return self.merge(minima, [each for each in direct if each.fit.evidence > best.fit.evidence])
 
     def _without_outliers(self, best: Descent) -> Descent | None:
-        """Where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there; None where
-        there is none, or it cannot be determined: a structure by itself shows little but what others overlie.
+        """Return where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there.
+
+        None where there is none, or it cannot be determined: a structure by itself shows little but what others
+        overlie.
         """
         if self.anatomy.structure and self.anatomy.world_from_background is None:
             return None
@@ -406,7 +413,7 @@ class RegistrationPipeline:
         return replace(end, fit=objective.evaluate(point_of(end)).linearise()) if np.isfinite(end.fit.cost) else None
 
     def _alternative(self, best: np.ndarray) -> AlternativeSolution | None:
-        """The answer left behind with the least evidence ratio that is still another one than the best."""
+        """Return the answer left behind with the least evidence ratio that is still another one than the best."""
         others = [each for each in self._pruned if distance(each[1], best, self.anatomy.centroid) > DISTINCT_MM]
         if not others:
             return None
@@ -432,7 +439,7 @@ def pose_difference(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -
 
 
 def is_plausible(minima: list[Descent]) -> bool:
-    """Whether the best minimum of the second level or a finer one looks like every X-ray."""
+    """Return whether the best minimum of the second level or a finer one looks like every X-ray."""
     return bool(minima) and min(minima[0].fit.similarity) > MIN_CONVINCING_NCC
 
 
@@ -454,9 +461,15 @@ def prune(minima: list[Descent], limit: float, most: int) -> tuple[list[Descent]
 class RefinementMethod:
     """A refinement by its name.
 
-    run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
-    torch_device: where a published one runs, by torch; "" for the joint one.
-    compute_device: where the joint one works.
+    Attributes
+    ----------
+    run
+        Takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take
+        cameras as exact, and warn.
+    torch_device
+        Where a published one runs, by torch; "" for the joint one.
+    compute_device
+        Where the joint one works.
     """
 
     name: str

@@ -107,7 +107,7 @@ class PreparedCT:
         """The device of PyTorch's work, as it names it; "" for numba's."""
 
     def on_device(self, device: str) -> PreparedCT:
-        """The same CT, whose registrations are done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
+        """Return the same CT, whose registrations are done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
         if device == CPU:
             return self
         other = copy(self)
@@ -128,8 +128,9 @@ class PreparedCT:
 
     @cached_property
     def full_ct(self) -> PreparedCT | None:
-        """The full CT around this structure, about its centre; None for a whole CT, and for relative values,
-        which know no soft tissue.
+        """The full CT around this structure, about its centre.
+
+        None for a whole CT, and for relative values, which know no soft tissue.
         """
         ct = self._ct
         if ct.mask is None or ct.unit != "hu":
@@ -141,7 +142,7 @@ class PreparedCT:
         return whole
 
     def scaled(self, shares: np.ndarray) -> PreparedCT:
-        """The CT with its voxels larger by these shares (3,) along columns, rows and slices, its centroid where it was."""
+        """Return the CT with its voxels larger by these shares (3,) along columns, rows and slices, its centroid where it was."""
         other, axes = copy(self), self._volumes[0].ct_from_index[:3, :3]
         directions = axes / np.linalg.norm(axes, axis=0)
         larger = directions @ np.diag(1 + np.asarray(shares, float)) @ directions.T
@@ -153,7 +154,7 @@ class PreparedCT:
         return other
 
     def with_background(self, world_from_background: np.ndarray | None) -> PreparedCT:
-        """The structure with the rest of its CT rendered as a fixed background at `world_from_background` (4, 4); itself for None.
+        """Return the structure with the rest of its CT rendered as a fixed background at `world_from_background` (4, 4); itself for None.
 
         What moves is what the structure attenuates more than soft tissue does: that fills the place that it leaves, and makes room where it
         goes. At `world_from_background` both together are the whole CT.
@@ -175,11 +176,11 @@ class PreparedCT:
         return other
 
     def attenuation(self, level: int) -> Volume:
-        """The attenuation, 1/mm, at one level of the volume pyramid."""
+        """Return the attenuation, 1/mm, at one level of the volume pyramid."""
         return self._volumes[level]
 
     def projector(self, level: int, *, bones: bool = False) -> Projector:
-        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made on first use.
+        """Return the projector of one level of the volume pyramid, 0 being the CT's own resolution; made on first use.
 
         Parameters
         ----------
@@ -203,11 +204,11 @@ class PreparedCT:
         return self._ct.unit == "relative"
 
     def voxel_mm(self, level: int) -> float:
-        """The side of a cube as large as a voxel."""
+        """Return the side of a cube as large as a voxel."""
         return voxel_side_mm(self._volumes[level])
 
     def level(self, voxel_mm: float) -> int:
-        """The coarsest level with voxels of this size at most; 0 where even its own are larger."""
+        """Return the coarsest level with voxels of this size at most; 0 where even its own are larger."""
         return level_of(self._volumes, voxel_mm)
 
     @property
@@ -216,7 +217,7 @@ class PreparedCT:
         return 0 if self.structure else min(1, self.level(PICTURE_MM))
 
     def drr(self, camera: Camera, world_from_ct: np.ndarray, level: int = 0, *, bones: bool = False) -> np.ndarray:
-        """The DRR (rows, columns), NaN for rays through a cut end of the CT.
+        """Return the DRR (rows, columns), NaN for rays through a cut end of the CT.
 
         Parameters
         ----------
@@ -249,7 +250,7 @@ class PreparedCT:
         return sections
 
     def _cut_rims(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """bool (rows, columns): where the rims of `_cut_sections` are seen; of a section seen edge on, all of it."""
+        """Return bool (rows, columns): where the rims of `_cut_sections` are seen; of a section seen edge on, all of it."""
         columns, rows = camera.size
         rims = np.zeros((rows, columns), bool)
         for section, voxel_mm in self._cut_sections:
@@ -270,7 +271,7 @@ class PreparedCT:
         return rims
 
     def texture(self) -> Texture:
-        """The CT for the graphics card of a browser."""
+        """Return the CT for the graphics card of a browser."""
         ends = [np.insert(points, 3, voxel_mm, axis=1) for points, voxel_mm in self._cut_sections]
         bone_ends = np.concatenate([np.empty((0, 4)), *ends]).astype(np.float32)
         return Texture.of(self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM, bone_ends)
@@ -290,7 +291,7 @@ class PreparedCT:
         return rigid.transform_points(volume.ct_from_index, slices_rows_columns[:, ::-1])
 
     def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[ResolutionLevel]:
-        """The resolutions at which the CT is compared with these views."""
+        """Return the resolutions at which the CT is compared with these views."""
         centre = rigid.transform_points(world_from_ct, self.centroid)
         box = self.corners()
         extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
@@ -313,7 +314,7 @@ class PreparedCT:
     def objective(
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float = 15.0
     ) -> Objective:
-        """The objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
+        """Return the objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
         parts = self._shown_parts(views, level, world_from_ct, margin_mm)
         pooled, rest = self._with_background([part.pooled(level.pool) for part in parts], level)
@@ -325,14 +326,14 @@ class PreparedCT:
         return TorchObjective(*arguments, self._device)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
-        """The fit at a pose (4, 4), compared as at the last level of a refinement from `start` (4, 4)."""
+        """Return the fit at a pose (4, 4), compared as at the last level of a refinement from `start` (4, 4)."""
         objective = self.objective(views, self.levels(views, start)[-1], world_from_ct)
         return objective.linearise(objective.project(world_from_ct))
 
     def scorer(
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
     ) -> Scorer | TorchScorer:
-        """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
+        """Return the scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, len(self._volumes), structure=self.structure)
         parts = self._shown_parts(views, level, world_from_ct, margin_mm)
         pooled, rest = self._with_background([part.pooled(level.pool) for part in parts], level)
@@ -344,7 +345,10 @@ class PreparedCT:
         return TorchScorer(*arguments, self._device)
 
     def _with_background(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
-        """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""
+        """Return views without the rays in which the rest of the CT has a false value, and what it adds to each DRR.
+
+        None in place of that where the rest is left out.
+        """
         if self.world_from_background is None or self.full_ct is None:
             return views, None
         whole, part = self.full_ct.projector(level.volume), self.projector(level.volume)
@@ -361,7 +365,7 @@ class PreparedCT:
     def _shown_parts(
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
     ) -> list[View]:
-        """The views, of a structure the parts that show it."""
+        """Return the views, of a structure the parts that show it."""
         if not self.structure:
             return views
         corners = rigid.transform_points(world_from_ct, self.corners())
@@ -369,8 +373,9 @@ class PreparedCT:
 
 
 def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -> View:
-    """The part of the view within `margin_mm` of the projected corners (N, 3), world mm; all of it if that is empty, or a corner behind
-    the source.
+    """Return the part of the view within `margin_mm` of the projected corners (N, 3), world mm.
+
+    All of it if that is empty, or a corner behind the source.
 
     It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the whole.
     """
@@ -384,19 +389,19 @@ def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -
 
 
 def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -> ResolutionLevel:
-    """The resolution at which poses are scored; of a structure the coarsest, as it is small in the images."""
+    """Return the resolution at which poses are scored; of a structure the coarsest, as it is small in the images."""
     if structure:
         return coarsest
     return replace(coarsest, pool=2 * coarsest.pool, volume=min(coarsest.volume + 1, volumes - 1), settings=SCORING)
 
 
 def voxel_side_mm(volume: Volume) -> float:
-    """The side of a cube as large as a voxel."""
+    """Return the side of a cube as large as a voxel."""
     return float(np.cbrt(np.prod(volume.spacing_mm)))
 
 
 def level_of(volumes: Sequence[Volume], voxel_mm: float) -> int:
-    """The coarsest of a pyramid's levels with voxels of this size at most; 0 where even its finest are larger."""
+    """Return the coarsest of a pyramid's levels with voxels of this size at most; 0 where even its finest are larger."""
     return max((level for level, volume in enumerate(volumes) if voxel_side_mm(volume) <= voxel_mm), default=0)
 
 
@@ -413,13 +418,22 @@ def resolution_schedule(
     volumes: int,
     compared: Sequence[tuple[Settings, int, float]],
 ) -> list[ResolutionLevel]:
-    """The levels, coarse to fine.
-
-    centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.
-    voxel_mm: side of the finest voxels.   volumes: number of levels of the volume pyramid.
-    compared: BODY, STRUCTURE or STRUCTURE_WITH_BACKGROUND.
+    """Return the levels, coarse to fine.
 
     A view with the anatomy behind its source has no say. InputError where all have.
+
+    Parameters
+    ----------
+    centre
+        (3,) world mm, of the anatomy.
+    extent_mm
+        Its longest side.
+    voxel_mm
+        Side of the finest voxels.
+    volumes
+        Number of levels of the volume pyramid.
+    compared
+        BODY, STRUCTURE or STRUCTURE_WITH_BACKGROUND.
     """
     before = [view for view in views if view.camera.depth(centre) > 0]
     if not before:

@@ -35,10 +35,17 @@ _BLOCK = 32
 class Settings:
     """The settings of the comparison at one resolution.
 
-    intensity_radius, gradient_radius: half width in pixels of the window of local normalisation; 0 leaves this residual out.
-    intensity_floor, gradient_floor: noise added to the local deviation, in line integrals (per pixel).
-    cauchy: scale of Cauchy's weights in units of the normalised residual; 0 is plain least squares.
-    silhouette_mm: compare only within the projection of the structure, dilated by this much at its depth; None compares all.
+    Attributes
+    ----------
+    intensity_radius, gradient_radius
+        Half width in pixels of the window of local normalisation; 0 leaves this residual out.
+    intensity_floor, gradient_floor
+        Noise added to the local deviation, in line integrals (per pixel).
+    cauchy
+        Scale of Cauchy's weights in units of the normalised residual; 0 is plain least squares.
+    silhouette_mm
+        Compare only within the projection of the structure, dilated by this much at its depth; None compares
+        all.
     """
 
     intensity_radius: int = 0
@@ -132,7 +139,7 @@ def keep_near(image, margin, mask):
 
 @nb.njit(**cpu.KERNEL)
 def _count(mask):
-    """The number of pixels that are 1 in a mask of 0 and 1. Loops are compiled in half the time of expressions of arrays."""
+    """Return the number of pixels that are 1 in a mask of 0 and 1. Loops are compiled in half the time of expressions of arrays."""
     rows, columns = mask.shape
     total = 0.0
     for r in range(rows):
@@ -295,7 +302,10 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
 def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     """Add J^T W e to `gradient` (n,) and J^T W J to the lower triangle of `hessian` (n, n); return the sum of robust squares over the mask.
 
-    cauchy: scale k of Cauchy's weight 1 / (1 + |e|^2 / k^2), or 0 for plain least squares.
+    Parameters
+    ----------
+    cauchy
+        Scale k of Cauchy's weight 1 / (1 + |e|^2 / k^2), or 0 for plain least squares.
     """
     components, rows, columns = residual.shape
     parameters = derivative.shape[0]
@@ -380,8 +390,16 @@ def add_products(one, one_corner, other, other_corner, weight, box, sums):
 def add_tile_hessians(derivative, along, sharp, bend, side, hessians):
     """Add `sharp` J^T J - `bend` a a^T, summed over square tiles of `side` pixels, to the lower triangles of `hessians`.
 
-    derivative: J (n, k, rows, columns).   along: a (n, rows, columns).   sharp, bend: (rows, columns).
-    hessians: (tile rows, tile columns, n, n).
+    Parameters
+    ----------
+    derivative
+        J (n, k, rows, columns).
+    along
+        A (n, rows, columns).
+    sharp, bend
+        (rows, columns).
+    hessians
+        (tile rows, tile columns, n, n).
     """
     parameters, components, rows, columns = derivative.shape
     terms = np.empty(columns, np.float32)
@@ -409,7 +427,12 @@ class Scorer:
     1 is perfect. Of a body it is multiplied by the square root of the share of the X-ray that can be compared at that pose, or poses
     that hide most of the CT would win; of a structure only the surroundings of its silhouette count.
 
-    centroid: (3,) CT mm, of the anatomy, at whose depth `settings.silhouette_mm` is measured.   rest: as in `Objective`.
+    Parameters
+    ----------
+    centroid
+        (3,) CT mm, of the anatomy, at whose depth `settings.silhouette_mm` is measured.
+    rest
+        As in `Objective`.
     """
 
     def __init__(
@@ -427,7 +450,7 @@ class Scorer:
         self._rest = rest or [np.empty((0, 0), np.float32)] * len(views)
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
-        """(views, N) the scores of the poses world_from_ct (N, 4, 4); 0 where a view shows nothing of the CT."""
+        """Return (views, N) the scores of the poses world_from_ct (N, 4, 4); 0 where a view shows nothing of the CT."""
         found = np.empty((len(self._views), len(poses)), np.float32)
         blocks = [slice(first, first + _BLOCK) for first in range(0, len(poses), _BLOCK)]
         run_tasks(
@@ -493,11 +516,18 @@ def score_poses(
 ):
     """Fill `out` (N,) with the scores of N poses in one view.
 
-    shape, stored: of the volume, and as it is stored, see `Grid`.
-    cut (N, 6), sources and source_steps (N, 3), world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
-    `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
-    rest: (rows, columns), added to the DRR, or (0, 0) for none.
-    margins: (N,) pixels about the silhouette within which to compare; 0 for the whole image.
+    Parameters
+    ----------
+    shape, stored
+        Of the volume, and as it is stored, see `Grid`. cut (N, 6), sources and source_steps (N, 3),
+        world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what `cpu.project_rows` and
+        `cpu.mark_unseen` need.
+    fixed, valid
+        (rows, columns), the X-ray and its valid pixels.
+    rest
+        (rows, columns), added to the DRR, or (0, 0) for none.
+    margins
+        (N,) pixels about the silhouette within which to compare; 0 for the whole image.
     """
     rows, columns = fixed.shape
     image = np.empty((rows, columns), np.float32)

@@ -1,5 +1,7 @@
-"""Objectives and scorers whose work a device does by PyTorch: rendering, local normalisation, weights and normal equations, for all views
-of several poses at once. `objective.py` and `similarity.py` define what they compute.
+"""Objectives and scorers whose work a device does by PyTorch.
+
+That is rendering, local normalisation, weights and normal equations, for all views of several poses at once. `objective.py` and
+`similarity.py` define what they compute.
 
     anatomy.on_device("cuda")
 
@@ -43,9 +45,14 @@ COST_BEFORE, COST, PRODUCTS, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 6, 7
 class TorchObjective(Objective):
     """An objective that the device evaluates; everything else is done on the CPU, as the caller wants each pixel.
 
-    device: as torch has it: "cuda:1", "cpu".   images: on the device, of another objective that differs in its pivot alone.
-
     A MemoryError where the device cannot hold the work of a single pose.
+
+    Parameters
+    ----------
+    device
+        As torch has it: "cuda:1", "cpu".
+    images
+        On the device, of another objective that differs in its pivot alone.
     """
 
     def __init__(
@@ -65,14 +72,17 @@ class TorchObjective(Objective):
         self._linearised: PoseFit | None = None
 
     def with_pivot(self, pivot: np.ndarray) -> TorchObjective:
+        """Return it with the pose turning about another point (3,), world mm."""
         arguments = self.projector, self.views, self.settings, pivot, self.rest
         return TorchObjective(*arguments, self._device, self._images)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> TorchObjective:
+        """Return it without these pixels, a mask a view."""
         views = self._views_without(pixels)
         return TorchObjective(self.projector, views, self.settings, self.pivot, self.rest, self._device)
 
     def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
+        """Evaluate one point."""
         return self.evaluate_together([self], [point])[0]
 
     @staticmethod
@@ -83,7 +93,7 @@ class TorchObjective(Objective):
         return _in_halves(_evaluate_batch, list(zip(objectives, points, strict=True)), objectives[0]._images.projector)
 
     def answer(self, numbers: np.ndarray, derivatives: int, mask: Tensor) -> TrialEvaluation:
-        """The evaluation of what came back: (views, SYSTEM + n + n * n)."""
+        """Return the evaluation of what came back: (views, SYSTEM + n + n * n)."""
 
         def cost() -> float:
             fit = self._linearised
@@ -141,7 +151,7 @@ class TorchScorer:
 
 
 def on_device(projector: Projector, device: str) -> TorchProjector:
-    """The projector's volume on the device, where it stays while the projector lives."""
+    """Return the projector's volume on the device, where it stays while the projector lives."""
     if device not in projector.on_devices:
         projector.on_devices[device] = _within_memory(partial(TorchProjector, projector, device))
     return projector.on_devices[device]
@@ -189,10 +199,18 @@ class _Images:
         kept: Tensor | None,
         derivatives: int,
     ) -> tuple[np.ndarray, Tensor]:
-        """What comes back of all views at n poses, (n, views, SYSTEM + ...), and the pixels selected (n, views, rows, columns).
+        """Return what comes back of all views at n poses, (n, views, SYSTEM + ...), and the pixels selected (n, views, rows, columns).
 
-        cameras: by pose and view, the given ones by default.   pivots: (n, 3) world mm.   kept: (n, views, rows, columns), as in `_Inputs`.
-        derivatives: 0, 6 or 9.
+        Parameters
+        ----------
+        cameras
+            By pose and view, the given ones by default.
+        pivots
+            (n, 3) world mm.
+        kept
+            (n, views, rows, columns), as in `_Inputs`.
+        derivatives
+            0, 6 or 9.
         """
         projector, count = self.projector, len(poses)
         seen_by = [
@@ -233,7 +251,7 @@ class _Images:
 
 
 def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list[TrialEvaluation]:
-    """One batch."""
+    """Return one batch."""
     images, derivatives = pairs[0][0]._images, 9 if pairs[0][1].intrinsics else 6
     nothing = torch.zeros(images.fixed.shape, device=images.fixed.device)
     numbers, masks = images.compared(
@@ -247,7 +265,7 @@ def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list
 
 
 def _compare(projector: TorchProjector, settings: Settings, derivatives: int, inputs: _Inputs) -> tuple[Tensor, Tensor]:
-    """What comes back of each image, (B, SYSTEM + n + n * n), and the pixels selected (B, rows, columns)."""
+    """Return what comes back of each image, (B, SYSTEM + n + n * n), and the pixels selected (B, rows, columns)."""
     rows, columns = inputs.fixed.shape[1:]
     poses = len(inputs.beams) // len(inputs.fixed)
     comparable, fixed = inputs.valid.repeat(poses, 1, 1), inputs.fixed.repeat(poses, 1, 1)
@@ -308,7 +326,7 @@ def _sums_of(
 
 
 def _lanes(images: Tensor) -> Tensor:
-    """The pixels of images (..., rows, columns) by lanes, (..., lanes, LANE_PIXELS), with 0 after the last."""
+    """Return the pixels of images (..., rows, columns) by lanes, (..., lanes, LANE_PIXELS), with 0 after the last."""
     flat = images.flatten(-2)
     missing = -flat.shape[-1] % LANE_PIXELS
     return F.pad(flat, (0, missing)).unflatten(-1, (-1, LANE_PIXELS))
@@ -354,14 +372,14 @@ def _central_differences(images: Tensor) -> Tensor:
 
 
 def _box_sums(images: Tensor, radius: int) -> Tensor:
-    """Sums (..., rows, columns) over the square window about each pixel, cut off at the border."""
+    """Return sums (..., rows, columns) over the square window about each pixel, cut off at the border."""
     side, flat = 2 * radius + 1, images.flatten(0, -3)[:, None]
     across = F.avg_pool2d(flat, (1, side), 1, (0, radius), divisor_override=1)
     return F.avg_pool2d(across, (side, 1), 1, (radius, 0), divisor_override=1).view(images.shape)
 
 
 def _window_sums(marks: Tensor, radii: Tensor) -> Tensor:
-    """Sums of marks (B, rows, columns), 1 or 0, over a window of each image's own radius (B,)."""
+    """Return sums of marks (B, rows, columns), 1 or 0, over a window of each image's own radius (B,)."""
     for dim in (1, 2):
         size = marks.shape[dim]
         place = torch.arange(size, device=marks.device)
@@ -374,7 +392,7 @@ def _window_sums(marks: Tensor, radii: Tensor) -> Tensor:
 
 
 def _largest_near(images: Tensor) -> Tensor:
-    """The largest of each pixel (B, rows, columns) and its neighbours."""
+    """Return the largest of each pixel (B, rows, columns) and its neighbours."""
     return F.max_pool2d(images[:, None], 3, 1, 1)[:, 0]
 
 
@@ -388,7 +406,10 @@ def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
 def _by_intrinsics(cameras: Tensor, jacobian: Tensor) -> Tensor:
     """(3, B, rows, columns) from the derivatives by the pose (6, B, rows, columns), see `drr.intrinsics_jacobian`.
 
-    cameras: (B, 18), see `_beam`.
+    Parameters
+    ----------
+    cameras
+        (B, 18), see `_beam`.
     """
     numbers = cameras.T[:, :, None, None]
     u = torch.arange(jacobian.shape[3], device=jacobian.device, dtype=jacobian.dtype)
@@ -424,7 +445,7 @@ def _replayed(
 
 
 def _record(work: Callable, inputs: _Inputs) -> tuple:
-    """The graph, the inputs' places and those of the results."""
+    """Return the graph, the inputs' places and those of the results."""
     places = inputs._replace(**{name: each.clone() for name, each in inputs._asdict().items() if each is not None})
     beside = torch.cuda.Stream(inputs.beams.device)
     beside.wait_stream(torch.cuda.current_stream())
@@ -438,7 +459,7 @@ def _record(work: Callable, inputs: _Inputs) -> tuple:
 
 
 def _in_halves(work: Callable[[list], list], items: list, projector: TorchProjector) -> list:
-    """The results of `work` for the items, in halves where the device has too little memory for all."""
+    """Return the results of `work` for the items, in halves where the device has too little memory for all."""
     if len(items) == 1:
         return _within_memory(partial(work, items))
     try:
@@ -462,5 +483,5 @@ def _within_memory(work: Callable):
 
 
 def _is_full(error: RuntimeError) -> bool:
-    """Whether the device's memory is; where another program has it all, CUDA itself says so, not torch's allocator."""
+    """Return whether the device's memory is; where another program has it all, CUDA itself says so, not torch's allocator."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)

@@ -177,7 +177,7 @@ class _StructurePipeline(RegistrationPipeline):
     """A structure before the rest of its CT, which stays where the registration begins."""
 
     def refinement(self, others: Sequence[np.ndarray]) -> Refinement | None:
-        """The best answer about where the rest has the structure, and from other poses (4, 4); None if there is none."""
+        """Return the best answer about where the rest has the structure, and from other poses (4, 4); None if there is none."""
         starts = [DescentStart(pose) for pose in others]
         found, _ = self.search(0, self._centre, STRUCTURE_LOCAL_RANGE, STRUCTURE_LOCAL_BUDGET, with_start=True)
         coarse = self.merge(found, self.descend(0, starts))
@@ -233,7 +233,7 @@ def refine_from(
 
 class _StartsPipeline(RegistrationPipeline):
     def refinement(self, starts: Sequence[Start], reach: Range | None) -> Refinement | None:
-        """The best answer from any start, or within `reach` of the centre; None if there is none.
+        """Return the best answer from any start, or within `reach` of the centre; None if there is none.
 
         Starts that are expected near begin at the second level, the others at the coarsest. One that is a little farther off does both, as
         the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
@@ -248,7 +248,7 @@ class _StartsPipeline(RegistrationPipeline):
             return self.descend(level, [DescentStart(starts[n].world_from_ct, frozenset([n])) for n in numbers])
 
         def around(n: int) -> list[Descent]:
-            """The coarsest level's answers about a start."""
+            """Return the coarsest level's answers about a start."""
             budget = local_budget(ranges[n], structure=structure)
             found, _ = self.search(0, starts[n].world_from_ct, ranges[n], budget, with_start=True)
             return [replace(minimum, origins=frozenset([n])) for minimum in found]
@@ -279,13 +279,16 @@ class _StartsPipeline(RegistrationPipeline):
         return self.refine_to_finest(minima, [start.world_from_ct for start in starts[:MAX_NEAR]])
 
     def _is_settled(self, minima: list[Descent]) -> bool:
-        """Whether no further search is needed. Of a structure, which others overlie, it says more that several descents ended there."""
+        """Return whether no further search is needed.
+
+        Of a structure, which others overlie, it says more that several descents ended there.
+        """
         if self.anatomy.structure:
             return bool(minima) and minima[0].n_descents >= CONVERGED_DESCENTS
         return is_plausible(minima)
 
     def _add_coarse(self, minima: list[Descent], coarse: list[Descent]) -> list[Descent]:
-        """The second level's answers with those to which the coarsest level's lead that are no old ones."""
+        """Return the second level's answers with those to which the coarsest level's lead that are no old ones."""
         minima, new = list(minima), []
         for each in coarse:
             for n, old in enumerate(minima):

@@ -87,7 +87,7 @@ def _projector() -> Projector:
 
 @contextmanager
 def _helped() -> Iterator[None]:
-    """A child process begins to compile as soon as this thread does, where there is a processor for it."""
+    """Have a child process begin to compile as soon as this thread does, where there is a processor for it."""
     children: list[Popen | None] = []
 
     def begin() -> None:

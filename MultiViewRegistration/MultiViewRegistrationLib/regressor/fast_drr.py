@@ -64,7 +64,7 @@ def _widened(word):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _sums_along(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_b, slope_c):
-    """Sums of the three lanes over `count` planes, times _WEIGHTS."""
+    """Return sums of the three lanes over `count` planes, times _WEIGHTS."""
     near, right = words, words[stride_b:]
     below, across = words[stride_c:], words[stride_b + stride_c :]
     place = u64(i64(b * _ONE + _HALF_WEIGHT)) + (u64(i64(c * _ONE + _HALF_WEIGHT)) << _32)
@@ -157,7 +157,12 @@ _COURSE_MM = 25.0
 class Bases:
     """Coarse volumes of the three layers on one grid.
 
-    values: float32 (3, nk, nj, ni), 1/mm.   ct_from_index: (4, 4), takes (i, j, k, 1) to CT LPS mm.
+    Attributes
+    ----------
+    values
+        Float32 (3, nk, nj, ni), 1/mm.
+    ct_from_index
+        (4, 4), takes (i, j, k, 1) to CT LPS mm.
     """
 
     values: np.ndarray
@@ -165,7 +170,7 @@ class Bases:
 
     @classmethod
     def of(cls, mu: Volume, voxel_mm: float) -> Bases:
-        """The layers of a volume of attenuation (1/mm), pooled to voxels of about `voxel_mm`."""
+        """Return the layers of a volume of attenuation (1/mm), pooled to voxels of about `voxel_mm`."""
         factors = np.maximum(1, np.rint(voxel_mm / mu.spacing_mm)).astype(int)
         slices = int(factors[2]) * max(1, round(_SLAB_MM / mu.spacing_mm[2] / factors[2]))
         slabs = []
@@ -195,12 +200,21 @@ class Bases:
     def continued(
         self, axis: int, end: int, length_mm: float, drift: np.ndarray, smooth_mm: float, bone_fade_mm: float
     ) -> Bases:
-        """The volume with its last layer repeated beyond one of its faces.
+        """Return the volume with its last layer repeated beyond one of its faces.
 
-        axis: 0, 1, 2 for i, j, k.   end: 0 for the face where it begins, 1 for that where it ends.
-        drift: (2,) mm sideways for each mm outwards, along the two other axes in falling order (k before j before i).
-        smooth_mm: standard deviation over which the layer is smoothed; its noise would be drawn out to streaks.
-        bone_fade_mm: over which its bone becomes soft tissue's share of it; inf where bone goes on as it is.
+        Parameters
+        ----------
+        axis
+            0, 1, 2 for i, j, k.
+        end
+            0 for the face where it begins, 1 for that where it ends.
+        drift
+            (2,) mm sideways for each mm outwards, along the two other axes in falling order (k before j before
+            i).
+        smooth_mm
+            Standard deviation over which the layer is smoothed; its noise would be drawn out to streaks.
+        bone_fade_mm
+            Over which its bone becomes soft tissue's share of it; inf where bone goes on as it is.
         """
         spacing = self.spacing_mm
         others = [a for a in (2, 1, 0) if a != axis]
@@ -240,10 +254,15 @@ def _layers(mu: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure: bool) -> Bases:
-    """The bases as they may go on where the CT ends, by chance from `rng`: no two patients do so alike, and the X-rays show it.
+    """Return the bases as they may go on where the CT ends, by chance from `rng`: no two patients do so alike, and the X-rays show it.
 
-    cut: (6,) bool, `rendering.drr.cut_ends` of the CT.
-    structure: it is a bone, whose shaft runs on as it ran; otherwise a body; every other one is without its separate parts.
+    Parameters
+    ----------
+    cut
+        (6,) bool, `rendering.drr.cut_ends` of the CT.
+    structure
+        It is a bone, whose shaft runs on as it ran; otherwise a body; every other one is without its separate
+        parts.
     """
     if not structure and rng.random() < 0.5:
         bases = bases.largest_piece()
@@ -269,8 +288,14 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
 class RayBatch(NamedTuple):
     """The rays of n images of a camera.
 
-    stack: (n,) which of the stacks each takes.   source, source_step (n, 3), directions (n, 3, 3): its rays there, as in
-    `rendering.drr.Rays`.   mm_per_depth: (rows, columns), of the way along a ray.
+    source, source_step (n, 3), directions (n, 3, 3): its rays there, as in
+
+    Attributes
+    ----------
+    stack
+        (n,) which of the stacks each takes. `rendering.drr.Rays`.
+    mm_per_depth
+        (rows, columns), of the way along a ray.
     """
 
     stack: np.ndarray
@@ -283,8 +308,16 @@ class RayBatch(NamedTuple):
 class Stacks(NamedTuple):
     """Bases packed into words, as six stacks of slices across i, j, k: once as thick as the voxels are wide, once twice as thick.
 
-    words: six flat arrays uint32.   shapes, stored: (6, 3), of their grids.   steps: (6, 3) 1/mm, of each stack's lanes.
-    ct_from_index: (6, 4, 4), of (i, j, k, 1) in each.
+    Attributes
+    ----------
+    words
+        Six flat arrays uint32.
+    shapes, stored
+        (6, 3), of their grids.
+    steps
+        (6, 3) 1/mm, of each stack's lanes.
+    ct_from_index
+        (6, 4, 4), of (i, j, k, 1) in each.
     """
 
     words: tuple[np.ndarray, ...]
@@ -306,7 +339,7 @@ class Stacks(NamedTuple):
         )
 
     def rays(self, camera: Camera, world_from_ct: np.ndarray) -> RayBatch:
-        """The rays of a camera at poses (n, 4, 4).
+        """Return the rays of a camera at poses (n, 4, 4).
 
         Each image takes slices across the axis along which its middle looks; thick ones, unless it looks so obliquely that from one to
         the next it would skip voxels.

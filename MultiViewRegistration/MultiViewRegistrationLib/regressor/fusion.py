@@ -49,21 +49,32 @@ class Evidence(Protocol):
     """The evidence of one view about the pose."""
 
     def at(self, poses: np.ndarray) -> NormalEquations:
-        """The cost of poses world_from_ct (S, 4, 4), a negative log-likelihood up to a constant, linearised for a step from each."""
+        """Return the cost of poses world_from_ct (S, 4, 4), a negative log-likelihood up to a constant, linearised for a step from each."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class LandmarkVotes:
-    """Votes of several observers for the image positions of fixed CT points, with a Laplace distribution each:
+    """Votes of several observers for the image positions of fixed CT points, with a Laplace distribution each.
 
-        cost = worth / (2 K observers) sum |vote - projection| / scale,
+    cost = worth / (2 K observers) sum |vote - projection| / scale,
 
     which is minimised by iteratively reweighted least squares (Weiszfeld, Tohoku Math. J. 43, 1937). One wrong vote in three does little.
 
-    camera: of the image.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
-    positions: (2, K, observers) pixels, in the image or not.   scales: (K, observers) pixels, above 0.
-    worth: the equivalent number of independent votes. The votes of a network on one image err together.
+    Attributes
+    ----------
+    camera
+        Of the image.
+    landmarks
+        (K, 3) CT mm.
+    centroid
+        (3,) CT mm, of the anatomy.
+    positions
+        (2, K, observers) pixels, in the image or not.
+    scales
+        (K, observers) pixels, above 0.
+    worth
+        The equivalent number of independent votes. The votes of a network on one image err together.
     """
 
     camera: Camera
@@ -74,6 +85,7 @@ class LandmarkVotes:
     worth: float
 
     def at(self, poses: np.ndarray) -> NormalEquations:
+        """Return the cost of poses (S, 4, 4), linearised for a step from each."""
         pixels, by_motion = self._projected(poses)
         scales = self.scales.astype(np.float32)
         pixels = np.moveaxis(pixels, -1, 1).astype(np.float32)
@@ -128,6 +140,7 @@ class PoseEstimate:
     centroid: np.ndarray
 
     def at(self, poses: np.ndarray) -> NormalEquations:
+        """Return the cost of poses (S, 4, 4), linearised for a step from each."""
         delta = motion(poses, self.world_from_ct, self.centroid)
         information = np.linalg.inv(self.covariance)
         distance = np.sqrt(np.einsum("si,ij,sj->s", delta, information, delta))
@@ -139,20 +152,20 @@ class PoseEstimate:
 
 
 def motion(poses: np.ndarray, others: np.ndarray, centroid: np.ndarray) -> np.ndarray:
-    """The motions (..., 6) that take poses (..., 4, 4) to others (..., 4, 4): the inverse of `moved`."""
+    """Return the motions (..., 6) that take poses (..., 4, 4) to others (..., 4, 4): the inverse of `moved`."""
     turn = others[..., :3, :3] @ np.swapaxes(poses[..., :3, :3], -1, -2)
     shift = rigid.transform_points(others, centroid) - rigid.transform_points(poses, centroid)
     return np.concatenate([rigid.log_so3(turn), shift], axis=-1)
 
 
 def moved(poses: np.ndarray, motions: np.ndarray, centroid: np.ndarray) -> np.ndarray:
-    """The poses (..., 4, 4) after motions (..., 6) about where the centroid (3,) CT mm is."""
+    """Return the poses (..., 4, 4) after motions (..., 6) about where the centroid (3,) CT mm is."""
     step = rigid.from_rotation_translation(rigid.exp_so3(motions[..., :3]), motions[..., 3:])
     return rigid.about(rigid.transform_points(poses, centroid), step) @ poses
 
 
 def _size_mm(motions: np.ndarray) -> np.ndarray:
-    """The size of motions (..., 6), an angle counting at RADIUS_MM."""
+    """Return the size of motions (..., 6), an angle counting at RADIUS_MM."""
     return np.linalg.norm(motions * np.repeat([RADIUS_MM, 1.0], 3), axis=-1)
 
 
@@ -173,8 +186,15 @@ def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
 class Candidate:
     """A pose world_from_ct (4, 4), and its certainty.
 
-    covariance: (6, 6) of the motion (omega, v) from it to the truth about the anatomy's centroid, rad and mm, world axes.
-    views: which views it is from.   agree: whether no two of them contradict each other.
+    Attributes
+    ----------
+    covariance
+        (6, 6) of the motion (omega, v) from it to the truth about the anatomy's centroid, rad and mm, world
+        axes.
+    views
+        Which views it is from.
+    agree
+        Whether no two of them contradict each other.
     """
 
     world_from_ct: np.ndarray
@@ -223,7 +243,7 @@ def fuse(
     starts = np.stack([world_from_ct] + [own.world_from_ct for own in alone])
 
     def together(numbers: tuple[int, ...]) -> tuple[float, Candidate]:
-        """The largest squared distance of a view's pose from the common one, and the common candidate."""
+        """Return the largest squared distance of a view's pose from the common one, and the common candidate."""
         joint = _best([views[n] for n in numbers], starts, centroid, numbers)
         far = max(alone[n].squared_error(joint.world_from_ct, centroid) for n in numbers)
         return far, replace(joint, agree=bool(far <= WIDER * 2 * scipy.special.gammaincinv(6 / 2, AGREEING_SHARE)))
@@ -236,7 +256,7 @@ def fuse(
 
 
 def distinct(candidates: Sequence[Candidate], centroid: np.ndarray) -> list[Candidate]:
-    """The candidates in their order, without those that are nearly the same as an earlier one."""
+    """Return the candidates in their order, without those that are nearly the same as an earlier one."""
     kept: list[Candidate] = []
     for candidate in candidates:
         distances = (_size_mm(motion(candidate.world_from_ct, other.world_from_ct, centroid)) for other in kept)
@@ -274,7 +294,7 @@ def geometry_covariance(
 def descend(
     views: Sequence[Evidence], poses: np.ndarray, centroid: np.ndarray, iterations: int = ITERATIONS
 ) -> tuple[np.ndarray, NormalEquations]:
-    """The minima (S, 4, 4) of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4)."""
+    """Return the minima (S, 4, 4) of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4)."""
     damping, now = np.full(len(poses), DAMPING), _summed(views, poses)
     for _ in range(iterations):
         diagonal = np.einsum("sii->si", now.matrix)

@@ -38,7 +38,12 @@ _MAX_SAMPLES = 16
 class Window:
     """A square grid of pixels on a detector.
 
-    camera: of the grid.   inside: bool (rows, columns), pixels whose centre lies on the X-ray's image.
+    Attributes
+    ----------
+    camera
+        Of the grid.
+    inside
+        Bool (rows, columns), pixels whose centre lies on the X-ray's image.
     """
 
     camera: Camera
@@ -46,7 +51,7 @@ class Window:
 
     @classmethod
     def of(cls, camera: Camera, points: np.ndarray | None = None, size: int = SIZE) -> Window:
-        """The whole image of a camera, in the middle of the square.
+        """Return the whole image of a camera, in the middle of the square.
 
         Parameters
         ----------
@@ -79,7 +84,7 @@ class Window:
 
 
 def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = None) -> np.ndarray:
-    """An X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0; in `out` if that is given.
+    """Return an X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0; in `out` if that is given.
 
     Parameters
     ----------
@@ -139,11 +144,18 @@ MAX_LOCAL = 4.0
 def standardise(line, valid, out):
     """Locally normalised log image: gain, offset, slow shading, scatter and the scale of its logarithm do not count.
 
-        x = (line - mean) / sd over the valid pixels, cut off at +-2.5 and again;   out = (x - mean_w x) / sqrt(var_w x + FLOOR^2)
+    x = (line - mean) / sd over the valid pixels, cut off at +-2.5 and again; out = (x - mean_w x) / sqrt(var_w x + FLOOR^2)
 
     over the valid pixels of a square window w; 0, the neutral value, where not valid.
 
-    line: (rows, columns) float32.   valid: (rows, columns) uint8.   out: (rows, columns) float32.
+    Parameters
+    ----------
+    line
+        (rows, columns) float32.
+    valid
+        (rows, columns) uint8.
+    out
+        (rows, columns) float32.
     """
     rows, columns = line.shape
     radius = max(1, (WINDOW * rows + 32) // 64)
@@ -268,7 +280,10 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
 def _make_images(stacks, rays, around, rays_around, with_around, how, mm, inside, states, out, view, start, stop):
     """Images `start` to `stop` of a view, of a batch's states (views, n) and images (n, views, 2, rows, columns).
 
-    stacks, rays, around, rays_around, how: plain tuples of `Stacks`, `RayBatch` and `Randomisation`, see `fast_drr.project`.
+    Parameters
+    ----------
+    stacks, rays, around, rays_around, how
+        Plain tuples of `Stacks`, `RayBatch` and `Randomisation`, see `fast_drr.project`.
     """
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)

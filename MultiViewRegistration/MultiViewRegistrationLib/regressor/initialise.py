@@ -69,6 +69,7 @@ class RegressorReport:
         return self.candidates[0].expected_mm if self.candidates else None
 
     def to_json(self) -> dict:
+        """Return it as a result.json has it."""
         return {**asdict(self), "expected_mm": self.expected_mm}
 
     def __str__(self) -> str:
@@ -129,8 +130,10 @@ class RegressorInitialisation:
     def run(
         self, method: RefinementMethod, anatomy: PreparedCT, views: list[View], progress: Callable[[Progress], object]
     ) -> Refinement:
-        """Views registered, those that belong together or one of the others, see `register_views`; a published refinement begins with the
-        most credible pose, and without one it is an InputError."""
+        """Register views, those that belong together or one of the others, see `register_views`.
+
+        A published refinement begins with the most credible pose, and without one it is an InputError.
+        """
         together = [view.name for view in views] == [view.name for view in self._together]
         candidates = self.candidates if together else self._ask(views)
         if method.name != "joint":
@@ -148,7 +151,7 @@ class RegressorInitialisation:
         return refine_from(anatomy, views, starts, progress, self._shared, centre=centre, reach=reach, seed=self._seed)
 
     def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
-        """The report on the start that led to this refinement."""
+        """Return the report on the start that led to this refinement."""
         initial_poses = [
             InitialPose(
                 of_views(candidate, self._together),
@@ -183,8 +186,10 @@ class RegressorInitialisation:
 def predict_poses(
     model: Regressor, anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray | None
 ) -> list[Candidate]:
-    """A model's predictions for X-rays, the most credible first. Of a body, an uncertain one comes a second time, before it: refined along
-    its least certain axis, see `refine_along_least_certain_axis`.
+    """Return a model's predictions for X-rays, the most credible first.
+
+    Of a body, an uncertain one comes a second time, before it: refined along its least certain axis, see
+    `refine_along_least_certain_axis`.
 
     Arguments and InputError as of `model.RegressorModel.candidates`.
     """
@@ -198,14 +203,14 @@ def predict_poses(
 
 
 def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> Regressor | None:
-    """The regressor that "regressor" or "auto" uses, see `learning.find_model`; None where there is none."""
+    """Return the regressor that "regressor" or "auto" uses, see `learning.find_model`; None where there is none."""
     if start == "auto" and model is None and learning.missing_packages():
         return None
     return learning.find_model(case, model)
 
 
 def of_views(candidate: Candidate, views: Sequence[View]) -> str:
-    """The views of a candidate, in words: "both views together", "AP alone"."""
+    """Return the views of a candidate, in words: "both views together", "AP alone"."""
     names = [views[i].name for i in candidate.views]
     if len(names) == 1:
         return f"{names[0]} alone"
@@ -215,7 +220,7 @@ def of_views(candidate: Candidate, views: Sequence[View]) -> str:
 
 
 def missing_pose_error(method: RefinementMethod) -> InputError:
-    """A published refinement needs a pose to start from."""
+    """Return a published refinement needs a pose to start from."""
     return InputError(
         f'refinement "{method.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
         "start."

@@ -38,11 +38,14 @@ class Regressor(Protocol):
     card: Any
     folder: Path | None
 
-    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]: ...
+    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]:
+        """Return poses to begin from."""
 
-    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, float, float]: ...
+    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, float, float]:
+        """Return the nominal pose (4, 4), and how far from it poses were trained: degrees and mm."""
 
-    def check_ct(self, ct: CT) -> None: ...
+    def check_ct(self, ct: CT) -> None:
+        """Refuse another CT than the one that was learnt. InputError for that."""
 
 
 def train(
@@ -123,7 +126,9 @@ def train(
 
 
 def find_model(case: Case, model: Regressor | str | Path | None = None) -> Regressor | None:
-    """The model to use for a case: the one given, or the newest one of its CT in the store that fits its views; None where there is none.
+    """Return the model to use for a case: the one given, or the newest one of its CT in the store that fits its views.
+
+    None where there is none.
 
     InputError where the one given is of another CT, or cannot be loaded.
     """
@@ -155,7 +160,7 @@ def nominal_pose(case: Case, anatomy: PreparedCT) -> np.ndarray:
 
 
 def missing_packages() -> list[str]:
-    """The missing packages of a regressor."""
+    """Return the missing packages of a regressor."""
     return [name for name in ("torch", "safetensors") if find_spec(name) is None]
 
 
@@ -169,5 +174,5 @@ def _require_torch() -> None:
 
 
 def card_json(model: RegressorModel) -> dict:
-    """The output of `mvreg train --json`."""
+    """Return the output of `mvreg train --json`."""
     return {"folder": str(model.folder), "card": json.loads(model.card.to_json())}

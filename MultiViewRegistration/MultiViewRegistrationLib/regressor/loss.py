@@ -1,5 +1,7 @@
-"""The four losses of Cui et al., "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual
-cross-view constraints" (ICRA 2025, arXiv 2506.22191), on those of DiffPose (Gopalakrishnan et al., CVPR 2024).
+"""The four losses of Cui et al., on those of DiffPose.
+
+Cui et al.: "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual cross-view
+constraints" (ICRA 2025, arXiv 2506.22191). DiffPose: Gopalakrishnan et al., CVPR 2024.
 
 Frames. A network predicts where the CT lies in the frame of the camera, `camera_from_ct`: T_a of view a, and ^T_a
 its prediction. The views hang together by their known cameras C_a = camera_from_world. View b's prediction, seen from view a, is
@@ -84,7 +86,7 @@ class PoseAndImageLoss:
         self._renderer = DifferentiableRenderer(volume, device)
 
     def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
-        """Each loss with a weight, (n,), by its name; those across views only where there are several.
+        """Return each loss with a weight, (n,), by its name; those across views only where there are several.
 
         Parameters
         ----------
@@ -126,9 +128,14 @@ def in_cameras(cameras: Sequence[Camera], world_from_ct: Tensor) -> Tensor:
 
 
 def through(predicted: Tensor, camera_from_world: Tensor) -> Tensor:
-    """The pose in view a as view b's prediction has it, C_a C_b^-1 ^T_b, (..., a, b, 4, 4).
+    """Return the pose in view a as view b's prediction has it, C_a C_b^-1 ^T_b, (..., a, b, 4, 4).
 
-    predicted: camera_from_ct (..., views, 4, 4).   camera_from_world: (views, 4, 4).
+    Parameters
+    ----------
+    predicted
+        camera_from_ct (..., views, 4, 4).
+    camera_from_world
+        (views, 4, 4).
     """
     a_from_b = camera_from_world[:, None] @ se3.inverse(camera_from_world)
     return a_from_b.to(predicted) @ predicted[..., None, :, :, :]
@@ -137,7 +144,10 @@ def through(predicted: Tensor, camera_from_world: Tensor) -> Tensor:
 def pose_loss(predicted: Tensor, true: Tensor, radius_mm: float) -> Tensor:
     """Geodesic + double geodesic (...) of camera_from_ct (..., 4, 4), as places of the C-arm about the CT; see the module.
 
-    radius_mm: from the source to the isocentre.
+    Parameters
+    ----------
+    radius_mm
+        From the source to the isocentre.
     """
 
     def ct_from_isocentre(camera_from_ct: Tensor) -> Tensor:
@@ -167,7 +177,7 @@ def make_loss(
     world_from_ct: np.ndarray,
     device: str = "cpu",
 ) -> LossFunction:
-    """The loss of that name: "likelihood", each view by itself, or a row of PRESETS.
+    """Return the loss of that name: "likelihood", each view by itself, or a row of PRESETS.
 
     Parameters
     ----------
@@ -198,7 +208,7 @@ def make_loss(
     losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)
 
     def published(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
-        """The preset, with a loss of the scales alone, which fusion needs and the papers' networks do not have.
+        """Return the preset, with a loss of the scales alone, which fusion needs and the papers' networks do not have.
 
         Predictions are compared with the image at the true pose as a DRR shows it: no prediction can show the random nuisances of the
         network's image.

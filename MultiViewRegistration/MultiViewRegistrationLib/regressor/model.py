@@ -30,7 +30,10 @@ MAX_CERTAIN_MM = 8.0
 class RegressorModel:
     """A network with its card.
 
-    folder: where it was loaded from or saved to.
+    Parameters
+    ----------
+    folder
+        Where it was loaded from or saved to.
     """
 
     def __init__(self, card: Card, network: Network, folder: Path | None) -> None:
@@ -45,7 +48,7 @@ class RegressorModel:
             )
 
     def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> list[Candidate]:
-        """The network's predictions for X-rays, the most credible pose first; see `fusion.fuse`.
+        """Return the network's predictions for X-rays, the most credible pose first; see `fusion.fuse`.
 
         Parameters
         ----------
@@ -73,7 +76,13 @@ class RegressorModel:
     def _predict(
         self, views: Sequence[View], trained: Sequence[int], augmentations: Sequence[Augmentation]
     ) -> list[list[Any]]:
-        """The evidence of each X-ray, by augmentation.   trained: which view of the training each is."""
+        """Return the evidence of each X-ray, by augmentation.
+
+        Parameters
+        ----------
+        trained
+            Which view of the training each is.
+        """
         shown = [
             (view, n, augmentation) for view, n in zip(views, trained, strict=True) for augmentation in augmentations
         ]
@@ -91,7 +100,7 @@ class RegressorModel:
         return [evidence[n : n + len(augmentations)] for n in range(0, len(evidence), len(augmentations))]
 
     def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
-        """The nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball.
+        """Return the nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball.
 
         Parameters and errors as of `candidates`.
         """
@@ -99,7 +108,7 @@ class RegressorModel:
         return self._placed(views, world_from_ct)[0], min(degrees, 180.0), mm
 
     def _placed(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
-        """The nominal pose in the world of these views, and for each the view of the training that saw the anatomy most alike.
+        """Return the nominal pose in the world of these views, and for each the view of the training that saw the anatomy most alike.
 
         The world may be another than in training, or cameras may have moved by some degrees: what counts is that the nominal pose, seen
         by each camera, lies within the range of poses that were trained for one.
@@ -121,8 +130,10 @@ class RegressorModel:
         return nominal, off.argmin(axis=1).tolist()
 
     def _off(self, camera: Camera, trained: Camera, nominal: np.ndarray) -> float:
-        """The distance of the nominal pose, seen by a camera, from that of the training, in half-widths of the range; 0 for the same,
-        inf for an image of another kind."""
+        """Return the distance of the nominal pose, seen by a camera, from that of the training, in half-widths of the range.
+
+        0 for the same, inf for an image of another kind.
+        """
         as_trained = trained.world_from_camera @ camera.camera_from_world @ nominal
         values, widths = np.abs(self._poses.values(as_trained)), self._poses.half_widths
         if camera.fan_axes != trained.fan_axes:
@@ -131,7 +142,7 @@ class RegressorModel:
 
 
 def cameras_of(card: Card) -> list[Camera]:
-    """The cameras of the training images."""
+    """Return the cameras of the training images."""
     return [
         (SlotScanCamera if c.get("slot_scan") else Camera)(
             np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"])
@@ -141,7 +152,7 @@ def cameras_of(card: Card) -> list[Camera]:
 
 
 def poses_of(card: Card) -> PoseRange:
-    """The poses it is trained on."""
+    """Return the poses it is trained on."""
     half_widths = np.array(list(card.half_widths.values()), float)
     return PoseRange(cameras_of(card)[0], np.array(card.world_from_ct), np.array(card.centroid), half_widths)
 
@@ -158,7 +169,7 @@ def load_weights(network: Network, tensors: Mapping[str, torch.Tensor], folder: 
 
 
 def load_model(folder: str | Path) -> RegressorModel:
-    """The model in a folder. InputError if it is missing, damaged, changed, or not trained yet."""
+    """Return the model in a folder. InputError if it is missing, damaged, changed, or not trained yet."""
     folder = Path(folder)
     card, tensors = load_checkpoint(folder)
     if not card.validation:

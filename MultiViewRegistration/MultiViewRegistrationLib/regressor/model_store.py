@@ -128,6 +128,7 @@ class Card:
 
     @property
     def finished(self) -> bool:
+        """Whether its training has ended."""
         return self.validated and (self.done >= self.steps or bool(self.fault))
 
     @property
@@ -136,11 +137,12 @@ class Card:
         return self.validation[-1][2] if self.validation else None
 
     def to_json(self) -> str:
+        """Return the text of its file."""
         return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1)
 
     @classmethod
     def read(cls, folder: Path) -> Card:
-        """The card of a model's folder. InputError for one that is missing, damaged, or of another format."""
+        """Return the card of a model's folder. InputError for one that is missing, damaged, or of another format."""
         path = Path(folder) / CARD
         try:
             with path.open("rb") as stream:
@@ -210,7 +212,7 @@ _KINDS: dict[str, Any] = {
 
 
 def _are_numbers(values: object, *shape: int) -> bool:
-    """Whether these are finite numbers in rows, and rows of rows, of so many."""
+    """Return whether these are finite numbers in rows, and rows of rows, of so many."""
     if shape:
         return isinstance(values, list) and len(values) == shape[0] and all(_are_numbers(v, *shape[1:]) for v in values)
     return isinstance(values, (int, float)) and math.isfinite(values)
@@ -221,7 +223,7 @@ def _is_amount(value: object) -> bool:
 
 
 def _is_row(values: object, least: int) -> bool:
-    """Whether these are so many numbers or more, finite or not: a training may fail."""
+    """Return whether these are so many numbers or more, finite or not: a training may fail."""
     return isinstance(values, list) and len(values) >= least and all(isinstance(v, (int, float)) for v in values)
 
 
@@ -253,11 +255,12 @@ class StoredModel:
 
     @property
     def finished(self) -> bool:
+        """Whether its training has ended."""
         return self.card.finished
 
 
 def data_folder() -> Path:
-    """The folder of the user's data; MVREG_DATA moves it."""
+    """Return the folder of the user's data; MVREG_DATA moves it."""
     if os.environ.get("MVREG_DATA"):
         return Path(os.environ["MVREG_DATA"])
     if sys.platform == "darwin":
@@ -270,23 +273,23 @@ def data_folder() -> Path:
 
 
 def is_in_store(folder: Path) -> bool:
-    """Whether a folder is there, and in the store."""
+    """Return whether a folder is there, and in the store."""
     return folder.is_dir() and folder.resolve().is_relative_to((data_folder() / "models").resolve())
 
 
 def models_of(ct_sha256: str) -> list[StoredModel]:
-    """The models of a CT, the newest first."""
+    """Return the models of a CT, the newest first."""
     return _models(data_folder() / "models" / ct_sha256[:_CHARACTERS])
 
 
 def all_models() -> list[StoredModel]:
-    """The models of all CTs, the newest first of each."""
+    """Return the models of all CTs, the newest first of each."""
     root = data_folder() / "models"
     return [stored for folder in sorted(root.glob("*/")) for stored in _models(folder)]
 
 
 def new_folder(ct_sha256: str) -> Path:
-    """A folder for a new model of a CT; not made yet."""
+    """Return a folder for a new model of a CT; not made yet."""
     parent = data_folder() / "models" / ct_sha256[:_CHARACTERS]
     name = now = datetime.now().strftime("%Y-%m-%d-%H%M%S")
     for number in itertools.count(2):
@@ -309,7 +312,7 @@ def remove_model(stored: StoredModel) -> None:
 
 
 def _models(parent: Path) -> list[StoredModel]:
-    """The models in a folder, without unreadable ones."""
+    """Return the models in a folder, without unreadable ones."""
     found = []
     for folder in parent.glob("*/"):
         with suppress(InputError, OSError):
@@ -336,7 +339,7 @@ def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> 
 
 
 def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
-    """The state in a folder.
+    """Return the state in a folder.
 
     InputError where there is none, or it is not what was written: cut short, changed, or no safetensors at all.
     """

@@ -1,5 +1,6 @@
-"""The networks that look at single views: one whose image cells vote for landmarks, and two that predict the pose itself, as in the papers
-or with their regression head as it was published.
+"""The networks that look at single views.
+
+The image cells of one vote for landmarks; two predict the pose itself, as in the papers or with their regression head as it was published.
 
     network = make_network("voting", cameras, world_from_ct, centroid, landmarks)
     predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
@@ -84,11 +85,22 @@ CORNER_AUGMENTATIONS = (
 
 
 class Network(nn.Module):
-    """A network that looks at single views. All it knows of the CT and the training's geometry is in its state_dict.
+    """A network that looks at single views.
 
-    constants: kept there in single precision.   AUGMENTATIONS: transformations of an X-ray whose prediction is uncertain.
-    stem, body: its first layers; the convolutions of the body learn by `Muon`.
-    certainty: by how much more its evidence knows than was thought before `calibrate`, as an inverse variance.
+    All it knows of the CT and the training's geometry is in its state_dict. AUGMENTATIONS: transformations of an
+    X-ray whose prediction is uncertain.
+
+    Parameters
+    ----------
+    constants
+        Kept there in single precision.
+
+    Attributes
+    ----------
+    stem, body
+        Its first layers; the convolutions of the body learn by `Muon`.
+    certainty
+        By how much more its evidence knows than was thought before `calibrate`, as an inverse variance.
     """
 
     AUGMENTATIONS: Sequence[Augmentation] = ()
@@ -102,7 +114,7 @@ class Network(nn.Module):
             self.register_buffer(name, torch.tensor(np.asarray(values), dtype=torch.float32))
 
     def features(self, images: Tensor) -> Tensor:
-        """The prediction; the body in the device's precision, the heads in single precision, as positions need more than 8 bits."""
+        """Return the prediction; the body in the device's precision, the heads in single precision, as positions need more than 8 bits."""
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision_on(x.device) is torch.bfloat16):
             return self.body(x).float()
@@ -112,13 +124,16 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def evidence(self, predicted: Any, cameras: Sequence[Camera]) -> list[Evidence]:
-        """The evidence of images of one pose of the CT: image n was taken by camera n, of the image's size in pixels."""
+        """Return the evidence of images of one pose of the CT: image n was taken by camera n, of the image's size in pixels."""
         raise NotImplementedError
 
     def calibrate(self, squared_errors: np.ndarray) -> None:
         """Make the evidence as certain as it was right.
 
-        squared_errors: (n,) of fused poses, see `Candidate.squared_error`. By their median, not to follow a few misses.
+        Parameters
+        ----------
+        squared_errors
+            (n,) of fused poses, see `Candidate.squared_error`. By their median, not to follow a few misses.
         """
         self.certainty *= chi2.median(6) / max(float(np.median(squared_errors)), 1e-6)
 
@@ -131,7 +146,7 @@ def make_network(
     landmarks: np.ndarray,
     seed: int = 0,
 ) -> Network:
-    """A network with random weights, the same for the same seed.
+    """Return a network with random weights, the same for the same seed.
 
     Parameters
     ----------
@@ -150,7 +165,7 @@ def make_network(
 
 
 def precision_on(device: torch.device) -> torch.dtype:
-    """The precision of a network's body: bfloat16 on a CUDA device that has it, where it is faster; a processor only loses by it."""
+    """Return the precision of a network's body: bfloat16 on a CUDA device that has it, where it is faster; a processor only loses by it."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float32
@@ -161,8 +176,10 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the second one's normalisation begins at 0, so that a new block adds nothing to its
-    shortcut."""
+    """Two 3x3 convolutions beside a shortcut.
+
+    The second one's normalisation begins at 0, so that a new block adds nothing to its shortcut.
+    """
 
     def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -185,14 +202,19 @@ class _Block(nn.Module):
 
 
 def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
-    """Two blocks; the first one changes channels and resolution."""
+    """Return two blocks; the first one changes channels and resolution."""
     return nn.Sequential(_Block(channels_in, channels, stride), _Block(channels, channels))
 
 
 class CellVotes(NamedTuple):
     """The predictions for n images, in widths (heights) of the image from its middle.
 
-    positions: (n, 2, K, cells), of each landmark as each cell has it.   log_scales: (n, K, cells), of its Laplace distribution.
+    Attributes
+    ----------
+    positions
+        (n, 2, K, cells), of each landmark as each cell has it.
+    log_scales
+        (n, K, cells), of its Laplace distribution.
     """
 
     positions: Tensor
@@ -207,8 +229,16 @@ class VotingNetwork(Network):
     they are given (`fuse`), of one view or of several together, and the cameras need not be those of the training. After Peng et
     al., "PVNet" (CVPR 2019), where pixels vote for directions, with the scales of Kendall and Gal (NeurIPS 2017).
 
-    cameras: of the views as they are trained, of one size.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
-    width: channels of the finest features; the time goes with its square.
+    Parameters
+    ----------
+    cameras
+        Of the views as they are trained, of one size.
+    landmarks
+        (K, 3) CT mm.
+    centroid
+        (3,) CT mm, of the anatomy.
+    width
+        Channels of the finest features; the time goes with its square.
     """
 
     AUGMENTATIONS = CORNER_AUGMENTATIONS
@@ -232,7 +262,15 @@ class VotingNetwork(Network):
         self.head.bias = nn.Parameter(torch.from_numpy(first).float())
 
     def forward(self, images: Tensor, view: Tensor) -> CellVotes:
-        """images: (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.   view: (n,) int64; not used."""
+        """Predict the votes of the cells of images.
+
+        Parameters
+        ----------
+        images
+            (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.
+        view
+            (n,) int64; not used.
+        """
         output = self.head(self.features(images))
         n, _, rows, columns = output.shape
         output = output.reshape(n, 3, -1, rows * columns)
@@ -242,7 +280,7 @@ class VotingNetwork(Network):
         return CellVotes(output[:, :2] + cells[:, None], log_scales)
 
     def loss(self, predicted: CellVotes, camera_from_ct: Tensor, view: Tensor) -> Tensor:
-        """A vote's mean of distance / scale + 2 log scale."""
+        """Return a vote's mean of distance / scale + 2 log scale."""
         off = self.project(camera_from_ct, view)[..., None] - predicted.positions
         distance = (off.square().sum(dim=1) + 1e-8).sqrt()
         return (distance * torch.exp(-predicted.log_scales) + 2 * predicted.log_scales).mean(dim=(1, 2))
@@ -255,6 +293,7 @@ class VotingNetwork(Network):
         return (self.widths_from_camera[view] @ torch.stack([x / depth, along, torch.ones_like(z)], dim=1))[:, :2]
 
     def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[Evidence]:
+        """Return the evidence of what the network predicted, a view each."""
         landmarks, centroid, worth = _numpy(self.landmarks), _numpy(self.centroid), WORTH * self.certainty.item()
         votes: list[Evidence] = []
         for camera, where, scale in zip(
@@ -287,8 +326,13 @@ class _TwoScales(nn.Module):
 class Poses(NamedTuple):
     """The predictions for n images.
 
-    camera_from_ct: (n, 4, 4).   log_scales: (n, 6), of the error's Laplace distribution along each axis of the motion from here to the
-    truth: turn about the anatomy's centroid and its shift, camera axes, in UNIT.
+    Attributes
+    ----------
+    camera_from_ct
+        (n, 4, 4).
+    log_scales
+        (n, 6), of the error's Laplace distribution along each axis of the motion from here to the truth: turn
+        about the anatomy's centroid and its shift, camera axes, in UNIT.
     """
 
     camera_from_ct: Tensor
@@ -303,8 +347,17 @@ class PoseNetwork(Network):
     exponential of the one, and is moved by the other as it is; both are nearly 0 at first. A third head, not in the papers, predicts the
     error along each axis.
 
-    cameras: of the views.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
-    width: channels of the first stage, 64 in ResNet-18: a quarter takes a tenth of the time, and learns more in the same minutes on a CPU.
+    Parameters
+    ----------
+    cameras
+        Of the views.
+    world_from_ct
+        (4, 4), the nominal pose.
+    centroid
+        (3,) CT mm.
+    width
+        Channels of the first stage, 64 in ResNet-18: a quarter takes a tenth of the time, and learns more in
+        the same minutes on a CPU.
     """
 
     nominal: Tensor
@@ -325,7 +378,15 @@ class PoseNetwork(Network):
             nn.init.zeros_(head.bias)
 
     def forward(self, images: Tensor, view: Tensor) -> Poses:
-        """images: (n, 2, rows, columns), standardised, and 1 where valid.   view: (n,) int64, which camera took each."""
+        """Predict the poses of images.
+
+        Parameters
+        ----------
+        images
+            (n, 2, rows, columns), standardised, and 1 where valid.
+        view
+            (n,) int64, which camera took each.
+        """
         features = nn.functional.adaptive_avg_pool2d(self.features(images), POOLED).flatten(1)
         turn, shift = UNIT[0] * self.rotation(features), UNIT[1] * self.translation(features)
         nominal = self.nominal[view]
@@ -343,6 +404,7 @@ class PoseNetwork(Network):
         return (error.abs() * torch.exp(-predicted.log_scales) + predicted.log_scales).mean(dim=1)
 
     def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[Evidence]:
+        """Return the evidence of what the network predicted, a view each."""
         centroid, poses = _numpy(self.centroid), _numpy(predicted.camera_from_ct)
         sds = np.repeat(UNIT, 3) * np.exp(_numpy(predicted.log_scales)) * math.sqrt(2 / self.certainty.item())
         guesses: list[Evidence] = []
@@ -374,6 +436,7 @@ class PublishedPoseNetwork(PoseNetwork):
         self.rotation, self.translation = nn.Linear(8 * width, 3), nn.Linear(8 * width, 3)
 
     def forward(self, images: Tensor, view: Tensor) -> Poses:
+        """Predict the poses of images."""
         features = self.features(images).mean(dim=(2, 3))
         twist = torch.cat([self.rotation(features), self.translation(features)], dim=1)
         return Poses(self.moved(twist, view), features.new_zeros(len(features), 6))

@@ -30,7 +30,7 @@ _PARTS = 2
 
 
 def rate(progress: float) -> float:
-    """The factor of the learning rates at a share of the training, 0 to 1: up on a line, and down to 0 on half a cosine."""
+    """Return the factor of the learning rates at a share of the training, 0 to 1: up on a line, and down to 0 on half a cosine."""
     return min(1.0, progress / WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
@@ -48,7 +48,10 @@ class Optimiser:
         }
 
     def step(self, progress: float) -> float:
-        """One step down the gradients, at this share of the training; returns their norm. A norm that is not finite changes nothing."""
+        """Return one step down the gradients, at this share of the training; returns their norm.
+
+        A norm that is not finite changes nothing.
+        """
         norm = nn.utils.clip_grad_norm_(self._all, MAX_GRADIENT_NORM).item()
         if math.isfinite(norm):
             for optimiser in self._parts.values():
@@ -59,7 +62,7 @@ class Optimiser:
         return norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that it remembers, by names that `load_tensors` knows."""
+        """Return all that it remembers, by names that `load_tensors` knows."""
         return {
             f"{part}.{number}.{name}": tensor
             for part, optimiser in self._parts.items()
@@ -87,6 +90,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take a step by the gradients."""
         (group,) = self.param_groups
         for kernel in group["params"]:
             if not self.state[kernel]:

@@ -33,7 +33,10 @@ class Canvas(NamedTuple):
 def capsule(canvas, x0, y0, x1, y1, r0, r1, hollow, amount):
     """Add `amount` (nepers in a mm) times the length that a beam runs in a capsule of radius r0 to r1 (mm).
 
-    hollow: radius of the empty inside as a share of the outer one, 0 for none.
+    Parameters
+    ----------
+    hollow
+        Radius of the empty inside as a share of the outer one, 0 for none.
     """
     image, mm = canvas.image, canvas.mm
     rows, columns = image.shape
@@ -76,14 +79,14 @@ def _about(canvas, x, y, dx, dy, radius, amount):
 
 @compiled
 def _anywhere(canvas):
-    """A place and a direction: x, y, angle."""
+    """Return a place and a direction: x, y, angle."""
     x, y = uniform(canvas.state, -canvas.half, canvas.half), uniform(canvas.state, -canvas.half, canvas.half)
     return x, y, uniform(canvas.state, 0.0, FULL_TURN)
 
 
 @compiled
 def add_metal(canvas):
-    """A random object in or on a patient: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable."""
+    """Add a random object in or on a patient: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable."""
     state = canvas.state
     x, y, angle = _anywhere(canvas)
     steel = log_uniform(state, _TITANIUM, _STEEL)
@@ -113,7 +116,7 @@ def add_metal(canvas):
 
 @compiled
 def _wire(canvas, x, y, angle, amount):
-    """A rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
+    """Add a rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
     state = canvas.state
     length, radius, seen = uniform(state, 40.0, 160.0), uniform(state, 0.4, 1.5), uniform(state, 0.35, 1.0)
     dx, dy = 0.5 * seen * length * math.cos(angle), 0.5 * seen * length * math.sin(angle)
@@ -198,7 +201,7 @@ def _cable(canvas, x, y, angle, amount):
 
 @compiled
 def add_bone(canvas):
-    """A shaft with a marrow, a fan of rows of small bones as of a hand, or a handful of round ones as of a wrist."""
+    """Add a shaft with a marrow, a fan of rows of small bones as of a hand, or a handful of round ones as of a wrist."""
     state = canvas.state
     x, y, angle = _anywhere(canvas)
     amount = log_uniform(state, 0.01, 0.06)
@@ -225,7 +228,7 @@ def add_bone(canvas):
 
 @compiled
 def _finger(canvas, x, y, angle, hollow, amount):
-    """A row of ever shorter bones with joints between them."""
+    """Add a row of ever shorter bones with joints between them."""
     state = canvas.state
     radius, length = uniform(state, 3.0, 6.0), uniform(state, 30.0, 60.0)
     for _ in range(integer(state, 1, 4)):
@@ -236,7 +239,7 @@ def _finger(canvas, x, y, angle, hollow, amount):
 
 @compiled
 def add_soft_tissue(canvas, along):
-    """An arm or leg about the middle of the image, along the anatomy's direction (rad), and folds of tissue, or holes in it, anywhere."""
+    """Add an arm or leg about the middle of the image, along the anatomy's direction (rad), and folds of tissue, or holes, anywhere."""
     state, half = canvas.state, canvas.half
     amount = uniform(state, 0.004, 0.02)
     if chance(state, 0.8):

@@ -55,7 +55,7 @@ class PoseRange:
         search: Mapping[str, float],
         training: Mapping[str, float],
     ) -> PoseRange:
-        """The range of a case.
+        """Return the range of a case.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class PoseRange:
         return self.poses(self.half_widths * (2 * sixes(key, numbers.start, len(numbers), POSE) - 1))
 
     def poses(self, values: np.ndarray) -> np.ndarray:
-        """The poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm.
+        """Return the poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm.
 
         A shift after turns Rz(roll) Rx(-tilt) Ry(orbital), in the camera.
         """
@@ -105,7 +105,7 @@ class PoseRange:
         return self.camera.world_from_camera @ rigid.about(self._centre_in_camera, motion) @ camera_from_ct
 
     def values(self, poses: np.ndarray) -> np.ndarray:
-        """The coordinates (..., 6) of poses (..., 4, 4) along the axes, degrees and mm: the inverse of `poses`."""
+        """Return the coordinates (..., 6) of poses (..., 4, 4) along the axes, degrees and mm: the inverse of `poses`."""
         camera_from_ct = self.camera.camera_from_world @ np.asarray(poses, float)
         R = camera_from_ct[..., :3, :3] @ (self.camera.camera_from_world @ self.world_from_ct)[:3, :3].T
         turns = (
@@ -121,7 +121,7 @@ class PoseRange:
         return rigid.transform_points(self.camera.camera_from_world, self.centre)
 
     def _problem(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str:
-        """The worst problem of the range in a view's field, over its ends and midpoints; "" for none."""
+        """Return the worst problem of the range in a view's field, over its ends and midpoints; "" for none."""
         # The nominal pose first.
         steps = np.array(sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero))
         poses = self.poses(steps * self.half_widths)

@@ -29,17 +29,37 @@ _MIN_OPEN = 0.3
 class Randomisation(NamedTuple):
     """The nuisances of an image: each even between two ends, or with a probability (`..._share`). All numbers are floats.
 
-    soft, bone, dense: factors of soft tissue, of all bone, and of dense bone besides.   soft_removed_share: nearly without soft tissue.
-    all_bone: 1 where the volume is but one bone, 0 otherwise; what counts as soft tissue there then also has bone's factor.
-    hardening: share of the softer quanta.   scatter, glare: relative to the image's typical (geometric mean) primary intensity.
-    photons: in a pixel at that intensity; evenly in its logarithm.   saturation, darkest: nepers brighter, darker than it at which the
-        detector, or the picture's grey levels, end.   shading: standard deviation, nepers, of slow changes of brightness.
-    blur: share of a 3 x 3 binomial filter; below 0 it sharpens.
-    metal_share, bones_share, tissue_share: images with metal, with other bones, with soft tissue that is not the CT's.
-    ghost_share: images with mirrored, turned and scaled copies of the anatomy: bones of its own kind.
-    straight_share, round_share, text_share: images with blades, a round field, text.   border_share: of these, images in which the border
-        was not recognised and stays, dense, in the image.
-    neighbour_deg, neighbour_mm: standard deviations by which what lies around a structure (a mask) moves against it.
+    Attributes
+    ----------
+    soft, bone, dense
+        Factors of soft tissue, of all bone, and of dense bone besides.
+    soft_removed_share
+        Nearly without soft tissue.
+    all_bone
+        1 where the volume is but one bone, 0 otherwise; what counts as soft tissue there then also has bone's
+        factor.
+    hardening
+        Share of the softer quanta.
+    scatter, glare
+        Relative to the image's typical (geometric mean) primary intensity.
+    photons
+        In a pixel at that intensity; evenly in its logarithm.
+    saturation, darkest
+        Nepers brighter, darker than it at which the detector, or the picture's grey levels, end.
+    shading
+        Standard deviation, nepers, of slow changes of brightness.
+    blur
+        Share of a 3 x 3 binomial filter; below 0 it sharpens.
+    metal_share, bones_share, tissue_share
+        Images with metal, with other bones, with soft tissue that is not the CT's.
+    ghost_share
+        Images with mirrored, turned and scaled copies of the anatomy: bones of its own kind.
+    straight_share, round_share, text_share
+        Images with blades, a round field, text.
+    border_share
+        Of these, images in which the border was not recognised and stays, dense, in the image.
+    neighbour_deg, neighbour_mm
+        Standard deviations by which what lies around a structure (a mask) moves against it.
     """
 
     soft: Range = (0.6, 1.2)
@@ -227,7 +247,7 @@ def _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone):
 
 @fast
 def _transmit(softer, soft, bone, metal, through):
-    """The quanta that get `through`; a share of them is softer."""
+    """Return the quanta that get `through`; a share of them is softer."""
     for r in range(through.shape[0]):
         for c in range(through.shape[1]):
             s, b, m = soft[r, c], bone[r, c], metal[r, c]
@@ -281,7 +301,7 @@ def _shading(deviation, shape, state):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _bilinear(image, x, y):
-    """The image between its pixels; 0 <= x, y and less than the last pixel's place."""
+    """Return the image between its pixels; 0 <= x, y and less than the last pixel's place."""
     i, j = int(y), int(x)
     wy, wx = y - i, x - j
     above = image[i, j] + wx * (image[i, j + 1] - image[i, j])

@@ -27,7 +27,7 @@ compiled = nb.njit(nogil=True)
 
 @nb.njit(nogil=True, inline="always")
 def _mixed(word):
-    """The 64 random bits of a state."""
+    """Return the 64 random bits of a state."""
     word = (word ^ (word >> _30)) * _MIX_1
     word = (word ^ (word >> _27)) * _MIX_2
     return word ^ (word >> _31)
@@ -35,63 +35,66 @@ def _mixed(word):
 
 @compiled
 def derived(key, number):
-    """The n-th state, or other key, that a key leads to; all of them uint64."""
+    """Return the n-th state, or other key, that a key leads to; all of them uint64."""
     return _mixed(key + _STRIDE * (number + _1))
 
 
 @nb.njit(nogil=True, inline="always")
 def bits(state):
-    """The next 64 random bits."""
+    """Return the next 64 random bits."""
     state[0] = state[0] + _STRIDE
     return _mixed(state[0])
 
 
 @compiled
 def uniform(state, low, high):
-    """A number evenly distributed over [low, high)."""
+    """Return a number evenly distributed over [low, high)."""
     return low + (high - low) * (float(bits(state) >> _11) * _BY_2_TO_53)
 
 
 @compiled
 def log_uniform(state, low, high):
-    """A number between two, its logarithm evenly distributed."""
+    """Return a number between two, its logarithm evenly distributed."""
     return low * math.exp(uniform(state, 0.0, math.log(high / low)))
 
 
 @compiled
 def chance(state, probability):
-    """True with this probability."""
+    """Return True with this probability."""
     return uniform(state, 0.0, 1.0) < probability
 
 
 @compiled
 def sometimes(state, probability, low, high):
-    """A number as of `uniform`, with this probability, else 0."""
+    """Return a number as of `uniform`, with this probability, else 0."""
     return uniform(state, low, high) if chance(state, probability) else 0.0
 
 
 @compiled
 def integer(state, low, high):
-    """A whole number from `low` to `high`, both included."""
+    """Return a whole number from `low` to `high`, both included."""
     return low + int(uniform(state, 0.0, float(high - low + 1)))
 
 
 @nb.njit(nogil=True, inline="always")
 def quick_normal(word):
-    """A number of mean 0 and deviation 1 of 64 bits: the sum of four of 16, near enough to a Gaussian for noise (none beyond 3.5)."""
+    """Return a number of mean 0 and deviation 1 of 64 bits.
+
+    The sum of four of 16, near enough to a Gaussian for noise (none beyond 3.5).
+    """
     total = float(word & _LOW_16) + float((word >> _16) & _LOW_16) + float((word >> _32) & _LOW_16) + float(word >> _48)
     return (total * _BY_2_TO_16 - 2.0) * _ROOT_OF_3
 
 
 @compiled
 def _normal(state):
-    """A number of a Gaussian of mean 0 and deviation 1 (Box, Muller, Ann. Math. Statist. 29, 1958)."""
+    """Return a number of a Gaussian of mean 0 and deviation 1 (Box, Muller, Ann. Math. Statist. 29, 1958)."""
     far = math.sqrt(-2.0 * math.log(1.0 - uniform(state, 0.0, 1.0)))
     return far * math.cos(uniform(state, 0.0, FULL_TURN))
 
 
 def key_of(*numbers: int) -> np.uint64:
-    """The key of a batch by some whole numbers: seed, what it is for, step."""
+    """Return the key of a batch by some whole numbers: seed, what it is for, step."""
     key = np.uint64(0)
     for number in numbers:
         key = np.uint64(derived(key, np.uint64(number % 2**64)))
@@ -100,13 +103,13 @@ def key_of(*numbers: int) -> np.uint64:
 
 @compiled
 def _state_of(key, number, what):
-    """The state from which a pose of a batch is made, by its number."""
+    """Return the state from which a pose of a batch is made, by its number."""
     return derived(derived(key, np.uint64(number) + _1), what)
 
 
 @nb.njit(nogil=True, cache=True)
 def states_of_images(key, first, count, views):
-    """(views, count) uint64: the states of the images of a batch, from pose `first` on."""
+    """Return (views, count) uint64: the states of the images of a batch, from pose `first` on."""
     states = np.empty((views, count), np.uint64)
     for n in range(count):
         for view in range(views):

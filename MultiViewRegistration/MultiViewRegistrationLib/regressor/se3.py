@@ -100,7 +100,7 @@ def _exp_so3_and_V(w: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _quaternion(R: Tensor) -> Tensor:
-    """Unit quaternions (..., 4), scalar first and not negative, of rotations (..., 3, 3).
+    """Return unit quaternions (..., 4), scalar first and not negative, of rotations (..., 3, 3).
 
     Every row of 4 q q^T is q times one of its components; the largest one loses no digits (Shepperd 1978).
     """

@@ -122,7 +122,7 @@ class Training:
         seed: int = 0,
         device: str = CPU,
     ) -> Training:
-        """A new training.
+        """Return a new training.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class Training:
 
     @classmethod
     def resume(cls, folder: Path, ct: CT, cameras: Sequence[Camera], corners: np.ndarray) -> Training:
-        """The training in a folder, to go on where it stopped; ct, cameras and corners as it began with.
+        """Return the training in a folder, to go on where it stopped; ct, cameras and corners as it began with.
 
         InputError where there is none, it is at its end, or it began with another CT or geometry.
         """
@@ -236,7 +236,7 @@ class Training:
             raise Cancelled
 
     def _batch(self, step: int) -> Batch:
-        """The images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""
+        """Return the images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""
         key = key_of(self.card.seed, _STEPS, step)
         world_from_ct = self._poses.sample(key, range(max(2, BATCH // len(self._windows))))
         images = self._images.batch(world_from_ct, self._windows, key)
@@ -253,7 +253,7 @@ class Training:
                 yield batch
 
     def _or_on_cpu(self, work: Callable[[], T]) -> T:
-        """The result of `work`; on the CPU, from then on, where the device runs out of memory."""
+        """Return the result of `work`; on the CPU, from then on, where the device runs out of memory."""
         try:
             return work()
         except torch.OutOfMemoryError:
@@ -291,7 +291,7 @@ class Training:
         return before + (1 - before) * (self.card.done - step) / (self.card.steps - step)
 
     def _validate(self, count: int) -> None:
-        """The errors of always the same images, and with them how certain the network may be."""
+        """Find the errors of always the same images, and with them how certain the network may be."""
         began = time.perf_counter()
         errors, squared = self._errors(count)
         together = errors[:, 0]
@@ -325,7 +325,7 @@ class Training:
         return np.array(errors), np.array(squared)
 
     def _shorten_if_stalled(self) -> None:
-        """Ends the training soon, with the learning rates falling to 0, where the error has stopped falling."""
+        """End the training soon, with the learning rates falling to 0, where the error has stopped falling."""
         card, n = self.card, _STALLED_OVER
         if card.shortened or len(card.validation) < 2 * n:
             return
@@ -366,19 +366,19 @@ class Training:
 
 
 def hardness_of(steps: int) -> float:
-    """The difficulty of the images of a training of so many steps, 0 to 1: a long one can use harder images."""
+    """Return the difficulty of the images of a training of so many steps, 0 to 1: a long one can use harder images."""
     return float(np.clip((steps - _EASY) / (_HARD - _EASY), 0, 1))
 
 
 def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -> list[Window]:
-    """The window of each camera that shows the CT at all poses of the range; the whole image where that is less."""
+    """Return the window of each camera that shows the CT at all poses of the range; the whole image where that is less."""
     ends = poses.poses(poses.half_widths * np.sign(np.random.default_rng(0).uniform(-1, 1, (_CORNER_POSES, 6))))
     points = rigid.transform_points(ends[:, None], corners).reshape(-1, 3)
     return [Window.of(camera, points) for camera in cameras]
 
 
 def _cameras_json(windows: Sequence[Window]) -> list[dict]:
-    """The cameras as in `model_store.Card`."""
+    """Return the cameras as in `model_store.Card`."""
     return [
         {
             "intrinsics": window.camera.intrinsics.tolist(),
@@ -403,7 +403,7 @@ def _torch_settings() -> Iterator[None]:
 
 
 def _least_seconds(work: Callable[[], object], repeats: int) -> float:
-    """The least of some repeats: others who use the machine only ever take time away, and often just now."""
+    """Return the least of some repeats: others who use the machine only ever take time away, and often just now."""
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()

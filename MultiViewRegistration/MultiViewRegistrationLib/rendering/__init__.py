@@ -1,0 +1,1 @@
+"""DRRs, on the processor and with PyTorch."""

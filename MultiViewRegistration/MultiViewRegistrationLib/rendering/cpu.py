@@ -38,7 +38,7 @@ UNSEEN_TISSUE_MM = 6.0
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _march(values, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, slope_c, cells, weights, corners):
-    """Sums over `count` planes of mu, its two in-plane derivatives, and these times the plane's number, in the precision of `values`.
+    """Return sums over `count` planes of mu, its two in-plane derivatives, and these times the plane's number, as precise as `values`.
 
     cells (n + 1,) int32, weights (2, n) and corners (4, n): room for where the planes are crossed, and for the values there. These have
     loops of their own, so that compilers make vector instructions of the first and the last, with 32-bit numbers throughout. The loop
@@ -99,7 +99,7 @@ def _clip(start, slope, bottom, top, low, high):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _axes(qi, qj, qk):
-    """The axis that a ray follows most closely, and the two others."""
+    """Return the axis that a ray follows most closely, and the two others."""
     ai, aj, ak = abs(qi), abs(qj), abs(qk)
     if ai >= aj and ai >= ak:
         return 0, 1, 2
@@ -110,7 +110,7 @@ def _axes(qi, qj, qk):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _crossings(shape, source, q):
-    """The crossings of the ray source + z q with the voxel planes of the axis `a` that it follows most closely, within the volume.
+    """Return the crossings of the ray source + z q with the voxel planes of the axis `a` that it follows most closely, within the volume.
 
     Returns a, b, c, slope_b, slope_c, start_b, start_c, first, count: plane n of `count` is at a = first + n, b = start_b + a slope_b,
     c = start_c + a slope_c.
@@ -134,7 +134,7 @@ def _crossings(shape, source, q):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _product(matrix, v):
-    """The product of a matrix (3, 3) and a vector (3,), as three numbers."""
+    """Return the product of a matrix (3, 3) and a vector (3,), as three numbers."""
     return (
         matrix[0, 0] * v[0] + matrix[0, 1] * v[1] + matrix[0, 2] * v[2],
         matrix[1, 0] * v[0] + matrix[1, 1] * v[1] + matrix[1, 2] * v[2],
@@ -144,7 +144,7 @@ def _product(matrix, v):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _inverse_transpose(matrix, out):
-    """The transposed inverse of a matrix (3, 3) by its cofactors: `np.linalg.inv` takes half a second to compile."""
+    """Write the transposed inverse of a matrix (3, 3), by its cofactors, into `out`: `np.linalg.inv` takes half a second to compile."""
     for i in range(3):
         for j in range(3):
             i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3

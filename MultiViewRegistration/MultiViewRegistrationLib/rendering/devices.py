@@ -88,7 +88,7 @@ class ComputeDevice:
         return f"{self.card} ({self.name}) by PyTorch"
 
     def describe(self, processor: str) -> str:
-        """The name of a refinement's device; `processor` is this machine's."""
+        """Return the name of a refinement's device; `processor` is this machine's."""
         return f"{processor}; refined on {self.display_name}" if self.display_name else processor
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ def _resolve(requested: str) -> tuple[str, str, str]:
 
 
 def _why_unusable(kind: str, number: int) -> str:
-    """Why a device cannot be used, in words; "" where it can."""
+    """Return why a device cannot be used, in words; "" where it can."""
     if missing := _missing_package():
         return missing
     import torch
@@ -168,7 +168,7 @@ def _why_unusable(kind: str, number: int) -> str:
 
 
 def has_card() -> bool:
-    """Whether the machine has an NVIDIA driver, for PyTorch or not."""
+    """Return whether the machine has an NVIDIA driver, for PyTorch or not."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
@@ -183,7 +183,7 @@ def _missing_package() -> str:
 
 
 def _failure_at_work(kind: str, number: int) -> str:
-    """Why a device that is there cannot be worked on; a first sum shows what only work shows."""
+    """Return why a device that is there cannot be worked on; a first sum shows what only work shows."""
     import torch
 
     try:
@@ -248,7 +248,7 @@ def when_compiling(react: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def without_pool() -> Iterator[None]:
-    """This thread does its tasks itself meanwhile: while one waits for the compiler, the pool is free for others."""
+    """Have this thread do its tasks itself meanwhile: while one waits for the compiler, the pool is free for others."""
     had = hasattr(_here, "in_pool")
     _here.in_pool = True
     try:

@@ -46,10 +46,16 @@ class Rendering:
 class Rays:
     """The rays of a camera at a pose, or at several (...), in the voxel frame of a grid.
 
-    s + z q,   s = source + v source_step,   q = corner + u step_u + v step_v
+    s + z q, s = source + v source_step, q = corner + u step_u + v step_v
 
-    source, source_step: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
-    world_from_index: (..., 3, 3) mm per voxel.
+    Attributes
+    ----------
+    source, source_step
+        (..., 3) voxels.
+    directions
+        (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
+    world_from_index
+        (..., 3, 3) mm per voxel.
     """
 
     source: np.ndarray
@@ -85,7 +91,7 @@ class Grid:
 
     @classmethod
     def of(cls, values: np.ndarray, ct_from_index: np.ndarray) -> Grid:
-        """A grid of values (nk, nj, ni) at ct_from_index. InputError for more than 2^31 - 1 voxels."""
+        """Return a grid of values (nk, nj, ni) at ct_from_index. InputError for more than 2^31 - 1 voxels."""
         box = extents(values)
         trimmed = values[tuple(slice(low, high) for low, high in box)]
         nk, nj, ni = (size + 2 for size in trimmed.shape)
@@ -118,7 +124,7 @@ class Grid:
         return rigid.transform_points(self.ct_from_index, index)
 
     def rays(self, camera: Camera, world_from_ct) -> Rays:
-        """The rays of a camera at poses (..., 4, 4). InputError for a pose that is not finite."""
+        """Return the rays of a camera at poses (..., 4, 4). InputError for a pose that is not finite."""
         return _rays(camera, world_from_ct, self.ct_from_index, self.index_from_ct)
 
     def depth_mm(self, camera: Camera, world_from_ct) -> np.ndarray:
@@ -128,7 +134,7 @@ class Grid:
 
 
 def _rays(camera: Camera, world_from_ct, ct_from_index: np.ndarray, index_from_ct: np.ndarray) -> Rays:
-    """The rays of a camera at poses (..., 4, 4) of grids (..., 4, 4). InputError for a pose that is not finite."""
+    """Return the rays of a camera at poses (..., 4, 4) of grids (..., 4, 4). InputError for a pose that is not finite."""
     poses = np.asarray(world_from_ct, float)
     if not np.isfinite(poses).all():
         raise InputError(NOT_FINITE)
@@ -201,9 +207,13 @@ class Projector:
     def tasks(
         self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None, comparable=None
     ) -> list:
-        """The work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`.
+        """Return the work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`.
 
-        comparable: (rows, columns) uint8, 1 or 0, in and out: rays with a false value (`seen`) are set to 0; `wanted` adds to those left.
+        Parameters
+        ----------
+        comparable
+            (rows, columns) uint8, 1 or 0, in and out: rays with a false value (`seen`) are set to 0; `wanted`
+            adds to those left.
         """
         rays = self.grid.rays(camera, world_from_ct)
         wanted = NO_RAYS if wanted is None else np.array(wanted, bool, order="C").view(np.uint8)
@@ -248,7 +258,7 @@ class Projector:
     def _marking(
         self, camera: Camera, world_from_ct, rays: Rays
     ) -> Callable[[tuple[int, int], np.ndarray], object] | None:
-        """Sets `seen` to 0 in some rows, see `cpu.mark_unseen`; None where no cut end takes rays their value."""
+        """Return what sets `seen` to 0 in some rows, see `cpu.mark_unseen`; None where no cut end takes rays their value."""
         cut = self.cut_across(camera, world_from_ct)
         if not cut.any():
             return None
@@ -282,7 +292,7 @@ def part_tasks(
     parts: Sequence[tuple[slice, slice]],
     renderings: Sequence[Rendering],
 ) -> list:
-    """The work of rendering several volumes into a part of an image each, as of `Projector.tasks`.
+    """Return the work of rendering several volumes into a part of an image each, as of `Projector.tasks`.
 
     Parameters
     ----------
@@ -317,7 +327,7 @@ def part_tasks(
 
 
 def volume_of(ct: CT | Volume) -> Volume:
-    """The linear attenuation (1/mm) of a CT; InputError for anything else."""
+    """Return the linear attenuation (1/mm) of a CT; InputError for anything else."""
     if isinstance(ct, CT):
         return attenuation(ct)
     if isinstance(ct, Volume):
@@ -336,7 +346,7 @@ def check_camera(camera: Camera) -> None:
 
 
 def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: np.ndarray) -> None:
-    """The derivative of a DRR by the intrinsics of its camera, from that by the pose.
+    """Write the derivative of a DRR by the intrinsics of its camera, from that by the pose.
 
     Parameters
     ----------

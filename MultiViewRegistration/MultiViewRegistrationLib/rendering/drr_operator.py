@@ -145,7 +145,7 @@ def _(gradient, values, rays, derivatives, ct_from_index, shape, size, by_values
 def line_integrals(
     values: Tensor, rays: Tensor, ct_from_index: Tensor, shape: Sequence[int], size: Sequence[int]
 ) -> Tensor:
-    """The images of `project` by plain functions of PyTorch, which keep some hundred bytes of each sample."""
+    """Return the images of `project` by plain functions of PyTorch, which keep some hundred bytes of each sample."""
     beams, found = _crossed(values, rays, ct_from_index, shape, size)
     planes = torch.arange(max(shape), dtype=torch.int32, device=values.device)
     return path_lengths(beams, found, *march_values(values, planes, *found.flat()))[0]
@@ -159,16 +159,19 @@ class Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(values, rays, poses, ct_from_index, shape, size, derivatives):
+        """Render."""
         return project(values, rays, poses, ct_from_index, shape, size, derivatives)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
+        """Keep what the derivatives are made from."""
         values, rays, _, ct_from_index, ctx.shape, ctx.size, _ = inputs
         ctx.save_for_backward(values, rays, output[1], ct_from_index)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     def backward(ctx, gradient: Tensor, _):
+        """Return the derivatives."""
         wanted = ctx.needs_input_grad[:2]
         found = _FirstDerivatives.apply(gradient, *ctx.saved_tensors, ctx.shape, ctx.size, *wanted)
         return *(each if want else None for each, want in zip(found, wanted, strict=True)), *[None] * 5
@@ -198,6 +201,7 @@ class _FirstDerivatives(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
+        """Keep what the derivatives are made from."""
         gradient, values, rays, _, ct_from_index, ctx.shape, ctx.size, *ctx.given = inputs
         ctx.save_for_backward(gradient, values, rays, ct_from_index)
 
@@ -239,7 +243,7 @@ class _FirstDerivatives(torch.autograd.Function):
 def _change(
     render: Callable, first: int, along_values: Tensor | None, along_rays: Tensor | None, values: Tensor, rays: Tensor
 ) -> Tensor:
-    """How an image from row `first` on (rows, columns) changes along a change of values and rays (5, 3)."""
+    """Return how an image from row `first` on (rows, columns) changes along a change of values and rays (5, 3)."""
 
     def image(values: Tensor, rays: Tensor) -> Tensor:
         source, source_step, step_u, step_v, corner = rays.unbind()
@@ -255,7 +259,7 @@ def _change(
 
 
 def _one_by_one(function: type[torch.autograd.Function], info, in_dims, *inputs):
-    """The results of a function for each of a batch of inputs."""
+    """Return the results of a function for each of a batch of inputs."""
     results = []
     for n in range(info.batch_size):
         of_one = (
@@ -339,7 +343,7 @@ def _by_values(
 def _crossed(
     values: Tensor, rays: Tensor, ct_from_index: Tensor, shape: Sequence[int], size: Sequence[int]
 ) -> tuple[Tensor, Crossings]:
-    """The beams of the rays, and where they cross the volume."""
+    """Return the beams of the rays, and where they cross the volume."""
     columns, rows = size
     beams = beams_of(rays, ct_from_index).to(values.device, real_of(values.device))
     voxels = 0 if len(values) == _voxels(shape) else len(values) // 2

@@ -15,7 +15,10 @@ _REMEDY = "set NUMBA_CACHE_DIR to a folder that stays"
 
 
 def can_keep_kernels() -> bool:
-    """Whether numba can keep what it compiles, if need be in the folder for temporary files; a warning says where it is not as usual."""
+    """Return whether numba can keep what it compiles, if need be in the folder for temporary files.
+
+    A warning says where it is not as usual.
+    """
     if _has_place():
         return True
     folder = _private_folder()
@@ -38,7 +41,7 @@ def _has_place() -> bool:
 
 
 def _private_folder() -> Path | None:
-    """A folder for temporary files that is this user's alone, as numba runs what it finds there; None if there is none."""
+    """Return a folder for temporary files that is this user's alone, as numba runs what it finds there; None if there is none."""
     owner = os.getuid() if hasattr(os, "getuid") else None
     try:
         folder = Path(tempfile.gettempdir(), f"multiview-registration-{owner}")

@@ -47,7 +47,7 @@ class Texture:
     def of(
         cls, volume: Volume, cut: np.ndarray, bone_per_mm: float, bone_ends: np.ndarray, most: int = MAX_SIDE
     ) -> Texture:
-        """The texture of a volume of attenuation, at its finest."""
+        """Return the texture of a volume of attenuation, at its finest."""
         box = extents(volume.values)
         sizes = [min(high - low, most - 2) for low, high in box]
         means = [_means(high - low, size) for (low, high), size in zip(box, sizes, strict=True)]

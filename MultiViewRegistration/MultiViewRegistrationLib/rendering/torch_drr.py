@@ -68,7 +68,7 @@ class TorchProjector:
     def render(
         self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0)
     ) -> tuple[Tensor, Tensor | None]:
-        """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
+        """Return the line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
 
         Parameters
         ----------
@@ -95,7 +95,10 @@ class TorchProjector:
     ) -> tuple[Tensor, Tensor | None]:
         """`render`, of beams (n, BEAM) on the device.
 
-        wanted: (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
+        Parameters
+        ----------
+        wanted
+            (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
         """
         shape, planes = self.projector.grid.stored, max(self.projector.shape)
         return project_beams(self._values, shape, planes, beams, rows, columns, jacobian=jacobian, wanted=wanted)
@@ -142,14 +145,14 @@ class TorchProjector:
 
 
 def real_of(device: torch.device) -> torch.dtype:
-    """The most precise type of numbers that a device has."""
+    """Return the most precise type of numbers that a device has."""
     if device.type == "mps" or (device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64):
         return torch.float32
     return torch.float64
 
 
 def stored_twice(values: Tensor) -> Tensor:
-    """A volume (slices, nj, ni) as `project_beams` takes it, flat.
+    """Return a volume (slices, nj, ni) as `project_beams` takes it, flat.
 
     Once with axis i, and once with axis j along the cache lines, for rays that follow axis i, whose neighbours lie along the others.
 
@@ -213,7 +216,7 @@ def _run(work: Callable, device: torch.device, *arguments):
 
 
 def _over_planes(work: Callable, planes: int, values: Tensor, rays: Vector) -> Vector:
-    """The sums of `work` over all planes, for rays (N,)."""
+    """Return the sums of `work` over all planes, for rays (N,)."""
     device = values.device
     numbers = torch.arange(planes, dtype=torch.int32, device=device)
     how_many = "many" if len(rays[0]) >= MANY_RAYS else "few"
@@ -242,9 +245,16 @@ def march(
     slope_b: Tensor,
     slope_c: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Sums (N,) over planes of mu, its two derivatives within the plane, and these times the plane's number.
+    """Return sums (N,) over planes of mu, its two derivatives within the plane, and these times the plane's number.
 
-    values: flat.   planes: (k,) int32, their numbers.   The others: (N,), as in `Crossings`.
+    The others: (N,), as in `Crossings`.
+
+    Parameters
+    ----------
+    values
+        flat.
+    planes
+        (k,) int32, their numbers.
     """
     fk = planes[:, None].to(b.dtype)
     o, wb, wc = _cells(planes, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, slope_c)
@@ -257,7 +267,7 @@ def march(
 
 
 def march_values(values: Tensor, planes: Tensor, *rays: Tensor) -> tuple[Tensor]:
-    """The first sum of `march`."""
+    """Return the first sum of `march`."""
     return (march(values, planes, *rays)[0],)
 
 
@@ -283,7 +293,7 @@ def _cells(
     slope_b: Tensor,
     slope_c: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the rays cross the planes, (k, N): the first voxel of the cell, and how far along b and c within it."""
+    """Return where the rays cross the planes, (k, N): the first voxel of the cell, and how far along b and c within it."""
     k = planes[:, None]
     fk = k.to(b.dtype)
     pb, pc = b + fk * slope_b, c + fk * slope_c
@@ -295,9 +305,14 @@ def _cells(
 def count_tissue(
     slices: Tensor, steps: Tensor, side: Tensor, count: Tensor, b: Tensor, c: Tensor, slope_b: Tensor, slope_c: Tensor
 ) -> tuple[Tensor]:
-    """How many of the samples of each ray lie in tissue (N,), in the end slices (6, width, width), axis b along their columns.
+    """Return how many of the samples of each ray lie in tissue (N,), in the end slices (6, width, width), axis b along their columns.
 
-    steps: (k,) int32, numbers of samples.   The others: (N,), as `beyond_ends` gives them.
+    The others: (N,), as `beyond_ends` gives them.
+
+    Parameters
+    ----------
+    steps
+        (k,) int32, numbers of samples.
     """
     k = steps[:, None]
     inside = k < count
@@ -318,7 +333,7 @@ _not_compiled: set[str] = set()
 
 
 def _by_fused(work: Callable, device: str, rays: str, *arguments):
-    """What the work gives as few kernels, see `_fused`; None where PyTorch does not make them, which it warns of once."""
+    """Return what the work gives as few kernels, see `_fused`; None where PyTorch does not make them, which it warns of once."""
     fused = None if device in _not_compiled else _fused(work, device, rays)
     if fused is None:
         return None
@@ -335,7 +350,7 @@ def _by_fused(work: Callable, device: str, rays: str, *arguments):
 
 @lru_cache
 def _fused(work: Callable, device: str, rays: str = "") -> Callable | None:
-    """The work as few kernels, where PyTorch can make them; for few rays or many as one, in which nothing is kept."""
+    """Return the work as few kernels, where PyTorch can make them; for few rays or many as one, in which nothing is kept."""
     if device == "cpu" or find_spec("triton") is None:
         return None
     limits = "realize_reads_threshold", "realize_opcount_threshold", "realize_acc_reads_threshold"
@@ -373,8 +388,17 @@ class _Axes(NamedTuple):
 class Crossings(NamedTuple):
     """The planes of its axis a that each ray (n, rows, columns) crosses within the volume.
 
-    axes: of the rays.   planes: how many, int32; the first is at `offset` of the flat volume, the ray there at `at`, its axes b and c in
-    voxels, and at the depth z0.   strides: of axes a, b and c in the flat volume.   slopes: by plane, the change of `at`.
+    Attributes
+    ----------
+    axes
+        Of the rays.
+    planes
+        How many, int32; the first is at `offset` of the flat volume, the ray there at `at`, its axes b and c in
+        voxels, and at the depth z0.
+    strides
+        Of axes a, b and c in the flat volume.
+    slopes
+        By plane, the change of `at`.
     """
 
     axes: _Axes
@@ -386,7 +410,7 @@ class Crossings(NamedTuple):
     z0: Tensor
 
     def flat(self) -> Vector:
-        """What `march` takes of them, (N,) each."""
+        """Return what `march` takes of them, (N,) each."""
         return [each.reshape(-1) for each in (self.offset, *self.strides, self.planes, *self.at, *self.slopes)]
 
 
@@ -401,8 +425,15 @@ def crossings(
 ) -> Crossings:
     """See `cpu._crossings`.
 
-    shape: as the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays that follow i; 0: only once.
-    sampled: the type of `at` and `slopes`.   wanted: (n, rows, columns) bool, those to follow.
+    Parameters
+    ----------
+    shape
+        As the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays that follow
+        i; 0: only once.
+    sampled
+        The type of `at` and `slopes`.
+    wanted
+        (n, rows, columns) bool, those to follow.
     """
     source, q = _rays(beams, rows, columns)
     i, j, k = (each.abs() for each in q)
@@ -441,7 +472,7 @@ def crossings(
 
 
 def path_lengths(beams: Tensor, rays: Crossings, mu: Tensor) -> tuple[Tensor, None]:
-    """The image (n, rows, columns) of sums over planes (N,)."""
+    """Return the image (n, rows, columns) of sums over planes (N,)."""
     q = _rays(beams, *rays.planes.shape[1:])[1]
     w = _length(_product(_matrix(beams, _WORLD_FROM_INDEX), q)) / rays.axes.turned(q)[0].abs()
     return (w * mu.view(rays.planes.shape)).to(mu.dtype), None
@@ -450,7 +481,7 @@ def path_lengths(beams: Tensor, rays: Crossings, mu: Tensor) -> tuple[Tensor, No
 def derived(
     beams: Tensor, rays: Crossings, mu: Tensor, gb: Tensor, gc: Tensor, kgb: Tensor, kgc: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The image (n, rows, columns), and its derivatives (6, n, rows, columns), of the sums of `march`."""
+    """Return the image (n, rows, columns), and its derivatives (6, n, rows, columns), of the sums of `march`."""
     shape, sampled = rays.planes.shape, mu.dtype
     mu, gb, gc, kgb, kgc = (each.view(shape).to(beams.dtype) for each in (mu, gb, gc, kgb, kgc))
     q = _rays(beams, *shape[1:])[1]
@@ -486,8 +517,9 @@ class _Sides(NamedTuple):
 
 
 def beyond_ends(beams: Tensor, rows: int, columns: int, sides: _Sides) -> Vector:
-    """The samples of rays beyond cut ends (S, n, rows, columns): which end, how many, the first one's b and c, and the steps from each to
-    the next, in voxels.
+    """Return the samples of rays beyond cut ends (S, n, rows, columns).
+
+    Which end, how many, the first one's b and c, and the steps from each to the next, in voxels.
     """
     source, q = (torch.stack(list(torch.broadcast_tensors(*each))) for each in _rays(beams, rows, columns))
     step = UNSEEN_STEP_MM / _length(_product(_matrix(beams, _WORLD_FROM_INDEX), list(q)))
@@ -523,7 +555,7 @@ def _clip(
 
 
 def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Vector, Vector]:
-    """Sources (n, rows, 1) and directions (n, rows, columns) of the rays, by axis of the volume."""
+    """Return sources (n, rows, 1) and directions (n, rows, columns) of the rays, by axis of the volume."""
     u = torch.arange(columns, device=beams.device, dtype=beams.dtype)
     v = torch.arange(rows, device=beams.device, dtype=beams.dtype)[:, None]
     source = [at + v * step for at, step in zip(_vector(beams, _SOURCE), _vector(beams, _SOURCE_STEP), strict=True)]
@@ -563,7 +595,7 @@ def shape_of(cameras: Sequence[Camera]) -> tuple[int, int]:
 
 
 def _by_camera(cameras: Sequence[Camera]) -> list[tuple[Camera, list[int]]]:
-    """Each camera once, with the numbers of its images."""
+    """Return each camera once, with the numbers of its images."""
     images: dict[int, list[int]] = {}
     for number, camera in enumerate(cameras):
         images.setdefault(id(camera), []).append(number)

@@ -76,7 +76,7 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
 
 
 def css(n: int) -> str:
-    """The colour of the n-th bone, for a page."""
+    """Return the colour of the n-th bone, for a page."""
     red, green, blue = (round(255 * each) for each in colour_of(n, 0.35, 0.8))
     return f"rgb({red} {green} {blue})"
 
@@ -88,7 +88,7 @@ def outlined(result: Result, v: int) -> np.ndarray:
 
 
 def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -> np.ndarray:
-    """The same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
+    """Return the same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
     picture = np.repeat(255 * film_of(view.xray).grey[..., None], 3, axis=-1)
     for n, (bone, world_from_ct) in enumerate(bones):
         if world_from_ct is not None:
@@ -114,7 +114,7 @@ def before_after(result: Result) -> np.ndarray | None:
 
 
 def _crop(view: View, bones: Sequence[RegisteredBone], world_from_ct: np.ndarray) -> np.ndarray | None:
-    """The part of one X-ray for `before_after`, enlarged; None where it shows no bone."""
+    """Return the part of one X-ray for `before_after`, enlarged; None where it shows no bone."""
     before = [_silhouette(bone.bone, view, world_from_ct) for bone in bones]
     after = [_silhouette(bone.bone, view, bone.world_from_ct) for bone in bones]
     shown = np.any([each > 0 for each in (*before, *after)], axis=0)
@@ -163,6 +163,6 @@ def _silhouette(bone: Bone, view: View, world_from_ct: np.ndarray) -> np.ndarray
 
 
 def _edge(silhouette: np.ndarray, thick: int) -> np.ndarray:
-    """bool (rows, columns): a line just inside a silhouette, so many pixels thick."""
+    """Return bool (rows, columns): a line just inside a silhouette, so many pixels thick."""
     dark = silhouette > 0
     return dark & ~scipy.ndimage.binary_erosion(dark, iterations=thick)

@@ -50,9 +50,14 @@ MAX_TARGETS = 40
 def details(
     result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], compared: np.ndarray | None, *, names: bool
 ) -> Iterator[ET.Element]:
-    """The folded sections; those of which nothing is known are left out.
+    """Return the folded sections; those of which nothing is known are left out.
 
-    shown, names: as of `result_page.first_screen`.   compared: of `bones.before_after`.
+    Parameters
+    ----------
+    shown, names
+        As of `result_page.first_screen`.
+    compared
+        Of `bones.before_after`.
     """
     sections = {
         "The bones": bones_section(result, compared),
@@ -72,7 +77,7 @@ def details(
 
 
 def _comparison(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]]) -> ET.Element:
-    """The other pictures of X-ray and CT at the result."""
+    """Return the other pictures of X-ray and CT at the result."""
     figures = [
         _figure(f"{view.name}, {kind}", pictures[-1][kind])
         for kind in ("checkerboard", "difference")
@@ -88,7 +93,7 @@ def _figure(name: str, picture: np.ndarray, caption: str = "") -> ET.Element:
 
 
 def _disagreement(result: Result) -> list[ET.Element]:
-    """The maps of agreement of X-rays and CT, if they were assessed."""
+    """Return the maps of agreement of X-rays and CT, if they were assessed."""
     figures = [
         _figure(f"{name}, disagreement", tile_map(xray, tiles), name)
         for name, (xray, tiles, _) in result.assessed_views.items()
@@ -97,7 +102,7 @@ def _disagreement(result: Result) -> list[ET.Element]:
 
 
 def _expected(result: Result) -> list[ET.Element]:
-    """What the assessment expects at the case's targets, and of which rotation the X-rays show least."""
+    """Return what the assessment expects at the case's targets, and of which rotation the X-rays show least."""
     assessment, targets = result.assessment, result.case.targets
     if assessment is None or assessment.least_certain_rotation is None:
         return []
@@ -113,7 +118,13 @@ def _expected(result: Result) -> list[ET.Element]:
 
 
 def _rotation(result: Result, degrees: float, axis: np.ndarray) -> str:
-    """ "rotation about the bone's long axis, below 1.20 degrees in 95 % of cases".   axis: (3,) in the world."""
+    """Return "rotation about the bone's long axis, below 1.20 degrees in 95 % of cases".
+
+    Parameters
+    ----------
+    axis
+        (3,) in the world.
+    """
     names = {f"the patient's {name} axis": each for name, each in zip(PATIENT_AXES, np.eye(3), strict=True)}
     if result.anatomy.structure:
         points = result.anatomy.bone_points()
@@ -140,7 +151,7 @@ def _errors(result: Result) -> ET.Element:
 
 
 def _views(result: Result) -> ET.Element:
-    """A column for each view."""
+    """Return a column for each view."""
     views, first = result.views, result.views[0].camera
     cosines = [view.camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3] for view in views]
     rows = {
@@ -164,7 +175,10 @@ def _numbers(values: Sequence[float | None], unit: str, digits: int) -> list[str
 
 
 def _beam_rows(views: Sequence[View]) -> dict[str, list[str]]:
-    """How far the source is from where a pixel has its size, the detector or a slot scan's isocentre; the focal length of what has one."""
+    """Return how far the source is from where a pixel has its size, the detector or a slot scan's isocentre.
+
+    The focal length of what has one.
+    """
     pinholes = [view.camera.fan_axes == 2 for view in views]
     focal = [view.camera.focal_px for view in views]
     mm = [
@@ -195,7 +209,7 @@ def _certainty(view: View) -> str:
 
 
 def _correction(given: View, corrected: View) -> str:
-    """The correction of a view's camera; "" for none."""
+    """Return the correction of a view's camera; "" for none."""
     before, after = given.camera, corrected.camera
     same = [np.array_equal(getattr(before, key), getattr(after, key)) for key in ("camera_from_world", "intrinsics")]
     if all(same):

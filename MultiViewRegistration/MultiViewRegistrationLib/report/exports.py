@@ -69,7 +69,7 @@ def case_files(
 
 
 def ct_of_structure(case: Case, name: str) -> CT:
-    """The part of the CT about a structure, with its mask, and with air in place of everything else.
+    """Return the part of the CT about a structure, with its mask, and with air in place of everything else.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def ct_of_structure(case: Case, name: str) -> CT:
 
 
 def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
-    """The cameras of the case's views as the registration left them. InputError for a view that the result does not have."""
+    """Return the cameras of the case's views as the registration left them. InputError for a view that the result does not have."""
     handed = {view.name: view for view in exported.views}
     for view in case.views:
         if view.name not in handed:

@@ -81,7 +81,7 @@ class Film:
 
 
 def film_of(xray: XRay) -> Film:
-    """The whole X-ray."""
+    """Return the whole X-ray."""
     return Film(xray.line_integrals, xray.valid, xray.valid)
 
 
@@ -105,8 +105,11 @@ class DRRs:
 
     @classmethod
     def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
-        """Of a CT at a pose (4, 4). Rays nearer to each other than voxels are would show nothing more: between them it is interpolated.
-        Edges of bone, along zeros of second derivatives, want rays as near as the CT's own voxels."""
+        """Of a CT at a pose (4, 4).
+
+        Rays nearer to each other than voxels are would show nothing more: between them it is interpolated. Edges of
+        bone, along zeros of second derivatives, want rays as near as the CT's own voxels.
+        """
         centre, level = rigid.transform_points(world_from_ct, anatomy.centroid), anatomy.picture_level
         columns, rows = camera.size
         pixel_mm = float(camera.pixel_mm(centre).min())  # negative behind the source
@@ -122,9 +125,9 @@ class DRRs:
 
 
 def overlays(xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024) -> list[dict[str, np.ndarray]]:
-    """The pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image, and as "xray" and "outlines" what
-    "edges" is made of: the X-ray alone, and the layer (rows, columns, 4) over it.
+    """Return the pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image.
 
+    As "xray" and "outlines" there is what "edges" is made of: the X-ray alone, and the layer (rows, columns, 4) over it.
     The part is where any of them has something, with room around it. Pictures are at most `longest_side` pixels long, and have square
     pixels.
     """
@@ -172,7 +175,7 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """A picture of one kind: "checkerboard", "edges", "colours" or "difference".
+    """Return a picture of one kind: "checkerboard", "edges", "colours" or "difference".
 
     Parameters
     ----------
@@ -189,7 +192,9 @@ def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> 
 
 
 def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """The layer of a `live_picture` of "edges", "colours" or "difference" over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
+    """Return the layer of a `live_picture` of "edges", "colours" or "difference" over the X-ray.
+
+    Uint8 RGBA (rows, columns, 4), not premultiplied.
 
     The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
     """
@@ -201,7 +206,7 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
 
 
 def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
-    """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.
+    """Return a map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.
 
     Parameters
     ----------
@@ -227,7 +232,7 @@ def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
 
 
 def mask_excluding_outliers(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
-    """bool (rows, columns): the valid pixels without the outliers, which may be a tool, a cast, or a wrong pose."""
+    """Return bool (rows, columns): the valid pixels without the outliers, which may be a tool, a cast, or a wrong pose."""
     kept = xray.valid.copy()
     for row, column, side, strength in tiles:
         if strength > 1:
@@ -236,7 +241,7 @@ def mask_excluding_outliers(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
 
 
 def _compared(film: Film, drr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The DRR without NaN, and where both film and DRR show something."""
+    """Return the DRR without NaN, and where both film and DRR show something."""
     drr = np.nan_to_num(drr, nan=0.0)
     return drr, film.valid & (drr > _silhouette_level(drr))
 
@@ -257,7 +262,7 @@ def _edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
 
 
 def _outlines(film: Film, bones: np.ndarray, *, structure: bool) -> np.ndarray:
-    """The layer, uint8 (rows, columns, 4), of a DRR's edges over the X-ray, which is darker where the CT has ended."""
+    """Return the layer, uint8 (rows, columns, 4), of a DRR's edges over the X-ray, which is darker where the CT has ended."""
     lines, beyond = _edges(bones, structure=structure), np.isnan(bones)
     if structure:  # about one bone there is nothing to compare anyway
         beyond = np.zeros_like(beyond)
@@ -268,19 +273,19 @@ def _outlines(film: Film, bones: np.ndarray, *, structure: bool) -> np.ndarray:
 
 
 def _flattened(picture: np.ndarray, layer: np.ndarray) -> np.ndarray:
-    """A picture (rows, columns, 3) under a layer (rows, columns, 4)."""
+    """Return a picture (rows, columns, 3) under a layer (rows, columns, 4)."""
     opacity = layer[..., 3:] / np.float32(255)
     return _as_uint8(picture * (1 - opacity) + layer[..., :3] * opacity)
 
 
 def _lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
-    """The X-ray with lines drawn over it, given as opacity (rows, columns)."""
+    """Return the X-ray with lines drawn over it, given as opacity (rows, columns)."""
     lines = np.where(film.beyond, 0, lines)[..., None]
     return _as_uint8(WHITE * film.grey[..., None] * (1 - lines) + ORANGE * lines)
 
 
 def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """The DRR, locally normalised, in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
+    """Return the DRR, locally normalised, in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
     rows, columns = np.indices(normalised.shape)
     tile = max(normalised.shape[1] // TILES, 1)
     xray_turn = (rows // tile + columns // tile) % 2 == 0
@@ -298,7 +303,7 @@ def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndar
 
 
 def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """The X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
+    """Return the X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
 
     The colours are complementary, and add up to white. Where the two differ, they are shown to differ by twice as much.
     """
@@ -310,7 +315,7 @@ def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray
 
 
 def _in_greys_of(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """A DRR, locally normalised, in the film's local brightness and contrast, from 0 to 1."""
+    """Return a DRR, locally normalised, in the film's local brightness and contrast, from 0 to 1."""
     mean, spread = local_moments(film.grey, both, film.window)
     return np.clip(mean + normalised * spread, 0, 1)
 
@@ -341,7 +346,7 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def _aspect(xray: XRay) -> float:
-    """The height of a pixel over its width: 1 where that is not known."""
+    """Return the height of a pixel over its width: 1 where that is not known."""
     width, height = xray.pixel_mm or (1.0, 1.0)
     return height / width
 
@@ -362,7 +367,13 @@ def _resized(
     part: tuple[float, float, float, float] | None = None,
     by: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> np.ndarray:
-    """Averages where it shrinks, interpolates where it grows.   part: left, top, right, bottom of what becomes (rows, columns)."""
+    """Averages where it shrinks, interpolates where it grows.
+
+    Parameters
+    ----------
+    part
+        Left, top, right, bottom of what becomes (rows, columns).
+    """
     picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
     return np.asarray(picture.resize(shape[::-1], by, part))
 
@@ -370,7 +381,7 @@ def _resized(
 def _resized_drr(
     drr: np.ndarray, shape: tuple[int, int], part: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
-    """The same of a DRR with NaN, which counts for as little as it has of a pixel."""
+    """Return the same of a DRR with NaN, which counts for as little as it has of a pixel."""
     by = Image.Resampling.BICUBIC  # lines are drawn along zeros of second derivatives
     untrue = np.isnan(drr)
     if not untrue.any():
@@ -381,7 +392,7 @@ def _resized_drr(
 
 
 def _grey_picture(grey: np.ndarray) -> np.ndarray:
-    """The picture (rows, columns, 3) of greys (rows, columns) from 0 to 1."""
+    """Return the picture (rows, columns, 3) of greys (rows, columns) from 0 to 1."""
     return np.repeat(_as_uint8(WHITE * grey)[..., None], 3, axis=-1)
 
 
@@ -448,7 +459,7 @@ def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.
     rows, columns = image.shape
 
     def blurred(values: np.ndarray) -> np.ndarray:
-        """Two box filters: nearly a Gaussian, at a cost that does not grow with the window."""
+        """Return two box filters: nearly a Gaussian, at a cost that does not grow with the window."""
         means = values if block == 1 else np.asarray(Image.fromarray(values).reduce(block))
         size = round(half / block)
         return scipy.ndimage.uniform_filter(
@@ -471,7 +482,7 @@ def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.
 
 
 def _local_contrast(spread: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The local standard deviation (rows, columns), at least a quarter of the typical: flat areas are noise."""
+    """Return the local standard deviation (rows, columns), at least a quarter of the typical: flat areas are noise."""
     return np.maximum(spread, max(0.25 * float(np.median(spread[mask])), 1e-6) if mask.any() else 1.0)
 
 

@@ -159,7 +159,7 @@ class Result:
 
     @property
     def verdict(self) -> str | None:
-        """ "accept", "check" or "reject"; None without an assessment."""
+        """One of "accept", "check" and "reject"; None without an assessment."""
         return self.assessment.verdict if self.assessment else None
 
     @property
@@ -211,14 +211,14 @@ class Result:
         return notebook_card(self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines)
 
     def withheld(self, override: str | None = None) -> str | None:
-        """Why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
+        """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
         if override or self.verdict != "reject":
             return None
         written = ", ".join(bone.name for bone in self.structures.shown) if self.structures else ""
         return f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
 
     def to_json(self, override: str | None = None) -> dict:
-        """The content of result.json, but for "files".
+        """Return the content of result.json, but for "files".
 
         Parameters
         ----------
@@ -279,7 +279,7 @@ class Result:
         return {key: value for key, value in content.items() if value is not None or key not in optional}
 
     def _structure(self, bone: RegisteredBone) -> dict:
-        """A bone, with its error where the case has its truth."""
+        """Return a bone, with its error where the case has its truth."""
         content, truth = bone.to_json([view.name for view in self.views]), self.case.structure_truths.get(bone.name)
         if truth is not None:
             content["mtre_mm"] = metrics.mtre(bone.world_from_ct, truth, bone.bone.surface)
@@ -299,7 +299,7 @@ class Result:
         return content
 
     def _background(self) -> dict | None:
-        """The pose of the rest of a structure's CT, and how far the structure lies from there."""
+        """Return the pose of the rest of a structure's CT, and how far the structure lies from there."""
         world_from_background = self.refinement.world_from_background
         if world_from_background is None:
             return None
@@ -316,7 +316,7 @@ class Result:
         return {split.name: (xrays[split.name], features.tiles(nth), split) for nth, split in enumerate(splits)}
 
     def errors_at(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
-        """The errors of a pose (4, 4) seen by these cameras, against the case's truth; None without one."""
+        """Return the errors of a pose (4, 4) seen by these cameras, against the case's truth; None without one."""
         case = self.case
         if case.truth_world_from_ct is None:
             return None
@@ -326,7 +326,7 @@ class Result:
 
 
 def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
-    """A view's camera in result.json, with the given one where it was corrected."""
+    """Return a view's camera in result.json, with the given one where it was corrected."""
     content = {"camera_from_world": corrected.camera_from_world.tolist()}
     for key in ("camera_from_world", "intrinsics"):
         before, after = getattr(given, key).tolist(), getattr(corrected, key).tolist()
@@ -336,7 +336,7 @@ def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
 
 
 def _origin(case: Case, view: View) -> dict[str, dict]:
-    """The UIDs of a view's image, if it is DICOM."""
+    """Return the UIDs of a view's image, if it is DICOM."""
     image = case.dicom.views.get(view.name)
     return {"dicom": asdict(image)} if image else {}
 
@@ -348,5 +348,5 @@ def software(compute_device: ComputeDevice) -> dict[str, str]:
 
 
 def processor() -> str:
-    """This machine's processor."""
+    """Return the name of the processor."""
     return f"CPU, {available_threads()} threads, {platform.machine()}"

@@ -222,7 +222,7 @@ def _index(entries: Sequence[Entry]) -> ET.Element:
 
 
 def _case_section(entry: Entry, nth: int, *, alone: bool) -> ET.Element:
-    """One registration: its first screen, and the details; with a heading where it is one of several."""
+    """Return one registration: its first screen, and the details; with a heading where it is one of several."""
     anchor = f"case-{nth}"
     return tag(
         "section",
@@ -240,7 +240,7 @@ def _case_section(entry: Entry, nth: int, *, alone: bool) -> ET.Element:
 def first_screen(
     result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anchor: str, *, names: bool
 ) -> ET.Element:
-    """What is seen without scrolling.
+    """Return what is seen without scrolling.
 
     Parameters
     ----------
@@ -259,13 +259,13 @@ def first_screen(
 
 
 def badge(verdict: str | None) -> ET.Element:
-    """A verdict's sign and word."""
+    """Return a verdict's sign and word."""
     sign, word, _ = VERDICTS[verdict]
     return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {word.replace(' ', '-')}")
 
 
 def _answer(result: Result) -> ET.Element:
-    """The verdict; its cause, if there is one; the error to expect; and the reasons, folded but for the first."""
+    """Return the verdict; its cause, if there is one; the error to expect; and the reasons, folded but for the first."""
     _, _, act = VERDICTS[result.verdict]
     assessment = result.assessment
     if assessment is None:
@@ -291,7 +291,7 @@ def _with_reasons(result: Result, headline: str, told: str, further: Sequence[st
 
 
 def _films(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anchor: str) -> ET.Element:
-    """The X-rays under the outlines of the CT, at the result or at the start, or alone."""
+    """Return the X-rays under the outlines of the CT, at the result or at the start, or alone."""
     poses = {"result": "Result", "start": "Start", "none": "None"}
     if not result.refined:
         poses = {"result": "This pose", "none": "None"}
@@ -331,7 +331,7 @@ def _films(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anc
 
 
 def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -> ET.Element:
-    """One X-ray with its outlines at the start, if there is one, and at the result."""
+    """Return one X-ray with its outlines at the start, if there is one, and at the result."""
     view, fit = result.views[nth], result.refinement.fit
     used = fit.shown[nth] >= MIN_PIXELS
     cause = result.assessment.cause if result.assessment else None

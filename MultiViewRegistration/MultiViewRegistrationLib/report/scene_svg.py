@@ -71,6 +71,7 @@ class Scene:
 
     @property
     def middle(self) -> np.ndarray:
+        """(3,) of the corners."""
         return self.corners.mean(0)
 
 
@@ -145,7 +146,7 @@ class Labels:
 def scene_svg(
     scene: Scene, azimuth_deg: float, elevation_deg: float, *, lines: float = 38, axes: bool = True
 ) -> ET.Element:
-    """The scene from a side: azimuth 0 looks along the first view's beam, 90 across it; elevation is towards the patient's head.
+    """Return the scene from a side: azimuth 0 looks along the first view's beam, 90 across it; elevation is towards the patient's head.
 
     Parameters
     ----------
@@ -179,8 +180,9 @@ def scene_svg(
 
 
 def best_side(scene: Scene, aspect: float) -> tuple[float, float]:
-    """Azimuth and elevation, degrees, of SIDES_TRIED from which the fewest detectors stand before the CT, and the scene is largest in a
-    drawing of this width over height.
+    """Return the azimuth and elevation, degrees, of SIDES_TRIED from which the scene is seen best.
+
+    The fewest detectors stand before the CT from there, and the scene is largest in a drawing of this width over height.
     """
 
     def badness(angles: tuple[float, float]) -> tuple[int, float]:
@@ -199,7 +201,7 @@ def _outline(scene: Scene) -> np.ndarray:
 
 
 def xray_svg(scene: Scene, nth: int) -> ET.Element:
-    """A view's image with the outline of the CT's box and the patient's directions from its middle, with room around."""
+    """Return a view's image with the outline of the CT's box and the patient's directions from its middle, with room around."""
     view = scene.views[nth]
     camera, (columns, rows) = view.camera, view.camera.size
     margin = 0.12 * max(columns, rows)
@@ -266,7 +268,7 @@ def _detector(scene: Scene, nth: int) -> np.ndarray:
 
 
 def _frustum(scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both: bool) -> list[ET.Element]:
-    """The detector with its image, the beam, the source (of a slot scan, its way), and their names."""
+    """Return the detector with its image, the beam, the source (of a slot scan, its way), and their names."""
     view, colour, em = scene.views[nth], COLOURS[nth % len(COLOURS)], labels.em
     camera, flat = view.camera, basis[:2]
     on_detector = flat @ camera.plane_at(scene.detector_mm[nth])
@@ -286,7 +288,7 @@ def _frustum(scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both:
 
 
 def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
-    """The bones of the CT as seen from the side of the drawing: a DRR from afar."""
+    """Return the bones of the CT as seen from the side of the drawing: a DRR from afar."""
     reach = 0.5 * float(np.linalg.norm(scene.corners[7] - scene.corners[0]))
     pixel_mm, side = 2 * reach / BONES_PIXELS, BONES_PIXELS
     middle = (side - 1) / 2
@@ -354,7 +356,7 @@ def _before_source(camera, a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
 
 
 def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
-    """The X-ray, bone bright, on its pixels; with `affine` (2, 3) carried from pixels to where it says."""
+    """Return the X-ray, bone bright, on its pixels; with `affine` (2, 3) carried from pixels to where it says."""
     values, valid = view.xray.line_integrals, view.xray.valid
     low, high = np.percentile(values[valid], (0.5, 99.5))
     grey = 235 * np.clip((values - low) / max(high - low, 1e-6), 0, 1) * np.where(valid, 1, 0.2)

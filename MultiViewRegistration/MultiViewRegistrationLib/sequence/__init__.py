@@ -1,0 +1,1 @@
+"""Tracking a structure through the frames of a sequence."""

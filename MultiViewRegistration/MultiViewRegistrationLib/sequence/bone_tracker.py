@@ -81,7 +81,7 @@ class BoneTracker:
         return ties_of(self._bones)
 
     def keep(self, found: Tracked) -> None:
-        """The bones of the next frame may begin from those of this one."""
+        """Let the bones of the next frame begin from those of this one."""
         for name, bone in found.bones.items():
             if not bone.kept or bone.world_from_ct is None:
                 continue
@@ -97,7 +97,7 @@ class BoneTracker:
         expected: np.ndarray,
         progress: Callable[[Progress], object] = lambda _: None,
     ) -> Tracked:
-        """The result of a frame with its bones.
+        """Return the result of a frame with its bones.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class BoneTracker:
         return _Fit(assessed, lost)
 
     def _unlike(self, bone: RegisteredBone, views: Sequence[View], shown: np.ndarray) -> str:
-        """The view in which a bone does not look as in the frames before, a sentence; "" for none."""
+        """Return the view in which a bone does not look as in the frames before, a sentence; "" for none."""
         before = np.array(self._similarity.get(bone.name, np.empty((0, len(views)))))
         for n, view in enumerate(views):
             known = before[np.isfinite(before[:, n]), n]
@@ -184,14 +184,14 @@ class BoneTracker:
 
 
 def _with_reasons(bone: RegisteredBone, reasons: list[str]) -> RegisteredBone:
-    """The bone with these reasons as well, for which it is never "accept"."""
+    """Return the bone with these reasons as well, for which it is never "accept"."""
     if not reasons or bone.verdict == "reject":
         return bone
     return replace(bone, verdict="check", reasons=[*reasons, *bone.reasons])
 
 
 def with_structures(whole: Tracked, found: RegisteredBones, how: dict[str, str], seconds: float) -> Tracked:
-    """The result of a frame with the bones that were found in it.
+    """Return the result of a frame with the bones that were found in it.
 
     Parameters
     ----------
@@ -220,5 +220,5 @@ def with_structures(whole: Tracked, found: RegisteredBones, how: dict[str, str],
 
 
 def without_structures(lost: Tracked, names: Sequence[str]) -> Tracked:
-    """The result of a frame in which nothing was found, with its bones."""
+    """Return the result of a frame in which nothing was found, with its bones."""
     return replace(lost, bones={name: replace(lost) for name in names})

@@ -24,11 +24,18 @@ MIN_ROTATION = np.radians(1.0)
 class Relative:
     """The pose of the moving structure against the fixed one in a frame, and how it came there from the first such frame.
 
-    fixed_from_moving: (4, 4) CT mm to CT mm.
-    rotation_deg: (3,) rotation vector along the axes of the fixed structure's CT; its length is the angle.
-    shift_mm: (3,) of the moving structure's centroid, along the same axes.
-    axis, along_mm, point: of the screw (finite helical axis) that is this motion: its direction (3,), how far it goes along it, and its
-        point (3,) in the fixed CT that is nearest to the moving centroid; None for a turn below MIN_ROTATION.
+    Attributes
+    ----------
+    fixed_from_moving
+        (4, 4) CT mm to CT mm.
+    rotation_deg
+        (3,) rotation vector along the axes of the fixed structure's CT; its length is the angle.
+    shift_mm
+        (3,) of the moving structure's centroid, along the same axes.
+    axis, along_mm, point
+        Of the screw (finite helical axis) that is this motion: its direction (3,), how far it goes along it,
+        and its point (3,) in the fixed CT that is nearest to the moving centroid; None for a turn below
+        MIN_ROTATION.
     """
 
     number: int
@@ -45,11 +52,14 @@ def relative_motion(
     moving: Sequence[np.ndarray | None],
     centroid: np.ndarray,
 ) -> list[Relative]:
-    """The motion since the first frame that has both poses world_from_ct (4, 4), for each frame that has them.
-
-    centroid: (3,) of the moving structure, in its CT, mm.
+    """Return the motion since the first frame that has both poses world_from_ct (4, 4), for each frame that has them.
 
     The finite helical axis is that of Woltring et al., J. Biomechanics 18 (1985).
+
+    Parameters
+    ----------
+    centroid
+        (3,) of the moving structure, in its CT, mm.
     """
     both = [
         (n, rigid.inverse(a) @ b)
@@ -110,7 +120,7 @@ class Moving(Protocol):
 def motion_against(
     fixed: Sequence[np.ndarray | None], moving: Moving, fixed_name: str, moving_name: str
 ) -> list[Relative]:
-    """The motion of a tracked structure against another one.
+    """Return the motion of a tracked structure against another one.
 
     Parameters
     ----------
@@ -180,7 +190,7 @@ def _line(each: Relative) -> list:
 
 
 def to_json(each: Relative) -> dict:
-    """A frame's motion as plain data."""
+    """Return a frame's motion as plain data."""
     return {
         "frame": each.number,
         "fixed_from_moving": each.fixed_from_moving.tolist(),
@@ -193,7 +203,7 @@ def to_json(each: Relative) -> dict:
 
 
 def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
-    """The plots of a motion against its frames: a name, a unit, and lines, each with its name and a value for each frame."""
+    """Return the plots of a motion against its frames: a name, a unit, and lines, each with its name and a value for each frame."""
     groups = []
     for name, unit, vectors in (
         ("Rotation", "degrees", [each.rotation_deg for each in motion]),
@@ -212,7 +222,7 @@ def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, l
 
 
 def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
-    """The page: turn and shift against the frame."""
+    """Return the page: turn and shift against the frame."""
     frames, title = [each.number for each in motion], f"{moving} against {fixed}"
     plots = []
     for name, unit, lines in curves(motion):

@@ -39,7 +39,7 @@ def follow(
     progress: Callable[[Progress], object] = lambda _: None,
     device: str | ComputeDevice = "cpu",
 ) -> Iterator[Tracked]:
-    """The frames of a sequence one after another, each as soon as it is done.
+    """Return the frames of a sequence one after another, each as soon as it is done.
 
     The first frame is registered as `api.register` does it, and so is each further one until one is kept; from then on they are
     followed. A frame that cannot be read, or in which nothing is found, is lost, and says why. The structures of the case are followed
@@ -100,7 +100,7 @@ def follow(
 
 
 def _with_identity(found: Tracked, reasons: list[str]) -> Tracked:
-    """The result with these reasons as well, for which neither it nor a bone is "accept"."""
+    """Return the result with these reasons as well, for which neither it nor a bone is "accept"."""
     if not reasons:
         return found
     missing = [reason for reason in reasons if reason not in found.reasons]
@@ -167,7 +167,10 @@ class _Geometry:
         self._corrected = {view.name: view for view in views}
 
     def corrected(self, views: list[View], name: str) -> list[View]:
-        """The views of a later frame, with cameras whose angles and place are as corrected. InputError for another camera than before."""
+        """Return the views of a later frame, with cameras whose angles and place are as corrected.
+
+        InputError for another camera than before.
+        """
         if self._exact:
             return views
         for view in views:

@@ -90,7 +90,7 @@ class Track:
         ]
 
     def to_json(self, folder: str | os.PathLike | None) -> dict:
-        """The content of a track.json in this folder; of one that will move where there is none."""
+        """Return the content of a track.json in this folder; of one that will move where there is none."""
         case, files = self.sequence.first, self.sequence.files
         return {
             "version": VERSION,
@@ -131,7 +131,7 @@ class Track:
         return content
 
     def _found(self, frame: Tracked, bone: Bone | None) -> dict:
-        """What was found of the whole CT, or of a bone, in a frame."""
+        """Return what was found of the whole CT, or of a bone, in a frame."""
         pose, case = frame.world_from_ct, self.sequence.first
         content = {
             "how": frame.how,
@@ -152,8 +152,9 @@ class Track:
         return content
 
     def overlays(self, progress: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
-        """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names. With structures
-        also with the outlines of those that were not rejected.
+        """Return each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
+
+        With structures also with the outlines of those that were not rejected.
 
         Parameters
         ----------
@@ -220,7 +221,7 @@ class Track:
 
 
 def _files_of_structures(folder: Path) -> list[str]:
-    """The files of structures that came with the track in a folder."""
+    """Return the files of structures that came with the track in a folder."""
     content = read_json(folder / FILE) if (folder / FILE).is_file() else None
     frames = content.get("frames") if isinstance(content, dict) else None
     structures = frames[0].get("structures") if isinstance(frames, list) and isinstance(frames[0], dict) else None
@@ -284,14 +285,20 @@ class StoredTrack:
         return poses_of(self.frames, self.count)
 
     def to_json(self, folder: str | os.PathLike | None, files: FrameFiles | None) -> dict:
-        """The content of a track.json in this folder; of one that will move where there is none.   files: where the frames are."""
+        """Return the content of a track.json in this folder; of one that will move where there is none.
+
+        Parameters
+        ----------
+        files
+            Where the frames are.
+        """
         return {
             **self._fields.values,
             **({} if files is None else {"sequence": files.written(None if folder is None else Path(folder))}),
         }
 
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
-        """The files of the frames. InputError where they are not recorded, or have gone.
+        """Return the files of the frames. InputError where they are not recorded, or have gone.
 
         Parameters
         ----------
@@ -314,7 +321,7 @@ class StoredTrack:
         return files
 
     def structure(self, beside: Sequence[Path] = ()) -> CT:
-        """The tracked structure: the CT of the first frame, with its mask, or that of the structure of the case that was tracked.
+        """Return the tracked structure: the CT of the first frame, with its mask, or that of the structure of the case that was tracked.
 
         Parameters
         ----------
@@ -366,7 +373,7 @@ class StoredTrack:
 
     @classmethod
     def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:
-        """The same of a track.json's content.
+        """Return the same of a track.json's content.
 
         Parameters
         ----------
@@ -403,7 +410,7 @@ class StoredTrack:
 
 
 def _stored(number: int, fields: JsonObject) -> Tracked:
-    """A frame as `Track._frame` wrote it; only its pose is required."""
+    """Return a frame as `Track._frame` wrote it; only its pose is required."""
     verdict = fields.choice("verdict", ("accept", "check", "reject"))
     placed = verdict != "reject" or fields.values.get("world_from_ct") is not None
     how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"

@@ -47,40 +47,43 @@ BACKGROUND_LOST = "Lost: the rest of the CT, its background, was not found."
 
 
 class Frames(Protocol):
-    """What is tracked: an `io.sequence.FrameSequence`, or the frames of images in a scene.
-
-    Attributes
-    ----------
-    first
-        The first frame with all else that its case says.
-    files
-        Where the frames are; None of images that are in no files.
-    names
-        Of the frames, for people.
-    truths, structure_truths
-        See `io.sequence.FrameSequence`.
-    """
+    """What is tracked: an `io.sequence.FrameSequence`, or the frames of images in a scene."""
 
     @property
-    def first(self) -> Case: ...
+    def first(self) -> Case:
+        """The first frame with all else that its case says."""
+
     @property
-    def files(self) -> FrameFiles | None: ...
+    def files(self) -> FrameFiles | None:
+        """Where the frames are; None of images that are in no files."""
+
     @property
-    def names(self) -> list[str]: ...
+    def names(self) -> list[str]:
+        """Of the frames, for people."""
+
     @property
-    def truths(self) -> dict[int, np.ndarray]: ...
+    def truths(self) -> dict[int, np.ndarray]:
+        """As of an `io.sequence.FrameSequence`."""
+
     @property
-    def structure_truths(self) -> dict[int, dict[str, np.ndarray]]: ...
+    def structure_truths(self) -> dict[int, dict[str, np.ndarray]]:
+        """As of an `io.sequence.FrameSequence`."""
+
     def __len__(self) -> int: ...
     def load(self, number: int) -> Frame:
-        """A frame, from 0. InputError where it cannot be used."""
+        """Return a frame, from 0. InputError where it cannot be used."""
 
 
 @dataclass(frozen=True)
 class Pace:
     """Effort for a tracked frame.
 
-    tolerance_mm: the smallest step at the finest resolution.   assessed: with an assessment; without one the verdict is at best "check".
+    Attributes
+    ----------
+    tolerance_mm
+        The smallest step at the finest resolution.
+    assessed
+        With an assessment; without one the verdict is at best "check".
     """
 
     tolerance_mm: float
@@ -142,10 +145,16 @@ class Tracked:
 class Tracker:
     """One structure through a sequence.
 
-    search: how far a lost structure may have moved.   targets: (N, 3) CT mm, as in `assessment.verdict.assess`.
-    masked: a mask leaves out what did not fit at an earlier pose.
-
     Cameras are taken as exact.
+
+    Parameters
+    ----------
+    search
+        How far a lost structure may have moved.
+    targets
+        (N, 3) CT mm, as in `assessment.verdict.assess`.
+    masked
+        A mask leaves out what did not fit at an earlier pose.
     """
 
     def __init__(
@@ -164,7 +173,7 @@ class Tracker:
         self._similarity: list[tuple[float, ...]] = []
 
     def on(self, anatomy: PreparedCT) -> Tracker:
-        """The same tracker on another device, see `PreparedCT.on`."""
+        """Return the same tracker on another device, see `PreparedCT.on`."""
         other = copy(self)
         other._anatomy = other._compared = anatomy
         if self._background and anatomy.full_ct:
@@ -181,7 +190,7 @@ class Tracker:
         return predict_pose(self._kept, number)
 
     def keep(self, found: Tracked) -> None:
-        """The next frame may begin from this one."""
+        """Let the next frame begin from this one."""
         if found.kept and found.world_from_ct is not None:
             self._kept = [*self._kept[-1:], (found.number, found.world_from_ct)]
             self._similarity = [*self._similarity[1 - MEDIAN_FRAMES :], found.similarity]
@@ -191,7 +200,12 @@ class Tracker:
     def follow(self, number: int, views: list[View], given: np.ndarray | None = None) -> Tracked:
         """Find the structure in a frame, from the frames kept before it.
 
-        views: with exact cameras.   given: (4, 4) start pose of this frame, used if the structure is lost.
+        Parameters
+        ----------
+        views
+            With exact cameras.
+        given
+            (4, 4) start pose of this frame, used if the structure is lost.
         """
         began = perf_counter()
         if self._background and self._background.begun:
@@ -229,7 +243,7 @@ class Tracker:
         return None
 
     def _descended(self, views: list[View], pose: np.ndarray) -> Refinement | None:
-        """The refinement from a start nearby, without the coarsest resolution; None where the X-rays show too little of the CT."""
+        """Return the refinement from a start nearby, without the coarsest resolution; None where the X-rays show too little of the CT."""
         levels = self._compared.levels(views, pose)[1:]
         for level in levels:
             objective = self._compared.objective(views, level, pose)
@@ -267,7 +281,7 @@ class Tracker:
         return verdict.assess(self._anatomy, views, found, start, self._targets, masked=self._masked)
 
     def _usual(self) -> np.ndarray:
-        """(views,) the local NCC of the frames before."""
+        """Return (views,) the local NCC of the frames before."""
         return np.median(self._similarity, axis=0)
 
     def _is_similar(self, similarity: Sequence[float]) -> bool:
@@ -285,7 +299,7 @@ class Tracker:
 def _finished(
     objective: Objective, level: ResolutionLevel, pose: np.ndarray, tolerance_mm: float
 ) -> tuple[np.ndarray, PoseFit]:
-    """The pose (4, 4) and the fit there: by one Gauss-Newton step where it is below the tolerance, else by a descent."""
+    """Return the pose (4, 4) and the fit there: by one Gauss-Newton step where it is below the tolerance, else by a descent."""
     fit = objective.evaluate(EvaluationPoint(pose)).linearise()
     if np.isfinite(fit.cost):
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
@@ -310,12 +324,15 @@ def _tracked(number: int, how: str, found: Refinement, assessment: Assessment) -
 
 
 def predict_pose(kept: Sequence[tuple[int, np.ndarray]], number: int) -> np.ndarray:
-    """The pose (4, 4) expected in a frame, by constant velocity on SE(3); the last one without a recent motion.
-
-    kept: the frames' numbers and poses (4, 4) so far, one or more in order.
+    """Return the pose (4, 4) expected in a frame, by constant velocity on SE(3); the last one without a recent motion.
 
     The motion between the last two is one screw of the world, which goes on as it was (Murray, Li and Sastry, A Mathematical Introduction
     to Robotic Manipulation, 1994, 2.3): exact for a bone that turns evenly about its joint, and for one that moves straight.
+
+    Parameters
+    ----------
+    kept
+        The frames' numbers and poses (4, 4) so far, one or more in order.
     """
     last, pose = kept[-1]
     if len(kept) < 2 or number - kept[-2][0] > MAX_MOTION_AGE:

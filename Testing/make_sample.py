@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
-from MultiViewRegistrationLib.io.cameras import CALIBRATION  # noqa: E402
+from MultiViewRegistrationLib.geometry.fields import usual_uncertainty  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import Patient, json_text, random_pose, write_case  # noqa: E402
 from MultiViewRegistrationLib.simulation.simulator import PIXEL_MM, SIZE  # noqa: E402
@@ -53,7 +53,7 @@ def main() -> None:
         del view["camera"]
         view |= {
             "image": f"{name}.png",
-            **CALIBRATION,  # a simulated C-arm does not bend
+            **usual_uncertainty(),  # a simulated C-arm does not bend
             "c_arm": {key: c_arm[key] for key in sorted(c_arm) if c_arm[key] != getattr(CArm, key, None)},
         }
         # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a third.

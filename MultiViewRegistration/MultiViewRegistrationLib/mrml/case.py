@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import slicer
@@ -127,11 +128,19 @@ def case_of(
         header_mismatch=header_mismatch_of(registration),
         assumptions={view.name: assumed for view in views if (assumed := assumptions_of(view))},
         landmarks=landmarks_of(registration, views),
-        **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
+        targets=_extra_array(extras, "targets"),
+        truth_world_from_ct=_extra_array(extras, "truth_world_from_ct"),
+        reference_from_world=_extra_array(extras, "reference_from_world"),
         shared_unknowns=shared_unknowns_of(registration),
         structures=structures or structures_of(registration, ct),
         name=registration.name,
     )
+
+
+def _extra_array(extras: Mapping[str, Any], key: str) -> np.ndarray | None:
+    """One of EXTRA_ARRAYS."""
+    values = extras.get(key)
+    return None if values is None else np.array(values, float)
 
 
 def assumptions_of(view: XRayView) -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import scipy
 import slicer
 from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
+from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm
 from vtkmodules.vtkCommonTransforms import vtkTransform
 from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D, vtkPolyDataNormals, vtkWindowedSincPolyDataFilter
 from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
@@ -88,13 +90,13 @@ def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
     return isosurface(image, 0.5, steps, slicer.util.vtkMatrixFromArray(place))
 
 
-def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
+def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) -> vtkPolyData:
     """The isosurface of an image (vtkImageData), of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
     thin, transform = vtkImageShrink3D(), vtkTransform()
     thin.SetInputData(image)
     configure(thin, ShrinkFactors=tuple(map(int, steps)), Mean=True)
     transform.SetMatrix(to_ras)
-    last = thin
+    last: vtkAlgorithm = thin
     for following, values in (
         (vtkFlyingEdges3D(), {"Value": (0, level), "ComputeNormals": False, "ComputeScalars": False}),
         (
@@ -107,7 +109,7 @@ def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
         configure(following, InputConnection=last.GetOutputPort(), **values)
         last = following
     last.Update()
-    return last.GetOutput()
+    return last.GetOutputDataObject(0)
 
 
 def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:

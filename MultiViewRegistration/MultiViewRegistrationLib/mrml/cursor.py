@@ -138,9 +138,8 @@ class LinkedCursor:
 
     def _keep(self, markups, given: np.ndarray) -> np.ndarray:
         """The points that belong together; the others are taken out of the list."""
-        indices = kept(
-            [detector and detector.view.id for detector in (detector_of(point, self._detectors) for point in given)]
-        )
+        lies_on = [detector_of(point, self._detectors) for point in given]
+        indices = kept([None if detector is None else detector.view.id for detector in lies_on])
         if len(indices) < len(given):
             index_of = placed(markups)
             for i in sorted(set(range(len(given))) - set(indices), reverse=True):
@@ -193,14 +192,14 @@ def kept(places: list[str | None]) -> list[int]:
 
 def read(points, among: list[DetectorPlane]) -> Reading:
     """The reading of points that belong together: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
-    places = [(detector_of(point, among), point) for point in points]
-    seen = {detector.view.id: detector.locate(point)[0] for detector, point in places if detector is not None}
+    on = [(detector, point) for point in points if (detector := detector_of(point, among)) is not None]
+    seen = {detector.view.id: detector.locate(point)[0] for detector, point in on}
     if not seen:
         return Reading(ras=np.array(points[0], float) if len(points) else None)
     if len(seen) == 1:
         return Reading(seen)
     try:
-        found = triangulate([detector.camera for detector, _ in places], list(seen.values()))
+        found = triangulate([detector.camera for detector, _point in on], list(seen.values()))
     except InputError as error:
         return Reading(seen, warning=str(error))
     warning = ""

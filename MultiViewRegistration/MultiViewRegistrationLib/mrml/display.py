@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import slicer
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
@@ -194,7 +196,7 @@ class SceneObserver:
 
     def __init__(self, scene) -> None:
         self._scene = scene
-        self._observed = []
+        self._observed: list[tuple[Any, int]] = []
         self._seen: dict[str, tuple] = {}
         self._busy = False
         layout.register(scene)

@@ -179,7 +179,9 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
 
     lies: (4, 4), where the segmentation lies in what it is a part of; None where the two have one frame.
     """
-    segment = segmentation and segment_id and segmentation.GetSegmentation().GetSegment(segment_id)
+    if segmentation is None or not segment_id:
+        return None
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
     labelmap = segment and segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     )
@@ -197,12 +199,12 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
 
 def _filled(labelmap, value: int) -> tuple | None:
     """The checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
-    box = box_in_labelmap(labelmap, value)
-    if box is None:
+    box, voxels = box_in_labelmap(labelmap, value), voxels_of_labelmap(labelmap)
+    if box is None or voxels is None:
         return None
-    content = voxels_of_labelmap(labelmap)[box] == value
+    content = voxels[box] == value
     first = np.add([side.start for side in box[::-1]], labelmap.GetExtent()[::2])
-    return zlib.crc32(np.packbits(content)), content.shape, first
+    return zlib.crc32(np.packbits(content).data), content.shape, first
 
 
 def _rounded(numbers: np.ndarray, digits: int) -> list:
@@ -296,14 +298,15 @@ def _ct_uid(registration: Registration) -> str:
     ct = registration.ct
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
-        keep_frame_uid(ct, file and frame_of_reference(file))
+        keep_frame_uid(ct, None if file is None else frame_of_reference(file))
     return ct.GetAttribute(FRAME_UID) or uid_of(_digest(_ct_volume(registration)))
 
 
 def _image_origin(view: XRayView) -> DicomImage | None:
     kept = view.content.get("dicom")
     file = file_of(view.source) if kept is None and view.source is not None else None
-    image = DicomImage(**kept) if kept else file and _origin_in(file, None)
+    of_file = None if file is None else _origin_in(file, None)
+    image = DicomImage(**kept) if kept else of_file
     if image is None or image.frame is None:
         return image
     return replace(image, frame=view.content.get("frame") or 0)

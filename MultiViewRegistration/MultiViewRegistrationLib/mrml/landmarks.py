@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import slicer
@@ -13,7 +14,18 @@ import slicer
 from ..geometry.landmarks import Landmark
 from . import manual_pose
 from .case import LANDMARKS, landmark_markups
-from .nodes import OWNER, control_points, label_of, lps_from_ras, place, placed, positions, product, ras_from_lps
+from .nodes import (
+    OWNER,
+    control_points,
+    is_placing,
+    label_of,
+    lps_from_ras,
+    place,
+    placed,
+    positions,
+    product,
+    ras_from_lps,
+)
 from .registration import Registration
 from .xray import DetectorPlane, XRayView, detector_of, detectors
 
@@ -72,7 +84,7 @@ def tidy(registration: Registration, order: ClickOrder | None = None, *, outside
         _keep_on_plane(detector)
 
 
-def outside_ct(registration: Registration, among: list[DetectorPlane] | None = None) -> list[tuple[object, int]]:
+def outside_ct(registration: Registration, among: list[DetectorPlane] | None = None) -> list[tuple[Any, int]]:
     """New points, each with its list, that lie on no X-ray and outside the CT's box.   among: the X-rays' planes, where they are known."""
     box = manual_pose.ct_box(registration)
     new = [(markups, i) for markups in lists(registration) for i in _unnamed(markups)]
@@ -107,6 +119,11 @@ def undo_click(registration: Registration, order: ClickOrder) -> None:
         if name in _labels(markups):
             _remove_from(markups, name)
             return
+
+
+def are_being_placed(registration: Registration) -> bool:
+    """Whether a click in a view places a landmark."""
+    return any(is_placing(one) for one in lists(registration))
 
 
 def lists(registration: Registration) -> list:
@@ -183,7 +200,7 @@ def _settle(
         where = detector.view.name if detector else CT
         if detector is None:
             registration.take_in()  # the list moves with the transform
-        home = landmark_list(registration, detector and detector.view)
+        home = landmark_list(registration, None if detector is None else detector.view)
         name = next_name(registration, home, order.next(where))
         if home is markups:
             markups.SetNthControlPointLabel(i - gone, name)

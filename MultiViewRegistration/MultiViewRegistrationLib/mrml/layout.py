@@ -59,12 +59,14 @@ def claim(view: XRayView) -> str:
                 before = False
             elif before or tag_of(other) != tag_of(view):
                 taken.add(tag_of(other))
-    if tag_of(view) is None or tag_of(view) in taken:
+    own = tag_of(view)
+    if own is None or own in taken:
         number = 1
         while tag(number) in taken:
             number += 1
-        view.node.SetAttribute(SHOWN_IN, tag(number))
-    return tag_of(view)
+        own = tag(number)
+        view.node.SetAttribute(SHOWN_IN, own)
+    return own
 
 
 def slice_node(scene, tag: str | None):

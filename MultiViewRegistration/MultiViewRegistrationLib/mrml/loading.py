@@ -43,7 +43,7 @@ SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
 AddView = Callable[[Registration], XRayView]
 
 
-def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object = None) -> ReadCase:
+def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Any = None) -> ReadCase:
     """Read and check all that a case.json names, in any thread; what is returned puts it into a scene, in the main thread.
 
     loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
@@ -53,7 +53,7 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object
     return case_of_files(loaded or Case.load(path), CaseFile.read(path), ready)
 
 
-def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
+def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
     """The same of a case that was loaded from what a case.json says."""
     ct = case.ct
     case.warn_of_other_bones()
@@ -82,9 +82,9 @@ class ReadCase:
     identity: dict[str, str]
     voxels: np.ndarray
     centre: np.ndarray
-    ready: object = None
+    ready: Any = None
 
-    def __call__(self, scene) -> Registration:
+    def __call__(self, scene: Any) -> Registration:
         """The registration that it becomes there. InputError where there is no room for it."""
         case = self.case
         registration = Registration.create(scene, case.name)
@@ -93,7 +93,7 @@ class ReadCase:
         remember_identity(ct, self.identity)
         registration.ct = ct
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
-        if case.ct.mask is not None:
+        if case.ct.mask is not None and self.file.mask is not None:
             registration.choose_segment(*segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct))
         if case.structures is not None:
             labels = self.file.labels and name_of(self.file.labels.path)
@@ -122,8 +122,10 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
 
 
 def _read_view(view: View, entry: ViewRecord, origin: dict) -> AddView:
-    raw, identity = image_of(entry), read_identity(entry.image.path)
-    mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
+    raw, identity = image_of(entry), read_identity(entry.image_path)
+    mask: tuple[str, np.ndarray] | None = None
+    if entry.mask is not None:
+        mask = name_of(entry.mask.path), mask_of(entry)
     if raw.open is not None:
         mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
     geometry = entry.flat.geometry_json if entry.kind in DESCRIBED else {"camera": view.camera.to_json()}
@@ -145,7 +147,7 @@ def _read_view(view: View, entry: ViewRecord, origin: dict) -> AddView:
         added = registration.add_xray(view.name)
         added.change(**content)
         remember_identity(added.node, identity)
-        source = source_node(added, name_of(entry.image.path), raw)
+        source = source_node(added, name_of(entry.image_path), raw)
         set_source(added, source, view.xray if mask is None else None)  # that has the mask already
         if mask is not None:
             add_mask(added, *mask)

@@ -58,13 +58,13 @@ def distance_to(registration: Registration, world_from_ct: np.ndarray) -> tuple[
 def shift(registration: Registration, view: XRayView, columns: float, rows: float) -> None:
     """Move the CT parallel to the image, so far that its centre moves by so many pixels there."""
     camera = view.camera
-    _move(registration, camera.plane_at(camera.depth(centre(registration))) @ [columns, rows, 0.0])
+    _move(registration, camera.plane_at(float(camera.depth(centre(registration)))) @ [columns, rows, 0.0])
 
 
 def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
     """(2,) how far the CT moves parallel to the image when its centre moves by a pixel along a row there, and along a column."""
     camera = view.camera
-    return np.linalg.norm(camera.plane_at(camera.depth(centre(registration)))[:, :2], axis=0)
+    return np.linalg.norm(camera.plane_at(float(camera.depth(centre(registration))))[:, :2], axis=0)
 
 
 def along_beam(registration: Registration, view: XRayView, mm: float) -> None:

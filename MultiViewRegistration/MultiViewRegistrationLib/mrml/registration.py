@@ -47,8 +47,6 @@ class Registration:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Registration) and other.node is self.node
 
-    __hash__ = None
-
     @classmethod
     def create(cls, scene, name: str = UNNAMED) -> Registration:
         """A new one; several may live in one scene."""

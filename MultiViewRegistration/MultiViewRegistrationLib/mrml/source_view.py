@@ -212,7 +212,8 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
 
 def _ct_corners(registration: Registration) -> np.ndarray:
     """(8, 3) world LPS mm, where the CT is; (0, 3) without one."""
-    box = registration.ct and ras_from_box(registration.ct)
+    ct = registration.ct
+    box = None if ct is None or ct.GetImageData() is None else ras_from_box(ct)
     if box is None:
         return np.empty((0, 3))
     corners = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import slicer
@@ -59,7 +60,7 @@ class StructurePart:
     stamp: another one as soon as the shape is another.
     """
 
-    node: object
+    node: Any
     segment_id: str
     name: str
     colour: tuple[float, float, float]

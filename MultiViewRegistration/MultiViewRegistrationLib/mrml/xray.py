@@ -72,8 +72,6 @@ class XRayView:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, XRayView) and other.node is self.node
 
-    __hash__ = None
-
     @classmethod
     def create(cls, scene, name: str) -> XRayView:
         """A new view, still without image and geometry."""

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
+from typing import TextIO
 
 import numpy as np
 import slicer
@@ -155,12 +156,14 @@ def _why(printed: str) -> str:
 class _Printed:
     """The printed lines, kept and passed on."""
 
-    def __init__(self, to) -> None:
-        self._to, self.text = to, []
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+        self.text: list[str] = []
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         self.text.append(text)
         self._to.write(text)
+        return len(text)
 
     def flush(self) -> None:
         self._to.flush()

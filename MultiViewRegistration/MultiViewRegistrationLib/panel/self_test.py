@@ -24,6 +24,17 @@ from ..mrml.registration import MODULE
 PATIENCE = 300.0
 
 
+class _Caught(logging.Handler):
+    """Keeps the texts of errors that are logged."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._texts = texts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._texts.append(logging.Formatter().format(record))
+
+
 class Walk:
     """Clicks what a person could click, waits, looks, and says what it checked. AssertionError where something is not as it should be.
 
@@ -40,8 +51,7 @@ class Walk:
         self._hooks = sys.excepthook, threading.excepthook
         sys.excepthook = lambda *error: self._caught.append("".join(traceback.format_exception(*error)))
         threading.excepthook = lambda error: self._caught.append("".join(traceback.format_exception(*error[:3])))
-        self._log = logging.Handler(logging.ERROR)
-        self._log.emit = lambda record: self._caught.append(logging.Formatter().format(record))
+        self._log = _Caught(self._caught)
         logging.getLogger().addHandler(self._log)
 
     def end(self) -> None:
@@ -213,7 +223,7 @@ def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
 
 def _is_laid(views: list, mode: str) -> bool:
     """Whether each pane shows what belongs over its X-ray in this mode, and nothing else."""
-    over = [overlay.foreground(view, mode) for view in views]
+    over = [overlay.SliceCanvas().foreground(view, mode) for view in views]
     shown = [composite_node(slicer.mrmlScene, tag_of(view)).GetForegroundVolumeID() for view in views]
     return shown == [volume and volume.GetID() for volume in over] and (all(shown) or mode == "off")
 

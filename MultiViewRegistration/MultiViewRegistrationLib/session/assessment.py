@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
+from ..imaging.xray import View
 from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
@@ -18,6 +20,10 @@ from .background_task import BackgroundValue, within_sentence
 from .history import HistoryEntry
 from .session import Session
 from .translation import _
+
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
+    from ..report.result import Result
 
 #: What a verdict means, in a sentence.
 MEANINGS = {
@@ -47,15 +53,16 @@ def assess(session: Session) -> None:
 
     known = session.result
 
-    def keep(result) -> None:
+    def keep(result: Result) -> None:
         if known is not None and known.refinement is result.refinement:
             return
         session.history.note_here("by hand")
+        before = _entry(session)
         entry = HistoryEntry.of_result(
-            session.history.current.method,
+            before.method,
             pose,
             result,
-            cameras=session.history.current.cameras,
+            cameras=before.cameras,
             reasons=list(result.reasons),
             seconds=result.seconds["total"],
             assessed=inputs,
@@ -69,8 +76,9 @@ def assess(session: Session) -> None:
 def outdated_reason(session: Session) -> str:
     """Why the verdict of the current entry, or of a sequence's frame, does not hold for the pose as it is, a sentence; "" where it does, or
     there is none."""
-    if session.sequence.frame is not None:
-        return "" if session.sequence.player.stands else CHANGED_SINCE_TRACKED
+    player = session.sequence.player
+    if player is not None and session.sequence.frame is not None:
+        return "" if player.stands else CHANGED_SINCE_TRACKED
     entry = session.history.current
     if entry is None or not entry.assessed:
         return session.stale_reason()
@@ -87,14 +95,21 @@ def verdict(session: Session) -> str:
     return said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
 
 
+def _entry(session: Session) -> HistoryEntry:
+    """The entry of the history that the CT is at, of a pose that has a verdict, or was just noted."""
+    entry = session.history.current
+    assert entry is not None
+    return entry
+
+
 def reasons(session: Session) -> list[str]:
     """What a person must know before trusting the pose that has a verdict, a sentence each."""
-    return (session.sequence.frame or session.history.current).reasons
+    return (session.sequence.frame or _entry(session)).reasons
 
 
 def view_states(session: Session) -> dict[str, str]:
     """Of each X-ray of a pose that has a verdict, by name, one of `history.VIEW_STATES`; none of a frame of a sequence."""
-    return {} if session.sequence.frame is not None else session.history.current.views
+    return {} if session.sequence.frame is not None else _entry(session).views
 
 
 def probable_mm(entry: HistoryEntry) -> str:
@@ -110,18 +125,19 @@ def _in_mm(mm: float) -> str:
 
 def summary(session: Session) -> str:
     """The verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
-    frame, entry = session.sequence.frame, session.history.current
+    frame = session.sequence.frame
     if frame is not None:
         return _("frame {number}: {verdict}").format(number=frame.number, verdict=frame.verdict)
+    entry = _entry(session)
     mm = probable_mm(entry)
-    return _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm) if mm else entry.verdict
+    return _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm) if mm else entry.verdict or ""
 
 
 def headline(session: Session) -> str:
     """What a person should know first of a pose with a verdict: the cause, where there is one, and the likely error; the frame it is of."""
     frame = session.sequence.frame
     if frame is None:
-        return _headline(session.history.current)
+        return _headline(_entry(session))
     first = _("frame {number} was {how}").format(number=frame.number, how=frame.how)
     bound = _("error below {mm:.2f} mm in 95 of 100 such results")
     return first if frame.upper95_mm is None else f"{first} \u00b7 {bound.format(mm=frame.upper95_mm)}"
@@ -265,13 +281,15 @@ def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> C
     def compare() -> PoseComparison:
         before, after = (rigid.transform_points(entry.pose, anatomy.centroid) for entry in (one, other))
         turn = rigid.log_so3(other.pose[:3, :3] @ one.pose[:3, :3].T)
-        pictures = [(view.name, *_pictures(anatomy, view, [one.pose, other.pose])) for view in views]
+        poses = [one.pose, other.pose]
+        drawn = [(view.name, _pictures(anatomy, view, poses)) for view in views]
+        pictures = [(name, at_one, at_other) for name, (at_one, at_other) in drawn]
         return PoseComparison(float(np.linalg.norm(after - before)), float(np.degrees(np.linalg.norm(turn))), pictures)
 
     return compare
 
 
-def _pictures(anatomy, view, poses) -> list[np.ndarray]:
+def _pictures(anatomy: PreparedCT, view: View, poses: list[np.ndarray]) -> list[np.ndarray]:
     from ..report.overlays import film_of, live_picture
 
     factor = -(-max(view.camera.size) // SIDE)

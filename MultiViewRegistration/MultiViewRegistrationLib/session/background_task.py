@@ -52,7 +52,9 @@ class Worker:
     """
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
-        self.state, self.result, self.message, self.warnings = "running", None, "", []
+        self.state, self.message = "running", ""
+        self.result: Any = None
+        self.warnings: list[str] = []
         self._progress: deque = deque()
         self._cancelled = False
         self._finished, self._lock = threading.Event(), threading.Lock()
@@ -60,7 +62,7 @@ class Worker:
         _at_work.add(self)
         threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
 
-    def poll(self, wait: float = POLL_WAIT_S):
+    def poll(self, wait: float = POLL_WAIT_S) -> Any:
         """The newest progress of the first stage that was not taken yet, if any. The state is up to date after it.
 
         It has not ended before all stages are taken: a person sees each of them, however fast it was.
@@ -100,7 +102,7 @@ class Worker:
             raise InputError(outcome or _("What this work needs was cancelled; begin again."))
         return outcome
 
-    def _tell(self, progress) -> bool:
+    def _tell(self, progress: Any) -> bool:
         if progress is not None:
             with self._lock:
                 if self._progress and _stage(self._progress[-1]) == _stage(progress):
@@ -108,7 +110,7 @@ class Worker:
                 self._progress.append(progress)
         return not self._cancelled
 
-    def _run(self, work) -> None:
+    def _run(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
         try:
             with collect_warnings() as warnings:
                 try:
@@ -127,7 +129,7 @@ class Worker:
             self._finished.set()
 
 
-def _stage(progress) -> str:
+def _stage(progress: Any) -> str:
     return getattr(progress, "stage", "")
 
 

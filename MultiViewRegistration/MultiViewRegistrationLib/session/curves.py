@@ -27,7 +27,8 @@ def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False,
         for (_name, points), (colour, marker, dash) in zip(curves, STYLES * len(curves), strict=False)
     ]
     lines = [
-        Line(name, *zip(*points, strict=True), style) for (name, points), style in zip(curves, styles, strict=True)
+        Line(name, [x for x, _y in points], [y for _x, y in points], style)
+        for (name, points), style in zip(curves, styles, strict=True)
     ]
     if here is not None:
         values = [value for _name, points in curves for _x, value in points]

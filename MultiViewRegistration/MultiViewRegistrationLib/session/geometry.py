@@ -221,8 +221,9 @@ def header_content(path: Path, frames: int) -> dict:
 
     InputError for a header that is damaged.
     """
-    found = [read_header(path, frame) for frame in range(frames)]
-    if found[0] is None:
+    read = [read_header(path, frame) for frame in range(frames)]
+    found = [header for header in read if header is not None]
+    if not found:
         return {}
     first, *_ = readings = [{key: value for key, value in one.values.items() if key != "size"} for one in found]
     differing = [{key: value for key, value in reading.items() if value != first.get(key)} for reading in readings]
@@ -249,7 +250,8 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     sentences = [_("The header proposes what is filled in: check it.")] if content["header"] else []
     sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
     assumptions = list(content["assumptions"])
-    if (other := _of_same_world(registration, view)) and moved_mm(_world_of(other), _stand_of(view)):
+    stand, other = _stand_of(view), _of_same_world(registration, view)
+    if other is not None and stand is not None and moved_mm(_world_of(other), stand):
         assumptions.append(
             _("{moved} What is applied here is carried after the patient, to where he lay for {name}.").format(
                 moved=TABLE_MOVED, name=other.name

@@ -253,7 +253,7 @@ class ManualMoveRecorder:
     """
 
     def __init__(self, registration: Registration, history: History) -> None:
-        self._registration, self._history = registration, history
+        self.registration, self._history = registration, history
         self._dragging, self._seen, self._since = False, b"", monotonic()
         if not history.entries:
             history.note("before")
@@ -272,7 +272,7 @@ class ManualMoveRecorder:
 
     def step(self) -> bool:
         """Record the pose at which the CT has stopped; whether there was one."""
-        pose = self._registration.world_from_ct.tobytes()
+        pose = self.registration.world_from_ct.tobytes()
         if pose != self._seen:
             self._seen, self._since = pose, monotonic()
         if self._dragging or monotonic() - self._since < REST_S or not self._history.moved:
@@ -282,7 +282,7 @@ class ManualMoveRecorder:
 
     def stop(self) -> None:
         """The last movement is noted, and from now on the CT is moved by others."""
-        if self._registration.scene is not None:
+        if self.registration.scene is not None:
             self._history.note("by hand")
         self._history.unnoted = "moved"
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -45,13 +44,12 @@ class IgtlConnection:
         self.status = self.pose = self.stale_reason = ""
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
-        self._exported: RegistrationExport | None = None
-        self._messages: SimpleNamespace | None = None
+        self._sent: tuple[RegistrationExport, Messages] | None = None
 
     @property
     def open(self) -> bool:
         """Whether there is a connection, or one is tried for."""
-        return self._stop is not None and self._thread.is_alive()
+        return self._stop is not None and self._thread is not None and self._thread.is_alive()
 
     def send_to(self, host: str, port: int, exported: RegistrationExport, messages: Messages) -> None:
         """Send a result to a server, again and again; after a lost connection it gets all of it again."""
@@ -67,17 +65,18 @@ class IgtlConnection:
 
         world_from_ct: (4, 4), where the CT is now.   reason: why not to use the pose there, "" for none.
         """
-        if not self.open:
+        if self._sent is None or not self.open:
             return
-        if not np.allclose(self._exported.world_from_ct, world_from_ct, rtol=0, atol=POSE_TOLERANCE):
+        exported, live = self._sent
+        if not np.allclose(exported.world_from_ct, world_from_ct, rtol=0, atol=POSE_TOLERANCE):
             reason = MOVED_SINCE_SENT
-        given = self._exported.warning or ""
+        given = exported.warning or ""
         reason = "" if reason in given else reason
         if reason != self.stale_reason:
             self.stale_reason = reason
             warning = " ".join(filter(None, [given, reason]))
-            small = messages_of(replace(self._exported, warning=warning or None, views=[])).small
-            self._messages.small = small[-1:] if reason else small  # the status is the last
+            small = messages_of(replace(exported, warning=warning or None, views=[])).small
+            live.small = small[-1:] if reason else small  # the status is the last
 
     def close(self) -> None:
         """End it; nothing happens without one."""
@@ -88,8 +87,8 @@ class IgtlConnection:
     def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
         before, stop = self._thread, threading.Event()
-        live = SimpleNamespace(small=messages.small, images=messages.images)  # may change while it is sent
-        self._stop, self._exported, self._messages = stop, exported, live
+        live = replace(messages)  # whose small ones change while they are sent
+        self._stop, self._sent = stop, (exported, live)
         self.pose = _("the pose of {time} ({verdict})").format(
             time=datetime.now().strftime("%H:%M:%S"), verdict=exported.verdict or _("not assessed")
         )

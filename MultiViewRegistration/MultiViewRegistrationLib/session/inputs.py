@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..imaging.ct import CT as CTVolume
+from ..imaging.structures import Structures
+from ..imaging.xray import XRay
+from ..io.case import Case, View
 from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, structures_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
@@ -35,6 +40,11 @@ from .scouts import Scouts
 from .slot_scan import missing_in_header
 from .translation import _
 
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
+
+#: An X-ray in a scene, or in a case.
+Placed = TypeVar("Placed", XRayView, View)
 #: By what the CT and its structures are kept among the views' nodes.
 CT, STRUCTURES = "CT", "structures"
 
@@ -58,11 +68,11 @@ class Inputs:
         ct = self.registration.ct
         return self._scouts[1] if ct is not None and ct.GetID() == self._scouts[0] else None
 
-    def keep_scouts(self, ct, scouts: Scouts | None) -> None:
+    def keep_scouts(self, ct: Any, scouts: Scouts | None) -> None:
         """Keep those that were read with a CT, by its volume node."""
         self._scouts = ct.GetID(), scouts
 
-    def cache_case(self, case) -> None:
+    def cache_case(self, case: Case) -> None:
         """Keep the parts of the `io.case.Case` that the scene has just been filled from."""
         self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
@@ -73,16 +83,16 @@ class Inputs:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
 
-    def cache_ct(self, ct) -> None:
+    def cache_ct(self, ct: CTVolume) -> None:
         """Keep the `imaging.ct.CT` that the chosen volume was just made from; of the whole CT."""
         self._made[CT] = of_ct(self.registration), ct
 
-    def cache_xray(self, view: XRayView, xray) -> None:
+    def cache_xray(self, view: XRayView, xray: XRay) -> None:
         """Keep the `imaging.xray.XRay` that a view has just been given, with its picture."""
         self._made[view.id] = of_view(view), xray
         self._source_changed(view)
 
-    def case(self, *, placed: bool = True):
+    def case(self, *, placed: bool = True) -> Case:
         """The `io.case.Case` of the scene as it is. InputError for missing or invalid values, and for two views with one geometry.
 
         placed: see `mrml.case.case_of`.
@@ -105,19 +115,19 @@ class Inputs:
         case.images = tuple(map(of_image, used))
         return case
 
-    def corrected_case(self):
+    def corrected_case(self) -> Case:
         """The case with the cameras as a registration has corrected them. InputError as `case`."""
         case = self.case()
         cameras = {view.name: camera_of(view) for view in self.registration.xrays}
         return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
 
-    def ct(self):
+    def ct(self) -> CTVolume:
         """The `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
         if self.registration.ct is not None:
             check_place(self.registration.ct)
         return self._kept(CT, of_ct(self.registration), lambda: ct_of(self.registration))
 
-    def structures(self):
+    def structures(self) -> Structures | None:
         """The `imaging.structures.Structures` that get a pose of their own each, None for none. InputError as `mrml.case.structures_of`."""
         if not self.registration.registers_each:
             return None
@@ -127,7 +137,7 @@ class Inputs:
     def _of_structures(self) -> str:
         return f"{of_ct(self.registration)} {of_structures(self.registration)}"
 
-    def xray(self, view: XRayView):
+    def xray(self, view: XRayView) -> XRay:
         """The view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""
         return self._kept(view.id, of_view(view), lambda: xray_of(view))
 
@@ -169,7 +179,7 @@ class Inputs:
         self._sources[view.id] = now
         return before is not None and before != now
 
-    def _kept(self, name: str, key: str, make: Callable[[], object]):
+    def _kept(self, name: str, key: str, make: Callable[[], object]) -> Any:
         """The value made for the same key, also an error: a timer reads it again and again."""
         if self._made.get(name, ("",))[0] != key:
             try:
@@ -193,7 +203,7 @@ def camera_of(view: XRayView) -> Camera:
     return view.camera
 
 
-def twins(views: list) -> tuple | None:
+def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
     """Two X-rays with the same geometry, if there are any. InputError for one without a geometry."""
     pairs = combinations([(view, view.camera) for view in views], 2)
     return next(((one, other) for (one, camera), (other, same) in pairs if camera.same_as(same)), None)
@@ -267,7 +277,7 @@ def _compile() -> None:
         _children.append(start_python(f"import os; getattr(os, 'nice', id)(5); {prepare}"))
 
 
-def prepare_for_drr(ct, on_progress: Callable) -> object:
+def prepare_for_drr(ct: CTVolume, on_progress: Callable) -> PreparedCT:
     """The `registration.prepared_ct.PreparedCT` of a CT, with all that a DRR which follows the CT would have to wait for."""
     from ..registration.prepared_ct import PreparedCT
     from ..registration.warm_up import warm_up_drr
@@ -279,7 +289,7 @@ def prepare_for_drr(ct, on_progress: Callable) -> object:
     return anatomy
 
 
-def prepare_for_registration(anatomy, on_progress: Callable) -> None:
+def prepare_for_registration(anatomy: PreparedCT, on_progress: Callable) -> None:
     """Load what the first sharp DRR, and the first registration, would wait for."""
     from ..registration.warm_up import warm_up
 
@@ -304,16 +314,18 @@ class Preparation:
     def working(self) -> bool:
         return any(worker is not None and worker.state == "running" for worker in (self.worker, self._rest))
 
-    def anatomy(self):
+    def anatomy(self) -> PreparedCT | None:
         """The `registration.prepared_ct.PreparedCT` of the CT as it is now; None where there is none yet."""
-        done = self.worker is not None and self.worker.state == "done" and self._of == of_ct(self._inputs.registration)
-        return self.worker.result if done else None
+        worker = self.worker
+        done = worker is not None and worker.state == "done" and self._of == of_ct(self._inputs.registration)
+        return worker.result if worker is not None and done else None
 
-    def all_ready(self) -> Callable[[Callable], object]:
+    def all_ready(self) -> Callable[[Callable], PreparedCT]:
         """A function that gives it to another worker's thread once a registration can begin, as `Worker.result_for`."""
         first, rest = self.worker, self._rest
+        assert first is not None and rest is not None, "begin comes before"
 
-        def wait(on_progress: Callable) -> object:
+        def wait(on_progress: Callable) -> PreparedCT:
             anatomy = first.result_for(on_progress)
             rest.result_for(on_progress)
             return anatomy
@@ -338,7 +350,8 @@ class Preparation:
             return False
         before = self.worker.state
         for worker in (self.worker, self._rest):
-            self.stage = worker.poll(0) or self.stage
+            if worker is not None:
+                self.stage = worker.poll(0) or self.stage
         self.message = self.worker.message
         return before == "running" != self.worker.state
 

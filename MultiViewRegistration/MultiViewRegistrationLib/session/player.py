@@ -9,13 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..io.files import printable
+from ..io.sequence import FrameFiles
 from ..mrml.identity import of_ct, of_geometry
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
@@ -24,6 +26,10 @@ from .background_task import Worker
 from .inputs import Inputs
 from .tracking import FileImages, FrameImage, SliceImages
 from .translation import _
+
+if TYPE_CHECKING:
+    from ..sequence.track_files import StoredTrack, Track
+    from ..sequence.tracker import Tracked
 
 #: Parameters of the registration: the content of a track.json, the number of the frame that is shown, and the pose from before.
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
@@ -122,7 +128,7 @@ def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
     return (int(registration.parameter(NUMBER, "0")), lambda: _find(json.loads(text), beside)) if text else None
 
 
-def images_of(inputs: Inputs, track, files) -> FileImages | SliceImages:
+def images_of(inputs: Inputs, track: StoredTrack, files: FrameFiles | None) -> FileImages | SliceImages:
     """Of what `saved` has found. InputError where the X-rays are not those that were tracked any more."""
     xrays = {view.name: (view, inputs.xray(view)) for view in inputs.registration.xrays if view.name in track.views}
     if files is not None and xrays:
@@ -159,7 +165,7 @@ def _find(content: dict, beside: Path | None) -> tuple:
     for folder in folders:
         there = {name: str(folder / posixpath.relpath(name, home)) for name in names}
         if all(Path(path).exists() for path in there.values()):
-            moved = {"cases": [there[name] for name in where["cases"]]}
+            moved: dict[str, Any] = {"cases": [there[name] for name in where["cases"]]}
             if "images" in where:
                 moved["images"] = {view: [there[name] for name in files] for view, files in where["images"].items()}
             track = StoredTrack.of({**content, "sequence": moved}, "Sequence", Path())
@@ -185,9 +191,6 @@ def _set_quietly(registration: Registration, parameter: str, value: str) -> None
     node.SetDisableModifiedEvent(was)
 
 
-if TYPE_CHECKING:
-    from ..sequence.tracker import Tracked
-
 #: Frames a second that may be requested, and how many are shown at first. A slow machine shows fewer, and leaves none out.
 RATES, RATE = (1, 2, 5, 10, 20), 5
 
@@ -206,7 +209,7 @@ class Played:
     count: int
     views: list[str]
     images: FileImages | SliceImages
-    track: object
+    track: Track | StoredTrack
 
     def content(self, folder: Path | None) -> dict:
         """That of a track.json in a folder; of one that will move where there is none."""
@@ -229,7 +232,9 @@ class Player:
         self.number: int | None = None
         self.playing, self.rate, self.loop, self.problem = False, RATE, False, ""
         self._requested: int | None = None
-        self._newest, self._put, self._shown_at = True, None, None
+        self._newest = True
+        self._put: np.ndarray | None = None
+        self._shown_at: np.ndarray | None = None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
         self._before = {view.id: inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
@@ -298,7 +303,7 @@ class Player:
             if wanted is None:
                 self.playing, changed = False, True
         ready = self._read is not None and self._read[1].state != "running"
-        if wanted is not None and ready and self._read[0] == wanted:
+        if self._read is not None and ready and self._read[0] == wanted:
             self._show(wanted, self._read[1])
             self._read, ready, wanted, changed = None, False, None, True
         ahead = wanted if wanted is not None else self._next() if self.playing else None
@@ -355,7 +360,7 @@ def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
         image.show(view, inputs)
 
 
-def _correct(view: XRayView, camera) -> None:
+def _correct(view: XRayView, camera: Camera) -> None:
     """Have a view the camera in which a frame's pose holds."""
     try:
         given = view.record.camera(view.size)

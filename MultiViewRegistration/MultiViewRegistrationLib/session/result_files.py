@@ -87,7 +87,7 @@ def write_result(
 
         result = finding()
         against = reason or (REJECTED if override and result.verdict == "reject" else None)
-        written = save_result(result, folder, against, names=names)["files"]
+        written = save_result(result, Path(folder), against, names=names)["files"]
         files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
         return files + (_further(RegistrationExport.read(folder), folder, kinds, case) if kinds else [])
 
@@ -138,7 +138,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     case, content = session.case(), case_content(session)
     views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
-    masks = {view.name: drawn(view) for view in views if view.mask is not None}
+    masks = {view.name: mask for view in views if (mask := drawn(view)) is not None}
     return lambda folder=folder: [write_case(folder, content, case.ct, images, masks, case.structures)]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +32,9 @@ from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_man
 from .translation import _
 
 if TYPE_CHECKING:
+    from ..sequence.track_files import StoredTrack
     from ..sequence.tracker import Tracked
+    from .session import Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +93,15 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     from ..sequence.track_files import StoredTrack
 
     moving = StoredTrack.read(path)
-    fixed = [None] * played.count
+    fixed: list[np.ndarray | None] = [None] * played.count
     for frame in played.frames:
         fixed[frame.number] = frame.world_from_ct if frame.kept else None
     motion = motion_against(
         fixed, moving, _("{name}, which is played").format(name=played.name), printable(Path(path).name)
     )
-    stored = isinstance(played.track, StoredTrack)
-    beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)] if stored else []
+    beside: list[Path] = []
+    if isinstance(played.track, StoredTrack) and played.images.files is not None:
+        beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)]
     return StructureMotion(
         played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside)
     )
@@ -138,7 +141,7 @@ class OtherStructure:
     def outline(self, detector: DetectorPlane) -> np.ndarray:
         """(k, 2, 2): the lines of its outline in an X-ray, pixels; none where it is not seen."""
         node = self._registration.node.GetNodeReference(OTHER)
-        if node is None or self._at is None or not node.GetDisplayVisibility():
+        if node is None or self._at is None or self._shape is None or not node.GetDisplayVisibility():
             return np.zeros((0, 2, 2))
         name, key = detector.view.id, (detector.stamp, self._at.tobytes())
         if self._outlines.get(name, ((),))[0] != key:
@@ -165,7 +168,7 @@ class OtherStructure:
             self.problem = _("Its bone is not shown: {reason}").format(reason=worker.message)
         return True
 
-    def _put(self, made) -> None:
+    def _put(self, made: Any) -> None:
         owner = self._registration.node
         place = product(
             owner, OTHER_TRANSFORM, "vtkMRMLLinearTransformNode", f"{self.motion.moving} to world", hidden=True
@@ -196,7 +199,7 @@ class Sequence:
     count: how many frames the X-rays have, from the one that is shown on; None as long as that is not known.
     """
 
-    def __init__(self, session) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self.player: Player | None = None
         self.other: OtherStructure | None = None
@@ -277,26 +280,30 @@ class Sequence:
         if self.tracking is not None:
             self.tracking.worker.cancel()
 
-    def open(self, played: Played) -> None:
-        """Play a sequence that was tracked before. InputError while another is being tracked, and without the volumes of X-rays."""
+    def open(self, played: Played, number: int = 0) -> None:
+        """Play a sequence that was tracked before, from this frame on.
+
+        InputError while another is being tracked, and without the volumes of X-rays.
+        """
         self._session.require_idle()
         saved_sequence.refuse_lost(self._session.registration)
         self.close()
         history = self._session.history
         history.note_here()
-        self._play(played)
+        player = self._play(played)
         self._files = played.images.files
-        self.player.go(0)
+        player.go(number)
 
-    def _play(self, played: Played) -> None:
-        self.player = Player(self._session, played)
+    def _play(self, played: Played) -> Player:
+        self.player = player = Player(self._session, played)
         self._session.history.unnoted = "tracked"
-        self._keep()
+        self._keep(player)
+        return player
 
-    def _keep(self) -> None:
+    def _keep(self, player: Player) -> None:
         """Have a scene that is saved now bring the sequence back."""
         self._kept = monotonic()
-        saved_sequence.keep_track(self._session.registration, self.player.played.content(None))
+        saved_sequence.keep_track(self._session.registration, player.played.content(None))
 
     def compare_with(self, path: str | os.PathLike) -> None:
         """Compare the structure in a track.json with the one that is played. From now on its bone moves with the frames.
@@ -330,7 +337,8 @@ class Sequence:
     def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
         """A function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
-        unit, moves: see `track_files.Track.save`.   InputError without a sequence, and as `Inputs.ct`.
+        A sequence that was tracked now has those of the case's structures, too. unit, moves: see `track_files.Track.save`.
+        InputError without a sequence, and as `Inputs.ct`.
         """
         if self.player is None:
             raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))
@@ -338,8 +346,10 @@ class Sequence:
         played = replace(played, frames=list(played.frames))
 
         def write() -> list[Path]:
-            from ..sequence.track_files import FILE, write_tables
+            from ..sequence.track_files import FILE, Track, write_tables
 
+            if isinstance(played.track, Track):
+                return replace(played.track, frames=played.frames).save(folder, unit, moves=moves)
             with staged(folder, last=FILE) as staging:
                 write_tables(staging, played.frames, played.count, ct, unit)
                 content = played.content(None if moves else Path(folder))
@@ -354,10 +364,14 @@ class Sequence:
         if saved is not None:
             self.seeking = saved[0], Worker(lambda on_progress: saved[1]())
         ended = self._look_for_saved()
-        ended |= self.tracking is not None and self._look_at_tracking()
-        changed = self.player is not None and self._session.running_registration is None and self.player.tick()
-        ended |= self.other is not None and self.player is not None and self.other.follow(self.player.number)
-        return ended or (changed and not self.player.playing and self.tracking is None)
+        if self.tracking is not None:
+            ended |= self._look_at(self.tracking)
+        player = self.player
+        if player is None:
+            return ended
+        changed = self._session.running_registration is None and player.tick()
+        ended |= self.other is not None and self.other.follow(player.number)
+        return ended or (changed and not player.playing and self.tracking is None)
 
     def _look_for_saved(self) -> bool:
         """Play the scene's own sequence where it was found; whether that is now, or it was not."""
@@ -372,8 +386,7 @@ class Sequence:
             track, files, warning = worker.result
             try:
                 images = saved_sequence.images_of(self._session, track, files)
-                self.open(Played(track.name, track.frames, track.count, track.views, images, track))
-                self.player.go(number)
+                self.open(Played(track.name, track.frames, track.count, track.views, images, track), number)
                 self.message = warning
             except InputError as error:
                 self.message = str(error)
@@ -383,31 +396,29 @@ class Sequence:
             self._session.notices.warn(self.message)
         return True
 
-    def _look_at_tracking(self) -> bool:
+    def _look_at(self, tracking: Tracking) -> bool:
         """Whether it has just ended."""
-        tracking = self.tracking
         tracking.poll()
         self._take(tracking)
         if tracking.worker.state == "running":
             return False
         self.tracking, self.message, self.ended = None, tracking.worker.message, tracking.worker.state
         if self.player is not None:
-            self._keep()
+            self._keep(self.player)
         return True
 
     def _take(self, tracking: Tracking) -> None:
         """Show the newest frame, if any has come."""
-        track = tracking.track
-        if track is None or not track.frames:
+        track, images, player = tracking.track, tracking.images, self.player
+        if track is None or images is None or not track.frames:
             return
-        if self.player is None:
-            views = [view.name for view in track.sequence.first.views]
-            self._play(
-                Played(track.sequence.first.name, track.frames, len(track.sequence), views, tracking.images, track)
-            )
+        if player is None:
+            first = track.sequence.first
+            views = [view.name for view in first.views]
+            player = self._play(Played(first.name, track.frames, len(track.sequence), views, images, track))
         elif monotonic() - self._kept > KEEP_S:
-            self._keep()
-        self.player.show_newest()
+            self._keep(player)
+        player.show_newest()
 
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
@@ -446,9 +457,9 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
 
 @dataclass(frozen=True, eq=False)
 class ReadTrack:
-    """A track.json with the case of its first frame, on the way into a scene.   track: the `track_files.StoredTrack`."""
+    """A track.json with the case of its first frame, on the way into a scene."""
 
-    track: object
+    track: StoredTrack
     files: FrameFiles
     load: ReadCase
 
@@ -456,11 +467,11 @@ class ReadTrack:
     def case(self) -> Case:
         return self.load.case
 
-    def __call__(self, scene) -> Registration:
+    def __call__(self, scene: Any) -> Registration:
         """The registration that the case becomes there; `play` then plays the sequence."""
         return self.load(scene)
 
-    def play(self, session) -> None:
+    def play(self, session: Session) -> None:
         """Open the sequence in the session of that registration."""
         track, views = self.track, {view.name: view for view in self.case.views}
         names = track.views or list(views)

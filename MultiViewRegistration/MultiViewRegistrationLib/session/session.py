@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, collect_warnings
+from ..io.case import Case
 from ..io.dicom_identity import BY_HEADERS, DAY
 from ..mrml import landmarks, manual_pose
 from ..mrml.identity import fingerprint, identity_mismatches, said_same_patient, say_same_patient, world_uid
@@ -26,6 +27,10 @@ from .registering import RunningRegistration
 from .regressors import Regressors
 from .sequence import Sequence
 from .translation import _
+
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
+    from ..report.result import Result
 
 
 class UnreadNotices:
@@ -94,7 +99,8 @@ class Session(Inputs):
     def __init__(self, registration: Registration) -> None:
         super().__init__(registration)
         self.history = History(registration)
-        self.message, self.notes, self.ended, self.held = "", [], "", False
+        self.message, self.ended, self.held = "", "", False
+        self.notes: list[str] = []
         self.regressors = Regressors(self)
         self.sequence = Sequence(self)
         self.igtl, self._igtl_checked = IgtlConnection(), 0.0
@@ -103,7 +109,7 @@ class Session(Inputs):
         self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
         self.drawing, self.misfits = Drawing(registration, lambda: self.anatomy, self.xray), Misfits(self)
-        self._results: dict[str, object] = {}
+        self._results: dict[str, Result] = {}
 
     # The work under way
 
@@ -122,7 +128,7 @@ class Session(Inputs):
         """The stage of the CT's preparation, in a few words; "" where none is under way."""
         return self._preparation.stage if self._preparation.working else ""
 
-    def cache_case(self, case, ready: Worker | None = None) -> None:
+    def cache_case(self, case: Case, ready: Worker | None = None) -> None:
         """As `Inputs.cache_case`.   ready: the worker that does `prepare_for_drr` with the case's CT, where one has begun to."""
         super().cache_case(case)
         if ready is not None:
@@ -149,7 +155,7 @@ class Session(Inputs):
             case = self.case(placed=self.is_placed(start))
         ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
 
-        def find(on_progress):
+        def find(on_progress: Callable) -> tuple[Result, float]:
             began = monotonic()
             anatomy = ready(on_progress)
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
@@ -198,7 +204,7 @@ class Session(Inputs):
         """Whether for a start, one of STARTS, the pose as it is means anything."""
         return start not in POSELESS_STARTS or (start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration))
 
-    def ready(self) -> Callable[[Callable], Any]:
+    def ready(self) -> Callable[[Callable], PreparedCT]:
         """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a worker's thread. InputError as `ct`."""
         self._preparation.begin(again=True)
         return self._preparation.all_ready()
@@ -292,13 +298,13 @@ class Session(Inputs):
     # Results
 
     @property
-    def result(self):
-        """The `result.Result` of the history's current entry, None where it is none of this session's."""
+    def result(self) -> Result | None:
+        """The result of the history's current entry, None where it is none of this session's."""
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
-    def remember(self, entry: HistoryEntry, result) -> None:
-        """Keep the `result.Result` of an entry of the history for as long as the session lasts; not those of another CT."""
+    def remember(self, entry: HistoryEntry, result: Result) -> None:
+        """Keep the result of an entry of the history for as long as the session lasts; not those of another CT."""
         same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}
         self._results = {**same, entry.key: result}
 
@@ -307,8 +313,8 @@ class Session(Inputs):
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
     @property
-    def anatomy(self):
-        """The `registration.prepared_ct.PreparedCT` of the CT as it is; None before `prepare` is true."""
+    def anatomy(self) -> PreparedCT | None:
+        """The CT as it is, prepared for DRRs; None before `prepare` is true."""
         return self._preparation.anatomy()
 
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
@@ -320,7 +326,8 @@ class Session(Inputs):
         if anatomy is None or self._preparation.working:
             return None
         case, pose = self.corrected_case(), self.registration.world_from_ct
-        world_from_background = self.result and self.result.refinement.world_from_background
+        result = self.result
+        world_from_background = None if result is None else result.refinement.world_from_background
 
         def find() -> dict[str, float]:
             fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
@@ -328,8 +335,8 @@ class Session(Inputs):
 
         return find
 
-    def find_result(self, *, again: bool = False) -> Callable[[], object]:
-        """A function that returns the `result.Result` of the current pose, for a thread: the known one, or a new assessment.
+    def find_result(self, *, again: bool = False) -> Callable[[], Result]:
+        """A function that returns the result of the current pose, for a thread: the known one, or a new assessment.
 
         again: also where one is known, of inputs that have changed since.
 
@@ -340,14 +347,14 @@ class Session(Inputs):
             return lambda: known
         case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
         stands = entry is not None and fingerprint(self.registration) in (entry.fingerprint, entry.assessed)
-        with_structures = stands and bool(entry.structures) and not self.history.moved
-        uid = world_uid(self.registration)
+        with_structures = entry is not None and stands and bool(entry.structures) and not self.history.moved
+        pose, uid = self.registration.world_from_ct, world_uid(self.registration)
 
-        def find():
+        def find() -> Result:
             from ..api import assess
 
             anatomy = ready(lambda progress: True)
-            result = assess(case, case.world_from_ct, anatomy, method, with_structures=with_structures)
+            result = assess(case, pose, anatomy, method, with_structures=with_structures)
             return replace(result, world_uid=uid)
 
         return find
@@ -359,10 +366,10 @@ class Session(Inputs):
                 "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
             )
         entry = self.history.current
-        unregistered = entry is None or not entry.fingerprint
-        if self.history.moved or (unregistered and entry is not None and entry.method == "by hand"):
+        registered = entry is not None and bool(entry.fingerprint)
+        if self.history.moved or (entry is not None and not registered and entry.method == "by hand"):
             return _("The CT was moved by hand.")
-        if unregistered:
+        if entry is None or not registered:
             return _("This pose is no result of a registration.")
         if entry.fingerprint != fingerprint(self.registration):
             return _("The result is stale: the CT, an X-ray or its geometry has changed since the registration.")
@@ -423,7 +430,7 @@ class Session(Inputs):
         return True
 
     @contextmanager
-    def _report_errors(self):
+    def _report_errors(self) -> Iterator[None]:
         """Turn an error on the way from a thread into the scene into a message."""
         try:
             yield
@@ -455,7 +462,7 @@ class Session(Inputs):
         with self._report_errors():
             self._keep(run, *worker.result)
 
-    def _keep(self, run: RunningRegistration, result, first_time_s: float) -> None:
+    def _keep(self, run: RunningRegistration, result: Result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
         views, report = list(zip(result.case.views, result.views, strict=True)), result.regressor

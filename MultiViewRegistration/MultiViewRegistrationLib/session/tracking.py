@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +26,12 @@ from .background_task import Worker
 from .inputs import PREPARING, Inputs
 from .registering import API_START
 from .translation import _
+
+if TYPE_CHECKING:
+    from ..io.sequence import Frame
+    from ..registration.pipeline import Progress
+    from ..sequence.track_files import Track
+    from ..sequence.tracker import Frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +90,10 @@ class FileImages:
                 raw, settings["intensity"], settings["inverted"], valid=None if self.files.own_cases else valid
             )
         except InputError as error:
-            raise InputError(f"{entry.image.path.name}: {error}") from None
+            raise InputError(f"{entry.image_path.name}: {error}") from None
         if self.files.own_cases and entry.mask is not None:
             xray = replace(xray, valid=xray.valid & mask_of(entry))
-        name = name_of(entry.image.path) + ("" if entry.frame is None else f", frame {entry.frame}")
+        name = name_of(entry.image_path) + ("" if entry.frame is None else f", frame {entry.frame}")
         return FrameImage(replace(xray, pixel_mm=entry.pixel_mm or xray.pixel_mm), settings, raw, name)
 
 
@@ -147,7 +154,7 @@ class SceneSequence:
     def names(self) -> list[str]:
         return self.images.names
 
-    def load(self, number: int):
+    def load(self, number: int) -> Frame:
         """The `io.sequence.Frame`, from 0. InputError where an image cannot be used."""
         from ..io.sequence import Frame
 
@@ -172,7 +179,9 @@ class Tracking:
         """
         self._case, self._ready, self._start, self._pace = case, ready, API_START.get(start, start), pace
         self._given = images
-        self.track, self.images, self.step = None, None, ProgressRecord(0.0, _("preparing"))
+        self.track: Track | None = None
+        self.images: FileImages | SliceImages | None = None
+        self.step = ProgressRecord(0.0, _("preparing"))
         self._time_left = TimeLeft()
         self.left = ""
         self.worker = Worker(self._run)
@@ -192,7 +201,7 @@ class Tracking:
         track = self.track = Track(sequence, anatomy, self._pace, self._start)
         frames, count = track.frames, len(sequence)
 
-        def registering(progress) -> bool:
+        def registering(progress: Progress) -> bool:
             return on_progress(ProgressRecord((len(frames) + progress.fraction) / count, progress.stage))
 
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
@@ -208,7 +217,7 @@ class Tracking:
             ):
                 return
 
-    def _sequence(self) -> tuple:
+    def _sequence(self) -> tuple[Frames, FileImages | SliceImages]:
         if isinstance(self._given, SliceImages):
             return SceneSequence(self._case, self._given), self._given
         from ..io.case import hashes
@@ -261,9 +270,9 @@ def frames_in(registration: Registration) -> int:
 def how_many(path: Path) -> int:
     """The number of frames of a case.json's X-rays from its own on, in any thread; 1 for still images. InputError as `CaseFile.read`."""
     file = CaseFile.read(path)
-    return min(count_frames(view.image.path) - (view.frame or 0) for view in file.views)
+    return min(count_frames(view.image_path) - (view.frame or 0) for view in file.views)
 
 
-def _slices(volume) -> int:
+def _slices(volume: Any) -> int:
     image = volume.GetImageData()
     return image.GetDimensions()[2] if image is not None else 0

@@ -121,7 +121,7 @@ def _messages(application) -> None:
         v.VAlert("{{ message }}", v_if="message", type="error", closable=True, click_close="message = ''", **ALERT)
         with v.VAlert(v_if="notices.length", type="warning", **ALERT):
             html.Div("{{ notice }}", v_for="notice in notices", key="notice")
-            v.VBtn(_("Understood"), click=application.acknowledge_warnings, size="small", variant="tonal")
+            v.VBtn(_("Understood"), click=application.acknowledge_notices, size="small", variant="tonal")
             v.VBtn(
                 _("Same patient"),
                 v_if="patient_in_doubt",

@@ -139,7 +139,7 @@ class CalibrationPresenter:
         if camera is None:
             raise InputError(
                 _("The file has {count} cameras: choose that of {name}.").format(
-                    count=len(file_reading.found), name=view.name
+                    count=len(file_reading.found or []), name=view.name
                 )
             )
         return camera

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,25 +21,60 @@ from ...geometry.fields import (
 from ...imaging.xray import SharedUnknowns
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
+from ...mrml.registration import Registration
 from ...mrml.xray import XRayView, deviations_of
 from ..geometry import reference_of
+from ..host import Host
+from ..session import Session
 from ..translation import _
 from .form import QUIET, Choice, Form, Number, Option, Text, TextField
 from .geometry_fields import UNITS
 from .section import Presenter
 
 
-class EditorPresenter(Presenter):
-    """Edits the X-ray that is selected in the `XRaysPresenter` it belongs to; `form()` is only called with one."""
+class XRaySelection(Protocol):
+    """All X-rays, one of which is selected."""
 
-    def __init__(self, xrays) -> None:
-        self._xrays, self._pictured = xrays, (None, None)
+    @property
+    def host(self) -> Host:
+        """Of the presenter of the X-rays."""
+
+    @property
+    def registration(self) -> Registration:
+        """Whose X-rays they are."""
+
+    @property
+    def session(self) -> Session:
+        """The session of that registration."""
+
+    @property
+    def views(self) -> list[XRayView]:
+        """All X-rays, in their order."""
+
+    @property
+    def selected(self) -> XRayView | None:
+        """The X-ray that the editors are about; None without any."""
+
+    @property
+    def current(self) -> XRayView:
+        """The same. InputError without any."""
+
+    def select(self, node_id: str) -> None:
+        """Select an X-ray, by the ID of its node."""
+
+
+class EditorPresenter(Presenter):
+    """Edits the X-ray that is selected; `form()` is only called with one."""
+
+    def __init__(self, xrays: XRaySelection) -> None:
+        self._xrays = xrays
+        self._pictured: tuple[tuple | None, np.ndarray | None] = None, None
         super().__init__(xrays.host)
 
     @property
-    def view(self) -> XRayView | None:
-        """The X-ray that is selected, None without one."""
-        return self._xrays.selected
+    def view(self) -> XRayView:
+        """The X-ray that is selected. InputError without any."""
+        return self._xrays.current
 
     def picture(self, view: XRayView, side: int) -> np.ndarray | None:
         """A view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
@@ -71,7 +107,7 @@ class CertaintyPresenter(EditorPresenter):
 
     TITLE = _("Certainty")
 
-    def __init__(self, xrays, keep_before: Callable[[XRayView], object]) -> None:
+    def __init__(self, xrays: XRaySelection, keep_before: Callable[[XRayView], object]) -> None:
         """keep_before: called before an X-ray is changed."""
         self._keep_before = keep_before
         super().__init__(xrays)
@@ -97,12 +133,12 @@ class CertaintyPresenter(EditorPresenter):
         usual = describe_uncertainty(
             deviations_of({key: view.content[key] for key in ("c_arm", "slot_scan") if key in view.content})
         )
-        options = [
+        options = (
             Option(USUAL, _("{usual} (usual)").format(usual=usual)),
             Option(EXACTLY, _("exactly")),
             Option(TYPED, _("as typed")),
             *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
-        ]
+        )
         controls: Form = [Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)]
         if known == TYPED:
             deviations = deviations_of(view.content)
@@ -111,7 +147,7 @@ class CertaintyPresenter(EditorPresenter):
                 words = _(field.words)
                 number = Number(_("Certainty of the {what}").format(what=words), *field.usual, UNITS[field.unit])
                 label = f"{words[0].upper()}{words[1:]} \u00b1"
-                controls.append(self._field(view.id, key, label, number, deviations[key], change))
+                controls.append(self._field(view.id, key, label, number, deviations[key] or 0.0, change))
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
         hint = (
             _("This X-ray is the reference: the angles and the place of every other X-ray are relative to it.")
@@ -120,7 +156,7 @@ class CertaintyPresenter(EditorPresenter):
             if alone
             else _("Angles and place are relative to {reference}, the first X-ray that is used.")
         )
-        name = "" if first else reference.name
+        name = "" if reference is None or first else reference.name
         return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
 
     @property
@@ -134,7 +170,7 @@ class CertaintyPresenter(EditorPresenter):
         self._keep_before(self.view)
         keys = list(self._table)
         rest = {key: value for key, value in self.view.content.items() if key not in keys}
-        stated = {
+        stated: dict[str, dict[str, Any]] = {
             USUAL: {},
             EXACTLY: dict.fromkeys(keys, 0.0),
             TYPED: {key: value or 0.0 for key, value in deviations_of(rest).items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from ...mrml.case import truth_of
 from ...mrml.identity import true_pose
 from ...mrml.nodes import remove_product
 from ...mrml.structures import MISFITS, Projections, candidates, choose_structures, show_misfits, structures_of
+from ...mrml.xray import DetectorPlane, XRayView
 from .. import assessment, curves
 from ..assessment import SimilarityUpdater
 from ..background_task import Worker
+from ..host import Host
 from ..translation import _
 from .cursor import CursorPresenter
 from .form import (
@@ -46,12 +49,12 @@ class CheckPresenter(Presenter):
 
     TITLE = _("Check")
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.overlays, self.cursor = OverlaysPresenter(host), CursorPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._similarity = SimilarityUpdater(self.session) if self.session is not None else None
+        self._updater = SimilarityUpdater(self.session) if self.host.session is not None else None
         self._left_out, self._of, self._changed = "", "", False
         self._misfits_shown: tuple = ()
         self._found: Form = []
@@ -63,6 +66,11 @@ class CheckPresenter(Presenter):
     # The form
 
     @property
+    def _similarity(self) -> SimilarityUpdater:
+        assert self._updater is not None
+        return self._updater
+
+    @property
     def changing(self) -> bool:
         return self._changed
 
@@ -72,7 +80,7 @@ class CheckPresenter(Presenter):
         session, verdict = self.session, assessment.verdict(self.session)
         self._left_out = "" if verdict else self._left_out  # masks make a result stale
         return [
-            *(self.overlays.form() if self.host.in_slicer else []),
+            *(self.overlays.form() if self.in_slicer else []),
             Text("misfits", self._misfits()),
             Text("from_truth", self._from_truth()),
             row(
@@ -144,7 +152,7 @@ class CheckPresenter(Presenter):
         )
         return sentence.format(mm=mm, degrees=degrees)
 
-    def _similarity_line(self, view) -> TableRow:
+    def _similarity_line(self, view: XRayView) -> TableRow:
         value = self._similarity.values.get(view.name)
         if not view.used:
             cell = Cell(_("skipped"))
@@ -159,12 +167,12 @@ class CheckPresenter(Presenter):
     def _look_at_result(self) -> None:
         """Have what there is to show of the result that the CT is at, made once for each; `_maps` of it follow."""
         entry, result = self.session.history.current, self.session.result
-        there = entry is not None and result is not None and not self.session.history.moved
-        key = entry.key if there else ""
+        there = None if entry is None or self.session.history.moved else result
+        key = entry.key if entry is not None and there is not None else ""
         if key != self._of:
             self._of, self._maps = key, []
-            self._found = [*_errors(result), _refinement(result)] if there else []
-            self._drawing = Worker(lambda on_progress: curves.maps(result)) if there else None
+            self._found = [] if there is None else [*_errors(there), _refinement(there)]
+            self._drawing = None if there is None else Worker(lambda on_progress: curves.maps(there))
 
     def state(self) -> State:
         state, entry = verdict_state(self.session), self.session.history.current
@@ -182,7 +190,8 @@ class CheckPresenter(Presenter):
         if self.session.misfits.shown is not self._misfits_shown:
             self._misfits_shown, self._changed = self.session.misfits.shown, True
         if has_ended(self._drawing):
-            maps, self._drawing, self._changed = self._drawing.result or [], None, True
+            maps: list = self._drawing.result or []
+            self._drawing, self._changed = None, True
             legend = Text("map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET)
             pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)
             self._maps = [legend, *pictures] if maps else []
@@ -196,7 +205,7 @@ class CheckPresenter(Presenter):
 
     def deactivate(self) -> None:
         self.overlays.deactivate()
-        if self.registration is not None and self.registration.scene is not None:
+        if self.host.registration is not None and self.registration.scene is not None:
             self.cursor.clear()
 
     def exit(self) -> None:
@@ -318,7 +327,7 @@ class OverlaysPresenter(Presenter):
         return Option("", _("anywhere")), *named
 
     def update_views(self) -> None:
-        if self.host.in_slicer:
+        if self.in_slicer:
             self.session.drawing.mode = overlay.mode_of(self.registration)
             overlay.lay(self.registration, monotonic())
             if self._projections is None:
@@ -333,15 +342,15 @@ class OverlaysPresenter(Presenter):
 
     def deactivate(self) -> None:
         projections, self._projections = self._projections, None
-        if self.registration is None or self.registration.scene is None:
+        if self.host.registration is None or self.registration.scene is None:
             return
         if projections is not None:
             projections.remove()
         for view in self.registration.xrays:
-            overlay.remove(view)
+            overlay.SliceCanvas().remove(view)
             remove_product(view.node, MISFITS)
 
-    def _misfits_in(self, detector) -> np.ndarray:
+    def _misfits_in(self, detector: DetectorPlane) -> np.ndarray:
         return np.concatenate([np.zeros((0, 2, 2)), *self.session.misfits.outlines(detector).values()])
 
     # What a person does
@@ -355,7 +364,7 @@ class OverlaysPresenter(Presenter):
         """Blend from 0, the X-ray alone, to 1, the DRR alone."""
         self.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
 
-    def show_structure(self, node, on: bool) -> None:
+    def show_structure(self, node: Any, on: bool) -> None:
         """Project a segmentation, a model or markups, or do not."""
         others = [each for each in structures_of(self.registration) if each is not node]
         choose_structures(self.registration, [*others, node] if on else others)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,11 +102,7 @@ class CTPresenter(Presenter):
     @property
     def reading(self) -> str:
         """The name of the CT that is being read, "" for none."""
-        return self._name if self._reading else ""
-
-    @property
-    def _name(self) -> str:
-        return self._files.file_name or _("CT")
+        return (self._files.file_name or _("CT")) if self._files is not None and self._reading is not None else ""
 
     @property
     def looking(self) -> bool:
@@ -114,11 +112,11 @@ class CTPresenter(Presenter):
     @property
     def unit(self) -> str:
         """The unit of the CT's values, one of UNITS."""
-        return self.registration.parameter(CT_UNIT, "hu") if self.registration is not None else "hu"
+        return self.registration.parameter(CT_UNIT, "hu") if self.host.registration is not None else "hu"
 
     def form(self) -> Form:
         self._look_again()
-        ct = self.registration and self.registration.ct
+        ct = None if self.host.registration is None else self.registration.ct
         found = [node for node in volumes(self.host.scene) if not node.GetAttribute(ATTRIBUTE)]
         choice = Choice(
             "ct",
@@ -149,21 +147,22 @@ class CTPresenter(Presenter):
             return _("Reading {name}\u2026").format(name=self.reading)
         if self.looking:
             return _("Looking at the CT\u2026")
-        there = self.registration is not None and self.registration.ct is not None
+        there = self.host.registration is not None and self.registration.ct is not None
         return "" if there else _("Drop a CT here: a DICOM folder or a file.")
 
     def unit_question(self) -> Form:
         """What is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
-        if self.mismatch is None:
+        files, mismatch = self._files, self.mismatch
+        if mismatch is None or files is None:
             return []
         return [
-            Text("mismatch", as_sent(str(self.mismatch)), tone=ERROR),
+            Text("mismatch", as_sent(str(mismatch)), tone=ERROR),
             row(
                 "instead",
                 Button(
                     "read_instead",
-                    _("Read as: {unit}").format(unit=UNITS[self.mismatch.unit]),
-                    lambda: self._read(self.mismatch.unit),
+                    _("Read as: {unit}").format(unit=UNITS[mismatch.unit]),
+                    partial(self._read, files, mismatch.unit),
                     enabled=not self.reading,
                 ),
                 Button("forget", _("Cancel"), self.exit, enabled=not self.reading),
@@ -226,7 +225,7 @@ class CTPresenter(Presenter):
                 on=ct_3d.volume_is_shown(registration),
                 tip=_("Show the CT's bone in the 3D view, by Slicer's volume rendering."),
             )
-            if self.host.in_slicer and ct_3d.can_show_volume(registration)
+            if self.in_slicer and ct_3d.can_show_volume(registration)
             else None,
         ]
 
@@ -259,7 +258,7 @@ class CTPresenter(Presenter):
 
     def tick(self) -> bool:
         if self._reading is not None and has_ended(self._reading[0]):
-            self._take_read()
+            self._take_read(*self._reading)
         if self._looking_for_scouts is not None and has_ended(self._looking_for_scouts[0]):
             (found, ct), self._looking_for_scouts = self._looking_for_scouts, None
             self.session.keep_scouts(ct, found.result)
@@ -271,7 +270,7 @@ class CTPresenter(Presenter):
 
     def _look_again(self) -> None:
         """Begin to examine the CT, where it is not the one examined before."""
-        if self.registration is None or self.registration.ct is None:
+        if self.host.registration is None or self.registration.ct is None:
             self._forget_look()
             return
         key = seen_in(self.registration)
@@ -297,14 +296,13 @@ class CTPresenter(Presenter):
         self.host.begin()
         self.exit()
         self._files = ct
-        self._read(self.unit)
+        self._read(ct, self.unit)
 
-    def _read(self, unit: str) -> None:
-        files = self._files
+    def _read(self, files: CTFiles, unit: str) -> None:
         self._reading, self.mismatch = (Worker(lambda on_progress: _read(files, unit)), unit), None
 
-    def _take_read(self) -> None:
-        (reading, unit), self._reading = self._reading, None
+    def _take_read(self, reading: Worker, unit: str) -> None:
+        self._reading = None
         with self.host.ui_action():
             if isinstance(reading.result, UnitMismatch):
                 self.mismatch = reading.result
@@ -337,7 +335,7 @@ class CTPresenter(Presenter):
             self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file)), ct
         ct_3d.update_volume(self.registration)
 
-    def _warn_of_others(self, ct) -> None:
+    def _warn_of_others(self, ct: Any) -> None:
         """Say where a CT belongs to another registration, too."""
         every = Registration.all(self.host.scene)
         others = [each.name for each in every if each != self.registration and each.ct is ct]
@@ -366,7 +364,7 @@ class CTPresenter(Presenter):
         ct_3d.show_surface(self.registration, not on)
 
 
-def _key(segmentation, segment_id: str) -> str:
+def _key(segmentation: Any, segment_id: str) -> str:
     return f"{segmentation.GetID()}/{segment_id}" if segmentation is not None else WHOLE
 
 
@@ -385,7 +383,7 @@ def _structures(registration: Registration) -> list[Option]:
     return options
 
 
-def _names(segmentation) -> list[str]:
+def _names(segmentation: Any) -> list[str]:
     """Of its segments."""
     segments = segmentation.GetSegmentation()
     return [segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()]

@@ -11,6 +11,8 @@ import numpy as np
 
 from ...mrml.identity import fingerprint
 from .. import igtl_connection, result_files
+from ..history import HistoryEntry
+from ..host import Host
 from ..translation import _
 from .form import (
     CAUTION,
@@ -49,17 +51,20 @@ class ExportPresenter(Presenter):
 
     TITLE = _("Export")
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.chosen, self.names = {"result": True, "case": False}, False
         self._kinds: list[str] = []
         self.mode, self.address, self.port = "client", "127.0.0.1", str(igtl_connection.PORT)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._stale_reason, self._override, self._files, self._text = "", False, [], ""
+        self._stale_reason, self._override, self._text = "", False, ""
+        self._files: list[Path] = []
         self._sending, self._link_text, self._looked = False, "", 0.0
         self._exported: tuple | None = None  # the pose that was written
-        self._rejected = None  # the entry of the history of which only an export has found that it is rejected
+        self._rejected: HistoryEntry | None = (
+            None  # the entry of the history of which only an export has found that it is rejected
+        )
 
     def state(self) -> State:
         if self._reason():
@@ -68,7 +73,11 @@ class ExportPresenter(Presenter):
 
     def form(self) -> Form:
         stale_reason, missing, node = self._update_stale_reason(), self.missing(), self.registration.ct_transform
-        in_slicer, override = self.host.in_slicer, _("Export it all the same; the files will say so")
+        in_slicer, tools, override = (
+            self.in_slicer,
+            self.host.slicer_tools,
+            _("Export it all the same; the files will say so"),
+        )
         switches = (
             (
                 "result",
@@ -81,21 +90,25 @@ class ExportPresenter(Presenter):
                 _("case.json with the CT, the X-rays, their masks and geometry, from this pose."),
             ),
         )
-        transform = row(
-            "transform",
-            Text("transform_name", _("The CT's transform: {name}").format(name=node.GetName())),
-            Button(
-                "show_transform",
-                _("Show in Transforms"),
-                lambda: self.host.show_in_module(node),
-                tip=_("Open the Transforms module with this transform: its matrix, inverse, and hardening."),
-            ),
+        transform = (
+            None
+            if tools is None
+            else row(
+                "transform",
+                Text("transform_name", _("The CT's transform: {name}").format(name=node.GetName())),
+                Button(
+                    "show_transform",
+                    _("Show in Transforms"),
+                    lambda: tools.show_in_module(node),
+                    tip=_("Open the Transforms module with this transform: its matrix, inverse, and hardening."),
+                ),
+            )
         )
         written = self._written_files()
         offered = [file for file in written if file.name in (SINGLE if not in_slicer else (REPORT,))]
         links = (Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file) for file in offered)
         return [
-            transform if in_slicer else None,
+            transform,
             Text("stale_reason", f"\u26a0 {stale_reason}" if stale_reason else "", tone=CAUTION),
             Switch("override", override, partial(setattr, self, "_override"), on=self._override)
             if stale_reason
@@ -128,7 +141,7 @@ class ExportPresenter(Presenter):
 
     def receipt(self) -> Form:
         """Where the pose that is shown was written; nothing in a browser, which says that itself."""
-        if not self.host.in_slicer or not self._is_exported():
+        if not self.in_slicer or not self._is_exported():
             return []
         if not self._files:
             return [Text("exported", self._text if self.session.running else "", tone=QUIET)]
@@ -269,7 +282,7 @@ class ExportPresenter(Presenter):
 
     def connect(self) -> None:
         """Send the pose as it is now to a server, or offer it to clients. InputError for an invalid host or port."""
-        peer, port = self.session.igtl, PORT.read(self.port)
+        peer, port = self.session.igtl, round(PORT.read(self.port))
         server = None if self.mode == "server" else igtl_connection.address(self.address, port)
         begin = partial(peer.serve, port) if server is None else partial(peer.send_to, *server)
         making = result_files.take_messages(self.session, override=self._override)

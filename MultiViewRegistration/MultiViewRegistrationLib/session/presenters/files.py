@@ -45,9 +45,12 @@ from ..external_files import (
     with_paths,
 )
 from ..geometry import needs_geometry
+from ..host import Host
+from ..scouts import Scouts
 from ..translation import _
 from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
 from .section import Presenter, has_ended, question_controls, unanswered
+from .sections import Sections
 
 #: What a file may be that may be of several kinds, and how a person says that it is.
 KINDS = {
@@ -106,12 +109,20 @@ class FilesPresenter(Presenter):
     """Hands files on to the presenters of CT and X-rays; `tick` follows what threads read.
 
     Files that a page has sent are removed once nothing waits for them.
+
+    Parameters
+    ----------
+    host
+        See `Presenter`.
+    sections
+        The steps of the work; those of CT, X-rays and start take files.
     """
 
     TITLE = _("Files")
     BEGINS = True
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host, sections: Sections) -> None:
+        self._ct, self._xrays, self._start = sections.ct, sections.xrays, sections.start
         self._folders: list[Path] = []
         self._beginning = False
         super().__init__(host)
@@ -151,7 +162,7 @@ class FilesPresenter(Presenter):
     def form(self) -> Form:
         asked = [control for number, each in enumerate(self._asked) for control in self._form_of(number, each)]
         return [
-            *(self._welcome() if self.registration is None and self.host.in_slicer else []),
+            *(self._welcome() if self.host.registration is None and self.in_slicer else []),
             Text("looking", self.looking, tone=QUIET),
             *self._ct.unit_question(),
             *asked,
@@ -280,7 +291,7 @@ class FilesPresenter(Presenter):
                     raise InputError(looking.worker.message)
                 self._take_found(looking, looking.worker.result)
             changed = True
-        if self.registration is not None:
+        if self.host.registration is not None:
             changed |= self._go_on()
         if self._folders and self._idle():
             self._remove_folders()
@@ -292,15 +303,16 @@ class FilesPresenter(Presenter):
         if self.registration.xrays:  # which may be the scouts
             self._asked = [each for each in self._asked if not each.of_scouts]
         if self._mask_reading is not None and has_ended(self._mask_reading[0]):
-            self._take_mask()
+            self._take_mask(*self._mask_reading)
             return True
         if self._masks and ready and self._mask_reading is None:
             self._read_mask(self._masks.pop(0))
         if self._poses and ready and not self._xrays.reading:
             self._ask_pose(self._poses.pop(0))
             return True
-        if self._ask_scouts and ready and self.session.scouts is not None:
-            return self._ask_for_scouts()
+        scouts = self.session.scouts
+        if self._ask_scouts and ready and scouts is not None:
+            return self._ask_for_scouts(scouts)
         if self._xrays.reading:
             return False
         if self._xray_masks and self.registration.xrays:
@@ -319,14 +331,6 @@ class FilesPresenter(Presenter):
             shutil.rmtree(folder, ignore_errors=True)
         self._folders = []
 
-    @property
-    def _ct(self):
-        return self.host.sections["ct"].presenter
-
-    @property
-    def _xrays(self):
-        return self.host.sections["xrays"].presenter
-
     # What the files are
 
     def _take_found(self, looking: Looking, found: FoundFiles) -> None:
@@ -335,7 +339,7 @@ class FilesPresenter(Presenter):
                 found.put(path, looking.preferred)
                 del found.unclear[path]
         self._say_unused(found)
-        if found.whole and looking.preferred == XRAY and self.registration is not None and CASE in found.wholes:
+        if found.whole and looking.preferred == XRAY and self.host.registration is not None and CASE in found.wholes:
             self._xrays.read_files(found.wholes[CASE])
             return
         if found.whole:
@@ -355,7 +359,7 @@ class FilesPresenter(Presenter):
 
     def _is_another_case(self, found: FoundFiles) -> bool:
         """Whether files are of another patient than what is open by their headers, or a CT with X-rays beside one that has both."""
-        registration = self.registration
+        registration = self.host.registration
         if registration is None:
             return False
         whole = bool(found.cts and found.xrays and registration.ct is not None and registration.xrays)
@@ -430,7 +434,7 @@ class FilesPresenter(Presenter):
             )
             return
         path = files[0]
-        if self.registration is None or looking.replacing or not self.host.replaces:
+        if self.host.registration is None or looking.replacing or not self.host.replaces:
             self._open_now(path, looking.folder)
             return
         choices = [("open", _("Close what is open, and open it"))]
@@ -484,9 +488,9 @@ class FilesPresenter(Presenter):
             title = _("{files}: may be {kinds}.").replace("{kinds}", _(" or ").join(KINDS[kind][0] for kind in kinds))
         self._ask(title.format(files=_listed(files)), [question], take)
 
-    def _ask_for_scouts(self) -> bool:
+    def _ask_for_scouts(self, scouts: Scouts) -> bool:
         self._ask_scouts = False
-        names = self.session.scouts.missing_in(self.registration)
+        names = scouts.missing_in(self.registration)
         if not names or self.registration.xrays:
             return False
         question = Question("use", "", "", (("use", _("Use them as X-rays")),))
@@ -506,22 +510,21 @@ class FilesPresenter(Presenter):
         self._ask(_("{file}: a mask of an X-ray.").format(file=path.name), [question], take)
 
     def _ask_pose(self, path: Path) -> None:
-        reading = FileReading([])
-        asked = Asked(_("{file}: where the CT is to begin.").format(file=path.name), lambda: reading.questions, print)
+        reading, answers = FileReading([]), dict[str, str]()
 
         def questions() -> list[Question]:
             nonlocal reading
-            reading = read_pose(path, asked.answers)
+            reading = read_pose(path, answers)
             return reading.questions
 
         def take(answers: dict[str, str]) -> None:
             if reading.problem:
                 raise InputError(as_sent(reading.problem))
-            self.host.sections["start"].presenter.place_at(reading.found)
+            self._start.place_at(reading.found)
 
-        asked.questions, asked.take = questions, take
         if unanswered(questions(), {}):
-            self._asked.append(asked)
+            title = _("{file}: where the CT is to begin.").format(file=path.name)
+            self._asked.append(Asked(title, questions, take, answers))
             return
         with self.host.ui_action():
             take({})
@@ -531,8 +534,8 @@ class FilesPresenter(Presenter):
         ct_from_index, shape = lps_from_ras(self.registration.ct_place), ct.GetImageData().GetDimensions()[::-1]
         self._mask_reading = Worker(lambda on_progress: load_mask(path, ct_from_index, shape)), path
 
-    def _take_mask(self) -> None:
-        (reading, path), self._mask_reading = self._mask_reading, None
+    def _take_mask(self, reading: Worker, path: Path) -> None:
+        self._mask_reading = None
         with self.host.ui_action():
             if reading.state != "done":
                 raise InputError(reading.message)
@@ -547,7 +550,7 @@ class FilesPresenter(Presenter):
 
     def _calibrated_views(self) -> list[XRayView]:
         """Those that a calibration may be for: without geometry, or all where none is without."""
-        views = self.registration.xrays if self.registration is not None else []
+        views = self.registration.xrays if self.host.registration is not None else []
         return [view for view in views if needs_geometry(view)] or list(views)
 
     def _take_calibrations(self) -> bool:

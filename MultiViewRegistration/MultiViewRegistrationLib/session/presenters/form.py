@@ -7,7 +7,7 @@ control becomes a call of its `action`, within the host's `ui_action()`, which s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,14 @@ class Number:
         """The text without unit and what stands before the number."""
         return str(text).strip().removeprefix(self.before.strip()).removesuffix(self.unit.strip()).strip()
 
-    def read(self, text: str) -> float | None:
-        """The number in a text; InputError if it is invalid."""
+    def read(self, text: str) -> float:
+        """The number in a text, of which an empty one is invalid or has a value. InputError if it is invalid."""
+        number = self.read_optional(text)
+        assert number is not None, f"{self.name}: an empty field has no value"
+        return number
+
+    def read_optional(self, text: str) -> float | None:
+        """The number in a text; `nothing` of an empty one, if that is allowed. InputError if it is invalid."""
         text = self.bare(text)
         if not text and self.blank:
             return self.nothing
@@ -72,7 +78,7 @@ class Number:
     def problem(self, text: str) -> str:
         """The problem in a text, a sentence; "" for none."""
         try:
-            self.read(text)
+            self.read_optional(text)
         except InputError as error:
             return str(error)
         return ""
@@ -417,7 +423,7 @@ def group(key: str, label: str, *children: Control | None, open: bool | None = N
     return Group(key, label, children=tuple(filter(None, children)), open=open)
 
 
-def visible(controls: Form) -> list[Control]:
+def visible(controls: Iterable[Control | None]) -> list[Control]:
     """The visible controls."""
     return [
         control
@@ -427,7 +433,7 @@ def visible(controls: Form) -> list[Control]:
     ]
 
 
-def walk(controls: Form) -> dict[str, Control]:
+def walk(controls: Iterable[Control | None]) -> dict[str, Control]:
     """All controls, also those in rows and groups, by their keys."""
     found: dict[str, Control] = {}
     for control in filter(None, controls):
@@ -439,9 +445,9 @@ def walk(controls: Form) -> dict[str, Control]:
     return found
 
 
-def plain_data(control: Control) -> dict:
+def plain_data(control: Control) -> dict[str, Any]:
     """A control for a page: its fields but for functions and pixels, with the name of its kind."""
-    data = {"kind": type(control).__name__}
+    data: dict[str, Any] = {"kind": type(control).__name__}
     for each in fields(control):
         value = getattr(control, each.name)
         if each.name not in ("action", "typed", "switch", "done", "name", "rgb", "number", "needs", "path"):
@@ -453,7 +459,7 @@ def plain_data(control: Control) -> dict:
     return data
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, Control):
         return plain_data(value)
     if isinstance(value, FieldRow):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ from ..slot_scan import (
     tube_sides,
 )
 from ..translation import _
-from .certainty import CertaintyPresenter, EditorPresenter
+from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
 from .form import (
     ERROR,
     QUIET,
@@ -129,7 +129,7 @@ class GeometryPresenter(EditorPresenter):
 
     TITLE = _("Geometry of the X-rays")
 
-    def __init__(self, xrays) -> None:
+    def __init__(self, xrays: XRaySelection) -> None:
         self._edits = GeometryEdits(xrays)
         self._kept = KeptCArms(xrays, self._edits)
         self.certainty = CertaintyPresenter(xrays, self._edits.keep_before)
@@ -168,7 +168,7 @@ class GeometryPresenter(EditorPresenter):
     def unfinished(self) -> str:
         """The first typed value that a registration has to wait for, a sentence; "" for none."""
         refused = (self.refused(view) for view in self._xrays.views if view.used)
-        shared = self.certainty.refused(self.registration.node.GetID()) if self.registration is not None else ""
+        shared = self.certainty.refused(self.registration.node.GetID()) if self.host.registration is not None else ""
         return next(filter(None, (*refused, shared)), "")
 
     def tick(self) -> bool:
@@ -180,7 +180,7 @@ class GeometryPresenter(EditorPresenter):
     # The form
 
     def form(self) -> Form:
-        if not self.open or self.view is None:
+        if not self.open or self._xrays.selected is None:
             return []
         view, draft = self.view, self._edits.draft(self.view)
         certain = self.certainty.form()
@@ -353,7 +353,13 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _choice(
-        self, view: XRayView, key: str, value: str, options: Sequence[Option], action=None, enabled=True
+        self,
+        view: XRayView,
+        key: str,
+        value: str,
+        options: Sequence[Option],
+        action: Callable[[str], object] | None = None,
+        enabled: bool = True,
     ) -> Choice:
         title = COLUMNS[key].title if key in COLUMNS else SLOT_NAMES[key]
         return Choice(

@@ -19,6 +19,7 @@ from ..geometry import matrix_of, reading_of, reading_of_header, set_matrix, use
 from ..slot_scan import completed, nearest_side, slot_scan_of, use_slot_scan
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
+from .certainty import XRaySelection
 from .geometry_fields import (
     LPS,
     SLOT_COLUMN,
@@ -111,11 +112,11 @@ class GeometryEdits:
     What is not is kept for each X-ray until the registration is left.
     """
 
-    def __init__(self, xrays) -> None:
+    def __init__(self, xrays: XRaySelection) -> None:
         self._xrays = xrays
         self.calibration = CalibrationPresenter(
-            lambda: self.draft(xrays.selected).calibration,
-            lambda file: self._keep(xrays.selected, replace(self.draft(xrays.selected), mode=FILE, calibration=file)),
+            lambda: self.draft(xrays.current).calibration,
+            lambda file: self._keep(xrays.current, replace(self.draft(xrays.current), mode=FILE, calibration=file)),
             xrays.host.patience_s,
         )
         self.reset()
@@ -170,7 +171,7 @@ class GeometryEdits:
         try:
             self._complete(view, edit.draft)
         except InputError as error:
-            return str(error) or self._fault(view, edit.draft)
+            return str(error)
         return edit.refused or _("Everything is given, and not used yet: press Use this geometry.")
 
     def _fault(self, view: XRayView, draft: Draft) -> str:
@@ -342,7 +343,7 @@ class GeometryEdits:
         if draft.mode == C_ARM:
             reading = self.reading(view, draft).c_arm
             if reading is None:
-                raise InputError  # the fields say why
+                raise InputError(self._fault(view, draft))
             return partial(use_reading, registration, view, dict(reading), self._whole_origin(view, draft, edit))
         if draft.mode == SLOT_SCAN:
             values = self._slot_values(draft)
@@ -350,7 +351,7 @@ class GeometryEdits:
             return partial(use_slot_scan, view, *values)
         if draft.mode == FILE:
             camera = self.calibration.camera(view, draft.calibration)
-            return partial(use_camera, registration, view, camera, draft.calibration.path)
+            return partial(use_camera, registration, view, camera, draft.calibration.path or "")
         given = read_matrix_field(draft.fields)
         origin = next((each for each in edit.origins.values() if each != TYPED), "entered")
         return partial(set_matrix, registration, view, given.projection_matrix, given.size, origin)
@@ -385,7 +386,11 @@ class GeometryEdits:
     def _slot_values(self, draft: Draft) -> tuple[float | None, float | None, str]:
         """As `slot_scan.completed` takes them."""
         fields = draft.fields
-        return SLOT_DISTANCE.read(fields["slot_distance"]), SLOT_COLUMN.read(fields["slot_column"]), fields["tube"]
+        return (
+            SLOT_DISTANCE.read(fields["slot_distance"]),
+            SLOT_COLUMN.read_optional(fields["slot_column"]),
+            fields["tube"],
+        )
 
     def _as_it_is(self, view: XRayView, mode: str = "") -> Draft:
         """The fields of an X-ray as it is.   mode: by default that of its geometry."""

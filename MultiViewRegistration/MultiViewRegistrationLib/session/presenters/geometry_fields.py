@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import CArm, about_axis, rotation
+from ...geometry.camera import Camera
 from ...geometry.fields import C_ARM, SLOT_SCAN, Field
 from ...io.calibration.matrices import MatrixText, read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
@@ -75,42 +76,49 @@ class Reading:
 
 def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
     """Read the fields of a C-arm, each for itself.   size: (columns, rows) of the image."""
-    values, faults = {}, {}
+    numbers: dict[str, float] = {}
+    pairs: dict[str, list[float] | None] = {}
+    faults: dict[str, str] = {}
     missing = [key for key in REQUIRED if not fields[key].strip()]
     for key in NUMBERS:
         if key in missing:
             continue
         try:
-            values[key] = read_pair(fields[key], key) if C_ARM[key].shape else NUMBERS[key].read(fields[key])
+            if C_ARM[key].shape:
+                pairs[key] = read_pair(fields[key], key)
+            else:
+                numbers[key] = NUMBERS[key].read(fields[key])
         except InputError as error:
             faults[key] = str(error)
     if fields["mirrored"] == MIRRORED[None]:
         missing.append("mirrored")
-    faults |= _impossible(values)
-    cautions = {key: sentence for key, sentence in _unusual(values).items() if key not in faults}
+    pixel_mm = pairs.get("pixel_mm")
+    faults |= _impossible(numbers, pixel_mm)
+    cautions = {key: sentence for key, sentence in _unusual(numbers, pixel_mm).items() if key not in faults}
     if missing or faults:
         return Reading(None, faults, cautions, tuple(missing))
-    if values["principal_point"] == middle(size):
-        values["principal_point"] = None
-    given = {key: value for key, value in values.items() if value is not None}
-    return Reading({**given, "mirrored": fields["mirrored"] == MIRRORED[True]}, {}, cautions)
+    if pairs["principal_point"] == middle(size):
+        pairs["principal_point"] = None
+    given = {key: value for key, value in pairs.items() if value is not None}
+    return Reading({**numbers, **given, "mirrored": fields["mirrored"] == MIRRORED[True]}, {}, cautions)
 
 
-def _impossible(values: Mapping[str, float]) -> dict[str, str]:
+def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
     faults = {}
-    to_detector, to_isocentre = (values.get(f"source_to_{end}_mm") for end in ("detector", "isocentre"))
+    to_detector, to_isocentre = (numbers.get(f"source_to_{end}_mm") for end in ("detector", "isocentre"))
     for key in ("source_to_detector_mm", "source_to_isocentre_mm"):
-        if values.get(key) is not None and like_metres(values[key], (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
+        found = numbers.get(key)
+        if found is not None and like_metres(found, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
             faults[key] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
-                found=values[key], better=1000 * values[key]
+                found=found, better=1000 * found
             )
-        elif values.get(key) == 0:
+        elif found == 0:
             faults[key] = _("0 mm is no distance; enter that of the C-arm.")
-    if not faults and None not in (to_detector, to_isocentre) and to_detector <= to_isocentre:
+    if not faults and to_detector is not None and to_isocentre is not None and to_detector <= to_isocentre:
         faults["source_to_isocentre_mm"] = _(
             "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one of them."
         ).format(isocentre=to_isocentre, detector=to_detector)
-    if (pixel_mm := values.get("pixel_mm")) is not None:
+    if pixel_mm is not None:
         if min(pixel_mm) <= 0:
             faults["pixel_mm"] = _("A pixel of 0 mm shows nothing; enter the distance between two pixels.")
         elif max(pixel_mm) < PIXEL_MM[0] and like_metres(max(pixel_mm), PIXEL_MM):
@@ -120,10 +128,10 @@ def _impossible(values: Mapping[str, float]) -> dict[str, str]:
     return faults
 
 
-def _unusual(values: Mapping[str, float]) -> dict[str, str]:
+def _unusual(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
     """Values that C-arms do not have, such as a slip of the keyboard gives."""
     cautions = {}
-    distance_mm, pixel_mm = values.get("source_to_detector_mm"), values.get("pixel_mm")
+    distance_mm = numbers.get("source_to_detector_mm")
     if pixel_mm is not None and max(pixel_mm) > MAX_USUAL_PIXEL_MM:
         cautions["pixel_mm"] = _("{found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm.").format(
             found=max(pixel_mm)
@@ -230,17 +238,17 @@ def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
     return after
 
 
-def sketch(fields: Mapping[str, str], size: Sequence[int]):
+def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bool]:
     """The camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
     given = read_c_arm(fields, size).c_arm
     if given is not None:
-        return CArm(**{**given, "size": tuple(size)}).camera(), True
+        return CArm(**{**given, "size": size}).camera(), True
     return (
         CArm(
             source_to_detector_mm=1000.0,
             source_to_isocentre_mm=600.0,
             pixel_mm=(300 / max(size), 300 / max(size)),
-            size=tuple(size),
+            size=size,
             rao_lao_deg=_degrees(fields, "rao_lao_deg"),
             cra_cau_deg=float(np.clip(_degrees(fields, "cra_cau_deg"), -90, 90)),
             mirrored=fields["mirrored"] == MIRRORED[True],

@@ -6,11 +6,13 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from ...geometry.landmarks import LandmarkFit, LandmarkResidual
 from ...mrml import landmarks
 from ...mrml.landmarks import ClickOrder, landmark_list
-from ...mrml.nodes import is_placing, place, stop_placing
+from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
 from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
+from ..host import Host
 from ..session import missing_at_start
 from ..translation import _
 from .form import CAUTION, QUIET, Button, Cell, Choice, Files, Form, Option, Table, TableRow, Text, group, row
@@ -24,12 +26,13 @@ OF_CT = ""
 class LandmarksPresenter(Presenter):
     """A table of landmarks by where they have been clicked, while the start is from landmarks."""
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self._file = LandmarkFilePresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._order, self._seen, self._selected, self._warned = ClickOrder(), None, "", False
+        self._order, self._selected, self._warned = ClickOrder(), "", False
+        self._seen: tuple | None = None
         self._file.reset()
 
     def exit(self) -> None:
@@ -38,16 +41,16 @@ class LandmarksPresenter(Presenter):
     @property
     def active(self) -> bool:
         """Whether the registration starts from landmarks."""
-        return self.registration is not None and self.registration.start == "landmarks"
+        return self.host.registration is not None and self.registration.start == "landmarks"
 
     @property
     def placing(self) -> bool:
         """Whether a click in a view places a landmark."""
-        return self.registration is not None and any(is_placing(one) for one in landmarks.lists(self.registration))
+        return self.host.registration is not None and landmarks.are_being_placed(self.registration)
 
     def form(self) -> Form:
         clicked, result = landmarks.clicked(self.registration), self.session.result
-        fit = result and result.landmark_fit
+        fit = None if result is None else result.landmark_fit
         residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
         coming = {where: self._next(where) for where in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
@@ -155,7 +158,7 @@ class LandmarksPresenter(Presenter):
 
     def stop(self) -> None:
         """Clicks are what they were before."""
-        if self.registration is not None and self.registration.scene is not None and self.placing:
+        if self.host.registration is not None and self.registration.scene is not None and self.placing:
             stop_placing(self.registration.scene)
 
     def put(self, view: XRayView, column: float, row: float) -> None:
@@ -183,7 +186,7 @@ class LandmarksPresenter(Presenter):
         landmarks.remove(self.registration, name)
 
 
-def _cell(clicked: bool, coming: bool, residual) -> Cell:
+def _cell(clicked: bool, coming: bool, residual: LandmarkResidual | None) -> Cell:
     """A landmark in the CT or an X-ray."""
     if clicked and residual is not None:
         text = _("{mm:.1f} mm").format(mm=residual.residual_mm)
@@ -198,7 +201,7 @@ def _cell(clicked: bool, coming: bool, residual) -> Cell:
     return Cell("", _("Not clicked yet. Click this cell to make it the next one here."))
 
 
-def _describe_fit(fit) -> str:
+def _describe_fit(fit: LandmarkFit | None) -> str:
     if fit is None:
         return _("Click an empty cell to say which landmark comes next there.")
     used = sum(residual.used for residual in fit.residuals)
@@ -254,7 +257,7 @@ class LandmarkFilePresenter(Presenter):
         ]
 
     def _views(self) -> list[XRayView]:
-        xrays = self.registration.used_xrays if self.registration is not None else []
+        xrays = self.registration.used_xrays if self.host.registration is not None else []
         return [view for view in xrays if view.placed]
 
     def _view(self) -> XRayView | None:

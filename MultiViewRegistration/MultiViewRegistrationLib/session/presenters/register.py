@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
+import numpy as np
+
 from ...errors import InputError
+from ...mrml import landmarks
 from .. import assessment
-from ..assessment import compare_poses
+from ..assessment import PoseComparison, compare_poses
 from ..background_task import Worker
 from ..history import HistoryEntry, describe_method
+from ..host import Host
 from ..session import REGRESSOR_STARTS, Session, missing_inputs
 from ..translation import _
 from .form import (
@@ -28,16 +33,25 @@ from .form import (
     Text,
     row,
 )
+from .geometry import GeometryPresenter
 from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State, has_ended
 
 
 class RegisterPresenter(Presenter):
-    """Begins a registration; goes back and forth in the history."""
+    """Begins a registration; goes back and forth in the history.
+
+    Parameters
+    ----------
+    host
+        See `Presenter`.
+    geometry
+        The table of the X-rays' geometry: a registration waits for what is typed there.
+    """
 
     TITLE = _("Register")
 
-    def __init__(self, host) -> None:
-        self.comparison = ComparisonPresenter(host)
+    def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
+        self._geometry, self.comparison = geometry, ComparisonPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
@@ -52,7 +66,7 @@ class RegisterPresenter(Presenter):
 
     def form(self) -> Form:
         history, busy = self.session.history, self.session.running
-        clicking = self.host.sections["start"].presenter.landmarks.placing
+        clicking = landmarks.are_being_placed(self.registration)
         redo = Button(
             "redo",
             _("Redo"),
@@ -106,7 +120,7 @@ class RegisterPresenter(Presenter):
 
     def missing(self) -> str:
         """The steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
-        return self.host.sections["xrays"].presenter.geometry.unfinished() or missing_inputs(self.session)
+        return self._geometry.unfinished() or missing_inputs(self.session)
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too; whether it has become ready."""
@@ -157,7 +171,7 @@ class RegisterPresenter(Presenter):
         """Go to the pose of an entry, by its number."""
         self._go(lambda: self.session.history.go(number))
 
-    def _go(self, step) -> None:
+    def _go(self, step: Callable[[], object]) -> None:
         if not self.session.running:
             self.host.stop_moving()
             self.session.ended = self.session.message = ""
@@ -169,7 +183,8 @@ class ComparisonPresenter(Presenter):
 
     def reset(self) -> None:
         self._worker: Worker | None = None
-        self._text, self._names, self._pictures = "", ("", ""), []
+        self._text, self._names = "", ("", "")
+        self._pictures: list[tuple[str, np.ndarray, np.ndarray]] = []
 
     def form(self) -> Form:
         entries = self.session.history.entries
@@ -205,7 +220,7 @@ class ComparisonPresenter(Presenter):
         if worker.state != "done":
             self._text = worker.message
             return True
-        found = worker.result
+        found: PoseComparison = worker.result
         text = _("The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: edges of bone.")
         self._text, self._pictures = text.format(mm=found.mm, degrees=found.degrees), found.pictures
         return True

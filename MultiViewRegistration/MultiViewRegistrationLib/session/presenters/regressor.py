@@ -6,6 +6,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from ...errors import InputError, install_command
+from ..host import Host
 from ..session import REGRESSOR_STARTS, missing_images
 from ..translation import _
 from .form import (
@@ -34,7 +35,7 @@ class RegressorPresenter(Presenter):
     A host whose `installs_packages` is true offers to install PyTorch once it is needed.
     """
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.minutes = 2.0
         super().__init__(host)
 

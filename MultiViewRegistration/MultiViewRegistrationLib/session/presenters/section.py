@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from ...mrml.identity import case_id
+from ...mrml.registration import Registration
 from ..background_task import Worker
 from ..external_files import Question
+from ..host import Host
+from ..session import Session
 from ..translation import _
 from .form import Choice, Form, Option, ProgressBar, TextField
 
@@ -34,36 +38,38 @@ class Presenter:
     Parameters
     ----------
     host
-        The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `ui_action()`,
-        `show_message()`, `show_geometry()` (opens the table of the X-rays' geometry),
-        `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it is a module in Slicer: its views, Segment
-        Editor, for `draw_mask`, and volume rendering are Slicer's, and files are chosen where they are), `installs_packages` (whether it
-        offers to install what is missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`, which have
-        `camera()` (the node of the 3D view's, None without one), its `size()` in pixels, and `show_ct_slices()`. For files it has
-        `take_files(paths, folder, preferred)`, see `files.FilesPresenter.take`, `sections` with the `presenter` of each by its name,
-        `open_whole(path, folder)` for a case, result, track or scene, `replaces` (whether that closes what is open),
-        `close_registration()`, after which there is none to work on, and `open_demo()`.
+        The panel or the page's application.
     """
 
     TITLE = ""
     #: Whether the work can begin here, without a registration, which is made then: its form is shown without one.
     BEGINS = False
-    #: Whether what it shows changes by itself now, so that the host shows its form at each tick.
-    changing = False
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.reset()
 
     @property
-    def registration(self):
-        """The `mrml.registration.Registration` at work, None without one."""
+    def registration(self) -> Registration:
+        """The registration at work; only to be asked for where `host.registration` is not None."""
+        assert self.host.registration is not None
         return self.host.registration
 
     @property
-    def session(self):
-        """Its `session.session.Session`."""
+    def session(self) -> Session:
+        """Its session; only to be asked for where `host.session` is not None."""
+        assert self.host.session is not None
         return self.host.session
+
+    @property
+    def in_slicer(self) -> bool:
+        """Whether the host is a module in 3D Slicer."""
+        return self.host.slicer_tools is not None
+
+    @property
+    def changing(self) -> bool:
+        """Whether what it shows changes by itself now, so that the host shows its form at each tick."""
+        return False
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before; also called in the beginning."""
@@ -90,14 +96,14 @@ class Presenter:
         """The host is not seen any more, or another registration chosen: end what only makes sense while it is."""
 
 
-def has_ended(worker: Worker | None) -> bool:
+def has_ended(worker: Worker | None) -> TypeGuard[Worker]:
     """Whether there is work in a thread, and it has ended."""
     if worker is not None:
         worker.poll(0)
     return worker is not None and worker.state != "running"
 
 
-def progress_bar(key: str, progress, stage: str, *more: str) -> ProgressBar:
+def progress_bar(key: str, progress: Any, stage: str, *more: str) -> ProgressBar:
     """How far work is.   progress: has a `fraction`; None while that is unknown.   stage, more: written, "" for nothing."""
     label = ", ".join(filter(None, [stage[:1].upper() + stage[1:], *more]))
     return ProgressBar(key, label, percent=round(100 * progress.fraction) if progress else None)
@@ -109,7 +115,7 @@ def written_to(files: list[Path]) -> str:
     return _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
 
 
-def folder_name(what: str, registration) -> str:
+def folder_name(what: str, registration: Registration) -> str:
     """A name for a folder of files: what they are, the case by its X-rays alone, and the time."""
     return f"{what}-{case_id(registration)}-{datetime.now():%Y%m%d-%H%M%S}"
 

@@ -19,6 +19,7 @@ from ...mrml.registration import Registration
 from ..external_files import FileReading, read_pose
 from ..geometry import DEG
 from ..history import METHODS
+from ..host import Host
 from ..session import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Number, Option, Text, TextField, group, row
@@ -75,7 +76,7 @@ class StartPresenter(Presenter):
 
     TITLE = _("Start")
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.regressor, self.landmarks = RegressorPresenter(host), LandmarksPresenter(host)
         self.pose_file = PoseFilePresenter(host, self.place_at)
         self._parts = (self.regressor, self.landmarks, self.pose_file)
@@ -180,7 +181,7 @@ class StartPresenter(Presenter):
             )
             for which, (number, text) in enumerate(zip(POSE_NUMBERS, numbers, strict=True))
         ]
-        controls = [row("shift", *fields[:3]), row("rotation", *fields[3:])]
+        controls: Form = [row("shift", *fields[:3]), row("rotation", *fields[3:])]
         transforms = manual_pose.other_transforms(self.registration)
         if transforms:
             copy = Choice(
@@ -341,7 +342,7 @@ class PoseFilePresenter(Presenter):
 
     _folder: Path | None = None
 
-    def __init__(self, host, place_at: Callable[[np.ndarray], object]) -> None:
+    def __init__(self, host: Host, place_at: Callable[[np.ndarray], object]) -> None:
         self._place_at = place_at
         super().__init__(host)
 
@@ -349,7 +350,8 @@ class PoseFilePresenter(Presenter):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self.path: Path | None = None
-        self._folder, self._answers, self._file_reading = None, {}, FileReading([])
+        self._folder, self._file_reading = None, FileReading([])
+        self._answers: dict[str, str] = {}
 
     def form(self) -> Form:
         reading, ready = self._file_reading, self._file_reading.found is not None

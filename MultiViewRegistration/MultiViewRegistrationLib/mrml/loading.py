@@ -46,15 +46,20 @@ AddView = Callable[[Registration], XRayView]
 def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Any = None) -> ReadCase:
     """Read and check all that a case.json names, in any thread; what is returned puts it into a scene, in the main thread.
 
-    loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
-
     InputError if it is invalid.
+
+    Parameters
+    ----------
+    loaded
+        The case, where it was loaded from there already.
+    ready
+        See `ReadCase`.
     """
     return case_of_files(loaded or Case.load(path), CaseFile.read(path), ready)
 
 
 def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
-    """The same of a case that was loaded from what a case.json says."""
+    """Return the same of a case that was loaded from what a case.json says."""
     ct = case.ct
     case.warn_of_other_bones()
     return ReadCase(
@@ -72,8 +77,16 @@ def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
 class ReadCase:
     """A case.json with all that it names, on the way into a scene.
 
-    identity: of the CT, see `io.dicom_identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `manual_pose`.
-    ready: the background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
+    Attributes
+    ----------
+    identity
+        Of the CT, see `io.dicom_identity`.
+    voxels
+        Of the CT, as the scene will have them.
+    centre
+        (3,) CT mm, see `manual_pose`.
+    ready
+        The background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
     """
 
     case: Case
@@ -85,7 +98,7 @@ class ReadCase:
     ready: Any = None
 
     def __call__(self, scene: Any) -> Registration:
-        """The registration that it becomes there. InputError where there is no room for it."""
+        """Return the registration that it becomes there. InputError where there is no room for it."""
         case = self.case
         registration = Registration.create(scene, case.name)
         ct = volume_node(scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index)
@@ -157,18 +170,21 @@ def _read_view(view: View, entry: ViewRecord, origin: dict) -> AddView:
 
 
 def greys_of(entry: ViewRecord, raw: RawImage) -> dict:
-    """The entries of a view's content that say what the grey values of its image are. InputError where the image does not show it."""
+    """Return the entries of a view's content that say what the grey values of its image are.
+
+    InputError where the image does not show it.
+    """
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return {**white_of(raw, inverted), "intensity": intensity, "inverted": inverted}
 
 
 def white_of(raw: RawImage, inverted: bool) -> dict:
-    """The entry of a view's content that says about which value its grey scale is turned round."""
+    """Return the entry of a view's content that says about which value its grey scale is turned round."""
     return {"white": raw.white} if inverted else {}
 
 
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):
-    """A vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS; Hounsfield units as whole numbers."""
+    """Return a vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS; Hounsfield units as whole numbers."""
     values = whole_numbers(values)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
@@ -193,7 +209,7 @@ def whole_numbers(values: np.ndarray) -> np.ndarray:
 
 
 def source_node(view: XRayView, name: str, *frames: RawImage):
-    """The volume of an X-ray as its file has it, a slice for each frame.
+    """Return the volume of an X-ray as its file has it, a slice for each frame.
 
     It goes with the view, and is not shown in lists of volumes: the view stands for it.
     """
@@ -204,7 +220,7 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
 
 
 def name_of(path: Path) -> str:
-    """A file's name without what says its format."""
+    """Return a file's name without what says its format."""
     return re.sub(r"(\.nii)?\.[A-Za-z]\w{0,4}$", "", path.name) or path.name
 
 
@@ -215,7 +231,12 @@ SAMPLE_NAME = "MultiViewRegistrationChest"
 def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], Any]) -> None:
     """Show the sample in Slicer's Sample Data module; for the application's startupCompleted(), and once more does no harm.
 
-    module_folder: where the module file and its Resources are.   load_case: gets the path of the sample's case.json once all is there.
+    Parameters
+    ----------
+    module_folder
+        Where the module file and its Resources are.
+    load_case
+        Gets the path of the sample's case.json once all is there.
     """
     from SampleData import SampleDataLogic
 
@@ -239,7 +260,7 @@ class SampleDownloader:
     load_case: Callable[[Path], Any] = field(repr=False)
 
     def __call__(self, source) -> Any:
-        """The result of load_case, or None after a message that says why the sample is not available."""
+        """Return the result of load_case, or None after a message that says why the sample is not available."""
         try:
             return self.load_case(sample_case())
         except InputError as error:

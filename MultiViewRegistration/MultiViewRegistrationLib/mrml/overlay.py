@@ -37,13 +37,13 @@ class Tones(Protocol):
 
 
 def mode_of(registration: Registration) -> str:
-    """One of MODES."""
+    """Return one of MODES."""
     mode = registration.parameter(MODE, MODES[0])
     return mode if mode in MODES else MODES[0]
 
 
 def opacity_of(registration: Registration) -> float:
-    """The blend, from 0, the X-ray alone, to 1, the DRR alone."""
+    """Return the blend, from 0, the X-ray alone, to 1, the DRR alone."""
     return float(registration.parameter(OPACITY, "0.5"))
 
 
@@ -111,7 +111,10 @@ class SliceCanvas:
 def lay(registration: Registration, seconds: float) -> None:
     """Show in each X-ray's slice view the overlay that the registration's mode selects.
 
-    seconds: of any clock, for the flicker.
+    Parameters
+    ----------
+    seconds
+        Of any clock, for the flicker.
     """
     canvas, mode = SliceCanvas(), mode_of(registration)
     opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(

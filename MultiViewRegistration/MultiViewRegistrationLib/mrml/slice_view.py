@@ -116,12 +116,12 @@ def keep_on_plane(view: XRayView) -> None:
 
 
 def is_on_plane(view: XRayView) -> bool:
-    """Whether the slice view shows the X-ray's plane, and not the emptiness before or behind it."""
+    """Return whether the slice view shows the X-ray's plane, and not the emptiness before or behind it."""
     return _on(slice_of(view), ras_from_slice(view))
 
 
 def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
-    """Whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
+    """Return whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
     return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)
 
 
@@ -171,7 +171,7 @@ def _whole(view: XRayView, dimensions) -> tuple[float, float]:
 
 
 def _stretch(view: XRayView) -> float:
-    """How many times as many mm a slice view shows in the height of a pixel as in its width.
+    """Return how many times as many mm a slice view shows in the height of a pixel as in its width.
 
     Of a slot scan more or less than 1, so that it is seen in proportion: where it lies it is wider, as its rays spread across alone.
     """
@@ -269,8 +269,14 @@ def fit_to_ct(ct, node) -> None:
 class SlicePosition:
     """Where a slice view is in a CT.
 
-    axis: the letter of the CT's direction to which `mm` grows: R, A or S.   low, high, step: of the slices there are.
-    sides: letters of the CT's directions at the left, right, top and bottom edge.
+    Attributes
+    ----------
+    axis
+        The letter of the CT's direction to which `mm` grows: R, A or S.
+    low, high, step
+        Of the slices there are.
+    sides
+        Letters of the CT's directions at the left, right, top and bottom edge.
     """
 
     axis: str
@@ -282,7 +288,7 @@ class SlicePosition:
 
 
 def position_in(ct: Any, node: Any) -> SlicePosition:
-    """Where a slice view is in the own coordinates, RAS mm, of a CT with voxels."""
+    """Return where a slice view is in the own coordinates, RAS mm, of a CT with voxels."""
     box = ras_from_box(ct)
     ct_from_ras, plane = np.linalg.inv(ras_from_node(ct)), plane_of(node)
     right, up, normal = (ct_from_ras @ plane)[:3, :3].T
@@ -311,7 +317,7 @@ def scroll_to(ct, node, mm: float) -> None:
 
 
 def letter(direction) -> str:
-    """The letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
+    """Return the letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
     axis = int(np.abs(direction).argmax())
     return LETTERS[axis][int(direction[axis] < 0)]
 
@@ -337,7 +343,7 @@ def move(node, plane: np.ndarray) -> None:
 
 
 def _rigid(plane: np.ndarray) -> np.ndarray:
-    """The nearest (4, 4) with axes of length 1 that are square to each other."""
+    """Return the nearest (4, 4) with axes of length 1 that are square to each other."""
     U, _, Vt = np.linalg.svd(plane[:3, :3])
     rigid = plane.copy()
     rigid[:3, :3] = U @ Vt

@@ -45,7 +45,7 @@ class FilesPart:
         self.widget.setVisible(bool(visible(form)))
 
     def tick(self) -> None:
-        """Called some 20 times a second while the module is shown."""
+        """Take what threads have done; call it some 20 times a second while the module is shown."""
         if self.presenter.tick():
             self.panel.invalidate()
 

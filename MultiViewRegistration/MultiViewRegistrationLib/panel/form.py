@@ -84,7 +84,7 @@ class QtForm:
             self.filling = False
 
     def problems(self) -> list[str]:
-        """The problems in the typed values, a sentence each."""
+        """Return the problems in the typed values, a sentence each."""
         drawn = [self.drawn[key] for key in self.controls if key in self.drawn]
         return [each.problem for each in drawn if isinstance(each, _Entry) and each.problem]
 
@@ -107,7 +107,7 @@ class QtForm:
             self.panel.invalidate()
 
     def _active_control(self, key: str) -> Control | None:
-        """The control, where a signal comes from a person, and may do something."""
+        """Return the control, where a signal comes from a person, and may do something."""
         control = self.controls.get(key)
         if self.filling or self.panel.filling or control is None or not control.enabled:
             return None
@@ -498,7 +498,7 @@ class _Table(_Drawn[controls.Table]):
         return self.control.lines[row].id
 
     def _on_item(self, item: Any) -> None:
-        """A check box was clicked: nothing else of an item changes but by the form."""
+        """Take a click on a check box: nothing else of an item changes but by the form."""
         if not self.form.filling and self.control.switch is not None:
             id, on = self._id(item.row()), item.checkState() == qt.Qt.Checked
             with self.form.panel.ui_action():
@@ -506,7 +506,7 @@ class _Table(_Drawn[controls.Table]):
 
 
 def _bar(share: float) -> Any:
-    """A bar that is filled to a share."""
+    """Return a bar that is filled to a share."""
     width, height = BAR_PX
     bar = np.full((height, width, 3), BAR_COLOURS[1], np.uint8)
     bar[:, : round(share * width)] = BAR_COLOURS[0]
@@ -783,7 +783,7 @@ KINDS: dict[type[Control], type[_Drawn[Any]]] = {
 
 
 def joined(layout_class: Any, *parts: Any) -> Any:
-    """A widget with these in a layout."""
+    """Return a widget with these in a layout."""
     widget = qt.QWidget()
     layout = layout_class(widget)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -804,9 +804,14 @@ def _kind(control: Control) -> type[_Drawn[Any]]:
 
 
 def pixmap(picture: np.ndarray, width: int, height: int, aspect: float = 1.0) -> Any:
-    """A qt.QPixmap as large as fits into `width` x `height` pixels.
+    """Return a qt.QPixmap as large as fits into `width` x `height` pixels.
 
-    picture: uint8 (rows, columns, 3).   aspect: height of its pixels over their width.
+    Parameters
+    ----------
+    picture
+        Uint8 (rows, columns, 3).
+    aspect
+        Height of its pixels over their width.
     """
     rows, columns, _ = picture.shape
     whole = qt.QPixmap()

@@ -49,12 +49,12 @@ class GeometryWindow:
             self.dialog.hide()
 
     def tick(self) -> None:
-        """Called some 20 times a second while the module is shown."""
+        """Take what threads have done; call it some 20 times a second while the module is shown."""
         if self.presenter.tick():
             self.panel.invalidate()
 
     def close(self) -> None:
-        """The module is left."""
+        """Close the table, as the module is left."""
         self.presenter.close()
         with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
             if self.dialog is not None:
@@ -100,8 +100,15 @@ class GeometryWindow:
 
 
 def aside(seen: Sequence[int], size: Sequence[int], area: Sequence[int]) -> tuple[int, int]:
-    """Of the corners of an area in which a window of this size (width, height) may be, the one where it hides least of what is seen there:
-    its own upper left corner.   seen, area: left, top, width, height."""
+    """Return where a window of this size (width, height), in a corner of an area, hides least of what is seen there.
+
+    That is its own upper left corner.
+
+    Parameters
+    ----------
+    seen, area
+        Left, top, width, height.
+    """
 
     def hidden(corner: tuple[int, int]) -> int:
         spans = (

@@ -52,7 +52,7 @@ class Hand:
         return registration is not None and session is not None and registration.ct is not None and not session.running
 
     def keys(self) -> str:
-        """The way in which the CT is moved."""
+        """Return the way in which the CT is moved."""
         lacks_views = self.on and not self._dragging
         in_xrays = [SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)]
         return "\n".join([IN_3D, *in_xrays, DONE])
@@ -92,7 +92,7 @@ class Hand:
             manual_pose.show_handles(moves.registration, False)
 
     def _shortcut(self, key: str) -> Any:
-        """A key that ends it, wherever the focus is: in the panel, or in a view."""
+        """Return a key that ends it, wherever the focus is: in the panel, or in a view."""
         shortcut = qt.QShortcut(qt.QKeySequence(key), self._panel.widget)
         shortcut.setContext(qt.Qt.ApplicationShortcut)
         shortcut.connect("activated()", self._on_escape)

@@ -122,7 +122,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     # Life
 
     def enter(self) -> None:
-        """The module is shown."""
+        """Follow the scene, as the module is shown."""
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
         self._follow()
@@ -133,7 +133,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.refresh()
 
     def exit(self) -> None:
-        """The module is left: tools are put away. Work goes on, see `Session.hold`, and the views follow the CT."""
+        """Put tools away, as the module is left. Work goes on, see `Session.hold`, and the views follow the CT."""
         self.shown = False
         self.geometry.close()
         self.files.presenter.exit()
@@ -207,7 +207,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
                 self.choose(deleted.restore(slicer.mrmlScene))
 
     def forget_deleted(self) -> None:
-        """The scene is closed: what was deleted in it is gone."""
+        """Forget what was deleted, as the scene is closed."""
         self._deleted = None
 
     def open_whole(self, path: Path, folder: Path | None = None) -> None:
@@ -269,7 +269,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.ui.messageLabel.setVisible(bool(message))
 
     def stop_moving(self) -> None:
-        """Handles and keys that move the CT stay as they are: whatever moves it otherwise goes into the history."""
+        """Leave handles and keys that move the CT as they are: whatever moves it otherwise goes into the history."""
 
     @property
     def reading(self) -> bool:
@@ -281,7 +281,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         return _("A dialog is open.") if qt.QApplication.activeModalWidget() is not None else super().waiting()
 
     def missing_packages(self) -> str:
-        """A sentence on the missing packages for DRRs; "" where all are installed."""
+        """Return a sentence on the missing packages for DRRs; "" where all are installed."""
         return packages.missing_message(self.resource_path("requirements.txt"))
 
     @property
@@ -439,10 +439,17 @@ class FileOpening:
 
     @property
     def under_way(self) -> bool:
+        """Whether a file is being read."""
         return self._reading is not None
 
     def read(self, path: str | Path, reader: Callable | None = None) -> None:
-        """Begin to read a file.   reader: of what the module's logic takes; `read_case` by default."""
+        """Begin to read a file.
+
+        Parameters
+        ----------
+        reader
+            Of what the module's logic takes; `read_case` by default.
+        """
         path, reader = Path(path), reader or read_case
         self._panel.show_message("")
         self._before, self._reading = self._panel.registration, Worker(lambda on_progress: reader(path))

@@ -51,7 +51,7 @@ class PanelSection:
         self.form = QtForm(panel, self.widget)
 
     def problems(self) -> list[str]:
-        """The problems in the typed values here."""
+        """Return the problems in the typed values here."""
         return self.form.problems()
 
     def refresh(self) -> None:
@@ -64,7 +64,7 @@ class PanelSection:
         self._show_state()
 
     def tick(self) -> None:
-        """Called some 20 times a second while the module is shown."""
+        """Take what threads have done; call it some 20 times a second while the module is shown."""
         if self.presenter.tick():
             self.panel.invalidate()
         elif self.presenter.changing:

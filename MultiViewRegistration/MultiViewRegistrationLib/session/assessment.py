@@ -74,8 +74,10 @@ def assess(session: Session) -> None:
 
 
 def outdated_reason(session: Session) -> str:
-    """Why the verdict of the current entry, or of a sequence's frame, does not hold for the pose as it is, a sentence; "" where it does, or
-    there is none."""
+    """Return why the verdict of the current entry, or of a sequence's frame, does not hold for the pose as it is, a sentence.
+
+    "" where it does, or there is none.
+    """
     player = session.sequence.player
     if player is not None and session.sequence.frame is not None:
         return "" if player.stands else CHANGED_SINCE_TRACKED
@@ -90,20 +92,20 @@ def outdated_reason(session: Session) -> str:
 
 
 def verdict(session: Session) -> str:
-    """ "accept", "check" or "reject", as it holds for the pose as it is; "" where none does."""
+    """Return "accept", "check" or "reject", as it holds for the pose as it is; "" where none does."""
     said = session.sequence.frame or session.history.current
     return said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
 
 
 def _entry(session: Session) -> HistoryEntry:
-    """The entry of the history that the CT is at, of a pose that has a verdict, or was just noted."""
+    """Return the entry of the history that the CT is at, of a pose that has a verdict, or was just noted."""
     entry = session.history.current
     assert entry is not None
     return entry
 
 
 def reasons(session: Session) -> list[str]:
-    """What a person must know before trusting the pose that has a verdict, a sentence each."""
+    """Return what a person must know before trusting the pose that has a verdict, a sentence each."""
     return (session.sequence.frame or _entry(session)).reasons
 
 
@@ -113,7 +115,7 @@ def view_states(session: Session) -> dict[str, str]:
 
 
 def probable_mm(entry: HistoryEntry) -> str:
-    """The likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
+    """Return the likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
     if entry.typical_mm is None or entry.verdict == "reject":
         return ""
     return _in_mm(entry.typical_mm)
@@ -124,7 +126,7 @@ def _in_mm(mm: float) -> str:
 
 
 def summary(session: Session) -> str:
-    """The verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
+    """Return the verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
     frame = session.sequence.frame
     if frame is not None:
         return _("frame {number}: {verdict}").format(number=frame.number, verdict=frame.verdict)
@@ -134,7 +136,10 @@ def summary(session: Session) -> str:
 
 
 def headline(session: Session) -> str:
-    """What a person should know first of a pose with a verdict: the cause, where there is one, and the likely error; the frame it is of."""
+    """Return what a person should know first of a pose with a verdict: the cause, where there is one, and the likely error.
+
+    The frame it is of.
+    """
     frame = session.sequence.frame
     if frame is None:
         return _headline(_entry(session))
@@ -160,7 +165,10 @@ def _headline(entry: HistoryEntry) -> str:
 
 
 def explanation(session: Session) -> list[str]:
-    """What stands behind the headline of the pose as it is, a sentence each, the cause first; empty where there is nothing to say."""
+    """Return what stands behind the headline of the pose as it is, a sentence each, the cause first.
+
+    Empty where there is nothing to say.
+    """
     frame, entry, outdated = session.sequence.frame, session.history.current, outdated_reason(session)
     if frame is not None:
         return list(filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]]))
@@ -172,7 +180,7 @@ def explanation(session: Session) -> list[str]:
 
 
 def _of_structures(entry: HistoryEntry) -> list[str]:
-    """What is known of each structure that was registered, and of how each moved against its neighbour, a sentence each."""
+    """Return what is known of each structure that was registered, and of how each moved against its neighbour, a sentence each."""
     of_each = [set(each["reasons"]) for each in entry.structures]
     of_all = set.intersection(*of_each) if len(of_each) > 1 else set()
     sentences = []
@@ -239,6 +247,7 @@ class SimilarityUpdater:
 
     @property
     def values(self) -> dict[str, float]:
+        """The newest."""
         return self._measured.value or {}
 
     def update(self) -> bool:
@@ -259,8 +268,14 @@ SIDE, LEVEL = 512, 1
 class PoseComparison:
     """Of two poses.
 
-    mm: how far the CT's centre is moved from one to the other.   degrees: how far it is turned.
-    pictures: for each X-ray that is used its name, and uint8 (rows, columns, 3) at either pose.
+    Attributes
+    ----------
+    mm
+        How far the CT's centre is moved from one to the other.
+    degrees
+        How far it is turned.
+    pictures
+        For each X-ray that is used its name, and uint8 (rows, columns, 3) at either pose.
     """
 
     mm: float
@@ -269,7 +284,7 @@ class PoseComparison:
 
 
 def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> Callable[[], PoseComparison]:
-    """The comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
+    """Return the comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError as `Session.case`, and before the CT is ready for DRRs.
     """

@@ -40,8 +40,9 @@ def await_threads(seconds: float) -> None:
 
 
 class Worker:
-    """Runs `work(on_progress)` in a thread. `on_progress(record)` keeps the newest record of each stage
-    and returns False once `cancel` was called.
+    """Runs `work(on_progress)` in a thread.
+
+    `on_progress(record)` keeps the newest record of each stage and returns False once `cancel` was called.
 
     Attributes
     ----------
@@ -63,7 +64,7 @@ class Worker:
         threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
 
     def poll(self, wait: float = POLL_WAIT_S) -> Any:
-        """The newest progress of the first stage that was not taken yet, if any. The state is up to date after it.
+        """Return the newest progress of the first stage that was not taken yet, if any. The state is up to date after it.
 
         It has not ended before all stages are taken: a person sees each of them, however fast it was.
         """
@@ -83,11 +84,11 @@ class Worker:
         self._cancelled = True
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Whether it has ended, after so many seconds at most; None waits for good."""
+        """Return whether it has ended, after so many seconds at most; None waits for good."""
         return self._finished.wait(seconds)
 
     def result_for(self, on_progress: Callable[[Any], bool]) -> Any:
-        """The result, for another worker's thread, which waits for it.
+        """Return the result, for another worker's thread, which waits for it.
 
         Raises
         ------
@@ -134,7 +135,7 @@ def _stage(progress: Any) -> str:
 
 
 def _failure(error: Exception) -> str:
-    """The sentence of an error; one of the program's own is logged."""
+    """Return the sentence of an error; one of the program's own is logged."""
     if isinstance(error, InputError):
         return as_sent(str(error))
     if isinstance(error, ModuleNotFoundError):
@@ -197,5 +198,5 @@ class BackgroundValue:
 
 
 def within_sentence(sentence: str) -> str:
-    """A sentence as a part of another one: "The CT was moved." becomes "the CT was moved"."""
+    """Return a sentence as a part of another one: "The CT was moved." becomes "the CT was moved"."""
     return sentence[0].lower() + sentence[1:].rstrip(".")

@@ -36,7 +36,7 @@ class ToneMatch:
 
     @classmethod
     def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
-        """The match of an X-ray and a DRR of the same shape, NaN where it has no value; None where they have little in common."""
+        """Return the match of an X-ray and a DRR of the same shape, NaN where it has no value; None where they have little in common."""
         both = valid & np.isfinite(drr)
         if np.count_nonzero(both) < MIN_PIXELS:
             return None
@@ -49,7 +49,7 @@ class ToneMatch:
         return cls(_spread(shown) if shown.size else (0.0, 1.0), window)
 
     def window(self, low: float, high: float) -> tuple[float, float]:
-        """The DRR's window that goes with the X-ray's."""
+        """Return the DRR's window that goes with the X-ray's."""
         gain, offset = self.line
         return (low - offset) / gain, (high - offset) / gain
 
@@ -60,7 +60,7 @@ class ToneMatch:
         return gain, self.xray[0] - gain * self.drr[0]
 
     def suits(self, other: ToneMatch, low: float, high: float) -> bool:
-        """Whether the other's window is much like this one's, for an X-ray's window."""
+        """Return whether the other's window is much like this one's, for an X-ray's window."""
         here, there = np.array(self.window(low, high)), np.array(other.window(low, high))
         return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))
 
@@ -177,7 +177,11 @@ class Drawing:
     def step(self, first: XRayView | None = None) -> bool:
         """Draw the overlays that are out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
 
-        first: the view that the user is pointing at; if it is out of date it is drawn alone, the others more coarsely in the next step.
+        Parameters
+        ----------
+        first
+            The view that the user is pointing at; if it is out of date it is drawn alone, the others more
+            coarsely in the next step.
         """
         anatomy = self._anatomy()
         if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
@@ -221,7 +225,7 @@ class Drawing:
     # What is out of date
 
     def _wanted(self, detector: DetectorPlane, anatomy: PreparedCT) -> tuple:
-        """The inputs for a view's overlay; the last is None where the X-ray cannot be used."""
+        """Return the inputs for a view's overlay; the last is None where the X-ray cannot be used."""
         try:
             xray = self._xray(detector.view)
         except InputError:
@@ -255,12 +259,12 @@ class Drawing:
         self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
 
     def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
-        """The step of COARSE for a view, if the one in focus is drawn by this."""
+        """Return the step of COARSE for a view, if the one in focus is drawn by this."""
         beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
         return min(coarse + BESIDE * beside, len(COARSE) - 1)
 
     def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
-        """The cost of drawing these so, in COST."""
+        """Return the cost of drawing these so, in COST."""
         return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
 
     def _draw_sharp(self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT) -> bool:
@@ -333,7 +337,7 @@ class Drawing:
             self._tone_matches[_name(detector)] = (of[1], xray), found
 
     def _film(self, detector: DetectorPlane, xray: XRay, factor: int) -> Film:
-        """The X-ray as pictures show it, made once for as long as it is the same."""
+        """Return the X-ray as pictures show it, made once for as long as it is the same."""
         from ..report.overlays import film_of
 
         key = xray, factor
@@ -344,7 +348,10 @@ class Drawing:
     def _adapt(self, pace: float) -> None:
         """Draw less finely where pictures take too long, more finely where there is time; one picture that takes long is no reason.
 
-        pace: seconds for each of COST.
+        Parameters
+        ----------
+        pace
+            Seconds for each of COST.
         """
         self._pace += ADAPT * (pace - self._pace) if self._pace else pace
         if self._pace * self._cost(self._detectors, self._coarse) > FRAME:
@@ -358,16 +365,16 @@ def _name(detector: DetectorPlane) -> str:
 
 
 def pooling_of(detector: DetectorPlane, pixels: int = SHARP[0]) -> int:
-    """The pooling factor that leaves at most so many pixels along an image's longest side, by default of a sharp DRR."""
+    """Return the pooling factor that leaves at most so many pixels along an image's longest side, by default of a sharp DRR."""
     return -(-max(detector.camera.size) // pixels)
 
 
 def _level(anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray, voxels: float) -> int:
-    """The level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
+    """Return the level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
     centre = world_from_ct[:3, :3] @ anatomy.centroid + world_from_ct[:3, 3]
     return anatomy.level(voxels * max(float(camera.pixel_mm(centre)[1]), 0.0))
 
 
 def _shown(drr: np.ndarray) -> np.ndarray:
-    """The DRR with NaN also where it shows nothing."""
+    """Return the DRR with NaN also where it shows nothing."""
     return np.where(drr > SOMETHING, drr, np.float32(np.nan))

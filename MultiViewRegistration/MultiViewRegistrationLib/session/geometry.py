@@ -37,9 +37,12 @@ def set_matrix(
 ) -> None:
     """Give a view the camera of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
 
-    size: (columns, rows) of the image it is for, where that is known.
-
     InputError where it is no camera's, is for another size, or has what the image shows behind the source.
+
+    Parameters
+    ----------
+    size
+        (columns, rows) of the image it is for, where that is known.
     """
     _check_size(view, size)
     matrix = np.asarray(projection_matrix, float).tolist()
@@ -119,7 +122,7 @@ def give_geometry(view: XRayView, **content) -> None:
 
 
 def reading_of(view: XRayView) -> dict:
-    """The angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
+    """Return the angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
     content = view.content
     if "c_arm" in content:
         return content["c_arm"]
@@ -134,7 +137,7 @@ def reading_of(view: XRayView) -> dict:
 
 
 def reading_of_header(view: XRayView) -> dict:
-    """What a DICOM header proposes for a C-arm, of the frame that is shown."""
+    """Return what a DICOM header proposes for a C-arm, of the frame that is shown."""
     content = view.content
     of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
     return {**content.get("header", {}), **(of_frames[frame] if of_frames else {})}
@@ -147,7 +150,7 @@ def matrix_of(view: XRayView) -> np.ndarray | None:
 
 
 def describe(view: XRayView) -> str:
-    """A view's geometry in a few words: "LAO 30, CRA 10 degrees", "matrix", or what is missing."""
+    """Return a view's geometry in a few words: "LAO 30, CRA 10 degrees", "matrix", or what is missing."""
     if view.size == (0, 0):
         return _("no image")
     if needs_geometry(view):
@@ -163,27 +166,27 @@ def describe(view: XRayView) -> str:
 
 
 def needs_geometry(view: XRayView) -> bool:
-    """Whether it is not known yet how an image was taken."""
+    """Return whether it is not known yet how an image was taken."""
     return view.size != (0, 0) and not view.placed and not {"c_arm", "camera", "slot_scan"} & view.content.keys()
 
 
 def angle(degrees: float, positive: str, negative: str) -> str:
-    """ "LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
+    """Return "LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
     return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
 
 
 def reference_of(registration: Registration) -> XRayView | None:
-    """The view that the geometry of the others is held against: the first that is used."""
+    """Return the view that the geometry of the others is held against: the first that is used."""
     return next(iter(registration.used_xrays), None)
 
 
 def certainty(view: XRayView) -> str:
-    """The accuracy of a view's geometry, in a few words."""
+    """Return the accuracy of a view's geometry, in a few words."""
     return describe_uncertainty(deviations_of(view.content))
 
 
 def summary(registration: Registration, view: XRayView) -> str:
-    """A view's geometry in a sentence, to compare with what the user knows of the room."""
+    """Return a view's geometry in a sentence, to compare with what the user knows of the room."""
     if not view.placed:
         return ""
     camera = view.camera
@@ -202,7 +205,9 @@ def summary(registration: Registration, view: XRayView) -> str:
 
 
 def _point_shown(registration: Registration, view: XRayView, camera: Camera) -> np.ndarray | None:
-    """A point, world LPS mm, that the image shows: the CT's centre where it falls on it, else where the views meet; None for neither.
+    """Return a point, world LPS mm, that the image shows: the CT's centre where it falls on it, else where the views meet.
+
+    None for neither.
 
     Whether it falls on the image does not depend on the matrix's sign.
     """
@@ -217,7 +222,7 @@ _HOW = _("enter by how much the isocentre is off, or give a matrix")
 
 
 def header_content(path: Path, frames: int) -> dict:
-    """The header values that an `XRayView` keeps; nothing for a file that is not DICOM.
+    """Return the header values that an `XRayView` keeps; nothing for a file that is not DICOM.
 
     InputError for a header that is damaged.
     """
@@ -237,12 +242,12 @@ def header_content(path: Path, frames: int) -> dict:
 
 
 def missing_readings(view: XRayView) -> list[str]:
-    """The names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
+    """Return the names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
     return [_(field.words) for key, field in C_ARM.items() if key in view.content.get("header_missing", ())]
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
-    """The values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
+    """Return the values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
     content = view.content
     if "header" not in content:
         return []
@@ -261,7 +266,7 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
 
 
 def is_eos_content(content: dict) -> bool:
-    """Whether what a view keeps is that of an EOS image, placed by its header."""
+    """Return whether what a view keeps is that of an EOS image, placed by its header."""
     return EOS_WORLD in content.get("localizer", {}).get("assumptions", ())
 
 

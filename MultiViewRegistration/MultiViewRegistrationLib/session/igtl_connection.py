@@ -25,7 +25,7 @@ POSE_TOLERANCE = 1e-6
 
 
 def address(host: str, port: int) -> tuple[str, int]:
-    """The host and port for `IgtlConnection.send_to`. InputError for an invalid host."""
+    """Return the host and port for `IgtlConnection.send_to`. InputError for an invalid host."""
     if not host.strip():
         raise InputError(
             _("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
@@ -36,8 +36,14 @@ def address(host: str, port: int) -> tuple[str, int]:
 class IgtlConnection:
     """At most one connection: as a client of a server, or as a server for clients on this machine; a thread keeps it.
 
-    status: of the connection, a few words; "" without a connection.   pose: which one is sent, in words.
-    stale_reason: why that pose is not sent any more, a sentence; "" while it is.
+    Attributes
+    ----------
+    status
+        Of the connection, a few words; "" without a connection.
+    pose
+        Which one is sent, in words.
+    stale_reason
+        Why that pose is not sent any more, a sentence; "" while it is.
     """
 
     def __init__(self) -> None:
@@ -60,10 +66,17 @@ class IgtlConnection:
         self._begin(partial(igtl.serve, port), exported, messages)
 
     def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:
-        """Stop the pose where it stands no more, for another reason than a person knew who sent it: the next message is a status with the
-        reason alone, as many a peer looks at no status. Send it again once it stands again.
+        """Stop the pose where it stands no more, for another reason than a person knew who sent it.
 
-        world_from_ct: (4, 4), where the CT is now.   reason: why not to use the pose there, "" for none.
+        The next message is a status with the reason alone, as many a peer looks at no status. Send it again once it
+        stands again.
+
+        Parameters
+        ----------
+        world_from_ct
+            (4, 4), where the CT is now.
+        reason
+            Why not to use the pose there, "" for none.
         """
         if self._sent is None or not self.open:
             return

@@ -62,7 +62,10 @@ def keep_before(registration: Registration, names: list[str]) -> None:
 def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
     """Put X-rays, cameras and CT back as `keep_before` found them; an image that has been replaced since stays.
 
-    known: the `XRay` that an X-ray had then, by its node's ID; made again where it is missing.
+    Parameters
+    ----------
+    known
+        The `XRay` that an X-ray had then, by its node's ID; made again where it is missing.
     """
     registration = inputs.registration
     for view in registration.xrays:
@@ -79,7 +82,7 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
 
 
 def _put_back(view: XRayView, content: dict) -> bool:
-    """Whether the X-ray has its own image again."""
+    """Return whether the X-ray has its own image again."""
     source, frame, still = view.source, view.node.GetNodeReference(FRAME), view.node.GetNodeReference(STILL)
     its_own = still is not None and source in (frame, still)
     if its_own:
@@ -106,7 +109,7 @@ def keep_number(registration: Registration, number: int) -> None:
 
 
 def forget(registration: Registration) -> None:
-    """The scene has no sequence any more."""
+    """Remove the sequence from the scene."""
     for parameter in (TRACK, NUMBER):
         registration.node.UnsetParameter(parameter)
 
@@ -119,7 +122,7 @@ def forget_files(registration: Registration) -> None:
 
 
 def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
-    """The number of the frame that is to be shown, and what finds the sequence, in any thread; None where there is none.
+    """Return the number of the frame that is to be shown, and what finds the sequence, in any thread; None where there is none.
 
     That gives the `track_files.StoredTrack`, its `FrameFiles` or None, and a warning or "". InputError where the files are not there.
     """
@@ -199,9 +202,16 @@ RATES, RATE = (1, 2, 5, 10, 20), 5
 class Played:
     """A sequence and what was found in it.
 
-    frames: those that are done, in order, from the first; more may come.   count: how many the sequence has.
-    views: the names of the X-rays, in the order of a frame's cameras and similarities.
-    track: the `track_files.Track` or `StoredTrack` that has them.
+    Attributes
+    ----------
+    frames
+        Those that are done, in order, from the first; more may come.
+    count
+        How many the sequence has.
+    views
+        The names of the X-rays, in the order of a frame's cameras and similarities.
+    track
+        The `track_files.Track` or `StoredTrack` that has them.
     """
 
     name: str
@@ -212,7 +222,7 @@ class Played:
     track: Track | StoredTrack
 
     def content(self, folder: Path | None) -> dict:
-        """That of a track.json in a folder; of one that will move where there is none."""
+        """Return the content of track.json, with paths relative to `folder` (absolute if None)."""
         from ..sequence.track_files import StoredTrack
 
         if isinstance(self.track, StoredTrack):
@@ -223,8 +233,14 @@ class Played:
 class Player:
     """Goes to frames, and plays them. `tick` is called from a timer; images are read in a thread, one frame ahead.
 
-    number: of the frame that is shown, None before the first.   playing, rate, loop: whether, at how many frames a second, and whether it
-    begins again at the end.   problem: why the X-rays do not show it, a sentence; "" where they do.
+    Attributes
+    ----------
+    number
+        Of the frame that is shown, None before the first.
+    playing, rate, loop
+        Whether, at how many frames a second, and whether it begins again at the end.
+    problem
+        Why the X-rays do not show it, a sentence; "" where they do.
     """
 
     def __init__(self, inputs: Inputs, played: Played) -> None:
@@ -313,7 +329,7 @@ class Player:
         return changed
 
     def _next(self) -> int | None:
-        """The frame after the one that is shown; None at the end."""
+        """Return the frame after the one that is shown; None at the end."""
         number = 0 if self.number is None else self.number + 1
         return number if number <= self.last else 0 if self.loop and self.last > 0 else None
 

@@ -31,9 +31,12 @@ API_START = {"by hand": "given"}
 def register_case(
     case: Case, anatomy: PreparedCT, start: str, refinement: str, seed: int, model: Path | None, on_progress: Callable
 ) -> Result:
-    """The `result.Result` of a case from a start, refined by "joint" or a published method. InputError where it fails.
+    """Return the `result.Result` of a case from a start, refined by "joint" or a published method. InputError where it fails.
 
-    model: the folder of the regressor, for a start that uses one; without it, the newest of the store.
+    Parameters
+    ----------
+    model
+        The folder of the regressor, for a start that uses one; without it, the newest of the store.
     """
     from ..api import register
 
@@ -43,7 +46,10 @@ def register_case(
 
 
 def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) -> Path:
-    """The path of a case.json with what a child needs of a case: its CT, its X-rays as line integrals, how far to search, a start pose."""
+    """Return the path of a case.json with what a child needs of a case.
+
+    Its CT, its X-rays as line integrals, how far to search, a start pose.
+    """
     from ..geometry.fields import UNCERTAINTY
     from ..imaging.xray import raw_image
     from ..io.case_writer import write_case
@@ -70,10 +76,27 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
 class RunningRegistration:
     """One registration from the pose and the inputs that the scene has now.
 
-    start: one of session.STARTS.   refinement: "joint" or a published one.   worker: does it.
-    preparing: gives what the CT is being made ready by, in words.   warnings: from before it began.
-    fingerprint, geometry: of the inputs; the latter by the view's name.
-    progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
+    Parameters
+    ----------
+    start
+        One of session.STARTS.
+    refinement
+        "joint" or a published one.
+    worker
+        Does it.
+    preparing
+        Gives what the CT is being made ready by, in words.
+    warnings
+        From before it began.
+
+    Attributes
+    ----------
+    fingerprint, geometry
+        Of the inputs; the latter by the view's name.
+    progress
+        The last `registration.pipeline.Progress`, None before the first.
+    left
+        The time, in words.
     """
 
     def __init__(
@@ -117,7 +140,7 @@ class RunningRegistration:
         self._registration.world_from_ct = self._shown = progress.world_from_ct
 
     def obstacle(self) -> str:
-        """Why it makes no sense to go on, a sentence; "" while it does."""
+        """Return why it makes no sense to go on, a sentence; "" while it does."""
         registration = self._registration
         there = [registration.ct, registration.node.GetNodeReference(CT_TRANSFORM)]
         there += [view.node for view in registration.xrays]
@@ -133,7 +156,7 @@ class RunningRegistration:
 
     @contextmanager
     def as_before(self) -> Iterator[None]:
-        """The CT lies where it was meanwhile, unless it was moved by others."""
+        """Put the CT meanwhile where it was, unless it was moved by others."""
         if self.obstacle():
             yield
             return

@@ -26,14 +26,32 @@ if TYPE_CHECKING:
 class RegressorTraining:
     """One training. It ends with `cancel`, or once this is deleted; what was learnt until then stays in the store of models.
 
-    state: "running", "done", "failed" or "cancelled", as the last `poll` found it.   message: why it failed, a sentence.
-    progress: the last `ProgressRecord`, None before the first; its stage has the error so far in mm.
-    folder: of the model, once done.   warnings: what the child warned of.
-    worker: writes the case, in a thread.
+    Parameters
+    ----------
+    case
+        What is trained for.
+    minutes
+        To train for.
+    unfinished
+        The folder of a training to go on with.
+
+    Attributes
+    ----------
+    state
+        "running", "done", "failed" or "cancelled", as the last `poll` found it.
+    message
+        Why it failed, a sentence.
+    progress
+        The last `ProgressRecord`, None before the first; its stage has the error so far in mm.
+    folder
+        Of the model, once done.
+    warnings
+        What the child warned of.
+    worker
+        Writes the case, in a thread.
     """
 
     def __init__(self, case: Case, minutes: float, unfinished: Path | None = None) -> None:
-        """case: an `io.case.Case`.   minutes: to train for.   unfinished: the folder of a training to go on with."""
         self.state, self.message, self.ending = "running", "", False
         self.progress: ProgressRecord | None = None
         self.folder: Path | None = None
@@ -100,7 +118,10 @@ DEFAULT_MINUTES = 2.0
 class Regressors:
     """The regressors for one registration. `poll` follows a training, `update` the store; both take milliseconds.
 
-    training: the last `Training`, None before the first.
+    Attributes
+    ----------
+    training
+        The last `Training`, None before the first.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -161,7 +182,7 @@ class Regressors:
         ).format(name=self._chosen.name)
 
     def missing(self) -> str:
-        """Why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
+        """Return why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
         if self.gone:
             return self.gone
         if self.model is None and self.up_to_date:
@@ -178,7 +199,10 @@ class Regressors:
     def train(self, minutes: float = DEFAULT_MINUTES, unfinished: StoredModel | None = None) -> None:
         """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
 
-        unfinished: a `StoredModel` to go on with, for as long as it was to be trained.
+        Parameters
+        ----------
+        unfinished
+            A `StoredModel` to go on with, for as long as it was to be trained.
         """
         if self.is_training:
             raise InputError(_("Regressor: wait until the current training has finished, or cancel it."))
@@ -216,7 +240,7 @@ class Regressors:
         )
 
     def _take(self) -> Callable[[], list[StoredModel]]:
-        """A worker that finds the models of this CT; it costs time and memory only where there are models."""
+        """Return a worker that finds the models of this CT; it costs time and memory only where there are models."""
         take = take_ct(self._registration)
 
         def find() -> list[StoredModel]:

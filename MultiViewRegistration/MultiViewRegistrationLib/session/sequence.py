@@ -39,11 +39,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StructureMotion:
-    """fixed, moving: the structures' names.   count: of all frames.   motion: a `sequence.motion.Relative` of each that has both poses.
+    """The motion of one structure against another.
 
-    curves: what is plotted, see `sequence.motion.curves`.
-    poses: (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.
-    structure: reads its CT, in any thread; InputError where that is not there any more.
+    Attributes
+    ----------
+    fixed, moving
+        The structures' names.
+    count
+        Of all frames.
+    motion
+        A `sequence.motion.Relative` of each that has both poses.
+    curves
+        What is plotted, see `sequence.motion.curves`.
+    poses
+        (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.
+    structure
+        Reads its CT, in any thread; InputError where that is not there any more.
     """
 
     fixed: str
@@ -56,6 +67,7 @@ class StructureMotion:
 
     @property
     def title(self) -> str:
+        """Which structure moves against which."""
         return _("{moving} against {fixed}").format(moving=self.moving, fixed=self.fixed)
 
     @property
@@ -85,7 +97,7 @@ class StructureMotion:
 
 
 def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
-    """The motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
+    """Return the motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
 
     InputError for another kind of file, for tracks of other frames, and where no two frames have both poses.
     """
@@ -115,8 +127,17 @@ OTHER_COLOUR = (0.34, 0.71, 0.91)
 class OtherStructure:
     """Its surface is made in a thread; from then on `follow` puts it where it was found.
 
-    motion: against the one that is played.   worker: what makes the surface, None once that is done.
-    problem: why it is not seen, a sentence; "" where it is, or will be.
+    Parameters
+    ----------
+    motion
+        Against the one that is played.
+
+    Attributes
+    ----------
+    worker
+        What makes the surface, None once that is done.
+    problem
+        Why it is not seen, a sentence; "" where it is, or will be.
     """
 
     def __init__(self, registration: Registration, motion: StructureMotion) -> None:
@@ -179,7 +200,7 @@ class OtherStructure:
 
 
 def _structure_shape(motion: StructureMotion) -> tuple[object, Shape]:
-    """The surface, and what its outlines are made from."""
+    """Return the surface, and what its outlines are made from."""
     mesh = ct_3d.structure_surface(motion.structure())
     return mesh, shape_of(mesh)
 
@@ -191,12 +212,20 @@ KEEP_S = 2.0
 class Sequence:
     """The sequence that a session tracks and plays.
 
-    player: None without a sequence.   message: why the tracking failed, or the scene's own sequence is not here; "" else.
-
-    other: the structure that is compared with the one that is played, in the scene; None without one.
-    ended: how the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
-    seeking: the frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
-    count: how many frames the X-rays have, from the one that is shown on; None as long as that is not known.
+    Attributes
+    ----------
+    player
+        None without a sequence.
+    message
+        Why the tracking failed, or the scene's own sequence is not here; "" else.
+    other
+        The structure that is compared with the one that is played, in the scene; None without one.
+    ended
+        How the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
+    seeking
+        The frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
+    count
+        How many frames the X-rays have, from the one that is shown on; None as long as that is not known.
     """
 
     def __init__(self, session: Session) -> None:
@@ -212,7 +241,7 @@ class Sequence:
         self._kept = 0.0
 
     def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
-        """Where the scene was saved while a sequence was played, put all back as it was before that; only the first time.
+        """Return where the scene was saved while a sequence was played, put all back as it was before that; only the first time.
 
         What `saved_sequence.saved` has of it.
         """
@@ -241,6 +270,7 @@ class Sequence:
 
     @property
     def count(self) -> int | None:
+        """How many frames the X-rays have, from the one that is shown on; None as long as that is not known."""
         session = self._session
         if self._files is not None:
             return len(self._files)
@@ -259,7 +289,12 @@ class Sequence:
     def track(self, pace: str = "thorough", start: str | None = None) -> None:
         """Begin to track the X-rays' frames from the first one on. InputError where that cannot be.
 
-        pace: one of PACES.   start: of the first frame, one of `session.STARTS`; by default `self.start`.
+        Parameters
+        ----------
+        pace
+            One of PACES.
+        start
+            Of the first frame, one of `session.STARTS`; by default `self.start`.
         """
         if pace not in PACES:
             raise InputError(
@@ -335,10 +370,15 @@ class Sequence:
                 player.close()
 
     def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
-        """A function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
+        """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
-        A sequence that was tracked now has those of the case's structures, too. unit, moves: see `track_files.Track.save`.
-        InputError without a sequence, and as `Inputs.ct`.
+        A sequence that was tracked now has those of the case's structures, too.
+                InputError without a sequence, and as `Inputs.ct`.
+
+        Parameters
+        ----------
+                unit, moves
+                    See `track_files.Track.save`.
         """
         if self.player is None:
             raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))
@@ -397,7 +437,7 @@ class Sequence:
         return True
 
     def _look_at(self, tracking: Tracking) -> bool:
-        """Whether it has just ended."""
+        """Return whether it has just ended."""
         tracking.poll()
         self._take(tracking)
         if tracking.worker.state == "running":
@@ -422,11 +462,14 @@ class Sequence:
 
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
-    """Reads a track.json, or the one in a folder, with its case, in any thread. InputError if either is invalid.
-
-    case: the case.json with multi-frame images that was tracked, where it is not any more where the track has it.
+    """Read a track.json, or the one in a folder, with its case, in any thread. InputError if either is invalid.
 
     Warns where the case's files are others than those that were tracked.
+
+    Parameters
+    ----------
+    case
+        The case.json with multi-frame images that was tracked, where it is not any more where the track has it.
     """
     from ..io.sequence import FrameSequence
     from ..sequence.track_files import StoredTrack
@@ -465,10 +508,11 @@ class ReadTrack:
 
     @property
     def case(self) -> Case:
+        """That of the first frame."""
         return self.load.case
 
     def __call__(self, scene: Any) -> Registration:
-        """The registration that the case becomes there; `play` then plays the sequence."""
+        """Return the registration that the case becomes there; `play` then plays the sequence."""
         return self.load(scene)
 
     def play(self, session: Session) -> None:

@@ -42,7 +42,7 @@ class UnreadNotices:
         self._acknowledged: set[str] = set()
 
     def loaded(self, warnings: list[str]) -> None:
-        """The registration was loaded from a case.json with these warnings. Headers that differ are reported by the X-rays' names."""
+        """Take the warnings of the case.json that was loaded; headers that differ are reported by the X-rays' names."""
         self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
 
     def warn(self, sentence: str) -> None:
@@ -88,12 +88,26 @@ STOP_TIMEOUT_S = 1.0
 class Session(Inputs):
     """One registration at work. A timer polls it some 20 times a second, and has `drawing` take a step; nothing waits but the poll.
 
-    message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
-    ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
-    regressors: the regressors of this CT, and the training of one.
-    sequence: frames that are tracked and played.
-    igtl: the connection to navigation through OpenIGTLink.   notices: what a person should read once.
-    held: whether nobody looks, see `hold`.   misfits: what lies elsewhere than the pose has it.
+    Attributes
+    ----------
+    message
+        What went wrong last, a sentence; "" if nothing did.
+    notes
+        What the last registration warned of, a sentence each.
+    ended
+        How the last one ended, "done", "failed" or "cancelled"; "" before it has.
+    regressors
+        The regressors of this CT, and the training of one.
+    sequence
+        Frames that are tracked and played.
+    igtl
+        The connection to navigation through OpenIGTLink.
+    notices
+        What a person should read once.
+    held
+        Whether nobody looks, see `hold`.
+    misfits
+        What lies elsewhere than the pose has it.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -129,7 +143,13 @@ class Session(Inputs):
         return self._preparation.stage if self._preparation.working else ""
 
     def cache_case(self, case: Case, ready: Worker | None = None) -> None:
-        """As `Inputs.cache_case`.   ready: the worker that does `prepare_for_drr` with the case's CT, where one has begun to."""
+        """As `Inputs.cache_case`.
+
+        Parameters
+        ----------
+        ready
+            The worker that does `prepare_for_drr` with the case's CT, where one has begun to.
+        """
         super().cache_case(case)
         if ready is not None:
             self._preparation.use(ready)
@@ -139,7 +159,14 @@ class Session(Inputs):
 
         A CT that lies outside all X-rays is centred in them first; nothing is known of its pose then, and the joint refinement searches.
 
-        start: one of STARTS.   refinement: see `refinement_method`; the published ones run in a child process.   seed: of a search.
+        Parameters
+        ----------
+        start
+            One of STARTS.
+        refinement
+            See `refinement_method`; the published ones run in a child process.
+        seed
+            Of a search.
         """
         if start not in STARTS:
             raise InputError(
@@ -181,7 +208,7 @@ class Session(Inputs):
         return True
 
     def refused(self, start: str, refinement: str = "joint") -> str:
-        """Why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
+        """Return why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
         if start in SEARCH_STARTS and refinement != "joint":
             return _(
                 'The refinement "{refinement}" cannot search: choose a start that does not search, or the refinement "joint".'
@@ -201,7 +228,7 @@ class Session(Inputs):
             raise InputError(_("Register: wait until the current task has finished, or cancel it."))
 
     def is_placed(self, start: str) -> bool:
-        """Whether for a start, one of STARTS, the pose as it is means anything."""
+        """Return whether for a start, one of STARTS, the pose as it is means anything."""
         return start not in POSELESS_STARTS or (start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration))
 
     def ready(self) -> Callable[[Callable], PreparedCT]:
@@ -210,7 +237,10 @@ class Session(Inputs):
         return self._preparation.all_ready()
 
     def prepare(self) -> bool:
-        """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
+        """Return whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed.
+
+        InputError as `ct`.
+        """
         if self.anatomy is None and find_spec("numba"):
             self._preparation.begin(again=False)
         return self.anatomy is not None
@@ -239,8 +269,10 @@ class Session(Inputs):
             self.running_registration, self.ended = None, "cancelled"
 
     def hold(self) -> str:
-        """Let a registration go on while nobody looks. Nothing moves under the tools of another module: the CT lies where it did before,
-        and the result waits for `resume`. The tracking of a sequence ends.
+        """Let a registration go on while nobody looks.
+
+        Nothing moves under the tools of another module: the CT lies where it did before, and the result waits for
+        `resume`. The tracking of a sequence ends.
 
         Returns what becomes of the work, a sentence; "" for none.
         """
@@ -272,7 +304,7 @@ class Session(Inputs):
         return self.held and run is not None and run.worker.state != "running"
 
     def news(self) -> list[str]:
-        """What a person should hear at once, wherever they are: sentences for as long as each is true."""
+        """Return what a person should hear at once, wherever they are: sentences for as long as each is true."""
         name, news = self.registration.name, []
         if self.waiting:
             news.append(
@@ -309,7 +341,7 @@ class Session(Inputs):
         self._results = {**same, entry.key: result}
 
     def error(self) -> float | None:
-        """mTRE in mm of that, where its case had the truth."""
+        """MTRE in mm of that, where its case had the truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
     @property
@@ -318,7 +350,7 @@ class Session(Inputs):
         return self._preparation.anatomy()
 
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
-        """A function that computes the local NCC of each used view, by name, at the current pose; for a thread. None before it can.
+        """Return a function that computes the local NCC of each used view, by name, at the current pose; for a thread. None before it can.
 
         InputError as `case`.
         """
@@ -336,11 +368,14 @@ class Session(Inputs):
         return find
 
     def find_result(self, *, again: bool = False) -> Callable[[], Result]:
-        """A function that returns the result of the current pose, for a thread: the known one, or a new assessment.
-
-        again: also where one is known, of inputs that have changed since.
+        """Return a function that returns the result of the current pose, for a thread: the known one, or a new assessment.
 
         InputError, now, as `case`; later, where the X-rays show too little of the CT.
+
+        Parameters
+        ----------
+        again
+            Also where one is known, of inputs that have changed since.
         """
         entry, known = self.history.current, self.result
         if known is not None and not self.history.moved and not again:
@@ -360,7 +395,7 @@ class Session(Inputs):
         return find
 
     def stale_reason(self) -> str:
-        """Why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
+        """Return why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
         if self.sequence.player is not None and self.sequence.player.at_frame:
             return _(
                 "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
@@ -376,7 +411,10 @@ class Session(Inputs):
         return ""
 
     def reason_not_to_use(self) -> str:
-        """Why only an override hands the pose on, in a sentence: `stale_reason`, or that the result was rejected; "" for no reason."""
+        """Return why only an override hands the pose on, in a sentence: `stale_reason`, or that the result was rejected.
+
+        "" for no reason.
+        """
         entry = self.history.current
         rejected = entry is not None and entry.verdict == "reject"
         return self.stale_reason() or (_("The result was rejected.") if rejected else "")
@@ -384,7 +422,7 @@ class Session(Inputs):
     # Within
 
     def _check_preparation(self) -> bool:
-        """Whether it has just ended."""
+        """Return whether it has just ended."""
         ended = self._preparation.poll()
         if ended and self.running_registration is None:
             self.message = self._preparation.message or self.message
@@ -396,7 +434,7 @@ class Session(Inputs):
             self._igtl_checked = monotonic()
 
     def _check_task(self) -> bool:
-        """Whether it has just ended."""
+        """Return whether it has just ended."""
         if self._background_task is None:
             return False
         worker, then = self._background_task
@@ -410,7 +448,7 @@ class Session(Inputs):
         return True
 
     def _check_registration(self) -> bool:
-        """Whether the CT has moved, or it has just ended."""
+        """Return whether the CT has moved, or it has just ended."""
         run = self.running_registration
         if run is None:
             return False
@@ -499,13 +537,13 @@ MIN_LANDMARKS, MIN_POSITIONS = 3, 4
 
 
 def missing_inputs(session: Session) -> str:
-    """The steps missing before a registration can begin, in a sentence; "" for none, as far as known without the voxels."""
+    """Return the steps missing before a registration can begin, in a sentence; "" for none, as far as known without the voxels."""
     registration = session.registration
     return missing_images(registration) or missing_at_start(session, registration.start)
 
 
 def missing_images(registration: Registration) -> str:
-    """The part of it that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
+    """Return the part of it that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
     if registration.ct is None:
         return _("Choose a CT first.")
     views = registration.used_xrays
@@ -525,19 +563,19 @@ def missing_images(registration: Registration) -> str:
 
 
 def missing_at_start(session: Session, start: str) -> str:
-    """The part of it that concerns the start alone."""
+    """Return the part of it that concerns the start alone."""
     return session.refused(start) or (_missing_landmarks(session.registration) if start == "landmarks" else "")
 
 
 def is_outside(registration: Registration, start: str) -> bool:
-    """Whether a start begins where the CT is, and no X-ray shows it there."""
+    """Return whether a start begins where the CT is, and no X-ray shows it there."""
     placed = any(view.placed for view in registration.used_xrays)
     there = start not in POSELESS_STARTS and placed and registration.ct is not None
     return there and not manual_pose.ct_is_seen(registration)
 
 
 def _missing_landmarks(registration: Registration) -> str:
-    """A landmark in the CT counts once for each X-ray that shows it."""
+    """Return a landmark in the CT counts once for each X-ray that shows it."""
     if landmarks.outside_ct(registration):
         return _("A landmark was clicked outside the CT: keep it or remove it first.")
     in_ct, *in_xrays = landmarks.clicked(registration).values()

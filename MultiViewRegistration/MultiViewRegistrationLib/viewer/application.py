@@ -142,7 +142,13 @@ class Application(Frontend):
             self.close_registration()
 
     def open_whole(self, path: Path, folder: Path | None) -> None:
-        """Open a case, a result, a track or a scene in place of what is open.   folder: that a page sent it in."""
+        """Open a case, a result, a track or a scene in place of what is open.
+
+        Parameters
+        ----------
+        folder
+            That a page sent it in.
+        """
         self.opener.open(path, sent=folder)
 
     def open_demo(self) -> None:
@@ -228,7 +234,7 @@ class Application(Frontend):
         return ""
 
     def _case_title(self) -> str:
-        """The name of what is open, and its patient, for the screen alone."""
+        """Return the name of what is open, and its patient, for the screen alone."""
         if self.registration is None:
             return ""
         patient = patient_of(self.registration)
@@ -256,7 +262,7 @@ class Application(Frontend):
     # The X-ray panes: the CT is moved by hand, points are clicked
 
     def may_move(self) -> bool:
-        """Whether the CT may be moved now."""
+        """Return whether the CT may be moved now."""
         if self.registration is None or self.session is None:
             return False
         return not self.session.running and self.registration.ct is not None
@@ -268,7 +274,7 @@ class Application(Frontend):
         return self._moves is not None and monotonic() - self._moved_at < pause
 
     def begin_move(self) -> None:
-        """A drag or a key begins to move the CT."""
+        """Begin to move the CT by a drag or a key."""
         if self.session is None:
             return
         if self._moves is None:
@@ -278,11 +284,11 @@ class Application(Frontend):
         self._moves.begin()
 
     def moved(self) -> None:
-        """The CT has been moved, and drawn."""
+        """Note that the CT has been moved, and drawn."""
         self._moved_at = monotonic()
 
     def end_move(self) -> None:
-        """The drag has ended, or the key has moved the CT."""
+        """End a drag, or the movement by a key."""
         self._dragging = False
         if self._moves is not None:
             self._moves.end()
@@ -307,7 +313,7 @@ class Application(Frontend):
     # What follows the scene
 
     def close(self) -> None:
-        """The server ends."""
+        """Save, and leave the registration, as the server ends."""
         try:
             self.autosave.close()
         finally:

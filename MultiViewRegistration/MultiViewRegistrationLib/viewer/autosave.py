@@ -36,7 +36,17 @@ MAX_KEPT = 3
 
 @dataclass(frozen=True)
 class SavedScene:
-    """The saved state of a server that has ended.   name: of the registration.   saved: when.   scene: its .mrml."""
+    """The saved state of a server that has ended.
+
+    Attributes
+    ----------
+    name
+        Of the registration.
+    saved
+        when.
+    scene
+        Its .mrml.
+    """
 
     folder: Path
     name: str
@@ -44,17 +54,17 @@ class SavedScene:
     scene: Path
 
     def when(self, now: datetime) -> str:
-        """The time at which it was saved, with the date where that is another day."""
+        """Return the time at which it was saved, with the date where that is another day."""
         return f"{self.saved:%H:%M}" if self.saved.date() == now.date() else f"{self.saved:%Y-%m-%d %H:%M}"
 
 
 def place() -> Path:
-    """The folder of all of them."""
+    """Return the folder of all of them."""
     return data_folder() / "autosave"
 
 
 def saved_scenes() -> list[SavedScene]:
-    """The newest first. Folders without a scene are removed, and those that are too many."""
+    """Return the newest first. Folders without a scene are removed, and those that are too many."""
     kept = [one for one in map(_read, own_folders.abandoned(KIND, place())) if one is not None]
     kept.sort(key=lambda one: one.saved, reverse=True)
     for one in kept[MAX_KEPT:]:
@@ -95,7 +105,13 @@ class Autosave:
         self._saved = ""  # the text of the .mrml
 
     def opened(self, folder: Path | None = None) -> None:
-        """Another content is open now.   folder: of the `SavedScene` that it is, which is this server's from now on."""
+        """Another content is open now.
+
+        Parameters
+        ----------
+        folder
+            Of the `SavedScene` that it is, which is this server's from now on.
+        """
         self._due = min(self._due, monotonic() + FIRST_S)
         if folder is None:
             return
@@ -219,7 +235,7 @@ def commit(folder: Path, state: dict, files: list[str]) -> None:
 
 @contextmanager
 def _storing(scene: Any, folder: Path) -> Iterator[list[tuple[Any, str]]]:
-    """The scene's files are named as before afterwards, those of the storage nodes that are put into the list too."""
+    """Name the scene's files as before afterwards, those of the storage nodes that are put into the list, too."""
     root, url = scene.GetRootDirectory(), scene.GetURL()
     storages: list[tuple[Any, str]] = []
     scene.SetRootDirectory(os.fspath(folder))

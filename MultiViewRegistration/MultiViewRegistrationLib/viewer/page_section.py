@@ -68,7 +68,7 @@ class PageSection:
         self.presenter.reset()
 
     def tick(self) -> None:
-        """Called some 20 times a second while there is a registration."""
+        """Take what threads have done; call it some 20 times a second while there is a registration."""
         self.presenter.update_views()
         if self.presenter.tick():
             self.application.invalidate()
@@ -84,7 +84,7 @@ class PageSection:
         self.application.state[self.state_name] = {"controls": self._shown(form), "state": asdict(state)}
 
     def _shown(self, form: Iterable[Control | None]) -> list[dict]:
-        """The controls as the page takes them, with pictures as addresses."""
+        """Return the controls as the page takes them, with pictures as addresses."""
         shown = []
         for control in visible(form):
             data = plain_data(control)
@@ -105,12 +105,12 @@ class PageSection:
         return shown
 
     def problems(self) -> list[str]:
-        """The problems in the typed values that are seen, a sentence each."""
+        """Return the problems in the typed values that are seen, a sentence each."""
         fields = [control for control in self._controls.values() if isinstance(control, TextField)]
         return [problem for field in fields if (problem := field.problem(self._typed_text(field)))]
 
     def _typed_text(self, field: TextField) -> str:
-        """The text of a field; what was typed and refused, until the field shows something else."""
+        """Return the text of a field; what was typed and refused, until the field shows something else."""
         before, typed = self._refused.get(field.key, (field, field.text))
         return typed if (before.text, before.of) == (field.text, field.of) else field.text
 
@@ -135,7 +135,7 @@ class PageSection:
                 perform(*args)
 
     def typed(self, key: str, text: str) -> None:
-        """A person is typing into a field; a problem in it is not yet a message."""
+        """Follow a field that a person is typing into; a problem in it is not yet a message."""
         control = self._controls.get(key)
         if isinstance(control, TextField) and control.enabled and control.typed is not None:
             control.typed(text)
@@ -181,7 +181,7 @@ class PageSection:
         return self.application.downloads.offer(archive)
 
     def _enabled(self, key: str) -> Control:
-        """The control as it was shown last. InputError where it is not there, or cannot be used."""
+        """Return the control as it was shown last. InputError where it is not there, or cannot be used."""
         control = self._controls.get(key)
         if control is None or not control.enabled:
             raise InputError(_("This cannot be done now; look at the page again."))
@@ -189,7 +189,13 @@ class PageSection:
 
 
 def _data_url(picture: np.ndarray, aspect: float) -> str:
-    """A picture, uint8 (rows, columns) or (rows, columns, 3), as the address of a PNG.   aspect: height of its pixels over their width."""
+    """Return a picture, uint8 (rows, columns) or (rows, columns, 3), as the address of a PNG.
+
+    Parameters
+    ----------
+    aspect
+        Height of its pixels over their width.
+    """
     from PIL import Image
 
     image = Image.fromarray(picture)

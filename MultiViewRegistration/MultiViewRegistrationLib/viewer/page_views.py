@@ -73,8 +73,10 @@ class PageViews:
         trigger("mvreg_turn")(self._turn)
 
     def _remote_waits(self) -> bool:
-        """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, under a hand, and
-        for the most part while a sequence is played."""
+        """Return whether 3D and slices wait, which take the server's whole time.
+
+        The X-rays come first, when they are opened, under a hand, and for the most part while a sequence is played.
+        """
         return self._application.moving or self.opening or (self._playing() and monotonic() % EVERY_S > REMOTE_S)
 
     def _playing(self) -> bool:
@@ -254,7 +256,7 @@ class PageViews:
         return self._application.presenters.check.overlays
 
     def camera(self) -> Any:
-        """The vtkMRMLCameraNode of the 3D view."""
+        """Return the vtkMRMLCameraNode of the 3D view."""
         return source_view.camera_of(self.three_d.get_view_node())
 
     def size(self) -> tuple[int, int]:

@@ -90,7 +90,7 @@ class XRayPane:
         self._show()
 
     def close(self) -> None:
-        """The page no longer shows it."""
+        """Take it from the page."""
         if self in _open:
             self._end()
             _open.remove(self)
@@ -101,7 +101,7 @@ class XRayPane:
     # What is drawn
 
     def _together(self) -> list[XRayPane]:
-        """The open X-rays of this session."""
+        """Return the open X-rays of this session."""
         return [pane for pane in _open if pane._session is self._session]
 
     def _draw(self, first: XRayView | None = None) -> None:
@@ -128,7 +128,7 @@ class XRayPane:
                     pane._show()
 
     def _view(self) -> XRayView | None:
-        """The X-ray; None once it has left the scene, or its registration has."""
+        """Return the X-ray; None once it has left the scene, or its registration has."""
         registration = self._session.registration
         views = registration.xrays if registration.scene is not None else []
         return next((view for view in views if view == self._xray), None)
@@ -187,7 +187,7 @@ class XRayPane:
         return self._labels[1]
 
     def _film_of(self, view: XRayView) -> int:
-        """The number of the encoded X-ray; another once the image, or what of it is shown, has changed. 0 without an image."""
+        """Return the number of the encoded X-ray; another once the image, or what of it is shown, has changed. 0 without an image."""
         image, display = view.node.GetImageData(), view.node.GetDisplayNode()
         if image is None or display is None:
             return 0
@@ -251,7 +251,7 @@ class XRayPane:
         }
 
     def _give_layer(self, have: int = 0) -> dict:
-        """The newest layer, unless the page has that."""
+        """Return the newest layer, unless the page has that."""
         layer = self._layer()
         if layer is None:
             return {"stamp": 0}
@@ -283,7 +283,12 @@ class XRayPane:
     def _move(self, world_from_ct: list, last: bool) -> dict:
         """Put the CT where the page has moved it; what the server draws of it follows once this answer is on its way.
 
-        world_from_ct: (4, 4); none where only the drag ends.   last: whether this ends the drag.
+        Parameters
+        ----------
+        world_from_ct
+            (4, 4); none where only the drag ends.
+        last
+            Whether this ends the drag.
         """
         view, refused = self._view(), ""
         if view is None or not self._application.may_move():
@@ -297,7 +302,7 @@ class XRayPane:
         return {**drawn, **self._where(), "refused": refused}
 
     def _where(self) -> dict:
-        """Where the CT is now."""
+        """Return where the CT is now."""
         browser = self._layers.browser
         return {"pose": browser.pose, "now": browser.pose_stamp}
 

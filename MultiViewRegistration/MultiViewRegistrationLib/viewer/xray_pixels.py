@@ -33,9 +33,15 @@ _stamps = count(1)
 class EncodedXRay:
     """An X-ray and its scale.
 
-    codes: uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is black whatever the window.
-    field: uint8 (rows, columns), 0, MASKED or USED.
-    low, high: the line integrals of the codes FIRST and LAST.
+    Attributes
+    ----------
+    codes
+        Uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is black whatever
+        the window.
+    field
+        Uint8 (rows, columns), 0, MASKED or USED.
+    low, high
+        The line integrals of the codes FIRST and LAST.
     """
 
     codes: np.ndarray
@@ -46,7 +52,13 @@ class EncodedXRay:
 
     @classmethod
     def of(cls, view: XRayView, used: XRay | None) -> EncodedXRay:
-        """Of an X-ray with an image.   used: what is used of it; None where it cannot be."""
+        """Of an X-ray with an image.
+
+        Parameters
+        ----------
+        used
+            What is used of it; None where it cannot be.
+        """
         values, display = slicer.util.arrayFromVolume(view.node)[0], view.node.GetDisplayNode()
         pooled = -(-max(values.shape) // MAX_SIDE)
         if pooled > 1:
@@ -63,7 +75,7 @@ class EncodedXRay:
 
 
 def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.ndarray:
-    """The field of an X-ray of this shape once it is pooled, as `EncodedXRay` has it."""
+    """Return the field of an X-ray of this shape once it is pooled, as `EncodedXRay` has it."""
     if used is None:
         return np.zeros(shape, np.uint8)
     valid = used.pooled(pooled).valid
@@ -80,8 +92,14 @@ def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
 class Layer:
     """A DRR, or one of bone alone ("bones"), (rows, columns), NaN where it says nothing; or a "picture" (rows, columns, 4).
 
-    factor: how many pixels of the X-ray one of these is wide.   stamp: another for whatever else is shown.
-    pose_stamp: of `BrowserDRR`, of the CT in it.
+    Attributes
+    ----------
+    factor
+        How many pixels of the X-ray one of these is wide.
+    stamp
+        Another for whatever else is shown.
+    pose_stamp
+        Of `BrowserDRR`, of the CT in it.
     """
 
     kind: str
@@ -117,7 +135,7 @@ class OverlayLayers:
         return overlay.BONES if mode == "edges" else overlay.DRR
 
     def foreground(self, view: XRayView, mode: str) -> Layer | None:
-        """The layer of an X-ray in this mode; None where there is none (yet)."""
+        """Return the layer of an X-ray in this mode; None where there is none (yet)."""
         layer = self._shown.get(view.id)
         return layer if layer is not None and layer.kind == self.kind(mode) else None
 

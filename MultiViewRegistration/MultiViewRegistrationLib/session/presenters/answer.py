@@ -58,7 +58,17 @@ LOOK_S = 0.2
 
 @dataclass(frozen=True)
 class AnswerView:
-    """An X-ray that is used.   state: GOOD, CHECK or BAD.   symbol: of it.   tip: the same in words."""
+    """An X-ray that is used.
+
+    Attributes
+    ----------
+    state
+        GOOD, CHECK or BAD.
+    symbol
+        Of it.
+    tip
+        The same in words.
+    """
 
     name: str
     state: str
@@ -70,8 +80,18 @@ class AnswerView:
 class Answer:
     """The answer.
 
-    kind: one of WORDS.   symbol, word: of it.   headline: what to know first.   views: those of a pose with a verdict.
-    why: what stands behind it, a sentence each, the cause first.
+    Attributes
+    ----------
+    kind
+        One of WORDS.
+    symbol, word
+        Of it.
+    headline
+        What to know first.
+    views
+        Those of a pose with a verdict.
+    why
+        What stands behind it, a sentence each, the cause first.
     """
 
     kind: str
@@ -102,17 +122,19 @@ class AnswerPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._automatic = AutomaticRegistration(self.session) if self.host.session is not None else None
         self._shown, self._looked, self._placing = Answer(NONE, *WORDS[NONE], ""), 0.0, False
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self.host.session is not None and self.session.running_registration is not None
 
     # What it shows
 
     def answer(self) -> Answer:
-        """The answer as it is now."""
+        """Return the answer as it is now."""
         session = self.host.session
         kind, headline = self._kind_and_headline()
         if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
@@ -128,6 +150,7 @@ class AnswerPresenter(Presenter):
         )
 
     def form(self) -> Form:
+        """Return the controls."""
         session, self._shown = self.host.session, self.answer()
         self._placing = self._landmarks.placing
         run = None if session is None else session.running_registration
@@ -188,7 +211,7 @@ class AnswerPresenter(Presenter):
         return MOVED, within_sentence(outdated)
 
     def _missing(self) -> str:
-        """What a new case lacks, or waits for."""
+        """Return what a new case lacks, or waits for."""
         return (
             self.host.waiting() or self._register.missing() or self.host.missing_packages() or _("Everything is there.")
         )
@@ -222,7 +245,7 @@ class AnswerPresenter(Presenter):
         return Button("cancel", _("Cancel"), session.cancel, tip=_("Put the CT back to where it was."))
 
     def next_act(self) -> Control:
-        """The primary control: what takes the work on from here."""
+        """Return the primary control: what takes the work on from here."""
         registration, session = self.host.registration, self.host.session
         if registration is None or session is None or registration.ct is None:
             return self._files(
@@ -243,7 +266,7 @@ class AnswerPresenter(Presenter):
         return replace(self._register.button(), primary=True, keys=())
 
     def _settling(self, verdict: str) -> Control:
-        """What would settle the doubt about a pose."""
+        """Return what would settle the doubt about a pose."""
         session, what = self.session, remedy(assessment.reasons(self.session))
         entry = session.history.current
         if entry is None or session.sequence.frame is not None:
@@ -290,7 +313,7 @@ class AnswerPresenter(Presenter):
         return self._files("add_xrays", label, self._sections.xrays.read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
 
     def _export(self) -> Control:
-        """What writes the pose, or those of the sequence whose frame it is of."""
+        """Return what writes the pose, or those of the sequence whose frame it is of."""
         alone = self.session.sequence.frame is None
         return self._sections.export.download() if alone else self._sections.sequence.download()
 

@@ -77,7 +77,7 @@ class EditorPresenter(Presenter):
         return self._xrays.current
 
     def picture(self, view: XRayView, side: int) -> np.ndarray | None:
-        """A view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
+        """Return a view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
         parts = [view.node.GetImageData(), view.node.GetDisplayNode()]
         key = view.id, *(part and part.GetMTime() for part in parts)
         if key != self._pictured[0]:
@@ -89,7 +89,7 @@ USUAL, EXACTLY, TYPED, UNKNOWN = "usual", "exactly", "typed", "unknown"
 
 
 def _shared(field: Field, most: float) -> Number:
-    """The uncertainty of what all X-rays share, in words of a C-arm's field."""
+    """Return the field for the uncertainty of what all X-rays share, in words of a C-arm's field."""
     name = _("Uncertain {what}").format(what=_(field.words))
     return Number(name, 0, most, UNITS[field.unit], blank=_("known"), nothing=0.0)
 
@@ -103,20 +103,28 @@ SHARED = (
 
 
 class CertaintyPresenter(EditorPresenter):
-    """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all."""
+    """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all.
+
+    Parameters
+    ----------
+    xrays
+        The X-rays, and which one is selected.
+    keep_before
+        Called before an X-ray is changed.
+    """
 
     TITLE = _("Certainty")
 
     def __init__(self, xrays: XRaySelection, keep_before: Callable[[XRayView], object]) -> None:
-        """keep_before: called before an X-ray is changed."""
         self._keep_before = keep_before
         super().__init__(xrays)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._refused: dict[tuple[str, str], tuple[Number, str]] = {}  # what was typed, by the node's ID and the key
 
     def refused(self, node_id: str) -> str:
-        """Why what was typed for an X-ray, or for all by the registration's ID, is not taken; "" where it is."""
+        """Return why what was typed for an X-ray, or for all by the registration's ID, is not taken; "" where it is."""
         typed = (given for (of, _key), given in self._refused.items() if of == node_id)
         return next((number.problem(text) for number, text in typed), "")
 
@@ -125,6 +133,7 @@ class CertaintyPresenter(EditorPresenter):
         self._refused = {where: given for where, given in self._refused.items() if where[0] != node_id}
 
     def form(self) -> Form:
+        """Return the controls."""
         view, reference = self.view, reference_of(self.registration)
         first = reference is None or reference == view
         stated = {key: view.content[key] for key in self._table if key in view.content}
@@ -183,7 +192,7 @@ class CertaintyPresenter(EditorPresenter):
         view.change(**{key: value})
 
     def shared_form(self) -> Form:
-        """The fields of what one C-arm has in all its images."""
+        """Return the fields of what one C-arm has in all its images."""
         deviations = astuple(shared_unknowns_of(self.registration))
         hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
         of, fields = self.registration.node.GetID(), enumerate(zip(SHARED, deviations, strict=True))
@@ -204,7 +213,7 @@ class CertaintyPresenter(EditorPresenter):
     def _field(
         self, of: str, key: str, label: str, number: Number, value: float, change: Callable[[float], object]
     ) -> TextField:
-        """The field of a number; what was typed stays in it where it is refused."""
+        """Return the field of a number; what was typed stays in it where it is refused."""
         _number, text = self._refused.get((of, key), (number, number.write_bare(value)))
         return TextField(key, label, partial(self._take, of, key, number, change), text=text, number=number, of=of)
 

@@ -54,6 +54,7 @@ class CheckPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._updater = SimilarityUpdater(self.session) if self.host.session is not None else None
         self._left_out, self._of, self._changed = "", "", False
         self._misfits_shown: tuple = ()
@@ -72,9 +73,11 @@ class CheckPresenter(Presenter):
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self._changed
 
     def form(self) -> Form:
+        """Return the controls."""
         self._changed = False
         self._look_at_result()
         session, verdict = self.session, assessment.verdict(self.session)
@@ -122,7 +125,7 @@ class CheckPresenter(Presenter):
         ]
 
     def _misfits(self) -> str:
-        """What is outlined as it does not fit, a sentence; "" for nothing."""
+        """Return what is outlined as it does not fit, a sentence; "" for nothing."""
         names = [misfit.name for misfit in self.session.misfits.shown]
         structures = ", ".join(filter(None, names))
         said = []
@@ -137,7 +140,10 @@ class CheckPresenter(Presenter):
         return " ".join(said).format(names=structures)
 
     def _from_truth(self) -> str:
-        """How far a pose that was found is from the scanner's own, which scouts of the CT have, or from the case's truth; "" without."""
+        """Return how far a pose that was found is from the scanner's own, which scouts of the CT have, or from the case's truth.
+
+        "" without.
+        """
         scanner = true_pose(self.registration)
         truth = truth_of(self.registration) if scanner is None else scanner
         if truth is None or self.session.history.current is None:
@@ -175,6 +181,7 @@ class CheckPresenter(Presenter):
             self._drawing = None if there is None else Worker(lambda on_progress: curves.maps(there))
 
     def state(self) -> State:
+        """Return how far this step is."""
         state, entry = verdict_state(self.session), self.session.history.current
         if state:
             return state
@@ -199,16 +206,19 @@ class CheckPresenter(Presenter):
         return False
 
     def update_views(self) -> None:
+        """Keep true what the views show."""
         with suppress(InputError):  # of a scene that is not complete yet
             self.overlays.update_views()
         self.cursor.update_views()
 
     def deactivate(self) -> None:
+        """Take away what would no longer be kept true."""
         self.overlays.deactivate()
         if self.host.registration is not None and self.registration.scene is not None:
             self.cursor.clear()
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         self.cursor.stop()
 
     # What a person does
@@ -233,7 +243,7 @@ def _errors(result) -> Form:
 
 
 def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> Form:
-    """A table of a name and lengths each, which have bars; nothing where there are none."""
+    """Return a table of a name and lengths each, which have bars; nothing where there are none."""
     lines = [
         TableRow(name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)))
         for name, lengths, longest in rows
@@ -242,7 +252,7 @@ def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float],
 
 
 def _refinement(result) -> Control:
-    """The plots of the refinement."""
+    """Return the plots of the refinement."""
     step, mm = _("step"), _("mm, log scale")
     plots = (
         (_("Similarity"), _("local NCC"), curves.similarity(result)),
@@ -280,9 +290,11 @@ class OverlaysPresenter(Presenter):
     """Overlay mode, projected structures, and the 3D view from a source; in Slicer it keeps overlays and projections true."""
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._projections: Projections | None = None
 
     def form(self) -> Form:
+        """Return the controls."""
         registration, mode = self.registration, overlay.mode_of(self.registration)
         chosen, share = structures_of(registration), _("Share of the DRR")
         structures = (
@@ -321,12 +333,13 @@ class OverlaysPresenter(Presenter):
         return seen.id if seen else ""
 
     def sources(self) -> tuple[Option, ...]:
-        """The viewpoints of the 3D view, for `look_from`."""
+        """Return the viewpoints of the 3D view, for `look_from`."""
         views = [view for view in self.registration.xrays if source_view.can_look(view)]
         named = (Option(view.id, _("the source of {name}").format(name=view.name)) for view in views)
         return Option("", _("anywhere")), *named
 
     def update_views(self) -> None:
+        """Keep true what the views show."""
         if self.in_slicer:
             self.session.drawing.mode = overlay.mode_of(self.registration)
             overlay.lay(self.registration, monotonic())
@@ -341,6 +354,7 @@ class OverlaysPresenter(Presenter):
             self.look_from(seen.id)  # all of the detector also in a view of another size
 
     def deactivate(self) -> None:
+        """Take away what would no longer be kept true."""
         projections, self._projections = self._projections, None
         if self.host.registration is None or self.registration.scene is None:
             return

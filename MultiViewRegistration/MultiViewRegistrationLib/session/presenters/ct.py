@@ -61,7 +61,7 @@ class ReadCT:
 
 
 def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
-    """All of a CT that takes long. InputError for anything that is wrong but its unit."""
+    """Return all of a CT that takes long. InputError for anything that is wrong but its unit."""
     first = files.files[0]
     try:
         ct = imaging_ct.load_ct(files.path, unit)
@@ -75,13 +75,19 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
 class CTPresenter(Presenter):
     """Files are read, and the picture of what the registration sees is made, in a thread; `tick` takes what has come of it.
 
-    preview: the `CTPreview`, None before it is made.   mismatch: the UnitMismatch of a CT that was read, None for none.
+    Attributes
+    ----------
+    preview
+        The `CTPreview`, None before it is made.
+    mismatch
+        The UnitMismatch of a CT that was read, None for none.
     """
 
     TITLE = _("CT")
     BEGINS = True
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self.exit()
         self._forget_look()
 
@@ -115,6 +121,7 @@ class CTPresenter(Presenter):
         return self.registration.parameter(CT_UNIT, "hu") if self.host.registration is not None else "hu"
 
     def form(self) -> Form:
+        """Return the controls."""
         self._look_again()
         ct = None if self.host.registration is None else self.registration.ct
         found = [node for node in volumes(self.host.scene) if not node.GetAttribute(ATTRIBUTE)]
@@ -151,7 +158,7 @@ class CTPresenter(Presenter):
         return "" if there else _("Drop a CT here: a DICOM folder or a file.")
 
     def unit_question(self) -> Form:
-        """What is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
+        """Return what is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
         files, mismatch = self._files, self.mismatch
         if mismatch is None or files is None:
             return []
@@ -170,7 +177,7 @@ class CTPresenter(Presenter):
         ]
 
     def _of_ct(self) -> Form:
-        """The findings in the chosen CT, and its unit."""
+        """Return the findings in the chosen CT, and its unit."""
         registration, preview = self.registration, self.preview
         seen: Form = []
         if preview is not None:
@@ -230,7 +237,7 @@ class CTPresenter(Presenter):
         ]
 
     def _lacks_segments(self, there: bool) -> str:
-        """What bones that should be registered by themselves lack, a sentence; "" for nothing."""
+        """Return what bones that should be registered by themselves lack, a sentence; "" for nothing."""
         session = self.session
         if there or not assessment.verdict(session) or remedy(assessment.reasons(session)) != BONES:
             return ""
@@ -240,6 +247,7 @@ class CTPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         if self.mismatch is not None:
@@ -257,6 +265,7 @@ class CTPresenter(Presenter):
         return State(READY, f"{ct.GetName()}, {segment.GetName()}" if segment else ct.GetName())
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         if self._reading is not None and has_ended(self._reading[0]):
             self._take_read(*self._reading)
         if self._looking_for_scouts is not None and has_ended(self._looking_for_scouts[0]):
@@ -352,8 +361,10 @@ class CTPresenter(Presenter):
         self.registration.node.SetParameter(CT_UNIT, unit)
 
     def set_structure(self, key: str) -> None:
-        """Register a segment alone, or each one of a segmentation after the whole CT, by its value among the structures; WHOLE for the
-        whole CT alone."""
+        """Register a segment alone, or each one of a segmentation after the whole CT, by its value among the structures.
+
+        WHOLE for the whole CT alone.
+        """
         node_id, _slash, segment_id = key.partition("/")
         self.registration.choose_segment(self.host.scene.GetNodeByID(node_id) if node_id else None, segment_id)
 
@@ -369,7 +380,10 @@ def _key(segmentation: Any, segment_id: str) -> str:
 
 
 def _structures(registration: Registration) -> list[Option]:
-    """What could be registered of the segmentations that are no masks of X-rays: all segments of one, each by itself, and each alone."""
+    """Return what could be registered of the segmentations that are no masks of X-rays.
+
+    All segments of one, each by itself, and each alone.
+    """
     options = []
     for node in segmentations(registration.scene):
         if node.GetNodeReferenceID(OWNER):

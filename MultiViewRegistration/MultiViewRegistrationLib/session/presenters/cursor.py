@@ -26,6 +26,7 @@ class CursorPresenter(Presenter):
     """
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self.shown = LinkedCursor(self.registration) if self.host.registration is not None else None
         self._moved, self._placing, self._measured = False, False, 0.0
         self._distances: list[tuple[str, str]] = []
@@ -42,6 +43,7 @@ class CursorPresenter(Presenter):
         return points is not None and is_placing(points)
 
     def form(self) -> Form:
+        """Return the controls."""
         lines, in_slicer = self._lines(), self.in_slicer
         measured = tuple(
             TableRow(str(n), (Cell(name), Cell(length))) for n, (name, length) in enumerate(self._distances)
@@ -80,7 +82,7 @@ class CursorPresenter(Presenter):
         ]
 
     def _lines(self) -> list[str]:
-        """The reading of the cursor, a sentence each."""
+        """Return the reading of the cursor, a sentence each."""
         reading, ct_ras, lines = self._cursor.reading, self._cursor.ct_ras, []
         if ct_ras is not None:
             r, a, s = ct_ras
@@ -93,6 +95,7 @@ class CursorPresenter(Presenter):
         return [*lines, *filter(None, [reading.warning])]
 
     def update_views(self) -> None:
+        """Keep true what the views show."""
         self._moved |= self._cursor.update()
 
     def tick(self) -> bool:

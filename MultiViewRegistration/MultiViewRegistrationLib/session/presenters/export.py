@@ -58,6 +58,7 @@ class ExportPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._stale_reason, self._override, self._text = "", False, ""
         self._files: list[Path] = []
         self._sending, self._link_text, self._looked = False, "", 0.0
@@ -67,11 +68,13 @@ class ExportPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         if self._reason():
             return State(TODO)
         return State(DONE, _("written")) if self._written_files() else State(READY)
 
     def form(self) -> Form:
+        """Return the controls."""
         stale_reason, missing, node = self._update_stale_reason(), self.missing(), self.registration.ct_transform
         in_slicer, tools, override = (
             self.in_slicer,
@@ -126,7 +129,7 @@ class ExportPresenter(Presenter):
         ]
 
     def download(self) -> Download:
-        """The control that writes what is chosen."""
+        """Return the control that writes what is chosen."""
         missing = self.missing()
         return Download(
             "registration",
@@ -140,7 +143,7 @@ class ExportPresenter(Presenter):
         )
 
     def receipt(self) -> Form:
-        """Where the pose that is shown was written; nothing in a browser, which says that itself."""
+        """Return where the pose that is shown was written; nothing in a browser, which says that itself."""
         if not self.in_slicer or not self._is_exported():
             return []
         if not self._files:
@@ -181,7 +184,7 @@ class ExportPresenter(Presenter):
         )
 
     def kinds(self) -> list[str]:
-        """The files for other programs that are written."""
+        """Return the files for other programs that are written."""
         missing = partial(result_files.missing_for_kind, self.registration)
         return [kind for kind in self._kinds if not missing(kind)] if self.chosen["result"] else []
 
@@ -227,12 +230,13 @@ class ExportPresenter(Presenter):
         )
 
     def missing(self) -> str:
-        """The steps missing before files can be written; "" for none."""
+        """Return the steps missing before files can be written; "" for none."""
         if not self.session.running and not self.chosen["result"]:
             return "" if self.chosen["case"] else _("Choose what to write.")
         return self._wait_or_override()
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         text = self._connection()
         changed, self._link_text = text != self._link_text, text
         if monotonic() - self._looked > LOOK_S:
@@ -247,7 +251,7 @@ class ExportPresenter(Presenter):
         self._kinds = [each for each in result_files.formats() if each in chosen]
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
-        """A function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
+        """Return a function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
         self._files, self._text, self._exported = [], _("Writing..."), self._pose()
         writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
         if self.chosen["result"]:
@@ -263,21 +267,21 @@ class ExportPresenter(Presenter):
             self._text += " " + _("The result was rejected: its transforms were not written.")
 
     def _reason(self) -> str:
-        """Why only an override exports the pose, a sentence; "" for no reason."""
+        """Return why only an override exports the pose, a sentence; "" for no reason."""
         found = self._rejected is not None and self._rejected == self.session.history.current
         return self.session.reason_not_to_use() or (_("The result was rejected.") if found else "")
 
     def _pose(self) -> tuple:
-        """Identifies the pose as it is, how it came about, and what it is of."""
+        """Identify the pose as it is, how it came about, and what it is of."""
         pose = np.round(self.registration.world_from_ct, 6) + 0.0  # not -0
         return self.session.history.position, pose.tobytes(), fingerprint(self.registration)
 
     def _is_exported(self) -> bool:
-        """Whether what was exported last, or is being exported, is the pose as it is."""
+        """Return whether what was exported last, or is being exported, is the pose as it is."""
         return self._exported is not None and self._exported == self._pose()
 
     def _written_files(self) -> list[Path]:
-        """The files of the pose as it is."""
+        """Return the files of the pose as it is."""
         return self._files if self._is_exported() else []
 
     def connect(self) -> None:
@@ -290,7 +294,7 @@ class ExportPresenter(Presenter):
         self._sending = True
 
     def _update_stale_reason(self) -> str:
-        """Why the pose is stale; the override holds for one reason only."""
+        """Return why the pose is stale; the override holds for one reason only."""
         stale_reason = self._reason()
         if stale_reason != self._stale_reason:
             self._stale_reason, self._override = stale_reason, False
@@ -306,7 +310,7 @@ class ExportPresenter(Presenter):
         )
 
     def _connection(self) -> str:
-        """The state of the connection, in a sentence."""
+        """Return the state of the connection, in a sentence."""
         self._sending = self._sending and self.session.running
         if self._sending:
             return _("Preparing the overlays to send...")

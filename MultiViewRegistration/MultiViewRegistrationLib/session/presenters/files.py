@@ -96,7 +96,15 @@ class Asked:
 
 @dataclass(eq=False)
 class Looking:
-    """Files that are being told apart in a thread.   preferred: the kind that an unclear one is taken as.   replacing: see `take`."""
+    """Files that are being told apart in a thread.
+
+    Attributes
+    ----------
+    preferred
+        The kind that an unclear one is taken as.
+    replacing
+        See `take`.
+    """
 
     worker: Worker
     count: int
@@ -128,6 +136,7 @@ class FilesPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         if self._beginning:  # of the registration that the files themselves begin
             return
         self._looking: list[Looking] = []
@@ -160,6 +169,7 @@ class FilesPresenter(Presenter):
     # The form
 
     def form(self) -> Form:
+        """Return the controls."""
         asked = [control for number, each in enumerate(self._asked) for control in self._form_of(number, each)]
         return [
             *(self._welcome() if self.host.registration is None and self.in_slicer else []),
@@ -179,7 +189,7 @@ class FilesPresenter(Presenter):
         return _("Looking at 1 file…") if count == 1 else _("Looking at {count} files…").format(count=count)
 
     def files_control(self) -> Files:
-        """Takes anything."""
+        """Return a control that takes any files."""
         return Files(
             "any",
             _("Choose files..."),
@@ -321,7 +331,7 @@ class FilesPresenter(Presenter):
         return self._take_calibrations()
 
     def _idle(self) -> bool:
-        """Whether nothing waits for files any more."""
+        """Return whether nothing waits for files any more."""
         asked = any(not each.of_scouts for each in self._asked)
         waits = self._looking or asked or self._masks or self._xray_masks or self._poses or self._mask_reading
         return not (waits or self._calibrations.files or self._xrays.reading or self._ct.reading or self._ct.mismatch)
@@ -358,7 +368,7 @@ class FilesPresenter(Presenter):
         self._folders = folders
 
     def _is_another_case(self, found: FoundFiles) -> bool:
-        """Whether files are of another patient than what is open by their headers, or a CT with X-rays beside one that has both."""
+        """Return whether files are of another patient than what is open by their headers, or a CT with X-rays beside one that has both."""
         registration = self.host.registration
         if registration is None:
             return False
@@ -367,7 +377,7 @@ class FilesPresenter(Presenter):
         return whole or is_of_another_patient(registration, [read_identity(path) for path in images])
 
     def _ask_other_case(self, found: FoundFiles, preferred: str) -> None:
-        """A new case, in place of the images of the same kind, or beside them."""
+        """Ask whether the files are a new case, or go in place of the images of the same kind, or beside them."""
         new = _("Close what is open, and begin a new case") if self.host.replaces else _("Begin a new case beside it")
         choices = [("new", new), ("replace", _("Replace the images of this case"))]
         if not found.cts:
@@ -423,7 +433,7 @@ class FilesPresenter(Presenter):
         self._unused = "\n".join(sentences)
 
     def _open(self, looking: Looking, files: list[Path]) -> None:
-        """A case, a result, a track or a scene, in place of what is open."""
+        """Open a case, a result, a track or a scene in place of what is open."""
         if len(files) > 1:
             names = [_name(path, looking.folder) for path in files]
             question = Question("file", _("Open"), "", tuple((str(n), name) for n, name in enumerate(names)))
@@ -549,7 +559,7 @@ class FilesPresenter(Presenter):
     # Calibrations
 
     def _calibrated_views(self) -> list[XRayView]:
-        """Those that a calibration may be for: without geometry, or all where none is without."""
+        """Return those that a calibration may be for: without geometry, or all where none is without."""
         views = self.registration.xrays if self.host.registration is not None else []
         return [view for view in views if needs_geometry(view)] or list(views)
 
@@ -592,19 +602,25 @@ class Calibrations:
         self._read: dict[tuple, FileReading] = {}
 
     def add(self, files: Iterable[Path], beside: Iterable[Path]) -> None:
-        """Wait with these, too.   beside: what came with them, and may hold a part of them."""
+        """Wait with these, too.
+
+        Parameters
+        ----------
+        beside
+            What came with them, and may hold a part of them.
+        """
         self.files += files
         self._beside += [path for path in beside if path not in self._beside]
 
     def questions(self, views: Sequence[XRayView]) -> list[Question]:
-        """All that is open, and was answered."""
+        """Return all that is open, and was answered."""
         readings = [self._reading(path, views[0].size) for path in self._used()]
         self.problem = next((reading.problem for reading in readings if reading.problem), "")
         asked = {question.key: self._of_files(question) for reading in readings for question in reading.questions}
         return [*asked.values(), *self._of_views(views)]
 
     def cameras(self, views: Sequence[XRayView]) -> list[tuple[XRayView, tuple[Path, CalibratedView]]]:
-        """The camera of each X-ray that has one, with its file."""
+        """Return the camera of each X-ray that has one, with its file."""
         found, offered = [], self._offered(views)
         for i, j in self._matches(views).items():
             path, camera = offered[j]
@@ -624,7 +640,7 @@ class Calibrations:
         return self._read[key]
 
     def _of_files(self, question: Question) -> Question:
-        """The question for a person: other files are chosen among those that came together."""
+        """Return the question for a person: other files are chosen among those that came together."""
         tip = _("Where the camera is on what is tracked: drop that file together with this one.")
         return ask_for_file(question, (path.name for path in self._beside if path not in self.files[:1]), tip)
 
@@ -639,7 +655,7 @@ class Calibrations:
         return camera.size is None or tuple(camera.size) == tuple(view.size) or camera.camera is None
 
     def _known(self, views: Sequence[XRayView]) -> dict[int, int]:
-        """The cameras that need not be asked for, by X-ray."""
+        """Return the cameras that need not be asked for, by X-ray."""
         if not needs_geometry(views[0]):  # all have one: which is to be replaced, a person says
             return {}
         offered = self._offered(views)

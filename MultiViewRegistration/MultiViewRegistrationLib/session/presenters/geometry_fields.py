@@ -25,7 +25,7 @@ UNITS = {"mm": " mm", "deg": DEG, "px": " px", "percent": " %"}
 
 
 def number_of(field: Field, blank: str = "") -> Number:
-    """The numbers of a field, as they are typed.   blank: shown where it is empty."""
+    """Return the numbers of a field, as they are typed; `blank` is shown where it is empty."""
     words = _(field.words)
     return Number(
         words[0].upper() + words[1:], *field.usual, UNITS[field.unit], blank=blank, nothing=0.0 if blank else None
@@ -33,12 +33,12 @@ def number_of(field: Field, blank: str = "") -> Number:
 
 
 def words_of(key: str) -> str:
-    """The name of a C-arm's field within a sentence."""
+    """Return the name of a C-arm's field within a sentence."""
     return _(C_ARM[key].words)
 
 
 def column_of(key: str, title: str = "") -> Option:
-    """A field of a C-arm as the column of a table: its title, by default its name and unit, and what it means."""
+    """Return a field of a C-arm as the column of a table: its title, by default its name and unit, and what it means."""
     return Option(key, title or _(C_ARM[key].title), _(C_ARM[key].sentence))
 
 
@@ -75,7 +75,13 @@ class Reading:
 
 
 def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
-    """Read the fields of a C-arm, each for itself.   size: (columns, rows) of the image."""
+    """Read the fields of a C-arm, each for itself.
+
+    Parameters
+    ----------
+    size
+        (columns, rows) of the image.
+    """
     numbers: dict[str, float] = {}
     pairs: dict[str, list[float] | None] = {}
     faults: dict[str, str] = {}
@@ -165,13 +171,13 @@ def read_pair(text: str, key: str) -> list[float] | None:
 
 
 def write_pair(values: Sequence[float], key: str) -> str:
-    """The text of [columns, rows]; one number of a pixel that is as wide as high."""
+    """Return the text of [columns, rows]; one number of a pixel that is as wide as high."""
     texts = [NUMBERS[key].write_bare(value) for value in values]
     return texts[0] if texts[0] == texts[1] and key == "pixel_mm" else " \u00d7 ".join(texts)
 
 
 def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
-    """The texts of some or all of a case.json's c_arm."""
+    """Return the texts of some or all of a case.json's c_arm."""
     fields = {"mirrored": MIRRORED[reading.get("mirrored")]}
     for key, number in NUMBERS.items():
         value, default = reading.get(key), middle(size) if key == "principal_point" else C_ARM[key].default
@@ -183,7 +189,7 @@ def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
 
 
 def middle(size: Sequence[int]) -> list[float]:
-    """The pixel [column, row] in the middle of an image of (columns, rows)."""
+    """Return the pixel [column, row] in the middle of an image of (columns, rows)."""
     return [(n - 1) / 2 for n in size]
 
 
@@ -191,7 +197,7 @@ def middle(size: Sequence[int]) -> list[float]:
 
 
 def left_side(fields: Mapping[str, str], mirrored: str) -> str:
-    """The patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
+    """Return the patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
 
     Angles that are not given, or wrong, count as 0.
     """
@@ -208,7 +214,10 @@ def _degrees(fields: Mapping[str, str], key: str) -> float:
 
 
 def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
-    """The answers to "Is the patient's right on the left of the image?"; of a lateral image, or one that is turned, which side is there."""
+    """Return the answers to "Is the patient's right on the left of the image?".
+
+    Of a lateral image, or one that is turned, which side is there.
+    """
     options = [Option("", _("not known"))]
     for mirrored in (MIRRORED[True], MIRRORED[False]):
         letter = left_side(fields, mirrored)
@@ -219,13 +228,13 @@ def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
 
 
 def with_side(fields: Mapping[str, str], letter: str) -> dict[str, str]:
-    """The fields with this letter of `SIDES` at the left of the image, "" for not known."""
+    """Return the fields with this letter of `SIDES` at the left of the image, "" for not known."""
     seen = (each for each in (MIRRORED[True], MIRRORED[False]) if left_side(fields, each) == letter)
     return {**fields, "mirrored": next(seen, MIRRORED[None])}
 
 
 def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
-    """The fields with another value of one.
+    """Return the fields with another value of one.
 
     What a person sees in the image stays where the angles change: whose right is on the left at LAO 0 has it there at LAO 180, which the
     same image of a source on the other side would not. From an image from the front to a lateral one nothing can stay but the side from
@@ -239,7 +248,7 @@ def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
 
 
 def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bool]:
-    """The camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
+    """Return the camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
     given = read_c_arm(fields, size).c_arm
     if given is not None:
         return CArm(**{**given, "size": size}).camera(), True
@@ -261,7 +270,7 @@ def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bo
 
 
 def read_matrix_field(fields: Mapping[str, str]) -> MatrixText:
-    """The projection matrix from world LPS mm to pixels. InputError if it is invalid."""
+    """Return the projection matrix from world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]
     if not text.strip():
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))

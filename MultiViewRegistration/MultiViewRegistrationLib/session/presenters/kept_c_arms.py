@@ -34,6 +34,7 @@ class KeptCArms:
         self._name, self._told = "", ""
 
     def form(self, view: XRayView, draft: Draft, reading: Reading) -> Form:
+        """Return the controls."""
         try:
             presets, problem = c_arm_presets.read_presets(), ""
         except InputError as error:

@@ -31,11 +31,13 @@ class LandmarksPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._order, self._selected, self._warned = ClickOrder(), "", False
         self._seen: tuple | None = None
         self._file.reset()
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         self.stop()
 
     @property
@@ -49,6 +51,7 @@ class LandmarksPresenter(Presenter):
         return self.host.registration is not None and landmarks.are_being_placed(self.registration)
 
     def form(self) -> Form:
+        """Return the controls."""
         clicked, result = landmarks.clicked(self.registration), self.session.result
         fit = None if result is None else result.landmark_fit
         residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
@@ -102,7 +105,7 @@ class LandmarksPresenter(Presenter):
         ]
 
     def _asked(self) -> Form:
-        """The question whether points outside the CT are meant."""
+        """Return the question whether points outside the CT are meant."""
         count = len(landmarks.outside_ct(self.registration))
         if not count:
             return []
@@ -122,7 +125,7 @@ class LandmarksPresenter(Presenter):
         ]
 
     def _next(self, where: str) -> str:
-        """The name that the next click gets there."""
+        """Return the name that the next click gets there."""
         owners = {landmarks.CT: self.registration.node, **{view.name: view.node for view in self.registration.xrays}}
         markups = landmarks.landmark_markups(owners[where])
         return landmarks.next_name(self.registration, markups, self._order.next(where))
@@ -187,7 +190,7 @@ class LandmarksPresenter(Presenter):
 
 
 def _cell(clicked: bool, coming: bool, residual: LandmarkResidual | None) -> Cell:
-    """A landmark in the CT or an X-ray."""
+    """Return a landmark in the CT or an X-ray."""
     if clicked and residual is not None:
         text = _("{mm:.1f} mm").format(mm=residual.residual_mm)
         tip = _("{px:.1f} pixels from where the landmarks' pose has it: {status}.").format(
@@ -220,9 +223,11 @@ class LandmarkFilePresenter(Presenter):
     """The choice of the image of a file's points: the CT, or an X-ray, and then where they lie."""
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._owner, self._place = OF_CT, ""
 
     def form(self) -> Form:
+        """Return the controls."""
         view = self._view()
         ready = bool(self._place) if view is not None else self.registration.ct is not None
         owners = (Option(OF_CT, _("the CT")), *(Option(other.id, other.name) for other in self._views()))
@@ -261,7 +266,7 @@ class LandmarkFilePresenter(Presenter):
         return [view for view in xrays if view.placed]
 
     def _view(self) -> XRayView | None:
-        """The X-ray whose landmarks they are, None for the CT."""
+        """Return the X-ray whose landmarks they are, None for the CT."""
         return next((view for view in self._views() if view.id == self._owner), None)
 
     def choose(self, owner: str) -> None:
@@ -273,7 +278,13 @@ class LandmarkFilePresenter(Presenter):
         self._place = str(answer or "")
 
     def read(self, path: Path, folder: Path | None = None) -> None:
-        """Read the landmarks of a file. InputError if it is invalid.   folder: is removed then."""
+        """Read the landmarks of a file. InputError if it is invalid.
+
+        Parameters
+        ----------
+        folder
+            Is removed then.
+        """
         view = self._view()
         try:
             if view is None:

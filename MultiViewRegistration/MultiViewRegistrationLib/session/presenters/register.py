@@ -55,6 +55,7 @@ class RegisterPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._ready = False
         self.comparison.reset()
 
@@ -62,9 +63,11 @@ class RegisterPresenter(Presenter):
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return bool(self.session.preparing)
 
     def form(self) -> Form:
+        """Return the controls."""
         history, busy = self.session.history, self.session.running
         clicking = landmarks.are_being_placed(self.registration)
         redo = Button(
@@ -91,7 +94,7 @@ class RegisterPresenter(Presenter):
         ]
 
     def button(self) -> Button:
-        """The button that begins."""
+        """Return the button that begins."""
         missing = self.missing()
         return Button(
             "register",
@@ -105,6 +108,7 @@ class RegisterPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         session = self.session
         if session.running_registration:
             return State(RUNNING)
@@ -119,7 +123,7 @@ class RegisterPresenter(Presenter):
         return State(TODO) if self.missing() else State(READY, session.preparing)
 
     def missing(self) -> str:
-        """The steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
+        """Return the steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
         return self._geometry.unfinished() or missing_inputs(self.session)
 
     def tick(self) -> bool:
@@ -182,11 +186,13 @@ class ComparisonPresenter(Presenter):
     """Compares where the CT is now with another entry of the history."""
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._worker: Worker | None = None
         self._text, self._names = "", ("", "")
         self._pictures: list[tuple[str, np.ndarray, np.ndarray]] = []
 
     def form(self) -> Form:
+        """Return the controls."""
         entries = self.session.history.entries
         options = [Option(str(number), _pose_name(entry)) for number, entry in enumerate(entries)]
         pictures = []
@@ -241,14 +247,14 @@ def _pose_name(entry: HistoryEntry) -> str:
 
 
 def verdict_state(session: Session) -> State | None:
-    """The verdict on the pose as it is, also of a sequence's frame; None where there is none."""
+    """Return the verdict on the pose as it is, also of a sequence's frame; None where there is none."""
     verdict = assessment.verdict(session)
     kinds = {"accept": DONE, "check": CHECK, "reject": REJECT}
     return State(kinds[verdict], assessment.summary(session)) if verdict else None
 
 
 def _line(number: int, entry: HistoryEntry) -> TableRow:
-    """A pose of the history."""
+    """Return a pose of the history."""
     when = datetime.fromisoformat(entry.time)
     why = "\n".join(entry.reasons)
     return TableRow(
@@ -264,7 +270,7 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
 
 
 def _began_with(entry: HistoryEntry) -> str:
-    """The origin of a regressor's start, a sentence; "" for other starts."""
+    """Return the origin of a regressor's start, a sentence; "" for other starts."""
     if not entry.regressor:
         return ""
     model, expected_mm, start = (entry.regressor[key] for key in ("model", "expected_mm", "selected_start"))
@@ -277,7 +283,7 @@ def _began_with(entry: HistoryEntry) -> str:
 
 
 def _took(entry: HistoryEntry) -> str:
-    """The duration of a registration, a sentence; "" where it was not measured."""
+    """Return the duration of a registration, a sentence; "" where it was not measured."""
     if entry.seconds is None:
         return ""
     if entry.first_time_s < 1:

@@ -75,11 +75,11 @@ class Presenter:
         """Forget all that belongs to the registration at work before; also called in the beginning."""
 
     def state(self) -> State:
-        """The state of the section; only called with a registration."""
+        """Return the state of the section; only called with a registration."""
         return State(TODO)
 
     def form(self) -> Form:
-        """The controls, see `form`."""
+        """Return the controls, see `form`."""
         return []
 
     def tick(self) -> bool:
@@ -93,49 +93,70 @@ class Presenter:
         """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
 
     def exit(self) -> None:
-        """The host is not seen any more, or another registration chosen: end what only makes sense while it is."""
+        """End what only makes sense while the host is seen, with this registration."""
 
 
 def has_ended(worker: Worker | None) -> TypeGuard[Worker]:
-    """Whether there is work in a thread, and it has ended."""
+    """Return whether there is work in a thread, and it has ended."""
     if worker is not None:
         worker.poll(0)
     return worker is not None and worker.state != "running"
 
 
 def progress_bar(key: str, progress: Any, stage: str, *more: str) -> ProgressBar:
-    """How far work is.   progress: has a `fraction`; None while that is unknown.   stage, more: written, "" for nothing."""
+    """Return how far work is.
+
+    Parameters
+    ----------
+    progress
+        Has a `fraction`; None while that is unknown.
+    stage, more
+        Written, "" for nothing.
+    """
     label = ", ".join(filter(None, [stage[:1].upper() + stage[1:], *more]))
     return ProgressBar(key, label, percent=round(100 * progress.fraction) if progress else None)
 
 
 def written_to(files: list[Path]) -> str:
-    """Where files were written, a sentence."""
+    """Return where files were written, a sentence."""
     names = ", ".join(file.name for file in files)
     return _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
 
 
 def folder_name(what: str, registration: Registration) -> str:
-    """A name for a folder of files: what they are, the case by its X-rays alone, and the time."""
+    """Return a name for a folder of files: what they are, the case by its X-rays alone, and the time."""
     return f"{what}-{case_id(registration)}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
-    """Nodes to choose from, by their IDs, after an option for none of them, "".   first: its title."""
+    """Nodes to choose from, by their IDs, after an option for none of them, "".
+
+    Parameters
+    ----------
+    first
+        Its title.
+    """
     return (Option("", first), *(Option(node.GetID(), node.GetName()) for node in nodes))
 
 
 def unanswered(questions: list[Question], answers: dict[str, str]) -> list[str]:
-    """The labels of questions without an answer."""
+    """Return the labels of questions without an answer."""
     return [question.label for question in questions if not answers.get(question.key, "").strip()]
 
 
 def question_controls(
     prefix: str, questions: list[Question], answers: dict[str, str], answer: Callable[[str, str], object]
 ) -> Form:
-    """A box or a field for each question.
+    """Return a box or a field for each question.
 
-    prefix: of the controls' keys.   answers: so far, by the questions' keys.   answer: called with a question's key and its answer.
+    Parameters
+    ----------
+    prefix
+        Of the controls' keys.
+    answers
+        So far, by the questions' keys.
+    answer
+        Called with a question's key and its answer.
     """
     found: Form = []
     for question in questions:

@@ -78,6 +78,7 @@ class SequencePresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._count: int | None = None
         self._before: tuple = ()
         self._shown: tuple = ()
@@ -87,6 +88,7 @@ class SequencePresenter(Presenter):
 
     @property
     def player(self) -> Player | None:
+        """What plays the sequence; None without one."""
         return self.session.sequence.player if self.host.session is not None else None
 
     @property
@@ -98,7 +100,7 @@ class SequencePresenter(Presenter):
     # The form
 
     def missing(self) -> str:
-        """The steps missing before a sequence can be tracked, in a sentence; "" for none, as far as is known."""
+        """Return the steps missing before a sequence can be tracked, in a sentence; "" for none, as far as is known."""
         if self.host.session is None:
             return _("Choose a CT first.")
         sequence = self.session.sequence
@@ -116,6 +118,7 @@ class SequencePresenter(Presenter):
         return missing
 
     def state(self) -> State:
+        """Return how far this step is."""
         sequence = self.session.sequence
         if sequence.tracking is not None:
             return State(RUNNING, _("{percent} %").format(percent=round(100 * sequence.tracking.step.fraction)))
@@ -127,15 +130,17 @@ class SequencePresenter(Presenter):
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self._frame() != self._shown
 
     def _frame(self) -> tuple:
-        """The controls that change while it plays or tracks."""
+        """Return the controls that change while it plays or tracks."""
         player, tracking = self.player, self.session.sequence.tracking if self.host.session is not None else None
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
         return step, player and (player.wanted, player.number, player.last, player.playing, player.problem)
 
     def form(self) -> Form:
+        """Return the controls."""
         self._shown = self._frame()
         self._count = self.session.sequence.count if self.host.session is not None else None
         tracking = self.session.sequence.tracking if self.host.session is not None else None
@@ -256,7 +261,7 @@ class SequencePresenter(Presenter):
         ]
 
     def _strip_of(self, player: Player) -> np.ndarray:
-        """The verdicts of all frames as colours beside each other, made again when frames have come."""
+        """Return the verdicts of all frames as colours beside each other, made again when frames have come."""
         if self._strip[0] != (player, player.last):
             verdicts = [frame.verdict for frame in player.played.frames]
             verdicts += [""] * (player.played.count - len(verdicts))
@@ -267,7 +272,7 @@ class SequencePresenter(Presenter):
         return self._strip[1]
 
     def download(self) -> Download:
-        """The control that writes the poses."""
+        """Return the control that writes the poses."""
         running = self.session.running
         return Download(
             "poses",
@@ -305,7 +310,7 @@ class SequencePresenter(Presenter):
         ]
 
     def _motion(self, player: Player) -> Control:
-        """The motion of another structure against this one."""
+        """Return the motion of another structure against this one."""
         other, choose = (
             self.session.sequence.other,
             _("Choose the track.json of another structure, tracked through the same frames."),
@@ -364,11 +369,13 @@ class SequencePresenter(Presenter):
         )
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         player, tracking = self.player, self.session.sequence.tracking
         before, self._before = self._before, (player is not None, tracking is not None)
         return self._before != before or self.session.sequence.count != self._count
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         if self.player is not None:
             self.player.pause()
 
@@ -396,7 +403,7 @@ class SequencePresenter(Presenter):
         self.session.sequence.close()
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
-        """A function that writes the poses into a folder, for a thread, and the motion where there is one."""
+        """Return a function that writes the poses into a folder, for a thread, and the motion where there is one."""
         motion, self._written = self.motion, (self.player, _("Writing..."))
         write = self.session.sequence.save(folder, self.unit, moves=not self.in_slicer)
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
@@ -413,7 +420,7 @@ class SequencePresenter(Presenter):
 
 
 def frame_lines(player: Player, frame: Tracked) -> list[str]:
-    """The shown frame: its number, how it was found, its similarity, and its warnings."""
+    """Return the shown frame: its number, how it was found, its similarity, and its warnings."""
     played = player.played
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"
@@ -437,7 +444,7 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
 
 
 def counted(player: Player) -> str:
-    """The number of frames of each verdict, and of those not tracked, in a sentence."""
+    """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
     verdicts, count = [frame.verdict for frame in player.played.frames], player.played.count
     parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in COLOURS if verdict and verdict in verdicts]
     if len(verdicts) < count:

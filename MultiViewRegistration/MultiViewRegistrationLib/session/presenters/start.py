@@ -83,15 +83,18 @@ class StartPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._seen = b""
         for part in self._parts:
             part.reset()
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self.regressor.changing
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         self.landmarks.exit()
         if self.host.hand is not None:
             self.host.hand.exit()
@@ -104,6 +107,7 @@ class StartPresenter(Presenter):
     # The form
 
     def form(self) -> Form:
+        """Return the controls."""
         start = self.start
         controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
         numbers = self._numbers()
@@ -160,7 +164,7 @@ class StartPresenter(Presenter):
         ]
 
     def _hand(self) -> Form:
-        """Handles and keys, where the CT cannot be dragged at any time."""
+        """Return handles and keys, where the CT cannot be dragged at any time."""
         hand = self.host.hand
         if hand is None:
             return []
@@ -205,6 +209,7 @@ class StartPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         session, start = self.session, self.start
         if session.regressors.is_training:
             return State(RUNNING, _("training {percent}").format(percent=self.regressor.percent()).strip())
@@ -220,7 +225,7 @@ class StartPresenter(Presenter):
         return State(READY, METHODS[start])
 
     def tick(self) -> bool:
-        """Whether the CT has stopped elsewhere: its numbers, and whether the X-rays show it."""
+        """Return whether the CT has stopped elsewhere: its numbers, and whether the X-rays show it."""
         changed = self.landmarks.tick() | self.regressor.tick()
         if self.host.hand is not None:
             if self.start != "by hand" or self.session.running:
@@ -347,6 +352,7 @@ class PoseFilePresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self.path: Path | None = None
@@ -354,6 +360,7 @@ class PoseFilePresenter(Presenter):
         self._answers: dict[str, str] = {}
 
     def form(self) -> Form:
+        """Return the controls."""
         reading, ready = self._file_reading, self._file_reading.found is not None
         put = Button(
             "put",
@@ -383,7 +390,13 @@ class PoseFilePresenter(Presenter):
         ]
 
     def open(self, path: Path, folder: Path | None = None) -> None:
-        """Read a file.   folder: is removed once another file, or another registration, takes its place."""
+        """Read a file.
+
+        Parameters
+        ----------
+        folder
+            Is removed once another file, or another registration, takes its place.
+        """
         self.reset()
         self.path, self._folder = path, folder
         self._file_reading = read_pose(path, {})

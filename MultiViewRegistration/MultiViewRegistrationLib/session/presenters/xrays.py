@@ -59,6 +59,7 @@ class XRaysPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._selected = ""
         self.exit()
         self.geometry.reset()
@@ -97,6 +98,7 @@ class XRaysPresenter(Presenter):
         return self._waiting[0].name if self._reading is not None else ""
 
     def form(self) -> Form:
+        """Return the controls."""
         ct = None if self.host.registration is None else self.registration.ct
         found = [node for node in volumes(self.host.scene) if node is not ct]
         add = Choice(
@@ -124,7 +126,7 @@ class XRaysPresenter(Presenter):
         ]
 
     def _scouts(self) -> Form:
-        """The scouts that were found beside the CT, until all are added."""
+        """Return the scouts that were found beside the CT, until all are added."""
         scouts = self.session.scouts if self.host.session is not None else None
         if scouts is None:
             return []
@@ -237,6 +239,7 @@ class XRaysPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         used, twins = [view for view in self.views if view.used], self.session.twins()
@@ -269,6 +272,7 @@ class XRaysPresenter(Presenter):
         self._read_next()
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         if self._reading is None:
             return self.host.session is not None and self.session.check_next()
         if has_ended(self._reading):
@@ -314,7 +318,7 @@ class XRaysPresenter(Presenter):
     # What a person does in the table
 
     def view(self, node_id: str) -> XRayView:
-        """The X-ray with this node. InputError where there is none."""
+        """Return the X-ray with this node. InputError where there is none."""
         found = [view for view in self.views if view.id == node_id]
         if not found:
             raise InputError(_("X-rays: this one is not there any more; choose another."))
@@ -353,6 +357,7 @@ class ImagePresenter(EditorPresenter):
     TITLE = _("Image")
 
     def form(self) -> Form:
+        """Return the controls."""
         view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
         content, there = view.content, source is not None
         hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
@@ -403,7 +408,7 @@ class ImagePresenter(EditorPresenter):
         ]
 
     def _frames(self) -> Form:
-        """The choice of the registered frame of a run."""
+        """Return the choice of the registered frame of a run."""
         view = self.view
         image = view.source and view.source.GetImageData()
         last, frame = image.GetDimensions()[2] - 1 if image else 0, view.content.get("frame") or 0

@@ -6,6 +6,7 @@ not among them: it is fetched (io/datasets/chest.py).
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 from collections.abc import Sequence
@@ -65,6 +66,7 @@ def keep(path: Path, c_arms: Sequence[CArm], sample: Path) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     patient = demo_patient()
     for make, sample in ((chest_case, SAMPLE_FOLDER), (spine_case, BENT_SPINE_FOLDER)):
         with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,8 @@ from MultiViewRegistrationLib.io.datasets.chest import chest_ct, chest_labels
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+#: Of the renderer alone, by a phantom that they make.
+SYNTHETIC = ("cameras", "reconstruction")
 #: Runs cells, each a text on stdin, in one namespace; prints how many characters each last expression's HTML or repr has.
 RUNNER = """
 import ast, json, sys
@@ -49,10 +51,11 @@ def test_a_notebook_is_stored_without_outputs(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path):
-    if path.stem == "own_optimiser":
+    if path.stem == "own_optimiser" or path.stem in SYNTHETIC:
         pytest.importorskip("torch", reason="needs torch: pip install torch")
     try:
-        chest_labels() if path.stem == "bent_spine" else chest_ct()
+        if path.stem not in SYNTHETIC:
+            chest_labels() if path.stem == "bent_spine" else chest_ct()
     except InputError as error:
         pytest.skip(str(error))
     done = subprocess.run(
@@ -65,5 +68,9 @@ def test_a_notebook_runs(path):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    shown = [line.split() for line in done.stdout.splitlines() if line.startswith("shown: Result")]
-    assert shown and all(int(size) > 10_000 for *_, size in shown), done.stdout
+    shown = [line.split() for line in done.stdout.splitlines() if line.startswith("shown: ")]
+    results = [int(size) for _, kind, size in shown if kind == "Result"]
+    if path.stem in SYNTHETIC:  # which assert what they come to
+        assert shown, done.stdout
+    else:
+        assert results and min(results) > 10_000, done.stdout

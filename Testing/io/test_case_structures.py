@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.cli.options import Parser
 from MultiViewRegistrationLib.cli.register import _case_file, add_register
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.structures import read_structures
+from MultiViewRegistrationLib.imaging.structures import Structures, read_structures
 from MultiViewRegistrationLib.io import case as case_module
 from MultiViewRegistrationLib.io.case import Case, hashes, input_files
 from MultiViewRegistrationLib.io.case_anonymise import anonymise
@@ -535,3 +535,10 @@ def test_the_truths_of_the_chosen_structures_stay(matrices, write_case):
 def test_options_that_do_not_fit_the_case_are_refused(matrices, write_case, content, words, said):
     write_case(content)
     assert said in refusal(registered_case, words)
+
+
+def test_each_structure_has_the_box_that_holds_it():
+    labels = np.zeros((7, 8, 9), np.uint8)
+    labels[2:4, 1:5, 3:9], labels[5:, 6, 0] = 1, 3
+    assert Structures(("a", "b", "c"), labels).boxes == [np.s_[2:4, 1:5, 3:9], None, np.s_[5:7, 6:7, 0:1]]
+    assert Structures(("a",), np.zeros((3, 3, 3), np.uint8)).boxes == [None]

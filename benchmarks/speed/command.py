@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 
 from MultiViewRegistrationLib.cli.options import add_json, out_file, progress_of
-from MultiViewRegistrationLib.rendering.devices import torch_device
+from MultiViewRegistrationLib.rendering.devices import CPU, torch_device
 
 from .measurement import Setting, machine
 from .program import run, terminal
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--device",
         metavar="cuda[:N]",
-        help="measure on this CUDA device, beside nanodrr there: rendering in batches, registration, "
+        help="measure on this CUDA device, or torch-cpu, beside nanodrr there: rendering in batches, registration, "
         "growth, memory, search (default: everything on the processor)",
     )
     parser.add_argument(
@@ -37,7 +37,7 @@ def main() -> None:
         help="also write a Markdown page with figures; what is not measured again stays as it was",
     )
     options = parser.parse_args()
-    device = None if options.device is None else torch_device(options.device)
+    device = None if options.device in (None, CPU) else torch_device(options.device)
     with progress_of(options, "Measuring") as line:
         results = run(Setting(device=device), options.only, options.page, progress=line.show)
     rows = [row for record in results.values() for row in record.rows]

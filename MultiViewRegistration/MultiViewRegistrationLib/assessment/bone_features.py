@@ -142,13 +142,15 @@ def bone_features(
 
 
 def _part(compared: ViewComparison, b: int) -> _Part:
-    part = compared.parts[b]
+    part, around = compared.parts[b], compared.around[b]
     rows, columns = (each.stop - each.start for each in part)
     gradient = np.zeros((6, rows, columns))
     for change, weights, residual in zip(compared.changes[b], compared.weights, compared.residuals, strict=True):
         gradient += np.einsum("pkrc,krc->prc", change, weights[part] * residual[:, part[0], part[1]])
     side = TILE_SIDE // 2
-    padded = np.pad(gradient, ((0, 0), (0, -rows % side), (0, -columns % side)))
+    before = [own.start - all_.start for own, all_ in zip(part, around, strict=True)]
+    more = [(first, -(first + size) % side) for first, size in zip(before, (rows, columns), strict=True)]
+    padded = np.pad(gradient, ((0, 0), *more))
     tiles = padded.reshape(6, padded.shape[1] // side, side, -1, side).sum(axis=(2, 4))
     used = np.abs(tiles).sum(axis=0) > 0
     return _Part(tiles[:, used].T, np.argwhere(used)[:, ::-1])

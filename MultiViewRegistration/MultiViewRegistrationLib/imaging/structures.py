@@ -53,14 +53,14 @@ class Structures:
 
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
-        """Of each structure, the part (k, j, i) of the grid that holds it."""
+        """Of each structure, the part (k, j, i) of the grid that holds it; looked for in that which holds all."""
         slices = np.flatnonzero(self.labels.any(axis=(1, 2)))
         rows, columns = (np.flatnonzero(self.labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
-        ends = [slice(held[0], held[-1] + 1) if len(held) else slice(0) for held in (slices, rows, columns)]
+        ends = [slice(held[0], held[-1] + 1) if len(held) else slice(0, 1) for held in (slices, rows, columns)]
         boxes = scipy.ndimage.find_objects(self.labels[tuple(ends)], len(self.names))
+        firsts = [end.start for end in ends]
         return [
-            box
-            and tuple(slice(end.start + side.start, end.start + side.stop) for end, side in zip(ends, box, strict=True))
+            box and tuple(slice(n + side.start, n + side.stop) for n, side in zip(firsts, box, strict=True))
             for box in boxes
         ]
 

@@ -223,9 +223,20 @@ def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray]) -> np.nda
 
 
 class Shadow(NamedTuple):
-    """A bone in one view: the part of the image about it, and there its DRR and the derivative by its pose."""
+    """A bone in one view.
+
+    Attributes
+    ----------
+    part
+        The part of the image that the bone changes.
+    around
+        A wider one, in which the bone is judged.
+    image, jacobian
+        The DRR of the bone in `part`, and its derivative by the pose.
+    """
 
     part: tuple[slice, slice]
+    around: tuple[slice, slice]
     image: np.ndarray
     jacobian: np.ndarray | None
 
@@ -266,9 +277,9 @@ class ViewComparison(NamedTuple):
         By kind of comparison: (k, rows, columns), and (rows, columns).
     cost
         Sum of the robust squares.
-    parts, changes, products
-        By bone that is shown: its part of the image, there the derivatives (6, k, rows, columns) by kind of comparison, and the sums
-        m f, m m, f f.
+    parts, around, changes
+        By bone that is shown: its parts of the image as of a `Shadow`, and in `part` the derivatives (6, k, rows, columns) by kind of
+        comparison.
     """
 
     mask: np.ndarray
@@ -276,8 +287,8 @@ class ViewComparison(NamedTuple):
     weights: list[np.ndarray]
     cost: float
     parts: dict[int, tuple[slice, slice]]
+    around: dict[int, tuple[slice, slice]]
     changes: dict[int, list[np.ndarray]]
-    products: dict[int, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,8 +301,6 @@ class BonesFit:
         Mean robust square, and the derivatives (6 B,), (6 B, 6 B) of half of it by the twists of all bones, each about its own centre.
     pixels
         How many are compared.
-    similarity
-        (B, views) local NCC within each bone's part; NaN where a view does not show it.
     shown
         (B, views) share of the bone's shadow that is compared.
     """
@@ -300,8 +309,13 @@ class BonesFit:
     gradient: np.ndarray = field(repr=False)
     hessian: np.ndarray = field(repr=False)
     pixels: int
-    similarity: np.ndarray
     shown: np.ndarray
+    measure: Callable[[], np.ndarray] = field(repr=False)
+
+    @cached_property
+    def similarity(self) -> np.ndarray:
+        """(B, views) local NCC about each bone; NaN where a view does not show it. Measured when it is asked for."""
+        return self.measure()
 
 
 class _Rest:
@@ -395,7 +409,7 @@ class BonesObjective:
         corners = rigid.transform_points(placed[:, None], self._corners)
         found, tasks = [], []
         for view in self.views:
-            shadows = [part and _empty(part, jacobian) for part in self._parts(view, corners, pivots)]
+            shadows = self._empty_shadows(view, corners, pivots, jacobian)
             shown = [b for b, shadow in enumerate(shadows) if shadow]
             drawn = [shadow for shadow in shadows if shadow]
             projectors, parts = [self._projectors[b] for b in shown], [shadow.part for shadow in drawn]
@@ -406,18 +420,26 @@ class BonesObjective:
         run_tasks(tasks)
         return found
 
-    def _parts(self, view: View, corners: np.ndarray, pivots: np.ndarray) -> list[tuple[slice, slice] | None]:
-        """The parts of an image about the bones, by the corners (B, 8, 3) and centres (B, 3), world mm; None of one beside the image."""
+    def _empty_shadows(
+        self, view: View, corners: np.ndarray, pivots: np.ndarray, jacobian: bool
+    ) -> list[Shadow | None]:
+        """Shadows to be drawn, by the corners (B, 8, 3) of the bones and their centres (B, 3), world mm."""
         before = (view.camera.depth(corners) > 0).all(axis=1)
-        pixels = view.camera.project(corners)
-        room = (self._margins(view, pivots) + 2 * self.radius + 2)[:, None]
-        low = np.clip(np.floor(pixels.min(axis=1)) - room, 0, view.camera.size).astype(int)
-        high = np.clip(np.ceil(pixels.max(axis=1)) + room + 1, 0, view.camera.size).astype(int)
-        shown = before & (high - low >= 3).all(axis=1)
-        return [
-            (slice(top, bottom), slice(left, right)) if here else None
-            for here, (left, top), (right, bottom) in zip(shown, low.tolist(), high.tolist(), strict=True)
-        ]
+        pixels, margins = view.camera.project(corners), self._margins(view, pivots)
+        # The windows of all that is compared, and of the pixels whose windows hold some of the shadow; gradients read a neighbour.
+        room = np.maximum(margins + self.radius + 1, 2 * self.radius + 2)
+        low, high = np.floor(pixels.min(axis=1)), np.ceil(pixels.max(axis=1)) + 1
+        (lows, highs), (far_lows, far_highs) = (
+            [np.clip(end, 0, view.camera.size).astype(int) for end in (low - wide[:, None], high + wide[:, None])]
+            for wide in (room, margins + 2 * self.radius + 2)
+        )
+        shadows: list[Shadow | None] = []
+        for b, shown in enumerate(before & (highs - lows >= 3).all(axis=1)):
+            part, around = _part(lows[b], highs[b]), _part(far_lows[b], far_highs[b])
+            shape = tuple(side.stop - side.start for side in part)
+            images = np.empty(shape, np.float32), np.empty((6, *shape), np.float32) if jacobian else None
+            shadows.append(Shadow(part, around, *images) if shown else None)
+        return shadows
 
     def _margins(self, view: View, points: np.ndarray) -> np.ndarray:
         """Pixels about a silhouette that are compared, for centres (B, 3) world mm."""
@@ -448,20 +470,33 @@ class BonesObjective:
         """The fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
         count = len(self.bones)
         gradients, hessians = np.zeros((len(self.views), 6 * count)), np.zeros((len(self.views), 6 * count, 6 * count))
-        ncc, costs = np.full((count, len(self.views)), np.nan), [0.0] * len(self.views)
-        shown = self._select(poses, shadows)
+        costs, shown = [0.0] * len(self.views), self._select(poses, shadows)
 
         def add(v: int) -> None:
             compared = self.compare_view(v, shadows[v])
             costs[v] = compared.cost
             _add_normal_equations(compared, gradients[v], hessians[v])
-            for b, products in compared.products.items():
-                ncc[b, v] = local_ncc(products) if products[2] else np.nan
 
         run_tasks([partial(add, v) for v in range(len(self.views))])
         pixels = self.pixels
         gradient, hessian = gradients.sum(axis=0) / pixels, hessians.sum(axis=0) / pixels
-        return BonesFit(sum(costs) / pixels, gradient, hessian, pixels, ncc, shown)
+        measure = partial(self._similarity, self._selected, shadows)
+        return BonesFit(sum(costs) / pixels, gradient, hessian, pixels, shown, measure)
+
+    def _similarity(self, selected: Sequence[_Selected], shadows: Shadows) -> np.ndarray:
+        """See `BonesFit.similarity`."""
+        ncc = np.full((len(self.bones), len(self.views)), np.nan)
+
+        def measure(v: int) -> None:
+            image, fixed = self._image(v, shadows[v]), self.views[v].xray.line_integrals
+            for b, shadow in enumerate(shadows[v]):
+                if shadow is not None:
+                    found = self._residuals_in(shadow.around, image, NOTHING, fixed, selected[v])
+                    products = np.sum([sums for _, _, sums in found], axis=0)
+                    ncc[b, v] = local_ncc(products) if products[2] else np.nan
+
+        run_tasks([partial(measure, v) for v in range(len(self.views))])
+        return ncc
 
     def compare(self, poses: Sequence[np.ndarray]) -> list[ViewComparison]:
         """All that `linearise` sums, by view."""
@@ -561,7 +596,7 @@ class BonesObjective:
 
     def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
         """A view compared over the pixels selected last."""
-        mask, windows, (rows, columns), within = self._selected[v]
+        mask, _, (rows, columns), within = self._selected[v]
         cauchy, image, fixed, cost = (
             self.settings.cauchy,
             self._image(v, shadows),
@@ -579,18 +614,28 @@ class BonesObjective:
             weights.append(weight)
         parts: dict[int, tuple[slice, slice]] = {}
         changes: dict[int, list[np.ndarray]] = {}
-        products: dict[int, np.ndarray] = {}
+        around: dict[int, tuple[slice, slice]] = {}
         for b, shadow in enumerate(shadows):
             if shadow is None or shadow.jacobian is None:
                 continue
-            parts[b] = shadow.part
-            here = [each[shadow.part].copy() for each in (image, fixed, mask)]
-            here[2][[0, -1]] = here[2][:, [0, -1]] = 0  # gradients read the neighbours
-            of_part = [None if each is None else np.ascontiguousarray(each[shadow.part]) for each in windows]
-            found = list(self._residuals(here[0], shadow.jacobian, here[1], here[2], of_part))
+            parts[b], around[b] = shadow.part, shadow.around
+            found = self._residuals_in(shadow.part, image, shadow.jacobian, fixed, self._selected[v])
             changes[b] = [change for _, change, _ in found]
-            products[b] = np.sum([sums for _, _, sums in found], axis=0)
-        return ViewComparison(mask, residuals, weights, cost, parts, changes, products)
+        return ViewComparison(mask, residuals, weights, cost, parts, around, changes)
+
+    def _residuals_in(
+        self,
+        part: tuple[slice, slice],
+        image: np.ndarray,
+        jacobian: np.ndarray,
+        fixed: np.ndarray,
+        selected: _Selected,
+    ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """`_residuals` of a part of a view, of which `jacobian` is, by whole images."""
+        here = [each[part].copy() for each in (image, fixed, selected.mask)]
+        here[2][[0, -1]] = here[2][:, [0, -1]] = 0  # gradients read the neighbours
+        windows = [None if each is None else np.ascontiguousarray(each[part]) for each in selected.windows]
+        return self._residuals(here[0], jacobian, here[1], here[2], windows)
 
 
 def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessian: np.ndarray) -> None:
@@ -619,9 +664,9 @@ def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessia
                 hessian[there, here] += block.T
 
 
-def _empty(part: tuple[slice, slice], jacobian: bool) -> Shadow:
-    shape = tuple(side.stop - side.start for side in part)
-    return Shadow(part, np.empty(shape, np.float32), np.empty((6, *shape), np.float32) if jacobian else None)
+def _part(low: np.ndarray, high: np.ndarray) -> tuple[slice, slice]:
+    """The part of an image between two corners (2,), column and row."""
+    return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
 def _part_of(view: View, part: tuple[slice, slice]) -> Camera:

@@ -37,11 +37,11 @@ def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_
 def add_view(registration, view: View):
     """The X-ray of a view in a registration."""
     from MultiViewRegistrationLib.mrml.image import set_source
-    from MultiViewRegistrationLib.mrml.loading import camera_content, volume_node
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     xray = registration.add_xray(view.name)
     xray.change(
-        camera=camera_content(view.camera),
+        camera=view.camera.to_json(),
         intensity="log",
         rotation_sd_deg=view.rotation_sd_deg,
         translation_sd_mm=view.translation_sd_mm,

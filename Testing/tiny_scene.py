@@ -82,7 +82,6 @@ def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.
 
     points: by name; the isocentre where there is none.
     """
-    from MultiViewRegistrationLib.mrml.loading import camera_content
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene, "Test")
@@ -90,7 +89,7 @@ def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.
         add_xray(
             registration,
             name,
-            camera_content(camera),
+            camera.to_json(),
             dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3)))),
             pixel_mm,
         )

@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.io.cameras import CALIBRATION
+from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.io.datasets.chest import BENT_SPINE_FOLDER, SAMPLE_FOLDER
 
 from .simulation.cases import Patient, demo_patient, json_text, random_pose, write_case
@@ -57,7 +57,7 @@ def keep(path: Path, c_arms: Sequence[CArm], sample: Path) -> None:
         sitk.WriteImage(image, str(sample / view["image"]), useCompression=True, compressionLevel=9)
         content = asdict(c_arm)
         del view["camera"]
-        view |= CALIBRATION  # a simulated C-arm does not bend
+        view |= usual_uncertainty()  # a simulated C-arm does not bend
         view["c_arm"] = {key: content[key] for key in sorted(content) if content[key] != getattr(CArm, key, None)}
     (sample / "case.json").write_text(json_text(case), encoding="utf-8")
     truth = path.with_name("truth.json")

@@ -49,7 +49,11 @@ def test_what_is_unclear_is_asked_while_the_rest_is_taken(empty, study):
     empty.drop(study / "view1.txt", selector=".mv-views")
     empty.page.get_by_text("Calibration: view1.txt").wait_for()
     empty.shot("asked-calibration")
-    for box, option in (("Lengths in", "mm"), ("World axes", "LPS (DICOM, ITK)"), ("First pixel at", "0 (OpenCV)")):
+    for box, option in (
+        ("Unit of its lengths", "mm"),
+        ("World axes", "lps (DICOM, ITK)"),
+        ("Coordinates of the first pixel's centre", "0 (OpenCV)"),
+    ):
         empty.choose(box, option)
     empty.choose("view1.txt took", "view1")
     empty.page.locator(".mv-asked").wait_for(state="hidden")

@@ -31,7 +31,11 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     names = ("ct.nii.gz", "view1.mha", "view2.mha")
     tab.pick("CT, X-rays", *(folder / name for name in names), *sorted(tmp_path.glob("*.txt")))
     tab.wait_state("ct() && xrays().length === 2")
-    for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "mm")):
+    for box, option in (
+        ("Coordinates of the first pixel's centre", "0 (OpenCV)"),
+        ("World axes", "lps (DICOM, ITK)"),
+        ("Unit of its lengths", "mm"),
+    ):
         tab.choose(box, option)
     tab.wait_state("s.xrays_form.state.kind === 'ready'")
     tab.ready()  # it is centred and registered by itself

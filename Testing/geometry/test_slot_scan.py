@@ -53,9 +53,9 @@ depths = st.floats(50, 1500)
 
 def point_of(scan, pixel, share):
     """The point at a share of the way from the source of a pixel's row to where its ray meets the plane of the isocentre."""
-    along = pixel[1] * scan.pixel_mm[1] * scan.rows_along / np.linalg.norm(scan.rows_along)
-    across = (pixel[0] - scan.central_column) * scan.pixel_mm[0] * scan.columns_along
-    to_isocentre = -scan.source_to_isocentre_mm * scan.isocentre_to_source
+    along = pixel[1] * scan.pixel_mm[1] * np.array(scan.rows_along) / np.linalg.norm(scan.rows_along)
+    across = (pixel[0] - scan.central_column) * scan.pixel_mm[0] * np.array(scan.columns_along)
+    to_isocentre = -scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source)
     return scan.isocentre - to_isocentre + along + share * (to_isocentre + across)
 
 

@@ -13,19 +13,20 @@ from scipy.spatial.transform import Rotation
 from tiny_case import SIZE, camera, refusal
 
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.io.cameras import Geometry, meeting_point, sees, settle
+from MultiViewRegistrationLib.io.cameras import meeting_point, sees, settle
+from MultiViewRegistrationLib.io.view_record import ViewRecord
 
 HERE = np.array([5.0, -8.0, 3.0])  # where the CT is
 POINTS = HERE + np.random.default_rng(5).uniform(-30, 30, (20, 3))
 MIRROR = np.array([[-1, 0, SIZE[0] - 1], [0, 1, 0], [0, 0, 1.0]])  # columns from right to left
 
 
-def geometry(matrix):
-    return Geometry("case.json: views[0].projection_matrix", projection_matrix=np.asarray(matrix))
+def record(matrix):
+    return ViewRecord("AP", geometry=np.asarray(matrix), geometry_field="case.json: views[0].projection_matrix")
 
 
 def settled(*matrices, centre=HERE):
-    return settle([geometry(matrix) for matrix in matrices], len(matrices) * [SIZE], centre)
+    return settle([record(matrix) for matrix in matrices], len(matrices) * [SIZE], centre)
 
 
 def pixels(matrix, points):

@@ -15,8 +15,8 @@ from planted_dicom import write_xray
 from tiny_case import SIZE, START, camera
 
 from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.geometry.fields import C_ARM
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.case_writer import C_ARM
 from MultiViewRegistrationLib.io.dicom_geometry import IN_IMAGE
 from MultiViewRegistrationLib.io.transforms import write_transform
 
@@ -131,7 +131,11 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
 @pytest.mark.parametrize(
     "old, new, said",
     [
-        (BASIC[BASIC.index("--c-arm") :], "", f"LAT: is missing {', '.join(C_ARM)}, expected"),
+        (
+            BASIC[BASIC.index("--c-arm") :],
+            "",
+            f"LAT: is missing {', '.join(key for key, field in C_ARM.items() if field.asked)}, expected",
+        ),
         ("mirrored=false", "", "LAT: is missing mirrored"),
         ("mirrored=false", "mirrored=maybe", "mirrored"),
         ("lat.mha", "late.mha", "late.mha: no such file"),

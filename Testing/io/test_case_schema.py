@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import jsonschema
+import make_schema
 import numpy as np
 import pytest
-from tiny_case import changed, full, minimal
+from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
-from MultiViewRegistrationLib.io import case_file, files
+from MultiViewRegistrationLib.io import case_file
 from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
 
 SCHEMA = json.loads((Path(case_file.__file__).parent / "case.schema.json").read_text())
@@ -38,35 +39,33 @@ def test_what_is_wrong_in_meaning_fits_the_schema(keys, value, parts):
     VALIDATOR.validate(changed(full(), keys, value))
 
 
-def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
-    asked = {}
+def test_the_file_has_the_fields_of_the_tables():
+    """Or write it anew: python Testing/make_schema.py"""
+    assert make_schema.SCHEMA.read_text(encoding="utf-8") == make_schema.text(make_schema.with_fields(SCHEMA)) + "\n"
 
-    class Recorder(files.JsonObject):
-        def has(self, key):
-            kind = self.name.split(".")[-1].partition("[")[0]
-            if self.name.startswith("landmarks[") and kind == "views":
-                return super().has(key)  # named like the views
-            asked.setdefault(kind, set()).add(key)
-            return super().has(key)
 
-    monkeypatch.setattr(files, "JsonObject", Recorder)
-    monkeypatch.setattr(case_file, "JsonObject", Recorder)
-    case_file.CaseFile.from_json(case_folder / "case.json", full())
-    view = SCHEMA["$defs"]["view"]["properties"]
-    top = SCHEMA["properties"]
-    objects = {
-        "": top,
-        "search": top["search"]["properties"],
-        "training": top["training"]["properties"],
-        "truth": top["truth"]["properties"],
-        "landmarks": top["landmarks"]["items"]["properties"],
-        "shared_unknowns": top["shared_unknowns"]["properties"],
-        "views": view,
-        "camera": view["camera"]["properties"],
-        "c_arm": view["c_arm"]["properties"],
-        "slot_scan": view["slot_scan"]["properties"],
-    }
-    assert asked == {name: set(properties) for name, properties in objects.items()}
+def test_the_reference_has_what_is_usual_of_the_tables():
+    page = make_schema.FRAMES.read_text(encoding="utf-8")
+    assert make_schema.usual_table() in page and make_schema.with_table(page) == page
+
+
+#: Objects of a case, by where full() has one.
+VIEW = SCHEMA["$defs"]["view"]
+OBJECTS = [
+    ([], SCHEMA),
+    (["views", 0], VIEW),
+    (["landmarks", 0], SCHEMA["properties"]["landmarks"]["items"]),
+    *([[key], SCHEMA["properties"][key]] for key in ("search", "training", "truth", "shared_unknowns")),
+    *([["views", n, kind], VIEW["properties"][kind]] for n, kind in ((2, "camera"), (3, "c_arm"), (4, "slot_scan"))),
+]
+
+
+@pytest.mark.parametrize(
+    "keys", [[*parents, key] for parents, node in OBJECTS for key in node["properties"] if key != "$schema"], ids=str
+)
+def test_the_loader_reads_each_key_of_the_schema(case_folder, keys):
+    """A value that is of no field's kind is refused, where that of an unknown key would only warn."""
+    refusal(case_file.CaseFile.from_json, case_folder / "case.json", changed(full(), keys, "\n"))
 
 
 def test_the_ranges_to_train_on_are_those_of_the_regressor():

@@ -10,7 +10,6 @@ from tiny_scene import add_xray, c_arm, dot_image
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml.case import xray_of
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, refresh, segmentation_node, set_mask
-from MultiViewRegistrationLib.mrml.loading import camera_content
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.geometry import set_c_arm
 
@@ -33,7 +32,7 @@ READING = {
 def view(scene):
     registration = Registration.create(scene)
     image = dot_image(SIZE, (40, 30), sigma=15)
-    return add_xray(registration, "AP", camera_content(c_arm(20, 10, size=SIZE)), image)
+    return add_xray(registration, "AP", c_arm(20, 10, size=SIZE).to_json(), image)
 
 
 def drawn(view, used=USED, volume=None):
@@ -78,7 +77,7 @@ def test_it_goes_with_a_corrected_camera_and_a_flipped_image(view, on_source):
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source if on_source else view.node))
     np.testing.assert_array_equal(valid(view), USED)
-    view.change(corrected=camera_content(c_arm(24, 8, size=SIZE)))
+    view.change(corrected=c_arm(24, 8, size=SIZE).to_json())
     view.place()
     np.testing.assert_array_equal(valid(view), USED)
     change_image(view, flipped=True)
@@ -115,7 +114,7 @@ def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
 def shown(scene, image) -> tuple[np.ndarray, object]:
     """Which pixels are not transparent, and the display node."""
     registration = Registration.create(scene)
-    view = add_xray(registration, "AP", camera_content(c_arm(size=(200, 160))), image.astype(np.float32))
+    view = add_xray(registration, "AP", c_arm(size=(200, 160)).to_json(), image.astype(np.float32))
     refresh(view)
     display = view.node.GetDisplayNode()
     if not display.GetApplyThreshold():

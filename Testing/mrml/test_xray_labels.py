@@ -11,14 +11,13 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.mrml import display, xray_annotations
-from MultiViewRegistrationLib.mrml.loading import camera_content
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 
 
 def xray_of(scene, camera, **content):
     view = Registration.create(scene).add_xray("AP")
-    view.change(camera=camera_content(camera), **content)
+    view.change(camera=camera.to_json(), **content)
     slicer.util.updateVolumeFromArray(view.node, np.zeros((1, *camera.size[::-1]), np.float32))
     return view
 

@@ -66,10 +66,13 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     assert "Calibration file: none is chosen" in text(section, "geometry_problem")
     assert text(section, "calibration_name") == "File: none yet" and control(section, "use") is None
     act(section, "calibration", [write_cameras(tmp_path / "rig.json", left=10, right=100)], None)
-    assert asked(section) == ["First pixel at", "World axes", "Lengths in"] and control(section, "camera") is None
+    assert (
+        asked(section) == ["Coordinates of the first pixel's centre", "World axes", "Unit of its lengths"]
+        and control(section, "camera") is None
+    )
     assert (
         text(section, "geometry_problem")
-        == "The file does not say, and nothing is assumed: First pixel at, World axes, Lengths in."
+        == "The file does not say, and nothing is assumed: Coordinates of the first pixel's centre, World axes, Unit of its lengths."
     )
     answer(section, first_pixel="0", axes="own", unit="cm")
     assert "The file has 2 cameras: choose that of view1." in text(section, "geometry_problem")
@@ -165,7 +168,7 @@ def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypa
     act(section, "calibration", [tmp_path / "one" / "matrix.txt"], None)
     until_read()
     questions = asked(section)
-    assert questions[:2] == ["First pixel at", "World axes"]
+    assert questions[:2] == ["Coordinates of the first pixel's centre", "World axes"]
     go_on.clear()
     answer(section, first_pixel="0")
     assert asked(section) == questions and "being read" in text(section, "geometry_problem")

@@ -64,7 +64,7 @@ def test_the_rest_of_a_c_arm(section, table):
         table,
         principal_point=f"41 \u00d7 {ROWS / 2}",
         roll_deg="3",
-        isocentre_offset_mm0="1.5",
+        isocentre_offset_mm="1.5 0",
         left="R",
         pixel_mm="2 x 2.5",
     )

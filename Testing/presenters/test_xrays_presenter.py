@@ -260,7 +260,7 @@ def test_certainty(section):
         (
             {},
             False,
-            "LAO/RAO angle, CRA/CAU angle, source to detector, source to isocentre, pixel size, "
+            "source to detector, source to isocentre, pixel size, LAO/RAO angle, CRA/CAU angle, "
             "whether the patient's right is on the left of the image",
         ),
         (

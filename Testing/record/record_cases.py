@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -616,6 +617,181 @@ def exported_with_a_mask(folder):
         "export out --as dicom --direction resampling --override --out refused".split(),
         ["render", "case.json", "--out", "drawn"],
     ]
+
+
+# How cameras and their uncertainty come about, without a registration: the numbers are the same on any machine.
+
+CHECK = ["case", "check", "case.json", "--json"]
+SLOT_SCAN = {
+    "isocentre": [2, 0, 80], "isocentre_to_source": [0, 2, 0], "source_to_isocentre_mm": 541, "columns_along": [1, 0, 0],
+    "rows_along": [0, 0, -1], "pixel_mm": [1.1, 1.25], "size": [128, 128],
+}  # fmt: skip
+OFF_CENTRE = {
+    "principal_point": [70.5, 61], "roll_deg": 12.5, "isocentre_offset_mm": [3, -4.5], "mirrored": True, "pixel_mm": [1.25, 1.2],
+    "cra_cau_deg": 8,
+}  # fmt: skip
+SDS = {"rotation_sd_deg": 0.4, "translation_sd_mm": 2, "principal_point_sd_px": 1.5, "distance_sd_percent": 0.7}
+
+
+@case
+def geometry_of_every_kind(folder):
+    """Each optional field, and each way to say how well a camera is known."""
+    content = write_body(folder, (CArm(), CArm(90), CArm(45, 10), CArm(-30), CArm(20), CArm(-60)), geometry="c_arm")
+    usual, every, matrix, camera, scout, bent = content["views"]
+    every["c_arm"] |= OFF_CENTRE
+    every |= {"intensity": "log", "assumptions": ["Typed by hand."], **SDS}
+    matrix |= {"projection_matrix": (-2.5 * CArm(45, 10).projection_matrix()).tolist(), "rotation_sd_deg": None}
+    camera |= {"camera": CArm(-30).camera(), "distortion": [-0.1, 0.01, 0.001, 0], "principal_point_sd_px": 0}
+    scout |= {
+        "slot_scan": SLOT_SCAN | {"central_column": 60, "fan": "flat"},
+        "step_sd_percent": 0.3,
+        "intensity": "auto",
+    }
+    bent |= {"slot_scan": SLOT_SCAN | {"fan": "equal_angles", "isocentre_to_source": [0, -1, 0]}, "rotation_sd_deg": 0}
+    for view in (matrix, camera, scout, bent):
+        del view["c_arm"]
+    save(folder, content)
+    anonymous = ["case", "anonymise", "case.json", "--out", "anonymous"]
+    return [CHECK, anonymous, ["case", "check", "anonymous", "--json"]]
+
+
+@case
+def geometry_by_headers(folder):
+    """A header for all, a header but for what is given; then with a table that moved, and with a reading that no header has."""
+    content = write_dicom_body(folder)
+    content["views"][1]["c_arm"] = {"source_to_isocentre_mm": 705, "roll_deg": 3}
+    save(folder, content)
+    second = pydicom.dcmread(folder / "view2.dcm")
+    header = {
+        "TableTopLongitudinalPosition": 0, "TableTopVerticalPosition": 0, "TableTopLateralPosition": 0, "DeviceSerialNumber": "7",
+    }  # fmt: skip
+    for number, name in enumerate(("view1.dcm", "view2.dcm")):
+        moved = pydicom.dcmread(folder / name)
+        for tag, value in (header | {"TableTopLateralPosition": 15 * number}).items():
+            setattr(moved, tag, value)
+        moved.save_as(folder / f"moved_{name}")
+    save(
+        folder,
+        content | {"views": [view | {"image": f"moved_{view['image']}"} for view in content["views"]]},
+        "moved.json",
+    )
+    del second.PositionerPrimaryAngle
+    second.save_as(folder / "without.dcm")
+    save(
+        folder,
+        content | {"views": [content["views"][0], content["views"][1] | {"image": "without.dcm"}]},
+        "without.json",
+    )
+    return [CHECK, ["case", "check", "moved.json", "--json"], ["case", "check", "without.json", "--json"]]
+
+
+@case
+def geometry_made_by_case_new(folder):
+    """From options, a header, a matrix and a calibration."""
+    write_dicom_body(folder)
+    write_body(folder, (CArm(), CArm(90)))
+    np.savetxt(folder / "matrix.txt", CArm().projection_matrix())
+    K, pose = CArm(90).intrinsics(), CArm(90).camera_from_world()
+    camera = {"camera_matrix": K.tolist(), "R": pose[:3, :3].tolist(), "t": pose[:3, 3].tolist(), "size": [128, 128]}
+    (folder / "cameras.json").write_text(
+        json.dumps({"side": camera | {"distortion_coefficients": [0.4, 0.1, 0.002, -0.001]}})
+    )
+    view = ["--view", "A", "view1.mha", "--intensity", "linear"]
+    other = ["--view", "B", "view2.mha", "--intensity", "linear"]
+    readings = "source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=1.25 rao_lao_deg=0 cra_cau_deg=5 mirrored=yes".split()
+    scan = "isocentre=0,0,80 isocentre_to_source=0,1,0 source_to_isocentre_mm=541 columns_along=1,0,0 rows_along=0,0,-1 pixel_mm=1.25"
+    new = ["case", "new", "--ct", "ct.mha", "--json", "--out"]
+    sds = "--rotation-sd unknown --translation-sd 2 --principal-point-sd 1.5 --distance-sd 0.5".split()
+    given = "--given unit=mm axes=lps first_pixel=0".split()
+    return [
+        [
+            *new,
+            "arm.json",
+            *view,
+            "--c-arm",
+            *readings,
+            "roll_deg=2",
+            "isocentre_offset_mm=1,-2",
+            "principal_point=60,61",
+            *sds,
+        ],
+        [*new, "scan.json", *view, "--slot-scan", *scan.split(), "central_column=60", "fan=equal_angles"],
+        [
+            *new,
+            "files.json",
+            *view,
+            "--projection-matrix",
+            "matrix.txt",
+            *other,
+            "--calibration",
+            "cameras.json",
+            *given,
+        ],
+        [
+            *new,
+            "header.json",
+            "--view",
+            "A",
+            "view1.dcm",
+            "--view",
+            "B",
+            "view2.dcm",
+            "--c-arm",
+            "roll_deg=2",
+            "mirrored=no",
+        ],
+        [*new, "none.json", *view],
+        [*new, "none.json", *view, "--c-arm", *readings[:3]],
+        [*new, "none.json", *view, "--c-arm", "roll_deg"],
+        [*new, "none.json", *view, "--c-arm", "pixel_mm=1,2,3"],
+        [*new, "none.json", *view, "--slot-scan", "fan=round"],
+        [*new, "none.json", *view, "--c-arm", "mirrored=maybe"],
+    ]
+
+
+@case
+def geometry_refused(folder):
+    """A sentence for each field that is wrong."""
+    content = write_body(folder, geometry="c_arm")
+    first, second = content["views"]
+    c_arm, scan = second["c_arm"], SLOT_SCAN
+    camera = CArm(90).camera()
+    geometries = {
+        **{
+            f"without {key}": {"c_arm": {k: v for k, v in c_arm.items() if k != key}}
+            for key in c_arm
+            if key != "mirrored"
+        },
+        **{f"of a text {key}": {"c_arm": c_arm | {key: "x"}} for key in (*c_arm, *OFF_CENTRE)},
+        **{f"of three {key}": {"c_arm": c_arm | {key: [1, 2, 3]}} for key in (*c_arm, *OFF_CENTRE)},
+        "negative": {"c_arm": c_arm | {"source_to_detector_mm": -5}},
+        "too near": {"c_arm": c_arm | {"source_to_isocentre_mm": 1000}},
+        "too steep": {"c_arm": c_arm | {"cra_cau_deg": 91}},
+        "pixel": {"c_arm": c_arm | {"pixel_mm": [0, 1]}},
+        "half a size": {"c_arm": c_arm | {"size": [128.5, 128]}},
+        "other size": {"c_arm": c_arm | {"size": [64, 128]}},
+        **{f"scan without {key}": {"slot_scan": {k: v for k, v in scan.items() if k != key}} for key in scan},
+        **{f"scan of a text {key}": {"slot_scan": scan | {key: "x"}} for key in (*scan, "central_column", "fan")},
+        "no direction": {"slot_scan": scan | {"columns_along": [0, 0, 0]}},
+        "askew": {"slot_scan": scan | {"rows_along": [0, 1, -1]}},
+        "scan negative": {"slot_scan": scan | {"source_to_isocentre_mm": -1}},
+        "scan pixel": {"slot_scan": scan | {"pixel_mm": [1, -1]}},
+        **{f"camera without {key}": {"camera": {k: v for k, v in camera.items() if k != key}} for key in camera},
+        **{f"camera of a text {key}": {"camera": camera | {key: "x"}} for key in camera},
+        "skewed": {"camera": camera | {"intrinsics": [[1, 2, 3], [4, 5, 6], [0, 0, 1]]}},
+        "distorted": {"camera": camera, "distortion": [1, 2]},
+        "distorted arm": {"c_arm": c_arm, "distortion": [0, 0, 0, 0]},
+        "stepped": {"c_arm": c_arm, "step_sd_percent": 1},
+        **{f"uncertain {key}": {"c_arm": c_arm, key: -1} for key in SDS},
+        **{f"unknown {key}": {"c_arm": c_arm, key: None} for key in SDS if key.endswith(("px", "percent"))},
+        "two": {"c_arm": c_arm, "slot_scan": scan},
+        "none": {},
+    }
+    commands = []
+    for number, (name, geometry) in enumerate(geometries.items()):
+        save(folder, content | {"views": [first, {"name": name, "image": "view2.mha"} | geometry]}, f"{number}.json")
+        commands.append(["case", "check", f"{number}.json", "--json"])
+    return commands
 
 
 # Left out: the published refinements take minutes each (Testing/published and integration/test_refinements.py hold them), and a start by

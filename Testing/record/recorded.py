@@ -20,6 +20,11 @@ import SimpleITK as sitk
 RECORD = Path(__file__).with_name("record.json")
 #: Of processors, what decides how compiled code rounds.
 FLAGS = ("avx2", "fma", "avx512f")
+#: Of a view that `mvreg case check` prints, what says how it was taken and how well that is known.
+VIEW_KEYS = (
+    *("name", "camera", "slot_scan", "mirrored", "source_to_detector_mm"),
+    *("rotation_sd_deg", "translation_sd_mm", "principal_point_sd_px", "distance_sd_percent"),
+)
 
 
 def fingerprint() -> dict:
@@ -72,6 +77,8 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
                 told |= read(json.loads((written / name).read_text(encoding="utf-8")))
     if command == "evaluate" and status == 0:
         told["evaluation"] = _errors_of(json.loads(out))
+    if command == "case":
+        told |= _of_case(folder, arguments, status, out, err)
     if "--page" in arguments:
         page = folder / arguments[arguments.index("--page") + 1]
         told["files"] = sorted(
@@ -89,6 +96,22 @@ def _of_result(result: dict) -> dict:
         "similarity": [view["similarity"] for view in result["views"]],
         "camera_from_world": [view["camera_from_world"] for view in result["views"]],
     }  # fmt: skip
+
+
+def _of_case(folder: Path, arguments: list[str], status: int, out: str, err: str) -> dict:
+    """Of `mvreg case`: the views as they are understood, and as they are written; or the sentence that refuses them."""
+    if status == 2:
+        return {"said": err}
+    told: dict = {}
+    if arguments[0] in ("new", "check"):
+        check = json.loads(out)
+        told["views"] = [{key: view[key] for key in VIEW_KEYS} for view in check["views"]]
+        told["assumptions"] = check["assumptions"]
+    if "--out" in arguments:
+        written = folder / arguments[arguments.index("--out") + 1]
+        written = written / "case.json" if written.is_dir() else written
+        told["written"] = json.loads(written.read_text(encoding="utf-8"))["views"]
+    return told
 
 
 def _of_track(track: dict) -> dict:

@@ -15,6 +15,8 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import raw_image
 from MultiViewRegistrationLib.io.calibration import calibrated
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.files import InputFile
+from MultiViewRegistrationLib.io.view_record import ViewRecord
 from MultiViewRegistrationLib.mrml.case import landmarks_of, xray_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_source
@@ -72,8 +74,8 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     use_camera(registration, xray, found, path)
     sitk.WriteImage(sitk.GetImageFromArray(phantom()[1][0].xray.line_integrals), str(tmp_path / "LAT.mha"))
     sitk.WriteImage(sitk.GetImageFromArray(make_ct().volume.values), str(tmp_path / "ct.nrrd"))
-    views = [{"name": "LAT", "image": "LAT.mha", "intensity": "log", **found.content()}]
-    (tmp_path / "case.json").write_text(json.dumps({"version": 1, "ct": "ct.nrrd", "views": views}))
+    record = found.given_to(ViewRecord("LAT", InputFile("LAT.mha", tmp_path / "LAT.mha"), intensity="log"))
+    (tmp_path / "case.json").write_text(json.dumps({"version": 1, "ct": "ct.nrrd", "views": [record.to_json()]}))
     (expected,), here = Case.load(tmp_path / "case.json").views, xray_of(xray)
     np.testing.assert_array_equal(here.line_integrals, expected.xray.line_integrals)
     np.testing.assert_array_equal(here.valid, expected.xray.valid)
@@ -91,7 +93,7 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
 
 
 def test_every_question_of_a_reader_has_a_label():
-    assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}
+    assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.OPEN) - {"size"}
 
 
 @pytest.fixture

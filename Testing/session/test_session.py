@@ -26,7 +26,6 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml.image import set_source
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
-from MultiViewRegistrationLib.mrml.loading import camera_content
 from MultiViewRegistrationLib.rendering import cpu
 from MultiViewRegistrationLib.session import inputs
 
@@ -110,7 +109,7 @@ def test_warnings_become_notes_and_reasons(session, registration, views):
     away = views[0].camera.camera_from_world.copy()
     away[0, 3] += 2000
     third = registration.add_xray("Away")
-    third.change(camera=camera_content(replace(views[0].camera, camera_from_world=away)), intensity="log")
+    third.change(camera=replace(views[0].camera, camera_from_world=away).to_json(), intensity="log")
     set_source(third, registration.xrays[0].source)
     session.register("given")
     session.finish()
@@ -250,7 +249,7 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     held = hold(session)
     moved = views[1].camera.camera_from_world.copy()
     moved[2, 3] += 3.0
-    new = camera_content(replace(views[1].camera, camera_from_world=moved))
+    new = replace(views[1].camera, camera_from_world=moved).to_json()
     second.change(camera=new)
     held.resume()
     session.finish()

@@ -14,10 +14,13 @@ from tiny_scene import SHAPE, add_xray, c_arm, dot_image, intensity, registratio
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, raw_image, to_line_integrals
-from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED, HeaderView, complete
+from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED
+from MultiViewRegistrationLib.io.files import InputFile
+from MultiViewRegistrationLib.io.view_headers import complete_by_headers
+from MultiViewRegistrationLib.io.view_record import ViewRecord
 from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unknowns_of, xray_of
 from MultiViewRegistrationLib.mrml.image import change_image
-from MultiViewRegistrationLib.mrml.loading import camera_content, volume_node
+from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read, rename
 from MultiViewRegistrationLib.session.geometry import (
@@ -194,7 +197,7 @@ def test_x_rays_are_checked_one_at_a_time(two_views, checking):
     empty = two_views.add_xray("empty")
     assert checking.problem(empty).startswith("empty: has no image")
     slicer.util.updateVolumeFromArray(ap.source, np.full((1, 72, 96), np.nan, np.float32))
-    ap.change(camera=camera_content(c_arm(0)))
+    ap.change(camera=c_arm(0).to_json())
     while checking.check_next():
         pass
     assert "no contrast" in checking.problem(ap)
@@ -284,7 +287,7 @@ def test_a_ct_that_no_image_shows_decides_nothing(with_ct):
         set_matrix(with_ct, view, matrix(mirrored=True))
     other = add_xray(with_ct, "LAT", None, dot_image((96, 72), (40, 30)))
 
-    other.change(camera=camera_content(c_arm(90)))
+    other.change(camera=c_arm(90).to_json())
     set_matrix(with_ct, view, matrix(mirrored=True))  # where the two views meet is before both
     assert view.camera.intrinsics[0, 0] < 0
 
@@ -316,8 +319,9 @@ def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, t
     use(registration, first)
     assert any(TABLE_MOVED in each and first.name in each for each in header_proposals(registration, second))
     use(registration, second)
-    expected = complete("case.json", [HeaderView(f"views[{n}]", f"{n}", path, n) for n in (0, 1)])
-    for view, (reading, _) in zip((first, second), expected, strict=True):
+    views = [ViewRecord(f"{n}", InputFile(path.name, path), n, field=f"views[{n}]") for n in (0, 1)]
+    for view, expected in zip((first, second), complete_by_headers("case.json", views), strict=True):
+        reading = expected.geometry.to_json()
         kept = view.content["c_arm"]
         for key in ("isocentre_offset_mm", "source_to_isocentre_mm", "rao_lao_deg", "principal_point"):
             np.testing.assert_allclose(kept.get(key, 0), reading.get(key, 0), atol=1e-9)

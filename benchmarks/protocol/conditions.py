@@ -10,9 +10,9 @@ import numpy as np
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.imaging.xray import View, XRay
-from MultiViewRegistrationLib.io.cameras import CALIBRATION, PRINCIPAL_POINT_SD_MM, READINGS
 from MultiViewRegistrationLib.studies.statistics import perturbed
 
 from ..simulation.simulator import PIXEL_MM
@@ -49,15 +49,13 @@ CTError = Callable[[np.random.Generator, Volume], np.ndarray]
 
 def calibrated(rng: np.random.Generator, views: Views) -> Views:
     """The cameras are those of a calibration: principal points and distances are as wrong as that may be."""
-    return [_with_intrinsics(rng, view, CALIBRATION) for view in views]
+    return [_with_intrinsics(rng, view, usual_uncertainty()) for view in views]
 
 
 def readings(rng: np.random.Generator, views: Views) -> Views:
     """The cameras are readings of a C-arm, as wrong as these may be."""
-    degrees, mm, percent = (
-        float(READINGS[key] or 0) for key in ("rotation_sd_deg", "translation_sd_mm", "distance_sd_percent")
-    )
-    known = {"principal_point_sd_px": PRINCIPAL_POINT_SD_MM / PIXEL_MM, "distance_sd_percent": percent}
+    known = usual_uncertainty("c_arm", (PIXEL_MM, PIXEL_MM))
+    degrees, mm = (float(known[key] or 0) for key in ("rotation_sd_deg", "translation_sd_mm"))
     wrong = [_with_intrinsics(rng, view, known) for view in encoder(rng, views, degrees, mm)]
     return [replace(view, rotation_sd_deg=degrees, translation_sd_mm=mm) for view in wrong]
 

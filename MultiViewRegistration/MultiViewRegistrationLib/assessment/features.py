@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.fields import usual_uncertainty
 from ..imaging.xray import SharedUnknowns, View
-from ..io.cameras import CALIBRATION
 from ..registration.cameras import CALIBRATED, CameraCorrections
 from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles, tiles
 from ..registration.optimizer import Descent, minimise
@@ -305,7 +305,7 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
 
 def _at_least_calibrated(view: View) -> View:
     """The view with a camera that is known no better than a calibration tells: even an exact one counts as right to half a pixel."""
-    return replace(view, **{key: max(getattr(view, key), sd) for key, sd in CALIBRATION.items() if sd})
+    return replace(view, **{key: max(getattr(view, key), sd) for key, sd in usual_uncertainty().items() if sd})
 
 
 def _middle(split: Tiles, axis: int) -> np.ndarray:

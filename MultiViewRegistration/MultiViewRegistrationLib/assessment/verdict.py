@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.fields import UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import SharedUnknowns, View
-from ..io.cameras import CALIBRATION, describe_uncertainty
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -473,7 +473,7 @@ def _condition(views: list[View]) -> str:
 
 
 def _least_known(views: list[View]) -> str:
-    return describe_uncertainty({key: max((getattr(view, key) or 0.0) for view in views) for key in CALIBRATION})
+    return describe_uncertainty({key: max((getattr(view, key) or 0.0) for view in views) for key in UNCERTAINTY})
 
 
 def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> str:

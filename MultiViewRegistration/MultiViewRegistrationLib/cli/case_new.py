@@ -6,15 +6,17 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, warn
+from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, TABLES
 from .options import Parser, add_json, add_structures, checked, out_file, parse_structures, progress_of
 
 if TYPE_CHECKING:
     from ..io.case import Case
-    from ..io.case_writer import NewView
+    from ..io.view_record import ViewRecord
 
 _UNKNOWN = "unknown"
 _GEOMETRIES = ("projection_matrix", "calibration", "c_arm", "slot_scan")
@@ -133,33 +135,35 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     )
     missing = "values missing in the calibration, as unit=mm axes=lps first_pixel=0"
     of_view("--given", missing, nargs="+", metavar="KEY=VALUE")
-    of_view(
-        "--c-arm",
-        "source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if needed, "
-        "principal_point, roll_deg, isocentre_offset_mm; mirrored=yes: as seen from the detector, so that the patient's right is on the "
-        "left of an image from the front; the DICOM header gives those left out",
-        nargs="+",
-        metavar="KEY=VALUE",
-    )
-    of_view(
-        "--slot-scan",
-        "of a CT scout, or of a slot scanner such as EOS: isocentre, isocentre_to_source, source_to_isocentre_mm, columns_along, "
-        "rows_along, pixel_mm, and, if needed, central_column, fan; the header of a scout or an EOS image gives those left out",
-        nargs="+",
-        metavar="KEY=VALUE",
-    )
+    for kind, what in (
+        ("c_arm", "readings of a C-arm"),
+        ("slot_scan", "of a CT scout, or of a slot scanner such as EOS"),
+    ):
+        of_view(f"--{kind.replace('_', '-')}", _described(kind, what), nargs="+", metavar="KEY=VALUE")
     of_view("--frame", "of a multi-frame image, from 0", type=int)
     tones = "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
     of_view("--intensity", tones, choices=("linear", "log", "auto"))
     of_view("--mask", "pixels to use", type=Path, metavar="FILE")
-    deviation = f"of its camera, against the first view, or {_UNKNOWN}; 0: exact (default: as usual for a calibration, or for readings)"
-    of_view("--rotation-sd", deviation, type=_deviation, metavar="DEG")
-    of_view("--translation-sd", type=_deviation, metavar="MM")
-    of_view("--principal-point-sd", "of its principal point; 0: exact", type=float, metavar="PX")
-    of_view("--distance-sd", "of its distance from source to detector; 0: exact", type=float, metavar="PERCENT")
+    for field in SLOT_SCAN_UNCERTAINTY.values():
+        unknown = f", or {_UNKNOWN}" if field.nullable else ""
+        of_view(
+            f"--{field.key.rpartition('_')[0].replace('_', '-')}",
+            f"standard deviation {field.help}{unknown} (default: as usual for a calibration, or for readings)",
+            type=_deviation if field.nullable else float,
+            metavar=field.unit.upper(),
+            dest=field.key,
+        )
     pixels = 'where the view shows the points of --landmarks: "name, column, row" a line'
     of_view("--landmark-pixels", pixels, type=Path, metavar="FILE")
     part.set_defaults(run=_new)
+
+
+def _described(kind: str, what: str) -> str:
+    """The help of the values of a C-arm or a slot scan."""
+    table = [field for key, field in TABLES[kind].items() if key != "size"]
+    listed = "; ".join(f"{field.key}: {field.help}" for field in table)
+    optional = " and ".join(field.key for field in table if not field.asked)
+    return f"{what}. {listed}. A DICOM header gives those left out; {optional} are only given if needed"
 
 
 def _deviation(text: str) -> float | None:
@@ -282,13 +286,17 @@ def _scout_misfits(case: Case) -> list[str]:
     return misfits(PreparedCT(case.ct), case.views, pose)
 
 
-def _view(given: dict, ask: Ask | None) -> NewView:
+def _view(given: dict, ask: Ask | None) -> ViewRecord:
     """A view from its options and its image, and from the answers to what is missing."""
-    from ..io.case_writer import C_ARM, DEFAULT_INTENSITY, SLOT_SCAN, NewView, parse_reading, tells_its_intensity
+    from ..imaging.xray import load_image
+    from ..io.case_writer import DEFAULT_INTENSITY, tells_its_intensity
+    from ..io.files import InputFile, parse_field
+    from ..io.view_headers import by_header, header_of, missing_readings
+    from ..io.view_record import Readings, ViewRecord
 
-    (name, image), frame = given["view"], given.get("frame")
-    intensity = given.get("intensity", DEFAULT_INTENSITY)
-    if intensity == "auto" and ask and not tells_its_intensity(Path(image), frame):
+    (name, file), frame, mask = given["view"], given.get("frame"), given.get("mask")
+    image, intensity = Path(file), given.get("intensity", DEFAULT_INTENSITY)
+    if intensity == "auto" and ask and not tells_its_intensity(image, frame):
         intensity = ask(f"{name}: is bone dark or bright? ", _linear_or_log)
     geometries = [f"--{option.replace('_', '-')}" for option in _GEOMETRIES if option in given]
     if len(geometries) > 1:
@@ -299,41 +307,43 @@ def _view(given: dict, ask: Ask | None) -> NewView:
         raise InputError(
             f"view {name}: has --given without --calibration, expected the file that it is about; add it, or leave it out."
         )
-    keys = {
-        "frame": "frame",
-        "rotation_sd": "rotation_sd_deg",
-        "translation_sd": "translation_sd_mm",
-        "principal_point_sd": "principal_point_sd_px",
-        "distance_sd": "distance_sd_percent",
-    }
-    more = {key: given[option] for option, key in keys.items() if option in given}
-    kind = next((kind for kind in ("c_arm", "slot_scan") if kind in given), "")
-    readings = dict(parse_reading(reading, kind) for reading in given.get(kind, []))
-    view = NewView(
-        name, Path(image), given.get("mask"), kind=kind, readings=readings, more={**more, "intensity": intensity}
+    view = ViewRecord(
+        name,
+        InputFile(file, image),
+        frame,
+        intensity,
+        None if mask is None else InputFile(str(mask), mask),
+        uncertainty={key: given[key] for key in SLOT_SCAN_UNCERTAINTY if key in given},
     )
     if "projection_matrix" in given:
-        view.calibrated = _matrix(given["projection_matrix"])
-    elif "calibration" in given:
-        view.calibrated = _calibration(given, given["calibration"], ask)
-    by_header = view.from_header()
-    if by_header:
-        listed = "; ".join(f"{key} {_plain(reading)}" for key, reading in by_header.items())
+        return _with_matrix(view, given["projection_matrix"])
+    if "calibration" in given:
+        return _calibrated(view, given, given["calibration"], ask)
+    rows, columns = load_image(image, frame).values.shape
+    kind = next((kind for kind in ("c_arm", "slot_scan") if kind in given), by_header(view).kind)
+    option, table = f"--{kind.replace('_', '-')}", {key: field for key, field in TABLES[kind].items() if key != "size"}
+    readings = {"size": [columns, rows], **dict(parse_field(option, table, text) for text in given.get(kind, []))}
+    view = replace(view, geometry=Readings(kind, readings))
+    header = header_of(view)
+    found = {key: value for key, value in header.values.items() if key not in readings} if header else {}
+    if found:
+        listed = "; ".join(f"{key} {_plain(reading)}" for key, reading in found.items())
         print(f"mvreg: {name}: by the DICOM header: {listed}", file=sys.stderr)
-    if ask and not kind and view.kind == "c_arm" and view.missing().keys() - {"mirrored"}:
-        view.calibrated = ask(
-            f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
-            lambda file: _geometry_in(file, given, ask) if file else None,
-        )
-    while ask and (missing := view.missing()):
+    if ask and kind not in given and kind == "c_arm" and missing_readings(view).keys() - {"mirrored"}:
+        question = f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): "
+        if calibrated := ask(question, lambda file: _geometry_in(view, file, given, ask) if file else None):
+            return calibrated
+    while ask and (missing := missing_readings(view)):
         key, why = next(iter(missing.items()))
         if key == "mirrored":
-            view.readings[key] = _asked_mirrored(name, {**by_header, **view.readings}, ask)
-            continue
-        what = C_ARM[key] if view.kind == "c_arm" else f"{SLOT_SCAN[key]} (not in its header: {why})"
-        view.readings[key] = ask(
-            f"{name}: {what}: ", lambda value, key=key: parse_reading(f"{key}={value}", view.kind)[1]
-        )
+            readings[key] = _asked_mirrored(name, {**found, **readings}, ask)
+        else:
+            field = table[key]
+            what = f"{field.title} ({field.help}{f'; not in its header: {why}' if why else ''})"
+            readings[key] = ask(
+                f"{name}: {what}: ", lambda value, key=key: parse_field(option, table, f"{key}={value}")[1]
+            )
+        view = replace(view, geometry=Readings(kind, readings))
     return view
 
 
@@ -349,7 +359,7 @@ def _plain(reading: Any) -> str:
 def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
     """Whether an image is mirrored, by the side of the patient at its left: what a person sees there."""
     from ..geometry.c_arm import about_axis, rotation
-    from ..io.case_writer import YES_OR_NO
+    from ..io.files import YES_OR_NO
 
     p, s, roll = (float(c_arm.get(key, 0)) for key in ("rao_lao_deg", "cra_cau_deg", "roll_deg"))
     x, y, z = (rotation(p, s) @ about_axis(2, -roll))[:, 0]  # LPS, along the rows of an image that is not mirrored
@@ -363,39 +373,40 @@ def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
     return ask(f"{name}: is the patient's {side} on the left of the image (yes or no)? ", understood) == bool(along > 0)
 
 
-def _matrix(file: str | Path) -> dict[str, Any]:
+def _with_matrix(view: ViewRecord, file: str | Path) -> ViewRecord:
     from ..io.calibration.matrices import read_matrix_file
 
-    return {"projection_matrix": read_matrix_file(file).projection_matrix.tolist()}
+    return replace(view, geometry=read_matrix_file(file).projection_matrix)
 
 
-def _geometry_in(file: str, given: dict, ask: Ask) -> dict[str, Any]:
-    """A view's geometry in a file: a matrix that needs no question, or else a calibration."""
+def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewRecord:
+    """A view with the geometry in a file: a matrix that needs no question, or else a calibration."""
     try:
-        return _matrix(file)
+        return _with_matrix(view, file)
     except InputError:
-        return _calibration(given, [file], ask)
+        return _calibrated(view, given, [file], ask)
 
 
-def _calibration(given: dict, calibration: Sequence[str], ask: Ask | None) -> dict[str, Any]:
-    """The geometry keys of the view's entry in a case.json: "camera", with "distortion" if there is one, or "projection_matrix".
+def _calibrated(view: ViewRecord, given: dict, calibration: Sequence[str], ask: Ask | None) -> ViewRecord:
+    """A view with the geometry of a calibration.
 
     given: the view's options.   calibration: the file, and the camera in it that is meant where it has several.
 
     Prints the reader's notes on stderr. InputError where the file or an answer is wrong or missing.
     """
     from ..imaging.xray import load_image
-    from ..io.calibration.calibrated import QUESTIONS, MissingInformation, parse_option
+    from ..io.calibration.calibrated import OPEN, MissingInformation
     from ..io.calibration.read import read_calibration
+    from ..io.files import parse_field
 
-    name, image = given["view"]
-    rows, columns = load_image(image, given.get("frame")).values.shape
+    name = view.name
+    rows, columns = load_image(view.image_path, view.frame).values.shape
     if len(calibration) > 2:
         raise InputError(
             f"view {name}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
             "it; put names with spaces in quotes."
         )
-    values = dict(map(parse_option, given.get("given", [])))
+    values = dict(parse_field("--given", OPEN, text) for text in given.get("given", []))
     while True:
         try:
             cameras = read_calibration(calibration[0], **values)
@@ -407,15 +418,14 @@ def _calibration(given: dict, calibration: Sequence[str], ask: Ask | None) -> di
             elif ask is None:
                 raise InputError(f"view {name}: {str(error).rstrip('.')}, as --given {key}=VALUE.") from None
             else:
-                what, choices = QUESTIONS[key]
                 values[key] = ask(
-                    f"{name}: {Path(calibration[0]).name} does not say {what}: {choices}: ",
-                    lambda answer, key=key: parse_option(f"{key}={answer}")[1],
+                    f"{name}: {Path(calibration[0]).name} does not say the {OPEN[key].words}: {OPEN[key].help or OPEN[key].allowed}: ",
+                    lambda answer, key=key: parse_field("--given", OPEN, f"{key}={answer}")[1],
                 )
     camera = _chosen(name, cameras, calibration)
     for note in camera.notes:
         print(f"mvreg: {name}: {note}", file=sys.stderr)
-    return camera.content()
+    return camera.given_to(view)
 
 
 def _chosen(view: str, cameras: list, calibration: Sequence[str]):
@@ -430,8 +440,8 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
     return by_name[wanted]
 
 
-def _asked_views(ask: Ask) -> list[NewView]:
-    views: list[NewView] = []
+def _asked_views(ask: Ask) -> list[ViewRecord]:
+    views: list[ViewRecord] = []
     while name := ask(f"name of X-ray {len(views) + 1} ({'empty when that is all' if views else 'such as AP'}): "):
         views.append(_view({"view": (name, ask(f"{name}: image file: ", _image_file))}, ask))
     if not views:

@@ -163,8 +163,9 @@ def parse_structures(words: Sequence[str]) -> list[StructureSource]:
         For a name that cannot be part of a file's, and for "all" among others.
     """
     from ..imaging.structures import StructureSource
-    from ..io.case_file import ALL, view_name
+    from ..io.case_file import ALL
     from ..io.files import JsonObject
+    from ..io.view_record import view_name
 
     if ALL in words:
         if len(words) > 1:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, OutputError
 from ..imaging.structures import StructureSource
-from ..io.case_file import CaseFile, InputFile, ct_of, refuse_mask_beside_structures
-from ..io.files import sha256
+from ..io.case_file import CaseFile, ct_of, refuse_mask_beside_structures
+from ..io.files import InputFile, sha256
 from ..io.navigation.registration_export import REJECTED
 from ..io.result_folder import RESULT, refuse_other_case
 from ..io.staging import complete

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from . import rigid
-from .camera import Camera, check_size
+from .camera import Camera
+from .fields import C_ARM, check_fields, to_json
 
 WORLD_FROM_CAMERA_AP = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
 """Camera axes (columns) in the world at 0/0: x to the patient's right, y to the feet, z to the front."""
@@ -64,36 +66,22 @@ class CArm:
     isocentre_offset_mm: tuple[float, float] = (0.0, 0.0)
     mirrored: bool = False
 
-    def __post_init__(self):
-        columns, rows = size = check_size(self.size)
-        object.__setattr__(self, "size", size)
-        if self.principal_point is None:
-            object.__setattr__(self, "principal_point", ((columns - 1) / 2, (rows - 1) / 2))
-        object.__setattr__(self, "pixel_mm", _check_pixel(self.pixel_mm))
-        for name in ("principal_point", "isocentre_offset_mm"):
-            pair = rigid.check_numbers(getattr(self, name), (2,), name)
-            object.__setattr__(self, name, tuple(pair.tolist()))
-        for name in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg", "roll_deg"):
-            number = rigid.check_numbers(getattr(self, name), (), name)
-            object.__setattr__(self, name, float(number))
-        if not 0 < self.source_to_isocentre_mm < self.source_to_detector_mm:
+    def __post_init__(self) -> None:
+        check_fields(C_ARM, self)
+        if self.source_to_isocentre_mm >= self.source_to_detector_mm:
             raise InputError(
                 f"source_to_isocentre_mm: found {self.source_to_isocentre_mm:g}, expected more "
                 f"than 0 and less than source_to_detector_mm, {self.source_to_detector_mm:g}."
             )
-        if abs(self.cra_cau_deg) > 90:
-            raise InputError(
-                f"cra_cau_deg: found {self.cra_cau_deg:g}, expected -90 to 90; "
-                "beyond that turn rao_lao_deg and roll_deg by 180."
-            )
-        if not isinstance(self.mirrored, bool):
-            raise InputError(f"mirrored: found {self.mirrored!r}, expected true or false.")
+
+    def to_json(self) -> dict[str, Any]:
+        """It as "c_arm" of a case.json."""
+        return to_json(C_ARM, self)
 
     def camera(self) -> Camera:
         """The camera of this reading: world_from_camera turns by Rz(p) Rx(-s) AP Rz(-roll)."""
         fx, fy = self.source_to_detector_mm / np.array(self.pixel_mm)
-        assert self.principal_point is not None  # since __post_init__
-        cx, cy = self.principal_point
+        cx, cy = self.principal_point or (np.array(self.size) - 1) / 2
         intrinsics = np.array([[-fx if self.mirrored else fx, 0, cx], [0, fy, cy], [0, 0, 1]])
         R = rotation(self.rao_lao_deg, self.cra_cau_deg) @ about_axis(2, -self.roll_deg)
         isocentre = (*self.isocentre_offset_mm, self.source_to_isocentre_mm)
@@ -121,7 +109,7 @@ class CArm:
         """
         if camera.fan_axes == 1:
             raise InputError("camera: is that of a slot scan, expected one with a single source, which a C-arm has.")
-        pixel_mm = _check_pixel(pixel_mm)
+        pixel_mm = C_ARM["pixel_mm"].check(pixel_mm)
         (fx, skew, _), (_, fy, _), _ = camera.intrinsics
         p, s, roll = angles(camera.camera_from_world[:3, :3].T)
         x, y, depth = camera.camera_from_world[:3, 3]
@@ -153,13 +141,6 @@ class CArm:
                 f"{tolerance_px:g}); correct pixel_mm or allow a larger tolerance_px."
             )
         return reading
-
-
-def _check_pixel(pixel_mm):
-    width, height = rigid.check_numbers(pixel_mm, (2,), "pixel_mm").tolist()
-    if min(width, height) <= 0:
-        raise InputError(f"pixel_mm: found {width:g}, {height:g}, expected two lengths above 0.")
-    return width, height
 
 
 def about_axis(axis, degrees):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -96,6 +96,14 @@ class Camera:
         K = np.triu(P[:, :3] @ R.T)
         K[2, 2] = 1
         return cls(K, rigid.from_rotation_translation(R, np.linalg.solve(K, P[:, 3])), size)
+
+    def to_json(self) -> dict[str, Any]:
+        """It as "camera" of a case.json."""
+        return {
+            "intrinsics": self.intrinsics.tolist(),
+            "camera_from_world": self.camera_from_world.tolist(),
+            "size": list(self.size),
+        }
 
     @property
     def projection_matrix(self) -> np.ndarray:

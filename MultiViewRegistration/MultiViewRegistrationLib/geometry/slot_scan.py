@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from . import rigid
-from .camera import Camera, check_size
+from .camera import Camera
+from .fields import FANS, SLOT_SCAN, check_fields, to_json
 
-FANS = ("flat", "equal_angles")
 #: Cosine up to which two axes count as at right angles: 0.06 degrees, what a header rounds away.
 RIGHT_ANGLE = 1e-3
 
@@ -154,57 +155,60 @@ class SlotScan:
         (columns, rows).
     central_column
         That of the central ray; None puts it in the middle of the image.
+    fan
+        One of `fields.FANS`: columns at equal distances on a plane, or at equal angles.
 
     Raises
     ------
     InputError
-        Names the field that is wrong, from `camera`.
+        Names the field that is wrong.
     """
 
-    isocentre: np.ndarray
-    isocentre_to_source: np.ndarray
+    isocentre: tuple[float, float, float]
+    isocentre_to_source: tuple[float, float, float]
     source_to_isocentre_mm: float
-    columns_along: np.ndarray
-    rows_along: np.ndarray
+    columns_along: tuple[float, float, float]
+    rows_along: tuple[float, float, float]
     pixel_mm: tuple[float, float]
     size: tuple[int, int]
     central_column: float | None = None
+    fan: str = FANS[0]
 
-    def camera(self) -> SlotScanCamera:
-        """The camera of its image, whose columns are at equal distances on a plane (else see `distortion.EqualAngles`)."""
-        size = columns, _ = check_size(self.size)
-        width, height = rigid.check_numbers(self.pixel_mm, (2,), "pixel_mm").tolist()
-        if min(width, height) <= 0:
-            raise InputError(f"pixel_mm: found {width:g}, {height:g}, expected two lengths above 0.")
-        distance = float(rigid.check_numbers(self.source_to_isocentre_mm, (), "source_to_isocentre_mm"))
-        if distance <= 0:
-            raise InputError(f"source_to_isocentre_mm: found {distance:g}, expected more than 0.")
-        central = rigid.check_numbers(
-            (columns - 1) / 2 if self.central_column is None else self.central_column, (), "central_column"
-        )
-        x, y, z = (
-            self._direction("columns_along"),
-            self._direction("rows_along"),
-            -self._direction("isocentre_to_source"),
-        )
+    def __post_init__(self) -> None:
+        check_fields(SLOT_SCAN, self)
+        x, y, z = self._axes()
         for key, cosine in (("columns_along", x @ z), ("rows_along", y @ z), ("rows_along", x @ y)):
             if abs(cosine) > RIGHT_ANGLE:
                 raise InputError(
                     f"{key}: found {np.degrees(np.arccos(cosine)):.2f} degrees to another axis, expected columns_along, rows_along "
                     "and isocentre_to_source at right angles; correct it."
                 )
+
+    def to_json(self) -> dict[str, Any]:
+        """It as "slot_scan" of a case.json."""
+        return to_json(SLOT_SCAN, self)
+
+    def camera(self) -> SlotScanCamera:
+        """The camera of its image, whose columns are at equal distances on a plane (else see `distortion.EqualAngles`)."""
+        x, y, z = self._axes()
+        distance, (width, height) = self.source_to_isocentre_mm, self.pixel_mm
+        central = (self.size[0] - 1) / 2 if self.central_column is None else self.central_column
         y -= (y @ z) * z
         y /= np.linalg.norm(y)
         across = np.cross(y, z)
-        source = rigid.check_numbers(self.isocentre, (3,), "isocentre") - distance * z
+        source = self.isocentre - distance * z
         world_from_camera = rigid.from_rotation_translation(np.stack([across, y, z], axis=1), source)
         intrinsics = np.diag([np.sign(across @ x) * distance / width, 1 / height, 1])
         intrinsics[0, 2] = central
-        return SlotScanCamera(intrinsics, rigid.inverse(world_from_camera), size)
+        return SlotScanCamera(intrinsics, rigid.inverse(world_from_camera), self.size)
+
+    def _axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Unit vectors along columns, along rows, and from the source to the isocentre."""
+        return self._direction("columns_along"), self._direction("rows_along"), -self._direction("isocentre_to_source")
 
     def _direction(self, key: str) -> np.ndarray:
         """A unit vector."""
-        vector = rigid.check_numbers(getattr(self, key), (3,), key)
+        vector = np.array(getattr(self, key))
         length = np.linalg.norm(vector)
         if not length:
             raise InputError(f"{key}: found no length, expected a direction.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from ..errors import InputError, naming, warn
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
+from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, UNCERTAINTY
 from ..geometry.rigid import array_of, kind_of
 from ..imaging.ct import CT, ct_from_array, load_ct, masked
 from ..imaging.field import bone_is_bright
+from ..imaging.image_source import is_dicom
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
 from ..imaging.structures import (
     Structures,
@@ -31,17 +33,9 @@ from ..imaging.structures import (
     structures_of_array,
 )
 from ..imaging.xray import load_image
-from .cameras import CALIBRATION, GEOMETRIES, Geometry, read_geometry
-from .case_file import (
-    INTENSITIES,
-    InputFile,
-    ViewFile,
-    complete_by_headers,
-    default_intensity,
-    read_uncertainty,
-    view_name,
-)
-from .files import JsonObject, printable
+from .files import InputFile, JsonObject, printable
+from .view_headers import complete_by_headers
+from .view_record import INTENSITIES, Geometry, ViewRecord, default_intensity, read_uncertainty, view_name
 
 #: nibabel's world is RAS.
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -271,7 +265,7 @@ def views_of_arrays(
     intensity: str | Sequence[str] | None,
     pixel_mm: float | tuple[float, float] | None,
     uncertainty: Mapping[str, float | None] | None,
-) -> list[tuple[ViewFile, RawImage]]:
+) -> list[tuple[ViewRecord, RawImage]]:
     """The views of `Case.from_arrays`, as `case.views_of` takes them, and their images without distortion.
 
     Raises
@@ -295,27 +289,14 @@ def views_of_arrays(
         pair = np.broadcast_to(rigid.check_numbers(pixel_mm, np.shape(pixel_mm), "pixel_mm"), 2)
         pixel = float(pair[0]), float(pair[1])
     raws = [_raw_of(f"images[{n}]", image, pixel) for n, image in enumerate(images)]
-    geometries = [
-        None if projection is None else _geometry(f"projections[{n}]", projection, raw)
-        for n, (projection, raw) in enumerate(zip(projections, raws, strict=True))
-    ]
-    entries = [
-        JsonObject(
-            "images", f"images[{n}]", {"name": name} | ({"image": os.path.abspath(image)} if is_path(image) else {})
-        )
-        for n, (name, image) in enumerate(zip(names, images, strict=True))
-    ]
-    by_header = [entry for entry, geometry in zip(entries, geometries, strict=True) if geometry is None]
-    complete_by_headers("images", by_header, Path())
-    for entry in by_header:
-        if not any(key in entry.values for key in GEOMETRIES):
-            raise InputError(
-                f"projections: there is none for {entry.name}, expected a 3x4 matrix from world mm to pixels, a Camera or a CArm; only the "
-                "path of a DICOM file may leave it to its header."
-            )
+    records = [_record(n, *view) for n, view in enumerate(zip(names, images, projections, raws, strict=True))]
+    by_header = [n for n, record in enumerate(records) if record.geometry is None]
+    completed = complete_by_headers("images", [records[n] for n in by_header])
+    for n, record in zip(by_header, completed, strict=True):
+        records[n] = record
     found = [
-        _view(n, entry, geometry, raw, each, uncertainty or {})
-        for n, (entry, geometry, raw, each) in enumerate(zip(entries, geometries, raws, intensities, strict=True))
+        _view(n, record, raw, each, uncertainty or {})
+        for n, (record, raw, each) in enumerate(zip(records, raws, intensities, strict=True))
     ]
     called = [file.name.casefold() for file, _ in found]
     if repeated := next((n for n, name in enumerate(called) if name in called[:n]), 0):
@@ -325,36 +306,40 @@ def views_of_arrays(
     return found
 
 
+def _record(n: int, name: Any, image: Any, projection: Any, raw: RawImage) -> ViewRecord:
+    """A view as far as it is given; without a geometry where a header is to say it."""
+    file = InputFile(os.path.abspath(image), Path(image).absolute()) if is_path(image) else None
+    if projection is None and not (file and is_dicom(file.path)):
+        raise InputError(
+            f"projections: there is none for images[{n}], expected a 3x4 matrix from world mm to pixels, a Camera or a CArm; only the "
+            "path of a DICOM file may leave it to its header."
+        )
+    return ViewRecord(
+        name=view_name(JsonObject("names", f"names[{n}]", {"name": name})),
+        image=file,
+        geometry=None if projection is None else _geometry(f"projections[{n}]", projection, raw),
+        field=f"images[{n}]",
+        geometry_field=f"projections[{n}]",
+    )
+
+
 def _view(
-    n: int,
-    entry: JsonObject,
-    geometry: Geometry | None,
-    raw: RawImage,
-    intensity: Any,
-    uncertainty: Mapping[str, float | None],
-) -> tuple[ViewFile, RawImage]:
-    name = view_name(JsonObject("names", f"names[{n}]", entry.values))
-    written = entry.values.get("image")
-    image = None if written is None else InputFile(written, Path(written))
+    n: int, record: ViewRecord, raw: RawImage, intensity: Any, uncertainty: Mapping[str, float | None]
+) -> tuple[ViewRecord, RawImage]:
     if intensity not in (None, *INTENSITIES):
         raise InputError(
             f"intensity: found {printable(repr(intensity))}, expected one of {', '.join(INTENSITIES)}; correct it."
         )
-    assumed = [str(one) for one in entry.values.get("assumptions", [])]
-    if image is not None and intensity is None and default_intensity(image.path, None) == "auto":
+    assumed = record.assumptions
+    if record.image is not None and intensity is None and default_intensity(record.image_path, None) == "auto":
         intensity = "auto"  # as its header says
     elif intensity != "log":
-        assumed += _polarity(f"images[{n}]", raw, intensity)
-    if geometry is None:
-        geometry = read_geometry(entry)
-        raw = raw if geometry.distortion is None else undistorted(raw, geometry.intrinsics, geometry.distortion)
-    kind = {key: value for key in ("c_arm", "slot_scan") if (value := getattr(geometry, key)) is not None}
-    if unknown := [key for key in uncertainty if key not in (*CALIBRATION, "step_sd_percent")]:
-        raise InputError(f'uncertainty: found "{unknown[0]}", expected {", ".join(CALIBRATION)}; correct it.')
-    sds = read_uncertainty(JsonObject("uncertainty", "", {**kind, **uncertainty}))
-    return ViewFile(
-        f"images[{n}]", name, image, None, intensity or INTENSITIES[0], None, geometry, sds, tuple(assumed)
-    ), raw
+        assumed += tuple(_polarity(f"images[{n}]", raw, intensity))
+    if unknown := [key for key in uncertainty if key not in SLOT_SCAN_UNCERTAINTY]:
+        raise InputError(f'uncertainty: found "{unknown[0]}", expected {", ".join(UNCERTAINTY)}; correct it.')
+    sds = read_uncertainty(JsonObject("uncertainty", "", dict(uncertainty)), record.kind)
+    record = replace(record, intensity=intensity or INTENSITIES[0], uncertainty=sds, assumptions=assumed)
+    return record, undistorted(raw, *record.lens) if record.lens else raw
 
 
 def _polarity(name: str, raw: RawImage, intensity: str | None) -> list[str]:
@@ -396,26 +381,21 @@ def _raw_of(name: str, image: Any, pixel_mm: tuple[float, float] | None) -> RawI
 
 
 def _geometry(name: str, projection: Any, raw: RawImage) -> Geometry:
-    if isinstance(projection, CArm):
-        readings = {key: value for key, value in asdict(projection).items() if value is not None}
-        geometry = Geometry(name, camera=projection.camera(), pixel_mm=projection.pixel_mm, c_arm=readings)
-    elif isinstance(projection, Camera):
-        geometry = Geometry(name, camera=projection)
-    else:
+    rows, columns = raw.values.shape
+    if not isinstance(projection, (CArm, Camera)):
         matrix = rigid.check_numbers(array_of(name, projection), (3, 4), name)
         try:
-            camera = Camera.from_projection_matrix(matrix, raw.values.shape[::-1])
+            camera = Camera.from_projection_matrix(matrix, (columns, rows))
         except InputError as error:
             raise InputError(str(error).replace("projection_matrix", name, 1)) from None
         _check_rows_and_columns(name, camera)
-        return Geometry(name, projection_matrix=matrix)
-    rows, columns = raw.values.shape
-    if geometry.camera is not None and geometry.camera.size == (rows, columns) != (columns, rows):
+        return matrix
+    if projection.size == (rows, columns) != (columns, rows):
         raise InputError(
             f"{name}: is for {rows} columns and {columns} rows, but the image has {columns} columns and {rows} rows; images are "
             "expected as (rows, columns), so transpose it."
         )
-    return geometry
+    return projection
 
 
 def _check_rows_and_columns(name: str, camera: Camera) -> None:

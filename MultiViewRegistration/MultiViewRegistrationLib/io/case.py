@@ -38,8 +38,6 @@ from .case_file import (
     CaseFile,
     CaseSettings,
     DicomOrigin,
-    InputFile,
-    ViewFile,
     check_structure_truths,
     ct_of,
     new_uid,
@@ -56,7 +54,8 @@ from .dicom_identity import (
     read_identity,
     reveals,
 )
-from .files import NAMELESS, describe, home_of, printable, sha256
+from .files import NAMELESS, InputFile, describe, home_of, printable, sha256
+from .view_record import ViewRecord
 
 SAME_PATIENT = "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
 #: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another unit, so many mm long.
@@ -380,7 +379,7 @@ def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple
     return file.labels and sha256_of(file.labels.path), tuple(sources)
 
 
-def xray_of(file: CaseFile, view: ViewFile) -> XRay:
+def xray_of(file: CaseFile, view: ViewRecord) -> XRay:
     """The X-ray, valid where its field is and its mask, if any, is not 0."""
     xray = in_field(view)
     if view.mask is None:
@@ -404,7 +403,7 @@ def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
     return replace(xray, valid=xray.valid & used)
 
 
-def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
+def in_field(view: ViewRecord, valid: np.ndarray | None = None) -> XRay:
     """The X-ray without the view's mask.
 
     Parameters
@@ -415,7 +414,7 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
     return _xray(str(view.image_path), image_of(view), view, valid)
 
 
-def _xray(name: str, image: RawImage, view: ViewFile, valid: np.ndarray | None = None) -> XRay:
+def _xray(name: str, image: RawImage, view: ViewRecord, valid: np.ndarray | None = None) -> XRay:
     """The X-ray in an image; `name` begins the sentence where something is wrong."""
     with naming(name):
         if valid is not None and valid.shape != image.values.shape:
@@ -425,12 +424,10 @@ def _xray(name: str, image: RawImage, view: ViewFile, valid: np.ndarray | None =
                 "frame; give images of one size."
             )
         xray = to_line_integrals(image, view.intensity, valid=valid)
-    if view.geometry.pixel_mm is not None:  # rather than what the image's header says
-        xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
-    return xray
+    return replace(xray, pixel_mm=view.pixel_mm or xray.pixel_mm)  # rather than what the image's header says
 
 
-def image_of(view: ViewFile) -> RawImage:
+def image_of(view: ViewRecord) -> RawImage:
     """The image that a view names, without its distortion.
 
     Raises
@@ -438,22 +435,20 @@ def image_of(view: ViewFile) -> RawImage:
     InputError
         Beginning with the path of the file.
     """
-    raw, geometry = load_image(view.image_path, view.frame), view.geometry
-    if geometry.distortion is None:
-        return raw
+    raw = load_image(view.image_path, view.frame)
     with naming(view.image_path):
-        return undistorted(raw, geometry.intrinsics, geometry.distortion)
+        return undistorted(raw, *view.lens) if view.lens else raw
 
 
-def mask_of(view: ViewFile) -> np.ndarray:
+def mask_of(view: ViewRecord) -> np.ndarray:
     """The mask (rows, columns) that a view names, True = use; as it is drawn on the stored image, it loses the distortion with that."""
     assert view.mask is not None
-    used, geometry = load_image(view.mask.path).values != 0, view.geometry
-    return used if geometry.distortion is None else undistorted_mask(used, geometry.intrinsics, geometry.distortion)
+    used = load_image(view.mask.path).values != 0
+    return undistorted_mask(used, *view.lens) if view.lens else used
 
 
 def views_of(
-    where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None
+    where: str, files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None
 ) -> list[View]:
     """The views that these entries and images make, the cameras settled by each other and by where the CT is.
 
@@ -476,11 +471,11 @@ def views_of(
     world_from_index = None if world_from_ct is None else world_from_ct @ ct.volume.ct_from_index
     centre = None if world_from_index is None else rigid.transform_points(world_from_index, (low + high) / 2)
     sizes = [xray.valid.shape[::-1] for xray in xrays]
-    cameras = settle([file.geometry for file in files], sizes, centre)
+    cameras = settle(files, sizes, centre)
     _refuse_copies(where, files, xrays, cameras)
     if world_from_ct is not None:
         _check_start(where, files, cameras, ct, world_from_ct)
-    return [View(file.name, xray, camera, **file.uncertainty) for file, xray, camera in zip(files, xrays, cameras)]
+    return [View(file.name, xray, camera, **file.deviations) for file, xray, camera in zip(files, xrays, cameras)]
 
 
 def _name(path: Path) -> str:
@@ -492,11 +487,13 @@ def _name(path: Path) -> str:
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
     """The landmarks, at pixels of the undistorted images: in the file they are those of the stored ones."""
-    geometries = {view.name: view.geometry for view in file.views}
+    lenses = {view.name: view.lens for view in file.views}
 
     def straight(name: str, pixel: np.ndarray) -> np.ndarray:
-        lens = geometries[name].distortion
-        return pixel if lens is None else lens.undistort_pixels(geometries[name].intrinsics, pixel)
+        if (lens := lenses[name]) is None:
+            return pixel
+        intrinsics, distortion = lens
+        return distortion.undistort_pixels(intrinsics, pixel)
 
     with naming(f"{printable(file.path)}: a landmark's pixel"):
         return [
@@ -514,10 +511,10 @@ def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
     return low - 0.5, high + 0.5
 
 
-def _check_sources(files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> None:
+def _check_sources(files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> None:
     """Refuse cameras whose source lies within the CT, as a matrix for metres has it; without a start pose the CT is taken to lie where the
     central rays meet."""
-    cameras = [file.geometry.plain_camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
+    cameras = [file.camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
     centroid = ct.centroid()
     pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
     index_from_world, size = ct.volume.index_from_ct @ rigid.inverse(pose), np.array(ct.volume.values.shape[::-1])
@@ -527,10 +524,10 @@ def _check_sources(files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_
             continue
         away = float(np.linalg.norm(camera.source - rigid.transform_points(pose, centroid)))
         unit, factor = next((unit for limit, unit in NOT_MM.items() if away < limit), ("", 0))
-        given = file.geometry.projection_matrix is not None
-        how = f"divide its first three columns by {factor}" if given else f"multiply its distances by {factor}"
+        is_matrix = file.kind == "projection_matrix"
+        how = f"divide its first three columns by {factor}" if is_matrix else f"multiply its distances by {factor}"
         raise InputError(
-            f"{file.geometry.field}: puts the X-ray source inside the CT, {away:.2g} mm from its middle, expected a camera in millimetres "
+            f"{file.geometry_field}: puts the X-ray source inside the CT, {away:.2g} mm from its middle, expected a camera in millimetres "
             f"with the CT between source and detector; {f'if it is in {unit}, {how}' if unit else 'correct it or world_from_ct'}."
         )
 
@@ -551,7 +548,7 @@ def _bone_cts(
     return tuple(found)
 
 
-def _check_start(where: str, files: list[ViewFile], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray) -> None:
+def _check_start(where: str, files: list[ViewRecord], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray) -> None:
     """As `_check_visible`, of a start pose (4, 4)."""
     low, high = ct_box(ct)
     seen, seen_from_ras = (
@@ -561,7 +558,7 @@ def _check_start(where: str, files: list[ViewFile], cameras: list[Camera], ct: C
     _check_visible(where, files, seen, any(seen_from_ras))
 
 
-def _check_visible(where: str, files: list[ViewFile], seen: list[bool], seen_from_ras: bool) -> None:
+def _check_visible(where: str, files: list[ViewRecord], seen: list[bool], seen_from_ras: bool) -> None:
     """Refuse a start pose at which no X-ray shows the CT.   seen_from_ras: one would, if the CT's matrix were in RAS."""
     if not any(seen):
         in_ras = "if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS: np.diag([-1, -1, 1, 1]) @ affine; else "
@@ -574,7 +571,7 @@ def _check_visible(where: str, files: list[ViewFile], seen: list[bool], seen_fro
             warn(f"{where}: {view.field} does not show the CT at the start pose world_from_ct; check its geometry.")
 
 
-def _refuse_copies(where: str, files: list[ViewFile], xrays: list[XRay], cameras: list[Camera]) -> None:
+def _refuse_copies(where: str, files: list[ViewRecord], xrays: list[XRay], cameras: list[Camera]) -> None:
     for (i, a), (j, b) in combinations(enumerate(cameras), 2):
         if a.same_as(b) and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
             first, second = files[i].field, files[j].field

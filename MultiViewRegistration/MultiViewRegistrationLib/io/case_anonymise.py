@@ -15,10 +15,11 @@ from scipy import ndimage
 from ..errors import InputError
 from ..imaging.xray import MIN_TRANSMISSION, RawImage, XRay, recognised, to_line_integrals
 from .case import Case, image_of
-from .case_file import CaseFile, ViewFile
+from .case_file import CaseFile
 from .case_writer import write_case
 from .dicom_geometry import ASSUMPTIONS
 from .files import printable, read_json
+from .view_record import DESCRIBED, ViewRecord
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name made of these words alone identifies nobody.
@@ -52,10 +53,8 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
     for entry, given in zip(content["views"], file.views, strict=True):
-        if given.geometry.c_arm is not None:  # some may come from a header
-            entry["c_arm"] = given.geometry.c_arm
-        if given.geometry.slot_scan is not None:
-            entry["slot_scan"] = {key: value for key, value in given.geometry.slot_scan.items() if key != "fan"}
+        if given.kind in DESCRIBED:  # some may come from a header
+            entry |= given.flat.geometry_json
     kept, dropped = without_free_text(content)
     images, masks = {}, {}
     for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
@@ -130,7 +129,7 @@ def _structure_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name if _PLAIN_STRUCTURE.fullmatch(name) else f"structure {number}" for number, name in numbered)
 
 
-def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
+def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
     """The image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two.
 
     It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the same line integrals but for a constant,

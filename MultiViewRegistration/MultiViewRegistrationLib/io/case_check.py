@@ -10,8 +10,9 @@ import numpy as np
 import scipy
 
 from ..geometry import rigid
+from ..geometry.fields import UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import View
-from .cameras import CALIBRATION, camera_entry, describe_uncertainty, meeting_point
+from .cameras import meeting_point
 from .case import Case, ct_box
 
 BEFORE_SOURCE_MM = 700.0  # assumed place of a CT without a start pose
@@ -135,13 +136,13 @@ def _view(
     return {
         "name": view.name,
         "projection_matrix": camera.projection_matrix.tolist() if single else None,
-        "camera": camera_entry(camera),
+        "camera": camera.to_json(),
         "slot_scan": not single,
         "size": list(camera.size),
         "source": camera.source.tolist(),
         "source_to_detector_mm": float(np.sqrt(np.prod(focal * pixel_mm))) if single and pixel_mm else None,
         "mirrored": bool(camera.intrinsics[0, 0] < 0),
-        **{key: getattr(view, key) for key in CALIBRATION},
+        **{key: getattr(view, key) for key in UNCERTAINTY},
         "angles_deg": reading and [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg],
         "isocentre_depth_mm": depth,
         "field_mm": (size * camera.pixel_mm(isocentre)).tolist(),

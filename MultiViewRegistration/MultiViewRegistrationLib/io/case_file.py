@@ -15,38 +15,21 @@ import numpy as np
 from ..errors import InputError, naming
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
-from ..imaging.dicom_file import read_dicom
-from ..imaging.dicom_image import has_grey_scale
-from ..imaging.image_source import is_dicom
 from ..imaging.structures import (
     MAX_LABEL,
-    MAX_NAME_LENGTH,
-    NOT_IN_FILE_NAMES,
     Structures,
     StructureSource,
     check_names,
-    fits_file_names,
     read_bone_ct,
     read_structures,
 )
 from ..imaging.xray import SharedUnknowns
-from . import localizer
-from .cameras import (
-    CALIBRATION,
-    GEOMETRIES,
-    Geometry,
-    c_arm_readings,
-    camera_uncertainty,
-    read_geometry,
-    slot_scan_values,
-)
-from .dicom_geometry import HeaderView, complete, is_incomplete
-from .eos import is_eos
-from .files import JsonObject, check_within_upload, describe, printable
+from .files import InputFile, JsonObject, describe, input_file, printable
+from .view_headers import complete_by_headers
+from .view_record import ViewRecord, view_name
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")
-INTENSITIES = ("linear", "log", "auto")
 #: How the cameras of several views came to be known relative to each other.
 RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
 #: In what the DICOM headers of CT and X-rays can contradict each other.
@@ -58,43 +41,6 @@ TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": N
 ALL = "all"
 #: What belongs to one CT, so that a case whose structures have a CT each has none of it.
 OF_ONE_CT = ("ct", "ct_series", "mask", "labels", "targets", "landmarks", "training")
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file or folder that a case names: as written there, and where it is."""
-
-    written: str
-    path: Path
-
-
-@dataclass(frozen=True, eq=False)
-class ViewFile:
-    """One entry of "views"; `field` says which, as in "views[0]"; `image` is None where it comes from no file.
-
-    Attributes
-    ----------
-    assumptions
-        What is assumed of the geometry, a sentence each.
-    uncertainty
-        Of the camera: the standard deviations by their keys in a `View`.
-    """
-
-    field: str
-    name: str
-    image: InputFile | None
-    frame: int | None
-    intensity: str
-    mask: InputFile | None
-    geometry: Geometry
-    uncertainty: dict[str, Any]
-    assumptions: tuple[str, ...] = ()
-
-    @property
-    def image_path(self) -> Path:
-        """Of the image, which every view of a case.json has."""
-        assert self.image is not None
-        return self.image.path
 
 
 @dataclass(eq=False, kw_only=True)
@@ -164,7 +110,7 @@ class CaseFile(CaseSettings):
     ct: InputFile
     ct_unit: str
     mask: InputFile | None
-    views: list[ViewFile]
+    views: list[ViewRecord]
     ct_series: str | None = None
     labels: InputFile | None = None
     structures: tuple[StructureSource, ...] = ()
@@ -209,8 +155,7 @@ class CaseFile(CaseSettings):
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
-        complete_by_headers(fields.file, entries, folder)
-        views = [_view(view, folder) for view in entries]
+        views = complete_by_headers(fields.file, [ViewRecord.read(entry, folder) for entry in entries])
         _refuse_same_view_twice(fields.file, views)
         truth, structure_truths = _truth(fields)
         targets = fields.optional("targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm")
@@ -224,11 +169,11 @@ class CaseFile(CaseSettings):
             )
         case = cls(
             path=path,
-            ct=_input_file(fields, "ct", folder, "file or DICOM folder") if own is None else InputFile(own.name, own),
+            ct=input_file(fields, "ct", folder, "file or DICOM folder") if own is None else InputFile(own.name, own),
             ct_unit=unit,
             ct_series=fields.optional("ct_series", fields.text, "the SeriesInstanceUID of one in the folder"),
-            mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
-            labels=_input_file(fields, "labels", folder) if fields.has("labels") else None,
+            mask=input_file(fields, "mask", folder) if fields.has("mask") else None,
+            labels=input_file(fields, "labels", folder) if fields.has("labels") else None,
             structures=structures,
             views=views,
             shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),
@@ -287,114 +232,6 @@ def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = Fals
     }
 
 
-def complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
-    """Give those entries their geometry that leave it to the header of a DICOM image."""
-    slot_scans = {nth: view for nth, entry in enumerate(entries) if (view := _of_slot_scan(entry, folder))}
-    if slot_scans:
-        for nth, (slot_scan, assumed) in zip(slot_scans, localizer.complete(file, list(slot_scans.values()))):
-            _complete(entries[nth], "slot_scan", slot_scan, assumed)
-    by_header = {nth: view for nth, entry in enumerate(entries) if (view := _of_header(entry, folder))}
-    if not by_header:
-        return
-    other = next(iter(by_header.values()))
-    if eos := next((view for view in slot_scans.values() if is_eos(read_dicom(view.image))), None):
-        raise InputError(
-            f"{file}: {eos.field} ({describe(eos.name)}) is an EOS image and {other.field} ({describe(other.name)}) is not, whose headers "
-            "place them in different worlds, expected X-rays of one machine; leave one out, or give one its geometry in the world of the "
-            "other."
-        )
-    for nth, (c_arm, assumed) in zip(by_header, complete(file, list(by_header.values()))):
-        _complete(entries[nth], "c_arm", c_arm, assumed)
-
-
-def _complete(entry: JsonObject, key: str, geometry: dict[str, Any], assumed: list[str]) -> None:
-    given = entry.values.get("assumptions", [])
-    assumptions = [*given, *(one for one in assumed if one not in given)] if isinstance(given, list) else given
-    entry.values = {**entry.values, key: geometry, "assumptions": assumptions}
-
-
-def _of_slot_scan(entry: JsonObject, folder: Path) -> HeaderView | None:
-    """As `_of_header`, of CT scouts and EOS images."""
-    view = _dicom_view(entry, folder, "slot_scan")
-    header = None if view is None else read_dicom(view.image)
-    given = entry.values.get("slot_scan") or {}
-    if header is None or not localizer.is_slot_scan(header) or set(localizer.NEEDED) <= given.keys():
-        return None
-    slot_scan_values(JsonObject(entry.file, entry.label("slot_scan"), given), whole=False)
-    return view
-
-
-def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
-    """None for an entry that has its geometry, and for one that is refused when it is read."""
-    view, c_arm = _dicom_view(entry, folder, "c_arm"), entry.values.get("c_arm")
-    if view is None or not is_incomplete(c_arm):
-        return None
-    c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
-    return view
-
-
-def _dicom_view(entry: JsonObject, folder: Path, kind: str) -> HeaderView | None:
-    """An entry whose image is DICOM, with no geometry but, maybe, a part of that `kind`."""
-    values = entry.values
-    image, frame, given = (values.get(key) for key in ("image", "frame", kind))
-    if (
-        any(key in values for key in GEOMETRIES if key != kind)
-        or not isinstance(given, (dict, type(None)))
-        or not isinstance(image, str)
-        or not (frame is None or type(frame) is int)
-        or "\0" in image
-    ):
-        return None
-    check_within_upload(entry.file, folder, image)
-    path = next((path for path in _spellings(folder, image) if os.path.isfile(path) and is_dicom(path)), None)
-    if path is None:
-        return None
-    return HeaderView(entry.name, str(values.get("name")), path, frame, dict(given or {}))
-
-
-def _view(fields: JsonObject, folder: Path) -> ViewFile:
-    name, image = view_name(fields), _input_file(fields, "image", folder)
-    frame = fields.optional("frame", fields.integer, "a frame's number, from 0", least=0)
-    expected = "a list of sentences on what is assumed of the geometry"
-    assumptions = fields.optional("assumptions", fields.value, expected, list, default=[])
-    if not all(isinstance(one, str) for one in assumptions):
-        fields.refuse_value("assumptions", expected)
-    return ViewFile(
-        field=fields.name,
-        name=name,
-        image=image,
-        frame=frame,
-        intensity=fields.choice("intensity", INTENSITIES)
-        if fields.has("intensity")
-        else default_intensity(image.path, frame),
-        mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
-        geometry=read_geometry(fields),
-        uncertainty=read_uncertainty(fields),
-        assumptions=tuple(map(printable, assumptions)),
-    )
-
-
-def default_intensity(image: Path, frame: int | None) -> str:
-    """The intensity of a file where nobody says it: linear, unless a DICOM header says otherwise."""
-    dicom = read_dicom(image) if is_dicom(image) else None
-    return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
-
-
-def view_name(fields: JsonObject, kind: str = "view") -> str:
-    """The name of a view, or of something else of this kind.
-
-    Raises
-    ------
-    InputError
-        For one that could not be part of a file's.
-    """
-    name = fields.text("name", f"a name for the {kind}")
-    if not fits_file_names(name):
-        expected = f"at most {MAX_NAME_LENGTH} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
-        fields.refuse_value("name", expected, f"rename the {kind}, as files get its name")
-    return name
-
-
 def _structures(
     fields: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None
 ) -> tuple[StructureSource, ...]:
@@ -428,7 +265,7 @@ def _structures(
         if entry.has("mask"):
             if has_label:
                 entry.refuse("label", "stands beside mask", "one of the two", "remove the one that is wrong")
-            sources.append(StructureSource(name, mask=_input_file(entry, "mask", folder).path))
+            sources.append(StructureSource(name, mask=input_file(entry, "mask", folder).path))
             continue
         if not has_labels:
             entry.refuse("mask", "is missing, and the case has no labels", "the path of a file", "add one of the two")
@@ -452,7 +289,7 @@ def _with_ct(entry: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.nd
             entry.refuse(key, "stands beside a CT of its own", "one of the two", "remove the one that is wrong")
     return StructureSource(
         name,
-        ct=_input_file(entry, "ct", folder, "file or DICOM folder").path,
+        ct=input_file(entry, "ct", folder, "file or DICOM folder").path,
         ct_unit=entry.optional("ct_unit", entry.choice, CT_UNITS, default=ct_unit),
         world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
     )
@@ -464,36 +301,6 @@ def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:
         raise InputError(
             f"{where}: mask stands beside structures, expected one of the two; make the mask one of the structures, or leave it out."
         )
-
-
-def _spellings(folder: Path, written: str) -> list[Path]:
-    """The paths that a name in the file may stand for: backslashes as they stand, or as Windows has them."""
-    return [folder / written, folder / written.replace("\\", "/")]
-
-
-def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") -> InputFile:
-    """The file at `key`, relative to `folder`; with another `kind` it may be a folder as well."""
-    expected = f"the path of a {kind}, relative to the case file or absolute"
-    written = fields.text(key, expected)
-    check_within_upload(fields.file, folder, written)
-    for path in _spellings(folder, written):
-        if os.path.isfile(path) or kind != "file" and os.path.isdir(path):
-            return InputFile(written, path)
-    what = "is no file" if os.path.exists(folder / written) else "does not exist"
-    fields.refuse(key, f"is {describe(written)}, which {what}", expected, "correct it or put the file there")
-
-
-def read_uncertainty(fields: JsonObject) -> dict[str, Any]:
-    """Of a view's camera; the place of a camera may be unknown (null), its principal point and distance not."""
-    if fields.has("step_sd_percent") and not fields.has("slot_scan"):
-        fields.refuse(
-            "step_sd_percent", "stands beside another geometry", "a slot_scan, whose rows it is about", "remove it"
-        )
-    for key in (*CALIBRATION, "step_sd_percent"):
-        unknown = key in ("rotation_sd_deg", "translation_sd_mm")
-        if fields.has(key) and not (unknown and fields.values[key] is None):
-            fields.number(key, "0 or more, or null if unknown" if unknown else "0 or more", least=0)
-    return camera_uncertainty(fields.values)
 
 
 def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
@@ -538,8 +345,8 @@ def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
     return landmarks
 
 
-def _refuse_same_view_twice(file: str, views: list[ViewFile]) -> None:
-    first: dict[tuple, ViewFile] = {}
+def _refuse_same_view_twice(file: str, views: list[ViewRecord]) -> None:
+    first: dict[tuple, ViewRecord] = {}
     for view in views:
         status = os.stat(view.image_path)
         image = ("image", status.st_dev, status.st_ino, view.frame or 0)

@@ -8,24 +8,22 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
-from ..geometry.slot_scan import FANS
 from ..imaging.ct import CT
-from ..imaging.dicom_file import read_dicom
 from ..imaging.structures import BoneCT, Structures, StructureSource
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case
 from .case_file import ALL, VERSION, CaseFile
-from .dicom_geometry import HeaderGeometry, read_header
-from .files import parse_numbers, printable, relative_path
-from .localizer import is_slot_scan, read_slot_scan
+from .files import InputFile, printable, relative_path
 from .staging import staged
+from .view_headers import missing_readings
+from .view_record import ViewRecord
 
 #: On a CT 9 gains 4 % of the size and takes several times as long.
 COMPRESSION = 1
@@ -218,102 +216,8 @@ def _png(mask: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-#: The values that a C-arm's reading needs, and the name of each in messages. Left and right have no default.
-C_ARM = {
-    "source_to_detector_mm": "source to detector, mm",
-    "source_to_isocentre_mm": "source to isocentre, mm",
-    "pixel_mm": "pixel on the detector, mm (one number, or between columns,between rows)",
-    "rao_lao_deg": "RAO/LAO angle of the detector, degrees, positive towards the patient's left (LAO)",
-    "cra_cau_deg": "CRA/CAU angle of the detector, degrees, positive towards the head (CRA)",
-    "mirrored": "is the image stored as seen from the detector, at 0/0 degrees with the patient's right on the left (yes), or not (no)",
-}
-C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
-#: The same of a slot scan: a CT scout, or an image of a slot scanner.
-SLOT_SCAN = {
-    "isocentre": "where the first row's central ray meets the plane in which pixel_mm holds, x,y,z in mm (LPS)",
-    "isocentre_to_source": "direction from there to the X-ray tube, x,y,z (LPS): 0,1,0 is behind the patient, 1,0,0 at the left",
-    "source_to_isocentre_mm": "source to isocentre, mm",
-    "columns_along": "direction in which columns follow each other, x,y,z (LPS)",
-    "rows_along": "direction in which rows follow each other, that of the scan, x,y,z (LPS)",
-    "pixel_mm": "mm between columns at the isocentre,between rows along the scan (one number for both)",
-    "central_column": "column of the central ray, from 0",
-}
-SLOT_SCAN_OPTIONAL = ("central_column", "fan")
 #: For a view without the value: searched for in the image, and refused where the image does not show it.
 DEFAULT_INTENSITY = "auto"
-#: What is understood as yes and no, in any case.
-YES_OR_NO = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}
-_PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
-_TRIPLES = ("isocentre", "isocentre_to_source", "columns_along", "rows_along")
-_WORDS: dict[str, dict[str, Any]] = {"mirrored": YES_OR_NO, "fan": {fan: fan for fan in FANS}}
-_EXPECTED = {
-    "mirrored": "yes (as seen from the detector, at 0/0 degrees with the patient's right on the left) or no (as seen from the source)",
-    "fan": f"{FANS[0]} (columns at equal distances) or {FANS[1]}",
-}
-
-
-@dataclass(eq=False)
-class NewView:
-    """A view as it is given: the keys of its entry in the case, its files from where the program runs.
-
-    Attributes
-    ----------
-    calibrated
-        "camera", with its "distortion", or "projection_matrix", as `CalibratedView.content` has them.
-    kind
-        Of the readings: "c_arm" or "slot_scan"; by default what the image is.
-    readings
-        By the names of C_ARM or SLOT_SCAN, but for those that a DICOM header says.
-    more
-        Further keys of the entry.
-    """
-
-    name: str
-    image: Path
-    mask: Path | None = None
-    calibrated: dict[str, Any] | None = None
-    kind: str = ""
-    readings: dict[str, Any] = field(default_factory=dict)
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.kind:
-            file = read_dicom(self.image) if self.image.is_file() else None
-            self.kind = "slot_scan" if file is not None and is_slot_scan(file) else "c_arm"
-
-    @property
-    def geometry(self) -> dict[str, Any]:
-        """Its entry in the case.json."""
-        return {self.kind: self.readings} if self.calibrated is None else self.calibrated
-
-    def from_header(self) -> dict[str, Any]:
-        """The readings that are not given and are in the image's DICOM header.
-
-        Raises
-        ------
-        InputError
-            For an image that cannot be read.
-        """
-        if self.calibrated is not None:
-            return {}
-        rows, columns = load_image(self.image, self.more.get("frame")).values.shape
-        self.readings.setdefault("size", [columns, rows])
-        header = self._header()
-        return {key: value for key, value in header.values.items() if key not in self.readings} if header else {}
-
-    def missing(self) -> dict[str, str]:
-        """The readings that are not known, each with the DICOM attributes that would say it, "" for another image."""
-        if self.calibrated is not None:
-            return {}
-        if header := self._header():
-            return header.missing
-        needed = C_ARM if self.kind == "c_arm" else SLOT_SCAN.keys() - set(SLOT_SCAN_OPTIONAL)
-        return {key: "" for key in (*C_ARM, *SLOT_SCAN) if key in needed and key not in self.readings}
-
-    def _header(self) -> HeaderGeometry | None:
-        if self.kind == "slot_scan":
-            return read_slot_scan(self.image, self.readings)
-        return read_header(self.image, self.more.get("frame"), self.readings)
 
 
 @dataclass(eq=False)
@@ -331,7 +235,7 @@ class NewCase:
     """
 
     ct: Path
-    views: list[NewView]
+    views: list[ViewRecord]
     mask: Path | None = None
     more: dict[str, Any] = field(default_factory=dict)
     labels: Path | None = None
@@ -352,33 +256,6 @@ def tells_its_intensity(image: Path, frame: int | None) -> bool:
     except InputError:
         return False
     return True
-
-
-def parse_reading(text: str, kind: str = "c_arm") -> tuple[str, Any]:
-    """(key, value) of a "key=value" of a C-arm, or of a slot scan.
-
-    Raises
-    ------
-    InputError
-        For an unknown key, or a value that is not of its kind.
-    """
-    option = f"--{kind.replace('_', '-')}"
-    known = [*C_ARM, *C_ARM_OPTIONAL] if kind == "c_arm" else list(dict.fromkeys([*SLOT_SCAN, *SLOT_SCAN_OPTIONAL]))
-    key, _, value = (part.strip() for part in text.partition("="))
-    if not value or key not in known:
-        raise InputError(
-            f'{option}: found "{printable(text)}", expected key=value with one of {", ".join(known)}; correct it.'
-        )
-    if key in _WORDS:
-        found, expected = _WORDS[key].get(value.lower()), _EXPECTED[key]
-    else:
-        numbers, count = parse_numbers(value) or [], 3 if key in _TRIPLES else 2 if key in _PAIRS else 1
-        numbers *= 2 if key == "pixel_mm" and len(numbers) == 1 else 1
-        found = None if len(numbers) != count else numbers if count > 1 else numbers[0]
-        expected = ("a number", "two numbers with a comma between", "three numbers with commas between")[count - 1]
-    if found is None:
-        raise InputError(f'{option}: {key} is "{printable(value)}", expected {expected}; correct it.')
-    return key, found
 
 
 def write_new_case(
@@ -423,7 +300,7 @@ def write_new_case(
         for source in (
             *(new.ct, new.mask, new.labels),
             *(structure.mask for structure in new.structures),
-            *(part for view in new.views for part in (view.image, view.mask)),
+            *(part.path for view in new.views for part in (view.image, view.mask) if part),
         )
         if source
     ]
@@ -438,10 +315,10 @@ def write_new_case(
             file = CaseFile.read(probe)
             case = Case.of(file)
         check(case)
-        for view, read in zip(new.views, file.views, strict=True):
-            if view.calibrated is None:  # some may come from a header
-                view.readings = getattr(read.geometry, view.kind) or {}
-                view.more |= {"assumptions": list(read.assumptions)} if read.assumptions else {}
+        new.views = [
+            replace(view, geometry=read.geometry, assumptions=read.assumptions)
+            for view, read in zip(new.views, file.views, strict=True)  # some may come from a header
+        ]
         named = (
             _copied(sources, staging) if copy else {source: relative_path(source, path.parent) for source in sources}
         )
@@ -468,7 +345,7 @@ def _refuse_gaps(new: NewCase) -> None:
             f"view {printable(view.name)}: is missing "
             + ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
             for view in new.views
-            if view.kind == kind and (readings := view.missing())
+            if view.kind == kind and (readings := missing_readings(view))
         ]
         if missing:
             raise InputError(f"{'; '.join(missing)}, expected {expected}")
@@ -478,8 +355,8 @@ def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
     """The case.json with these names of files."""
     views = []
     for view in new.views:
-        mask = {"mask": os.fspath(named[view.mask])} if view.mask else {}
-        views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **view.geometry})
+        image, mask = (part and InputFile(os.fspath(named[part.path]), part.path) for part in (view.image, view.mask))
+        views.append(replace(view, image=image, mask=mask).to_json())
     anatomy: dict[str, Any] = {"ct": os.fspath(named[new.ct])}
     if new.mask:
         anatomy["mask"] = os.fspath(named[new.mask])

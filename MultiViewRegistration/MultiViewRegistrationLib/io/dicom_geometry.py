@@ -5,21 +5,22 @@ Several views are one machine's, in whose isocentre the patient lay at the first
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import c_arm
+from ..geometry.fields import C_ARM
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count, requested_frame
 from .cameras import LEFT_OUT
-from .files import describe
+from .view_record import ViewRecord
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
 BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationFactor holds."
@@ -76,6 +77,25 @@ ASSUMPTIONS = (
 )
 
 
+@dataclass
+class Stand:
+    """How patient and table lay to the machine, in numbers and lists, as a scene keeps them.
+
+    Attributes
+    ----------
+    machine
+        SHA-256 of the maker's number of the machine, "" for none; only ever compared.
+    table
+        What kind of position it is, and (3,) that of the table along the machine's axes in mm; None where the header does not say it.
+    patient
+        (3, 3) the patient's axes (LPS) from those of the machine; None where the header does not say how he lies.
+    """
+
+    machine: str = ""
+    table: list[Any] | None = None
+    patient: list[list[float]] | None = None
+
+
 @dataclass(eq=False)
 class HeaderGeometry:
     """A reading as it is put together.
@@ -89,21 +109,14 @@ class HeaderGeometry:
         used.
     assumptions
         A sentence each.
-    patient_from_isocentre
-        (3, 3) the patient's axes (LPS) from those of the machine; None where the header does not say how he lies.
-    table
-        What kind of position it is, and (3,) that of the table along the machine's axes in mm; None where the
-        header does not say it.
-    machine
-        The maker's number of the machine, "" for none; only ever compared.
+    stand
+        How patient and table lay to the machine.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
-    patient_from_isocentre: np.ndarray | None = None
-    table: tuple[str, np.ndarray] | None = None
-    machine: str = ""
+    stand: Stand = field(default_factory=Stand)
 
     def put(self, key: str, found: Any, *assumptions: str) -> None:
         """Set a key that is still unknown: to a value, with what is assumed for it, or as missing for the reason in a text."""
@@ -240,7 +253,7 @@ def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
         isocentre_from_table = isocentre_from_table @ c_arm.about_axis(
             axis, sign * (frame.number(name, ISOCENTRE) or 0.0)
         )
-    geometry.patient_from_isocentre = np.array(position, float) @ isocentre_from_table.T
+    geometry.stand.patient = (np.array(position, float) @ isocentre_from_table.T).tolist()
 
 
 def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
@@ -250,7 +263,7 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
     in_isocentre = [frame.number(f"PositionerIsocenter{name}", ISOCENTRE) for name in names]
     complete = None not in in_isocentre
     known = [angle for angle in in_isocentre if angle is not None]
-    if complete and geometry.patient_from_isocentre is not None and not ANGLES.keys() & geometry.values.keys():
+    if complete and geometry.stand.patient is not None and not ANGLES.keys() & geometry.values.keys():
         primary, secondary, rotation = known
         if abs(primary) > 180 or abs(secondary) > 90 or abs(rotation) > 180:
             why = f"its isocentre's angles of {primary:g}, {secondary:g} and {rotation:g} degrees are out of range"
@@ -259,7 +272,7 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
             return None
         turned = c_arm.rotation(primary, secondary) @ c_arm.about_axis(2, rotation)
         geometry.values["rao_lao_deg"], geometry.values["cra_cau_deg"], roll = c_arm.angles(
-            geometry.patient_from_isocentre @ turned
+            np.array(geometry.stand.patient) @ turned
         )
         return float(roll)
     for key, (name, largest) in ANGLES.items():
@@ -410,11 +423,11 @@ def find_table(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     for names, group in ((TO_ISOCENTRE, ISOCENTRE), (TABLE_TOP, POSITION)):
         position = [frame.number(name, group) for name in names]
         if None not in position:
-            geometry.table = names[0], np.array(position)
+            geometry.stand.table = [names[0], position]
             return
     steps = [_increment(frame, name) for name in INCREMENTS]
     if None not in steps:
-        geometry.table = f"{INCREMENTS[0]} of {frame.file.text('SOPInstanceUID')}", np.array(steps)
+        geometry.stand.table = [f"{INCREMENTS[0]} of {frame.file.text('SOPInstanceUID')}", steps]
 
 
 def _increment(frame: DicomFrame, name: str) -> float | None:
@@ -423,15 +436,6 @@ def _increment(frame: DicomFrame, name: str) -> float | None:
     if len(values) == frame_count(frame.file):
         return float(values[frame.index])
     return float(frame.index * values[0]) if len(values) == 1 else None
-
-
-#: What a view needs to be placed, in the order of its report.
-NEEDED = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "rao_lao_deg", "cra_cau_deg", "mirrored")
-
-
-def is_incomplete(c_arm: dict[str, Any] | None) -> bool:
-    """Whether a c_arm leaves something to a header to say; `mirrored` may be left out where all else is given."""
-    return c_arm is None or any(key not in c_arm for key in (*NEEDED[:-1], "size"))
 
 
 def read_header(
@@ -455,7 +459,9 @@ def read_header(
     if file is None:
         return None
     header = requested_frame(file, frame)
-    geometry = HeaderGeometry(dict(given or {}), machine=str(file.value("DeviceSerialNumber") or "").strip())
+    geometry = HeaderGeometry(dict(given or {}))
+    if serial := str(file.value("DeviceSerialNumber") or "").strip():
+        geometry.stand.machine = hashlib.sha256(serial.encode()).hexdigest()
     geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
     find_patient(geometry, header)
     find_distances(geometry, header)
@@ -467,7 +473,7 @@ def read_header(
         geometry.values.update({} if point is None else {"principal_point": point})
         geometry.assumptions += [assumed] if assumed else []
     find_table(geometry, header)
-    geometry.missing = {key: geometry.missing[key] for key in NEEDED if key in geometry.missing}
+    geometry.missing = {key: geometry.missing[key] for key in C_ARM if key in geometry.missing}
     return geometry
 
 
@@ -479,65 +485,18 @@ HOW_TO_ADD = (
 STILL_MM = 1e-6
 
 
-@dataclass(eq=False)
-class HeaderView:
-    """A view whose geometry comes from its header, but for what is given.
-
-    Attributes
-    ----------
-    field
-        Its name in messages.
-    given
-        Keys of a case.json's c_arm.
-    """
-
-    field: str
-    name: str
-    image: Path
-    frame: int | None = None
-    given: dict[str, Any] | None = None
-
-
-def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, Any], list[str]]]:
-    """The c_arm of each view, complete, and what was assumed for it.
-
-    Parameters
-    ----------
-    where
-        What messages begin with.
-
-    Raises
-    ------
-    InputError
-        Names all readings that are missing in the headers, the attributes that would provide them, and how to give
-        them; or says why views do not share one isocentre.
-    """
-    geometries = [read_header(view.image, view.frame, view.given) or HeaderGeometry() for view in views]
-    incomplete = [
-        f"{view.field} ({describe(view.name)}) is missing "
-        + ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
-        for view, geometry in zip(views, geometries)
-        if geometry.missing
-    ]
-    if incomplete:
-        raise InputError(
-            f"{where}: {'; '.join(incomplete)} in its DICOM header, expected all readings of a C-arm; {HOW_TO_ADD}."
-        )
-    readings = []
-    for view, geometry in zip(views, geometries):
-        values, assumptions = dict(geometry.values), list(geometry.assumptions)
-        if geometry is not geometries[0] and "isocentre_offset_mm" in (view.given or {}):
-            _check_machine(where, (views[0].field, view.field), geometries[0], geometry)
-        elif geometry is not geometries[0]:
-            assumptions += share_isocentre(
-                where, (views[0].field, view.field), geometries[0], geometry, values, HOW_TO_ADD
-            )
-        readings.append(({key: value for key, value in values.items() if value is not None}, assumptions))
-    return readings
+def share_isocentres(where: str, views: Sequence[ViewRecord], found: Sequence[HeaderGeometry]) -> None:
+    """Carry what the headers of views say to the isocentre of the first, as `share_isocentre`, and add what is assumed for it."""
+    for view, geometry in zip(views[1:], found[1:]):
+        names, first = (views[0].field, view.field), found[0].stand
+        if "isocentre_offset_mm" in view.readings:
+            _check_machine(where, names, first, geometry.stand)
+        else:
+            geometry.assumptions += share_isocentre(where, names, first, geometry.stand, geometry.values, HOW_TO_ADD)
 
 
 def share_isocentre(
-    where: str, names: tuple[str, str], first: HeaderGeometry, other: HeaderGeometry, values: dict[str, Any], how: str
+    where: str, names: tuple[str, str], first: Stand, other: Stand, values: dict[str, Any], how: str
 ) -> list[str]:
     """Carries a complete reading (`values`) to the patient as he lay at another view, the first. What is assumed for it, a sentence each.
 
@@ -560,27 +519,27 @@ def share_isocentre(
         return [SAME_TABLE]
     if not moved_mm(first, other):
         return []
-    if other.patient_from_isocentre is None:
+    if other.patient is None:
         raise InputError(
             f"{where}: the table moved between {names[0]} and {names[1]}, but the header has no PatientPosition, expected "
             f"how the patient lies on it; {how}."
         )
-    _carry(values, other.patient_from_isocentre @ _moved(first, other))
+    _carry(values, np.array(other.patient) @ _moved(first, other))
     return [TABLE_MOVED]
 
 
-def moved_mm(first: HeaderGeometry, other: HeaderGeometry) -> float:
+def moved_mm(first: Stand, other: Stand) -> float:
     """The table's motion from one view to another; 0 where the headers do not say."""
     by = _moved(first, other)
     distance = 0.0 if by is None else float(np.linalg.norm(by))
     return distance if distance > STILL_MM else 0.0
 
 
-def _moved(first: HeaderGeometry, other: HeaderGeometry) -> np.ndarray | None:
+def _moved(first: Stand, other: Stand) -> np.ndarray | None:
     """(3,) mm along the machine's axes by which the table has moved since the first view; None where the headers do not say."""
     if first.table is None or other.table is None or first.table[0] != other.table[0]:
         return None
-    return other.table[1] - first.table[1]
+    return np.array(other.table[1]) - first.table[1]
 
 
 def _carry(values: dict, patient_moved: np.ndarray) -> None:
@@ -594,7 +553,7 @@ def _carry(values: dict, patient_moved: np.ndarray) -> None:
     values["source_to_isocentre_mm"] = float(values["source_to_isocentre_mm"] + depth)
 
 
-def _check_machine(where: str, names: tuple[str, str], first: HeaderGeometry, other: HeaderGeometry) -> None:
+def _check_machine(where: str, names: tuple[str, str], first: Stand, other: Stand) -> None:
     if first.machine and other.machine and first.machine != other.machine:
         raise InputError(
             f"{where}: {names[1]} and {names[0]} were taken by different machines (DeviceSerialNumber), which share no "

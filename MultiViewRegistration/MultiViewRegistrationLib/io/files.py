@@ -17,12 +17,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import InputError, warn
+from ..errors import InputError, naming, warn
+from ..geometry.fields import Table
 from ..geometry.rigid import check_rigid
 from ..imaging.image_source import inside
 
@@ -217,6 +219,50 @@ def parse_numbers(text: str, count: int | None = None, limit: float = MAX_NUMBER
     return numbers if count in (None, len(numbers)) and all(abs(number) <= limit for number in numbers) else None
 
 
+#: What is understood as yes and no, in any case.
+YES_OR_NO = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}
+
+
+def parse_field(option: str, table: Table, text: str) -> tuple[str, Any]:
+    """(key, value) of a "key=value" that a person typed.
+
+    Parameters
+    ----------
+    option
+        Behind which it stands, for messages.
+    table
+        The fields that it may be of.
+
+    Raises
+    ------
+    InputError
+        For an unknown key, and a value that is not of its kind or out of its range.
+    """
+    key, _, typed = (part.strip() for part in text.partition("="))
+    if not typed or key not in table:
+        raise InputError(
+            f'{option}: found "{printable(text)}", expected key=value with one of {", ".join(table)}; correct it.'
+        )
+    field, found, expected = table[key], None, ""
+    if field.choices:
+        words = YES_OR_NO if field.is_truth else field.labels
+        found, expected = words.get(typed.lower()), field.allowed
+    elif field.shape is None:
+        found = typed
+    else:
+        numbers, count = parse_numbers(typed) or [], math.prod(field.shape)
+        numbers *= 2 if key == "pixel_mm" and len(numbers) == 1 else 1
+        expected = f"{count} numbers with commas between" if field.shape else "a number"
+        expected += f" ({field.help})" if field.help else ""
+        if len(numbers) == count:
+            found = np.reshape(numbers, field.shape).tolist()
+    if found is None:
+        raise InputError(f'{option}: {key} is "{printable(typed)}", expected {expected}; correct it.')
+    with naming(option):
+        field.check(found)
+    return key, found
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an InputError."""
 
@@ -400,3 +446,26 @@ def _similar(key: str, others: list[str]) -> str | None:
     by_lower_case = {other.lower(): other for other in others}
     matches = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.75)
     return by_lower_case[matches[0]] if matches else None
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file or folder that a case names: as written there, and where it is."""
+
+    written: str
+    path: Path
+
+
+def input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") -> InputFile:
+    """The file at `key`, relative to `folder`; with another `kind` it may be a folder as well.
+
+    A backslash in its name is one, or what Windows has between folders.
+    """
+    expected = f"the path of a {kind}, relative to the case file or absolute"
+    written = fields.text(key, expected)
+    check_within_upload(fields.file, folder, written)
+    for path in (folder / written, folder / written.replace("\\", "/")):
+        if os.path.isfile(path) or kind != "file" and os.path.isdir(path):
+            return InputFile(written, path)
+    what = "is no file" if os.path.exists(folder / written) else "does not exist"
+    fields.refuse(key, f"is {describe(written)}, which {what}", expected, "correct it or put the file there")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.fields import SLOT_SCAN
 from ..imaging.dicom_file import DicomFile, DicomFrame, is_localizer, read_dicom
 from .dicom_geometry import (
     ACROSS_AT_ISOCENTRE,
@@ -27,21 +28,11 @@ from .dicom_geometry import (
     IN_IMAGE,
     PATIENT_FROM_TABLE,
     HeaderGeometry,
-    HeaderView,
 )
 from .eos import find_eos, is_eos, mismatch, scan_of
-from .files import describe, printable
+from .files import printable
+from .view_record import ViewRecord
 
-#: What a view needs to be placed, in the order of its report.
-NEEDED = (
-    "isocentre",
-    "isocentre_to_source",
-    "source_to_isocentre_mm",
-    "columns_along",
-    "rows_along",
-    "pixel_mm",
-    "size",
-)
 #: Rows of a localizer follow each other along the table, so nearly along the patient.
 LEAST_ALONG = np.cos(np.radians(1))
 #: An image whose middle is farther from the scanner's axis may be cropped.
@@ -94,7 +85,7 @@ def _find_localizer(geometry: HeaderGeometry, file: DicomFile) -> None:
         bent = file.text("Manufacturer").startswith("PHILIPS")
         geometry.values |= {"fan": "equal_angles"} if bent else {}
         geometry.assumptions.append(BENT_FAN if bent else FLAT_FAN)
-    geometry.missing = {key: geometry.missing[key] for key in (*NEEDED, "central_column") if key in geometry.missing}
+    geometry.missing = {key: geometry.missing[key] for key in SLOT_SCAN if key in geometry.missing}
 
 
 def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
@@ -183,45 +174,30 @@ def _tube_angle(file: DicomFile) -> float | None:
         return None
 
 
-def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, Any], list[str]]]:
-    """The slot_scan of each view, complete, and what was assumed for it.
+def check_worlds(where: str, views: Sequence[ViewRecord], found: Sequence[HeaderGeometry]) -> None:
+    """Refuse localizers of different frames of reference, and EOS images that are not of one scan.
 
     Parameters
     ----------
     where
         What messages begin with.
-
-    Raises
-    ------
-    InputError
-        Names what is missing in the headers, and says where localizers are of different frames of reference, and EOS images not of one
-        scan.
+    found
+        What the header of each says.
     """
-    found, frames = [], dict[str, str]()
-    for view in views:
-        geometry = read_slot_scan(view.image, view.given) or HeaderGeometry()
-        if geometry.missing:
-            listed = ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
-            raise InputError(
-                f"{where}: {view.field} ({describe(view.name)}) is missing {listed} in its DICOM header, expected the geometry of a "
-                f"slot scan; {HOW_TO_ADD}."
-            )
-        frames.setdefault(world_of(view.image), view.field)
-        found.append((geometry.values, geometry.assumptions))
+    frames = {world_of(view.image_path): view.field for view in reversed(views)}
     if len(frames) > 1:
-        first, other = list(frames.values())[:2]
+        other, first = list(frames.values())[-2:]
         raise InputError(
             f"{where}: {other} and {first} are slot scans of different frames of reference (EOS images: studies), which do not tell how "
             "they lie to each other; expected those of one examination."
         )
-    pairs = combinations(zip(views, found), 2) if found and EOS_WORLD in found[0][1] else ()
-    for (view, (values, _)), (later, (others, _)) in pairs:
-        if why := mismatch(values, others, {*(view.given or ()), *(later.given or ())}):
+    pairs = combinations(zip(views, found), 2) if found and EOS_WORLD in found[0].assumptions else ()
+    for (view, one), (later, other_one) in pairs:
+        if why := mismatch(one.values, other_one.values, {*view.readings, *later.readings}):
             raise InputError(
                 f"{where}: {later.field} and {view.field} are EOS images of which {why}, expected those of one scan; correct one, or give "
                 "what is known better as its slot_scan."
             )
-    return found
 
 
 def world_of(path: str | os.PathLike) -> str:

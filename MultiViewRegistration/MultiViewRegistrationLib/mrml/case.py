@@ -17,9 +17,9 @@ from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import MAX_LABEL, Segment, Structures, StructureSource, structures_in
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
-from ..io.cameras import LEFT_OUT, camera_uncertainty
+from ..io.cameras import LEFT_OUT
 from ..io.case import Case, views_of
-from ..io.case_file import DEFAULT_SEARCH, ViewFile
+from ..io.case_file import DEFAULT_SEARCH
 from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
 from .registration import CT_UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
@@ -114,19 +114,19 @@ def case_of(
         raise InputError(
             "X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped."
         )
-    files = []
     for view in views:
         view.check_place()
-        content = view.content
-        known = camera_uncertainty(content)
-        files.append(
-            ViewFile(view.name, view.name, None, None, content.get("intensity", "linear"), None, view.geometry, known)
-        )
     world_from_ct = registration.world_from_ct if placed else None
     extras = _extras(registration)
     return Case(
         ct=ct,
-        views=views_of("X-rays", files, [(image_of or xray_of)(view) for view in views], ct, world_from_ct),
+        views=views_of(
+            "X-rays",
+            [view.record for view in views],
+            [(image_of or xray_of)(view) for view in views],
+            ct,
+            world_from_ct,
+        ),
         world_from_ct=world_from_ct,
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         training=extras.get("training", {}),

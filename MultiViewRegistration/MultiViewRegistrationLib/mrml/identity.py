@@ -21,8 +21,8 @@ import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
+from ..geometry.fields import UNCERTAINTY
 from ..imaging.image_source import is_dicom
-from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case_file import DicomImage, DicomOrigin, new_uid, uid_of
 from ..io.dicom_identity import (
     PATIENT,
@@ -36,6 +36,7 @@ from ..io.dicom_identity import (
     sentences,
     with_recorded,
 )
+from ..io.view_record import GEOMETRIES
 from .case import EXTRAS, header_mismatch_of, is_same_patient, reference_from_world_of, set_same_patient
 from .nodes import box_in_labelmap, from_node_to, is_linear, place_of_labelmap, ras_from_node, voxels_of_labelmap
 from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
@@ -45,7 +46,7 @@ from .xray import XRayView, from_other_end, is_left_handed, place_of
 OPTIONAL_KEYS = ("distortion", "slot_scan", "step_sd_percent")
 GEOMETRY_KEYS = tuple(key for key in GEOMETRIES if key not in OPTIONAL_KEYS)
 #: What else of a view's content a registration depends on.
-INPUT_KEYS = (*GEOMETRY_KEYS, "pixel_mm", "frame", "intensity", "inverted", "flipped", *CALIBRATION)
+INPUT_KEYS = (*GEOMETRY_KEYS, "pixel_mm", "frame", "intensity", "inverted", "flipped", *UNCERTAINTY)
 
 #: What of a CT's place is no number.
 NOT_LINEAR = "not linear"

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,13 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
-from ..geometry.camera import Camera
 from ..imaging.xray import RawImage, View, recognised
-from ..io.cameras import Geometry, camera_uncertainty
 from ..io.case import Case, image_of, mask_of
-from ..io.case_file import CaseFile, ViewFile
+from ..io.case_file import CaseFile
 from ..io.datasets.chest import SAMPLE, SAMPLE_FOLDER, chest_ct
 from ..io.dicom_identity import read_identity
 from ..io.files import sha256, write_atomically
+from ..io.view_record import DESCRIBED, ViewRecord
 from .case import keep_extras
 from .identity import dicom_content, keep_frame_uid, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
@@ -135,19 +134,20 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
     ]
 
 
-def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
+def _read_view(view: View, entry: ViewRecord, origin: dict) -> AddView:
     raw, identity = image_of(entry), read_identity(entry.image_path)
     mask: tuple[str, np.ndarray] | None = None
     if entry.mask is not None:
         mask = name_of(entry.mask.path), mask_of(entry)
     if raw.open is not None:
         mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
-    geometry = _geometry_content(entry.geometry, view.camera)
+    geometry = entry.flat.geometry_json if entry.kind in DESCRIBED else {"camera": view.camera.to_json()}
+    usual = replace(entry, uncertainty={}).deviations
     content = {
         **geometry,
         **({"assumptions": list(entry.assumptions)} if entry.assumptions else {}),
         **greys_of(entry, raw),
-        **{key: sd for key, sd in entry.uncertainty.items() if sd != camera_uncertainty(geometry)[key]},
+        **{key: sd for key, sd in entry.uncertainty.items() if sd != usual[key]},
         "pixel_mm": view.xray.pixel_mm,
         "from": "case.json",
         **origin,
@@ -169,14 +169,7 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
     return add
 
 
-def _geometry_content(geometry: Geometry, camera: Camera) -> dict:
-    """Return a view's geometry as a case.json has it, of its image without distortion and flat."""
-    if geometry.slot_scan is not None:
-        return {"slot_scan": {key: value for key, value in geometry.slot_scan.items() if key != "fan"}}
-    return {"camera": camera_content(camera)} if geometry.c_arm is None else {"c_arm": geometry.c_arm}
-
-
-def greys_of(entry: ViewFile, raw: RawImage) -> dict:
+def greys_of(entry: ViewRecord, raw: RawImage) -> dict:
     """Return the entries of a view's content that say what the grey values of its image are.
 
     InputError where the image does not show it.
@@ -188,15 +181,6 @@ def greys_of(entry: ViewFile, raw: RawImage) -> dict:
 def white_of(raw: RawImage, inverted: bool) -> dict:
     """Return the entry of a view's content that says about which value its grey scale is turned round."""
     return {"white": raw.white} if inverted else {}
-
-
-def camera_content(camera: Camera) -> dict:
-    """Return a camera as a case.json has it."""
-    return {
-        "intrinsics": camera.intrinsics.tolist(),
-        "camera_from_world": camera.camera_from_world.tolist(),
-        "size": list(camera.size),
-    }
 
 
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):

@@ -15,9 +15,10 @@ from vtkmodules.vtkCommonTransforms import vtkTransform
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion, EqualAngles
-from ..geometry.slot_scan import FANS, SlotScanCamera
-from ..io.cameras import GEOMETRIES, Geometry, read_geometry
+from ..geometry.fields import FANS, SLOT_SCAN_UNCERTAINTY, STEP_SD, usual_uncertainty
+from ..geometry.slot_scan import SlotScan, SlotScanCamera
 from ..io.files import JsonObject
+from ..io.view_record import DESCRIBED, GEOMETRIES, ViewRecord
 from .nodes import OWNER, is_linear, lps_from_ras, ras_from_lps, ras_from_node
 
 
@@ -146,21 +147,24 @@ class XRayView:
         return image.GetDimensions()[:2] if image else (0, 0)
 
     @property
-    def geometry(self) -> Geometry:
-        """The given geometry. InputError where it is missing or invalid, beginning with the view's name."""
-        return _geometry(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
+    def record(self) -> ViewRecord:
+        """It as it is described, without files, of the image as it is seen.
+
+        InputError where its geometry is missing or invalid, beginning with the view's name.
+        """
+        return _record(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
 
     @property
     def camera(self) -> Camera:
         """The camera, as a registration corrected it where it did.
 
-        InputError as `geometry`, and where the image has another size.
+        InputError as `record`, and where the image has another size.
         """
         corrected = self.content.get("corrected")
         if corrected:
-            kind = Camera if self.geometry.slot_scan is None else SlotScanCamera
+            kind = SlotScanCamera if isinstance(self.record.geometry, SlotScan) else Camera
             return kind(np.array(corrected["intrinsics"]), np.array(corrected["camera_from_world"]), self.size)
-        return self.geometry.plain_camera(self.size)
+        return self.record.camera(self.size)
 
     def ras_of(self, pixel) -> np.ndarray:
         """RAS mm (3,) of a pixel (column, row) in the image as it lies in the scene."""
@@ -238,13 +242,21 @@ def tag_of(view: XRayView) -> str | None:
 
 
 @lru_cache(maxsize=64)  # used many times a second
-def _geometry(name: str, attribute: str) -> Geometry:
-    content = {key: value for key, value in json.loads(attribute).items() if key in GEOMETRIES}
-    if "slot_scan" in content:  # of the image as it is seen, which is flat
-        content["slot_scan"].pop("fan", None)
-    if not content:
+def _record(name: str, attribute: str) -> ViewRecord:
+    kept = (*GEOMETRIES, *SLOT_SCAN_UNCERTAINTY, "intensity", "assumptions")
+    content = {key: value for key, value in json.loads(attribute).items() if key in kept}
+    if not any(key in content for key in GEOMETRIES):
         raise InputError(f"{name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
-    return read_geometry(JsonObject(name, "", content))
+    if "slot_scan" not in content:
+        content.pop(STEP_SD.key, None)
+    return ViewRecord.read(JsonObject(name, "", content)).flat
+
+
+def deviations_of(content: dict) -> dict[str, float | None]:
+    """Return the standard deviations of a view with this content, by key: those stated, and the usual ones of its geometry."""
+    kind = next((kind for kind in DESCRIBED if kind in content), "camera")
+    usual = usual_uncertainty(kind, content.get(kind, {}).get("pixel_mm", (1.0, 1.0)))
+    return {key: content.get(key, sd) for key, sd in usual.items()}
 
 
 def is_bent(content: dict) -> bool:
@@ -257,11 +269,8 @@ def lens_of(content: dict) -> tuple[np.ndarray, Distortion | EqualAngles] | None
 
     InputError for an invalid slot scan.
     """
-    if not is_bent(content):
-        return None
-    if "slot_scan" in content:
-        return read_geometry(JsonObject("X-ray", "", {"slot_scan": content["slot_scan"]})).intrinsics, EqualAngles()
-    return np.array(content["camera"]["intrinsics"], float), Distortion(content["distortion"])
+    kept = {key: content[key] for key in (*GEOMETRIES, "distortion") if key in content}
+    return ViewRecord.read(JsonObject("X-ray", "", kept)).lens if is_bent(content) else None
 
 
 def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
-from ..io.cameras import describe_uncertainty
 from ..io.html import Axis, Content, Line, embedded, legend, line_plot, number, table, tag
 from ..registration.pipeline import LevelTrace
 from .bones import bones_section

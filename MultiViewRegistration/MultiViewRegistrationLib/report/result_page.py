@@ -17,8 +17,8 @@ import numpy as np
 
 from .. import __version__
 from ..geometry import rigid
+from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
-from ..io.cameras import describe_uncertainty
 from ..io.files import sha256, write_atomically
 from ..io.html import Content, embedded, number, page, table, tag
 from ..io.result_folder import RESULT, earlier_files, files_of_result

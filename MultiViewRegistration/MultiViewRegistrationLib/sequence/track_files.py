@@ -17,13 +17,13 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..io.calibration.calibrated import UNITS
-from ..io.cameras import read_geometry
 from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
 from ..io.sequence import FrameFiles
 from ..io.staging import staged
+from ..io.view_record import ViewRecord
 from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
@@ -446,7 +446,7 @@ def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
     sections = [
         JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera}) for n, camera in enumerate(content)
     ]
-    return tuple(camera for camera in (read_geometry(section).camera for section in sections) if camera)
+    return tuple(camera for camera in (ViewRecord.read(section).own_camera for section in sections) if camera)
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..imaging.reading import undistorted_mask
+from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, load_frames, load_image, recognised, to_line_integrals
 from ..io.case import Case
-from ..io.case_file import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, CaseFile, view_name
+from ..io.case_file import CaseFile
 from ..io.dicom_identity import image_origin, read_identity
 from ..io.files import JsonObject
+from ..io.view_record import view_name
 from ..mrml.case import frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.identity import dicom_content, remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored

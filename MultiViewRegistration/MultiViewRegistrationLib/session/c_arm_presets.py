@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.cameras import read_geometry
 from ..io.files import JsonObject, write_atomically
+from ..io.view_record import ViewRecord
 from ..regressor.model_store import data_folder
 from .translation import _
 
@@ -59,7 +59,7 @@ def read_presets() -> list[Preset]:
 def _c_arm(entry: JsonObject) -> dict:
     entry.value("mirrored", "true or false", bool)
     reading = {key: entry.values[key] for key in KEYS if key in entry.values}
-    read_geometry(JsonObject(entry.file, entry.name, {"c_arm": {**reading, "rao_lao_deg": 0, "cra_cau_deg": 0}}))
+    ViewRecord.read(JsonObject(entry.file, entry.name, {"c_arm": {**reading, "rao_lao_deg": 0, "cra_cau_deg": 0}}))
     return reading
 
 

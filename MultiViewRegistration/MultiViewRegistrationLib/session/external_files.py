@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, MissingInformation
-from ..io.calibration.calibrated import CalibratedView
+from ..geometry.fields import Field
+from ..io.calibration.calibrated import OPEN, CalibratedView
 from ..io.calibration.matrices import read_number
 from ..io.points import read_markups
 from ..io.transforms import read_start_pose
@@ -147,89 +149,23 @@ def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None,
         return error.key, None
 
 
-#: What a file may leave open; `io.calibration.calibrated.QUESTIONS` has the same in the words of the command line. The size is the image's.
-CALIBRATION_QUESTIONS = {
-    question.key: question
-    for question in (
-        Question(
-            "unit",
-            _("Lengths in"),
-            _("The unit of the file's lengths."),
-            (("mm", "mm"), ("cm", "cm"), ("m", "m")),
-            stand_in="mm",
-        ),
-        Question(
-            "axes",
-            _("World axes"),
-            _("Which way the file's world axes run."),
-            (
-                ("lps", _("LPS (DICOM, ITK)")),
-                ("ras", _("RAS (3D Slicer)")),
-                ("own", _("its own (a calibration object's)")),
-            ),
-            stand_in="lps",
-        ),
-        Question(
-            "first_pixel",
-            _("First pixel at"),
-            _("Which coordinates the centre of the top-left pixel has."),
-            (("0", _("0 (OpenCV)")), ("0.5", _("0.5 (its corner is 0, 0)")), ("1", _("1 (MATLAB)"))),
-            numbers=1,
-            stand_in="0",
-        ),
-        Question(
-            "projects_to",
-            _("Projects to"),
-            _("What a 4x4 matrix with a perspective in its last row projects to."),
-            (("opengl", _("-1 to 1, y up (OpenGL, VTK, ImFusion)")),),
-            stand_in="opengl",
-        ),
-        Question(
-            "detector_spacing_mm",
-            _("Detector pixel, mm"),
-            _("Of the image of projections: between columns, between rows."),
-            numbers=2,
-            stand_in="1 1",
-        ),
-        Question(
-            "detector_origin_mm",
-            _("Detector origin, mm"),
-            _("Where on the detector the centre of the top-left pixel lies: the origin of the image of projections."),
-            numbers=2,
-            stand_in="0 0",
-        ),
-        Question(
-            "intrinsics",
-            _("Intrinsics, pixels"),
-            _("Of a camera at the source that looks along its own z axis, by rows: fx 0 cx, 0 fy cy, 0 0 1."),
-            numbers=9,
-        ),
-        Question(
-            "camera_frame",
-            _("Camera's frame"),
-            _("The name, in the file, of the frame at the source: x along columns, y down rows, z to the detector."),
-        ),
-        Question("world_frame", _("World's frame"), _("The name, in the file, of the frame that is to be the world.")),
-        Question(
-            "fixed_transforms",
-            _("Configuration"),
-            _(
-                "The path of the Plus configuration, or of the transform file, that says where the "
-                'camera is on what is tracked; "none" where a transform is the camera\'s own.'
-            ),
-        ),
-        Question(
-            "direction",
-            _("Direction"),
-            _(
-                "Whether the transform takes points of the C-arm to the world, or is the inverse, which the files "
-                "that Slicer saves have."
-            ),
-            (("forward", _("the C-arm to the world")), ("resampling", _("the world to the C-arm (saved by Slicer)"))),
-            stand_in="forward",
-        ),
+def _question(field: Field) -> Question:
+    """Return the question for a value that a calibration may leave open."""
+    choices = [(label, _(meaning)) for label, meaning in zip(field.labels, field.choices.values(), strict=True)]
+    first, count = next(iter(field.choices), ""), math.prod(field.shape) if field.shape else 0
+    number = "1" if field.above == 0 else "0"
+    return Question(
+        field.key,
+        _(field.title),
+        _(field.sentence),
+        tuple((label, f"{label} ({meaning})" if meaning else label) for label, meaning in choices),
+        numbers=1 if isinstance(first, (int, float)) else count,
+        stand_in=f"{number} {number}" if count == 2 else str(first),
     )
-}
+
+
+#: What a file may leave open; the size is the image's.
+CALIBRATION_QUESTIONS = {key: _question(field) for key, field in OPEN.items() if key != "size"}
 
 
 def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]) -> FileReading:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,68 +11,25 @@ from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
-from ..io.cameras import (
-    Geometry,
-    camera_uncertainty,
-    describe_uncertainty,
-    meeting_point,
-    read_geometry,
-    sees,
-    settle,
-)
-from ..io.dicom_geometry import EOS_WORLD, TABLE_MOVED, HeaderGeometry, moved_mm, read_header, share_isocentre
+from ..geometry.fields import C_ARM, describe_uncertainty
+from ..io.cameras import meeting_point, sees, settle
+from ..io.dicom_geometry import EOS_WORLD, TABLE_MOVED, Stand, moved_mm, read_header, share_isocentre
 from ..io.files import JsonObject
+from ..io.view_record import ViewRecord
 from ..mrml.image import refresh
-from ..mrml.loading import camera_content
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView, is_bent, on_image
+from ..mrml.xray import XRayView, deviations_of, is_bent, on_image
 from .translation import _
 
-#: The readings of a C-arm that a registration needs, as a person knows them.
-READINGS = {
-    "rao_lao_deg": _("LAO/RAO angle"),
-    "cra_cau_deg": _("CRA/CAU angle"),
-    "source_to_detector_mm": _("source to detector"),
-    "source_to_isocentre_mm": _("source to isocentre"),
-    "pixel_mm": _("pixel size"),
-    "mirrored": _("whether the patient's right is on the left of the image"),
-}
-ANGLES = ("rao_lao_deg", "cra_cau_deg")
 DEG = "\u00b0"
 
 
 def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
     """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError if they are invalid."""
     reading = {**reading, "size": list(view.size)}
-    read_geometry(JsonObject(view.name, "", {"c_arm": reading}))
+    ViewRecord.read(JsonObject(view.name, "", {"c_arm": reading}))
     give_geometry(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
-
-
-def check_reading(reading: dict) -> None:
-    """InputError for missing or inconsistent angles and distances of a C-arm.
-
-    An angle is None where it was not given, as is "mirrored"; a distance 0.
-    """
-    detector, isocentre = reading["source_to_detector_mm"], reading["source_to_isocentre_mm"]
-    if 0 < detector <= isocentre:
-        raise InputError(
-            _(
-                "Source to isocentre: {isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one "
-                "of them."
-            ).format(isocentre=isocentre, detector=detector)
-        )
-    given = {key: reading[key] is not None for key in ANGLES}
-    given |= {"source_to_detector_mm": detector > 0, "source_to_isocentre_mm": isocentre > 0}
-    given["pixel_mm"] = min(reading["pixel_mm"]) > 0
-    if missing := next((READINGS[key] for key, there in given.items() if not there), ""):
-        raise InputError(
-            _("{reading}: none is given, expected that of the C-arm; enter it.").format(
-                reading=missing[0].upper() + missing[1:]
-            )
-        )
-    if reading["mirrored"] is None:
-        raise InputError(_("Left and right: not known; say whether the patient's right is on the left of the image."))
 
 
 def set_matrix(
@@ -89,12 +45,11 @@ def set_matrix(
         (columns, rows) of the image it is for, where that is known.
     """
     _check_size(view, size)
-    geometry = read_geometry(
-        JsonObject(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()})
-    )
-    point = _point_shown(registration, view, geometry)
+    matrix = np.asarray(projection_matrix, float).tolist()
+    record = ViewRecord.read(JsonObject(view.name, "", {"projection_matrix": matrix}))
+    point = _point_shown(registration, view, record.camera(view.size))
     try:
-        (camera,) = settle([geometry], [view.size], point)
+        (camera,) = settle([record], [view.size], point)
     except InputError:
         if point is None:
             raise InputError(
@@ -110,7 +65,7 @@ def set_matrix(
                 "that of an image as seen from the detector by -1."
             ).format(name=view.name)
         ) from None
-    give_geometry(view, camera=camera_content(camera), **{"from": origin})
+    give_geometry(view, camera=camera.to_json(), **{"from": origin})
 
 
 def set_camera(
@@ -125,8 +80,7 @@ def set_camera(
     InputError where it is for another size, has what the image shows behind the source, or cannot be undistorted.
     """
     _check_size(view, camera.size)
-    geometry = Geometry(view.name, camera=camera)
-    point = _point_shown(registration, view, geometry)
+    point = _point_shown(registration, view, camera)
     if point is not None and camera.depth(point) <= 0:
         raise InputError(
             _(
@@ -135,7 +89,7 @@ def set_camera(
             ).format(name=view.name)
         )
     bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}
-    give_geometry(view, camera=camera_content(camera), **bent, **{"from": origin})
+    give_geometry(view, camera=camera.to_json(), **bent, **{"from": origin})
 
 
 def _check_size(view: XRayView, size) -> None:
@@ -175,23 +129,23 @@ def reading_of(view: XRayView) -> dict:
     pixel_mm = content.get("pixel_mm")
     if view.placed and pixel_mm:
         try:
-            reading = asdict(CArm.from_camera(view.geometry.plain_camera(view.size), pixel_mm))
+            reading = CArm.from_camera(view.record.camera(view.size), pixel_mm).to_json()
         except InputError:  # a world whose origin is no isocentre
             return {"pixel_mm": pixel_mm}
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in reading.items() if key != "size"
-        }
+        return {key: value for key, value in reading.items() if key != "size"}
+    return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **reading_of_header(view)}
+
+
+def reading_of_header(view: XRayView) -> dict:
+    """Return what a DICOM header proposes for a C-arm, of the frame that is shown."""
+    content = view.content
     of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
-    return {
-        **({"pixel_mm": pixel_mm} if pixel_mm else {}),
-        **content.get("header", {}),
-        **(of_frames[frame] if of_frames else {}),
-    }
+    return {**content.get("header", {}), **(of_frames[frame] if of_frames else {})}
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:
     """(3, 4), world LPS mm to pixels, the third row in mm of depth; None without a geometry, and for a slot scan."""
-    camera = view.geometry.plain_camera(view.size) if view.placed else None
+    camera = view.record.camera(view.size) if view.placed else None
     return None if camera is None or camera.fan_axes == 1 else camera.projection_matrix
 
 
@@ -228,7 +182,7 @@ def reference_of(registration: Registration) -> XRayView | None:
 
 def certainty(view: XRayView) -> str:
     """Return the accuracy of a view's geometry, in a few words."""
-    return describe_uncertainty(camera_uncertainty(view.content))
+    return describe_uncertainty(deviations_of(view.content))
 
 
 def summary(registration: Registration, view: XRayView) -> str:
@@ -250,14 +204,13 @@ def summary(registration: Registration, view: XRayView) -> str:
     return " ".join(sentences)
 
 
-def _point_shown(registration: Registration, view: XRayView, geometry: Geometry) -> np.ndarray | None:
+def _point_shown(registration: Registration, view: XRayView, camera: Camera) -> np.ndarray | None:
     """Return a point, world LPS mm, that the image shows: the CT's centre where it falls on it, else where the views meet.
 
     None for neither.
 
     Whether it falls on the image does not depend on the matrix's sign.
     """
-    camera = geometry.plain_camera(view.size)
     box = ct_box(registration)
     if box is not None and on_image(camera.project(box.centre), view.size):
         return box.centre
@@ -284,13 +237,13 @@ def header_content(path: Path, frames: int) -> dict:
         **({"header_of_frames": differing} if any(differing) else {}),
         "header_missing": list(found[0].missing),
         "assumptions": found[0].assumptions,
-        "stands": [_content(one) for one in found],
+        "stands": [asdict(one.stand) for one in found],
     }
 
 
 def missing_readings(view: XRayView) -> list[str]:
     """Return the names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
-    return [name for key, name in READINGS.items() if key in view.content.get("header_missing", ())]
+    return [_(field.words) for key, field in C_ARM.items() if key in view.content.get("header_missing", ())]
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
@@ -338,7 +291,7 @@ def use_reading(registration: Registration, view: XRayView, reading: dict, origi
     InputError for an invalid reading, for views of two machines or beside an EOS image, and where it is not known how the patient lay on a
     moved table.
     """
-    check_reading(reading)
+    ViewRecord.read(JsonObject(view.name, "", {"c_arm": {**reading, "size": list(view.size)}}))
     reading, stand, other = dict(reading), _stand_of(view), _of_same_world(registration, view)
     kept = {}
     if stand is not None and "world" not in view.content:
@@ -348,7 +301,6 @@ def use_reading(registration: Registration, view: XRayView, reading: dict, origi
             refuse_other_machine(eos, [view.name])
         if other is not None and not given:
             assumptions += share_isocentre(view.name, (other.name, view.name), _world_of(other), stand, reading, _HOW)
-            check_reading(reading)
         world = view.content["stands"][view.content.get("frame") or 0] if other is None else other.content["world"]
         kept = {"world": world, "assumptions": assumptions}
     set_c_arm(view, reading, origin)
@@ -362,29 +314,10 @@ def _of_same_world(registration: Registration, view: XRayView) -> XRayView | Non
     )
 
 
-def _content(found: HeaderGeometry) -> dict:
-    """Return how patient and table lay to the machine, for a scene; of the machine's number no more than is needed to compare it."""
-    lies = found.patient_from_isocentre
-    return {
-        "machine": hashlib.sha256(found.machine.encode()).hexdigest() if found.machine else "",
-        "table": found.table and [found.table[0], found.table[1].tolist()],
-        "patient": None if lies is None else lies.tolist(),
-    }
-
-
-def _stand_of(view: XRayView) -> HeaderGeometry | None:
+def _stand_of(view: XRayView) -> Stand | None:
     content = view.content
-    return _found(content["stands"][content.get("frame") or 0]) if "stands" in content else None
+    return Stand(**content["stands"][content.get("frame") or 0]) if "stands" in content else None
 
 
-def _world_of(view: XRayView) -> HeaderGeometry:
-    return _found(view.content["world"])
-
-
-def _found(content: dict) -> HeaderGeometry:
-    table, lies = content["table"], content["patient"]
-    return HeaderGeometry(
-        machine=content["machine"],
-        table=table and (table[0], np.array(table[1])),
-        patient_from_isocentre=None if lies is None else np.array(lies),
-    )
+def _world_of(view: XRayView) -> Stand:
+    return Stand(**view.content["world"])

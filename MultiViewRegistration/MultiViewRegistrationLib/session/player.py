@@ -19,7 +19,6 @@ from ..imaging.xray import XRay
 from ..io.files import printable
 from ..io.sequence import FrameFiles
 from ..mrml.identity import of_ct, of_geometry
-from ..mrml.loading import camera_content
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import FRAME, SOURCE, STILL, XRayView
@@ -380,11 +379,11 @@ def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
 def _correct(view: XRayView, camera: Camera) -> None:
     """Have a view the camera in which a frame's pose holds."""
     try:
-        given = view.geometry.plain_camera(view.size)
+        given = view.record.camera(view.size)
     except InputError:  # it was taken away meanwhile
         return
     same = np.allclose(given.projection_matrix, camera.projection_matrix, rtol=1e-9)
-    corrected = None if same else {**camera_content(camera), "of": of_geometry(view)}
+    corrected = None if same else {**camera.to_json(), "of": of_geometry(view)}
     if view.content.get("corrected") != corrected:
         view.change(corrected=corrected)
         view.place()

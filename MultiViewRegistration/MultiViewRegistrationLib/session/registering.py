@@ -50,17 +50,16 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
 
     Its CT, its X-rays as line integrals, how far to search, a start pose.
     """
+    from ..geometry.fields import UNCERTAINTY
     from ..imaging.xray import raw_image
-    from ..io.cameras import CALIBRATION
     from ..io.case_writer import write_case
-    from ..mrml.loading import camera_content
 
     views = [
         {
             "name": view.name,
-            "camera": camera_content(view.camera),
+            "camera": view.camera.to_json(),
             "intensity": "log",
-            **{key: getattr(view, key) for key in CALIBRATION},
+            **{key: getattr(view, key) for key in UNCERTAINTY},
         }
         for view in case.views
     ]

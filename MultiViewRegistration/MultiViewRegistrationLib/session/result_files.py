@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case import Case
 from ..io.files import JsonObject, read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
@@ -23,7 +22,7 @@ from ..io.result_folder import RESULT, earlier_files
 from ..io.staging import staged
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
 from ..mrml.identity import fingerprint, of_geometry, of_image
-from ..mrml.loading import ReadCase, camera_content, read_case
+from ..mrml.loading import ReadCase, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .background_task import within_sentence
@@ -196,14 +195,8 @@ def case_content(session: Session) -> dict:
 
 
 def _view_content(view: XRayView) -> dict:
-    content = view.content
-    kept = (*GEOMETRIES, *CALIBRATION, "step_sd_percent", "intensity")
-    written = {"name": view.name, **{key: content[key] for key in kept if key in content}}
-    if "slot_scan" in written:  # its image is written as it is seen, which is flat
-        written["slot_scan"].pop("fan", None)
-    if assumed := assumptions_of(view):
-        written["assumptions"] = list(assumed)
-    return written if view.source is not None else {**written, "intensity": "log"}
+    intensity = "log" if view.source is None else view.record.intensity
+    return replace(view.record, intensity=intensity, assumptions=assumptions_of(view)).to_json()
 
 
 def require_settled(session: Session, override: bool) -> str:
@@ -299,7 +292,7 @@ def _entry(
             intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
             pose = np.array(of_view["camera_from_world"], float)
             corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
-            cameras[view.name] = {**camera_content(corrected), "of": of_geometry(view)}
+            cameras[view.name] = {**corrected.to_json(), "of": of_geometry(view)}
     reasons = [str(reason) for reason in content.get("reasons", [])]
     return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),

@@ -15,7 +15,6 @@ from ..io.case import Case
 from ..io.dicom_identity import BY_HEADERS, DAY
 from ..mrml import landmarks, manual_pose
 from ..mrml.identity import fingerprint, identity_mismatches, said_same_patient, say_same_patient, world_uid
-from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
 from . import registering
 from .background_task import POLL_WAIT_S, Worker, await_threads, let_threads_run
@@ -506,7 +505,7 @@ class Session(Inputs):
         result = replace(result, world_uid=world_uid(self.registration))
         views, report = list(zip(result.case.views, result.views, strict=True)), result.regressor
         corrected = {
-            given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
+            given.name: {**view.camera.to_json(), "of": run.geometry[given.name]}
             for given, view in views
             if view.camera is not given.camera
         }

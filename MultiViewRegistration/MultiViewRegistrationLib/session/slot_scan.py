@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.fields import SLOT_SCAN
 from ..imaging.dicom_file import read_dicom
-from ..io.cameras import read_geometry
 from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, FAR_SIDE, IN_IMAGE
 from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
 from ..io.localizer import read_slot_scan, world_of
+from ..io.view_record import ViewRecord
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..mrml.xray_annotations import side_of_direction
@@ -24,9 +25,9 @@ from .translation import _
 SIDES = {"A": _("front"), "P": _("back"), "L": _("left"), "R": _("right"), "H": _("head"), "F": _("feet")}
 #: What a header may lack and a person may know, each with the assumptions that go with the header's own.
 ASKED = {
-    "source_to_isocentre_mm": (_("source to isocentre"), (AT_PATIENT,)),
-    "isocentre_to_source": (_("side of the tube"), (FAR_SIDE, BY_TUBE_ANGLE, EOS_LATERAL)),
-    "central_column": (_("central column"), (IN_IMAGE,)),
+    "source_to_isocentre_mm": (AT_PATIENT,),
+    "isocentre_to_source": (FAR_SIDE, BY_TUBE_ANGLE, EOS_LATERAL),
+    "central_column": (IN_IMAGE,),
 }
 
 
@@ -98,7 +99,7 @@ def slot_scan_of(view: XRayView) -> dict[str, Any]:
 
 def missing_in_header(view: XRayView) -> list[str]:
     """Return the names of what its header lacks."""
-    return [ASKED[key][0] for key in view.content.get("localizer", {}).get("missing", ())]
+    return [_(SLOT_SCAN[key].words) for key in view.content.get("localizer", {}).get("missing", ())]
 
 
 def column_is_asked(view: XRayView) -> bool:
@@ -174,8 +175,8 @@ def use_slot_scan(
     content, after = view.content, completed(view, source_to_isocentre_mm, central_column, tube)
     header = content.get("localizer", {"values": slot_scan_of(view), "assumptions": content.get("assumptions", [])})
     changed = [key for key in ASKED if after.get(key) != header["values"].get(key)]
-    settled = [sentence for key in changed for sentence in ASKED[key][1]]
-    read_geometry(JsonObject(view.name, "", {"slot_scan": after}))
+    settled = [sentence for key in changed for sentence in ASKED[key]]
+    ViewRecord.read(JsonObject(view.name, "", {"slot_scan": after}))
     give_geometry(view, slot_scan=after, **({"from": _("entered")} if changed else {}))
     view.change(assumptions=[sentence for sentence in header["assumptions"] if sentence not in settled])
 

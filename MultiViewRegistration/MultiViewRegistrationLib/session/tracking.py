@@ -12,9 +12,10 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.xray import RawImage, XRay, count_frames, to_line_integrals
 from ..io.case import Case, image_of, mask_of
-from ..io.case_file import CaseFile, ViewFile
+from ..io.case_file import CaseFile
 from ..io.files import printable
 from ..io.sequence import FrameFiles
+from ..io.view_record import ViewRecord
 from ..jobs import ProgressRecord, TimeLeft, left_in_words
 from ..mrml.case import any_voxels, raw_of
 from ..mrml.image import show_frame
@@ -84,7 +85,7 @@ class FileImages:
             )
         return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
 
-    def _image(self, entry: ViewFile, valid: np.ndarray) -> FrameImage:
+    def _image(self, entry: ViewRecord, valid: np.ndarray) -> FrameImage:
         raw = image_of(entry)
         try:
             if raw.values.shape != valid.shape:
@@ -102,7 +103,7 @@ class FileImages:
         if self.files.own_cases and entry.mask is not None:
             xray = replace(xray, valid=xray.valid & mask_of(entry))
         name = name_of(entry.image_path) + ("" if entry.frame is None else f", frame {entry.frame}")
-        return FrameImage(replace(xray, pixel_mm=entry.geometry.pixel_mm or xray.pixel_mm), settings, raw, name)
+        return FrameImage(replace(xray, pixel_mm=entry.pixel_mm or xray.pixel_mm), settings, raw, name)
 
 
 class SliceImages:

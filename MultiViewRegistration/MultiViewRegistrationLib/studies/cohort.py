@@ -461,10 +461,7 @@ def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
 
 def regressor_group(file: CaseFile) -> str:
     """The same for cases that share a regressor: those with the same file of the CT, cameras, nominal pose and range."""
-    cameras: list = []
-    for geometry in (view.geometry for view in file.views):
-        matrix = geometry.projection_matrix if geometry.camera is None else geometry.camera.linear_forms[:3]
-        cameras.append([None if matrix is None else matrix.tolist(), geometry.camera and geometry.camera.size])
+    cameras = [view.geometry_json for view in file.views]
     mask = file.mask and str(file.mask.path.resolve())
     pose = file.world_from_ct is not None and file.world_from_ct.tolist()
     return digest(

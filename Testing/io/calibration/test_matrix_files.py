@@ -73,7 +73,7 @@ def test_opengl_by_vtk(tmp_path):
     check(view, POINTS, edges * SIZE - 0.5)
     assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
     assert view.camera.intrinsics[0, 0] > 0
-    assert 'set projects_to to "opengl"' in refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
+    assert "set projects_to to opengl" in refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
     assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **LPS, projects_to="opengl")
 
 

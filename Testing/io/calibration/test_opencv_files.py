@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 
+from MultiViewRegistrationLib.io.view_record import ViewRecord
+
 FILES = {
     "camera.yml": opencv_files.YAML,
     "camera.xml": opencv_files.XML,
@@ -46,7 +48,7 @@ def test_units_and_axes(tmp_path):
 
 def test_the_content_is_that_of_a_case(tmp_path):
     (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit="mm", axes="own")
-    content = view.content()
+    content = view.given_to(ViewRecord("AP")).geometry_json
     assert content["distortion"] == COEFFICIENTS
     (tmp_path / "case.json").write_text(json.dumps({"version": 1, "views": [{"name": "AP", **content}]}))
     (again,) = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")

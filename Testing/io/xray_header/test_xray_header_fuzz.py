@@ -19,9 +19,11 @@ from imaging.dicom_files import WITH_FILE_META
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 from tiny_case import result_or_refusal
 
-from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import load_image
-from MultiViewRegistrationLib.io.dicom_geometry import HeaderView, complete, read_header
+from MultiViewRegistrationLib.io.dicom_geometry import read_header
+from MultiViewRegistrationLib.io.files import InputFile
+from MultiViewRegistrationLib.io.view_headers import complete_by_headers
+from MultiViewRegistrationLib.io.view_record import ViewRecord
 
 EXAMPLES = int(os.environ.get("MVREG_FUZZ", "40"))
 
@@ -98,9 +100,9 @@ def check(data: bytes, frame: int) -> None:
         image = result_or_refusal(load_image, path, frame)
         assert image is None or image.values.ndim == 2
         if result_or_refusal(read_header, path, frame) is not None:
-            readings = result_or_refusal(complete, "case.json", [HeaderView("views[0]", "AP", path, frame)])
-            for reading, _ in readings or []:
-                assert np.isfinite(CArm(**reading).camera().projection_matrix).all()
+            view = ViewRecord("AP", InputFile(path.name, path), frame, field="views[0]")
+            for record in result_or_refusal(complete_by_headers, "case.json", [view]) or []:
+                assert np.isfinite(record.own_camera.linear_forms).all()
 
 
 KEYWORDS = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,11 +13,11 @@ import numpy as np
 
 from ...errors import InputError, MissingInformation, naming
 from ...geometry import rigid
-from ...geometry.camera import Camera, check_size
+from ...geometry.camera import Camera
 from ...geometry.distortion import Distortion
-from ..cameras import camera_entry
-from ..files import MAX_NUMBER, parse_numbers, printable
-from ..transforms import DIRECTIONS
+from ...geometry.fields import Field, check_fields, table_of
+from ..files import MAX_NUMBER
+from ..view_record import ViewRecord
 
 CALIBRATION = "a calibration file"  # for messages
 _DOCTYPE = re.compile(r"<!DOCTYPE\s+\w+\s*>")  # names the root element and nothing else, as RTK writes it
@@ -24,61 +25,80 @@ _DOCTYPE = re.compile(r"<!DOCTYPE\s+\w+\s*>")  # names the root element and noth
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
 AXES = {"lps": np.eye(3), "ras": np.diag([-1.0, -1, 1]), "own": np.eye(3)}
-CHOICES = {
-    "unit": tuple(UNITS),
-    "axes": tuple(AXES),
-    "first_pixel": (0, 0.5, 1),
-    "projects_to": ("opengl",),
-    "direction": DIRECTIONS,
-}
-
 MAX_MATRIX_ENTRY = 1e100  # a projection matrix may have any scale
 
-#: Values that a file may leave open: a description, and how to set them.
-QUESTIONS = {
-    "unit": ("the unit of its lengths", '"mm", "cm" or "m"'),
-    "axes": (
-        "which way its world axes run",
-        '"lps" (DICOM, ITK), "ras" (3D Slicer), or "own" (of a calibration object, which becomes the world as it is)',
+#: Values that a file may leave open.
+OPEN = table_of(
+    Field("unit", "unit of its lengths", choices=dict.fromkeys(UNITS, "")),
+    Field(
+        "axes",
+        "world axes",
+        choices={
+            "lps": "DICOM, ITK",
+            "ras": "3D Slicer",
+            "own": "of a calibration object, which becomes the world as it is",
+        },
     ),
-    "first_pixel": (
-        "which coordinates the centre of the top-left pixel has",
-        "0 (OpenCV), 0.5 (its corner is 0, 0), or 1 (MATLAB)",
+    Field(
+        "first_pixel",
+        "coordinates of the first pixel's centre",
+        choices={0: "OpenCV", 0.5: "its corner is 0, 0", 1: "MATLAB"},
     ),
-    "projects_to": (
-        "what its 4x4 matrix with a perspective in its last row projects to",
-        '"opengl" (OpenGL, VTK, ImFusion: x and y run from -1 to 1, y upward)',
+    Field(
+        "projects_to",
+        "range that its 4x4 matrix projects to",
+        choices={"opengl": "OpenGL, VTK, ImFusion: x and y run from -1 to 1, y upward"},
     ),
-    "size": ("the size of the image", "its columns and rows"),
-    "detector_spacing_mm": ("the size of a pixel on the detector", "the mm between columns and between rows"),
-    "detector_origin_mm": (
-        "where on the detector the image lies",
+    Field("size", "size of the image", "its columns and rows", shape=(2,), whole=True),
+    Field(
+        "detector_spacing_mm",
+        "detector pixel",
+        "the mm between columns and between rows",
+        shape=(2,),
+        unit="mm",
+        above=0,
+    ),
+    Field(
+        "detector_origin_mm",
+        "detector origin",
         "the detector's mm at the centre of the top-left pixel, as the image's Origin",
+        shape=(2,),
+        unit="mm",
     ),
-    "intrinsics": (
-        "the camera's intrinsics",
+    Field(
+        "intrinsics",
+        "intrinsics",
         "3 rows of 3 numbers, in pixels, for a camera that looks along its own z axis",
+        shape=(3, 3),
     ),
-    "camera_frame": (
-        "which of its frames is the camera's",
+    Field(
+        "camera_frame",
+        "camera's frame",
         "the name of the frame at the source with x along columns, y down rows, z to the detector",
+        shape=None,
     ),
-    "world_frame": ("which of its frames is the world", "the name of a frame"),
-    "fixed_transforms": (
-        "where the camera is on the tracked object",
+    Field("world_frame", "world's frame", "the name of a frame", shape=None),
+    Field(
+        "fixed_transforms",
+        "place of the camera on what is tracked",
         'the path of a Plus configuration, or of a transform file, with that transform ("none" if the file itself is the '
         "camera's pose)",
+        shape=None,
     ),
-    "direction": (
-        "which way its transform goes",
-        '"forward" (points of the C-arm to the world) or "resampling" (the inverse, as Slicer saves transforms)',
+    Field(
+        "direction",
+        "direction of its transform",
+        choices={
+            "forward": "points of the C-arm to the world",
+            "resampling": "the inverse, as Slicer saves transforms",
+        },
     ),
-}
+)
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationOptions:
-    """Values that the calibration file does not state and the user gives, None where unknown. QUESTIONS explains each.
+    """Values that the calibration file does not state and the user gives, None where unknown. OPEN explains each.
 
     Raises
     ------
@@ -93,26 +113,14 @@ class CalibrationOptions:
     size: tuple[int, int] | None = None
     detector_spacing_mm: tuple[float, float] | None = None
     detector_origin_mm: tuple[float, float] | None = None
-    intrinsics: np.ndarray | None = None
+    intrinsics: Sequence[Sequence[float]] | None = None
     camera_frame: str | None = None
     world_frame: str | None = None
     fixed_transforms: str | os.PathLike | None = None
     direction: str | None = None
 
-    def __post_init__(self):
-        for key, choices in CHOICES.items():
-            value = getattr(self, key)
-            if value is not None and value not in choices:
-                raise InputError(f"{key}: found {value!r}, expected {QUESTIONS[key][1]}; choose one of these.")
-        if self.size is not None:
-            object.__setattr__(self, "size", check_size(self.size))
-        for key in ("detector_spacing_mm", "detector_origin_mm"):
-            if getattr(self, key) is not None:
-                object.__setattr__(self, key, tuple(rigid.check_numbers(getattr(self, key), (2,), key).tolist()))
-        if self.detector_spacing_mm is not None and min(self.detector_spacing_mm) <= 0:
-            raise InputError(f"detector_spacing_mm: found {self.detector_spacing_mm}, expected two lengths above 0.")
-        if self.intrinsics is not None:
-            object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
+    def __post_init__(self) -> None:
+        check_fields(OPEN, self)
 
     def require(self, key: str, file: str) -> Any:
         """The value of `key`.
@@ -124,8 +132,10 @@ class CalibrationOptions:
         """
         value = getattr(self, key)
         if value is None:
-            what, choices = QUESTIONS[key]
-            raise MissingInformation(f"{file}: does not say {what}; set {key} to {choices}.", key)
+            what = OPEN[key]
+            raise MissingInformation(
+                f"{file}: does not say the {what.words}; set {key} to {what.help or what.allowed}.", key
+            )
         return value
 
     def scale(self, file: str) -> float:
@@ -184,12 +194,10 @@ class CalibratedView:
     distortion: Distortion | None = None
     notes: tuple[str, ...] = ()
 
-    def content(self) -> dict[str, Any]:
-        """Its keys in a view of a case.json: "camera" with "distortion", if any, or "projection_matrix"."""
-        if self.camera is None:
-            return {"projection_matrix": self.projection_matrix.tolist()}
-        distortion = {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
-        return {"camera": camera_entry(self.camera), **distortion}
+    def given_to(self, record: ViewRecord) -> ViewRecord:
+        """A record of an X-ray with this geometry."""
+        geometry = self.projection_matrix if self.camera is None else self.camera
+        return replace(record, geometry=geometry, distortion=self.distortion)
 
 
 def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> CalibratedView:
@@ -257,37 +265,6 @@ def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
         raise InputError(
             f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and lengths; correct it."
         )
-
-
-#: How many numbers, with commas between.
-_NUMBERS = {"first_pixel": 1, "size": 2, "detector_spacing_mm": 2, "detector_origin_mm": 2, "intrinsics": 9}
-
-
-def parse_option(text: str) -> tuple[str, Any]:
-    """(key, value) of "key=value", for `CalibrationOptions`. The nine numbers of intrinsics go by rows.
-
-    Raises
-    ------
-    InputError
-        For a key that is not in QUESTIONS, and for a value that is not of its kind.
-    """
-    key, _, value = (part.strip() for part in text.partition("="))
-    if not value or key not in QUESTIONS:
-        raise InputError(
-            f'--given: found "{printable(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
-        )
-    parsed: Any = value
-    if key in _NUMBERS:
-        numbers = parse_numbers(value, _NUMBERS[key])
-        if numbers is None:
-            raise InputError(
-                f'--given: {key} is "{printable(value)}", expected {_NUMBERS[key]} numbers with commas between: '
-                f"{QUESTIONS[key][1]}; correct it."
-            )
-        parsed = np.reshape(numbers, (3, 3)) if key == "intrinsics" else tuple(numbers)
-        parsed = numbers[0] if len(numbers) == 1 else parsed
-    CalibrationOptions(**{key: parsed})
-    return key, parsed
 
 
 def xml_root(text: str, file: str) -> ElementTree.Element:

@@ -12,11 +12,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.distortion import Distortion
-from ..cameras import read_geometry
 from ..files import JsonObject, decode, printable, read_bytes, read_json
 from ..hdf5 import MAGIC
 from ..transforms import NUMPY, ZIP, read_numpy
+from ..view_record import ViewRecord
 from . import matrices, projections, tracked
 from .calibrated import CALIBRATION, CalibratedView, CalibrationOptions, from_matrix, xml_root
 
@@ -178,14 +177,13 @@ def _views_of_case(content: dict, file: str) -> list[CalibratedView]:
     """The geometry of each view of a case.json, which says all of it."""
     views = []
     for fields in JsonObject(file, "", content).sections("views", "a list of one or more views"):
-        geometry, name = read_geometry(fields), fields.text("name", "a name for the view")
-        if geometry.camera is None:
-            views.append(from_matrix(file, name, geometry.projection_matrix, signed=False))
+        record, name = ViewRecord.read(fields), fields.text("name", "a name for the view")
+        camera = record.own_camera
+        if camera is None:
+            views.append(from_matrix(file, name, record.geometry, signed=False))
         else:
-            camera, bent = geometry.camera, geometry.distortion
             matrix = camera.projection_matrix  # a slot scan has none
-            lens = bent if isinstance(bent, Distortion) else None
-            views.append(CalibratedView(name, matrix, camera.size, camera, lens))
+            views.append(CalibratedView(name, matrix, camera.size, camera, record.distortion))
     return views
 
 

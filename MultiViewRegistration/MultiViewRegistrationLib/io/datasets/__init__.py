@@ -13,7 +13,6 @@ from ...errors import InputError
 from ...geometry.camera import Camera
 from ...imaging.ct import CT
 from ...imaging.xray import RawImage, raw_image
-from ..cameras import camera_entry
 from ..case_writer import write_case
 from ..hdf5 import Hdf5
 
@@ -56,7 +55,7 @@ class Imported:
 
 def view_entry(name: str, camera: Camera, intensity: str) -> dict[str, Any]:
     """An entry of "views" with this camera, without its files."""
-    return {"name": name, "intensity": intensity, "camera": camera_entry(camera)}
+    return {"name": name, "intensity": intensity, "camera": camera.to_json()}
 
 
 def read_pixel_mm(file: Hdf5, paths: list[str], focal_px: float) -> tuple[float, float]:

@@ -9,17 +9,26 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...geometry.fields import (
+    C_ARM,
+    SLOT_SCAN,
+    SLOT_SCAN_UNCERTAINTY,
+    UNCERTAINTY,
+    Field,
+    Table,
+    describe_uncertainty,
+)
 from ...imaging.xray import SharedUnknowns
-from ...io.cameras import camera_uncertainty, describe_uncertainty
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
 from ...mrml.registration import Registration
-from ...mrml.xray import XRayView
-from ..geometry import DEG, reference_of
+from ...mrml.xray import XRayView, deviations_of
+from ..geometry import reference_of
 from ..host import Host
 from ..session import Session
 from ..translation import _
 from .form import QUIET, Choice, Form, Number, Option, Text, TextField
+from .geometry_fields import UNITS
 from .section import Presenter
 
 
@@ -77,31 +86,19 @@ class EditorPresenter(Presenter):
 
 
 USUAL, EXACTLY, TYPED, UNKNOWN = "usual", "exactly", "typed", "unknown"
-#: Standard deviations of a camera: key in a view's content, label and range.
-DEVIATIONS = (
-    ("rotation_sd_deg", _("Angles \u00b1"), Number(_("Certainty of the angles"), 0, 180, DEG)),
-    ("translation_sd_mm", _("Place \u00b1"), Number(_("Certainty of the place"), 0, 1000, " mm")),
-    (
-        "principal_point_sd_px",
-        _("Principal point \u00b1"),
-        Number(_("Certainty of the principal point"), 0, 1000, " px"),
-    ),
-    ("distance_sd_percent", _("Distance \u00b1"), Number(_("Certainty of the distance"), 0, 50, " %")),
-)
-#: The same of a slot scan, whose distance shows in the fan's width.
-SLOT_DEVIATIONS = (
-    *DEVIATIONS[:2],
-    ("principal_point_sd_px", _("Central column \u00b1"), Number(_("Certainty of the central column"), 0, 1000, " px")),
-    ("distance_sd_percent", _("Width of the fan \u00b1"), Number(_("Certainty of the fan's width"), 0, 50, " %")),
-    ("step_sd_percent", _("Rows' distance \u00b1"), Number(_("Certainty of the rows' distance"), 0, 50, " %")),
-)
+
+
+def _shared(field: Field, most: float) -> Number:
+    """Return the field for the uncertainty of what all X-rays share, in words of a C-arm's field."""
+    name = _("Uncertain {what}").format(what=_(field.words))
+    return Number(name, 0, most, UNITS[field.unit], blank=_("known"), nothing=0.0)
 
 
 #: The unknowns that all X-rays share, in the order of `SharedUnknowns`.
 SHARED = (
-    Number(_("Uncertain source to detector"), 0, 500, " mm", blank=_("known"), nothing=0.0),
-    Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
-    Number(_("Uncertain isocentre"), 0, 500, " mm", blank=_("known"), nothing=0.0),
+    _shared(C_ARM["source_to_detector_mm"], 500),
+    _shared(C_ARM["principal_point"], 1000),
+    _shared(SLOT_SCAN["isocentre"], 500),
 )
 
 
@@ -139,11 +136,11 @@ class CertaintyPresenter(EditorPresenter):
         """Return the controls."""
         view, reference = self.view, reference_of(self.registration)
         first = reference is None or reference == view
-        stated = {key: view.content[key] for key, *_rest in self._deviations if key in view.content}
+        stated = {key: view.content[key] for key in self._table if key in view.content}
         unknown = stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
         known = UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
         usual = describe_uncertainty(
-            camera_uncertainty({key: view.content[key] for key in ("c_arm", "slot_scan") if key in view.content})
+            deviations_of({key: view.content[key] for key in ("c_arm", "slot_scan") if key in view.content})
         )
         options = (
             Option(USUAL, _("{usual} (usual)").format(usual=usual)),
@@ -153,10 +150,13 @@ class CertaintyPresenter(EditorPresenter):
         )
         controls: Form = [Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)]
         if known == TYPED:
-            deviations = camera_uncertainty(view.content)
-            for key, label, number in self._deviations[2 if first else 0 :]:
+            deviations = deviations_of(view.content)
+            for key, field in list(self._table.items())[2 if first else 0 :]:
                 change = partial(self._set_deviation, view, key)
-                controls.append(self._field(view.id, key, label, number, deviations[key], change))
+                words = _(field.words)
+                number = Number(_("Certainty of the {what}").format(what=words), *field.usual, UNITS[field.unit])
+                label = f"{words[0].upper()}{words[1:]} \u00b1"
+                controls.append(self._field(view.id, key, label, number, deviations[key] or 0.0, change))
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
         hint = (
             _("This X-ray is the reference: the angles and the place of every other X-ray are relative to it.")
@@ -169,19 +169,20 @@ class CertaintyPresenter(EditorPresenter):
         return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
 
     @property
-    def _deviations(self) -> tuple[tuple[str, str, Number], ...]:
-        return SLOT_DEVIATIONS if "slot_scan" in self.view.content else DEVIATIONS
+    def _table(self) -> Table:
+        """The standard deviations of its camera."""
+        return SLOT_SCAN_UNCERTAINTY if "slot_scan" in self.view.content else UNCERTAINTY
 
     def set_known(self, known: str) -> None:
         """Set the accuracy of the camera, one of the options; "as typed" begins with the usual one."""
         self.drop(self.view.id)
         self._keep_before(self.view)
-        keys = [key for key, *_rest in self._deviations]
+        keys = list(self._table)
         rest = {key: value for key, value in self.view.content.items() if key not in keys}
         stated: dict[str, dict[str, Any]] = {
             USUAL: {},
             EXACTLY: dict.fromkeys(keys, 0.0),
-            TYPED: {key: value or 0.0 for key, value in camera_uncertainty(rest).items()},
+            TYPED: {key: value or 0.0 for key, value in deviations_of(rest).items()},
             UNKNOWN: {"rotation_sd_deg": None, "translation_sd_mm": None},
         }
         self.view.content = {**rest, **stated[known]}

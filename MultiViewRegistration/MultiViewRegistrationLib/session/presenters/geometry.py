@@ -52,14 +52,13 @@ from .geometry_edits import BONE, C_ARM, FILE, MATRIX, SLOT_SCAN, Draft, Editing
 from .geometry_fields import (
     LPS,
     NUMBERS,
-    PAIRS,
-    PIXEL,
     RAS,
     REQUIRED,
     SLOT_COLUMN,
     SLOT_DISTANCE,
     Reading,
     c_arm_fields,
+    column_of,
     left_side,
     side_options,
     sketch,
@@ -82,68 +81,44 @@ SLOT_SCAN_MODE = Option(
 )
 AXES = (Option(LPS, _("LPS (DICOM, ITK, case.json)")), Option(RAS, _("RAS (3D Slicer)")))
 QUESTION = _("Is the patient's right on the left of the image?")
+
+
 #: The columns, by the keys of the fields in them; of the table's first column the key is "".
 COLUMNS = {
-    "": Option("", _("X-ray")),
-    "mode": Option("mode", _("Given as")),
-    "rao_lao_deg": Option(
-        "rao_lao_deg",
-        _("LAO (+) / RAO (\u2212)"),
-        _("Primary angle, degrees: how far the detector is turned to the patient's left (LAO) or right (RAO)."),
-    ),
-    "cra_cau_deg": Option(
-        "cra_cau_deg",
-        _("CRA (+) / CAU (\u2212)"),
-        _("Secondary angle, degrees: how far the detector is tilted towards the head (CRA) or the feet (CAU)."),
-    ),
-    "source_to_detector_mm": Option(
-        "source_to_detector_mm", _("Source to detector, mm"), _("SID or SDD, along the central ray.")
-    ),
-    "source_to_isocentre_mm": Option(
-        "source_to_isocentre_mm",
-        _("Source to isocentre, mm"),
-        _("SOD: to the point about which the C-arm turns; the world's origin lies there."),
-    ),
-    "pixel_mm": Option(
-        "pixel_mm",
-        _("Pixel size, mm"),
-        _(
-            "From one pixel to the next on the detector itself. Two numbers where columns and rows differ: 0.30 \u00d7 0.31."
+    option.value: option
+    for option in (
+        Option("", _("X-ray")),
+        Option("mode", _("Given as")),
+        column_of("rao_lao_deg", _("LAO (+) / RAO (\u2212)")),
+        column_of("cra_cau_deg", _("CRA (+) / CAU (\u2212)")),
+        column_of("source_to_detector_mm"),
+        column_of("source_to_isocentre_mm"),
+        column_of("pixel_mm"),
+        column_of("principal_point"),
+        Option(
+            "left",
+            QUESTION,
+            _(
+                "Look at the image: a marker R, the heart, the liver. Yes is how radiographs are read, as if the patient faced you."
+            ),
         ),
-    ),
-    "principal_point": Option(
-        "principal_point",
-        _("Principal point, px"),
-        _(
-            "The pixel that the central ray meets, column \u00d7 row; the first pixel is 0. Empty for the middle of the image."
+        Option(
+            "bone",
+            _("Bone in the file"),
+            _(
+                "Whether bone is darker or brighter than soft tissue in the file as it is stored; log: of an image whose logarithm was "
+                "taken."
+            ),
         ),
-    ),
-    "left": Option(
-        "left",
-        QUESTION,
-        _(
-            "Look at the image: a marker R, the heart, the liver. Yes is how radiographs are read, as if the patient faced you."
-        ),
-    ),
-    "bone": Option(
-        "bone",
-        _("Bone in the file"),
-        _(
-            "Whether bone is darker or brighter than soft tissue in the file as it is stored; log: of an image whose logarithm was taken."
-        ),
-    ),
+    )
 }
 #: Fields that are seen of the selected X-ray alone.
 FURTHER = {
-    "roll_deg": Option(
-        "roll_deg", _("Roll, degrees"), _("Turn of the image about the central ray, clockwise as the source sees it.")
-    ),
-    "isocentre_offset_mm0": Option(
-        "isocentre_offset_mm0", _("Isocentre off axis, columns, mm"), _("How far the central ray misses the isocentre.")
-    ),
-    "isocentre_offset_mm1": Option(
-        "isocentre_offset_mm1", _("Isocentre off axis, rows, mm"), _("How far the central ray misses the isocentre.")
-    ),
+    option.value: option
+    for option in (
+        column_of("roll_deg"),
+        column_of("isocentre_offset_mm"),
+    )
 }
 PICTURE_PX, THUMBNAIL_PX = 280, 160
 _NONE = "\u2013"
@@ -281,9 +256,7 @@ class GeometryPresenter(EditorPresenter):
 
     def _c_arm(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         reading, edit = self._edits.reading(view, draft), self._edits.editing(view)
-        cells = {
-            key: self._number(view, key, draft, reading, edit) for key in COLUMNS if key in NUMBERS or key in PAIRS
-        }
+        cells = {key: self._number(view, key, draft, reading, edit) for key in COLUMNS if key in NUMBERS}
         mirrored, options = draft.fields["mirrored"], side_options(draft.fields)
         letter = left_side(draft.fields, mirrored) if mirrored else ""
         side = self._choice(view, "left", letter, options, partial(self._edits.set_side, view))
@@ -310,7 +283,7 @@ class GeometryPresenter(EditorPresenter):
         shown = dict.fromkeys((key for key in COLUMNS if key not in ("", "mode", "bone")), _NONE)
         if view.placed and draft.mode == MATRIX and "slot_scan" not in view.content:
             fields = c_arm_fields(_rounded(reading_of(view)), view.size)
-            shown |= {key: fields[key] for key in (*NUMBERS, *PAIRS) if fields[key] and key in shown}
+            shown |= {key: fields[key] for key in NUMBERS if fields[key] and key in shown}
             shown["principal_point"] = fields["principal_point"] or _("middle")
             sides = sides_of(view)
             if sides is not None:
@@ -335,7 +308,7 @@ class GeometryPresenter(EditorPresenter):
         read_only = {
             "cra_cau_deg": _NONE,
             "source_to_detector_mm": _NONE,
-            "pixel_mm": write_pair(slot_scan["pixel_mm"], PIXEL),
+            "pixel_mm": write_pair(slot_scan["pixel_mm"], "pixel_mm"),
             "left": {"R": _("yes"), "L": _("no")}.get(_slot_left(slot_scan), _("{side} on the left").format(side=left)),
         }
         origin = {key: self._edits.origin(view, key, fields, edit) for key in ("tube", "slot_distance", "slot_column")}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.cameras import CALIBRATION
+from ...geometry.fields import SLOT_SCAN_UNCERTAINTY
 from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh
 from ...mrml.xray import XRayView
 from ..external_files import use_camera
-from ..geometry import READINGS, matrix_of, reading_of, set_matrix, use_reading
+from ..geometry import matrix_of, reading_of, reading_of_header, set_matrix, use_reading
 from ..slot_scan import completed, nearest_side, slot_scan_of, use_slot_scan
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
@@ -30,6 +30,7 @@ from .geometry_fields import (
     read_c_arm,
     read_matrix_field,
     with_side,
+    words_of,
 )
 
 C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
@@ -45,7 +46,7 @@ OF_MACHINE = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "pr
 #: What "Put back" puts back of an X-ray's content.
 _GEOMETRY = (
     *"c_arm camera slot_scan projection_matrix distortion pixel_mm from origins assumptions world corrected".split(),
-    *("intensity", "inverted", "step_sd_percent", *CALIBRATION),
+    *("intensity", "inverted", *SLOT_SCAN_UNCERTAINTY),
 )
 #: What of it the picture is made with.
 _PICTURE = ("intensity", "inverted", "distortion", "slot_scan")
@@ -176,7 +177,7 @@ class GeometryEdits:
     def _fault(self, view: XRayView, draft: Draft) -> str:
         """Return what is wrong with a C-arm's fields, or missing, a sentence."""
         reading = self.reading(view, draft)
-        missing = (_("{field} is not given.").format(field=READINGS[key]) for key in reading.missing)
+        missing = (_("{field} is not given.").format(field=words_of(key)) for key in reading.missing)
         return next(iter((*reading.faults.values(), *missing)), "")
 
     def reading(self, view: XRayView, draft: Draft) -> Reading:
@@ -438,13 +439,6 @@ class GeometryEdits:
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
     return any(one.get(key) != other.get(key) for key in keys)
-
-
-def reading_of_header(view: XRayView) -> dict[str, Any]:
-    """Return what a DICOM header proposes for a C-arm, of the frame that is shown."""
-    content = view.content
-    of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
-    return {**content.get("header", {}), **(of_frames[frame] if of_frames else {})}
 
 
 def _beam(reading: Mapping[str, float]) -> np.ndarray:

@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import CArm, about_axis, rotation
 from ...geometry.camera import Camera
+from ...geometry.fields import C_ARM, SLOT_SCAN, Field
 from ...io.calibration.matrices import MatrixText, read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
 from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray_annotations import side_of_direction
-from ..geometry import DEG, READINGS
+from ..geometry import DEG
 from ..slot_scan import SIDES
 from ..translation import _
 from .form import Number, Option
 
 LPS, RAS = "LPS", "RAS"
-#: The numbers of a C-arm's reading, by the keys of a case.json's c_arm; the two of an offset end in 0 (columns) and 1 (rows).
-NUMBERS = {
-    "rao_lao_deg": Number(READINGS["rao_lao_deg"], -180, 180, DEG),
-    "cra_cau_deg": Number(READINGS["cra_cau_deg"], -90, 90, DEG),
-    "source_to_detector_mm": Number(_("Source to detector"), 0, 10000, " mm"),
-    "source_to_isocentre_mm": Number(_("Source to isocentre"), 0, 10000, " mm"),
-    "roll_deg": Number(_("Roll"), -360, 360, DEG, blank="0", nothing=0.0),
-    "isocentre_offset_mm0": Number(_("Isocentre off axis, columns"), -1000, 1000, " mm", blank="0", nothing=0.0),
-    "isocentre_offset_mm1": Number(_("Isocentre off axis, rows"), -1000, 1000, " mm", blank="0", nothing=0.0),
-}
-#: Two numbers in one field.
-PIXEL = Number(_("Pixel size"), 0, 10, " mm")
-POINT = Number(_("Principal point"), -100000, 100000, " px")
-PAIRS = {"pixel_mm": PIXEL, "principal_point": POINT}
-REQUIRED = ("rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm")
+UNITS = {"mm": " mm", "deg": DEG, "px": " px", "percent": " %"}
+
+
+def number_of(field: Field, blank: str = "") -> Number:
+    """Return the numbers of a field, as they are typed; `blank` is shown where it is empty."""
+    words = _(field.words)
+    return Number(
+        words[0].upper() + words[1:], *field.usual, UNITS[field.unit], blank=blank, nothing=0.0 if blank else None
+    )
+
+
+def words_of(key: str) -> str:
+    """Return the name of a C-arm's field within a sentence."""
+    return _(C_ARM[key].words)
+
+
+def column_of(key: str, title: str = "") -> Option:
+    """Return a field of a C-arm as the column of a table: its title, by default its name and unit, and what it means."""
+    return Option(key, title or _(C_ARM[key].title), _(C_ARM[key].sentence))
+
+
+#: The fields of a C-arm with numbers, by their keys in a case.json.
+NUMBERS = {key: number_of(field, "0" if key == "roll_deg" else "") for key, field in C_ARM.items() if field.unit}
+REQUIRED = tuple(key for key, field in C_ARM.items() if field.required and field.asked)
 #: The fields of a slot scan that a person may change.
-SLOT_DISTANCE = Number(_("Source to isocentre"), 0, 10000, " mm", blank="?", nothing=0.0)
-SLOT_COLUMN = Number(_("Central column"), -100000, 100000, " px", blank=_("middle"))
+SLOT_DISTANCE = number_of(SLOT_SCAN["source_to_isocentre_mm"], "?")
+SLOT_COLUMN = replace(number_of(SLOT_SCAN["central_column"], _("middle")), nothing=None)
 #: Of a camera that "mirrored" of a case.json says; a text in the fields.
 MIRRORED = {None: "", False: "source", True: "detector"}
 #: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
@@ -76,12 +86,12 @@ def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
     pairs: dict[str, list[float] | None] = {}
     faults: dict[str, str] = {}
     missing = [key for key in REQUIRED if not fields[key].strip()]
-    for key in (*NUMBERS, *PAIRS):
+    for key in NUMBERS:
         if key in missing:
             continue
         try:
-            if key in PAIRS:
-                pairs[key] = read_pair(fields[key], PAIRS[key])
+            if C_ARM[key].shape:
+                pairs[key] = read_pair(fields[key], key)
             else:
                 numbers[key] = NUMBERS[key].read(fields[key])
         except InputError as error:
@@ -93,11 +103,10 @@ def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
     cautions = {key: sentence for key, sentence in _unusual(numbers, pixel_mm).items() if key not in faults}
     if missing or faults:
         return Reading(None, faults, cautions, tuple(missing))
-    offset_mm = [numbers.pop(f"isocentre_offset_mm{i}") for i in range(2)]
-    if pairs["principal_point"] in (None, middle(size)):
-        del pairs["principal_point"]
-    mirrored = fields["mirrored"] == MIRRORED[True]
-    return Reading({**numbers, **pairs, "isocentre_offset_mm": offset_mm, "mirrored": mirrored}, {}, cautions)
+    if pairs["principal_point"] == middle(size):
+        pairs["principal_point"] = None
+    given = {key: value for key, value in pairs.items() if value is not None}
+    return Reading({**numbers, **given, "mirrored": fields["mirrored"] == MIRRORED[True]}, {}, cautions)
 
 
 def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
@@ -140,48 +149,42 @@ def _unusual(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> 
     return cautions
 
 
-def read_pair(text: str, number: Number) -> list[float] | None:
-    """[columns, rows] of a text with one number for both, or two with a blank or \u00d7 between; None of an empty one.
+def read_pair(text: str, key: str) -> list[float] | None:
+    """[columns, rows] of a text with two numbers, a blank or \u00d7 between, or one for both sides of a pixel; None of an empty one.
 
     InputError for anything else.
     """
+    number, is_pixel = NUMBERS[key], key == "pixel_mm"
     parts = number.bare(text).replace("\u00d7", " ").replace("x", " ").replace(";", " ").split()
     if not parts:
         return None
-    if len(parts) > 2 or (len(parts) == 1 and number is POINT):
+    if len(parts) > 2 or (len(parts) == 1 and not is_pixel):
         raise InputError(
             _('{name}: found "{text}", expected {count}; correct it.').format(
                 name=number.name,
                 text=text.strip(),
-                count=_("two numbers, column and row")
-                if number is POINT
-                else _("one number, or two: columns \u00d7 rows"),
+                count=_("one number, or two: columns \u00d7 rows") if is_pixel else _("two numbers, column and row"),
             )
         )
     values = [number.read(part.removesuffix(",")) for part in parts]
     return values * (3 - len(values))
 
 
-def write_pair(values: Sequence[float] | None, number: Number) -> str:
-    """Return the text of [columns, rows]; one number where both are the same, but for a point."""
-    if values is None:
-        return ""
-    texts = [number.write_bare(value) for value in values]
-    return texts[0] if texts[0] == texts[1] and number is not POINT else " \u00d7 ".join(texts)
+def write_pair(values: Sequence[float], key: str) -> str:
+    """Return the text of [columns, rows]; one number of a pixel that is as wide as high."""
+    texts = [NUMBERS[key].write_bare(value) for value in values]
+    return texts[0] if texts[0] == texts[1] and key == "pixel_mm" else " \u00d7 ".join(texts)
 
 
 def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
     """Return the texts of some or all of a case.json's c_arm."""
     fields = {"mirrored": MIRRORED[reading.get("mirrored")]}
     for key, number in NUMBERS.items():
-        value = reading.get(key.rstrip("01"))
-        if value is not None and key[-1] in "01":
-            value = value[int(key[-1])]
-        fields[key] = number.write_bare(value)
-    point = reading.get("principal_point")
-    fields["principal_point"] = "" if point is None or list(point) == middle(size) else write_pair(point, POINT)
-    pixel_mm = reading.get("pixel_mm")
-    fields["pixel_mm"] = write_pair(pixel_mm, PIXEL)
+        value, default = reading.get(key), middle(size) if key == "principal_point" else C_ARM[key].default
+        if value is None or C_ARM[key].shape and default and list(value) == list(default):
+            fields[key] = ""
+        else:
+            fields[key] = write_pair(value, key) if C_ARM[key].shape else number.write_bare(value)
     return fields
 
 

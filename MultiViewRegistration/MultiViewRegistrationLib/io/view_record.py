@@ -1,0 +1,354 @@
+"""An X-ray as it is described: its files, how it was taken and how well that is known, and what its grey values are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry.c_arm import CArm
+from ..geometry.camera import Camera
+from ..geometry.distortion import Distortion, EqualAngles
+from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, STEP_SD, TABLES, Field, Table, usual_uncertainty
+from ..geometry.slot_scan import FANS, SlotScan
+from ..imaging.dicom_file import read_dicom
+from ..imaging.dicom_image import has_grey_scale
+from ..imaging.image_source import is_dicom
+from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, fits_file_names
+from .files import InputFile, JsonObject, input_file, printable
+
+INTENSITIES = ("linear", "log", "auto")
+#: The kinds of geometry, by their keys in a view of a case.json.
+GEOMETRIES = ("projection_matrix", "camera", "c_arm", "slot_scan")
+#: Those of which a DICOM header may say some fields.
+DESCRIBED: dict[str, type[CArm] | type[SlotScan]] = {"c_arm": CArm, "slot_scan": SlotScan}
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What is known of a C-arm or a slot scan of which something is missing.
+
+    Attributes
+    ----------
+    kind
+        "c_arm" or "slot_scan".
+    values
+        By the keys of its table, as a case.json has them.
+    """
+
+    kind: str
+    values: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """It as a case.json has it."""
+        return dict(self.values)
+
+
+#: A matrix (3, 4) takes world mm to pixels at any scale and sign: which side is before the source only the CT tells.
+Geometry = CArm | SlotScan | Camera | np.ndarray | Readings | None
+
+
+@dataclass(frozen=True, eq=False)
+class ViewRecord:
+    """One X-ray, as an entry of "views" in a case.json says it. Two are equal where they say the same.
+
+    Attributes
+    ----------
+    image, mask
+        None where they come from no file.
+    frame
+        Of a multi-frame image, from 0.
+    intensity
+        One of INTENSITIES.
+    geometry
+        How it was taken; None where nobody says it.
+    distortion
+        Of the image as it was taken; only ever with a `Camera`, whose intrinsics it goes with.
+    uncertainty
+        The standard deviations that are stated, by key; None for unknown. See `deviations`.
+    assumptions
+        What is assumed of the geometry, a sentence each.
+    field, geometry_field
+        Its name, and that of its geometry, in messages: "views[0]", "case.json: views[0].c_arm".
+    """
+
+    name: str
+    image: InputFile | None = None
+    frame: int | None = None
+    intensity: str = INTENSITIES[0]
+    mask: InputFile | None = None
+    geometry: Geometry = None
+    distortion: Distortion | None = None
+    uncertainty: Mapping[str, float | None] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+    field: str = ""
+    geometry_field: str = ""
+
+    @classmethod
+    def read(cls, entry: JsonObject, folder: Path | None = None) -> ViewRecord:
+        """Read an entry of "views".
+
+        Parameters
+        ----------
+        folder
+            To which paths are relative; None for an entry without files.
+
+        Raises
+        ------
+        InputError
+            Names the field that is wrong or missing. What the header of a DICOM image can say may be missing.
+        """
+        image = None if folder is None else input_file(entry, "image", folder)
+        frame = entry.optional("frame", entry.integer, "a frame's number, from 0", least=0)
+        expected = "a list of sentences on what is assumed of the geometry"
+        assumptions = entry.optional("assumptions", entry.value, expected, list, default=[])
+        if not all(isinstance(one, str) for one in assumptions):
+            entry.refuse_value("assumptions", expected)
+        kind, geometry, distortion = _read_geometry(entry, image is not None and is_dicom(image.path))
+        intensity = INTENSITIES[0] if image is None else default_intensity(image.path, frame)
+        return cls(
+            name=entry.file if folder is None else view_name(entry),
+            image=image,
+            frame=frame,
+            intensity=entry.optional("intensity", entry.choice, INTENSITIES, default=intensity),
+            mask=input_file(entry, "mask", folder) if folder is not None and entry.has("mask") else None,
+            geometry=geometry,
+            distortion=distortion,
+            uncertainty=read_uncertainty(entry, kind or "slot_scan"),  # which a header may say
+            assumptions=tuple(map(printable, assumptions)),
+            field=entry.name or entry.file,
+            geometry_field=f"{entry.file}: {entry.label(kind)}",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of "views"; `read` makes an equal record of it."""
+        files = {"image": self.image and self.image.written, "mask": self.mask and self.mask.written}
+        entry = {"name": self.name, **files, "frame": self.frame, "intensity": self.intensity}
+        entry = {key: value for key, value in entry.items() if value is not None}
+        assumptions = {"assumptions": list(self.assumptions)} if self.assumptions else {}
+        return {**entry, **self.uncertainty, **assumptions, **self.geometry_json}
+
+    @property
+    def geometry_json(self) -> dict[str, Any]:
+        """The keys of `to_json` that say how the X-ray was taken."""
+        if self.geometry is None:
+            return {}
+        bent = {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
+        if isinstance(self.geometry, np.ndarray):
+            return {"projection_matrix": self.geometry.tolist()}
+        return {self.kind: self.geometry.to_json(), **bent}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that the record says."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ViewRecord) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    @property
+    def kind(self) -> str:
+        """One of GEOMETRIES, "" for none."""
+        kinds = {CArm: "c_arm", SlotScan: "slot_scan", np.ndarray: "projection_matrix", type(None): ""}
+        return self.geometry.kind if isinstance(self.geometry, Readings) else kinds.get(type(self.geometry), "camera")
+
+    @property
+    def image_path(self) -> Path:
+        """Path of the image, which every view of a case.json has."""
+        assert self.image is not None
+        return self.image.path
+
+    @property
+    def pixel_mm(self) -> tuple[float, float] | None:
+        """(between columns, between rows) on the detector of a C-arm, at the isocentre of a slot scan; None of another geometry."""
+        return self.geometry.pixel_mm if isinstance(self.geometry, (CArm, SlotScan)) else None
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether something of its geometry is missing, which a header or a person may know."""
+        return isinstance(self.geometry, Readings)
+
+    @property
+    def readings(self) -> dict[str, Any]:
+        """What is known of a geometry of which something is missing."""
+        return dict(self.geometry.values) if isinstance(self.geometry, Readings) else {}
+
+    @property
+    def deviations(self) -> dict[str, Any]:
+        """The standard deviations of its camera by their keys in a `View`: those stated, and the usual ones."""
+        return {**usual_uncertainty(self.kind, self.pixel_mm or (1.0, 1.0)), **self.uncertainty}
+
+    @cached_property
+    def own_camera(self) -> Camera | None:
+        """The camera that the geometry says without the image; None of a matrix."""
+        given = self.geometry
+        return given.camera() if isinstance(given, (CArm, SlotScan)) else given if isinstance(given, Camera) else None
+
+    def camera(self, size: tuple[int, int]) -> Camera:
+        """The camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
+
+        Raises
+        ------
+        InputError
+            Where the record gives another size.
+        """
+        if self.own_camera is None:
+            return Camera.from_projection_matrix(self.geometry, size)
+        if self.own_camera.size != size:
+            raise InputError(
+                f"{self.geometry_field}.size is {list(self.own_camera.size)}, but the image has {size[0]} columns and "
+                f"{size[1]} rows, expected the size of the image as it is stored; correct it or the image."
+            )
+        return self.own_camera
+
+    @property
+    def lens(self) -> tuple[np.ndarray, Distortion | EqualAngles] | None:
+        """Intrinsics (3, 3) and distortion of the image as it was taken; None of an ideal one."""
+        bent = isinstance(self.geometry, SlotScan) and self.geometry.fan != FANS[0]
+        distortion = EqualAngles() if bent else self.distortion
+        return None if distortion is None or self.own_camera is None else (self.own_camera.intrinsics, distortion)
+
+    @property
+    def flat(self) -> ViewRecord:
+        """The record of its image once the distortion is undone."""
+        geometry = replace(self.geometry, fan=FANS[0]) if isinstance(self.geometry, SlotScan) else self.geometry
+        return replace(self, geometry=geometry, distortion=None)
+
+    def completed(self, file: str, values: dict[str, Any], assumed: list[str]) -> ViewRecord:
+        """The record with all values of its `Readings`, and what was assumed for them.
+
+        Raises
+        ------
+        InputError
+            Where they are no geometry, beginning with `file`.
+        """
+        assumptions = (*self.assumptions, *(one for one in assumed if one not in self.assumptions))
+        section = JsonObject(file, f"{self.field}.{self.kind}", values)
+        geometry = read_described(section, self.kind)
+        read_uncertainty(JsonObject(file, self.field, dict(self.uncertainty)), self.kind)
+        return replace(self, geometry=geometry, geometry_field=f"{file}: {section.name}", assumptions=assumptions)
+
+
+def default_intensity(image: Path, frame: int | None) -> str:
+    """The intensity of a file where nobody says it: linear, unless a DICOM header says otherwise."""
+    dicom = read_dicom(image) if is_dicom(image) else None
+    return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
+
+
+def view_name(fields: JsonObject, kind: str = "view") -> str:
+    """The name of a view, or of something else of this kind.
+
+    Raises
+    ------
+    InputError
+        For one that could not be part of a file's.
+    """
+    name = fields.text("name", f"a name for the {kind}")
+    if not fits_file_names(name):
+        expected = f"at most {MAX_NAME_LENGTH} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
+        fields.refuse_value("name", expected, f"rename the {kind}, as files get its name")
+    return name
+
+
+def read_uncertainty(fields: JsonObject, kind: str) -> dict[str, float | None]:
+    """The standard deviations that are stated for a camera of this kind."""
+    if fields.has(STEP_SD.key) and kind != "slot_scan":
+        fields.refuse(STEP_SD.key, "stands beside another geometry", "a slot_scan, whose rows it is about", "remove it")
+    return {
+        key: None if sd.nullable and fields.values[key] is None else fields.number(key, sd.expected, least=sd.least)
+        for key, sd in SLOT_SCAN_UNCERTAINTY.items()
+        if fields.has(key)
+    }
+
+
+def read_fields(section: JsonObject, table: Table, *, whole: bool = True) -> dict[str, Any]:
+    """The values that a section gives of a table, each of its kind.
+
+    Parameters
+    ----------
+    whole
+        Whether those that are required have to be there.
+    """
+    missing = [key for key, each in table.items() if each.required and whole and not section.has(key)]
+    if len(missing) > 1:
+        raise InputError(f"{section.file}: {section.name} is missing {', '.join(missing)}; add them.")
+    return {key: _value(section, each) for key, each in table.items() if section.has(key) or key in missing}
+
+
+def _value(section: JsonObject, each: Field) -> Any:
+    if each.is_truth:
+        return section.value(each.key, each.expected, bool)
+    if each.choices:
+        return section.choice(each.key, tuple(each.choices))
+    if each.shape:
+        return section.array(each.key, each.shape, each.expected)
+    return section.number(each.key, each.expected)
+
+
+def read_described(section: JsonObject, kind: str) -> CArm | SlotScan:
+    """The C-arm or slot scan that a section describes."""
+    geometry = _built(DESCRIBED[kind], section, **read_fields(section, TABLES[kind]))
+    _built(geometry.camera, section)
+    return geometry
+
+
+def _read_geometry(entry: JsonObject, has_header: bool) -> tuple[str, Geometry, Distortion | None]:
+    """The kind of the one geometry of an entry, itself, and the distortion beside it.
+
+    Parameters
+    ----------
+    has_header
+        Whether a header may say what is missing.
+    """
+    given = [key for key in GEOMETRIES if entry.has(key)]
+    if len(given) > 1 or not (given or has_header):
+        what, remedy = (
+            (" and ".join(given), "keep one")
+            if given
+            else ("no geometry, and its image no DICOM header with one", "add the one you know")
+        )
+        raise InputError(f"{entry.file}: {entry.name} has {what}, expected one of {', '.join(GEOMETRIES)}; {remedy}.")
+    kind = given[0] if given else ""
+    if kind != "camera" and entry.has("distortion"):
+        entry.refuse(
+            "distortion",
+            f"stands beside {kind or 'no geometry'}",
+            "a camera, whose intrinsics it goes with",
+            "give the geometry as a camera, or undistort the image",
+        )
+    if not kind:
+        return kind, None, None
+    if kind == "projection_matrix":
+        matrix = entry.array(kind, (3, 4), "3 rows of 4 numbers that take world mm (LPS) to pixels", limit=1e100)
+        _built(Camera.from_projection_matrix, entry, projection_matrix=matrix, size=(1, 1))
+        return kind, matrix, None
+    section = entry.section(kind)
+    if kind == "camera":
+        camera = _built(Camera, section, **read_fields(section, TABLES[kind]))
+        expected = "OpenCV's coefficients, [k1, k2, p1, p2, k3, ...]"
+        coefficients = entry.optional("distortion", entry.array, (None,), expected)
+        return kind, camera, None if coefficients is None else _built(Distortion, entry, coefficients=coefficients)
+    lacking = [key for key, each in TABLES[kind].items() if each.required and key not in section.values]
+    if has_header and lacking:
+        read_fields(section, TABLES[kind], whole=False)
+        return kind, Readings(kind, section.values), None
+    return kind, read_described(section, kind), None
+
+
+def _built(kind: Callable[..., Any], fields: JsonObject, **values: Any) -> Any:
+    """`kind(**values)`; its errors begin with a keyword, and here name that as it stands in the file."""
+    try:
+        with np.errstate(over="ignore"):  # infinite intrinsics, of a pixel of 1e-308 mm, are refused
+            return kind(**values)
+    except InputError as error:
+        raise InputError(f"{fields.file}: {fields.label(str(error))}") from None

@@ -1,0 +1,82 @@
+"""The record of an X-ray: what is read is what is written, and two that say the same are equal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from eos_images import write_eos
+from planted_dicom import write_xray
+from tiny_case import READING, changed, full, refusal
+
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.fields import TABLES
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.io.files import JsonObject
+from MultiViewRegistrationLib.io.view_headers import complete_by_headers
+from MultiViewRegistrationLib.io.view_record import Readings, ViewRecord
+
+VIEWS = full()["views"]
+KINDS = ["projection_matrix", "projection_matrix", "camera", "c_arm", "slot_scan"]
+
+
+def read(entry, folder=None):
+    return ViewRecord.read(JsonObject("case.json", "views[0]", entry), folder)
+
+
+@pytest.mark.parametrize("entry", VIEWS, ids=[view["name"] for view in VIEWS])
+def test_a_record_writes_what_it_reads(case_folder, entry):
+    record = read(entry, case_folder)
+    written = record.to_json()
+    assert entry["name"] == written["name"] and entry["image"] == written["image"]
+    assert read(written, case_folder) == record and len({record, read(written, case_folder)}) == 1
+    other = replace(record, uncertainty={**record.uncertainty, "translation_sd_mm": 9.5})
+    assert other != record and other.fingerprint != record.fingerprint
+
+
+def test_each_kind_of_geometry_has_its_camera_and_what_is_usual_for_it(case_folder):
+    records = [read(entry, case_folder) for entry in VIEWS]
+    assert [record.kind for record in records] == KINDS
+    usual = [replace(record, uncertainty={}).deviations["principal_point_sd_px"] for record in records]
+    assert usual == [0.5, 0.5, 0.5, 3 / 4, 0.5 / 4]  # a pixel is 4 mm
+    sizes = {record.camera((20, 16)).size for record in records}
+    assert sizes == {(20, 16)}
+    assert [record.lens is not None for record in records] == [False, False, True, False, True]
+    assert not any(record.flat.lens for record in records)
+
+
+def test_the_fields_of_the_tables_are_those_of_the_classes():
+    assert set(TABLES["c_arm"]) == set(CArm.__dataclass_fields__)
+    assert set(TABLES["slot_scan"]) == set(SlotScan.__dataclass_fields__)
+
+
+def test_readings_become_a_geometry_once_they_are_complete():
+    known = {key: value for key, value in READING.items() if key != "rao_lao_deg"}
+    record = ViewRecord("AP", geometry=Readings("c_arm", known), field="views[0]", assumptions=("One.",))
+    assert record.kind == "c_arm" and record.geometry_json == {"c_arm": known}
+    message = refusal(record.completed, "case.json", known, [])
+    assert message.startswith("case.json: views[0].c_arm.rao_lao_deg is missing")
+    whole = record.completed("case.json", {**known, "rao_lao_deg": 30}, ["One.", "Two."])
+    assert whole.assumptions == ("One.", "Two.")
+    np.testing.assert_allclose(whole.own_camera.intrinsics[0], [250, 0, 9.5])
+
+
+def test_a_header_says_whether_rows_have_a_distance_of_their_own(tmp_path):
+    write_eos(tmp_path / "eos.dcm")
+    tags = {"DistanceSourceToDetector": "1000", "DistanceSourceToPatient": "650", "ImagerPixelSpacing": ["4", "5"]}
+    tags |= {"PositionerPrimaryAngle": "30", "PositionerSecondaryAngle": "-10", "FieldOfViewHorizontalFlip": "NO"}
+    write_xray(tmp_path / "xa.dcm", np.arange(320, dtype=np.uint16).reshape(16, 20), **tags)
+    scan, c_arm = (
+        read({"name": name, "image": f"{name}.dcm", "step_sd_percent": 0.3}, tmp_path) for name in ("eos", "xa")
+    )
+    (completed,) = complete_by_headers("case.json", [scan])
+    assert completed.kind == "slot_scan" and completed.deviations["step_sd_percent"] == 0.3
+    message = refusal(complete_by_headers, "case.json", [c_arm])
+    assert message.startswith("case.json: views[0].step_sd_percent stands beside another geometry")
+
+
+def test_a_camera_for_another_image_is_refused(case_folder):
+    record = read(changed(VIEWS[3], ["c_arm", "size"], [16, 20]), case_folder)
+    message = refusal(record.camera, (20, 16))
+    assert message.startswith("case.json: views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows")

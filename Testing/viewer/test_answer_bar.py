@@ -16,7 +16,7 @@ def test_the_first_steps_are_folded_once_there_is_a_verdict():
     answers = []
     presenter = SimpleNamespace(TITLE="Answer", BEGINS=True, form=list, answer=lambda: answers[-1])
     state = State(answer=None, open_steps=FIRST_STEPS)
-    bar = AnswerBar("answer", presenter, SimpleNamespace(registration=None, state=state))
+    bar = AnswerBar(SimpleNamespace(answer_presenter=presenter, registration=None, state=state))
 
     def shown(kind, steps):
         state.open_steps = steps

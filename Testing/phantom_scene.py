@@ -41,10 +41,9 @@ def add_view(registration, view: View):
 
     xray = registration.add_xray(view.name)
     xray.change(
-        camera=view.camera.to_json(),
+        geometry=view.camera,
         intensity="log",
-        rotation_sd_deg=view.rotation_sd_deg,
-        translation_sd_mm=view.translation_sd_mm,
+        uncertainty={"rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm},
     )
     image = view.xray.line_integrals[None]
     set_source(xray, volume_node(registration.scene, f"{view.name} image", image, np.eye(4)))

@@ -77,7 +77,7 @@ def add_xray(registration, name: str, rao_lao_deg: float, *, mirrored: bool = Fa
 
     camera = c_arm(rao_lao_deg, 12.0, size=SIZE, principal_point=(71.0, 37.0), mirrored=mirrored)
     view = registration.add_xray(name)
-    view.change(camera=camera.to_json(), pixel_mm=[2.0, 2.0])
+    view.change(geometry=camera, image_pixel_mm=(2.0, 2.0))
     slicer.util.updateVolumeFromArray(view.node, np.zeros((1, *SIZE[::-1]), np.float32))
     view.node.CreateDefaultDisplayNodes()
     view.node.GetDisplayNode().SetAutoWindowLevel(False)

@@ -89,21 +89,21 @@ def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.
         add_xray(
             registration,
             name,
-            camera.to_json(),
+            camera,
             dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3)))),
             pixel_mm,
         )
     return registration
 
 
-def add_xray(registration, name: str, camera: dict, image: np.ndarray, pixel_mm=(2.0, 2.0)):
+def add_xray(registration, name: str, camera: Camera | None, image: np.ndarray, pixel_mm=(2.0, 2.0)):
     """A further X-ray, of line integrals (rows, columns)."""
     from MultiViewRegistrationLib.imaging.xray import RawImage
     from MultiViewRegistrationLib.mrml.image import set_source
     from MultiViewRegistrationLib.mrml.loading import source_node
 
     view = registration.add_xray(name)
-    view.change(**({"camera": camera} if camera else {}), intensity="log", pixel_mm=list(pixel_mm))
+    view.change(geometry=camera, intensity="log", image_pixel_mm=tuple(pixel_mm))
     set_source(view, source_node(view, f"{name} image", RawImage(image, 0.0, float(image.max()))))
     view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 1.0)
     return view

@@ -22,6 +22,7 @@ from xray_page import XRayPage
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.field import hull
 from MultiViewRegistrationLib.imaging.xray import View, XRay
@@ -76,7 +77,7 @@ def chest_registration(scene):
     registration = make_registration(scene, ct, [View("pinhole", xray, camera)], pose, "Chest")
     add_mask(registration.xrays[0], "mask", MASK)
     scout = registration.add_xray("scout")
-    scout.change(slot_scan=SCOUT, intensity="log")
+    scout.change(geometry=SlotScan(**SCOUT), intensity="log")
     set_source(
         scout, volume_node(scene, "scout image", random.uniform(0, 4, (1, 400, 480)).astype(np.float32), np.eye(4))
     )

@@ -121,7 +121,7 @@ def test_an_xray_without_geometry_is_not_in_3d(slicer_app, scene, watch):
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     registration = registration_of(scene, {"AP": c_arm()})
-    add_xray(registration, "no geometry", {}, dot_image((96, 72), (40, 30)))
+    add_xray(registration, "no geometry", None, dot_image((96, 72), (40, 30)))
     display.show(registration)
     assert [layout.slice_node(scene, f"XRay{i}").GetSliceVisible() for i in (1, 2)] == [1, 0]
     assert views[1].get_background_volume_id() == registration.xrays[1].node.GetID()

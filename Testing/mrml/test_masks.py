@@ -8,6 +8,7 @@ import slicer
 from tiny_scene import add_xray, c_arm, dot_image
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.mrml.case import xray_of
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, refresh, segmentation_node, set_mask
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -22,7 +23,8 @@ USED[12, 22] = False
 READING = {
     "source_to_detector_mm": 1000,
     "source_to_isocentre_mm": 700,
-    "pixel_mm": [2, 2],
+    "pixel_mm": (2, 2),
+    "size": SIZE,
     "rao_lao_deg": 0,
     "cra_cau_deg": 5,
 }
@@ -32,7 +34,7 @@ READING = {
 def view(scene):
     registration = Registration.create(scene)
     image = dot_image(SIZE, (40, 30), sigma=15)
-    return add_xray(registration, "AP", c_arm(20, 10, size=SIZE).to_json(), image)
+    return add_xray(registration, "AP", c_arm(20, 10, size=SIZE), image)
 
 
 def drawn(view, used=USED, volume=None):
@@ -66,9 +68,9 @@ def test_a_mask_without_pixels_is_refused(view):
 )
 def test_it_goes_with_the_image(view, geometry):
     set_mask(view, drawn(view))
-    set_c_arm(view, {**READING, **geometry})
+    set_c_arm(view, CArm(**{**READING, **geometry}))
     np.testing.assert_array_equal(valid(view), USED)
-    set_c_arm(view, READING)
+    set_c_arm(view, CArm(**READING))
     np.testing.assert_array_equal(valid(view), USED)
 
 
@@ -77,7 +79,7 @@ def test_it_goes_with_a_corrected_camera_and_a_flipped_image(view, on_source):
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source if on_source else view.node))
     np.testing.assert_array_equal(valid(view), USED)
-    view.change(corrected=c_arm(24, 8, size=SIZE).to_json())
+    view.change(corrected=c_arm(24, 8, size=SIZE))
     view.place()
     np.testing.assert_array_equal(valid(view), USED)
     change_image(view, flipped=True)
@@ -114,7 +116,7 @@ def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
 def shown(scene, image) -> tuple[np.ndarray, object]:
     """Which pixels are not transparent, and the display node."""
     registration = Registration.create(scene)
-    view = add_xray(registration, "AP", c_arm(size=(200, 160)).to_json(), image.astype(np.float32))
+    view = add_xray(registration, "AP", c_arm(size=(200, 160)), image.astype(np.float32))
     refresh(view)
     display = view.node.GetDisplayNode()
     if not display.GetApplyThreshold():

@@ -58,7 +58,7 @@ def restored(registration) -> dict:
         frustum = view.node.GetNodeReference("frustum")
         label = view.node.GetNodeReference("label3D")
         views[view.name] = {
-            "content": view.content,
+            "record": view.record.scene_json(),
             "image": slicer.util.arrayFromVolume(view.node).tolist(),
             "source": slicer.util.arrayFromVolume(view.source).tolist(),
             "plane": place_of(view.node).round(4).tolist(),

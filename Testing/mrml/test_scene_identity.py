@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import slicer
@@ -58,9 +60,8 @@ def raise_voxels(node):
 
 
 def change_geometry(view):
-    camera = view.content["camera"]
-    camera["intrinsics"][0][0] *= 1.01
-    view.change(camera=camera)
+    camera = view.record.geometry
+    view.change(geometry=replace(camera, intrinsics=np.diag([1.01, 1, 1]) @ camera.intrinsics))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def change_geometry(view):
         lambda scene, registration: raise_voxels(registration.xrays[0].source),
         lambda scene, registration: change_geometry(registration.xrays[1]),
         lambda scene, registration: registration.xrays[1].change(flipped=True),
-        lambda scene, registration: registration.xrays[1].change(rotation_sd_deg=1.0),
+        lambda scene, registration: registration.xrays[1].change(uncertainty={"rotation_sd_deg": 1.0}),
         lambda scene, registration: registration.xrays[1].change(use=False),
         lambda scene, registration: scene.RemoveNode(registration.xrays[1].node),
         lambda scene, registration: scene.RemoveNode(registration.ct),
@@ -106,7 +107,7 @@ def rename(scene, registration):
 
 def correct(scene, registration):
     view = registration.xrays[0]
-    view.change(corrected=view.content["camera"])
+    view.change(corrected=view.record.geometry)
 
 
 def look(scene, registration):
@@ -134,11 +135,10 @@ def test_a_mask_counts_once_something_is_drawn_on_it(slicer_app, scene, registra
     """The Segment Editor alone, opened and closed, changes nothing, wherever the image is laid meanwhile, and in a saved scene."""
     view, before = registration.xrays[0], fingerprint(registration)
     draw_mask(view)
-    content = view.content
-    camera = np.array(content["camera"]["camera_from_world"])
-    view.change(camera={**content["camera"], "camera_from_world": off(camera, (3, 0, 0), (0, 40, 0)).tolist()})
+    camera = view.record.geometry
+    view.change(geometry=replace(camera, camera_from_world=off(camera.camera_from_world, (3, 0, 0), (0, 40, 0))))
     view.place()
-    view.change(camera=content["camera"])
+    view.change(geometry=camera)
     view.place()
     assert fingerprint(registration) == before
     path = tmp_path / "scene.mrb"

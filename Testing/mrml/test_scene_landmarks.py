@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import slicer
@@ -122,11 +124,11 @@ def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
     )  # pulled off it in 3D
     tidy(registration)
     assert np.allclose(content(in_ap)["1"], ap.ras_of([50.0, 20.0]), atol=1e-6)
-    camera = ap.content["camera"]
+    camera = ap.record.geometry
     turn = np.array([[0.96, -0.28, 0, 3], [0.28, 0.96, 0, -4], [0, 0, 1, 5], [0, 0, 0, 1]])
     ap.change(
-        camera={**camera, "camera_from_world": (np.array(camera["camera_from_world"]) @ turn).tolist()},
-        pixel_mm=[2.2, 2.2],
+        geometry=replace(camera, camera_from_world=camera.camera_from_world @ turn),
+        image_pixel_mm=(2.2, 2.2),
     )
     ap.place()
     tidy(registration)

@@ -90,7 +90,7 @@ def test_what_needs_a_single_source_is_refused(registration, slicer_app):
         source_view.look(view, None, (320, 240))
     with pytest.raises(InputError, match="view1: is a slot scan, whose geometry says which way"):
         change_image(view, flipped=True)
-    assert not view.content.get("flipped")
+    assert not view.record.flipped
     assert "slot scan" in missing_for_kind(registration, "cameras") and not missing_for_kind(registration, "drr")
     for each in registration.xrays:
         each.change(use=False)

@@ -38,13 +38,7 @@ def test_a_ct_is_centred_where_the_beams_meet(registration, views):
     for view, given in zip(registration.xrays, views, strict=True):
         back = rigid.from_rotation_translation(np.eye(3), -middle)
         camera = replace(given.camera, camera_from_world=given.camera.camera_from_world @ back)
-        view.change(
-            camera={
-                "intrinsics": camera.intrinsics.tolist(),
-                "camera_from_world": camera.camera_from_world.tolist(),
-                "size": list(camera.size),
-            }
-        )
+        view.change(geometry=camera)
     centre_ct(registration)
     assert np.allclose(centre(registration), middle, atol=1e-3)
     assert np.allclose(registration.world_from_ct[:3, :3], np.eye(3))

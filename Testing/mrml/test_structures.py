@@ -156,9 +156,7 @@ def test_it_follows_pose_shape_colour_and_camera_and_rests_otherwise(registratio
     model.GetDisplayNode().SetColor(0, 0, 1)
     assert kept.update()
     assert drawn.GetDisplayNode().GetColor() == (0, 0, 1)
-    content = view.content["camera"]
-    content["intrinsics"][0][2] += 10
-    view.change(camera=content)
+    view.change(geometry=view.record.geometry.corrected(1.0, np.array([10.0, 0.0])))
     view.place()
     before = drawn_pixels(view, drawn)
     assert kept.update()

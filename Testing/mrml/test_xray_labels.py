@@ -15,9 +15,9 @@ from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 
 
-def xray_of(scene, camera, **content):
+def xray_of(scene, camera, **fields):
     view = Registration.create(scene).add_xray("AP")
-    view.change(camera=camera.to_json(), **content)
+    view.change(geometry=camera, **fields)
     slicer.util.updateVolumeFromArray(view.node, np.zeros((1, *camera.size[::-1]), np.float32))
     return view
 
@@ -32,7 +32,10 @@ def xray_of(scene, camera, **content):
 )
 def test_angles_are_those_of_the_c_arm(scene, rao_lao, cra_cau, text):
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
-    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
+    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), image_pixel_mm=(2, 2)))[1:] == [
+        text,
+        "SID 1000 mm",
+    ]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")
 
 
@@ -41,7 +44,7 @@ def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre)
     camera = c_arm(12)
     moved = camera.camera_from_world.copy()
     moved[:3, 3] = isocentre
-    view = xray_of(scene, Camera(camera.intrinsics, moved, camera.size), pixel_mm=[2, 2])
+    view = xray_of(scene, Camera(camera.intrinsics, moved, camera.size), image_pixel_mm=(2, 2))
     assert len(xray_annotations.title(view)) == 1 and xray_annotations.sides_of(view) is None
 
 

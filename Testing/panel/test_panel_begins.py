@@ -149,7 +149,7 @@ def test_a_pane_is_fitted_and_the_3d_view_centred_once_a_matrix_says_where_the_x
     person.host.process(0.3)
     (view,) = person.panel.registration.xrays
     matrix = views[0].camera.intrinsics @ views[0].camera.camera_from_world[:3] + np.outer([1, 2, 0], [0, 0, 0, 1])
-    give_geometry(view, projection_matrix=matrix.tolist())
+    give_geometry(view, matrix)
     person.wait(lambda: view.placed and slice_of(view) is not None)
     person.host.process(0.5)
     node = slice_of(view)

@@ -111,9 +111,9 @@ def test_a_c_arm_is_typed_with_points_or_commas(person, german):
     person.type("geometry", angle, "12,5")
     assert edit.styleSheet == "" and not view.placed
     person.choose("geometry", person.field(2, "left"), "yes")
-    c_arm = view.content["c_arm"]
-    assert (c_arm["pixel_mm"], c_arm["source_to_detector_mm"], c_arm["rao_lao_deg"]) == ([0.58, 0.6], 102.9, 12.5)
-    assert edit.text == "12.5" and person.message == "" and c_arm["mirrored"] is True
+    c_arm = view.record.geometry
+    assert (c_arm.pixel_mm, c_arm.source_to_detector_mm, c_arm.rao_lao_deg) == ((0.58, 0.6), 102.9, 12.5)
+    assert edit.text == "12.5" and person.message == "" and c_arm.mirrored is True
     person.wait_until_read()
     person.type("geometry", angle, "500")
     person.host.click(person.widget("geometry", "close"))
@@ -197,7 +197,7 @@ def test_a_wrong_number_in_any_field_prevents_a_registration(person):
         register.click()
         assert person.panel.session.running is begins
         assert ("Certainty of the angles: 200 is outside 0 to 180" in register.toolTip) is not begins
-    assert person.registration.xrays[1].content["rotation_sd_deg"] == 0.25
+    assert person.registration.xrays[1].record.uncertainty["rotation_sd_deg"] == 0.25
     person.wait_for_work()
 
 

@@ -112,9 +112,7 @@ def full(host, ct, views, request):
     person = GuiDriver(host, width=100)
     registration = begun(make_registration(host.scene, ct, views, TRUE_POSE, name=LONG))
     registration.ct.SetName(LONG)
-    registration.xrays[1].content = {
-        key: value for key, value in registration.xrays[1].content.items() if key != "camera"
-    }
+    registration.xrays[1].change(geometry=None)
     person.panel.choose(registration)
     for section in person.panel.sections.values():
         for box in section.widget.findChildren(object):

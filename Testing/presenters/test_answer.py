@@ -12,6 +12,7 @@ from phantom_scene import START, add_view, phantom, phantom_registration, settle
 from presenter_host import PresenterHost, act, control, text
 from running_session import PausedRegistration
 
+from MultiViewRegistrationLib.mrml.xray_record import Header
 from MultiViewRegistrationLib.session.presenters.form import walk
 
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
@@ -141,7 +142,7 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     assert control(answer, "open_ct").label == "Open CT\u2026" and kind(answer) == "none"
     host.choose(phantom_registration(scene))
     first, second = host.registration.xrays
-    cameras = first.content["camera"], second.content["camera"]
+    cameras = first.record.geometry, second.record.geometry
     ct, host.registration.ct = host.registration.ct, None
     assert control(answer, "open_ct").primary
     host.registration.ct = ct
@@ -150,19 +151,17 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     assert control(answer, "add_xrays").label == "Add X-rays\u2026"
     first.change(use=True)
     assert control(answer, "add_xrays").label == "Add another X-ray\u2026" and rest(host, answer)
-    second.change(use=True, camera=None)
+    second.change(use=True, geometry=None)
     assert control(answer, "geometry").label == "Complete the geometry" and rest(host, answer)
     act(answer, "geometry")
     xrays = host.presenters.xrays
     assert xrays.geometry.open and xrays.selected == second
-    known = second.content
-    second.content = {key: value for key, value in known.items() if key != "camera"}
     assert "view2: has no geometry" in answer.answer().headline
-    second.change(header={}, header_missing=["pixel_mm"])
+    second.change(header=Header("c_arm", {}, missing=("pixel_mm",)))
     assert answer.answer().headline == "view2: its header does not say all of the geometry; enter pixel size."
-    second.content = {**known, "camera": cameras[0]}
+    second.change(geometry=cameras[0], header=None)
     assert control(answer, "geometry").label == "Correct the geometry" and rest(host, answer)
-    second.change(camera=cameras[1])
+    second.change(geometry=cameras[1])
     host.session.history.note("by hand")
     assert control(answer, "register").label == "Register"
     settle(host.session)
@@ -241,7 +240,7 @@ def test_what_is_said_of_a_verdict(host, answer, verdict, reasons, typical_mm, r
     if next_act == "geometry":
         act(answer, "geometry")
         assert host.presenters.xrays.selected.name == "view1"
-    host.registration.xrays[1].change(rotation_sd_deg=1.0)
+    host.registration.xrays[1].change(uncertainty={"rotation_sd_deg": 1.0})
     assert kind(answer) == "moved" and "has changed since" in answer.answer().headline
 
 

@@ -62,7 +62,7 @@ def answer(section, **answers) -> None:
 
 def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_path):
     view = section._xrays.views[0]
-    before = view.content
+    before = view.record
     assert "Calibration file: none is chosen" in text(section, "geometry_problem")
     assert text(section, "calibration_name") == "File: none yet" and control(section, "use") is None
     act(section, "calibration", [write_cameras(tmp_path / "rig.json", left=10, right=100)], None)
@@ -76,7 +76,7 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     )
     answer(section, first_pixel="0", axes="own", unit="cm")
     assert "The file has 2 cameras: choose that of view1." in text(section, "geometry_problem")
-    assert control(section, "use") is None and view.content == before
+    assert control(section, "use") is None and view.record == before
     act(section, "camera", "right")
     told = "A camera of 128 \u00d7 128 pixels. The image will be undistorted (4 coefficients)."
     assert told in text(section, "calibration_summary")
@@ -84,7 +84,7 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     act(section, "use")
     assert cell(section, "mode").caution == ""
     np.testing.assert_allclose(view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
-    assert view.content["distortion"] == [-5, 1, 0, 0] and view.content["from"] == "rig.json"
+    assert view.record.distortion.coefficients.tolist() == [-5, 1, 0, 0] and view.record.origin == "rig.json"
     assert "The image is undistorted." in text(section, "geometry_summary") and field(section, "mode").value == "matrix"
 
 

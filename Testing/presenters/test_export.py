@@ -36,7 +36,7 @@ def write(export, folder) -> list[str]:
 
 
 def make_stale(export) -> None:
-    export.registration.xrays[0].change(rotation_sd_deg=2.0)
+    export.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
 
 
 def move(export) -> None:

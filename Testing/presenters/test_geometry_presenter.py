@@ -51,9 +51,9 @@ def test_a_c_arm_field_by_field(section, table):
     put(table, "source_to_isocentre_mm", "600,25 mm")
     assert faults(table) == {} and not view.placed
     put(table, "left", "L")  # no, it is not the patient's right
-    reading = view.content["c_arm"]
-    assert (reading["rao_lao_deg"], reading["mirrored"], reading["pixel_mm"]) == (-30, False, [0.58, 0.58])
-    assert reading["source_to_isocentre_mm"] == 600.25 and "principal_point" not in reading
+    reading = view.record.geometry
+    assert (reading.rao_lao_deg, reading.mirrored, reading.pixel_mm) == (-30, False, (0.58, 0.58))
+    assert reading.source_to_isocentre_mm == 600.25 and reading.principal_point is None
     assert cells(section)[0][1:3] == ["RAO 30\u00b0, CRA 0\u00b0", "reference"] and missing(table) == []
     settled(section)
     assert (section.state().kind, section.state().text) == ("ready", "1 view ready")
@@ -68,9 +68,9 @@ def test_the_rest_of_a_c_arm(section, table):
         left="R",
         pixel_mm="2 x 2.5",
     )
-    reading = section.views[0].content["c_arm"]
-    assert (reading["principal_point"], reading["roll_deg"]) == ([41, ROWS / 2], 3)
-    assert (reading["isocentre_offset_mm"], reading["mirrored"], reading["pixel_mm"]) == ([1.5, 0], True, [2, 2.5])
+    reading = section.views[0].record.geometry
+    assert (reading.principal_point, reading.roll_deg) == ((41, ROWS / 2), 3)
+    assert (reading.isocentre_offset_mm, reading.mirrored, reading.pixel_mm) == ((1.5, 0), True, (2, 2.5))
     assert field(table, "pixel_mm").text == "2 \u00d7 2.5"
     put(table, "principal_point", f"{(COLUMNS - 1) / 2} {(ROWS - 1) / 2}")
     assert field(table, "principal_point").text == "" and field(table, "principal_point").hint == "middle"
@@ -83,7 +83,7 @@ def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section,
 
     add(section, "LAT")
     enter_c_arm(table, 0)
-    before = section.views[0].content["c_arm"]
+    before = section.views[0].record.geometry
     for value, sentence in (
         ("500", "LAO/RAO angle: 500 is outside -180 to 180\u00b0; correct it."),
         ("1.000,5", '"1.000,5" has more than one point or comma'),
@@ -100,7 +100,7 @@ def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section,
     assert (
         [each["column"] for each in notes] == [1, 3, 5]
         and notes[-1]["span"] == 4
-        and section.views[0].content["c_arm"] == before
+        and section.views[0].record.geometry == before
     )
     assert faults(table, 1) == {} and field(table, "rao_lao_deg", 1).text == ""
     act(table, "fields", section.views[0].node.GetID())
@@ -124,11 +124,11 @@ def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section,
 )
 def test_what_is_unusual_is_marked_and_taken_once_the_field_is_left(section, table, fields, key, sentence):
     enter_c_arm(table, pixel_mm="0.3")
-    view, before = section.views[0], section.views[0].content["c_arm"]
+    view, before = section.views[0], section.views[0].record.geometry
     field(table, key).typed(fields[key])
-    assert sentence in faults(table)[key] and view.content["c_arm"] == before
+    assert sentence in faults(table)[key] and view.record.geometry == before
     enter(table, fields)
-    assert sentence in faults(table)[key] and view.content["c_arm"] != before
+    assert sentence in faults(table)[key] and view.record.geometry != before
 
 
 @pytest.mark.parametrize(
@@ -151,10 +151,10 @@ def test_a_registration_waits_for_what_is_typed_also_once_the_table_is_closed(
     register, view = host.presenters.register, section.views[0]
     settled(section)
     assert control(register, "register").enabled and section.state().text == "2 views ready"
-    before = view.content["c_arm"]
+    before = view.record.geometry
     put(table, key, value)
     act(table, "close")
-    assert view.content["c_arm"] == before  # which is not what a person thinks that it is
+    assert view.record.geometry == before  # which is not what a person thinks that it is
     assert not control(register, "register").enabled and control(register, "register").tip == sentence
     assert text(section, "problem") == answer.answer().headline == sentence and register.state().kind == "todo"
     assert section.state().kind == "problem" and cells(section)[0][1] == "not as typed"
@@ -174,11 +174,11 @@ def test_a_registration_waits_for_refused_certainties_too(host, section, table):
     (view,) = section.views
     put_back = text(table, "put_back")
     act(table, "certainty_known", "typed")
-    for key, kept in (("principal_point_sd_px", view.content["principal_point_sd_px"]), ("shared0", None)):
+    for key, kept in (("principal_point_sd_px", view.record.uncertainty["principal_point_sd_px"]), ("shared0", None)):
         with pytest.raises(InputError, match="5000 is outside"):
             act(table, key, "5000")
         act(table, "close")
-        assert "5000 is outside" in table.unfinished() and view.content.get(key) == kept
+        assert "5000 is outside" in table.unfinished() and view.record.uncertainty.get(key) == kept
         act(section, "geometry")
         assert text(table, key) == "5000"
         act(table, key, "2")
@@ -187,7 +187,7 @@ def test_a_registration_waits_for_refused_certainties_too(host, section, table):
         act(table, "distance_sd_percent", "99")
     assert put_back == "Put AP back" and table.unfinished().startswith("AP: Certainty of the distance: 99")
     act(table, "put_back")
-    assert table.unfinished() == "" and "principal_point_sd_px" not in view.content
+    assert table.unfinished() == "" and "principal_point_sd_px" not in view.record.uncertainty
 
 
 def test_a_kind_of_geometry_that_is_only_looked_at_is_nothing_typed(section, table):
@@ -203,16 +203,16 @@ def test_put_back_takes_back_what_was_changed_before_the_table_was_opened_again(
     """What others gave an X-ray meanwhile is what it is put back to."""
     (view,) = section.views
     place(section, 20.0)
-    original = view.content["c_arm"]
+    original = view.record.geometry
     act(table, "close")
     for angle in ("30", "40", "500"):
         act(section, "geometry")
         put(table, "rao_lao_deg", angle)
         act(table, "close")
-    assert view.content["c_arm"]["rao_lao_deg"] == 40
+    assert view.record.geometry.rao_lao_deg == 40
     act(section, "geometry")
     act(table, "put_back")
-    assert view.content["c_arm"] == original and not control(table, "put_back").enabled
+    assert view.record.geometry == original and not control(table, "put_back").enabled
     put(table, "rao_lao_deg", "50")
     act(table, "close")
     place(section, 60.0)
@@ -220,7 +220,7 @@ def test_put_back_takes_back_what_was_changed_before_the_table_was_opened_again(
     assert not control(table, "put_back").enabled and cell(table, "rao_lao_deg").field.text == "60"
     put(table, "rao_lao_deg", "70")
     act(table, "put_back")
-    assert view.content["c_arm"]["rao_lao_deg"] == 60
+    assert view.record.geometry.rao_lao_deg == 60
 
 
 def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, table):
@@ -228,7 +228,7 @@ def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, t
 
     (view,) = section.views
     place(section, 20.0)
-    set_c_arm(view, view.content["c_arm"], "case.json")
+    set_c_arm(view, view.record.geometry, "case.json")
     assert cell(table, "rao_lao_deg").origin == cell(table, "pixel_mm").origin == "case.json"
     put(table, "rao_lao_deg", "21")
     keys = ("cra_cau_deg", "source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "left")
@@ -240,7 +240,7 @@ def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, t
         assert {cell(table, key).origin for key in keys} == {"case.json"}
     put(table, "pixel_mm", "1.9")
     assert cell(table, "pixel_mm").origin == "" and cell(table, "left").origin == "case.json"
-    set_c_arm(view, view.content["c_arm"], "calibration.json")
+    set_c_arm(view, view.record.geometry, "calibration.json")
     host.choose(host.registration)
     act(section, "geometry")
     assert cell(table, "rao_lao_deg").origin == "calibration.json"
@@ -255,7 +255,7 @@ def test_the_camera_follows_each_key(section, table):
     for typed in ("-", "-4", "-45", "-45x"):
         field(table, "rao_lao_deg").typed(typed)
         assert field(table, "rao_lao_deg").text == typed
-        turned.append((view.content["c_arm"]["rao_lao_deg"], "RAO 45" in control(table, "c_arm_picture").svg))
+        turned.append((view.record.geometry.rao_lao_deg, "RAO 45" in control(table, "c_arm_picture").svg))
     assert turned == [(30, False), (-4, False), (-45, True), (30, False)]  # what is no number leaves what was before
 
 
@@ -276,7 +276,7 @@ def test_radians_twins_and_left_and_right_that_differ_are_seen_at_their_fields(s
     assert section.state().text == "2 views ready" and faults(table, 1) == {} == faults(table, 0)
     for letter in ("A", "P"):
         put(table, "left", letter, 1)
-        ap, lat = (view.content["c_arm"]["mirrored"] for view in section.views)
+        ap, lat = (view.record.geometry.mirrored for view in section.views)
         assert ("stored the other way round" in faults(table, 1).get("left", "")) == (ap != lat), letter
 
 
@@ -297,11 +297,11 @@ def test_left_and_right_are_where_a_point_on_the_patient_falls(section, table, a
 
 def test_the_side_on_the_left_stays_while_the_angle_is_corrected(section, table):
     enter_c_arm(table, rao_lao_deg="0", left="R")
-    assert section.views[0].content["c_arm"]["mirrored"] is True
+    assert section.views[0].record.geometry.mirrored is True
     for typed in ("1", "18", "180"):
         field(table, "rao_lao_deg").typed(typed)
     put(table, "rao_lao_deg", "180")
-    assert field(table, "left").value == "R" and section.views[0].content["c_arm"]["mirrored"] is False
+    assert field(table, "left").value == "R" and section.views[0].record.geometry.mirrored is False
 
 
 def test_bone_in_the_file(section, table):
@@ -309,7 +309,7 @@ def test_bone_in_the_file(section, table):
     assert [option.title for option in field(table, "bone").options] == ["dark", "bright", "bright, log"]
     for bone, stored in (("bright", ("linear", True)), ("bright log", ("log", False)), ("dark", ("linear", False))):
         put(table, "bone", bone)
-        assert (view.content["intensity"], view.content["inverted"]) == stored and field(table, "bone").value == bone
+        assert (view.record.intensity, view.record.inverted) == stored and field(table, "bone").value == bone
 
 
 def test_a_c_arm_that_is_kept(section, table, tmp_path):
@@ -339,14 +339,11 @@ def test_a_c_arm_that_is_kept(section, table, tmp_path):
         "cra_cau_deg",
     ]
     enter(table, {"rao_lao_deg": "90", "cra_cau_deg": "0"}, 1)
-    assert (
-        section.views[1].content["c_arm"]["principal_point"] == [41, 30]
-        and section.views[1].content["c_arm"]["mirrored"]
-    )
+    assert section.views[1].record.geometry.principal_point == (41, 30) and section.views[1].record.geometry.mirrored
     put(table, "source_to_detector_mm", "1000", 1)
     act(table, "to_all")
-    assert section.views[0].content["c_arm"]["source_to_detector_mm"] == 1000
-    assert section.views[0].content["c_arm"]["rao_lao_deg"] == 30 and cell(table, "pixel_mm", 0).origin == "as LAT"
+    assert section.views[0].record.geometry.source_to_detector_mm == 1000
+    assert section.views[0].record.geometry.rao_lao_deg == 30 and cell(table, "pixel_mm", 0).origin == "as LAT"
     kept["presets"][0]["size"] = [COLUMNS * 2, ROWS * 2]
     file.write_text(json.dumps(kept))
     act(table, "preset", "Cios Spin")

@@ -51,15 +51,19 @@ def test_it_registers_and_goes_back_and_forth(host, register):
 def test_the_button_says_what_is_missing(host, register):
     registration = host.registration
     first, second = registration.xrays
-    camera, node = second.content["camera"], registration.node
+    camera, node = second.record.geometry, registration.node
     for spoil, told, mend in (
         (
             lambda: node.SetParameter("start", "landmarks"),
             "Click four landmarks",
             lambda: node.SetParameter("start", "search"),
         ),
-        (lambda: second.change(camera=None), "view2", lambda: second.change(camera=camera)),
-        (lambda: second.change(camera=first.content["camera"]), "same geometry", lambda: second.change(camera=camera)),
+        (lambda: second.change(geometry=None), "view2", lambda: second.change(geometry=camera)),
+        (
+            lambda: second.change(geometry=first.record.geometry),
+            "same geometry",
+            lambda: second.change(geometry=camera),
+        ),
         (
             lambda: [view.change(use=False) for view in registration.xrays],
             "Add an X-ray first",
@@ -109,7 +113,7 @@ def test_the_state_is_the_verdict_and_a_stale_result_says_so(host, register, ver
     host.session.history.add(entry)
     assert (register.state().kind, register.state().text) == state
     assert "0.97" not in str(cells(register, "history"))  # no similarity speaks for a pose
-    host.registration.xrays[0].change(rotation_sd_deg=1.0)
+    host.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 1.0})
     assert register.state().kind == "ready"
 
 

@@ -16,6 +16,7 @@ from planted_dicom import IDENTITY
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_file import CaseFile
@@ -137,7 +138,7 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     assert text(table, "slot_scan1") == "Pixels: 1.200 mm wide at the isocentre, 1.000 mm high."
     assert [field(table, key).text for key in ("slot_distance", "slot_column")] == ["550", ""]
     assert field(table, "tube").value == "P" and "The CT's centre is" in text(table, "geometry_summary")
-    before, assumed = view.camera, view.content["assumptions"]
+    before, assumed = view.camera, view.record.assumptions
     assert text(table, "assumed") == f"Assumed of the header ({len(assumed)})" and {
         AT_PATIENT,
         BY_TUBE_ANGLE,
@@ -149,12 +150,10 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     assert field(table, "tube").value == "A"
     pixels = np.array([[0.0, 0], [127, 159]])
     assert np.allclose(view.camera.at_depth(pixels, 550.0), before.at_depth(pixels, 550.0))
-    assert AT_PATIENT in view.content["assumptions"] and not {BY_TUBE_ANGLE, IN_IMAGE} & set(
-        view.content["assumptions"]
-    )
+    assert AT_PATIENT in view.record.assumptions and not {BY_TUBE_ANGLE, IN_IMAGE} & set(view.record.assumptions)
     put(table, "tube", "P")
     put(table, "slot_column", "")
-    assert view.camera.same_as(before) and view.content["assumptions"] == assumed
+    assert view.camera.same_as(before) and view.record.assumptions == assumed
     assert field(table, "mode").options[0].title == "Slot scan" and "tube" not in text(table, "geometry_problem")
     put(table, "mode", "c_arm")
     assert not control(xrays, "flipped").enabled and "which way its columns run" in control(xrays, "flipped").tip
@@ -202,7 +201,7 @@ def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
     """The frontal tube is asked for where no view tells; images of another scan are refused."""
     read(xrays, write_eos(tmp_path / "1.dcm", ViewPosition=None), write_eos(tmp_path / "2.dcm", "lateral"))
     frontal, lateral = xrays.views
-    assert np.allclose(lateral.camera.source, [918, 0, 0]) and EOS_LATERAL in lateral.content["assumptions"]
+    assert np.allclose(lateral.camera.source, [918, 0, 0]) and EOS_LATERAL in lateral.record.assumptions
     table = xrays.geometry
     xrays.host.show_geometry()
     assert table.view == frontal and text(table, "geometry_summary") == "Not in the header: side of the tube."
@@ -238,7 +237,7 @@ def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, t
     placed, other = xrays.views
     assert placed.camera is not None and not other.placed
     with pytest.raises(InputError, match=refused.format("eos", "view1")):
-        use_reading(xrays.session.registration, other, reading_of(other))
+        use_reading(xrays.session.registration, other, CArm(**{**reading_of(other), "size": other.size}))
     case = {
         "version": 1,
         "ct": {"image": "ct"},
@@ -280,7 +279,7 @@ def test_scouts_are_files_like_others(host, xrays, tmp_path):
     write_study(tmp_path / "study")
     read(xrays, tmp_path / "study" / "AP.dcm")
     (view,) = xrays.views
-    assert as_described(view, 0) and view.content["frame_of_reference"] == FRAME and text(xrays, "truth") == ""
+    assert as_described(view, 0) and view.record.header.frame_of_reference == FRAME and text(xrays, "truth") == ""
     shutil.rmtree(tmp_path / "study")
     assert host.session.xray(view).line_integrals.shape == (160, 128)
 
@@ -348,7 +347,7 @@ def test_the_image_of_a_bent_fan_is_flattened(host, ct, xrays, tmp_path, maker, 
     from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     found = host.session.xray(view)
-    assert (view.content["slot_scan"].get("fan") == "equal_angles") is bent and view.camera.same_as(expected.camera)
+    assert (view.record.geometry.fan == "equal_angles") is bent and view.camera.same_as(expected.camera)
     np.testing.assert_allclose(found.line_integrals, expected.xray.line_integrals, atol=1e-5)
     (written,) = write_case_folder(host.session, tmp_path / "written")()
     (back,) = Case.load(written).views

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,10 +115,10 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     registration.world_from_ct = pose
     assert said()[0] == "check"
     view = registration.xrays[0]
-    camera = view.content["camera"]
-    view.change(camera={**camera, "intrinsics": (np.diag([1.1, 1.1, 1]) @ camera["intrinsics"]).tolist()})
+    camera = view.record.geometry
+    view.change(geometry=replace(camera, intrinsics=np.diag([1.1, 1.1, 1]) @ camera.intrinsics))
     assert said()[:2] == ("moved", "the CT or the geometry of an X-ray has changed since")
-    view.change(camera=camera)
+    view.change(geometry=camera)
     act(check, "assess")
     host.wait(check, lambda: not session.running)
     assert said()[0] == session.history.current.verdict and not said()[1].startswith("frame")  # its own, later

@@ -14,6 +14,7 @@ from presenter_host import PresenterHost, act, control, text
 from tiny_scene import SHAPE, intensity
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.c_arm import CArm
 
 ROWS, COLUMNS = SHAPE
 
@@ -49,9 +50,9 @@ def place(section, *angles: float) -> None:
     """Give the X-rays these angles, without the controls."""
     from MultiViewRegistrationLib.session.geometry import set_c_arm
 
-    reading = {"source_to_detector_mm": 1020, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "mirrored": False}
+    distances = {"source_to_detector_mm": 1020, "source_to_isocentre_mm": 700, "pixel_mm": (2, 2)}
     for view, angle in zip(section.views, angles, strict=True):
-        set_c_arm(view, {**reading, "rao_lao_deg": angle, "cra_cau_deg": 10})
+        set_c_arm(view, CArm(**distances, size=view.size, rao_lao_deg=angle, cra_cau_deg=10))
 
 
 def settled(section) -> None:
@@ -184,15 +185,15 @@ def test_the_image(host, section):
     first = picture(view)
     act(section, "frame", "1")
     second = picture(view)
-    assert view.content["frame"] == 1 and not np.array_equal(first, second)
+    assert view.record.frame == 1 and not np.array_equal(first, second)
     act(section, "frame_on")
-    assert view.content["frame"] == 2 and not control(section, "frame_on").enabled
+    assert view.record.frame == 2 and not control(section, "frame_on").enabled
     with pytest.raises(InputError, match="Frame: 12 is outside 0 to 2"):
         act(section, "frame", "12")
     act(section, "frame_back")
     act(section, "flipped", True)
     np.testing.assert_array_equal(picture(view), second[:, ::-1])
-    assert view.content["flipped"] is True
+    assert view.record.flipped is True
     assert control(section, "picture").rgb is not before
 
 
@@ -230,12 +231,16 @@ def test_certainty(section):
     act(section, "geometry")
     table = section.geometry
     known = control(table, "certainty_known")
-    assert known.value == "usual" and known.options[0].title.startswith("±1°, 3 mm, ") and key not in view.content
+    assert (
+        known.value == "usual"
+        and known.options[0].title.startswith("±1°, 3 mm, ")
+        and key not in view.record.uncertainty
+    )
     act(table, "certainty_known", "typed")
     assert (control(table, key).text, control(table, "translation_sd_mm").text) == ("1", "3")
     act(table, key, "0,25")
     act(table, "translation_sd_mm", "0")
-    assert (view.content[key], view.content["translation_sd_mm"]) == (0.25, 0)
+    assert (view.record.uncertainty[key], view.record.uncertainty["translation_sd_mm"]) == (0.25, 0)
     assert "Certainty of the angles: 200 is outside 0 to 180°" in control(table, key).problem("200")
     act(table, "certainty_known", "exactly")
     assert cells(section)[1][2] == "exact" and control(table, key) is None
@@ -290,7 +295,7 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, t
         put(table, "left", "R")
         assert cell(table, "cra_cau_deg").missing and not section.views[0].placed  # not taken for 0
         put(table, "cra_cau_deg", "0")
-        assert section.views[0].content["c_arm"]["cra_cau_deg"] == 0
+        assert section.views[0].record.geometry.cra_cau_deg == 0
 
 
 ALL_TAGS = {
@@ -310,7 +315,7 @@ def test_a_dicom_header_that_says_all_is_the_geometry_unless_it_is_of_another_ma
     act(section, "files", [tmp_path / "ap.dcm", tmp_path / "lat.dcm"], None)
     settled(section)
     ap, lat = section.views
-    assert ap.content["from"] == "DICOM header" and section.state().text == "lat needs geometry"
+    assert ap.record.origin == "DICOM header" and section.state().text == "lat needs geometry"
     section.host.show_geometry()
     table = section.geometry
     assert {cell(table, key).origin for key in ("rao_lao_deg", "pixel_mm", "left")} == {"DICOM header"}

@@ -47,7 +47,7 @@ def view(scene):
     registration, ct = Registration.create(scene, "Test"), make_ct()
     registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
     view = registration.add_xray("LAT")
-    view.change(intensity="log", pixel_mm=[1.25, 1.25])
+    view.change(intensity="log", image_pixel_mm=(1.25, 1.25))
     set_source(view, source_node(view, "image", raw_image(phantom()[1][0].xray.line_integrals)))
     return registration, view
 
@@ -88,7 +88,7 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     draw_mask(xray)
     np.testing.assert_array_equal(xray_of(xray).valid, here.valid)  # drawn on the undistorted image
     set_matrix(registration, xray, camera().projection_matrix)  # which knows of none
-    assert "distortion" not in xray.content
+    assert xray.record.distortion is None
     np.testing.assert_array_equal(xray_of(xray).line_integrals, raw.line_integrals)
 
 

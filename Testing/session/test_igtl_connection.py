@@ -102,7 +102,7 @@ def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
         session.registration.world_from_ct = pose
         status_that(session, peer, lambda status: status.code == 13)
         assert session.news() == [] and peer.wait_for_message("CTToWorld", SOON_S).metadata["TransformStatus"] == "OK"
-        session.registration.xrays[0].change(rotation_sd_deg=2.0)
+        session.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
         status = status_that(session, peer, lambda status: status.code == 15)
         assert "stale" in json.loads(status.text)["override"]
     finally:

@@ -44,7 +44,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
     assert "Error probably about" in lines[-2] and lines[-1] == assessment.MEANINGS["check"]
     assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
     assert session.stale_reason() == "The CT was moved by hand."  # an export needs an override
-    registration.xrays[0].change(rotation_sd_deg=2.0)
+    registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
     assert "stale" in assessment.outdated_reason(session) and assessment.verdict(session) == ""
     before = session.result
     assert assessed(session).verdict == "check" and session.result is not before

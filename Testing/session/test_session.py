@@ -109,13 +109,13 @@ def test_warnings_become_notes_and_reasons(session, registration, views):
     away = views[0].camera.camera_from_world.copy()
     away[0, 3] += 2000
     third = registration.add_xray("Away")
-    third.change(camera=replace(views[0].camera, camera_from_world=away).to_json(), intensity="log")
+    third.change(geometry=replace(views[0].camera, camera_from_world=away), intensity="log")
     set_source(third, registration.xrays[0].source)
     session.register("given")
     session.finish()
     assert any("Away" in note and "does not show the CT" in note for note in session.notes)
     assert set(session.notes) <= set(session.history.current.reasons)
-    registration.xrays[1].change(camera=registration.xrays[0].content["camera"])
+    registration.xrays[1].change(geometry=registration.xrays[0].record.geometry)
     with pytest.raises(InputError, match=r"view1 and view2 have the same geometry"):
         session.register("given")
 
@@ -245,15 +245,15 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     session.register("given")
     session.finish()
     first, second = registration.xrays
-    assert second.content["corrected"] and not first.content.get("corrected")
+    assert second.record.corrected and not first.record.corrected
     held = hold(session)
     moved = views[1].camera.camera_from_world.copy()
     moved[2, 3] += 3.0
-    new = replace(views[1].camera, camera_from_world=moved).to_json()
-    second.change(camera=new)
+    new = replace(views[1].camera, camera_from_world=moved)
+    second.change(geometry=new)
     held.resume()
     session.finish()
-    assert not second.content.get("corrected")
+    assert not second.record.corrected
     assert np.allclose(second.camera.camera_from_world, moved)
     assert session.stale_reason().startswith("The result is stale")
 

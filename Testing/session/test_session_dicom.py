@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -13,6 +14,7 @@ from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_scene import save
 
+from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.case import SAME_PATIENT
 from MultiViewRegistrationLib.mrml import identity
@@ -76,12 +78,12 @@ def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
 
 def test_each_geometry_has_its_own_world(session):
     registration, view = session.registration, session.registration.xrays[0]
-    before, camera = world_uid(registration), view.content["camera"]
-    moved = json.loads(json.dumps(camera))
-    moved["camera_from_world"][0][3] += 1
-    view.change(camera=moved)
+    before, camera = world_uid(registration), view.record.geometry
+    away = camera.camera_from_world.copy()
+    away[0, 3] += 1
+    view.change(geometry=replace(camera, camera_from_world=away))
     assert world_uid(registration) != before
-    view.change(camera=camera)
+    view.change(geometry=camera)
     assert world_uid(registration) == before
 
 
@@ -163,7 +165,7 @@ def test_what_a_person_said_holds_for_the_images_of_then(loaded, tmp_path):
 def test_the_case_of_a_scene_has_mismatches(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1"})
     (view,) = registration.xrays
-    view.change(c_arm={**GEOMETRY, "size": list(view.node.GetImageData().GetDimensions()[:2])})
+    view.change(geometry=CArm(**GEOMETRY, size=view.size))
     case = Session(registration).case()
     assert len(case.identity_reasons) == 1 and not case.identity_cautions
     assert case_content(Session(registration))["header_mismatch"] == {"patient": True}

@@ -82,7 +82,7 @@ def state(registration) -> tuple:
     return (
         fingerprint(registration),
         registration.world_from_ct.round(9).tolist(),
-        [view.content for view in views],
+        [view.record for view in views],
         [slicer.util.arrayFromVolume(view.source).tolist() for view in views],
         [view.source.GetName() for view in views],
     )
@@ -200,9 +200,7 @@ def test_x_rays_that_cannot_be_tracked_are_refused_in_one_sentence(scene, study,
         still.sequence.track()
     session = loaded(scene, read_case(study / "case" / "case.json"))
     view = session.registration.xrays[0]
-    camera = view.content["camera"]
-    camera["intrinsics"][0][2] += 2.0
-    view.change(camera=camera)
+    view.change(geometry=view.record.geometry.corrected(1.0, np.array([2.0, 0.0])))
     session.sequence.track()
     poll(session, 60, lambda: not session.running)
     assert "is not that of case.json any more" in session.sequence.message and session.sequence.ended == "failed"
@@ -272,12 +270,12 @@ def test_files_moved_with_the_scene_are_found_and_changed_files_refused(slicer_a
 def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp_path):
     session = new_session(read_case(copy / "case" / "case.json")(scene))
     registration = session.registration
-    cameras = {view.name: view.content["camera"] for view in registration.xrays}
+    cameras = {view.name: view.record.geometry for view in registration.xrays}
     for view in registration.xrays:
         registration.remove_xray(view)
     for name, camera in cameras.items():
         (view,) = read(copy / "case" / f"{name}.mha")(registration)
-        view.change(camera=camera)
+        view.change(geometry=camera)
         view.place()
     before = state(registration)
     session.sequence.track("quick", "given")
@@ -288,12 +286,12 @@ def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp
     shutil.rmtree(copy)
     session = reopened(slicer_app, tmp_path / "scene.mrb")
     player, registration = session.sequence.player, session.registration
-    assert player.number == 2 and [view.content["frame"] for view in registration.xrays] == [2, 2]
+    assert player.number == 2 and [view.record.frame for view in registration.xrays] == [2, 2]
     assert "cases" not in registration.parameter("sequence")
     for frame, pose in zip(player.played.frames, found, strict=True):
         assert frame.world_from_ct is None if pose is None else np.allclose(frame.world_from_ct, pose, atol=1e-12)
     go(session, 1)
-    assert [view.content["frame"] for view in registration.xrays] == [1, 1]
+    assert [view.record.frame for view in registration.xrays] == [1, 1]
     session.sequence.close()
     assert state(registration)[1:] == before[1:]
 

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from tiny_scene import SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, raw_image, to_line_integrals
 from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED
 from MultiViewRegistrationLib.io.files import InputFile
@@ -22,6 +23,7 @@ from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unkno
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.xray_record import Header, XRayRecord
 from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read, rename
 from MultiViewRegistrationLib.session.geometry import (
     certainty,
@@ -57,10 +59,10 @@ def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
     node = volume(scene, intensity()[None], "2: AP/1")
     node.SetSpacing(0.3, 0.2, 1)
     view = add_volume(registration, node)
-    assert (view.name, view.content["pixel_mm"], view.placed) == ("2 AP 1", [0.3, 0.2], False)
+    assert (view.name, view.record.image_pixel_mm, view.placed) == ("2 AP 1", (0.3, 0.2), False)
     np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(intensity())).line_integrals)
     second = add_volume(Registration.create(scene), view.node)  # an X-ray serves two registrations
-    assert second.content == view.content and second.source is view.source
+    assert second.record == view.record and second.source is view.source
     np.testing.assert_array_equal(picture(second), picture(view))
     registration.remove_xray(view)
     assert registration.xrays == []
@@ -80,7 +82,7 @@ def test_files_are_taken_with_all_their_frames(scene, registration, tmp_path):
     np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(frames[2])).line_integrals)
     with pytest.raises(InputError, match="has 3; choose one from 0 to 2"):
         change_image(view, frame=3)
-    assert view.content["frame"] == 2
+    assert view.record.frame == 2
 
 
 def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
@@ -102,8 +104,8 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
         ShutterLowerHorizontalEdge="50",
     )
     (view,) = read(tmp_path / "run.dcm")(registration)
-    assert view.content["header_missing"] == ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored"]
-    assert any("principal point" in sentence for sentence in view.content["assumptions"])
+    assert view.record.header.missing == ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored")
+    assert any("principal point" in sentence for sentence in view.record.assumptions)
     assert reading_of(view)["rao_lao_deg"] == 10
     change_image(view, frame=2)
     assert reading_of(view)["rao_lao_deg"] == 19
@@ -169,35 +171,26 @@ def test_x_rays_are_checked_one_at_a_time(two_views, checking):
     assert [checking.check_next() for _ in range(4)] == [True, True, False, False]
     ap, lat = two_views.xrays
     assert [checking.problem(view) for view in (ap, lat)] == ["", ""] and checking.twins() is None
-    camera = lat.content["camera"]
-    lat.change(camera=ap.content["camera"])
+    camera = lat.record.geometry
+    lat.change(geometry=ap.record.geometry)
     assert checking.twins() == (ap, lat)
     lat.change(use=False)
     assert checking.twins() is None
-    lat.change(use=True, camera=camera)
-    ap.content = {"intensity": "log"}
+    lat.change(use=True, geometry=camera)
+    ap.record = XRayRecord("AP", intensity="log")
     assert "AP: has no geometry" in checking.problem(ap)
-    ap.content = {"header": {"rao_lao_deg": 0.0}, "header_missing": ["source_to_isocentre_mm", "mirrored"]}
+    ap.change(header=Header("c_arm", {"rao_lao_deg": 0.0}, missing=("source_to_isocentre_mm", "mirrored")))
     assert checking.problem(ap) == (
         "AP: its header does not say all of the geometry; enter source to isocentre, whether the patient's right is on the "
         "left of the image."
     )
-    ap.content = {"intensity": "log"}
-    lat.change(
-        c_arm={
-            "source_to_detector_mm": 1000,
-            "source_to_isocentre_mm": 700,
-            "pixel_mm": [1, 1],
-            "size": [5, 5],
-            "rao_lao_deg": 0,
-            "cra_cau_deg": 0,
-        }
-    )
+    ap.record = XRayRecord("AP", intensity="log")
+    lat.change(geometry=CArm(**{**READING, "size": (5, 5)}))
     assert "the image has 96 columns" in checking.problem(lat)
     empty = two_views.add_xray("empty")
     assert checking.problem(empty).startswith("empty: has no image")
     slicer.util.updateVolumeFromArray(ap.source, np.full((1, 72, 96), np.nan, np.float32))
-    ap.change(camera=c_arm(0).to_json())
+    ap.change(geometry=c_arm(0))
     while checking.check_next():
         pass
     assert "no contrast" in checking.problem(ap)
@@ -219,7 +212,8 @@ def test_the_picture_follows_a_sequence(two_views, checking):
 READING = {
     "source_to_detector_mm": 1000,
     "source_to_isocentre_mm": 700,
-    "pixel_mm": [2, 2],
+    "pixel_mm": (2, 2),
+    "size": (96, 72),
     "rao_lao_deg": 30,
     "cra_cau_deg": -10,
 }
@@ -234,7 +228,7 @@ def with_ct(scene):
     place[:3, 3] = -45
     with_ct.ct = volume_node(slicer.mrmlScene, "CT", np.zeros((10, 10, 10), np.float32), place)
     add_xray(with_ct, "AP", None, dot_image((96, 72), (40, 30)))
-    with_ct.xrays[0].content = {"intensity": "log"}
+    with_ct.xrays[0].record = XRayRecord("AP", intensity="log")
     return with_ct
 
 
@@ -253,7 +247,7 @@ def projected(P: np.ndarray) -> np.ndarray:
 def test_a_c_arm(with_ct):
     view = with_ct.xrays[0]
     assert describe(view) == "needs geometry"
-    set_c_arm(view, {**READING, "mirrored": True})
+    set_c_arm(view, CArm(**READING, mirrored=True))
     # by hand: the detector 300 mm beyond the isocentre, 30 degrees to the left of the front and 10 degrees to the feet
     p, s = np.radians(30), np.radians(-10)
     towards = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
@@ -269,7 +263,7 @@ def test_a_matrix_of_either_sign_may_be_of_a_mirrored_image(with_ct):
     set_matrix(with_ct, view, -30 * matrix())
     np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix()), atol=1e-8)
     np.testing.assert_allclose(matrix_of(view), matrix(), atol=1e-8)
-    assert "projection_matrix" not in view.content and view.content["camera"]["size"] == [96, 72]
+    assert view.record.kind == "camera" and view.record.geometry.size == (96, 72)
     set_matrix(with_ct, view, 3 * matrix(mirrored=True))
     np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix(mirrored=True)), atol=1e-8)
     assert view.camera.intrinsics[0, 0] < 0 and (view.camera.depth(POINTS) > 0).all()
@@ -287,7 +281,7 @@ def test_a_ct_that_no_image_shows_decides_nothing(with_ct):
         set_matrix(with_ct, view, matrix(mirrored=True))
     other = add_xray(with_ct, "LAT", None, dot_image((96, 72), (40, 30)))
 
-    other.change(camera=c_arm(90).to_json())
+    other.change(geometry=c_arm(90))
     set_matrix(with_ct, view, matrix(mirrored=True))  # where the two views meet is before both
     assert view.camera.intrinsics[0, 0] < 0
 
@@ -300,7 +294,7 @@ def add(registration, path, frame=0):
 
 
 def use(registration, view, **changes):
-    use_reading(registration, view, {**reading_of(view), **changes})
+    use_reading(registration, view, CArm(**{**reading_of(view), "size": view.size, **changes}))
 
 
 def two_frames(tmp_path, **tags):
@@ -322,16 +316,16 @@ def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, t
     views = [ViewRecord(f"{n}", InputFile(path.name, path), n, field=f"views[{n}]") for n in (0, 1)]
     for view, expected in zip((first, second), complete_by_headers("case.json", views), strict=True):
         reading = expected.geometry.to_json()
-        kept = view.content["c_arm"]
+        kept = view.record.geometry.to_json()
         for key in ("isocentre_offset_mm", "source_to_isocentre_mm", "rao_lao_deg", "principal_point"):
             np.testing.assert_allclose(kept.get(key, 0), reading.get(key, 0), atol=1e-9)
-    assert TABLE_MOVED in second.content["assumptions"] and TABLE_MOVED not in first.content["assumptions"]
+    assert TABLE_MOVED in second.record.assumptions and TABLE_MOVED not in first.record.assumptions
     use(registration, second, cra_cau_deg=11.0)  # it was carried once
-    assert second.content["c_arm"]["isocentre_offset_mm"] == kept["isocentre_offset_mm"]
+    assert list(second.record.geometry.isocentre_offset_mm) == kept["isocentre_offset_mm"]
     third = add(registration, path, 1)
     use(registration, third, isocentre_offset_mm=[1.0, 2.0])  # a person says that it is off
-    assert third.content["c_arm"]["isocentre_offset_mm"] == [1.0, 2.0]
-    assert TABLE_MOVED not in third.content["assumptions"]
+    assert third.record.geometry.isocentre_offset_mm == (1.0, 2.0)
+    assert TABLE_MOVED not in third.record.assumptions
 
 
 def test_a_resting_table_is_an_assumption_until_a_matrix_is_given(scene, registration, tmp_path):
@@ -342,6 +336,6 @@ def test_a_resting_table_is_an_assumption_until_a_matrix_is_given(scene, registr
     first, second = (add(registration, path) for path in paths)
     use(registration, first)
     use(registration, second)
-    assert SAME_TABLE in second.content["assumptions"] and SAME_TABLE not in first.content["assumptions"]
+    assert SAME_TABLE in second.record.assumptions and SAME_TABLE not in first.record.assumptions
     set_matrix(registration, second, matrix_of(second))
-    assert "assumptions" not in second.content
+    assert second.record.assumptions == ()

@@ -262,15 +262,15 @@ def pastes_a_matrix(walk) -> None:
     from MultiViewRegistrationLib.session.geometry import give_geometry
 
     view = walk.registration.xrays[0]
-    before, node = view.content, slice_of(view)
+    before, node = view.record, slice_of(view)
     elsewhere = np.eye(4)
     elsewhere[0, 3] = 200.0
     camera = view.camera
-    give_geometry(view, projection_matrix=(camera.intrinsics @ (camera.camera_from_world @ elsewhere)[:3]).tolist())
+    give_geometry(view, camera.intrinsics @ (camera.camera_from_world @ elsewhere)[:3])
     walk.process(1.0)
     fitted = slice_view.is_fitted(view, node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin())
     walk.check(fitted and slice_view.is_on_plane(view), "its pane shows all of it")
-    view.content = before
+    view.record = before
     view.place()
     walk.process(0.5)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,11 +24,15 @@ from ..imaging.image_source import is_dicom
 from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, fits_file_names
 from .files import InputFile, JsonObject, input_file, printable
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 INTENSITIES = ("linear", "log", "auto")
 #: The kinds of geometry, by their keys in a view of a case.json.
 GEOMETRIES = ("projection_matrix", "camera", "c_arm", "slot_scan")
 #: Those of which a DICOM header may say some fields.
 DESCRIBED: dict[str, type[CArm] | type[SlotScan]] = {"c_arm": CArm, "slot_scan": SlotScan}
+Described = TypeVar("Described", bound=CArm | SlotScan)
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,15 @@ class ViewRecord:
     geometry_field: str = ""
 
     @classmethod
-    def read(cls, entry: JsonObject, folder: Path | None = None) -> ViewRecord:
+    def read(cls, entry: JsonObject, folder: Path | None = None, *, partial: bool = False) -> Self:
         """Read an entry of "views".
 
         Parameters
         ----------
         folder
             To which paths are relative; None for an entry without files.
+        partial
+            Whether all or some of its geometry may be missing.
 
         Raises
         ------
@@ -111,7 +117,8 @@ class ViewRecord:
         assumptions = entry.optional("assumptions", entry.value, expected, list, default=[])
         if not all(isinstance(one, str) for one in assumptions):
             entry.refuse_value("assumptions", expected)
-        kind, geometry, distortion = _read_geometry(entry, image is not None and is_dicom(image.path))
+        has_header = image is not None and is_dicom(image.path)
+        kind, geometry, distortion = _read_geometry(entry, partial or has_header)
         intensity = INTENSITIES[0] if image is None else default_intensity(image.path, frame)
         return cls(
             name=entry.file if folder is None else view_name(entry),
@@ -148,7 +155,18 @@ class ViewRecord:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that the record says."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return sha256_of(self.to_json())
+
+    @property
+    def comparable_geometry(self) -> dict[str, Any]:
+        """`geometry_json` with null for what it is not: equal for equal geometries, of which a scene keeps SHA-256 sums."""
+        return {**dict.fromkeys(GEOMETRIES[:3]), **self.geometry_json}
+
+    @property
+    def geometry_fingerprint(self) -> str:
+        """SHA-256 of the geometry alone: two X-rays with the same were taken alike."""
+        steps = {key: sd for key, sd in self.uncertainty.items() if key == STEP_SD.key}
+        return sha256_of({**self.comparable_geometry, **steps})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ViewRecord) and self.fingerprint == other.fingerprint
@@ -200,8 +218,12 @@ class ViewRecord:
         Raises
         ------
         InputError
-            Where the record gives another size.
+            Where the record gives another size, or no geometry.
         """
+        if self.geometry is None or self.has_gaps:
+            raise InputError(
+                f"{self.name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them."
+            )
         if self.own_camera is None:
             return Camera.from_projection_matrix(self.geometry, size)
         if self.own_camera.size != size:
@@ -218,8 +240,8 @@ class ViewRecord:
         distortion = EqualAngles() if bent else self.distortion
         return None if distortion is None or self.own_camera is None else (self.own_camera.intrinsics, distortion)
 
-    @property
-    def flat(self) -> ViewRecord:
+    @cached_property
+    def flat(self) -> Self:
         """The record of its image once the distortion is undone."""
         geometry = replace(self.geometry, fan=FANS[0]) if isinstance(self.geometry, SlotScan) else self.geometry
         return replace(self, geometry=geometry, distortion=None)
@@ -234,9 +256,14 @@ class ViewRecord:
         """
         assumptions = (*self.assumptions, *(one for one in assumed if one not in self.assumptions))
         section = JsonObject(file, f"{self.field}.{self.kind}", values)
-        geometry = read_described(section, self.kind)
+        geometry = read_described(section, DESCRIBED[self.kind])
         read_uncertainty(JsonObject(file, self.field, dict(self.uncertainty)), self.kind)
         return replace(self, geometry=geometry, geometry_field=f"{file}: {section.name}", assumptions=assumptions)
+
+
+def sha256_of(content: Any) -> str:
+    """Return the SHA-256 of JSON values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def default_intensity(image: Path, frame: int | None) -> str:
@@ -295,23 +322,24 @@ def _value(section: JsonObject, each: Field) -> Any:
     return section.number(each.key, each.expected)
 
 
-def read_described(section: JsonObject, kind: str) -> CArm | SlotScan:
-    """The C-arm or slot scan that a section describes."""
-    geometry = _built(DESCRIBED[kind], section, **read_fields(section, TABLES[kind]))
+def read_described(section: JsonObject, kind: type[Described]) -> Described:
+    """Return the C-arm or slot scan that a section describes."""
+    table = TABLES[next(key for key, each in DESCRIBED.items() if each is kind)]
+    geometry: Described = _built(kind, section, **read_fields(section, table))
     _built(geometry.camera, section)
     return geometry
 
 
-def _read_geometry(entry: JsonObject, has_header: bool) -> tuple[str, Geometry, Distortion | None]:
+def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Distortion | None]:
     """The kind of the one geometry of an entry, itself, and the distortion beside it.
 
     Parameters
     ----------
-    has_header
-        Whether a header may say what is missing.
+    partial
+        Whether a header, or a person, may say what is missing.
     """
     given = [key for key in GEOMETRIES if entry.has(key)]
-    if len(given) > 1 or not (given or has_header):
+    if len(given) > 1 or not (given or partial):
         what, remedy = (
             (" and ".join(given), "keep one")
             if given
@@ -339,10 +367,10 @@ def _read_geometry(entry: JsonObject, has_header: bool) -> tuple[str, Geometry, 
         coefficients = entry.optional("distortion", entry.array, (None,), expected)
         return kind, camera, None if coefficients is None else _built(Distortion, entry, coefficients=coefficients)
     lacking = [key for key, each in TABLES[kind].items() if each.required and key not in section.values]
-    if has_header and lacking:
+    if partial and lacking:
         read_fields(section, TABLES[kind], whole=False)
         return kind, Readings(kind, section.values), None
-    return kind, read_described(section, kind), None
+    return kind, read_described(section, DESCRIBED[kind]), None
 
 
 def _built(kind: Callable[..., Any], fields: JsonObject, **values: Any) -> Any:

@@ -22,7 +22,8 @@ from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH
 from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
 from .registration import CT_UNIT, Registration, check_place, refuse_nonlinear
-from .xray import XRayView, lens_of, place_of
+from .xray import XRayView, place_of
+from .xray_record import XRayRecord
 
 LANDMARKS = "landmarks"
 #: The attribute of a mask's segmentation that leaves out what did not fit, whoever has edited it since.
@@ -122,7 +123,7 @@ def case_of(
         ct=ct,
         views=views_of(
             "X-rays",
-            [view.record for view in views],
+            [view.record.flat for view in views],
             [(image_of or xray_of)(view) for view in views],
             ct,
             world_from_ct,
@@ -153,7 +154,7 @@ def _extra_array(extras: Mapping[str, Any], key: str) -> np.ndarray | None:
 def assumptions_of(view: XRayView) -> tuple[str, ...]:
     """Return the assumptions on a view, a sentence each."""
     left_out = view.mask is not None and view.mask.GetAttribute(SUGGESTED)
-    assumed = tuple(view.content.get("assumptions", ()))
+    assumed = view.record.assumptions
     return (*assumed, LEFT_OUT) if left_out and LEFT_OUT not in assumed else assumed
 
 
@@ -240,12 +241,10 @@ class SceneSegments:
 
 def xray_of(view: XRayView) -> XRay:
     """Return the view's line integrals, valid within its field and its mask. InputError where its image cannot be used."""
-    content = view.content
+    record = view.record
     try:
         if view.source is not None:
-            xray = to_line_integrals(
-                frame_of(view.source, content), content.get("intensity", "linear"), content.get("inverted", False)
-            )
+            xray = to_line_integrals(frame_of(view.source, record), record.intensity, record.inverted)
         else:
             xray = to_line_integrals(_picture(view), "log")
     except InputError as error:
@@ -288,40 +287,37 @@ def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Land
     return landmarks
 
 
-def frame_of(volume, content: dict) -> RawImage:
-    """Return the frame of a volume node that a view with this content shows, undistorted; grey in colours is grey.
+def frame_of(volume, record: XRayRecord) -> RawImage:
+    """Return the frame of a volume node that a view with this record shows, undistorted; grey in colours is grey.
 
     InputError, without a name in front.
     """
-    frames, frame = any_voxels(volume), content.get("frame") or 0
+    frames, frame = any_voxels(volume), record.shown_frame
     if not 0 <= frame < len(frames):
         raise InputError(
             f"frame {frame} was requested, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}."
         )
-    return raw_of(frames[frame], content)
+    return raw_of(frames[frame], record)
 
 
 def image_for_file(view: XRayView) -> RawImage:
     """Return the image as a case.json can name it. That has no word for an inverted grey scale: it is inverted back."""
-    content = view.content
     if view.source is None:
         return _picture(view)
-    raw = frame_of(view.source, content)
-    return replace(raw, values=raw.white - raw.values) if content.get("inverted", False) else raw
+    raw = frame_of(view.source, view.record)
+    return replace(raw, values=raw.white - raw.values) if view.record.inverted else raw
 
 
 def _picture(view: XRayView) -> RawImage:
     """Return the line integrals that the view shows, where its source was deleted."""
-    return raw_image(_voxels(view.node)[0], view.content.get("pixel_mm"))
+    return raw_image(_voxels(view.node)[0], view.record.image_pixel_mm)
 
 
-def raw_of(values: np.ndarray, content: dict) -> RawImage:
+def raw_of(values: np.ndarray, record: XRayRecord) -> RawImage:
     """Return the same of a frame's values (rows, columns), in any thread."""
-    pixel_mm = content.get("pixel_mm")
-    raw = raw_image(values[:, ::-1] if content.get("flipped") else values, pixel_mm and tuple(pixel_mm))
-    raw = replace(raw, white=content["white"]) if "white" in content else raw
-    lens = lens_of(content)
-    return raw if lens is None else undistorted(raw, *lens)
+    raw = raw_image(values[:, ::-1] if record.flipped else values, record.image_pixel_mm)
+    raw = replace(raw, white=record.white) if record.white is not None else raw
+    return undistorted(raw, *record.lens) if record.lens else raw
 
 
 def any_voxels(node) -> np.ndarray:
@@ -377,11 +373,10 @@ def drawn(view: XRayView) -> np.ndarray | None:
     selected = segments_on(view.mask, segments, grid_of(view.masked), from_node_to(view.masked, view.mask))
     if not view.mask_on_source:
         return selected[0]
-    content = view.content
-    painted = selected[content.get("frame") or 0]
-    painted = painted[:, ::-1] if content.get("flipped") else painted
-    lens = lens_of(content)
-    return painted if lens is None else undistorted_mask(painted, *lens)
+    record = view.record
+    painted = selected[record.shown_frame]
+    painted = painted[:, ::-1] if record.flipped else painted
+    return undistorted_mask(painted, *record.lens) if record.lens else painted
 
 
 def segments_on(segmentation, segment_ids: list[str], grid, grid_from_segmentation: np.ndarray) -> np.ndarray:

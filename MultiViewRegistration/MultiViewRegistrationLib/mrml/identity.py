@@ -6,12 +6,11 @@ patient.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +20,6 @@ import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-from ..geometry.fields import UNCERTAINTY
 from ..imaging.image_source import is_dicom
 from ..io.case_file import DicomImage, DicomOrigin, new_uid, uid_of
 from ..io.dicom_identity import (
@@ -36,17 +34,11 @@ from ..io.dicom_identity import (
     sentences,
     with_recorded,
 )
-from ..io.view_record import GEOMETRIES
+from ..io.view_record import sha256_of
 from .case import EXTRAS, header_mismatch_of, is_same_patient, reference_from_world_of, set_same_patient
 from .nodes import box_in_labelmap, from_node_to, is_linear, place_of_labelmap, ras_from_node, voxels_of_labelmap
 from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
 from .xray import XRayView, from_other_end, is_left_handed, place_of
-
-#: What a view's content has only where there is some, as in scenes of before.
-OPTIONAL_KEYS = ("distortion", "slot_scan", "step_sd_percent")
-GEOMETRY_KEYS = tuple(key for key in GEOMETRIES if key not in OPTIONAL_KEYS)
-#: What else of a view's content a registration depends on.
-INPUT_KEYS = (*GEOMETRY_KEYS, "pixel_mm", "frame", "intensity", "inverted", "flipped", *UNCERTAINTY)
 
 #: What of a CT's place is no number.
 NOT_LINEAR = "not linear"
@@ -59,7 +51,7 @@ def fingerprint(registration: Registration) -> str:
 
     Neither the pose nor the name of anything but structures is in it, nor what a registration corrected.
     """
-    return _digest(
+    return sha256_of(
         [
             of_ct(registration),
             registration.parameter(EXTRAS),
@@ -74,14 +66,14 @@ def of_ct(registration: Registration) -> str:
     ct = registration.ct
     segment = _segment(registration.segmentation, registration.segment_id, _in_ct(registration))
     bent = [] if ct is None or is_linear(ct) else [NOT_LINEAR]
-    return _digest([_ct_volume(registration), registration.parameter(CT_UNIT), segment, *bent])
+    return sha256_of([_ct_volume(registration), registration.parameter(CT_UNIT), segment, *bent])
 
 
 def of_structures(registration: Registration) -> str:
     """Fingerprint of all segments that are registered after the whole CT, each with its name, which a result has."""
     segments, lies = registration.segmentation.GetSegmentation(), _in_ct(registration)
     named = ((segments.GetSegment(segment_id).GetName(), segment_id) for segment_id in segments.GetSegmentIDs())
-    return _digest(
+    return sha256_of(
         [[name, _segment(registration.segmentation, segment_id, lies)] for name, segment_id in sorted(named)]
     )
 
@@ -97,8 +89,8 @@ def _in_ct(registration: Registration) -> np.ndarray | None:
 def of_view(view: XRayView) -> str:
     """Fingerprint of one X-ray, its mask, and its given geometry."""
     moved = _place(view.node, None, lambda: ras_from_node(view.node))
-    image = [_volume(view.source or view.node), _entries(view.content, INPUT_KEYS), _mask(view)]
-    return _digest(image if moved is None else [*image, _rounded(moved, 6)])
+    image = [_volume(view.source or view.node), view.record.inputs, _mask(view)]
+    return sha256_of(image if moved is None else [*image, _rounded(moved, 6)])
 
 
 def _mask(view: XRayView) -> list | None:
@@ -137,31 +129,20 @@ def _segments(segmentation) -> list:
 def _on_image(view: XRayView, segments: list) -> str:
     """Of the pixels of an X-ray's image that segments fill, wherever it lies: they are carried with it."""
     pixel_from_ras = np.linalg.inv(place_of(view.node))
-    return _digest([segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)] for segment in segments])
+    return sha256_of(
+        [segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)] for segment in segments]
+    )
 
 
 def of_image(view: XRayView) -> str:
     """Fingerprint of the pixels of one X-ray."""
     image = (view.source or view.node).GetImageData()
-    return _digest(image and _checksum(image, False))
+    return sha256_of(image and _checksum(image, False))
 
 
 def case_id(registration: Registration) -> str:
     """Six hexadecimal digits of the X-rays that are used, for names of files."""
-    return _digest(sorted(map(of_image, registration.used_xrays)))[:6]
-
-
-def of_geometry(view: XRayView) -> str:
-    """Fingerprint of the given geometry of one X-ray."""
-    return _digest(_entries(view.content, GEOMETRY_KEYS))
-
-
-def _entries(content: dict, keys: Sequence[str]) -> dict:
-    return {key: content.get(key) for key in keys} | {key: content[key] for key in OPTIONAL_KEYS if key in content}
-
-
-def _digest(content) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return sha256_of(sorted(map(of_image, registration.used_xrays)))[:6]
 
 
 def _ct_volume(registration: Registration) -> list | None:
@@ -263,9 +244,9 @@ def origin_of(registration: Registration) -> DicomOrigin:
 
 def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
     """Return whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
-    content, ct = view.content, registration.ct
-    frame = content.get("frame_of_reference")
-    return bool(frame and ct is not None and "slot_scan" in content and _ct_uid(registration) == frame)
+    record, ct = view.record, registration.ct
+    frame = record.header.frame_of_reference if record.header else ""
+    return bool(frame and ct is not None and record.kind == "slot_scan" and _ct_uid(registration) == frame)
 
 
 def true_pose(registration: Registration) -> np.ndarray | None:
@@ -276,8 +257,7 @@ def true_pose(registration: Registration) -> np.ndarray | None:
 
 def world_uid(registration: Registration) -> str:
     """Of the world that the geometry of the X-rays makes: another one where that is changed, the same again where it is changed back."""
-    geometry = json.dumps(sorted(of_geometry(view) for view in registration.used_xrays))
-    world = hashlib.sha256(geometry.encode()).hexdigest()
+    world = sha256_of(sorted(view.record.geometry_fingerprint for view in registration.used_xrays))
     known = json.loads(registration.parameter(WORLDS, "{}"))
     if world not in known:
         known[world] = new_uid()
@@ -289,11 +269,6 @@ def keep_frame_uid(ct, uid: str | None) -> None:
     """Keep the UID of a CT's frame with its volume node."""
     if uid:
         ct.SetAttribute(FRAME_UID, uid)
-
-
-def dicom_content(image: DicomImage | None) -> dict:
-    """Return the UIDs of its file that an `XRayView` keeps; nothing for a file that is not DICOM."""
-    return {} if image is None else {"dicom": asdict(image)}
 
 
 def file_of(volume) -> Path | None:
@@ -316,17 +291,17 @@ def _ct_uid(registration: Registration) -> str:
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
         keep_frame_uid(ct, None if file is None else frame_of_reference(file))
-    return ct.GetAttribute(FRAME_UID) or uid_of(_digest(_ct_volume(registration)))
+    return ct.GetAttribute(FRAME_UID) or uid_of(sha256_of(_ct_volume(registration)))
 
 
 def _image_origin(view: XRayView) -> DicomImage | None:
-    kept = view.content.get("dicom")
+    kept = view.record.dicom
     file = file_of(view.source) if kept is None and view.source is not None else None
     of_file = None if file is None else _origin_in(file, None)
-    image = DicomImage(**kept) if kept else of_file
+    image = kept or of_file
     if image is None or image.frame is None:
         return image
-    return replace(image, frame=view.content.get("frame") or 0)
+    return replace(image, frame=view.record.shown_frame)
 
 
 _origin_in = lru_cache(maxsize=64)(image_origin)
@@ -433,7 +408,7 @@ def _header_key(node) -> str:
     if node is None:
         return ""
     instances = node.GetAttribute(INSTANCES)
-    return node.GetAttribute(IDENTITY_KEY) or (_digest(instances) if instances else "")
+    return node.GetAttribute(IDENTITY_KEY) or (sha256_of(instances) if instances else "")
 
 
 def _identity(node) -> dict[str, str]:

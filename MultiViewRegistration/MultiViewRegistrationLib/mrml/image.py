@@ -48,9 +48,9 @@ def change_image(view: XRayView, **settings) -> None:
     A mask that was drawn on the picture is turned round with it. A slot scan is not turned round: its geometry says which way its columns
     run.
     """
-    before = view.content
-    flip = bool(before.get("flipped")) != bool(settings.get("flipped", before.get("flipped")))
-    if flip and "slot_scan" in before:
+    before = view.record
+    flip = before.flipped != settings.get("flipped", before.flipped)
+    if flip and before.kind == "slot_scan":
         raise InputError(
             f"{view.name}: is a slot scan, whose geometry says which way its columns run, expected the image as it is stored; give its "
             "columns_along the other way round in the case.json instead."
@@ -61,7 +61,7 @@ def change_image(view: XRayView, **settings) -> None:
     try:
         refresh(view)
     except InputError:
-        view.content = before
+        view.record = before
         if flip:
             _flip_mask(view)
         raise
@@ -244,7 +244,7 @@ def show_frame(view: XRayView, xray: XRay, settings: dict, raw: RawImage | None 
 
     Parameters
     ----------
-    settings : entries of `XRayView.content` that belong to the image.
+    settings : fields of the view's record that belong to the image.
     raw : the image as its file has it; None where the view's source has it.
     name : of the image, for people.
     """
@@ -252,8 +252,8 @@ def show_frame(view: XRayView, xray: XRay, settings: dict, raw: RawImage | None 
         volume = _frame_volume(view)
         volume.SetName(name)
         slicer.util.updateVolumeFromArray(volume, stored(raw))
-    content = view.content
-    if any(content.get(key) != value for key, value in settings.items()):
+    record = view.record
+    if any(getattr(record, key) != value for key, value in settings.items()):
         view.change(**settings)
     slicer.util.updateVolumeFromArray(view.node, xray.line_integrals[None])
 

@@ -21,19 +21,20 @@ import slicer
 from ..errors import InputError
 from ..imaging.xray import RawImage, View, recognised
 from ..io.case import Case, image_of, mask_of
-from ..io.case_file import CaseFile
+from ..io.case_file import CaseFile, DicomImage
 from ..io.datasets.chest import SAMPLE, SAMPLE_FOLDER, chest_ct
 from ..io.dicom_identity import read_identity
 from ..io.files import sha256, write_atomically
 from ..io.view_record import DESCRIBED, ViewRecord
 from .case import keep_extras
-from .identity import dicom_content, keep_frame_uid, remember_identity, say_same_patient
+from .identity import keep_frame_uid, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
 from .nodes import OWNER, ras_from_lps
 from .registration import CT_UNIT, Registration
 from .xray import XRayView
+from .xray_record import XRayRecord
 
 #: The names of a mask that a DICOM header has, and of structures that each have a mask of their own.
 SHUTTER, STRUCTURES = "shutter", "structures"
@@ -128,37 +129,34 @@ class ReadCase:
 
 def read_views(case: Case, file: CaseFile) -> list[AddView]:
     """Functions that add each view of a case loaded from this file to a registration. InputError for unreadable files."""
-    return [
-        _read_view(*view, dicom_content(case.dicom.views.get(view[0].name)))
-        for view in zip(case.views, file.views, strict=True)
-    ]
+    return [_read_view(*view, case.dicom.views.get(view[0].name)) for view in zip(case.views, file.views, strict=True)]
 
 
-def _read_view(view: View, entry: ViewRecord, origin: dict) -> AddView:
+def _read_view(view: View, entry: ViewRecord, dicom: DicomImage | None) -> AddView:
     raw, identity = image_of(entry), read_identity(entry.image_path)
     mask: tuple[str, np.ndarray] | None = None
     if entry.mask is not None:
         mask = name_of(entry.mask.path), mask_of(entry)
     if raw.open is not None:
         mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
-    geometry = entry.flat.geometry_json if entry.kind in DESCRIBED else {"camera": view.camera.to_json()}
     usual = replace(entry, uncertainty={}).deviations
-    content = {
-        **geometry,
-        **({"assumptions": list(entry.assumptions)} if entry.assumptions else {}),
+    record = XRayRecord(
+        view.name,
+        geometry=entry.flat.geometry if entry.kind in DESCRIBED else view.camera,
+        uncertainty={key: sd for key, sd in entry.uncertainty.items() if sd != usual[key]},
+        assumptions=entry.assumptions,
+        image_pixel_mm=view.xray.pixel_mm,
+        origin="case.json",
+        dicom=dicom,
         **greys_of(entry, raw),
-        **{key: sd for key, sd in entry.uncertainty.items() if sd != usual[key]},
-        "pixel_mm": view.xray.pixel_mm,
-        "from": "case.json",
-        **origin,
-    }
+    )
 
     if mask is None:
         greys(view.xray)  # known by then
 
     def add(registration: Registration) -> XRayView:
         added = registration.add_xray(view.name)
-        added.change(**content)
+        added.record = record
         remember_identity(added.node, identity)
         source = source_node(added, name_of(entry.image_path), raw)
         set_source(added, source, view.xray if mask is None else None)  # that has the mask already
@@ -169,18 +167,13 @@ def _read_view(view: View, entry: ViewRecord, origin: dict) -> AddView:
     return add
 
 
-def greys_of(entry: ViewRecord, raw: RawImage) -> dict:
-    """Return the entries of a view's content that say what the grey values of its image are.
+def greys_of(entry: ViewRecord, raw: RawImage) -> dict[str, Any]:
+    """Return the fields of a view's record that say what the grey values of its image are.
 
     InputError where the image does not show it.
     """
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
-    return {**white_of(raw, inverted), "intensity": intensity, "inverted": inverted}
-
-
-def white_of(raw: RawImage, inverted: bool) -> dict:
-    """Return the entry of a view's content that says about which value its grey scale is turned round."""
-    return {"white": raw.white} if inverted else {}
+    return {"intensity": intensity, "inverted": inverted, "white": raw.white if inverted else None}
 
 
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):

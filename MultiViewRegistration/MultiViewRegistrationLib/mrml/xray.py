@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,10 @@ from vtkmodules.vtkCommonTransforms import vtkTransform
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..geometry.distortion import Distortion, EqualAngles
-from ..geometry.fields import FANS, SLOT_SCAN_UNCERTAINTY, STEP_SD, usual_uncertainty
-from ..geometry.slot_scan import SlotScan, SlotScanCamera
-from ..io.files import JsonObject
-from ..io.view_record import DESCRIBED, GEOMETRIES, ViewRecord
+from ..geometry.fields import STEP_SD
+from ..geometry.slot_scan import SlotScan
 from .nodes import OWNER, is_linear, lps_from_ras, ras_from_lps, ras_from_node
+from .xray_record import XRayRecord, record_of
 
 
 def drawn_on(segmentation):
@@ -49,21 +46,10 @@ DETECTOR_MM = 1000.0
 
 
 class XRayView:
-    """An X-ray image node and the JSON in its attribute; nothing is kept here.
+    """An X-ray image node and its record, which is JSON in an attribute; nothing is kept here.
 
-    The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. The JSON (`content`) is the view's entry in a
-    case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
-    pixel_mm ([column, row], where the geometry does not say),
-    header, header_of_frames, header_missing (what a DICOM header proposes for c_arm, where frames differ in it, and its missing keys),
-    localizer ({"values", "missing", "assumptions"}: what the header of a CT localizer or an EOS image says of slot_scan, the keys it lacks,
-    and what is assumed), frame_of_reference (its, see `io.localizer.world_of`), scout (its name among those of its CT),
-    stands, world (how table and patient lay to the machine in each frame, and where the world is that the geometry is in, see `header`),
-    white (about which the grey scale is turned round where `inverted`, by default by the values),
-    distortion (of the volume that the image was made from: it is undone in the image),
-    dicom (the UIDs of its file, as `io.case_file.DicomImage`),
-    use (true), inverted (false), flipped (false: columns as they are stored), from (where the geometry came from, for people),
-    origins (the same of its fields, by the keys of `session.presenters.geometry_fields`, "" for what was typed),
-    corrected ({"intrinsics", "camera_from_world"}, or null: the camera as a registration corrected it).
+    The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. A projection matrix is kept as the camera that it
+    settled to.
     """
 
     def __init__(self, node) -> None:
@@ -96,26 +82,36 @@ class XRayView:
         return registration.GetName() if registration is not None else ""
 
     @property
-    def content(self) -> dict[str, Any]:
-        """A copy; see `change`."""
-        return json.loads(self.node.GetAttribute(ATTRIBUTE) or "{}")
+    def record(self) -> XRayRecord:
+        """What is known of it. InputError, beginning with the view's name, where a damaged scene has no record there."""
+        return record_of(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
 
-    @content.setter
-    def content(self, content: dict[str, Any]) -> None:
-        self.node.SetAttribute(ATTRIBUTE, json.dumps(content))
+    @record.setter
+    def record(self, record: XRayRecord) -> None:
+        self.node.SetAttribute(ATTRIBUTE, json.dumps(record.scene_json()))
 
-    def change(self, **entries: Any) -> None:
-        """Set entries of the content. A new geometry takes the place of the one before, and of its correction."""
-        content = self.content
-        if any(key in entries for key in GEOMETRIES):
-            replaced = (*GEOMETRIES, "distortion", "corrected", "origins")
-            content = {key: value for key, value in content.items() if key not in replaced}
-        self.content = {**content, **entries}
+    def change(self, **fields: Any) -> None:
+        """Set fields of the record. A new geometry takes the place of the one before, its distortion, correction and origins."""
+        if "geometry" in fields:
+            fields = {"distortion": None, "corrected": None, "origins": {}, **fields}
+            stated = fields.get("uncertainty", self.record.uncertainty)
+            if not isinstance(fields["geometry"], SlotScan):
+                stated = {key: sd for key, sd in stated.items() if key != STEP_SD.key}
+            fields["uncertainty"] = stated
+        self.record = replace(self.record, **fields)
+
+    def correct(self, camera: Camera | None) -> bool:
+        """Set the camera as a registration corrected it, None for as given; whether it was another one before."""
+        now = replace(self.record, corrected=camera)
+        differs = now != self.record
+        if differs:
+            self.record = now
+        return differs
 
     @property
     def used(self) -> bool:
         """Whether it takes part in the registration."""
-        return self.content.get("use", True)
+        return self.record.use
 
     @property
     def source(self):
@@ -147,24 +143,15 @@ class XRayView:
         return image.GetDimensions()[:2] if image else (0, 0)
 
     @property
-    def record(self) -> ViewRecord:
-        """It as it is described, without files, of the image as it is seen.
-
-        InputError where its geometry is missing or invalid, beginning with the view's name.
-        """
-        return _record(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
+    def given_camera(self) -> Camera:
+        """The camera that its geometry says. InputError where that is missing, or for an image of another size."""
+        return self.record.flat.camera(self.size)
 
     @property
     def camera(self) -> Camera:
-        """The camera, as a registration corrected it where it did.
-
-        InputError as `record`, and where the image has another size.
-        """
-        corrected = self.content.get("corrected")
-        if corrected:
-            kind = SlotScanCamera if isinstance(self.record.geometry, SlotScan) else Camera
-            return kind(np.array(corrected["intrinsics"]), np.array(corrected["camera_from_world"]), self.size)
-        return self.record.camera(self.size)
+        """The camera, as a registration corrected it where it did. InputError as `given_camera`."""
+        corrected = self.record.corrected
+        return corrected if corrected is not None and corrected.size == self.size else self.given_camera
 
     def ras_of(self, pixel) -> np.ndarray:
         """RAS mm (3,) of a pixel (column, row) in the image as it lies in the scene."""
@@ -211,66 +198,31 @@ class XRayView:
     @property
     def detector_mm(self) -> float:
         """The distance from the source at which the image is shown: at the detector, where it is known."""
-        camera = self.camera
-        pixel_mm, slot_scan = self._pixel_mm, self.content.get("slot_scan")
-        if pixel_mm and slot_scan is None:
+        camera, pixel_mm, geometry = self.camera, self.record.detector_pixel_mm, self.record.geometry
+        if isinstance(geometry, SlotScan):
+            isocentre_mm = geometry.source_to_isocentre_mm
+        elif pixel_mm:
             return float(camera.intrinsics[1, 1] * pixel_mm[1])
-        isocentre_mm = slot_scan["source_to_isocentre_mm"] if slot_scan else float(camera.depth(np.zeros(3)))
+        else:
+            isocentre_mm = float(camera.depth(np.zeros(3)))
         return DETECTOR_BEHIND_ISOCENTRE * isocentre_mm if isocentre_mm > 1 else DETECTOR_MM
 
     @property
     def detector_known(self) -> bool:
         """Whether the distance from source to detector is known."""
-        return self._pixel_mm is not None and "slot_scan" not in self.content
+        return self.record.detector_pixel_mm is not None and self.record.kind != "slot_scan"
 
     @property
     def pixel_aspect(self) -> float:
         """The height of a pixel over its width in the image as it is read: of a slot scan at the isocentre, as only its width grows."""
-        slot_scan, spacing = self.content.get("slot_scan"), self.node.GetSpacing()
-        width, height = slot_scan["pixel_mm"] if slot_scan else spacing[:2]
+        geometry = self.record.geometry
+        width, height = geometry.pixel_mm if isinstance(geometry, SlotScan) else self.node.GetSpacing()[:2]
         return height / width
-
-    @property
-    def _pixel_mm(self) -> list[float] | None:
-        content = self.content
-        return content.get("pixel_mm") or content.get("c_arm", {}).get("pixel_mm")
 
 
 def tag_of(view: XRayView) -> str | None:
     """Return the tag of the slice view that shows an X-ray, or is to show it once it is there; None where none is."""
     return view.node.GetAttribute(SHOWN_IN)
-
-
-@lru_cache(maxsize=64)  # used many times a second
-def _record(name: str, attribute: str) -> ViewRecord:
-    kept = (*GEOMETRIES, *SLOT_SCAN_UNCERTAINTY, "intensity", "assumptions")
-    content = {key: value for key, value in json.loads(attribute).items() if key in kept}
-    if not any(key in content for key in GEOMETRIES):
-        raise InputError(f"{name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
-    if "slot_scan" not in content:
-        content.pop(STEP_SD.key, None)
-    return ViewRecord.read(JsonObject(name, "", content)).flat
-
-
-def deviations_of(content: dict) -> dict[str, float | None]:
-    """Return the standard deviations of a view with this content, by key: those stated, and the usual ones of its geometry."""
-    kind = next((kind for kind in DESCRIBED if kind in content), "camera")
-    usual = usual_uncertainty(kind, content.get(kind, {}).get("pixel_mm", (1.0, 1.0)))
-    return {key: content.get(key, sd) for key, sd in usual.items()}
-
-
-def is_bent(content: dict) -> bool:
-    """Return whether a view with this content was made from an image with distortion, or of a bent fan."""
-    return "distortion" in content or content.get("slot_scan", {}).get("fan", FANS[0]) != FANS[0]
-
-
-def lens_of(content: dict) -> tuple[np.ndarray, Distortion | EqualAngles] | None:
-    """Intrinsics (3, 3) and distortion of the image that a view with this content was made from; None for an ideal one.
-
-    InputError for an invalid slot scan.
-    """
-    kept = {key: content[key] for key in (*GEOMETRIES, "distortion") if key in content}
-    return ViewRecord.read(JsonObject("X-ray", "", kept)).lens if is_bent(content) else None
 
 
 def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:

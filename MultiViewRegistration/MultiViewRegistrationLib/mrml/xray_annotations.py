@@ -13,6 +13,7 @@ from vtkmodules.vtkFiltersSources import vtkSphereSource
 from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
+from ..geometry.slot_scan import SlotScan
 from .layout import colour_of, slice_of
 from .nodes import configure, mesh_of, polyline, product, ras_from_lps, remove_product
 from .slice_view import ras_from_slice
@@ -144,16 +145,16 @@ def title(view: XRayView) -> list[str]:
     The C-arm's angles and the distance from source to detector, or on which side the tube of a slot scan is and how
     far from the isocentre; what of these is known.
     """
-    reading, slot_scan = c_arm_of(view), view.content.get("slot_scan")
+    reading, geometry = c_arm_of(view), view.record.geometry
     name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
     lines = [name if view.used else f"{name} (skipped)"]
     if reading is not None:
         lines.append(f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  {_angle(reading.cra_cau_deg, 'CRA', 'CAU')}")
         if view.detector_known:
             lines.append(f"SID {reading.source_to_detector_mm:.0f} mm")
-    elif slot_scan is not None and view.placed:
+    elif isinstance(geometry, SlotScan) and view.placed:
         lines.append(f"Slot scan, tube at {side_of_direction(-view.camera.world_from_camera[:3, 2])}")
-        lines.append(f"SOD {slot_scan['source_to_isocentre_mm']:.0f} mm")
+        lines.append(f"SOD {geometry.source_to_isocentre_mm:.0f} mm")
     return lines
 
 
@@ -172,7 +173,7 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
 
     None where the world's axes may not be the patient's.
     """
-    if c_arm_of(view) is None and not (view.placed and "slot_scan" in view.content):
+    if c_arm_of(view) is None and not (view.placed and view.record.kind == "slot_scan"):
         return None
     right, down = view.camera.plane_at(1.0)[:, :2].T
     return side_of_direction(-right), side_of_direction(right), side_of_direction(-down), side_of_direction(down)

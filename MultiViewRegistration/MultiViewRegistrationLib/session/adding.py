@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
+from ..geometry.c_arm import CArm
 from ..imaging.reading import undistorted_mask
 from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, load_frames, load_image, recognised, to_line_integrals
@@ -16,17 +18,18 @@ from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..io.dicom_identity import image_origin, read_identity
 from ..io.files import JsonObject
-from ..io.view_record import view_name
+from ..io.view_record import read_described, view_name
 from ..mrml.case import frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
-from ..mrml.identity import dicom_content, remember_identity
+from ..mrml.identity import remember_identity
 from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
-from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node, white_of
+from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node
 from ..mrml.nodes import OWNER, products_of
 from ..mrml.registration import MAX_VIEWS, Registration
-from ..mrml.xray import ATTRIBUTE, XRayView, is_bent, lens_of
-from .geometry import header_content, reading_of, use_reading
+from ..mrml.xray import ATTRIBUTE, XRayView
+from ..mrml.xray_record import XRayRecord
+from .geometry import reading_of, use_reading, with_c_arm_header
 from .history import History
-from .slot_scan import localizer_content, refuse_other_frame
+from .slot_scan import refuse_other_frame, with_slot_scan_header
 from .translation import _
 
 
@@ -46,13 +49,13 @@ def add_volume(registration: Registration, volume) -> XRayView:
     copied = XRayView(volume) if volume.GetAttribute(ATTRIBUTE) else None
     with _new_view(registration, volume.GetName()) as view:
         if copied is not None:
-            view.change(**copied.content)
+            view.record = copied.record
             set_source(view, copied.source or volume)
             return view
         spacing = volume.GetSpacing()[:2]
-        view.change(pixel_mm=None if spacing == (1.0, 1.0) else list(spacing))
+        view.change(image_pixel_mm=None if spacing == (1.0, 1.0) else spacing)
         try:
-            view.change(**_grey_values(frame_of(volume, view.content)))
+            view.change(**_grey_values(frame_of(volume, view.record)))
         except InputError as error:
             raise InputError(f"{volume.GetName()}: {error}") from None
         set_source(view, volume)
@@ -81,17 +84,20 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
         views = read_views(case, CaseFile.read(path))
         return lambda registration, keep=None: _add_views(registration, views, case.shared_unknowns)
     frames = load_frames(path)
-    content = {
+    image = XRayRecord(
+        name or name_of(path),
+        image_pixel_mm=frames[0].pixel_mm,
+        dicom=image_origin(path, None),
         **_grey_values(frames[0]),
-        "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm),
-        **(localizer_content(path) or header_content(path, len(frames))),
-        **dicom_content(image_origin(path, None)),
-    }
-    identity, xray = read_identity(path), _picture(frames, content)
+    )
+    record = with_slot_scan_header(image, path)
+    record = record if record.header else with_c_arm_header(image, path, len(frames))
+    identity, xray = read_identity(path), _picture(frames, record)
 
     def add(registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None) -> list[XRayView]:
-        view = _add_frames(registration, name or name_of(path), frames, content, identity, xray)
-        same = view.mask is None and not is_bent(view.content) and view.content["pixel_mm"] == content["pixel_mm"]
+        view = _add_frames(registration, record, frames, identity, xray)
+        now = view.record
+        same = view.mask is None and now.lens is None and now.image_pixel_mm == record.image_pixel_mm
         if keep is not None and xray is not None and same:
             keep(view, xray)
         return [view]
@@ -99,11 +105,11 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
     return add
 
 
-def _picture(frames: list[RawImage], content: dict) -> XRay | None:
-    """Return the X-ray that a view with this content makes of its first frame; None where it cannot, as it says itself."""
+def _picture(frames: list[RawImage], record: XRayRecord) -> XRay | None:
+    """Return the X-ray that a view with this record makes of its first frame; None where it cannot, as it says itself."""
     with suppress(InputError):
-        raw = raw_of(stored(*frames)[0], content)
-        xray = to_line_integrals(raw, content["intensity"], content["inverted"])
+        raw = raw_of(stored(*frames)[0], record)
+        xray = to_line_integrals(raw, record.intensity, record.inverted)
         greys(xray)  # known by then
         return xray
     return None
@@ -111,22 +117,24 @@ def _picture(frames: list[RawImage], content: dict) -> XRay | None:
 
 def _add_frames(
     registration: Registration,
-    name: str,
+    record: XRayRecord,
     frames: list[RawImage],
-    content: dict,
     identity: dict[str, str],
     xray: XRay | None,
 ) -> XRayView:
-    refuse_other_frame(registration, name, content)
-    with _new_view(registration, name) as view:
-        view.change(**content)
-        set_source(view, source_node(view, name, *frames), xray)
+    refuse_other_frame(registration, record.name, record)
+    with _new_view(registration, record.name) as view:
+        view.record = record
+        set_source(view, source_node(view, record.name, *frames), xray)
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
         remember_identity(view.node, identity)
-    if len(frames) == 1 and content.get("header") and not content.get("header_missing"):
+    header = record.c_arm_header
+    if len(frames) == 1 and header is not None and header.values and not header.missing:
         with suppress(InputError):  # what is wrong with it is seen in the table of geometries
-            use_reading(registration, view, reading_of(view), _("DICOM header"))
+            values = {**reading_of(view), "size": list(view.size)}
+            c_arm = read_described(JsonObject(view.name, "c_arm", values), CArm)
+            use_reading(registration, view, c_arm, _("DICOM header"))
     return view
 
 
@@ -156,27 +164,26 @@ def _new_view(registration: Registration, name: str) -> Iterator[XRayView]:
         raise
 
 
-def _grey_values(raw: RawImage) -> dict:
+def _grey_values(raw: RawImage) -> dict[str, Any]:
     """Return the meaning of an image's values, as far as it is known."""
     try:
         intensity, inverted = recognised(raw)
     except InputError:
         intensity, inverted = "linear", False
-    return {"intensity": intensity, "inverted": inverted, **white_of(raw, inverted)}
+    return {"intensity": intensity, "inverted": inverted, "white": raw.white if inverted else None}
 
 
 def use_mask(view: XRayView, path: Path) -> None:
     """Use of an X-ray only where a picture of its size is not 0. InputError for one of another size, and where it leaves nothing."""
-    used, content = load_image(path).values != 0, view.content
+    used, record = load_image(path).values != 0, view.record
     if used.shape != tuple(view.size[::-1]):
         raise InputError(
             _(
                 "{file}: has {own[1]} \u00d7 {own[0]} pixels, expected the {size[0]} \u00d7 {size[1]} of {name}; choose another X-ray."
             ).format(file=path.name, own=used.shape, size=view.size, name=view.name)
         )
-    used = used[:, ::-1] if content.get("flipped") else used
-    lens = lens_of(content)
-    used = used if lens is None else undistorted_mask(used, *lens)
+    used = used[:, ::-1] if record.flipped else used
+    used = undistorted_mask(used, *record.lens) if record.lens else used
     segmentation, _segment = segmentation_node(view.node.GetScene(), name_of(path), used[None], view.node)
     segmentation.SetNodeReferenceID(OWNER, view.id)
     set_mask(view, segmentation)

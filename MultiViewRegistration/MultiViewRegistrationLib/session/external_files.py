@@ -22,7 +22,7 @@ from ..io.transforms import read_start_pose
 from ..mrml.landmarks import landmark_list
 from ..mrml.nodes import lps_from_ras, ras_from_lps
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView, lens_of, on_image, place_of
+from ..mrml.xray import XRayView, on_image, place_of
 from .geometry import set_camera, set_matrix
 from .translation import _
 
@@ -322,12 +322,11 @@ def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
             ).format(name=view.name)
         )
     index_from_lps = np.linalg.inv(lps_from_ras(place_of(view.source)))
-    content = view.content
-    lens = lens_of(content)
+    flipped, lens = view.record.flipped, view.record.lens
 
     def pixel(point: np.ndarray) -> np.ndarray:
         column, row = (index_from_lps @ [*point, 1.0])[:2]
-        at = np.array([view.size[0] - 1 - column if content.get("flipped") else column, row])
+        at = np.array([view.size[0] - 1 - column if flipped else column, row])
         return at if lens is None else lens[1].undistort_pixels(lens[0], at)
 
     return pixel

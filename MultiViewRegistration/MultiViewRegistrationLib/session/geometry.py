@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +12,24 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..geometry.fields import C_ARM, describe_uncertainty
+from ..geometry.slot_scan import SlotScan
 from ..io.cameras import meeting_point, sees, settle
-from ..io.dicom_geometry import EOS_WORLD, TABLE_MOVED, Stand, moved_mm, read_header, share_isocentre
+from ..io.dicom_geometry import TABLE_MOVED, Stand, moved_mm, read_header, share_isocentre
 from ..io.files import JsonObject
-from ..io.view_record import ViewRecord
+from ..io.view_record import Geometry, ViewRecord, read_described
 from ..mrml.image import refresh
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView, deviations_of, is_bent, on_image
+from ..mrml.xray import XRayView, on_image
+from ..mrml.xray_record import Header, XRayRecord
 from .translation import _
 
 DEG = "\u00b0"
 
 
-def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
-    """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError if they are invalid."""
-    reading = {**reading, "size": list(view.size)}
-    ViewRecord.read(JsonObject(view.name, "", {"c_arm": reading}))
-    give_geometry(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
+def set_c_arm(view: XRayView, c_arm: CArm, origin: str = "entered") -> None:
+    """Give a view a C-arm's angles and distances."""
+    give_geometry(view, c_arm, image_pixel_mm=c_arm.pixel_mm, origin=origin)
 
 
 def set_matrix(
@@ -65,7 +65,7 @@ def set_matrix(
                 "that of an image as seen from the detector by -1."
             ).format(name=view.name)
         ) from None
-    give_geometry(view, camera=camera.to_json(), **{"from": origin})
+    give_geometry(view, camera, origin=origin)
 
 
 def set_camera(
@@ -88,8 +88,7 @@ def set_camera(
                 "choose another camera."
             ).format(name=view.name)
         )
-    bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}
-    give_geometry(view, camera=camera.to_json(), **bent, **{"from": origin})
+    give_geometry(view, camera, distortion=distortion, origin=origin)
 
 
 def _check_size(view: XRayView, size) -> None:
@@ -102,50 +101,42 @@ def _check_size(view: XRayView, size) -> None:
         )
 
 
-def give_geometry(view: XRayView, **content) -> None:
-    """Give a view a new geometry, as `XRayView.change`; the image lies there, made again where its distortion was undone or is to be.
+def give_geometry(view: XRayView, geometry: Geometry, **fields) -> None:
+    """Give a view a new geometry and other fields, as `XRayView.change`; the image lies there, made again where it is undistorted.
 
     What was assumed of a header's geometry does not hold for one from elsewhere.
     """
-    before = view.content
-    if "camera" in content or "localizer" in before:
-        view.content = {key: value for key, value in before.items() if key not in ("assumptions", "world")}
-    view.change(**content)
-    if not is_bent(before) and not is_bent(content):
+    before = view.record
+    if isinstance(geometry, Camera) or before.slot_scan:
+        fields = {"assumptions": (), "world": None, **fields}
+    view.change(geometry=geometry, **fields)
+    if before.lens is None and view.record.lens is None:
         view.place()
         return
     try:
         refresh(view)
     except InputError:
-        view.content = before
+        view.record = before
         raise
 
 
 def reading_of(view: XRayView) -> dict:
     """Return the angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
-    content = view.content
-    if "c_arm" in content:
-        return content["c_arm"]
-    pixel_mm = content.get("pixel_mm")
-    if view.placed and pixel_mm:
-        try:
-            reading = CArm.from_camera(view.record.camera(view.size), pixel_mm).to_json()
-        except InputError:  # a world whose origin is no isocentre
-            return {"pixel_mm": pixel_mm}
-        return {key: value for key, value in reading.items() if key != "size"}
-    return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **reading_of_header(view)}
-
-
-def reading_of_header(view: XRayView) -> dict:
-    """Return what a DICOM header proposes for a C-arm, of the frame that is shown."""
-    content = view.content
-    of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
-    return {**content.get("header", {}), **(of_frames[frame] if of_frames else {})}
+    record = view.record
+    if isinstance(record.geometry, CArm):
+        return record.geometry.to_json()
+    known = {"pixel_mm": record.image_pixel_mm} if record.image_pixel_mm else {}
+    if not (view.placed and known):
+        return {**known, **record.c_arm_proposal}
+    try:
+        return CArm.from_camera(view.given_camera, record.image_pixel_mm).to_json()
+    except InputError:  # a world whose origin is no isocentre
+        return known
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:
     """(3, 4), world LPS mm to pixels, the third row in mm of depth; None without a geometry, and for a slot scan."""
-    camera = view.record.camera(view.size) if view.placed else None
+    camera = view.given_camera if view.placed else None
     return None if camera is None or camera.fan_axes == 1 else camera.projection_matrix
 
 
@@ -157,17 +148,15 @@ def describe(view: XRayView) -> str:
         return _("needs geometry")
     if not view.placed:
         return _("does not fit")
-    if "slot_scan" in view.content:
-        return _("slot scan")
-    c_arm = view.content.get("c_arm")
-    if c_arm is None:
-        return _("matrix")
-    return f"{angle(c_arm['rao_lao_deg'], 'LAO', 'RAO')}, {angle(c_arm['cra_cau_deg'], 'CRA', 'CAU')}"
+    geometry = view.record.geometry
+    if isinstance(geometry, CArm):
+        return f"{angle(geometry.rao_lao_deg, 'LAO', 'RAO')}, {angle(geometry.cra_cau_deg, 'CRA', 'CAU')}"
+    return _("slot scan") if isinstance(geometry, SlotScan) else _("matrix")
 
 
 def needs_geometry(view: XRayView) -> bool:
     """Return whether it is not known yet how an image was taken."""
-    return view.size != (0, 0) and not view.placed and not {"c_arm", "camera", "slot_scan"} & view.content.keys()
+    return view.size != (0, 0) and view.record.geometry is None
 
 
 def angle(degrees: float, positive: str, negative: str) -> str:
@@ -182,7 +171,7 @@ def reference_of(registration: Registration) -> XRayView | None:
 
 def certainty(view: XRayView) -> str:
     """Return the accuracy of a view's geometry, in a few words."""
-    return describe_uncertainty(deviations_of(view.content))
+    return describe_uncertainty(view.record.deviations)
 
 
 def summary(registration: Registration, view: XRayView) -> str:
@@ -199,7 +188,7 @@ def summary(registration: Registration, view: XRayView) -> str:
         sentences.append(_("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre)))
         if not sees(camera, box.world_from_index, box.low, box.high):
             sentences.append(_("The CT is outside the image where it is now."))
-    if is_bent(view.content):
+    if view.record.lens is not None:
         sentences.append(_("The image is undistorted."))
     return " ".join(sentences)
 
@@ -221,53 +210,56 @@ def _point_shown(registration: Registration, view: XRayView, camera: Camera) -> 
 _HOW = _("enter by how much the isocentre is off, or give a matrix")
 
 
-def header_content(path: Path, frames: int) -> dict:
-    """Return the header values that an `XRayView` keeps; nothing for a file that is not DICOM.
+def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord:
+    """Return the record with what the header of its file says of a C-arm; the same for a file that is not DICOM.
 
     InputError for a header that is damaged.
     """
     read = [read_header(path, frame) for frame in range(frames)]
     found = [header for header in read if header is not None]
     if not found:
-        return {}
+        return record
     first, *_ = readings = [{key: value for key, value in one.values.items() if key != "size"} for one in found]
-    differing = [{key: value for key, value in reading.items() if value != first.get(key)} for reading in readings]
-    return {
-        "header": first,
-        **({"header_of_frames": differing} if any(differing) else {}),
-        "header_missing": list(found[0].missing),
-        "assumptions": found[0].assumptions,
-        "stands": [asdict(one.stand) for one in found],
-    }
+    differing = tuple({key: value for key, value in one.items() if value != first.get(key)} for one in readings)
+    header = Header(
+        "c_arm",
+        first,
+        tuple(found[0].missing),
+        tuple(found[0].assumptions),
+        differing if any(differing) else (),
+        tuple(one.stand for one in found),
+    )
+    return replace(record, header=header, assumptions=header.assumptions)
 
 
 def missing_readings(view: XRayView) -> list[str]:
     """Return the names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
-    return [_(field.words) for key, field in C_ARM.items() if key in view.content.get("header_missing", ())]
+    header = view.record.c_arm_header
+    return [_(field.words) for key, field in C_ARM.items() if header is not None and key in header.missing]
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     """Return the values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
-    content = view.content
-    if "header" not in content:
+    record = view.record
+    if record.c_arm_header is None:
         return []
     missing = ", ".join(missing_readings(view))
-    sentences = [_("The header proposes what is filled in: check it.")] if content["header"] else []
+    sentences = [_("The header proposes what is filled in: check it.")] if record.c_arm_header.values else []
     sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
-    assumptions = list(content["assumptions"])
-    stand, other = _stand_of(view), _of_same_world(registration, view)
-    if other is not None and stand is not None and moved_mm(_world_of(other), stand):
+    assumptions = list(record.assumptions)
+    other, world = _shared_world(registration, view)
+    if other and world and record.stand and moved_mm(world, record.stand):
         assumptions.append(
             _("{moved} What is applied here is carried after the patient, to where he lay for {name}.").format(
-                moved=TABLE_MOVED, name=other.name
+                moved=TABLE_MOVED, name=other
             )
         )
     return sentences + ([_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else [])
 
 
-def is_eos_content(content: dict) -> bool:
-    """Return whether what a view keeps is that of an EOS image, placed by its header."""
-    return EOS_WORLD in content.get("localizer", {}).get("assumptions", ())
+def is_eos(record: XRayRecord) -> bool:
+    """Return whether a record is that of an EOS image, placed by its header."""
+    return record.header is not None and record.header.is_eos
 
 
 def refuse_other_machine(eos: str, others: list[str]) -> None:
@@ -281,43 +273,31 @@ def refuse_other_machine(eos: str, others: list[str]) -> None:
         )
 
 
-def use_reading(registration: Registration, view: XRayView, reading: dict, origin: str = "entered") -> None:
+def use_reading(registration: Registration, view: XRayView, c_arm: CArm, origin: str = "entered") -> None:
     """Give a view a C-arm's reading, as its header proposes it or a person entered it.
 
     The views whose headers say so share the isocentre of one machine, where the patient lay for the first of them to get its geometry. A
     reading that is the view's first, and whose isocentre is taken as exact, is carried after him where the table has moved since. What
     is assumed for this is kept with the header's assumptions.
 
-    InputError for an invalid reading, for views of two machines or beside an EOS image, and where it is not known how the patient lay on a
-    moved table.
+    InputError for views of two machines or beside an EOS image, and where it is not known how the patient lay on a moved table.
     """
-    ViewRecord.read(JsonObject(view.name, "", {"c_arm": {**reading, "size": list(view.size)}}))
-    reading, stand, other = dict(reading), _stand_of(view), _of_same_world(registration, view)
-    kept = {}
-    if stand is not None and "world" not in view.content:
-        assumptions = list(view.content["assumptions"])
-        given = any(reading.get("isocentre_offset_mm", ()))
-        for eos in [each.name for each in registration.xrays if is_eos_content(each.content) and not given]:
+    record, (other, world), kept = view.record, _shared_world(registration, view), {}
+    if record.stand is not None and record.header is not None and record.world is None:
+        assumptions = list(record.header.assumptions)
+        given = any(c_arm.isocentre_offset_mm)
+        for eos in [each.name for each in registration.xrays if is_eos(each.record) and not given]:
             refuse_other_machine(eos, [view.name])
-        if other is not None and not given:
-            assumptions += share_isocentre(view.name, (other.name, view.name), _world_of(other), stand, reading, _HOW)
-        world = view.content["stands"][view.content.get("frame") or 0] if other is None else other.content["world"]
-        kept = {"world": world, "assumptions": assumptions}
-    set_c_arm(view, reading, origin)
+        if other and world and not given:
+            values = c_arm.to_json()
+            assumptions += share_isocentre(view.name, (other, view.name), world, record.stand, values, _HOW)
+            c_arm = read_described(JsonObject(view.name, "c_arm", values), CArm)
+        kept = {"world": world or record.stand, "assumptions": tuple(assumptions)}
+    set_c_arm(view, c_arm, origin)
     view.change(**kept)
 
 
-def _of_same_world(registration: Registration, view: XRayView) -> XRayView | None:
-    """Another X-ray whose geometry came from its header before."""
-    return next(
-        (other for other in registration.xrays if other != view and other.placed and "world" in other.content), None
-    )
-
-
-def _stand_of(view: XRayView) -> Stand | None:
-    content = view.content
-    return Stand(**content["stands"][content.get("frame") or 0]) if "stands" in content else None
-
-
-def _world_of(view: XRayView) -> Stand:
-    return Stand(**view.content["world"])
+def _shared_world(registration: Registration, view: XRayView) -> tuple[str, Stand | None]:
+    """Return the name and the world of another X-ray whose geometry came from its header before."""
+    others = (each for each in registration.xrays if each != view and each.placed and each.record.world)
+    return next(((each.name, each.record.world) for each in others), ("", None))

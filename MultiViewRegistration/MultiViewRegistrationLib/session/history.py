@@ -9,7 +9,6 @@ from time import monotonic
 
 import numpy as np
 
-from ..mrml.identity import of_geometry
 from ..mrml.registration import Registration
 from .translation import _
 
@@ -225,11 +224,9 @@ class History:
         """Put the CT and the cameras as an entry has them; a camera whose geometry was changed since is taken as given."""
         self._registration.world_from_ct = entry.pose
         for view in self._registration.xrays:
-            corrected = entry.cameras.get(view.name)
-            if corrected and corrected.get("of") != of_geometry(view):
-                corrected = None
-            if view.content.get("corrected") != corrected:
-                view.change(corrected=corrected)
+            kept, record = entry.cameras.get(view.name), view.record
+            stands = kept is not None and kept.get("of") == record.geometry_fingerprint
+            if view.correct(record.camera_like(kept) if kept and stands else None):
                 view.place()
 
     can_undo = property(lambda self: self._before is not None)
@@ -251,8 +248,12 @@ class History:
         )
 
     def _cameras(self) -> dict[str, dict]:
-        kept = {view.name: view.content.get("corrected") for view in self._registration.xrays}
-        return {name: corrected for name, corrected in kept.items() if corrected}
+        records = {view.name: view.record for view in self._registration.xrays}
+        return {
+            name: {**record.corrected.to_json(), "of": record.geometry_fingerprint}
+            for name, record in records.items()
+            if record.corrected
+        }
 
     def rename_view(self, before: str, after: str) -> None:
         """Rename a view in all entries."""

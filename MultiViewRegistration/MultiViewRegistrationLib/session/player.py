@@ -18,10 +18,11 @@ from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..io.files import printable
 from ..io.sequence import FrameFiles
-from ..mrml.identity import of_ct, of_geometry
+from ..mrml.identity import of_ct
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
-from ..mrml.xray import FRAME, SOURCE, STILL, XRayView
+from ..mrml.xray import ATTRIBUTE, FRAME, SOURCE, STILL, XRayView
+from ..mrml.xray_record import XRayRecord, record_of
 from .background_task import Worker
 from .inputs import Inputs
 from .tracking import FileImages, FrameImage, SliceImages
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 #: Parameters of the registration: the content of a track.json, the number of the frame that is shown, and the pose from before.
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
-#: Attribute of an X-ray: its content from before.
+#: Attribute of an X-ray: its record from before.
 BEFORE = "MultiViewRegistration.beforeSequence"
 OTHER_FILES = _("Sequence: its files are not those that were tracked, expected the same; the poses may not fit them.")
 PUT_BACK = _("The X-rays and CT are as they were before the sequence.")
@@ -55,7 +56,7 @@ def keep_before(registration: Registration, names: list[str]) -> None:
     registration.node.SetParameter(POSE, json.dumps(registration.world_from_ct.tolist()))
     for view in registration.xrays:
         if view.name in names:
-            view.node.SetAttribute(BEFORE, json.dumps(view.content))
+            view.node.SetAttribute(BEFORE, view.node.GetAttribute(ATTRIBUTE))
             view.node.SetNodeReferenceID(STILL, view.source and view.source.GetID())
 
 
@@ -71,7 +72,7 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
     for view in registration.xrays:
         before = view.node.GetAttribute(BEFORE)
         if before is not None:
-            its_own = _put_back(view, json.loads(before))
+            its_own = _put_back(view, record_of(view.name, before))
             with suppress(InputError):  # its file is gone, which the X-ray's own status says
                 xray = known.get(view.id) if its_own else None
                 FrameImage(xray or inputs.xray(view), {}).show(view, inputs)
@@ -81,15 +82,15 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
         registration.node.UnsetParameter(POSE)
 
 
-def _put_back(view: XRayView, content: dict) -> bool:
+def _put_back(view: XRayView, before: XRayRecord) -> bool:
     """Return whether the X-ray has its own image again."""
     source, frame, still = view.source, view.node.GetNodeReference(FRAME), view.node.GetNodeReference(STILL)
     its_own = still is not None and source in (frame, still)
     if its_own:
         view.node.SetNodeReferenceID(SOURCE, still.GetID())
-        view.content = content
+        view.record = before
     else:
-        view.change(corrected=content.get("corrected"))
+        view.correct(before.corrected)
     for role in (FRAME, STILL):
         view.node.SetNodeReferenceID(role, None)
     view.node.RemoveAttribute(BEFORE)
@@ -362,7 +363,7 @@ class Player:
 
     def _inputs_given(self) -> list[str]:
         views = [view for view in self._inputs.registration.xrays if view.name in self.played.views]
-        return [of_ct(self._inputs.registration), *map(of_geometry, views)]
+        return [of_ct(self._inputs.registration), *(view.record.geometry_fingerprint for view in views)]
 
     def _at(self, pose: np.ndarray) -> bool:
         return np.allclose(pose, self._inputs.registration.world_from_ct, rtol=0, atol=1e-6)
@@ -379,11 +380,9 @@ def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
 def _correct(view: XRayView, camera: Camera) -> None:
     """Have a view the camera in which a frame's pose holds."""
     try:
-        given = view.record.camera(view.size)
+        given = view.given_camera
     except InputError:  # it was taken away meanwhile
         return
     same = np.allclose(given.projection_matrix, camera.projection_matrix, rtol=1e-9)
-    corrected = None if same else {**camera.to_json(), "of": of_geometry(view)}
-    if view.content.get("corrected") != corrected:
-        view.change(corrected=corrected)
+    if view.correct(None if same else camera):
         view.place()

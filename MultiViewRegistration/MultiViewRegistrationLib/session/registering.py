@@ -13,7 +13,7 @@ import numpy as np
 
 from ..io.case import Case
 from ..jobs import TimeLeft, left_in_words
-from ..mrml.identity import fingerprint, of_geometry
+from ..mrml.identity import fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
 from .background_task import Worker
 from .inputs import PREPARING
@@ -111,7 +111,7 @@ class RunningRegistration:
         self._registration, self.start, self.refinement = registration, start, refinement
         self.worker, self._preparing, self.warnings = worker, preparing, warnings
         self.fingerprint = fingerprint(registration)
-        self.geometry = {view.name: of_geometry(view) for view in registration.xrays}
+        self.geometry = {view.name: view.record.geometry_fingerprint for view in registration.xrays}
         self.progress: Progress | None = None
         self.left, self._time_left = "", TimeLeft()
         self._before = self._shown = registration.world_from_ct

@@ -21,7 +21,7 @@ from ..io.navigation.registration_export import REJECTED, VERDICTS, Registration
 from ..io.result_folder import RESULT, earlier_files
 from ..io.staging import staged
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
-from ..mrml.identity import fingerprint, of_geometry, of_image
+from ..mrml.identity import fingerprint, of_image
 from ..mrml.loading import ReadCase, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
@@ -54,7 +54,7 @@ def missing_for_kind(registration: Registration, kind: str) -> str:
     """Return what a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
     if kind == "resampled-mask" and (registration.segmentation is None or registration.registers_each):
         return _("Choose a structure in section 1. CT first.")
-    if kind == "cameras" and any("slot_scan" in view.content for view in registration.used_xrays):
+    if kind == "cameras" and any(view.record.kind == "slot_scan" for view in registration.used_xrays):
         return _("No camera of Slicer's can show a slot scan, whose source moves from row to row.")
     return ""
 
@@ -196,7 +196,7 @@ def case_content(session: Session) -> dict:
 
 def _view_content(view: XRayView) -> dict:
     intensity = "log" if view.source is None else view.record.intensity
-    return replace(view.record, intensity=intensity, assumptions=assumptions_of(view)).to_json()
+    return replace(view.record.flat, frame=None, intensity=intensity, assumptions=assumptions_of(view)).to_json()
 
 
 def require_settled(session: Session, override: bool) -> str:
@@ -292,7 +292,7 @@ def _entry(
             intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
             pose = np.array(of_view["camera_from_world"], float)
             corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
-            cameras[view.name] = {**corrected.to_json(), "of": of_geometry(view)}
+            cameras[view.name] = {**corrected.to_json(), "of": view.record.geometry_fingerprint}
     reasons = [str(reason) for reason in content.get("reasons", [])]
     return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),

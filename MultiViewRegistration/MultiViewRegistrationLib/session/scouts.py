@@ -37,7 +37,7 @@ class Scouts:
 
     def missing_in(self, registration: Registration) -> list[str]:
         """Return the names of those that a registration has not got."""
-        there = {view.content.get("scout") for view in registration.xrays}
+        there = {view.record.scout for view in registration.xrays}
         return [name for name in self.add if name not in there]
 
     def add_to(self, registration: Registration) -> list[XRayView]:
@@ -45,7 +45,7 @@ class Scouts:
 
         InputError where it has X-rays in a world of their own, and as `adding.read`.
         """
-        elsewhere = [view.name for view in registration.xrays if view.placed and "localizer" not in view.content]
+        elsewhere = [view.name for view in registration.xrays if view.placed and not view.record.slot_scan_header]
         if elsewhere:
             raise InputError(
                 _(

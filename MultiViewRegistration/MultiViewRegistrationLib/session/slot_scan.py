@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,19 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.fields import SLOT_SCAN
+from ..geometry.slot_scan import SlotScan
 from ..imaging.dicom_file import read_dicom
 from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, FAR_SIDE, IN_IMAGE
-from ..io.eos import is_eos, mismatch
+from ..io.eos import is_eos as is_eos_file
+from ..io.eos import mismatch
 from ..io.files import JsonObject
 from ..io.localizer import read_slot_scan, world_of
-from ..io.view_record import ViewRecord
+from ..io.view_record import read_described
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..mrml.xray_annotations import side_of_direction
-from .geometry import give_geometry, is_eos_content, refuse_other_machine
+from ..mrml.xray_record import Header, XRayRecord
+from .geometry import give_geometry, is_eos, refuse_other_machine
 from .translation import _
 
 #: The patient's sides, by the letters of `side_of_direction`.
@@ -31,16 +36,16 @@ ASKED = {
 }
 
 
-def localizer_content(path: Path) -> dict:
-    """Return what an `XRayView` keeps of the header of a localizer or an EOS image: its slot scan where that says all.
+def with_slot_scan_header(record: XRayRecord, path: Path) -> XRayRecord:
+    """Return the record with what the header of a localizer or an EOS image says: its slot scan where that is all of one.
 
-    Nothing for another file.
+    The same for another file.
 
     InputError for a header that is damaged, or lacks what nobody could know who has not got it.
     """
     found = read_slot_scan(path)
     if found is None:
-        return {}
+        return record
     if unknown := {key: why for key, why in found.missing.items() if key not in ASKED}:
         raise InputError(
             _(
@@ -48,41 +53,44 @@ def localizer_content(path: Path) -> dict:
                 "give them as its slot_scan in a case.json."
             ).format(
                 path=path.name,
-                kind=_("an EOS image") if is_eos(read_dicom(path)) else _("a localizer"),
+                kind=_("an EOS image") if is_eos_file(read_dicom(path)) else _("a localizer"),
                 names=", ".join(unknown),
                 tags=", ".join(unknown.values()),
             )
         )
-    return {
-        "localizer": {"values": found.values, "missing": list(found.missing), "assumptions": found.assumptions},
-        "frame_of_reference": world_of(path),
-        "assumptions": found.assumptions,
-        "pixel_mm": list(found.values["pixel_mm"]),
-        **({} if found.missing else {"slot_scan": found.values, "from": _("DICOM header")}),
-    }
+    values, gaps, assumptions = found.values, tuple(found.missing), tuple(found.assumptions)
+    header = Header("slot_scan", values, gaps, assumptions, frame_of_reference=world_of(path))
+    record = replace(record, header=header, assumptions=assumptions, image_pixel_mm=tuple(values["pixel_mm"]))
+    if gaps:
+        return record
+    slot_scan = read_described(JsonObject(path.name, "slot_scan", dict(values)), SlotScan)
+    return replace(record, geometry=slot_scan, origin=_("DICOM header"))
 
 
-def refuse_other_frame(registration: Registration, name: str, content: dict) -> None:
+def refuse_other_frame(registration: Registration, name: str, record: XRayRecord) -> None:
     """Refuse a localizer that cannot lie in one world with the registration's X-rays.
 
     Raises
     ------
     InputError
-        Where there is a localizer of another frame of reference than one with this content, an EOS image that cannot be of
+        Where there is a localizer of another frame of reference than one with this record, an EOS image that cannot be of
         one scan with it, or, beside an EOS image, an X-ray that its header places by a C-arm.
     """
-    frame = content.get("frame_of_reference")
-    if is_eos_content(content):
-        refuse_other_machine(name, [other.name for other in registration.xrays if "world" in other.content])
-    for other in [other for other in registration.xrays if "localizer" in other.content and "localizer" in content]:
-        if other.content["frame_of_reference"] != frame:
+    if is_eos(record):
+        refuse_other_machine(name, [other.name for other in registration.xrays if other.record.world is not None])
+    own = record.slot_scan_header
+    for other in registration.xrays:
+        header = other.record.slot_scan_header
+        if header is None or own is None:
+            continue
+        if header.frame_of_reference != own.frame_of_reference:
             raise InputError(
                 _(
                     "{name}: is of another frame of reference (EOS image: of another study) than {other}, which does not tell how they lie "
                     "to each other, expected those of one examination; choose another, or remove {other} first."
                 ).format(name=name, other=other.name)
             )
-        if is_eos_content(content) and (why := mismatch(content["localizer"]["values"], slot_scan_of(other))):
+        if is_eos(record) and (why := mismatch(own.values, other.record.slot_scan)):
             raise InputError(
                 _(
                     "{name} and {other}: are EOS images of which {why}, expected those of one scan; choose another, or give their "
@@ -91,23 +99,17 @@ def refuse_other_frame(registration: Registration, name: str, content: dict) -> 
             )
 
 
-def slot_scan_of(view: XRayView) -> dict[str, Any]:
-    """Return a view's slot_scan as in a case.json, or what its header says of one; empty for any other X-ray."""
-    content = view.content
-    return content.get("slot_scan") or content.get("localizer", {}).get("values", {})
-
-
 def missing_in_header(view: XRayView) -> list[str]:
     """Return the names of what its header lacks."""
-    return [_(SLOT_SCAN[key].words) for key in view.content.get("localizer", {}).get("missing", ())]
+    return [_(SLOT_SCAN[key].words) for key in view.record.slot_scan_gaps]
 
 
 def column_is_asked(view: XRayView) -> bool:
     """Return whether its central column has to be given, as its header shows that it may not be the middle one."""
-    return "central_column" in view.content.get("localizer", {}).get("missing", ())
+    return "central_column" in view.record.slot_scan_gaps
 
 
-def tube_sides(slot_scan: dict[str, Any]) -> dict[str, np.ndarray]:
+def tube_sides(slot_scan: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the two directions to the tube, square to the image, by the patient's side (letters of `side_of_direction`)."""
     normal = np.cross(slot_scan["columns_along"], slot_scan["rows_along"])
     normal /= np.linalg.norm(normal)
@@ -119,7 +121,7 @@ def side_in_words(letters: str) -> str:
     return " ".join(SIDES[letter] for letter in letters)
 
 
-def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
+def nearest_side(slot_scan: Mapping[str, Any], to_source) -> str:
     """Return that of `tube_sides` on which a direction (3,) is."""
     sides = tube_sides(slot_scan)
     return max(sides, key=lambda letters: float(sides[letters] @ to_source))
@@ -127,12 +129,12 @@ def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
 
 def completed(
     view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
-) -> dict[str, Any]:
+) -> SlotScan:
     """Return a view's slot scan with this distance and central column (None for the middle one), and the tube at this one of `tube_sides`.
 
-    Where the pixels lie stays. InputError for what is missing.
+    Where the pixels lie stays. InputError for what is missing or invalid.
     """
-    before = slot_scan_of(view)
+    before = view.record.slot_scan
     if not source_to_isocentre_mm:
         raise InputError(_("Source to isocentre: none is given, expected that of the scanner; enter it."))
     if tube not in tube_sides(before):
@@ -156,32 +158,24 @@ def completed(
         along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
         shift = (moved - column) * before["pixel_mm"][0] * along
         after["central_column"] = moved
-        if not is_eos_content(
-            view.content
-        ):  # whose central ray goes through the world's origin, whichever column has it
+        if not is_eos(view.record):  # whose central ray goes through the world's origin, whichever column has it
             after["isocentre"] = (before["isocentre"] + shift).tolist()
     if central_column is None:
         after.pop("central_column", None)
-    return after
+    return read_described(JsonObject(view.name, "slot_scan", after), SlotScan)
 
 
-def use_slot_scan(
-    view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
-) -> None:
-    """Give an X-ray its slot scan as `completed`; what was assumed for a value that is another now is assumed no more.
-
-    InputError as that, and for invalid values.
-    """
-    content, after = view.content, completed(view, source_to_isocentre_mm, central_column, tube)
-    header = content.get("localizer", {"values": slot_scan_of(view), "assumptions": content.get("assumptions", [])})
-    changed = [key for key in ASKED if after.get(key) != header["values"].get(key)]
+def use_slot_scan(view: XRayView, slot_scan: SlotScan) -> None:
+    """Give an X-ray its slot scan, of `completed`; what was assumed for a value that is another now is assumed no more."""
+    record, after = view.record, slot_scan.to_json()
+    said = record.header or Header("slot_scan", record.slot_scan, assumptions=record.assumptions)
+    changed = [key for key in ASKED if after.get(key) != said.values.get(key)]
     settled = [sentence for key in changed for sentence in ASKED[key]]
-    ViewRecord.read(JsonObject(view.name, "", {"slot_scan": after}))
-    give_geometry(view, slot_scan=after, **({"from": _("entered")} if changed else {}))
-    view.change(assumptions=[sentence for sentence in header["assumptions"] if sentence not in settled])
+    assumed = tuple(sentence for sentence in said.assumptions if sentence not in settled)
+    give_geometry(view, slot_scan, assumptions=assumed, **({"origin": _("entered")} if changed else {}))
 
 
-def describe_slot_scan(slot_scan: dict[str, Any]) -> list[str]:
+def describe_slot_scan(slot_scan: Mapping[str, Any]) -> list[str]:
     """Return which way its pixels run and how large they are, a sentence each."""
     width, height = slot_scan["pixel_mm"]
     columns, rows = (side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along"))

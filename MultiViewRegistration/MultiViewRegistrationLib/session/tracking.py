@@ -22,6 +22,7 @@ from ..mrml.image import show_frame
 from ..mrml.loading import greys_of, name_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
+from ..mrml.xray_record import XRayRecord
 from .background_task import Worker
 from .inputs import PREPARING, Inputs
 from .registering import API_START
@@ -43,7 +44,7 @@ class FrameImage:
     raw
         As the file has it, None where the scene has it already.
     settings
-        The entries of `XRayView.content` that go with it.
+        The fields of the view's record that go with it.
     name
         Of the image, for people.
     """
@@ -124,10 +125,10 @@ class SliceImages:
 
     def __init__(self, views: Mapping[str, tuple[XRayView, XRay]]) -> None:
         self._stacks = {
-            name: (any_voxels(view.source), view.content, xray.valid) for name, (view, xray) in views.items()
+            name: (any_voxels(view.source), view.record, xray.valid) for name, (view, xray) in views.items()
         }
-        count = min(len(stack) - (content.get("frame") or 0) for stack, content, _ in self._stacks.values())
-        first = next(content.get("frame") or 0 for _, content, _ in self._stacks.values())
+        count = min(len(stack) - record.shown_frame for stack, record, _ in self._stacks.values())
+        first = next(record.shown_frame for _, record, _ in self._stacks.values())
         self.names = [f"frame {first + number}" for number in range(count)]
 
     def __len__(self) -> int:
@@ -137,13 +138,11 @@ class SliceImages:
         """As `FileImages.read`."""
         return {name: self._image(name, number, *stack) for name, stack in self._stacks.items()}
 
-    def _image(self, name: str, number: int, stack: np.ndarray, content: dict, valid: np.ndarray) -> FrameImage:
-        frame = (content.get("frame") or 0) + number
+    def _image(self, name: str, number: int, stack: np.ndarray, record: XRayRecord, valid: np.ndarray) -> FrameImage:
+        frame = record.shown_frame + number
         try:
-            raw = raw_of(stack[frame], content)
-            xray = to_line_integrals(
-                raw, content.get("intensity", "linear"), content.get("inverted", False), valid=valid
-            )
+            raw = raw_of(stack[frame], record)
+            xray = to_line_integrals(raw, record.intensity, record.inverted, valid=valid)
         except InputError as error:
             raise InputError(f"{name}, frame {frame}: {error}") from None
         return FrameImage(xray, {"frame": frame})
@@ -266,7 +265,7 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
     """Return the images of the used X-rays' frames. InputError where they are still images."""
     views = inputs.registration.used_xrays
     if frames_in(inputs.registration) > 1:
-        turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
+        turning = next((view.name for view in views if (header := view.record.header) and header.frames), None)
         if turning:
             raise InputError(
                 _(
@@ -287,7 +286,7 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
 
 def frames_in(registration: Registration) -> int:
     """Return the number of frames of the used X-rays in the scene itself, each from the one on that it shows."""
-    sources = [(view.source, view.content.get("frame") or 0) for view in registration.used_xrays]
+    sources = [(view.source, view.record.shown_frame) for view in registration.used_xrays]
     return min((_slices(source) - frame if source is not None else 1 for source, frame in sources), default=0)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ...imaging.xray import SharedUnknowns
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
 from ...mrml.registration import Registration
-from ...mrml.xray import XRayView, deviations_of
+from ...mrml.xray import XRayView
 from ..geometry import reference_of
 from ..host import Host
 from ..session import Session
@@ -136,12 +136,10 @@ class CertaintyPresenter(EditorPresenter):
         """Return the controls."""
         view, reference = self.view, reference_of(self.registration)
         first = reference is None or reference == view
-        stated = {key: view.content[key] for key in self._table if key in view.content}
+        stated = view.record.uncertainty
         unknown = stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
         known = UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
-        usual = describe_uncertainty(
-            deviations_of({key: view.content[key] for key in ("c_arm", "slot_scan") if key in view.content})
-        )
+        usual = describe_uncertainty(replace(view.record, uncertainty={}).deviations)
         options = (
             Option(USUAL, _("{usual} (usual)").format(usual=usual)),
             Option(EXACTLY, _("exactly")),
@@ -150,7 +148,7 @@ class CertaintyPresenter(EditorPresenter):
         )
         controls: Form = [Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)]
         if known == TYPED:
-            deviations = deviations_of(view.content)
+            deviations = view.record.deviations
             for key, field in list(self._table.items())[2 if first else 0 :]:
                 change = partial(self._set_deviation, view, key)
                 words = _(field.words)
@@ -171,25 +169,24 @@ class CertaintyPresenter(EditorPresenter):
     @property
     def _table(self) -> Table:
         """The standard deviations of its camera."""
-        return SLOT_SCAN_UNCERTAINTY if "slot_scan" in self.view.content else UNCERTAINTY
+        return SLOT_SCAN_UNCERTAINTY if self.view.record.kind == "slot_scan" else UNCERTAINTY
 
     def set_known(self, known: str) -> None:
         """Set the accuracy of the camera, one of the options; "as typed" begins with the usual one."""
         self.drop(self.view.id)
         self._keep_before(self.view)
-        keys = list(self._table)
-        rest = {key: value for key, value in self.view.content.items() if key not in keys}
-        stated: dict[str, dict[str, Any]] = {
+        usual = replace(self.view.record, uncertainty={}).deviations
+        stated: dict[str, dict[str, float | None]] = {
             USUAL: {},
-            EXACTLY: dict.fromkeys(keys, 0.0),
-            TYPED: {key: value or 0.0 for key, value in deviations_of(rest).items()},
+            EXACTLY: dict.fromkeys(self._table, 0.0),
+            TYPED: {key: value or 0.0 for key, value in usual.items()},
             UNKNOWN: {"rotation_sd_deg": None, "translation_sd_mm": None},
         }
-        self.view.content = {**rest, **stated[known]}
+        self.view.change(uncertainty=stated[known])
 
     def _set_deviation(self, view: XRayView, key: str, value: float) -> None:
         self._keep_before(view)
-        view.change(**{key: value})
+        view.change(uncertainty={**view.record.uncertainty, key: value})
 
     def shared_form(self) -> Form:
         """Return the fields of what one C-arm has in all its images."""

@@ -26,7 +26,6 @@ from ..slot_scan import (
     describe_slot_scan,
     missing_in_header,
     side_in_words,
-    slot_scan_of,
     tube_sides,
 )
 from ..translation import _
@@ -236,7 +235,7 @@ class GeometryPresenter(EditorPresenter):
     def _line(self, view: XRayView) -> FieldRow:
         draft = self._edits.draft(view)
         kinds = {C_ARM: self._c_arm, MATRIX: self._of_camera, FILE: self._of_camera, SLOT_SCAN: self._slot_scan}
-        modes = (SLOT_SCAN_MODE, *MODES) if slot_scan_of(view) else MODES
+        modes = (SLOT_SCAN_MODE, *MODES) if view.record.slot_scan else MODES
         mode = self._choice(view, "mode", draft.mode, modes, partial(self._edits.set_mode, view))
         elsewhere = view == self.view and draft.mode in (MATRIX, FILE)  # it stands by the matrix, or the file
         cells = {
@@ -281,7 +280,7 @@ class GeometryPresenter(EditorPresenter):
     def _of_camera(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         """Return what a matrix, or a file, says of the fields, which cannot be typed."""
         shown = dict.fromkeys((key for key in COLUMNS if key not in ("", "mode", "bone")), _NONE)
-        if view.placed and draft.mode == MATRIX and "slot_scan" not in view.content:
+        if view.placed and draft.mode == MATRIX and view.record.kind != "slot_scan":
             fields = c_arm_fields(_rounded(reading_of(view)), view.size)
             shown |= {key: fields[key] for key in NUMBERS if fields[key] and key in shown}
             shown["principal_point"] = fields["principal_point"] or _("middle")
@@ -297,7 +296,7 @@ class GeometryPresenter(EditorPresenter):
         }
 
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        slot_scan, fields, edit = slot_scan_of(view), draft.fields, self._edits.editing(view)
+        slot_scan, fields, edit = view.record.slot_scan, draft.fields, self._edits.editing(view)
         sides = {letters: _("tube: {side}").format(side=side_in_words(letters)) for letters in tube_sides(slot_scan)}
         numbers = {"slot_distance": SLOT_DISTANCE, "slot_column": SLOT_COLUMN}
         faults = {key: number.problem(fields[key]) for key, number in numbers.items()}
@@ -333,8 +332,7 @@ class GeometryPresenter(EditorPresenter):
         }
 
     def _bone(self, view: XRayView) -> FieldCell:
-        content = view.content
-        now = content.get("intensity", "linear"), bool(content.get("inverted"))
+        now = view.record.intensity, view.record.inverted
         chosen = next(key for key, (_title, both) in BONE.items() if both == now)
         options = [Option(key, title) for key, (title, _both) in BONE.items() if key != "dark log" or key == chosen]
         there = view.source is not None
@@ -395,9 +393,9 @@ class GeometryPresenter(EditorPresenter):
         if draft.mode == C_ARM:
             camera, certain = sketch(draft.fields, view.size)
             reading = self._edits.reading(view, draft).c_arm
-            detector_mm = reading["source_to_detector_mm"] if certain and reading else 1000.0
+            detector_mm = reading.source_to_detector_mm if certain and reading else 1000.0
             return camera, detector_mm, certain
-        known = view.placed and ("slot_scan" in view.content or c_arm_of(view) is not None)
+        known = view.placed and (view.record.kind == "slot_scan" or c_arm_of(view) is not None)
         return (view.camera, view.detector_mm, True) if known else (None, 0.0, False)
 
     def _details(self, view: XRayView, draft: Draft) -> Form:
@@ -469,7 +467,7 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
-        slot_scan, assumed = slot_scan_of(view), view.content.get("assumptions", [])
+        slot_scan, assumed = view.record.slot_scan, view.record.assumptions
         return [
             *(Text(f"slot_scan{i}", sentence, tone=QUIET) for i, sentence in enumerate(describe_slot_scan(slot_scan))),
             group(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.fields import SLOT_SCAN_UNCERTAINTY
+from ...geometry.c_arm import CArm
 from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh
 from ...mrml.xray import XRayView
+from ...mrml.xray_record import XRayRecord
 from ..external_files import use_camera
-from ..geometry import matrix_of, reading_of, reading_of_header, set_matrix, use_reading
-from ..slot_scan import completed, nearest_side, slot_scan_of, use_slot_scan
+from ..geometry import matrix_of, reading_of, set_matrix, use_reading
+from ..slot_scan import completed, nearest_side, use_slot_scan
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
 from .certainty import XRaySelection
@@ -43,15 +43,6 @@ BONE = {
 }
 #: What a C-arm has in all its images.
 OF_MACHINE = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "principal_point", "mirrored")
-#: What "Put back" puts back of an X-ray's content.
-_GEOMETRY = (
-    *"c_arm camera slot_scan projection_matrix distortion pixel_mm from origins assumptions world corrected".split(),
-    *("intensity", "inverted", *SLOT_SCAN_UNCERTAINTY),
-)
-#: What of it the picture is made with.
-_PICTURE = ("intensity", "inverted", "distortion", "slot_scan")
-#: By which it is known whether others have given an X-ray a geometry; a registration corrects cameras.
-_GIVEN = tuple(key for key in _GEOMETRY if key != "corrected")
 
 
 @dataclass(frozen=True)
@@ -87,20 +78,20 @@ class Editing:
     origins
         Where values come from, by the fields' keys: "typed" or the name of a preset.
     before
-        The X-ray's content before it was first changed in the table.
+        The X-ray's record before it was first changed in the table.
     after
-        Its content when the table was closed.
+        Its record when the table was closed.
     typing
-        The key of the field that is being typed, and the fields and the X-ray's content before.
+        The key of the field that is being typed, and the fields and the X-ray's record before.
     """
 
     draft: Draft | None = None
     in_force: bool = False
     refused: str = ""
     origins: dict[str, str] = field(default_factory=dict)
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
-    typing: tuple[str, dict[str, str], dict[str, Any]] | None = None
+    before: XRayRecord | None = None
+    after: XRayRecord | None = None
+    typing: tuple[str, dict[str, str], XRayRecord] | None = None
 
 
 TYPED = "typed"
@@ -130,18 +121,18 @@ class GeometryEdits:
         """Open the table: what others have given X-rays since it was closed is not to be put back."""
         for view in self._xrays.views:
             edit = self.editing(view)
-            if edit.draft is None and edit.after is not None and _differ(edit.after, view.content, _GIVEN):
+            if edit.draft is None and edit.after is not None and not edit.after.is_given_as(view.record):
                 self._edits[view.id] = Editing()
 
     def end(self) -> None:
         """Close the table."""
         for view in self._xrays.views:
-            self.editing(view).after = view.content
+            self.editing(view).after = view.record
 
     def keep_before(self, view: XRayView) -> None:
         """Keep what an X-ray has before it is changed, so that it can be put back, unless it was changed before."""
         edit = self.editing(view)
-        edit.before = edit.before or view.content
+        edit.before = edit.before or view.record
 
     def editing(self, view: XRayView) -> Editing:
         """Return what was done to an X-ray."""
@@ -160,7 +151,7 @@ class GeometryEdits:
         """Return whether there is something to put back."""
         edit = self.editing(view)
         return (edit.draft is not None and not edit.in_force) or (
-            edit.before is not None and _differ(edit.before, view.content, _GEOMETRY)
+            edit.before is not None and not edit.before.is_given_as(view.record)
         )
 
     def refused(self, view: XRayView) -> str:
@@ -188,28 +179,29 @@ class GeometryEdits:
             cautions |= self._beside_others(view, reading.c_arm)
         return replace(reading, cautions=cautions, faults=faults)
 
-    def _beside_others(self, view: XRayView, reading: dict) -> dict[str, str]:
+    def _beside_others(self, view: XRayView, reading: CArm) -> dict[str, str]:
         """Angles in radians, an X-ray with the same geometry, and left and right the other way round than in all others."""
         others = [each for each in self._xrays.views if each != view and each.placed]
-        beam = _beam(reading)
+        beam = reading.camera().camera_from_world[2, :3]
         apart = [
             np.degrees(np.arccos(np.clip(abs(beam @ each.camera.camera_from_world[2, :3]), 0, 1))) for each in others
         ]
-        largest = max(abs(reading["rao_lao_deg"]), abs(reading["cra_cau_deg"]))
+        largest = max(abs(reading.rao_lao_deg), abs(reading.cra_cau_deg))
         cautions = {}
         if like_radians(largest, apart):
-            keys = [key for key in ("rao_lao_deg", "cra_cau_deg") if reading[key]]
-            cautions[keys[0]] = _(
+            key = "rao_lao_deg" if reading.rao_lao_deg else "cra_cau_deg"
+            found = getattr(reading, key)
+            cautions[key] = _(
                 "{value:g} looks like radians, as the X-rays would be nearly parallel; give degrees: {better:.1f}."
-            ).format(value=reading[keys[0]], better=np.degrees(reading[keys[0]]))
+            ).format(value=found, better=np.degrees(found))
         twins = self._xrays.session.twins()
         if twins is not None and view in twins and not cautions:
             other = twins[0] if twins[1] == view else twins[1]
             cautions["rao_lao_deg"] = _(
                 "{name} has the same geometry, expected another for each; correct one of them."
             ).format(name=other.name)
-        machines = [each for each in others if "c_arm" in each.content]
-        if machines and all(each.content["c_arm"].get("mirrored", False) != reading["mirrored"] for each in machines):
+        machines = [each for other in others if isinstance(each := other.record.geometry, CArm)]
+        if machines and all(each.mirrored != reading.mirrored for each in machines):
             cautions["mirrored"] = _(
                 "The other X-rays are stored the other way round, which is rare on one machine; look at a marker."
             )
@@ -217,22 +209,22 @@ class GeometryEdits:
 
     def origin(self, view: XRayView, key: str, fields: Mapping[str, str], edit: Editing) -> str:
         """Return where a field's value comes from, in a few words; "" for what was typed, and for nothing."""
-        text, content = fields[key], view.content
+        text, record = fields[key], view.record
         if not text:
             return ""
         if origin := edit.origins.get(key):
             return "" if origin == TYPED else origin
-        if key in content.get("origins", {}):
-            return content["origins"][key]
+        if key in record.origins:
+            return record.origins[key]
+        whole = "" if record.origin == "entered" else record.origin
         if key in ("tube", "slot_distance", "slot_column"):
-            return content.get("from", "") if content.get("from") != "entered" else ""
-        of_header = c_arm_fields(reading_of_header(view), view.size).get(key)
+            return whole
+        of_header = c_arm_fields(record.c_arm_proposal, view.size).get(key)
         if of_header == text:
             return _("DICOM header")
         if key == "pixel_mm" and not view.placed:
             return _("the file")
-        origin = content.get("from", "")
-        return "" if origin == "entered" else origin
+        return whole
 
     def problem(self, view: XRayView, draft: Draft) -> str:
         """Return what is wrong with the selected X-ray's geometry beyond its fields in the table."""
@@ -332,7 +324,7 @@ class GeometryEdits:
     def _change(self, view: XRayView, key: str, value: str) -> None:
         edit, draft = self.editing(view), self.draft(view)
         if edit.typing is None or edit.typing[0] != key:
-            edit.typing = key, draft.fields, view.content
+            edit.typing = key, draft.fields, view.record
         before = edit.typing[1]
         self._xrays.select(view.id)
         self._keep(view, replace(draft, fields=changed(before, key, value)))
@@ -350,11 +342,9 @@ class GeometryEdits:
             reading = self.reading(view, draft).c_arm
             if reading is None:
                 raise InputError(self._fault(view, draft))
-            return partial(use_reading, registration, view, dict(reading), self._whole_origin(view, draft, edit))
+            return partial(use_reading, registration, view, reading, self._whole_origin(view, draft, edit))
         if draft.mode == SLOT_SCAN:
-            values = self._slot_values(draft)
-            completed(view, *values)
-            return partial(use_slot_scan, view, *values)
+            return partial(use_slot_scan, view, completed(view, *self._slot_values(draft)))
         if draft.mode == FILE:
             camera = self.calibration.camera(view, draft.calibration)
             return partial(use_camera, registration, view, camera, draft.calibration.path or "")
@@ -406,9 +396,8 @@ class GeometryEdits:
         mode
             By default that of its geometry.
         """
-        content, matrix = view.content, matrix_of(view)
-        slot_scan = slot_scan_of(view)
-        given = next((mode for mode, key in ((MATRIX, "camera"), (C_ARM, "c_arm")) if key in content), None)
+        matrix, slot_scan = matrix_of(view), view.record.slot_scan
+        given = {"camera": MATRIX, "c_arm": C_ARM}.get(view.record.kind)
         to_source = slot_scan.get("isocentre_to_source")
         return Draft(
             mode or given or (SLOT_SCAN if slot_scan else C_ARM),
@@ -426,22 +415,11 @@ class GeometryEdits:
         )
 
     @staticmethod
-    def _restore(view: XRayView, before: Mapping[str, Any]) -> None:
-        """Give an X-ray the geometry, and the meaning of its grey values, that it had with this content."""
-        now = view.content
-        if _differ(now, before, _GEOMETRY):
-            kept = {key: value for key, value in now.items() if key not in _GEOMETRY}
-            view.content = {**kept, **{key: before[key] for key in _GEOMETRY if key in before}}
-            if _differ(now, before, _PICTURE):
+    def _restore(view: XRayView, before: XRayRecord) -> None:
+        """Give an X-ray the geometry, and the meaning of its grey values, of a record."""
+        now = view.record
+        if not now.is_given_as(before):
+            view.record = replace(now.with_geometry_of(before), corrected=before.corrected)
+            if now.lens or before.lens or (now.intensity, now.inverted) != (before.intensity, before.inverted):
                 refresh(view)
             view.place()
-
-
-def _differ(one: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
-    return any(one.get(key) != other.get(key) for key in keys)
-
-
-def _beam(reading: Mapping[str, float]) -> np.ndarray:
-    """(3,) the central ray of a C-arm's reading, world LPS."""
-    p, s = np.radians(reading["rao_lao_deg"]), np.radians(reading["cra_cau_deg"])
-    return np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -61,20 +62,20 @@ class Reading:
     Attributes
     ----------
     c_arm
-        As in a case.json; None while something is missing or wrong.
+        None while something is missing or wrong.
     faults, cautions
         Sentences by the fields' keys.
     missing
         The keys of fields that are empty, and needed.
     """
 
-    c_arm: dict | None = None
+    c_arm: CArm | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
     cautions: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
 
-def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
+def read_c_arm(fields: Mapping[str, str], size: tuple[int, int]) -> Reading:
     """Read the fields of a C-arm, each for itself.
 
     Parameters
@@ -105,8 +106,13 @@ def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
         return Reading(None, faults, cautions, tuple(missing))
     if pairs["principal_point"] == middle(size):
         pairs["principal_point"] = None
-    given = {key: value for key, value in pairs.items() if value is not None}
-    return Reading({**numbers, **given, "mirrored": fields["mirrored"] == MIRRORED[True]}, {}, cautions)
+    given: dict[str, Any] = numbers | {key: value for key, value in pairs.items() if value is not None}
+    try:
+        c_arm = CArm(**given, size=size, mirrored=fields["mirrored"] == MIRRORED[True])
+    except InputError as error:
+        key, _colon, sentence = str(error).partition(": ")
+        return Reading(None, {key: sentence}, cautions)
+    return Reading(c_arm, {}, cautions)
 
 
 def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
@@ -251,7 +257,7 @@ def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bo
     """Return the camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
     given = read_c_arm(fields, size).c_arm
     if given is not None:
-        return CArm(**{**given, "size": size}).camera(), True
+        return given.camera(), True
     return (
         CArm(
             source_to_detector_mm=1000.0,

@@ -125,8 +125,9 @@ class KeptCArms:
         c_arm = self._edits.reading(view, self._edits.draft(view)).c_arm
         if c_arm is None:
             raise InputError(_("{name}: the C-arm is incomplete; fill in its fields.").format(name=name))
-        reading = {**c_arm, "size": list(view.size)}
-        self._told = c_arm_presets.keep_preset(name, reading) or _("{name} is kept on this computer.").format(name=name)
+        self._told = c_arm_presets.keep_preset(name, c_arm.to_json()) or _("{name} is kept on this computer.").format(
+            name=name
+        )
         self._name = ""
 
     def delete(self, name: str) -> None:

@@ -202,7 +202,7 @@ class XRaysPresenter(Presenter):
 
     def _line(self, view: XRayView) -> TableRow:
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
-        source, origin, refused = view.source, view.content.get("from", ""), self.geometry.refused(view)
+        source, origin, refused = view.source, view.record.origin, self.geometry.refused(view)
         trouble = refused or self.session.problem(view)
         image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
         geometry = _("not as typed") if refused and view.placed else describe(view)
@@ -359,7 +359,7 @@ class ImagePresenter(EditorPresenter):
     def form(self) -> Form:
         """Return the controls."""
         view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
-        content, there = view.content, source is not None
+        record, there = view.record, source is not None
         hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
             name=source.GetName() if there else _("(its volume is gone)"), columns=view.size[0], rows=view.size[1]
         )
@@ -397,10 +397,10 @@ class ImagePresenter(EditorPresenter):
                 "flipped",
                 _("Turn the image over, left to right"),
                 lambda on: change_image(self.view, flipped=bool(on)),
-                on=bool(content.get("flipped")),
-                enabled=there and "slot_scan" not in content,
+                on=record.flipped,
+                enabled=there and record.kind != "slot_scan",
                 tip=_("The geometry of a slot scan says which way its columns run.")
-                if "slot_scan" in content
+                if record.kind == "slot_scan"
                 else _("Where the file was stored the other way round than its matrix or calibration says."),
             ),
             mask if masks else None,
@@ -411,7 +411,7 @@ class ImagePresenter(EditorPresenter):
         """Return the choice of the registered frame of a run."""
         view = self.view
         image = view.source and view.source.GetImageData()
-        last, frame = image.GetDimensions()[2] - 1 if image else 0, view.content.get("frame") or 0
+        last, frame = image.GetDimensions()[2] - 1 if image else 0, view.record.shown_frame
         number = Number(_("Frame"), 0, last, _(" of {last}").format(last=last), whole=True)
 
         if last <= 0:

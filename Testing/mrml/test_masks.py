@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.mrml.case import xray_of
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, refresh, segmentation_node, set_mask
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session.geometry import set_c_arm
+from MultiViewRegistrationLib.session.geometry import give_geometry
 
 SIZE = (96, 72)
 
@@ -68,9 +68,9 @@ def test_a_mask_without_pixels_is_refused(view):
 )
 def test_it_goes_with_the_image(view, geometry):
     set_mask(view, drawn(view))
-    set_c_arm(view, CArm(**{**READING, **geometry}))
+    give_geometry(view, CArm(**{**READING, **geometry}))
     np.testing.assert_array_equal(valid(view), USED)
-    set_c_arm(view, CArm(**READING))
+    give_geometry(view, CArm(**READING))
     np.testing.assert_array_equal(valid(view), USED)
 
 

@@ -82,7 +82,7 @@ def test_a_scout_whose_geometry_is_not_complete():
         camera=None,
         step_sd_percent=0.2,
     )
-    assert record.geometry is None and record.slot_scan == said and record.slot_scan_gaps == ("source_to_isocentre_mm",)
+    assert record.geometry is None and record.slot_scan == said and record.header.missing == ("source_to_isocentre_mm",)
     assert (record.header.frame_of_reference, record.scout, record.uncertainty) == ("1.2.3", "lateral", {})
     assert record_of("AP", json.dumps(record.scene_json())) == record
 

@@ -224,11 +224,11 @@ def test_put_back_takes_back_what_was_changed_before_the_table_was_opened_again(
 
 
 def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, table):
-    from MultiViewRegistrationLib.session.geometry import set_c_arm
+    from MultiViewRegistrationLib.session.geometry import give_geometry
 
     (view,) = section.views
     place(section, 20.0)
-    set_c_arm(view, view.record.geometry, "case.json")
+    give_geometry(view, view.record.geometry, origin="case.json")
     assert cell(table, "rao_lao_deg").origin == cell(table, "pixel_mm").origin == "case.json"
     put(table, "rao_lao_deg", "21")
     keys = ("cra_cau_deg", "source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "left")
@@ -240,7 +240,7 @@ def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, t
         assert {cell(table, key).origin for key in keys} == {"case.json"}
     put(table, "pixel_mm", "1.9")
     assert cell(table, "pixel_mm").origin == "" and cell(table, "left").origin == "case.json"
-    set_c_arm(view, view.record.geometry, "calibration.json")
+    give_geometry(view, view.record.geometry, origin="calibration.json")
     host.choose(host.registration)
     act(section, "geometry")
     assert cell(table, "rao_lao_deg").origin == "calibration.json"

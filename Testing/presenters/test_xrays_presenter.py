@@ -48,11 +48,11 @@ def add(section, *names: str) -> list:
 
 def place(section, *angles: float) -> None:
     """Give the X-rays these angles, without the controls."""
-    from MultiViewRegistrationLib.session.geometry import set_c_arm
+    from MultiViewRegistrationLib.session.geometry import give_geometry
 
     distances = {"source_to_detector_mm": 1020, "source_to_isocentre_mm": 700, "pixel_mm": (2, 2)}
     for view, angle in zip(section.views, angles, strict=True):
-        set_c_arm(view, CArm(**distances, size=view.size, rao_lao_deg=angle, cra_cau_deg=10))
+        give_geometry(view, CArm(**distances, size=view.size, rao_lao_deg=angle, cra_cau_deg=10))
 
 
 def settled(section) -> None:

@@ -31,7 +31,7 @@ from MultiViewRegistrationLib.session.external_files import (
     read_cameras,
     use_camera,
 )
-from MultiViewRegistrationLib.session.geometry import set_matrix, summary
+from MultiViewRegistrationLib.session.geometry import set_camera, summary
 from MultiViewRegistrationLib.session.result_files import write_case_folder
 from MultiViewRegistrationLib.session.session import Session
 
@@ -87,7 +87,7 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     np.testing.assert_array_equal(back.xray.valid, here.valid)
     draw_mask(xray)
     np.testing.assert_array_equal(xray_of(xray).valid, here.valid)  # drawn on the undistorted image
-    set_matrix(registration, xray, camera().projection_matrix)  # which knows of none
+    set_camera(registration, xray, camera().projection_matrix)  # which knows of none
     assert xray.record.distortion is None
     np.testing.assert_array_equal(xray_of(xray).line_integrals, raw.line_integrals)
 

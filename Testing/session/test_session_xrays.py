@@ -28,11 +28,11 @@ from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read
 from MultiViewRegistrationLib.session.geometry import (
     certainty,
     describe,
+    give_geometry,
     header_proposals,
     matrix_of,
     reading_of,
-    set_c_arm,
-    set_matrix,
+    set_camera,
     summary,
     use_reading,
 )
@@ -247,7 +247,7 @@ def projected(P: np.ndarray) -> np.ndarray:
 def test_a_c_arm(with_ct):
     view = with_ct.xrays[0]
     assert describe(view) == "needs geometry"
-    set_c_arm(view, CArm(**READING, mirrored=True))
+    give_geometry(view, CArm(**READING, mirrored=True))
     # by hand: the detector 300 mm beyond the isocentre, 30 degrees to the left of the front and 10 degrees to the feet
     p, s = np.radians(30), np.radians(-10)
     towards = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
@@ -260,15 +260,15 @@ def test_a_c_arm(with_ct):
 
 def test_a_matrix_of_either_sign_may_be_of_a_mirrored_image(with_ct):
     view = with_ct.xrays[0]
-    set_matrix(with_ct, view, -30 * matrix())
+    set_camera(with_ct, view, -30 * matrix())
     np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix()), atol=1e-8)
     np.testing.assert_allclose(matrix_of(view), matrix(), atol=1e-8)
     assert view.record.kind == "camera" and view.record.geometry.size == (96, 72)
-    set_matrix(with_ct, view, 3 * matrix(mirrored=True))
+    set_camera(with_ct, view, 3 * matrix(mirrored=True))
     np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix(mirrored=True)), atol=1e-8)
     assert view.camera.intrinsics[0, 0] < 0 and (view.camera.depth(POINTS) > 0).all()
     with pytest.raises(InputError, match="behind the X-ray source"):
-        set_matrix(with_ct, view, -matrix(mirrored=True))
+        set_camera(with_ct, view, -matrix(mirrored=True))
 
 
 def test_a_ct_that_no_image_shows_decides_nothing(with_ct):
@@ -276,13 +276,13 @@ def test_a_ct_that_no_image_shows_decides_nothing(with_ct):
     away = np.eye(4)
     away[:3, 3] = 0, 900, 0  # beside the beam and behind the source
     with_ct.world_from_ct = away
-    set_matrix(with_ct, view, matrix())
+    set_camera(with_ct, view, matrix())
     with pytest.raises(InputError, match="move the CT"):
-        set_matrix(with_ct, view, matrix(mirrored=True))
+        set_camera(with_ct, view, matrix(mirrored=True))
     other = add_xray(with_ct, "LAT", None, dot_image((96, 72), (40, 30)))
 
     other.change(geometry=c_arm(90))
-    set_matrix(with_ct, view, matrix(mirrored=True))  # where the two views meet is before both
+    set_camera(with_ct, view, matrix(mirrored=True))  # where the two views meet is before both
     assert view.camera.intrinsics[0, 0] < 0
 
 
@@ -337,5 +337,5 @@ def test_a_resting_table_is_an_assumption_until_a_matrix_is_given(scene, registr
     use(registration, first)
     use(registration, second)
     assert SAME_TABLE in second.record.assumptions and SAME_TABLE not in first.record.assumptions
-    set_matrix(registration, second, matrix_of(second))
+    set_camera(registration, second, matrix_of(second))
     assert second.record.assumptions == ()

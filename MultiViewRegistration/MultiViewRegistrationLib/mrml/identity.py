@@ -245,7 +245,7 @@ def origin_of(registration: Registration) -> DicomOrigin:
 def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
     """Return whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
     record, ct = view.record, registration.ct
-    frame = record.header.frame_of_reference if record.header else ""
+    frame = record.header.frame_of_reference
     return bool(frame and ct is not None and record.kind == "slot_scan" and _ct_uid(registration) == frame)
 
 

@@ -28,7 +28,7 @@ class Header:
     Attributes
     ----------
     kind
-        "c_arm" or "slot_scan".
+        "c_arm" or "slot_scan"; "" for nothing.
     values
         By the keys of its table; of a C-arm without the size, of the first frame.
     missing
@@ -43,8 +43,8 @@ class Header:
         Of a slot scan: its world, see `io.localizer.world_of`.
     """
 
-    kind: str
-    values: Mapping[str, Any]
+    kind: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     frames: tuple[Mapping[str, Any], ...] = ()
@@ -101,7 +101,7 @@ class XRayRecord(ViewRecord):
     origins: Mapping[str, str] = field(default_factory=dict)
     scout: str = ""
     dicom: DicomImage | None = None
-    header: Header | None = None
+    header: Header = field(default_factory=Header)
     world: Stand | None = None
     corrected: Camera | None = None
 
@@ -129,12 +129,8 @@ class XRayRecord(ViewRecord):
         """Return it as the X-ray's node keeps it, which has the name."""
         entry = self.to_json()
         del entry["name"]
-        given = {key: getattr(self, key) for key in OF_SCENE}
-        return {
-            "version": VERSION,
-            **entry,
-            **{key: _plain(value) for key, value in given.items() if value is not None},
-        }
+        given = {key: value for key in OF_SCENE if (value := getattr(self, key)) not in (None, Header())}
+        return {"version": VERSION, **entry, **{key: _plain(value) for key, value in given.items()}}
 
     @property
     def fingerprint(self) -> str:
@@ -169,37 +165,20 @@ class XRayRecord(ViewRecord):
     @property
     def stand(self) -> Stand | None:
         """How table and patient lay to the machine in the frame that is registered, as far as the header says it."""
-        return self.header.stands[self.shown_frame] if self.header and self.header.stands else None
-
-    @property
-    def c_arm_header(self) -> Header | None:
-        """The header where it is that of a C-arm."""
-        return self.header if self.header and self.header.kind == "c_arm" else None
+        return self.header.stands[self.shown_frame] if self.header.stands else None
 
     @property
     def c_arm_proposal(self) -> dict[str, Any]:
         """What the header says of a C-arm in the frame that is registered."""
-        header = self.c_arm_header
-        if header is None:
-            return {}
-        return {**header.values, **(header.frames[self.shown_frame] if header.frames else {})}
+        frame = self.header.frames[self.shown_frame] if self.header.frames else {}
+        return {**self.header.values, **frame} if self.header.kind == "c_arm" else {}
 
     @property
     def slot_scan(self) -> Mapping[str, Any]:
         """The slot scan as in a case.json, or what the header says of one; empty for any other X-ray."""
         if isinstance(self.geometry, SlotScan):
             return self.geometry.to_json()
-        return self.slot_scan_header.values if self.slot_scan_header else {}
-
-    @property
-    def slot_scan_header(self) -> Header | None:
-        """The header where it is that of a slot scan."""
-        return self.header if self.header and self.header.kind == "slot_scan" else None
-
-    @property
-    def slot_scan_gaps(self) -> tuple[str, ...]:
-        """The keys of a slot scan that the header does not say."""
-        return self.slot_scan_header.missing if self.slot_scan_header else ()
+        return self.header.values if self.header.kind == "slot_scan" else {}
 
     def camera_like(self, values: Mapping[str, Any]) -> Camera:
         """Return the camera of the kind of its geometry that `Camera.to_json` wrote, whatever else is said beside."""

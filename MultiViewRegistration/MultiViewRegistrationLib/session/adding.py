@@ -91,7 +91,7 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
         **_grey_values(frames[0]),
     )
     record = with_slot_scan_header(image, path)
-    record = record if record.header else with_c_arm_header(image, path, len(frames))
+    record = record if record.header.kind else with_c_arm_header(image, path, len(frames))
     identity, xray = read_identity(path), _picture(frames, record)
 
     def add(registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None) -> list[XRayView]:
@@ -129,8 +129,8 @@ def _add_frames(
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
         remember_identity(view.node, identity)
-    header = record.c_arm_header
-    if len(frames) == 1 and header is not None and header.values and not header.missing:
+    header = record.header
+    if len(frames) == 1 and header.kind == "c_arm" and header.values and not header.missing:
         with suppress(InputError):  # what is wrong with it is seen in the table of geometries
             values = {**reading_of(view), "size": list(view.size)}
             c_arm = read_described(JsonObject(view.name, "c_arm", values), CArm)

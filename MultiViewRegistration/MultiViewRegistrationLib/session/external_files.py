@@ -23,7 +23,7 @@ from ..mrml.landmarks import landmark_list
 from ..mrml.nodes import lps_from_ras, ras_from_lps
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView, on_image, place_of
-from .geometry import set_camera, set_matrix
+from .geometry import set_camera
 from .translation import _
 
 
@@ -195,18 +195,16 @@ def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
 
 
 def use_camera(registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike) -> None:
-    """Give an X-ray the geometry that was read; an image with distortion is undistorted. InputError as `set_camera` and `set_matrix`.
+    """Give an X-ray the geometry that was read; an image with distortion is undistorted. InputError as `set_camera`.
 
     Parameters
     ----------
     origin
         The file.
     """
-    name = Path(origin).name
-    if camera.camera is None:
-        set_matrix(registration, view, camera.projection_matrix, camera.size, name)
-    else:
-        set_camera(registration, view, camera.camera, camera.distortion, name)
+    given = camera.given_to(view.record)
+    file, lens = Path(origin).name, given.distortion
+    set_camera(registration, view, given.geometry, size=camera.size, distortion=lens, origin=file)
 
 
 def describe_camera(camera: CalibratedView) -> str:

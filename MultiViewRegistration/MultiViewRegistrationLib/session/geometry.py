@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
-from ..geometry.fields import C_ARM, describe_uncertainty
+from ..geometry.fields import TABLES, describe_uncertainty
 from ..geometry.slot_scan import SlotScan
 from ..io.cameras import meeting_point, sees, settle
 from ..io.dicom_geometry import TABLE_MOVED, Stand, moved_mm, read_header, share_isocentre
 from ..io.files import JsonObject
-from ..io.view_record import Geometry, ViewRecord, read_described
+from ..io.view_record import Geometry, read_described
 from ..mrml.image import refresh
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
@@ -27,71 +27,27 @@ from .translation import _
 DEG = "\u00b0"
 
 
-def set_c_arm(view: XRayView, c_arm: CArm, origin: str = "entered") -> None:
-    """Give a view a C-arm's angles and distances."""
-    give_geometry(view, c_arm, image_pixel_mm=c_arm.pixel_mm, origin=origin)
-
-
-def set_matrix(
-    registration: Registration, view: XRayView, projection_matrix, size=None, origin: str = "entered"
+def set_camera(
+    registration: Registration,
+    view: XRayView,
+    given: Geometry,
+    *,
+    size: tuple[int, int] | None = None,
+    distortion: Distortion | None = None,
+    origin: str = "entered",
 ) -> None:
-    """Give a view the camera of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
+    """Give a view a camera, or that of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
 
-    InputError where it is no camera's, is for another size, or has what the image shows behind the source.
+    InputError where it is no camera's, is for another size, has what the image shows behind the source, or cannot be undistorted.
 
     Parameters
     ----------
     size
-        (columns, rows) of the image it is for, where that is known.
+        (columns, rows) of the image that a matrix is for, where that is known.
+    distortion
+        Of the image as it was taken, which is undone.
     """
-    _check_size(view, size)
-    matrix = np.asarray(projection_matrix, float).tolist()
-    record = ViewRecord.read(JsonObject(view.name, "", {"projection_matrix": matrix}))
-    point = _point_shown(registration, view, record.camera(view.size))
-    try:
-        (camera,) = settle([record], [view.size], point)
-    except InputError:
-        if point is None:
-            raise InputError(
-                _(
-                    "{name}: the matrix has a negative determinant, and is either that of an image as seen from the detector or "
-                    "has the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the "
-                    "matrix by -1 if the image is as seen from the source."
-                ).format(name=view.name)
-            ) from None
-        raise InputError(
-            _(
-                "{name}: by its matrix, what the image shows lies behind the X-ray source; correct the matrix, or multiply "
-                "that of an image as seen from the detector by -1."
-            ).format(name=view.name)
-        ) from None
-    give_geometry(view, camera, origin=origin)
-
-
-def set_camera(
-    registration: Registration,
-    view: XRayView,
-    camera: Camera,
-    distortion: Distortion | None = None,
-    origin: str = "entered",
-) -> None:
-    """Give a view a camera, and the distortion of its image as it was taken, which is undone.
-
-    InputError where it is for another size, has what the image shows behind the source, or cannot be undistorted.
-    """
-    _check_size(view, camera.size)
-    point = _point_shown(registration, view, camera)
-    if point is not None and camera.depth(point) <= 0:
-        raise InputError(
-            _(
-                "{name}: by its camera, what the image shows lies behind the X-ray source; check the unit and the axes, or "
-                "choose another camera."
-            ).format(name=view.name)
-        )
-    give_geometry(view, camera, distortion=distortion, origin=origin)
-
-
-def _check_size(view: XRayView, size) -> None:
+    size = given.size if isinstance(given, Camera) else size
     if size is not None and tuple(size) != view.size:
         raise InputError(
             _(
@@ -99,6 +55,31 @@ def _check_size(view: XRayView, size) -> None:
                 "{own[1]}; give that of the image as it is stored."
             ).format(name=view.name, size=size, own=view.size)
         )
+    record = replace(view.record, geometry=given, distortion=None)
+    with naming(view.name):
+        plain = record.camera(view.size)
+    point = _point_shown(registration, view, plain)
+    try:
+        (camera,) = settle([record], [view.size], point)
+    except InputError:
+        sentence = BY_CAMERA if isinstance(given, Camera) else AMBIGUOUS_MATRIX if point is None else BY_MATRIX
+        raise InputError(sentence.format(name=view.name)) from None
+    give_geometry(view, camera, distortion=distortion, origin=origin)
+
+
+#: Why a camera, or a matrix, cannot be that of an X-ray.
+BY_CAMERA = _(
+    "{name}: by its camera, what the image shows lies behind the X-ray source; check the unit and the axes, or choose another camera."
+)
+BY_MATRIX = _(
+    "{name}: by its matrix, what the image shows lies behind the X-ray source; correct the matrix, or multiply that of an image as seen "
+    "from the detector by -1."
+)
+AMBIGUOUS_MATRIX = _(
+    "{name}: the matrix has a negative determinant, and is either that of an image as seen from the detector or has the wrong sign, "
+    "expected a way to tell; move the CT to where this X-ray shows it, or multiply the matrix by -1 if the image is as seen from the "
+    "source."
+)
 
 
 def give_geometry(view: XRayView, geometry: Geometry, **fields) -> None:
@@ -109,6 +90,8 @@ def give_geometry(view: XRayView, geometry: Geometry, **fields) -> None:
     before = view.record
     if isinstance(geometry, Camera) or before.slot_scan:
         fields = {"assumptions": (), "world": None, **fields}
+    if isinstance(geometry, CArm):
+        fields = {**fields, "image_pixel_mm": geometry.pixel_mm}
     view.change(geometry=geometry, **fields)
     if before.lens is None and view.record.lens is None:
         view.place()
@@ -232,19 +215,19 @@ def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord
     return replace(record, header=header, assumptions=header.assumptions)
 
 
-def missing_readings(view: XRayView) -> list[str]:
-    """Return the names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
-    header = view.record.c_arm_header
-    return [_(field.words) for key, field in C_ARM.items() if header is not None and key in header.missing]
+def missing_in_header(view: XRayView) -> list[str]:
+    """Return the names of what a view's DICOM header does not say of its geometry; none without a header."""
+    header = view.record.header
+    return [_(field.words) for key, field in TABLES.get(header.kind, {}).items() if key in header.missing]
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     """Return the values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
     record = view.record
-    if record.c_arm_header is None:
+    if record.header.kind != "c_arm":
         return []
-    missing = ", ".join(missing_readings(view))
-    sentences = [_("The header proposes what is filled in: check it.")] if record.c_arm_header.values else []
+    missing = ", ".join(missing_in_header(view))
+    sentences = [_("The header proposes what is filled in: check it.")] if record.header.values else []
     sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
     assumptions = list(record.assumptions)
     other, world = _shared_world(registration, view)
@@ -255,11 +238,6 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
             )
         )
     return sentences + ([_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else [])
-
-
-def is_eos(record: XRayRecord) -> bool:
-    """Return whether a record is that of an EOS image, placed by its header."""
-    return record.header is not None and record.header.is_eos
 
 
 def refuse_other_machine(eos: str, others: list[str]) -> None:
@@ -283,18 +261,17 @@ def use_reading(registration: Registration, view: XRayView, c_arm: CArm, origin:
     InputError for views of two machines or beside an EOS image, and where it is not known how the patient lay on a moved table.
     """
     record, (other, world), kept = view.record, _shared_world(registration, view), {}
-    if record.stand is not None and record.header is not None and record.world is None:
+    if record.stand is not None and record.world is None:
         assumptions = list(record.header.assumptions)
         given = any(c_arm.isocentre_offset_mm)
-        for eos in [each.name for each in registration.xrays if is_eos(each.record) and not given]:
+        for eos in [each.name for each in registration.xrays if each.record.header.is_eos and not given]:
             refuse_other_machine(eos, [view.name])
         if other and world and not given:
             values = c_arm.to_json()
             assumptions += share_isocentre(view.name, (other, view.name), world, record.stand, values, _HOW)
             c_arm = read_described(JsonObject(view.name, "c_arm", values), CArm)
         kept = {"world": world or record.stand, "assumptions": tuple(assumptions)}
-    set_c_arm(view, c_arm, origin)
-    view.change(**kept)
+    give_geometry(view, c_arm, origin=origin, **kept)
 
 
 def _shared_world(registration: Registration, view: XRayView) -> tuple[str, Stand | None]:

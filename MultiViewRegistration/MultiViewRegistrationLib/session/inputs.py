@@ -35,9 +35,8 @@ from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
 from .background_task import BackgroundValue, Worker
-from .geometry import missing_readings, needs_geometry
+from .geometry import missing_in_header, needs_geometry
 from .scouts import Scouts
-from .slot_scan import missing_in_header
 from .translation import _
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ class Inputs:
 
 def camera_of(view: XRayView) -> Camera:
     """Return an X-ray's camera. InputError for one without a geometry, which names what its header does not say."""
-    if needs_geometry(view) and (missing := missing_in_header(view) or missing_readings(view)):
+    if needs_geometry(view) and (missing := missing_in_header(view)):
         raise InputError(
             _("{name}: its header does not say all of the geometry; enter {fields}.").format(
                 name=view.name, fields=", ".join(missing)

@@ -45,7 +45,7 @@ class Scouts:
 
         InputError where it has X-rays in a world of their own, and as `adding.read`.
         """
-        elsewhere = [view.name for view in registration.xrays if view.placed and not view.record.slot_scan_header]
+        elsewhere = [view.name for view in registration.xrays if view.placed and view.record.header.kind != "slot_scan"]
         if elsewhere:
             raise InputError(
                 _(

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.fields import SLOT_SCAN
 from ..geometry.slot_scan import SlotScan
 from ..imaging.dicom_file import read_dicom
 from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, FAR_SIDE, IN_IMAGE
-from ..io.eos import is_eos as is_eos_file
-from ..io.eos import mismatch
+from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
 from ..io.localizer import read_slot_scan, world_of
 from ..io.view_record import read_described
@@ -23,7 +21,7 @@ from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..mrml.xray_annotations import side_of_direction
 from ..mrml.xray_record import Header, XRayRecord
-from .geometry import give_geometry, is_eos, refuse_other_machine
+from .geometry import give_geometry, refuse_other_machine
 from .translation import _
 
 #: The patient's sides, by the letters of `side_of_direction`.
@@ -53,7 +51,7 @@ def with_slot_scan_header(record: XRayRecord, path: Path) -> XRayRecord:
                 "give them as its slot_scan in a case.json."
             ).format(
                 path=path.name,
-                kind=_("an EOS image") if is_eos_file(read_dicom(path)) else _("a localizer"),
+                kind=_("an EOS image") if is_eos(read_dicom(path)) else _("a localizer"),
                 names=", ".join(unknown),
                 tags=", ".join(unknown.values()),
             )
@@ -76,21 +74,18 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
         Where there is a localizer of another frame of reference than one with this record, an EOS image that cannot be of
         one scan with it, or, beside an EOS image, an X-ray that its header places by a C-arm.
     """
-    if is_eos(record):
+    if record.header.is_eos:
         refuse_other_machine(name, [other.name for other in registration.xrays if other.record.world is not None])
-    own = record.slot_scan_header
-    for other in registration.xrays:
-        header = other.record.slot_scan_header
-        if header is None or own is None:
-            continue
-        if header.frame_of_reference != own.frame_of_reference:
+    own = record.header
+    for other in [each for each in registration.xrays if own.kind == each.record.header.kind == "slot_scan"]:
+        if other.record.header.frame_of_reference != own.frame_of_reference:
             raise InputError(
                 _(
                     "{name}: is of another frame of reference (EOS image: of another study) than {other}, which does not tell how they lie "
                     "to each other, expected those of one examination; choose another, or remove {other} first."
                 ).format(name=name, other=other.name)
             )
-        if is_eos(record) and (why := mismatch(own.values, other.record.slot_scan)):
+        if own.is_eos and (why := mismatch(own.values, other.record.slot_scan)):
             raise InputError(
                 _(
                     "{name} and {other}: are EOS images of which {why}, expected those of one scan; choose another, or give their "
@@ -99,14 +94,9 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
             )
 
 
-def missing_in_header(view: XRayView) -> list[str]:
-    """Return the names of what its header lacks."""
-    return [_(SLOT_SCAN[key].words) for key in view.record.slot_scan_gaps]
-
-
 def column_is_asked(view: XRayView) -> bool:
     """Return whether its central column has to be given, as its header shows that it may not be the middle one."""
-    return "central_column" in view.record.slot_scan_gaps
+    return "central_column" in view.record.header.missing
 
 
 def tube_sides(slot_scan: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -158,7 +148,7 @@ def completed(
         along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
         shift = (moved - column) * before["pixel_mm"][0] * along
         after["central_column"] = moved
-        if not is_eos(view.record):  # whose central ray goes through the world's origin, whichever column has it
+        if not view.record.header.is_eos:  # whose central ray goes through the world's origin, whichever column has it
             after["isocentre"] = (before["isocentre"] + shift).tolist()
     if central_column is None:
         after.pop("central_column", None)
@@ -168,7 +158,7 @@ def completed(
 def use_slot_scan(view: XRayView, slot_scan: SlotScan) -> None:
     """Give an X-ray its slot scan, of `completed`; what was assumed for a value that is another now is assumed no more."""
     record, after = view.record, slot_scan.to_json()
-    said = record.header or Header("slot_scan", record.slot_scan, assumptions=record.assumptions)
+    said = record.header if record.header.kind else Header("", record.slot_scan, assumptions=record.assumptions)
     changed = [key for key in ASKED if after.get(key) != said.values.get(key)]
     settled = [sentence for key in changed for sentence in ASKED[key]]
     assumed = tuple(sentence for sentence in said.assumptions if sentence not in settled)

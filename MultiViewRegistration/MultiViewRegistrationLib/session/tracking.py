@@ -265,7 +265,7 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
     """Return the images of the used X-rays' frames. InputError where they are still images."""
     views = inputs.registration.used_xrays
     if frames_in(inputs.registration) > 1:
-        turning = next((view.name for view in views if (header := view.record.header) and header.frames), None)
+        turning = next((view.name for view in views if view.record.header.frames), None)
         if turning:
             raise InputError(
                 _(

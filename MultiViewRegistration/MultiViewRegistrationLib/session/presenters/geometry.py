@@ -16,6 +16,7 @@ from ...mrml.xray_annotations import c_arm_of, side_of_direction, sides_of
 from ..c_arm_picture import machine_svg
 from ..geometry import (
     header_proposals,
+    missing_in_header,
     needs_geometry,
     reading_of,
     summary,
@@ -24,7 +25,6 @@ from ..slot_scan import (
     SIDES,
     column_is_asked,
     describe_slot_scan,
-    missing_in_header,
     side_in_words,
     tube_sides,
 )
@@ -35,6 +35,7 @@ from .form import (
     QUIET,
     Button,
     Choice,
+    Control,
     FieldCell,
     FieldRow,
     FieldTable,
@@ -47,7 +48,7 @@ from .form import (
     options_of,
     row,
 )
-from .geometry_edits import BONE, C_ARM, FILE, MATRIX, SLOT_SCAN, Draft, Editing, GeometryEdits
+from .geometry_edits import BONE, C_ARM, FILE, MATRIX, SLOT_SCAN, Draft, GeometryEdits
 from .geometry_fields import (
     LPS,
     NUMBERS,
@@ -254,26 +255,23 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _c_arm(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        reading, edit = self._edits.reading(view, draft), self._edits.editing(view)
-        cells = {key: self._number(view, key, draft, reading, edit) for key in COLUMNS if key in NUMBERS}
+        reading = self._edits.reading(view, draft)
         mirrored, options = draft.fields["mirrored"], side_options(draft.fields)
         letter = left_side(draft.fields, mirrored) if mirrored else ""
         side = self._choice(view, "left", letter, options, partial(self._edits.set_side, view))
-        cells["left"] = FieldCell(
-            side,
-            caution=reading.cautions.get("mirrored", ""),
-            origin=self._edits.origin(view, "mirrored", draft.fields, edit),
-            missing="mirrored" in reading.missing,
-        )
-        return cells
+        cells = {key: self._number(view, key, draft, reading) for key in COLUMNS if key in NUMBERS}
+        return {**cells, "left": self._cell(view, "mirrored", draft, reading, side)}
 
-    def _number(self, view: XRayView, key: str, draft: Draft, reading: Reading, edit: Editing) -> FieldCell:
+    def _number(self, view: XRayView, key: str, draft: Draft, reading: Reading) -> FieldCell:
         hint = "?" if key in REQUIRED else {"principal_point": _("middle")}.get(key, "0")
+        return self._cell(view, key, draft, reading, self._entry(view, key, draft, hint))
+
+    def _cell(self, view: XRayView, key: str, draft: Draft, reading: Reading, control: Control) -> FieldCell:
         return FieldCell(
-            self._entry(view, key, draft, hint),
+            control,
             reading.faults.get(key, ""),
             reading.cautions.get(key, ""),
-            self._edits.origin(view, key, draft.fields, edit),
+            self._edits.origin(view, key, draft),
             key in reading.missing,
         )
 
@@ -284,51 +282,31 @@ class GeometryPresenter(EditorPresenter):
             fields = c_arm_fields(_rounded(reading_of(view)), view.size)
             shown |= {key: fields[key] for key in NUMBERS if fields[key] and key in shown}
             shown["principal_point"] = fields["principal_point"] or _("middle")
-            sides = sides_of(view)
-            if sides is not None:
-                shown["left"] = {"R": _("yes"), "L": _("no")}.get(
-                    sides[0][0], _("{side} on the left").format(side=SIDES[sides[0][0]])
-                )
-        origin = _("the matrix, or the file")
-        return {
-            key: FieldCell(_read_only(view, key, text), origin=origin if text != _NONE else "")
-            for key, text in shown.items()
-        }
+            if (sides := sides_of(view)) is not None:
+                shown["left"] = _left_in_words(sides[0][0])
+        return _read_only(view, shown, _("the matrix, or the file"))
 
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        slot_scan, fields, edit = view.record.slot_scan, draft.fields, self._edits.editing(view)
+        slot_scan, fields, reading = view.record.slot_scan, draft.fields, self._edits.reading(view, draft)
         sides = {letters: _("tube: {side}").format(side=side_in_words(letters)) for letters in tube_sides(slot_scan)}
-        numbers = {"slot_distance": SLOT_DISTANCE, "slot_column": SLOT_COLUMN}
-        faults = {key: number.problem(fields[key]) for key, number in numbers.items()}
-        tube = self._choice(view, "tube", fields["tube"], (Option("", _("tube: ?")), *options_of(sides)))
-        asked = column_is_asked(view)
-        column = self._entry(view, "slot_column", draft, "?" if asked else _("middle"))
-        left = SIDES[_slot_left(slot_scan)]
+        column_hint = "?" if column_is_asked(view) else _("middle")
+        controls = {
+            "tube": self._choice(view, "tube", fields["tube"], (Option("", _("tube: ?")), *options_of(sides))),
+            "slot_distance": self._entry(view, "slot_distance", draft, "?"),
+            "slot_column": self._entry(view, "slot_column", draft, column_hint),
+        }
+        cells = {key: self._cell(view, key, draft, reading, control) for key, control in controls.items()}
         read_only = {
             "cra_cau_deg": _NONE,
             "source_to_detector_mm": _NONE,
             "pixel_mm": write_pair(slot_scan["pixel_mm"], "pixel_mm"),
-            "left": {"R": _("yes"), "L": _("no")}.get(_slot_left(slot_scan), _("{side} on the left").format(side=left)),
+            "left": _left_in_words(side_of_direction(-np.array(slot_scan["columns_along"], float))[0]),
         }
-        origin = {key: self._edits.origin(view, key, fields, edit) for key in ("tube", "slot_distance", "slot_column")}
         return {
-            **{
-                key: FieldCell(_read_only(view, key, text), origin=_("DICOM header") if text != _NONE else "")
-                for key, text in read_only.items()
-            },
-            "rao_lao_deg": FieldCell(tube, origin=origin["tube"], missing=not fields["tube"]),
-            "source_to_isocentre_mm": FieldCell(
-                self._entry(view, "slot_distance", draft, "?"),
-                faults["slot_distance"],
-                origin=origin["slot_distance"],
-                missing=not fields["slot_distance"].strip(),
-            ),
-            "principal_point": FieldCell(
-                column,
-                faults["slot_column"],
-                origin=origin["slot_column"],
-                missing=asked and not fields["slot_column"].strip(),
-            ),
+            **_read_only(view, read_only, _("DICOM header")),
+            "rao_lao_deg": cells["tube"],
+            "source_to_isocentre_mm": cells["slot_distance"],
+            "principal_point": cells["slot_column"],
         }
 
     def _bone(self, view: XRayView) -> FieldCell:
@@ -391,10 +369,9 @@ class GeometryPresenter(EditorPresenter):
         if 0 in view.size:
             return None, 0.0, False
         if draft.mode == C_ARM:
-            camera, certain = sketch(draft.fields, view.size)
-            reading = self._edits.reading(view, draft).c_arm
-            detector_mm = reading.source_to_detector_mm if certain and reading else 1000.0
-            return camera, detector_mm, certain
+            given = self._edits.reading(view, draft).c_arm
+            drawn = given or sketch(draft.fields, view.size)
+            return drawn.camera(), drawn.source_to_detector_mm, given is not None
         known = view.placed and (view.record.kind == "slot_scan" or c_arm_of(view) is not None)
         return (view.camera, view.detector_mm, True) if known else (None, 0.0, False)
 
@@ -415,7 +392,7 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _more_of_c_arm(self, view: XRayView, draft: Draft) -> Form:
-        reading, edit = self._edits.reading(view, draft), self._edits.editing(view)
+        reading = self._edits.reading(view, draft)
         further = FieldTable(
             "further_fields",
             _("Roll and isocentre of {name}").format(name=view.name),
@@ -424,7 +401,7 @@ class GeometryPresenter(EditorPresenter):
                 FieldRow(
                     view.id,
                     view.name,
-                    tuple(self._number(view, key, draft, reading, edit) for key in FURTHER),
+                    tuple(self._number(view, key, draft, reading) for key in FURTHER),
                 ),
             ),
         )
@@ -513,9 +490,12 @@ def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _slot_left(slot_scan: Mapping[str, Any]) -> str:
-    return side_of_direction(-np.array(slot_scan["columns_along"], float))[0]
+def _left_in_words(letter: str) -> str:
+    return {"R": _("yes"), "L": _("no")}.get(letter) or _("{side} on the left").format(side=SIDES[letter])
 
 
-def _read_only(view: XRayView, key: str, text: str) -> Text:
-    return Text(f"{view.id}.{key}", text)
+def _read_only(view: XRayView, texts: Mapping[str, str], origin: str) -> dict[str, FieldCell]:
+    return {
+        key: FieldCell(Text(f"{view.id}.{key}", text), origin=origin if text != _NONE else "")
+        for key, text in texts.items()
+    }

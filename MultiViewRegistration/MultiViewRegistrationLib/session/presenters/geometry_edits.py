@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import CArm
+from ...geometry.slot_scan import SlotScan
 from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
-from ..external_files import use_camera
-from ..geometry import matrix_of, reading_of, set_matrix, use_reading
-from ..slot_scan import completed, nearest_side, use_slot_scan
+from ..geometry import matrix_of, reading_of, set_camera, use_reading
+from ..slot_scan import nearest_side, use_slot_scan
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
 from .certainty import XRaySelection
@@ -29,8 +29,8 @@ from .geometry_fields import (
     changed,
     read_c_arm,
     read_matrix_field,
+    read_slot_scan,
     with_side,
-    words_of,
 )
 
 C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
@@ -95,6 +95,7 @@ class Editing:
 
 
 TYPED = "typed"
+OF_MATRIX = ("matrix", "axes")
 
 
 class GeometryEdits:
@@ -159,25 +160,26 @@ class GeometryEdits:
         edit = self.editing(view)
         if edit.draft is None or self.in_force(view) or edit.draft == self._as_it_is(view, edit.draft.mode):
             return ""  # a kind of geometry that was only looked at is nothing typed
-        try:
-            self._complete(view, edit.draft)
-        except InputError as error:
-            return str(error)
-        return edit.refused or _("Everything is given, and not used yet: press Use this geometry.")
-
-    def _fault(self, view: XRayView, draft: Draft) -> str:
-        """Return what is wrong with a C-arm's fields, or missing, a sentence."""
-        reading = self.reading(view, draft)
-        missing = (_("{field} is not given.").format(field=words_of(key)) for key in reading.missing)
-        return next(iter((*reading.faults.values(), *missing)), "")
+        waiting = _("Everything is given, and not used yet: press Use this geometry.")
+        return self.reading(view, edit.draft).fault or edit.refused or waiting
 
     def reading(self, view: XRayView, draft: Draft) -> Reading:
-        """Of a C-arm's fields, with what the other X-rays say against them."""
-        reading = read_c_arm(draft.fields, view.size)
-        cautions, faults = dict(reading.cautions), dict(reading.faults)
-        if reading.c_arm is not None:
-            cautions |= self._beside_others(view, reading.c_arm)
-        return replace(reading, cautions=cautions, faults=faults)
+        """Read what the fields say, with what the other X-rays say against it."""
+        if draft.mode == SLOT_SCAN:
+            return read_slot_scan(draft.fields, view)
+        if draft.mode == C_ARM:
+            reading = read_c_arm(draft.fields, view.size)
+            if reading.c_arm is None:
+                return reading
+            return replace(reading, cautions={**reading.cautions, **self._beside_others(view, reading.c_arm)})
+        try:
+            if draft.mode == MATRIX:
+                return read_matrix_field(draft.fields)
+            camera = self.calibration.camera(view, draft.calibration)
+        except InputError as error:
+            return Reading(faults={"": str(error)})
+        given = camera.given_to(view.record)
+        return Reading(given.geometry, size=camera.size, distortion=given.distortion)
 
     def _beside_others(self, view: XRayView, reading: CArm) -> dict[str, str]:
         """Angles in radians, an X-ray with the same geometry, and left and right the other way round than in all others."""
@@ -207,12 +209,12 @@ class GeometryEdits:
             )
         return cautions
 
-    def origin(self, view: XRayView, key: str, fields: Mapping[str, str], edit: Editing) -> str:
+    def origin(self, view: XRayView, key: str, draft: Draft) -> str:
         """Return where a field's value comes from, in a few words; "" for what was typed, and for nothing."""
-        text, record = fields[key], view.record
+        text, record = draft.fields[key], view.record
         if not text:
             return ""
-        if origin := edit.origins.get(key):
+        if origin := self.editing(view).origins.get(key):
             return "" if origin == TYPED else origin
         if key in record.origins:
             return record.origins[key]
@@ -230,24 +232,12 @@ class GeometryEdits:
         """Return what is wrong with the selected X-ray's geometry beyond its fields in the table."""
         if refused := self.editing(view).refused:
             return refused
-        if self.in_force(view):
-            return ""
-        try:
-            if draft.mode in (MATRIX, FILE):
-                self._complete(view, draft)
-        except InputError as error:
-            return str(error)
-        return ""
+        shown = draft.mode in (MATRIX, FILE) and not self.in_force(view)
+        return self.reading(view, draft).fault if shown else ""
 
     def waits(self, view: XRayView, draft: Draft) -> bool:
         """Return whether an X-ray's fields are complete, and not its geometry yet."""
-        if self.in_force(view):
-            return False
-        try:
-            self._complete(view, draft)
-        except InputError:
-            return False
-        return True
+        return not self.in_force(view) and not self.reading(view, draft).fault
 
     def set_mode(self, view: XRayView, mode: str) -> None:
         """Choose the kind of geometry, of MODES; a change back to the one that the X-ray has drops what was changed."""
@@ -335,33 +325,25 @@ class GeometryEdits:
         edit.draft, edit.in_force, edit.refused = draft, False, ""
         self.keep_before(view)
 
-    def _complete(self, view: XRayView, draft: Draft) -> Callable[[], object]:
-        """Return what gives an X-ray the geometry that its fields say; InputError where they are not complete."""
-        registration, edit = self._xrays.registration, self.editing(view)
-        if draft.mode == C_ARM:
-            reading = self.reading(view, draft).c_arm
-            if reading is None:
-                raise InputError(self._fault(view, draft))
-            return partial(use_reading, registration, view, reading, self._whole_origin(view, draft, edit))
-        if draft.mode == SLOT_SCAN:
-            return partial(use_slot_scan, view, completed(view, *self._slot_values(draft)))
-        if draft.mode == FILE:
-            camera = self.calibration.camera(view, draft.calibration)
-            return partial(use_camera, registration, view, camera, draft.calibration.path or "")
-        given = read_matrix_field(draft.fields)
-        origin = next((each for each in edit.origins.values() if each != TYPED), "entered")
-        return partial(set_matrix, registration, view, given.projection_matrix, given.size, origin)
-
     def _give(self, view: XRayView, typing: bool = False) -> None:
         """Give an X-ray what its fields say, which are complete; why it cannot have that stays at it."""
-        edit, draft = self.editing(view), self.draft(view)
-        origins = {
-            key: self.origin(view, key, draft.fields, edit)
-            for key, text in draft.fields.items()
-            if text and draft.mode in (C_ARM, SLOT_SCAN) and key not in ("matrix", "axes")
-        }
+        registration, edit, draft = self._xrays.registration, self.editing(view), self.draft(view)
+        reading, given = self.reading(view, draft), {key for key, text in draft.fields.items() if text}
+        origins = {key: self.origin(view, key, draft) for key in given.difference(OF_MATRIX)}
         try:
-            self._complete(view, draft)()
+            if reading.fault:
+                raise InputError(reading.fault)
+            if isinstance(reading.geometry, CArm):
+                whole = {origins[key] for key in (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg") if key in origins}
+                use_reading(registration, view, reading.geometry, (whole.pop() if len(whole) == 1 else "") or "entered")
+            elif isinstance(reading.geometry, SlotScan):
+                use_slot_scan(view, reading.geometry)
+            else:
+                elsewhere = next((each for each in edit.origins.values() if each != TYPED), "entered")
+                origin = Path(draft.calibration.path or "").name if draft.mode == FILE else elsewhere
+                size, lens = reading.size, reading.distortion
+                set_camera(registration, view, reading.geometry, size=size, distortion=lens, origin=origin)
+                origins = {}
         except InputError as error:
             edit.refused = str(error)
             return
@@ -369,24 +351,6 @@ class GeometryEdits:
         edit.refused, edit.in_force = "", True
         if not typing:
             edit.draft = None
-
-    def _whole_origin(self, view: XRayView, draft: Draft, edit: Editing) -> str:
-        """Return where a C-arm's values come from, all of them."""
-        origins = {
-            self.origin(view, key, draft.fields, edit)
-            for key in (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg")
-            if draft.fields[key]
-        }
-        return origins.pop() or "entered" if len(origins) == 1 else "entered"
-
-    def _slot_values(self, draft: Draft) -> tuple[float | None, float | None, str]:
-        """As `slot_scan.completed` takes them."""
-        fields = draft.fields
-        return (
-            SLOT_DISTANCE.read(fields["slot_distance"]),
-            SLOT_COLUMN.read_optional(fields["slot_column"]),
-            fields["tube"],
-        )
 
     def _as_it_is(self, view: XRayView, mode: str = "") -> Draft:
         """Return the fields of an X-ray as it is.

@@ -10,14 +10,16 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import CArm, about_axis, rotation
-from ...geometry.camera import Camera
+from ...geometry.distortion import Distortion
 from ...geometry.fields import C_ARM, SLOT_SCAN, Field
-from ...io.calibration.matrices import MatrixText, read_matrix
+from ...io.calibration.matrices import read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
+from ...io.view_record import Geometry
 from ...mrml.nodes import RAS_FROM_LPS
+from ...mrml.xray import XRayView
 from ...mrml.xray_annotations import side_of_direction
 from ..geometry import DEG
-from ..slot_scan import SIDES
+from ..slot_scan import SIDES, column_is_asked, completed
 from ..translation import _
 from .form import Number, Option
 
@@ -31,11 +33,6 @@ def number_of(field: Field, blank: str = "") -> Number:
     return Number(
         words[0].upper() + words[1:], *field.usual, UNITS[field.unit], blank=blank, nothing=0.0 if blank else None
     )
-
-
-def words_of(key: str) -> str:
-    """Return the name of a C-arm's field within a sentence."""
-    return _(C_ARM[key].words)
 
 
 def column_of(key: str, title: str = "") -> Option:
@@ -57,22 +54,37 @@ MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
 
 @dataclass(frozen=True)
 class Reading:
-    """What fields say of a C-arm.
+    """What fields say of a geometry, with its faults.
 
     Attributes
     ----------
-    c_arm
+    geometry
         None while something is missing or wrong.
     faults, cautions
-        Sentences by the fields' keys.
+        Sentences by the fields' keys, "" for what is wrong with them all.
     missing
         The keys of fields that are empty, and needed.
+    size, distortion
+        Of the image of a matrix or a camera, where they are known.
     """
 
-    c_arm: CArm | None = None
+    geometry: Geometry = None
     faults: Mapping[str, str] = field(default_factory=dict)
     cautions: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    distortion: Distortion | None = None
+
+    @property
+    def c_arm(self) -> CArm | None:
+        """The geometry where it is a C-arm."""
+        return self.geometry if isinstance(self.geometry, CArm) else None
+
+    @property
+    def fault(self) -> str:
+        """The first thing that is wrong or missing, a sentence; "" for a geometry that can be used."""
+        missing = (_("{field} is not given.").format(field=_(C_ARM[key].words)) for key in self.missing if key in C_ARM)
+        return next(iter((*self.faults.values(), *missing)), "")
 
 
 def read_c_arm(fields: Mapping[str, str], size: tuple[int, int]) -> Reading:
@@ -253,32 +265,41 @@ def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
     return after
 
 
-def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bool]:
-    """Return the camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
-    given = read_c_arm(fields, size).c_arm
-    if given is not None:
-        return given.camera(), True
-    return (
-        CArm(
-            source_to_detector_mm=1000.0,
-            source_to_isocentre_mm=600.0,
-            pixel_mm=(300 / max(size), 300 / max(size)),
-            size=size,
-            rao_lao_deg=_degrees(fields, "rao_lao_deg"),
-            cra_cau_deg=float(np.clip(_degrees(fields, "cra_cau_deg"), -90, 90)),
-            mirrored=fields["mirrored"] == MIRRORED[True],
-        ).camera(),
-        False,
+def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> CArm:
+    """Return a C-arm for a picture, with usual numbers for what is not given yet, or wrong."""
+    return CArm(
+        source_to_detector_mm=1000.0,
+        source_to_isocentre_mm=600.0,
+        pixel_mm=(300 / max(size), 300 / max(size)),
+        size=size,
+        rao_lao_deg=_degrees(fields, "rao_lao_deg"),
+        cra_cau_deg=float(np.clip(_degrees(fields, "cra_cau_deg"), -90, 90)),
+        mirrored=fields["mirrored"] == MIRRORED[True],
     )
 
 
-# A matrix
+# The other kinds of geometry
 
 
-def read_matrix_field(fields: Mapping[str, str]) -> MatrixText:
-    """Return the projection matrix from world LPS mm to pixels. InputError if it is invalid."""
+def read_slot_scan(fields: Mapping[str, str], view: XRayView) -> Reading:
+    """Read the fields of a slot scan."""
+    numbers = {"slot_distance": SLOT_DISTANCE, "slot_column": SLOT_COLUMN}
+    faults = {key: problem for key, number in numbers.items() if (problem := number.problem(fields[key]))}
+    missing = [key for key in ("tube", "slot_distance") if not fields[key].strip()]
+    if column_is_asked(view) and not fields["slot_column"].strip():
+        missing.append("slot_column")
+    try:
+        distance, column = (number.read_optional(fields[key]) for key, number in numbers.items())
+        return Reading(completed(view, distance, column, fields["tube"]))
+    except InputError as error:
+        return Reading(None, faults or {"": str(error)}, missing=tuple(missing))
+
+
+def read_matrix_field(fields: Mapping[str, str]) -> Reading:
+    """Read the projection matrix from world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]
     if not text.strip():
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))
     given = read_matrix(text, _("Matrix"))
-    return MatrixText(given.projection_matrix @ RAS_FROM_LPS, given.size) if fields["axes"] == RAS else given
+    turned = given.projection_matrix @ RAS_FROM_LPS if fields["axes"] == RAS else given.projection_matrix
+    return Reading(turned, size=given.size)

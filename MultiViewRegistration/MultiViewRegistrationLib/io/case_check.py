@@ -31,7 +31,7 @@ _PATIENT = {"L": ("left", "right"), "P": ("back", "front"), "S": ("head", "feet"
 
 
 def check_case(case: Case) -> dict[str, Any]:
-    """The output of `mvreg case check --json` for a loaded case, without `lines` and `findings`.
+    """Return the output of `mvreg case check --json` for a loaded case, without `lines` and `findings`.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def check_case(case: Case) -> dict[str, Any]:
 
 
 def case_report(check: dict[str, Any]) -> dict[str, Any]:
-    """All that `mvreg case check --json` and `mvreg case show --json` print."""
+    """Return all that `mvreg case check --json` and `mvreg case show --json` print."""
     return {**check, "lines": summary_lines(check), "findings": findings(check)}
 
 
@@ -108,7 +108,7 @@ def _points(case: Case) -> list[dict[str, Any]]:
 def _view(
     view: View, world_from_ct: np.ndarray, box: np.ndarray, corners: np.ndarray, isocentre: np.ndarray
 ) -> dict[str, Any]:
-    """A view's camera in numbers.
+    """Return a view's camera in numbers.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _view(
 
 
 def _same_image(view: View, before: list[View]) -> str | None:
-    """The name of an earlier view with the same pixels."""
+    """Return the name of an earlier view with the same pixels."""
     pixels = view.xray.line_integrals
     return next((other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None)
 
@@ -172,7 +172,7 @@ def _pair(first: View, second: View) -> dict[str, Any]:
 
 
 def summary_lines(check: dict[str, Any]) -> list[str]:
-    """The geometry in words, lines for each view, pair and the CT."""
+    """Describe the geometry in words, lines for each view, pair and the CT."""
     structure, placed = check["structure"], check["start_pose"] == "given"
     sentences = [line for view in check["views"] for line in _view_lines(view, "structure" if structure else "CT")]
     for pair in check["pairs"]:
@@ -232,7 +232,7 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
 
 
 def _patient(toward: dict[str, list[float]]) -> str:
-    """The patient's orientation in the image."""
+    """Describe the patient's orientation in the image."""
     steps = np.array(list(toward.values()))  # rows: left, back, head
     sentences = []
     for row, axis in zip(*scipy.optimize.linear_sum_assignment(-np.abs(steps))):
@@ -242,7 +242,7 @@ def _patient(toward: dict[str, list[float]]) -> str:
 
 
 def findings(check: dict[str, Any]) -> list[str]:
-    """The suspicious values, a sentence each."""
+    """List the suspicious values, a sentence each."""
     where = "at the start pose" if check["start_pose"] == "given" else "put where the views meet"
     sentences = [*_units(check), *(finding for view in check["views"] for finding in _of_view(view, where))]
     for pair in check["pairs"]:
@@ -272,7 +272,7 @@ def findings(check: dict[str, Any]) -> list[str]:
 
 
 def _units(check: dict[str, Any]) -> list[str]:
-    """Angles that look like radians, and lengths that look like metres."""
+    """List angles that look like radians, and lengths that look like metres."""
     sentences, names = [], " and ".join(view["name"] for view in check["views"])
     for view in check["views"]:
         largest = max(map(abs, view["angles_deg"] or [0.0]))
@@ -301,15 +301,20 @@ def _units(check: dict[str, Any]) -> list[str]:
 
 
 def like_radians(largest_deg: float, apart_deg: list[float]) -> bool:
-    """Whether a view's angles look like radians.
+    """Return whether a view's angles look like radians.
 
-    largest_deg: the largest of them.   apart_deg: between the view's middle ray and those of the others, 0 to 90.
+    Parameters
+    ----------
+    largest_deg
+        The largest of them.
+    apart_deg
+        Between the view's middle ray and those of the others, 0 to 90.
     """
     return 0.05 < largest_deg <= np.pi and bool(apart_deg) and max(apart_deg) < NEARLY_PARALLEL_DEG
 
 
 def like_metres(mm: float, usual_mm: tuple[float, float]) -> bool:
-    """Whether a length looks like metres, as it is usual (lowest, highest) once it is taken for these."""
+    """Return whether a length looks like metres: taken for these, it is within the usual (lowest, highest)."""
     return usual_mm[0] <= 1000 * mm <= usual_mm[1]
 
 

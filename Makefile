@@ -3,7 +3,7 @@
 # Each sets up what it needs in .venv. Without make, on Windows for one, the same is
 #
 #   py -m venv .venv
-#   .venv\Scripts\pip install -e ".[demo,viewer]"
+#   .venv\Scripts\pip install -e ".[viewer]"
 #   .venv\Scripts\mvreg demo --out demo-result --open
 #   .venv\Scripts\mvreg view demo-result\chest
 #
@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all docs tables lint format cmake-lists clean
+.PHONY: help demo test test-slow test-all docs bench tables lint format cmake-lists clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
 	@echo "make test-all          run every test"
 	@echo "make docs              build the documentation as a site in build/site"
+	@echo "make bench             measure speed, memory and accuracy beside other programs; ARGS=\"--only render\" a part, ARGS=--json as JSON"
 	@echo "make tables            measure all tables and figures of docs/tables again: many hours; what was interrupted goes on"
 	@echo "make lint              check the code with ruff and mypy; make format: format it"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
@@ -57,15 +58,21 @@ test-all: $(VENV)/.test
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
+BENCHMARKS := $(VENV)/bin/python -m benchmarks
+
+# @: nothing but the answer on stdout.
+bench: $(VENV)/.test
+	@$(BENCHMARKS) speed $(ARGS)
+
 # Speed first, since it wants the machine for itself; accuracy.sh says what needs ../shared/data.
 tables: $(VENV)/.test
-	$(VENV)/bin/mvreg bench --page docs/tables/benchmarks.md
-	$(VENV)/bin/python Testing/benchmarks/tracking.py --page docs/tables/benchmarks.md
-	$(VENV)/bin/python Testing/benchmarks/viewer.py frames --page docs/tables/benchmarks.md
-	PYTHON=$(VENV)/bin/python Testing/benchmarks/accuracy.sh
-	$(VENV)/bin/python Testing/benchmarks/make_pose_set.py build/poses
-	$(VENV)/bin/python Testing/benchmarks/regressor.py
-	$(VENV)/bin/python Testing/benchmarks/regressor.py --only ablation --scale 0.5
+	$(BENCHMARKS) speed --page docs/tables/benchmarks.md
+	$(BENCHMARKS) tracking --page docs/tables/benchmarks.md
+	$(BENCHMARKS) viewer frames --page docs/tables/benchmarks.md
+	PYTHON=$(VENV)/bin/python benchmarks/accuracy.sh
+	$(BENCHMARKS) make_pose_set build/poses
+	$(BENCHMARKS) regressor
+	$(BENCHMARKS) regressor --only ablation --scale 0.5
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
@@ -88,14 +95,14 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the demo: about 0.8 GB to download, once."
-	$(PIP) -e '.[demo,viewer]'
+	@echo "Setting up $(VENV) for the demo: about 0.5 GB to download, once."
+	$(PIP) -e '.[viewer]'
 	@touch $@
 
 $(VENV)/.network: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the demo with PyTorch: about 1.1 GB to download, once; 3.5 GB where it comes with CUDA."
+	@echo "Setting up $(VENV) for the demo with PyTorch: about 0.8 GB to download, once; 3.2 GB where it comes with CUDA."
 	$(PIP) '$(TORCH)'
-	$(PIP) -e '.[demo,torch,viewer]'
+	$(PIP) -e '.[torch,viewer]'
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.made
@@ -111,4 +118,4 @@ $(VENV)/.docs: pyproject.toml | $(VENV)/.made
 
 clean:
 	rm -rf $(VENV) demo-result build dist MultiViewRegistration/*.egg-info .pytest_cache .ruff_cache .hypothesis
-	find MultiViewRegistration Testing -name __pycache__ -type d -prune -exec rm -rf {} +
+	find MultiViewRegistration Testing benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

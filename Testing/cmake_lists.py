@@ -3,7 +3,7 @@
     python Testing/cmake_lists.py            lists what is missing or superfluous
     python Testing/cmake_lists.py --write    brings them up to date; `make cmake-lists` is the same
 
-What Slicer does not need is not packaged: the page, studies, benchmarks, the simulator and their commands.
+What Slicer does not need is not packaged: the page, studies, the demo and their commands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from pathlib import Path
 MODULE = Path(__file__).resolve().parents[1] / "MultiViewRegistration"
 CMAKE_FILE = MODULE / "CMakeLists.txt"
 FOLDERS = ("MultiViewRegistrationLib", "Resources")
-LEFT_OUT = ("viewer", "studies", "bench", "simulation", "cli/view.py", "cli/studies.py", "cli/demo.py")
+LEFT_OUT = (
+    "viewer",
+    "studies",
+    "cli/view.py",
+    "cli/evaluate.py",
+    "cli/demo.py",
+    "io/datasets/bent_spine",
+)
 SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
 
 

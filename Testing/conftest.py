@@ -15,13 +15,13 @@ import pytest
 from hypothesis import settings
 from phantom import make_ct, make_views
 
+from benchmarks.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import xray
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.field import find_field
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.simulation.projector import gvxr_scene
 
 settings.register_profile("any machine", deadline=None, max_examples=50)  # a busy one takes longer
 settings.load_profile("any machine")
@@ -31,14 +31,12 @@ SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 #: Files, and tests in them, that are slow: `make test` leaves them to `make test-slow`.
 SLOW = (
     "assessment/test_diagnosis.py::test_what_is_wrong_is_named",
-    "bench/test_bench_program",
-    "bench/test_peers.py::test_itks_peer",
+    "benchmarks/test_bench_program",
+    "benchmarks/test_peers.py::test_itks_peer",
+    "benchmarks/test_protocol_run",
     "browser/",
-    "demo/test_bones",
-    "demo/test_surfaces",
     "integration/test_cohort",
     "integration/test_progress_cli",
-    "integration/test_protocol_run",
     "integration/test_refinements",
     "integration/test_train_cli",
     "panel/test_by_hand",

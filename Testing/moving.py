@@ -42,8 +42,8 @@ class Pelvis:
     @classmethod
     def swinging(cls, path: Path, count: int) -> Pelvis:
         """path: of a CT in Hounsfield units."""
-        from MultiViewRegistrationLib.simulation.cases import Patient
-        from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
+        from benchmarks.simulation.cases import Patient
+        from benchmarks.simulation.simulator import SimulatedXRay
 
         patient, random = Patient(path, couch=False, beyond_mm=60), np.random.default_rng(0)
         xray = SimulatedXRay(pixel_mm=1.16, photons=6000)

@@ -38,8 +38,8 @@ REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-#: Share of it that the whole CT takes before its bones, and of the rest the correction of cameras; that of bones with a CT each alone.
-WHOLE_CT_SHARE, CAMERAS_SHARE, ALONE_SHARE = 0.3, 0.6, 0.5
+#: Share of it that the whole CT and cameras take before its bones, where in it cameras begin, and that of bones with a CT each alone.
+WHOLE_CT_SHARE, CAMERAS_FROM, ALONE_SHARE = 0.5, 0.4, 0.5
 
 
 def register(
@@ -93,7 +93,6 @@ def register(
     from .assessment import verdict
     from .assessment.bones import register_structures
     from .assessment.diagnosis import CauseSearch
-    from .registration.bones_and_cameras import correct_cameras
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
     from .regressor.initialise import missing_pose_error, model_for
@@ -133,14 +132,8 @@ def register(
     loaded = perf_counter() - began - located - training
     found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
     pose, assessed = found.start_world_from_ct, perf_counter()
-    registered, assessment, structures, bones_s, placed = found.refinement, None, None, 0.0, None
+    registered, assessment, structures, bones_s = found.refinement, None, None, 0.0
     if method.name == "joint":  # the failure probability was measured for poses of this refinement only
-        if case.structures is not None:
-            of_cameras = _part_of(of_bones, 0.0, CAMERAS_SHARE)
-            known = anatomy, case.structures, case.views, case.shared_unknowns, registered
-            registered, placed = correct_cameras(*known, of_cameras)
-            of_bones = of_bones if placed is None else _part_of(of_bones, CAMERAS_SHARE, 1.0)
-            bones_s = perf_counter() - assessed
         arguments = anatomy, case.views, registered, pose
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
@@ -148,8 +141,8 @@ def register(
         if case.structures is not None:
             began_bones = perf_counter()
             in_doubt = assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
-            structures = register_structures(case.structures, anatomy, registered, in_doubt, of_bones, placed)
-            bones_s += perf_counter() - began_bones
+            structures = register_structures(case.structures, anatomy, registered, in_doubt, of_bones, found.bone_poses)
+            bones_s = perf_counter() - began_bones
             assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
@@ -260,6 +253,8 @@ class TimedRegistration:
     ----------
     refinement
         The pose and the views with corrected cameras.
+    bone_poses
+        (4, 4) world_from_ct of each of the case's structures, where they were solved for together with the cameras; else None.
     start_world_from_ct
         (4, 4) pose from which the refinement started, or about which it searched.
     regressor
@@ -273,6 +268,7 @@ class TimedRegistration:
     """
 
     refinement: Refinement
+    bone_poses: list[np.ndarray] | None
     start_world_from_ct: np.ndarray
     regressor: RegressorReport | None
     prepare_seconds: float
@@ -327,6 +323,7 @@ def find_pose(
     InputError
         The views show too little of the CT, or the regressor cannot predict from these views.
     """
+    from .registration.bones_and_cameras import correct_cameras
     from .registration.cameras import uncalibrated_view_indices
     from .registration.optimizer import Range
     from .registration.variants import register_structure, register_views
@@ -369,12 +366,18 @@ def find_pose(
     find = partial(find, anatomy) if device.name == CPU else partial(anatomy.run_on, device, find)
     if uncalibrated_view_indices(case.views, shared):
         find = partial(register_views, find=find, shared=shared)
+    structures, of_cameras, bone_poses = case.structures if method.name == "joint" else None, progress, None
+    if structures is not None:
+        progress, of_cameras = _part_of(progress, 0.0, CAMERAS_FROM), _part_of(progress, CAMERAS_FROM, 1.0)
     refinement = find(case.views, progress=progress)
+    if structures is not None:
+        refinement, bone_poses = correct_cameras(anatomy, structures, case.views, shared, refinement, of_cameras)
     registered = perf_counter() - prepared
     regressor_seconds = initialisation.seconds if initialisation else 0.0  # also of views that are registered alone
     initialise_seconds = regressor_seconds + refinement.search_seconds
     return TimedRegistration(
         refinement,
+        bone_poses,
         pose,
         initialisation.report(refinement, method) if initialisation else None,
         prepare_seconds=prepared - began,

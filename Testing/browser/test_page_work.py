@@ -11,6 +11,7 @@ from served import HANDSHAKE, mtre_mm
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct
 
 MODES = {
     "Flicker": "flicker",
@@ -228,18 +229,17 @@ def test_a_saved_scene_is_opened_again_where_it_was(tab, open_tab, serve, tmp_pa
 
 
 def test_the_demo_from_the_start_page_to_a_transform(open_tab, serve, tmp_path):
-    from MultiViewRegistrationLib.simulation.cases import demo_at_hand
-
     try:
-        demo = json.loads(demo_at_hand().read_text())
+        chest_ct()
     except InputError as error:
         pytest.skip(f"needs the demo's CT: {error}")
+    sample = json.loads((SAMPLE_FOLDER / "case.json").read_text(encoding="utf-8"))
     tab = open_tab(serve())
     tab.shot("start")
     tab.button("Open the demo").click()
     tab.ready()
     assert tab.registered()
-    transform, truth = tab.exported(tmp_path), np.array(demo["truth"]["world_from_ct"])
+    transform, truth = tab.exported(tmp_path), np.array(sample["truth"]["world_from_ct"])
     corners = rigid.inverse(truth)[:3, 3] + 100 * (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5)
     found = np.array([transform.TransformPoint(corner.tolist()) for corner in corners])
     assert np.linalg.norm(found - rigid.transform_points(truth, corners), axis=1).max() < 1.0

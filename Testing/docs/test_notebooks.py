@@ -51,8 +51,6 @@ def test_a_notebook_is_stored_without_outputs(path):
 def test_a_notebook_runs(path):
     if path.stem == "own_optimiser":
         pytest.importorskip("torch", reason="needs torch: pip install torch")
-    if path.stem == "bent_spine":
-        pytest.importorskip("itk", reason='makes its X-rays by RTK: pip install -e ".[demo]"')
     try:
         chest_labels() if path.stem == "bent_spine" else chest_ct()
     except InputError as error:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,8 +116,7 @@ def test_false_cancels(written):
 @pytest.fixture
 def wrist_bones(monkeypatch):
     """The benchmark that halves the pixels of the real wrist."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
-    import wrist_bones
+    from benchmarks import wrist_bones
 
     monkeypatch.setattr(engine, "SHOWN", 0.2)  # half of a bone's pixels are to be enough
     return wrist_bones

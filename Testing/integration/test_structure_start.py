@@ -12,21 +12,21 @@ from moving import swing, write_moving_case
 from phantom import write_bony_ct
 from scipy import ndimage
 
+from benchmarks.protocol.cases import Subject, simulated
+from benchmarks.protocol.conditions import Condition, Trial
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.run import follow
 from MultiViewRegistrationLib.sequence.tracker import BACKGROUND_LOST
-from MultiViewRegistrationLib.studies.conditions import Condition, Trial
-from MultiViewRegistrationLib.studies.protocol_cases import Subject, simulated
 
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
     pytest.importorskip(
         "itk.rtkJosephForwardProjectionImageFilterPython",
-        reason='needs itk-rtk: pip install -e ".[demo]"',
+        reason='needs itk-rtk: pip install -e ".[bench]"',
     )
     return Subject(write_bony_ct(tmp_path_factory.mktemp("bony") / "phantom.nii.gz"), 0)
 

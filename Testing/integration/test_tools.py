@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.simulation.simulator import FULL_SCALE, OVERLAYS
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.registration import pipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE, OVERLAYS
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, sc
 
     tag = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, removing)
     if role.startswith("GetF"):
-        overlay.remove(view)
+        overlay.SliceCanvas().remove(view)
     else:
         registration.remove_xray(view)
     scene.RemoveObserver(tag)

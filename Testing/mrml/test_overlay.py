@@ -70,8 +70,8 @@ def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor
     """97 x 73 pixels: the last blocks are incomplete, and left out."""
     for detector in detectors(registration):
         drr = marker.drr(detector.camera.pooled(factor), np.eye(4), level)
-        overlay.show_drr(detector, drr, factor)
-        node = overlay.foreground(detector.view, "blend")
+        overlay.SliceCanvas().show(detector, overlay.DRR, drr, factor)
+        node = overlay.SliceCanvas().foreground(detector.view, "blend")
         pixel, off_plane_mm = detector.locate(centre_ras(node))
         assert np.abs(pixel - detector.camera.project(POINT)).max() < 0.5
         assert abs(off_plane_mm) < 1e-3
@@ -85,8 +85,8 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
     drr = leg.drr(detector.camera, np.eye(4), 0)
     untrue = np.isnan(drr)
     assert 0.1 < untrue.mean() < 0.8
-    overlay.show_drr(detector, np.where(drr > 0, drr, np.nan), 1)
-    overlay.shade(detector.view, ToneMatch.alone(drr, (0.0, 1.0)))
+    overlay.SliceCanvas().show(detector, overlay.DRR, np.where(drr > 0, drr, np.nan), 1)
+    overlay.SliceCanvas().shade(detector.view, ToneMatch.alone(drr, (0.0, 1.0)))
     registration.node.SetParameter("opacity", "1.0")
     registration.node.SetParameter("overlay", "off")
     overlay.lay(registration, 0.0)
@@ -103,7 +103,7 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
 def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     show(registration)
     for detector in detectors(registration):
-        overlay.show_drr(detector, marker.drr(detector.camera, np.eye(4), 0), 1)
+        overlay.SliceCanvas().show(detector, overlay.DRR, marker.drr(detector.camera, np.eye(4), 0), 1)
 
     def opacities(mode: str) -> list[float]:
         registration.node.SetParameter("overlay", mode)

@@ -163,13 +163,16 @@ def test_overlays_follow_the_ct_while_another_module_is_open_and_go_with_their_r
     ball(viewer)
     viewer.slide("check", "opacity", 0.8)
     other = begun(phantom_registration(host.scene, "Other", TRUE_POSE))
-    assert [overlay.foreground(view, "blend") is not None for view in viewer.registration.xrays] == [True, True]
+    assert [overlay.SliceCanvas().foreground(view, "blend") is not None for view in viewer.registration.xrays] == [
+        True,
+        True,
+    ]
     viewer.panel.choose(other)
-    assert [overlay.foreground(view, "blend") for view in viewer.registration.xrays] == [None, None]
+    assert [overlay.SliceCanvas().foreground(view, "blend") for view in viewer.registration.xrays] == [None, None]
     assert not projections(viewer.registration) and viewer.control("check", "opacity").value == 0.5
     viewer.wait(viewer.panel.session.prepare)
     host.process(0.2)
-    assert all(overlay.foreground(view, "blend") is not None for view in other.xrays)
+    assert all(overlay.SliceCanvas().foreground(view, "blend") is not None for view in other.xrays)
     viewer.panel.choose(viewer.registration)
     settle(viewer)
     assert len(projections(viewer.registration)) == 2 and viewer.control("check", "opacity").value == 0.8

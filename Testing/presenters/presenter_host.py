@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from time import monotonic, sleep
 from types import SimpleNamespace
 
 
 class PresenterHost:
-    """Holds a registration and its session.   told: sentences that a person was told.   drawn: the X-rays whose mask is drawn.
-    shown: the sections that were unfolded.
+    """Holds a registration and its session; outside Slicer where `slicer_tools` is None.
 
-    presenters: made by `open`, which forget what belongs to a registration where another is chosen.   camera: of a 3D view, if any.
+    told: sentences that a person was told.   drawn: the X-rays whose mask is drawn.   shown: the sections that were unfolded.
+    camera: of a 3D view, if any.
     """
 
     patience_s = 10.0
-    in_slicer, missing, waits_for, replaces = True, "", "", True
+    missing, waits_for, replaces = "", "", True
     installs_packages, register_keys, hand = True, "Ctrl+Return", None
 
     def __init__(self, scene, registration=None) -> None:
-        self.scene, self.told, self.drawn, self.presenters, self.camera = scene, [], [], [], None
-        self.sections, self.opened, self.shown, self._files = {}, [], [], None
+        self.scene, self.told, self.drawn, self.camera = scene, [], [], None
+        self.opened, self.shown, self.slicer_tools = [], [], self
+        self._presenters = {}  # those that a test has asked for, which are followed
         self.views = SimpleNamespace(camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None)
         self.registration = self.session = None
         if registration is not None:
@@ -31,30 +33,33 @@ class PresenterHost:
         from MultiViewRegistrationLib.session.session import Session
 
         self.registration, self.session = registration, registration and Session(registration)
-        for presenter in self.presenters:
+        for presenter in self._presenters.values():
             presenter.reset()
 
-    def open(self, kind):
-        """A presenter of this kind."""
-        presenter = kind(self)
-        self.presenters.append(presenter)
-        self.sections[kind.__name__.removesuffix("Presenter").lower()] = SimpleNamespace(presenter=presenter)
-        return presenter
+    @cached_property
+    def presenters(self):
+        """The `Sections`."""
+        from MultiViewRegistrationLib.session.presenters.sections import Sections
 
-    @property
+        found = Sections.of(self)
+        self._presenters |= found.by_name()
+        return found
+
+    @cached_property
     def files(self):
         """The `FilesPresenter`, with those that it hands files to."""
-        from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
         from MultiViewRegistrationLib.session.presenters.files import FilesPresenter
-        from MultiViewRegistrationLib.session.presenters.start import StartPresenter
-        from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
 
-        if self._files is None:
-            for name, kind in {"ct": CTPresenter, "xrays": XRaysPresenter, "start": StartPresenter}.items():
-                if name not in self.sections:
-                    self.open(kind)
-            self._files = self.open(FilesPresenter)
-        return self._files
+        self._presenters["files"] = FilesPresenter(self, self.presenters)
+        return self._presenters["files"]
+
+    @cached_property
+    def answer(self):
+        """The `AnswerPresenter`, with the sections whose acts it offers."""
+        from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter
+
+        self._presenters["answer"] = AnswerPresenter(self, self.presenters)
+        return self._presenters["answer"]
 
     def take_files(self, paths, folder=None, preferred: str = "") -> None:
         self.files.take(paths, folder, preferred)
@@ -67,28 +72,6 @@ class PresenterHost:
 
     def close_registration(self) -> None:
         self.choose(None)
-
-    def open_all(self):
-        """The sections that the answer goes to, and the answer, which is returned."""
-        from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter
-        from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
-        from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
-        from MultiViewRegistrationLib.session.presenters.register import RegisterPresenter
-        from MultiViewRegistrationLib.session.presenters.sequence import SequencePresenter
-        from MultiViewRegistrationLib.session.presenters.start import StartPresenter
-        from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
-
-        for kind in (
-            CTPresenter,
-            XRaysPresenter,
-            StartPresenter,
-            RegisterPresenter,
-            ExportPresenter,
-            SequencePresenter,
-        ):
-            if kind.__name__.removesuffix("Presenter").lower() not in self.sections:
-                self.open(kind)
-        return self.open(AnswerPresenter)
 
     def begin(self) -> None:
         from MultiViewRegistrationLib.mrml.registration import Registration
@@ -113,13 +96,19 @@ class PresenterHost:
         return self.waits_for
 
     def show_geometry(self, xray=None) -> None:
-        next(each.geometry for each in self.presenters if hasattr(each, "geometry")).show(xray)
+        self.presenters.xrays.geometry.show(xray)
 
     def show_section(self, name: str) -> None:
         self.shown.append(name)
 
     def draw_mask(self, view) -> None:
         self.drawn.append(view.name)
+
+    def show_in_module(self, node) -> None:
+        self.opened.append(node)
+
+    def open_track(self, path) -> None:
+        self.opened.append(path)
 
     def stop_moving(self) -> None:
         """Nothing moves."""
@@ -133,10 +122,11 @@ class PresenterHost:
                 self.session.poll(0.01)
                 presenter.update_views()
                 presenter.tick()
-                for section in self.sections.values() if self._files is not None else ():
-                    if section.presenter is not presenter:
-                        section.presenter.tick()
-            elif presenter is self._files:
+                if "files" in self._presenters:
+                    for other in (self.presenters.ct, self.presenters.xrays, self.presenters.start, self.files):
+                        if other is not presenter:
+                            other.tick()
+            elif presenter is self._presenters.get("files"):
                 presenter.tick()
             sleep(0.001)
 

@@ -25,7 +25,7 @@ def looks_at_every_tick(monkeypatch):
 
 @pytest.fixture
 def answer(host):
-    yield host.open_all()
+    yield host.answer
     PausedRegistration.release_all()
     host.session.stop()
 
@@ -68,7 +68,7 @@ def test_a_new_case_is_centred_and_registered_once_and_the_answer_says_how_good_
     act(answer, "undo")
     assert kind(answer) == "moved" and rest(host, answer) and methods(host) == ["before", "centred", "search"]
     assert control(answer, "register").primary
-    act(host.sections["register"].presenter, "redo")
+    act(host.presenters.register, "redo")
     assert kind(answer) == "accept"
     host.registration.world_from_ct = START
     assert answer.tick() or rest(host, answer)
@@ -99,7 +99,7 @@ def test_nothing_begins_while_files_are_read_a_geometry_is_typed_or_packages_are
     host.missing = ""
     host.show_geometry()
     assert rest(host, answer)  # its last reading may not be the right one yet
-    act(host.sections["xrays"].presenter.geometry, "close")
+    act(host.presenters.xrays.geometry, "close")
     done(host, answer)
     assert kind(answer) == "accept"
 
@@ -137,7 +137,7 @@ def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer
 
 def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     host = PresenterHost(scene)
-    answer = host.open_all()
+    answer = host.answer
     assert control(answer, "open_ct").label == "Open CT\u2026" and kind(answer) == "none"
     host.choose(phantom_registration(scene))
     first, second = host.registration.xrays
@@ -153,7 +153,7 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     second.change(use=True, camera=None)
     assert control(answer, "geometry").label == "Complete the geometry" and rest(host, answer)
     act(answer, "geometry")
-    xrays = host.sections["xrays"].presenter
+    xrays = host.presenters.xrays
     assert xrays.geometry.open and xrays.selected == second
     known = second.content
     second.content = {key: value for key, value in known.items() if key != "camera"}
@@ -240,7 +240,7 @@ def test_what_is_said_of_a_verdict(host, answer, verdict, reasons, typical_mm, r
         assert host.shown == ["start" if PART in reasons else "check"]
     if next_act == "geometry":
         act(answer, "geometry")
-        assert host.sections["xrays"].presenter.selected.name == "view1"
+        assert host.presenters.xrays.selected.name == "view1"
     host.registration.xrays[1].change(rotation_sd_deg=1.0)
     assert kind(answer) == "moved" and "has changed since" in answer.answer().headline
 

@@ -21,9 +21,8 @@ pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".
 @pytest.fixture
 def section(host):
     """The table of the geometries of the phantom's X-rays, of which view1 is selected."""
-    from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
 
-    xrays = host.open(XRaysPresenter)
+    xrays = host.presenters.xrays
     act(xrays, "geometry")
     put(xrays.geometry, "mode", "file")
     return xrays.geometry

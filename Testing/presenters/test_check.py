@@ -14,9 +14,7 @@ pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".
 
 @pytest.fixture
 def check(host):
-    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
-
-    return CheckPresenter(host)
+    return host.presenters.check
 
 
 def similarities(check) -> list[str]:
@@ -32,7 +30,7 @@ def test_overlays_are_chosen_with_their_legend_and_belong_to_the_registration(ch
     assert control(check, "legend") is None
     act(check, "overlay", "blend")
     assert control(check, "opacity").value == 0.8
-    host.in_slicer = False  # a page has them in the bar above its views
+    host.slicer_tools = None  # a page has them in the bar above its views
     assert control(check, "overlay") is None and control(check, "similarity") is not None
 
 

@@ -29,9 +29,8 @@ def host(scene, slicer_app, monkeypatch) -> PresenterHost:
 
 @pytest.fixture
 def section(host):
-    from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
 
-    return host.open(CTPresenter)
+    return host.presenters.ct
 
 
 @pytest.fixture
@@ -217,7 +216,7 @@ def test_what_a_host_lacks_and_has(host, section, phantom):
     for on in (True, False):
         act(section, "in_3d")
         assert control(section, "in_3d").on is on
-    host.in_slicer = False
+    host.slicer_tools = None
     assert control(section, "in_3d") is None
 
 

@@ -21,10 +21,9 @@ pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".
 @pytest.fixture
 def export(host):
     """At a pose that passes for a result."""
-    from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
 
     settle(host.session)
-    return ExportPresenter(host)
+    return host.presenters.export
 
 
 def write(export, folder) -> list[str]:
@@ -55,7 +54,7 @@ def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
         control(export, "report.html").path == tmp_path / "out" / "report.html"
         and control(export, "result.json") is None
     )
-    export.host.in_slicer = False  # a page offers single files, and says nothing of the server's folders
+    export.host.slicer_tools = None  # a page offers single files, and says nothing of the server's folders
     assert control(export, "world_from_ct.tfm") is not None and control(export, "written") is None
     export.reset()
     assert export.state().kind == "ready" and control(export, "report.html") is None
@@ -120,15 +119,15 @@ def test_a_folder_has_a_name_of_its_own_without_the_case(export):
 
 
 def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path):
-    answer = host.open_all()
+    answer = host.answer
     settle(host.session)
     assert control(answer, "exported") is None
-    write(host.sections["export"].presenter, tmp_path / "out")
+    write(host.presenters.export, tmp_path / "out")
     assert str(tmp_path / "out") in text(answer, "exported") and control(answer, "open_report").path.is_file()
-    host.in_slicer = False  # a browser says it itself
+    host.slicer_tools = None  # a browser says it itself
     assert control(answer, "exported") is None
-    host.in_slicer = True
-    move(host.sections["export"].presenter)
+    host.slicer_tools = host
+    move(host.presenters.export)
     assert control(answer, "exported") is None
 
 
@@ -150,7 +149,6 @@ def test_written_is_said_of_the_pose_that_was_written_and_of_no_other(export, tm
     assert export.state().kind == "ready"
     write(export, tmp_path / "again")
     host, before = export.host, export.registration
-    host.presenters.append(export)
     host.choose(Registration.create(host.scene, "Another patient"))
     host.choose(before)
     assert control(export, "report.html") is None and export.state().text != "written"
@@ -175,9 +173,8 @@ def test_a_result_that_was_moved_and_put_back_stands_again(export):
 
 
 def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(host, tmp_path):
-    from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
 
-    export = ExportPresenter(host)
+    export = host.presenters.export
     assert "moved by hand" in text(export, "stale_reason")
     act(export, "result", False)
     assert text(export, "missing") == "Choose what to write." and control(export, "formats") is None

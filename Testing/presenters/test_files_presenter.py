@@ -29,7 +29,7 @@ def files(host):
 
 def settled(files) -> None:
     host = files.host
-    ct, xrays = (host.sections[name].presenter for name in ("ct", "xrays"))
+    ct, xrays = host.presenters.ct, host.presenters.xrays
     host.wait(files, lambda: not (files.looking or ct.reading or xrays.reading))
     for _ in range(5):
         files.tick()

@@ -143,12 +143,12 @@ def test_what_is_unusual_is_marked_and_taken_once_the_field_is_left(section, tab
 def test_a_registration_waits_for_what_is_typed_also_once_the_table_is_closed(
     host, section, table, key, value, sentence
 ):
-    answer = host.open_all()
+    answer = host.answer
     add(section, "LAT")
     enter_c_arm(table, 1, rao_lao_deg="90")
     enter_c_arm(table, 0)
     host.registration.ct = volume(host, "CT")
-    register, view = host.sections["register"].presenter, section.views[0]
+    register, view = host.presenters.register, section.views[0]
     settled(section)
     assert control(register, "register").enabled and section.state().text == "2 views ready"
     before = view.content["c_arm"]

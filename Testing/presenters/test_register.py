@@ -15,8 +15,7 @@ from MultiViewRegistrationLib.errors import InputError
 
 @pytest.fixture
 def register(host):
-    host.open_all()
-    yield host.sections["register"].presenter
+    yield host.presenters.register
     host.session.stop()
 
 

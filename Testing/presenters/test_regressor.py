@@ -20,9 +20,8 @@ def store(monkeypatch, tmp_path):
 
 @pytest.fixture
 def start(store, host):
-    from MultiViewRegistrationLib.session.presenters.start import StartPresenter
 
-    start = StartPresenter(host)
+    start = host.presenters.start
     looked(host, start)
     yield start
     host.session.regressors.cancel()

@@ -26,22 +26,20 @@ from MultiViewRegistrationLib.io.files import keep_within
 @pytest.fixture
 def host(scene, watch) -> PresenterHost:
     host = PresenterHost(scene)
-    host.in_slicer = False
+    host.slicer_tools = None
     return host
 
 
 @pytest.fixture
 def ct(host):
-    from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
 
-    return host.open(CTPresenter)
+    return host.presenters.ct
 
 
 @pytest.fixture
 def xrays(host):
-    from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
 
-    return host.open(XRaysPresenter)
+    return host.presenters.xrays
 
 
 def made(folder, *names: str, **tags):
@@ -290,10 +288,9 @@ def test_scouts_are_files_like_others(host, xrays, tmp_path):
 def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, tmp_path):
     from MultiViewRegistrationLib.geometry import rigid
     from MultiViewRegistrationLib.mrml.manual_pose import centre
-    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
 
     opened(ct, xrays, made(tmp_path / "study"))
-    check = host.open(CheckPresenter)
+    check = host.presenters.check
     assert text(check, "from_truth") == ""
     host.session.history.note("before")
     motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 2.0, 0])), [3.0, 0, 4])
@@ -325,10 +322,9 @@ def test_a_ct_of_slicers_dicom_module_has_its_scouts(host, ct, xrays, tmp_path, 
 
 def test_how_far_a_pose_is_from_the_truth_of_a_case_is_told_too(scene, watch, tmp_path):
     from MultiViewRegistrationLib.mrml.loading import read_case
-    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
 
     host = PresenterHost(scene, read_case(write_phantom_case(tmp_path))(scene))
-    check = host.open(CheckPresenter)
+    check = host.presenters.check
     host.session.history.note("before")
     host.registration.world_from_ct = TRUE_POSE
     assert text(check, "from_truth") == "The CT is 0.0 mm (at its centre) and 0.0\u00b0 from the case's truth."

@@ -33,8 +33,7 @@ def sequence(scene, track):
     read = read_track(track / "track.json")
     host = PresenterHost(scene, read(scene))
     read.play(host.session)
-    host.open_all()
-    sequence = host.sections["sequence"].presenter
+    sequence = host.presenters.sequence
     shown(sequence, 0)
     return sequence
 
@@ -46,13 +45,10 @@ def shown(sequence, number: int) -> str:
 
 
 def test_before_there_is_anything_only_open_is_offered(scene, host):
-    from MultiViewRegistrationLib.session.presenters.sequence import SequencePresenter
-
-    sequence = SequencePresenter(PresenterHost(scene))
+    sequence = PresenterHost(scene).presenters.sequence
     assert control(sequence, "open").enabled and not control(sequence, "track").enabled
     assert control(sequence, "status") is None and control(sequence, "player") is None
-    host.open_all()
-    still = host.sections["sequence"].presenter
+    still = host.presenters.sequence
     assert "have one frame each" in text(still, "status") and still.state().kind == "todo"
 
 
@@ -90,10 +86,9 @@ def test_a_track_is_stepped_through_and_played(sequence):
 
 def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence, tmp_path):
     """Also of one that was lost; of a pose beside it, and of an X-ray whose geometry is another one since, nothing."""
-    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
 
     host, session, registration = sequence.host, sequence.session, sequence.registration
-    answer, check = host.sections["answer"].presenter, host.open(CheckPresenter)
+    answer, check = host.answer, host.presenters.check
 
     def said() -> tuple[str, str, str]:
         answer.form()
@@ -103,8 +98,8 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     kind, headline, key = said()
     assert (kind, key) == ("accept", "poses") and headline.startswith("frame 0 was registered \u00b7 error below 1.")
     assert check.state().text == "frame 0: accept" and not control(check, "leave_out").enabled
-    assert host.sections["register"].presenter.state().kind == "ready"
-    assert host.sections["export"].presenter.state().kind == "todo"  # of a frame, from section Sequence
+    assert host.presenters.register.state().kind == "ready"
+    assert host.presenters.export.state().kind == "todo"  # of a frame, from section Sequence
     act(sequence, "on")
     shown(sequence, 1)
     assert said() == ("check", "frame 1 was followed", "look") and control(answer, "poses").enabled

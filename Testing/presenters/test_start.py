@@ -18,9 +18,7 @@ POINTS = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
 
 @pytest.fixture
 def start(host):
-    from MultiViewRegistrationLib.session.presenters.start import StartPresenter
-
-    yield StartPresenter(host)
+    yield host.presenters.start
     host.session.stop()
 
 
@@ -183,8 +181,8 @@ def test_landmarks_are_clicked_ordered_and_removed(host, start):
 
 def test_ctrl_z_takes_back_the_last_click_and_never_a_registration(host):
     """While landmarks are clicked; what was removed meanwhile is passed over."""
-    answer = host.open_all()
-    start = host.sections["start"].presenter
+    answer = host.answer
+    start = host.presenters.start
     front, side = host.registration.xrays
     host.session.history.note("before")
     host.registration.world_from_ct = TRUE_POSE
@@ -195,7 +193,7 @@ def test_ctrl_z_takes_back_the_last_click_and_never_a_registration(host):
     assert not undo.enabled and undo.keys == ("Ctrl+Z",) and undo.everywhere
     click(host, start, POINTS[:3])
     click(host, start, POINTS[:2], front)
-    assert not control(host.sections["register"].presenter, "redo").enabled
+    assert not control(host.presenters.register, "redo").enabled
     left = []
     for _ in range(2):
         act(answer, "undo")
@@ -221,8 +219,7 @@ FAR = np.array([[90.0, 0, 0], [0, -300, 0]])
 
 
 def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_meant(host):
-    host.open_all()
-    start, register = host.sections["start"].presenter, host.sections["register"].presenter
+    start, register = host.presenters.start, host.presenters.register
     act(start, "start", "landmarks")
     act(start, "click")
     click(host, start, POINTS)

@@ -25,9 +25,8 @@ def host(scene, watch) -> PresenterHost:
 
 @pytest.fixture
 def section(host):
-    from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
 
-    return host.open(XRaysPresenter)
+    return host.presenters.xrays
 
 
 def volume(host, name: str, seed: int = 0):
@@ -206,7 +205,7 @@ def test_a_mask(host, section):
     view = section.views[0]
     act(section, "draw")
     assert host.drawn == ["AP"]
-    host.in_slicer = False
+    host.slicer_tools = None
     assert control(section, "draw") is None
     field, half = xray_of(view).valid, np.zeros(SHAPE, bool)
     half[:, :40] = True

@@ -116,6 +116,38 @@ def test_gradient_and_hessian_are_those_of_the_cost(case, whole):
     assert np.abs(apart).max() == 0 < np.abs(fit.hessian[:6, 6:12]).max()
 
 
+def test_the_rest_is_rendered_where_it_is_compared_and_hardly_elsewhere(case, whole):
+    """Beside the bones it is what the whole CT shows, and the fit does not depend on how much of it there is."""
+    ct, structures, _, world_from_ct, views = case
+    anatomy, _ = whole
+    bones, level = module.bones_of(structures, anatomy), LEVELS[1]
+    objective = objective_at(anatomy, bones, views, world_from_ct, ties_of(bones), level)
+    everywhere = objective_at(
+        anatomy,
+        bones,
+        views,
+        world_from_ct,
+        ties_of(bones),
+        level._replace(settings=replace(level.settings, silhouette_mm=None)),
+    )
+    poses = [module.moved(world_from_ct, np.array([0, 0, 0, 8.0, 0, 0]), np.zeros(3))] * 4
+    for there in ([world_from_ct] * 4, poses):
+        fits = [each.linearise(there, each.shadows(there)) for each in (objective, everywhere)]
+    assert fits[0].pixels < 0.6 * fits[1].pixels
+    for v, view in enumerate(objective.views):
+        projector = anatomy.projector(anatomy.level(objective.voxel_mm))
+        true = projector.render(view.camera, world_from_ct).image
+        for shadow in objective.shadows([world_from_ct] * 4)[v]:
+            true[shadow.part] -= shadow.image
+        compared = module._grown(objective._selected[v].mask, 1)
+        assert np.abs(objective._rest[v].image - true)[compared].max() < 1e-5
+        assert np.count_nonzero(objective._rest[v].image) < 0.8 * np.count_nonzero(true)
+    everywhere.compare_as(objective)
+    assert everywhere.cost(everywhere.shadows(poses)) == pytest.approx(
+        objective.cost(objective.shadows(poses)), rel=1e-6
+    )
+
+
 def test_the_prior_is_differentiated_right():
     rng = np.random.default_rng(0)
     bones = [type("Any", (), {"centroid": rng.normal(size=3) * 30})() for _ in range(2)]

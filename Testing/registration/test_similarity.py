@@ -112,3 +112,18 @@ def test_a_silhouettes_margin_is_in_mm_at_each_depth():
     points = np.array([[0.0, 0, 700], [30, 0, 350], [0, 5, 90_000]])
     margins = similarity.silhouette_margin(similarity.Settings(silhouette_mm=6), camera, points)
     assert margins.tolist() == [7, 14, 1]
+
+
+def test_weighted_products_of_two_parts_are_summed_where_they_overlap(images):
+    random = np.random.default_rng(4)
+    weight = images[2] * random.random(images[2].shape).astype(np.float32)
+    one, other = (random.normal(size=(n, 2, rows, columns)) for n, rows, columns in ((6, 20, 25), (3, 18, 22)))
+    (top, left), (other_top, other_left) = corners = (2, 3), (7, 9)
+    whole = [np.zeros((len(each), 2, *weight.shape)) for each in (one, other)]
+    whole[0][..., top : top + 20, left : left + 25] = one
+    whole[1][..., other_top : other_top + 18, other_left : other_left + 22] = other
+    sums = np.full((6, 3), 2.0)
+    box = 7, 22, 9, 28
+    parts = [each.astype(np.float32) for each in (one, other)]
+    similarity.add_products(parts[0], corners[0], parts[1], corners[1], weight, box, sums)
+    assert sums - 2 == pytest.approx(np.einsum("pirc,oirc,rc->po", *whole, weight), abs=1e-4)

@@ -15,14 +15,14 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
 
+from benchmarks.simulation.cases import Patient
+from benchmarks.simulation.simulator import SimulatedXRay
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.regressor import training
 from MultiViewRegistrationLib.regressor.network import choose_landmarks
 from MultiViewRegistrationLib.regressor.poses import PoseRange
 from MultiViewRegistrationLib.regressor.rng import key_of
 from MultiViewRegistrationLib.regressor.training import Training
-from MultiViewRegistrationLib.simulation.cases import Patient
-from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 SIZE, PIXEL_MM = 128, 2.32
 

@@ -92,24 +92,6 @@ def test_slot_scans_are_those_of_numba(projector_on, device, seed, leading):
         assert np.mean(seen[n] != projector.seen(part, world_from_ct)) < 1e-3
 
 
-def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(projector_on, device):
-    from MultiViewRegistrationLib.rendering.autograd import DifferentiableRenderer
-
-    scene = scene_of(1)
-    weights = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 36, 46)).astype(np.float32))
-
-    def image_and_gradient(renderer):
-        poses = torch.from_numpy(some_poses(scene, 2)).requires_grad_()
-        image = renderer(scene.camera, poses)
-        return image.detach(), *torch.autograd.grad((image * weights).sum(), poses)
-
-    there = DifferentiableRenderer(scene.volume)
-    expected = image_and_gradient(there)
-    there._batch = projector_on(Projector(scene.volume), device)
-    for mine, theirs in zip(image_and_gradient(there), expected, strict=True):
-        close(mine, theirs.numpy(), 1e-4)
-
-
 def test_what_pytorch_cannot_compile_is_done_step_by_step(projector_on, monkeypatch):
     """As on a machine without a C compiler; it is said once."""
     from MultiViewRegistrationLib.rendering import torch_drr

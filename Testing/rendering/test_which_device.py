@@ -91,6 +91,34 @@ def test_a_fallback_says_why(two_cards, monkeypatch, name, value, why):
         assert resolved("auto") == (CPU, "", why if card else "")
 
 
+def test_devices_of_other_makers(monkeypatch):
+    """Apple's and Intel's are taken by name alone, for nothing was ever run on one."""
+    for asked in ("mps", "xpu", "xpu:1"):
+        assert resolved(asked) == (CPU, "", "PyTorch finds 0 such devices")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8 << 30)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 0)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.xpu, "mem_get_info", lambda number: (8 << 30, 16 << 30))
+    monkeypatch.setattr(torch.xpu, "get_device_name", lambda number: "Intel Arc")
+    monkeypatch.setattr(torch, "ones", lambda size, device: torch.full((size,), 1.0))
+    assert resolved("mps") == ("mps:0", "Apple GPU", "")
+    assert resolved("xpu:1") == ("xpu:1", "Intel Arc", "")
+    assert resolved("auto")[0] == CPU
+
+
+@pytest.mark.parametrize("has_float64", [True, False])
+def test_geometry_is_in_single_precision_only_where_a_device_has_no_other(monkeypatch, has_float64):
+    from types import SimpleNamespace
+
+    from MultiViewRegistrationLib.rendering.torch_drr import real_of
+
+    monkeypatch.setattr(torch.xpu, "get_device_properties", lambda device: SimpleNamespace(has_fp64=has_float64))
+    assert real_of(torch.device("cpu")) == real_of(torch.device("cuda:0")) == torch.float64
+    assert real_of(torch.device("mps:0")) == torch.float32
+    assert real_of(torch.device("xpu:0")) == (torch.float64 if has_float64 else torch.float32)
+
+
 def test_without_torch(two_cards, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for asked in ("cuda", "cuda:1", TORCH_CPU):
@@ -102,7 +130,7 @@ def test_a_number_too_large(two_cards):
     assert resolved("cuda:2")[2] == "PyTorch finds 2 CUDA devices, counted from 0"
 
 
-@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "CPU", "mps", "cuda:1234", ""])
+@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "CPU", "mps:", "npu", "cuda:1234", ""])
 def test_unknown_names_are_refused(asked):
     with pytest.raises(InputError, match=f'device: found "{asked}", expected auto, cpu, cuda or cuda:N'):
         ComputeDevice(asked)

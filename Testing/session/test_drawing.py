@@ -68,7 +68,7 @@ def drawing(registration, anatomy, clock):
 
 def sides(registration, mode="blend") -> list[int]:
     """Columns of each view's overlay, 0 where there is none."""
-    shown = [overlay.foreground(view, mode) for view in registration.xrays]
+    shown = [overlay.SliceCanvas().foreground(view, mode) for view in registration.xrays]
     return [node.GetImageData().GetDimensions()[0] if node is not None else 0 for node in shown]
 
 

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from bent_spine import NAMES, POSE, START, write_case
+from bent_spine import NAMES, POSE, START, bent, spine, write_case, write_spine_case
 from running_session import no_thread_is_left, poll
 from tiny_scene import save
 
@@ -231,3 +231,17 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
         segmentation.RemoveSegment(segment_id)
     with pytest.raises(InputError, match="has no segment, expected one for each structure"):
         session.case()
+
+
+def test_a_sequence_that_was_tracked_is_saved_with_the_files_of_its_structures(scene, tmp_path):
+    motions = [bent(*spine(), 2.0 * frame, 0.8 * frame) for frame in range(2)]
+    write_spine_case(tmp_path, motions, POSE, POSE)
+    session = opened(scene, tmp_path)
+    session.sequence.track("quick", "given")
+    poll(session, 60, lambda: not session.running)
+    written = session.sequence.save(tmp_path / "track")()
+    assert sorted(written) == sorted((tmp_path / "track").iterdir())
+    kinds = ("poses.csv", "track.tra", "track.json")
+    assert {f"{before}{kind}" for before in ("", *(f"{name}_" for name in NAMES)) for kind in kinds} <= {
+        path.name for path in written
+    }

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
 
-from MultiViewRegistrationLib.api import check_structures
+from benchmarks.protocol.cases import RealCase
+from MultiViewRegistrationLib.api import check_structures, register
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import evaluation
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
@@ -73,10 +76,21 @@ def test_bones_without_a_truth_are_listed(changed):
     assert page(found).count("| truth unknown |") == 7
 
 
+def test_the_error_of_the_whole_ct_is_that_with_cameras_corrected_beside_the_bones(changed):
+    entries = json.loads(changed("exact").read_text())
+    views = [{**view, "rotation_sd_deg": 0.5, "translation_sd_mm": 2} for view in entries["views"][1:]]
+    path = changed("unsure", views=[entries["views"][0], *views])
+    [outcome] = evaluate([path], EvaluationSetup(starts=1)).cases
+    loaded, [row] = Case.load(path), outcome["runs"]
+    [start] = EvaluationSetup(starts=1).starts_about_truth(loaded, PreparedCT(loaded.ct))
+    found = register(replace(loaded, world_from_ct=start), "given").refinement.world_from_ct
+    assert row["errors"]["mtre_mm"] == pytest.approx(mtre(found, *evaluation.truth_of(loaded)), abs=1e-6)
+
+
 def test_a_start_without_an_answer_leaves_bones_unregistered(case):
     loaded = Case.load(case)
     setup = EvaluationSetup(starts=1)
-    rows = evaluation._structures(loaded, None, None, 0)
+    rows = evaluation._structures(loaded, PreparedCT(loaded.ct), setup, None, 0)
     assert [row["name"] for row in rows] == list(NAMES) and {row["verdict"] for row in rows} == {None}
     outcome = {"name": "spine", "views": 2, "runs": [], "agreement": None, "structures": rows}
     text = page(evaluation.Evaluation([outcome | {"relative_geometry": None}], [], setup))
@@ -122,10 +136,9 @@ def test_relative_values_are_refused(case):
         check_structures(loaded)
 
 
-def test_a_protocol_refuses_structures(case, tmp_path, capsys):
-    pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
-    assert main(["evaluate", "--protocol", "--real", str(case), "--out", str(tmp_path / "out")]) == 2
-    assert "structures are not part of this protocol" in capsys.readouterr().err
+def test_a_protocol_refuses_structures(case):
+    with pytest.raises(InputError, match="structures are not part of this protocol"):
+        RealCase(case)
 
 
 @pytest.mark.filterwarnings("default::UserWarning")

@@ -144,7 +144,7 @@ def test_it_waits_for_a_drag_and_for_its_time(application, autosave, monkeypatch
     assert saved[0] == 1100 and max(np.diff(saved)) <= 60 and min(np.diff(saved)) >= 45
 
 
-@pytest.mark.parametrize("failing", ["os.fsync", f"{autosaving.__name__}.Autosave._write"])
+@pytest.mark.parametrize("failing", ["os.fsync", f"{autosaving.__name__}._write"])
 def test_a_full_disk_is_reported_and_leaves_what_was_kept(
     application, autosave, scene, monkeypatch, end_server, failing
 ):

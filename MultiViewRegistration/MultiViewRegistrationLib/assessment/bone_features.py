@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
 from ..geometry import rigid
 from ..imaging.ct import WATER, Volume
 from ..imaging.structures import Structures
-from ..registration.bones import PRECISION, SHOWN, BonesRegistration, ViewComparison, relative_motion
+from ..registration.bones import PRECISION, SHOWN, BonesRegistration, ViewComparison, relative_motions
 from ..registration.levels import OtherLevel
 from ..registration.objective import TILE_SIDE
 from .uncertainty import cluster_correction, root_mean_square, target_jacobians
@@ -74,16 +73,28 @@ class MaskEdge(NamedTuple):
 def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
     """Measure how the mask of every structure fits its bone, by the attenuation of the CT, 1/mm."""
     reach = np.maximum(np.round(EDGE_MM / attenuation.spacing_mm[::-1]), 1).astype(int)
-    near, found = np.ones(2 * reach + 1, bool), []
+    found = []
     for n, box in enumerate(structures.boxes, start=1):
         wider = tuple(slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True))
         labels = structures.labels[wider]
         mask, bone = labels == n, np.maximum(attenuation.values[wider] - np.float32(BONE), 0)
-        outside = scipy.ndimage.binary_dilation(mask, near) & (labels == 0)
-        inside = mask & ~scipy.ndimage.binary_erosion(mask, near, border_value=1)
+        outside = _grown(mask, reach) & (labels == 0)
+        inside = mask & _grown(~mask, reach)
         within = float(bone[inside].sum())
         found.append(MaskEdge(float(bone[outside].sum()) / max(within, 1e-9), float((bone[inside] == 0).mean())))
     return found
+
+
+def _grown(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """A mask (nk, nj, ni) with all that lies up to so many voxels (3,) from it along each axis."""
+    for axis, steps in enumerate(reach):
+        narrow = np.moveaxis(mask, axis, 0)
+        mask = mask.copy()
+        wide = np.moveaxis(mask, axis, 0)
+        for step in range(1, min(int(steps), len(wide) - 1) + 1):
+            wide[step:] |= narrow[:-step]
+            wide[:-step] |= narrow[step:]
+    return mask
 
 
 def bone_features(
@@ -103,7 +114,7 @@ def bone_features(
     hessian = fit.hessian * fit.pixels
     scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
     inverse = np.linalg.pinv(hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
-    ties = [(tie, relative_motion(tie, found.poses)) for tie in found.ties]
+    ties = list(zip(found.ties, relative_motions(found.ties, found.poses), strict=True))
     features = []
     for b, (bone, pose) in enumerate(zip(found.bones, found.poses, strict=True)):
         views = [v for v in range(len(compared)) if fit.shown[b, v] >= SHOWN and b in compared[v].parts]

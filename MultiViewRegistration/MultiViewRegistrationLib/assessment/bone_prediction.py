@@ -1,4 +1,4 @@
-"""Predict a bone's error from its features, by a small model that Testing/benchmarks/bones_fit.py fits.
+"""Predict a bone's error from its features, by a small model that benchmarks/bones_fit.py fits.
 
 As in `prediction`: a logistic function that grows with each feature is the probability that the bone lies elsewhere; the error is
 log-normal where it does not, about a linear function of the features, and where it does. bone_prediction.json holds the numbers.
@@ -93,7 +93,7 @@ def fitted() -> BoneModel:
     """The model that comes with the program."""
     content = json.loads(Path(__file__).with_name("bone_prediction.json").read_text(encoding="utf-8"))
     if content["columns"] != list(COLUMNS):
-        raise ValueError("bone_prediction.json was fitted to other columns; run Testing/benchmarks/bones_fit.py.")
+        raise ValueError("bone_prediction.json was fitted to other columns; run python -m benchmarks bones_fit.")
     values = {part.name: content["model"][part.name] for part in fields(BoneModel)}
     arrays: dict[str, Any] = {k: np.array(value) if isinstance(value, list) else value for k, value in values.items()}
     return BoneModel(**arrays)

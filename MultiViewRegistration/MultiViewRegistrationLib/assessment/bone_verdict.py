@@ -1,7 +1,7 @@
 """The verdict on a bone that was registered at its own pose, with its reasons.
 
 Accept needs a small risk, a mask that fits the bone, two X-rays that show it, and a registration of the whole CT of the kind that the risk
-was measured on. The numbers are of Testing/benchmarks/bones_fit.py.
+was measured on. The numbers are of benchmarks/bones_fit.py.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, 
 from ..registration.prepared_ct import PreparedCT
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
-#: Measured by Testing/benchmarks/fault_runs.py, see docs/validation.md.
+#: Measured by benchmarks/fault_runs.py, see docs/validation.md.
 CLEARER, SIMILAR = 1.2, 0.7
 #: The same of cameras and of the CT's scale, which differ by little from what was given: without a fault it grew by at most 1.014.
 SLIGHTLY, SLIGHT = 1.05, ("distance", "principal point", "motion", "ct scale", "slice spacing")

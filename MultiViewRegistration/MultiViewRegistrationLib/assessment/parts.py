@@ -26,7 +26,7 @@ SOME, ROUNDS = 1500, 8
 TURN_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
 #: A part lies elsewhere if it is less similar than this share of what the best tenth of the parts is, if it would move by more at the level
 #: before the finest, or if a logistic function is larger than MOST_SCORE: of what its similarity lacks to that of the best tenth, as a
-#: share, and of the logarithms of both shifts, padded (mm). Testing/benchmarks/bent.py fits it; on its seed 1 these were chosen.
+#: share, and of the logarithms of both shifts, padded (mm). benchmarks/bent.py fits it; on its seed 1 these were chosen.
 LEAST_SHARE, MOST_WIDER_SHIFT_MM, MOST_SCORE = 0.5, 2.5, 2.0
 INTERCEPT, WEIGHTS, PADS_MM = -0.76, (14.0, 1.8, 1.2), (0.05, 0.1)
 

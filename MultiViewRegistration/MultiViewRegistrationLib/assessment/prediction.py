@@ -1,4 +1,4 @@
-"""Predict a pose's error from its reliability features, by a small model that Testing/benchmarks/trust_fit.py fits.
+"""Predict a pose's error from its reliability features, by a small model that benchmarks/trust_fit.py fits.
 
 A pose is either in the right minimum, with an error that noise explains, or it lies in another one, with any error. The probability of
 that is a logistic function that grows with each feature; the error is log-normal in both cases. Where the views disagree, the right
@@ -266,7 +266,7 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
     """
     content = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
     if content["columns"] != list(COLUMNS):
-        raise ValueError("prediction.json was fitted to other columns; run Testing/benchmarks/trust_fit.py.")
+        raise ValueError("prediction.json was fitted to other columns; run python -m benchmarks trust_fit.")
     content = content[kind]["without"].get(apart_from, content[kind])
     values = {part.name: content[part.name] for part in fields(Model)}
     arrays: dict[str, Any] = {k: np.array(value) if isinstance(value, list) else value for k, value in values.items()}

@@ -32,7 +32,7 @@ DEEP_MM, MIDDLE_MM = 30.0, 15.0
 ALIGNED = 0.9
 #: The share of DEEP_MM that is bone, at least, and of the most there is behind the body's middle.
 LEAST_BONE, SHARE = 0.25, 0.6
-#: The spine lies elsewhere if its slabs ask for more than this: chosen on the X-rays that Testing/benchmarks/spines.py names.
+#: The spine lies elsewhere if its slabs ask for more than this: chosen on the X-rays that benchmarks/spines.py names.
 MOST_SHIFT_MM = 0.35
 
 _known: WeakKeyDictionary[PreparedCT, list[Bone]] = WeakKeyDictionary()

@@ -18,16 +18,14 @@ from ..api import register
 from ..assessment.metrics import mtre
 from ..errors import install_command
 from ..io.case import Case
-from ..io.datasets.chest import chest_labels
+from ..io.datasets.chest import BENT_SPINE_FOLDER, bent_spine_truth, write_sample
 from ..io.html import Content, number, table, tag
 from ..registration.prepared_ct import PreparedCT
 from ..regressor.initialise import Regressor
 from ..regressor.learning import missing_packages, train
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
-from ..simulation.cases import demo_case, demo_patient
-from ..simulation.spine import SpineCase, spine_case
-from .options import Parser, add_json, add_progress, out_folder, progress_of, say
+from .options import PREPARING, Parser, add_json, add_progress, out_folder, progress_of, say
 from .register import say_report, summarise
 
 CHEST_NOTE = (
@@ -114,12 +112,14 @@ class _Run:
 
 
 def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None) -> Demo:
-    """Make, register and save the demo's cases in folders of `out`, with one report.html: the chest from a given start, by a search, and
-    by a network that is trained first if PyTorch is installed; then the same chest with a bent spine.
+    """Register the samples in folders of `out`, with one report.html: the chest from a given start, by a search, and by a network that is
+    trained first if PyTorch is installed; then the same chest with a bent spine.
 
     InputError if the chest CT or its labels cannot be downloaded.
     """
-    chest, (spine_path, truth) = _cases(out, on_progress)
+    on_progress(0.0, PREPARING)
+    spine = write_sample(out / SPINE, BENT_SPINE_FOLDER)
+    chest, truth = Case.load(write_sample(out / "chest")), bent_spine_truth()
     runs = [_Run(chest, CHEST_NOTE), _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search")]
     if missing_packages():
         runs[-1] = replace(
@@ -133,7 +133,7 @@ def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fra
                 lambda fraction, stage: on_progress(TRAINING_SHARE * fraction, f"network: {stage}"),
             )
         )
-    runs.append(_Run(Case.load(spine_path, last=chest), SPINE_NOTE))
+    runs.append(_Run(Case.load(spine, last=chest), SPINE_NOTE))
     anatomy = PreparedCT(chest.ct)
     entries: list[Entry] = []
     bones: list[BoneError] = []
@@ -151,16 +151,6 @@ def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fra
         entries.append(Entry(result, run.note, names=True, further=_error_table(bones)))
     write_report(out / "report.html", entries)
     return Demo([entry.result for entry in entries], bones)
-
-
-def _cases(out: Path, on_progress: Callable[[float, str], object]) -> tuple[Case, SpineCase]:
-    """The chest, and where the same with a bent spine lies."""
-    on_progress(0.0, "making X-rays of a chest CT")
-    chest_labels()  # before any work
-    patient = demo_patient()
-    chest = Case.load(demo_case(out / "chest", patient))
-    on_progress(0.0, "making X-rays of a bent spine")
-    return chest, spine_case(out / SPINE, patient)
 
 
 def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneError]:

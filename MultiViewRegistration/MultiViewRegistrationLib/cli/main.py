@@ -35,9 +35,8 @@ COMMANDS = {
     "view": ("view", "work in a web page, until Ctrl-C: look, register, check, export"),
     "export": ("export", "write a result for other programs, or send it to navigation"),
     "selfcheck": ("selfcheck", "register a CT to its own scouts: how accurate is it?"),
-    "evaluate": ("studies", "register many cases from many starts, and tabulate the errors"),
+    "evaluate": ("evaluate", "register many cases from many starts, and tabulate the errors"),
     "import": ("import_dataset", "make cases of DeepFluoro, Ljubljana or an Autoscoper trial"),
-    "bench": ("studies", "measure speed, memory and accuracy beside other programs"),
 }
 
 

@@ -67,6 +67,7 @@ def _view(options: argparse.Namespace) -> dict:
 
 
 def _demo() -> Path:
-    from ..simulation.cases import demo_at_hand  # imports what the start of the page need not wait for
+    """Path of the sample's case.json in the user's cache."""
+    from ..io.datasets.chest import cache_folder, write_sample
 
-    return demo_at_hand()
+    return write_sample(cache_folder() / "demo")

@@ -223,7 +223,7 @@ class Camera:
         for each in fields(self):
             object.__setattr__(part, each.name, getattr(self, each.name))
         object.__setattr__(part, "intrinsics", intrinsics)
-        object.__setattr__(part, "size", check_size((columns, rows)))
+        object.__setattr__(part, "size", (int(columns), int(rows)))
         return part
 
 

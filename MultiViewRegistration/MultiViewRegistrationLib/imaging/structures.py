@@ -54,7 +54,15 @@ class Structures:
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
         """Of each structure, the part (k, j, i) of the grid that holds it."""
-        return scipy.ndimage.find_objects(self.labels, len(self.names))
+        slices = np.flatnonzero(self.labels.any(axis=(1, 2)))
+        rows, columns = (np.flatnonzero(self.labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
+        ends = [slice(held[0], held[-1] + 1) if len(held) else slice(0) for held in (slices, rows, columns)]
+        boxes = scipy.ndimage.find_objects(self.labels[tuple(ends)], len(self.names))
+        return [
+            box
+            and tuple(slice(end.start + side.start, end.start + side.stop) for end, side in zip(ends, box, strict=True))
+            for box in boxes
+        ]
 
     def mask(self, n: int) -> np.ndarray:
         """bool (nk, nj, ni), True in structure n."""

@@ -1,0 +1,1 @@
+"""The registration in an MRML scene: nodes, views and files."""

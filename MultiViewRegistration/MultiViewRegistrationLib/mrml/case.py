@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import slicer
@@ -32,8 +33,11 @@ EXTRA_ARRAYS = ("targets", "truth_world_from_ct", "reference_from_world")
 
 
 def keep_extras(registration: Registration, case: Case) -> None:
-    """Keep what of a case a scene has no nodes for: targets, truth, the tracker's frame, shared unknowns, ranges to train on,
-    how the geometry between views came about."""
+    """Keep what of a case a scene has no nodes for.
+
+    Targets, truth, the tracker's frame, shared unknowns, ranges to train on, how the geometry between views came
+    about.
+    """
     arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
     extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
     extras |= {
@@ -50,7 +54,7 @@ def set_same_patient(registration: Registration) -> None:
 
 
 def is_same_patient(registration: Registration) -> bool:
-    """Whether a person said so."""
+    """Return whether a person said so."""
     return bool(_extras(registration).get("same_patient"))
 
 
@@ -60,7 +64,7 @@ def header_mismatch_of(registration: Registration) -> dict[str, bool]:
 
 
 def shared_unknowns_of(registration: Registration) -> SharedUnknowns:
-    """The geometric unknowns that are the same in all views."""
+    """Return the geometric unknowns that are the same in all views."""
     return SharedUnknowns(**_extras(registration).get("shared_unknowns", {}))
 
 
@@ -74,7 +78,7 @@ def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) ->
 
 
 def truth_of(registration: Registration) -> np.ndarray | None:
-    """The case's true world_from_ct (4, 4), LPS, where it had one."""
+    """Return the case's true world_from_ct (4, 4), LPS, where it had one."""
     given = _extras(registration).get("truth_world_from_ct")
     return None if given is None else np.array(given, float)
 
@@ -93,12 +97,16 @@ def case_of(
     *,
     placed: bool = True,
 ) -> Case:
-    """The CT, the X-rays that are used, and the pose as it is now.
-
-    image_of, ct, structures: in place of `xray_of`, `ct_of` and `structures_of`, where those made before are kept.
-    placed: whether the pose as it is now means anything; if not, the case has none.
+    """Return the CT, the X-rays that are used, and the pose as it is now.
 
     InputError, beginning with the node's name, for missing or invalid values.
+
+    Parameters
+    ----------
+    image_of, ct, structures
+        In place of `xray_of`, `ct_of` and `structures_of`, where those made before are kept.
+    placed
+        Whether the pose as it is now means anything; if not, the case has none.
     """
     ct = ct or ct_of(registration)
     views = registration.used_xrays
@@ -127,22 +135,30 @@ def case_of(
         header_mismatch=header_mismatch_of(registration),
         assumptions={view.name: assumed for view in views if (assumed := assumptions_of(view))},
         landmarks=landmarks_of(registration, views),
-        **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
+        targets=_extra_array(extras, "targets"),
+        truth_world_from_ct=_extra_array(extras, "truth_world_from_ct"),
+        reference_from_world=_extra_array(extras, "reference_from_world"),
         shared_unknowns=shared_unknowns_of(registration),
         structures=structures or structures_of(registration, ct),
         name=registration.name,
     )
 
 
+def _extra_array(extras: Mapping[str, Any], key: str) -> np.ndarray | None:
+    """Return one of EXTRA_ARRAYS."""
+    values = extras.get(key)
+    return None if values is None else np.array(values, float)
+
+
 def assumptions_of(view: XRayView) -> tuple[str, ...]:
-    """The assumptions on a view, a sentence each."""
+    """Return the assumptions on a view, a sentence each."""
     left_out = view.mask is not None and view.mask.GetAttribute(SUGGESTED)
     assumed = tuple(view.content.get("assumptions", ()))
     return (*assumed, LEFT_OUT) if left_out and LEFT_OUT not in assumed else assumed
 
 
 def ct_of(registration: Registration) -> CT:
-    """The CT in its own frame, and the structure to register, if one is chosen. InputError where it cannot be used."""
+    """Return the CT in its own frame, and the structure to register, if one is chosen. InputError where it cannot be used."""
     return take_ct(registration)()
 
 
@@ -171,8 +187,10 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
 
 
 def structures_of(registration: Registration, ct: CT) -> Structures | None:
-    """The structures that get a pose of their own each, on the grid of the CT; None where there are none. InputError where they cannot be
-    used."""
+    """Return the structures that get a pose of their own each, on the grid of the CT; None where there are none.
+
+    InputError where they cannot be used.
+    """
     if not registration.registers_each:
         return None
     refuse_nonlinear(registration.segmentation)
@@ -221,7 +239,7 @@ class SceneSegments:
 
 
 def xray_of(view: XRayView) -> XRay:
-    """The view's line integrals, valid within its field and its mask. InputError where its image cannot be used."""
+    """Return the view's line integrals, valid within its field and its mask. InputError where its image cannot be used."""
     content = view.content
     try:
         if view.source is not None:
@@ -244,13 +262,16 @@ def xray_of(view: XRayView) -> XRay:
 
 
 def landmark_markups(owner):
-    """The list of landmarks of a registration's or an X-ray's node; None without one, or where a damaged scene has another node there."""
+    """Return the list of landmarks of a registration's or an X-ray's node.
+
+    None without one, or where a damaged scene has another node there.
+    """
     node = owner.GetNodeReference(LANDMARKS)
     return node if node is not None and node.IsA("vtkMRMLMarkupsNode") else None
 
 
 def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Landmark]:
-    """The points with the same label in the CT's list and in those of the X-rays; the others wait for their partner."""
+    """Return the points with the same label in the CT's list and in those of the X-rays; the others wait for their partner."""
     in_ct = landmark_markups(registration.node)
     seen = {
         view.name: {
@@ -268,8 +289,10 @@ def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Land
 
 
 def frame_of(volume, content: dict) -> RawImage:
-    """The frame of a volume node that a view with this content shows, undistorted; grey in colours is grey. InputError, without a name in
-    front."""
+    """Return the frame of a volume node that a view with this content shows, undistorted; grey in colours is grey.
+
+    InputError, without a name in front.
+    """
     frames, frame = any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
         raise InputError(
@@ -279,7 +302,7 @@ def frame_of(volume, content: dict) -> RawImage:
 
 
 def image_for_file(view: XRayView) -> RawImage:
-    """The image as a case.json can name it. That has no word for an inverted grey scale: it is inverted back."""
+    """Return the image as a case.json can name it. That has no word for an inverted grey scale: it is inverted back."""
     content = view.content
     if view.source is None:
         return _picture(view)
@@ -288,12 +311,12 @@ def image_for_file(view: XRayView) -> RawImage:
 
 
 def _picture(view: XRayView) -> RawImage:
-    """The line integrals that the view shows, where its source was deleted."""
+    """Return the line integrals that the view shows, where its source was deleted."""
     return raw_image(_voxels(view.node)[0], view.content.get("pixel_mm"))
 
 
 def raw_of(values: np.ndarray, content: dict) -> RawImage:
-    """The same of a frame's values (rows, columns), in any thread."""
+    """Return the same of a frame's values (rows, columns), in any thread."""
     pixel_mm = content.get("pixel_mm")
     raw = raw_image(values[:, ::-1] if content.get("flipped") else values, pixel_mm and tuple(pixel_mm))
     raw = replace(raw, white=content["white"]) if "white" in content else raw
@@ -326,7 +349,7 @@ def _voxels(node) -> np.ndarray:
 
 
 def _structure(registration: Registration) -> np.ndarray | None:
-    """bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
+    """Bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
     node, segment = registration.segmentation, registration.segment_id
     if node is None or registration.registers_each:
         return None
@@ -346,7 +369,7 @@ def _structure(registration: Registration) -> np.ndarray | None:
 
 
 def drawn(view: XRayView) -> np.ndarray | None:
-    """bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
+    """Bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
     if view.mask is None:
         return None
     refuse_nonlinear(view.mask)
@@ -362,9 +385,14 @@ def drawn(view: XRayView) -> np.ndarray | None:
 
 
 def segments_on(segmentation, segment_ids: list[str], grid, grid_from_segmentation: np.ndarray) -> np.ndarray:
-    """bool (slices, rows, columns), the voxels of a grid that these segments cover.
+    """Bool (slices, rows, columns), the voxels of a grid that these segments cover.
 
-    grid: as of `grid_of`.   grid_from_segmentation: (4, 4), RAS mm, from the frame of the segmentation to that of the grid.
+    Parameters
+    ----------
+    grid
+        As of `grid_of`.
+    grid_from_segmentation
+        (4, 4), RAS mm, from the frame of the segmentation to that of the grid.
     """
     covered = np.zeros(grid.GetDimensions()[::-1], bool)
     for segment_id in segment_ids:
@@ -380,7 +408,7 @@ def segments_on(segmentation, segment_ids: list[str], grid, grid_from_segmentati
 
 
 def grid_of(volume, place: np.ndarray | None = None):
-    """A vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame, or at a place (4, 4), RAS mm."""
+    """Return a vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame, or at a place (4, 4), RAS mm."""
     grid = slicer.vtkOrientedImageData()
     grid.SetDimensions(volume.GetImageData().GetDimensions())
     grid.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(place_of(volume) if place is None else place))

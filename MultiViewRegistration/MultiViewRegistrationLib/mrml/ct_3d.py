@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import scipy
 import slicer
 from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
+from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm
 from vtkmodules.vtkCommonTransforms import vtkTransform
 from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D, vtkPolyDataNormals, vtkWindowedSincPolyDataFilter
 from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
@@ -34,13 +36,15 @@ SMOOTHING, PASS_BAND = 12, 0.15
 
 
 def surface_is_current(registration: Registration) -> bool:
-    """Whether there is a surface of the CT as it is."""
+    """Return whether there is a surface of the CT as it is."""
     node = registration.node.GetNodeReference(BONES)
     return node is not None and node.GetPolyData() is not None and node.GetAttribute(MADE_OF) == of_ct(registration)
 
 
 def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
-    """The making of a surface in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
+    """Return the making of a surface in two steps.
+
+    What needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError where there is no CT with voxels.
     """
@@ -57,7 +61,7 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
 
 
 def structure_surface(ct: CT) -> vtkPolyData:
-    """The same of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
+    """Return the same of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
     values, image = ct.volume.values, vtkImageData()
     level = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * float(values.max())
     if ct.mask is not None:
@@ -73,7 +77,10 @@ def structure_surface(ct: CT) -> vtkPolyData:
 
 
 def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
-    """The closed surface about the voxels (slices, rows, columns) of a mask at a place (4, 4), fine enough for outlines. In any thread."""
+    """Return the closed surface about the voxels (slices, rows, columns) of a mask at a place (4, 4), fine enough for outlines.
+
+    In any thread.
+    """
     steps = _steps(np.linalg.norm(ras_from_index[:3, :3], axis=0), OUTLINE_MM)
     before = steps * (1 + BLUR_VOXELS // steps)  # whole steps, with room for the blur
     room, place = (
@@ -88,13 +95,16 @@ def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
     return isosurface(image, 0.5, steps, slicer.util.vtkMatrixFromArray(place))
 
 
-def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
-    """The isosurface of an image (vtkImageData), of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
+def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) -> vtkPolyData:
+    """Return the isosurface of an image (vtkImageData), of every few voxels along i, j, k, see `to_ras`.
+
+    `to_ras` takes its indices to the surface's frame.
+    """
     thin, transform = vtkImageShrink3D(), vtkTransform()
     thin.SetInputData(image)
     configure(thin, ShrinkFactors=tuple(map(int, steps)), Mean=True)
     transform.SetMatrix(to_ras)
-    last = thin
+    last: vtkAlgorithm = thin
     for following, values in (
         (vtkFlyingEdges3D(), {"Value": (0, level), "ComputeNormals": False, "ComputeScalars": False}),
         (
@@ -107,7 +117,7 @@ def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
         configure(following, InputConnection=last.GetOutputPort(), **values)
         last = following
     last.Update()
-    return last.GetOutput()
+    return last.GetOutputDataObject(0)
 
 
 def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
@@ -131,6 +141,7 @@ def put_model(owner, role: str, name: str, made: vtkPolyData, transform, colour:
 
 
 def surface_is_shown(registration: Registration) -> bool:
+    """Return whether the surface of the CT's bone is shown in 3D."""
     node = registration.node.GetNodeReference(BONES)
     return node is not None and bool(node.GetDisplayVisibility())
 
@@ -147,12 +158,13 @@ PRESET = "CT-AAA"
 
 
 def can_show_volume(registration: Registration) -> bool:
-    """Whether there is a CT with voxels, and a Slicer with volume rendering."""
+    """Return whether there is a CT with voxels, and a Slicer with volume rendering."""
     ct = registration.ct
     return _logic() is not None and ct is not None and ct.GetImageData() is not None
 
 
 def volume_is_shown(registration: Registration) -> bool:
+    """Return whether the CT is shown in 3D by volume rendering."""
     display = _volume_display(registration)
     return display is not None and bool(display.GetVisibility())
 
@@ -183,7 +195,7 @@ def update_volume(registration: Registration) -> None:
 
 
 def _volume_display(registration: Registration):
-    """The CT's volume rendering display node, whoever made it."""
+    """Return the CT's volume rendering display node, whoever made it."""
     return _logic().GetFirstVolumeRenderingDisplayNode(registration.ct) if can_show_volume(registration) else None
 
 
@@ -201,6 +213,6 @@ def _new_volume_display(registration: Registration):
 
 
 def _logic():
-    """The vtkSlicerVolumeRenderingLogic of Slicer's module, None without that."""
+    """Return the vtkSlicerVolumeRenderingLogic of Slicer's module, None without that."""
     module = getattr(slicer.modules, "volumerendering", None)
     return module.logic() if module is not None else None

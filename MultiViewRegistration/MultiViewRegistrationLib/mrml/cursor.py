@@ -43,10 +43,16 @@ CAUTION_MM = 2.0
 class Reading:
     """The reading of the cursor.
 
-    seen: pixels (column, row) of the X-rays it was put in, by their node's ID.
-    ras: (3,) mm in the world, None while that is open.
-    residual_mm, residual_px: how far the point is, at most, from the rays that it was found from and from their pixels; else None.
-    warning: why not to trust the point, or why there is none; "" where all is well.
+    Attributes
+    ----------
+    seen
+        Pixels (column, row) of the X-rays it was put in, by their node's ID.
+    ras
+        (3,) mm in the world, None while that is open.
+    residual_mm, residual_px
+        How far the point is, at most, from the rays that it was found from and from their pixels; else None.
+    warning
+        Why not to trust the point, or why there is none; "" where all is well.
     """
 
     seen: dict[str, np.ndarray] = field(default_factory=dict)
@@ -137,10 +143,9 @@ class LinkedCursor:
                 markups.SetNthControlPointPositionWorld(index, *(motion @ [*point, 1.0])[:3])
 
     def _keep(self, markups, given: np.ndarray) -> np.ndarray:
-        """The points that belong together; the others are taken out of the list."""
-        indices = kept(
-            [detector and detector.view.id for detector in (detector_of(point, self._detectors) for point in given)]
-        )
+        """Return the points that belong together; the others are taken out of the list."""
+        lies_on = [detector_of(point, self._detectors) for point in given]
+        indices = kept([None if detector is None else detector.view.id for detector in lies_on])
         if len(indices) < len(given):
             index_of = placed(markups)
             for i in sorted(set(range(len(given))) - set(indices), reverse=True):
@@ -148,7 +153,7 @@ class LinkedCursor:
         return given[indices]
 
     def _jump(self) -> None:
-        """The slices go to the point's place in the CT, once: from there a person may scroll on."""
+        """Move the slices to the point's place in the CT, once: from there a person may scroll on."""
         place = self.ct_ras
         if place is not None and (
             self._jumped_to is None or not np.allclose(place, self._jumped_to, rtol=0, atol=1e-6)
@@ -180,9 +185,12 @@ class LinkedCursor:
 
 
 def kept(places: list[str | None]) -> list[int]:
-    """The points that make up the cursor, of all in the order in which they were placed.
+    """Return the points that make up the cursor, of all in the order in which they were placed.
 
-    places: for each the X-ray in which it lies, None for the world.
+    Parameters
+    ----------
+    places
+        For each the X-ray in which it lies, None for the world.
     """
     together: list[int] = []
     for index, place in enumerate(places):
@@ -192,15 +200,15 @@ def kept(places: list[str | None]) -> list[int]:
 
 
 def read(points, among: list[DetectorPlane]) -> Reading:
-    """The reading of points that belong together: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
-    places = [(detector_of(point, among), point) for point in points]
-    seen = {detector.view.id: detector.locate(point)[0] for detector, point in places if detector is not None}
+    """Return the reading of points that belong together: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
+    on = [(detector, point) for point in points if (detector := detector_of(point, among)) is not None]
+    seen = {detector.view.id: detector.locate(point)[0] for detector, point in on}
     if not seen:
         return Reading(ras=np.array(points[0], float) if len(points) else None)
     if len(seen) == 1:
         return Reading(seen)
     try:
-        found = triangulate([detector.camera for detector, _ in places], list(seen.values()))
+        found = triangulate([detector.camera for detector, _point in on], list(seen.values()))
     except InputError as error:
         return Reading(seen, warning=str(error))
     warning = ""
@@ -266,7 +274,7 @@ def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: 
 
 
 def _ball(owner, ras) -> None:
-    """A small ball in 3D, and where the CT's slices cut it."""
+    """Show a small ball in 3D, and where the CT's slices cut it."""
     if ras is None:
         remove_product(owner, BALL)
         return

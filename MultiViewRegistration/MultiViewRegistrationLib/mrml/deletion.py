@@ -61,12 +61,12 @@ def delete(registration: Registration) -> DeletedRegistration:
 
 
 def _made_for(node) -> list:
-    """A node, what was made for it, and what was made for that."""
+    """Return a node, what was made for it, and what was made for that."""
     return [node, *(each for made in nodes.products_of(node) for each in _made_for(made))]
 
 
 def _with_displays(owners: list) -> list:
-    """The nodes, and their display and storage nodes."""
+    """Return the nodes, and their display and storage nodes."""
     found = list(owners)
     for node in owners:
         if node.IsA("vtkMRMLDisplayableNode"):
@@ -82,7 +82,7 @@ def _references(node) -> dict[str, list[str]]:
 
 
 def _is_free(node) -> bool:
-    """Whether a CT or a segmentation belongs to no registration."""
+    """Return whether a CT or a segmentation belongs to no registration."""
     for registration in Registration.all(node.GetScene()):
         if any(registration.node.GetNodeReference(role) is node for role in (CT, SEGMENTATION)):
             return False

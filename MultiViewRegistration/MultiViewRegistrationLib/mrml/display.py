@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import slicer
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
@@ -37,7 +39,7 @@ def tidy_folder(registration: Registration) -> None:
 
 
 def folder_of(registration: Registration) -> int:
-    """The ID of the registration's folder in the tree; 0 where there is none."""
+    """Return the ID of the registration's folder in the tree; 0 where there is none."""
     tree = _tree(registration.scene)
     for node in products_of(registration.node):
         item = tree.GetItemByDataNode(node)
@@ -74,7 +76,7 @@ def _put_item(tree, node, parent: int) -> None:
 
 
 def is_empty(scene) -> bool:
-    """Whether a scene has nothing that a person would miss: nothing in Slicer's tree of the data."""
+    """Return whether a scene has nothing that a person would miss: nothing in Slicer's tree of the data."""
     return _tree(scene).GetNumberOfItems() == 0
 
 
@@ -144,6 +146,7 @@ def hide(registration: Registration) -> None:
 
 
 def is_shown(registration: Registration) -> bool:
+    """Return whether a registration is shown."""
     return any(tag_of(view) for view in registration.xrays)
 
 
@@ -157,7 +160,7 @@ def hide_xray(view: XRayView) -> None:
 
 
 def _displays(registration: Registration) -> list:
-    """The display nodes of what was made for a registration and its X-rays, of SHOWN_BY_SLICER."""
+    """Return the display nodes of what was made for a registration and its X-rays, of SHOWN_BY_SLICER."""
     owners = [registration.node, *(view.node for view in registration.xrays)]
     nodes = [node for owner in owners for node in products_of(owner) if any(map(node.IsA, SHOWN_BY_SLICER))]
     return [
@@ -194,7 +197,7 @@ class SceneObserver:
 
     def __init__(self, scene) -> None:
         self._scene = scene
-        self._observed = []
+        self._observed: list[tuple[Any, int]] = []
         self._seen: dict[str, tuple] = {}
         self._busy = False
         layout.register(scene)
@@ -274,7 +277,7 @@ class SceneObserver:
     # Views
 
     def _layers_changed(self, composite, event) -> None:
-        """The Segment Editor, say, shows the volume that it works on in every slice view that there is."""
+        """Undo what the Segment Editor, say, does: it shows the volume that it works on in every slice view that there is."""
         view = self._view_in(composite.GetLayoutName())
         if view is not None:
             self._busy = True
@@ -284,7 +287,7 @@ class SceneObserver:
                 self._busy = False
 
     def _view_in(self, tag: str) -> XRayView | None:
-        """The X-ray whose slice view has this tag, if what happens there was not done here."""
+        """Return the X-ray whose slice view has this tag, if what happens there was not done here."""
         return None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, tag)
 
     def _slice_changed(self, node, event) -> None:

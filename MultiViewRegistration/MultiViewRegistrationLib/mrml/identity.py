@@ -1,5 +1,8 @@
-"""The identity of a registration's inputs: fingerprints, by which a result is known to be out of date, DICOM's UIDs for frames and
-images, and whether CT and X-rays belong to one patient."""
+"""The identity of a registration's inputs.
+
+Fingerprints, by which a result is known to be out of date; DICOM's UIDs for frames and images; and whether CT and X-rays belong to one
+patient.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -105,8 +109,10 @@ def _mask(view: XRayView) -> list | None:
 
 
 def _place(node, transform, found: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """The place (4, 4) of a node that should be under a transform node, or none; None where it lies as if it were. NaN where a transform
-    is not linear."""
+    """Return the place (4, 4) of a node that should be under a transform node, or none; None where it lies as if it were.
+
+    NaN where a transform is not linear.
+    """
     if node.GetParentTransformNode() is transform:
         return None
     place = found() if is_linear(node) else np.full((4, 4), np.nan)
@@ -163,8 +169,10 @@ def _ct_volume(registration: Registration) -> list | None:
 
 
 def _volume(node, place: np.ndarray | None = None) -> list | None:
-    """Of voxels and where they lie, in the node's frame unless a place is given. Of a left-handed volume, the slices are counted as in a
-    file of Slicer's."""
+    """Of voxels and where they lie, in the node's frame unless a place is given.
+
+    Of a left-handed volume, the slices are counted as in a file of Slicer's.
+    """
     if node is None or node.GetImageData() is None:
         return None
     place, image = place_of(node) if place is None else place, node.GetImageData()
@@ -176,9 +184,14 @@ def _volume(node, place: np.ndarray | None = None) -> list | None:
 def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | None:
     """Of the voxels that a segment fills and where they lie: the box around them grows and shrinks as a scene is saved and loaded.
 
-    lies: (4, 4), where the segmentation lies in what it is a part of; None where the two have one frame.
+    Parameters
+    ----------
+    lies
+        (4, 4), where the segmentation lies in what it is a part of; None where the two have one frame.
     """
-    segment = segmentation and segment_id and segmentation.GetSegmentation().GetSegment(segment_id)
+    if segmentation is None or not segment_id:
+        return None
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
     labelmap = segment and segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     )
@@ -195,13 +208,13 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
 
 
 def _filled(labelmap, value: int) -> tuple | None:
-    """The checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
-    box = box_in_labelmap(labelmap, value)
-    if box is None:
+    """Return the checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
+    box, voxels = box_in_labelmap(labelmap, value), voxels_of_labelmap(labelmap)
+    if box is None or voxels is None:
         return None
-    content = voxels_of_labelmap(labelmap)[box] == value
+    content = voxels[box] == value
     first = np.add([side.start for side in box[::-1]], labelmap.GetExtent()[::2])
-    return zlib.crc32(np.packbits(content)), content.shape, first
+    return zlib.crc32(np.packbits(content).data), content.shape, first
 
 
 def _rounded(numbers: np.ndarray, digits: int) -> list:
@@ -209,8 +222,14 @@ def _rounded(numbers: np.ndarray, digits: int) -> list:
     return (np.round(numbers, digits) + 0.0).tolist()
 
 
-def _checksum(image, backwards: bool) -> int:
-    """backwards: of the last slice first."""
+def _checksum(image: Any, backwards: bool) -> int:
+    """Return the checksum of an image's voxels.
+
+    Parameters
+    ----------
+    backwards
+        Of the last slice first.
+    """
     key = image.GetMTime(), backwards
     if key not in _checksums:
         scalars = image.GetPointData().GetScalars()
@@ -242,14 +261,14 @@ def origin_of(registration: Registration) -> DicomOrigin:
 
 
 def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
-    """Whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
+    """Return whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
     content, ct = view.content, registration.ct
     frame = content.get("frame_of_reference")
     return bool(frame and ct is not None and "slot_scan" in content and _ct_uid(registration) == frame)
 
 
 def true_pose(registration: Registration) -> np.ndarray | None:
-    """The world_from_ct (4, 4) that the scanner had for all X-rays that are used, as its localizers of that CT; None for others."""
+    """Return the world_from_ct (4, 4) that the scanner had for all X-rays that are used, as its localizers of that CT; None for others."""
     used = registration.used_xrays
     return np.eye(4) if used and all(in_frame_of_ct(registration, view) for view in used) else None
 
@@ -272,12 +291,12 @@ def keep_frame_uid(ct, uid: str | None) -> None:
 
 
 def dicom_content(image: DicomImage | None) -> dict:
-    """The UIDs of its file that an `XRayView` keeps; nothing for a file that is not DICOM."""
+    """Return the UIDs of its file that an `XRayView` keeps; nothing for a file that is not DICOM."""
     return {} if image is None else {"dicom": asdict(image)}
 
 
 def file_of(volume) -> Path | None:
-    """The first file from which Slicer's DICOM module made a volume, where it did, and knows it still."""
+    """Return the first file from which Slicer's DICOM module made a volume, where it did, and knows it still."""
     database, instances = getattr(slicer, "dicomDatabase", None), volume.GetAttribute(INSTANCES)
     found = database.fileForInstance(instances.split()[0]) if database is not None and instances else ""
     return Path(found) if found and is_dicom(Path(found)) else None
@@ -295,14 +314,15 @@ def _ct_uid(registration: Registration) -> str:
     ct = registration.ct
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
-        keep_frame_uid(ct, file and frame_of_reference(file))
+        keep_frame_uid(ct, None if file is None else frame_of_reference(file))
     return ct.GetAttribute(FRAME_UID) or uid_of(_digest(_ct_volume(registration)))
 
 
 def _image_origin(view: XRayView) -> DicomImage | None:
     kept = view.content.get("dicom")
     file = file_of(view.source) if kept is None and view.source is not None else None
-    image = DicomImage(**kept) if kept else file and _origin_in(file, None)
+    of_file = None if file is None else _origin_in(file, None)
+    image = DicomImage(**kept) if kept else of_file
     if image is None or image.frame is None:
         return image
     return replace(image, frame=view.content.get("frame") or 0)
@@ -317,8 +337,10 @@ _identities: dict[str, dict[str, str]] = {}
 
 
 def header_of_ct(path: Path) -> tuple[dict[str, str], str | None]:
-    """What `keep_header` keeps of a CT's file or folder, in any thread: whose it is, and the UID of its frame; nothing for what is no
-    DICOM."""
+    """Return what `keep_header` keeps of a CT's file or folder, in any thread: whose it is, and the UID of its frame.
+
+    Nothing for what is no DICOM.
+    """
     files = path.iterdir() if path.is_dir() else [path]
     if not any(is_dicom(file) for file in files if file.is_file()):
         return {}, None
@@ -346,7 +368,7 @@ CONTRADICTIONS, SAME_PATIENT = "headerContradictions", "samePatient"
 
 
 def identity_mismatches(registration: Registration) -> list[Mismatch]:
-    """Where the headers of the CT and the X-rays that are used contradict each other.
+    """Return where the headers of the CT and the X-rays that are used contradict each other.
 
     A scene that was saved and loaded has no headers: it keeps, without a value, which images contradict each other in what, whatever is
     added, skipped or removed since.
@@ -363,14 +385,17 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
 
 
 def patient_of(registration: Registration) -> str:
-    """The PatientID of the CT or the X-rays, for the screen alone; "" where no header has one, and of several patients."""
+    """Return the PatientID of the CT or the X-rays, for the screen alone; "" where no header has one, and of several patients."""
     nodes = [registration.ct, *(node for view in registration.used_xrays for node in (view.node, view.source))]
     known = {_identity(node).get(PATIENT_ID, "") for node in nodes} - {""}
     return known.pop() if len(known) == 1 else ""
 
 
 def is_of_another_patient(registration: Registration, identities: Sequence[dict[str, str]]) -> bool:
-    """Whether any image with these header values, see `read_identity`, is of another patient than the CT and the X-rays that are there."""
+    """Return whether any image with these header values is of another patient than the CT and the X-rays that are there.
+
+    See `read_identity` for the values.
+    """
     there = [
         _identity(registration.ct),
         *(_identity(view.node) or _identity(view.source) for view in registration.xrays),
@@ -388,7 +413,7 @@ def say_same_patient(registration: Registration) -> None:
 
 
 def said_same_patient(registration: Registration) -> bool:
-    """Whether a person said so of every image that is used now."""
+    """Return whether a person said so of every image that is used now."""
     said = json.loads(registration.parameter(SAME_PATIENT, "[]"))
     return is_same_patient(registration) and all(key in said for _, key, _ in _images(registration))
 

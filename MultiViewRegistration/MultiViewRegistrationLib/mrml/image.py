@@ -28,7 +28,10 @@ APART, RIM = 0.5, 0.1
 def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
     """Make the view's picture from a volume. InputError where it is no X-ray; the view then stays as it was.
 
-    xray: what `xray_of` makes of it, where that is known.
+    Parameters
+    ----------
+    xray
+        What `xray_of` makes of it, where that is known.
     """
     before = view.source
     view.node.SetNodeReferenceID(SOURCE, source.GetID())
@@ -73,7 +76,10 @@ def _flip_mask(view: XRayView) -> None:
 def refresh(view: XRayView, xray: XRay | None = None) -> None:
     """Make the picture again: line integrals, bone bright, at the detector plane. InputError where the image cannot be used.
 
-    xray: as in `set_source`.
+    Parameters
+    ----------
+    xray
+        As in `set_source`.
     """
     xray = xray or xray_of(view)
     slicer.util.updateVolumeFromArray(view.node, xray.line_integrals[None])
@@ -91,7 +97,9 @@ def refresh(view: XRayView, xray: XRay | None = None) -> None:
 
 @lru_cache(maxsize=MAX_VIEWS)
 def greys(xray: XRay) -> tuple[tuple[float, float], tuple[float, float] | None]:
-    """The line integrals between which an X-ray is shown, and those beyond which it is transparent; None for none. In any thread, once.
+    """Return the line integrals between which an X-ray is shown, and those beyond which it is transparent; None for none.
+
+    In any thread, once.
 
     Collimator blades, which nothing passed, are shown as black so, and not as the brightest bone of all; not where metal within the field
     is as dense.
@@ -109,7 +117,13 @@ def greys(xray: XRay) -> tuple[tuple[float, float], tuple[float, float] | None]:
 
 
 def thumbnail(view: XRayView, side: int) -> np.ndarray:
-    """A small picture of a view as its slice view shows it, uint8 (rows, columns, 3).   side: pixels, about, of its longer side."""
+    """Return a small picture of a view as its slice view shows it, uint8 (rows, columns, 3).
+
+    Parameters
+    ----------
+    side
+        Pixels, about, of its longer side.
+    """
     display, step = view.node.GetDisplayNode(), max(1, max(view.size) // side)
     values = slicer.util.arrayFromVolume(view.node)[0, ::step, ::step]
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
@@ -137,7 +151,9 @@ def set_mask(view: XRayView, segmentation) -> None:
 
 
 def draw_mask(view: XRayView):
-    """A mask to draw on: a segmentation on the view's picture with one segment, which is what is used of it now. It goes with the view.
+    """Return a mask to draw on: a segmentation on the view's picture with one segment, which is what is used of it now.
+
+    It goes with the view.
 
     Returns its vtkMRMLSegmentationNode and the segment's ID. InputError where the image cannot be used.
     """
@@ -152,7 +168,10 @@ def draw_mask(view: XRayView):
 def show_mask(view: XRayView, *, filled: bool = False) -> None:
     """Show a mask that was drawn on the view's picture as an outline, in no other X-ray's slice view.
 
-    filled: tinted as well, for whoever draws it; it would hide what is to be judged.
+    Parameters
+    ----------
+    filled
+        Tinted as well, for whoever draws it; it would hide what is to be judged.
     """
     if view.mask is None or view.mask_on_source or view.mask.GetDisplayNode() is None:
         return
@@ -178,14 +197,16 @@ def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
 
 
 def segmentation_node(scene, name: str, selected: np.ndarray, volume):
-    """A segmentation that lies on a volume, with one segment, True in `selected` (slices, rows, columns) on its grid; and the segment's
-    ID."""
+    """Return a segmentation that lies on a volume, with one segment, True in `selected` (slices, rows, columns) on its grid.
+
+    And the segment's ID.
+    """
     node, labelmap = _segmentation_on(scene, name, selected, volume)
     return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
 
 
 def structures_node(scene, name: str, structures: Structures, volume):
-    """A segmentation that lies on a volume, with a segment for each structure, on its grid; all in one layer, as in a file."""
+    """Return a segmentation that lies on a volume, with a segment for each structure, on its grid; all in one layer, as in a file."""
     node, labelmap = _segmentation_on(scene, name, structures.labels, volume)
     kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     node.GetSegmentation().SetSourceRepresentationName(kind)
@@ -198,7 +219,10 @@ def structures_node(scene, name: str, structures: Structures, volume):
 
 
 def _segmentation_on(scene, name: str, labels: np.ndarray, volume) -> tuple:
-    """A segmentation without segments that lies on a volume; and a vtkOrientedImageData of labels (slices, rows, columns) on its grid."""
+    """Return a segmentation without segments that lies on a volume.
+
+    And a vtkOrientedImageData of labels (slices, rows, columns) on its grid.
+    """
     labelmap = grid_of(volume)
     labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
     vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = labels.ravel()
@@ -235,7 +259,7 @@ def show_frame(view: XRayView, xray: XRay, settings: dict, raw: RawImage | None 
 
 
 def _frame_volume(view: XRayView):
-    """The volume that stands in for the view's source while frames are shown; the source stays as it is."""
+    """Return the volume that stands in for the view's source while frames are shown; the source stays as it is."""
     volume = view.node.GetNodeReference(FRAME)
     if volume is None:
         source = view.source

@@ -21,7 +21,14 @@ def settle_labels_3d(
 ) -> None:
     """Put the labels where they can be read.
 
-    camera_node: the view's vtkMRMLCameraNode.   size: (width, height) of the view in pixels.   density: its screen scale factor.
+    Parameters
+    ----------
+    camera_node
+        The view's vtkMRMLCameraNode.
+    size
+        (width, height) of the view in pixels.
+    density
+        Its screen scale factor.
     """
     labels = [(view, view.node.GetNodeReference(LABEL_3D)) for view in registration.xrays if view.placed]
     labels = [(view, markups) for view, markups in labels if markups is not None and markups.GetNumberOfControlPoints()]
@@ -58,7 +65,7 @@ class Labels3D:
     def update(
         self, registration: Registration, camera_node, size: tuple[int, int], density: float = USUAL_DENSITY
     ) -> None:
-        """Called as often as the view is looked after."""
+        """Follow the view; call it as often as the view is looked after."""
         now = camera_node.GetCamera().GetMTime(), size, stamp(registration)
         if now != self._settled:
             settle_labels_3d(registration, camera_node, size, density)
@@ -72,7 +79,13 @@ def stamp(registration: Registration) -> tuple:
 
 
 def beside(sources: np.ndarray, feet: np.ndarray, halves: np.ndarray, gap: float) -> np.ndarray:
-    """Centres (n, 2) of labels beyond sources (n, 2), pixels, away from the beams' feet (n, 2).   halves: (n, 2) of their sizes."""
+    """Centres (n, 2) of labels beyond sources (n, 2), pixels, away from the beams' feet (n, 2).
+
+    Parameters
+    ----------
+    halves
+        (n, 2) of their sizes.
+    """
     away = sources - feet
     length = np.linalg.norm(away, axis=1, keepdims=True)
     away = np.where(length > 1, away / np.maximum(length, 1), [0.0, -1.0])

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import slicer
@@ -13,14 +14,27 @@ import slicer
 from ..geometry.landmarks import Landmark
 from . import manual_pose
 from .case import LANDMARKS, landmark_markups
-from .nodes import OWNER, control_points, label_of, lps_from_ras, place, placed, positions, product, ras_from_lps
+from .nodes import (
+    OWNER,
+    control_points,
+    is_placing,
+    label_of,
+    lps_from_ras,
+    place,
+    placed,
+    positions,
+    product,
+    ras_from_lps,
+)
 from .registration import Registration
 from .xray import DetectorPlane, XRayView, detector_of, detectors
 
 
 class ClickOrder:
-    """A person clicks image by image (all landmarks in the CT, then all in an X-ray), or landmark by landmark (one in the CT and in each
-    X-ray, then the next one), and leaves out what an image does not show.
+    """The order in which a person clicks landmarks, which says what comes next.
+
+    It is image by image (all landmarks in the CT, then all in an X-ray), or landmark by landmark (one in the CT and in each X-ray, then
+    the next one); what an image does not show is left out.
 
     Where the last two clicks were in the same image, it is the former, and the first landmark missing in an image comes next there. Where
     they were not, it is the latter, and the landmark that was clicked last comes next everywhere.
@@ -32,16 +46,16 @@ class ClickOrder:
         self.clicks: list[tuple[str, str]] = []
 
     def choose(self, where: str, name: str) -> None:
-        """A person says which landmark comes next in an image."""
+        """Have this landmark come next in an image."""
         self._chosen[where] = name
 
     def clicked(self, where: str, name: str) -> None:
-        """A landmark was clicked in an image."""
+        """Note that a landmark was clicked in an image."""
         self.clicks.append((where, name))
         self._chosen.pop(where, None)
 
     def next(self, where: str) -> str:
-        """The landmark that comes next in an image, unless it is there already; "" where that is not known."""
+        """Return the landmark that comes next in an image, unless it is there already; "" where that is not known."""
         last = self.clicks[-2:]
         by_landmark = len({place for place, _ in last}) == 2
         return self._chosen.get(where) or (last[-1][1] if by_landmark else "")
@@ -61,8 +75,13 @@ def tidy(registration: Registration, order: ClickOrder | None = None, *, outside
     placed in: so one list can be active while a landmark is clicked in the CT and in each X-ray. It gets a name by `next_name`. Points
     of an X-ray stay on its plane, and go with it where its geometry is corrected.
 
-    order: the clicks so far, where they say which landmark comes next; those that are new are added to it.   outside: whether new points
-    are taken that lie outside the CT's box, too; they stay without a name, and count for nothing, until a person wants them.
+    Parameters
+    ----------
+    order
+        The clicks so far, where they say which landmark comes next; those that are new are added to it.
+    outside
+        Whether new points are taken that lie outside the CT's box, too; they stay without a name, and count for
+        nothing, until a person wants them.
     """
     among, order = detectors(registration), order or ClickOrder()
     waiting = [] if outside else outside_ct(registration, among)
@@ -72,8 +91,14 @@ def tidy(registration: Registration, order: ClickOrder | None = None, *, outside
         _keep_on_plane(detector)
 
 
-def outside_ct(registration: Registration, among: list[DetectorPlane] | None = None) -> list[tuple[object, int]]:
-    """New points, each with its list, that lie on no X-ray and outside the CT's box.   among: the X-rays' planes, where they are known."""
+def outside_ct(registration: Registration, among: list[DetectorPlane] | None = None) -> list[tuple[Any, int]]:
+    """Return new points, each with its list, that lie on no X-ray and outside the CT's box.
+
+    Parameters
+    ----------
+    among
+        The X-rays' planes, where they are known.
+    """
     box = manual_pose.ct_box(registration)
     new = [(markups, i) for markups in lists(registration) for i in _unnamed(markups)]
     if box is None or not new:
@@ -109,20 +134,25 @@ def undo_click(registration: Registration, order: ClickOrder) -> None:
             return
 
 
+def are_being_placed(registration: Registration) -> bool:
+    """Return whether a click in a view places a landmark."""
+    return any(is_placing(one) for one in lists(registration))
+
+
 def lists(registration: Registration) -> list:
-    """The lists of landmarks there are, the CT's first."""
+    """Return the lists of landmarks there are, the CT's first."""
     owners = [registration.node, *[view.node for view in registration.xrays]]
     return [markups for markups in (landmark_markups(owner) for owner in owners) if markups is not None]
 
 
 def clicked(registration: Registration) -> dict[str, list[str]]:
-    """The landmarks that have been clicked in the CT, under CT, and in each X-ray that is used, under its name."""
+    """Return the landmarks that have been clicked in the CT, under CT, and in each X-ray that is used, under its name."""
     owners = {CT: registration.node, **{view.name: view.node for view in registration.used_xrays}}
     return {name: _labels(landmark_markups(owner)) for name, owner in owners.items()}
 
 
 def without_place(registration: Registration) -> int:
-    """The number of points whose place is no number, as a damaged file may have it; they count as not clicked."""
+    """Return the number of points whose place is no number, as a damaged file may have it; they count as not clicked."""
     return sum(markups.GetNumberOfDefinedControlPoints() - len(placed(markups)) for markups in lists(registration))
 
 
@@ -135,8 +165,9 @@ def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[s
 
 
 def next_name(registration: Registration, markups, wanted: str = "") -> str:
-    """The name for the next point of a list: the one that is wanted, else the first that another list has, else the next free number; none
-    that the list has.
+    """Return the name for the next point of a list.
+
+    The one that is wanted, else the first that another list has, else the next free number; none that the list has.
     """
     mine = set(_labels(markups))
     if wanted and wanted not in mine:
@@ -183,7 +214,7 @@ def _settle(
         where = detector.view.name if detector else CT
         if detector is None:
             registration.take_in()  # the list moves with the transform
-        home = landmark_list(registration, detector and detector.view)
+        home = landmark_list(registration, None if detector is None else detector.view)
         name = next_name(registration, home, order.next(where))
         if home is markups:
             markups.SetNthControlPointLabel(i - gone, name)
@@ -195,7 +226,7 @@ def _settle(
 
 
 def _keep_on_plane(detector: DetectorPlane) -> None:
-    """The X-ray's landmarks stay on their pixels where its image was moved, and on its plane where they were."""
+    """Keep the X-ray's landmarks on their pixels where its image was moved, and on its plane where they were."""
     markups = landmark_markups(detector.view.node)
     if markups is None:
         return
@@ -227,7 +258,7 @@ def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> No
 
 
 def landmark_list(registration: Registration, view: XRayView | None = None):
-    """The list of landmarks in the CT, which moves with it, or in one X-ray; made where there is none."""
+    """Return the list of landmarks in the CT, which moves with it, or in one X-ray; made where there is none."""
     owner, where = (registration.node, "CT") if view is None else (view.node, view.name)
     node = landmark_markups(owner)
     if node is None:
@@ -253,8 +284,12 @@ MAX_POINTS = 6
 class Distance:
     """Between two points: mm in the world, which is the same in the CT's frame, as that is moved rigidly.
 
-    view: the name of the X-ray on whose detector plane both points lie, "" for others. What an X-ray shows there is nearer to the source
-    and smaller; at_ct_mm is the distance at the depth of the CT's centre, None for points that are not in an X-ray.
+    Attributes
+    ----------
+    view
+        The name of the X-ray on whose detector plane both points lie, "" for others. What an X-ray shows there
+        is nearer to the source and smaller; at_ct_mm is the distance at the depth of the CT's centre, None for
+        points that are not in an X-ray.
     """
 
     name: str
@@ -264,7 +299,7 @@ class Distance:
 
 
 def distances(registration: Registration) -> list[Distance]:
-    """The lengths of the scene's markups lines, then the distances between points of one list, then between those of one name in two.
+    """Return the lengths of markups lines, then the distances between points of one list, then between those of one name in two.
 
     Only of markups that are shown, and that a user placed to measure: no landmarks, labels, nor the linked cursor. InputError without a
     usable CT where a distance in an X-ray needs it.

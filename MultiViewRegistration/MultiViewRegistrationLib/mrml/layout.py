@@ -25,17 +25,18 @@ COLOURS = (
 
 
 def tag(number: int) -> str:
-    """The tag of the slice view with this number, counted from 1."""
+    """Return the tag of the slice view with this number, counted from 1."""
     return f"XRay{number}"
 
 
 def number_of(tag: str) -> int:
-    """The number in a tag; 0 for the tag of another view."""
+    """Return the number in a tag; 0 for the tag of another view."""
     found = re.fullmatch(r"XRay(\d+)", tag)
     return int(found[1]) if found else 0
 
 
 def colour(tag: str) -> tuple[float, float, float]:
+    """Return (red, green, blue), from 0 to 1, of the X-ray with this tag."""
     return COLOURS[(number_of(tag) - 1) % len(COLOURS)]
 
 
@@ -45,12 +46,12 @@ def colour_of(view: XRayView) -> tuple[float, float, float]:
 
 
 def css_colour(view: XRayView) -> str:
-    """The same as a page and a form take it."""
+    """Return the same as a page and a form take it."""
     return "rgb(" + ", ".join(str(round(255 * part)) for part in colour_of(view)) + ")"
 
 
 def claim(view: XRayView) -> str:
-    """The X-ray's tag; the first free one where it has none, or one that an X-ray before it in the scene has, too."""
+    """Return the X-ray's tag; the first free one where it has none, or one that an X-ray before it in the scene has, too."""
     taken = set()
     before = True
     for registration in Registration.all(view.node.GetScene()):
@@ -59,36 +60,38 @@ def claim(view: XRayView) -> str:
                 before = False
             elif before or tag_of(other) != tag_of(view):
                 taken.add(tag_of(other))
-    if tag_of(view) is None or tag_of(view) in taken:
+    own = tag_of(view)
+    if own is None or own in taken:
         number = 1
         while tag(number) in taken:
             number += 1
-        view.node.SetAttribute(SHOWN_IN, tag(number))
-    return tag_of(view)
+        own = tag(number)
+        view.node.SetAttribute(SHOWN_IN, own)
+    return own
 
 
 def slice_node(scene, tag: str | None):
-    """The vtkMRMLSliceNode with this tag, None before its view was made, or without a tag."""
+    """Return the vtkMRMLSliceNode with this tag, None before its view was made, or without a tag."""
     return scene.GetSingletonNode(tag, "vtkMRMLSliceNode") if tag else None
 
 
 def composite_node(scene, tag: str | None):
-    """The vtkMRMLSliceCompositeNode that says what the slice view with this tag shows; None as for `slice_node`."""
+    """Return the vtkMRMLSliceCompositeNode that says what the slice view with this tag shows; None as for `slice_node`."""
     return scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode") if tag else None
 
 
 def slice_of(view: XRayView):
-    """The node of the slice view that shows an X-ray, None without one."""
+    """Return the node of the slice view that shows an X-ray, None without one."""
     return slice_node(view.node.GetScene(), tag_of(view))
 
 
 def composite_of(view: XRayView):
-    """The same of what it shows."""
+    """Return the same of what it shows."""
     return composite_node(view.node.GetScene(), tag_of(view))
 
 
 def slice_nodes(scene) -> list:
-    """The slice nodes of all X-rays, also of removed ones."""
+    """Return the slice nodes of all X-rays, also of removed ones."""
     return [
         node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene) if number_of(node.GetLayoutName() or "")
     ]
@@ -120,9 +123,12 @@ TABS = '<layout type="tab">'
 
 
 def description(tags: list[str], ct_slices: bool = False, *, tabs: bool = False) -> str:
-    """The layout for slice views with these tags, one to eight, in Slicer's XML.
+    """Return the layout for slice views with these tags, one to eight, in Slicer's XML.
 
-    tabs: with one of the CT's slices seen at a time, where three are too wide for the window.
+    Parameters
+    ----------
+    tabs
+        With one of the CT's slices seen at a time, where three are too wide for the window.
     """
     cells = [_view("vtkMRMLViewNode", "1", viewlabel="1"), *map(_xray, tags)]
     if len(tags) in BESIDE_3D:
@@ -154,9 +160,12 @@ def register(scene) -> None:
 def show(registration: Registration, ct_slices: bool = False, tabs: bool | None = None) -> bool:
     """Change to the layout for a registration's X-rays; whether there was anything to show, and a layout to change.
 
-    tabs: see `description`; None: as it is.
-
     New slice views are made at once where an application looks after the layout, as Slicer does; `display.show` then fills them.
+
+    Parameters
+    ----------
+    tabs
+        See `description`; None: as it is.
     """
     node, views = layout_node(registration.scene), registration.xrays
     if node is None or not views:
@@ -188,13 +197,13 @@ def _show_box(scene, on: bool) -> None:
 
 
 def shown(scene) -> bool:
-    """Whether one of these layouts is on."""
+    """Return whether one of these layouts is on."""
     node = layout_node(scene)
     return node is not None and _is_ours(node.GetViewArrangement())
 
 
 def shows(registration: Registration) -> bool:
-    """Whether the layout that is on has a view of one of a registration's X-rays."""
+    """Return whether the layout that is on has a view of one of a registration's X-rays."""
     if not shown(registration.scene):
         return False
     description = layout_node(registration.scene).GetCurrentLayoutDescription()
@@ -202,7 +211,7 @@ def shows(registration: Registration) -> bool:
 
 
 def has_ct_slices(scene) -> bool:
-    """Whether the layout that is on has the CT's slices, too."""
+    """Return whether the layout that is on has the CT's slices, too."""
     return shown(scene) and layout_node(scene).GetViewArrangement() > WITH_CT
 
 
@@ -217,12 +226,12 @@ def back(scene) -> None:
 
 
 def layout_node(scene):
-    """The scene's vtkMRMLLayoutNode; None where no application looks after a layout."""
+    """Return the scene's vtkMRMLLayoutNode; None where no application looks after a layout."""
     return scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
 
 
 def group(tag: str) -> int:
-    """The view group of an X-ray's slice view."""
+    """Return the view group of an X-ray's slice view."""
     return GROUP + number_of(tag)
 
 

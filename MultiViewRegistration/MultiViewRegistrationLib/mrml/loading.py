@@ -44,18 +44,23 @@ SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
 AddView = Callable[[Registration], XRayView]
 
 
-def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object = None) -> ReadCase:
+def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Any = None) -> ReadCase:
     """Read and check all that a case.json names, in any thread; what is returned puts it into a scene, in the main thread.
 
-    loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
-
     InputError if it is invalid.
+
+    Parameters
+    ----------
+    loaded
+        The case, where it was loaded from there already.
+    ready
+        See `ReadCase`.
     """
     return case_of_files(loaded or Case.load(path), CaseFile.read(path), ready)
 
 
-def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
-    """The same of a case that was loaded from what a case.json says."""
+def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
+    """Return the same of a case that was loaded from what a case.json says."""
     ct = case.ct
     case.warn_of_other_bones()
     return ReadCase(
@@ -73,8 +78,16 @@ def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
 class ReadCase:
     """A case.json with all that it names, on the way into a scene.
 
-    identity: of the CT, see `io.dicom_identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `manual_pose`.
-    ready: the background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
+    Attributes
+    ----------
+    identity
+        Of the CT, see `io.dicom_identity`.
+    voxels
+        Of the CT, as the scene will have them.
+    centre
+        (3,) CT mm, see `manual_pose`.
+    ready
+        The background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
     """
 
     case: Case
@@ -83,10 +96,10 @@ class ReadCase:
     identity: dict[str, str]
     voxels: np.ndarray
     centre: np.ndarray
-    ready: object = None
+    ready: Any = None
 
-    def __call__(self, scene) -> Registration:
-        """The registration that it becomes there. InputError where there is no room for it."""
+    def __call__(self, scene: Any) -> Registration:
+        """Return the registration that it becomes there. InputError where there is no room for it."""
         case = self.case
         registration = Registration.create(scene, case.name)
         ct = volume_node(scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index)
@@ -94,7 +107,7 @@ class ReadCase:
         remember_identity(ct, self.identity)
         registration.ct = ct
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
-        if case.ct.mask is not None:
+        if case.ct.mask is not None and self.file.mask is not None:
             registration.choose_segment(*segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct))
         if case.structures is not None:
             labels = self.file.labels and name_of(self.file.labels.path)
@@ -123,8 +136,10 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
 
 
 def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
-    raw, identity = image_of(entry), read_identity(entry.image.path)
-    mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
+    raw, identity = image_of(entry), read_identity(entry.image_path)
+    mask: tuple[str, np.ndarray] | None = None
+    if entry.mask is not None:
+        mask = name_of(entry.mask.path), mask_of(entry)
     if raw.open is not None:
         mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
     geometry = _geometry_content(entry.geometry, view.camera)
@@ -145,7 +160,7 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
         added = registration.add_xray(view.name)
         added.change(**content)
         remember_identity(added.node, identity)
-        source = source_node(added, name_of(entry.image.path), raw)
+        source = source_node(added, name_of(entry.image_path), raw)
         set_source(added, source, view.xray if mask is None else None)  # that has the mask already
         if mask is not None:
             add_mask(added, *mask)
@@ -155,25 +170,28 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
 
 
 def _geometry_content(geometry: Geometry, camera: Camera) -> dict:
-    """A view's geometry as a case.json has it, of its image without distortion and flat."""
+    """Return a view's geometry as a case.json has it, of its image without distortion and flat."""
     if geometry.slot_scan is not None:
         return {"slot_scan": {key: value for key, value in geometry.slot_scan.items() if key != "fan"}}
     return {"camera": camera_content(camera)} if geometry.c_arm is None else {"c_arm": geometry.c_arm}
 
 
 def greys_of(entry: ViewFile, raw: RawImage) -> dict:
-    """The entries of a view's content that say what the grey values of its image are. InputError where the image does not show it."""
+    """Return the entries of a view's content that say what the grey values of its image are.
+
+    InputError where the image does not show it.
+    """
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return {**white_of(raw, inverted), "intensity": intensity, "inverted": inverted}
 
 
 def white_of(raw: RawImage, inverted: bool) -> dict:
-    """The entry of a view's content that says about which value its grey scale is turned round."""
+    """Return the entry of a view's content that says about which value its grey scale is turned round."""
     return {"white": raw.white} if inverted else {}
 
 
 def camera_content(camera: Camera) -> dict:
-    """A camera as a case.json has it."""
+    """Return a camera as a case.json has it."""
     return {
         "intrinsics": camera.intrinsics.tolist(),
         "camera_from_world": camera.camera_from_world.tolist(),
@@ -182,7 +200,7 @@ def camera_content(camera: Camera) -> dict:
 
 
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):
-    """A vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS; Hounsfield units as whole numbers."""
+    """Return a vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS; Hounsfield units as whole numbers."""
     values = whole_numbers(values)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
@@ -207,7 +225,7 @@ def whole_numbers(values: np.ndarray) -> np.ndarray:
 
 
 def source_node(view: XRayView, name: str, *frames: RawImage):
-    """The volume of an X-ray as its file has it, a slice for each frame.
+    """Return the volume of an X-ray as its file has it, a slice for each frame.
 
     It goes with the view, and is not shown in lists of volumes: the view stands for it.
     """
@@ -218,7 +236,7 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
 
 
 def name_of(path: Path) -> str:
-    """A file's name without what says its format."""
+    """Return a file's name without what says its format."""
     return re.sub(r"(\.nii)?\.[A-Za-z]\w{0,4}$", "", path.name) or path.name
 
 
@@ -229,7 +247,12 @@ SAMPLE_NAME = "MultiViewRegistrationChest"
 def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], Any]) -> None:
     """Show the sample in Slicer's Sample Data module; for the application's startupCompleted(), and once more does no harm.
 
-    module_folder: where the module file and its Resources are.   load_case: gets the path of the sample's case.json once all is there.
+    Parameters
+    ----------
+    module_folder
+        Where the module file and its Resources are.
+    load_case
+        Gets the path of the sample's case.json once all is there.
     """
     from SampleData import SampleDataLogic
 
@@ -253,7 +276,7 @@ class SampleDownloader:
     load_case: Callable[[Path], Any] = field(repr=False)
 
     def __call__(self, source) -> Any:
-        """The result of load_case, or None after a message that says why the sample is not available."""
+        """Return the result of load_case, or None after a message that says why the sample is not available."""
         try:
             return self.load_case(sample_case())
         except InputError as error:

@@ -48,7 +48,7 @@ def centre(registration: Registration) -> np.ndarray:
 
 
 def distance_to(registration: Registration, world_from_ct: np.ndarray) -> tuple[float, float]:
-    """How far the CT is from another pose (4, 4), LPS: mm of its centre, and degrees."""
+    """Return how far the CT is from another pose (4, 4), LPS: mm of its centre, and degrees."""
     here = registration.world_from_ct
     there = rigid.transform_points(world_from_ct, centre_in_ct(registration))
     mm = np.linalg.norm(centre(registration) - there)
@@ -58,13 +58,13 @@ def distance_to(registration: Registration, world_from_ct: np.ndarray) -> tuple[
 def shift(registration: Registration, view: XRayView, columns: float, rows: float) -> None:
     """Move the CT parallel to the image, so far that its centre moves by so many pixels there."""
     camera = view.camera
-    _move(registration, camera.plane_at(camera.depth(centre(registration))) @ [columns, rows, 0.0])
+    _move(registration, camera.plane_at(float(camera.depth(centre(registration)))) @ [columns, rows, 0.0])
 
 
 def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
     """(2,) how far the CT moves parallel to the image when its centre moves by a pixel along a row there, and along a column."""
     camera = view.camera
-    return np.linalg.norm(camera.plane_at(camera.depth(centre(registration)))[:, :2], axis=0)
+    return np.linalg.norm(camera.plane_at(float(camera.depth(centre(registration))))[:, :2], axis=0)
 
 
 def along_beam(registration: Registration, view: XRayView, mm: float) -> None:
@@ -89,7 +89,7 @@ def tilt(registration: Registration, view: XRayView, right: float, down: float) 
 
 
 def show_handles(registration: Registration, shown: bool) -> None:
-    """Handles in the 3D views, about the CT's centre, that move and turn it. InputError without a usable CT."""
+    """Show handles in the 3D views, about the CT's centre, that move and turn it. InputError without a usable CT."""
     transform = registration.ct_transform
     if shown:
         registration.take_in()
@@ -120,7 +120,13 @@ def _move(registration: Registration, by_mm: np.ndarray) -> None:
 
 
 def _rotate(registration: Registration, degrees: np.ndarray) -> None:
-    """degrees: (3,) rotation vector in the world."""
+    """Turn the CT about its centre.
+
+    Parameters
+    ----------
+    degrees
+        (3,) rotation vector in the world.
+    """
     turned = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees)), np.zeros(3))
     registration.world_from_ct = rigid.about(centre(registration), turned) @ registration.world_from_ct
 
@@ -139,7 +145,7 @@ def copy_pose(registration: Registration, transform) -> None:
 
 
 def other_transforms(registration: Registration) -> list:
-    """The transform nodes that a person sees, without the CT's own."""
+    """Return the transform nodes that a person sees, without the CT's own."""
     nodes = slicer.util.getNodesByClass("vtkMRMLTransformNode", registration.scene)
     return [node for node in nodes if node is not registration.ct_transform and not node.GetHideFromEditors()]
 
@@ -173,13 +179,13 @@ class CTBox:
         return rigid.transform_points(self.world_from_index, (self.low + self.high) / 2)
 
     def holds(self, point: np.ndarray) -> bool:
-        """Whether a point, world LPS mm (3,), lies in it."""
+        """Return whether a point, world LPS mm (3,), lies in it."""
         index = (np.linalg.inv(self.world_from_index) @ [*point, 1.0])[:3]
         return bool(np.all((self.low <= index) & (index <= self.high)))
 
 
 def ct_box(registration: Registration) -> CTBox | None:
-    """The CT's box at its current pose; None without voxels."""
+    """Return the CT's box at its current pose; None without voxels."""
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
         return None
@@ -188,7 +194,7 @@ def ct_box(registration: Registration) -> CTBox | None:
 
 
 def xrays_without_ct(registration: Registration) -> list[str]:
-    """The names of the X-rays, of those that are used and have a geometry, that do not show the CT where it is now."""
+    """Return the names of the X-rays, of those that are used and have a geometry, that do not show the CT where it is now."""
     box = ct_box(registration)
     if box is None:
         return []
@@ -203,18 +209,18 @@ def xrays_without_ct(registration: Registration) -> list[str]:
 
 
 def ct_is_seen(registration: Registration) -> bool:
-    """Whether any X-ray that is used and has a geometry shows the CT where it is now."""
+    """Return whether any X-ray that is used and has a geometry shows the CT where it is now."""
     return len(xrays_without_ct(registration)) < sum(view.placed for view in registration.used_xrays)
 
 
 def centre_is_seen(registration: Registration) -> bool:
-    """Whether all X-rays that are used and have a geometry show the CT's centre. InputError without a usable CT."""
+    """Return whether all X-rays that are used and have a geometry show the CT's centre. InputError without a usable CT."""
     here = centre(registration)
     return all(_is_on_image(view.camera, here) for view in registration.used_xrays if view.placed)
 
 
 def _is_on_image(camera, point: np.ndarray) -> bool:
-    """Whether a world point falls on a camera's image."""
+    """Return whether a world point falls on a camera's image."""
     return bool(camera.depth(point) > 0) and on_image(camera.project(point), camera.size)
 
 
@@ -237,11 +243,15 @@ class Dragging:
     Arrows: one pixel of the image. [ and ]: turn. Page Up and Page Down: away from the source and towards it. Keys go ten times as far
     with Shift.
 
-    interactor: the vtkRenderWindowInteractor of the view's slice view, which must be there.
-    begin, moved, end: called before the first movement of a drag or of a key, after each, and after the last: for a step to undo, and
-        for what follows the CT.
-
     InputError without a usable CT, or where the view has no geometry.
+
+    Parameters
+    ----------
+    interactor
+        The vtkRenderWindowInteractor of the view's slice view, which must be there.
+    begin, moved, end
+        Called before the first movement of a drag or of a key, after each, and after the last: for a step to
+        undo, and for what follows the CT.
     """
 
     def __init__(

@@ -43,12 +43,12 @@ def set_transform(node, world_from_child) -> None:
 
 
 def world_from_node(node) -> np.ndarray:
-    """The transform (4, 4), LPS, that the parents of a vtkMRMLTransformableNode put it under. They must be linear."""
+    """Return the transform (4, 4), LPS, that the parents of a vtkMRMLTransformableNode put it under. They must be linear."""
     return transform_to_lps(ras_from_node(node))
 
 
 def ras_from_node(node) -> np.ndarray:
-    """The same transform in RAS."""
+    """Return the same transform in RAS."""
     return ras_from_transform(node.GetParentTransformNode())
 
 
@@ -65,13 +65,13 @@ def from_node_to(other, node) -> np.ndarray:
 
 
 def is_linear(node) -> bool:
-    """Whether the transforms that a vtkMRMLTransformableNode is under, if any, are linear."""
+    """Return whether the transforms that a vtkMRMLTransformableNode is under, if any, are linear."""
     parent = node.GetParentTransformNode()
     return parent is None or bool(parent.IsTransformToWorldLinear())
 
 
 def is_under(node, transform) -> bool:
-    """Whether a vtkMRMLTransformableNode moves with a transform node, be it through others."""
+    """Return whether a vtkMRMLTransformableNode moves with a transform node, be it through others."""
     parent = node.GetParentTransformNode()
     while parent is not None and parent is not transform:
         parent = parent.GetParentTransformNode()
@@ -88,9 +88,14 @@ def configure(target, **values) -> None:
 
 
 def make(owner, class_name: str, name: str, *, hidden: bool = False, **display):
-    """A node made for another, see `products_of`.
+    """Return a node made for another, see `products_of`.
 
-    hidden: it is in no list of nodes, nor in the tree of Slicer's Data module.   display: properties of its display node, see `configure`.
+    Parameters
+    ----------
+    hidden
+        It is in no list of nodes, nor in the tree of Slicer's Data module.
+    display
+        Properties of its display node, see `configure`.
     """
     node = getattr(slicer, class_name)()
     node.SetName(name)
@@ -104,7 +109,13 @@ def make(owner, class_name: str, name: str, *, hidden: bool = False, **display):
 
 
 def product(owner, role: str, class_name: str, name: str, **how):
-    """The node that `owner` refers to as `role`; made, with that name, where there is none.   how: see `make`."""
+    """Return the node that `owner` refers to as `role`; made, with that name, where there is none.
+
+    Parameters
+    ----------
+    how
+        See `make`.
+    """
     node = owner.GetNodeReference(role)
     if node is None:
         node = make(owner, class_name, name, **how)
@@ -113,7 +124,7 @@ def product(owner, role: str, class_name: str, name: str, **how):
 
 
 def references(node, role: str) -> list:
-    """The nodes that a node refers to in a role, in their order."""
+    """Return the nodes that a node refers to in a role, in their order."""
     found = (node.GetNthNodeReference(role, i) for i in range(node.GetNumberOfNodeReferences(role)))
     return [other for other in found if other is not None]
 
@@ -127,7 +138,7 @@ def set_references(node, role: str, others) -> None:
 
 
 def products_of(owner) -> list:
-    """All nodes that were made for `owner`."""
+    """Return all nodes that were made for `owner`."""
     scene = owner.GetScene()
     return [
         node
@@ -144,7 +155,7 @@ def remove_product(owner, role: str) -> None:
 
 
 def volumes(scene) -> list:
-    """The volumes with grey values that a person can choose from."""
+    """Return the volumes with grey values that a person can choose from."""
     return [
         node
         for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
@@ -153,12 +164,12 @@ def volumes(scene) -> list:
 
 
 def segmentations(scene) -> list:
-    """All segmentations of a scene."""
+    """Return all segmentations of a scene."""
     return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
 
 
 def labelmap_of(segmentation):
-    """The vtkOrientedImageData of its first segment that has voxels; None without any."""
+    """Return the vtkOrientedImageData of its first segment that has voxels; None without any."""
     kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segments = segmentation.GetSegmentation()
     found = (segments.GetSegment(segment_id).GetRepresentation(kind) for segment_id in segments.GetSegmentIDs())
@@ -179,7 +190,7 @@ def _boxes(labelmap, _modified: int) -> list:
 
 
 def box_in_labelmap(labelmap, value: int) -> tuple[slice, slice, slice] | None:
-    """The slices, rows and columns of a vtkOrientedImageData that hold all voxels of a value above 0; None without any."""
+    """Return the slices, rows and columns of a vtkOrientedImageData that hold all voxels of a value above 0; None without any."""
     boxes = _boxes(labelmap, labelmap.GetMTime())
     return boxes[value - 1] if 0 < value <= len(boxes) else None
 
@@ -220,7 +231,7 @@ def take_out_of_views(node) -> None:
 
 
 def lines_node(owner, name: str, thickness: int = 2):
-    """A vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
+    """Return a vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
     node = make(
         owner,
         "vtkMRMLModelNode",
@@ -248,7 +259,7 @@ def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
 
 
 def mesh_of(lines: np.ndarray):
-    """vtkPolyData of lines (k, 2, 3)."""
+    """VtkPolyData of lines (k, 2, 3)."""
     ends = np.ascontiguousarray(lines, np.float32).reshape(-1, 3)
     points, cells, mesh = vtkPoints(), vtkCellArray(), vtkPolyData()
     points.SetData(numpy_to_vtk(ends, deep=True))
@@ -277,7 +288,7 @@ MAX_MM = 1e6
 
 
 def placed(markups) -> list[int]:
-    """The control points that have been placed; the others wait for it, or follow the mouse. None without markups.
+    """Return the control points that have been placed; the others wait for it, or follow the mouse. None without markups.
 
     A damaged file may have a place that is no number: such a point has none.
     """
@@ -290,7 +301,7 @@ def placed(markups) -> list[int]:
 
 
 def label_of(markups, i: int) -> str:
-    """The label of a control point; it comes as bytes where it is no text, as in a damaged file."""
+    """Return the label of a control point; it comes as bytes where it is no text, as in a damaged file."""
     label = markups.GetNthControlPointLabel(i)
     return label if isinstance(label, str) else label.decode("utf-8", "replace")
 
@@ -323,7 +334,7 @@ def stop_placing(scene) -> None:
 
 
 def is_placing(markups) -> bool:
-    """Whether a click would add a point to these markups."""
+    """Return whether a click would add a point to these markups."""
     selection, interaction = _modes(markups.GetScene())
     return (
         interaction.GetCurrentInteractionMode() == interaction.Place

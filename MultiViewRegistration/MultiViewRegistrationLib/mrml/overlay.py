@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Protocol
+
 import numpy as np
 import slicer
 
@@ -10,9 +12,12 @@ from .nodes import configure, product, remove_product
 from .registration import Registration
 from .xray import DetectorPlane, XRayView
 
-DRR = "drr"
-PICTURE = "picture"
-#: In these modes the foreground is the DRR, in PICTURES a picture made of X-ray and DRR (report.overlays).
+if TYPE_CHECKING:
+    from ..report.overlays import Film
+
+#: What may lie over an X-ray: a DRR, a picture made of both (report.overlays), or a DRR of bone alone, of which a page draws the edges.
+DRR, PICTURE, BONES = "drr", "picture", "bones"
+#: Modes in which a DRR lies over the X-ray, and those with a picture in Slicer's slice views.
 BLENDS = ("blend", "flicker")
 PICTURES = ("checkerboard", "edges", "colours", "difference")
 MODES = (*BLENDS, *PICTURES, "off")
@@ -24,58 +29,22 @@ FLICKER_S = 0.5
 NOTHING = -1e4
 
 
+class Tones(Protocol):
+    """How greys of a DRR go with those of its X-ray."""
+
+    def window(self, low: float, high: float) -> tuple[float, float]:
+        """Return the DRR's window that goes with the X-ray's."""
+
+
 def mode_of(registration: Registration) -> str:
-    """One of MODES."""
+    """Return one of MODES."""
     mode = registration.parameter(MODE, MODES[0])
     return mode if mode in MODES else MODES[0]
 
 
 def opacity_of(registration: Registration) -> float:
-    """The blend, from 0, the X-ray alone, to 1, the DRR alone."""
+    """Return the blend, from 0, the X-ray alone, to 1, the DRR alone."""
     return float(registration.parameter(OPACITY, "0.5"))
-
-
-def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """The picture, uint8 (rows, columns, 3), of one of PICTURES, as `report.overlays.live_picture`."""
-    from ..report.overlays import live_picture  # it needs Pillow
-
-    return live_picture(mode, film, drr, structure=structure)
-
-
-def show_drr(detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
-    """Put a DRR into the view's volume.
-
-    drr: (rows, columns), NaN where it says nothing, of the camera pooled by `factor`.
-    """
-    node = _volume(detector.view, DRR, "vtkMRMLScalarVolumeNode", "DRR")
-    slicer.util.updateVolumeFromArray(node, np.where(np.isnan(drr), np.float32(NOTHING), drr)[None])
-    _place(node, detector, factor)
-
-
-def show_picture(detector: DetectorPlane, picture: np.ndarray, factor: int) -> None:
-    """Put a picture, uint8 (rows, columns, 3), into the view's volume."""
-    node = _volume(detector.view, PICTURE, "vtkMRMLVectorVolumeNode", "overlay")
-    slicer.util.updateVolumeFromArray(node, picture[None])
-    _place(node, detector, factor)
-
-
-def shade(view: XRayView, tones) -> None:
-    """Show the DRR as the X-ray is shown: in its window, and in its colours, should a person have inverted them."""
-    node, like = view.node.GetNodeReference(DRR), view.node.GetDisplayNode()
-    if node is None or like is None:
-        return
-    low, high = tones.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
-    display = node.GetDisplayNode()
-    with slicer.util.NodeModify(display):
-        configure(
-            display,
-            AutoWindowLevel=False,
-            WindowLevelMinMax=(low, high),
-            Interpolate=like.GetInterpolate(),
-            AndObserveColorNodeID=like.GetColorNodeID(),
-            Threshold=(0.0, 1e6),
-            ApplyThreshold=True,
-        )
 
 
 def xray_window(view: XRayView) -> tuple[float, float]:
@@ -84,36 +53,78 @@ def xray_window(view: XRayView) -> tuple[float, float]:
     return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
 
-def foreground(view: XRayView, mode: str):
-    """The volume to lie over the X-ray in this mode; None where there is none (yet)."""
-    role = _role(mode)
-    return role and view.node.GetNodeReference(role)
+class SliceCanvas:
+    """Shows overlays as volumes on the X-rays' planes, which `lay` puts into their slice views; a `session.drawing.Canvas`."""
+
+    def kind(self, mode: str) -> str | None:
+        """Return what lies over an X-ray in a mode: DRR or PICTURE; None for nothing."""
+        return None if mode == "off" else DRR if mode in BLENDS else PICTURE
+
+    def foreground(self, view: XRayView, mode: str) -> Any:
+        """Return the volume node to lie over the X-ray in this mode; None where there is none (yet)."""
+        role = self.kind(mode)
+        return role and view.node.GetNodeReference(role)
+
+    def remove(self, view: XRayView, but: str = "off") -> None:
+        """Remove the volumes that a mode does not use; they are no longer at the CT's pose."""
+        for role in {DRR, PICTURE} - {self.kind(but)}:
+            remove_product(view.node, role)
+
+    def show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int) -> None:
+        """Put a DRR (rows, columns), NaN where it says nothing, or a picture, uint8 (rows, columns, 3), into the view's volume.
+
+        Its pixels are those of the camera pooled by `factor`.
+        """
+        if kind == DRR:
+            node = _volume(detector.view, DRR, "vtkMRMLScalarVolumeNode", "DRR")
+            image = np.where(np.isnan(image), np.float32(NOTHING), image)
+        else:
+            node = _volume(detector.view, PICTURE, "vtkMRMLVectorVolumeNode", "overlay")
+        slicer.util.updateVolumeFromArray(node, image[None])
+        _place(node, detector, factor)
+
+    def shade(self, view: XRayView, tones: Tones) -> None:
+        """Show the DRR as the X-ray is shown: in its window, and in its colours, should a person have inverted them."""
+        node, like = view.node.GetNodeReference(DRR), view.node.GetDisplayNode()
+        if node is None or like is None:
+            return
+        low, high = tones.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
+        display = node.GetDisplayNode()
+        with slicer.util.NodeModify(display):
+            configure(
+                display,
+                AutoWindowLevel=False,
+                WindowLevelMinMax=(low, high),
+                Interpolate=like.GetInterpolate(),
+                AndObserveColorNodeID=like.GetColorNodeID(),
+                Threshold=(0.0, 1e6),
+                ApplyThreshold=True,
+            )
+
+    def picture_of(self, mode: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+        """Make the picture, uint8 (rows, columns, 3), of one of PICTURES, as `report.overlays.live_picture`."""
+        from ..report.overlays import live_picture  # it needs Pillow
+
+        return live_picture(mode, film, drr, structure=structure)
 
 
 def lay(registration: Registration, seconds: float) -> None:
     """Show in each X-ray's slice view the overlay that the registration's mode selects.
 
-    seconds: of any clock, for the flicker.
+    Parameters
+    ----------
+    seconds
+        Of any clock, for the flicker.
     """
-    mode = mode_of(registration)
+    canvas, mode = SliceCanvas(), mode_of(registration)
     opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(
         mode, 1.0
     )
     for view in registration.xrays:
-        slice_view.lay_over(view, foreground(view, mode), opacity)
+        slice_view.lay_over(view, canvas.foreground(view, mode), opacity)
 
 
-def remove(view: XRayView, but: str = "off") -> None:
-    """Remove the volumes that a mode does not use; they are no longer at the CT's pose."""
-    for role in {DRR, PICTURE} - {_role(but)}:
-        remove_product(view.node, role)
-
-
-def _role(mode: str) -> str | None:
-    return None if mode == "off" else DRR if mode in BLENDS else PICTURE
-
-
-def _volume(view: XRayView, role: str, class_name: str, suffix: str):
+def _volume(view: XRayView, role: str, class_name: str, suffix: str) -> Any:
     node = product(view.node, role, class_name, f"{view.name} {suffix}")
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
@@ -121,7 +132,7 @@ def _volume(view: XRayView, role: str, class_name: str, suffix: str):
     return node
 
 
-def _place(node, detector: DetectorPlane, factor: int) -> None:
+def _place(node: Any, detector: DetectorPlane, factor: int) -> None:
     """Lay a volume on the detector's plane, each of its pixels over `factor` x `factor` of the X-ray's."""
     pixel_from_pooled = np.diag([factor, factor, 1.0, 1.0])
     pixel_from_pooled[:2, 3] = (factor - 1) / 2

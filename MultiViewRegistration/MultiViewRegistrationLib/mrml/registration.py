@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import chain, count
+from typing import Any
 
 import numpy as np
 import slicer
@@ -47,11 +48,9 @@ class Registration:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Registration) and other.node is self.node
 
-    __hash__ = None
-
     @classmethod
     def create(cls, scene, name: str = UNNAMED) -> Registration:
-        """A new one; several may live in one scene."""
+        """Return a new one; several may live in one scene."""
         node = slicer.vtkMRMLScriptedModuleNode()
         node.SetName(scene.GenerateUniqueName(name))
         node.SetAttribute("ModuleName", MODULE)
@@ -62,16 +61,18 @@ class Registration:
 
     @classmethod
     def all(cls, scene) -> list[Registration]:
-        """The registrations of a scene."""
+        """Return the registrations of a scene."""
         found = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", scene)
         return [cls(node) for node in found if node.GetAttribute("ModuleName") == MODULE]
 
     @property
-    def scene(self):
+    def scene(self) -> Any:
+        """The vtkMRMLScene; None once the registration has left it."""
         return self.node.GetScene()
 
     @property
     def name(self) -> str:
+        """The node's."""
         return self.node.GetName()
 
     def name_after(self, name: str) -> None:
@@ -168,8 +169,10 @@ class Registration:
 
     @property
     def _node_from_ct(self) -> np.ndarray | None:
-        """(4, 4), RAS mm: how the CT's voxels were moved within their node since it was taken out of the transform, as by hardening; None
-        where they were not."""
+        """(4, 4), RAS mm: how the CT's voxels were moved within their node since it was taken out of the transform, as by hardening.
+
+        None where they were not.
+        """
         ct, under = self.ct, self.ct.GetParentTransformNode()
         if under is not None and under is self.node.GetNodeReference(CT_TRANSFORM):
             return None
@@ -226,7 +229,7 @@ class Registration:
         return np.eye(4) if left_behind else in_world
 
     def _is_on_grid(self, ct_from_segmentation: np.ndarray) -> bool:
-        """Whether the segmentation's voxels are those of the CT, if it lies so in the CT's frame (4, 4)."""
+        """Return whether the segmentation's voxels are those of the CT, if it lies so in the CT's frame (4, 4)."""
         labelmap = nodes.labelmap_of(self.segmentation)
         if labelmap is None:
             return False
@@ -247,7 +250,7 @@ class Registration:
         return [view for view in self.xrays if view.used]
 
     def add_xray(self, name: str) -> XRayView:
-        """A further view, with a name of its own."""
+        """Return a further view, with a name of its own."""
         if len(self.xrays) >= MAX_VIEWS:
             raise InputError(f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove one.")
         view = XRayView.create(self.scene, self._free_name(name))
@@ -273,6 +276,7 @@ class Registration:
         return next(free for free in names if free.casefold() not in taken)
 
     def parameter(self, name: str, default: str = "") -> str:
+        """Return a parameter's value."""
         return self.node.GetParameter(name) or default
 
     @property
@@ -286,8 +290,10 @@ class Registration:
         self._release([self.ct, *(node for node in on_ct if not node.GetNodeReferenceID(OWNER))])
 
     def reclaim(self, removed_transform_id: str) -> None:
-        """Put the CT and segmentations under a new transform where the one with this ID was theirs, and is gone; they lie as in their
-        files."""
+        """Put the CT and segmentations under a new transform where the one with this ID was theirs, and is gone.
+
+        They lie as in their files.
+        """
         for node in (self.ct, *nodes.segmentations(self.scene)):
             if node is not None and node.GetTransformNodeID() == removed_transform_id:
                 node.SetAndObserveTransformNodeID(self.ct_transform.GetID())

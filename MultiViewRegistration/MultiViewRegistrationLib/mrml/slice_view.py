@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import slicer
@@ -26,11 +27,12 @@ def point(view: XRayView) -> None:
     A zoom that a user has set stays, unless the image has moved.
     """
     node = slice_of(view)
-    if node is None or composite_of(view) is None or 0 in view.size:
+    own = tag_of(view)
+    if own is None or node is None or composite_of(view) is None or 0 in view.size:
         return
     fill(view)
     with slicer.util.NodeModify(node):
-        _style(node, tag_of(view))
+        _style(node, own)
         node.SetSliceVisible(view.placed)  # else its image would lie anywhere in 3D
         if not _on(node, ras_from_slice(view)):
             fit(view)
@@ -114,12 +116,12 @@ def keep_on_plane(view: XRayView) -> None:
 
 
 def is_on_plane(view: XRayView) -> bool:
-    """Whether the slice view shows the X-ray's plane, and not the emptiness before or behind it."""
+    """Return whether the slice view shows the X-ray's plane, and not the emptiness before or behind it."""
     return _on(slice_of(view), ras_from_slice(view))
 
 
 def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
-    """Whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
+    """Return whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
     return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)
 
 
@@ -169,7 +171,7 @@ def _whole(view: XRayView, dimensions) -> tuple[float, float]:
 
 
 def _stretch(view: XRayView) -> float:
-    """How many times as many mm a slice view shows in the height of a pixel as in its width.
+    """Return how many times as many mm a slice view shows in the height of a pixel as in its width.
 
     Of a slot scan more or less than 1, so that it is seen in proportion: where it lies it is wider, as its rays spread across alone.
     """
@@ -223,9 +225,10 @@ class CTSliceFollower:
     """Keeps slice views on a CT that moves, along the CT's own axes: they show the same of it, wherever it is."""
 
     def __init__(self) -> None:
-        self._ct, self._place = None, None
+        self._ct: Any = None
+        self._place = np.eye(4)
 
-    def update(self, ct, nodes: dict) -> None:
+    def update(self, ct: Any, nodes: dict[str, Any]) -> None:
         """Have each vtkMRMLSliceNode, by its orientation, go where the CT has gone; of another CT than before, to its middle."""
         place = None if ct is None or ct.GetImageData() is None else ras_from_node(ct) @ place_of(ct)
         if place is None:
@@ -266,8 +269,14 @@ def fit_to_ct(ct, node) -> None:
 class SlicePosition:
     """Where a slice view is in a CT.
 
-    axis: the letter of the CT's direction to which `mm` grows: R, A or S.   low, high, step: of the slices there are.
-    sides: letters of the CT's directions at the left, right, top and bottom edge.
+    Attributes
+    ----------
+    axis
+        The letter of the CT's direction to which `mm` grows: R, A or S.
+    low, high, step
+        Of the slices there are.
+    sides
+        Letters of the CT's directions at the left, right, top and bottom edge.
     """
 
     axis: str
@@ -278,11 +287,9 @@ class SlicePosition:
     sides: tuple[str, str, str, str]
 
 
-def position_in(ct, node) -> SlicePosition | None:
-    """Where a slice view is in the CT's own coordinates, RAS mm; None for a CT without voxels."""
+def position_in(ct: Any, node: Any) -> SlicePosition:
+    """Return where a slice view is in the own coordinates, RAS mm, of a CT with voxels."""
     box = ras_from_box(ct)
-    if box is None:
-        return None
     ct_from_ras, plane = np.linalg.inv(ras_from_node(ct)), plane_of(node)
     right, up, normal = (ct_from_ras @ plane)[:3, :3].T
     axis = int(np.abs(normal).argmax())
@@ -310,15 +317,13 @@ def scroll_to(ct, node, mm: float) -> None:
 
 
 def letter(direction) -> str:
-    """The letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
+    """Return the letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
     axis = int(np.abs(direction).argmax())
     return LETTERS[axis][int(direction[axis] < 0)]
 
 
-def ras_from_box(ct) -> np.ndarray | None:
-    """(4, 4) from a cube of -1 to 1, which is all of a volume, to RAS mm of the world; None for one without voxels."""
-    if ct.GetImageData() is None:
-        return None
+def ras_from_box(ct: Any) -> np.ndarray:
+    """(4, 4) from a cube of -1 to 1, which is all of a volume with voxels, to RAS mm of the world."""
     size = np.array(ct.GetImageData().GetDimensions())
     index_from_box = np.diag([*size / 2, 1.0])
     index_from_box[:3, 3] = (size - 1) / 2
@@ -338,7 +343,7 @@ def move(node, plane: np.ndarray) -> None:
 
 
 def _rigid(plane: np.ndarray) -> np.ndarray:
-    """The nearest (4, 4) with axes of length 1 that are square to each other."""
+    """Return the nearest (4, 4) with axes of length 1 that are square to each other."""
     U, _, Vt = np.linalg.svd(plane[:3, :3])
     rigid = plane.copy()
     rigid[:3, :3] = U @ Vt

@@ -28,8 +28,13 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     """Put a 3D view's camera to the source, the detector as large as it fits into the view; again after a new size, or a new geometry.
 
     The picture is as the source sees it: an X-ray that is stored mirrored is the mirror image of it.
-    camera_node: the view's vtkMRMLCameraNode, see `camera_of`.   size: (width, height) of the view in pixels.
-    InputError where the X-ray has no geometry, and for a slot scan.
+
+    Parameters
+    ----------
+    camera_node
+        The view's vtkMRMLCameraNode, see `camera_of`.
+    size
+        (width, height) of the view in pixels. InputError where the X-ray has no geometry, and for a slot scan.
     """
     camera = view.camera
     if not can_look(view):
@@ -58,7 +63,7 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
 
 
 def can_look(view: XRayView) -> bool:
-    """Whether an X-ray has a geometry with a single source."""
+    """Return whether an X-ray has a geometry with a single source."""
     return view.placed and view.camera.fan_axes == 2
 
 
@@ -108,25 +113,25 @@ def release(view: XRayView) -> None:
 
 
 def viewed_xray(camera_node) -> XRayView | None:
-    """The X-ray along whose beam a camera looks."""
+    """Return the X-ray along whose beam a camera looks."""
     node = camera_node.GetNodeReference(BEAM)
     return XRayView(node) if node else None
 
 
 def size_of(camera_node) -> tuple[int, int] | None:
-    """The size of the view for which it was made to look along a beam."""
+    """Return the size of the view for which it was made to look along a beam."""
     kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
     return tuple(kept["size"]) if kept else None
 
 
 def camera_of(view_node):
-    """The vtkMRMLCameraNode of a 3D view (a vtkMRMLViewNode); None before the view was made."""
+    """Return the vtkMRMLCameraNode of a 3D view (a vtkMRMLViewNode); None before the view was made."""
     nodes = slicer.util.getNodesByClass("vtkMRMLCameraNode", view_node.GetScene())
     return next((node for node in nodes if node.GetLayoutName() == view_node.GetLayoutName()), None)
 
 
 def _pivot_mm(view: XRayView) -> float:
-    """How far from the source a view that is turned from there turns about: at the isocentre, where it is in the beam."""
+    """Return how far from the source a view that is turned from there turns about: at the isocentre, where it is in the beam."""
     isocentre_mm = float(view.camera.depth(np.zeros(3)))
     return isocentre_mm if 0 < isocentre_mm < view.detector_mm else view.detector_mm
 
@@ -148,7 +153,10 @@ class Overview:
     def update(self, registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
         """Stand back where CT, bone, a geometry, or the view's size is another, unless a person has moved the camera; whether it did.
 
-        sources: see `show_overview`.
+        Parameters
+        ----------
+        sources
+            See `show_overview`.
         """
         turned = self._left is not None and _place_of(camera_node) != self._left
         if turned or (*self._stamp(registration, size), sources) == self._of:
@@ -174,11 +182,19 @@ def _place_of(camera_node) -> tuple:
 
 
 def show_overview(registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
-    """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored: from the sources' side, or from the
-    detectors', where the images are mirrored. Where the CT's bone would be too small it is nearer.
+    """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored.
 
-    camera_node: the view's vtkMRMLCameraNode.   size: (width, height) of the view in pixels.   sources: whether none may be out of sight.
-    Whether there was anything to see; else the camera stays.
+    From the sources' side, or from the detectors', where the images are mirrored. Where the CT's bone would be too
+    small it is nearer.
+
+    Parameters
+    ----------
+    camera_node
+        The view's vtkMRMLCameraNode.
+    size
+        (width, height) of the view in pixels.
+    sources
+        Whether none may be out of sight. Whether there was anything to see; else the camera stays.
     """
     cameras = [(view.camera, view.detector_mm) for view in registration.xrays if view.placed]
     bone = _bone_corners(registration)
@@ -212,7 +228,8 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
 
 def _ct_corners(registration: Registration) -> np.ndarray:
     """(8, 3) world LPS mm, where the CT is; (0, 3) without one."""
-    box = registration.ct and ras_from_box(registration.ct)
+    ct = registration.ct
+    box = None if ct is None or ct.GetImageData() is None else ras_from_box(ct)
     if box is None:
         return np.empty((0, 3))
     corners = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])
@@ -230,7 +247,7 @@ def _bone_corners(registration: Registration) -> np.ndarray:
 
 
 def _framed(points: np.ndarray, tangents: np.ndarray, margin: float = OVERVIEW_MARGIN) -> tuple[np.ndarray, float]:
-    """The focal point and distance that put points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
+    """Return the focal point and distance that put points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     for _ in range(4):
         offset = points - middle
@@ -241,7 +258,10 @@ def _framed(points: np.ndarray, tangents: np.ndarray, margin: float = OVERVIEW_M
 
 
 def _direction(faces: list[np.ndarray]) -> np.ndarray:
-    """The unit vector from the patient to the eye, world LPS, for those to where each X-ray is seen as it is stored, if there are any."""
+    """Return the unit vector from the patient to the eye, world LPS.
+
+    `faces` are those to where each X-ray is seen as it is stored, if there are any.
+    """
     level = np.sum(faces or [FROM_THE_FRONT], axis=0)[:2]
     if len(faces) == 1 or np.linalg.norm(level) < 0.5:
         first = faces[0][:2]

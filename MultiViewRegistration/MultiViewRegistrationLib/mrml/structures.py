@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import slicer
@@ -41,7 +42,15 @@ SURFACE, LABELMAP = "Closed surface", "Binary labelmap"
 
 @dataclass(eq=False)
 class Shape:
-    """surface: None where there is none. lines: (k, 2, 3) and points: (n, 3), RAS mm."""
+    """What a structure's outlines in the X-rays are made from.
+
+    Attributes
+    ----------
+    surface
+        None where there is none.
+    lines, points
+        (k, 2, 3) and (n, 3), RAS mm.
+    """
 
     surface: Surface | None = None
     lines: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 3)))
@@ -56,10 +65,13 @@ class Shape:
 class StructurePart:
     """Something that has one colour and one outline: a segment, a model, or markups.
 
-    stamp: another one as soon as the shape is another.
+    Attributes
+    ----------
+    stamp
+        Another one as soon as the shape is another.
     """
 
-    node: object
+    node: Any
     segment_id: str
     name: str
     colour: tuple[float, float, float]
@@ -67,9 +79,11 @@ class StructurePart:
 
     @property
     def key(self) -> tuple[str, str]:
+        """By which it is known."""
         return self.node.GetID(), self.segment_id
 
     def shape(self) -> Shape:
+        """Return what its outlines are made from."""
         if self.segment_id:
             return Shape(_surface(_segment_mesh(self.node, self.segment_id)))
         if self.node.IsA("vtkMRMLModelNode"):
@@ -83,7 +97,7 @@ def shape_of(mesh) -> Shape:
 
 
 def parts_of(node) -> list[StructurePart]:
-    """The parts of a segmentation, model or markups node that are shown."""
+    """Return the parts of a segmentation, model or markups node that are shown."""
     display = node.GetDisplayNode()
     if display is None or not display.GetVisibility():
         return []
@@ -136,7 +150,10 @@ def _labelmap_mesh(segment):
 
 
 def _mended(mesh):
-    """The same mesh, in which neighbours share their points, and go round the same way; models from files often are not like that."""
+    """Return the same mesh, in which neighbours share their points, and go round the same way.
+
+    Models from files often are not like that.
+    """
     merged, oriented = vtkCleanPolyData(), vtkPolyDataNormals()
     merged.SetInputData(mesh)
     oriented.SetInputConnection(merged.GetOutputPort())
@@ -178,7 +195,7 @@ def _markups_lines(node) -> np.ndarray:
 
 
 def _markups_points(node) -> np.ndarray:
-    """The control points that have been placed, of point lists, lines and angles."""
+    """Return the control points that have been placed, of point lists, lines and angles."""
     if node.IsA("vtkMRMLMarkupsPlaneNode") or node.IsA("vtkMRMLMarkupsROINode") or node.IsA("vtkMRMLMarkupsCurveNode"):
         return np.zeros((0, 3))
     return positions(node, world=False)
@@ -205,14 +222,16 @@ GAP, REACH = 0.004, 0.015
 
 
 def choose_structures(registration: Registration, nodes: list | None) -> None:
-    """Project these segmentations (the segments shown), models and markups, wherever they are; None: all that moves with the CT, or was
-    tracked beside it."""
+    """Project these segmentations (the segments shown), models and markups, wherever they are; None.
+
+    All that moves with the CT, or was tracked beside it.
+    """
     registration.node.SetParameter(STRUCTURES, "" if nodes is None else "chosen")
     set_references(registration.node, STRUCTURE, nodes or ())
 
 
 def candidates(registration: Registration) -> list:
-    """The segmentations, models and markups that a person may choose from."""
+    """Return the segmentations, models and markups that a person may choose from."""
     return [node for node in _all(registration) if not node.GetHideFromEditors()]
 
 
@@ -221,7 +240,7 @@ def _all(registration: Registration) -> list:
 
 
 def structures_of(registration: Registration) -> list:
-    """The nodes that are projected, whether or not they are shown at present."""
+    """Return the nodes that are projected, whether or not they are shown at present."""
     if registration.parameter(STRUCTURES) == "chosen":
         return references(registration.node, STRUCTURE)
     other = registration.node.GetNodeReference(OTHER)
@@ -241,7 +260,10 @@ MISFIT_THICKNESS = 3
 def show_misfits(registration: Registration, lines_in: Callable[[DetectorPlane], np.ndarray]) -> None:
     """Draw the outlines of what does not fit on each X-ray that is shown.
 
-    lines_in: gives them for an X-ray, (k, 2, 2) pixels.
+    Parameters
+    ----------
+    lines_in
+        Gives them for an X-ray, (k, 2, 2) pixels.
     """
     seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
     for view in registration.xrays:

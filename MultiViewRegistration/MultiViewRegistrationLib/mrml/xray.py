@@ -22,7 +22,7 @@ from .nodes import OWNER, is_linear, lps_from_ras, ras_from_lps, ras_from_node
 
 
 def drawn_on(segmentation):
-    """The volume node whose grid a segmentation was drawn on, None where that is unknown."""
+    """Return the volume node whose grid a segmentation was drawn on, None where that is unknown."""
     return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
 
 
@@ -71,11 +71,9 @@ class XRayView:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, XRayView) and other.node is self.node
 
-    __hash__ = None
-
     @classmethod
     def create(cls, scene, name: str) -> XRayView:
-        """A new view, still without image and geometry."""
+        """Return a new view, still without image and geometry."""
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         node.SetAttribute(ATTRIBUTE, "{}")
         return cls(node)
@@ -87,6 +85,7 @@ class XRayView:
 
     @property
     def name(self) -> str:
+        """The node's."""
         return self.node.GetName()
 
     @property
@@ -114,6 +113,7 @@ class XRayView:
 
     @property
     def used(self) -> bool:
+        """Whether it takes part in the registration."""
         return self.content.get("use", True)
 
     @property
@@ -233,7 +233,7 @@ class XRayView:
 
 
 def tag_of(view: XRayView) -> str | None:
-    """The tag of the slice view that shows an X-ray, or is to show it once it is there; None where none is."""
+    """Return the tag of the slice view that shows an X-ray, or is to show it once it is there; None where none is."""
     return view.node.GetAttribute(SHOWN_IN)
 
 
@@ -248,7 +248,7 @@ def _geometry(name: str, attribute: str) -> Geometry:
 
 
 def is_bent(content: dict) -> bool:
-    """Whether a view with this content was made from an image with distortion, or of a bent fan."""
+    """Return whether a view with this content was made from an image with distortion, or of a bent fan."""
     return "distortion" in content or content.get("slot_scan", {}).get("fan", FANS[0]) != FANS[0]
 
 
@@ -283,12 +283,12 @@ def place_of(node) -> np.ndarray:
 
 
 def from_other_end(place: np.ndarray, slices: int) -> np.ndarray:
-    """The place (4, 4) of the same voxels, where their slices are counted from the other end."""
+    """Return the place (4, 4) of the same voxels, where their slices are counted from the other end."""
     return place @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, slices - 1], [0, 0, 0, 1]]
 
 
 def is_left_handed(place: np.ndarray) -> bool:
-    """Whether the axes of a place (4, 4) are; a file of Slicer's has the slices of such a volume the other way round."""
+    """Return whether the axes of a place (4, 4) are; a file of Slicer's has the slices of such a volume the other way round."""
     return bool(np.linalg.det(place) < 0)
 
 
@@ -303,7 +303,7 @@ def place(node, camera: Camera, depth_mm: float) -> None:
 
 
 def on_image(pixel, size, beside: float = 0.0) -> bool:
-    """Whether a pixel (2,) is on an image of a size, or beside it by no more than this share of that."""
+    """Return whether a pixel (2,) is on an image of a size, or beside it by no more than this share of that."""
     size = np.array(size)
     return bool((np.abs(pixel - (size - 1) / 2) <= (0.5 + beside) * size).all())
 
@@ -318,9 +318,15 @@ BESIDE = 0.5
 class DetectorPlane:
     """An X-ray, where it lies.
 
-    slice_id: the ID that the node of its slice view has, or will have once there is one; None for an X-ray that is not shown.
-    ras_from_pixel: (4, 4), takes (column, row, mm off the plane along the beam, 1) to RAS.
-    stamp: equal for equal detectors of one view.
+    Attributes
+    ----------
+    slice_id
+        The ID that the node of its slice view has, or will have once there is one; None for an X-ray that is
+        not shown.
+    ras_from_pixel
+        (4, 4), takes (column, row, mm off the plane along the beam, 1) to RAS.
+    stamp
+        Equal for equal detectors of one view.
     """
 
     view: XRayView
@@ -348,18 +354,18 @@ class DetectorPlane:
         return np.asarray(pixels, float) @ place[:3, :2].T + place[:3, 3]
 
     def locate(self, point) -> tuple[np.ndarray, float]:
-        """The pixel (2,) that is square under a point (3,), RAS mm, and how far off the plane the point is, mm along the beam."""
+        """Return the pixel (2,) that is square under a point (3,), RAS mm, and how far off the plane the point is, mm along the beam."""
         column, row, off, _ = np.linalg.solve(self.ras_from_pixel, [*point, 1.0])
         return np.array([column, row]), float(off)
 
     def holds(self, point) -> bool:
-        """Whether a point (3,), RAS mm, lies on the image or beside it."""
+        """Return whether a point (3,), RAS mm, lies on the image or beside it."""
         pixel, off = self.locate(point)
         return abs(off) <= ON_PLANE_MM and on_image(pixel, self.camera.size, BESIDE)
 
 
 def detectors(registration) -> list[DetectorPlane]:
-    """The detector planes of a `registration.Registration`'s X-rays with a known geometry."""
+    """Return the detector planes of a `registration.Registration`'s X-rays with a known geometry."""
     return [_detector(view) for view in registration.xrays if view.placed]
 
 
@@ -375,7 +381,10 @@ def _detector(view: XRayView) -> DetectorPlane:
 
 
 def detector_of(point, among: list[DetectorPlane]) -> DetectorPlane | None:
-    """The one on whose plane a point (3,), RAS mm, lies; of several the nearest plane, of one plane the image nearest to its middle."""
+    """Return the one on whose plane a point (3,), RAS mm, lies.
+
+    Of several the nearest plane, of one plane the image nearest to its middle.
+    """
 
     def order(detector: DetectorPlane) -> tuple[float, float]:
         pixel, off = detector.locate(point)

@@ -55,6 +55,7 @@ def show_frustum(view: XRayView) -> None:
 
 
 def remove_frustum(view: XRayView) -> None:
+    """Remove the lines from the source to the detector."""
     remove_product(view.node, FRUSTUM)
 
 
@@ -64,7 +65,7 @@ def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:
 
 
 def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
-    """The frustum's lines, RAS mm: source to corners, the detector's edge, the central ray in dashes; a ball at the source.
+    """Return the frustum's lines, RAS mm: source to corners, the detector's edge, the central ray in dashes; a ball at the source.
 
     Of a slot scan the way of the source is a line, with the ball at the middle row's.
     """
@@ -138,8 +139,11 @@ def settle_labels(view: XRayView) -> None:
 
 
 def title(view: XRayView) -> list[str]:
-    """The names of the view and of its registration; the C-arm's angles and the distance from source to detector, or on which side the tube
-    of a slot scan is and how far from the isocentre; what of these is known."""
+    """Return the names of the view and of its registration.
+
+    The C-arm's angles and the distance from source to detector, or on which side the tube of a slot scan is and how
+    far from the isocentre; what of these is known.
+    """
     reading, slot_scan = c_arm_of(view), view.content.get("slot_scan")
     name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
     lines = [name if view.used else f"{name} (skipped)"]
@@ -154,7 +158,7 @@ def title(view: XRayView) -> list[str]:
 
 
 def c_arm_of(view: XRayView) -> CArm | None:
-    """The C-arm's reading; None where the camera is not that of a C-arm in the patient's axes with its isocentre in the beam."""
+    """Return the C-arm's reading; None where the camera is not that of a C-arm in the patient's axes with its isocentre in the beam."""
     try:
         camera, depth_mm = view.camera, view.detector_mm
         reading = CArm.from_camera(camera, depth_mm / np.abs(camera.intrinsics.diagonal()[:2]))
@@ -164,7 +168,10 @@ def c_arm_of(view: XRayView) -> CArm | None:
 
 
 def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
-    """The patient's sides at the left, right, top and bottom edge of the image; None where the world's axes may not be the patient's."""
+    """Return the patient's sides at the left, right, top and bottom edge of the image.
+
+    None where the world's axes may not be the patient's.
+    """
     if c_arm_of(view) is None and not (view.placed and "slot_scan" in view.content):
         return None
     right, down = view.camera.plane_at(1.0)[:, :2].T
@@ -172,7 +179,7 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
 
 
 def side_of_direction(direction) -> str:
-    """The patient's side in this direction, world LPS: L or R, A or P, H or F; a second letter where it is oblique."""
+    """Return the patient's side in this direction, world LPS: L or R, A or P, H or F; a second letter where it is oblique."""
     direction = np.asarray(direction) / np.linalg.norm(direction)
     letters = ""
     for axis in np.argsort(-np.abs(direction))[:2]:
@@ -182,6 +189,7 @@ def side_of_direction(direction) -> str:
 
 
 def remove_labels(view: XRayView) -> None:
+    """Remove the letters at the image's edges."""
     remove_product(view.node, LABEL)
     remove_product(view.node, LABEL_3D)
 
@@ -221,7 +229,7 @@ def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> np.ndarray:
 
 
 def _label_markups(view: XRayView, role: str, name: str, tone) -> tuple:
-    """The list of labels in this colour, and its display node."""
+    """Return the list of labels in this colour, and its display node."""
     node = view.node.GetNodeReference(role)
     if node is None:
         selection = view.node.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")

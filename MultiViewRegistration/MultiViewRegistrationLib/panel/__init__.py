@@ -1,0 +1,1 @@
+"""The panel of the module in 3D Slicer, in Qt."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..session.presenters.answer import ACCEPT, FAILED, REJECT, RUNNING, AnswerPresenter
 from ..session.presenters.section import CHECK
 from .form import QtForm
 from .section import PanelSection
 from .style import plain_tip
+
+if TYPE_CHECKING:
+    from .panel import Panel
 
 #: Ground and text of the chip, readable (WCAG AA) on a light and on a dark window alike; others are grey.
 CHIPS = {
@@ -20,10 +25,12 @@ GREY = ("#4f5b66", "#ffffff")
 
 
 class AnswerBar(PanelSection):
-    """Shows an AnswerPresenter, in `answerFrame` of MultiViewRegistration.ui.   panel: the `panel.Panel`."""
+    """Shows an AnswerPresenter, in `answerFrame` of MultiViewRegistration.ui."""
 
-    def __init__(self, panel) -> None:
-        self.panel, self.presenter = panel, AnswerPresenter(panel)
+    presenter: AnswerPresenter
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel, self.presenter = panel, panel.answer_presenter
         self.form = QtForm(panel, panel.ui.answerForm)
 
     def refresh(self) -> None:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import qt
 
-from ..session.presenters.files import FilesPresenter
 from ..session.presenters.form import visible
 from . import packages
 from .form import QtForm
+
+if TYPE_CHECKING:
+    from .panel import Panel
 
 
 class FilesPart:
     """Shows a FilesPresenter above the sections, where it has something to say.
 
-    panel: the `panel.Panel`.   widget: an empty widget for its form.
+    Parameters
+    ----------
+    panel
+        The panel.
+    widget
+        An empty widget for its form.
     """
 
-    def __init__(self, panel, widget) -> None:
-        self.panel, self.widget, self.presenter = panel, widget, FilesPresenter(panel)
+    def __init__(self, panel: Panel, widget: Any) -> None:
+        self.panel, self.widget, self.presenter = panel, widget, panel.files_presenter
         self.form = QtForm(panel, widget)
         self._drop = DropFilter(panel.widget, self.take)
 
@@ -37,7 +45,7 @@ class FilesPart:
         self.widget.setVisible(bool(visible(form)))
 
     def tick(self) -> None:
-        """Called some 20 times a second while the module is shown."""
+        """Take what threads have done; call it some 20 times a second while the module is shown."""
         if self.presenter.tick():
             self.panel.invalidate()
 
@@ -45,13 +53,13 @@ class FilesPart:
 class DropFilter(qt.QObject):
     """Lets files and folders be dropped onto a widget, and hands their paths on. To be kept as long as the widget."""
 
-    def __init__(self, widget, then: Callable[[list[Path]], None]) -> None:
+    def __init__(self, widget: Any, then: Callable[[list[Path]], None]) -> None:
         super().__init__()
         self._then = then
         widget.acceptDrops = True
         widget.installEventFilter(self)
 
-    def eventFilter(self, watched, event) -> bool:
+    def eventFilter(self, watched: Any, event: Any) -> bool:
         """Qt's: True where the event has been dealt with."""
         kind = event.type()
         if kind not in (qt.QEvent.DragEnter, qt.QEvent.DragMove, qt.QEvent.Drop):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ctk
 import numpy as np
@@ -30,6 +31,9 @@ from .style import (
     set_tone,
 )
 
+if TYPE_CHECKING:
+    from .panel import Panel
+
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
 #: Width and height of the bars in a table, and their colours: the filled part and the rest.
@@ -55,13 +59,18 @@ ICONS = {
 class QtForm:
     """The widgets of one form; what a person does at them becomes a call of the control's action, within `panel.ui_action()`.
 
-    panel: the `panel.Panel`.   widget: an empty widget that gets them.
+    Parameters
+    ----------
+    panel
+        The panel.
+    widget
+        An empty widget that gets them.
     """
 
-    def __init__(self, panel, widget) -> None:
+    def __init__(self, panel: Panel, widget: Any) -> None:
         self.panel, self.widget = panel, widget
         self.controls: dict[str, Control] = {}
-        self.drawn: dict[str, _Drawn] = {}
+        self.drawn: dict[str, _Drawn[Any]] = {}
         self.filling = False
         self._box = _Box(self, widget)
 
@@ -75,27 +84,30 @@ class QtForm:
             self.filling = False
 
     def problems(self) -> list[str]:
-        """The problems in the typed values, a sentence each."""
+        """Return the problems in the typed values, a sentence each."""
         drawn = [self.drawn[key] for key in self.controls if key in self.drawn]
         return [each.problem for each in drawn if isinstance(each, _Entry) and each.problem]
 
-    def act(self, key: str, *args) -> None:
+    def act(self, key: str, *args: Any) -> None:
         """Perform a control's action."""
         control = self._active_control(key)
-        if control is not None:
+        if control is not None and control.action is not None:
             with self.panel.ui_action():
                 packages.ensure_all(control.needs, self.panel.resource_path)
                 control.action(*args)
 
-    def act_meanwhile(self, key: str, value) -> None:
+    def act_meanwhile(self, key: str, value: Any) -> None:
         """Report a value while the user is still typing or dragging; a problem in it is not yet a message."""
         control = self._active_control(key)
-        if control is not None:
-            (getattr(control, "typed", None) or control.action)(value)
+        if control is None:
+            return
+        act = (control.typed if isinstance(control, controls.TextField) else None) or control.action
+        if act is not None:
+            act(value)
             self.panel.invalidate()
 
     def _active_control(self, key: str) -> Control | None:
-        """The control, where a signal comes from a person, and may do something."""
+        """Return the control, where a signal comes from a person, and may do something."""
         control = self.controls.get(key)
         if self.filling or self.panel.filling or control is None or not control.enabled:
             return None
@@ -105,7 +117,7 @@ class QtForm:
 class _Box:
     """Controls below each other, labels in a column; or beside each other."""
 
-    def __init__(self, form: QtForm, widget, horizontal: bool = False) -> None:
+    def __init__(self, form: QtForm, widget: Any, horizontal: bool = False) -> None:
         self._form, self._horizontal = form, horizontal
         self._layout = qt.QHBoxLayout(widget) if horizontal else qt.QFormLayout(widget)
         if not isinstance(widget, qt.QGroupBox):
@@ -115,20 +127,21 @@ class _Box:
             self._layout.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
         self._keys: list[str] = []
 
-    def show(self, form: Form) -> None:
-        form, drawn, place = visible(form), self._form.drawn, 0
-        for control in form:
+    def show(self, form: Iterable[Control | None]) -> None:
+        """Show these controls, and no others."""
+        seen, drawn, place = visible(form), self._form.drawn, 0
+        for control in seen:
             if control.key not in drawn:
                 drawn[control.key] = _kind(control)(self._form, control)
                 self._insert(place, drawn[control.key])
                 self._keys.insert(place, control.key)
             place = self._keys.index(control.key) + 1
             drawn[control.key].update(control)
-        seen = {control.key for control in form}
+        keys = {control.key for control in seen}
         for key in self._keys:
-            drawn[key].set_visible(key in seen)
+            drawn[key].set_visible(key in keys)
 
-    def _insert(self, place: int, drawn: _Drawn) -> None:
+    def _insert(self, place: int, drawn: _Drawn[Any]) -> None:
         if self._horizontal:
             at = sum(1 + (self._form.drawn[key].label is not None) for key in self._keys[:place])
             for part in drawn.parts:
@@ -140,66 +153,85 @@ class _Box:
             self._layout.insertRow(place, drawn.widget)
 
 
-class _Drawn:
-    """A control's widget.   label: what stands beside it, None for nothing."""
+#: Of the kind that a widget shows.
+C = TypeVar("C", bound=Control)
+
+
+class _Drawn(Generic[C]):
+    """A control's widget.
+
+    Attributes
+    ----------
+    control
+        As it is shown now.
+    before
+        As it was shown before; None at first.
+    label
+        What stands beside it, None for nothing.
+    """
 
     LABELLED = False
 
-    def __init__(self, form: QtForm, control: Control) -> None:
-        self.form, self.key, self.control = form, control.key, None
+    def __init__(self, form: QtForm, control: C) -> None:
+        self.form, self.key, self.control = form, control.key, control
+        self.before: C | None = None
         self.label = plain_label() if self.LABELLED else None
         self.widget = self.make(control)
         self.widget.name = control.key
         self.parts = [self.widget] if self.label is None else [self.label, self.widget]
 
-    def make(self, control):
-        """The widget, with its signals connected."""
+    def make(self, control: C) -> Any:
+        """Return the widget, with its signals connected."""
         raise NotImplementedError
 
-    def show(self, control) -> None:
+    def show(self, control: C) -> None:
         """Write what the control shows into the widget."""
 
-    def update(self, control: Control) -> None:
-        if control != self.control:
+    def update(self, control: C) -> None:
+        """Show the control as it is now."""
+        self.control = control
+        if control != self.before:
             self.widget.toolTip = plain_tip(control.tip)
             self.widget.enabled = control.enabled
             if self.label is not None:
                 self.label.text = f"{control.label}:" if control.label else ""
                 self.label.toolTip = plain_tip(control.tip)
         self.show(control)
-        self.control = control
+        self.before = control
 
     def set_visible(self, on: bool) -> None:
+        """Show it, or hide it."""
         for part in self.parts:
             part.setVisible(on)
 
-    def act(self, *args) -> None:
+    def act(self, *args: Any) -> None:
+        """Perform the control's action."""
         self.form.act(self.key, *args)
 
 
-class _Text(_Drawn):
-    def make(self, control):
+class _Text(_Drawn[controls.Text]):
+    def make(self, control: controls.Text) -> Any:
         label = plain_label()
         label.wordWrap = True
         label.minimumWidth = 1  # a long name, which cannot be wrapped, must not widen the panel
         label.textInteractionFlags = qt.Qt.TextSelectableByMouse
         return label
 
-    def show(self, control) -> None:
-        if control == self.control:
+    def show(self, control: controls.Text) -> None:
+        if control == self.before:
             return
         set_tone(self.widget, PLAIN if control.tone == controls.STRONG else control.tone)
         embolden(self.widget, control.tone == controls.STRONG)
         self.widget.text = control.label
 
 
-class _PushButton(_Drawn):
-    def make(self, control):
+class _PushButton(_Drawn[C]):
+    def make(self, control: C) -> Any:
         button = qt.QPushButton()
         button.clicked.connect(lambda *_args: self.press())
         return button
 
-    def show(self, control) -> None:
+    def show(self, control: C) -> None:
         self.widget.text = button_text(control.label)
         embolden(self.widget, control.primary)
 
@@ -208,16 +240,16 @@ class _PushButton(_Drawn):
         raise NotImplementedError
 
 
-class _Button(_PushButton):
-    def make(self, control):
+class _Button(_PushButton[controls.Button]):
+    def make(self, control: controls.Button) -> Any:
         button = super().make(control)
         if control.icon:
             button.icon = button.style().standardIcon(ICONS[control.icon])
         self._shortcuts = [self._shortcut(keys, button) for keys in control.keys]
         return button
 
-    def show(self, control) -> None:
-        if control == self.control:
+    def show(self, control: controls.Button) -> None:
+        if control == self.before:
             return
         if control.icon:
             self.widget.icon = self.widget.style().standardIcon(ICONS[control.icon])
@@ -233,14 +265,14 @@ class _Button(_PushButton):
     def press(self) -> None:
         self.widget.setFocus()  # typed text takes effect
         control = self.form.controls.get(self.key)
-        if control is None or not control.enabled:
+        if not isinstance(control, controls.Button) or not control.enabled:
             return
         if control.strict and (problems := self.form.panel.problems()):
             self.form.panel.show_message(problems[0])
         elif not control.question or slicer.util.confirmYesNoDisplay(plain_tip(control.question)):
             self.act()
 
-    def _shortcut(self, keys: str, button):
+    def _shortcut(self, keys: str, button: Any) -> Any:
         """Keys that press it while any widget of the panel has the focus, or everywhere."""
         shortcut = qt.QShortcut(qt.QKeySequence(keys), self.form.panel.widget)
         shortcut.connect("activated()", button.click)
@@ -248,20 +280,20 @@ class _Button(_PushButton):
         return shortcut
 
 
-class _Switch(_Drawn):
-    def make(self, control):
+class _Switch(_Drawn[controls.Switch]):
+    def make(self, control: controls.Switch) -> Any:
         box = qt.QCheckBox()
         box.connect("clicked(bool)", self.act)
         return box
 
-    def show(self, control) -> None:
+    def show(self, control: controls.Switch) -> None:
         self.widget.text, self.widget.checked = button_text(control.label), control.on
 
 
-class _Choice(_Drawn):
+class _Choice(_Drawn[controls.Choice]):
     LABELLED = True
 
-    def make(self, control):
+    def make(self, control: controls.Choice) -> Any:
         self._values: list[str] = []
         if control.spread:
             self._buttons: list = []
@@ -274,8 +306,8 @@ class _Choice(_Drawn):
         box.connect("activated(int)", self._choose)
         return box
 
-    def show(self, control) -> None:
-        if self.control is None or control.options != self.control.options:
+    def show(self, control: controls.Choice) -> None:
+        if self.before is None or control.options != self.before.options:
             self._values = [option.value for option in control.options]
             self._list(control.options, control.spread)
         chosen = self._values.index(control.value) if control.value in self._values else -1
@@ -287,7 +319,7 @@ class _Choice(_Drawn):
         else:
             self.widget.setCurrentIndex(chosen)
 
-    def button(self, value: str):
+    def button(self, value: str) -> Any:
         """Of an option, where all are seen at once."""
         return self._buttons[self._values.index(value)]
 
@@ -311,7 +343,7 @@ class _Choice(_Drawn):
             self.act(self._values[number])
 
 
-class _Entry(_Drawn):
+class _Entry(_Drawn[controls.TextField]):
     """The text stays as it was typed: invalid text or a number out of range gets a message and is not replaced.
 
     Qt's spin boxes drop what does not fit while it is typed: "0,58" becomes 58, or 5, and 500 becomes 50.
@@ -319,7 +351,7 @@ class _Entry(_Drawn):
 
     LABELLED, ALWAYS_TYPED = True, False
 
-    def make(self, control):
+    def make(self, control: controls.TextField) -> Any:
         self.edit, self._unit = qt.QLineEdit(), plain_label()
         self.edit.connect("textEdited(QString)", lambda text: self._on_typed())
         self.edit.connect("editingFinished()", self._on_finished)
@@ -333,16 +365,17 @@ class _Entry(_Drawn):
     @property
     def problem(self) -> str:
         """The problem in it, a sentence; "" for none."""
-        return self.form.controls[self.key].problem(self.text) if self.key in self.form.controls else ""
+        control = self.form.controls.get(self.key)
+        return control.problem(self.text) if isinstance(control, controls.TextField) else ""
 
-    def show(self, control) -> None:
+    def show(self, control: controls.TextField) -> None:
         self.edit.placeholderText = control.hint or (control.number.blank if control.number else "")
         self._unit.text = control.number.unit.strip() if control.number else ""
         self._unit.setVisible(bool(self._unit.text))
         self._show_text(control)
 
-    def _show_text(self, control) -> None:
-        before = self.control
+    def _show_text(self, control: controls.TextField) -> None:
+        before = self.before
         if (before is None or (control.text, control.of) != (before.text, before.of)) and control.text != self.text:
             self._write(control.text)
         set_tone(self.edit, ERROR if self.problem else PLAIN)
@@ -356,7 +389,7 @@ class _Entry(_Drawn):
             return
         set_tone(self.edit, ERROR if self.problem else PLAIN)
         control = self.form.controls.get(self.key)
-        if control is not None and (control.typed is not None or self.ALWAYS_TYPED):
+        if isinstance(control, controls.TextField) and (control.typed is not None or self.ALWAYS_TYPED):
             self.form.act_meanwhile(self.key, self.text)
 
     def _on_finished(self) -> None:
@@ -371,7 +404,7 @@ class _Area(_Entry):
 
     ALWAYS_TYPED = True
 
-    def make(self, control):
+    def make(self, control: controls.TextField) -> Any:
         self.edit = qt.QPlainTextEdit()
         self.edit.lineWrapMode = qt.QPlainTextEdit.NoWrap
         self.edit.setFixedHeight(round((control.rows + 1) * self.edit.fontMetrics().lineSpacing()))
@@ -382,33 +415,33 @@ class _Area(_Entry):
     def text(self) -> str:
         return self.edit.toPlainText()
 
-    def show(self, control) -> None:
+    def show(self, control: controls.TextField) -> None:
         self._show_text(control)
 
     def _write(self, text: str) -> None:
         self.edit.setPlainText(text)
 
 
-class _Slider(_Drawn):
+class _Slider(_Drawn[controls.Slider]):
     LABELLED = True
 
-    def make(self, control):
+    def make(self, control: controls.Slider) -> Any:
         slider = qt.QSlider(qt.Qt.Horizontal)
         slider.connect("valueChanged(int)", self._on_moved)
         return slider
 
-    def show(self, control) -> None:
+    def show(self, control: controls.Slider) -> None:
         self.widget.minimum, self.widget.maximum = 0, round((control.high - control.low) / control.step)
         self.widget.value = round((control.value - control.low) / control.step)
 
     def _on_moved(self, steps: int) -> None:
         control = self.form.controls.get(self.key)
-        if control is not None and not self.form.filling:
+        if isinstance(control, controls.Slider) and not self.form.filling:
             self.form.act_meanwhile(self.key, control.low + steps * control.step)
 
 
-class _Table(_Drawn):
-    def make(self, control):
+class _Table(_Drawn[controls.Table]):
+    def make(self, control: controls.Table) -> Any:
         table = qt.QTableWidget()
         table.editTriggers = qt.QAbstractItemView.NoEditTriggers
         table.selectionBehavior = qt.QAbstractItemView.SelectRows
@@ -420,8 +453,8 @@ class _Table(_Drawn):
         table.connect("itemChanged(QTableWidgetItem*)", self._on_item)
         return table
 
-    def show(self, control) -> None:
-        table, before = self.widget, self.control
+    def show(self, control: controls.Table) -> None:
+        table, before = self.widget, self.before
         if before is None or control.columns != before.columns:
             table.columnCount = len(control.columns)
             table.setHorizontalHeaderLabels(list(control.columns))
@@ -441,7 +474,7 @@ class _Table(_Drawn):
         if row != table.currentRow() or before is None or control.lines != before.lines:
             table.setCurrentCell(row, 0)
 
-    def _item(self, line, column: int, cell):
+    def _item(self, line: controls.TableRow, column: int, cell: controls.Cell) -> Any:
         item = qt.QTableWidgetItem(cell.text)
         item.setToolTip(plain_tip(cell.tip or cell.text))
         if cell.share is not None:
@@ -464,39 +497,39 @@ class _Table(_Drawn):
     def _id(self, row: int) -> str:
         return self.control.lines[row].id
 
-    def _on_item(self, item) -> None:
-        """A check box was clicked: nothing else of an item changes but by the form."""
+    def _on_item(self, item: Any) -> None:
+        """Take a click on a check box: nothing else of an item changes but by the form."""
         if not self.form.filling and self.control.switch is not None:
             id, on = self._id(item.row()), item.checkState() == qt.Qt.Checked
             with self.form.panel.ui_action():
                 self.control.switch(id, on)
 
 
-def _bar(share: float):
-    """A bar that is filled to a share."""
+def _bar(share: float) -> Any:
+    """Return a bar that is filled to a share."""
     width, height = BAR_PX
     bar = np.full((height, width, 3), BAR_COLOURS[1], np.uint8)
     bar[:, : round(share * width)] = BAR_COLOURS[0]
     return pixmap(bar, width, height)
 
 
-class _FieldTable(_Drawn):
+class _FieldTable(_Drawn[controls.FieldTable]):
     """Fields in a grid; sentences about them stand below their row, and begin under their field."""
 
-    def make(self, control):
+    def make(self, control: controls.FieldTable) -> Any:
         widget = qt.QWidget()
         self._grid = qt.QGridLayout(widget)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setVerticalSpacing(2)
-        self._cells: dict[str, _Drawn] = {}
+        self._cells: dict[str, _Drawn[Any]] = {}
         self._places: dict[str, tuple[int, int]] = {}
-        self._titles: dict[str, object] = {}
+        self._titles: dict[str, Any] = {}
         self._notes: list = []
         self._heads: list = []
         return widget
 
-    def show(self, control) -> None:
-        if self.control is None or control.columns != self.control.columns:
+    def show(self, control: controls.FieldTable) -> None:
+        if self.before is None or control.columns != self.before.columns:
             for column, option in enumerate(control.columns):
                 head = qt.QLabel(option.title)
                 head.wordWrap, head.toolTip = True, plain_tip(option.tip)
@@ -519,7 +552,7 @@ class _FieldTable(_Drawn):
         for key, title in self._titles.items():
             title.setVisible(key in seen)
 
-    def _title(self, line, row: int, control) -> None:
+    def _title(self, line: controls.FieldRow, row: int, control: controls.FieldTable) -> None:
         title = self._titles.get(line.id)
         if title is None:
             title = self._titles[line.id] = qt.QToolButton()
@@ -529,7 +562,7 @@ class _FieldTable(_Drawn):
         title.text, title.toolTip = button_text(line.title), plain_tip(line.tip)
         title.checked = line.id == control.selected
 
-    def _place(self, cell, row: int, column: int) -> str:
+    def _place(self, cell: controls.FieldCell, row: int, column: int) -> str:
         """Draw a cell; its key, which is another for another kind of field."""
         field = cell.field
         key = f"{type(field).__name__} {field.key}"
@@ -572,33 +605,34 @@ class _FieldTable(_Drawn):
         columns = sorted((self._places[name][::-1], name) for name in seen)
         after = [name for place, name in columns if place > (column, row)]
         if after:
-            edit = self._cells[after[0]].edit
-            edit.setFocus()
-            edit.selectAll()
+            entry = self._cells[after[0]]
+            assert isinstance(entry, _Entry)
+            entry.edit.setFocus()
+            entry.edit.selectAll()
 
 
-class _Progress(_Drawn):
-    def make(self, control):
+class _Progress(_Drawn[controls.ProgressBar]):
+    def make(self, control: controls.ProgressBar) -> Any:
         self.bar, self.text = qt.QProgressBar(), plain_label()
         self.bar.textVisible = False
         self.text.wordWrap = True
         return joined(qt.QVBoxLayout, self.bar, self.text)
 
-    def show(self, control) -> None:
+    def show(self, control: controls.ProgressBar) -> None:
         self.bar.setMaximum(0 if control.percent is None else 100)  # 0: unknown, the bar goes to and fro
         self.bar.value = control.percent or 0
         self.text.text = control.label
 
 
-class _Files(_Drawn):
-    def make(self, control):
+class _Files(_Drawn[controls.Files]):
+    def make(self, control: controls.Files) -> Any:
         self.file, self.folder = qt.QPushButton(), qt.QPushButton(_("Folder..."))
         for button, press in ((self.file, self._on_file), (self.folder, self._on_folder)):
             button.clicked.connect(lambda *_args, press=press: press())
         self._last = ""
         return joined(qt.QHBoxLayout, self.file, self.folder)
 
-    def show(self, control) -> None:
+    def show(self, control: controls.Files) -> None:
         self.file.text = button_text(control.label)
         embolden(self.file, control.primary)
         self.file.toolTip = plain_tip(control.tip or control.hint)
@@ -631,16 +665,18 @@ class _Files(_Drawn):
         self.take([Path(path)] if path else [])
 
 
-class _Download(_PushButton):
+class _Download(_PushButton[controls.Download]):
     _last = ""
 
     def write(self, folder: Path) -> None:
         """Have the files written into a folder."""
         self._last = str(folder.parent)
-        control = self.form.controls[self.key]
+        control, session = self.form.controls.get(self.key), self.form.panel.session
+        if not isinstance(control, controls.Download) or control.action is None or session is None:
+            return
         with self.form.panel.ui_action():
             packages.ensure_all(control.needs, self.form.panel.resource_path)
-            self.form.panel.session.run(control.action(folder), control.done)
+            session.run(control.action(folder), control.done)
 
     def press(self) -> None:
         self.widget.setFocus()
@@ -652,7 +688,7 @@ class _Download(_PushButton):
 
     def write_beside(self, chosen: Path) -> None:
         """Have them written into a folder of their own, in the chosen one or, if a person agrees, beside it."""
-        folder = folder_for(chosen, self.form.controls[self.key].name())
+        folder = folder_for(chosen, self.control.name())
         question = _("{chosen} holds an earlier export. Write a new folder beside it, {folder}?")
         if not holds_export(chosen) or slicer.util.confirmYesNoDisplay(
             question.format(chosen=chosen.name, folder=folder.name)
@@ -660,7 +696,7 @@ class _Download(_PushButton):
             self.write(folder)
 
 
-class _Link(_PushButton):
+class _Link(_PushButton[controls.Link]):
     def press(self) -> None:
         path = self.control.path
         if path.is_file():
@@ -671,9 +707,9 @@ class _Link(_PushButton):
             )
 
 
-class _Picture(_Drawn):
-    def make(self, control):
-        self._rgb = None
+class _Picture(_Drawn[controls.Picture]):
+    def make(self, control: controls.Picture) -> Any:
+        self._rgb: np.ndarray | None = None
         self.picture, self.text = plain_label(), plain_label()
         for part in (self.picture, self.text):
             part.alignment = qt.Qt.AlignCenter
@@ -681,7 +717,7 @@ class _Picture(_Drawn):
         set_tone(self.text, QUIET)
         return joined(qt.QVBoxLayout, self.picture, self.text)
 
-    def show(self, control) -> None:
+    def show(self, control: controls.Picture) -> None:
         if control.wide:
             self.picture.scaledContents = True
             self.picture.setFixedHeight(control.height)
@@ -690,7 +726,7 @@ class _Picture(_Drawn):
             self.picture.setPixmap(
                 pixmap(control.rgb, round(PICTURE_WIDTH * control.height), control.height, control.aspect)
             )
-        elif control.svg and (self.control is None or control.svg != self.control.svg):
+        elif control.svg and (self.before is None or control.svg != self.before.svg):
             picture = qt.QPixmap()
             picture.loadFromData(qt.QByteArray(control.svg.encode()), "SVG")
             self.picture.setPixmap(picture)
@@ -701,33 +737,33 @@ class _Picture(_Drawn):
         self.text.setVisible(bool(control.label))
 
 
-class _Row(_Drawn):
-    def make(self, control):
+class _Row(_Drawn[controls.SideBySide]):
+    def make(self, control: controls.SideBySide) -> Any:
         widget = qt.QWidget()
         self._box = _Box(self.form, widget, horizontal=True)
         return widget
 
-    def show(self, control) -> None:
+    def show(self, control: controls.SideBySide) -> None:
         self._box.show(control.children)
 
 
-class _Group(_Drawn):
-    def make(self, control):
+class _Group(_Drawn[controls.Group]):
+    def make(self, control: controls.Group) -> Any:
         widget = qt.QGroupBox() if control.open is None else ctk.ctkCollapsibleGroupBox()
         if control.open is not None:
             widget.collapsedHeight = 0  # else an empty frame is left
         self._box = _Box(self.form, widget)
         return widget
 
-    def show(self, control) -> None:
+    def show(self, control: controls.Group) -> None:
         title = button_text(control.label)
         self.widget.title = title if control.open is None else f"{title}  "  # CTK's arrow takes room of it
         self._box.show(control.children)
-        if self.control is None and control.open is not None:
+        if self.before is None and control.open is not None:
             self.widget.collapsed = not control.open
 
 
-KINDS = {
+KINDS: dict[type[Control], type[_Drawn[Any]]] = {
     controls.Text: _Text,
     controls.Button: _Button,
     controls.Switch: _Switch,
@@ -746,8 +782,8 @@ KINDS = {
 }
 
 
-def joined(layout_class, *parts):
-    """A widget with these in a layout."""
+def joined(layout_class: Any, *parts: Any) -> Any:
+    """Return a widget with these in a layout."""
     widget = qt.QWidget()
     layout = layout_class(widget)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -756,21 +792,26 @@ def joined(layout_class, *parts):
     return widget
 
 
-def embolden(widget, on: bool) -> None:
+def embolden(widget: Any, on: bool) -> None:
     """Give a widget bold letters, or plain ones."""
     font = widget.font
     font.setBold(on)
     widget.font = font
 
 
-def _kind(control: Control) -> type[_Drawn]:
+def _kind(control: Control) -> type[_Drawn[Any]]:
     return _Area if isinstance(control, controls.TextField) and control.rows > 1 else KINDS[type(control)]
 
 
-def pixmap(picture: np.ndarray, width: int, height: int, aspect: float = 1.0):
-    """A qt.QPixmap as large as fits into `width` x `height` pixels.
+def pixmap(picture: np.ndarray, width: int, height: int, aspect: float = 1.0) -> Any:
+    """Return a qt.QPixmap as large as fits into `width` x `height` pixels.
 
-    picture: uint8 (rows, columns, 3).   aspect: height of its pixels over their width.
+    Parameters
+    ----------
+    picture
+        Uint8 (rows, columns, 3).
+    aspect
+        Height of its pixels over their width.
     """
     rows, columns, _ = picture.shape
     whole = qt.QPixmap()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
@@ -10,28 +12,36 @@ import slicer
 from ..session.presenters.geometry import GeometryPresenter
 from .form import QtForm
 
+if TYPE_CHECKING:
+    from .panel import Panel
+
 #: Pixels: its width at first, its height at most.
 SIZE = (1180, 640)
 
 
 class GeometryWindow:
-    """Shows a `GeometryPresenter` while its table is open.
+    """Shows the presenter of the X-rays' geometry while its table is open.
 
-    panel: the `panel.Panel`.   presenter: of the section X-rays.
+    Attributes
+    ----------
+    dialog, form
+        None before the table was first opened.
     """
 
-    def __init__(self, panel, presenter: GeometryPresenter) -> None:
+    def __init__(self, panel: Panel, presenter: GeometryPresenter) -> None:
         self.panel, self.presenter = panel, presenter
-        self.dialog = self.form = self._put = None
+        self.dialog: Any = None
+        self.form: QtForm | None = None
+        self._put: tuple[int, int] | None = None
 
     def refresh(self) -> None:
         """Show the scene as it is."""
         if self.presenter.open and self.panel.registration is not None:
-            self._make()
-            self.form.show(self.presenter.form())
+            form = self.form or self._make()
+            form.show(self.presenter.form())
             for button in self.dialog.findChildren(qt.QPushButton):
                 button.autoDefault = False  # Enter belongs to the fields
-            self._fit()
+            self._fit(form.widget)
             self._put_aside()
             if not self.dialog.visible:
                 self.dialog.show()
@@ -39,20 +49,20 @@ class GeometryWindow:
             self.dialog.hide()
 
     def tick(self) -> None:
-        """Called some 20 times a second while the module is shown."""
+        """Take what threads have done; call it some 20 times a second while the module is shown."""
         if self.presenter.tick():
             self.panel.invalidate()
 
     def close(self) -> None:
-        """The module is left."""
+        """Close the table, as the module is left."""
         self.presenter.close()
         with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
             if self.dialog is not None:
                 self.dialog.hide()
 
-    def _fit(self) -> None:
+    def _fit(self, inside: Any) -> None:
         """Make it as high as what is in it; it never becomes lower while it is open."""
-        inside, around = self.form.widget, self.dialog.layout().contentsMargins()
+        around = self.dialog.layout().contentsMargins()
         needed = max(inside.sizeHint.height(), inside.layout().heightForWidth(inside.width))
         height = min(needed + around.top() + around.bottom(), SIZE[1])
         if height > self.dialog.height or not self.dialog.visible:
@@ -71,9 +81,7 @@ class GeometryWindow:
         self._put = aside(seen, (dialog.width, dialog.height), area)
         dialog.move(*self._put)
 
-    def _make(self) -> None:
-        if self.dialog is not None:
-            return
+    def _make(self) -> QtForm:
         self.dialog = qt.QDialog(slicer.util.mainWindow())
         self.dialog.windowTitle = self.presenter.TITLE
         self.dialog.resize(*SIZE)
@@ -82,17 +90,25 @@ class GeometryWindow:
         area.frameShape = qt.QFrame.NoFrame
         area.setWidget(inside)
         qt.QVBoxLayout(self.dialog).addWidget(area)
-        self.form = QtForm(self.panel, inside)
+        self.form = form = QtForm(self.panel, inside)
         self.dialog.connect("finished(int)", self._on_finished)
+        return form
 
     def _on_finished(self, result: int) -> None:
         with self.panel.ui_action():
             self.presenter.close()
 
 
-def aside(seen, size, area) -> tuple[int, int]:
-    """Of the corners of an area in which a window of this size (width, height) may be, the one where it hides least of what is seen there:
-    its own upper left corner.   seen, area: left, top, width, height."""
+def aside(seen: Sequence[int], size: Sequence[int], area: Sequence[int]) -> tuple[int, int]:
+    """Return where a window of this size (width, height), in a corner of an area, hides least of what is seen there.
+
+    That is its own upper left corner.
+
+    Parameters
+    ----------
+    seen, area
+        Left, top, width, height.
+    """
 
     def hidden(corner: tuple[int, int]) -> int:
         spans = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import qt
 import slicer
 
@@ -10,6 +12,9 @@ from ..mrml.layout import tag_of
 from ..mrml.manual_pose import Dragging
 from ..session.history import ManualMoveRecorder
 from ..session.translation import _
+
+if TYPE_CHECKING:
+    from .panel import Panel
 
 IN_3D = _("In the 3D view: handles.")
 IN_XRAYS = _("In the X-rays:")
@@ -27,15 +32,13 @@ SHOW_VIEWS = _("In the X-rays: press Show views, above, to have them beside the 
 
 
 class Hand:
-    """Handles in the 3D view, and mouse and keys that move the CT in the X-rays, while it is on.
+    """Handles in the 3D view, and mouse and keys that move the CT in the X-rays, while it is on."""
 
-    panel: the `panel.Panel`.
-    """
-
-    def __init__(self, panel) -> None:
-        self._panel, self._registration, self._moves = panel, None, None
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._moves: ManualMoveRecorder | None = None
         self._dragging: dict[str, Dragging] = {}
-        self._escape = None
+        self._escape: Any = None
 
     @property
     def on(self) -> bool:
@@ -45,10 +48,11 @@ class Hand:
     @property
     def possible(self) -> bool:
         """Whether it can be."""
-        return self._panel.registration.ct is not None and not self._panel.session.running
+        registration, session = self._panel.registration, self._panel.session
+        return registration is not None and session is not None and registration.ct is not None and not session.running
 
     def keys(self) -> str:
-        """The way in which the CT is moved."""
+        """Return the way in which the CT is moved."""
         lacks_views = self.on and not self._dragging
         in_xrays = [SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)]
         return "\n".join([IN_3D, *in_xrays, DONE])
@@ -58,18 +62,20 @@ class Hand:
         if self.on:
             self.exit()
             return
-        self._registration = self._panel.registration
-        manual_pose.show_handles(self._registration, True)
-        self._moves = ManualMoveRecorder(self._registration, self._panel.session.history)
-        self._drag_in_views()
+        session = self._panel.session
+        if session is None:
+            return
+        manual_pose.show_handles(session.registration, True)
+        self._moves = ManualMoveRecorder(session.registration, session.history)
+        self._drag_in_views(self._moves)
         self._escape = self._shortcut("Esc")
 
     def step(self) -> bool:
         """Follow the moved CT; whether it has stopped elsewhere."""
         if self._moves is None:
             return False
-        self._drag_in_views()
-        return bool(self._moves.step())
+        self._drag_in_views(self._moves)
+        return self._moves.step()
 
     def exit(self) -> None:
         """End."""
@@ -82,11 +88,11 @@ class Hand:
             dragging.stop()
         self._dragging.clear()
         moves.stop()
-        if self._registration.scene is not None:
-            manual_pose.show_handles(self._registration, False)
+        if moves.registration.scene is not None:
+            manual_pose.show_handles(moves.registration, False)
 
-    def _shortcut(self, key: str):
-        """A key that ends it, wherever the focus is: in the panel, or in a view."""
+    def _shortcut(self, key: str) -> Any:
+        """Return a key that ends it, wherever the focus is: in the panel, or in a view."""
         shortcut = qt.QShortcut(qt.QKeySequence(key), self._panel.widget)
         shortcut.setContext(qt.Qt.ApplicationShortcut)
         shortcut.connect("activated()", self._on_escape)
@@ -96,9 +102,10 @@ class Hand:
         with self._panel.ui_action():
             self.exit()
 
-    def _drag_in_views(self) -> None:
+    def _drag_in_views(self, moves: ManualMoveRecorder) -> None:
         """Follow the mouse in the slice view of each X-ray that has one by now."""
-        views = {view.id: view for view in self._registration.used_xrays if view.placed}
+        registration = moves.registration
+        views = {view.id: view for view in registration.used_xrays if view.placed}
         for name in [name for name in self._dragging if name not in views]:
             self._dragging.pop(name).stop()
         for name, view in views.items():
@@ -106,15 +113,15 @@ class Hand:
             if interactor is not None:
                 self._dragging[name] = Dragging(
                     interactor,
-                    self._registration,
+                    registration,
                     view,
-                    begin=self._moves.begin,
+                    begin=moves.begin,
                     moved=lambda: None,
-                    end=self._moves.end,
+                    end=moves.end,
                 )
 
 
-def _interactor(tag: str | None):
+def _interactor(tag: str | None) -> Any:
     """Of the slice view with this tag; None where there is none."""
     manager = slicer.app.layoutManager()
     widget = manager.sliceWidget(tag) if manager is not None and tag else None

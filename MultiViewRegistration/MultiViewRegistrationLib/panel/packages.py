@@ -11,6 +11,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
+from typing import TextIO
 
 import numpy as np
 import slicer
@@ -36,7 +37,13 @@ OFFLINE = re.compile("connection broken|Could not fetch URL|ProxyError|SSLError|
 
 
 def missing_message(requirements: str) -> str:
-    """A sentence on the missing packages and their use; "" where all are installed.   requirements: path of a file of NEEDED_BY."""
+    """Return a sentence on the missing packages and their use; "" where all are installed.
+
+    Parameters
+    ----------
+    requirements
+        Path of a file of NEEDED_BY.
+    """
     missing, by = _missing(requirements), NEEDED_BY[Path(requirements).name]
     if not missing:
         return ""
@@ -50,9 +57,14 @@ def missing_message(requirements: str) -> str:
 
 
 def ensure(requirements: str) -> None:
-    """Have the packages of a file installed, which then work at once.   requirements: see `missing_message`.
+    """Have the packages of a file installed, which then work at once.
 
     InputError where the user declines, or they cannot be installed.
+
+    Parameters
+    ----------
+    requirements
+        See `missing_message`.
     """
     names = ", ".join(_missing(requirements))
     if not names:
@@ -80,7 +92,13 @@ def ensure(requirements: str) -> None:
 
 
 def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> None:
-    """Have what an action needs installed, see `presenters.form.NEEDS`.   resource_path: see `Panel`.   InputError as the others."""
+    """Have what an action needs installed, see `presenters.form.NEEDS`. InputError as the others.
+
+    Parameters
+    ----------
+    resource_path
+        See `Panel`.
+    """
     for need in needs:
         if need == NETWORK:
             ensure(resource_path("requirements_regressor.txt"))
@@ -145,7 +163,7 @@ def _install(requirements: str) -> str:
 
 
 def _why(printed: str) -> str:
-    """Why pip failed, by what it printed."""
+    """Return why pip failed, by what it printed."""
     if OFFLINE.search(printed):
         return _("the package index cannot be reached; check the network, or the proxy")
     errors = re.findall(r"^ERROR: (.+?)\.?$", printed, re.MULTILINE)
@@ -155,12 +173,14 @@ def _why(printed: str) -> str:
 class _Printed:
     """The printed lines, kept and passed on."""
 
-    def __init__(self, to) -> None:
-        self._to, self.text = to, []
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+        self.text: list[str] = []
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         self.text.append(text)
         self._to.write(text)
+        return len(text)
 
     def flush(self) -> None:
         self._to.flush()

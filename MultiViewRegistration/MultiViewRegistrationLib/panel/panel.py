@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 import qt
 import slicer
@@ -17,10 +17,11 @@ from ..mrml import display
 from ..mrml.deletion import DeletedRegistration, delete
 from ..mrml.loading import read_case, sample_case
 from ..mrml.registration import MODULE, UNNAMED, Registration
-from ..session.background_task import Worker
+from ..mrml.xray import XRayView
+from ..session.background_task import POLL_WAIT_S, Worker
+from ..session.host import SlicerTools
 from ..session.inputs import begin_compiling
-from ..session.presenters.files import READING
-from ..session.presenters.sections import SECTIONS
+from ..session.presenters.frontend import Frontend
 from ..session.result_files import read_result
 from ..session.sequence import read_track
 from ..session.session import Session
@@ -42,35 +43,57 @@ STATUS_MS = 15000
 PATIENCE_S = 10.0
 
 
-class Panel(slicer.util.VTKObservationMixin):
+class Logic(Protocol):
+    """The logic of the module, which keeps the sessions of the scene's registrations."""
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Of all registrations in the scene that were at work."""
+
+    def session(self, registration: Registration) -> Session:
+        """Return that of a registration."""
+
+    def take(self, read: Callable[[Any], Registration]) -> Registration:
+        """Put what was read into the scene; return the registration that it becomes."""
+
+
+class Panel(Frontend, slicer.util.VTKObservationMixin):
     """All sections over one registration.
 
-    ui: the widgets of MultiViewRegistration.ui.   logic: the module's logic, which keeps the sessions.
-    resource_path: gives the path of a file in Resources.
+    Parameters
+    ----------
+    ui
+        The widgets of MultiViewRegistration.ui.
+    logic
+        The module's logic, which keeps the sessions.
+    resource_path
+        Returns the path of a file in Resources.
     """
 
     patience_s = PATIENCE_S
-    in_slicer, installs_packages, register_keys = True, True, "Ctrl+Return"
+    installs_packages, register_keys = True, "Ctrl+Return"
     #: A case that is opened is a further registration in the scene.
     replaces = False
+    views: Views
+    sections: dict[str, PanelSection]
 
-    def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
+    def __init__(self, ui: Any, logic: Logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()
         self.ui, self.logic, self.resource_path = ui, logic, resource_path
-        self.scene, self.registration = slicer.mrmlScene, None
-        self.session: Session | None = None
-        self._stale, self.filling, self.shown = True, False, False  # filling: the signals of widgets say nothing
-        self._in_tick, self._said = False, []
+        self.scene = slicer.mrmlScene
+        self.filling, self.shown = False, False  # filling: the signals of widgets say nothing
+        self._in_tick = False
+        self._said: list[str] = []
         self.widget = ui.messageLabel.parentWidget()
         self.hand, self.views = Hand(self), Views(self)
         self.sections = {
             name: PanelSection(presenter, self, getattr(ui, f"{name}Section"), number)
-            for number, (name, presenter) in enumerate(SECTIONS.items(), start=1)
+            for number, (name, presenter) in enumerate(self.presenters.by_name().items(), start=1)
         }
-        self.geometry = GeometryWindow(self, self.sections["xrays"].presenter.geometry)
+        self.geometry = GeometryWindow(self, self.presenters.xrays.geometry)
         self.files = FilesPart(self, ui.filesWidget)
         self.answer = AnswerBar(self)
-        self._forms = [*self.sections.values(), self.answer]
+        self._forms: list[PanelSection] = [*self.sections.values(), self.answer]
         self._deleted: DeletedRegistration | None = None
         self._delete_action = self._set_up_selector(ui.registrationSelector)
         ui.restoreButton.clicked.connect(self._on_restore)
@@ -84,7 +107,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self._timer.timeout.connect(self.tick)
         begin_compiling()
 
-    def _set_up_selector(self, selector):
+    def _set_up_selector(self, selector: Any) -> Any:
         """Name in Slicer's selector what it selects; the action that it has further, which is to be kept."""
         kind = "vtkMRMLScriptedModuleNode"
         selector.addAttribute(kind, "ModuleName", MODULE)
@@ -99,7 +122,7 @@ class Panel(slicer.util.VTKObservationMixin):
     # Life
 
     def enter(self) -> None:
-        """The module is shown."""
+        """Follow the scene, as the module is shown."""
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
         self._follow()
@@ -110,7 +133,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.refresh()
 
     def exit(self) -> None:
-        """The module is left: tools are put away. Work goes on, see `Session.hold`, and the views follow the CT."""
+        """Put tools away, as the module is left. Work goes on, see `Session.hold`, and the views follow the CT."""
         self.shown = False
         self.geometry.close()
         self.files.presenter.exit()
@@ -143,11 +166,12 @@ class Panel(slicer.util.VTKObservationMixin):
         for form in self._forms:
             form.presenter.deactivate()
         self.registration = registration
-        self.session = registration and self.logic.session(registration)
+        self.session = None if registration is None else self.logic.session(registration)
         if self.session is not None and self.shown:
             self.session.resume()
-        for part in (*self._forms, self.files):
-            part.presenter.reset()
+        for form in self._forms:
+            form.presenter.reset()
+        self.files.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
         self.views.update_views()
         self.views.stand_back()
@@ -155,19 +179,13 @@ class Panel(slicer.util.VTKObservationMixin):
         self.show_message("")
         self.refresh()
 
-    def begin(self) -> None:
-        """Have a registration to work on: a new one where there is none yet."""
-        if self.registration is None:
-            self.choose(Registration.create(slicer.mrmlScene))
-            self.views.show_once()
+    def show_begun(self) -> None:
+        """Show its views as soon as it has an X-ray."""
+        self.views.show_once()
 
     def close_registration(self) -> None:
         """Leave the registration in the scene, and work on none: what comes next begins another."""
         self.choose(None)
-
-    def take_files(self, paths, folder: Path | None = None, preferred: str = "") -> None:
-        """See `FilesPresenter.take`."""
-        self.files.presenter.take(paths, folder, preferred)
 
     def _on_delete(self) -> None:
         """Delete the registration at work, after a question; until the scene is closed it can be brought back."""
@@ -185,10 +203,11 @@ class Panel(slicer.util.VTKObservationMixin):
     def _on_restore(self) -> None:
         with self.ui_action():
             deleted, self._deleted = self._deleted, None
-            self.choose(deleted.restore(slicer.mrmlScene))
+            if deleted is not None:
+                self.choose(deleted.restore(slicer.mrmlScene))
 
     def forget_deleted(self) -> None:
-        """The scene is closed: what was deleted in it is gone."""
+        """Forget what was deleted, as the scene is closed."""
         self._deleted = None
 
     def open_whole(self, path: Path, folder: Path | None = None) -> None:
@@ -214,7 +233,7 @@ class Panel(slicer.util.VTKObservationMixin):
     def _leave(self) -> None:
         for form in self._forms:
             form.presenter.exit()
-        if self.registration is not None:
+        if self.registration is not None and self.session is not None:
             self._say_in_status_bar(self.session.hold())
             if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
                 self.removeObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
@@ -222,7 +241,7 @@ class Panel(slicer.util.VTKObservationMixin):
     # What slots do
 
     @contextmanager
-    def ui_action(self):
+    def ui_action(self) -> Iterator[None]:
         """Run a slot's action in here: an error becomes a message, and the panel shows the result."""
         if self.filling:  # a widget that is being filled, not a person
             yield
@@ -230,15 +249,8 @@ class Panel(slicer.util.VTKObservationMixin):
         ticking = self._timer.active
         self._timer.stop()  # nothing goes on beside a question, or a package that is half installed
         try:
-            self.show_message("")
-            yield
-        except InputError as error:
-            self.show_message(str(error))
-        except Exception as error:
-            logging.exception("MultiViewRegistration")
-            self.show_message(
-                _("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error)
-            )
+            with self.reporting():
+                yield
         finally:
             if ticking:
                 self._timer.start()
@@ -247,48 +259,51 @@ class Panel(slicer.util.VTKObservationMixin):
         else:
             self.refresh()
 
+    def describe_unexpected(self, error: Exception) -> str:
+        """Return what a person reads of an error of the program, a sentence."""
+        return _("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error)
+
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.ui.messageLabel.text = message
         self.ui.messageLabel.setVisible(bool(message))
 
     def stop_moving(self) -> None:
-        """Handles and keys that move the CT stay as they are: whatever moves it otherwise goes into the history."""
+        """Leave handles and keys that move the CT as they are: whatever moves it otherwise goes into the history."""
+
+    @property
+    def reading(self) -> bool:
+        """Whether a case, a result, a track or a scene is being read."""
+        return self.opening.under_way
 
     def waiting(self) -> str:
-        """What the case waits for, in a sentence; "" for nothing."""
-        if qt.QApplication.activeModalWidget() is not None:
-            return _("A dialog is open.")
-        return READING if self.opening.under_way else self.files.presenter.waiting
+        """Return what the case waits for, a sentence; "" for nothing."""
+        return _("A dialog is open.") if qt.QApplication.activeModalWidget() is not None else super().waiting()
 
     def missing_packages(self) -> str:
-        """A sentence on the missing packages for DRRs; "" where all are installed."""
+        """Return a sentence on the missing packages for DRRs; "" where all are installed."""
         return packages.missing_message(self.resource_path("requirements.txt"))
 
-    def draw_mask(self, view) -> None:
-        """Draw the mask of an `mrml.xray.XRayView` in Slicer's Segment Editor."""
+    @property
+    def slicer_tools(self) -> SlicerTools:
+        """The panel itself."""
+        return self
+
+    def draw_mask(self, view: XRayView) -> None:
+        """Draw the mask of an X-ray in Slicer's Segment Editor."""
         self.views.draw_mask(view)
 
-    def show_in_module(self, node) -> None:
-        """Open Slicer's own module for a node."""
+    def show_in_module(self, node: Any) -> None:
+        """Open Slicer's own module for an MRML node."""
         slicer.app.openNodeModule(node)
 
-    def problems(self) -> list[str]:
-        """The problems in the typed values in any section, a sentence each; the table of geometries keeps its own."""
-        return [problem for section in self.sections.values() for problem in section.problems()]
-
-    def show_geometry(self, xray=None) -> None:
-        """Open the table of the X-rays' geometry; InputError without any.   xray: the `XRayView` to begin with."""
-        self.geometry.presenter.show(xray)
-        self.invalidate()
+    def open_track(self, path: Path) -> None:
+        """Open a track.json beside what is open."""
+        self.opening.read(path, read_track)
 
     def show_section(self, name: str) -> None:
         """Unfold a section."""
         self.sections[name].button.collapsed = False
-
-    def invalidate(self) -> None:
-        """Have the panel show the scene again at the next tick."""
-        self._stale = True
 
     # What follows the scene
 
@@ -301,29 +316,27 @@ class Panel(slicer.util.VTKObservationMixin):
             self._in_tick = False
 
     def _tick(self) -> None:
-        for session in self.logic.sessions:
-            if session is not self.session and session.poll(0):
-                self._say_in_status_bar(session.message)
+        for other in self.logic.sessions:
+            if other is not self.session and other.poll(0):
+                self._say_in_status_bar(other.message)
         self._say_news()
         if self.shown:
             self.files.tick()
-        if self.registration is None:
+        session = self.session
+        if self.registration is None or session is None:
             if self._stale:
                 self.refresh()
             return
         if self.registration.scene is None:
-            self.session.poll()
+            session.poll()
             self.choose(None)
             return
         with suppress(InputError):  # of a scene that is not complete yet
-            if self.session.poll() and self.session.running_registration is None:
-                self._stale = True
-                if self.session.message and self.session.ended != "failed":  # which the answer says
-                    self.show_message(self.session.message)
-                    if not self.shown:
-                        self._say_in_status_bar(self.session.message)
+            message = self.follow(session, POLL_WAIT_S)
+            if not self.shown:
+                self._say_in_status_bar(message)
             self._stale |= self.views.out_of_date
-            self.session.drawing.step()
+            session.drawing.step()
             if self.shown:
                 self.views.tick()
         for form in self._forms:
@@ -358,8 +371,10 @@ class Panel(slicer.util.VTKObservationMixin):
             self.views.refresh()
             self._show_notices()
             self._show_deleted()
-            for part in (self.files, *self._forms) if self._forms else ():  # none once it is closed
-                part.refresh()
+            if self._forms:  # none once it is closed
+                self.files.refresh()
+            for form in self._forms:
+                form.refresh()
             self.geometry.refresh()
         finally:
             self.filling = False
@@ -373,21 +388,21 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def _show_notices(self) -> None:
         """Show what a person should read once, above the sections."""
-        sentences = self.session.notices.sentences if self.session else []
+        notices = None if self.session is None else self.session.notices
+        sentences = [] if notices is None else notices.sentences
         self.ui.noticeLabel.text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
         for widget in (self.ui.noticeLabel, self.ui.noticeButton):
             widget.setVisible(bool(sentences))
-        self.ui.samePatientButton.setVisible(bool(sentences) and self.session.notices.patient_in_doubt)
+        doubtful = notices is not None and bool(sentences) and notices.patient_in_doubt
+        self.ui.samePatientButton.setVisible(doubtful)
 
     def _on_notices_understood(self) -> None:
-        with self.ui_action():
-            self.session.notices.acknowledge()
+        self.acknowledge_notices()
 
     def _on_same_patient(self) -> None:
-        with self.ui_action():
-            self.session.notices.say_same_patient()
+        self.say_same_patient()
 
-    def _on_changed(self, caller=None, event=None) -> None:
+    def _on_changed(self, caller: object = None, event: object = None) -> None:
         self._stale |= not self.filling  # what a refresh makes, it shows
 
     def _on_registration_selected(self, node_id: str) -> None:
@@ -407,11 +422,15 @@ class FileOpening:
 
     At most one at a time: another file, or another registration that is chosen meanwhile, takes its place.
 
-    panel: the `panel.Panel` that works on it then.
+    Parameters
+    ----------
+    panel
+        Works on it then.
     """
 
-    def __init__(self, panel) -> None:
-        self._panel, self._before = panel, None
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._before: Registration | None = None
         self._reading: Worker | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
@@ -420,10 +439,17 @@ class FileOpening:
 
     @property
     def under_way(self) -> bool:
+        """Whether a file is being read."""
         return self._reading is not None
 
     def read(self, path: str | Path, reader: Callable | None = None) -> None:
-        """Begin to read a file.   reader: of what the module's logic takes; `read_case` by default."""
+        """Begin to read a file.
+
+        Parameters
+        ----------
+        reader
+            Of what the module's logic takes; `read_case` by default.
+        """
         path, reader = Path(path), reader or read_case
         self._panel.show_message("")
         self._before, self._reading = self._panel.registration, Worker(lambda on_progress: reader(path))
@@ -439,6 +465,8 @@ class FileOpening:
 
     def _look(self) -> None:
         reading = self._reading
+        if reading is None:
+            return
         reading.poll()
         chosen = self._panel.registration != self._before
         if reading.state == "running" and not chosen:
@@ -452,8 +480,9 @@ class FileOpening:
     def _take(self, reading: Worker) -> None:
         if reading.state != "done":
             raise InputError(reading.message)
-        self._panel.choose(self._panel.logic.take(reading.result))
-        self._panel.session.notices.loaded(reading.warnings)
+        registration = self._panel.logic.take(reading.result)
+        self._panel.choose(registration)
+        self._panel.logic.session(registration).notices.loaded(reading.warnings)
         self._panel.views.show_once()
 
     def _show(self, words: str) -> None:

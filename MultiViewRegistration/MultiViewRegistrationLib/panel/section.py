@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import qt
 
@@ -12,6 +13,9 @@ from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RU
 from ..session.translation import _
 from .form import QtForm
 from .style import plain_tip
+
+if TYPE_CHECKING:
+    from .panel import Panel
 
 SYMBOLS = {
     TODO: "\u25cb",
@@ -27,18 +31,27 @@ SYMBOLS = {
 class PanelSection:
     """Shows one presenter.
 
-    kind: of the presenter.   panel: the `panel.Panel`.   button: the header, a ctkCollapsibleButton.   number: of the section.
+    Parameters
+    ----------
+    presenter
+        Of the section.
+    panel
+        The panel.
+    button
+        The header, a ctkCollapsibleButton.
+    number
+        Of the section.
     """
 
-    def __init__(self, kind: type[Presenter], panel, button, number: int) -> None:
-        self.panel, self.button, self.presenter = panel, button, kind(panel)
-        self.title = f"{number}. {kind.TITLE}"
+    def __init__(self, presenter: Presenter, panel: Panel, button: Any, number: int) -> None:
+        self.panel, self.button, self.presenter = panel, button, presenter
+        self.title = f"{number}. {presenter.TITLE}"
         self.widget = qt.QWidget()
         button.layout().addWidget(self.widget)
         self.form = QtForm(panel, self.widget)
 
     def problems(self) -> list[str]:
-        """The problems in the typed values here."""
+        """Return the problems in the typed values here."""
         return self.form.problems()
 
     def refresh(self) -> None:
@@ -51,7 +64,7 @@ class PanelSection:
         self._show_state()
 
     def tick(self) -> None:
-        """Called some 20 times a second while the module is shown."""
+        """Take what threads have done; call it some 20 times a second while the module is shown."""
         if self.presenter.tick():
             self.panel.invalidate()
         elif self.presenter.changing:

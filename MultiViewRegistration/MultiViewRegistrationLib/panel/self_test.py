@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import qt
@@ -24,12 +25,30 @@ from ..mrml.registration import MODULE
 PATIENCE = 300.0
 
 
+class _Caught(logging.Handler):
+    """Keeps the texts of errors that are logged."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._texts = texts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._texts.append(logging.Formatter().format(record))
+
+
 class Walk:
     """Clicks what a person could click, waits, looks, and says what it checked. AssertionError where something is not as it should be.
 
     An exception in any slot, observer or thread, which Slicer prints and forgets, fails the step that it happens in.
 
-    widget: the module's Widget.   say: gets a line for each check.   picture: called after each step, with a name for the picture.
+    Parameters
+    ----------
+    widget
+        The module's Widget.
+    say
+        Gets a line for each check.
+    picture
+        Called after each step, with a name for the picture.
     """
 
     def __init__(
@@ -40,8 +59,7 @@ class Walk:
         self._hooks = sys.excepthook, threading.excepthook
         sys.excepthook = lambda *error: self._caught.append("".join(traceback.format_exception(*error)))
         threading.excepthook = lambda error: self._caught.append("".join(traceback.format_exception(*error[:3])))
-        self._log = logging.Handler(logging.ERROR)
-        self._log.emit = lambda record: self._caught.append(logging.Formatter().format(record))
+        self._log = _Caught(self._caught)
         logging.getLogger().addHandler(self._log)
 
     def end(self) -> None:
@@ -50,11 +68,13 @@ class Walk:
         logging.getLogger().removeHandler(self._log)
 
     @property
-    def panel(self):
+    def panel(self) -> Any:
+        """The module's panel."""
         return self.widget.panel
 
     @property
-    def registration(self):
+    def registration(self) -> Any:
+        """The registration at work."""
         return self.panel.registration
 
     def run(self, *steps: Callable[[Walk], object]) -> None:
@@ -99,7 +119,7 @@ class Walk:
         self._say(f"  - {what}")
 
     def form(self, name: str):
-        """The `panel.form.QtForm` of a section, or of the answer."""
+        """Return the `panel.form.QtForm` of a section, or of the answer."""
         return (self.panel.answer if name == "answer" else self.panel.sections[name]).form
 
     def unfold(self, name: str) -> None:
@@ -109,13 +129,13 @@ class Walk:
         self.process(0.1)
 
     def drawn(self, name: str, key: str):
-        """A control of the answer, or of a section, which is unfolded, as `panel.form` drew it."""
+        """Return a control of the answer, or of a section, which is unfolded, as `panel.form` drew it."""
         if name != "answer":
             self.unfold(name)
         return self.form(name).drawn[key]
 
     def text(self, name: str, key: str) -> str:
-        """The text of a control in a section; "" where it is hidden."""
+        """Return the text of a control in a section; "" where it is hidden."""
         control = self.form(name).controls.get(key)
         return control.label if control is not None else ""
 
@@ -140,7 +160,7 @@ class Walk:
         self.process(0.1)
 
     def header(self, name: str) -> str:
-        """The text of a section's header."""
+        """Return the text of a section's header."""
         return self.panel.sections[name].button.text
 
     def wait_for_work(self, what: str) -> None:
@@ -149,6 +169,7 @@ class Walk:
 
 
 def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
+    """Check that each X-ray has a slice view of its own."""
     if slicer.app.layoutManager() is None:
         return
     if not walk.panel.ui.layoutButton.checked:
@@ -172,7 +193,7 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
 
 
 def is_told_the_answer(walk: Walk) -> None:
-    """A new case is registered by itself."""
+    """Check that a new case is registered by itself."""
     history = walk.panel.session.history
     walk.wait(lambda: history.current is not None and not walk.panel.session.running, "the registration of a new case")
     chip, headline = walk.panel.ui.answerChip.text, walk.panel.ui.answerHeadline.text
@@ -184,6 +205,7 @@ def is_told_the_answer(walk: Walk) -> None:
 
 
 def registers_by_search(walk: Walk) -> None:
+    """Register by a search."""
     start = walk.drawn("start", "start")
     walk.click(start.button("search"))
     register = walk.drawn("answer", "register").widget
@@ -200,6 +222,7 @@ def registers_by_search(walk: Walk) -> None:
 
 
 def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
+    """Check that each mode lays its overlay over the X-rays."""
     box, views = walk.drawn("check", "overlay").widget, walk.registration.xrays
     for index, mode in enumerate(overlay.MODES):
         walk.choose(box, index)
@@ -212,13 +235,14 @@ def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
 
 
 def _is_laid(views: list, mode: str) -> bool:
-    """Whether each pane shows what belongs over its X-ray in this mode, and nothing else."""
-    over = [overlay.foreground(view, mode) for view in views]
+    """Return whether each pane shows what belongs over its X-ray in this mode, and nothing else."""
+    over = [overlay.SliceCanvas().foreground(view, mode) for view in views]
     shown = [composite_node(slicer.mrmlScene, tag_of(view)).GetForegroundVolumeID() for view in views]
     return shown == [volume and volume.GetID() for volume in over] and (all(shown) or mode == "off")
 
 
 def goes_back_and_forth(walk: Walk) -> None:
+    """Undo, and redo."""
     found = walk.registration.world_from_ct
     walk.press("answer", "undo")
     walk.check(not np.allclose(walk.registration.world_from_ct, found), "Undo takes the CT back")
@@ -227,6 +251,7 @@ def goes_back_and_forth(walk: Walk) -> None:
 
 
 def exports_the_transform(walk: Walk) -> None:
+    """Export, and compare the transform with the scene's."""
     export = walk.drawn("export", "registration")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         walk.wait(lambda: export.widget.enabled, "Export can be clicked", 10)
@@ -255,7 +280,7 @@ SHORT = (
 
 
 def open_panel():
-    """The module's Widget, shown."""
+    """Return the module's Widget, shown."""
     slicer.util.selectModule(MODULE)
     slicer.app.processEvents()
     return getattr(slicer.modules, f"{MODULE}Widget")

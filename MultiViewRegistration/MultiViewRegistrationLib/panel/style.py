@@ -19,19 +19,19 @@ _ROLES = (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text)
 
 
 def plain_label():
-    """A label that shows its text as it is, where Qt would take a name such as "<b>" for HTML."""
+    """Return a label that shows its text as it is, where Qt would take a name such as "<b>" for HTML."""
     label = qt.QLabel()
     label.textFormat = qt.Qt.PlainText
     return label
 
 
 def plain_tip(text: str) -> str:
-    """What a tool tip or a question, which Qt takes for HTML where it looks so, has to be for showing this text as it is."""
+    """Return what a tool tip or a question, which Qt takes for HTML where it looks so, has to be for showing this text as it is."""
     return f"<span>{html.escape(text)}</span>".replace("\n", "<br>") if "<" in text else text
 
 
 def button_text(text: str) -> str:
-    """The same of a button or a group, where "&" underlines the next letter."""
+    """Return the same of a button or a group, where "&" underlines the next letter."""
     return text.replace("&", "&&")
 
 
@@ -67,7 +67,12 @@ class PanelStyle(qt.QObject):
 
     A label whose tone never changes has it in its .ui, as the dynamic property "tone".
 
-    widget: the panel, with all its sections. To be kept as long as that.   resized: called when it has another width.
+    Parameters
+    ----------
+    widget
+        The panel, with all its sections. To be kept as long as that.
+    resized
+        Called when it has another width.
     """
 
     def __init__(self, widget, resized: Callable[[], object]) -> None:

@@ -14,7 +14,10 @@ from ..session.inputs import BoneSurfaceUpdater
 class Views:
     """The button that shows the views, and the check box for the CT's slices.
 
-    panel: the `panel.Panel` whose widgets they are.
+    Parameters
+    ----------
+    panel
+        The `panel.Panel` whose widgets they are.
     """
 
     def __init__(self, panel) -> None:
@@ -121,13 +124,13 @@ class Views:
 
     @staticmethod
     def three_d_view():
-        """The first 3D view of the layout; None where there is none."""
+        """Return the first 3D view of the layout; None where there is none."""
         manager = slicer.app.layoutManager()
         widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
         return widget and widget.threeDView()
 
     def camera(self):
-        """The vtkMRMLCameraNode of the 3D view; None where the layout has none."""
+        """Return the vtkMRMLCameraNode of the 3D view; None where the layout has none."""
         view = self.three_d_view()
         return view and source_view.camera_of(view.mrmlViewNode())
 
@@ -168,7 +171,7 @@ class Views:
 
 
 def _is_narrow() -> bool:
-    """Whether three slice views abreast would widen the window."""
+    """Return whether three slice views abreast would widen the window."""
     manager = slicer.app.layoutManager()
     slice_widget = manager.sliceWidget("Red") if manager is not None else None
     return (
@@ -185,6 +188,6 @@ def _show_in_slices(ct) -> None:
 
 
 def _slice_nodes() -> dict:
-    """Those of Slicer's own slice views that there are, by their orientations."""
+    """Return those of Slicer's own slice views that there are, by their orientations."""
     nodes = {each[1]: layout.slice_node(slicer.mrmlScene, each[0]) for each in layout.CT_SLICES}
     return {orientation: node for orientation, node in nodes.items() if node is not None}

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import combinations
 from threading import Lock
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
 from ..rendering.devices import run_tasks
-from ..rendering.drr import Projector, cut_ends
+from ..rendering.drr import Projector, Rendering, cut_ends, part_tasks
 from . import similarity
 from .objective import local_ncc
 from .optimizer import LEVER_MM, NEAR_MM, moved, with_curvature
@@ -47,7 +48,9 @@ SHOWN = 0.5
 #: The damping of Levenberg and Marquardt: at first, at least, and where it gives up.
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-6, 1e6
 NO_CUT = np.zeros(6, bool)
-NOTHING = np.empty((6, 0, 0), np.float32)
+NOTHING, NO_CHANGE = np.empty((6, 0, 0), np.float32), np.empty((0, 1, 0, 0), np.float32)
+#: The rest of the CT is rendered so many pixels farther than it is compared, as bones move on.
+REST_AHEAD = 4
 
 
 class BoneLevel(NamedTuple):
@@ -186,10 +189,9 @@ class Tie(NamedTuple):
 def ties_of(bones: Sequence[Bone]) -> list[Tie]:
     """The tree that connects all bones by the shortest distances between them (Prim, Bell Syst. Tech. J. 36, 1957)."""
     apart: dict[tuple[int, int], np.ndarray] = {}
-    for a, one in enumerate(bones):
-        for b, other in enumerate(bones):
-            if a != b:
-                apart[a, b] = np.linalg.norm(one.surface[:, None] - other.surface, axis=-1).min(axis=0)
+    for a, b in combinations(range(len(bones)), 2):
+        distances = _distances(bones[a].surface, bones[b].surface)
+        apart[a, b], apart[b, a] = distances.min(axis=0), distances.min(axis=1)
     joined, ties = [0], []
     while len(joined) < len(bones):
         pairs = [pair for pair in apart if pair[0] in joined and pair[1] not in joined]
@@ -200,11 +202,24 @@ def ties_of(bones: Sequence[Bone]) -> list[Tie]:
     return ties
 
 
-def relative_motion(tie: Tie, poses: Sequence[np.ndarray]) -> np.ndarray:
-    """(6,) rotation vector, rad, and shift of the joint, mm, of `other` against `one`, along the world's axes."""
-    one, other = poses[tie.one], poses[tie.other]
-    turn = rigid.log_so3(other[:3, :3] @ one[:3, :3].T)
-    return np.concatenate([turn, rigid.transform_points(other, tie.joint) - rigid.transform_points(one, tie.joint)])
+def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, M) mm between points (N, 3) and (M, 3)."""
+    middle = points.mean(axis=0)
+    points, others = points - middle, others - middle
+    squares = np.sum(points**2, axis=1)[:, None] + np.sum(others**2, axis=1) - 2 * points @ others.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray]) -> np.ndarray:
+    """(T, 6) rotation vector, rad, and shift of the joint, mm, of `other` against `one` of each tie, along the world's axes."""
+    if not ties:
+        return np.empty((0, 6))
+    ones, others = (np.array([poses[number] for number in numbers]) for numbers in list(zip(*ties, strict=True))[:2])
+    joints = np.array([tie.joint for tie in ties])
+    turns = rigid.log_so3(others[:, :3, :3] @ np.swapaxes(ones[:, :3, :3], 1, 2))
+    return np.concatenate(
+        [turns, rigid.transform_points(others, joints) - rigid.transform_points(ones, joints)], axis=1
+    )
 
 
 class Shadow(NamedTuple):
@@ -217,6 +232,27 @@ class Shadow(NamedTuple):
 
 Shadows = list[list[Shadow | None]]
 """By view, by bone; None where a view does not show it."""
+
+
+class _Selected(NamedTuple):
+    """The pixels of a view that are compared.
+
+    Attributes
+    ----------
+    mask
+        (rows, columns), 1 where pixels are compared.
+    windows
+        (rows, columns) by kind of comparison, see `similarity.window_weight`; None for a kind that is left out.
+    box
+        The part of the image that holds them and their neighbours.
+    within
+        Mask, X-ray and windows of that part.
+    """
+
+    mask: np.ndarray
+    windows: list[np.ndarray | None]
+    box: tuple[slice, slice]
+    within: tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]
 
 
 class ViewComparison(NamedTuple):
@@ -268,6 +304,43 @@ class BonesFit:
     shown: np.ndarray
 
 
+class _Rest:
+    """The rest of the CT in one view, rendered only where it is compared.
+
+    Parameters
+    ----------
+    projector, camera, world_from_ct
+        Of the whole CT.
+    shadows
+        Of the bones where that pose has them.
+    """
+
+    def __init__(
+        self, projector: Projector, camera: Camera, world_from_ct: np.ndarray, shadows: Sequence[Shadow]
+    ) -> None:
+        self._projector, self._camera, self._pose, self._shadows = projector, camera, world_from_ct, shadows
+        self.image = np.zeros(camera.size[::-1], np.float32)
+        self._known = np.zeros(self.image.shape, bool)
+
+    def fill(self, mask: np.ndarray) -> None:
+        """Fill the image in at the pixels that are set and their neighbours."""
+        if not (_grown(mask, 1) & ~self._known).any():
+            return
+        wanted = _grown(mask, 1 + REST_AHEAD) & ~self._known
+        image = self._projector.render(self._camera, self._pose, wanted=wanted).image
+        for shadow in self._shadows:
+            image[shadow.part] -= shadow.image
+        np.copyto(self.image, image, where=wanted)
+        self._known |= wanted
+
+
+def _grown(mask: np.ndarray, margin: int) -> np.ndarray:
+    """bool (rows, columns): up to so many pixels, in rows and columns, from one that is set."""
+    near = np.empty(mask.shape, np.float32)
+    similarity.box_sum(mask, margin, near)
+    return near > 0.5
+
+
 class BonesObjective:
     """Views, bones and the rest of their CT at one resolution.
 
@@ -294,23 +367,21 @@ class BonesObjective:
         ties: Sequence[Tie],
     ) -> None:
         self.bones, self.views, self.settings, self.voxel_mm, self.ties = bones, views, settings, voxel_mm, ties
+        self._projectors = [bone.projector(bone.level(voxel_mm)) for bone in bones]
+        self._corners = np.array([bone.corners for bone in bones])
+        self._centroids = np.array([bone.centroid for bone in bones])
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
-        self._rest = [np.zeros(valid.shape, np.float32) for valid in self._valid]
+        self._selected: list[_Selected] = []
+        self._rest: list[_Rest] | None = None
         if whole is not None and world_from_ct is not None:
-            self._add_rest(whole, world_from_ct)
-        self._masks: list[np.ndarray] = []
-        self._windows: list[list[np.ndarray | None]] = []
-
-    def _add_rest(self, whole: PreparedCT, world_from_ct: np.ndarray) -> None:
-        """Fill the rest of the CT in, and leave out the rays that it has no true value of."""
-        projector = whole.projector(whole.level(self.voxel_mm))
-        shadows = self.shadows([world_from_ct] * len(self.bones), jacobian=False)
-        for v, (view, of_view) in enumerate(zip(self.views, shadows, strict=True)):
-            seen = projector.seen(view.camera, world_from_ct)
-            self._rest[v] = projector.render(view.camera, world_from_ct).image
-            for shadow in filter(None, of_view):
-                self._rest[v][shadow.part] -= shadow.image
-            self._valid[v] &= seen
+            projector = whole.projector(whole.level(voxel_mm))
+            of_views = self.shadows([world_from_ct] * len(bones), jacobian=False)
+            self._rest = [
+                _Rest(projector, view.camera, world_from_ct, list(filter(None, shadows)))
+                for view, shadows in zip(views, of_views, strict=True)
+            ]
+            for valid, view in zip(self._valid, views, strict=True):
+                valid &= projector.seen(view.camera, world_from_ct)
 
     @property
     def radius(self) -> int:
@@ -319,48 +390,50 @@ class BonesObjective:
 
     def shadows(self, poses: Sequence[np.ndarray], *, jacobian: bool = True) -> Shadows:
         """The shadows of the bones at these poses (4, 4)."""
-        found: Shadows = [[None] * len(self.bones) for _ in self.views]
-
-        def draw(v: int, b: int) -> None:
-            found[v][b] = self._shadow(self.bones[b], self.views[v], poses[b], jacobian=jacobian)
-
-        run_tasks([partial(draw, v, b) for v in range(len(self.views)) for b in range(len(self.bones))])
+        placed = np.asarray(poses, float)
+        pivots = rigid.transform_points(placed, self._centroids)
+        corners = rigid.transform_points(placed[:, None], self._corners)
+        found, tasks = [], []
+        for view in self.views:
+            shadows = [part and _empty(part, jacobian) for part in self._parts(view, corners, pivots)]
+            shown = [b for b, shadow in enumerate(shadows) if shadow]
+            drawn = [shadow for shadow in shadows if shadow]
+            projectors, parts = [self._projectors[b] for b in shown], [shadow.part for shadow in drawn]
+            renderings = [Rendering(shadow.image, shadow.jacobian) for shadow in drawn]
+            if shown:
+                tasks += part_tasks(projectors, view.camera, placed[shown], pivots[shown], parts, renderings)
+            found.append(shadows)
+        run_tasks(tasks)
         return found
 
-    def _shadow(self, bone: Bone, view: View, pose: np.ndarray, *, jacobian: bool) -> Shadow | None:
-        corners = rigid.transform_points(pose, bone.corners)
-        if (view.camera.depth(corners) <= 0).any():
-            return None
-        pixels, pivot = view.camera.project(corners), rigid.transform_points(pose, bone.centroid)
-        room = self._margin(view, pivot) + 2 * self.radius + 2
-        columns, rows = view.camera.size
-        left, top = np.clip(np.floor(pixels.min(axis=0)) - room, 0, (columns, rows)).astype(int)
-        right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + room + 1, 0, (columns, rows)).astype(int)
-        if right - left < 3 or bottom - top < 3:
-            return None
-        part = np.s_[top:bottom, left:right]
-        drr = self._projector(bone).render(_part_of(view, part), pose, jacobian=jacobian, pivot=pivot)
-        return Shadow(part, drr.image, drr.jacobian)
+    def _parts(self, view: View, corners: np.ndarray, pivots: np.ndarray) -> list[tuple[slice, slice] | None]:
+        """The parts of an image about the bones, by the corners (B, 8, 3) and centres (B, 3), world mm; None of one beside the image."""
+        before = (view.camera.depth(corners) > 0).all(axis=1)
+        pixels = view.camera.project(corners)
+        room = (self._margins(view, pivots) + 2 * self.radius + 2)[:, None]
+        low = np.clip(np.floor(pixels.min(axis=1)) - room, 0, view.camera.size).astype(int)
+        high = np.clip(np.ceil(pixels.max(axis=1)) + room + 1, 0, view.camera.size).astype(int)
+        shown = before & (high - low >= 3).all(axis=1)
+        return [
+            (slice(top, bottom), slice(left, right)) if here else None
+            for here, (left, top), (right, bottom) in zip(shown, low.tolist(), high.tolist(), strict=True)
+        ]
 
-    def _projector(self, bone: Bone) -> Projector:
-        return bone.projector(bone.level(self.voxel_mm))
-
-    def _margin(self, view: View, point: np.ndarray) -> int:
+    def _margins(self, view: View, points: np.ndarray) -> np.ndarray:
+        """Pixels about a silhouette that are compared, for centres (B, 3) world mm."""
         if self.settings.silhouette_mm is None:
-            return 0
-        return int(similarity.silhouette_margin(self.settings, view.camera, point))
+            return np.zeros(len(points), int)
+        return similarity.silhouette_margin(self.settings, view.camera, points)
 
     def cost(self, shadows: Shadows) -> float:
         """Mean robust square over the pixels selected last, of the bones with these shadows."""
         totals = [0.0] * len(self.views)
 
         def add(v: int) -> None:
-            mask, image = self._masks[v], self._image(v, shadows[v])
-            for residual, change, _ in self._residuals(
-                image, NOTHING, self.views[v].xray.line_integrals, mask, self._windows[v]
-            ):
+            mask = self._selected[v].within[0]
+            for residual in self._residuals_within(v, self._image(v, shadows[v])):
                 totals[v] += similarity.normal_equations(
-                    residual, change[:0], mask, self.settings.cauchy, np.zeros(0), np.zeros((0, 0))
+                    residual, NO_CHANGE, mask, self.settings.cauchy, np.zeros(0), np.zeros((0, 0))
                 )
 
         run_tasks([partial(add, v) for v in range(len(self.views))])
@@ -369,7 +442,7 @@ class BonesObjective:
     @property
     def pixels(self) -> int:
         """How many were selected last, at least 1."""
-        return max(sum(int(mask.sum()) for mask in self._masks), 1)
+        return max(sum(int(selected.mask.sum()) for selected in self._selected), 1)
 
     def linearise(self, poses: Sequence[np.ndarray], shadows: Shadows) -> BonesFit:
         """The fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
@@ -398,51 +471,69 @@ class BonesObjective:
 
     def compare_as(self, other: BonesObjective) -> None:
         """Take the pixels that another one selected last."""
-        self._masks, self._windows = other._masks, other._windows
+        self._selected = other._selected
+        self._fill_rest()
 
     def changes(self, v: int, shadows: Sequence[Shadow | None], jacobian: np.ndarray) -> list[np.ndarray]:
         """By kind of comparison, the derivatives (n, k, rows, columns) of a view's residuals from those (n, rows, columns) of its image."""
-        image, fixed = self._image(v, shadows), self.views[v].xray.line_integrals
-        return [change for _, change, _ in self._residuals(image, jacobian, fixed, self._masks[v], self._windows[v])]
+        image, fixed, selected = self._image(v, shadows), self.views[v].xray.line_integrals, self._selected[v]
+        return [change for _, change, _ in self._residuals(image, jacobian, fixed, selected.mask, selected.windows)]
 
     def _select(self, poses: Sequence[np.ndarray], shadows: Shadows) -> np.ndarray:
         """Choose the pixels that can be compared and are near a silhouette; the share (B, views) of each shadow among them."""
-        self._masks, self._windows = [], []
         shown = np.zeros((len(self.bones), len(self.views)))
-        for v, view in enumerate(self.views):
-            usable, mask = self._usable(v, poses, shadows[v]), np.zeros(self._valid[v].shape, np.float32)
+        selected: list = [None] * len(self.views)
+        pivots = rigid.transform_points(np.asarray(poses, float), self._centroids)
+        radii = self.settings.intensity_radius, self.settings.gradient_radius
+
+        def select(v: int) -> None:
+            view, usable = self.views[v], self._usable(v, poses, shadows[v])
+            mask, margins = np.zeros_like(usable), self._margins(view, pivots)
             for b, shadow in enumerate(shadows[v]):
                 if shadow is None:
                     continue
                 near, dark = usable[shadow.part].copy(), shadow.image > 0
-                margin = self._margin(view, rigid.transform_points(poses[b], self.bones[b].centroid))
-                shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], dark), 1)
-                similarity.keep_near(shadow.image, margin, near)
+                shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], shadow), 1)
+                similarity.keep_near(shadow.image, margins[b], near)
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
             if self.settings.silhouette_mm is None:
                 mask = usable
-            self._masks.append(mask)
-            radii = self.settings.intensity_radius, self.settings.gradient_radius
-            self._windows.append([similarity.window_weight(mask, radius) if radius else None for radius in radii])
+            windows = [similarity.window_weight(mask, radius) if radius else None for radius in radii]
+            box = _box_of(mask)
+            parts = [None if each is None else np.ascontiguousarray(each[box]) for each in windows]
+            fixed = np.ascontiguousarray(view.xray.line_integrals[box])
+            selected[v] = _Selected(mask, windows, box, (np.ascontiguousarray(mask[box]), fixed, parts))
+
+        run_tasks([partial(select, v) for v in range(len(self.views))])
+        self._selected = selected
+        self._fill_rest()
         return shown
+
+    def _fill_rest(self) -> None:
+        for rest, selected in zip(self._rest or (), self._selected, strict=self._rest is not None):
+            rest.fill(selected.mask)  # one after another, each by all threads
 
     def _usable(self, v: int, poses: Sequence[np.ndarray], shadows: Sequence[Shadow | None]) -> np.ndarray:
         """1 for the pixels (rows, columns) that can be compared, with their neighbours: not those through the cut end of a bone."""
         valid, usable = self._valid[v].copy(), np.empty(self._valid[v].shape, np.float32)
-        for bone, pose, shadow in zip(self.bones, poses, shadows, strict=True):
+        for bone, projector, pose, shadow in zip(self.bones, self._projectors, poses, shadows, strict=True):
             if shadow is not None and bone.cut.any():
-                valid[shadow.part] &= self._projector(bone).seen(_part_of(self.views[v], shadow.part), pose)
+                valid[shadow.part] &= projector.seen(_part_of(self.views[v], shadow.part), pose)
         similarity.erode(valid, usable)
         return usable
 
-    def _whole_shadow(self, b: int, view: View, pose: np.ndarray, dark: np.ndarray) -> float:
+    def _whole_shadow(self, b: int, view: View, pose: np.ndarray, shadow: Shadow) -> float:
         """How many pixels a bone's shadow has, beyond the image, too."""
+        dark = int(np.count_nonzero(shadow.image))
+        (columns, rows), (down, across) = view.camera.size, shadow.part
+        if down.start and across.start and down.stop < rows and across.stop < columns:
+            return dark
         pixels = view.camera.project(rigid.transform_points(pose, self.bones[b].surface))
         inside = ((pixels >= 0) & (pixels <= np.array(view.camera.size) - 1)).all(axis=1).mean()
-        return np.count_nonzero(dark) / max(inside, 1e-3)
+        return float(dark / max(inside, 1e-3))
 
     def _image(self, v: int, shadows: Sequence[Shadow | None]) -> np.ndarray:
-        image = self._rest[v].copy()
+        image = np.zeros(self._valid[v].shape, np.float32) if self._rest is None else self._rest[v].image.copy()
         for shadow in filter(None, shadows):
             image[shadow.part] += shadow.image
         return image
@@ -462,21 +553,30 @@ class BonesObjective:
             if radius:
                 yield residual_of(image, jacobian, fixed, mask, window, radius, floor)
 
+    def _residuals_within(self, v: int, image: np.ndarray) -> Iterable[np.ndarray]:
+        """For each kind of comparison the residual in the selected pixels' box."""
+        _, _, box, (mask, fixed, windows) = self._selected[v]
+        for residual, _, _ in self._residuals(np.ascontiguousarray(image[box]), NOTHING, fixed, mask, windows):
+            yield residual
+
     def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
         """A view compared over the pixels selected last."""
-        mask, windows, cauchy = self._masks[v], self._windows[v], self.settings.cauchy
-        image, fixed, cost = self._image(v, shadows), self.views[v].xray.line_integrals, 0.0
+        mask, windows, (rows, columns), within = self._selected[v]
+        cauchy, image, fixed, cost = (
+            self.settings.cauchy,
+            self._image(v, shadows),
+            self.views[v].xray.line_integrals,
+            0.0,
+        )
         residuals, weights = [], []
-        for residual, _, _ in self._residuals(image, NOTHING, fixed, mask, windows):
-            square = np.einsum("irc,irc->rc", residual, residual)
+        for there in self._residuals_within(v, image):
+            square = np.einsum("irc,irc->rc", there, there)
+            ratio = 1 + square / cauchy**2 if cauchy else np.ones_like(square)
+            cost += float(np.sum(within[0] * (cauchy**2 * np.log(ratio) if cauchy else square)))
+            residual, weight = np.zeros((len(there), *mask.shape), np.float32), np.zeros_like(mask)
+            residual[:, rows, columns], weight[rows, columns] = there, within[0] / ratio
             residuals.append(residual)
-            if cauchy:
-                ratio = 1 + square / cauchy**2
-                weights.append(mask / ratio)
-                cost += cauchy**2 * float(np.sum(mask * np.log(ratio)))
-            else:
-                weights.append(mask)
-                cost += float(np.sum(mask * square))
+            weights.append(weight)
         parts: dict[int, tuple[slice, slice]] = {}
         changes: dict[int, list[np.ndarray]] = {}
         products: dict[int, np.ndarray] = {}
@@ -494,31 +594,34 @@ class BonesObjective:
 
 
 def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessian: np.ndarray) -> None:
-    weighted: dict[int, list[np.ndarray]] = {}
+    """Add those of a view to `gradient` (6 B,) and `hessian` (6 B, 6 B)."""
     for b, changes in compared.changes.items():
-        part, here = compared.parts[b], slice(6 * b, 6 * b + 6)
-        weighted[b] = []
+        (rows, columns), here = compared.parts[b], slice(6 * b, 6 * b + 6)
+        corner, box, sums = (
+            (rows.start, columns.start),
+            (rows.start, rows.stop, columns.start, columns.stop),
+            np.zeros((6, 1)),
+        )
         for change, weight, residual in zip(changes, compared.weights, compared.residuals, strict=True):
-            product = change * weight[part]
-            flat = product.reshape(6, -1)
-            gradient[here] += flat @ residual[:, part[0], part[1]].ravel()
-            hessian[here, here] += flat @ change.reshape(6, -1).T
-            weighted[b].append(product)
-        for c in range(b):
-            both = _overlap(part, compared.parts[c]) if c in weighted else None
+            similarity.add_products(change, corner, residual[None], (0, 0), weight, box, sums)
+        gradient[here] += sums[:, 0]
+        for c in (c for c in compared.changes if c <= b):
+            both = _overlap(compared.parts[b], compared.parts[c])
             if both is None:
                 continue
-            there, (rows, columns), (other_rows, other_columns) = (
-                slice(6 * c, 6 * c + 6),
-                _within(both, part),
-                _within(both, compared.parts[c]),
-            )
-            for product, other in zip(weighted[b], compared.changes[c], strict=True):
-                first = product[..., rows, columns].reshape(6, -1)
-                second = other[..., other_rows, other_columns].reshape(6, -1)
-                block = first @ second.T
-                hessian[here, there] += block
+            block, there = np.zeros((6, 6)), slice(6 * c, 6 * c + 6)
+            (rows, columns), other_corner = both, tuple(side.start for side in compared.parts[c])
+            box = rows.start, rows.stop, columns.start, columns.stop
+            for change, other, weight in zip(changes, compared.changes[c], compared.weights, strict=True):
+                similarity.add_products(change, corner, other, other_corner, weight, box, block)
+            hessian[here, there] += block
+            if c < b:
                 hessian[there, here] += block.T
+
+
+def _empty(part: tuple[slice, slice], jacobian: bool) -> Shadow:
+    shape = tuple(side.stop - side.start for side in part)
+    return Shadow(part, np.empty(shape, np.float32), np.empty((6, *shape), np.float32) if jacobian else None)
 
 
 def _part_of(view: View, part: tuple[slice, slice]) -> Camera:
@@ -532,8 +635,12 @@ def _overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slic
     return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
 
 
-def _within(part: tuple[slice, slice], whole: tuple[slice, slice]) -> tuple[slice, slice]:
-    rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))
+def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
+    """The part of an image (rows, columns) that holds all pixels that are set, and their neighbours."""
+    ends = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    if not len(ends[0]):
+        return slice(0, 1), slice(0, 1)
+    rows, columns = (slice(max(int(held[0]) - 1, 0), int(held[-1]) + 2) for held in ends)
     return rows, columns
 
 
@@ -542,8 +649,7 @@ def add_prior(
 ) -> float:
     """Add the prior, of this share, to the normal equations; its cost."""
     total = 0.0
-    for tie in objective.ties:
-        motion = relative_motion(tie, poses)
+    for tie, motion in zip(objective.ties, relative_motions(objective.ties, poses), strict=True):
         jacobian = np.zeros((6, 12))
         for n, (b, sign) in enumerate(((tie.one, -1.0), (tie.other, 1.0))):
             lever = poses[b][:3, :3] @ (tie.joint - objective.bones[b].centroid)
@@ -557,8 +663,7 @@ def add_prior(
 
 
 def prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
-    motions = (relative_motion(tie, poses) for tie in objective.ties)
-    return sum(float(motion @ (PRECISION * motion)) for motion in motions)
+    return float(np.sum(PRECISION * relative_motions(objective.ties, poses) ** 2))
 
 
 def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
@@ -583,7 +688,7 @@ def minimise(
     secant: bool = False,
 ) -> tuple[list[np.ndarray], BonesFit]:
     """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there; `secant` as of `BoneLevel`."""
-    bones, poses, damping = objective.bones, list(poses), DAMPING
+    centroids, poses, damping = np.array([bone.centroid for bone in objective.bones]), list(poses), DAMPING
     last: tuple[np.ndarray, np.ndarray] | None = None
     fit = objective.linearise(poses, objective.shadows(poses))
     for _ in range(iterations):
@@ -597,10 +702,7 @@ def minimise(
         better = False
         while damping < MOST_DAMPING:
             step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient).reshape(-1, 6)
-            trial = [
-                moved(pose, each, rigid.transform_points(pose, bone.centroid))
-                for pose, each, bone in zip(poses, step, bones, strict=True)
-            ]
+            trial = list(moved(np.array(poses), step, rigid.transform_points(np.array(poses), centroids)))
             size = largest_step_mm(step, fit)
             shadows = objective.shadows(trial)
             better = objective.cost(shadows) + share * prior_cost(objective, trial) < here

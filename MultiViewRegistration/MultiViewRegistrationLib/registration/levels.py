@@ -7,12 +7,15 @@ X-rays do not tell the two apart. A bone that comes back to where it was has no 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from ..geometry import rigid
-from .bones import LEVELS, SHOWN, BonesFit, BonesRegistration, minimise
+from ..rendering.devices import run_tasks
+from .bones import LEVELS, SHOWN, BonesFit, BonesObjective, BonesRegistration, minimise
 
 #: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of other kinds are moved.
 SPACINGS_MM, ELSEWHERE_MM = (18.0, 23.0, 28.0, 33.0, 38.0), 25.0
@@ -47,14 +50,19 @@ def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> lis
     numbers
         Of each bone: which vertebra it is, counted from the head, None for one that is none.
     """
-    compared, others = found.objectives[1], []
+    compared = copy(found.objectives[1])
     here = compared.linearise(found.poses, compared.shadows(found.poses))
-    for up in (True, False):
-        poses = _nearest_start(found, _steps(found, numbers, up=up))
-        for level, objective, iterations in zip(LEVELS, found.objectives, ITERATIONS, strict=False):
+    others: list[OtherLevel] = []
+
+    def search(*, up: bool) -> None:
+        objectives = [copy(objective) for objective in found.objectives]  # each remembers which pixels are compared
+        poses = _nearest_start(objectives[0], found.poses, _steps(found, numbers, up=up))
+        for level, objective, iterations in zip(LEVELS, objectives, ITERATIONS, strict=False):
             poses, fit = minimise(objective, poses, iterations, level.tolerance_mm)
         others.append(OtherLevel(up, np.where(_apart_mm(found, poses) > SAME_MM, _unlikeness(here, fit), np.inf)))
-    return others
+
+    run_tasks([partial(search, up=up) for up in (True, False)])
+    return sorted(others, key=lambda other: not other.up)
 
 
 def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
@@ -96,13 +104,13 @@ def _steps(found: BonesRegistration, numbers: Sequence[int | None], *, up: bool)
     return ways
 
 
-def _nearest_start(found: BonesRegistration, ways: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _nearest_start(
+    objective: BonesObjective, poses: Sequence[np.ndarray], ways: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     """The poses moved by that one of the ways where they cost least."""
-    starts, objective = [], found.objectives[0]
+    starts = []
     for way in ways:
-        poses = [
-            rigid.from_rotation_translation(np.eye(3), step) @ pose for step, pose in zip(way, found.poses, strict=True)
-        ]
-        cost = objective.linearise(poses, objective.shadows(poses)).cost if len(ways) > 1 else 0.0
-        starts.append((cost, poses))
+        there = [rigid.from_rotation_translation(np.eye(3), step) @ pose for step, pose in zip(way, poses, strict=True)]
+        cost = objective.linearise(there, objective.shadows(there, jacobian=False)).cost if len(ways) > 1 else 0.0
+        starts.append((cost, there))
     return min(starts, key=lambda start: start[0])[1]

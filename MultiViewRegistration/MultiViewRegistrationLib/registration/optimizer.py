@@ -203,8 +203,9 @@ class Descent:
 
 
 def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np.ndarray:
-    """The pose after the CT turned by twist[:3] (rad) about `pivot` (world mm) and shifted by twist[3:] (mm)."""
-    return rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(twist[:3]), twist[3:])) @ world_from_ct
+    """The poses (..., 4, 4) after the CT turned by twist[..., :3] (rad) about `pivot` (..., 3), world mm, and moved by twist[..., 3:]."""
+    step = rigid.from_rotation_translation(rigid.exp_so3(twist[..., :3]), twist[..., 3:])
+    return rigid.about(pivot, step) @ world_from_ct
 
 
 def levenberg_marquardt(

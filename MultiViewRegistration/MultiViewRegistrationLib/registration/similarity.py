@@ -341,6 +341,41 @@ def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     return cost
 
 
+@nb.njit(**cpu.KERNEL, fastmath=True)
+def add_products(one, one_corner, other, other_corner, weight, box, sums):
+    """Add the weighted products of two stacks of images, summed over pixels, to `sums` (n, m).
+
+    Parameters
+    ----------
+    one, other
+        (n, k, rows, columns) and (m, k, rows, columns), the parts of an image that begin at row and column `one_corner`, `other_corner`.
+    weight
+        (rows, columns) of the whole image.
+    box
+        Rows and columns of it, first and end, in both parts.
+    """
+    top, bottom, left, right = box
+    weighted = np.empty(right - left, np.float32)
+    for r in range(top, bottom):
+        along = weight[r, left:right]
+        held = np.float32(0)
+        for c in range(len(weighted)):
+            held += along[c]
+        if held == 0:
+            continue
+        for i in range(one.shape[1]):
+            for p in range(one.shape[0]):
+                first = one[p, i, r - one_corner[0], left - one_corner[1] : right - one_corner[1]]
+                for c in range(len(weighted)):
+                    weighted[c] = along[c] * first[c]
+                for o in range(other.shape[0]):
+                    second = other[o, i, r - other_corner[0], left - other_corner[1] : right - other_corner[1]]
+                    total = np.float32(0)
+                    for c in range(len(weighted)):
+                        total += weighted[c] * second[c]
+                    sums[p, o] += total
+
+
 @nb.njit(**cpu.KERNEL)
 def add_tile_hessians(derivative, along, sharp, bend, side, hessians):
     """Add `sharp` J^T J - `bend` a a^T, summed over square tiles of `side` pixels, to the lower triangles of `hessians`.
@@ -421,7 +456,7 @@ class Scorer:
             rays.source_step,
             rays.directions,
             rays.world_from_index,
-            rays.depth_mm,
+            projector.grid.depth_mm(view.camera, poses),
             view.xray.line_integrals,
             view.xray.valid.view(np.uint8),
             rest,

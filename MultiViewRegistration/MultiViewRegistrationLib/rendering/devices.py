@@ -21,7 +21,9 @@ from pathlib import Path
 
 from ..errors import InputError, warn
 
-CPU, AUTO, CUDA = "cpu", "auto", "cuda"
+CPU, AUTO, CUDA, XPU, MPS = "cpu", "auto", "cuda", "xpu", "mps"
+#: Kinds of device that PyTorch works on; on the last two nothing here was ever run.
+CARDS = CUDA, XPU, MPS
 #: What a device does, done by PyTorch on the processor: slow, to test it where there is none.
 TORCH_CPU = "torch-cpu"
 #: A CUDA device with less free memory than this is not used.
@@ -35,13 +37,13 @@ class ComputeDevice:
 
     Parameters
     ----------
-    requested : "cpu", numba on all cores; "cuda" or "cuda:N", PyTorch on a CUDA device; "auto", the first CUDA device where it
-        can be used, else "cpu"; or TORCH_CPU.
+    requested : "cpu", numba on all cores; "cuda", "cuda:N", "mps", "xpu" or "xpu:N", PyTorch on such a device; "auto", the first
+        CUDA device where it can be used, else "cpu"; or TORCH_CPU.
 
     Attributes
     ----------
-    name : "cpu", "cuda:N" or TORCH_CPU.
-    card : what a CUDA device is, "" elsewhere.
+    name : "cpu", "cuda:N", "mps:0", "xpu:N" or TORCH_CPU.
+    card : what such a device is, "" on the processor.
     fallback_reason : why `name` is not what was requested, or "". For "auto" only on a machine with an NVIDIA driver.
 
     Raises
@@ -93,49 +95,55 @@ class ComputeDevice:
         return ", ".join(filter(None, (self.name, self.card)))
 
 
-def cuda_device(requested: str) -> str:
-    """The full name of "cuda" or "cuda:N".
+def torch_device(requested: str) -> str:
+    """PyTorch's name of a device.
 
     Raises
     ------
     InputError
-        Where it is something else, or cannot be used.
+        For another word, and where the device cannot be used.
     """
     name, _, reason = _resolve(requested)
-    if not name.startswith("cuda"):
+    if reason:
         raise InputError(
-            f"device {requested}: {reason or 'is no CUDA device'}, expected a CUDA device that can be used; run this where "
-            "there is one, or leave --device out."
+            f"device {requested}: {reason}, expected a device that can be used; run this where there is one, or leave the "
+            "device out."
         )
-    return name
+    return CPU if name == TORCH_CPU else name
 
 
 def _resolve(requested: str) -> tuple[str, str, str]:
     """`name`, `card` and `fallback_reason` of a `ComputeDevice`."""
-    if requested not in (CPU, AUTO, TORCH_CPU) and not re.fullmatch(r"cuda(:\d{1,3})?", requested):
+    if requested not in (CPU, AUTO, TORCH_CPU) and not re.fullmatch(rf"({'|'.join(CARDS)})(:\d{{1,3}})?", requested):
         raise InputError(
-            f'device: found "{requested}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0); correct it.'
+            f'device: found "{requested}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0), mps or xpu; '
+            "correct it."
         )
     if requested == CPU:
         return CPU, "", ""
     if requested == TORCH_CPU:
         reason = _missing_package()
         return (CPU if reason else TORCH_CPU), "", reason
-    number = int(requested.partition(":")[2] or 0)
-    reason = _why_unusable(number)
+    kind, _, rest = requested.replace(AUTO, CUDA).partition(":")
+    number = int(rest or 0)
+    reason = _why_unusable(kind, number)
     if reason:
         return CPU, "", "" if requested == AUTO and not has_card() else reason
     import torch
 
-    return f"cuda:{number}", torch.cuda.get_device_name(number), ""
+    card = "Apple GPU" if kind == MPS else getattr(torch, kind).get_device_name(number)
+    return f"{kind}:{number}", card, ""
 
 
-def _why_unusable(number: int) -> str:
-    """Why a CUDA device cannot be used, in words; "" where it can."""
+def _why_unusable(kind: str, number: int) -> str:
+    """Why a device cannot be used, in words; "" where it can."""
     if missing := _missing_package():
         return missing
     import torch
 
+    if kind != CUDA:
+        count = torch.xpu.device_count() if kind == XPU else int(torch.backends.mps.is_available())
+        return f"PyTorch finds {count} such devices" if number >= count else _failure_at_work(kind, number)
     if not torch.backends.cuda.is_built():
         return "this PyTorch was built without CUDA"
     try:
@@ -156,7 +164,7 @@ def _why_unusable(number: int) -> str:
             if count
             else "there is no CUDA device"
         )
-    return _failure_at_work(number)
+    return _failure_at_work(kind, number)
 
 
 def has_card() -> bool:
@@ -174,15 +182,18 @@ def _missing_package() -> str:
     return ""
 
 
-def _failure_at_work(number: int) -> str:
+def _failure_at_work(kind: str, number: int) -> str:
     """Why a device that is there cannot be worked on; a first sum shows what only work shows."""
     import torch
 
     try:
-        free = torch.cuda.mem_get_info(number)[0]
+        if kind == MPS:
+            free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        else:
+            free = getattr(torch, kind).mem_get_info(number)[0]
         if free < MIN_FREE_BYTES:
             return f"it has {free / 2**20:.0f} MiB of free memory, and {MIN_FREE_BYTES / 2**20:.0f} MiB are needed"
-        torch.ones(8, device=f"cuda:{number}").sum().item()
+        torch.ones(8, device=f"{kind}:{number}").sum().item()
     except Exception as error:  # whatever compilers and drivers may raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return f"it does not work ({lines[0]}); its driver may be too old, or its memory in use"

@@ -5,6 +5,7 @@ image = Projector(volume).render(camera, world_from_ct).image
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -29,6 +30,8 @@ LONG_ROW, ROW = 128, 16
 MAX_VOXELS = 2**31 - 1
 #: A pixel of row 0, whose source a kernel is given.
 FIRST_ROW = (0.0, 0.0)
+#: For a kernel: all rays, and no derivatives.
+NO_RAYS, NO_JACOBIAN = np.empty((0, 0), np.uint8), np.empty((6, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,13 @@ class Rays:
     s + z q,   s = source + v source_step,   q = corner + u step_u + v step_v
 
     source, source_step: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
-    world_from_index: (..., 3, 3) mm per voxel.   depth_mm: (...) beyond the far end of the volume.
+    world_from_index: (..., 3, 3) mm per voxel.
     """
 
     source: np.ndarray
     source_step: np.ndarray
     directions: np.ndarray
     world_from_index: np.ndarray
-    depth_mm: np.ndarray
 
 
 #: Of a pose.
@@ -117,19 +119,27 @@ class Grid:
 
     def rays(self, camera: Camera, world_from_ct) -> Rays:
         """The rays of a camera at poses (..., 4, 4). InputError for a pose that is not finite."""
-        poses = np.asarray(world_from_ct, float)
-        if not np.isfinite(poses).all():
-            raise InputError(NOT_FINITE)
-        index_from_world = self.index_from_ct @ rigid.inverse(poses)
-        directions = index_from_world[..., :3, :3] @ camera.ray_matrix
-        far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)
-        return Rays(
-            source=rigid.transform_points(index_from_world, camera.sources(FIRST_ROW)),
-            source_step=index_from_world[..., :3, :3] @ camera.source_step,
-            directions=np.ascontiguousarray(np.swapaxes(directions, -1, -2)),
-            world_from_index=np.ascontiguousarray((poses @ self.ct_from_index)[..., :3, :3]),
-            depth_mm=2 * far,
-        )
+        return _rays(camera, world_from_ct, self.ct_from_index, self.index_from_ct)
+
+    def depth_mm(self, camera: Camera, world_from_ct) -> np.ndarray:
+        """(...) depths beyond the far end of the volume at poses (..., 4, 4)."""
+        corners = rigid.transform_points(np.asarray(world_from_ct, float)[..., None, :, :], self._corners_ct)
+        return 2 * camera.depth(corners).max(axis=-1)
+
+
+def _rays(camera: Camera, world_from_ct, ct_from_index: np.ndarray, index_from_ct: np.ndarray) -> Rays:
+    """The rays of a camera at poses (..., 4, 4) of grids (..., 4, 4). InputError for a pose that is not finite."""
+    poses = np.asarray(world_from_ct, float)
+    if not np.isfinite(poses).all():
+        raise InputError(NOT_FINITE)
+    index_from_world = index_from_ct @ rigid.inverse(poses)
+    directions = index_from_world[..., :3, :3] @ camera.ray_matrix
+    return Rays(
+        source=rigid.transform_points(index_from_world, camera.sources(FIRST_ROW)),
+        source_step=index_from_world[..., :3, :3] @ camera.source_step,
+        directions=np.ascontiguousarray(np.swapaxes(directions, -1, -2)),
+        world_from_index=np.ascontiguousarray((poses @ ct_from_index)[..., :3, :3]),
+    )
 
 
 class Projector:
@@ -184,7 +194,7 @@ class Projector:
         """
         columns, rows = camera.size
         image = np.empty((rows, columns), np.float32)
-        derivative = np.empty((6, rows, columns) if jacobian else (6, 0, 0), np.float32)
+        derivative = np.empty((6, rows, columns), np.float32) if jacobian else NO_JACOBIAN
         run_tasks(self.tasks(camera, world_from_ct, image, derivative, pivot=pivot, wanted=wanted))
         return Rendering(image, derivative if jacobian else None)
 
@@ -196,18 +206,19 @@ class Projector:
         comparable: (rows, columns) uint8, 1 or 0, in and out: rays with a false value (`seen`) are set to 0; `wanted` adds to those left.
         """
         rays = self.grid.rays(camera, world_from_ct)
-        wanted = np.empty((0, 0), np.uint8) if wanted is None else np.array(wanted, bool, order="C").view(np.uint8)
+        wanted = NO_RAYS if wanted is None else np.array(wanted, bool, order="C").view(np.uint8)
         if wanted.size and wanted.shape != image.shape:
             raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
         followed = (
             image.size if not wanted.size else int(np.count_nonzero(wanted if comparable is None else comparable))
         )
-        cut = self.cut_across(camera, world_from_ct)
+        mark = None if comparable is None else self._marking(camera, world_from_ct, rays)
         lever = camera.sources(FIRST_ROW) - np.asarray(pivot, float)
 
         def fill(rows: tuple[int, int]) -> None:
             if comparable is not None:
-                self._mark_unseen(cut, rays, rows, comparable)
+                if mark is not None:
+                    mark(rows, comparable)
                 part = slice(*rows)
                 np.bitwise_or(wanted[part], comparable[part], out=wanted[part])
             cpu.project_rows(
@@ -230,26 +241,29 @@ class Projector:
         """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
         columns, rows = camera.size
         seen = np.ones((rows, columns), np.uint8)
-        cut = self.cut_across(camera, world_from_ct)
-        if cut.any():
-            self._mark_unseen(cut, self.grid.rays(camera, world_from_ct), (0, rows), seen)
+        if mark := self._marking(camera, world_from_ct, self.grid.rays(camera, world_from_ct)):
+            mark((0, rows), seen)
         return seen
 
-    def _mark_unseen(self, cut: np.ndarray, rays: Rays, rows: tuple[int, int], seen: np.ndarray) -> None:
-        """Set `seen` to 0 in some rows, see `cpu.mark_unseen`."""
-        if cut.any():
-            cpu.mark_unseen(
-                cut,
-                self.end_slices,
-                self.shape,
-                rays.source,
-                rays.source_step,
-                rays.directions,
-                rays.world_from_index,
-                rays.depth_mm,
-                rows,
-                seen,
-            )
+    def _marking(
+        self, camera: Camera, world_from_ct, rays: Rays
+    ) -> Callable[[tuple[int, int], np.ndarray], object] | None:
+        """Sets `seen` to 0 in some rows, see `cpu.mark_unseen`; None where no cut end takes rays their value."""
+        cut = self.cut_across(camera, world_from_ct)
+        if not cut.any():
+            return None
+        depth_mm = self.grid.depth_mm(camera, world_from_ct)
+        return partial(
+            cpu.mark_unseen,
+            cut,
+            self.end_slices,
+            self.shape,
+            rays.source,
+            rays.source_step,
+            rays.directions,
+            rays.world_from_index,
+            depth_mm,
+        )
 
     def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
         """(..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).
@@ -258,6 +272,48 @@ class Projector:
         """
         cosines = camera.camera_from_world[2, :3] @ np.asarray(world_from_ct, float)[..., :3, :3] @ self._axes
         return self.cut & ~np.repeat(np.abs(cosines) > FACING_COSINE, 2, axis=-1)
+
+
+def part_tasks(
+    projectors: Sequence[Projector],
+    camera: Camera,
+    world_from_ct: np.ndarray,
+    pivots: np.ndarray,
+    parts: Sequence[tuple[slice, slice]],
+    renderings: Sequence[Rendering],
+) -> list:
+    """The work of rendering several volumes into a part of an image each, as of `Projector.tasks`.
+
+    Parameters
+    ----------
+    world_from_ct, pivots
+        (n, 4, 4) and (n, 3) of each volume, see `Projector.render`.
+    parts
+        Rows and columns of each.
+    renderings
+        To be filled, with a Jacobian or without.
+    """
+    grids = [projector.grid for projector in projectors]
+    of_grids = (np.array([getattr(grid, each) for grid in grids]) for each in ("ct_from_index", "index_from_ct"))
+    rays, levers = _rays(camera, world_from_ct, *of_grids), camera.sources(FIRST_ROW) - pivots
+    tasks = []
+    for n, (grid, (rows, columns), rendering) in enumerate(zip(grids, parts, renderings, strict=True)):
+        directions, jacobian = rays.directions[n], rendering.jacobian
+        directions[2] += columns.start * directions[0] + rows.start * directions[1]
+        fill = partial(
+            cpu.project_rows,
+            grid.values,
+            grid.stored,
+            rays.source[n] + rows.start * rays.source_step[n],
+            rays.source_step[n],
+            directions,
+            rays.world_from_index[n],
+            levers[n] + rows.start * camera.source_step,
+        )
+        followed, jacobian = rendering.image.size, NO_JACOBIAN if jacobian is None else jacobian
+        blocks = row_blocks(len(rendering.image), followed * max(grid.shape))
+        tasks += [partial(fill, block, NO_RAYS, rendering.image, jacobian) for block in blocks]
+    return tasks
 
 
 def volume_of(ct: CT | Volume) -> Volume:

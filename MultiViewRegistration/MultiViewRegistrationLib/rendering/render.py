@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume
-from .devices import CPU, ComputeDevice
+from .devices import CARDS, CPU, ComputeDevice
 from .drr import Projector, check_camera, volume_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def render(ct: CT | Volume, camera: Camera, world_from_ct: Any) -> Any:
         from .autograd import DifferentiableRenderer  # PyTorch is an extra
 
         device = world_from_ct.device
-        name = ComputeDevice(str(device)).name if device.type == "cuda" else CPU
+        name = ComputeDevice(str(device)).name if device.type in CARDS else CPU
         return DifferentiableRenderer(volume, name)(camera, world_from_ct)
     poses = np.asarray(world_from_ct)
     if poses.shape[-2:] != (4, 4):

@@ -11,7 +11,7 @@ Eager, the same bits come out every time, whatever else is in the batch. How a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -56,17 +56,10 @@ class TorchProjector:
 
     def __init__(self, projector: Projector, device: str = "cpu") -> None:
         self.device, self.projector = torch.device(device), projector
-        self.real = torch.float32 if self.device.type == "mps" else torch.float64
+        self.real = real_of(self.device)
         """The type of geometry and of sums over an image."""
-        if 2 * projector.grid.values.size > MAX_VOXELS:
-            raise MemoryError(
-                f"a device can hold {MAX_VOXELS / 2:.3g} voxels of a CT, this one has {projector.grid.values.size:.3g}"
-            )
-        values = torch.from_numpy(projector.grid.values).to(self.device)
         ni, nj, _ = projector.grid.stored
-        across = values.view(-1, nj, ni).permute(2, 0, 1).reshape(-1)
-        self._values = torch.cat([values, across])
-        """Twice: with axis i, and with axis j along the cache lines, for rays that follow axis i, whose neighbours lie along the others."""
+        self._values = stored_twice(torch.from_numpy(projector.grid.values).view(-1, nj, ni).to(self.device))
         self._end_slices = torch.from_numpy(projector.end_slices).to(self.device)
         self._sides, self._most_beyond = self._ends_of(projector)
         self.recorded: dict = {}
@@ -104,35 +97,15 @@ class TorchProjector:
 
         wanted: (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
         """
-        rays = self._run(crossings, beams, rows, columns, self.projector.grid.stored, len(self._values) // 2, wanted)
-        flat = [each.reshape(-1) for each in (rays.offset, *rays.strides, rays.planes, *rays.at, *rays.slopes)]
-        sums = self._over_planes(march if jacobian else march_values, max(self.projector.shape), self._values, flat)
-        image, derivatives = self._run(derived if jacobian else path_lengths, beams, rays, *sums)
-        return image, derivatives
+        shape, planes = self.projector.grid.stored, max(self.projector.shape)
+        return project_beams(self._values, shape, planes, beams, rows, columns, jacobian=jacobian, wanted=wanted)
 
     def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
         """`seen`, of beams (n, BEAM) on the device."""
-        samples = self._run(beyond_ends, beams, rows, columns, self._sides)
+        samples = _run(beyond_ends, self.device, beams, rows, columns, self._sides)
         flat = [each.reshape(-1) for each in samples]
-        (tissue,) = self._over_planes(count_tissue, self._most_beyond, self._end_slices, flat)
+        (tissue,) = _over_planes(count_tissue, self._most_beyond, self._end_slices, flat)
         return tissue.view(samples[0].shape).sum(0) < UNSEEN_SAMPLES
-
-    def _run(self, work: Callable, *arguments):
-        return _by_fused(work, self.device.type, "", *arguments) or work(*arguments)
-
-    def _over_planes(self, work: Callable, planes: int, values: Tensor, rays: Vector) -> Vector:
-        """The sums of `work` over all planes, for rays (N,)."""
-        numbers = torch.arange(planes, dtype=torch.int32, device=self.device)
-        how_many = "many" if len(rays[0]) >= MANY_RAYS else "few"
-        if (found := _by_fused(work, self.device.type, how_many, values, numbers, *rays)) is not None:
-            return list(found)
-        blocks = zip(
-            *(each.split(RAYS_ON_CPU if self.device.type == "cpu" else RAYS_ON_DEVICE) for each in rays), strict=True
-        )
-        return [
-            torch.cat(parts)
-            for parts in zip(*(_in_blocks(work, values, numbers, block) for block in blocks), strict=True)
-        ]
 
     def beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
         """(n, BEAM) on the device, what it needs of n images."""
@@ -142,7 +115,8 @@ class TorchProjector:
             rays = self.projector.grid.rays(camera, poses[of_it])
             index_from_world, lever = np.linalg.inv(rays.world_from_index), camera.sources(FIRST_ROW) - pivots[of_it]
             parts = rays.source, rays.directions, index_from_world, rays.world_from_index, lever, rays.source_step
-            ends = self.projector.cut_across(camera, poses[of_it]), rays.depth_mm
+            depth_mm = self.projector.grid.depth_mm(camera, poses[of_it])
+            ends = self.projector.cut_across(camera, poses[of_it]), depth_mm
             beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in (*parts, *ends)], axis=1)
         return self._sent(beams)
 
@@ -167,6 +141,94 @@ class TorchProjector:
         return torch.from_numpy(array).to(self.device, self.real)
 
 
+def real_of(device: torch.device) -> torch.dtype:
+    """The most precise type of numbers that a device has."""
+    if device.type == "mps" or (device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64):
+        return torch.float32
+    return torch.float64
+
+
+def stored_twice(values: Tensor) -> Tensor:
+    """A volume (slices, nj, ni) as `project_beams` takes it, flat.
+
+    Once with axis i, and once with axis j along the cache lines, for rays that follow axis i, whose neighbours lie along the others.
+
+    Raises
+    ------
+    MemoryError
+        For more voxels, twice, than can be counted in 32 bits.
+    """
+    if 2 * values.numel() > MAX_VOXELS:
+        raise MemoryError(f"a device can hold {MAX_VOXELS / 2:.3g} voxels of a CT, this one has {values.numel():.3g}")
+    return torch.cat([values.reshape(-1), values.permute(2, 0, 1).reshape(-1)])
+
+
+def project_beams(
+    values: Tensor,
+    shape: Sequence[int],
+    planes: int,
+    beams: Tensor,
+    rows: int,
+    columns: int,
+    *,
+    jacobian: bool,
+    wanted: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Images (n, rows, columns) and, if requested, their derivatives (6, n, rows, columns), in the precision of the values.
+
+    Parameters
+    ----------
+    values
+        See `stored_twice`.
+    shape
+        (ni, nj, nk) as it is stored, and the most planes that a ray can cross.
+    beams
+        (n, BEAM).
+    wanted
+        See `TorchProjector.project`.
+    """
+    rays = _run(crossings, values.device, beams, rows, columns, shape, len(values) // 2, values.dtype, wanted)
+    sums = _over_planes(march if jacobian else march_values, planes, values, rays.flat())
+    return _run(derived if jacobian else path_lengths, values.device, beams, rays, *sums)
+
+
+def rays_in_voxels(rays: Tensor, ct_from_index: Tensor) -> Tensor:
+    """Rays (n, 5, 3) in CT mm, see `drr_operator.project`, in the voxels of a volume."""
+    index_from_ct = torch.linalg.inv(ct_from_index)
+    turned = rays @ index_from_ct[:3, :3].T
+    return torch.cat([turned[:, :1] + index_from_ct[:3, 3], turned[:, 1:]], 1)
+
+
+def beams_of(rays: Tensor, ct_from_index: Tensor) -> Tensor:
+    """(n, BEAM) of rays (n, 5, 3), the CT's frame taken for the world's and the source of row 0 for the pivot; no end is cut."""
+    source, source_step, *directions = rays_in_voxels(rays, ct_from_index).unbind(1)
+    matrix = ct_from_index[:3, :3]
+    fixed = torch.cat([torch.linalg.inv(matrix).reshape(9), matrix.reshape(9), matrix.new_zeros(3)])
+    beams = [source, *directions, fixed.expand(len(rays), -1), source_step, source.new_zeros(len(rays), 7)]
+    return torch.cat(beams, 1)
+
+
+def _run(work: Callable, device: torch.device, *arguments):
+    return _by_fused(work, device.type, "", *arguments) or work(*arguments)
+
+
+def _over_planes(work: Callable, planes: int, values: Tensor, rays: Vector) -> Vector:
+    """The sums of `work` over all planes, for rays (N,)."""
+    device = values.device
+    numbers = torch.arange(planes, dtype=torch.int32, device=device)
+    how_many = "many" if len(rays[0]) >= MANY_RAYS else "few"
+    if (found := _by_fused(work, device.type, how_many, values, numbers, *rays)) is not None:
+        return list(found)
+    parts = [_in_blocks(work, values, numbers, block) for block in blocks_of(rays)]
+    return [torch.cat(each) for each in zip(*parts, strict=True)]
+
+
+def blocks_of(rays: Vector) -> Iterator[Vector]:
+    """Rays (N,) in parts for eager PyTorch."""
+    size = RAYS_ON_CPU if rays[0].device.type == "cpu" else RAYS_ON_DEVICE
+    return map(list, zip(*(each.split(size) for each in rays), strict=True))
+
+
 def march(
     values: Tensor,
     planes: Tensor,
@@ -184,13 +246,8 @@ def march(
 
     values: flat.   planes: (k,) int32, their numbers.   The others: (N,), as in `Crossings`.
     """
-    k = planes[:, None]
-    fk = k.float()
-    pb, pc = b + fk * slope_b, c + fk * slope_c
-    ib, ic = pb.int(), pc.int()
-    wb, wc = pb - ib, pc - ic
-    # Beyond the last plane it is voxel 0, which has air about it whatever the strides.
-    o = torch.where(k < count, offset + k * stride_a + ib * stride_b + ic * stride_c, 0)
+    fk = planes[:, None].to(b.dtype)
+    o, wb, wc = _cells(planes, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, slope_c)
     v00, v01 = values[o], values[o + stride_c]
     d0, d1 = values[o + stride_b] - v00, values[o + stride_b + stride_c] - v01
     low = v00 + wb * d0
@@ -202,6 +259,37 @@ def march(
 def march_values(values: Tensor, planes: Tensor, *rays: Tensor) -> tuple[Tensor]:
     """The first sum of `march`."""
     return (march(values, planes, *rays)[0],)
+
+
+def spread(into: Tensor, planes: Tensor, weight: Tensor, *rays: Tensor) -> None:
+    """Add to each voxel of `into` its share of `march_values`, times a weight (N,): the derivative of the weighted sum."""
+    o, wb, wc = _cells(planes, *rays)
+    _, _, stride_b, stride_c, count, *_ = rays
+    weight = torch.where(planes[:, None] < count, weight, 0)
+    for step, share in ((0, 1 - wb), (stride_b, wb)):
+        for further, part in ((0, 1 - wc), (stride_c, wc)):
+            into.index_add_(0, (o + step + further).view(-1), (weight * share * part).view(-1))
+
+
+def _cells(
+    planes: Tensor,
+    offset: Tensor,
+    stride_a: Tensor,
+    stride_b: Tensor,
+    stride_c: Tensor,
+    count: Tensor,
+    b: Tensor,
+    c: Tensor,
+    slope_b: Tensor,
+    slope_c: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the rays cross the planes, (k, N): the first voxel of the cell, and how far along b and c within it."""
+    k = planes[:, None]
+    fk = k.to(b.dtype)
+    pb, pc = b + fk * slope_b, c + fk * slope_c
+    ib, ic = pb.int(), pc.int()
+    # Beyond the last plane it is voxel 0, which has air about it whatever the strides.
+    return torch.where(k < count, offset + k * stride_a + ib * stride_b + ic * stride_c, 0), pb - ib, pc - ic
 
 
 def count_tissue(
@@ -297,14 +385,24 @@ class Crossings(NamedTuple):
     slopes: Vector
     z0: Tensor
 
+    def flat(self) -> Vector:
+        """What `march` takes of them, (N,) each."""
+        return [each.reshape(-1) for each in (self.offset, *self.strides, self.planes, *self.at, *self.slopes)]
+
 
 def crossings(
-    beams: Tensor, rows: int, columns: int, shape: Sequence[int], voxels: int, wanted: Tensor | None
+    beams: Tensor,
+    rows: int,
+    columns: int,
+    shape: Sequence[int],
+    voxels: int,
+    sampled: torch.dtype,
+    wanted: Tensor | None,
 ) -> Crossings:
     """See `cpu._crossings`.
 
-    shape: as the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays that follow i.
-    wanted: (n, rows, columns) bool, those to follow.
+    shape: as the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays that follow i; 0: only once.
+    sampled: the type of `at` and `slopes`.   wanted: (n, rows, columns) bool, those to follow.
     """
     source, q = _rays(beams, rows, columns)
     i, j, k = (each.abs() for each in q)
@@ -321,13 +419,15 @@ def crossings(
     count = torch.where(high >= low, torch.floor(high) - first + 1, 0).clamp(min=0)
     crosses = count > 0 if wanted is None else (count > 0) & wanted
     at = [
-        torch.where(crosses, start + first * slope, 0).clamp(min=0).float()
+        torch.where(crosses, start + first * slope, 0).clamp(min=0).to(sampled)
         for start, slope in zip(starts, slopes, strict=True)
     ]
     ni, nj, _ = shape
     strides = [
         torch.where(axes.i, along_i, along_other.to(torch.int32)).to(torch.int32)
-        for along_i, along_other in zip((voxels // ni, 1, nj), axes.turned([1, ni, ni * nj]), strict=True)
+        for along_i, along_other in zip(
+            (voxels // ni, 1, nj) if voxels else (1, ni, ni * nj), axes.turned([1, ni, ni * nj]), strict=True
+        )
     ]
     return Crossings(
         axes,
@@ -335,23 +435,23 @@ def crossings(
         torch.where(axes.i & crosses, voxels, 0) + torch.where(crosses, first, 0).to(torch.int32) * strides[0],
         at,
         strides,
-        [torch.where(crosses, slope, 0).float() for slope in slopes],
+        [torch.where(crosses, slope, 0).to(sampled) for slope in slopes],
         torch.where(crosses, (first - sa) / qa, 0),
     )
 
 
 def path_lengths(beams: Tensor, rays: Crossings, mu: Tensor) -> tuple[Tensor, None]:
-    """The image (n, rows, columns), float32, of sums over planes (N,)."""
+    """The image (n, rows, columns) of sums over planes (N,)."""
     q = _rays(beams, *rays.planes.shape[1:])[1]
     w = _length(_product(_matrix(beams, _WORLD_FROM_INDEX), q)) / rays.axes.turned(q)[0].abs()
-    return (w * mu.view(rays.planes.shape)).float(), None
+    return (w * mu.view(rays.planes.shape)).to(mu.dtype), None
 
 
 def derived(
     beams: Tensor, rays: Crossings, mu: Tensor, gb: Tensor, gc: Tensor, kgb: Tensor, kgc: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The image (n, rows, columns), and its derivatives (6, n, rows, columns), float32, of the sums of `march`."""
-    shape = rays.planes.shape
+    """The image (n, rows, columns), and its derivatives (6, n, rows, columns), of the sums of `march`."""
+    shape, sampled = rays.planes.shape, mu.dtype
     mu, gb, gc, kgb, kgc = (each.view(shape).to(beams.dtype) for each in (mu, gb, gc, kgb, kgc))
     q = _rays(beams, *shape[1:])[1]
     q_mm = _product(_matrix(beams, _WORLD_FROM_INDEX), q)
@@ -369,7 +469,7 @@ def derived(
     step = _product(_matrix(beams, _WORLD_FROM_INDEX), _vector(beams, _SOURCE_STEP))
     lever = [start + v * each for start, each in zip(_vector(beams, _LEVER), step, strict=True)]
     torque = [one + more for one, more in zip(_cross(lever, force), _cross(q_mm, late), strict=True)]
-    return (w * mu).float(), torch.stack([*torque, *force]).float()
+    return (w * mu).to(sampled), torch.stack([*torque, *force]).to(sampled)
 
 
 class _Sides(NamedTuple):

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..geometry.slot_scan import require_single_source
 from ..imaging.xray import View
 from ..io.case import Case
-from ..io.sequence import Frame, FrameSequence
+from ..io.sequence import Frame
 from ..registration.cameras import CameraCorrections
 from ..registration.optimizer import Range
 from ..registration.pipeline import Progress
@@ -27,11 +27,11 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from .bone_tracker import BoneTracker, with_structures, without_structures
-from .tracker import PACES, Tracked, Tracker
+from .tracker import PACES, Frames, Tracked, Tracker
 
 
 def follow(
-    sequence: FrameSequence,
+    sequence: Frames,
     anatomy: PreparedCT,
     start: str = "given",
     pace: str = "thorough",

@@ -22,7 +22,7 @@ from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
-from ..io.sequence import FrameFiles, FrameSequence
+from ..io.sequence import FrameFiles
 from ..io.staging import staged
 from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
@@ -32,7 +32,7 @@ from ..report.overlays import DRRs, overlays, png
 from ..report.result import software
 from .motion import motion_against, relative_motion, to_json, write_files
 from .tables import MATRIX, table
-from .tracker import Tracked
+from .tracker import Frames, Tracked
 
 VERSION = 1
 FILE = "track.json"
@@ -54,7 +54,7 @@ class Track:
         The structure of the case whose frames these are; None for the whole CT's.
     """
 
-    sequence: FrameSequence
+    sequence: Frames
     anatomy: PreparedCT
     pace: str = "thorough"
     start: str = "given"
@@ -183,8 +183,8 @@ class Track:
         pictures: Mapping[str, bytes] | None = None,
         *,
         moves: bool = False,
-    ) -> None:
-        """Write track.json, poses.csv and track.tra; all of them appear, or none.
+    ) -> list[Path]:
+        """Write track.json, poses.csv and track.tra; all of them appear, or none. The files are returned.
 
         Each structure of the case has such files, too, which begin with its name, and two neighbours that both have a pose in several
         frames NAME_on_OTHER_motion.csv and .html, see `motion`. Rejected frames, and those not reached, have no pose in track.tra.
@@ -207,6 +207,8 @@ class Track:
                 content = track.to_json(None if moves else folder)
                 (staging / f"{name}{FILE}").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             self._write_motions(staging)
+            names = sorted(file.name for file in staging.iterdir())
+        return [Path(folder) / name for name in names]
 
     def _write_motions(self, folder: Path) -> None:
         tracks = {track.bone.name: track for track in self.structures if track.bone is not None}

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
+from ..io.case import Case
+from ..io.sequence import Frame, FrameFiles
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise, moved
@@ -41,6 +44,36 @@ COARSE_TOLERANCE_MM = 0.5
 MAX_MOTION_AGE = 3
 FOLLOWED = "Tracked without an assessment of its own: the failure probability was not measured for such poses."
 BACKGROUND_LOST = "Lost: the rest of the CT, its background, was not found."
+
+
+class Frames(Protocol):
+    """What is tracked: an `io.sequence.FrameSequence`, or the frames of images in a scene.
+
+    Attributes
+    ----------
+    first
+        The first frame with all else that its case says.
+    files
+        Where the frames are; None of images that are in no files.
+    names
+        Of the frames, for people.
+    truths, structure_truths
+        See `io.sequence.FrameSequence`.
+    """
+
+    @property
+    def first(self) -> Case: ...
+    @property
+    def files(self) -> FrameFiles | None: ...
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def truths(self) -> dict[int, np.ndarray]: ...
+    @property
+    def structure_truths(self) -> dict[int, dict[str, np.ndarray]]: ...
+    def __len__(self) -> int: ...
+    def load(self, number: int) -> Frame:
+        """A frame, from 0. InputError where it cannot be used."""
 
 
 @dataclass(frozen=True)

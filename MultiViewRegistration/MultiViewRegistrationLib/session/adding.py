@@ -29,7 +29,7 @@ from .translation import _
 
 
 def add_volume(registration: Registration, volume) -> XRayView:
-    """A view of a volume node, which stays as it is: an image, a run of frames, the volume that a sequence shows now.
+    """Return a view of a volume node, which stays as it is: an image, a run of frames, the volume that a sequence shows now.
 
     The X-ray of a registration, of this or another one, gives a view with the same image and geometry.
 
@@ -58,7 +58,7 @@ def add_volume(registration: Registration, volume) -> XRayView:
 
 
 def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView]]:
-    """Reads the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
+    """Read the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
 
     The function returned adds what was read to a registration, in the main thread, and returns the views; where it gets a function as well,
     it calls that with a view and the XRay that it has, see `Inputs.cache_xray`. Of an X-ray all frames are kept,
@@ -66,9 +66,12 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
     one, of a CT localizer, an EOS image or a single frame. Of a case.json the views are added, with geometry, certainty and masks, and what
     is uncertain in all of them counts from now on; its CT, pose and landmarks are left aside.
 
-    name: of the view, by default the file's.
-
     Both raise InputError for invalid content; nothing is left of a view then.
+
+    Parameters
+    ----------
+    name
+        Of the view, by default the file's.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -95,7 +98,7 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
 
 
 def _picture(frames: list[RawImage], content: dict) -> XRay | None:
-    """The X-ray that a view with this content makes of its first frame; None where it cannot, as it says itself."""
+    """Return the X-ray that a view with this content makes of its first frame; None where it cannot, as it says itself."""
     with suppress(InputError):
         raw = raw_of(stored(*frames)[0], content)
         xray = to_line_integrals(raw, content["intensity"], content["inverted"])
@@ -142,7 +145,7 @@ def _add_views(registration: Registration, added: list[AddView], shared: SharedU
 
 @contextmanager
 def _new_view(registration: Registration, name: str) -> Iterator[XRayView]:
-    """A further view, which is gone again where anything goes wrong with it."""
+    """Add a view, which is removed again where anything goes wrong with it."""
     view = registration.add_xray(clean_name(name))
     try:
         yield view
@@ -152,7 +155,7 @@ def _new_view(registration: Registration, name: str) -> Iterator[XRayView]:
 
 
 def _grey_values(raw: RawImage) -> dict:
-    """The meaning of an image's values, as far as it is known."""
+    """Return the meaning of an image's values, as far as it is known."""
     try:
         intensity, inverted = recognised(raw)
     except InputError:
@@ -198,6 +201,6 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
 
 
 def clean_name(name: str) -> str:
-    """The nearest name to this one that a view may have: "2: AP/lat" becomes "2 AP lat"."""
+    """Return the nearest name to this one that a view may have: "2: AP/lat" becomes "2 AP lat"."""
     words = "".join(" " if c in NOT_IN_FILE_NAMES or not c.isprintable() else c for c in name).split()
     return " ".join(words)[:MAX_NAME_LENGTH].strip(" .") or _("X-ray")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
+from ..imaging.xray import View
 from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
@@ -18,6 +20,10 @@ from .background_task import BackgroundValue, within_sentence
 from .history import HistoryEntry
 from .session import Session
 from .translation import _
+
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
+    from ..report.result import Result
 
 #: What a verdict means, in a sentence.
 MEANINGS = {
@@ -47,15 +53,16 @@ def assess(session: Session) -> None:
 
     known = session.result
 
-    def keep(result) -> None:
+    def keep(result: Result) -> None:
         if known is not None and known.refinement is result.refinement:
             return
         session.history.note_here("by hand")
+        before = _entry(session)
         entry = HistoryEntry.of_result(
-            session.history.current.method,
+            before.method,
             pose,
             result,
-            cameras=session.history.current.cameras,
+            cameras=before.cameras,
             reasons=list(result.reasons),
             seconds=result.seconds["total"],
             assessed=inputs,
@@ -67,10 +74,13 @@ def assess(session: Session) -> None:
 
 
 def outdated_reason(session: Session) -> str:
-    """Why the verdict of the current entry, or of a sequence's frame, does not hold for the pose as it is, a sentence; "" where it does, or
-    there is none."""
-    if session.sequence.frame is not None:
-        return "" if session.sequence.player.stands else CHANGED_SINCE_TRACKED
+    """Return why the verdict of the current entry, or of a sequence's frame, does not hold for the pose as it is, a sentence.
+
+    "" where it does, or there is none.
+    """
+    player = session.sequence.player
+    if player is not None and session.sequence.frame is not None:
+        return "" if player.stands else CHANGED_SINCE_TRACKED
     entry = session.history.current
     if entry is None or not entry.assessed:
         return session.stale_reason()
@@ -82,23 +92,30 @@ def outdated_reason(session: Session) -> str:
 
 
 def verdict(session: Session) -> str:
-    """ "accept", "check" or "reject", as it holds for the pose as it is; "" where none does."""
+    """Return "accept", "check" or "reject", as it holds for the pose as it is; "" where none does."""
     said = session.sequence.frame or session.history.current
     return said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
 
 
+def _entry(session: Session) -> HistoryEntry:
+    """Return the entry of the history that the CT is at, of a pose that has a verdict, or was just noted."""
+    entry = session.history.current
+    assert entry is not None
+    return entry
+
+
 def reasons(session: Session) -> list[str]:
-    """What a person must know before trusting the pose that has a verdict, a sentence each."""
-    return (session.sequence.frame or session.history.current).reasons
+    """Return what a person must know before trusting the pose that has a verdict, a sentence each."""
+    return (session.sequence.frame or _entry(session)).reasons
 
 
 def view_states(session: Session) -> dict[str, str]:
     """Of each X-ray of a pose that has a verdict, by name, one of `history.VIEW_STATES`; none of a frame of a sequence."""
-    return {} if session.sequence.frame is not None else session.history.current.views
+    return {} if session.sequence.frame is not None else _entry(session).views
 
 
 def probable_mm(entry: HistoryEntry) -> str:
-    """The likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
+    """Return the likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
     if entry.typical_mm is None or entry.verdict == "reject":
         return ""
     return _in_mm(entry.typical_mm)
@@ -109,19 +126,23 @@ def _in_mm(mm: float) -> str:
 
 
 def summary(session: Session) -> str:
-    """The verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
-    frame, entry = session.sequence.frame, session.history.current
+    """Return the verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
+    frame = session.sequence.frame
     if frame is not None:
         return _("frame {number}: {verdict}").format(number=frame.number, verdict=frame.verdict)
+    entry = _entry(session)
     mm = probable_mm(entry)
-    return _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm) if mm else entry.verdict
+    return _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm) if mm else entry.verdict or ""
 
 
 def headline(session: Session) -> str:
-    """What a person should know first of a pose with a verdict: the cause, where there is one, and the likely error; the frame it is of."""
+    """Return what a person should know first of a pose with a verdict: the cause, where there is one, and the likely error.
+
+    The frame it is of.
+    """
     frame = session.sequence.frame
     if frame is None:
-        return _headline(session.history.current)
+        return _headline(_entry(session))
     first = _("frame {number} was {how}").format(number=frame.number, how=frame.how)
     bound = _("error below {mm:.2f} mm in 95 of 100 such results")
     return first if frame.upper95_mm is None else f"{first} \u00b7 {bound.format(mm=frame.upper95_mm)}"
@@ -144,7 +165,10 @@ def _headline(entry: HistoryEntry) -> str:
 
 
 def explanation(session: Session) -> list[str]:
-    """What stands behind the headline of the pose as it is, a sentence each, the cause first; empty where there is nothing to say."""
+    """Return what stands behind the headline of the pose as it is, a sentence each, the cause first.
+
+    Empty where there is nothing to say.
+    """
     frame, entry, outdated = session.sequence.frame, session.history.current, outdated_reason(session)
     if frame is not None:
         return list(filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]]))
@@ -156,7 +180,7 @@ def explanation(session: Session) -> list[str]:
 
 
 def _of_structures(entry: HistoryEntry) -> list[str]:
-    """What is known of each structure that was registered, and of how each moved against its neighbour, a sentence each."""
+    """Return what is known of each structure that was registered, and of how each moved against its neighbour, a sentence each."""
     of_each = [set(each["reasons"]) for each in entry.structures]
     of_all = set.intersection(*of_each) if len(of_each) > 1 else set()
     sentences = []
@@ -223,6 +247,7 @@ class SimilarityUpdater:
 
     @property
     def values(self) -> dict[str, float]:
+        """The newest."""
         return self._measured.value or {}
 
     def update(self) -> bool:
@@ -243,8 +268,14 @@ SIDE, LEVEL = 512, 1
 class PoseComparison:
     """Of two poses.
 
-    mm: how far the CT's centre is moved from one to the other.   degrees: how far it is turned.
-    pictures: for each X-ray that is used its name, and uint8 (rows, columns, 3) at either pose.
+    Attributes
+    ----------
+    mm
+        How far the CT's centre is moved from one to the other.
+    degrees
+        How far it is turned.
+    pictures
+        For each X-ray that is used its name, and uint8 (rows, columns, 3) at either pose.
     """
 
     mm: float
@@ -253,7 +284,7 @@ class PoseComparison:
 
 
 def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> Callable[[], PoseComparison]:
-    """The comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
+    """Return the comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError as `Session.case`, and before the CT is ready for DRRs.
     """
@@ -265,13 +296,15 @@ def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> C
     def compare() -> PoseComparison:
         before, after = (rigid.transform_points(entry.pose, anatomy.centroid) for entry in (one, other))
         turn = rigid.log_so3(other.pose[:3, :3] @ one.pose[:3, :3].T)
-        pictures = [(view.name, *_pictures(anatomy, view, [one.pose, other.pose])) for view in views]
+        poses = [one.pose, other.pose]
+        drawn = [(view.name, _pictures(anatomy, view, poses)) for view in views]
+        pictures = [(name, at_one, at_other) for name, (at_one, at_other) in drawn]
         return PoseComparison(float(np.linalg.norm(after - before)), float(np.degrees(np.linalg.norm(turn))), pictures)
 
     return compare
 
 
-def _pictures(anatomy, view, poses) -> list[np.ndarray]:
+def _pictures(anatomy: PreparedCT, view: View, poses: list[np.ndarray]) -> list[np.ndarray]:
     from ..report.overlays import film_of, live_picture
 
     factor = -(-max(view.camera.size) // SIDE)

@@ -19,7 +19,10 @@ class AutomaticRegistration:
     A case is new while its history is empty, or holds nothing but what was done here. Once a person has cancelled, undone, moved the CT or
     registered, it is left alone for good.
 
-    session: its session.
+    Parameters
+    ----------
+    session
+        Its session.
     """
 
     def __init__(self, session: Session) -> None:
@@ -29,7 +32,10 @@ class AutomaticRegistration:
         self._left = None if session.history.entries else _place(session)  # the history as it was left; None for good
 
     def may_begin(self) -> bool:
-        """Whether there is a new case with new and complete inputs; call it from a timer. Ends a run of its own that lacks an X-ray."""
+        """Return whether there is a new case with new and complete inputs; call it from a timer.
+
+        Ends a run of its own that lacks an X-ray.
+        """
         session = self._session
         if self._run is not None and self._run is not session.running_registration:
             self._run, self._left = None, _place(session) if session.ended == "done" else None
@@ -63,13 +69,13 @@ class AutomaticRegistration:
 
 
 def _place(session: Session) -> tuple:
-    """Where a session's history is, and whether the CT lies there."""
+    """Return where a session's history is, and whether the CT lies there."""
     history = session.history
     return len(history.entries), history.position, bool(history.entries) and history.moved
 
 
 def _inputs(registration: Registration) -> tuple:
-    """The CT, the structure in it, and the X-rays that are used."""
+    """Return the CT, the structure in it, and the X-rays that are used."""
     nodes = [registration.ct, registration.segmentation, *(view.node for view in registration.used_xrays)]
     return registration.segment_id, *(node and node.GetID() for node in nodes)
 

@@ -40,8 +40,9 @@ def await_threads(seconds: float) -> None:
 
 
 class Worker:
-    """Runs `work(on_progress)` in a thread. `on_progress(record)` keeps the newest record of each stage
-    and returns False once `cancel` was called.
+    """Runs `work(on_progress)` in a thread.
+
+    `on_progress(record)` keeps the newest record of each stage and returns False once `cancel` was called.
 
     Attributes
     ----------
@@ -52,7 +53,9 @@ class Worker:
     """
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
-        self.state, self.result, self.message, self.warnings = "running", None, "", []
+        self.state, self.message = "running", ""
+        self.result: Any = None
+        self.warnings: list[str] = []
         self._progress: deque = deque()
         self._cancelled = False
         self._finished, self._lock = threading.Event(), threading.Lock()
@@ -60,8 +63,8 @@ class Worker:
         _at_work.add(self)
         threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
 
-    def poll(self, wait: float = POLL_WAIT_S):
-        """The newest progress of the first stage that was not taken yet, if any. The state is up to date after it.
+    def poll(self, wait: float = POLL_WAIT_S) -> Any:
+        """Return the newest progress of the first stage that was not taken yet, if any. The state is up to date after it.
 
         It has not ended before all stages are taken: a person sees each of them, however fast it was.
         """
@@ -81,11 +84,11 @@ class Worker:
         self._cancelled = True
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Whether it has ended, after so many seconds at most; None waits for good."""
+        """Return whether it has ended, after so many seconds at most; None waits for good."""
         return self._finished.wait(seconds)
 
     def result_for(self, on_progress: Callable[[Any], bool]) -> Any:
-        """The result, for another worker's thread, which waits for it.
+        """Return the result, for another worker's thread, which waits for it.
 
         Raises
         ------
@@ -100,7 +103,7 @@ class Worker:
             raise InputError(outcome or _("What this work needs was cancelled; begin again."))
         return outcome
 
-    def _tell(self, progress) -> bool:
+    def _tell(self, progress: Any) -> bool:
         if progress is not None:
             with self._lock:
                 if self._progress and _stage(self._progress[-1]) == _stage(progress):
@@ -108,7 +111,7 @@ class Worker:
                 self._progress.append(progress)
         return not self._cancelled
 
-    def _run(self, work) -> None:
+    def _run(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
         try:
             with collect_warnings() as warnings:
                 try:
@@ -127,12 +130,12 @@ class Worker:
             self._finished.set()
 
 
-def _stage(progress) -> str:
+def _stage(progress: Any) -> str:
     return getattr(progress, "stage", "")
 
 
 def _failure(error: Exception) -> str:
-    """The sentence of an error; one of the program's own is logged."""
+    """Return the sentence of an error; one of the program's own is logged."""
     if isinstance(error, InputError):
         return as_sent(str(error))
     if isinstance(error, ModuleNotFoundError):
@@ -195,5 +198,5 @@ class BackgroundValue:
 
 
 def within_sentence(sentence: str) -> str:
-    """A sentence as a part of another one: "The CT was moved." becomes "the CT was moved"."""
+    """Return a sentence as a part of another one: "The CT was moved." becomes "the CT was moved"."""
     return sentence[0].lower() + sentence[1:].rstrip(".")

@@ -48,7 +48,7 @@ def machine_svg(
     picture: np.ndarray | None = None,
     aspect: float = 1.0,
 ) -> str:
-    """The drawings beside each other, as SVG Tiny, which Qt draws as a browser does.
+    """Return the drawings beside each other, as SVG Tiny, which Qt draws as a browser does.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _drawing(camera: Camera, detector_mm: float, certain: bool, axes: np.ndarray
 
 
 def _patient(scale: float, name: str) -> list[str]:
-    """The patient on his back on a table, about the isocentre."""
+    """Return the patient on his back on a table, about the isocentre."""
     x, y = SIDE_PX / 2, TITLE_PX + SIDE_PX / 2
     across, deep, length = (scale * mm for mm in BODY_MM)
     table = scale * TABLE_MM[0], max(scale * TABLE_MM[1], 2)
@@ -181,7 +181,7 @@ def _angle_arc(camera: Camera, place, name: str, scale: float) -> list[str]:
 
 
 def _image(camera: Camera, left_known: bool, picture: np.ndarray | None, aspect: float) -> str:
-    """The X-ray as it is stored, with the patient's sides at its edges."""
+    """Return the X-ray as it is stored, with the patient's sides at its edges."""
     columns, rows = camera.size
     tall = rows * aspect
     scale = (SIDE_PX - 44) / max(columns, tall)
@@ -207,7 +207,13 @@ def _image(camera: Camera, left_known: bool, picture: np.ndarray | None, aspect:
 
 
 def _data_url(picture: np.ndarray) -> str:
-    """The address of a grey PNG.   picture: uint8 (rows, columns, 3), grey."""
+    """Return the address of a grey PNG.
+
+    Parameters
+    ----------
+    picture
+        Uint8 (rows, columns, 3), grey.
+    """
     rows, columns, _colours = picture.shape
     lines = np.concatenate([np.zeros((rows, 1), np.uint8), picture[..., 0]], axis=1)
     header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
@@ -219,7 +225,7 @@ def _data_url(picture: np.ndarray) -> str:
 
 
 def _hull(points: np.ndarray) -> np.ndarray:
-    """The convex hull (n, 2) of points (m, 2), in order."""
+    """Return the convex hull (n, 2) of points (m, 2), in order."""
     from scipy.spatial import ConvexHull, QhullError
 
     try:

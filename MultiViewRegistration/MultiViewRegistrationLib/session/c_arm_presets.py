@@ -24,19 +24,27 @@ KEYS = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "size", "
 
 @dataclass(frozen=True)
 class Preset:
-    """A C-arm without its angles.   name: for the user.   c_arm: as in a case.json, KEYS of it."""
+    """A C-arm without its angles.
+
+    Attributes
+    ----------
+    name
+        For the user.
+    c_arm
+        As in a case.json, KEYS of it.
+    """
 
     name: str
     c_arm: dict
 
 
 def presets_file() -> Path:
-    """Where they are kept; panel and page share them."""
+    """Return where they are kept; panel and page share them."""
     return data_folder() / "c_arms.json"
 
 
 def read_presets() -> list[Preset]:
-    """All of them, by name; none where there is no file. InputError for a file that is damaged."""
+    """Return all of them, by name; none where there is no file. InputError for a file that is damaged."""
     path = presets_file()
     if not path.exists():
         return []

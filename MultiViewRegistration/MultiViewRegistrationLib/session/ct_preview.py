@@ -24,9 +24,20 @@ TINT = np.array([1.0, 0.75, 0.3])
 class CTPreview:
     """The values found in a CT.
 
-    size: voxels along i, j, k.   spacing_mm: along the same.   bone_ml: millilitres of bone, of the structure if one was chosen.
-    structure_ml: of the structure; None for the whole CT.
-    picture: uint8 (rows, columns, 3), the head up, the patient's right on its left.   aspect: height of its pixels over their width.
+    Attributes
+    ----------
+    size
+        Voxels along i, j, k.
+    spacing_mm
+        Along the same.
+    bone_ml
+        Millilitres of bone, of the structure if one was chosen.
+    structure_ml
+        Of the structure; None for the whole CT.
+    picture
+        Uint8 (rows, columns, 3), the head up, the patient's right on its left.
+    aspect
+        Height of its pixels over their width.
     """
 
     size: tuple[int, int, int]
@@ -38,13 +49,15 @@ class CTPreview:
 
 
 def seen_in(registration: Registration) -> str:
-    """The key of the CT's preview: the same text means the same preview."""
+    """Return the key of the CT's preview: the same text means the same preview."""
     parent = registration.ct and registration.ct.GetParentTransformNode()
     return f"{of_ct(registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
 
 
 def take_preview(registration: Registration) -> Callable[[], CTPreview]:
-    """The preview in two steps, as `take_ct`: what needs the scene is done now, what takes long in the function returned, in any thread.
+    """Return the preview in two steps, as `take_ct`.
+
+    What needs the scene is done now, what takes long in the function returned, in any thread.
 
     Both raise InputError where the CT cannot be used.
     """
@@ -70,7 +83,13 @@ def preview(ct: CT) -> CTPreview:
 
 
 def facts(found: CTPreview, unit: str) -> list[str]:
-    """The findings, a line each.   unit: of the CT, as in a case.json."""
+    """Return the findings, a line each.
+
+    Parameters
+    ----------
+    unit
+        Of the CT, as in a case.json.
+    """
     size = " \u00d7 ".join(str(n) for n in found.size)
     spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
     extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
@@ -105,7 +124,7 @@ def _picture(ct: CT) -> tuple[np.ndarray, float]:
 
 
 def _thinned(ct: CT) -> CT:
-    """Every few voxels of it."""
+    """Return every few voxels of it."""
     size_mm = np.array(ct.volume.values.shape[::-1]) * ct.volume.spacing_mm
     steps = np.maximum(1, np.rint(size_mm.max() / PICTURE / ct.volume.spacing_mm)).astype(int)
     part = tuple(slice(None, None, step) for step in steps[::-1])
@@ -114,7 +133,7 @@ def _thinned(ct: CT) -> CT:
 
 
 def _projected(mu: Volume) -> tuple[np.ndarray, float]:
-    """Sums (rows, columns) from front to back, and the height of their pixels over their width, along the voxels' axes nearest to LPS."""
+    """Return sums (rows, columns) from front to back along the voxels' axes nearest to LPS, and their pixels' height over width."""
     cosines = mu.ct_from_index[:3, :3] / mu.spacing_mm
     axis_of = np.abs(cosines).argmax(1)  # of i, j, k (0, 1, 2): the one along x, y, z
     if len(set(axis_of.tolist())) < 3:  # halfway between two axes
@@ -127,6 +146,6 @@ def _projected(mu: Volume) -> tuple[np.ndarray, float]:
 
 
 def _bright(image: np.ndarray) -> np.ndarray:
-    """The slice's brightness, 0 to 1, for display."""
+    """Return the slice's brightness, 0 to 1, for display."""
     lit = image[image > 0]
     return np.clip(image / (np.percentile(lit, 99.5) if lit.size else 1), 0, 1) ** GAMMA

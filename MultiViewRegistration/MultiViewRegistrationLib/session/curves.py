@@ -18,16 +18,24 @@ Curves = list[tuple[str, list[tuple[int, float]]]]
 
 
 def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False, here: float | None = None) -> str:
-    """An SVG of curves over steps or frames, with their names below it.
+    """Return an SVG of curves over steps or frames, with their names below it.
 
-    across, up: what is along the axes, with units.   log: whether what is up goes by its logarithm.   here: where a line is drawn.
+    Parameters
+    ----------
+    across, up
+        What is along the axes, with units.
+    log
+        Whether what is up goes by its logarithm.
+    here
+        Where a line is drawn.
     """
     styles = [
         (colour, marker if len(points) < MANY else None, dash)
         for (_name, points), (colour, marker, dash) in zip(curves, STYLES * len(curves), strict=False)
     ]
     lines = [
-        Line(name, *zip(*points, strict=True), style) for (name, points), style in zip(curves, styles, strict=True)
+        Line(name, [x for x, _y in points], [y for _x, y in points], style)
+        for (name, points), style in zip(curves, styles, strict=True)
     ]
     if here is not None:
         values = [value for _name, points in curves for _x, value in points]
@@ -52,17 +60,20 @@ def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False,
 
 
 def cost(result) -> Curves:
-    """The name of each level of a `result.Result`'s refinement and, by the step's number, the cost in % of the level's first."""
+    """Return the name of each level of a `result.Result`'s refinement and, by the step's number, the cost in % of the level's first."""
     return _by_level(result, lambda level, step: 100 * step.cost / (level.steps[0].cost or 1.0))
 
 
 def movement(result) -> Curves:
-    """The same with how far each step moved a point of the anatomy, mm."""
+    """Return the same with how far each step moved a point of the anatomy, mm."""
     return _by_level(result, lambda level, step: step.moved_mm)
 
 
 def similarity(result) -> Curves:
-    """The name of each view and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
+    """Return the name of each view and, by the step's number, its similarity.
+
+    Each level has its own, with its own resolution and windows.
+    """
     from ..registration.cameras import uncalibrated_view_indices
 
     steps, alone = _steps(result), uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
@@ -77,7 +88,7 @@ def similarity(result) -> Curves:
 
 
 def predicted(result) -> Curves:
-    """The error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
+    """Return the error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
 
     That of the pose found, to which the way that was still to go is added in squares. Nothing where nothing was predicted.
     """
@@ -100,7 +111,7 @@ def predicted(result) -> Curves:
 
 
 def errors_at_targets(result) -> list[float]:
-    """mm at each of the case's targets against its truth; empty where either is missing."""
+    """Mm at each of the case's targets against its truth; empty where either is missing."""
     from ..assessment.metrics import target_errors
 
     case = result.case
@@ -110,7 +121,7 @@ def errors_at_targets(result) -> list[float]:
 
 
 def predicted_at_targets(result) -> list[tuple[float, float]]:
-    """mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty where it has none."""
+    """Mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty where it has none."""
     from ..geometry import rigid
 
     if result.case.targets is None or result.assessment is None:
@@ -119,8 +130,10 @@ def predicted_at_targets(result) -> list[tuple[float, float]]:
 
 
 def maps(result) -> list[tuple[str, str, np.ndarray]]:
-    """Of each view that was assessed its name, how far off the targets may be as seen from it, and uint8 (rows, columns, 3) of where it
-    disagrees; empty where nothing was assessed."""
+    """Return a map of where each view disagrees; empty where nothing was assessed.
+
+    It has the view's name, how far off the targets may be as seen from it, and the picture, uint8 (rows, columns, 3).
+    """
     from ..report.overlays import tile_map
 
     assessment = result.assessment

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.camera import Camera
+from ..imaging.xray import XRay
 from ..mrml import overlay
 from ..mrml.registration import Registration
 from ..mrml.xray import DetectorPlane, XRayView, detectors
+
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
+    from ..report.overlays import Film
 
 #: Of the values that are compared: less than all, so that a screw or a speck decides nothing.
 PERCENTILES = (1.0, 99.0)
@@ -29,7 +36,7 @@ class ToneMatch:
 
     @classmethod
     def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
-        """The match of an X-ray and a DRR of the same shape, NaN where it has no value; None where they have little in common."""
+        """Return the match of an X-ray and a DRR of the same shape, NaN where it has no value; None where they have little in common."""
         both = valid & np.isfinite(drr)
         if np.count_nonzero(both) < MIN_PIXELS:
             return None
@@ -42,7 +49,7 @@ class ToneMatch:
         return cls(_spread(shown) if shown.size else (0.0, 1.0), window)
 
     def window(self, low: float, high: float) -> tuple[float, float]:
-        """The DRR's window that goes with the X-ray's."""
+        """Return the DRR's window that goes with the X-ray's."""
         gain, offset = self.line
         return (low - offset) / gain, (high - offset) / gain
 
@@ -53,7 +60,7 @@ class ToneMatch:
         return gain, self.xray[0] - gain * self.drr[0]
 
     def suits(self, other: ToneMatch, low: float, high: float) -> bool:
-        """Whether the other's window is much like this one's, for an X-ray's window."""
+        """Return whether the other's window is much like this one's, for an X-ray's window."""
         here, there = np.array(self.window(low, high)), np.array(other.window(low, high))
         return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))
 
@@ -85,6 +92,40 @@ BAND = 32
 SOMETHING = 0.02
 
 
+class Canvas(Protocol):
+    """What shows overlays: volumes in the X-rays' slice views, or layers that a page fetches."""
+
+    def kind(self, mode: str) -> str | None:
+        """Return what lies over an X-ray in one of overlay.MODES: overlay.DRR, PICTURE or BONES; None for nothing."""
+
+    def foreground(self, view: XRayView, mode: str) -> Any:
+        """Return what lies over an X-ray in this mode; None where there is nothing (yet)."""
+
+    def remove(self, view: XRayView, but: str = "off") -> None:
+        """Remove what a mode does not use, as it no longer shows where the CT is."""
+
+    def show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int) -> None:
+        """Lay an image over an X-ray.
+
+        Parameters
+        ----------
+        detector
+            The X-ray's.
+        kind
+            Of the image, see `kind`.
+        image
+            A DRR or one of bone alone, (rows, columns), NaN where it says nothing; or a picture of `picture_of`.
+        factor
+            How many pixels of the X-ray one of these is wide.
+        """
+
+    def shade(self, view: XRayView, tones: ToneMatch) -> None:
+        """Show the DRR over an X-ray in these greys."""
+
+    def picture_of(self, mode: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+        """Make the picture of a mode, uint8 (rows, columns, 3 or 4), see `report.overlays`."""
+
+
 @dataclass
 class Drawn:
     """The inputs of a view's overlay, and whether it is sharp."""
@@ -96,37 +137,57 @@ class Drawn:
 class Drawing:
     """The overlays of one registration; `step` is called from a timer.
 
-    anatomy: gives the prepared CT, None before there is one.   xray: gives a view's `imaging.xray.XRay`, or raises InputError.
-    mode: one of overlay.MODES.
-    onto: what shows the pictures. `overlay` lays volumes over the X-rays in their slice views; what takes its place has the same BLENDS,
-        PICTURES, foreground, remove, show_drr, shade, show_picture and picture_of, and show_bones, where "edges" is none of PICTURES.
-    coarse: whether to draw while the CT moves; not where what shows the pictures does that by itself.
+    Parameters
+    ----------
+    registration
+        Whose X-rays they lie over.
+    anatomy
+        Returns the prepared CT, None before there is one.
+    xray
+        Returns what is used of an X-ray, or raises InputError.
+
+    Attributes
+    ----------
+    mode
+        One of overlay.MODES.
+    canvas
+        What shows the pictures.
+    coarse
+        Whether to draw while the CT moves; not where the canvas does that by itself.
     """
 
     def __init__(
-        self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]
+        self,
+        registration: Registration,
+        anatomy: Callable[[], PreparedCT | None],
+        xray: Callable[[XRayView], XRay],
     ) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
-        self.mode, self.onto, self.coarse = "blend", overlay, True
+        self.canvas: Canvas = overlay.SliceCanvas()
+        self.mode, self.coarse = "blend", True
         self._coarse, self._pace = FIRST, 0.0
         self._detectors: list[DetectorPlane] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
         self._tone_matches: dict[str, tuple[tuple, ToneMatch]] = {}
-        self._films: dict[str, tuple[tuple, object]] = {}
+        self._films: dict[str, tuple[tuple, Film]] = {}
         self._moved = 0.0
         self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
 
     def step(self, first: XRayView | None = None) -> bool:
         """Draw the overlays that are out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
 
-        first: the view that the user is pointing at; if it is out of date it is drawn alone, the others more coarsely in the next step.
+        Parameters
+        ----------
+        first
+            The view that the user is pointing at; if it is out of date it is drawn alone, the others more
+            coarsely in the next step.
         """
         anatomy = self._anatomy()
         if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
             self._looked_at = first, perf_counter()
         for view in self._registration.xrays:
-            self.onto.remove(view, self.mode if anatomy is not None and view.placed else "off")
+            self.canvas.remove(view, self.mode if anatomy is not None and view.placed else "off")
         if anatomy is None or self.mode == "off":
             self._drawn, self._sharpening = {}, None
             return False
@@ -163,13 +224,13 @@ class Drawing:
 
     # What is out of date
 
-    def _wanted(self, detector: DetectorPlane, anatomy) -> tuple:
-        """The inputs for a view's overlay; the last is None where the X-ray cannot be used."""
+    def _wanted(self, detector: DetectorPlane, anatomy: PreparedCT) -> tuple:
+        """Return the inputs for a view's overlay; the last is None where the X-ray cannot be used."""
         try:
             xray = self._xray(detector.view)
         except InputError:
             xray = None
-        kind = self.mode if self.mode in (*self.onto.PICTURES, "edges") else overlay.DRR
+        kind = overlay.DRR if self.canvas.kind(self.mode) == overlay.DRR else self.mode
         return kind, anatomy, detector.stamp, np.round(self._registration.world_from_ct, 9).tobytes(), xray
 
     def _is_stale(self, name: str, detector: DetectorPlane, of: tuple) -> bool:
@@ -179,12 +240,12 @@ class Drawing:
         return (
             of[-1] is not None
             and (self.coarse or drawn.sharp)
-            and self.onto.foreground(detector.view, self.mode) is None
+            and self.canvas.foreground(detector.view, self.mode) is None
         )
 
     # Drawing
 
-    def _draw_coarse(self, stale: dict[str, tuple[DetectorPlane, tuple]], anatomy) -> None:
+    def _draw_coarse(self, stale: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT) -> None:
         began, self._sharpening = perf_counter(), None
         pose = self._registration.world_from_ct
         for name, (detector, of) in stale.items():
@@ -198,15 +259,15 @@ class Drawing:
         self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
 
     def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
-        """The step of COARSE for a view, if the one in focus is drawn by this."""
+        """Return the step of COARSE for a view, if the one in focus is drawn by this."""
         beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
         return min(coarse + BESIDE * beside, len(COARSE) - 1)
 
     def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
-        """The cost of drawing these so, in COST."""
+        """Return the cost of drawing these so, in COST."""
         return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
 
-    def _draw_sharp(self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy) -> bool:
+    def _draw_sharp(self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT) -> bool:
         """Go on with the first view that is not sharp; whether there is one."""
         name = next((name for name, drawn in self._drawn.items() if not drawn.sharp), None)
         if name is None:
@@ -220,7 +281,7 @@ class Drawing:
         self._drawn[name].sharp, self._sharpening = True, None
         return True
 
-    def _sharpen(self, detector: DetectorPlane, of: tuple, anatomy) -> Iterator[None]:
+    def _sharpen(self, detector: DetectorPlane, of: tuple, anatomy: PreparedCT) -> Iterator[None]:
         """Draw a view sharp, a band after the other; it is shown at the end, or never, should the CT move."""
         pixels, voxels = SHARP
         factor, pose = pooling_of(detector, pixels), self._registration.world_from_ct
@@ -237,21 +298,20 @@ class Drawing:
         self._show(detector, of, drr, factor)
 
     def _show(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
-        xray = of[-1]
-        if xray is None:
-            self.onto.remove(detector.view)
-        elif self.mode in self.onto.PICTURES:
+        xray, kind = of[-1], self.canvas.kind(self.mode)
+        if xray is None or kind is None:
+            self.canvas.remove(detector.view)
+        elif kind == overlay.PICTURE:
             film = self._film(detector, xray, factor)
-            self.onto.show_picture(
-                detector, self.onto.picture_of(self.mode, film, drr, structure=of[1].structure), factor
-            )
-        elif self.mode == "edges":
-            self.onto.show_bones(detector, drr, factor)
+            picture = self.canvas.picture_of(self.mode, film, drr, structure=of[1].structure)
+            self.canvas.show(detector, kind, picture, factor)
+        elif kind == overlay.BONES:
+            self.canvas.show(detector, kind, drr, factor)
         else:
             drr = _shown(drr)
             if _name(detector) not in self._tone_matches:
                 self._fit_tones(detector, of, drr, factor)
-            self.onto.show_drr(detector, drr, factor)
+            self.canvas.show(detector, kind, drr, factor)
             self._shade(detector, drr)
 
     # Greys
@@ -260,24 +320,24 @@ class Drawing:
         """Show the DRR in its greys; in those that fill the X-ray's window, where the two have nothing in common."""
         tone_match = self._tone_matches.get(_name(detector))
         if tone_match is not None:
-            self.onto.shade(detector.view, tone_match[1])
+            self.canvas.shade(detector.view, tone_match[1])
         elif drr is not None:
-            self.onto.shade(detector.view, ToneMatch.alone(drr, overlay.xray_window(detector.view)))
+            self.canvas.shade(detector.view, ToneMatch.alone(drr, overlay.xray_window(detector.view)))
 
     def _fit_tones(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
         """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
         xray = of[-1]
-        if xray is None or self.mode not in self.onto.BLENDS:
+        if xray is None or self.canvas.kind(self.mode) != overlay.DRR:
             return
         pooled = xray.pooled(factor)
         found = ToneMatch.of(pooled.line_integrals, pooled.valid, drr)
         known = self._tone_matches.get(_name(detector))
-        same = known is not None and known[0] == (of[1], xray)
-        if found is not None and not (same and found.suits(known[1], *overlay.xray_window(detector.view))):
+        same = known[1] if known is not None and known[0] == (of[1], xray) else None
+        if found is not None and (same is None or not found.suits(same, *overlay.xray_window(detector.view))):
             self._tone_matches[_name(detector)] = (of[1], xray), found
 
-    def _film(self, detector: DetectorPlane, xray, factor: int):
-        """The X-ray as pictures show it, made once for as long as it is the same."""
+    def _film(self, detector: DetectorPlane, xray: XRay, factor: int) -> Film:
+        """Return the X-ray as pictures show it, made once for as long as it is the same."""
         from ..report.overlays import film_of
 
         key = xray, factor
@@ -288,7 +348,10 @@ class Drawing:
     def _adapt(self, pace: float) -> None:
         """Draw less finely where pictures take too long, more finely where there is time; one picture that takes long is no reason.
 
-        pace: seconds for each of COST.
+        Parameters
+        ----------
+        pace
+            Seconds for each of COST.
         """
         self._pace += ADAPT * (pace - self._pace) if self._pace else pace
         if self._pace * self._cost(self._detectors, self._coarse) > FRAME:
@@ -302,16 +365,16 @@ def _name(detector: DetectorPlane) -> str:
 
 
 def pooling_of(detector: DetectorPlane, pixels: int = SHARP[0]) -> int:
-    """The pooling factor that leaves at most so many pixels along an image's longest side, by default of a sharp DRR."""
+    """Return the pooling factor that leaves at most so many pixels along an image's longest side, by default of a sharp DRR."""
     return -(-max(detector.camera.size) // pixels)
 
 
-def _level(anatomy, camera, world_from_ct: np.ndarray, voxels: float) -> int:
-    """The level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
+def _level(anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray, voxels: float) -> int:
+    """Return the level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
     centre = world_from_ct[:3, :3] @ anatomy.centroid + world_from_ct[:3, 3]
     return anatomy.level(voxels * max(float(camera.pixel_mm(centre)[1]), 0.0))
 
 
 def _shown(drr: np.ndarray) -> np.ndarray:
-    """The DRR with NaN also where it shows nothing."""
+    """Return the DRR with NaN also where it shows nothing."""
     return np.where(drr > SOMETHING, drr, np.float32(np.nan))

@@ -27,10 +27,21 @@ from .translation import _
 
 @dataclass(frozen=True)
 class Question:
-    """key: the name of the answer.   label: a few words.   tip: what it decides.
+    """What a file leaves open.
 
-    choices: the possible answers and their meaning; empty where the answer is typed, then `numbers` says how many numbers
-    it has, 0 for a text.   stand_in: an answer of the right kind, to find the questions that would follow; "" where there is none.
+    Attributes
+    ----------
+    key
+        The name of the answer.
+    label
+        A few words.
+    tip
+        What it decides.
+    choices
+        The possible answers and their meaning; empty where the answer is typed, then `numbers` says how many
+        numbers it has, 0 for a text.
+    stand_in
+        An answer of the right kind, to find the questions that would follow; "" where there is none.
     """
 
     key: str
@@ -41,7 +52,7 @@ class Question:
     stand_in: str = ""
 
     def value(self, text: str) -> Any:
-        """The answer as a reader takes it: a text, a number, or an array of them. InputError where the text has not that many."""
+        """Return the answer as a reader takes it: a text, a number, or an array of them. InputError where the text has not that many."""
         if not self.numbers:
             return text
         try:
@@ -61,9 +72,16 @@ class Question:
 class FileReading:
     """The content of a file, as far as it was read.
 
-    questions: that it leaves open, those that were answered among them.   found: what it holds, None before all are answered, or where
-    there is a problem.   problem: a sentence; "" for none, questions that are still open included.   likely: what it holds with any
-    answer to those, None where that is not known.
+    Attributes
+    ----------
+    questions
+        That it leaves open, those that were answered among them.
+    found
+        What it holds, None before all are answered, or where there is a problem.
+    problem
+        A sentence; "" for none, questions that are still open included.
+    likely
+        What it holds with any answer to those, None where that is not known.
     """
 
     questions: list[Question]
@@ -77,7 +95,7 @@ BESIDE, NO_FILE = "fixed_transforms", "none"
 
 
 def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question:
-    """The question for a person, where files came together: that for a further file is which of these it is."""
+    """Return the question for a person, where files came together: that for a further file is which of these it is."""
     if question.key != BESIDE:
         return question
     none = (NO_FILE, _("none: what is tracked is the camera"))
@@ -85,7 +103,7 @@ def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question
 
 
 def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str]:
-    """The answers as a reader takes them: the path of such a file, by its name."""
+    """Return the answers as a reader takes them: the path of such a file, by its name."""
     paths = {name: str(path) for name, path in files.items()} | {NO_FILE: NO_FILE}
     return {key: paths.get(answer, "") if key == BESIDE else answer for key, answer in answers.items()}
 
@@ -93,8 +111,14 @@ def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str
 def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]) -> FileReading:
     """Read something with the answers so far.
 
-    read: takes them as keywords; MissingInformation where one is missing.   questions: by their keys.   answers: as they were typed or
-    chosen, by their keys; "" is none. The reader gets only what the file needs.
+    Parameters
+    ----------
+    read
+        Takes them as keywords; MissingInformation where one is missing.
+    questions
+        By their keys.
+    answers
+        As they were typed or chosen, by their keys; "" is none. The reader gets only what the file needs.
     """
     needed: list[Question] = []
     given: dict[str, Any] = {}
@@ -116,7 +140,7 @@ def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], 
 
 
 def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None, Any]:
-    """The key of the next question, or None and the content."""
+    """Return the key of the next question, or None and the content."""
     try:
         return None, read(**given)
     except MissingInformation as error:
@@ -209,9 +233,12 @@ CALIBRATION_QUESTIONS = {
 
 
 def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]) -> FileReading:
-    """The `CalibratedView` cameras of a file, as far as the answers to what it leaves open go.
+    """Return the `CalibratedView` cameras of a file, as far as the answers to what it leaves open go.
 
-    size: (columns, rows) of the X-ray's image, for a file that does not say it.
+    Parameters
+    ----------
+    size
+        (columns, rows) of the X-ray's image, for a file that does not say it.
     """
     from ..io.calibration.read import read_calibration
 
@@ -224,7 +251,7 @@ def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[s
 
 
 def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
-    """The X-ray's own one: the only one, or the one with its name; None where the user must choose."""
+    """Return the X-ray's own one: the only one, or the one with its name; None where the user must choose."""
     if len(cameras) == 1:
         return 0
     named = [i for i, camera in enumerate(cameras) if camera.name.casefold() == view.name.casefold()]
@@ -234,7 +261,10 @@ def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
 def use_camera(registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike) -> None:
     """Give an X-ray the geometry that was read; an image with distortion is undistorted. InputError as `set_camera` and `set_matrix`.
 
-    origin: the file.
+    Parameters
+    ----------
+    origin
+        The file.
     """
     name = Path(origin).name
     if camera.camera is None:
@@ -244,7 +274,7 @@ def use_camera(registration: Registration, view: XRayView, camera: CalibratedVie
 
 
 def describe_camera(camera: CalibratedView) -> str:
-    """The content that was read, in a sentence or two."""
+    """Return the content that was read, in a sentence or two."""
     words = _("A projection matrix.")
     if camera.camera is not None:
         words = _("A camera of {size[0]} \u00d7 {size[1]} pixels.").format(size=camera.size)
@@ -255,7 +285,7 @@ def describe_camera(camera: CalibratedView) -> str:
 
 
 def requirements_of(path: str | os.PathLike) -> str | None:
-    """The file of Resources that lists the packages without which a calibration cannot be read; None where it needs none."""
+    """Return the file of Resources that lists the packages without which a calibration cannot be read; None where it needs none."""
     from ..io.hdf5 import is_hdf5
 
     if str(path).lower().endswith((".yml", ".yaml")):
@@ -304,8 +334,10 @@ def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> FileReading:
 
 
 def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> None:
-    """Put the points of a .fcsv or .mrk.json, LPS or RAS of the CT's own frame, into the CT's landmarks; those of a name that is there
-    are moved. InputError as `read_markups`, and without a CT."""
+    """Put the points of a .fcsv or .mrk.json, LPS or RAS of the CT's own frame, into the CT's landmarks.
+
+    Those of a name that is there are moved. InputError as `read_markups`, and without a CT.
+    """
     if registration.ct is None:
         raise InputError(_("CT: none is chosen, expected the one whose landmarks these are; choose it first."))
     points = {name: ras_from_lps(point) for name, point in read_markups(path).items()}
@@ -313,13 +345,17 @@ def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> None
 
 
 def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os.PathLike, place: str) -> None:
-    """The same for the landmarks of an X-ray.
-
-    place: of PLACES. "scene": points of the world, where the X-ray lies, as a list of landmarks of this module is saved; each is taken as
-        the pixel on which it falls. "image": points of the volume that the image was made from, as any program has them that knows nothing
-        of the X-ray's geometry; a picture without spacing has a pixel a mm.
+    """Read the landmarks of an X-ray.
 
     InputError as `read_markups`, without a geometry, and for a point that does not fall on the image.
+
+    Parameters
+    ----------
+    place
+        Of PLACES. "scene": points of the world, where the X-ray lies, as a list of landmarks of this module is
+        saved; each is taken as the pixel on which it falls. "image": points of the volume that the image was
+        made from, as any program has them that knows nothing of the X-ray's geometry; a picture without spacing
+        has a pixel a mm.
     """
     if place not in dict(PLACE_QUESTION.choices):
         raise InputError(
@@ -342,7 +378,7 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
 
 
 def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
-    """Takes points of the volume, LPS mm, to pixels of the image that was made from it: flipped, and undistorted, as that is."""
+    """Return what takes points of the volume, LPS mm, to pixels of the image made from it: flipped, and undistorted, as that is."""
     if view.source is None:
         raise InputError(
             _(
@@ -374,7 +410,7 @@ def _put(markups, points: dict[str, np.ndarray], *, world: bool) -> None:
 
 
 def match(xrays: Sequence[str], cameras: Sequence[str], fits: Callable[[int, int], bool]) -> dict[int, int]:
-    """Which of several cameras took which X-ray, where there is no doubt.
+    """Return which of several cameras took which X-ray, where there is no doubt.
 
     By the same name; then where the words of one name are among those of another, and of no further one; then the only ones left.
 

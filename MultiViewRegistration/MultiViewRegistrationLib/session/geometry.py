@@ -81,9 +81,12 @@ def set_matrix(
 ) -> None:
     """Give a view the camera of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
 
-    size: (columns, rows) of the image it is for, where that is known.
-
     InputError where it is no camera's, is for another size, or has what the image shows behind the source.
+
+    Parameters
+    ----------
+    size
+        (columns, rows) of the image it is for, where that is known.
     """
     _check_size(view, size)
     geometry = read_geometry(
@@ -165,7 +168,7 @@ def give_geometry(view: XRayView, **content) -> None:
 
 
 def reading_of(view: XRayView) -> dict:
-    """The angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
+    """Return the angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
     content = view.content
     if "c_arm" in content:
         return content["c_arm"]
@@ -193,7 +196,7 @@ def matrix_of(view: XRayView) -> np.ndarray | None:
 
 
 def describe(view: XRayView) -> str:
-    """A view's geometry in a few words: "LAO 30, CRA 10 degrees", "matrix", or what is missing."""
+    """Return a view's geometry in a few words: "LAO 30, CRA 10 degrees", "matrix", or what is missing."""
     if view.size == (0, 0):
         return _("no image")
     if needs_geometry(view):
@@ -209,27 +212,27 @@ def describe(view: XRayView) -> str:
 
 
 def needs_geometry(view: XRayView) -> bool:
-    """Whether it is not known yet how an image was taken."""
+    """Return whether it is not known yet how an image was taken."""
     return view.size != (0, 0) and not view.placed and not {"c_arm", "camera", "slot_scan"} & view.content.keys()
 
 
 def angle(degrees: float, positive: str, negative: str) -> str:
-    """ "LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
+    """Return "LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
     return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
 
 
 def reference_of(registration: Registration) -> XRayView | None:
-    """The view that the geometry of the others is held against: the first that is used."""
+    """Return the view that the geometry of the others is held against: the first that is used."""
     return next(iter(registration.used_xrays), None)
 
 
 def certainty(view: XRayView) -> str:
-    """The accuracy of a view's geometry, in a few words."""
+    """Return the accuracy of a view's geometry, in a few words."""
     return describe_uncertainty(camera_uncertainty(view.content))
 
 
 def summary(registration: Registration, view: XRayView) -> str:
-    """A view's geometry in a sentence, to compare with what the user knows of the room."""
+    """Return a view's geometry in a sentence, to compare with what the user knows of the room."""
     if not view.placed:
         return ""
     camera = view.camera
@@ -248,7 +251,9 @@ def summary(registration: Registration, view: XRayView) -> str:
 
 
 def _point_shown(registration: Registration, view: XRayView, geometry: Geometry) -> np.ndarray | None:
-    """A point, world LPS mm, that the image shows: the CT's centre where it falls on it, else where the views meet; None for neither.
+    """Return a point, world LPS mm, that the image shows: the CT's centre where it falls on it, else where the views meet.
+
+    None for neither.
 
     Whether it falls on the image does not depend on the matrix's sign.
     """
@@ -264,12 +269,13 @@ _HOW = _("enter by how much the isocentre is off, or give a matrix")
 
 
 def header_content(path: Path, frames: int) -> dict:
-    """The header values that an `XRayView` keeps; nothing for a file that is not DICOM.
+    """Return the header values that an `XRayView` keeps; nothing for a file that is not DICOM.
 
     InputError for a header that is damaged.
     """
-    found = [read_header(path, frame) for frame in range(frames)]
-    if found[0] is None:
+    read = [read_header(path, frame) for frame in range(frames)]
+    found = [header for header in read if header is not None]
+    if not found:
         return {}
     first, *_ = readings = [{key: value for key, value in one.values.items() if key != "size"} for one in found]
     differing = [{key: value for key, value in reading.items() if value != first.get(key)} for reading in readings]
@@ -283,12 +289,12 @@ def header_content(path: Path, frames: int) -> dict:
 
 
 def missing_readings(view: XRayView) -> list[str]:
-    """The names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
+    """Return the names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
     return [name for key, name in READINGS.items() if key in view.content.get("header_missing", ())]
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
-    """The values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
+    """Return the values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
     content = view.content
     if "header" not in content:
         return []
@@ -296,7 +302,8 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     sentences = [_("The header proposes what is filled in: check it.")] if content["header"] else []
     sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
     assumptions = list(content["assumptions"])
-    if (other := _of_same_world(registration, view)) and moved_mm(_world_of(other), _stand_of(view)):
+    stand, other = _stand_of(view), _of_same_world(registration, view)
+    if other is not None and stand is not None and moved_mm(_world_of(other), stand):
         assumptions.append(
             _("{moved} What is applied here is carried after the patient, to where he lay for {name}.").format(
                 moved=TABLE_MOVED, name=other.name
@@ -306,7 +313,7 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
 
 
 def is_eos_content(content: dict) -> bool:
-    """Whether what a view keeps is that of an EOS image, placed by its header."""
+    """Return whether what a view keeps is that of an EOS image, placed by its header."""
     return EOS_WORLD in content.get("localizer", {}).get("assumptions", ())
 
 
@@ -356,7 +363,7 @@ def _of_same_world(registration: Registration, view: XRayView) -> XRayView | Non
 
 
 def _content(found: HeaderGeometry) -> dict:
-    """How patient and table lay to the machine, for a scene; of the machine's number no more than is needed to compare it."""
+    """Return how patient and table lay to the machine, for a scene; of the machine's number no more than is needed to compare it."""
     lies = found.patient_from_isocentre
     return {
         "machine": hashlib.sha256(found.machine.encode()).hexdigest() if found.machine else "",

@@ -37,21 +37,45 @@ POSITION = "historyPosition"
 class HistoryEntry:
     """A pose and how it came about.
 
-    time: ISO 8601, local.   method: "given", "search", "landmarks", "by hand", "transform", ...
-    similarity: local NCC by the view's name.   seconds: that it took, including the preparation at
-        the first start after installing (first_time_s).
-    cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
-    fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
-    reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
-    regressor: of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what the pose came from.
-    verdict, typical_mm: whether it can be trusted, "accept", "check" or "reject", and its likely error; None where that was not assessed.
-    risk: probability of an error above `assessment.prediction.WRONG_MM`; None where it was not assessed.
-    views: "good", "check" or "bad", by the view's name, where the pose was assessed.
-    summary: the likely error and the risk of a larger one, a sentence.
-    structures, motions: of the structures that were registered after the whole CT, as in a result.json.
-    elsewhere: CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the pose has it.
-    assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
-    after: number of the entry that the registration was at before; None for the first.
+    Attributes
+    ----------
+    time
+        ISO 8601, local.
+    method
+        "given", "search", "landmarks", "by hand", "transform", ...
+    similarity
+        Local NCC by the view's name.
+    seconds
+        That it took, including the preparation at the first start after installing (first_time_s).
+    cameras
+        Those that were corrected, by the view's name, as `XRayView` keeps them.
+    fingerprint
+        Of the inputs that a registration had; "" where the pose is no result of one.
+    reasons
+        What a person must know before trusting the pose.
+    refinement
+        The published one, if one was used.
+    regressor
+        Of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what the pose
+        came from.
+    verdict, typical_mm
+        Whether it can be trusted, "accept", "check" or "reject", and its likely error; None where that was not
+        assessed.
+    risk
+        Probability of an error above `assessment.prediction.WRONG_MM`; None where it was not assessed.
+    views
+        "good", "check" or "bad", by the view's name, where the pose was assessed.
+    summary
+        The likely error and the risk of a larger one, a sentence.
+    structures, motions
+        Of the structures that were registered after the whole CT, as in a result.json.
+    elsewhere
+        CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the pose has it.
+    assessed
+        Fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where
+        it was not.
+    after
+        Number of the entry that the registration was at before; None for the first.
     """
 
     time: str
@@ -78,6 +102,7 @@ class HistoryEntry:
 
     @classmethod
     def now(cls, method: str, world_from_ct: np.ndarray, **more) -> HistoryEntry:
+        """Make an entry of this moment, with more of its fields."""
         return cls(
             datetime.now().astimezone().isoformat(timespec="seconds"),
             method,
@@ -122,14 +147,17 @@ CELL_MM = 8
 
 
 def _cells(points: np.ndarray) -> list[list[int]]:
-    """The cells that hold any of the points (N, 3)."""
+    """Return the cells that hold any of the points (N, 3)."""
     return [] if not len(points) else (CELL_MM * np.unique(np.rint(points / CELL_MM).astype(int), axis=0)).tolist()
 
 
 class History:
     """The entries of one registration, and at which of them it is.
 
-    unnoted: the method of a pose that was not noted before it is left.
+    Attributes
+    ----------
+    unnoted
+        The method of a pose that was not noted before it is left.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -152,6 +180,7 @@ class History:
 
     @property
     def current(self) -> HistoryEntry | None:
+        """The entry that the registration is at; None without any."""
         return self.entries[self.position] if self.position >= 0 else None
 
     @property
@@ -253,7 +282,7 @@ class ManualMoveRecorder:
     """
 
     def __init__(self, registration: Registration, history: History) -> None:
-        self._registration, self._history = registration, history
+        self.registration, self._history = registration, history
         self._dragging, self._seen, self._since = False, b"", monotonic()
         if not history.entries:
             history.note("before")
@@ -262,17 +291,17 @@ class ManualMoveRecorder:
         history.unnoted = "by hand"
 
     def begin(self) -> None:
-        """The mouse goes down, or a key does."""
+        """Note that the mouse, or a key, is pressed."""
         self._dragging = True
 
     def end(self) -> None:
-        """The mouse goes up, or the key has moved the CT."""
+        """Note that the mouse is released, or the key has moved the CT."""
         self._dragging = False
         self._since = monotonic()
 
     def step(self) -> bool:
         """Record the pose at which the CT has stopped; whether there was one."""
-        pose = self._registration.world_from_ct.tobytes()
+        pose = self.registration.world_from_ct.tobytes()
         if pose != self._seen:
             self._seen, self._since = pose, monotonic()
         if self._dragging or monotonic() - self._since < REST_S or not self._history.moved:
@@ -281,13 +310,13 @@ class ManualMoveRecorder:
         return True
 
     def stop(self) -> None:
-        """The last movement is noted, and from now on the CT is moved by others."""
-        if self._registration.scene is not None:
+        """Note the last movement: from now on others move the CT."""
+        if self.registration.scene is not None:
             self._history.note("by hand")
         self._history.unnoted = "moved"
 
 
 def describe_method(entry: HistoryEntry) -> str:
-    """The origin of a pose, in words, with the published refinement, if any."""
+    """Return the origin of a pose, in words, with the published refinement, if any."""
     method = METHODS.get(entry.method, entry.method)
     return f"{method}, {entry.refinement}" if entry.refinement else method

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -26,7 +25,7 @@ POSE_TOLERANCE = 1e-6
 
 
 def address(host: str, port: int) -> tuple[str, int]:
-    """The host and port for `IgtlConnection.send_to`. InputError for an invalid host."""
+    """Return the host and port for `IgtlConnection.send_to`. InputError for an invalid host."""
     if not host.strip():
         raise InputError(
             _("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
@@ -37,21 +36,26 @@ def address(host: str, port: int) -> tuple[str, int]:
 class IgtlConnection:
     """At most one connection: as a client of a server, or as a server for clients on this machine; a thread keeps it.
 
-    status: of the connection, a few words; "" without a connection.   pose: which one is sent, in words.
-    stale_reason: why that pose is not sent any more, a sentence; "" while it is.
+    Attributes
+    ----------
+    status
+        Of the connection, a few words; "" without a connection.
+    pose
+        Which one is sent, in words.
+    stale_reason
+        Why that pose is not sent any more, a sentence; "" while it is.
     """
 
     def __init__(self) -> None:
         self.status = self.pose = self.stale_reason = ""
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
-        self._exported: RegistrationExport | None = None
-        self._messages: SimpleNamespace | None = None
+        self._sent: tuple[RegistrationExport, Messages] | None = None
 
     @property
     def open(self) -> bool:
         """Whether there is a connection, or one is tried for."""
-        return self._stop is not None and self._thread.is_alive()
+        return self._stop is not None and self._thread is not None and self._thread.is_alive()
 
     def send_to(self, host: str, port: int, exported: RegistrationExport, messages: Messages) -> None:
         """Send a result to a server, again and again; after a lost connection it gets all of it again."""
@@ -62,22 +66,30 @@ class IgtlConnection:
         self._begin(partial(igtl.serve, port), exported, messages)
 
     def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:
-        """Stop the pose where it stands no more, for another reason than a person knew who sent it: the next message is a status with the
-        reason alone, as many a peer looks at no status. Send it again once it stands again.
+        """Stop the pose where it stands no more, for another reason than a person knew who sent it.
 
-        world_from_ct: (4, 4), where the CT is now.   reason: why not to use the pose there, "" for none.
+        The next message is a status with the reason alone, as many a peer looks at no status. Send it again once it
+        stands again.
+
+        Parameters
+        ----------
+        world_from_ct
+            (4, 4), where the CT is now.
+        reason
+            Why not to use the pose there, "" for none.
         """
-        if not self.open:
+        if self._sent is None or not self.open:
             return
-        if not np.allclose(self._exported.world_from_ct, world_from_ct, rtol=0, atol=POSE_TOLERANCE):
+        exported, live = self._sent
+        if not np.allclose(exported.world_from_ct, world_from_ct, rtol=0, atol=POSE_TOLERANCE):
             reason = MOVED_SINCE_SENT
-        given = self._exported.warning or ""
+        given = exported.warning or ""
         reason = "" if reason in given else reason
         if reason != self.stale_reason:
             self.stale_reason = reason
             warning = " ".join(filter(None, [given, reason]))
-            small = messages_of(replace(self._exported, warning=warning or None, views=[])).small
-            self._messages.small = small[-1:] if reason else small  # the status is the last
+            small = messages_of(replace(exported, warning=warning or None, views=[])).small
+            live.small = small[-1:] if reason else small  # the status is the last
 
     def close(self) -> None:
         """End it; nothing happens without one."""
@@ -88,8 +100,8 @@ class IgtlConnection:
     def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
         before, stop = self._thread, threading.Event()
-        live = SimpleNamespace(small=messages.small, images=messages.images)  # may change while it is sent
-        self._stop, self._exported, self._messages = stop, exported, live
+        live = replace(messages)  # whose small ones change while they are sent
+        self._stop, self._sent = stop, (exported, live)
         self.pose = _("the pose of {time} ({verdict})").format(
             time=datetime.now().strftime("%H:%M:%S"), verdict=exported.verdict or _("not assessed")
         )

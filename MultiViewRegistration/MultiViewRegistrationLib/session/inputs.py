@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..imaging.ct import CT as CTVolume
+from ..imaging.structures import Structures
+from ..imaging.xray import XRay
+from ..io.case import Case, View
 from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, structures_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
@@ -35,6 +40,11 @@ from .scouts import Scouts
 from .slot_scan import missing_in_header
 from .translation import _
 
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
+
+#: An X-ray in a scene, or in a case.
+Placed = TypeVar("Placed", XRayView, View)
 #: By what the CT and its structures are kept among the views' nodes.
 CT, STRUCTURES = "CT", "structures"
 
@@ -42,7 +52,10 @@ CT, STRUCTURES = "CT", "structures"
 class Inputs:
     """The CT, the X-rays and the case of a registration; only read on the main thread.
 
-    case_path: of the case.json that the scene was filled from, None where it was not, or that is not known.
+    Attributes
+    ----------
+    case_path
+        Of the case.json that the scene was filled from, None where it was not, or that is not known.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -58,11 +71,11 @@ class Inputs:
         ct = self.registration.ct
         return self._scouts[1] if ct is not None and ct.GetID() == self._scouts[0] else None
 
-    def keep_scouts(self, ct, scouts: Scouts | None) -> None:
+    def keep_scouts(self, ct: Any, scouts: Scouts | None) -> None:
         """Keep those that were read with a CT, by its volume node."""
         self._scouts = ct.GetID(), scouts
 
-    def cache_case(self, case) -> None:
+    def cache_case(self, case: Case) -> None:
         """Keep the parts of the `io.case.Case` that the scene has just been filled from."""
         self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
@@ -73,19 +86,22 @@ class Inputs:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
 
-    def cache_ct(self, ct) -> None:
+    def cache_ct(self, ct: CTVolume) -> None:
         """Keep the `imaging.ct.CT` that the chosen volume was just made from; of the whole CT."""
         self._made[CT] = of_ct(self.registration), ct
 
-    def cache_xray(self, view: XRayView, xray) -> None:
+    def cache_xray(self, view: XRayView, xray: XRay) -> None:
         """Keep the `imaging.xray.XRay` that a view has just been given, with its picture."""
         self._made[view.id] = of_view(view), xray
         self._source_changed(view)
 
-    def case(self, *, placed: bool = True):
-        """The `io.case.Case` of the scene as it is. InputError for missing or invalid values, and for two views with one geometry.
+    def case(self, *, placed: bool = True) -> Case:
+        """Return the `io.case.Case` of the scene as it is. InputError for missing or invalid values, and for two views with one geometry.
 
-        placed: see `mrml.case.case_of`.
+        Parameters
+        ----------
+        placed
+            See `mrml.case.case_of`.
         """
         case = case_of(self.registration, self.xray, self.ct(), self.structures(), placed=placed)
         if same := twins(case.views):
@@ -105,20 +121,23 @@ class Inputs:
         case.images = tuple(map(of_image, used))
         return case
 
-    def corrected_case(self):
-        """The case with the cameras as a registration has corrected them. InputError as `case`."""
+    def corrected_case(self) -> Case:
+        """Return the case with the cameras as a registration has corrected them. InputError as `case`."""
         case = self.case()
         cameras = {view.name: camera_of(view) for view in self.registration.xrays}
         return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
 
-    def ct(self):
-        """The `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
+    def ct(self) -> CTVolume:
+        """Return the `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
         if self.registration.ct is not None:
             check_place(self.registration.ct)
         return self._kept(CT, of_ct(self.registration), lambda: ct_of(self.registration))
 
-    def structures(self):
-        """The `imaging.structures.Structures` that get a pose of their own each, None for none. InputError as `mrml.case.structures_of`."""
+    def structures(self) -> Structures | None:
+        """Return the `imaging.structures.Structures` that get a pose of their own each, None for none.
+
+        InputError as `mrml.case.structures_of`.
+        """
         if not self.registration.registers_each:
             return None
         return self._kept(STRUCTURES, self._of_structures, lambda: structures_of(self.registration, self.ct()))
@@ -127,8 +146,8 @@ class Inputs:
     def _of_structures(self) -> str:
         return f"{of_ct(self.registration)} {of_structures(self.registration)}"
 
-    def xray(self, view: XRayView):
-        """The view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""
+    def xray(self, view: XRayView) -> XRay:
+        """Return the view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""
         return self._kept(view.id, of_view(view), lambda: xray_of(view))
 
     def check_next(self) -> bool:
@@ -145,7 +164,7 @@ class Inputs:
         return False
 
     def problem(self, view: XRayView) -> str:
-        """The problem with an X-ray, a sentence; "" where there is none, or it was not checked yet."""
+        """Return the problem with an X-ray, a sentence; "" where there is none, or it was not checked yet."""
         if view.size == (0, 0):
             return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
         try:
@@ -157,11 +176,11 @@ class Inputs:
         return str(made) if isinstance(made, InputError) else ""
 
     def twins(self) -> tuple[XRayView, XRayView] | None:
-        """Two views that are used and have the same geometry, if there are any."""
+        """Return two views that are used and have the same geometry, if there are any."""
         return twins([view for view in self.registration.used_xrays if view.placed])
 
     def _source_changed(self, view: XRayView) -> bool:
-        """Whether the volume that a picture was made from is another one than at the last call."""
+        """Return whether the volume that a picture was made from is another one than at the last call."""
         source = view.source
         if source is None or source.GetImageData() is None:
             return False
@@ -169,8 +188,8 @@ class Inputs:
         self._sources[view.id] = now
         return before is not None and before != now
 
-    def _kept(self, name: str, key: str, make: Callable[[], object]):
-        """The value made for the same key, also an error: a timer reads it again and again."""
+    def _kept(self, name: str, key: str, make: Callable[[], object]) -> Any:
+        """Return the value made for the same key, also an error: a timer reads it again and again."""
         if self._made.get(name, ("",))[0] != key:
             try:
                 self._made[name] = key, make()
@@ -183,7 +202,7 @@ class Inputs:
 
 
 def camera_of(view: XRayView) -> Camera:
-    """An X-ray's camera. InputError for one without a geometry, which names what its header does not say."""
+    """Return an X-ray's camera. InputError for one without a geometry, which names what its header does not say."""
     if needs_geometry(view) and (missing := missing_in_header(view) or missing_readings(view)):
         raise InputError(
             _("{name}: its header does not say all of the geometry; enter {fields}.").format(
@@ -193,8 +212,8 @@ def camera_of(view: XRayView) -> Camera:
     return view.camera
 
 
-def twins(views: list) -> tuple | None:
-    """Two X-rays with the same geometry, if there are any. InputError for one without a geometry."""
+def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
+    """Return two X-rays with the same geometry, if there are any. InputError for one without a geometry."""
     pairs = combinations([(view, view.camera) for view in views], 2)
     return next(((one, other) for (one, camera), (other, same) in pairs if camera.same_as(same)), None)
 
@@ -214,7 +233,10 @@ class NotCached(Exception):
 def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
     """Call `prepare`, a function of `registration.prepared_ct`, in this thread, once a child process has compiled what is not cached.
 
-    compiling: called before that.
+    Parameters
+    ----------
+    compiling
+        Called before that.
     """
     from ..rendering.devices import without_pool
 
@@ -247,7 +269,7 @@ def load_or_begin_compiling() -> None:
 
 
 def _loaded(prepare: Callable) -> bool:
-    """Whether `prepare` found all its kernels in numba's cache."""
+    """Return whether `prepare` found all its kernels in numba's cache."""
     from ..rendering.devices import when_compiling, without_pool
 
     with suppress(NotCached), without_pool(), when_compiling(_refuse):
@@ -267,8 +289,8 @@ def _compile() -> None:
         _children.append(start_python(f"import os; getattr(os, 'nice', id)(5); {prepare}"))
 
 
-def prepare_for_drr(ct, on_progress: Callable) -> object:
-    """The `registration.prepared_ct.PreparedCT` of a CT, with all that a DRR which follows the CT would have to wait for."""
+def prepare_for_drr(ct: CTVolume, on_progress: Callable) -> PreparedCT:
+    """Return the `registration.prepared_ct.PreparedCT` of a CT, with all that a DRR which follows the CT would have to wait for."""
     from ..registration.prepared_ct import PreparedCT
     from ..registration.warm_up import warm_up_drr
 
@@ -279,7 +301,7 @@ def prepare_for_drr(ct, on_progress: Callable) -> object:
     return anatomy
 
 
-def prepare_for_registration(anatomy, on_progress: Callable) -> None:
+def prepare_for_registration(anatomy: PreparedCT, on_progress: Callable) -> None:
     """Load what the first sharp DRR, and the first registration, would wait for."""
     from ..registration.warm_up import warm_up
 
@@ -290,7 +312,12 @@ def prepare_for_registration(anatomy, on_progress: Callable) -> None:
 class Preparation:
     """Prepares the CT of a registration, first for DRRs, then for a registration; again whenever it has changed.
 
-    message: why the last one failed, a sentence.   stage: in a few words.
+    Attributes
+    ----------
+    message
+        Why the last one failed, a sentence.
+    stage
+        In a few words.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -302,18 +329,21 @@ class Preparation:
 
     @property
     def working(self) -> bool:
+        """Whether the CT is being prepared."""
         return any(worker is not None and worker.state == "running" for worker in (self.worker, self._rest))
 
-    def anatomy(self):
-        """The `registration.prepared_ct.PreparedCT` of the CT as it is now; None where there is none yet."""
-        done = self.worker is not None and self.worker.state == "done" and self._of == of_ct(self._inputs.registration)
-        return self.worker.result if done else None
+    def anatomy(self) -> PreparedCT | None:
+        """Return the `registration.prepared_ct.PreparedCT` of the CT as it is now; None where there is none yet."""
+        worker = self.worker
+        done = worker is not None and worker.state == "done" and self._of == of_ct(self._inputs.registration)
+        return worker.result if worker is not None and done else None
 
-    def all_ready(self) -> Callable[[Callable], object]:
-        """A function that gives it to another worker's thread once a registration can begin, as `Worker.result_for`."""
+    def all_ready(self) -> Callable[[Callable], PreparedCT]:
+        """Return a function that gives it to another worker's thread once a registration can begin, as `Worker.result_for`."""
         first, rest = self.worker, self._rest
+        assert first is not None and rest is not None, "begin comes before"
 
-        def wait(on_progress: Callable) -> object:
+        def wait(on_progress: Callable) -> PreparedCT:
             anatomy = first.result_for(on_progress)
             rest.result_for(on_progress)
             return anatomy
@@ -326,19 +356,26 @@ class Preparation:
         self._rest = Worker(lambda on_progress: prepare_for_registration(worker.result_for(on_progress), on_progress))
 
     def begin(self, *, again: bool) -> None:
-        """Prepare the CT as it is now, where it is not. InputError as `Inputs.ct`.   again: also where that has failed before."""
+        """Prepare the CT as it is now, where it is not. InputError as `Inputs.ct`.
+
+        Parameters
+        ----------
+        again
+            Also where that has failed before.
+        """
         of, ct = of_ct(self._inputs.registration), self._inputs.ct()
         if self.worker is None or self._of != of or (again and self.worker.state == "failed"):
             self.stage = PREPARING
             self.use(Worker(lambda on_progress: prepare_for_drr(ct, on_progress)))
 
     def poll(self) -> bool:
-        """Whether the CT has just become ready for DRRs, or failed to."""
+        """Return whether the CT has just become ready for DRRs, or failed to."""
         if self.worker is None:
             return False
         before = self.worker.state
         for worker in (self.worker, self._rest):
-            self.stage = worker.poll(0) or self.stage
+            if worker is not None:
+                self.stage = worker.poll(0) or self.stage
         self.message = self.worker.message
         return before == "running" != self.worker.state
 

@@ -62,7 +62,7 @@ class Misfits:
         return self._made.value or () if self._of and self._made.made_of == self._of else ()
 
     def outlines(self, detector: DetectorPlane) -> dict[str, np.ndarray]:
-        """The lines (k, 2, 2) of each in an X-ray, pixels, by its name."""
+        """Return the lines (k, 2, 2) of each in an X-ray, pixels, by its name."""
         return {misfit.name: self._outline(misfit, detector) for misfit in self.shown}
 
     def _outline(self, misfit: Misfit, detector: DetectorPlane) -> np.ndarray:
@@ -72,7 +72,7 @@ class Misfits:
         return self._outlines[name][1]
 
     def _standing(self) -> str:
-        """The key of the entry whose misfits hold for the pose as it is; "" for none."""
+        """Return the key of the entry whose misfits hold for the pose as it is; "" for none."""
         session = self._session
         entry = session.history.current
         if entry is None or not (entry.structures or entry.elsewhere) or session.registration.ct is None:
@@ -88,7 +88,7 @@ class Misfits:
 
 
 def _displaced(entry: HistoryEntry, structures, ct_from_index: np.ndarray) -> list[Misfit]:
-    """The structures that X-rays show elsewhere than the whole CT's pose has them, by as much as counts as wrong."""
+    """Return the structures that X-rays show elsewhere than the whole CT's pose has them, by as much as counts as wrong."""
     from ..assessment.prediction import WRONG_MM
 
     names = [] if structures is None else list(structures.names)
@@ -108,7 +108,7 @@ def _displaced(entry: HistoryEntry, structures, ct_from_index: np.ndarray) -> li
 
 
 def _elsewhere(entry: HistoryEntry) -> list[Misfit]:
-    """The part of the bone, if there is one."""
+    """Return the part of the bone, if there is one."""
     if not entry.elsewhere:
         return []
     cells = np.array(entry.elsewhere) // CELL_MM

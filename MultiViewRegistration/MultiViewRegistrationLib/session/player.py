@@ -9,13 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..io.files import printable
+from ..io.sequence import FrameFiles
 from ..mrml.identity import of_ct, of_geometry
 from ..mrml.loading import camera_content
 from ..mrml.nodes import remove_with_products
@@ -25,6 +27,10 @@ from .background_task import Worker
 from .inputs import Inputs
 from .tracking import FileImages, FrameImage, SliceImages
 from .translation import _
+
+if TYPE_CHECKING:
+    from ..sequence.track_files import StoredTrack, Track
+    from ..sequence.tracker import Tracked
 
 #: Parameters of the registration: the content of a track.json, the number of the frame that is shown, and the pose from before.
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
@@ -57,7 +63,10 @@ def keep_before(registration: Registration, names: list[str]) -> None:
 def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
     """Put X-rays, cameras and CT back as `keep_before` found them; an image that has been replaced since stays.
 
-    known: the `XRay` that an X-ray had then, by its node's ID; made again where it is missing.
+    Parameters
+    ----------
+    known
+        The `XRay` that an X-ray had then, by its node's ID; made again where it is missing.
     """
     registration = inputs.registration
     for view in registration.xrays:
@@ -74,7 +83,7 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
 
 
 def _put_back(view: XRayView, content: dict) -> bool:
-    """Whether the X-ray has its own image again."""
+    """Return whether the X-ray has its own image again."""
     source, frame, still = view.source, view.node.GetNodeReference(FRAME), view.node.GetNodeReference(STILL)
     its_own = still is not None and source in (frame, still)
     if its_own:
@@ -101,7 +110,7 @@ def keep_number(registration: Registration, number: int) -> None:
 
 
 def forget(registration: Registration) -> None:
-    """The scene has no sequence any more."""
+    """Remove the sequence from the scene."""
     for parameter in (TRACK, NUMBER):
         registration.node.UnsetParameter(parameter)
 
@@ -114,7 +123,7 @@ def forget_files(registration: Registration) -> None:
 
 
 def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
-    """The number of the frame that is to be shown, and what finds the sequence, in any thread; None where there is none.
+    """Return the number of the frame that is to be shown, and what finds the sequence, in any thread; None where there is none.
 
     That gives the `track_files.StoredTrack`, its `FrameFiles` or None, and a warning or "". InputError where the files are not there.
     """
@@ -123,7 +132,7 @@ def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
     return (int(registration.parameter(NUMBER, "0")), lambda: _find(json.loads(text), beside)) if text else None
 
 
-def images_of(inputs: Inputs, track, files) -> FileImages | SliceImages:
+def images_of(inputs: Inputs, track: StoredTrack, files: FrameFiles | None) -> FileImages | SliceImages:
     """Of what `saved` has found. InputError where the X-rays are not those that were tracked any more."""
     xrays = {view.name: (view, inputs.xray(view)) for view in inputs.registration.xrays if view.name in track.views}
     if files is not None and xrays:
@@ -160,7 +169,7 @@ def _find(content: dict, beside: Path | None) -> tuple:
     for folder in folders:
         there = {name: str(folder / posixpath.relpath(name, home)) for name in names}
         if all(Path(path).exists() for path in there.values()):
-            moved = {"cases": [there[name] for name in where["cases"]]}
+            moved: dict[str, Any] = {"cases": [there[name] for name in where["cases"]]}
             if "images" in where:
                 moved["images"] = {view: [there[name] for name in files] for view, files in where["images"].items()}
             track = StoredTrack.of({**content, "sequence": moved}, "Sequence", Path())
@@ -186,9 +195,6 @@ def _set_quietly(registration: Registration, parameter: str, value: str) -> None
     node.SetDisableModifiedEvent(was)
 
 
-if TYPE_CHECKING:
-    from ..sequence.tracker import Tracked
-
 #: Frames a second that may be requested, and how many are shown at first. A slow machine shows fewer, and leaves none out.
 RATES, RATE = (1, 2, 5, 10, 20), 5
 
@@ -197,9 +203,16 @@ RATES, RATE = (1, 2, 5, 10, 20), 5
 class Played:
     """A sequence and what was found in it.
 
-    frames: those that are done, in order, from the first; more may come.   count: how many the sequence has.
-    views: the names of the X-rays, in the order of a frame's cameras and similarities.
-    track: the `track_files.Track` or `StoredTrack` that has them.
+    Attributes
+    ----------
+    frames
+        Those that are done, in order, from the first; more may come.
+    count
+        How many the sequence has.
+    views
+        The names of the X-rays, in the order of a frame's cameras and similarities.
+    track
+        The `track_files.Track` or `StoredTrack` that has them.
     """
 
     name: str
@@ -207,10 +220,10 @@ class Played:
     count: int
     views: list[str]
     images: FileImages | SliceImages
-    track: object
+    track: Track | StoredTrack
 
     def content(self, folder: Path | None) -> dict:
-        """That of a track.json in a folder; of one that will move where there is none."""
+        """Return the content of track.json, with paths relative to `folder` (absolute if None)."""
         from ..sequence.track_files import StoredTrack
 
         if isinstance(self.track, StoredTrack):
@@ -221,8 +234,14 @@ class Played:
 class Player:
     """Goes to frames, and plays them. `tick` is called from a timer; images are read in a thread, one frame ahead.
 
-    number: of the frame that is shown, None before the first.   playing, rate, loop: whether, at how many frames a second, and whether it
-    begins again at the end.   problem: why the X-rays do not show it, a sentence; "" where they do.
+    Attributes
+    ----------
+    number
+        Of the frame that is shown, None before the first.
+    playing, rate, loop
+        Whether, at how many frames a second, and whether it begins again at the end.
+    problem
+        Why the X-rays do not show it, a sentence; "" where they do.
     """
 
     def __init__(self, inputs: Inputs, played: Played) -> None:
@@ -230,7 +249,9 @@ class Player:
         self.number: int | None = None
         self.playing, self.rate, self.loop, self.problem = False, RATE, False, ""
         self._requested: int | None = None
-        self._newest, self._put, self._shown_at = True, None, None
+        self._newest = True
+        self._put: np.ndarray | None = None
+        self._shown_at: np.ndarray | None = None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
         self._before = {view.id: inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
@@ -299,7 +320,7 @@ class Player:
             if wanted is None:
                 self.playing, changed = False, True
         ready = self._read is not None and self._read[1].state != "running"
-        if wanted is not None and ready and self._read[0] == wanted:
+        if self._read is not None and ready and self._read[0] == wanted:
             self._show(wanted, self._read[1])
             self._read, ready, wanted, changed = None, False, None, True
         ahead = wanted if wanted is not None else self._next() if self.playing else None
@@ -309,7 +330,7 @@ class Player:
         return changed
 
     def _next(self) -> int | None:
-        """The frame after the one that is shown; None at the end."""
+        """Return the frame after the one that is shown; None at the end."""
         number = 0 if self.number is None else self.number + 1
         return number if number <= self.last else 0 if self.loop and self.last > 0 else None
 
@@ -356,7 +377,7 @@ def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
         image.show(view, inputs)
 
 
-def _correct(view: XRayView, camera) -> None:
+def _correct(view: XRayView, camera: Camera) -> None:
     """Have a view the camera in which a frame's pose holds."""
     try:
         given = view.geometry.plain_camera(view.size)

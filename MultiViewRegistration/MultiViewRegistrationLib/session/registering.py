@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..io.case import Case
 from ..jobs import TimeLeft, left_in_words
 from ..mrml.identity import fingerprint, of_geometry
 from ..mrml.registration import CT_TRANSFORM, Registration
@@ -17,16 +19,24 @@ from .background_task import Worker
 from .inputs import PREPARING
 from .translation import _
 
+if TYPE_CHECKING:
+    from ..registration.pipeline import Progress
+    from ..registration.prepared_ct import PreparedCT
+    from ..report.result import Result
+
 #: The start of `api.register` where it has another name: a pose that a person set is a given one.
 API_START = {"by hand": "given"}
 
 
 def register_case(
-    case, anatomy, start: str, refinement: str, seed: int, model: Path | None, on_progress: Callable
-) -> object:
-    """The `result.Result` of a case from a start, refined by "joint" or a published method. InputError where it fails.
+    case: Case, anatomy: PreparedCT, start: str, refinement: str, seed: int, model: Path | None, on_progress: Callable
+) -> Result:
+    """Return the `result.Result` of a case from a start, refined by "joint" or a published method. InputError where it fails.
 
-    model: the folder of the regressor, for a start that uses one; without it, the newest of the store.
+    Parameters
+    ----------
+    model
+        The folder of the regressor, for a start that uses one; without it, the newest of the store.
     """
     from ..api import register
 
@@ -35,8 +45,11 @@ def register_case(
     return replace(result, method=start)
 
 
-def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Path:
-    """The path of a case.json with what a child needs of a case: its CT, its X-rays as line integrals, how far to search, a start pose."""
+def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) -> Path:
+    """Return the path of a case.json with what a child needs of a case.
+
+    Its CT, its X-rays as line integrals, how far to search, a start pose.
+    """
     from ..imaging.xray import raw_image
     from ..io.cameras import CALIBRATION
     from ..io.case_writer import write_case
@@ -64,10 +77,27 @@ def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Pat
 class RunningRegistration:
     """One registration from the pose and the inputs that the scene has now.
 
-    start: one of session.STARTS.   refinement: "joint" or a published one.   worker: does it.
-    preparing: gives what the CT is being made ready by, in words.   warnings: from before it began.
-    fingerprint, geometry: of the inputs; the latter by the view's name.
-    progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
+    Parameters
+    ----------
+    start
+        One of session.STARTS.
+    refinement
+        "joint" or a published one.
+    worker
+        Does it.
+    preparing
+        Gives what the CT is being made ready by, in words.
+    warnings
+        From before it began.
+
+    Attributes
+    ----------
+    fingerprint, geometry
+        Of the inputs; the latter by the view's name.
+    progress
+        The last `registration.pipeline.Progress`, None before the first.
+    left
+        The time, in words.
     """
 
     def __init__(
@@ -83,7 +113,8 @@ class RunningRegistration:
         self.worker, self._preparing, self.warnings = worker, preparing, warnings
         self.fingerprint = fingerprint(registration)
         self.geometry = {view.name: of_geometry(view) for view in registration.xrays}
-        self.progress, self.left, self._time_left = None, "", TimeLeft()
+        self.progress: Progress | None = None
+        self.left, self._time_left = "", TimeLeft()
         self._before = self._shown = registration.world_from_ct
         #: The nodes without which there is nothing to register, or nothing to show it on, by what they are.
         self._needed = {
@@ -103,14 +134,14 @@ class RunningRegistration:
         """The stage, in a few words."""
         return self.progress.stage if self.progress else self._preparing() or PREPARING
 
-    def show(self, progress) -> None:
-        """Take the CT to the pose of a `registration.pipeline.Progress`."""
+    def show(self, progress: Progress) -> None:
+        """Take the CT to the pose of a step."""
         self.progress = progress
         self.left = left_in_words(self._time_left.seconds(progress.fraction))
         self._registration.world_from_ct = self._shown = progress.world_from_ct
 
     def obstacle(self) -> str:
-        """Why it makes no sense to go on, a sentence; "" while it does."""
+        """Return why it makes no sense to go on, a sentence; "" while it does."""
         registration = self._registration
         there = [registration.ct, registration.node.GetNodeReference(CT_TRANSFORM)]
         there += [view.node for view in registration.xrays]
@@ -126,7 +157,7 @@ class RunningRegistration:
 
     @contextmanager
     def as_before(self) -> Iterator[None]:
-        """The CT lies where it was meanwhile, unless it was moved by others."""
+        """Put the CT meanwhile where it was, unless it was moved by others."""
         if self.obstacle():
             yield
             return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..io.case import Case
 from ..jobs import Job, ProgressRecord
 from ..mrml import manual_pose
 from ..mrml.case import take_ct
@@ -17,18 +19,39 @@ from .inputs import Inputs
 from .registering import write_child_case
 from .translation import _
 
+if TYPE_CHECKING:
+    from ..regressor.model_store import StoredModel
+
 
 class RegressorTraining:
     """One training. It ends with `cancel`, or once this is deleted; what was learnt until then stays in the store of models.
 
-    state: "running", "done", "failed" or "cancelled", as the last `poll` found it.   message: why it failed, a sentence.
-    progress: the last `ProgressRecord`, None before the first; its stage has the error so far in mm.
-    folder: of the model, once done.   warnings: what the child warned of.
-    worker: writes the case, in a thread.
+    Parameters
+    ----------
+    case
+        What is trained for.
+    minutes
+        To train for.
+    unfinished
+        The folder of a training to go on with.
+
+    Attributes
+    ----------
+    state
+        "running", "done", "failed" or "cancelled", as the last `poll` found it.
+    message
+        Why it failed, a sentence.
+    progress
+        The last `ProgressRecord`, None before the first; its stage has the error so far in mm.
+    folder
+        Of the model, once done.
+    warnings
+        What the child warned of.
+    worker
+        Writes the case, in a thread.
     """
 
-    def __init__(self, case, minutes: float, unfinished: Path | None = None) -> None:
-        """case: an `io.case.Case`.   minutes: to train for.   unfinished: the folder of a training to go on with."""
+    def __init__(self, case: Case, minutes: float, unfinished: Path | None = None) -> None:
         self.state, self.message, self.ending = "running", "", False
         self.progress: ProgressRecord | None = None
         self.folder: Path | None = None
@@ -52,7 +75,10 @@ class RegressorTraining:
         if self.state != "running":
             return False
         try:
-            self._poll_job() if self._job is not None else self._poll_case()
+            if self._job is None:
+                self._poll_case()
+            else:
+                self._poll_job(self._job)
         except InputError as error:
             self.state, self.message = "failed", str(error)
         if self.state != "running":
@@ -76,11 +102,12 @@ class RegressorTraining:
         else:
             self._job = Job(["train", self.worker.result.parent, *self._how])
 
-    def _poll_job(self) -> None:
-        self.progress = self._job.poll() or self.progress
-        self.state, self.message, self.warnings = self._job.state, self._job.message, list(self._job.warnings)
+    def _poll_job(self, job: Job) -> None:
+        self.progress = job.poll() or self.progress
+        self.state, self.message, self.warnings = job.state, job.message, list(job.warnings)
         if self.state == "done":
-            self.folder = Path(self._job.result["folder"])
+            assert job.result is not None
+            self.folder = Path(job.result["folder"])
 
 
 #: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT that it was chosen for.
@@ -91,7 +118,10 @@ DEFAULT_MINUTES = 2.0
 class Regressors:
     """The regressors for one registration. `poll` follows a training, `update` the store; both take milliseconds.
 
-    training: the last `Training`, None before the first.
+    Attributes
+    ----------
+    training
+        The last `Training`, None before the first.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -103,7 +133,7 @@ class Regressors:
     # The models
 
     @property
-    def models(self) -> list:
+    def models(self) -> list[StoredModel]:
         """`regressor.model_store.StoredModel` of the CT, the newest first, as the last `update` found them."""
         made_of = self._found.made_of
         return self._found.value or [] if made_of and made_of[0] == of_ct(self._registration) else []
@@ -131,7 +161,7 @@ class Regressors:
         self._registration.node.SetParameter(MODEL_OF, of_ct(self._registration))
         self._registration.node.SetParameter(MODEL, str(folder))
 
-    def remove(self, model) -> None:
+    def remove(self, model: StoredModel) -> None:
         """Remove a `StoredModel` from the store. InputError where its files cannot be removed."""
         from ..regressor import model_store
 
@@ -152,7 +182,7 @@ class Regressors:
         ).format(name=self._chosen.name)
 
     def missing(self) -> str:
-        """Why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
+        """Return why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
         if self.gone:
             return self.gone
         if self.model is None and self.up_to_date:
@@ -166,20 +196,23 @@ class Regressors:
         """Whether a training is."""
         return self.training is not None and self.training.state == "running"
 
-    def train(self, minutes: float = DEFAULT_MINUTES, unfinished=None) -> None:
+    def train(self, minutes: float = DEFAULT_MINUTES, unfinished: StoredModel | None = None) -> None:
         """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
 
-        unfinished: a `StoredModel` to go on with, for as long as it was to be trained.
+        Parameters
+        ----------
+        unfinished
+            A `StoredModel` to go on with, for as long as it was to be trained.
         """
         if self.is_training:
             raise InputError(_("Regressor: wait until the current training has finished, or cancel it."))
         case = self._inputs.case(placed=manual_pose.ct_is_seen(self._registration))
-        self.training = RegressorTraining(case, minutes, unfinished and unfinished.folder)
+        self.training = RegressorTraining(case, minutes, None if unfinished is None else unfinished.folder)
         self._trained_for = of_ct(self._registration)
 
     def cancel(self) -> None:
         """Make an end of the training under way; what was learnt is kept, and can be gone on with."""
-        if self.is_training:
+        if self.training is not None and self.is_training:
             self.training.cancel()
 
     def poll(self) -> bool:
@@ -187,8 +220,9 @@ class Regressors:
         if self.training is None or not self.training.poll():
             return False
         self.reload()
-        if self.training.state == "done" and self._trained_for == of_ct(self._registration):
-            self.choose(self.training.folder)
+        folder = self.training.folder
+        if folder is not None and self._trained_for == of_ct(self._registration):
+            self.choose(folder)
             if self._registration.start == "search":
                 self._registration.node.SetParameter("start", "auto")
         return True
@@ -205,11 +239,11 @@ class Regressors:
             else None
         )
 
-    def _take(self) -> Callable[[], list]:
-        """A worker that finds the models of this CT; it costs time and memory only where there are models."""
+    def _take(self) -> Callable[[], list[StoredModel]]:
+        """Return a worker that finds the models of this CT; it costs time and memory only where there are models."""
         take = take_ct(self._registration)
 
-        def find() -> list:
+        def find() -> list[StoredModel]:
             from ..regressor import model_store
 
             return model_store.models_of(model_store.ct_sha256(take())) if model_store.all_models() else []

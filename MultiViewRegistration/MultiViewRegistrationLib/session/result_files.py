@@ -47,12 +47,12 @@ KIND_NAMES = {
 
 
 def formats() -> dict[str, str]:
-    """All kinds of files that `mvreg export` writes, and what each is called."""
+    """Return all kinds of files that `mvreg export` writes, and what each is called."""
     return {kind: KIND_NAMES.get(kind, kind) for kind in (*KINDS, *CASE_KINDS)}
 
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
-    """What a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
+    """Return what a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
     if kind == "resampled-mask" and (registration.segmentation is None or registration.registers_each):
         return _("Choose a structure in section 1. CT first.")
     if kind == "cameras" and any("slot_scan" in view.content for view in registration.used_xrays):
@@ -68,17 +68,25 @@ def write_result(
     override: bool = False,
     names: bool = False,
 ) -> Callable[..., list[Path]]:
-    """The writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do; returns the
-    files but for the overlays. It takes another folder, see `write_together`.
+    """Return the writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do.
 
-    kinds: of `formats`, for other programs: beside the others, in both directions and both axes by name, and, with a tracker's frame,
-        as reference_from_ct, too.
-    override: also where `Session.reason_not_to_use` has something against it, or the pose is only now found to be one to reject; the
-        files then carry that. Without, they have no transforms of such a pose.
-    names: name the case in the report.
+    Returns the files but for the overlays.
+
+    It takes another folder, see `write_together`.
 
     InputError, now, where that is not requested, or `Session.case` has one; later, where the views show too little of the CT, or the folder
     cannot be written.
+
+    Parameters
+    ----------
+    kinds
+        Of `formats`, for other programs: beside the others, in both directions and both axes by name, and, with
+        a tracker's frame, as reference_from_ct, too.
+    override
+        Also where `Session.reason_not_to_use` has something against it, or the pose is only now found to be one
+        to reject; the files then carry that. Without, they have no transforms of such a pose.
+    names
+        Name the case in the report.
     """
     reason, finding = require_settled(session, override), session.find_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
@@ -88,7 +96,7 @@ def write_result(
 
         result = finding()
         against = reason or (REJECTED if override and result.verdict == "reject" else None)
-        written = save_result(result, folder, against, names=names)["files"]
+        written = save_result(result, Path(folder), against, names=names)["files"]
         files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
         return files + (_further(RegistrationExport.read(folder), folder, kinds, case) if kinds else [])
 
@@ -105,8 +113,10 @@ def _further(
 
 
 def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[RegistrationExport, Messages]]:
-    """The making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do. InputError as
-    `write_result`, and later where pyigtl is missing."""
+    """Return the making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do.
+
+    InputError as `write_result`, and later where pyigtl is missing.
+    """
     reason, finding = require_settled(session, override), session.find_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
@@ -121,7 +131,7 @@ def take_messages(session: Session, *, override: bool = False) -> Callable[[], t
 
 
 def poses_offered(session: Session) -> list[str]:
-    """The names of the poses that an export has."""
+    """Return the names of the poses that an export has."""
     return [
         "world_from_ct",
         *(["reference_from_ct"] if reference_from_world_of(session.registration) is not None else []),
@@ -129,8 +139,9 @@ def poses_offered(session: Session) -> list[str]:
 
 
 def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[..., list[Path]]:
-    """The writing of a folder with a case.json that starts at the pose as it is now, and of all files that it names, for a thread to do;
-    returns the case.json alone. It takes another folder, see `write_together`.
+    """Return what writes a case.json that starts at the pose as it is now, and all files that it names, for a thread.
+
+    It returns the case.json alone, and takes another folder, see `write_together`.
 
     InputError, now, as `Session.case`; later, as `write_case`.
     """
@@ -139,14 +150,17 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     case, content = session.case(), case_content(session)
     views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
-    masks = {view.name: drawn(view) for view in views if view.mask is not None}
+    masks = {view.name: mask for view in views if (mask := drawn(view)) is not None}
     return lambda folder=folder: [write_case(folder, content, case.ct, images, masks, case.structures)]
 
 
 def write_together(
     session: Session, folder: Path, writers: Sequence[Callable[..., list[Path]]]
 ) -> Callable[[], list[Path]]:
-    """The writing of what several of the functions above return, into one folder, all at once, for a thread to do; returns their files."""
+    """Return the writing of what several of the functions above return, into one folder, all at once, for a thread to do.
+
+    Returns their files.
+    """
     images = [of_image(view) for view in session.registration.used_xrays]
 
     def write() -> list[Path]:
@@ -158,7 +172,7 @@ def write_together(
 
 
 def case_content(session: Session) -> dict:
-    """The content of a case.json for the scene, without its files."""
+    """Return the content of a case.json for the scene, without its files."""
     case, registration = session.case(), session.registration
     shared = {key: value for key, value in asdict(case.shared_unknowns).items() if value is not None}
     optional = {
@@ -193,7 +207,7 @@ def _view_content(view: XRayView) -> dict:
 
 
 def require_settled(session: Session, override: bool) -> str:
-    """Why not to export the pose, "" for no reason; InputError where there is one and it is not overridden."""
+    """Return why not to export the pose, "" for no reason; InputError where there is one and it is not overridden."""
     reason = session.reason_not_to_use()
     if reason and not override:
         raise InputError(
@@ -205,11 +219,14 @@ def require_settled(session: Session, override: bool) -> str:
 
 
 def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:
-    """Reads a result.json and its case, in any thread; what is returned puts them into a scene, in the main thread.
-
-    case: the case.json that it was found from, or its folder; None for the one beside the result.
+    """Read a result.json and its case, in any thread; what is returned puts them into a scene, in the main thread.
 
     InputError if either is invalid, where there is no case, and where that has other views.
+
+    Parameters
+    ----------
+    case
+        The case.json that it was found from, or its folder; None for the one beside the result.
     """
     path = Path(path)
     path = path / "result.json" if path.is_dir() else path
@@ -227,7 +244,15 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
 
 @dataclass(frozen=True, eq=False)
 class ReadResult:
-    """A result.json and its case on the way into a scene.   content: of the result.json.   warning: why it should not be used, or None."""
+    """A result.json and its case on the way into a scene.
+
+    Attributes
+    ----------
+    content
+        Of the result.json.
+    warning
+        Why it should not be used, or None.
+    """
 
     load: ReadCase
     exported: RegistrationExport
@@ -236,10 +261,11 @@ class ReadResult:
 
     @property
     def case(self) -> Case:
+        """That of the result."""
         return self.load.case
 
     def __call__(self, scene) -> Registration:
-        """The registration that they become there. InputError where the result is of other views."""
+        """Return the registration that they become there. InputError where the result is of other views."""
         registration = self.load(scene)
         history = History(registration)
         history.note("before")
@@ -252,7 +278,7 @@ class ReadResult:
 def _entry(
     registration: Registration, exported: RegistrationExport, content: dict, warning: str | None
 ) -> HistoryEntry:
-    """The history's entry; one with a warning does not count as a result of the scene's inputs."""
+    """Return the history's entry; one with a warning does not count as a result of the scene's inputs."""
     views = {view.name: view for view in registration.xrays}
     cameras, similarity, states = {}, {}, {}
     for of_view in content["views"]:
@@ -293,7 +319,7 @@ def _entry(
 
 
 def _structures(result: Path) -> dict[str, list[dict]]:
-    """The structures and motions of a result.json for the history. InputError for what are none."""
+    """Return the structures and motions of a result.json for the history. InputError for what are none."""
     fields = JsonObject.read(result, "a result.json")
     structures = fields.sections("structures", "the structures of the result") if fields.has("structures") else []
     for each in structures:

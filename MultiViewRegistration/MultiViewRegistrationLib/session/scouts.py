@@ -36,7 +36,7 @@ class Scouts:
     left_out: list[str]
 
     def missing_in(self, registration: Registration) -> list[str]:
-        """The names of those that a registration has not got."""
+        """Return the names of those that a registration has not got."""
         there = {view.content.get("scout") for view in registration.xrays}
         return [name for name in self.add if name not in there]
 
@@ -61,7 +61,9 @@ class Scouts:
 
 
 def read_scouts(ct_slice: Path) -> Scouts | None:
-    """The scouts of a CT, by one of its slices: in their folder and below it, else in the folders beside it; None where there are none.
+    """Return the scouts of a CT, by one of its slices: in their folder and below it, else in the folders beside it.
+
+    None where there are none.
 
     Of files that were sent, nowhere else than among these.
     """
@@ -78,7 +80,7 @@ def read_scouts(ct_slice: Path) -> Scouts | None:
 
 
 def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | str:
-    """What adds a scout, or the problem with it."""
+    """Return what adds a scout, or the problem with it."""
     try:
         return adding.read(path, name)
     except InputError as error:
@@ -86,7 +88,7 @@ def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | s
 
 
 def _study(folder: Path, ct_slice: Path) -> Study | None:
-    """What a folder holds of the examination of a CT with localizers; None for anything else, and for too many files."""
+    """Return what a folder holds of the examination of a CT with localizers; None for anything else, and for too many files."""
     if next(islice(folder.rglob("*"), MAX_FILES, None), None) is not None:
         return None
     try:

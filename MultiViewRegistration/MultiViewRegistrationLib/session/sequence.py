@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,16 +32,29 @@ from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_man
 from .translation import _
 
 if TYPE_CHECKING:
+    from ..sequence.track_files import StoredTrack
     from ..sequence.tracker import Tracked
+    from .session import Session
 
 
 @dataclass(frozen=True, eq=False)
 class StructureMotion:
-    """fixed, moving: the structures' names.   count: of all frames.   motion: a `sequence.motion.Relative` of each that has both poses.
+    """The motion of one structure against another.
 
-    curves: what is plotted, see `sequence.motion.curves`.
-    poses: (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.
-    structure: reads its CT, in any thread; InputError where that is not there any more.
+    Attributes
+    ----------
+    fixed, moving
+        The structures' names.
+    count
+        Of all frames.
+    motion
+        A `sequence.motion.Relative` of each that has both poses.
+    curves
+        What is plotted, see `sequence.motion.curves`.
+    poses
+        (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.
+    structure
+        Reads its CT, in any thread; InputError where that is not there any more.
     """
 
     fixed: str
@@ -54,6 +67,7 @@ class StructureMotion:
 
     @property
     def title(self) -> str:
+        """Which structure moves against which."""
         return _("{moving} against {fixed}").format(moving=self.moving, fixed=self.fixed)
 
     @property
@@ -83,7 +97,7 @@ class StructureMotion:
 
 
 def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
-    """The motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
+    """Return the motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
 
     InputError for another kind of file, for tracks of other frames, and where no two frames have both poses.
     """
@@ -91,14 +105,15 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     from ..sequence.track_files import StoredTrack
 
     moving = StoredTrack.read(path)
-    fixed = [None] * played.count
+    fixed: list[np.ndarray | None] = [None] * played.count
     for frame in played.frames:
         fixed[frame.number] = frame.world_from_ct if frame.kept else None
     motion = motion_against(
         fixed, moving, _("{name}, which is played").format(name=played.name), printable(Path(path).name)
     )
-    stored = isinstance(played.track, StoredTrack)
-    beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)] if stored else []
+    beside: list[Path] = []
+    if isinstance(played.track, StoredTrack) and played.images.files is not None:
+        beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)]
     return StructureMotion(
         played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside)
     )
@@ -112,8 +127,17 @@ OTHER_COLOUR = (0.34, 0.71, 0.91)
 class OtherStructure:
     """Its surface is made in a thread; from then on `follow` puts it where it was found.
 
-    motion: against the one that is played.   worker: what makes the surface, None once that is done.
-    problem: why it is not seen, a sentence; "" where it is, or will be.
+    Parameters
+    ----------
+    motion
+        Against the one that is played.
+
+    Attributes
+    ----------
+    worker
+        What makes the surface, None once that is done.
+    problem
+        Why it is not seen, a sentence; "" where it is, or will be.
     """
 
     def __init__(self, registration: Registration, motion: StructureMotion) -> None:
@@ -138,7 +162,7 @@ class OtherStructure:
     def outline(self, detector: DetectorPlane) -> np.ndarray:
         """(k, 2, 2): the lines of its outline in an X-ray, pixels; none where it is not seen."""
         node = self._registration.node.GetNodeReference(OTHER)
-        if node is None or self._at is None or not node.GetDisplayVisibility():
+        if node is None or self._at is None or self._shape is None or not node.GetDisplayVisibility():
             return np.zeros((0, 2, 2))
         name, key = detector.view.id, (detector.stamp, self._at.tobytes())
         if self._outlines.get(name, ((),))[0] != key:
@@ -165,7 +189,7 @@ class OtherStructure:
             self.problem = _("Its bone is not shown: {reason}").format(reason=worker.message)
         return True
 
-    def _put(self, made) -> None:
+    def _put(self, made: Any) -> None:
         owner = self._registration.node
         place = product(
             owner, OTHER_TRANSFORM, "vtkMRMLLinearTransformNode", f"{self.motion.moving} to world", hidden=True
@@ -176,7 +200,7 @@ class OtherStructure:
 
 
 def _structure_shape(motion: StructureMotion) -> tuple[object, Shape]:
-    """The surface, and what its outlines are made from."""
+    """Return the surface, and what its outlines are made from."""
     mesh = ct_3d.structure_surface(motion.structure())
     return mesh, shape_of(mesh)
 
@@ -188,15 +212,23 @@ KEEP_S = 2.0
 class Sequence:
     """The sequence that a session tracks and plays.
 
-    player: None without a sequence.   message: why the tracking failed, or the scene's own sequence is not here; "" else.
-
-    other: the structure that is compared with the one that is played, in the scene; None without one.
-    ended: how the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
-    seeking: the frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
-    count: how many frames the X-rays have, from the one that is shown on; None as long as that is not known.
+    Attributes
+    ----------
+    player
+        None without a sequence.
+    message
+        Why the tracking failed, or the scene's own sequence is not here; "" else.
+    other
+        The structure that is compared with the one that is played, in the scene; None without one.
+    ended
+        How the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
+    seeking
+        The frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
+    count
+        How many frames the X-rays have, from the one that is shown on; None as long as that is not known.
     """
 
-    def __init__(self, session) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self.player: Player | None = None
         self.other: OtherStructure | None = None
@@ -209,7 +241,7 @@ class Sequence:
         self._kept = 0.0
 
     def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
-        """Where the scene was saved while a sequence was played, put all back as it was before that; only the first time.
+        """Return where the scene was saved while a sequence was played, put all back as it was before that; only the first time.
 
         What `saved_sequence.saved` has of it.
         """
@@ -238,6 +270,7 @@ class Sequence:
 
     @property
     def count(self) -> int | None:
+        """How many frames the X-rays have, from the one that is shown on; None as long as that is not known."""
         session = self._session
         if self._files is not None:
             return len(self._files)
@@ -256,7 +289,12 @@ class Sequence:
     def track(self, pace: str = "thorough", start: str | None = None) -> None:
         """Begin to track the X-rays' frames from the first one on. InputError where that cannot be.
 
-        pace: one of PACES.   start: of the first frame, one of `session.STARTS`; by default `self.start`.
+        Parameters
+        ----------
+        pace
+            One of PACES.
+        start
+            Of the first frame, one of `session.STARTS`; by default `self.start`.
         """
         if pace not in PACES:
             raise InputError(
@@ -277,26 +315,30 @@ class Sequence:
         if self.tracking is not None:
             self.tracking.worker.cancel()
 
-    def open(self, played: Played) -> None:
-        """Play a sequence that was tracked before. InputError while another is being tracked, and without the volumes of X-rays."""
+    def open(self, played: Played, number: int = 0) -> None:
+        """Play a sequence that was tracked before, from this frame on.
+
+        InputError while another is being tracked, and without the volumes of X-rays.
+        """
         self._session.require_idle()
         saved_sequence.refuse_lost(self._session.registration)
         self.close()
         history = self._session.history
         history.note_here()
-        self._play(played)
+        player = self._play(played)
         self._files = played.images.files
-        self.player.go(0)
+        player.go(number)
 
-    def _play(self, played: Played) -> None:
-        self.player = Player(self._session, played)
+    def _play(self, played: Played) -> Player:
+        self.player = player = Player(self._session, played)
         self._session.history.unnoted = "tracked"
-        self._keep()
+        self._keep(player)
+        return player
 
-    def _keep(self) -> None:
+    def _keep(self, player: Player) -> None:
         """Have a scene that is saved now bring the sequence back."""
         self._kept = monotonic()
-        saved_sequence.keep_track(self._session.registration, self.player.played.content(None))
+        saved_sequence.keep_track(self._session.registration, player.played.content(None))
 
     def compare_with(self, path: str | os.PathLike) -> None:
         """Compare the structure in a track.json with the one that is played. From now on its bone moves with the frames.
@@ -328,9 +370,15 @@ class Sequence:
                 player.close()
 
     def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
-        """A function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
+        """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
-        unit, moves: see `track_files.Track.save`.   InputError without a sequence, and as `Inputs.ct`.
+        A sequence that was tracked now has those of the case's structures, too.
+                InputError without a sequence, and as `Inputs.ct`.
+
+        Parameters
+        ----------
+                unit, moves
+                    See `track_files.Track.save`.
         """
         if self.player is None:
             raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))
@@ -338,8 +386,10 @@ class Sequence:
         played = replace(played, frames=list(played.frames))
 
         def write() -> list[Path]:
-            from ..sequence.track_files import FILE, write_tables
+            from ..sequence.track_files import FILE, Track, write_tables
 
+            if isinstance(played.track, Track):
+                return replace(played.track, frames=played.frames).save(folder, unit, moves=moves)
             with staged(folder, last=FILE) as staging:
                 write_tables(staging, played.frames, played.count, ct, unit)
                 content = played.content(None if moves else Path(folder))
@@ -354,10 +404,14 @@ class Sequence:
         if saved is not None:
             self.seeking = saved[0], Worker(lambda on_progress: saved[1]())
         ended = self._look_for_saved()
-        ended |= self.tracking is not None and self._look_at_tracking()
-        changed = self.player is not None and self._session.running_registration is None and self.player.tick()
-        ended |= self.other is not None and self.player is not None and self.other.follow(self.player.number)
-        return ended or (changed and not self.player.playing and self.tracking is None)
+        if self.tracking is not None:
+            ended |= self._look_at(self.tracking)
+        player = self.player
+        if player is None:
+            return ended
+        changed = self._session.running_registration is None and player.tick()
+        ended |= self.other is not None and self.other.follow(player.number)
+        return ended or (changed and not player.playing and self.tracking is None)
 
     def _look_for_saved(self) -> bool:
         """Play the scene's own sequence where it was found; whether that is now, or it was not."""
@@ -372,8 +426,7 @@ class Sequence:
             track, files, warning = worker.result
             try:
                 images = saved_sequence.images_of(self._session, track, files)
-                self.open(Played(track.name, track.frames, track.count, track.views, images, track))
-                self.player.go(number)
+                self.open(Played(track.name, track.frames, track.count, track.views, images, track), number)
                 self.message = warning
             except InputError as error:
                 self.message = str(error)
@@ -383,39 +436,40 @@ class Sequence:
             self._session.notices.warn(self.message)
         return True
 
-    def _look_at_tracking(self) -> bool:
-        """Whether it has just ended."""
-        tracking = self.tracking
+    def _look_at(self, tracking: Tracking) -> bool:
+        """Return whether it has just ended."""
         tracking.poll()
         self._take(tracking)
         if tracking.worker.state == "running":
             return False
         self.tracking, self.message, self.ended = None, tracking.worker.message, tracking.worker.state
         if self.player is not None:
-            self._keep()
+            self._keep(self.player)
         return True
 
     def _take(self, tracking: Tracking) -> None:
         """Show the newest frame, if any has come."""
-        track = tracking.track
-        if track is None or not track.frames:
+        track, images, player = tracking.track, tracking.images, self.player
+        if track is None or images is None or not track.frames:
             return
-        if self.player is None:
-            views = [view.name for view in track.sequence.first.views]
-            self._play(
-                Played(track.sequence.first.name, track.frames, len(track.sequence), views, tracking.images, track)
-            )
+        if player is None:
+            first = track.sequence.first
+            views = [view.name for view in first.views]
+            player = self._play(Played(first.name, track.frames, len(track.sequence), views, images, track))
         elif monotonic() - self._kept > KEEP_S:
-            self._keep()
-        self.player.show_newest()
+            self._keep(player)
+        player.show_newest()
 
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
-    """Reads a track.json, or the one in a folder, with its case, in any thread. InputError if either is invalid.
-
-    case: the case.json with multi-frame images that was tracked, where it is not any more where the track has it.
+    """Read a track.json, or the one in a folder, with its case, in any thread. InputError if either is invalid.
 
     Warns where the case's files are others than those that were tracked.
+
+    Parameters
+    ----------
+    case
+        The case.json with multi-frame images that was tracked, where it is not any more where the track has it.
     """
     from ..io.sequence import FrameSequence
     from ..sequence.track_files import StoredTrack
@@ -446,21 +500,22 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
 
 @dataclass(frozen=True, eq=False)
 class ReadTrack:
-    """A track.json with the case of its first frame, on the way into a scene.   track: the `track_files.StoredTrack`."""
+    """A track.json with the case of its first frame, on the way into a scene."""
 
-    track: object
+    track: StoredTrack
     files: FrameFiles
     load: ReadCase
 
     @property
     def case(self) -> Case:
+        """That of the first frame."""
         return self.load.case
 
-    def __call__(self, scene) -> Registration:
-        """The registration that the case becomes there; `play` then plays the sequence."""
+    def __call__(self, scene: Any) -> Registration:
+        """Return the registration that the case becomes there; `play` then plays the sequence."""
         return self.load(scene)
 
-    def play(self, session) -> None:
+    def play(self, session: Session) -> None:
         """Open the sequence in the session of that registration."""
         track, views = self.track, {view.name: view for view in self.case.views}
         names = track.views or list(views)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, collect_warnings
+from ..io.case import Case
 from ..io.dicom_identity import BY_HEADERS, DAY
 from ..mrml import landmarks, manual_pose
 from ..mrml.identity import fingerprint, identity_mismatches, said_same_patient, say_same_patient, world_uid
@@ -28,6 +29,10 @@ from .regressors import Regressors
 from .sequence import Sequence
 from .translation import _
 
+if TYPE_CHECKING:
+    from ..registration.prepared_ct import PreparedCT
+    from ..report.result import Result
+
 
 class UnreadNotices:
     """Warnings shown until the user acknowledges them."""
@@ -38,7 +43,7 @@ class UnreadNotices:
         self._acknowledged: set[str] = set()
 
     def loaded(self, warnings: list[str]) -> None:
-        """The registration was loaded from a case.json with these warnings. Headers that differ are reported by the X-rays' names."""
+        """Take the warnings of the case.json that was loaded; headers that differ are reported by the X-rays' names."""
         self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
 
     def warn(self, sentence: str) -> None:
@@ -84,18 +89,33 @@ STOP_TIMEOUT_S = 1.0
 class Session(Inputs):
     """One registration at work. A timer polls it some 20 times a second, and has `drawing` take a step; nothing waits but the poll.
 
-    message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
-    ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
-    regressors: the regressors of this CT, and the training of one.
-    sequence: frames that are tracked and played.
-    igtl: the connection to navigation through OpenIGTLink.   notices: what a person should read once.
-    held: whether nobody looks, see `hold`.   misfits: what lies elsewhere than the pose has it.
+    Attributes
+    ----------
+    message
+        What went wrong last, a sentence; "" if nothing did.
+    notes
+        What the last registration warned of, a sentence each.
+    ended
+        How the last one ended, "done", "failed" or "cancelled"; "" before it has.
+    regressors
+        The regressors of this CT, and the training of one.
+    sequence
+        Frames that are tracked and played.
+    igtl
+        The connection to navigation through OpenIGTLink.
+    notices
+        What a person should read once.
+    held
+        Whether nobody looks, see `hold`.
+    misfits
+        What lies elsewhere than the pose has it.
     """
 
     def __init__(self, registration: Registration) -> None:
         super().__init__(registration)
         self.history = History(registration)
-        self.message, self.notes, self.ended, self.held = "", [], "", False
+        self.message, self.ended, self.held = "", "", False
+        self.notes: list[str] = []
         self.regressors = Regressors(self)
         self.sequence = Sequence(self)
         self.igtl, self._igtl_checked = IgtlConnection(), 0.0
@@ -104,7 +124,7 @@ class Session(Inputs):
         self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
         self.drawing, self.misfits = Drawing(registration, lambda: self.anatomy, self.xray), Misfits(self)
-        self._results: dict[str, object] = {}
+        self._results: dict[str, Result] = {}
 
     # The work under way
 
@@ -123,8 +143,14 @@ class Session(Inputs):
         """The stage of the CT's preparation, in a few words; "" where none is under way."""
         return self._preparation.stage if self._preparation.working else ""
 
-    def cache_case(self, case, ready: Worker | None = None) -> None:
-        """As `Inputs.cache_case`.   ready: the worker that does `prepare_for_drr` with the case's CT, where one has begun to."""
+    def cache_case(self, case: Case, ready: Worker | None = None) -> None:
+        """As `Inputs.cache_case`.
+
+        Parameters
+        ----------
+        ready
+            The worker that does `prepare_for_drr` with the case's CT, where one has begun to.
+        """
         super().cache_case(case)
         if ready is not None:
             self._preparation.use(ready)
@@ -134,7 +160,14 @@ class Session(Inputs):
 
         A CT that lies outside all X-rays is centred in them first; nothing is known of its pose then, and the joint refinement searches.
 
-        start: one of STARTS.   refinement: see `refinement_method`; the published ones run in a child process.   seed: of a search.
+        Parameters
+        ----------
+        start
+            One of STARTS.
+        refinement
+            See `refinement_method`; the published ones run in a child process.
+        seed
+            Of a search.
         """
         if start not in STARTS:
             raise InputError(
@@ -150,7 +183,7 @@ class Session(Inputs):
             case = self.case(placed=self.is_placed(start))
         ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
 
-        def find(on_progress):
+        def find(on_progress: Callable) -> tuple[Result, float]:
             began = monotonic()
             anatomy = ready(on_progress)
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
@@ -176,7 +209,7 @@ class Session(Inputs):
         return True
 
     def refused(self, start: str, refinement: str = "joint") -> str:
-        """Why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
+        """Return why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
         if start in SEARCH_STARTS and refinement != "joint":
             return _(
                 'The refinement "{refinement}" cannot search: choose a start that does not search, or the refinement "joint".'
@@ -196,16 +229,19 @@ class Session(Inputs):
             raise InputError(_("Register: wait until the current task has finished, or cancel it."))
 
     def is_placed(self, start: str) -> bool:
-        """Whether for a start, one of STARTS, the pose as it is means anything."""
+        """Return whether for a start, one of STARTS, the pose as it is means anything."""
         return start not in POSELESS_STARTS or (start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration))
 
-    def ready(self) -> Callable[[Callable], Any]:
+    def ready(self) -> Callable[[Callable], PreparedCT]:
         """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a worker's thread. InputError as `ct`."""
         self._preparation.begin(again=True)
         return self._preparation.all_ready()
 
     def prepare(self) -> bool:
-        """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
+        """Return whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed.
+
+        InputError as `ct`.
+        """
         if self.anatomy is None and find_spec("numba"):
             self._preparation.begin(again=False)
         return self.anatomy is not None
@@ -234,8 +270,10 @@ class Session(Inputs):
             self.running_registration, self.ended = None, "cancelled"
 
     def hold(self) -> str:
-        """Let a registration go on while nobody looks. Nothing moves under the tools of another module: the CT lies where it did before,
-        and the result waits for `resume`. The tracking of a sequence ends.
+        """Let a registration go on while nobody looks.
+
+        Nothing moves under the tools of another module: the CT lies where it did before, and the result waits for
+        `resume`. The tracking of a sequence ends.
 
         Returns what becomes of the work, a sentence; "" for none.
         """
@@ -267,7 +305,7 @@ class Session(Inputs):
         return self.held and run is not None and run.worker.state != "running"
 
     def news(self) -> list[str]:
-        """What a person should hear at once, wherever they are: sentences for as long as each is true."""
+        """Return what a person should hear at once, wherever they are: sentences for as long as each is true."""
         name, news = self.registration.name, []
         if self.waiting:
             news.append(
@@ -293,27 +331,27 @@ class Session(Inputs):
     # Results
 
     @property
-    def result(self):
-        """The `result.Result` of the history's current entry, None where it is none of this session's."""
+    def result(self) -> Result | None:
+        """The result of the history's current entry, None where it is none of this session's."""
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
-    def remember(self, entry: HistoryEntry, result) -> None:
-        """Keep the `result.Result` of an entry of the history for as long as the session lasts; not those of another CT."""
+    def remember(self, entry: HistoryEntry, result: Result) -> None:
+        """Keep the result of an entry of the history for as long as the session lasts; not those of another CT."""
         same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}
         self._results = {**same, entry.key: result}
 
     def error(self) -> float | None:
-        """mTRE in mm of that, where its case had the truth."""
+        """MTRE in mm of that, where its case had the truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
     @property
-    def anatomy(self):
-        """The `registration.prepared_ct.PreparedCT` of the CT as it is; None before `prepare` is true."""
+    def anatomy(self) -> PreparedCT | None:
+        """The CT as it is, prepared for DRRs; None before `prepare` is true."""
         return self._preparation.anatomy()
 
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
-        """A function that computes the local NCC of each used view, by name, at the current pose; for a thread. None before it can.
+        """Return a function that computes the local NCC of each used view, by name, at the current pose; for a thread. None before it can.
 
         InputError as `case`.
         """
@@ -321,7 +359,8 @@ class Session(Inputs):
         if anatomy is None or self._preparation.working:
             return None
         case, pose = self.corrected_case(), self.registration.world_from_ct
-        world_from_background = self.result and self.result.refinement.world_from_background
+        result = self.result
+        world_from_background = None if result is None else result.refinement.world_from_background
 
         def find() -> dict[str, float]:
             fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
@@ -329,48 +368,54 @@ class Session(Inputs):
 
         return find
 
-    def find_result(self, *, again: bool = False) -> Callable[[], object]:
-        """A function that returns the `result.Result` of the current pose, for a thread: the known one, or a new assessment.
-
-        again: also where one is known, of inputs that have changed since.
+    def find_result(self, *, again: bool = False) -> Callable[[], Result]:
+        """Return a function that returns the result of the current pose, for a thread: the known one, or a new assessment.
 
         InputError, now, as `case`; later, where the X-rays show too little of the CT.
+
+        Parameters
+        ----------
+        again
+            Also where one is known, of inputs that have changed since.
         """
         entry, known = self.history.current, self.result
         if known is not None and not self.history.moved and not again:
             return lambda: known
         case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
         stands = entry is not None and fingerprint(self.registration) in (entry.fingerprint, entry.assessed)
-        with_structures = stands and bool(entry.structures) and not self.history.moved
-        uid = world_uid(self.registration)
+        with_structures = entry is not None and stands and bool(entry.structures) and not self.history.moved
+        pose, uid = self.registration.world_from_ct, world_uid(self.registration)
 
-        def find():
+        def find() -> Result:
             from ..api import assess
 
             anatomy = ready(lambda progress: True)
-            result = assess(case, case.world_from_ct, anatomy, method, with_structures=with_structures)
+            result = assess(case, pose, anatomy, method, with_structures=with_structures)
             return replace(result, world_uid=uid)
 
         return find
 
     def stale_reason(self) -> str:
-        """Why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
+        """Return why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
         if self.sequence.player is not None and self.sequence.player.at_frame:
             return _(
                 "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
             )
         entry = self.history.current
-        unregistered = entry is None or not entry.fingerprint
-        if self.history.moved or (unregistered and entry is not None and entry.method == "by hand"):
+        registered = entry is not None and bool(entry.fingerprint)
+        if self.history.moved or (entry is not None and not registered and entry.method == "by hand"):
             return _("The CT was moved by hand.")
-        if unregistered:
+        if entry is None or not registered:
             return _("This pose is no result of a registration.")
         if entry.fingerprint != fingerprint(self.registration):
             return _("The result is stale: the CT, an X-ray or its geometry has changed since the registration.")
         return ""
 
     def reason_not_to_use(self) -> str:
-        """Why only an override hands the pose on, in a sentence: `stale_reason`, or that the result was rejected; "" for no reason."""
+        """Return why only an override hands the pose on, in a sentence: `stale_reason`, or that the result was rejected.
+
+        "" for no reason.
+        """
         entry = self.history.current
         rejected = entry is not None and entry.verdict == "reject"
         return self.stale_reason() or (_("The result was rejected.") if rejected else "")
@@ -378,7 +423,7 @@ class Session(Inputs):
     # Within
 
     def _check_preparation(self) -> bool:
-        """Whether it has just ended."""
+        """Return whether it has just ended."""
         ended = self._preparation.poll()
         if ended and self.running_registration is None:
             self.message = self._preparation.message or self.message
@@ -390,7 +435,7 @@ class Session(Inputs):
             self._igtl_checked = monotonic()
 
     def _check_task(self) -> bool:
-        """Whether it has just ended."""
+        """Return whether it has just ended."""
         if self._background_task is None:
             return False
         worker, then = self._background_task
@@ -404,7 +449,7 @@ class Session(Inputs):
         return True
 
     def _check_registration(self) -> bool:
-        """Whether the CT has moved, or it has just ended."""
+        """Return whether the CT has moved, or it has just ended."""
         run = self.running_registration
         if run is None:
             return False
@@ -424,7 +469,7 @@ class Session(Inputs):
         return True
 
     @contextmanager
-    def _report_errors(self):
+    def _report_errors(self) -> Iterator[None]:
         """Turn an error on the way from a thread into the scene into a message."""
         try:
             yield
@@ -456,7 +501,7 @@ class Session(Inputs):
         with self._report_errors():
             self._keep(run, *worker.result)
 
-    def _keep(self, run: RunningRegistration, result, first_time_s: float) -> None:
+    def _keep(self, run: RunningRegistration, result: Result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
         views, report = list(zip(result.case.views, result.views, strict=True)), result.regressor
@@ -493,13 +538,13 @@ MIN_LANDMARKS, MIN_POSITIONS = 3, 4
 
 
 def missing_inputs(session: Session) -> str:
-    """The steps missing before a registration can begin, in a sentence; "" for none, as far as known without the voxels."""
+    """Return the steps missing before a registration can begin, in a sentence; "" for none, as far as known without the voxels."""
     registration = session.registration
     return missing_images(registration) or missing_at_start(session, registration.start)
 
 
 def missing_images(registration: Registration) -> str:
-    """The part of it that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
+    """Return the part of it that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
     if registration.ct is None:
         return _("Choose a CT first.")
     views = registration.used_xrays
@@ -519,19 +564,19 @@ def missing_images(registration: Registration) -> str:
 
 
 def missing_at_start(session: Session, start: str) -> str:
-    """The part of it that concerns the start alone."""
+    """Return the part of it that concerns the start alone."""
     return session.refused(start) or (_missing_landmarks(session.registration) if start == "landmarks" else "")
 
 
 def is_outside(registration: Registration, start: str) -> bool:
-    """Whether a start begins where the CT is, and no X-ray shows it there."""
+    """Return whether a start begins where the CT is, and no X-ray shows it there."""
     placed = any(view.placed for view in registration.used_xrays)
     there = start not in POSELESS_STARTS and placed and registration.ct is not None
     return there and not manual_pose.ct_is_seen(registration)
 
 
 def _missing_landmarks(registration: Registration) -> str:
-    """A landmark in the CT counts once for each X-ray that shows it."""
+    """Return a landmark in the CT counts once for each X-ray that shows it."""
     if landmarks.outside_ct(registration):
         return _("A landmark was clicked outside the CT: keep it or remove it first.")
     in_ct, *in_xrays = landmarks.clicked(registration).values()

@@ -31,7 +31,9 @@ ASKED = {
 
 
 def localizer_content(path: Path) -> dict:
-    """What an `XRayView` keeps of the header of a localizer or an EOS image: its slot scan where that says all; nothing for another file.
+    """Return what an `XRayView` keeps of the header of a localizer or an EOS image: its slot scan where that says all.
+
+    Nothing for another file.
 
     InputError for a header that is damaged, or lacks what nobody could know who has not got it.
     """
@@ -60,8 +62,14 @@ def localizer_content(path: Path) -> dict:
 
 
 def refuse_other_frame(registration: Registration, name: str, content: dict) -> None:
-    """InputError where a registration has a localizer of another frame of reference than one with this content, which is to be added, an
-    EOS image that cannot be of one scan with it, or, beside an EOS image, an X-ray that its header places by a C-arm."""
+    """Refuse a localizer that cannot lie in one world with the registration's X-rays.
+
+    Raises
+    ------
+    InputError
+        Where there is a localizer of another frame of reference than one with this content, an EOS image that cannot be of
+        one scan with it, or, beside an EOS image, an X-ray that its header places by a C-arm.
+    """
     frame = content.get("frame_of_reference")
     if is_eos_content(content):
         refuse_other_machine(name, [other.name for other in registration.xrays if "world" in other.content])
@@ -83,35 +91,35 @@ def refuse_other_frame(registration: Registration, name: str, content: dict) -> 
 
 
 def slot_scan_of(view: XRayView) -> dict[str, Any]:
-    """A view's slot_scan as in a case.json, or what its header says of one; empty for any other X-ray."""
+    """Return a view's slot_scan as in a case.json, or what its header says of one; empty for any other X-ray."""
     content = view.content
     return content.get("slot_scan") or content.get("localizer", {}).get("values", {})
 
 
 def missing_in_header(view: XRayView) -> list[str]:
-    """The names of what its header lacks."""
+    """Return the names of what its header lacks."""
     return [ASKED[key][0] for key in view.content.get("localizer", {}).get("missing", ())]
 
 
 def column_is_asked(view: XRayView) -> bool:
-    """Whether its central column has to be given, as its header shows that it may not be the middle one."""
+    """Return whether its central column has to be given, as its header shows that it may not be the middle one."""
     return "central_column" in view.content.get("localizer", {}).get("missing", ())
 
 
 def tube_sides(slot_scan: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The two directions to the tube, square to the image, by the patient's side (letters of `side_of_direction`)."""
+    """Return the two directions to the tube, square to the image, by the patient's side (letters of `side_of_direction`)."""
     normal = np.cross(slot_scan["columns_along"], slot_scan["rows_along"])
     normal /= np.linalg.norm(normal)
     return {side_of_direction(way): way + 0.0 for way in (normal, -normal)}  # no -0
 
 
 def side_in_words(letters: str) -> str:
-    """ "back", "left front", for letters of `side_of_direction`."""
+    """Return "back", "left front", for letters of `side_of_direction`."""
     return " ".join(SIDES[letter] for letter in letters)
 
 
 def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
-    """That of `tube_sides` on which a direction (3,) is."""
+    """Return that of `tube_sides` on which a direction (3,) is."""
     sides = tube_sides(slot_scan)
     return max(sides, key=lambda letters: float(sides[letters] @ to_source))
 
@@ -119,7 +127,7 @@ def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
 def completed(
     view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
 ) -> dict[str, Any]:
-    """A view's slot scan with this distance and central column (None for the middle one), and the tube at this one of `tube_sides`.
+    """Return a view's slot scan with this distance and central column (None for the middle one), and the tube at this one of `tube_sides`.
 
     Where the pixels lie stays. InputError for what is missing.
     """
@@ -159,8 +167,10 @@ def completed(
 def use_slot_scan(
     view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
 ) -> None:
-    """Give an X-ray its slot scan as `completed`; what was assumed for a value that is another now is assumed no more. InputError as that,
-    and for invalid values."""
+    """Give an X-ray its slot scan as `completed`; what was assumed for a value that is another now is assumed no more.
+
+    InputError as that, and for invalid values.
+    """
     content, after = view.content, completed(view, source_to_isocentre_mm, central_column, tube)
     header = content.get("localizer", {"values": slot_scan_of(view), "assumptions": content.get("assumptions", [])})
     changed = [key for key in ASKED if after.get(key) != header["values"].get(key)]
@@ -171,7 +181,7 @@ def use_slot_scan(
 
 
 def describe_slot_scan(slot_scan: dict[str, Any]) -> list[str]:
-    """Which way its pixels run and how large they are, a sentence each."""
+    """Return which way its pixels run and how large they are, a sentence each."""
     width, height = slot_scan["pixel_mm"]
     columns, rows = (side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along"))
     return [

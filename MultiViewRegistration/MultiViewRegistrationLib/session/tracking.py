@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,13 +26,25 @@ from .inputs import PREPARING, Inputs
 from .registering import API_START
 from .translation import _
 
+if TYPE_CHECKING:
+    from ..io.sequence import Frame
+    from ..registration.pipeline import Progress
+    from ..sequence.track_files import Track
+    from ..sequence.tracker import Frames
+
 
 @dataclass(frozen=True, eq=False)
 class FrameImage:
     """A view's image in a frame.
 
-    raw: as the file has it, None where the scene has it already.   settings: the entries of `XRayView.content` that go with it.
-    name: of the image, for people.
+    Attributes
+    ----------
+    raw
+        As the file has it, None where the scene has it already.
+    settings
+        The entries of `XRayView.content` that go with it.
+    name
+        Of the image, for people.
     """
 
     xray: XRay
@@ -48,8 +61,11 @@ class FrameImage:
 class FileImages:
     """Of files.
 
-    valid: bool (rows, columns) by the name of each view that is shown: what of it is used. Frames with a case.json of their own have
-    their own fields and masks.
+    Parameters
+    ----------
+    valid
+        Bool (rows, columns) by the name of each view that is shown: what of it is used. Frames with a case.json
+        of their own have their own fields and masks.
     """
 
     def __init__(self, files: FrameFiles, valid: Mapping[str, np.ndarray]) -> None:
@@ -57,7 +73,7 @@ class FileImages:
         self.names = files.names
 
     def read(self, number: int) -> dict[str, FrameImage]:
-        """The images of a frame, by view. InputError where one cannot be read, or shows nothing."""
+        """Return the images of a frame, by view. InputError where one cannot be read, or shows nothing."""
         entries = {view.name: view for view in self.files.file(number).views}
         lost = next((name for name in self._valid if name not in entries), None)
         if lost:
@@ -82,17 +98,25 @@ class FileImages:
                 raw, settings["intensity"], settings["inverted"], valid=None if self.files.own_cases else valid
             )
         except InputError as error:
-            raise InputError(f"{entry.image.path.name}: {error}") from None
+            raise InputError(f"{entry.image_path.name}: {error}") from None
         if self.files.own_cases and entry.mask is not None:
             xray = replace(xray, valid=xray.valid & mask_of(entry))
-        name = name_of(entry.image.path) + ("" if entry.frame is None else f", frame {entry.frame}")
+        name = name_of(entry.image_path) + ("" if entry.frame is None else f", frame {entry.frame}")
         return FrameImage(replace(xray, pixel_mm=entry.geometry.pixel_mm or xray.pixel_mm), settings, raw, name)
 
 
 class SliceImages:
     """The frames of volumes in the scene with a slice for each, from the one that each view shows.
 
-    views: with their sources, and the `XRay` of each as it is.   files: None, as a file is of no use without the scene.
+    Parameters
+    ----------
+    views
+        With their sources, and the `XRay` of each as it is.
+
+    Attributes
+    ----------
+    files
+        None, as a file is of no use without the scene.
     """
 
     files = None
@@ -144,10 +168,11 @@ class SceneSequence:
 
     @property
     def names(self) -> list[str]:
+        """Of the frames."""
         return self.images.names
 
-    def load(self, number: int):
-        """The `io.sequence.Frame`, from 0. InputError where an image cannot be used."""
+    def load(self, number: int) -> Frame:
+        """Return the `io.sequence.Frame`, from 0. InputError where an image cannot be used."""
         from ..io.sequence import Frame
 
         if number == 0:
@@ -159,19 +184,27 @@ class SceneSequence:
 class Tracking:
     """Frames are followed one after another, from the case and the pose that the scene has now, until the last one or `cancel`.
 
-    track: the `track_files.Track`, whose frames grow; None while the first is prepared.   images: of the frames.   worker: does it.
+    Parameters
+    ----------
+    images
+        Of the frames.
+
+    Attributes
+    ----------
+    track
+        The `track_files.Track`, whose frames grow; None while the first is prepared.
+    worker
+        Does it.
     """
 
     def __init__(
         self, case: Case, images: SliceImages | FrameFiles | Path, ready: Callable, start: str, pace: str
     ) -> None:
-        """images: of the scene, of files, or the case.json whose images have them.   ready: gives the `PreparedCT` to a worker's thread.
-
-        start, pace: of `sequences.follow`.
-        """
         self._case, self._ready, self._start, self._pace = case, ready, API_START.get(start, start), pace
         self._given = images
-        self.track, self.images, self.step = None, None, ProgressRecord(0.0, _("preparing"))
+        self.track: Track | None = None
+        self.images: FileImages | SliceImages | None = None
+        self.step = ProgressRecord(0.0, _("preparing"))
         self._time_left = TimeLeft()
         self.left = ""
         self.worker = Worker(self._run)
@@ -191,7 +224,7 @@ class Tracking:
         track = self.track = Track(sequence, anatomy, self._pace, self._start)
         frames, count = track.frames, len(sequence)
 
-        def registering(progress) -> bool:
+        def registering(progress: Progress) -> bool:
             return on_progress(ProgressRecord((len(frames) + progress.fraction) / count, progress.stage))
 
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
@@ -207,7 +240,7 @@ class Tracking:
             ):
                 return
 
-    def _sequence(self) -> tuple:
+    def _sequence(self) -> tuple[Frames, FileImages | SliceImages]:
         if isinstance(self._given, SliceImages):
             return SceneSequence(self._case, self._given), self._given
         from ..io.case import hashes
@@ -229,7 +262,7 @@ class Tracking:
 
 
 def frames_of(inputs: Inputs) -> SliceImages | Path:
-    """The images of the used X-rays' frames. InputError where they are still images."""
+    """Return the images of the used X-rays' frames. InputError where they are still images."""
     views = inputs.registration.used_xrays
     if frames_in(inputs.registration) > 1:
         turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
@@ -252,17 +285,20 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
 
 
 def frames_in(registration: Registration) -> int:
-    """The number of frames of the used X-rays in the scene itself, each from the one on that it shows."""
+    """Return the number of frames of the used X-rays in the scene itself, each from the one on that it shows."""
     sources = [(view.source, view.content.get("frame") or 0) for view in registration.used_xrays]
     return min((_slices(source) - frame if source is not None else 1 for source, frame in sources), default=0)
 
 
 def how_many(path: Path) -> int:
-    """The number of frames of a case.json's X-rays from its own on, in any thread; 1 for still images. InputError as `CaseFile.read`."""
+    """Return the number of frames of a case.json's X-rays from its own on, in any thread; 1 for still images.
+
+    InputError as `CaseFile.read`.
+    """
     file = CaseFile.read(path)
-    return min(count_frames(view.image.path) - (view.frame or 0) for view in file.views)
+    return min(count_frames(view.image_path) - (view.frame or 0) for view in file.views)
 
 
-def _slices(volume) -> int:
+def _slices(volume: Any) -> int:
     image = volume.GetImageData()
     return image.GetDimensions()[2] if image is not None else 0

@@ -37,7 +37,6 @@ from ..assessment.bones import RegisteredBone, register_structures
 from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..registration.bones_and_cameras import correct_cameras
 from ..registration.optimizer import Range
 from ..registration.pipeline import Refinement, RefinementMethod, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -295,10 +294,10 @@ def _with_truth(
         try:
             done = setup.register(case, anatomy, start, len(rows), model)
         except InputError:  # this start shows too little of the CT
-            bones += _structures(case, anatomy, None, len(rows))
+            bones += _structures(case, anatomy, setup, None, len(rows))
         else:
             row |= _measured(case, setup, done)
-            bones += _structures(case, anatomy, _registrable(setup, done), len(rows))
+            bones += _structures(case, anatomy, setup, done, len(rows))
             if not is_right(row) and len(pictures) < max_pictures:
                 row["picture"] = f"{case.name}-{name}-from-{row['start_mtre_mm']:.1f}mm.jpg"
                 found = done.refinement
@@ -326,30 +325,25 @@ def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Ro
     return row
 
 
-def _registrable(setup: EvaluationSetup, done: TimedRegistration) -> Refinement | None:
-    """From which structures are registered, as `api.register` does; None of a published refinement."""
-    return done.refinement if setup.method.name == "joint" else None
-
-
-def _structures(case: Case, anatomy: PreparedCT, whole: Refinement | None, run: int) -> list[Row]:
-    """The row of each structure; None where it cannot be registered."""
+def _structures(
+    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, done: TimedRegistration | None, run: int
+) -> list[Row]:
+    """The row of each structure; its verdict is None where it cannot be registered, after a published refinement for one."""
     if case.structures is None:
         return []
-    began = perf_counter()
-    bones = []
-    if whole is not None:
-        known = anatomy, case.structures, case.views, case.shared_unknowns
-        whole, placed = correct_cameras(*known, whole)
-        bones = register_structures(case.structures, anatomy, whole, in_doubt=False, poses=placed).bones
-    seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
     rows: list[Row] = [{"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names]
+    if done is None or setup.method.name != "joint":
+        return rows
+    began, whole = perf_counter(), done.refinement
+    bones = register_structures(case.structures, anatomy, whole, in_doubt=False, poses=done.bone_poses).bones
+    seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
     for row in rows:
         if bone := found.get(row["name"]):
             row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
             row |= {"moved_mm": bone.moved.mm} if bone.moved else {}
             row |= {"predicted_upper95_mm": (bone.predicted_tre_mm or {}).get("upper95")}
-            if whole is not None and bone.name in case.structure_truths:
+            if bone.name in case.structure_truths:
                 row["errors"] = _errors_of(bone, case, whole)
     return rows
 
@@ -374,7 +368,7 @@ def _without_truth(
     found: list[np.ndarray] = []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
         done = setup.register(case, anatomy, start, len(found), model)
-        bones += _structures(case, anatomy, _registrable(setup, done), len(found))
+        bones += _structures(case, anatomy, setup, done, len(found))
         found.append(done.refinement.world_from_ct)
         seconds.append(done.seconds)
         progress(len(found))

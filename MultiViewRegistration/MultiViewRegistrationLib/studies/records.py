@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from ..errors import InputError
 from ..imaging.xray import View
@@ -22,8 +22,6 @@ from ..report.overlays import DRRs, overlays
 _CHARACTERS = 32
 _SIDE = 420
 _GAP = 8
-#: Of a contact sheet: height of a figure in pixels, room for its caption, how many are side by side, and the gap between them.
-SIDE, CAPTION, ACROSS, GAP = 256, 14, 4, 3
 
 
 def digest(content: object) -> str:
@@ -65,26 +63,6 @@ def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray
         columns.append(_joined([_squared(picture) for picture in pictures], axis=0))
     file = io.BytesIO()
     Image.fromarray(_joined(columns, axis=1)).save(file, "JPEG", quality=80)
-    return file.getvalue()
-
-
-def contact_sheet(figures: Sequence[tuple[str, bytes]]) -> bytes:
-    """JPEG: (caption, failure figure) each, in rows, large enough to show which bones were taken for which."""
-    small = []
-    for caption, figure in figures:
-        image = Image.open(io.BytesIO(figure)).convert("RGB")
-        size = (max(round(image.width * SIDE / image.height), 1), SIDE)
-        small.append((caption, image.resize(size, Image.Resampling.LANCZOS)))
-    width, height = max(image.width for _, image in small) + GAP, SIDE + CAPTION + GAP
-    sheet = Image.new("RGB", (width * min(len(small), ACROSS), height * -(-len(small) // ACROSS)), "white")
-    draw = ImageDraw.Draw(sheet)
-    draw.font = ImageFont.load_default(CAPTION - 1)
-    for n, (caption, image) in enumerate(small):
-        left, top = width * (n % ACROSS), height * (n // ACROSS)
-        draw.text((left, top), caption, fill="black")
-        sheet.paste(image, (left, top + CAPTION))
-    file = io.BytesIO()
-    sheet.save(file, "JPEG", quality=45, optimize=True)
     return file.getvalue()
 
 

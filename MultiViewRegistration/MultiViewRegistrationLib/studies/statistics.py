@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.stats import mannwhitneyu
 
 from ..assessment.metrics import mtre
 from ..errors import InputError
@@ -167,18 +166,6 @@ def capture_range(
     return reached
 
 
-def auroc(score: ArrayLike, positive: ArrayLike) -> float:
-    """Probability that a positive has the higher score, ties counting half; NaN where all or none are positive.
-
-    score, positive: (n,), bool the latter. The area under the ROC curve is Mann and Whitney's U by the number of pairs (Hanley and McNeil,
-    Radiology 143:29-36, 1982).
-    """
-    score, positive = np.asarray(score, float), np.asarray(positive, bool)
-    if positive.all() or not positive.any():
-        return float("nan")
-    return float(mannwhitneyu(score[positive], score[~positive]).statistic / positive.sum() / (~positive).sum())
-
-
 class Consensus(NamedTuple):
     """Agreement of several answers to one question whose truth is unknown."""
 
@@ -253,20 +240,3 @@ def percent(rate: SuccessRate) -> str:
     """ "1.5 % (0.5 to 4.3)", with Wilson's 95 % interval."""
     low, high = rate.interval
     return f"{100 * rate.rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if rate.total else "none"
-
-
-def share(hits: ArrayLike, of: np.ndarray | None = None) -> str:
-    """ "3 of 200 (1.5 %, 0.5 to 4.3)": of those in `of` (n,) bool, by default all, how many are in `hits` (n,) bool."""
-    rate = SuccessRate.of(hits, of)
-    if not rate.total:
-        return "none"
-    low, high = rate.interval
-    return f"{rate.successes} of {rate.total} ({100 * rate.rate:.1f} %, {100 * low:.1f} to {100 * high:.1f})"
-
-
-def quantile(values: np.ndarray, q: float, digits: int = 3) -> str:
-    """A quantile that is one of the values; registrations without a result, infinite, lie beyond all others."""
-    if not len(values):
-        return "none"
-    value = float(np.quantile(values, q, method="higher"))
-    return f"{value:.{digits}f}" if np.isfinite(value) else "no answer"

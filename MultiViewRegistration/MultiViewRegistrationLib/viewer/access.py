@@ -42,7 +42,10 @@ ENTERED = (
 def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> None:
     """Answer nothing of an application without the token, in the address once, and in a cookie from then on.
 
-    names: by which a browser may call this server, so that no other site's name leads here; None for any.
+    Parameters
+    ----------
+    names
+        By which a browser may call this server, so that no other site's name leads here; None for any.
     """
     inline = " ".join(_inline_scripts(Path(www, "index.html").read_text(encoding="utf-8")))
 
@@ -76,7 +79,7 @@ def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> 
 
 
 def _inline_scripts(page: str) -> list[str]:
-    """The policy's entry for inline scripts, trame's own."""
+    """Return the policy's entry for inline scripts, trame's own."""
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     return [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from trame.widgets import html
 
 from ..session.history import CHECK
-from ..session.presenters.answer import ACCEPT, REJECT
+from ..session.presenters.answer import ACCEPT, REJECT, AnswerPresenter
 from ..session.translation import _
 from .page_section import PageSection
+
+if TYPE_CHECKING:
+    from .application import Application
 
 VERDICTS = (ACCEPT, CHECK, REJECT)
 #: That are open in a new case.
@@ -18,6 +22,11 @@ FIRST_STEPS = ["ct", "xrays"]
 
 class AnswerBar(PageSection):
     """Shows an AnswerPresenter; `state.answer` of the server has its answer, a `presenters.answer.Answer` as plain data."""
+
+    presenter: AnswerPresenter
+
+    def __init__(self, application: Application) -> None:
+        super().__init__("answer", application.answer_presenter, application)
 
     def build(self) -> None:
         """Put the bar into the layout that is being made."""

@@ -6,12 +6,12 @@ It lives in the server. Pages come and go and only look at it, so that a reload,
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
+from typing import Any
 
 import slicer
 from trame_slicer.core import SlicerApp
@@ -20,16 +20,16 @@ from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 from ..errors import InputError
 from ..io.files import as_sent
 from ..mrml import display, nodes
+from ..mrml.cursor import LinkedCursor
 from ..mrml.display import SceneObserver
 from ..mrml.identity import patient_of
 from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
+from ..mrml.xray import XRayView
 from ..session.background_task import Worker
 from ..session.history import ManualMoveRecorder
-from ..session.presenters.answer import AnswerPresenter
-from ..session.presenters.files import READING, FilesPresenter
+from ..session.presenters.frontend import Frontend
 from ..session.presenters.section import folder_name
-from ..session.presenters.sections import SECTIONS
 from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
@@ -49,8 +49,8 @@ TICK_S = 0.05
 DRAG_PAUSE_S, AFTER_DRAG_S = 1.0, 0.3
 
 
-class Application:
-    """All steps over one registration; the host of the presenters, see `session.presenters.section.Presenter`.
+class Application(Frontend):
+    """All steps over one registration.
 
     Parameters
     ----------
@@ -63,13 +63,14 @@ class Application:
     """
 
     patience_s = 0.05
-    in_slicer, installs_packages, register_keys = False, False, "Ctrl+Enter"
+    installs_packages, register_keys = False, "Ctrl+Enter"
     #: What is opened takes the place of what is open.
     replaces = True
-    #: The CT can be dragged in the X-rays at any time.
-    hand = None
+    views: PageViews
+    sections: dict[str, PageSection]
 
-    def __init__(self, server, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
+    def __init__(self, server: Any, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
+        super().__init__()
         vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
         self.server, self.state = server, server.state
         self.slicer_app = SlicerApp()
@@ -79,21 +80,16 @@ class Application:
         slicer.modules = SimpleNamespace(
             volumerendering=SimpleNamespace(logic=lambda: rendering)
         )  # where Slicer has it
-        self.registration: Registration | None = None
-        self.session: Session | None = None
         self._observer = SceneObserver(self.scene)
-        self._stale, self._observed = True, None
+        self._observed: tuple[Any, int] | None = None
         self._moves: ManualMoveRecorder | None = None
         self._dragging, self._moved_at = False, 0.0
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
         self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
-        self.steps = {name: PageSection(name, kind(self), self) for name, kind in SECTIONS.items()}
-        geometry = PageSection("geometry", self.steps["xrays"].presenter.geometry, self)
-        self.files, self.answer = (
-            PageSection("files", FilesPresenter(self), self),
-            AnswerBar("answer", AnswerPresenter(self), self),
-        )
+        self.steps = {name: PageSection(name, each, self) for name, each in self.presenters.by_name().items()}
+        geometry = PageSection("geometry", self.presenters.xrays.geometry, self)
+        self.files, self.answer = PageSection("files", self.files_presenter, self), AnswerBar(self)
         self.sections = {**self.steps, "geometry": geometry, "files": self.files, "answer": self.answer}
         trigger = server.controller.trigger
         trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
@@ -119,22 +115,20 @@ class Application:
         if self._observed is not None:
             self._observed[0].RemoveObserver(self._observed[1])
         self.registration = registration
-        self.session = registration and Session(registration)
-        self._observed = registration and (
-            registration.node,
-            registration.node.AddObserver(vtkCommand.ModifiedEvent, self.invalidate),
-        )
+        self.session = self._observed = None
+        if registration is not None:
+            self.session = Session(registration)
+            tag = registration.node.AddObserver(vtkCommand.ModifiedEvent, self.invalidate)
+            self._observed = registration.node, tag
         display.show_alone(self.scene, registration)
         self.views.reset()
         for section in self.sections.values():
             section.reset()
         self.invalidate()
 
-    def begin(self) -> None:
-        """Have a registration to work on: a new one where there is none yet."""
-        if self.registration is None:
-            self.choose(Registration.create(self.scene))
-            self.state.open_steps = FIRST_STEPS
+    def show_begun(self) -> None:
+        """Unfold the steps that a new case begins with."""
+        self.state.open_steps = FIRST_STEPS
 
     def close_registration(self) -> None:
         """Close what is open: the page is empty then, and takes a new case."""
@@ -148,18 +142,20 @@ class Application:
             self.close_registration()
 
     def open_whole(self, path: Path, folder: Path | None) -> None:
-        """Open a case, a result, a track or a scene in place of what is open.   folder: that a page sent it in."""
+        """Open a case, a result, a track or a scene in place of what is open.
+
+        Parameters
+        ----------
+        folder
+            That a page sent it in.
+        """
         self.opener.open(path, sent=folder)
 
     def open_demo(self) -> None:
         """Open the demo's case."""
         self.opener.open_demo()
 
-    def take_files(self, paths, folder: Path | None = None, preferred: str = "") -> None:
-        """See `FilesPresenter.take`."""
-        self.files.presenter.take(paths, folder, preferred)
-
-    def replace(self, fill, autosaved: Path | None = None) -> None:
+    def replace(self, fill: Callable[[Any], Registration | None], autosaved: Path | None = None) -> None:
         """Close the scene and open another content.
 
         Parameters
@@ -174,12 +170,12 @@ class Application:
         registration = fill(self.scene)
         self.choose(registration)
         self.autosave.opened(autosaved)
-        if isinstance(fill, ReadCase):
-            self.session.cache_case(fill.case, fill.ready)
-        elif isinstance(fill, (ReadResult, ReadTrack)):
-            self.session.cache_case(fill.case)
         self.state.open_steps = []
-        if isinstance(fill, ReadTrack):
+        if self.session is not None and isinstance(fill, ReadCase):
+            self.session.cache_case(fill.case, fill.ready)
+        elif self.session is not None and isinstance(fill, (ReadResult, ReadTrack)):
+            self.session.cache_case(fill.case)
+        if self.session is not None and isinstance(fill, ReadTrack):
             fill.play(self.session)
             self.state.open_steps = ["sequence"]
         if registration is None:
@@ -189,15 +185,10 @@ class Application:
     # What a person does
 
     @contextmanager
-    def ui_action(self):
+    def ui_action(self) -> Iterator[None]:
         """Run a user action: an error becomes a message, and the page shows the result."""
-        self.show_message("")
-        try:
+        with self.reporting():
             yield
-        except InputError as error:
-            self.show_message(str(error))
-        except Exception as error:
-            self._tell_unexpected(error)
         self.refresh()
 
     def _take(self, target: str, folder: Path) -> None:
@@ -206,7 +197,7 @@ class Application:
         if target in ("files", "open"):
             with self.ui_action():
                 self.state.opening_another = False
-                self.files.presenter.take([folder], folder, replacing=target == "open")
+                self.files_presenter.take([folder], folder, replacing=target == "open")
         elif key and name in self.sections:
             self.sections[name].take(key, folder)
         else:
@@ -233,52 +224,31 @@ class Application:
         self.state.saving = False
         return address
 
-    def waiting(self) -> str:
-        """What the case waits for, in a sentence; "" for nothing."""
-        return READING if self.opener.reading else self.files.presenter.waiting
+    @property
+    def reading(self) -> bool:
+        """Whether a case, a result, a track or a scene is being read."""
+        return self.opener.reading
 
     def missing_packages(self) -> str:
         """Nothing: the program was installed with them."""
         return ""
 
     def _case_title(self) -> str:
-        """The name of what is open, and its patient, for the screen alone."""
+        """Return the name of what is open, and its patient, for the screen alone."""
         if self.registration is None:
             return ""
         patient = patient_of(self.registration)
         of_patient = _("patient {id}").format(id=patient) if patient else ""
         return " \u00b7 ".join(filter(None, [self.registration.name, of_patient]))
 
-    def acknowledge_warnings(self) -> None:
-        """Hide the warnings shown now."""
-        with self.ui_action():
-            self.session.notices.acknowledge()
-
-    def say_same_patient(self) -> None:
-        """Keep that a person says that CT and X-rays are of one patient."""
-        with self.ui_action():
-            self.session.notices.say_same_patient()
-
-    def problems(self) -> list[str]:
-        """The problems in the typed values in any section, a sentence each."""
-        return [problem for section in self.sections.values() for problem in section.problems()]
-
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = as_sent(message)
 
-    def _tell_unexpected(self, error: Exception) -> None:
-        logging.error("MultiViewRegistration", exc_info=error)
-        self.show_message(
-            _("Something unexpected went wrong ({error}); the terminal of mvreg view has the details.").format(
-                error=type(error).__name__
-            )
-        )
-
-    def show_geometry(self, xray=None) -> None:
-        """Open the table of the X-rays' geometry over the views; InputError without any.   xray: the `XRayView` to begin with."""
-        self.sections["geometry"].presenter.show(xray)
-        self.invalidate()
+    def describe_unexpected(self, error: Exception) -> str:
+        """Return what a person reads of an error of the program, a sentence."""
+        sentence = _("Something unexpected went wrong ({error}); the terminal of mvreg view has the details.")
+        return sentence.format(error=type(error).__name__)
 
     def show_section(self, name: str) -> None:
         """Open a step of the column."""
@@ -286,14 +256,16 @@ class Application:
 
     def hide_geometry(self) -> None:
         """Close it."""
-        self.sections["geometry"].presenter.close()
+        self.presenters.xrays.geometry.close()
         self.invalidate()
 
     # The X-ray panes: the CT is moved by hand, points are clicked
 
     def may_move(self) -> bool:
-        """Whether the CT may be moved now."""
-        return self.session is not None and not self.session.running and self.registration.ct is not None
+        """Return whether the CT may be moved now."""
+        if self.registration is None or self.session is None:
+            return False
+        return not self.session.running and self.registration.ct is not None
 
     @property
     def moving(self) -> bool:
@@ -302,19 +274,21 @@ class Application:
         return self._moves is not None and monotonic() - self._moved_at < pause
 
     def begin_move(self) -> None:
-        """A drag or a key begins to move the CT."""
+        """Begin to move the CT by a drag or a key."""
+        if self.session is None:
+            return
         if self._moves is None:
-            self._moves = ManualMoveRecorder(self.registration, self.session.history)
+            self._moves = ManualMoveRecorder(self.session.registration, self.session.history)
         self._dragging = True
         self.moved()
         self._moves.begin()
 
     def moved(self) -> None:
-        """The CT has been moved, and drawn."""
+        """Note that the CT has been moved, and drawn."""
         self._moved_at = monotonic()
 
     def end_move(self) -> None:
-        """The drag has ended, or the key has moved the CT."""
+        """End a drag, or the movement by a key."""
         self._dragging = False
         if self._moves is not None:
             self._moves.end()
@@ -325,29 +299,25 @@ class Application:
         if moves is not None:
             moves.stop()
 
-    def put_point(self, view, column: float, row: float) -> None:
+    def put_point(self, view: XRayView, column: float, row: float) -> None:
         """Place a landmark while those are placed, else the linked cursor."""
-        landmarks = self.sections["start"].presenter.landmarks
+        landmarks, cursor = self.presenters.start.landmarks, self.presenters.check.cursor
         with self.ui_action():
-            (landmarks if landmarks.placing else self.sections["check"].presenter.cursor).put(view, column, row)
+            (landmarks if landmarks.placing else cursor).put(view, column, row)
 
     @property
-    def cursor(self):
-        """The `mrml.cursor.LinkedCursor` to show, None without one."""
-        return self.sections["check"].presenter.cursor.cursor
+    def cursor(self) -> LinkedCursor | None:
+        """The linked cursor to show, None without one."""
+        return self.presenters.check.cursor.shown
 
     # What follows the scene
 
     def close(self) -> None:
-        """The server ends."""
+        """Save, and leave the registration, as the server ends."""
         try:
             self.autosave.close()
         finally:
             self.choose(None)
-
-    def invalidate(self, caller=None, event=None) -> None:
-        """Have the page show the scene as it is at the next tick."""
-        self._stale = True
 
     async def run(self) -> None:
         """Follow the work until the server ends; the same error is shown once."""
@@ -361,18 +331,15 @@ class Application:
                 if repr(error) != shown:
                     shown = repr(error)
                     with self.state:
-                        self._tell_unexpected(error)
+                        self.show_unexpected(error)
 
     def tick(self) -> None:
         """Follow the work under way and the CT."""
         if self.registration is not None and self.registration.scene is None:
             self.choose(None)
-        if self.registration is not None:
+        if self.session is not None:
             with suppress(InputError):  # of a scene that is not complete yet
-                if self.session.poll(0) and self.session.running_registration is None:
-                    self.invalidate()
-                    if self.session.message and self.session.ended != "failed":  # which the answer says
-                        self.show_message(self.session.message)
+                self.follow(self.session, 0)
             if self._moves is not None and self._moves.step():
                 self.stop_moving()
                 self.invalidate()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import slicer
 
@@ -18,6 +20,9 @@ from ..io import own_folders
 from ..regressor.model_store import data_folder
 from ..session.background_task import Worker
 from ..session.translation import _
+
+if TYPE_CHECKING:
+    from .application import Application
 
 #: Seconds between two, and from what was opened to its first. A minute has room left for a drag that must end, and for the disk.
 EVERY_S, FIRST_S = 45.0, 5.0
@@ -31,7 +36,17 @@ MAX_KEPT = 3
 
 @dataclass(frozen=True)
 class SavedScene:
-    """The saved state of a server that has ended.   name: of the registration.   saved: when.   scene: its .mrml."""
+    """The saved state of a server that has ended.
+
+    Attributes
+    ----------
+    name
+        Of the registration.
+    saved
+        when.
+    scene
+        Its .mrml.
+    """
 
     folder: Path
     name: str
@@ -39,17 +54,17 @@ class SavedScene:
     scene: Path
 
     def when(self, now: datetime) -> str:
-        """The time at which it was saved, with the date where that is another day."""
+        """Return the time at which it was saved, with the date where that is another day."""
         return f"{self.saved:%H:%M}" if self.saved.date() == now.date() else f"{self.saved:%Y-%m-%d %H:%M}"
 
 
 def place() -> Path:
-    """The folder of all of them."""
+    """Return the folder of all of them."""
     return data_folder() / "autosave"
 
 
 def saved_scenes() -> list[SavedScene]:
-    """The newest first. Folders without a scene are removed, and those that are too many."""
+    """Return the newest first. Folders without a scene are removed, and those that are too many."""
     kept = [one for one in map(_read, own_folders.abandoned(KIND, place())) if one is not None]
     kept.sort(key=lambda one: one.saved, reverse=True)
     for one in kept[MAX_KEPT:]:
@@ -77,7 +92,7 @@ class Autosave:
     that is renamed makes them the state.
     """
 
-    def __init__(self, application) -> None:
+    def __init__(self, application: Application) -> None:
         self._application = application
         self._due = monotonic() + FIRST_S
         self._writing: Worker | None = None
@@ -90,7 +105,13 @@ class Autosave:
         self._saved = ""  # the text of the .mrml
 
     def opened(self, folder: Path | None = None) -> None:
-        """Another content is open now.   folder: of the `SavedScene` that it is, which is this server's from now on."""
+        """Another content is open now.
+
+        Parameters
+        ----------
+        folder
+            Of the `SavedScene` that it is, which is this server's from now on.
+        """
         self._due = min(self._due, monotonic() + FIRST_S)
         if folder is None:
             return
@@ -98,9 +119,10 @@ class Autosave:
         own, new = self._folder, folder.with_name(own_folders.new_name(KIND))
         try:
             folder.rename(new)
-        except OSError:  # another server has it; this one begins its own
-            new = None
-        self._begin(new)
+        except OSError:  # another server has it
+            self._begin(None)
+        else:
+            self._begin(new)
         if own is not None:
             own_folders.remove(own)
 
@@ -115,10 +137,13 @@ class Autosave:
 
     def save(self) -> None:
         """Save now, where anything has changed. What goes wrong is shown, and tried again the next time."""
-        run = self._application.session.running_registration
+        session = self._application.session
+        if session is None:
+            return
+        run = session.running_registration
         try:
             with run.as_before() if run is not None else nullcontext():  # a registration under way has not begun
-                self._save()
+                self._save(session.registration.name)
         except (InputError, OSError) as error:
             self._show_failure(getattr(error, "strerror", None) or str(error))
 
@@ -129,18 +154,20 @@ class Autosave:
             self.save()
         self._wait()
 
-    def _save(self) -> None:
-        if self._folder is None or not self._folder.is_dir():
+    def _save(self, name: str) -> None:
+        folder = self._folder
+        if folder is None or not folder.is_dir():
             place().mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._begin(own_folders.new_folder(KIND, place()))
-        folder, mrml = self._folder, self._folder / f"{secrets.token_hex(4)}.mrml"
+            folder = own_folders.new_folder(KIND, place())
+            self._begin(folder)
+        mrml = folder / f"{secrets.token_hex(4)}.mrml"
         files: dict[str, tuple[int, str]] = {}
         with _storing(self._application.scene, folder) as storages:
             for node in _storable(self._application.scene):
                 storage, before = node.GetStorageNode(), self._files.get(node.GetID())
                 storages.append((storage, storage.GetFileName()))
                 if before is None or node.GetModifiedSinceRead() or before[0] != _stored(storage):
-                    files[node.GetID()] = self._write(node, storage)
+                    files[node.GetID()] = _write(node, storage, folder)
                 else:
                     files[node.GetID()] = before
                     storage.SetFileName(os.fspath(folder / before[1]))
@@ -153,22 +180,13 @@ class Autosave:
         self._saved = text
         state = {
             "version": VERSION,
-            "name": self._application.registration.name,
+            "name": name,
             "saved": datetime.now().isoformat(timespec="seconds"),
             "scene": mrml.name,
         }
         self._writing = Worker(
             lambda on_progress: commit(folder, state, [mrml.name, *(file for _, file in files.values())])
         )
-
-    def _write(self, node, storage) -> tuple[int, str]:
-        """Write a node into a new file; when, and its name."""
-        file = f"{secrets.token_hex(8)}.{storage.GetDefaultWriteFileExtension()}"
-        storage.SetFileName(os.fspath(self._folder / file))
-        storage.SetUseCompression(False)
-        if not storage.WriteData(node):
-            raise InputError(_("there may be no space left"))
-        return _stored(storage), file
 
     def _take_written(self) -> None:
         if self._writing is not None:
@@ -216,9 +234,10 @@ def commit(folder: Path, state: dict, files: list[str]) -> None:
 
 
 @contextmanager
-def _storing(scene, folder: Path):
-    """The scene's files are named as before afterwards, those of the storage nodes that are put into the list too."""
-    root, url, storages = scene.GetRootDirectory(), scene.GetURL(), []
+def _storing(scene: Any, folder: Path) -> Iterator[list[tuple[Any, str]]]:
+    """Name the scene's files as before afterwards, those of the storage nodes that are put into the list, too."""
+    root, url = scene.GetRootDirectory(), scene.GetURL()
+    storages: list[tuple[Any, str]] = []
     scene.SetRootDirectory(os.fspath(folder))
     try:
         yield storages
@@ -229,12 +248,22 @@ def _storing(scene, folder: Path):
         scene.SetURL(url)
 
 
-def _storable(scene) -> list:
+def _write(node: Any, storage: Any, folder: Path) -> tuple[int, str]:
+    """Write a node into a new file; when, and its name."""
+    file = f"{secrets.token_hex(8)}.{storage.GetDefaultWriteFileExtension()}"
+    storage.SetFileName(os.fspath(folder / file))
+    storage.SetUseCompression(False)
+    if not storage.WriteData(node):
+        raise InputError(_("there may be no space left"))
+    return _stored(storage), file
+
+
+def _storable(scene: Any) -> list:
     nodes = slicer.util.getNodesByClass("vtkMRMLStorableNode", scene)
     return [node for node in nodes if node.GetSaveWithScene() and _has_content(node)]
 
 
-def _has_content(node) -> bool:
+def _has_content(node: Any) -> bool:
     if node.IsA("vtkMRMLVolumeNode") and node.GetImageData() is None:
         return False
     if node.IsA("vtkMRMLModelNode") and not (node.GetMesh() and node.GetMesh().GetNumberOfPoints()):
@@ -244,6 +273,6 @@ def _has_content(node) -> bool:
     return node.GetStorageNode() is not None
 
 
-def _stored(storage) -> int:
+def _stored(storage: Any) -> int:
     """When its file was last written, also by others, as an .mrb."""
     return storage.GetStoredTime().GetMTime()

@@ -81,7 +81,7 @@ class BrowserDRR:
 
 
 def camera_state(camera: Camera) -> dict:
-    """A camera as the page draws and moves with it: all of `geometry.camera.Camera` that rays and `mrml.manual_pose` need."""
+    """Return a camera as the page draws and moves with it: all of `geometry.camera.Camera` that rays and `mrml.manual_pose` need."""
     return {
         "stamp": next(_stamps),
         "source": camera.sources(np.zeros(2)).tolist(),
@@ -102,7 +102,7 @@ def _pose_state(registration: Registration) -> dict | None:
 
 
 def checked_pose(numbers) -> np.ndarray:
-    """A pose (4, 4) from the page. InputError for an invalid one."""
+    """Return a pose (4, 4) from the page. InputError for an invalid one."""
     pose = rigid.check_rigid(numbers, "Movement")
     if np.abs(pose[:3, 3]).max() > MAX_MM:
         raise InputError(f"Movement: leads {np.abs(pose[:3, 3]).max():g} mm away, expected at most {MAX_MM:g} mm.")

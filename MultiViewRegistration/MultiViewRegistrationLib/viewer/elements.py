@@ -255,7 +255,14 @@ class _Element(AbstractElement):
 class FileDrop(_Element):
     """Buttons to pick files; those that are dropped here go to the same target.
 
-    target: what becomes of them, see `Application`.   hint: what is expected, in a few words.   accept, folder, disabled: as of an <input>.
+    Attributes
+    ----------
+    target
+        What becomes of them, see `Application`.
+    hint
+        What is expected, in a few words.
+    accept, folder, disabled
+        As of an <input>.
     """
 
     TAG, ATTRIBUTES = "mv-files", ("target", "hint", "accept", "folder", "disabled")
@@ -306,7 +313,12 @@ class Eye(_Element):
 class DownloadButton(_Element):
     """A button that has the server make a file, and downloads it into the page that requested it.
 
-    trigger: of the server, which returns the file's address, or "".   label, icon, disabled: of the button.
+    Attributes
+    ----------
+    trigger
+        Of the server, which returns the file's address, or "".
+    label, icon, disabled
+        Of the button.
     """
 
     TAG, ATTRIBUTES = "mv-fetch", ("trigger", "label", "icon", "disabled")

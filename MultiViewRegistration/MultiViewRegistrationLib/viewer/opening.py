@@ -22,7 +22,10 @@ from .scene_files import read_scene
 class Opener:
     """Reads one thing at a time in a thread, and puts what was read into the scene, in place of what was there.
 
-    demo: makes the demo's case, in any thread; returns the path of its case.json.
+    Parameters
+    ----------
+    demo
+        Makes the demo's case, in any thread; returns the path of its case.json.
     """
 
     def __init__(self, application, demo: Callable[[], Path]) -> None:
@@ -135,7 +138,7 @@ class Opener:
 
 
 def reader(path: Path, case: Path | None = None):
-    """A function that puts the content of a path into a scene. InputError for an unknown kind of file, or an invalid one."""
+    """Return a function that puts the content of a path into a scene. InputError for an unknown kind of file, or an invalid one."""
     named = ", ".join(NAMED)
     if path.is_dir():
         inside = [name for name in NAMED if (path / name).is_file()]

@@ -115,13 +115,13 @@ def _column(application) -> None:
 
 
 def _messages(application) -> None:
-    """What a person has to read, over everything."""
+    """Put what a person has to read over everything."""
     with html.Div(classes="mv-messages"):
         html.Div("{{ opening }}", v_if="opening && has_registration", classes="mv-fact mv-message", role="status")
         v.VAlert("{{ message }}", v_if="message", type="error", closable=True, click_close="message = ''", **ALERT)
         with v.VAlert(v_if="notices.length", type="warning", **ALERT):
             html.Div("{{ notice }}", v_for="notice in notices", key="notice")
-            v.VBtn(_("Understood"), click=application.acknowledge_warnings, size="small", variant="tonal")
+            v.VBtn(_("Understood"), click=application.acknowledge_notices, size="small", variant="tonal")
             v.VBtn(
                 _("Same patient"),
                 v_if="patient_in_doubt",
@@ -132,7 +132,7 @@ def _messages(application) -> None:
 
 
 def _open_another(application) -> None:
-    """The dialog that closes the open registration, with a chance to keep it."""
+    """Put in the dialog that closes the open registration, with a chance to keep it."""
     with html.Div(v_if="has_registration"), v.VDialog(v_model=("opening_another",), max_width=560):
         with v.Template(v_slot_activator="{ props }"):
             v.VBtn(
@@ -167,7 +167,7 @@ def _steps(application) -> None:
 
 
 def _bar(views) -> None:
-    """The choice of overlays on the X-rays, where any is seen."""
+    """Put in the choice of overlays on the X-rays, where any is seen."""
     with html.Div(classes="mv-bar", v_show=f"({PARTS}) !== 'ct'", role="toolbar", aria_label=_("Overlays")):
         with v.VBtnToggle(
             model_value=("overlay.mode",),
@@ -232,7 +232,7 @@ def _views() -> None:
 
 
 def _geometry(application) -> None:
-    """The table of the X-rays' geometry, over the views; the 3D view below shows what is typed."""
+    """Put the table of the X-rays' geometry over the views; the 3D view below shows what is typed."""
     section = application.sections["geometry"]
     with html.Section(
         v_if=f"{section.state_name}.controls.length",
@@ -292,7 +292,7 @@ def _alone(view: str) -> None:
 
 
 def _icon(icon, title: str, *, active: str = "", **more) -> None:
-    """A button with an icon; pressed where the expression `active` is true."""
+    """Put in a button with an icon; pressed where the expression `active` is true."""
     pressed = (
         {"color": (f"{active} ? 'primary' : ''",), "aria_pressed": (f"{active} ? 'true' : 'false'",)} if active else {}
     )
@@ -300,7 +300,7 @@ def _icon(icon, title: str, *, active: str = "", **more) -> None:
 
 
 def _start_page(application) -> None:
-    """What to do with an empty page: work from before first, then files, then the demo."""
+    """Put in what to do with an empty page: work from before first, then files, then the demo."""
     opener = application.opener
     with html.Div(classes="mv-welcome"):
         html.H2(_("Find where a CT lies in the world of two or more X\u2011rays."))
@@ -333,7 +333,7 @@ def _start_page(application) -> None:
 
 
 def _asked(application) -> None:
-    """What is unclear of files, over everything else, which goes on meanwhile."""
+    """Put what is unclear of files over everything else, which goes on meanwhile."""
     files = application.files
     with html.Section(
         v_if=f"{files.state_name}.controls.length", classes="mv-asked", aria_label=_("Files"), aria_live="polite"

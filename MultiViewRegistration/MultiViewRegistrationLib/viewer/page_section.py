@@ -6,9 +6,10 @@ import asyncio
 import base64
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +35,9 @@ from ..session.translation import _
 from .elements import Form
 from .transfers import packed
 
+if TYPE_CHECKING:
+    from .application import Application
+
 #: Seconds between two looks at whether files are written.
 POLL_S = 0.05
 
@@ -45,7 +49,7 @@ class PageSection:
     changes the scene, and all pages then show that. Names out of files are shown as text, never as HTML.
     """
 
-    def __init__(self, name: str, presenter: Presenter, application) -> None:
+    def __init__(self, name: str, presenter: Presenter, application: Application) -> None:
         self.application, self.name, self.presenter = application, name, presenter
         self.state_name, self.title = f"{name}_form", presenter.TITLE
         self._controls: dict[str, Control] = {}
@@ -64,7 +68,7 @@ class PageSection:
         self.presenter.reset()
 
     def tick(self) -> None:
-        """Called some 20 times a second while there is a registration."""
+        """Take what threads have done; call it some 20 times a second while there is a registration."""
         self.presenter.update_views()
         if self.presenter.tick():
             self.application.invalidate()
@@ -79,8 +83,8 @@ class PageSection:
         state = self.presenter.state() if there else State(TODO)
         self.application.state[self.state_name] = {"controls": self._shown(form), "state": asdict(state)}
 
-    def _shown(self, form: Sequence[Control]) -> list[dict]:
-        """The controls as the page takes them, with pictures as addresses."""
+    def _shown(self, form: Iterable[Control | None]) -> list[dict]:
+        """Return the controls as the page takes them, with pictures as addresses."""
         shown = []
         for control in visible(form):
             data = plain_data(control)
@@ -101,18 +105,18 @@ class PageSection:
         return shown
 
     def problems(self) -> list[str]:
-        """The problems in the typed values that are seen, a sentence each."""
+        """Return the problems in the typed values that are seen, a sentence each."""
         fields = [control for control in self._controls.values() if isinstance(control, TextField)]
         return [problem for field in fields if (problem := field.problem(self._typed_text(field)))]
 
     def _typed_text(self, field: TextField) -> str:
-        """The text of a field; what was typed and refused, until the field shows something else."""
+        """Return the text of a field; what was typed and refused, until the field shows something else."""
         before, typed = self._refused.get(field.key, (field, field.text))
         return typed if (before.text, before.of) == (field.text, field.of) else field.text
 
     # What a person does
 
-    def act(self, key: str, *args) -> None:
+    def act(self, key: str, *args: Any) -> None:
         """Perform a control's action; nothing where it has gone, or been disabled, while the click was on its way."""
         control = self._controls.get(key)
         if control is None or not control.enabled:
@@ -125,13 +129,13 @@ class PageSection:
                 raise InputError(problems[0])
             if isinstance(control, TextField) and control.problem(args[0]):
                 self._refused[key] = control, args[0]
-            if isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool):
-                control.switch(*args)
-            else:
-                control.action(*args)
+            ticked = isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool)
+            perform = control.switch if isinstance(control, Table) and ticked else control.action
+            if perform is not None:
+                perform(*args)
 
     def typed(self, key: str, text: str) -> None:
-        """A person is typing into a field; a problem in it is not yet a message."""
+        """Follow a field that a person is typing into; a problem in it is not yet a message."""
         control = self._controls.get(key)
         if isinstance(control, TextField) and control.enabled and control.typed is not None:
             control.typed(text)
@@ -141,7 +145,7 @@ class PageSection:
     def take(self, key: str, folder: Path) -> None:
         """Take files that a page sent."""
         control = self._enabled(key)
-        if not isinstance(control, Files):
+        if not isinstance(control, Files) or control.action is None:
             raise InputError(_("Upload: this takes no files; use the page."))
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         if not control.several and not control.folders and len(files) != 1:
@@ -159,14 +163,15 @@ class PageSection:
 
     async def download(self, key: str) -> str:
         """Write files; the address of an archive of them, "" where they could not be written."""
-        control, session, written = self._enabled(key), self.application.session, []
-        if not isinstance(control, Download):
+        control, session = self._enabled(key), self.application.session
+        written: list[tuple[list[Path], Path]] = []
+        if not isinstance(control, Download) or control.action is None or session is None:
             return ""
         with self.application.ui_action():
             folder = self.application.downloads.new_folder() / control.name()
             write = control.action(folder)
             session.run(lambda: (write(), packed(folder)), written.append)
-        while session is not None and session.running and not written:
+        while session.running and not written:
             await asyncio.sleep(POLL_S)
         if not written or session is not self.application.session:
             return ""
@@ -176,7 +181,7 @@ class PageSection:
         return self.application.downloads.offer(archive)
 
     def _enabled(self, key: str) -> Control:
-        """The control as it was shown last. InputError where it is not there, or cannot be used."""
+        """Return the control as it was shown last. InputError where it is not there, or cannot be used."""
         control = self._controls.get(key)
         if control is None or not control.enabled:
             raise InputError(_("This cannot be done now; look at the page again."))
@@ -184,7 +189,13 @@ class PageSection:
 
 
 def _data_url(picture: np.ndarray, aspect: float) -> str:
-    """A picture, uint8 (rows, columns) or (rows, columns, 3), as the address of a PNG.   aspect: height of its pixels over their width."""
+    """Return a picture, uint8 (rows, columns) or (rows, columns, 3), as the address of a PNG.
+
+    Parameters
+    ----------
+    aspect
+        Height of its pixels over their width.
+    """
     from PIL import Image
 
     image = Image.fromarray(picture)

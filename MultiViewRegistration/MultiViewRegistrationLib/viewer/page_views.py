@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -13,13 +15,18 @@ from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewL
 from ..mrml import ct_3d, layout, overlay, slice_view, source_view
 from ..mrml.labels_3d import Labels3D
 from ..mrml.layout import css_colour, slice_node, tag_of
-from ..mrml.registration import CT_UNIT
+from ..mrml.registration import CT_UNIT, Registration
+from ..mrml.xray import XRayView
 from ..session.inputs import BoneSurfaceUpdater
+from ..session.presenters.check import OverlaysPresenter
 from ..session.translation import _
 from . import page
 from .remote_view import RemoteView
 from .xray_pane import XRayPane
 from .xray_state import are_numbers
+
+if TYPE_CHECKING:
+    from .application import Application
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
@@ -36,7 +43,7 @@ DEFAULT_SIZE = (640, 480)
 class PageViews:
     """The 3D view, the three slices of the CT, and a cell for each X-ray of the registration at work."""
 
-    def __init__(self, application) -> None:
+    def __init__(self, application: Application) -> None:
         self._application, self._state = application, application.state
         self._opened = monotonic()
         self._planes: dict[str, object] = {}
@@ -44,8 +51,11 @@ class PageViews:
         app = application.slicer_app
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
-        self._remote, self.slices = [], []
-        self._unbuilt = [("3D", self.three_d, lambda: page.build_3d_tools(self))]
+        self._remote: list[RemoteView] = []
+        self.slices: list[SliceView] = []
+        self._unbuilt: list[tuple[str, Any, Callable[[], None]]] = [
+            ("3D", self.three_d, lambda: page.build_3d_tools(self))
+        ]
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
             view.set_view_properties(
@@ -56,21 +66,25 @@ class PageViews:
         self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._state.slices_at, self._state.ct_greys = {}, {}
-        self._ct_shown = None
+        self._ct_shown: Any = None
         trigger = application.server.controller.trigger
         trigger("mvreg_scroll")(self._scroll)
         trigger("mvreg_ct_greys")(self._set_ct_greys)
         trigger("mvreg_turn")(self._turn)
 
     def _remote_waits(self) -> bool:
-        """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, under a hand, and
-        for the most part while a sequence is played."""
+        """Return whether 3D and slices wait, which take the server's whole time.
+
+        The X-rays come first, when they are opened, under a hand, and for the most part while a sequence is played.
+        """
         return self._application.moving or self.opening or (self._playing() and monotonic() % EVERY_S > REMOTE_S)
 
     def _playing(self) -> bool:
         session = self._application.session
-        player = session and session.sequence.player
-        return player is not None and (player.playing or session.sequence.tracking is not None)
+        player = None if session is None else session.sequence.player
+        if session is None or player is None:
+            return False
+        return player.playing or session.sequence.tracking is not None
 
     @property
     def opening(self) -> bool:
@@ -98,11 +112,11 @@ class PageViews:
         if registration is not None:
             self._state.overlay = {"mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration)}
         views = registration.xrays if registration is not None else []
-        for view in views:
-            self._plane(tag_of(view))
+        for tag in filter(None, map(tag_of, views)):
+            self._plane(tag)
         self._show_panes(views)
         self._show_3d()
-        ct = registration and registration.ct
+        ct = self._ct
         if ct is not self._ct_shown:
             self._ct_shown = ct
             self._slices_follow.update(ct, self._slice_nodes)
@@ -111,7 +125,12 @@ class PageViews:
             self._fitted.clear()
 
     @property
-    def _slice_nodes(self) -> dict:
+    def _ct(self) -> Any:
+        registration = self._application.registration
+        return None if registration is None else registration.ct
+
+    @property
+    def _slice_nodes(self) -> dict[str, Any]:
         """By their orientations."""
         return {each[1]: view.get_view_node() for each, view in zip(layout.CT_SLICES, self.slices, strict=True)}
 
@@ -120,18 +139,21 @@ class PageViews:
         for pane in self._panes.values():
             pane.refresh()
         self._follow_remote()
+        session = self._application.session
+        if session is None:
+            return
+        registration = session.registration
         if not self.opening:
-            self._bones.update(self._application.registration)
-        registration = self._application.registration
+            self._bones.update(registration)
         self._slices_follow.update(registration.ct, self._slice_nodes)
-        if not self._application.moving and self._application.session.running_registration is None:
+        if not self._application.moving and session.running_registration is None:
             self._overview.update(registration, self.camera(), self.size())
         for view in self.slices:
             self._fit(view, registration.ct)
-        self._show_slices(registration.ct)
+        self._show_slices(registration)
         self._labels.update(registration, self.camera(), self.size())
 
-    def _fit(self, view: SliceView, ct) -> None:
+    def _fit(self, view: SliceView, ct: Any) -> None:
         """Have a slice show the whole CT at any size, until a person has zoomed or moved it."""
         if ct is None or ct.GetImageData() is None:
             return
@@ -143,13 +165,14 @@ class PageViews:
         elif zoom is not None and zoom != _zoom(node):
             self._fitted[view.name] = size, None
 
-    def _show_slices(self, ct) -> None:
+    def _show_slices(self, registration: Registration) -> None:
         """Tell the page where in the CT the slices are, and their greys."""
+        ct = registration.ct
         at, greys = {}, {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
         if ct is not None and ct.GetImageData() is not None and ct.GetDisplayNode() is not None:
             at = {name: asdict(slice_view.position_in(ct, node)) for name, node in self._slice_nodes.items()}
             display, (least, most) = ct.GetDisplayNode(), ct.GetImageData().GetScalarRange()
-            hu = self._application.registration.parameter(CT_UNIT, "hu") == "hu"
+            hu = registration.parameter(CT_UNIT, "hu") == "hu"
             greys = {"hu": hu, "width": display.GetWindow(), "level": display.GetLevel(), "least": least, "most": most}
         if at != self._state.slices_at:
             self._state.slices_at = at
@@ -159,14 +182,14 @@ class PageViews:
     # What a page requests, many times a second
 
     def _scroll(self, name: str, mm: float) -> None:
-        ct = self._application.registration and self._application.registration.ct
+        ct = self._ct
         node = self._slice_nodes.get(name)
         if ct is not None and ct.GetImageData() is not None and node is not None and are_numbers([mm], 1):
             slice_view.scroll_to(ct, node, mm)
 
     def _set_ct_greys(self, width: float, level: float) -> None:
         """Of all slices; a width of 0 for what suits the CT."""
-        ct = self._application.registration and self._application.registration.ct
+        ct = self._ct
         if ct is None or ct.GetDisplayNode() is None or not are_numbers([width, level], 2):
             return
         ct.GetDisplayNode().SetAutoWindowLevel(width <= 0)
@@ -193,26 +216,32 @@ class PageViews:
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""
-        self._overview.show(self._application.registration, self.camera(), self.size())
+        registration = self._application.registration
+        if registration is not None:
+            self._overview.show(registration, self.camera(), self.size())
 
     def _show_3d(self) -> None:
         registration = self._application.registration
-        there = registration is not None
+        if registration is None:
+            self._state.in_3d = {"bones": False, "volume": False, "possible": False, "along": "", "sources": []}
+            return
         self._state.in_3d = {
-            "bones": there and ct_3d.surface_is_shown(registration),
-            "volume": there and ct_3d.volume_is_shown(registration),
-            "possible": there and ct_3d.can_show_volume(registration),
-            "along": self._overlays.source if there else "",
+            "bones": ct_3d.surface_is_shown(registration),
+            "volume": ct_3d.volume_is_shown(registration),
+            "possible": ct_3d.can_show_volume(registration),
+            "along": self._overlays.source,
             "sources": [
                 {"value": option.value, "title": _("From {source}").format(source=option.title)}
-                for option in (self._overlays.sources() if there else ())
+                for option in self._overlays.sources()
             ],
         }
 
-    def act(self, what: str, value) -> None:
+    def act(self, what: str, value: Any) -> None:
         """Show "bones" or the "volume" in 3D or hide them, look from a "source", choose the "overlay" or its "opacity"."""
         registration = self._application.registration
-        actions = {
+        if registration is None:
+            return
+        actions: dict[str, Callable[[Any], None]] = {
             "bones": partial(ct_3d.show_surface, registration),
             "volume": partial(ct_3d.show_volume, registration),
             "source": self._overlays.look_from,
@@ -223,11 +252,11 @@ class PageViews:
             actions[what](value)
 
     @property
-    def _overlays(self):
-        return self._application.sections["check"].presenter.overlays
+    def _overlays(self) -> OverlaysPresenter:
+        return self._application.presenters.check.overlays
 
-    def camera(self):
-        """The vtkMRMLCameraNode of the 3D view."""
+    def camera(self) -> Any:
+        """Return the vtkMRMLCameraNode of the 3D view."""
         return source_view.camera_of(self.three_d.get_view_node())
 
     def size(self) -> tuple[int, int]:
@@ -253,13 +282,13 @@ class PageViews:
         self._planes[tag] = logic
         self._application.invalidate()
 
-    def _show_panes(self, views) -> None:
+    def _show_panes(self, views: list[XRayView]) -> None:
         nodes = [view.node for view in views]
         for node in [node for node in self._panes if node not in nodes]:
             self._panes.pop(node).close()
         for view in views:
-            if view.node not in self._panes:
-                application = self._application
+            application = self._application
+            if view.node not in self._panes and application.session is not None:
                 pane = XRayPane(application.server, application.session, view, application)
                 with ViewLayout(application.server, template_name=pane.template):
                     pane.build()
@@ -285,6 +314,6 @@ class PageViews:
         self._state.slices_wanted += 1
 
 
-def _zoom(node) -> tuple:
+def _zoom(node: Any) -> tuple:
     """Field of view and origin of a slice view."""
     return tuple(np.round([*node.GetFieldOfView(), *node.GetXYZOrigin()[:2]], 3))

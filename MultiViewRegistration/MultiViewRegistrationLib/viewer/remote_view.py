@@ -27,6 +27,7 @@ class DeferredRendering(RcaRenderStrategy):
         self._hold, self._due = hold, False
 
     def schedule_render(self) -> None:
+        """Render soon, once nothing holds it."""
         self._due = self._hold()
         if not self._due:
             super().schedule_render()
@@ -46,6 +47,7 @@ class LastPageSize(RcaViewAdapter):
     """The page that the mouse was in last decides the size of the picture: its places mean pixels there."""
 
     def on_interaction(self, origin, event: dict) -> None:
+        """Take an event of the mouse or the keyboard, and the size of the page that it is from."""
         if {"w", "h"} <= event.keys() and self._current_size is not None:
             width, height = (max(10, int(event[side])) for side in "wh")
             if (width, height) != self._current_size[:2]:
@@ -56,7 +58,14 @@ class LastPageSize(RcaViewAdapter):
 class RemoteView:
     """Makes the page's element for a view, in a template of its own: `template` is the name to include it by.
 
-    view: a trame_slicer `SliceView` or `ThreeDView`.   hold: whether it must wait.   tools: makes what lies over the picture.
+    Parameters
+    ----------
+    view
+        A trame_slicer `SliceView` or `ThreeDView`.
+    hold
+        Whether it must wait.
+    tools
+        Makes what lies over the picture.
     """
 
     def __init__(self, server, name: str, view, hold: Callable[[], bool], tools) -> None:

@@ -131,7 +131,7 @@ def save_scene(scene, path: Path) -> Callable[[], Path]:
 
 
 def _unpacked(path: Path, folder: Path) -> Path:
-    """The .mrml of an .mrb that is unpacked into a folder. InputError for what is no such thing, or would leave the folder."""
+    """Return the .mrml of an .mrb that is unpacked into a folder. InputError for what is no such thing, or would leave the folder."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -221,7 +221,7 @@ def _check_all(mrml: Path, home: Path | None) -> int:
 
 
 def _names(mrml: Path) -> Iterator[str]:
-    """The files that its nodes name, those of its scene views included."""
+    """Return the files that its nodes name, those of its scene views included."""
     try:
         data = mrml.read_bytes()
         root = None if b"<!ENTITY" in data or b"<!DOCTYPE" in data else ElementTree.fromstring(data)

@@ -40,8 +40,16 @@ def serve(
 ) -> None:
     """Serve the page until Ctrl-C. InputError where the address is taken, or is not this computer's.
 
-    path, case: what to open at once, see `opening.Opener.open`.   demo: makes the demo's case, returns its path.
-    port: 0 for any free one.   notify: gets the page's address.
+    Parameters
+    ----------
+    path, case
+        What to open at once, see `opening.Opener.open`.
+    demo
+        Makes the demo's case, returns its path.
+    port
+        0 for any free one.
+    notify
+        Gets the page's address.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:

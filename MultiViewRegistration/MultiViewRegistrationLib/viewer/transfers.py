@@ -25,8 +25,12 @@ CHUNK_BYTES = 1 << 18
 class Uploads:
     """Takes files at POST upload?target=..., in multipart/form-data, names with their path below what was dropped.
 
-    take: called with the target and the folder that has the files now; None before anything can be taken.
-    belongs_to: the session that a page sees, which is what it sends files for.
+    Attributes
+    ----------
+    take
+        Called with the target and the folder that has the files now; None before anything can be taken.
+    belongs_to
+        The session that a page sees, which is what it sends files for.
     """
 
     def __init__(self) -> None:
@@ -102,11 +106,11 @@ class Downloads:
         self._offered: dict[str, Path] = {}
 
     def new_folder(self) -> Path:
-        """An empty folder to write files in; it goes when the server ends."""
+        """Return an empty folder to write files in; it goes when the server ends."""
         return Path(tempfile.mkdtemp(prefix="mvreg-out-"))
 
     def offer(self, path: Path) -> str:
-        """The address of a file, from the page's own."""
+        """Return the address of a file, from the page's own."""
         key = secrets.token_urlsafe(16)
         self._offered[key] = path
         return f"download/{key}/{quote(path.name)}"
@@ -137,7 +141,7 @@ class Downloads:
 
 
 def safe_path(name: str) -> PurePosixPath:
-    """The path below a folder that a file's name means. InputError for one that would leave it, or is none."""
+    """Return the path below a folder that a file's name means. InputError for one that would leave it, or is none."""
     path = PurePosixPath(name.replace("\\", "/"))
     odd = (
         path.is_absolute()
@@ -156,7 +160,7 @@ def safe_path(name: str) -> PurePosixPath:
 
 
 def packed(folder: Path, archive: Path | None = None) -> Path:
-    """A .zip of a folder, by default beside it."""
+    """Return a .zip of a folder, by default beside it."""
     archive = archive or folder.with_suffix(".zip")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packing:  # a CT takes a second so
         for file in sorted(folder.rglob("*")):

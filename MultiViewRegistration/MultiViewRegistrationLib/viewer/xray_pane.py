@@ -6,19 +6,23 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..mrml import overlay
 from ..mrml.cursor import Reading
-from ..mrml.xray import XRayView, detectors
+from ..mrml.xray import DetectorPlane, XRayView, detectors
 from ..session.presenters.check import OVERLAYS
 from ..session.session import Session
 from .browser_drr import camera_state, checked_pose
 from .elements import XRayCanvas
-from .xray_pixels import EncodedXRay, OverlayLayers, encoded
+from .xray_pixels import EncodedXRay, Layer, encoded, layers_of
 from .xray_state import INVERTED, PLAIN, anatomy_of, are_numbers, image_of, labels_of, marks_of
+
+if TYPE_CHECKING:
+    from .application import Application
 
 #: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
 ANSWER_S, FOLLOW_S = 0.001, 0.1
@@ -42,28 +46,29 @@ class XRayPane:
         Of the X-ray, and not another that has one of its name or ID later.
     xray
         The X-ray.
-    host
-        `Application`; it uses `may_move()`, `begin_move()`, `moved()` once a movement was drawn, `end_move()`,
-        `put_point(xray, column, row)`, `cursor`.
+    application
+        Moves the CT and places points.
     """
 
-    def __init__(self, server, session: Session, xray: XRayView, host) -> None:
-        self._server, self._session, self._xray, self._host = server, session, xray, host
+    def __init__(self, server: Any, session: Session, xray: XRayView, application: Application) -> None:
+        self._server, self._session, self._xray, self._application = server, session, xray, application
         number = next(
             _numbers
         )  # another for each that there has ever been, so that no page keeps anything of the one before
         self.name, self.template = f"mvreg_xray_{number}", f"view_xray_{number}"
         self._encoded: tuple[tuple, EncodedXRay] | None = None
         self._film = 0
-        self._labels, self._camera, self._detectors = (None, {}), (None, None), []
+        self._labels: tuple[tuple, dict] = (), {}
+        self._camera: tuple[object, dict | None] = None, None
+        self._detectors: list[DetectorPlane] = []
         self._shown: dict | None = None
-        self._following, self._followed = None, 0.0
+        self._following: asyncio.TimerHandle | None = None
+        self._followed = 0.0
         self._moved_at: float | None = None
         self._given: set[str] = set()
         for what, do in self._answers().items():
             server.controller.trigger(f"{self.name}_{what}")(do)
-        if not isinstance(session.drawing.onto, OverlayLayers):
-            session.drawing.onto = OverlayLayers()
+        self._layers = layers_of(session)
         _open.append(self)
         self._show()
 
@@ -85,7 +90,7 @@ class XRayPane:
         self._show()
 
     def close(self) -> None:
-        """The page no longer shows it."""
+        """Take it from the page."""
         if self in _open:
             self._end()
             _open.remove(self)
@@ -96,16 +101,16 @@ class XRayPane:
     # What is drawn
 
     def _together(self) -> list[XRayPane]:
-        """The open X-rays of this session."""
+        """Return the open X-rays of this session."""
         return [pane for pane in _open if pane._session is self._session]
 
     def _draw(self, first: XRayView | None = None) -> None:
         """Draw what is out of date of all X-rays of the session, as `session.drawing.Drawing.step`."""
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._session.registration)
-        onto = drawing.onto
-        onto.browser.update(self._session.anatomy, self._session.registration)
-        drawing.coarse = onto.plain or onto.browser.state is None
+        layers = self._layers
+        layers.browser.update(self._session.anatomy, self._session.registration)
+        drawing.coarse = layers.plain or layers.browser.state is None
         drawing.step(first)
 
     def _follow_soon(self) -> None:
@@ -123,32 +128,32 @@ class XRayPane:
                     pane._show()
 
     def _view(self) -> XRayView | None:
-        """The X-ray; None once it has left the scene, or its registration has."""
+        """Return the X-ray; None once it has left the scene, or its registration has."""
         registration = self._session.registration
         views = registration.xrays if registration.scene is not None else []
         return next((view for view in views if view == self._xray), None)
 
-    def _layer(self):
+    def _layer(self) -> Layer | None:
         view = self._view()
-        return view and self._session.drawing.onto.foreground(view, overlay.mode_of(self._session.registration))
+        return None if view is None else self._layers.foreground(view, overlay.mode_of(self._session.registration))
 
     def _show(self) -> None:
         view = self._view()
         if view is None:
             return
-        registration, layer, onto = self._session.registration, self._layer(), self._session.drawing.onto
+        registration, layer, layers = self._session.registration, self._layer(), self._layers
         self._detectors, mode = detectors(registration), overlay.mode_of(registration)
-        camera, pose = self._camera_of(view), onto.browser.pose
-        tone_match = onto.tone_matches.get(view.id)
+        camera, pose = self._camera_of(view), layers.browser.pose
+        tone_match = layers.tone_matches.get(view.id)
         laid = mode != "off" and self._session.anatomy is not None and camera is not None and pose is not None
         shown = {
             **self._labels_of(view),
             **image_of(view),
             **self._marks_of(view),
             "camera": camera,
-            "ct": onto.browser.state,
+            "ct": layers.browser.state,
             "pose": pose,
-            "pose_stamp": onto.browser.pose_stamp,
+            "pose_stamp": layers.browser.pose_stamp,
             "tones": tone_match and tone_match.line,
             "laid": laid,
             "name": self.name,
@@ -157,12 +162,12 @@ class XRayPane:
             "mode": mode,
             "mode_name": OVERLAYS[mode][0],
             "opacity": overlay.opacity_of(registration),
-            "movable": laid and self._host.may_move(),
+            "movable": laid and self._application.may_move(),
         }
         if self._shown != shown:
             self._shown = self._server.state[self.name] = shown
 
-    def _detector_of(self, view: XRayView):
+    def _detector_of(self, view: XRayView) -> DetectorPlane | None:
         return next((detector for detector in self._detectors if detector.view == view), None)
 
     def _camera_of(self, view: XRayView) -> dict | None:
@@ -182,7 +187,7 @@ class XRayPane:
         return self._labels[1]
 
     def _film_of(self, view: XRayView) -> int:
-        """The number of the encoded X-ray; another once the image, or what of it is shown, has changed. 0 without an image."""
+        """Return the number of the encoded X-ray; another once the image, or what of it is shown, has changed. 0 without an image."""
         image, display = view.node.GetImageData(), view.node.GetDisplayNode()
         if image is None or display is None:
             return 0
@@ -197,7 +202,7 @@ class XRayPane:
         return self._film
 
     def _marks_of(self, view: XRayView) -> dict:
-        cursor, detector = self._host.cursor, self._detector_of(view)
+        cursor, detector = self._application.cursor, self._detector_of(view)
         if detector is None:
             return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": [], "misfits": []}
         return {
@@ -221,15 +226,16 @@ class XRayPane:
 
     def _set_drawing(self, by_itself: bool) -> None:
         """Whether a page that has come draws DRRs by itself."""
-        onto = self._session.drawing.onto
-        onto.browser.wanted, onto.plain = onto.browser.wanted or bool(by_itself), onto.plain or not by_itself
+        layers = self._layers
+        layers.browser.wanted |= bool(by_itself)
+        layers.plain |= not by_itself
 
     def _give_texture(self, stamp: int, first: int) -> dict:
-        return self._session.drawing.onto.browser.part(stamp, first)
+        return self._layers.browser.part(stamp, first)
 
     def _give_film(self) -> dict:
         view = self._view()
-        if view is None or not self._film_of(view):
+        if view is None or not self._film_of(view) or self._encoded is None:
             return {}
         self._given.add("film")
         xray = self._encoded[1]
@@ -245,7 +251,7 @@ class XRayPane:
         }
 
     def _give_layer(self, have: int = 0) -> dict:
-        """The newest layer, unless the page has that."""
+        """Return the newest layer, unless the page has that."""
         layer = self._layer()
         if layer is None:
             return {"stamp": 0}
@@ -253,7 +259,7 @@ class XRayPane:
             return {"stamp": have}
         self._given.add("layer")
         pixels, low, high = layer.image, 0.0, 0.0
-        if layer.kind != "picture":
+        if layer.kind != overlay.PICTURE:
             known = np.isfinite(layer.image)
             low, high = (
                 (float(end) for end in (layer.image[known].min(), layer.image[known].max()))
@@ -277,10 +283,15 @@ class XRayPane:
     def _move(self, world_from_ct: list, last: bool) -> dict:
         """Put the CT where the page has moved it; what the server draws of it follows once this answer is on its way.
 
-        world_from_ct: (4, 4); none where only the drag ends.   last: whether this ends the drag.
+        Parameters
+        ----------
+        world_from_ct
+            (4, 4); none where only the drag ends.
+        last
+            Whether this ends the drag.
         """
         view, refused = self._view(), ""
-        if view is None or not self._host.may_move():
+        if view is None or not self._application.may_move():
             self._end()
             return self._where()
         if world_from_ct:
@@ -291,8 +302,8 @@ class XRayPane:
         return {**drawn, **self._where(), "refused": refused}
 
     def _where(self) -> dict:
-        """Where the CT is now."""
-        browser = self._session.drawing.onto.browser
+        """Return where the CT is now."""
+        browser = self._layers.browser
         return {"pose": browser.pose, "now": browser.pose_stamp}
 
     def _do(self, view: XRayView, world_from_ct: list) -> str:
@@ -302,12 +313,12 @@ class XRayPane:
         except InputError as error:
             return str(error)
         if self._moved_at is None:
-            self._host.begin_move()
+            self._application.begin_move()
         self._moved_at = monotonic()
         self._session.registration.world_from_ct = pose
         self._draw(view)
         self._show()
-        self._host.moved()
+        self._application.moved()
         if self._session.drawing.coarse:
             self._together()[0]._follow_soon()  # pages that draw by themselves are there already
         return ""
@@ -316,9 +327,9 @@ class XRayPane:
         """Of a drag, if there is one."""
         if self._moved_at is not None:
             self._moved_at = None
-            self._host.end_move()
+            self._application.end_move()
 
-    def _display(self):
+    def _display(self) -> Any:
         view = self._view()
         return view and view.node.GetDisplayNode()
 
@@ -338,6 +349,6 @@ class XRayPane:
 
     def _point(self, column: float, row: float) -> None:
         if are_numbers([column, row], 2):
-            self._host.put_point(self._xray, float(column), float(row))
+            self._application.put_point(self._xray, float(column), float(row))
             for pane in self._together():
                 pane._show()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
@@ -13,7 +14,11 @@ from ..imaging.xray import XRay
 from ..mrml import overlay
 from ..mrml.xray import DetectorPlane, XRayView
 from ..session.drawing import ToneMatch, pooling_of
+from ..session.session import Session
 from .browser_drr import BrowserDRR
+
+if TYPE_CHECKING:
+    from ..report.overlays import Film
 
 #: Pixels along the longest side from which on the page gets blocks of pixels instead.
 MAX_SIDE = 2048
@@ -28,9 +33,15 @@ _stamps = count(1)
 class EncodedXRay:
     """An X-ray and its scale.
 
-    codes: uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is black whatever the window.
-    field: uint8 (rows, columns), 0, MASKED or USED.
-    low, high: the line integrals of the codes FIRST and LAST.
+    Attributes
+    ----------
+    codes
+        Uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is black whatever
+        the window.
+    field
+        Uint8 (rows, columns), 0, MASKED or USED.
+    low, high
+        The line integrals of the codes FIRST and LAST.
     """
 
     codes: np.ndarray
@@ -41,7 +52,13 @@ class EncodedXRay:
 
     @classmethod
     def of(cls, view: XRayView, used: XRay | None) -> EncodedXRay:
-        """Of an X-ray with an image.   used: what is used of it; None where it cannot be."""
+        """Of an X-ray with an image.
+
+        Parameters
+        ----------
+        used
+            What is used of it; None where it cannot be.
+        """
         values, display = slicer.util.arrayFromVolume(view.node)[0], view.node.GetDisplayNode()
         pooled = -(-max(values.shape) // MAX_SIDE)
         if pooled > 1:
@@ -58,7 +75,7 @@ class EncodedXRay:
 
 
 def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.ndarray:
-    """The field of an X-ray of this shape once it is pooled, as `EncodedXRay` has it."""
+    """Return the field of an X-ray of this shape once it is pooled, as `EncodedXRay` has it."""
     if used is None:
         return np.zeros(shape, np.uint8)
     valid = used.pooled(pooled).valid
@@ -75,8 +92,14 @@ def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
 class Layer:
     """A DRR, or one of bone alone ("bones"), (rows, columns), NaN where it says nothing; or a "picture" (rows, columns, 4).
 
-    factor: how many pixels of the X-ray one of these is wide.   stamp: another for whatever else is shown.
-    pose_stamp: of `BrowserDRR`, of the CT in it.
+    Attributes
+    ----------
+    factor
+        How many pixels of the X-ray one of these is wide.
+    stamp
+        Another for whatever else is shown.
+    pose_stamp
+        Of `BrowserDRR`, of the CT in it.
     """
 
     kind: str
@@ -88,66 +111,59 @@ class Layer:
 
 
 class OverlayLayers:
-    """The overlays of a session's X-rays; `session.drawing.Drawing` draws onto it as it does onto the scene's volumes.
+    """The overlays of a session's X-rays, which pages fetch; a `session.drawing.Canvas`.
 
-    browser: what pages need that draw by themselves: they need no more from here than a sharp DRR.
-    plain: whether there is a page that does not: it needs coarse ones while the CT moves, and pictures.
+    Attributes
+    ----------
+    browser
+        What pages need that draw by themselves: they need no more from here than a sharp DRR.
+    plain
+        Whether there is a page that does not: it needs coarse ones while the CT moves, and pictures.
     """
-
-    xray_window = staticmethod(overlay.xray_window)
 
     def __init__(self) -> None:
         self.browser, self.plain = BrowserDRR(), False
         self.tone_matches: dict[str, ToneMatch] = {}
         self._shown: dict[str, Layer] = {}
 
-    @property
-    def PICTURES(self) -> tuple[str, ...]:
-        """Modes in which the server makes the picture."""
-        return ("edges", "colours", "difference") if self.plain or not self.browser.wanted else ()
-
-    @property
-    def BLENDS(self) -> tuple[str, ...]:
-        """Modes of which the server gives a DRR and its greys; the page does the rest."""
-        return tuple(mode for mode in overlay.MODES if mode not in (*self.PICTURES, "edges", "off"))
+    def kind(self, mode: str) -> str | None:
+        """Return what the server makes for a mode: a picture, or a DRR of which the page makes the rest; None for nothing."""
+        if mode == "off":
+            return None
+        if mode in ("edges", "colours", "difference") and (self.plain or not self.browser.wanted):
+            return overlay.PICTURE
+        return overlay.BONES if mode == "edges" else overlay.DRR
 
     def foreground(self, view: XRayView, mode: str) -> Layer | None:
-        """The layer of an X-ray in this mode; None where there is none (yet)."""
+        """Return the layer of an X-ray in this mode; None where there is none (yet)."""
         layer = self._shown.get(view.id)
-        return layer if layer is not None and layer.kind == self._kind(mode) else None
+        return layer if layer is not None and layer.kind == self.kind(mode) else None
 
     def remove(self, view: XRayView, but: str = "off") -> None:
         """Forget a layer that a mode has no use for, as it no longer shows where the CT is."""
         if self.foreground(view, but) is None:
             self._shown.pop(view.id, None)
 
-    def show_drr(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
-        """Lay a DRR over its X-ray."""
-        self._show(detector, "drr", drr, factor)
-
-    def show_bones(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
-        """Lay a DRR of bone alone over its X-ray, of which the page draws the edges."""
-        self._show(detector, "bones", drr, factor)
-
-    def shade(self, view: XRayView, tone_match: ToneMatch) -> None:
-        """Set which values of the X-ray those of its DRR look like."""
-        self.tone_matches[view.id] = tone_match
-
-    @staticmethod
-    def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-        """The picture of one of PICTURES, as `report.overlays.live_layer`."""
-        from ..report.overlays import live_layer
-
-        return live_layer(mode, film, drr, structure=structure)
-
-    def show_picture(self, detector: DetectorPlane, picture: np.ndarray, factor: int) -> None:
-        """Lay a picture over its X-ray."""
-        self._show(detector, "picture", picture, factor)
-
-    def _show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int) -> None:
+    def show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int) -> None:
+        """Lay a DRR or a picture over its X-ray."""
         self._shown[detector.view.id] = Layer(
             kind, image, factor, next(_stamps), self.browser.pose_stamp, factor <= pooling_of(detector)
         )
 
-    def _kind(self, mode: str) -> str | None:
-        return None if mode == "off" else "picture" if mode in self.PICTURES else "bones" if mode == "edges" else "drr"
+    def shade(self, view: XRayView, tones: ToneMatch) -> None:
+        """Set which values of the X-ray those of its DRR look like."""
+        self.tone_matches[view.id] = tones
+
+    def picture_of(self, mode: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+        """Make the picture of a mode, uint8 (rows, columns, 4), as `report.overlays.live_layer`."""
+        from ..report.overlays import live_layer
+
+        return live_layer(mode, film, drr, structure=structure)
+
+
+def layers_of(session: Session) -> OverlayLayers:
+    """Return the layers onto which a session draws, so that pages can show them."""
+    canvas = session.drawing.canvas
+    if not isinstance(canvas, OverlayLayers):
+        canvas = session.drawing.canvas = OverlayLayers()
+    return canvas

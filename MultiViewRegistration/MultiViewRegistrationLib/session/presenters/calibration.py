@@ -43,17 +43,17 @@ class CalibrationFile:
     camera: str = ""
 
     def name(self, path: Path) -> str:
-        """A file's name for a person."""
+        """Return a file's name for a person."""
         return path.name if self.folder is None else path.relative_to(self.folder).as_posix()
 
     def reader_answers(self) -> dict[str, str]:
-        """The answers as the reader takes them: of a file that was sent its path."""
+        """Return the answers as the reader takes them: of a file that was sent its path."""
         if self.folder is None:
             return self.answers
         return with_paths(self.answers, {self.name(path): path for path in self.files})
 
     def question(self, question: Question) -> Question:
-        """The question for the user: of files that were sent, one of these instead of a path."""
+        """Return the question for the user: of files that were sent, one of these instead of a path."""
         if self.folder is None:
             return question
         tip = _("Where the camera is on what is tracked: send that file together with this one.")
@@ -90,7 +90,7 @@ class CalibrationPresenter:
         self._last_reading = FileReading([])
 
     def form(self, view: XRayView, file: CalibrationFile) -> Form:
-        """The form of a file, for one X-ray."""
+        """Return the form of a file, for one X-ray."""
         file_reading, known = self._read_file(view, file), self._camera(view, file)
         questions = [file.question(question) for question in file_reading.questions]
         names = [file.name(path) for path in file.files]
@@ -122,12 +122,12 @@ class CalibrationPresenter:
         ]
 
     def description(self, view: XRayView, file: CalibrationFile) -> str:
-        """The camera that was read, in a sentence; "" before there is one."""
+        """Return the camera that was read, in a sentence; "" before there is one."""
         known = self._camera(view, file)
         return describe_camera(known) if known else ""
 
     def camera(self, view: XRayView, file: CalibrationFile) -> CalibratedView:
-        """The camera that is chosen for an X-ray. InputError where there is none."""
+        """Return the camera that is chosen for an X-ray. InputError where there is none."""
         if file.path is None:
             raise InputError(_("Calibration file: none is chosen, expected one of another program; choose it."))
         file_reading = self._read_file(view, file)
@@ -139,7 +139,7 @@ class CalibrationPresenter:
         if camera is None:
             raise InputError(
                 _("The file has {count} cameras: choose that of {name}.").format(
-                    count=len(file_reading.found), name=view.name
+                    count=len(file_reading.found or []), name=view.name
                 )
             )
         return camera
@@ -155,7 +155,13 @@ class CalibrationPresenter:
     # What a person does
 
     def open(self, paths: Iterable[Path], folder: Path | None = None) -> None:
-        """Read the largest of these files.   folder: see `CalibrationFile`."""
+        """Read the largest of these files.
+
+        Parameters
+        ----------
+        folder
+            See `CalibrationFile`.
+        """
         files = sorted(paths, key=lambda path: (-path.stat().st_size, path.name))
         self._change(CalibrationFile(files[0], folder, tuple(files)))
 
@@ -188,7 +194,7 @@ class CalibrationPresenter:
         return named[0] if named else None if known is None else cameras[known]
 
     def _read_file(self, view: XRayView, file: CalibrationFile) -> FileReading:
-        """The state of the file; it is read again where it, or an answer, has changed.
+        """Return the state of the file; it is read again where it, or an answer, has changed.
 
         Its questions stay meanwhile: a box that is open while an answer to another one is taken would close under the person's hand.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,27 +13,62 @@ from ...imaging.xray import SharedUnknowns
 from ...io.cameras import camera_uncertainty, describe_uncertainty
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
+from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
 from ..geometry import DEG, reference_of
+from ..host import Host
+from ..session import Session
 from ..translation import _
 from .form import QUIET, Choice, Form, Number, Option, Text, TextField
 from .section import Presenter
 
 
-class EditorPresenter(Presenter):
-    """Edits the X-ray that is selected in the `XRaysPresenter` it belongs to; `form()` is only called with one."""
+class XRaySelection(Protocol):
+    """All X-rays, one of which is selected."""
 
-    def __init__(self, xrays) -> None:
-        self._xrays, self._pictured = xrays, (None, None)
+    @property
+    def host(self) -> Host:
+        """Of the presenter of the X-rays."""
+
+    @property
+    def registration(self) -> Registration:
+        """Whose X-rays they are."""
+
+    @property
+    def session(self) -> Session:
+        """The session of that registration."""
+
+    @property
+    def views(self) -> list[XRayView]:
+        """All X-rays, in their order."""
+
+    @property
+    def selected(self) -> XRayView | None:
+        """The X-ray that the editors are about; None without any."""
+
+    @property
+    def current(self) -> XRayView:
+        """The same. InputError without any."""
+
+    def select(self, node_id: str) -> None:
+        """Select an X-ray, by the ID of its node."""
+
+
+class EditorPresenter(Presenter):
+    """Edits the X-ray that is selected; `form()` is only called with one."""
+
+    def __init__(self, xrays: XRaySelection) -> None:
+        self._xrays = xrays
+        self._pictured: tuple[tuple | None, np.ndarray | None] = None, None
         super().__init__(xrays.host)
 
     @property
-    def view(self) -> XRayView | None:
-        """The X-ray that is selected, None without one."""
-        return self._xrays.selected
+    def view(self) -> XRayView:
+        """The X-ray that is selected. InputError without any."""
+        return self._xrays.current
 
     def picture(self, view: XRayView, side: int) -> np.ndarray | None:
-        """A view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
+        """Return a view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
         parts = [view.node.GetImageData(), view.node.GetDisplayNode()]
         key = view.id, *(part and part.GetMTime() for part in parts)
         if key != self._pictured[0]:
@@ -70,20 +106,28 @@ SHARED = (
 
 
 class CertaintyPresenter(EditorPresenter):
-    """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all."""
+    """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all.
+
+    Parameters
+    ----------
+    xrays
+        The X-rays, and which one is selected.
+    keep_before
+        Called before an X-ray is changed.
+    """
 
     TITLE = _("Certainty")
 
-    def __init__(self, xrays, keep_before: Callable[[XRayView], object]) -> None:
-        """keep_before: called before an X-ray is changed."""
+    def __init__(self, xrays: XRaySelection, keep_before: Callable[[XRayView], object]) -> None:
         self._keep_before = keep_before
         super().__init__(xrays)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._refused: dict[tuple[str, str], tuple[Number, str]] = {}  # what was typed, by the node's ID and the key
 
     def refused(self, node_id: str) -> str:
-        """Why what was typed for an X-ray, or for all by the registration's ID, is not taken; "" where it is."""
+        """Return why what was typed for an X-ray, or for all by the registration's ID, is not taken; "" where it is."""
         typed = (given for (of, _key), given in self._refused.items() if of == node_id)
         return next((number.problem(text) for number, text in typed), "")
 
@@ -92,6 +136,7 @@ class CertaintyPresenter(EditorPresenter):
         self._refused = {where: given for where, given in self._refused.items() if where[0] != node_id}
 
     def form(self) -> Form:
+        """Return the controls."""
         view, reference = self.view, reference_of(self.registration)
         first = reference is None or reference == view
         stated = {key: view.content[key] for key, *_rest in self._deviations if key in view.content}
@@ -100,12 +145,12 @@ class CertaintyPresenter(EditorPresenter):
         usual = describe_uncertainty(
             camera_uncertainty({key: view.content[key] for key in ("c_arm", "slot_scan") if key in view.content})
         )
-        options = [
+        options = (
             Option(USUAL, _("{usual} (usual)").format(usual=usual)),
             Option(EXACTLY, _("exactly")),
             Option(TYPED, _("as typed")),
             *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
-        ]
+        )
         controls: Form = [Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)]
         if known == TYPED:
             deviations = camera_uncertainty(view.content)
@@ -120,7 +165,7 @@ class CertaintyPresenter(EditorPresenter):
             if alone
             else _("Angles and place are relative to {reference}, the first X-ray that is used.")
         )
-        name = "" if first else reference.name
+        name = "" if reference is None or first else reference.name
         return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
 
     @property
@@ -133,7 +178,7 @@ class CertaintyPresenter(EditorPresenter):
         self._keep_before(self.view)
         keys = [key for key, *_rest in self._deviations]
         rest = {key: value for key, value in self.view.content.items() if key not in keys}
-        stated = {
+        stated: dict[str, dict[str, Any]] = {
             USUAL: {},
             EXACTLY: dict.fromkeys(keys, 0.0),
             TYPED: {key: value or 0.0 for key, value in camera_uncertainty(rest).items()},
@@ -146,7 +191,7 @@ class CertaintyPresenter(EditorPresenter):
         view.change(**{key: value})
 
     def shared_form(self) -> Form:
-        """The fields of what one C-arm has in all its images."""
+        """Return the fields of what one C-arm has in all its images."""
         deviations = astuple(shared_unknowns_of(self.registration))
         hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
         of, fields = self.registration.node.GetID(), enumerate(zip(SHARED, deviations, strict=True))
@@ -167,7 +212,7 @@ class CertaintyPresenter(EditorPresenter):
     def _field(
         self, of: str, key: str, label: str, number: Number, value: float, change: Callable[[float], object]
     ) -> TextField:
-        """The field of a number; what was typed stays in it where it is refused."""
+        """Return the field of a number; what was typed stays in it where it is refused."""
         _number, text = self._refused.get((of, key), (number, number.write_bare(value)))
         return TextField(key, label, partial(self._take, of, key, number, change), text=text, number=number, of=of)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from ...mrml.case import truth_of
 from ...mrml.identity import true_pose
 from ...mrml.nodes import remove_product
 from ...mrml.structures import MISFITS, Projections, candidates, choose_structures, show_misfits, structures_of
+from ...mrml.xray import DetectorPlane, XRayView
 from .. import assessment, curves
 from ..assessment import SimilarityUpdater
 from ..background_task import Worker
+from ..host import Host
 from ..translation import _
 from .cursor import CursorPresenter
 from .form import (
@@ -46,12 +49,13 @@ class CheckPresenter(Presenter):
 
     TITLE = _("Check")
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.overlays, self.cursor = OverlaysPresenter(host), CursorPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._similarity = SimilarityUpdater(self.session) if self.session is not None else None
+        """Forget all that belongs to the registration at work before."""
+        self._updater = SimilarityUpdater(self.session) if self.host.session is not None else None
         self._left_out, self._of, self._changed = "", "", False
         self._misfits_shown: tuple = ()
         self._found: Form = []
@@ -63,16 +67,23 @@ class CheckPresenter(Presenter):
     # The form
 
     @property
+    def _similarity(self) -> SimilarityUpdater:
+        assert self._updater is not None
+        return self._updater
+
+    @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self._changed
 
     def form(self) -> Form:
+        """Return the controls."""
         self._changed = False
         self._look_at_result()
         session, verdict = self.session, assessment.verdict(self.session)
         self._left_out = "" if verdict else self._left_out  # masks make a result stale
         return [
-            *(self.overlays.form() if self.host.in_slicer else []),
+            *(self.overlays.form() if self.in_slicer else []),
             Text("misfits", self._misfits()),
             Text("from_truth", self._from_truth()),
             row(
@@ -114,7 +125,7 @@ class CheckPresenter(Presenter):
         ]
 
     def _misfits(self) -> str:
-        """What is outlined as it does not fit, a sentence; "" for nothing."""
+        """Return what is outlined as it does not fit, a sentence; "" for nothing."""
         names = [misfit.name for misfit in self.session.misfits.shown]
         structures = ", ".join(filter(None, names))
         said = []
@@ -129,7 +140,10 @@ class CheckPresenter(Presenter):
         return " ".join(said).format(names=structures)
 
     def _from_truth(self) -> str:
-        """How far a pose that was found is from the scanner's own, which scouts of the CT have, or from the case's truth; "" without."""
+        """Return how far a pose that was found is from the scanner's own, which scouts of the CT have, or from the case's truth.
+
+        "" without.
+        """
         scanner = true_pose(self.registration)
         truth = truth_of(self.registration) if scanner is None else scanner
         if truth is None or self.session.history.current is None:
@@ -144,7 +158,7 @@ class CheckPresenter(Presenter):
         )
         return sentence.format(mm=mm, degrees=degrees)
 
-    def _similarity_line(self, view) -> TableRow:
+    def _similarity_line(self, view: XRayView) -> TableRow:
         value = self._similarity.values.get(view.name)
         if not view.used:
             cell = Cell(_("skipped"))
@@ -159,14 +173,15 @@ class CheckPresenter(Presenter):
     def _look_at_result(self) -> None:
         """Have what there is to show of the result that the CT is at, made once for each; `_maps` of it follow."""
         entry, result = self.session.history.current, self.session.result
-        there = entry is not None and result is not None and not self.session.history.moved
-        key = entry.key if there else ""
+        there = None if entry is None or self.session.history.moved else result
+        key = entry.key if entry is not None and there is not None else ""
         if key != self._of:
             self._of, self._maps = key, []
-            self._found = [*_errors(result), _refinement(result)] if there else []
-            self._drawing = Worker(lambda on_progress: curves.maps(result)) if there else None
+            self._found = [] if there is None else [*_errors(there), _refinement(there)]
+            self._drawing = None if there is None else Worker(lambda on_progress: curves.maps(there))
 
     def state(self) -> State:
+        """Return how far this step is."""
         state, entry = verdict_state(self.session), self.session.history.current
         if state:
             return state
@@ -182,7 +197,8 @@ class CheckPresenter(Presenter):
         if self.session.misfits.shown is not self._misfits_shown:
             self._misfits_shown, self._changed = self.session.misfits.shown, True
         if has_ended(self._drawing):
-            maps, self._drawing, self._changed = self._drawing.result or [], None, True
+            maps: list = self._drawing.result or []
+            self._drawing, self._changed = None, True
             legend = Text("map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET)
             pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)
             self._maps = [legend, *pictures] if maps else []
@@ -190,16 +206,19 @@ class CheckPresenter(Presenter):
         return False
 
     def update_views(self) -> None:
+        """Keep true what the views show."""
         with suppress(InputError):  # of a scene that is not complete yet
             self.overlays.update_views()
         self.cursor.update_views()
 
     def deactivate(self) -> None:
+        """Take away what would no longer be kept true."""
         self.overlays.deactivate()
-        if self.registration is not None and self.registration.scene is not None:
+        if self.host.registration is not None and self.registration.scene is not None:
             self.cursor.clear()
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         self.cursor.stop()
 
     # What a person does
@@ -224,7 +243,7 @@ def _errors(result) -> Form:
 
 
 def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> Form:
-    """A table of a name and lengths each, which have bars; nothing where there are none."""
+    """Return a table of a name and lengths each, which have bars; nothing where there are none."""
     lines = [
         TableRow(name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)))
         for name, lengths, longest in rows
@@ -233,7 +252,7 @@ def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float],
 
 
 def _refinement(result) -> Control:
-    """The plots of the refinement."""
+    """Return the plots of the refinement."""
     step, mm = _("step"), _("mm, log scale")
     plots = (
         (_("Similarity"), _("local NCC"), curves.similarity(result)),
@@ -271,9 +290,11 @@ class OverlaysPresenter(Presenter):
     """Overlay mode, projected structures, and the 3D view from a source; in Slicer it keeps overlays and projections true."""
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._projections: Projections | None = None
 
     def form(self) -> Form:
+        """Return the controls."""
         registration, mode = self.registration, overlay.mode_of(self.registration)
         chosen, share = structures_of(registration), _("Share of the DRR")
         structures = (
@@ -312,13 +333,14 @@ class OverlaysPresenter(Presenter):
         return seen.id if seen else ""
 
     def sources(self) -> tuple[Option, ...]:
-        """The viewpoints of the 3D view, for `look_from`."""
+        """Return the viewpoints of the 3D view, for `look_from`."""
         views = [view for view in self.registration.xrays if source_view.can_look(view)]
         named = (Option(view.id, _("the source of {name}").format(name=view.name)) for view in views)
         return Option("", _("anywhere")), *named
 
     def update_views(self) -> None:
-        if self.host.in_slicer:
+        """Keep true what the views show."""
+        if self.in_slicer:
             self.session.drawing.mode = overlay.mode_of(self.registration)
             overlay.lay(self.registration, monotonic())
             if self._projections is None:
@@ -332,16 +354,17 @@ class OverlaysPresenter(Presenter):
             self.look_from(seen.id)  # all of the detector also in a view of another size
 
     def deactivate(self) -> None:
+        """Take away what would no longer be kept true."""
         projections, self._projections = self._projections, None
-        if self.registration is None or self.registration.scene is None:
+        if self.host.registration is None or self.registration.scene is None:
             return
         if projections is not None:
             projections.remove()
         for view in self.registration.xrays:
-            overlay.remove(view)
+            overlay.SliceCanvas().remove(view)
             remove_product(view.node, MISFITS)
 
-    def _misfits_in(self, detector) -> np.ndarray:
+    def _misfits_in(self, detector: DetectorPlane) -> np.ndarray:
         return np.concatenate([np.zeros((0, 2, 2)), *self.session.misfits.outlines(detector).values()])
 
     # What a person does
@@ -355,7 +378,7 @@ class OverlaysPresenter(Presenter):
         """Blend from 0, the X-ray alone, to 1, the DRR alone."""
         self.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
 
-    def show_structure(self, node, on: bool) -> None:
+    def show_structure(self, node: Any, on: bool) -> None:
         """Project a segmentation, a model or markups, or do not."""
         others = [each for each in structures_of(self.registration) if each is not node]
         choose_structures(self.registration, [*others, node] if on else others)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +61,7 @@ class ReadCT:
 
 
 def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
-    """All of a CT that takes long. InputError for anything that is wrong but its unit."""
+    """Return all of a CT that takes long. InputError for anything that is wrong but its unit."""
     first = files.files[0]
     try:
         ct = imaging_ct.load_ct(files.path, unit)
@@ -73,13 +75,19 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
 class CTPresenter(Presenter):
     """Files are read, and the picture of what the registration sees is made, in a thread; `tick` takes what has come of it.
 
-    preview: the `CTPreview`, None before it is made.   mismatch: the UnitMismatch of a CT that was read, None for none.
+    Attributes
+    ----------
+    preview
+        The `CTPreview`, None before it is made.
+    mismatch
+        The UnitMismatch of a CT that was read, None for none.
     """
 
     TITLE = _("CT")
     BEGINS = True
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self.exit()
         self._forget_look()
 
@@ -100,11 +108,7 @@ class CTPresenter(Presenter):
     @property
     def reading(self) -> str:
         """The name of the CT that is being read, "" for none."""
-        return self._name if self._reading else ""
-
-    @property
-    def _name(self) -> str:
-        return self._files.file_name or _("CT")
+        return (self._files.file_name or _("CT")) if self._files is not None and self._reading is not None else ""
 
     @property
     def looking(self) -> bool:
@@ -114,11 +118,12 @@ class CTPresenter(Presenter):
     @property
     def unit(self) -> str:
         """The unit of the CT's values, one of UNITS."""
-        return self.registration.parameter(CT_UNIT, "hu") if self.registration is not None else "hu"
+        return self.registration.parameter(CT_UNIT, "hu") if self.host.registration is not None else "hu"
 
     def form(self) -> Form:
+        """Return the controls."""
         self._look_again()
-        ct = self.registration and self.registration.ct
+        ct = None if self.host.registration is None else self.registration.ct
         found = [node for node in volumes(self.host.scene) if not node.GetAttribute(ATTRIBUTE)]
         choice = Choice(
             "ct",
@@ -149,21 +154,22 @@ class CTPresenter(Presenter):
             return _("Reading {name}\u2026").format(name=self.reading)
         if self.looking:
             return _("Looking at the CT\u2026")
-        there = self.registration is not None and self.registration.ct is not None
+        there = self.host.registration is not None and self.registration.ct is not None
         return "" if there else _("Drop a CT here: a DICOM folder or a file.")
 
     def unit_question(self) -> Form:
-        """What is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
-        if self.mismatch is None:
+        """Return what is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
+        files, mismatch = self._files, self.mismatch
+        if mismatch is None or files is None:
             return []
         return [
-            Text("mismatch", as_sent(str(self.mismatch)), tone=ERROR),
+            Text("mismatch", as_sent(str(mismatch)), tone=ERROR),
             row(
                 "instead",
                 Button(
                     "read_instead",
-                    _("Read as: {unit}").format(unit=UNITS[self.mismatch.unit]),
-                    lambda: self._read(self.mismatch.unit),
+                    _("Read as: {unit}").format(unit=UNITS[mismatch.unit]),
+                    partial(self._read, files, mismatch.unit),
                     enabled=not self.reading,
                 ),
                 Button("forget", _("Cancel"), self.exit, enabled=not self.reading),
@@ -171,7 +177,7 @@ class CTPresenter(Presenter):
         ]
 
     def _of_ct(self) -> Form:
-        """The findings in the chosen CT, and its unit."""
+        """Return the findings in the chosen CT, and its unit."""
         registration, preview = self.registration, self.preview
         seen: Form = []
         if preview is not None:
@@ -226,12 +232,12 @@ class CTPresenter(Presenter):
                 on=ct_3d.volume_is_shown(registration),
                 tip=_("Show the CT's bone in the 3D view, by Slicer's volume rendering."),
             )
-            if self.host.in_slicer and ct_3d.can_show_volume(registration)
+            if self.in_slicer and ct_3d.can_show_volume(registration)
             else None,
         ]
 
     def _lacks_segments(self, there: bool) -> str:
-        """What bones that should be registered by themselves lack, a sentence; "" for nothing."""
+        """Return what bones that should be registered by themselves lack, a sentence; "" for nothing."""
         session = self.session
         if there or not assessment.verdict(session) or remedy(assessment.reasons(session)) != BONES:
             return ""
@@ -241,6 +247,7 @@ class CTPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         if self.mismatch is not None:
@@ -258,8 +265,9 @@ class CTPresenter(Presenter):
         return State(READY, f"{ct.GetName()}, {segment.GetName()}" if segment else ct.GetName())
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         if self._reading is not None and has_ended(self._reading[0]):
-            self._take_read()
+            self._take_read(*self._reading)
         if self._looking_for_scouts is not None and has_ended(self._looking_for_scouts[0]):
             (found, ct), self._looking_for_scouts = self._looking_for_scouts, None
             self.session.keep_scouts(ct, found.result)
@@ -271,7 +279,7 @@ class CTPresenter(Presenter):
 
     def _look_again(self) -> None:
         """Begin to examine the CT, where it is not the one examined before."""
-        if self.registration is None or self.registration.ct is None:
+        if self.host.registration is None or self.registration.ct is None:
             self._forget_look()
             return
         key = seen_in(self.registration)
@@ -297,14 +305,13 @@ class CTPresenter(Presenter):
         self.host.begin()
         self.exit()
         self._files = ct
-        self._read(self.unit)
+        self._read(ct, self.unit)
 
-    def _read(self, unit: str) -> None:
-        files = self._files
+    def _read(self, files: CTFiles, unit: str) -> None:
         self._reading, self.mismatch = (Worker(lambda on_progress: _read(files, unit)), unit), None
 
-    def _take_read(self) -> None:
-        (reading, unit), self._reading = self._reading, None
+    def _take_read(self, reading: Worker, unit: str) -> None:
+        self._reading = None
         with self.host.ui_action():
             if isinstance(reading.result, UnitMismatch):
                 self.mismatch = reading.result
@@ -337,7 +344,7 @@ class CTPresenter(Presenter):
             self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file)), ct
         ct_3d.update_volume(self.registration)
 
-    def _warn_of_others(self, ct) -> None:
+    def _warn_of_others(self, ct: Any) -> None:
         """Say where a CT belongs to another registration, too."""
         every = Registration.all(self.host.scene)
         others = [each.name for each in every if each != self.registration and each.ct is ct]
@@ -354,8 +361,10 @@ class CTPresenter(Presenter):
         self.registration.node.SetParameter(CT_UNIT, unit)
 
     def set_structure(self, key: str) -> None:
-        """Register a segment alone, or each one of a segmentation after the whole CT, by its value among the structures; WHOLE for the
-        whole CT alone."""
+        """Register a segment alone, or each one of a segmentation after the whole CT, by its value among the structures.
+
+        WHOLE for the whole CT alone.
+        """
         node_id, _slash, segment_id = key.partition("/")
         self.registration.choose_segment(self.host.scene.GetNodeByID(node_id) if node_id else None, segment_id)
 
@@ -366,12 +375,15 @@ class CTPresenter(Presenter):
         ct_3d.show_surface(self.registration, not on)
 
 
-def _key(segmentation, segment_id: str) -> str:
+def _key(segmentation: Any, segment_id: str) -> str:
     return f"{segmentation.GetID()}/{segment_id}" if segmentation is not None else WHOLE
 
 
 def _structures(registration: Registration) -> list[Option]:
-    """What could be registered of the segmentations that are no masks of X-rays: all segments of one, each by itself, and each alone."""
+    """Return what could be registered of the segmentations that are no masks of X-rays.
+
+    All segments of one, each by itself, and each alone.
+    """
     options = []
     for node in segmentations(registration.scene):
         if node.GetNodeReferenceID(OWNER):
@@ -385,7 +397,7 @@ def _structures(registration: Registration) -> list[Option]:
     return options
 
 
-def _names(segmentation) -> list[str]:
+def _names(segmentation: Any) -> list[str]:
     """Of its segments."""
     segments = segmentation.GetSegmentation()
     return [segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()]

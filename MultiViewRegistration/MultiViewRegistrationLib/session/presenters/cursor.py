@@ -17,20 +17,34 @@ MEASURE_S = 0.3
 
 
 class CursorPresenter(Presenter):
-    """A point in any view shows in all: a line in the other X-rays, and with a second X-ray a point in the CT."""
+    """A point in any view shows in all: a line in the other X-rays, and with a second X-ray a point in the CT.
+
+    Attributes
+    ----------
+    shown
+        The cursor in the scene; None without a registration.
+    """
 
     def reset(self) -> None:
-        self.cursor = LinkedCursor(self.registration) if self.registration is not None else None
-        self._moved, self._placing, self._measured, self._distances = False, False, 0.0, []
+        """Forget all that belongs to the registration at work before."""
+        self.shown = LinkedCursor(self.registration) if self.host.registration is not None else None
+        self._moved, self._placing, self._measured = False, False, 0.0
+        self._distances: list[tuple[str, str]] = []
+
+    @property
+    def _cursor(self) -> LinkedCursor:
+        assert self.shown is not None
+        return self.shown
 
     @property
     def placing(self) -> bool:
         """Whether a click in a view places the point."""
-        points = self.registration and self.registration.node.GetNodeReference(CURSOR)
+        points = self.host.registration and self.registration.node.GetNodeReference(CURSOR)
         return points is not None and is_placing(points)
 
     def form(self) -> Form:
-        lines, in_slicer = self._lines(), self.host.in_slicer
+        """Return the controls."""
+        lines, in_slicer = self._lines(), self.in_slicer
         measured = tuple(
             TableRow(str(n), (Cell(name), Cell(length))) for n, (name, length) in enumerate(self._distances)
         )
@@ -68,10 +82,10 @@ class CursorPresenter(Presenter):
         ]
 
     def _lines(self) -> list[str]:
-        """The reading of the cursor, a sentence each."""
-        reading, lines = self.cursor.reading, []
-        if reading.ras is not None:
-            r, a, s = self.cursor.ct_ras
+        """Return the reading of the cursor, a sentence each."""
+        reading, ct_ras, lines = self._cursor.reading, self._cursor.ct_ras, []
+        if ct_ras is not None:
+            r, a, s = ct_ras
             lines.append(_("In the CT at R {r:.1f}, A {a:.1f}, S {s:.1f} mm.").format(r=r, a=a, s=s))
             if reading.residual_mm is not None:
                 missed = _("The rays miss it by up to {mm:.1f} mm, {px:.1f} pixels.")
@@ -81,7 +95,8 @@ class CursorPresenter(Presenter):
         return [*lines, *filter(None, [reading.warning])]
 
     def update_views(self) -> None:
-        self._moved |= self.cursor.update()
+        """Keep true what the views show."""
+        self._moved |= self._cursor.update()
 
     def tick(self) -> bool:
         """Look at the markups; whether there is something new to show."""
@@ -102,24 +117,24 @@ class CursorPresenter(Presenter):
             self.stop()
             return
         self._show_slices()
-        place(self.cursor.points)
+        place(self._cursor.points)
 
     def stop(self) -> None:
         """Clicks are what they were before."""
-        if self.registration is not None and self.registration.scene is not None and self.placing:
+        if self.host.registration is not None and self.registration.scene is not None and self.placing:
             stop_placing(self.registration.scene)
 
     def put(self, view: XRayView, column: float, row: float) -> None:
         """Place the point on a pixel of an X-ray."""
         for detector in detectors(self.registration):
             if detector.view == view:
-                self.cursor.points.AddControlPoint(*map(float, detector.on_plane([column, row])))
+                self._cursor.points.AddControlPoint(*map(float, detector.on_plane([column, row])))
         self.update_views()
 
     def clear(self) -> None:
         """Take the point away."""
-        if self.cursor is not None:
-            self.cursor.clear()
+        if self.shown is not None:
+            self.shown.clear()
 
     def place_line(self) -> None:
         """Have two clicks in a view place a line to measure."""
@@ -127,7 +142,7 @@ class CursorPresenter(Presenter):
         place_line(self.registration.scene, _("Distance"))
 
     def _show_slices(self) -> None:
-        if not self.host.in_slicer:  # where a click in an X-ray places the point at any time, and nothing else
+        if not self.in_slicer:  # where a click in an X-ray places the point at any time, and nothing else
             self.host.views.show_ct_slices()
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from ...mrml.identity import fingerprint
 from .. import igtl_connection, result_files
+from ..history import HistoryEntry
+from ..host import Host
 from ..translation import _
 from .form import (
     CAUTION,
@@ -49,26 +51,36 @@ class ExportPresenter(Presenter):
 
     TITLE = _("Export")
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.chosen, self.names = {"result": True, "case": False}, False
         self._kinds: list[str] = []
         self.mode, self.address, self.port = "client", "127.0.0.1", str(igtl_connection.PORT)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._stale_reason, self._override, self._files, self._text = "", False, [], ""
+        """Forget all that belongs to the registration at work before."""
+        self._stale_reason, self._override, self._text = "", False, ""
+        self._files: list[Path] = []
         self._sending, self._link_text, self._looked = False, "", 0.0
         self._exported: tuple | None = None  # the pose that was written
-        self._rejected = None  # the entry of the history of which only an export has found that it is rejected
+        self._rejected: HistoryEntry | None = (
+            None  # the entry of the history of which only an export has found that it is rejected
+        )
 
     def state(self) -> State:
+        """Return how far this step is."""
         if self._reason():
             return State(TODO)
         return State(DONE, _("written")) if self._written_files() else State(READY)
 
     def form(self) -> Form:
+        """Return the controls."""
         stale_reason, missing, node = self._update_stale_reason(), self.missing(), self.registration.ct_transform
-        in_slicer, override = self.host.in_slicer, _("Export it all the same; the files will say so")
+        in_slicer, tools, override = (
+            self.in_slicer,
+            self.host.slicer_tools,
+            _("Export it all the same; the files will say so"),
+        )
         switches = (
             (
                 "result",
@@ -81,21 +93,25 @@ class ExportPresenter(Presenter):
                 _("case.json with the CT, the X-rays, their masks and geometry, from this pose."),
             ),
         )
-        transform = row(
-            "transform",
-            Text("transform_name", _("The CT's transform: {name}").format(name=node.GetName())),
-            Button(
-                "show_transform",
-                _("Show in Transforms"),
-                lambda: self.host.show_in_module(node),
-                tip=_("Open the Transforms module with this transform: its matrix, inverse, and hardening."),
-            ),
+        transform = (
+            None
+            if tools is None
+            else row(
+                "transform",
+                Text("transform_name", _("The CT's transform: {name}").format(name=node.GetName())),
+                Button(
+                    "show_transform",
+                    _("Show in Transforms"),
+                    lambda: tools.show_in_module(node),
+                    tip=_("Open the Transforms module with this transform: its matrix, inverse, and hardening."),
+                ),
+            )
         )
         written = self._written_files()
         offered = [file for file in written if file.name in (SINGLE if not in_slicer else (REPORT,))]
         links = (Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file) for file in offered)
         return [
-            transform if in_slicer else None,
+            transform,
             Text("stale_reason", f"\u26a0 {stale_reason}" if stale_reason else "", tone=CAUTION),
             Switch("override", override, partial(setattr, self, "_override"), on=self._override)
             if stale_reason
@@ -113,7 +129,7 @@ class ExportPresenter(Presenter):
         ]
 
     def download(self) -> Download:
-        """The control that writes what is chosen."""
+        """Return the control that writes what is chosen."""
         missing = self.missing()
         return Download(
             "registration",
@@ -127,8 +143,8 @@ class ExportPresenter(Presenter):
         )
 
     def receipt(self) -> Form:
-        """Where the pose that is shown was written; nothing in a browser, which says that itself."""
-        if not self.host.in_slicer or not self._is_exported():
+        """Return where the pose that is shown was written; nothing in a browser, which says that itself."""
+        if not self.in_slicer or not self._is_exported():
             return []
         if not self._files:
             return [Text("exported", self._text if self.session.running else "", tone=QUIET)]
@@ -168,7 +184,7 @@ class ExportPresenter(Presenter):
         )
 
     def kinds(self) -> list[str]:
-        """The files for other programs that are written."""
+        """Return the files for other programs that are written."""
         missing = partial(result_files.missing_for_kind, self.registration)
         return [kind for kind in self._kinds if not missing(kind)] if self.chosen["result"] else []
 
@@ -214,12 +230,13 @@ class ExportPresenter(Presenter):
         )
 
     def missing(self) -> str:
-        """The steps missing before files can be written; "" for none."""
+        """Return the steps missing before files can be written; "" for none."""
         if not self.session.running and not self.chosen["result"]:
             return "" if self.chosen["case"] else _("Choose what to write.")
         return self._wait_or_override()
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         text = self._connection()
         changed, self._link_text = text != self._link_text, text
         if monotonic() - self._looked > LOOK_S:
@@ -234,7 +251,7 @@ class ExportPresenter(Presenter):
         self._kinds = [each for each in result_files.formats() if each in chosen]
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
-        """A function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
+        """Return a function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
         self._files, self._text, self._exported = [], _("Writing..."), self._pose()
         writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
         if self.chosen["result"]:
@@ -250,26 +267,26 @@ class ExportPresenter(Presenter):
             self._text += " " + _("The result was rejected: its transforms were not written.")
 
     def _reason(self) -> str:
-        """Why only an override exports the pose, a sentence; "" for no reason."""
+        """Return why only an override exports the pose, a sentence; "" for no reason."""
         found = self._rejected is not None and self._rejected == self.session.history.current
         return self.session.reason_not_to_use() or (_("The result was rejected.") if found else "")
 
     def _pose(self) -> tuple:
-        """Identifies the pose as it is, how it came about, and what it is of."""
+        """Identify the pose as it is, how it came about, and what it is of."""
         pose = np.round(self.registration.world_from_ct, 6) + 0.0  # not -0
         return self.session.history.position, pose.tobytes(), fingerprint(self.registration)
 
     def _is_exported(self) -> bool:
-        """Whether what was exported last, or is being exported, is the pose as it is."""
+        """Return whether what was exported last, or is being exported, is the pose as it is."""
         return self._exported is not None and self._exported == self._pose()
 
     def _written_files(self) -> list[Path]:
-        """The files of the pose as it is."""
+        """Return the files of the pose as it is."""
         return self._files if self._is_exported() else []
 
     def connect(self) -> None:
         """Send the pose as it is now to a server, or offer it to clients. InputError for an invalid host or port."""
-        peer, port = self.session.igtl, PORT.read(self.port)
+        peer, port = self.session.igtl, round(PORT.read(self.port))
         server = None if self.mode == "server" else igtl_connection.address(self.address, port)
         begin = partial(peer.serve, port) if server is None else partial(peer.send_to, *server)
         making = result_files.take_messages(self.session, override=self._override)
@@ -277,7 +294,7 @@ class ExportPresenter(Presenter):
         self._sending = True
 
     def _update_stale_reason(self) -> str:
-        """Why the pose is stale; the override holds for one reason only."""
+        """Return why the pose is stale; the override holds for one reason only."""
         stale_reason = self._reason()
         if stale_reason != self._stale_reason:
             self._stale_reason, self._override = stale_reason, False
@@ -293,7 +310,7 @@ class ExportPresenter(Presenter):
         )
 
     def _connection(self) -> str:
-        """The state of the connection, in a sentence."""
+        """Return the state of the connection, in a sentence."""
         self._sending = self._sending and self.session.running
         if self._sending:
             return _("Preparing the overlays to send...")

@@ -45,9 +45,12 @@ from ..external_files import (
     with_paths,
 )
 from ..geometry import needs_geometry
+from ..host import Host
+from ..scouts import Scouts
 from ..translation import _
 from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
 from .section import Presenter, has_ended, question_controls, unanswered
+from .sections import Sections
 
 #: What a file may be that may be of several kinds, and how a person says that it is.
 KINDS = {
@@ -93,7 +96,15 @@ class Asked:
 
 @dataclass(eq=False)
 class Looking:
-    """Files that are being told apart in a thread.   preferred: the kind that an unclear one is taken as.   replacing: see `take`."""
+    """Files that are being told apart in a thread.
+
+    Attributes
+    ----------
+    preferred
+        The kind that an unclear one is taken as.
+    replacing
+        See `take`.
+    """
 
     worker: Worker
     count: int
@@ -106,17 +117,26 @@ class FilesPresenter(Presenter):
     """Hands files on to the presenters of CT and X-rays; `tick` follows what threads read.
 
     Files that a page has sent are removed once nothing waits for them.
+
+    Parameters
+    ----------
+    host
+        See `Presenter`.
+    sections
+        The steps of the work; those of CT, X-rays and start take files.
     """
 
     TITLE = _("Files")
     BEGINS = True
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host, sections: Sections) -> None:
+        self._ct, self._xrays, self._start = sections.ct, sections.xrays, sections.start
         self._folders: list[Path] = []
         self._beginning = False
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         if self._beginning:  # of the registration that the files themselves begin
             return
         self._looking: list[Looking] = []
@@ -149,9 +169,10 @@ class FilesPresenter(Presenter):
     # The form
 
     def form(self) -> Form:
+        """Return the controls."""
         asked = [control for number, each in enumerate(self._asked) for control in self._form_of(number, each)]
         return [
-            *(self._welcome() if self.registration is None and self.host.in_slicer else []),
+            *(self._welcome() if self.host.registration is None and self.in_slicer else []),
             Text("looking", self.looking, tone=QUIET),
             *self._ct.unit_question(),
             *asked,
@@ -168,7 +189,7 @@ class FilesPresenter(Presenter):
         return _("Looking at 1 file…") if count == 1 else _("Looking at {count} files…").format(count=count)
 
     def files_control(self) -> Files:
-        """Takes anything."""
+        """Return a control that takes any files."""
         return Files(
             "any",
             _("Choose files..."),
@@ -280,7 +301,7 @@ class FilesPresenter(Presenter):
                     raise InputError(looking.worker.message)
                 self._take_found(looking, looking.worker.result)
             changed = True
-        if self.registration is not None:
+        if self.host.registration is not None:
             changed |= self._go_on()
         if self._folders and self._idle():
             self._remove_folders()
@@ -292,15 +313,16 @@ class FilesPresenter(Presenter):
         if self.registration.xrays:  # which may be the scouts
             self._asked = [each for each in self._asked if not each.of_scouts]
         if self._mask_reading is not None and has_ended(self._mask_reading[0]):
-            self._take_mask()
+            self._take_mask(*self._mask_reading)
             return True
         if self._masks and ready and self._mask_reading is None:
             self._read_mask(self._masks.pop(0))
         if self._poses and ready and not self._xrays.reading:
             self._ask_pose(self._poses.pop(0))
             return True
-        if self._ask_scouts and ready and self.session.scouts is not None:
-            return self._ask_for_scouts()
+        scouts = self.session.scouts
+        if self._ask_scouts and ready and scouts is not None:
+            return self._ask_for_scouts(scouts)
         if self._xrays.reading:
             return False
         if self._xray_masks and self.registration.xrays:
@@ -309,7 +331,7 @@ class FilesPresenter(Presenter):
         return self._take_calibrations()
 
     def _idle(self) -> bool:
-        """Whether nothing waits for files any more."""
+        """Return whether nothing waits for files any more."""
         asked = any(not each.of_scouts for each in self._asked)
         waits = self._looking or asked or self._masks or self._xray_masks or self._poses or self._mask_reading
         return not (waits or self._calibrations.files or self._xrays.reading or self._ct.reading or self._ct.mismatch)
@@ -319,14 +341,6 @@ class FilesPresenter(Presenter):
             shutil.rmtree(folder, ignore_errors=True)
         self._folders = []
 
-    @property
-    def _ct(self):
-        return self.host.sections["ct"].presenter
-
-    @property
-    def _xrays(self):
-        return self.host.sections["xrays"].presenter
-
     # What the files are
 
     def _take_found(self, looking: Looking, found: FoundFiles) -> None:
@@ -335,7 +349,7 @@ class FilesPresenter(Presenter):
                 found.put(path, looking.preferred)
                 del found.unclear[path]
         self._say_unused(found)
-        if found.whole and looking.preferred == XRAY and self.registration is not None and CASE in found.wholes:
+        if found.whole and looking.preferred == XRAY and self.host.registration is not None and CASE in found.wholes:
             self._xrays.read_files(found.wholes[CASE])
             return
         if found.whole:
@@ -354,8 +368,8 @@ class FilesPresenter(Presenter):
         self._folders = folders
 
     def _is_another_case(self, found: FoundFiles) -> bool:
-        """Whether files are of another patient than what is open by their headers, or a CT with X-rays beside one that has both."""
-        registration = self.registration
+        """Return whether files are of another patient than what is open by their headers, or a CT with X-rays beside one that has both."""
+        registration = self.host.registration
         if registration is None:
             return False
         whole = bool(found.cts and found.xrays and registration.ct is not None and registration.xrays)
@@ -363,7 +377,7 @@ class FilesPresenter(Presenter):
         return whole or is_of_another_patient(registration, [read_identity(path) for path in images])
 
     def _ask_other_case(self, found: FoundFiles, preferred: str) -> None:
-        """A new case, in place of the images of the same kind, or beside them."""
+        """Ask whether the files are a new case, or go in place of the images of the same kind, or beside them."""
         new = _("Close what is open, and begin a new case") if self.host.replaces else _("Begin a new case beside it")
         choices = [("new", new), ("replace", _("Replace the images of this case"))]
         if not found.cts:
@@ -419,7 +433,7 @@ class FilesPresenter(Presenter):
         self._unused = "\n".join(sentences)
 
     def _open(self, looking: Looking, files: list[Path]) -> None:
-        """A case, a result, a track or a scene, in place of what is open."""
+        """Open a case, a result, a track or a scene in place of what is open."""
         if len(files) > 1:
             names = [_name(path, looking.folder) for path in files]
             question = Question("file", _("Open"), "", tuple((str(n), name) for n, name in enumerate(names)))
@@ -430,7 +444,7 @@ class FilesPresenter(Presenter):
             )
             return
         path = files[0]
-        if self.registration is None or looking.replacing or not self.host.replaces:
+        if self.host.registration is None or looking.replacing or not self.host.replaces:
             self._open_now(path, looking.folder)
             return
         choices = [("open", _("Close what is open, and open it"))]
@@ -484,9 +498,9 @@ class FilesPresenter(Presenter):
             title = _("{files}: may be {kinds}.").replace("{kinds}", _(" or ").join(KINDS[kind][0] for kind in kinds))
         self._ask(title.format(files=_listed(files)), [question], take)
 
-    def _ask_for_scouts(self) -> bool:
+    def _ask_for_scouts(self, scouts: Scouts) -> bool:
         self._ask_scouts = False
-        names = self.session.scouts.missing_in(self.registration)
+        names = scouts.missing_in(self.registration)
         if not names or self.registration.xrays:
             return False
         question = Question("use", "", "", (("use", _("Use them as X-rays")),))
@@ -506,22 +520,21 @@ class FilesPresenter(Presenter):
         self._ask(_("{file}: a mask of an X-ray.").format(file=path.name), [question], take)
 
     def _ask_pose(self, path: Path) -> None:
-        reading = FileReading([])
-        asked = Asked(_("{file}: where the CT is to begin.").format(file=path.name), lambda: reading.questions, print)
+        reading, answers = FileReading([]), dict[str, str]()
 
         def questions() -> list[Question]:
             nonlocal reading
-            reading = read_pose(path, asked.answers)
+            reading = read_pose(path, answers)
             return reading.questions
 
         def take(answers: dict[str, str]) -> None:
             if reading.problem:
                 raise InputError(as_sent(reading.problem))
-            self.host.sections["start"].presenter.place_at(reading.found)
+            self._start.place_at(reading.found)
 
-        asked.questions, asked.take = questions, take
         if unanswered(questions(), {}):
-            self._asked.append(asked)
+            title = _("{file}: where the CT is to begin.").format(file=path.name)
+            self._asked.append(Asked(title, questions, take, answers))
             return
         with self.host.ui_action():
             take({})
@@ -531,8 +544,8 @@ class FilesPresenter(Presenter):
         ct_from_index, shape = lps_from_ras(self.registration.ct_place), ct.GetImageData().GetDimensions()[::-1]
         self._mask_reading = Worker(lambda on_progress: load_mask(path, ct_from_index, shape)), path
 
-    def _take_mask(self) -> None:
-        (reading, path), self._mask_reading = self._mask_reading, None
+    def _take_mask(self, reading: Worker, path: Path) -> None:
+        self._mask_reading = None
         with self.host.ui_action():
             if reading.state != "done":
                 raise InputError(reading.message)
@@ -546,8 +559,8 @@ class FilesPresenter(Presenter):
     # Calibrations
 
     def _calibrated_views(self) -> list[XRayView]:
-        """Those that a calibration may be for: without geometry, or all where none is without."""
-        views = self.registration.xrays if self.registration is not None else []
+        """Return those that a calibration may be for: without geometry, or all where none is without."""
+        views = self.registration.xrays if self.host.registration is not None else []
         return [view for view in views if needs_geometry(view)] or list(views)
 
     def _take_calibrations(self) -> bool:
@@ -589,19 +602,25 @@ class Calibrations:
         self._read: dict[tuple, FileReading] = {}
 
     def add(self, files: Iterable[Path], beside: Iterable[Path]) -> None:
-        """Wait with these, too.   beside: what came with them, and may hold a part of them."""
+        """Wait with these, too.
+
+        Parameters
+        ----------
+        beside
+            What came with them, and may hold a part of them.
+        """
         self.files += files
         self._beside += [path for path in beside if path not in self._beside]
 
     def questions(self, views: Sequence[XRayView]) -> list[Question]:
-        """All that is open, and was answered."""
+        """Return all that is open, and was answered."""
         readings = [self._reading(path, views[0].size) for path in self._used()]
         self.problem = next((reading.problem for reading in readings if reading.problem), "")
         asked = {question.key: self._of_files(question) for reading in readings for question in reading.questions}
         return [*asked.values(), *self._of_views(views)]
 
     def cameras(self, views: Sequence[XRayView]) -> list[tuple[XRayView, tuple[Path, CalibratedView]]]:
-        """The camera of each X-ray that has one, with its file."""
+        """Return the camera of each X-ray that has one, with its file."""
         found, offered = [], self._offered(views)
         for i, j in self._matches(views).items():
             path, camera = offered[j]
@@ -621,7 +640,7 @@ class Calibrations:
         return self._read[key]
 
     def _of_files(self, question: Question) -> Question:
-        """The question for a person: other files are chosen among those that came together."""
+        """Return the question for a person: other files are chosen among those that came together."""
         tip = _("Where the camera is on what is tracked: drop that file together with this one.")
         return ask_for_file(question, (path.name for path in self._beside if path not in self.files[:1]), tip)
 
@@ -636,7 +655,7 @@ class Calibrations:
         return camera.size is None or tuple(camera.size) == tuple(view.size) or camera.camera is None
 
     def _known(self, views: Sequence[XRayView]) -> dict[int, int]:
-        """The cameras that need not be asked for, by X-ray."""
+        """Return the cameras that need not be asked for, by X-ray."""
         if not needs_geometry(views[0]):  # all have one: which is to be replaced, a person says
             return {}
         offered = self._offered(views)

@@ -7,7 +7,7 @@ control becomes a call of its `action`, within the host's `ui_action()`, which s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,17 @@ class Number:
     whole: bool = False
 
     def bare(self, text: str) -> str:
-        """The text without unit and what stands before the number."""
+        """Return the text without unit and what stands before the number."""
         return str(text).strip().removeprefix(self.before.strip()).removesuffix(self.unit.strip()).strip()
 
-    def read(self, text: str) -> float | None:
-        """The number in a text; InputError if it is invalid."""
+    def read(self, text: str) -> float:
+        """Return the number in a text, of which an empty one is invalid or has a value. InputError if it is invalid."""
+        number = self.read_optional(text)
+        assert number is not None, f"{self.name}: an empty field has no value"
+        return number
+
+    def read_optional(self, text: str) -> float | None:
+        """Return the number in a text; `nothing` of an empty one, if that is allowed. InputError if it is invalid."""
         text = self.bare(text)
         if not text and self.blank:
             return self.nothing
@@ -70,25 +76,25 @@ class Number:
         return int(number) if self.whole else number
 
     def problem(self, text: str) -> str:
-        """The problem in a text, a sentence; "" for none."""
+        """Return the problem in a text, a sentence; "" for none."""
         try:
-            self.read(text)
+            self.read_optional(text)
         except InputError as error:
             return str(error)
         return ""
 
     def write(self, value: float | None) -> str:
-        """The text of a value, with its unit; "" for `nothing`."""
+        """Return the text of a value, with its unit; "" for `nothing`."""
         text = self.write_bare(value)
         return f"{self.before}{text}{self.unit}" if text else ""
 
     def write_bare(self, value: float | None) -> str:
-        """The same without unit."""
+        """Return the same without unit."""
         return "" if value is None or (self.blank and value == self.nothing) else plain(value)
 
 
 def plain(value: float) -> str:
-    """A number to seven digits, as short as possible, without an exponent where a person would write none."""
+    """Return a number to seven digits, as short as possible, without an exponent where a person would write none."""
     rounded = round(value, 6) + 0.0  # not -0
     return f"{rounded:.10g}" if abs(rounded) >= 1e6 else f"{rounded:.7g}"
 
@@ -99,7 +105,17 @@ PLAIN, ERROR, CAUTION, QUIET, STRONG = "", "error", "caution", "quiet", "strong"
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a choice.   value: passed to the action.   title: its text.   tip: its explanation."""
+    """An option of a choice.
+
+    Attributes
+    ----------
+    value
+        Passed to the action.
+    title
+        Its text.
+    tip
+        Its explanation.
+    """
 
     value: str
     title: str
@@ -152,7 +168,13 @@ RENDERING, NETWORK, NAVIGATION = NEEDS = ("rendering", "network", "navigation")
 
 @dataclass(frozen=True, kw_only=True)
 class Text(Control):
-    """A sentence or more, `label`; nothing is seen where it is "".   tone: of PLAIN, ERROR, CAUTION, QUIET, STRONG."""
+    """A sentence or more, `label`; nothing is seen where it is "".
+
+    Attributes
+    ----------
+    tone
+        Of PLAIN, ERROR, CAUTION, QUIET, STRONG.
+    """
 
     tone: str = PLAIN
 
@@ -161,9 +183,20 @@ class Text(Control):
 class Button(Control):
     """action().
 
-    strict: refused while a typed text is.   icon: see ICONS.   keys: that press it, as "Ctrl+Z".   everywhere: whether they do so
-    wherever the focus is, in Slicer's views, too.
-    question: to be confirmed first, "" for none.   on: whether it is down, None for a button that does not stay down.
+    Attributes
+    ----------
+    strict
+        Refused while a typed text is.
+    icon
+        See ICONS.
+    keys
+        That press it, as "Ctrl+Z".
+    everywhere
+        Whether they do so wherever the focus is, in Slicer's views, too.
+    question
+        To be confirmed first, "" for none.
+    on
+        Whether it is down, None for a button that does not stay down.
     """
 
     strict: bool = False
@@ -180,16 +213,23 @@ ICONS = ("up", "down", "remove", "first", "back", "on", "last", "play", "pause")
 
 @dataclass(frozen=True, kw_only=True)
 class Switch(Control):
-    """A check box.   action(on)"""
+    """A check box, with action(on)."""
 
     on: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Control):
-    """One of several.   action(value)
+    """One of several, with action(value).
 
-    value: of the option that is chosen.   spread: whether all options are seen at once.   refused: values that cannot be chosen.
+    Attributes
+    ----------
+    value
+        Of the option that is chosen.
+    spread
+        Whether all options are seen at once.
+    refused
+        Values that cannot be chosen.
     """
 
     value: str = ""
@@ -200,11 +240,17 @@ class Choice(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class TextField(Control):
-    """A text that a person types.   action(text), once it is typed.   typed(text), if any, at every key, and without `ui_action`.
+    """A text that a person types. action(text), once it is typed. typed(text), if any, at every key, and without `ui_action`.
 
-    number: what it is read as; a text that it refuses, for which the action raises InputError, is marked, and hinders strict buttons.
-    of: what the text is about: once that is another, what was typed and not taken is dropped.   rows: more than 1 for a text of several
-    lines.
+    Attributes
+    ----------
+    number
+        What it is read as; a text that it refuses, for which the action raises InputError, is marked, and
+        hinders strict buttons.
+    of
+        What the text is about: once that is another, what was typed and not taken is dropped.
+    rows
+        More than 1 for a text of several lines.
     """
 
     text: str = ""
@@ -215,13 +261,19 @@ class TextField(Control):
     rows: int = 1
 
     def problem(self, text: str) -> str:
-        """The problem in a text, a sentence; "" for none, and while it does not count."""
+        """Return the problem in a text, a sentence; "" for none, and while it does not count."""
         return "" if self.number is None or not self.enabled else self.number.problem(text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slider(Control):
-    """action(value), while it is moved.   low, high, step: of its values."""
+    """action(value), while it is moved.
+
+    Attributes
+    ----------
+    low, high, step
+        Of its values.
+    """
 
     value: float = 0.0
     low: float = 0.0
@@ -231,7 +283,13 @@ class Slider(Control):
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table.   share: of a bar, from 0 to 1, None for no bar."""
+    """A cell of a table.
+
+    Attributes
+    ----------
+    share
+        Of a bar, from 0 to 1, None for no bar.
+    """
 
     text: str
     tip: str = ""
@@ -241,7 +299,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a table.   on: of its check box, None for none.   colour: of a dot before it, CSS."""
+    """A row of a table.
+
+    Attributes
+    ----------
+    on
+        Of its check box, None for none.
+    colour
+        Of a dot before it, CSS.
+    """
 
     id: str
     cells: tuple[Cell, ...]
@@ -251,9 +317,17 @@ class TableRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Control):
-    """Rows; one may be selected.   action(id, column), if any, for a row that was clicked, with `cells` for a cell.
+    """Rows; one may be selected.
 
-    columns: titles.   switch(id, on): called for a check box.   selected: id of a row.
+    action(id, column), if any, for a row that was clicked, with `cells` for a cell. switch(id, on): called for a
+    check box.
+
+    Attributes
+    ----------
+    columns
+        titles.
+    selected
+        Id of a row.
     """
 
     columns: tuple[str, ...] = ()
@@ -288,7 +362,15 @@ class FieldCell:
 
 @dataclass(frozen=True)
 class FieldRow:
-    """A row of a `FieldTable`.   title: before its fields.   colour: of a dot before it, CSS."""
+    """A row of a `FieldTable`.
+
+    Attributes
+    ----------
+    title
+        Before its fields.
+    colour
+        Of a dot before it, CSS.
+    """
 
     id: str
     title: str
@@ -325,9 +407,12 @@ NOTE_COLUMNS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class FieldTable(Control):
-    """Fields, a row for each thing and a column for each property of it; one row is selected.   action(id): a row was chosen.
+    """Fields, a row for each thing and a column for each property of it; one row is selected. action(id): a row was chosen.
 
-    columns: their titles, with tool tips; the first is that of the rows' titles.
+    Attributes
+    ----------
+    columns
+        Their titles, with tool tips; the first is that of the rows' titles.
     """
 
     columns: tuple[Option, ...] = ()
@@ -337,19 +422,33 @@ class FieldTable(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressBar(Control):
-    """A bar with the text `label`.   percent: None where it is unknown."""
+    """A bar with the text `label`.
+
+    Attributes
+    ----------
+    percent
+        None where it is unknown.
+    """
 
     percent: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Files(Control):
-    """Files that a person chooses, or in the page drops there.   action(paths, folder)
+    """Files that a person chooses, or in the page drops there, with action(paths, folder).
 
     `folder`, where it is not None, holds copies that a page sent; it is the action's to remove.
 
-    hint: what is expected, in a few words.   suffixes: of such files, ".json"; empty for any.   several: whether there may be more than
-    one.   folders: whether a folder will do.
+    Attributes
+    ----------
+    hint
+        What is expected, in a few words.
+    suffixes
+        Of such files, ".json"; empty for any.
+    several
+        Whether there may be more than one.
+    folders
+        Whether a folder will do.
     """
 
     hint: str = ""
@@ -380,9 +479,18 @@ class Link(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture(Control):
-    """`label` stands below it.   rgb: uint8 (rows, columns, 3); or svg.
+    """`label` stands below it.
 
-    aspect: height of a pixel over its width.   height: at which it is shown, pixels, about.   wide: whether it is as wide as the form.
+    Attributes
+    ----------
+    rgb
+        Uint8 (rows, columns, 3); or svg.
+    aspect
+        Height of a pixel over its width.
+    height
+        At which it is shown, pixels, about.
+    wide
+        Whether it is as wide as the form.
     """
 
     rgb: np.ndarray | None = field(default=None, compare=False)
@@ -401,24 +509,30 @@ class SideBySide(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Group(Control):
-    """Controls below a title, `label`.   open: whether they are seen at first; None where they cannot be folded."""
+    """Controls below a title, `label`.
+
+    Attributes
+    ----------
+    open
+        Whether they are seen at first; None where they cannot be folded.
+    """
 
     children: tuple[Control, ...] = ()
     open: bool | None = None
 
 
 def row(key: str, *children: Control | None) -> SideBySide:
-    """These beside each other."""
+    """Put controls beside each other."""
     return SideBySide(key, children=tuple(filter(None, children)))
 
 
 def group(key: str, label: str, *children: Control | None, open: bool | None = None) -> Group:
-    """These below a title."""
+    """Put controls below a title."""
     return Group(key, label, children=tuple(filter(None, children)), open=open)
 
 
-def visible(controls: Form) -> list[Control]:
-    """The visible controls."""
+def visible(controls: Iterable[Control | None]) -> list[Control]:
+    """Return the visible controls."""
     return [
         control
         for control in filter(None, controls)
@@ -427,8 +541,8 @@ def visible(controls: Form) -> list[Control]:
     ]
 
 
-def walk(controls: Form) -> dict[str, Control]:
-    """All controls, also those in rows and groups, by their keys."""
+def walk(controls: Iterable[Control | None]) -> dict[str, Control]:
+    """Return all controls, also those in rows and groups, by their keys."""
     found: dict[str, Control] = {}
     for control in filter(None, controls):
         found[control.key] = control
@@ -439,9 +553,9 @@ def walk(controls: Form) -> dict[str, Control]:
     return found
 
 
-def plain_data(control: Control) -> dict:
-    """A control for a page: its fields but for functions and pixels, with the name of its kind."""
-    data = {"kind": type(control).__name__}
+def plain_data(control: Control) -> dict[str, Any]:
+    """Return a control for a page: its fields but for functions and pixels, with the name of its kind."""
+    data: dict[str, Any] = {"kind": type(control).__name__}
     for each in fields(control):
         value = getattr(control, each.name)
         if each.name not in ("action", "typed", "switch", "done", "name", "rgb", "number", "needs", "path"):
@@ -453,7 +567,7 @@ def plain_data(control: Control) -> dict:
     return data
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, Control):
         return plain_data(value)
     if isinstance(value, FieldRow):

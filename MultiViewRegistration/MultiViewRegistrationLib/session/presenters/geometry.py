@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ from ..slot_scan import (
     tube_sides,
 )
 from ..translation import _
-from .certainty import CertaintyPresenter, EditorPresenter
+from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
 from .form import (
     ERROR,
     QUIET,
@@ -154,13 +154,14 @@ class GeometryPresenter(EditorPresenter):
 
     TITLE = _("Geometry of the X-rays")
 
-    def __init__(self, xrays) -> None:
+    def __init__(self, xrays: XRaySelection) -> None:
         self._edits = GeometryEdits(xrays)
         self._kept = KeptCArms(xrays, self._edits)
         self.certainty = CertaintyPresenter(xrays, self._edits.keep_before)
         super().__init__(xrays)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self.open = False
         self._edits.reset()
         self._kept.reset()
@@ -186,17 +187,18 @@ class GeometryPresenter(EditorPresenter):
         self.open = False
 
     def refused(self, view: XRayView) -> str:
-        """Why an X-ray does not have what was typed for it, a sentence; "" where it has."""
+        """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
         sentence = self._edits.refused(view) or self.certainty.refused(view.id)
         return sentence if not sentence or sentence.startswith(f"{view.name}: ") else f"{view.name}: {sentence}"
 
     def unfinished(self) -> str:
-        """The first typed value that a registration has to wait for, a sentence; "" for none."""
+        """Return the first typed value that a registration has to wait for, a sentence; "" for none."""
         refused = (self.refused(view) for view in self._xrays.views if view.used)
-        shared = self.certainty.refused(self.registration.node.GetID()) if self.registration is not None else ""
+        shared = self.certainty.refused(self.registration.node.GetID()) if self.host.registration is not None else ""
         return next(filter(None, (*refused, shared)), "")
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         return self.open and self._edits.calibration.tick()
 
     def _wants(self, view: XRayView) -> bool:
@@ -205,7 +207,8 @@ class GeometryPresenter(EditorPresenter):
     # The form
 
     def form(self) -> Form:
-        if not self.open or self.view is None:
+        """Return the controls."""
+        if not self.open or self._xrays.selected is None:
             return []
         view, draft = self.view, self._edits.draft(self.view)
         certain = self.certainty.form()
@@ -303,7 +306,7 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _of_camera(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        """What a matrix, or a file, says of the fields, which cannot be typed."""
+        """Return what a matrix, or a file, says of the fields, which cannot be typed."""
         shown = dict.fromkeys((key for key in COLUMNS if key not in ("", "mode", "bone")), _NONE)
         if view.placed and draft.mode == MATRIX and "slot_scan" not in view.content:
             fields = c_arm_fields(_rounded(reading_of(view)), view.size)
@@ -380,7 +383,13 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _choice(
-        self, view: XRayView, key: str, value: str, options: Sequence[Option], action=None, enabled=True
+        self,
+        view: XRayView,
+        key: str,
+        value: str,
+        options: Sequence[Option],
+        action: Callable[[str], object] | None = None,
+        enabled: bool = True,
     ) -> Choice:
         title = COLUMNS[key].title if key in COLUMNS else SLOT_NAMES[key]
         return Choice(
@@ -395,7 +404,7 @@ class GeometryPresenter(EditorPresenter):
     # Below the table
 
     def _picture(self, view: XRayView, draft: Draft) -> Form:
-        """The machine about the patient, and the image with his sides; nothing where the world's axes may not be his."""
+        """Return the machine about the patient, and the image with his sides; nothing where the world's axes may not be his."""
         camera, detector_mm, certain = self._sketched(view, draft)
         if camera is None:
             return []
@@ -407,7 +416,7 @@ class GeometryPresenter(EditorPresenter):
         return [Picture("c_arm_picture", svg=svg, height=PICTURE_PX, tip=tip)]
 
     def _sketched(self, view: XRayView, draft: Draft) -> tuple[Camera | None, float, bool]:
-        """The camera to draw, from the source to the detector in mm, and whether all its numbers are given."""
+        """Return the camera to draw, from the source to the detector in mm, and whether all its numbers are given."""
         if 0 in view.size:
             return None, 0.0, False
         if draft.mode == C_ARM:
@@ -419,7 +428,7 @@ class GeometryPresenter(EditorPresenter):
         return (view.camera, view.detector_mm, True) if known else (None, 0.0, False)
 
     def _details(self, view: XRayView, draft: Draft) -> Form:
-        """What is seen of the selected X-ray alone."""
+        """Return what is seen of the selected X-ray alone."""
         kinds = {C_ARM: self._more_of_c_arm, MATRIX: self._matrix, FILE: self._file, SLOT_SCAN: self._more_of_slot_scan}
         use = Button(
             "use",
@@ -499,7 +508,7 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _summary(self, view: XRayView, draft: Draft) -> list[str]:
-        """The geometry in words, or what its file's header says and lacks, sentences."""
+        """Return the geometry in words, or what its file's header says and lacks, sentences."""
         if view.placed and self._edits.in_force(view):
             return [summary(self.registration, view)]
         if draft.mode == SLOT_SCAN and (missing := missing_in_header(view)):
@@ -507,7 +516,7 @@ class GeometryPresenter(EditorPresenter):
         return header_proposals(self.registration, view) if draft.mode == C_ARM else []
 
     def _caution(self, view: XRayView, draft: Draft) -> str:
-        """What is wrong with an X-ray as it is, or that its fields wait to be used."""
+        """Return what is wrong with an X-ray as it is, or that its fields wait to be used."""
         if self._edits.waits(view, draft) and self._edits.editing(view).typing is None:
             return _("Everything is given, and not used yet: press Use this geometry.")
         return self.session.problem(view) if view.placed or not needs_geometry(view) else ""
@@ -526,7 +535,7 @@ SLOT_NAMES = {"slot_distance": SLOT_DISTANCE.name, "slot_column": SLOT_COLUMN.na
 
 
 def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """A reading with the digits that a person reads; pixels keep three decimals."""
+    """Return a reading with the digits that a person reads; pixels keep three decimals."""
     return {
         key: value if isinstance(value, bool) else np.round(value, 3 if key == "pixel_mm" else 1).tolist()
         for key, value in reading.items()

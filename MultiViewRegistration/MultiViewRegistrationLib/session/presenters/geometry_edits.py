@@ -19,6 +19,7 @@ from ..geometry import READINGS, matrix_of, reading_of, set_matrix, use_reading
 from ..slot_scan import completed, nearest_side, slot_scan_of, use_slot_scan
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
+from .certainty import XRaySelection
 from .geometry_fields import (
     LPS,
     SLOT_COLUMN,
@@ -110,11 +111,11 @@ class GeometryEdits:
     What is not is kept for each X-ray until the registration is left.
     """
 
-    def __init__(self, xrays) -> None:
+    def __init__(self, xrays: XRaySelection) -> None:
         self._xrays = xrays
         self.calibration = CalibrationPresenter(
-            lambda: self.draft(xrays.selected).calibration,
-            lambda file: self._keep(xrays.selected, replace(self.draft(xrays.selected), mode=FILE, calibration=file)),
+            lambda: self.draft(xrays.current).calibration,
+            lambda file: self._keep(xrays.current, replace(self.draft(xrays.current), mode=FILE, calibration=file)),
             xrays.host.patience_s,
         )
         self.reset()
@@ -125,55 +126,55 @@ class GeometryEdits:
         self.calibration.reset()
 
     def begin(self) -> None:
-        """The table is opened: what others have given X-rays since it was closed is not to be put back."""
+        """Open the table: what others have given X-rays since it was closed is not to be put back."""
         for view in self._xrays.views:
             edit = self.editing(view)
             if edit.draft is None and edit.after is not None and _differ(edit.after, view.content, _GIVEN):
                 self._edits[view.id] = Editing()
 
     def end(self) -> None:
-        """The table is closed."""
+        """Close the table."""
         for view in self._xrays.views:
             self.editing(view).after = view.content
 
     def keep_before(self, view: XRayView) -> None:
-        """An X-ray is about to be changed: what it has now can be put back, unless it was changed before."""
+        """Keep what an X-ray has before it is changed, so that it can be put back, unless it was changed before."""
         edit = self.editing(view)
         edit.before = edit.before or view.content
 
     def editing(self, view: XRayView) -> Editing:
-        """What was done to an X-ray."""
+        """Return what was done to an X-ray."""
         return self._edits.setdefault(view.id, Editing())
 
     def draft(self, view: XRayView) -> Draft:
-        """What its fields show."""
+        """Return what its fields show."""
         return self.editing(view).draft or self._as_it_is(view)
 
     def in_force(self, view: XRayView) -> bool:
-        """Whether the X-ray has a geometry, and that which its fields show."""
+        """Return whether the X-ray has a geometry, and that which its fields show."""
         edit = self.editing(view)
         return view.placed and (edit.draft is None or edit.in_force)
 
     def is_changed(self, view: XRayView) -> bool:
-        """Whether there is something to put back."""
+        """Return whether there is something to put back."""
         edit = self.editing(view)
         return (edit.draft is not None and not edit.in_force) or (
             edit.before is not None and _differ(edit.before, view.content, _GEOMETRY)
         )
 
     def refused(self, view: XRayView) -> str:
-        """Why an X-ray does not have what was typed for it, a sentence; "" where it has."""
+        """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
         edit = self.editing(view)
         if edit.draft is None or self.in_force(view) or edit.draft == self._as_it_is(view, edit.draft.mode):
             return ""  # a kind of geometry that was only looked at is nothing typed
         try:
             self._complete(view, edit.draft)
         except InputError as error:
-            return str(error) or self._fault(view, edit.draft)
+            return str(error)
         return edit.refused or _("Everything is given, and not used yet: press Use this geometry.")
 
     def _fault(self, view: XRayView, draft: Draft) -> str:
-        """What is wrong with a C-arm's fields, or missing, a sentence."""
+        """Return what is wrong with a C-arm's fields, or missing, a sentence."""
         reading = self.reading(view, draft)
         missing = (_("{field} is not given.").format(field=READINGS[key]) for key in reading.missing)
         return next(iter((*reading.faults.values(), *missing)), "")
@@ -214,7 +215,7 @@ class GeometryEdits:
         return cautions
 
     def origin(self, view: XRayView, key: str, fields: Mapping[str, str], edit: Editing) -> str:
-        """Where a field's value comes from, in a few words; "" for what was typed, and for nothing."""
+        """Return where a field's value comes from, in a few words; "" for what was typed, and for nothing."""
         text, content = fields[key], view.content
         if not text:
             return ""
@@ -233,7 +234,7 @@ class GeometryEdits:
         return "" if origin == "entered" else origin
 
     def problem(self, view: XRayView, draft: Draft) -> str:
-        """What is wrong with the selected X-ray's geometry beyond its fields in the table."""
+        """Return what is wrong with the selected X-ray's geometry beyond its fields in the table."""
         if refused := self.editing(view).refused:
             return refused
         if self.in_force(view):
@@ -246,7 +247,7 @@ class GeometryEdits:
         return ""
 
     def waits(self, view: XRayView, draft: Draft) -> bool:
-        """Whether an X-ray's fields are complete, and not its geometry yet."""
+        """Return whether an X-ray's fields are complete, and not its geometry yet."""
         if self.in_force(view):
             return False
         try:
@@ -270,7 +271,7 @@ class GeometryEdits:
         self.editing(view).typing = None
 
     def typed(self, view: XRayView, key: str, value: str) -> None:
-        """A field is being typed: an X-ray that has a geometry follows; one without waits until the field is left."""
+        """Follow a field that is being typed: an X-ray that has a geometry follows; one without waits until the field is left."""
         self._change(view, key, value)
         draft = self.draft(view)
         odd = draft.mode == C_ARM and key in read_c_arm(draft.fields, view.size).cautions
@@ -293,7 +294,13 @@ class GeometryEdits:
         change_image(view, intensity=intensity, inverted=inverted)
 
     def fill(self, view: XRayView, values: Mapping[str, str], origin: str) -> None:
-        """Fill in what a C-arm has in all its images, OF_MACHINE.   origin: where that is from, for a person."""
+        """Fill in what a C-arm has in all its images, OF_MACHINE.
+
+        Parameters
+        ----------
+        origin
+            Where that is from, for a person.
+        """
         draft, edit = self.draft(view), self.editing(view)
         fields = {**draft.fields, **{key: values[key] for key in OF_MACHINE}}
         self._keep(view, replace(draft, mode=C_ARM, fields=fields))
@@ -336,12 +343,12 @@ class GeometryEdits:
         self.keep_before(view)
 
     def _complete(self, view: XRayView, draft: Draft) -> Callable[[], object]:
-        """What gives an X-ray the geometry that its fields say; InputError where they are not complete."""
+        """Return what gives an X-ray the geometry that its fields say; InputError where they are not complete."""
         registration, edit = self._xrays.registration, self.editing(view)
         if draft.mode == C_ARM:
             reading = self.reading(view, draft).c_arm
             if reading is None:
-                raise InputError  # the fields say why
+                raise InputError(self._fault(view, draft))
             return partial(use_reading, registration, view, dict(reading), self._whole_origin(view, draft, edit))
         if draft.mode == SLOT_SCAN:
             values = self._slot_values(draft)
@@ -349,7 +356,7 @@ class GeometryEdits:
             return partial(use_slot_scan, view, *values)
         if draft.mode == FILE:
             camera = self.calibration.camera(view, draft.calibration)
-            return partial(use_camera, registration, view, camera, draft.calibration.path)
+            return partial(use_camera, registration, view, camera, draft.calibration.path or "")
         given = read_matrix_field(draft.fields)
         origin = next((each for each in edit.origins.values() if each != TYPED), "entered")
         return partial(set_matrix, registration, view, given.projection_matrix, given.size, origin)
@@ -373,7 +380,7 @@ class GeometryEdits:
             edit.draft = None
 
     def _whole_origin(self, view: XRayView, draft: Draft, edit: Editing) -> str:
-        """Where a C-arm's values come from, all of them."""
+        """Return where a C-arm's values come from, all of them."""
         origins = {
             self.origin(view, key, draft.fields, edit)
             for key in (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg")
@@ -384,10 +391,20 @@ class GeometryEdits:
     def _slot_values(self, draft: Draft) -> tuple[float | None, float | None, str]:
         """As `slot_scan.completed` takes them."""
         fields = draft.fields
-        return SLOT_DISTANCE.read(fields["slot_distance"]), SLOT_COLUMN.read(fields["slot_column"]), fields["tube"]
+        return (
+            SLOT_DISTANCE.read(fields["slot_distance"]),
+            SLOT_COLUMN.read_optional(fields["slot_column"]),
+            fields["tube"],
+        )
 
     def _as_it_is(self, view: XRayView, mode: str = "") -> Draft:
-        """The fields of an X-ray as it is.   mode: by default that of its geometry."""
+        """Return the fields of an X-ray as it is.
+
+        Parameters
+        ----------
+        mode
+            By default that of its geometry.
+        """
         content, matrix = view.content, matrix_of(view)
         slot_scan = slot_scan_of(view)
         given = next((mode for mode, key in ((MATRIX, "camera"), (C_ARM, "c_arm")) if key in content), None)
@@ -424,7 +441,7 @@ def _differ(one: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[str, .
 
 
 def reading_of_header(view: XRayView) -> dict[str, Any]:
-    """What a DICOM header proposes for a C-arm, of the frame that is shown."""
+    """Return what a DICOM header proposes for a C-arm, of the frame that is shown."""
     content = view.content
     of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
     return {**content.get("header", {}), **(of_frames[frame] if of_frames else {})}

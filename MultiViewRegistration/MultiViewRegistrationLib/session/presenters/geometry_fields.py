@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import CArm, about_axis, rotation
+from ...geometry.camera import Camera
 from ...io.calibration.matrices import MatrixText, read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
 from ...mrml.nodes import RAS_FROM_LPS
@@ -19,7 +20,6 @@ from ..translation import _
 from .form import Number, Option
 
 LPS, RAS = "LPS", "RAS"
-_MM = {"unit": " mm", "blank": "0", "nothing": 0.0}
 #: The numbers of a C-arm's reading, by the keys of a case.json's c_arm; the two of an offset end in 0 (columns) and 1 (rows).
 NUMBERS = {
     "rao_lao_deg": Number(READINGS["rao_lao_deg"], -180, 180, DEG),
@@ -27,8 +27,8 @@ NUMBERS = {
     "source_to_detector_mm": Number(_("Source to detector"), 0, 10000, " mm"),
     "source_to_isocentre_mm": Number(_("Source to isocentre"), 0, 10000, " mm"),
     "roll_deg": Number(_("Roll"), -360, 360, DEG, blank="0", nothing=0.0),
-    "isocentre_offset_mm0": Number(_("Isocentre off axis, columns"), -1000, 1000, **_MM),
-    "isocentre_offset_mm1": Number(_("Isocentre off axis, rows"), -1000, 1000, **_MM),
+    "isocentre_offset_mm0": Number(_("Isocentre off axis, columns"), -1000, 1000, " mm", blank="0", nothing=0.0),
+    "isocentre_offset_mm1": Number(_("Isocentre off axis, rows"), -1000, 1000, " mm", blank="0", nothing=0.0),
 }
 #: Two numbers in one field.
 PIXEL = Number(_("Pixel size"), 0, 10, " mm")
@@ -65,43 +65,57 @@ class Reading:
 
 
 def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
-    """Read the fields of a C-arm, each for itself.   size: (columns, rows) of the image."""
-    values, faults = {}, {}
+    """Read the fields of a C-arm, each for itself.
+
+    Parameters
+    ----------
+    size
+        (columns, rows) of the image.
+    """
+    numbers: dict[str, float] = {}
+    pairs: dict[str, list[float] | None] = {}
+    faults: dict[str, str] = {}
     missing = [key for key in REQUIRED if not fields[key].strip()]
     for key in (*NUMBERS, *PAIRS):
         if key in missing:
             continue
         try:
-            values[key] = read_pair(fields[key], PAIRS[key]) if key in PAIRS else NUMBERS[key].read(fields[key])
+            if key in PAIRS:
+                pairs[key] = read_pair(fields[key], PAIRS[key])
+            else:
+                numbers[key] = NUMBERS[key].read(fields[key])
         except InputError as error:
             faults[key] = str(error)
     if fields["mirrored"] == MIRRORED[None]:
         missing.append("mirrored")
-    faults |= _impossible(values)
-    cautions = {key: sentence for key, sentence in _unusual(values).items() if key not in faults}
+    pixel_mm = pairs.get("pixel_mm")
+    faults |= _impossible(numbers, pixel_mm)
+    cautions = {key: sentence for key, sentence in _unusual(numbers, pixel_mm).items() if key not in faults}
     if missing or faults:
         return Reading(None, faults, cautions, tuple(missing))
-    values["isocentre_offset_mm"] = [values.pop(f"isocentre_offset_mm{i}") for i in range(2)]
-    if values["principal_point"] in (None, middle(size)):
-        del values["principal_point"]
-    return Reading({**values, "mirrored": fields["mirrored"] == MIRRORED[True]}, {}, cautions)
+    offset_mm = [numbers.pop(f"isocentre_offset_mm{i}") for i in range(2)]
+    if pairs["principal_point"] in (None, middle(size)):
+        del pairs["principal_point"]
+    mirrored = fields["mirrored"] == MIRRORED[True]
+    return Reading({**numbers, **pairs, "isocentre_offset_mm": offset_mm, "mirrored": mirrored}, {}, cautions)
 
 
-def _impossible(values: Mapping[str, float]) -> dict[str, str]:
+def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
     faults = {}
-    to_detector, to_isocentre = (values.get(f"source_to_{end}_mm") for end in ("detector", "isocentre"))
+    to_detector, to_isocentre = (numbers.get(f"source_to_{end}_mm") for end in ("detector", "isocentre"))
     for key in ("source_to_detector_mm", "source_to_isocentre_mm"):
-        if values.get(key) is not None and like_metres(values[key], (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
+        found = numbers.get(key)
+        if found is not None and like_metres(found, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
             faults[key] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
-                found=values[key], better=1000 * values[key]
+                found=found, better=1000 * found
             )
-        elif values.get(key) == 0:
+        elif found == 0:
             faults[key] = _("0 mm is no distance; enter that of the C-arm.")
-    if not faults and None not in (to_detector, to_isocentre) and to_detector <= to_isocentre:
+    if not faults and to_detector is not None and to_isocentre is not None and to_detector <= to_isocentre:
         faults["source_to_isocentre_mm"] = _(
             "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one of them."
         ).format(isocentre=to_isocentre, detector=to_detector)
-    if (pixel_mm := values.get("pixel_mm")) is not None:
+    if pixel_mm is not None:
         if min(pixel_mm) <= 0:
             faults["pixel_mm"] = _("A pixel of 0 mm shows nothing; enter the distance between two pixels.")
         elif max(pixel_mm) < PIXEL_MM[0] and like_metres(max(pixel_mm), PIXEL_MM):
@@ -111,10 +125,10 @@ def _impossible(values: Mapping[str, float]) -> dict[str, str]:
     return faults
 
 
-def _unusual(values: Mapping[str, float]) -> dict[str, str]:
+def _unusual(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
     """Values that C-arms do not have, such as a slip of the keyboard gives."""
     cautions = {}
-    distance_mm, pixel_mm = values.get("source_to_detector_mm"), values.get("pixel_mm")
+    distance_mm = numbers.get("source_to_detector_mm")
     if pixel_mm is not None and max(pixel_mm) > MAX_USUAL_PIXEL_MM:
         cautions["pixel_mm"] = _("{found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm.").format(
             found=max(pixel_mm)
@@ -149,7 +163,7 @@ def read_pair(text: str, number: Number) -> list[float] | None:
 
 
 def write_pair(values: Sequence[float] | None, number: Number) -> str:
-    """The text of [columns, rows]; one number where both are the same, but for a point."""
+    """Return the text of [columns, rows]; one number where both are the same, but for a point."""
     if values is None:
         return ""
     texts = [number.write_bare(value) for value in values]
@@ -157,7 +171,7 @@ def write_pair(values: Sequence[float] | None, number: Number) -> str:
 
 
 def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
-    """The texts of some or all of a case.json's c_arm."""
+    """Return the texts of some or all of a case.json's c_arm."""
     fields = {"mirrored": MIRRORED[reading.get("mirrored")]}
     for key, number in NUMBERS.items():
         value = reading.get(key.rstrip("01"))
@@ -172,7 +186,7 @@ def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
 
 
 def middle(size: Sequence[int]) -> list[float]:
-    """The pixel [column, row] in the middle of an image of (columns, rows)."""
+    """Return the pixel [column, row] in the middle of an image of (columns, rows)."""
     return [(n - 1) / 2 for n in size]
 
 
@@ -180,7 +194,7 @@ def middle(size: Sequence[int]) -> list[float]:
 
 
 def left_side(fields: Mapping[str, str], mirrored: str) -> str:
-    """The patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
+    """Return the patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
 
     Angles that are not given, or wrong, count as 0.
     """
@@ -197,7 +211,10 @@ def _degrees(fields: Mapping[str, str], key: str) -> float:
 
 
 def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
-    """The answers to "Is the patient's right on the left of the image?"; of a lateral image, or one that is turned, which side is there."""
+    """Return the answers to "Is the patient's right on the left of the image?".
+
+    Of a lateral image, or one that is turned, which side is there.
+    """
     options = [Option("", _("not known"))]
     for mirrored in (MIRRORED[True], MIRRORED[False]):
         letter = left_side(fields, mirrored)
@@ -208,13 +225,13 @@ def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
 
 
 def with_side(fields: Mapping[str, str], letter: str) -> dict[str, str]:
-    """The fields with this letter of `SIDES` at the left of the image, "" for not known."""
+    """Return the fields with this letter of `SIDES` at the left of the image, "" for not known."""
     seen = (each for each in (MIRRORED[True], MIRRORED[False]) if left_side(fields, each) == letter)
     return {**fields, "mirrored": next(seen, MIRRORED[None])}
 
 
 def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
-    """The fields with another value of one.
+    """Return the fields with another value of one.
 
     What a person sees in the image stays where the angles change: whose right is on the left at LAO 0 has it there at LAO 180, which the
     same image of a source on the other side would not. From an image from the front to a lateral one nothing can stay but the side from
@@ -227,17 +244,17 @@ def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
     return after
 
 
-def sketch(fields: Mapping[str, str], size: Sequence[int]):
-    """The camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
+def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> tuple[Camera, bool]:
+    """Return the camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
     given = read_c_arm(fields, size).c_arm
     if given is not None:
-        return CArm(**{**given, "size": tuple(size)}).camera(), True
+        return CArm(**{**given, "size": size}).camera(), True
     return (
         CArm(
             source_to_detector_mm=1000.0,
             source_to_isocentre_mm=600.0,
             pixel_mm=(300 / max(size), 300 / max(size)),
-            size=tuple(size),
+            size=size,
             rao_lao_deg=_degrees(fields, "rao_lao_deg"),
             cra_cau_deg=float(np.clip(_degrees(fields, "cra_cau_deg"), -90, 90)),
             mirrored=fields["mirrored"] == MIRRORED[True],
@@ -250,7 +267,7 @@ def sketch(fields: Mapping[str, str], size: Sequence[int]):
 
 
 def read_matrix_field(fields: Mapping[str, str]) -> MatrixText:
-    """The projection matrix from world LPS mm to pixels. InputError if it is invalid."""
+    """Return the projection matrix from world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]
     if not text.strip():
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))

@@ -8,6 +8,7 @@ from ...errors import InputError
 from ...mrml.xray import XRayView
 from .. import c_arm_presets
 from ..translation import _
+from .certainty import XRaySelection
 from .form import ERROR, PLAIN, Button, Choice, Form, Option, Text, TextField, row
 from .geometry_edits import C_ARM, OF_MACHINE, Draft, GeometryEdits
 from .geometry_fields import Reading, c_arm_fields
@@ -16,10 +17,15 @@ from .geometry_fields import Reading, c_arm_fields
 class KeptCArms:
     """The controls below the table, for the X-ray that is selected.
 
-    xrays: the `XRaysPresenter`.   edits: of its X-rays.
+    Parameters
+    ----------
+    xrays
+        The X-rays, and which one is selected.
+    edits
+        Of these X-rays.
     """
 
-    def __init__(self, xrays, edits: GeometryEdits) -> None:
+    def __init__(self, xrays: XRaySelection, edits: GeometryEdits) -> None:
         self._xrays, self._edits = xrays, edits
         self.reset()
 
@@ -28,6 +34,7 @@ class KeptCArms:
         self._name, self._told = "", ""
 
     def form(self, view: XRayView, draft: Draft, reading: Reading) -> Form:
+        """Return the controls."""
         try:
             presets, problem = c_arm_presets.read_presets(), ""
         except InputError as error:
@@ -101,7 +108,7 @@ class KeptCArms:
             if name:
                 raise InputError(_("{name}: this C-arm is not kept any more; choose another.").format(name=name))
             return
-        view, reading = self._xrays.selected, dict(preset.c_arm)
+        view, reading = self._xrays.current, dict(preset.c_arm)
         self._told = ""
         if list(reading["size"]) != list(view.size):
             del reading["pixel_mm"]
@@ -115,7 +122,10 @@ class KeptCArms:
 
     def keep(self, view: XRayView, name: str) -> None:
         """Keep an X-ray's C-arm under a name. InputError where that cannot be."""
-        reading = {**self._edits.reading(view, self._edits.draft(view)).c_arm, "size": list(view.size)}
+        c_arm = self._edits.reading(view, self._edits.draft(view)).c_arm
+        if c_arm is None:
+            raise InputError(_("{name}: the C-arm is incomplete; fill in its fields.").format(name=name))
+        reading = {**c_arm, "size": list(view.size)}
         self._told = c_arm_presets.keep_preset(name, reading) or _("{name} is kept on this computer.").format(name=name)
         self._name = ""
 

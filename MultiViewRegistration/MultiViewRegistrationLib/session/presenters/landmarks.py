@@ -6,11 +6,13 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from ...geometry.landmarks import LandmarkFit, LandmarkResidual
 from ...mrml import landmarks
 from ...mrml.landmarks import ClickOrder, landmark_list
-from ...mrml.nodes import is_placing, place, stop_placing
+from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
 from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
+from ..host import Host
 from ..session import missing_at_start
 from ..translation import _
 from .form import CAUTION, QUIET, Button, Cell, Choice, Files, Form, Option, Table, TableRow, Text, group, row
@@ -24,30 +26,34 @@ OF_CT = ""
 class LandmarksPresenter(Presenter):
     """A table of landmarks by where they have been clicked, while the start is from landmarks."""
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self._file = LandmarkFilePresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._order, self._seen, self._selected, self._warned = ClickOrder(), None, "", False
+        """Forget all that belongs to the registration at work before."""
+        self._order, self._selected, self._warned = ClickOrder(), "", False
+        self._seen: tuple | None = None
         self._file.reset()
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         self.stop()
 
     @property
     def active(self) -> bool:
         """Whether the registration starts from landmarks."""
-        return self.registration is not None and self.registration.start == "landmarks"
+        return self.host.registration is not None and self.registration.start == "landmarks"
 
     @property
     def placing(self) -> bool:
         """Whether a click in a view places a landmark."""
-        return self.registration is not None and any(is_placing(one) for one in landmarks.lists(self.registration))
+        return self.host.registration is not None and landmarks.are_being_placed(self.registration)
 
     def form(self) -> Form:
+        """Return the controls."""
         clicked, result = landmarks.clicked(self.registration), self.session.result
-        fit = result and result.landmark_fit
+        fit = None if result is None else result.landmark_fit
         residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
         coming = {where: self._next(where) for where in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
@@ -99,7 +105,7 @@ class LandmarksPresenter(Presenter):
         ]
 
     def _asked(self) -> Form:
-        """The question whether points outside the CT are meant."""
+        """Return the question whether points outside the CT are meant."""
         count = len(landmarks.outside_ct(self.registration))
         if not count:
             return []
@@ -119,7 +125,7 @@ class LandmarksPresenter(Presenter):
         ]
 
     def _next(self, where: str) -> str:
-        """The name that the next click gets there."""
+        """Return the name that the next click gets there."""
         owners = {landmarks.CT: self.registration.node, **{view.name: view.node for view in self.registration.xrays}}
         markups = landmarks.landmark_markups(owners[where])
         return landmarks.next_name(self.registration, markups, self._order.next(where))
@@ -155,7 +161,7 @@ class LandmarksPresenter(Presenter):
 
     def stop(self) -> None:
         """Clicks are what they were before."""
-        if self.registration is not None and self.registration.scene is not None and self.placing:
+        if self.host.registration is not None and self.registration.scene is not None and self.placing:
             stop_placing(self.registration.scene)
 
     def put(self, view: XRayView, column: float, row: float) -> None:
@@ -183,8 +189,8 @@ class LandmarksPresenter(Presenter):
         landmarks.remove(self.registration, name)
 
 
-def _cell(clicked: bool, coming: bool, residual) -> Cell:
-    """A landmark in the CT or an X-ray."""
+def _cell(clicked: bool, coming: bool, residual: LandmarkResidual | None) -> Cell:
+    """Return a landmark in the CT or an X-ray."""
     if clicked and residual is not None:
         text = _("{mm:.1f} mm").format(mm=residual.residual_mm)
         tip = _("{px:.1f} pixels from where the landmarks' pose has it: {status}.").format(
@@ -198,7 +204,7 @@ def _cell(clicked: bool, coming: bool, residual) -> Cell:
     return Cell("", _("Not clicked yet. Click this cell to make it the next one here."))
 
 
-def _describe_fit(fit) -> str:
+def _describe_fit(fit: LandmarkFit | None) -> str:
     if fit is None:
         return _("Click an empty cell to say which landmark comes next there.")
     used = sum(residual.used for residual in fit.residuals)
@@ -217,9 +223,11 @@ class LandmarkFilePresenter(Presenter):
     """The choice of the image of a file's points: the CT, or an X-ray, and then where they lie."""
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._owner, self._place = OF_CT, ""
 
     def form(self) -> Form:
+        """Return the controls."""
         view = self._view()
         ready = bool(self._place) if view is not None else self.registration.ct is not None
         owners = (Option(OF_CT, _("the CT")), *(Option(other.id, other.name) for other in self._views()))
@@ -254,11 +262,11 @@ class LandmarkFilePresenter(Presenter):
         ]
 
     def _views(self) -> list[XRayView]:
-        xrays = self.registration.used_xrays if self.registration is not None else []
+        xrays = self.registration.used_xrays if self.host.registration is not None else []
         return [view for view in xrays if view.placed]
 
     def _view(self) -> XRayView | None:
-        """The X-ray whose landmarks they are, None for the CT."""
+        """Return the X-ray whose landmarks they are, None for the CT."""
         return next((view for view in self._views() if view.id == self._owner), None)
 
     def choose(self, owner: str) -> None:
@@ -270,7 +278,13 @@ class LandmarkFilePresenter(Presenter):
         self._place = str(answer or "")
 
     def read(self, path: Path, folder: Path | None = None) -> None:
-        """Read the landmarks of a file. InputError if it is invalid.   folder: is removed then."""
+        """Read the landmarks of a file. InputError if it is invalid.
+
+        Parameters
+        ----------
+        folder
+            Is removed then.
+        """
         view = self._view()
         try:
             if view is None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
+import numpy as np
+
 from ...errors import InputError
+from ...mrml import landmarks
 from .. import assessment
-from ..assessment import compare_poses
+from ..assessment import PoseComparison, compare_poses
 from ..background_task import Worker
 from ..history import HistoryEntry, describe_method
+from ..host import Host
 from ..session import REGRESSOR_STARTS, Session, missing_inputs
 from ..translation import _
 from .form import (
@@ -28,19 +33,29 @@ from .form import (
     Text,
     row,
 )
+from .geometry import GeometryPresenter
 from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State, has_ended
 
 
 class RegisterPresenter(Presenter):
-    """Begins a registration; goes back and forth in the history."""
+    """Begins a registration; goes back and forth in the history.
+
+    Parameters
+    ----------
+    host
+        See `Presenter`.
+    geometry
+        The table of the X-rays' geometry: a registration waits for what is typed there.
+    """
 
     TITLE = _("Register")
 
-    def __init__(self, host) -> None:
-        self.comparison = ComparisonPresenter(host)
+    def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
+        self._geometry, self.comparison = geometry, ComparisonPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._ready = False
         self.comparison.reset()
 
@@ -48,11 +63,13 @@ class RegisterPresenter(Presenter):
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return bool(self.session.preparing)
 
     def form(self) -> Form:
+        """Return the controls."""
         history, busy = self.session.history, self.session.running
-        clicking = self.host.sections["start"].presenter.landmarks.placing
+        clicking = landmarks.are_being_placed(self.registration)
         redo = Button(
             "redo",
             _("Redo"),
@@ -77,7 +94,7 @@ class RegisterPresenter(Presenter):
         ]
 
     def button(self) -> Button:
-        """The button that begins."""
+        """Return the button that begins."""
         missing = self.missing()
         return Button(
             "register",
@@ -91,6 +108,7 @@ class RegisterPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         session = self.session
         if session.running_registration:
             return State(RUNNING)
@@ -105,8 +123,8 @@ class RegisterPresenter(Presenter):
         return State(TODO) if self.missing() else State(READY, session.preparing)
 
     def missing(self) -> str:
-        """The steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
-        return self.host.sections["xrays"].presenter.geometry.unfinished() or missing_inputs(self.session)
+        """Return the steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
+        return self._geometry.unfinished() or missing_inputs(self.session)
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too; whether it has become ready."""
@@ -157,7 +175,7 @@ class RegisterPresenter(Presenter):
         """Go to the pose of an entry, by its number."""
         self._go(lambda: self.session.history.go(number))
 
-    def _go(self, step) -> None:
+    def _go(self, step: Callable[[], object]) -> None:
         if not self.session.running:
             self.host.stop_moving()
             self.session.ended = self.session.message = ""
@@ -168,10 +186,13 @@ class ComparisonPresenter(Presenter):
     """Compares where the CT is now with another entry of the history."""
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._worker: Worker | None = None
-        self._text, self._names, self._pictures = "", ("", ""), []
+        self._text, self._names = "", ("", "")
+        self._pictures: list[tuple[str, np.ndarray, np.ndarray]] = []
 
     def form(self) -> Form:
+        """Return the controls."""
         entries = self.session.history.entries
         options = [Option(str(number), _pose_name(entry)) for number, entry in enumerate(entries)]
         pictures = []
@@ -205,7 +226,7 @@ class ComparisonPresenter(Presenter):
         if worker.state != "done":
             self._text = worker.message
             return True
-        found = worker.result
+        found: PoseComparison = worker.result
         text = _("The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: edges of bone.")
         self._text, self._pictures = text.format(mm=found.mm, degrees=found.degrees), found.pictures
         return True
@@ -226,14 +247,14 @@ def _pose_name(entry: HistoryEntry) -> str:
 
 
 def verdict_state(session: Session) -> State | None:
-    """The verdict on the pose as it is, also of a sequence's frame; None where there is none."""
+    """Return the verdict on the pose as it is, also of a sequence's frame; None where there is none."""
     verdict = assessment.verdict(session)
     kinds = {"accept": DONE, "check": CHECK, "reject": REJECT}
     return State(kinds[verdict], assessment.summary(session)) if verdict else None
 
 
 def _line(number: int, entry: HistoryEntry) -> TableRow:
-    """A pose of the history."""
+    """Return a pose of the history."""
     when = datetime.fromisoformat(entry.time)
     why = "\n".join(entry.reasons)
     return TableRow(
@@ -249,7 +270,7 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
 
 
 def _began_with(entry: HistoryEntry) -> str:
-    """The origin of a regressor's start, a sentence; "" for other starts."""
+    """Return the origin of a regressor's start, a sentence; "" for other starts."""
     if not entry.regressor:
         return ""
     model, expected_mm, start = (entry.regressor[key] for key in ("model", "expected_mm", "selected_start"))
@@ -262,7 +283,7 @@ def _began_with(entry: HistoryEntry) -> str:
 
 
 def _took(entry: HistoryEntry) -> str:
-    """The duration of a registration, a sentence; "" where it was not measured."""
+    """Return the duration of a registration, a sentence; "" where it was not measured."""
     if entry.seconds is None:
         return ""
     if entry.first_time_s < 1:

@@ -6,6 +6,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from ...errors import InputError, install_command
+from ..host import Host
 from ..session import REGRESSOR_STARTS, missing_images
 from ..translation import _
 from .form import (
@@ -34,11 +35,12 @@ class RegressorPresenter(Presenter):
     A host whose `installs_packages` is true offers to install PyTorch once it is needed.
     """
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.minutes = 2.0
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._selected = ""
 
     @property
@@ -50,9 +52,11 @@ class RegressorPresenter(Presenter):
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self.learning.is_training
 
     def form(self) -> Form:
+        """Return the controls."""
         learning, models, missing = self.learning, self._models(), self._missing()
         training = learning.is_training
         self._selected = self._still_selected([str(model.folder) for model in models])
@@ -122,7 +126,7 @@ class RegressorPresenter(Presenter):
         return [group("regressor", self._title(), *controls, open=learning.training is not None)]
 
     def percent(self) -> str:
-        """The progress of the running training; "" while unknown."""
+        """Return the progress of the running training; "" while unknown."""
         progress = self.learning.training.progress
         return _("{percent} %").format(percent=round(100 * progress.fraction)) if progress else ""
 
@@ -135,7 +139,7 @@ class RegressorPresenter(Presenter):
         return [model for model in self.learning.models if model.finished or not self.learning.is_training]
 
     def _still_selected(self, folders: list[str]) -> str:
-        """The model that was selected, or else the one in use, or else the newest."""
+        """Return the model that was selected, or else the one in use, or else the newest."""
         if self._selected in folders:
             return self._selected
         used = str(self.learning.model)
@@ -147,7 +151,7 @@ class RegressorPresenter(Presenter):
         return missing_images(self.registration)
 
     def _is_gone(self) -> bool:
-        """Whether this section, not Start, reports that the chosen model is gone."""
+        """Return whether this section, not Start, reports that the chosen model is gone."""
         return bool(self.learning.gone) and self.registration.start not in REGRESSOR_STARTS
 
     def _models_text(self) -> str:
@@ -180,7 +184,7 @@ class RegressorPresenter(Presenter):
         return _("Regressor \u2013 {state}").format(state=state)
 
     def _training(self) -> Form:
-        """The progress of the training under way, or how the last one ended."""
+        """Return the progress of the training under way, or how the last one ended."""
         learning, training = self.learning, self.learning.training
         if training is None:
             return []
@@ -221,7 +225,7 @@ class RegressorPresenter(Presenter):
             self.learning.choose(model.folder)
 
     def _model(self, folder: str):
-        """The `regressor.store.Stored` in a folder."""
+        """Return the `regressor.store.Stored` in a folder."""
         found = [model for model in self.learning.models if str(model.folder) == folder]
         if not found:
             raise InputError(_("Regressor: this one is not there any more; choose another."))

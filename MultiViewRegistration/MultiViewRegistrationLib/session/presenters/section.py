@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from ...mrml.identity import case_id
+from ...mrml.registration import Registration
 from ..background_task import Worker
 from ..external_files import Question
+from ..host import Host
+from ..session import Session
 from ..translation import _
 from .form import Choice, Form, Option, ProgressBar, TextField
 
@@ -34,46 +38,48 @@ class Presenter:
     Parameters
     ----------
     host
-        The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `ui_action()`,
-        `show_message()`, `show_geometry()` (opens the table of the X-rays' geometry),
-        `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it is a module in Slicer: its views, Segment
-        Editor, for `draw_mask`, and volume rendering are Slicer's, and files are chosen where they are), `installs_packages` (whether it
-        offers to install what is missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`, which have
-        `camera()` (the node of the 3D view's, None without one), its `size()` in pixels, and `show_ct_slices()`. For files it has
-        `take_files(paths, folder, preferred)`, see `files.FilesPresenter.take`, `sections` with the `presenter` of each by its name,
-        `open_whole(path, folder)` for a case, result, track or scene, `replaces` (whether that closes what is open),
-        `close_registration()`, after which there is none to work on, and `open_demo()`.
+        The panel or the page's application.
     """
 
     TITLE = ""
     #: Whether the work can begin here, without a registration, which is made then: its form is shown without one.
     BEGINS = False
-    #: Whether what it shows changes by itself now, so that the host shows its form at each tick.
-    changing = False
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.reset()
 
     @property
-    def registration(self):
-        """The `mrml.registration.Registration` at work, None without one."""
+    def registration(self) -> Registration:
+        """The registration at work; only to be asked for where `host.registration` is not None."""
+        assert self.host.registration is not None
         return self.host.registration
 
     @property
-    def session(self):
-        """Its `session.session.Session`."""
+    def session(self) -> Session:
+        """Its session; only to be asked for where `host.session` is not None."""
+        assert self.host.session is not None
         return self.host.session
+
+    @property
+    def in_slicer(self) -> bool:
+        """Whether the host is a module in 3D Slicer."""
+        return self.host.slicer_tools is not None
+
+    @property
+    def changing(self) -> bool:
+        """Whether what it shows changes by itself now, so that the host shows its form at each tick."""
+        return False
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before; also called in the beginning."""
 
     def state(self) -> State:
-        """The state of the section; only called with a registration."""
+        """Return the state of the section; only called with a registration."""
         return State(TODO)
 
     def form(self) -> Form:
-        """The controls, see `form`."""
+        """Return the controls, see `form`."""
         return []
 
     def tick(self) -> bool:
@@ -87,49 +93,70 @@ class Presenter:
         """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
 
     def exit(self) -> None:
-        """The host is not seen any more, or another registration chosen: end what only makes sense while it is."""
+        """End what only makes sense while the host is seen, with this registration."""
 
 
-def has_ended(worker: Worker | None) -> bool:
-    """Whether there is work in a thread, and it has ended."""
+def has_ended(worker: Worker | None) -> TypeGuard[Worker]:
+    """Return whether there is work in a thread, and it has ended."""
     if worker is not None:
         worker.poll(0)
     return worker is not None and worker.state != "running"
 
 
-def progress_bar(key: str, progress, stage: str, *more: str) -> ProgressBar:
-    """How far work is.   progress: has a `fraction`; None while that is unknown.   stage, more: written, "" for nothing."""
+def progress_bar(key: str, progress: Any, stage: str, *more: str) -> ProgressBar:
+    """Return how far work is.
+
+    Parameters
+    ----------
+    progress
+        Has a `fraction`; None while that is unknown.
+    stage, more
+        Written, "" for nothing.
+    """
     label = ", ".join(filter(None, [stage[:1].upper() + stage[1:], *more]))
     return ProgressBar(key, label, percent=round(100 * progress.fraction) if progress else None)
 
 
 def written_to(files: list[Path]) -> str:
-    """Where files were written, a sentence."""
+    """Return where files were written, a sentence."""
     names = ", ".join(file.name for file in files)
     return _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
 
 
-def folder_name(what: str, registration) -> str:
-    """A name for a folder of files: what they are, the case by its X-rays alone, and the time."""
+def folder_name(what: str, registration: Registration) -> str:
+    """Return a name for a folder of files: what they are, the case by its X-rays alone, and the time."""
     return f"{what}-{case_id(registration)}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
-    """Nodes to choose from, by their IDs, after an option for none of them, "".   first: its title."""
+    """Nodes to choose from, by their IDs, after an option for none of them, "".
+
+    Parameters
+    ----------
+    first
+        Its title.
+    """
     return (Option("", first), *(Option(node.GetID(), node.GetName()) for node in nodes))
 
 
 def unanswered(questions: list[Question], answers: dict[str, str]) -> list[str]:
-    """The labels of questions without an answer."""
+    """Return the labels of questions without an answer."""
     return [question.label for question in questions if not answers.get(question.key, "").strip()]
 
 
 def question_controls(
     prefix: str, questions: list[Question], answers: dict[str, str], answer: Callable[[str, str], object]
 ) -> Form:
-    """A box or a field for each question.
+    """Return a box or a field for each question.
 
-    prefix: of the controls' keys.   answers: so far, by the questions' keys.   answer: called with a question's key and its answer.
+    Parameters
+    ----------
+    prefix
+        Of the controls' keys.
+    answers
+        So far, by the questions' keys.
+    answer
+        Called with a question's key and its answer.
     """
     found: Form = []
     for question in questions:

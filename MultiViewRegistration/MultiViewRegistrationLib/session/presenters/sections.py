@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
+from ..host import Host
 from .check import CheckPresenter
 from .ct import CTPresenter
 from .export import ExportPresenter
@@ -11,13 +14,33 @@ from .sequence import SequencePresenter
 from .start import StartPresenter
 from .xrays import XRaysPresenter
 
-#: By their names; in the panel each has a header <name>Section in MultiViewRegistration.ui.
-SECTIONS: dict[str, type[Presenter]] = {
-    "ct": CTPresenter,
-    "xrays": XRaysPresenter,
-    "start": StartPresenter,
-    "register": RegisterPresenter,
-    "check": CheckPresenter,
-    "export": ExportPresenter,
-    "sequence": SequencePresenter,
-}
+
+@dataclass(frozen=True)
+class Sections:
+    """The presenters of a host's sections; in the panel each has a header <name>Section in MultiViewRegistration.ui."""
+
+    ct: CTPresenter
+    xrays: XRaysPresenter
+    start: StartPresenter
+    register: RegisterPresenter
+    check: CheckPresenter
+    export: ExportPresenter
+    sequence: SequencePresenter
+
+    @classmethod
+    def of(cls, host: Host) -> Sections:
+        """Make those of a host."""
+        xrays = XRaysPresenter(host)
+        return cls(
+            CTPresenter(host),
+            xrays,
+            StartPresenter(host),
+            RegisterPresenter(host, xrays.geometry),
+            CheckPresenter(host),
+            ExportPresenter(host),
+            SequencePresenter(host, xrays.geometry),
+        )
+
+    def by_name(self) -> dict[str, Presenter]:
+        """Return them by their names, in the order of the work."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

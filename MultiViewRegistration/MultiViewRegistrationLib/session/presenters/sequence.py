@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import curves
+from ..host import Host
 from ..player import RATES, Player
-from ..sequence import StructureMotion, read_track
+from ..sequence import StructureMotion
 from ..session import is_outside, missing_at_start, missing_images
 from ..translation import _
 from .form import (
@@ -39,7 +41,11 @@ from .form import (
     options_of,
     row,
 )
+from .geometry import GeometryPresenter
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, folder_name, progress_bar, written_to
+
+if TYPE_CHECKING:
+    from ...sequence.tracker import Tracked
 
 PACES = {
     "thorough": _("Thorough: every frame is assessed"),
@@ -54,42 +60,52 @@ TRACK = (".json",)
 
 
 class SequencePresenter(Presenter):
-    """Tracks, plays and hands on."""
+    """Tracks, plays and hands on.
+
+    Parameters
+    ----------
+    host
+        See `Presenter`.
+    geometry
+        The table of the X-rays' geometry: tracking waits for what is typed there.
+    """
 
     TITLE = _("Sequence")
     BEGINS = True
 
-    def __init__(self, host) -> None:
-        self.pace, self.unit = "thorough", UNITS[0]
+    def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
+        self._geometry, self.pace, self.unit = geometry, "thorough", UNITS[0]
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._count: int | None = None
         self._before: tuple = ()
         self._shown: tuple = ()
         self._written: tuple[Player | None, str] = (None, "")
-        self._strip: tuple[tuple, np.ndarray | None] = ((), None)
+        self._strip: tuple[tuple, np.ndarray] = (), np.zeros((0, 0, 3), np.uint8)
         self._plots: tuple[tuple, Form] = ((), [])
 
     @property
     def player(self) -> Player | None:
-        return self.session.sequence.player if self.session is not None else None
+        """What plays the sequence; None without one."""
+        return self.session.sequence.player if self.host.session is not None else None
 
     @property
     def motion(self) -> StructureMotion | None:
         """The motion of another structure against this one."""
-        other = self.session.sequence.other if self.session is not None else None
+        other = self.session.sequence.other if self.host.session is not None else None
         return None if other is None else other.motion
 
     # The form
 
     def missing(self) -> str:
-        """The steps missing before a sequence can be tracked, in a sentence; "" for none, as far as is known."""
-        if self.session is None:
+        """Return the steps missing before a sequence can be tracked, in a sentence; "" for none, as far as is known."""
+        if self.host.session is None:
             return _("Choose a CT first.")
         sequence = self.session.sequence
         missing = (
-            self.host.sections["xrays"].presenter.geometry.unfinished()
+            self._geometry.unfinished()
             or missing_images(self.registration)
             or missing_at_start(self.session, sequence.start)
         )
@@ -102,6 +118,7 @@ class SequencePresenter(Presenter):
         return missing
 
     def state(self) -> State:
+        """Return how far this step is."""
         sequence = self.session.sequence
         if sequence.tracking is not None:
             return State(RUNNING, _("{percent} %").format(percent=round(100 * sequence.tracking.step.fraction)))
@@ -113,19 +130,21 @@ class SequencePresenter(Presenter):
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self._frame() != self._shown
 
     def _frame(self) -> tuple:
-        """The controls that change while it plays or tracks."""
-        player, tracking = self.player, self.session.sequence.tracking if self.session is not None else None
+        """Return the controls that change while it plays or tracks."""
+        player, tracking = self.player, self.session.sequence.tracking if self.host.session is not None else None
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
         return step, player and (player.wanted, player.number, player.last, player.playing, player.problem)
 
     def form(self) -> Form:
+        """Return the controls."""
         self._shown = self._frame()
-        self._count = self.session.sequence.count if self.session is not None else None
-        tracking = self.session.sequence.tracking if self.session is not None else None
-        player, running = self.player, self.session is not None and self.session.running
+        self._count = self.session.sequence.count if self.host.session is not None else None
+        tracking = self.session.sequence.tracking if self.host.session is not None else None
+        player, running = self.player, self.host.session is not None and self.session.running
         missing = self.missing()
         hint = missing or _("Follow the CT through all frames of the X-rays.")
         if running:
@@ -158,31 +177,40 @@ class SequencePresenter(Presenter):
             tip=_("How much is done for each frame. The first one is always registered and assessed."),
         )
         # where the page runs is not where its files are: there it is opened with all of them, as a case is
-        opening = Files(
-            "open",
-            _("Open a tracked sequence..."),
-            self._open,
-            hint=_("Tracked sequence"),
-            suffixes=TRACK,
-            enabled=not running,
-            needs=(RENDERING,),
-            tip=_(
-                "Open a track.json, as mvreg track or an export writes it, with its case, as a registration of its own."
-            ),
+        tools = self.host.slicer_tools
+        opening = (
+            None
+            if tools is None
+            else Files(
+                "open",
+                _("Open a tracked sequence..."),
+                lambda paths, folder: tools.open_track(paths[0]),
+                hint=_("Tracked sequence"),
+                suffixes=TRACK,
+                enabled=not running,
+                needs=(RENDERING,),
+                tip=_(
+                    "Open a track.json, as mvreg track or an export writes it, with its case, as a registration of its own."
+                ),
+            )
         )
         return [
             *([row("begin", track, cancel), pace] if tracking is not None or player is None else []),
-            opening if self.host.in_slicer else None,
+            opening,
             progress_bar("progress", tracking.step, tracking.step.stage, tracking.left)
             if tracking is not None
             else None,
             self._status(missing),
-            *([] if player is None else [*self._player(player), *self._export(), self._motion(), self._end(running)]),
+            *(
+                []
+                if player is None
+                else [*self._player(player), *self._export(), self._motion(player), self._end(running)]
+            ),
         ]
 
     def _status(self, missing: str) -> Control:
         """Its state."""
-        if self.session is None or self.session.sequence.tracking is not None:
+        if self.host.session is None or self.session.sequence.tracking is not None:
             return Text("status")
         sequence = self.session.sequence
         text = sequence.message or ("" if sequence.player is not None else missing)
@@ -192,7 +220,7 @@ class SequencePresenter(Presenter):
 
     def _player(self, player: Player) -> Form:
         frame, first = player.frame, _("No frame of {name} is shown yet.").format(name=player.played.name)
-        headline, *lines = frame_lines(player) if frame is not None else [first]
+        headline, *lines = frame_lines(player, frame) if frame is not None else [first]
         tone = {"check": CAUTION, "reject": ERROR}.get(frame.verdict if frame is not None else "", STRONG)
         play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
         rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
@@ -233,7 +261,7 @@ class SequencePresenter(Presenter):
         ]
 
     def _strip_of(self, player: Player) -> np.ndarray:
-        """The verdicts of all frames as colours beside each other, made again when frames have come."""
+        """Return the verdicts of all frames as colours beside each other, made again when frames have come."""
         if self._strip[0] != (player, player.last):
             verdicts = [frame.verdict for frame in player.played.frames]
             verdicts += [""] * (player.played.count - len(verdicts))
@@ -244,7 +272,7 @@ class SequencePresenter(Presenter):
         return self._strip[1]
 
     def download(self) -> Download:
-        """The control that writes the poses."""
+        """Return the control that writes the poses."""
         running = self.session.running
         return Download(
             "poses",
@@ -276,32 +304,36 @@ class SequencePresenter(Presenter):
                     tip=_("That of the Autoscoper trial: its files do not say it."),
                 ),
                 self.download(),
-                Text("written", written if self.host.in_slicer and not self.session.message else ""),
+                Text("written", written if self.in_slicer and not self.session.message else ""),
                 open=False,
             )
         ]
 
-    def _motion(self) -> Control:
-        """The motion of another structure against this one."""
-        motion, choose = self.motion, _("Choose the track.json of another structure, tracked through the same frames.")
-        found = []
-        if motion is not None:
-            warnings = filter(None, [motion.left_out, self.session.sequence.other.problem])
+    def _motion(self, player: Player) -> Control:
+        """Return the motion of another structure against this one."""
+        other, choose = (
+            self.session.sequence.other,
+            _("Choose the track.json of another structure, tracked through the same frames."),
+        )
+        found: Form = []
+        if other is not None:
+            motion = other.motion
+            warnings = filter(None, [motion.left_out, other.problem])
             title = _("{title}, since frame {first}, along the axes of this CT.")
             found = [
                 Text("motion_title", title.format(title=motion.title, first=motion.rows[0][0]), tone=STRONG),
                 *(Text(f"warning{number}", text, tone=CAUTION) for number, text in enumerate(warnings)),
-                *self._motion_plots(motion),
+                *self._motion_plots(player, motion),
                 Table(
                     "motion",
                     _("Motion by frame"),
-                    lambda number, column: self.player.go(int(number)),
+                    lambda number, column: player.go(int(number)),
                     columns=(_("Frame"), _("Rotation (\u00b0)"), _("Shift (mm)")),
                     lines=tuple(
                         TableRow(str(number), (Cell(str(number)), Cell(f"{turn:.2f}"), Cell(f"{shift:.2f}")))
                         for number, turn, shift in motion.rows
                     ),
-                    selected=str(self.player.number),
+                    selected=str(player.number),
                     tip=_("Click a frame to show it."),
                 ),
                 Button("remove", _("Remove"), self.session.sequence.remove_other),
@@ -314,9 +346,8 @@ class SequencePresenter(Presenter):
             open=False,
         )
 
-    def _motion_plots(self, motion: StructureMotion) -> Form:
+    def _motion_plots(self, player: Player, motion: StructureMotion) -> Form:
         """Curves over the frames; the frame that is shown is marked while it does not play."""
-        player = self.player
         here = None if player.playing else player.number
         if self._plots[0] != (motion, here):
             numbers = [each.number for each in motion.motion]
@@ -338,11 +369,13 @@ class SequencePresenter(Presenter):
         )
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         player, tracking = self.player, self.session.sequence.tracking
         before, self._before = self._before, (player is not None, tracking is not None)
         return self._before != before or self.session.sequence.count != self._count
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         if self.player is not None:
             self.player.pause()
 
@@ -360,10 +393,9 @@ class SequencePresenter(Presenter):
     def toggle(self) -> None:
         """Play, or pause."""
         self.host.stop_moving()
-        if self.player.playing:
-            self.player.pause()
-        else:
-            self.player.play()
+        player = self.player
+        if player is not None:
+            player.pause() if player.playing else player.play()
 
     def close(self) -> None:
         """Put everything back as it was before the sequence."""
@@ -371,16 +403,13 @@ class SequencePresenter(Presenter):
         self.session.sequence.close()
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
-        """A function that writes the poses into a folder, for a thread, and the motion where there is one."""
+        """Return a function that writes the poses into a folder, for a thread, and the motion where there is one."""
         motion, self._written = self.motion, (self.player, _("Writing..."))
-        write = self.session.sequence.save(folder, self.unit, moves=not self.host.in_slicer)
+        write = self.session.sequence.save(folder, self.unit, moves=not self.in_slicer)
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
 
     def _on_written(self, files: list[Path]) -> None:
         self._written = self._written[0], written_to(files)
-
-    def _open(self, paths: list[Path], folder: Path | None) -> None:
-        self.host.opening.read(paths[0], read_track)
 
     def _compare(self, paths: list[Path], folder: Path | None) -> None:
         try:
@@ -390,9 +419,9 @@ class SequencePresenter(Presenter):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def frame_lines(player: Player) -> list[str]:
-    """The shown frame: its number, how it was found, its similarity, and its warnings."""
-    frame, played = player.frame, player.played
+def frame_lines(player: Player, frame: Tracked) -> list[str]:
+    """Return the shown frame: its number, how it was found, its similarity, and its warnings."""
+    played = player.played
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"
     lines = [
@@ -415,7 +444,7 @@ def frame_lines(player: Player) -> list[str]:
 
 
 def counted(player: Player) -> str:
-    """The number of frames of each verdict, and of those not tracked, in a sentence."""
+    """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
     verdicts, count = [frame.verdict for frame in player.played.frames], player.played.count
     parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in COLOURS if verdict and verdict in verdicts]
     if len(verdicts) < count:

@@ -19,6 +19,7 @@ from ...mrml.registration import Registration
 from ..external_files import FileReading, read_pose
 from ..geometry import DEG
 from ..history import METHODS
+from ..host import Host
 from ..session import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Number, Option, Text, TextField, group, row
@@ -75,22 +76,25 @@ class StartPresenter(Presenter):
 
     TITLE = _("Start")
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.regressor, self.landmarks = RegressorPresenter(host), LandmarksPresenter(host)
         self.pose_file = PoseFilePresenter(host, self.place_at)
         self._parts = (self.regressor, self.landmarks, self.pose_file)
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._seen = b""
         for part in self._parts:
             part.reset()
 
     @property
     def changing(self) -> bool:
+        """Whether what it shows changes by itself now."""
         return self.regressor.changing
 
     def exit(self) -> None:
+        """End what only makes sense while the host is seen."""
         self.landmarks.exit()
         if self.host.hand is not None:
             self.host.hand.exit()
@@ -103,6 +107,7 @@ class StartPresenter(Presenter):
     # The form
 
     def form(self) -> Form:
+        """Return the controls."""
         start = self.start
         controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
         numbers = self._numbers()
@@ -159,7 +164,7 @@ class StartPresenter(Presenter):
         ]
 
     def _hand(self) -> Form:
-        """Handles and keys, where the CT cannot be dragged at any time."""
+        """Return handles and keys, where the CT cannot be dragged at any time."""
         hand = self.host.hand
         if hand is None:
             return []
@@ -180,7 +185,7 @@ class StartPresenter(Presenter):
             )
             for which, (number, text) in enumerate(zip(POSE_NUMBERS, numbers, strict=True))
         ]
-        controls = [row("shift", *fields[:3]), row("rotation", *fields[3:])]
+        controls: Form = [row("shift", *fields[:3]), row("rotation", *fields[3:])]
         transforms = manual_pose.other_transforms(self.registration)
         if transforms:
             copy = Choice(
@@ -204,6 +209,7 @@ class StartPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         session, start = self.session, self.start
         if session.regressors.is_training:
             return State(RUNNING, _("training {percent}").format(percent=self.regressor.percent()).strip())
@@ -219,7 +225,7 @@ class StartPresenter(Presenter):
         return State(READY, METHODS[start])
 
     def tick(self) -> bool:
-        """Whether the CT has stopped elsewhere: its numbers, and whether the X-rays show it."""
+        """Return whether the CT has stopped elsewhere: its numbers, and whether the X-rays show it."""
         changed = self.landmarks.tick() | self.regressor.tick()
         if self.host.hand is not None:
             if self.start != "by hand" or self.session.running:
@@ -341,17 +347,20 @@ class PoseFilePresenter(Presenter):
 
     _folder: Path | None = None
 
-    def __init__(self, host, place_at: Callable[[np.ndarray], object]) -> None:
+    def __init__(self, host: Host, place_at: Callable[[np.ndarray], object]) -> None:
         self._place_at = place_at
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self.path: Path | None = None
-        self._folder, self._answers, self._file_reading = None, {}, FileReading([])
+        self._folder, self._file_reading = None, FileReading([])
+        self._answers: dict[str, str] = {}
 
     def form(self) -> Form:
+        """Return the controls."""
         reading, ready = self._file_reading, self._file_reading.found is not None
         put = Button(
             "put",
@@ -381,7 +390,13 @@ class PoseFilePresenter(Presenter):
         ]
 
     def open(self, path: Path, folder: Path | None = None) -> None:
-        """Read a file.   folder: is removed once another file, or another registration, takes its place."""
+        """Read a file.
+
+        Parameters
+        ----------
+        folder
+            Is removed once another file, or another registration, takes its place.
+        """
         self.reset()
         self.path, self._folder = path, folder
         self._file_reading = read_pose(path, {})

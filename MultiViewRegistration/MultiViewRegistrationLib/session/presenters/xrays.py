@@ -18,6 +18,7 @@ from .. import adding
 from ..adding import rename
 from ..background_task import Worker
 from ..geometry import certainty, describe, needs_geometry, reference_of
+from ..host import Host
 from ..translation import _
 from .certainty import EditorPresenter
 from .form import (
@@ -52,12 +53,13 @@ class XRaysPresenter(Presenter):
     TITLE = _("X-rays")
     BEGINS = True
 
-    def __init__(self, host) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.geometry, self.image = GeometryPresenter(self), ImagePresenter(self)
         super().__init__(host)
 
     def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
         self._selected = ""
         self.exit()
         self.geometry.reset()
@@ -74,7 +76,7 @@ class XRaysPresenter(Presenter):
     @property
     def views(self) -> list[XRayView]:
         """All X-rays, in their order."""
-        return self.registration.xrays if self.registration is not None else []
+        return self.registration.xrays if self.host.registration is not None else []
 
     @property
     def selected(self) -> XRayView | None:
@@ -83,12 +85,21 @@ class XRaysPresenter(Presenter):
         return next((view for view in views if view.id == self._selected), views[0] if views else None)
 
     @property
+    def current(self) -> XRayView:
+        """The same. InputError without any."""
+        view = self.selected
+        if view is None:
+            raise InputError(_("X-rays: there is none any more; add one."))
+        return view
+
+    @property
     def reading(self) -> str:
         """The name of the file that is being read, "" for none."""
         return self._waiting[0].name if self._reading is not None else ""
 
     def form(self) -> Form:
-        ct = self.registration and self.registration.ct
+        """Return the controls."""
+        ct = None if self.host.registration is None else self.registration.ct
         found = [node for node in volumes(self.host.scene) if node is not ct]
         add = Choice(
             "volume",
@@ -115,8 +126,8 @@ class XRaysPresenter(Presenter):
         ]
 
     def _scouts(self) -> Form:
-        """The scouts that were found beside the CT, until all are added."""
-        scouts = self.session.scouts if self.session is not None else None
+        """Return the scouts that were found beside the CT, until all are added."""
+        scouts = self.session.scouts if self.host.session is not None else None
         if scouts is None:
             return []
         missing = scouts.missing_in(self.registration)
@@ -140,7 +151,7 @@ class XRaysPresenter(Presenter):
         ]
 
     def _of_xrays(self) -> Form:
-        views, selected = self.views, self.selected
+        views, selected = self.views, self.current
         name = selected.name
         return [
             Table(
@@ -212,7 +223,7 @@ class XRaysPresenter(Presenter):
 
     def _problem(self) -> str:
         """Warnings: two X-rays that are the same, problems of the selected X-ray."""
-        twins, view = self.session.twins(), self.selected
+        twins, view = self.session.twins(), self.current
         if twins is not None:
             return _(
                 "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
@@ -228,6 +239,7 @@ class XRaysPresenter(Presenter):
         )
 
     def state(self) -> State:
+        """Return how far this step is."""
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         used, twins = [view for view in self.views if view.used], self.session.twins()
@@ -260,10 +272,11 @@ class XRaysPresenter(Presenter):
         self._read_next()
 
     def tick(self) -> bool:
+        """Take what threads have done; return whether there is something new to show."""
         if self._reading is None:
-            return self.session is not None and self.session.check_next()
+            return self.host.session is not None and self.session.check_next()
         if has_ended(self._reading):
-            self._take_read()
+            self._take_read(self._reading)
         return False
 
     def _read_next(self) -> None:
@@ -271,9 +284,9 @@ class XRaysPresenter(Presenter):
             path = self._waiting[0]
             self._reading = Worker(lambda on_progress: adding.read(path))
 
-    def _take_read(self) -> None:
+    def _take_read(self, reading: Worker) -> None:
         """Add what was read, and read on; problems are shown once all are read."""
-        reading, self._reading = self._reading, None
+        self._reading = None
         self._waiting.pop(0)
         with self.host.ui_action():
             try:
@@ -297,12 +310,15 @@ class XRaysPresenter(Presenter):
 
     def use_scouts(self) -> None:
         """Add the scouts that lie beside the CT, and select the first. InputError as `Scouts.add_to`."""
-        self._selected = self.session.scouts.add_to(self.registration)[0].node.GetID()
+        scouts = self.session.scouts
+        if scouts is None:
+            raise InputError(_("X-rays: the scouts are not there any more; choose their CT."))
+        self._selected = scouts.add_to(self.registration)[0].node.GetID()
 
     # What a person does in the table
 
     def view(self, node_id: str) -> XRayView:
-        """The X-ray with this node. InputError where there is none."""
+        """Return the X-ray with this node. InputError where there is none."""
         found = [view for view in self.views if view.id == node_id]
         if not found:
             raise InputError(_("X-rays: this one is not there any more; choose another."))
@@ -318,18 +334,19 @@ class XRaysPresenter(Presenter):
 
     def rename(self, name: str) -> None:
         """Give the selected X-ray another name. InputError for one that cannot be."""
-        rename(self.registration, self.selected, name)
+        rename(self.registration, self.current, name)
 
     def move(self, by: int) -> None:
         """Put the selected X-ray earlier or later."""
-        selected = self.selected
+        selected = self.current
         self._selected = selected.id
         self.registration.move_xray(selected, self.views.index(selected) + by)
 
     def remove(self) -> None:
         """Remove the selected X-ray, and select its neighbour."""
-        place = self.views.index(self.selected)
-        self.registration.remove_xray(self.selected)
+        selected = self.current
+        place = self.views.index(selected)
+        self.registration.remove_xray(selected)
         left = self.views
         self._selected = left[min(place, len(left) - 1)].node.GetID() if left else ""
 
@@ -340,6 +357,7 @@ class ImagePresenter(EditorPresenter):
     TITLE = _("Image")
 
     def form(self) -> Form:
+        """Return the controls."""
         view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
         content, there = view.content, source is not None
         hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
@@ -353,11 +371,16 @@ class ImagePresenter(EditorPresenter):
             options=node_options(_("none: the X-ray's field"), masks),
             tip=_("Use only what the segments of a segmentation cover."),
         )
-        draw = Button(
-            "draw",
-            _("Draw mask..."),
-            lambda: self.host.draw_mask(self.view),
-            tip=_("Open a mask of what is used now in the Segment Editor: erase what is not to be used."),
+        tools = self.host.slicer_tools
+        draw = (
+            None
+            if tools is None
+            else Button(
+                "draw",
+                _("Draw mask..."),
+                lambda: tools.draw_mask(self.view),
+                tip=_("Open a mask of what is used now in the Segment Editor: erase what is not to be used."),
+            )
         )
         return [
             Text("source", hint, tone=QUIET),
@@ -367,7 +390,7 @@ class ImagePresenter(EditorPresenter):
                 aspect=view.pixel_aspect,
                 height=PICTURE_HEIGHT_PX,
             )
-            if self.host.in_slicer
+            if self.in_slicer
             else None,
             *self._frames(),
             Switch(
@@ -381,11 +404,11 @@ class ImagePresenter(EditorPresenter):
                 else _("Where the file was stored the other way round than its matrix or calibration says."),
             ),
             mask if masks else None,
-            draw if self.host.in_slicer else None,
+            draw,
         ]
 
     def _frames(self) -> Form:
-        """The choice of the registered frame of a run."""
+        """Return the choice of the registered frame of a run."""
         view = self.view
         image = view.source and view.source.GetImageData()
         last, frame = image.GetDimensions()[2] - 1 if image else 0, view.content.get("frame") or 0
@@ -399,7 +422,7 @@ class ImagePresenter(EditorPresenter):
                 TextField(
                     "frame",
                     _("Frame"),
-                    lambda text: self.show_frame(number.read(text)),
+                    lambda text: self.show_frame(round(number.read(text))),
                     text=str(frame),
                     number=number,
                     of=view.id,

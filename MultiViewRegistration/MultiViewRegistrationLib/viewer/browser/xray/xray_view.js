@@ -400,7 +400,7 @@ const XRay = {
       if (window.mvregFrames && this.shows) this.measure(this.shows);
     },
 
-    // For Testing/benchmarks/viewer.py: how long after its event each movement is on the screen.
+    // For benchmarks/viewer.py: how long after its event each movement is on the screen.
     measure(sequence) {
       const shown = this.times.filter(([number]) => number <= sequence);
       this.times = this.times.filter(([number]) => number > sequence);

@@ -1,0 +1,187 @@
+"""The common part of the panel and the page's application."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...errors import InputError
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView
+from ..host import Hand, SlicerTools, Views
+from ..session import Session
+from .answer import AnswerPresenter
+from .files import READING, FilesPresenter
+from .sections import Sections
+
+
+class ShownSection(Protocol):
+    """A section as it is shown."""
+
+    def problems(self) -> list[str]:
+        """Return the problems in its typed values, a sentence each."""
+
+
+class Frontend(ABC):
+    """The registration at work, the presenters of all that is shown of it, and one place for errors; a `session.host.Host`.
+
+    Attributes
+    ----------
+    registration, session
+        At work; None without one.
+    presenters
+        Of the sections.
+    files_presenter, answer_presenter
+        Of the files that are taken, and of the answer above the sections.
+    sections
+        The sections as they are shown, by their names.
+    patience_s, installs_packages, register_keys, replaces, scene, views, hand
+        See `session.host.Host`.
+    """
+
+    patience_s: float
+    installs_packages: bool
+    register_keys: str
+    replaces: bool
+    scene: Any
+    views: Views
+    hand: Hand | None = None
+    sections: Mapping[str, ShownSection]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registration: Registration | None = None
+        self.session: Session | None = None
+        self._stale = True
+        self.presenters = Sections.of(self)
+        self.files_presenter = FilesPresenter(self, self.presenters)
+        self.answer_presenter = AnswerPresenter(self, self.presenters)
+
+    @property
+    def slicer_tools(self) -> SlicerTools | None:
+        """None outside 3D Slicer."""
+        return None
+
+    # The registration at work
+
+    @abstractmethod
+    def choose(self, registration: Registration | None) -> None:
+        """Work on another registration."""
+
+    @abstractmethod
+    def show_begun(self) -> None:
+        """Show what a new registration begins with."""
+
+    def begin(self) -> None:
+        """Have a registration to work on: a new one where there is none yet."""
+        if self.registration is None:
+            self.choose(Registration.create(self.scene))
+            self.show_begun()
+
+    @abstractmethod
+    def close_registration(self) -> None:
+        """Work on no registration; what comes next begins another."""
+
+    def take_files(self, paths: Iterable[Path], folder: Path | None = None, preferred: str = "") -> None:
+        """Take files of any kind, as `FilesPresenter.take`."""
+        self.files_presenter.take(paths, folder, preferred)
+
+    @abstractmethod
+    def open_whole(self, path: Path, folder: Path | None) -> None:
+        """Open a case, a result, a track or a scene; `folder`, that a page sent it in, is removed then."""
+
+    @abstractmethod
+    def open_demo(self) -> None:
+        """Open the demo's case."""
+
+    # What a person does
+
+    @abstractmethod
+    def ui_action(self) -> AbstractContextManager[None]:
+        """Run an action in here: an error becomes a message, and all forms show the result."""
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Turn an error in here into a message, which stays until the next action."""
+        self.show_message("")
+        try:
+            yield
+        except InputError as error:
+            self.show_message(str(error))
+        except Exception as error:
+            self.show_unexpected(error)
+
+    @abstractmethod
+    def show_message(self, message: str) -> None:
+        """Show a sentence about what went wrong; "" takes it away."""
+
+    def show_unexpected(self, error: Exception) -> None:
+        """Say that the program has an error, which the log has."""
+        logging.error("MultiViewRegistration", exc_info=error)
+        self.show_message(self.describe_unexpected(error))
+
+    @abstractmethod
+    def describe_unexpected(self, error: Exception) -> str:
+        """Return what a person reads of an error of the program, a sentence."""
+
+    def acknowledge_notices(self) -> None:
+        """Hide the notices shown now."""
+        with self.ui_action():
+            if self.session is not None:
+                self.session.notices.acknowledge()
+
+    def say_same_patient(self) -> None:
+        """Keep that a person says that CT and X-rays are of one patient."""
+        with self.ui_action():
+            if self.session is not None:
+                self.session.notices.say_same_patient()
+
+    def problems(self) -> list[str]:
+        """Return the problems in the typed values in any section, a sentence each."""
+        return [problem for section in self.sections.values() for problem in section.problems()]
+
+    @abstractmethod
+    def show_section(self, name: str) -> None:
+        """Unfold a section, by its name."""
+
+    def show_geometry(self, xray: XRayView | None = None) -> None:
+        """Open the table of the X-rays' geometry, with this X-ray selected. InputError without any."""
+        self.presenters.xrays.geometry.show(xray)
+        self.invalidate()
+
+    @abstractmethod
+    def stop_moving(self) -> None:
+        """Record the last movement by hand: others move the CT from now on."""
+
+    @property
+    @abstractmethod
+    def reading(self) -> bool:
+        """Whether a case, a result, a track or a scene is being read."""
+
+    def waiting(self) -> str:
+        """Return what the case waits for, a sentence; "" for nothing."""
+        return READING if self.reading else self.files_presenter.waiting
+
+    @abstractmethod
+    def missing_packages(self) -> str:
+        """Return a sentence on the missing packages for DRRs; "" where all are installed."""
+
+    # What follows the scene
+
+    def invalidate(self, caller: object = None, event: object = None) -> None:
+        """Have everything shown as it is in the scene at the next tick."""
+        self._stale = True
+
+    def follow(self, session: Session, wait: float) -> str:
+        """Take what the work of the session has done; return the message that is shown of it, "" for none."""
+        if not session.poll(wait) or session.running_registration is not None:
+            return ""
+        self.invalidate()
+        if not session.message or session.ended == "failed":  # which the answer says
+            return ""
+        self.show_message(session.message)
+        return session.message

@@ -1,0 +1,145 @@
+"""The verdict on registrations of people that it was not fitted to, against numbers that were fixed before, in protocol/acceptance.py."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import ROOT
+from benchmarks.protocol import acceptance
+from benchmarks.protocol.acceptance import MIN_ACCEPTS, judge
+from benchmarks.protocol.cases import ct_name
+from benchmarks.protocol.runs import reevaluate
+from MultiViewRegistrationLib.assessment.prediction import calibrated
+
+#: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a wrong principal point, registered
+#: after what seed 6 had shown of these had led to a rule for each.
+ROWS = ROOT / "benchmarks" / "rows" / "acceptance_rows_6.tar.xz"
+KIND = {"body": "body", "bone": "structure"}
+
+
+def row(mtre_mm=0.1, verdict="accept", probability=0.01, **more):
+    return {
+        "part": "body",
+        "condition": "blades",
+        "ct": "a",
+        "error": None,
+        "failed": None,
+        "mtre_mm": mtre_mm,
+        "verdict": verdict,
+        "failure_probability": probability,
+        "upper95_mm": 1.0,
+        **more,
+    }
+
+
+def judged(rows, what):
+    return next(each for each in judge(rows) if each.what == what)
+
+
+def test_one_wrong_accept_or_too_few_are_not_enough():
+    enough = [row() for _ in range(MIN_ACCEPTS)]
+    assert judged(enough, "wrong of the accepted").reached
+    assert not judged(enough[1:], "wrong of the accepted").reached
+    assert not judged([*enough, row(2.5)], "wrong of the accepted").reached
+    assert not judged([*enough, row(2.5, ct="b")], "b: wrong of the accepted").reached
+    assert judged([*enough, row(2.5, ct="b")], "a: wrong of the accepted").reached
+
+
+def test_shares_are_of_the_right_and_of_calibrated_cameras():
+    rows = [*[row() for _ in range(8)], row(verdict="check"), row(verdict="reject"), row(5.0, "reject", 0.9)]
+    assert judged(rows, "accepted of the right with calibrated cameras").reached
+    assert not judged(rows, "rejected of the right").reached
+    uncertain = [row(verdict="check", error="readings") for _ in range(20)]
+    assert judged([*rows, *uncertain], "accepted of the right with calibrated cameras").reached
+    assert not judged([*rows, row(verdict="check")], "accepted of the right with calibrated cameras").reached
+
+
+def test_a_condition_is_held_against_itself_or_where_it_has_one_kind_against_all():
+    sound = [row(probability=p / 1000) for p in range(20)]
+    few = [row(9.0, "reject", 0.9, condition="flipped", error="flipped")]
+    assert judged([*sound, *few], "body, flipped: AUROC").reached
+    mixed = [row(mm, "check", p, condition="turned", error="turned") for mm, p in 5 * [(1.0, 0.5), (3.0, 0.4)]]
+    assert not judged([*sound, *mixed], "body, turned: AUROC").reached
+    assert not any("principal point: AUROC" in each.what for each in judge(sound))
+
+
+def test_a_bound_may_hold_too_seldom_and_too_often():
+    def bound(within, beyond):
+        return judged(
+            [*[row() for _ in range(within)], *[row(1.5) for _ in range(beyond)]], "body, blades: within the 95 % bound"
+        )
+
+    assert bound(95, 5).reached and bound(20, 0).reached
+    assert not bound(75, 25).reached and not bound(600, 0).reached
+
+
+def rows_of(part: str, archive: Path = ROWS) -> list[dict]:
+    with tarfile.open(archive) as held:
+        content = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
+    cts = {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}
+    every = [content[name] for name in sorted(content) if content[name]["part"] == part]
+    return [reevaluate(each, calibrated(KIND[part], cts[each["ct"]])) for each in every if "skipped" not in each]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Registrations on which nothing was chosen, judged by the models of the other people."""
+    return [*rows_of("body"), *rows_of("bone")]
+
+
+#: What is not reached, each with its reason in docs/tables/verdicts.md.
+MISSED: set[str] = {
+    "head: accepted of the right with calibrated cameras",
+    "torso_3mm: AUROC with calibrated cameras",
+    "bones: AUROC with calibrated cameras",
+    "body, 1 view: AUROC",
+    "body, motion: AUROC",
+    "body, all at once, 2 views, 90 degrees: AUROC",
+    "body, scaled: AUROC",
+    "body, ct scale: AUROC",
+    "bone, motion: within the 95 % bound",
+    "bone, turned: within the 95 % bound",
+}
+
+
+@pytest.mark.slow
+def test_what_was_fixed_before_is_reached(rows):
+    assert len({each["ct"] for each in rows}) == 5 and sum(each["part"] == "body" for each in rows) == 2720
+    assert {each.what for each in judge(rows) if each.reached is False} == MISSED
+
+
+@pytest.mark.slow
+def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_share_of_wrong_ones(rows):
+    least = calibrated().contradicted_risk
+    mm = np.array([each["mtre_mm"] for each in rows if each.get("failure_probability") == least])
+    assert len(mm) > 80 and np.mean(mm > acceptance.WRONG_MM) <= least
+
+
+@pytest.mark.slow
+def test_a_wrong_principal_point_misses_its_goals_and_one_view_none():
+    rows = rows_of("body", ROWS.with_name("acceptance_rows_7.tar.xz"))
+    judged = {each.what: each for each in judge(rows) if each.what.startswith("body, ")}
+    accepted, bound = "body, principal point: wrong of the accepted", "body, principal point: within the 95 % bound"
+    assert len(rows) == 200 and {what for what, each in judged.items() if each.reached is False} == {accepted, bound}
+    assert judged[accepted].found.startswith("7 of 17 ") and judged[bound].found.startswith("84 of 100 ")
+
+
+@pytest.mark.slow
+def test_no_wrong_answer_is_accepted_on_x_rays_of_another_simulator():
+    rows = rows_of("body", ROWS.with_name("acceptance_rows_gvxr.tar.xz"))
+    assert len({each["ct"] for each in rows}) == 5
+    missed = {each.what for each in judge(rows) if each.reached is False}
+    assert missed == {
+        "wrong of the accepted",  # none is, of too few
+        "thorax_stent: rejected of the right",
+        "thorax_stent: accepted of the right with calibrated cameras",
+        "AUROC with calibrated cameras",
+        "chest: AUROC with calibrated cameras",
+        "torso_3mm: AUROC with calibrated cameras",
+    }
+    assert not any(each["verdict"] == "accept" and each["mtre_mm"] > acceptance.WRONG_MM for each in rows)

@@ -1,0 +1,232 @@
+"""The simulators' geometry is ours: a ball lands where the camera says, a box is as thick as its faces cut the rays, edges coincide."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from phantom import SPACING, write_bony_ct
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from benchmarks.simulation.body import ENERGIES_KEV, SIGNAL_SHARE, WATER, Body, single_bones, transmission
+from benchmarks.simulation.cases import random_cameras
+from benchmarks.simulation.projector import MovedBone, MovedBones, RtkProjector, SurfaceProjector, gvxr_scene
+from benchmarks.simulation.simulator import SimulatedXRay
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
+
+pytest.importorskip(
+    "itk.rtkJosephForwardProjectionImageFilterPython",
+    reason='needs itk-rtk: pip install -e ".[bench]"',
+)
+
+
+def posed(rng, mirrored, centre_ct, depth_mm=700):
+    """A camera that sees centre_ct from anywhere, and a world_from_ct that is anything."""
+    world_from_ct = np.eye(4)
+    world_from_ct[:3, :3] = Rotation.random(random_state=rng).as_matrix()
+    world_from_ct[:3, 3] = rng.uniform(-300, 300, 3)
+    intrinsics = [
+        [-1700.0 if mirrored else 1700.0, 0, rng.uniform(110, 150)],
+        [0, 1650, rng.uniform(90, 130)],
+        [0, 0, 1],
+    ]
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = Rotation.random(random_state=rng).as_matrix()
+    centre = world_from_ct[:3, :3] @ centre_ct + world_from_ct[:3, 3]
+    camera_from_world[:3, 3] = [*rng.uniform(-15, 15, 2), depth_mm] - camera_from_world[:3, :3] @ centre
+    return Camera(intrinsics, camera_from_world, (256, 220)), world_from_ct
+
+
+def grid(rng, mirrored_index):
+    """ct_from_index of an oblique CT with uneven spacing and an origin far away."""
+    axes = Rotation.random(random_state=rng).as_matrix()
+    if mirrored_index:
+        axes[:, 1] *= -1
+    ct_from_index = np.eye(4)
+    ct_from_index[:3, :3] = axes * [0.8, 0.9, 1.5]
+    ct_from_index[:3, 3] = rng.uniform(-500, 500, 3)
+    return ct_from_index
+
+
+@pytest.fixture(params=["rtk", "gvxr"])
+def simulator(request):
+    """ "rtk" or "gvxr", skipped where it is not installed."""
+    if request.param == "gvxr":
+        request.getfixturevalue("gvxr")
+    return request.param
+
+
+def cut_by(camera, world_from_ct, low, high):
+    """(rows, columns) mm of each pixel's ray in a box of the CT from corner to corner, mm."""
+    ct_from_world = np.linalg.inv(world_from_ct)
+    v, u = np.indices(camera.size[::-1])
+    rays = camera.ray_directions(np.stack([u, v], -1)) @ ct_from_world[:3, :3].T
+    source = ct_from_world[:3, :3] @ camera.source + ct_from_world[:3, 3]
+    a, b = (np.array(low) - source) / rays, (np.array(high) - source) / rays
+    return np.maximum(np.maximum(a, b).min(-1) - np.minimum(a, b).max(-1), 0)
+
+
+@pytest.mark.parametrize(
+    "seed, mirrored, mirrored_index", [(0, False, False), (1, True, False), (2, False, True), (3, True, True)]
+)
+def test_a_ball_lands_where_the_camera_says(simulator, seed, mirrored, mirrored_index):
+    rng = np.random.default_rng(seed)
+    ct_from_index = grid(rng, mirrored_index)
+    indices = np.moveaxis(np.indices((40, 60, 70))[::-1], 0, -1)
+    ball, middle = (rigid.transform_points(ct_from_index, np.array(at)) for at in ([44.3, 17.8, 24.6], [35, 30, 20]))
+    away = np.linalg.norm(rigid.transform_points(ct_from_index, indices) - ball, axis=-1)
+    camera, world_from_ct = posed(rng, mirrored, middle, depth_mm=(700, 1500)[seed % 2])
+    if simulator == "rtk":
+        density, thickness = np.clip(5.5 - away, 0, 1), 1.0  # g/cm^2: 10 mm of 1 g/cm^3
+        projector = RtkProjector(Body(density, 2 * density, ct_from_index))
+    else:
+        thickness = 1.8
+        projector = SurfaceProjector(Volume(-1000 + 1050 * np.clip((9 + 1 - away) / 2, 0, 1), ct_from_index))
+
+    water, bone = projector.project(camera, world_from_ct)
+
+    v, u = np.indices(water.shape)
+    landed = np.array([(water * u).sum(), (water * v).sum()]) / water.sum()
+    np.testing.assert_allclose(landed, camera.project(rigid.transform_points(world_from_ct, ball)), atol=0.05)
+    if simulator == "rtk":
+        np.testing.assert_allclose(bone, 2 * water, rtol=1e-4, atol=1e-6)
+        assert water.max() == pytest.approx(thickness, rel=0.05)
+    else:
+        assert (water + bone).max() == pytest.approx(thickness, rel=0.05)
+
+
+def test_a_box_has_the_thickness_that_the_rays_cut():
+    density = np.zeros((50, 60, 70))
+    density[10:40, 15:45, 20:50] = 0.5
+    camera, world_from_ct = posed(np.random.default_rng(7), False, [34.5, 29.5, 24.5])
+    water, _ = RtkProjector(Body(density, 0 * density, np.eye(4))).project(camera, world_from_ct)
+    exact = cut_by(camera, world_from_ct, [19.5, 14.5, 9.5], [49.5, 44.5, 39.5]) * 0.5 / 10
+    inside = exact > 1
+    assert inside.sum() > 1000
+    np.testing.assert_allclose(water[inside], exact[inside], atol=0.05)  # 1 mm of 0.5 g/cm^3: the voxels at the faces
+    assert np.mean(water[inside] - exact[inside]) == pytest.approx(0, abs=0.003)
+
+
+@pytest.mark.parametrize("tissue_hu", [0.0, -100.0])
+def test_a_box_attenuates_by_the_law_of_beer_and_lambert(gvxr, tissue_hu):
+    """By the chords of the rays in it and what gVirtualXray holds for its tissue, at each energy; that of 0 HU is much like water."""
+    hu = np.full((70, 70, 70), -1000.0)
+    hu[10:60, 10:60, 10:60] = tissue_hu
+    camera, world_from_ct = posed(np.random.default_rng(7), False, [34.5, 34.5, 34.5])
+    water, bone = SurfaceProjector(Volume(hu, np.eye(4))).project(camera, world_from_ct)
+    chord_cm = cut_by(camera, world_from_ct, [9.5] * 3, [59.5] * 3) / 10
+    deep = chord_cm > 4
+    assert deep.sum() > 1000
+    per_cm = np.array([gvxr_scene().getMuFromHU(tissue_hu, float(energy), "keV") for energy in ENERGIES_KEV])
+    if tissue_hu == 0:
+        np.testing.assert_allclose(per_cm, WATER, rtol=0.1)
+    expected = -np.log(SIGNAL_SHARE @ np.exp(-per_cm[:, None] * chord_cm[deep]))
+    found = -np.log(transmission(water, bone, 0 * water))[deep]
+    assert np.median(found / expected) == pytest.approx(1, abs=0.01)
+    assert np.quantile(np.abs(found / expected - 1), 0.99) < 0.03  # along its edges the box is rounded
+    assert np.quantile(np.abs(water[chord_cm == 0]), 0.99) < 1e-3
+
+
+def test_a_camera_with_skew_is_refused(simulator):
+    if simulator == "rtk":
+        projector = RtkProjector(Body(np.ones((4, 4, 4)), np.ones((4, 4, 4)), np.eye(4)))
+    else:
+        projector = SurfaceProjector(Volume(np.pad(np.zeros((4, 4, 4)), 3, constant_values=-1000), np.eye(4)))
+    with pytest.raises(InputError, match="skew of 2"):
+        projector.project(Camera([[100, 2, 5], [0, 100, 5], [0, 0, 1]], np.eye(4), (10, 10)), np.eye(4))
+
+
+@pytest.mark.slow
+def test_edges_coincide_with_those_of_another_simulation(shared_data):
+    """The same CT, pose and cameras, simulated by others with RTK."""
+    folder = shared_data / "sim" / "pelvis-oblique-2"
+    case = json.loads((folder / "case.json").read_text())
+    projector = RtkProjector(Body.from_hu(load_ct(folder / case["ct"]).volume))
+    for view in case["views"]:
+        theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / view["image"])))
+        camera = Camera.from_projection_matrix(view["projection_matrix"], (512, 512), in_front=np.zeros(3))
+        xray = SimulatedXRay(photons=1e5)
+        ours = xray.take(projector, camera, np.array(case["truth"]["world_from_ct"]), np.random.default_rng(0))
+        shift, correlation = shift_px(details(ours), details(theirs))
+        assert np.abs(shift).max() < 0.05
+        assert correlation > 0.6
+
+
+def test_edges_by_surfaces_coincide_with_rtks(gvxr, shared_data):
+    """A pelvis, from voxels by RTK and from surfaces."""
+    whole = load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz").volume
+    projectors = RtkProjector(Body.from_hu(whole, 0)), SurfaceProjector(whole)
+    middle = whole.ct_from_index @ [*(np.array(whole.values.shape[::-1]) / 2), 1]
+    for mirrored in (False, True):
+        camera, world_from_ct = posed(np.random.default_rng(3), mirrored, middle[:3])
+        rtk, surfaces = (
+            details(SimulatedXRay(photons=1e6).take(each, camera, world_from_ct, np.random.default_rng(0)))
+            for each in projectors
+        )
+        shift, correlation = shift_px(rtk, surfaces)
+        assert np.abs(shift).max() < 0.1  # 0.04 mm, of voxels of 2 mm
+        assert correlation > 0.9
+
+
+def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
+    """By whole voxels, so that the same can be done to the CT itself."""
+    ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
+    mask = single_bones(ct)[0]
+    camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
+    pose = rigid.from_rotation_translation(
+        np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
+    )
+    moved = MovedBone(RtkProjector(Body.from_hu(ct, 0)), ct, mask)
+    whole = RtkProjector(Body.from_hu(ct, 0)).project(camera, pose)
+    np.testing.assert_allclose(moved.project(camera, pose), whole, atol=1e-4)
+
+    # All else goes two voxels to the patient's left; seen from there, the bone has gone two to the right.
+    moved.rest_from_bone = rigid.from_rotation_translation(np.eye(3), np.array([2 * SPACING[0], 0, 0]))
+    soft = np.where(mask, np.float32(40), ct.values)
+    soft = np.roll(soft, 2, axis=2)
+    soft[mask] = ct.values[mask] + soft[mask] - 40  # one over the other where they overlap, as line integrals add up
+    expected = RtkProjector(Body.from_hu(Volume(soft, ct.ct_from_index), 0)).project(camera, pose)
+    shown = moved.project(camera, pose)
+    assert np.abs(shown - whole).max() > 1
+    # Attenuation is made of HU by a line with a corner: where bones overlap the sum is not quite that of the summed HU.
+    assert np.percentile(np.abs(shown - expected), 99) < 0.1 * np.percentile(np.abs(shown - whole), 99)
+
+
+def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(tmp_path):
+    ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
+    masks = single_bones(ct)
+    labels = sum(label * mask.astype(np.uint8) for label, mask in zip((3, 7), masks, strict=True))
+    camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
+    pose = rigid.from_rotation_translation(
+        np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
+    )
+    whole = RtkProjector(Body.from_hu(ct, 0))
+    still = MovedBones(whole, ct, labels, {3: np.eye(4), 7: np.eye(4)})
+    np.testing.assert_allclose(still.project(camera, pose), whole.project(camera, pose), atol=1e-4)
+
+    motions = [rigid.exp_se3(np.array(each)) for each in ([0.05, 0, 0.02, 2, 1, 0], [0, -0.04, 0, -1, 0, 3])]
+    both = MovedBones(whole, ct, labels, dict(zip((3, 7), motions, strict=True))).project(camera, pose)
+    expected = -whole.project(camera, pose)
+    for mask, motion in zip(masks, motions, strict=True):
+        alone = MovedBone(whole, ct, mask)
+        alone.rest_from_bone = rigid.inverse(motion)
+        expected = expected + alone.project(camera, pose @ motion)
+    np.testing.assert_allclose(both, expected, atol=2e-3)
+    assert np.abs(both - whole.project(camera, pose)).max() > 1
+
+
+def details(image):
+    log = np.log(image.astype(float) + 1)
+    return (gaussian_filter(log, 1) - gaussian_filter(log, 6))[20:-20, 20:-20]
+
+
+def shift_px(a, b):
+    """Sub-pixel (u, v) by which b is a moved, least squares on the gradient of a; and their correlation."""
+    gradient_v, gradient_u = np.gradient(a)
+    columns = np.stack([gradient_u.ravel(), gradient_v.ravel(), a.ravel()], axis=1)
+    u, v, gain = np.linalg.lstsq(columns, b.ravel(), rcond=None)[0]
+    return np.array([u, v]) / -gain, np.corrcoef(a.ravel(), b.ravel())[0, 1]

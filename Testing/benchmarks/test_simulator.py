@@ -1,0 +1,243 @@
+"""An X-ray is taken as its physics says: noise, scatter, blades, metal, mineral; what makes it hard to register is there as asked."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from benchmarks.simulation.body import BONE, BONE_DENSITY, WATER, at_energy
+from benchmarks.simulation.cases import random_cameras
+from benchmarks.simulation.simulator import (
+    FULL_SCALE,
+    OVERLAYS,
+    SIZE,
+    TAKEN,
+    TOOLS_COVER,
+    Ball,
+    SimulatedXRay,
+    Wire,
+    chord_lengths,
+    overlays_with,
+    xrays_with,
+)
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.reading import raw_image
+from MultiViewRegistrationLib.imaging.xray import to_line_integrals
+
+
+class Slab:
+    """Stands in for a MaterialProjector: water and bone of a given thickness (g/cm^2), all over or (rows, columns)."""
+
+    def __init__(self, water, bone=0.0):
+        self.materials = water, bone
+
+    def project(self, camera, world_from_ct):
+        shape = camera.size[::-1]
+        return np.stack([np.broadcast_to(each, shape).astype(np.float32) for each in self.materials])
+
+
+def camera(size=(200, 160), fx=1500.0):
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = Rotation.from_rotvec([0.2, -0.5, 0.1]).as_matrix()
+    camera_from_world[:3, 3] = [3, -8, 700]
+    return Camera([[fx, 0, 95], [0, 1480, 83], [0, 0, 1]], camera_from_world, size)
+
+
+def take(xray, water=20.0, seed=0, bone=0.0):
+    return xray.take(Slab(water, bone), camera(), np.eye(4), np.random.default_rng(seed))
+
+
+def test_an_image_is_16_bit_and_repeats_with_its_seed():
+    first, again, other = take(SimulatedXRay()), take(SimulatedXRay()), take(SimulatedXRay(), seed=1)
+    assert first.dtype == np.uint16 and first.shape == (160, 200)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.9
+
+
+@pytest.mark.parametrize("photons", [200, 5000])
+def test_the_noise_is_that_of_so_many_photons(photons):
+    image = take(SimulatedXRay(photons=photons, scatter_to_primary=0, detector_sd_mm=0, vignetting=0)).astype(float)
+    assert image.std() / image.mean() == pytest.approx(photons**-0.5, rel=0.04)  # the offset is below 1 %
+
+
+def test_scatter_takes_contrast():
+    water = np.where(np.arange(200) < 100, 20.0, 15.0)
+    images = [take(SimulatedXRay(photons=1e6, scatter_to_primary=ratio), water) for ratio in (0, 1)]
+    contrast = [np.log(image[:, 150:].mean() / image[:, :50].mean()) for image in images]
+    assert contrast[1] < 0.8 * contrast[0]
+
+
+def test_bone_that_loses_mineral_gets_marrow_for_it():
+    """The same attenuation as of a body made of so much less bone and so much more water."""
+    ideal = {"photons": 1e9, "scatter_to_primary": 0, "focal_spot_sd_mm": 0, "detector_sd_mm": 0, "vignetting": 0}
+
+    def logarithm(mineral):
+        image = take(SimulatedXRay(**ideal, mineral=mineral), 15.0, bone=2.0 * np.linspace(0, 1, 200)).astype(float)
+        return np.log(image[80, 1] / image[80, -1])  # of the gain and the field nothing is left
+
+    at_60 = at_energy(BONE, 60) * 2.0, at_energy(WATER, 60) * 2.0 / BONE_DENSITY
+    expected = (0.5 * at_60[0] + 0.5 * at_60[1]) / at_60[0]
+    assert logarithm(0.5) / logarithm(1.0) == pytest.approx(expected, abs=0.05)
+
+
+def test_fields_and_blades_hide_what_they_cover():
+    image = take(SimulatedXRay(round_field=True))
+    assert image[0, 0] == 0 and image[80, 5] == 0 and image[80, 195] == 0
+    assert image[80, 100] > 0 and image[3, 100] > 0 and image[156, 100] > 0
+
+    image = take(SimulatedXRay(collimation=(30, 10, 0, 20))).astype(float)
+    level = np.median(image[20:130, 40:])
+    for covered in (image[:, :25], image[:6], image[145:]):
+        assert covered.mean() < 0.05 * level
+    assert image[20:130, 190:].mean() > 0.7 * level
+
+    soft = take(SimulatedXRay(collimation=(60, 0, 0, 0), blade_sd_mm=2.5, photons=1e5, vignetting=0)).astype(float)
+    assert soft[40:120, 59:61].mean() == pytest.approx(0.5 * soft[40:120, 120:].mean(), rel=0.1)
+
+    pixels = np.array([[100.0, 80.0], [40.0, 80.0], [100.0, 135.0], [190.0, 80.0], [100.0, 10.0]])
+    shown = SimulatedXRay(collimation=(50, 0, 0, 30)).shows(pixels, (200, 160))
+    np.testing.assert_array_equal(shown, [True, False, False, False, True])
+
+
+def test_chords_are_those_found_by_walking_along_the_ray():
+    view, wire = camera(), Wire((-12.0, 5.0, -30.0), (20.0, -9.0, 18.0), 4.0)
+    chords = chord_lengths(view, wire)
+    start, axis = np.array(wire.start), np.subtract(wire.end, wire.start)
+    length = np.linalg.norm(axis)
+    rng = np.random.default_rng(0)
+    hit = rng.permutation(np.argwhere(chords > 0))[:60]
+    missed = np.argwhere(chords == 0)[::997]
+    t = np.arange(600, 800, 0.02)
+    for v, u in np.concatenate([hit, missed]):
+        points = view.source + t[:, None] * view.ray_directions([u, v]) - start
+        along = points @ axis / length
+        across2 = (points**2).sum(1) - along**2
+        walked = ((along >= 0) & (along <= length) & (across2 <= 4)).sum() * 0.02
+        assert chords[v, u] == pytest.approx(walked, abs=0.2)
+
+
+def test_a_wire_seen_end_on_is_as_long_as_it_is_and_metal_is_dark():
+    view = camera()
+    direction = view.ray_directions(np.array([95.0, 83.0]))
+    start = view.source + 650 * direction
+    along = Wire(tuple(start), tuple(start + 40 * direction), 3.0)
+    assert chord_lengths(view, along)[83, 95] == pytest.approx(40, abs=0.01)
+
+    across = Wire((-20.0, 0.0, 0.0), (20.0, 0.0, 0.0), 3.0)
+    image = take(SimulatedXRay(photons=1e5, vignetting=0, metal=(across,))).astype(float)
+    u, v = np.rint(view.project([0.0, 0.0, 0.0])).astype(int)
+    assert image[v, u] < 0.6 * np.median(image)
+
+
+def test_a_ball_is_as_thick_as_pythagoras_says():
+    view, ball = camera(), Ball((4.0, -6.0, 10.0), 30.0)
+    chords = chord_lengths(view, ball)
+    u, v = np.meshgrid(np.arange(200), np.arange(160))
+    rays = view.ray_directions(np.stack([u, v], axis=-1))
+    off = np.linalg.norm(np.cross(rays, np.subtract(ball.centre, view.source)), axis=-1)
+    inside = off < 15
+    np.testing.assert_allclose((chords[inside] / 2) ** 2 + off[inside] ** 2, 15**2, rtol=1e-3)
+    assert (chords[~inside] == 0).all() and inside.sum() > 2000
+    moved = ball.moved(np.diag([-1.0, 1, 1]), np.array([1.0, 2, 3]))
+    assert moved == Ball((-3.0, -4.0, 13.0), 30.0)
+
+
+PIXELS = 128
+CAMERAS = [camera.pooled(4) for camera in random_cameras(np.random.default_rng(1), 3, (60, 60))]
+FLAT = np.full((PIXELS, PIXELS), 30000, np.uint16)
+
+
+@pytest.fixture
+def image():
+    ramp = np.linspace(8000, 50000, PIXELS)
+    return (ramp[None] + 4000 * np.sin(np.arange(PIXELS) / 3)[:, None]).astype(np.uint16)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_it_changes_the_image_leaves_its_kind_and_repeats_with_its_seed(name, image):
+    (put,), (again,) = (overlays_with(np.random.default_rng(3), [name]) for _ in range(2))
+    for camera in CAMERAS:
+        before = image.copy()
+        after = put(image, camera)
+        assert after.shape == image.shape and after.dtype == image.dtype
+        assert (after != image).mean() > 0.003
+        np.testing.assert_array_equal(image, before)
+        np.testing.assert_array_equal(again(image, camera), after)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tools_cover_a_tenth_to_a_quarter_and_let_little_through(seed):
+    (put,) = overlays_with(np.random.default_rng(seed), ["tools"])
+    for camera in CAMERAS:
+        after = put(FLAT, camera)
+        least, most = TOOLS_COVER
+        assert least <= (after < FLAT).mean() <= most + 0.1  # the last tool may go beyond
+        assert after[after < FLAT].max() <= 0.2 * 30000
+
+
+def test_saturated_pixels_are_as_bright_as_can_be(image):
+    (put,) = overlays_with(np.random.default_rng(0), ["saturated"])
+    after = put(image, CAMERAS[0])
+    assert 0.19 < (after == FULL_SCALE).mean() < 0.51
+    assert (np.argsort(after[0], kind="stable") == np.argsort(image[0], kind="stable"))[:25].all()
+
+
+def test_text_is_not_taken_for_the_patient():
+    camera = random_cameras(np.random.default_rng(1), 1, (0, 0))[0]
+    ramp = np.broadcast_to(np.linspace(8000, 50000, 512), (512, 512)).astype(np.uint16)
+    found = 0
+    for seed in range(4):
+        after = overlays_with(np.random.default_rng(seed), ["text"])[0](ramp, camera)
+        assert 0 < (after != ramp).mean() < 0.05
+        found += not to_line_integrals(raw_image(after)).valid[after != ramp].all()
+    assert found >= 3
+
+
+@pytest.mark.parametrize("name", ["contrast", "cast", "table"])
+def test_what_is_in_space_is_seen_where_it_projects_to(name):
+    """Behind what attenuates alike the image is darker by a factor, wherever the camera stands, and nowhere brighter."""
+    (put,) = overlays_with(np.random.default_rng(2), [name])
+    shadows = [-np.log(put(FLAT, camera) / 30000) for camera in CAMERAS]
+    for shadow in shadows:
+        assert shadow.min() >= 0 and 0.1 < shadow.max() < 12
+    assert not np.allclose(shadows[0], shadows[1], atol=0.05)
+
+
+def xrays(*names, seed=0):
+    return xrays_with(np.random.default_rng(seed), names, 2)
+
+
+def covered(xray):
+    left, top, right, bottom = xray.collimation
+    return 1 - (1 - (left + right) / SIZE[0]) * (1 - (top + bottom) / SIZE[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "ball", "thickest"), [("wires", None, 5.0), ("rods", 15.0, 6.5), ("prosthesis", 32.0, 22.0)]
+)
+def test_metal_is_of_its_kind_and_the_same_in_all_views(kind, ball, thickest):
+    first, second = xrays(kind)
+    assert first == second and first.collimation == (0, 0, 0, 0) and first.mineral == 1
+    assert {part.diameter_mm for part in first.metal if isinstance(part, Ball)} == ({ball} if ball else set())
+    assert max(part.diameter_mm for part in first.metal if isinstance(part, Wire)) == thickest
+
+
+def test_fields_are_narrow_scatter_is_heavy_and_bone_is_weak():
+    for seed in range(20):
+        first, second = xrays("blades", seed=seed)
+        assert first.collimation == second.collimation and 0.4 < covered(first) < 0.75 and not first.metal
+        first, second = xrays("shutters", seed=seed)
+        assert first.collimation != second.collimation
+        assert all(0.24 < covered(xray) < 0.46 for xray in (first, second))
+        plain, scatter = xrays(seed=seed)[0], xrays("scatter", seed=seed)[0]
+        assert scatter.scatter_to_primary >= 2 > 1 >= plain.scatter_to_primary
+        assert scatter.photons <= 500 <= plain.photons
+        assert 0.35 <= xrays("weak", seed=seed)[1].mineral <= 0.65
+
+
+def test_several_at_once_are_drawn_from_the_seed():
+    names = ("round field", "wires", "shutters", "tools", "motion")  # the last two are put on elsewhere
+    first, second = xrays(*names)
+    assert first.round_field and first.metal and first.metal == second.metal
+    assert first.collimation != second.collimation
+    assert xrays(*names) == xrays(*names) != xrays(*names, seed=1)
+    assert set(TAKEN).isdisjoint(OVERLAYS)

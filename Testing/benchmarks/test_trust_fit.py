@@ -1,0 +1,43 @@
+"""The models that come with the program are those that the repository's script makes of the repository's rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import ROOT, trust_fit
+from benchmarks.protocol.acceptance import mtre
+from benchmarks.statistics import auroc
+from MultiViewRegistrationLib.assessment.prediction import KINDS, calibrated
+
+pytestmark = pytest.mark.slow
+
+
+#: The archives of each kind, and the part of a protocol that it is fitted to.
+FITTED_TO = {
+    "body": ("body", ["fit_rows.tar.xz", *(f"fit_rows_{seed}.tar.xz" for seed in (2, 3, 4))]),
+    "structure": ("bone", ["bone_rows.tar.xz"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_what_the_script_makes_of_the_rows_and_tells_right_from_wrong(kind):
+    part, archives = FITTED_TO[kind]
+    rows, cts = trust_fit.of_protocols([ROOT / "benchmarks" / "rows" / archive for archive in archives], part)
+    models = trust_fit.each_left_out(rows, calibrated("body"))
+    same(trust_fit.fitted(rows, calibrated("body")), calibrated(kind))
+    for name, model in models.items():
+        same(model, calibrated(kind, cts[name]))
+    judged = [row for row in trust_fit.as_judged(rows, models) if row["error"] is None]
+    assert auroc([row["failure_probability"] for row in judged], mtre(judged) > 2) > 0.97
+    assert not [row for row in judged if row["verdict"] == "accept" and row["mtre_mm"] > 2]
+
+
+def same(model, shipped) -> None:
+    np.testing.assert_allclose(model.weights, shipped.weights, atol=2e-3)
+    np.testing.assert_allclose(model.near, shipped.near, atol=2e-3)
+    assert model.intercept == pytest.approx(shipped.intercept, abs=5e-3)
+    names = "near_sd", "apart", "apart_sd", "far_sd"
+    assert [getattr(model, name) for name in names] == pytest.approx(
+        [getattr(shipped, name) for name in names], abs=1e-3
+    )

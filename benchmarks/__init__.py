@@ -1,0 +1,10 @@
+"""The laboratory: simulated X-rays, the protocol, speed beside other programs, and what the numbers of docs/tables come from.
+
+It imports the library and is imported by nothing of it. `python -m benchmarks` lists its commands.
+"""
+
+from pathlib import Path
+
+#: The project's folder, and the folder of real data that may lie beside it.
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"

@@ -1,0 +1,53 @@
+"""The commands of the laboratory: python -m benchmarks COMMAND, from the project's folder."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from MultiViewRegistrationLib.errors import InputError
+
+#: Commands, and what each does.
+COMMANDS = {
+    "speed": "measure speed, memory and accuracy beside other programs; `make bench`",
+    "protocol": "simulate, register and judge thousands of cases",
+    "make_cases": "make cases with simulated X-rays",
+    "make_pose_set": "make the cases that regressors are measured with",
+    "make_samples": "make the samples that the library ships",
+    "regressor": "measure regressors, and compare ways to train them",
+    "encoder": "register cases whose cameras are given wrong",
+    "fault_runs": "register cases with one fault each, and keep which cause is named",
+    "peers": "register the same X-rays by this program and its peers",
+    "tracking": "measure how fast and exactly frames are tracked",
+    "viewer": "measure how soon the page shows what is done",
+    "bent": "register bodies that are not rigid",
+    "spines": "register bodies of which only vertebrae moved",
+    "bones": "register bones of bodies that bend",
+    "wrist_bones": "register the bones of a real wrist together",
+    "trust_fit": "fit and judge the model of assessment/prediction.py",
+    "bones_fit": "fit and judge the model of assessment/bone_prediction.py",
+}
+#: Commands that are a folder of modules. The others are a module of their name; its `main` reads sys.argv.
+FOLDERS = ("speed", "protocol")
+
+
+def main(words: list[str]) -> int:
+    """Run a command; returns its exit status: 0 done, 2 wrong use or bad input, 130 stopped by Ctrl-C."""
+    if not words or words[0] not in COMMANDS:
+        lines = [f"  {name:13} {about}" for name, about in COMMANDS.items()]
+        print("\n".join(["python -m benchmarks COMMAND [--help]", "", *lines]), file=sys.stderr)
+        return 2
+    sys.argv = [f"python -m benchmarks {words[0]}", *words[1:]]
+    try:
+        import_module(f".{words[0]}{'.command' * (words[0] in FOLDERS)}", __package__).main()
+    except InputError as error:
+        print(f"{words[0]}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{words[0]}: stopped; every file is whole.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

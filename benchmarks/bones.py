@@ -1,0 +1,331 @@
+"""Bones of bodies that bend, each at its own pose: python -m benchmarks bones CASES --seed N --images FOLDER --rows ROWS.jsonl
+
+Each case is one of three people's CTs with labels: a run of vertebrae of a chest, vertebrae or pelvis and femurs of a torso, a pelvis
+with two vertebrae. All bones move against their neighbours, by up to 1.5 to 8 degrees and a millimetre for each two degrees, those too
+that are not registered. Two to four X-rays by RTK, 40 to 100 degrees apart, half of them with one of the nuisances; masks are eroded,
+dilated, one slice off or mirrored in a quarter; the CT begins a vertebra too high or low in one of twelve. X-rays are kept in FOLDER, rows
+in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from time import process_time
+from types import SimpleNamespace
+
+import numpy as np
+import scipy
+
+from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.bones import register_structures
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
+from MultiViewRegistrationLib.imaging.reading import raw_image
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct, chest_labels
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+
+from . import DATA
+from .protocol.conditions import calibrated
+from .simulation.body import SOFT_HU, Body, base_materials, without_couch
+from .simulation.cases import random_cameras, random_pose
+from .simulation.projector import Joseph, RtkProjector
+from .simulation.simulator import PIXEL_MM, overlays_with, xrays_with
+
+VERTEBRAE = ["L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6", "T5", "T4", "T3", "T2", "T1"]
+#: TotalSegmentator's numbers.
+NAMES = {27 + n: name for n, name in enumerate(VERTEBRAE)} | {
+    25: "sacrum",
+    75: "left femur",
+    76: "right femur",
+    77: "left hip",
+    78: "right hip",
+}
+#: Bones in groups, each in an order in which each one has a neighbour before it.
+CHAINS = {
+    "chest": [[30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41]],
+    "torso": [[27, 28, 29, 30, 31, 32], [25, 77, 78, 75, 76]],
+    "pelvis": [[25, 77, 78, 27, 28]],
+}
+#: Which neighbour a bone of a pelvis moves against.
+AGAINST = {77: 25, 78: 25, 75: 77, 76: 78, 27: 25}
+NUISANCES = (
+    *("blades", "shutters", "round field", "saturated", "text", "tools", "wires", "rods"),
+    *("prosthesis", "contrast", "cast", "table", "scatter", "weak"),
+)
+MASKS = ("eroded", "dilated", "slice off", "mirrored")
+MOST_REGISTERED, BEYOND_MM, POINTS = 7, 130.0, 400
+
+
+@lru_cache
+def person(name: str, data: Path) -> SimpleNamespace:
+    """A CT, its labels, and projectors of its body and of each bone."""
+    if name == "chest":
+        ct, labels = load_ct(chest_ct()), read_volume(chest_labels(), "labels").values
+    elif name == "torso":
+        ct = load_ct(data / "ct/torso_3mm.nii.gz")
+        labels = read_volume(data / "labels/torso.nii.gz", "labels").values
+    else:
+        ct = load_ct(data / "pelvis/pelvis_2mm.nii.gz")
+        labels = pelvis_labels(ct.volume)
+    labels = np.where(np.isin(labels, [label for chain in CHAINS[name] for label in chain]), labels, 0).astype(np.uint8)
+    body = ct.volume if name == "pelvis" else without_couch(ct.volume)
+    axis, places = ct.volume.ct_from_index[:3, 2], scipy.ndimage.find_objects(labels)
+    # Both ends of the CT go on, and bones with them.
+    room = round(BEYOND_MM / np.linalg.norm(axis))
+    longer, longer_labels = (np.pad(each, ((room, room), (0, 0), (0, 0)), "edge") for each in (body.values, labels))
+    start = ct.volume.ct_from_index.copy()
+    start[:3, 3] -= room * axis
+    bones, points = {}, {}
+    for label, box in enumerate(scipy.ndimage.find_objects(longer_labels), start=1):
+        if box is None:
+            continue
+        box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+        hu = longer[box]
+        there = base_materials(hu)
+        gone = base_materials(np.where(longer_labels[box] == label, np.float32(SOFT_HU), hu))
+        placed = start.copy()
+        placed[:3, 3] += placed[:3, :3] @ [side.start for side in box[::-1]]
+        bones[label] = Joseph(tuple(a - b for a, b in zip(there, gone, strict=True)), placed), placed, hu.shape
+        own = places[label - 1]
+        index = np.argwhere(labels[own] == label)[:, ::-1] + [side.start for side in own[::-1]]
+        points[label] = rigid.transform_points(ct.volume.ct_from_index, index.astype(float))
+    projector = RtkProjector(Body.from_hu(body, BEYOND_MM))
+    return SimpleNamespace(
+        ct=ct, labels=labels, bones=bones, points=points, projector=projector, anatomy=PreparedCT(ct)
+    )
+
+
+def pelvis_labels(hu: Volume) -> np.ndarray:
+    """Hip bones, sacrum and the two lowest vertebrae of the pelvis at 2 mm, divided by planes through their joints."""
+    k, j, i = np.indices(hu.values.shape)
+    bone = scipy.ndimage.binary_closing(hu.values > 150, iterations=2)
+    bone = np.stack([scipy.ndimage.binary_fill_holes(each) for each in bone])
+    pieces, _ = scipy.ndimage.label(bone)
+    bone = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    right, left = i < 87 + 0.15 * (j - 87), i > 146 - 0.1 * (j - 87)
+    above_sacrum, above_fifth = k > 43 + 0.64 * (j - 85).clip(-15, 14), k > 62
+    labels = np.where(right, 78, np.where(left, 77, np.where(above_fifth, 28, np.where(above_sacrum, 27, 25))))
+    return np.where(bone, labels, 0)
+
+
+def motions(rng: np.random.Generator, points: dict[int, np.ndarray], chain: Sequence[int], degrees: float) -> dict:
+    """(4, 4) of each bone, CT mm, by its label: each has moved against its neighbour, one of them, in a pelvis the sacrum, not at all."""
+    spine = 77 not in chain
+    fixed = int(rng.integers(len(chain))) if spine else 0
+    found = {chain[fixed]: np.eye(4)}
+    for n in [*range(fixed + 1, len(chain)), *range(fixed - 1, -1, -1)]:
+        label = chain[n]
+        other = chain[n - 1 if n > fixed else n + 1] if spine else AGAINST.get(label, chain[n - 1])
+        axis, way = (_unit(each) for each in rng.normal(size=(2, 3)))
+        turn = rigid.exp_so3(axis * np.radians(rng.uniform(0, degrees)))
+        joint = (points[label].mean(axis=0) + points[other].mean(axis=0)) / 2
+        if label in (75, 76):  # the ball of a femur
+            joint = points[label][points[label][:, 2] > np.percentile(points[label][:, 2], 80)].mean(axis=0)
+        step = rigid.from_rotation_translation(turn, way * rng.uniform(0, degrees / 2))
+        found[label] = found[other] @ rigid.about(joint, step)
+    return found
+
+
+class Bent:
+    """A person's body with bones that have moved, used as a `RtkProjector`."""
+
+    def __init__(self, whole: SimpleNamespace, moved: dict[int, np.ndarray]) -> None:
+        self._whole, self._moved = whole, moved
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        image = self._whole.projector.project(camera, world_from_ct).copy()
+        for label, motion in self._moved.items():
+            for pose, sign in ((world_from_ct @ motion, 0.1), (world_from_ct, -0.1)):
+                self._add(image, camera, pose, label, sign)
+        return np.maximum(image, 0)
+
+    def _add(self, image: np.ndarray, camera: Camera, pose: np.ndarray, label: int, sign: float) -> None:
+        joseph, placed, shape = self._whole.bones[label]
+        corners = np.stack(np.meshgrid(*[(-1.0, n) for n in shape[::-1]], indexing="ij"), -1).reshape(-1, 3)
+        pixels = camera.project(rigid.transform_points(pose @ placed, corners))
+        left, top = np.clip(np.floor(pixels.min(axis=0)), 0, camera.size).astype(int)
+        right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, camera.size).astype(int)
+        if right > left and bottom > top:
+            part = camera.cropped(int(left), int(top), int(right - left), int(bottom - top))
+            image[:, top:bottom, left:right] += sign * joseph.project(part, pose)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
+    """All of a case but its images."""
+    rng, name = np.random.default_rng([seed, number]), list(CHAINS)[number % len(CHAINS)]
+    body = person(name, data)
+    chains = CHAINS[name]
+    chain = chains[int(rng.integers(len(chains)))]
+    degrees = rng.uniform(1.5, 8)
+    moved: dict[int, np.ndarray] = {}
+    for each in chains:
+        moved |= motions(rng, body.points, each, degrees)
+    count = int(rng.integers(1, min(len(chain), MOST_REGISTERED) + 1))
+    if 77 in chain:
+        chosen = sorted(rng.choice(chain, count, replace=False).tolist(), key=chain.index)
+    else:
+        first = int(rng.integers(0, len(chain) - count + 1))
+        chosen = chain[first : first + count]
+    number_of_views = int(rng.choice([2, 2, 2, 3, 4]))
+    apart = rng.uniform(40, 100)
+    cameras = random_cameras(rng, number_of_views, (apart, apart))
+    centre = np.mean([body.points[label].mean(axis=0) for label in chosen], axis=0)
+    pose = random_pose(SimpleNamespace(centre=centre), rng)
+    nuisances = [str(rng.choice(NUISANCES))] if rng.random() < 0.5 else []
+    mask = str(rng.choice(MASKS)) if rng.random() < 0.25 else ""
+    turn = rigid.exp_so3(_unit(rng.normal(size=3)) * np.radians(10))
+    step = rigid.from_rotation_translation(turn, 15 * _unit(rng.normal(size=3)))
+    start = rigid.about(rigid.transform_points(pose, centre), step) @ pose
+    level = int(rng.choice([-1, 1])) if rng.random() < 1 / 12 and 77 not in chain else 0
+    if level:
+        ends = [body.points[label].mean(axis=0) for label in (chain[0], chain[-1])]
+        start = pose.copy()
+        start[:3, 3] += pose[:3, :3] @ (level * (ends[1] - ends[0]) / (len(chain) - 1)) + rng.normal(0, 2, 3)
+    return SimpleNamespace(**{key: value for key, value in locals().items() if key not in ("each", "turn", "step")})
+
+
+def images_of(case: SimpleNamespace, kept: Path) -> list[np.ndarray]:
+    """The case's X-rays, uint16, from the file `kept` if it is there."""
+    if kept.exists():
+        with np.load(kept) as file:
+            return [file[key] for key in file.files]
+    rng = np.random.default_rng([case.seed, case.number, 1])
+    projector, overlays = Bent(case.body, case.moved), overlays_with(rng, case.nuisances)
+    images = []
+    xrays = xrays_with(rng, case.nuisances, len(case.cameras))
+    for camera, xray in zip(case.cameras, xrays, strict=True):
+        image = xray.take(projector, camera, case.pose, rng)
+        for put in overlays:
+            image = put(image, camera)
+        images.append(image)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(kept, *images)
+    return images
+
+
+def given_labels(case: SimpleNamespace) -> np.ndarray:
+    """The labels that are registered, 1 to N on the CT's grid, with their faults."""
+    known = case.body.labels
+    given = np.zeros_like(known)
+    for n, label in enumerate(case.chosen, start=1):
+        mask = known == label
+        if case.mask == "eroded":
+            mask = scipy.ndimage.binary_erosion(mask, _cross(case.body.ct.volume))
+        elif case.mask == "dilated":
+            mask = scipy.ndimage.binary_dilation(mask, _cross(case.body.ct.volume))
+        elif case.mask == "slice off":
+            mask = np.roll(mask, 1, axis=0)
+            mask[0] = False
+        elif case.mask == "mirrored":
+            middle = round(float(np.mean(np.nonzero(known)[2])) * 2)
+            mirrored = np.zeros_like(mask)
+            i = np.arange(mask.shape[2])
+            inside = (middle - i >= 0) & (middle - i < mask.shape[2])
+            mirrored[:, :, i[inside]] = mask[:, :, middle - i[inside]]
+            mask = mirrored
+        given[mask] = n
+    return given
+
+
+def _cross(hu: Volume) -> np.ndarray:
+    """What a mask grows or shrinks by: some 2 mm across, a voxel where these are larger."""
+    steps = np.maximum(np.round(2 / hu.spacing_mm[::-1]), 1).astype(int)
+    return np.ones(2 * np.minimum(steps, 3) + 1 if steps.max() > 1 else (3, 3, 3), bool)
+
+
+def truth_of(case: SimpleNamespace, given: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Where the bone is that a mask holds most of: its motion (4, 4), points (N, 3) of it, and what share of the mask's bone it is."""
+    within = (given == n) & (case.body.ct.volume.values > 150)
+    counts = np.bincount(case.body.labels[within], minlength=256)
+    share = counts[1:].max() / max(counts.sum(), 1)
+    label = int(1 + counts[1:].argmax())
+    points = case.body.points.get(label, case.body.points[case.chosen[n - 1]])
+    return case.moved.get(label, np.eye(4)), points[:: max(1, len(points) // POINTS)], float(share)
+
+
+def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
+    """The case registered: a row for each bone."""
+    views = [
+        View(f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera)
+        for n, (image, camera) in enumerate(zip(images, case.cameras, strict=True))
+    ]
+    views = calibrated(np.random.default_rng([case.seed, case.number, 2]), views)
+    given = given_labels(case)
+    whole = refine(case.body.anatomy, views, case.start)
+    there = [n for n in range(1, len(case.chosen) + 1) if (given == n).any()]
+    labels = np.zeros_like(given)
+    for new, n in enumerate(there, start=1):
+        labels[given == n] = new
+    structures = Structures(tuple(NAMES[case.chosen[n - 1]] for n in there), labels)
+    began = process_time()
+    found = register_structures(structures, case.body.anatomy, whole, in_doubt=False)
+    seconds = process_time() - began
+    body = verdict.with_bones(verdict.assess(case.body.anatomy, views, whole, case.start), found)
+    rows = []
+    for n, bone in zip(there, found.bones, strict=True):
+        motion, points, share = truth_of(case, given, n)
+        true = rigid.transform_points(case.pose @ motion, points)
+        before, after = (
+            float(np.linalg.norm(rigid.transform_points(pose, points) - true, axis=1).mean())
+            for pose in (whole.world_from_ct, bone.world_from_ct)
+        )
+        rows.append(
+            {
+                "seed": case.seed,
+                "case": case.number,
+                "person": case.name,
+                "bone": bone.name,
+                "bones": len(there),
+                "views": len(views),
+                "apart_deg": float(case.apart),
+                "degrees": float(case.degrees),
+                "nuisances": case.nuisances,
+                "mask": case.mask,
+                "level": case.level,
+                "share": share,
+                "before_mm": before,
+                "mm": after,
+                "body": body.verdict,
+                "features": asdict(bone.features),
+                "seconds": seconds,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", type=int)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--rows", type=Path, help="without it X-rays are made only")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    done = set()
+    if options.rows and options.rows.exists():
+        done = {json.loads(line)["case"] for line in options.rows.read_text().splitlines()}
+    for number in range(options.cases):
+        kept = options.images / f"{options.seed}-{number:04d}.npz"
+        if number in done or (not options.rows and kept.exists()):
+            continue
+        case = draw(options.seed, number, options.data)
+        images = images_of(case, kept)
+        if options.rows:
+            with options.rows.open("a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows_of(case, images))
+        print(number, flush=True)

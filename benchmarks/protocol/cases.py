@@ -1,0 +1,384 @@
+"""Cases of the protocol, with their truth: X-rays simulated from a CT, or real ones to which a projection of their bone is added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from MultiViewRegistrationLib.assessment.metrics import in_field
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.ct import BONE_HU, CT, load_ct, masked
+from MultiViewRegistrationLib.imaging.reading import raw_image
+from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.report.overlays import local_moments
+from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses
+
+from ..simulation.body import single_bones
+from ..simulation.cases import Patient, random_cameras, random_pose, targets_of
+from ..simulation.projector import Joseph, MaterialProjector, MovedBone
+from ..simulation.simulator import PIXEL_MM, SimulatedXRay, overlays_with, xrays_with
+from . import conditions
+from .conditions import CT_ERRORS, GEOMETRY_ERRORS, PARTS, TOGETHER, Condition, Trial, calibrated, trials
+
+#: Points that stand for a bone.
+MAX_POINTS = 20000
+#: Bones of each CT that are registered, in turn.
+BONES = 2
+#: About a CT's body, so much more of it above and below, which drifts sideways by so many mm a mm.
+BEYOND_MM, DRIFT = 130.0, 0.2
+#: Projections of a CT that are kept; those of 512 x 512 pixels take 2 MB each.
+KEPT_PROJECTIONS = 100
+#: Between the first X-ray and the others the patient moves, or a bone against all else, by up to so many degrees and mm.
+MOTION_DEG, MOTION_MM = (0.5, 2.0), (1.0, 4.0)
+NEIGHBOURS_DEG, NEIGHBOURS_MM = (2.0, 6.0), (2.0, 8.0)
+#: X-rays are drawn so often at most, until all views show enough bone.
+MAX_DRAWS = 30
+
+#: Of real X-rays: starts are drawn from so many intervals up to this mTRE; a bone of the hand is found from less far than a pelvis.
+REAL_MAX_START_ERROR_MM, REAL_INTERVALS = 16.0, 8
+#: How far the added bone is from the real one, and turned against it, at most; so much of it must lie in the fields of all views.
+APART_MM, TURNED_DEG, SHOWN = (15.0, 30.0), 10.0, 0.9
+MAX_POSES = 200
+REAL_TARGETS = 30
+#: Half width in pixels of the windows in which the real bone's contrast is held against that of its projection.
+RADIUS = 40
+#: How often each case is registered from each interval.
+REAL_REPEATS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class TrialCase:
+    """A case with its truth. anatomy: its CT. cameras: the true ones, of each view. nuisances: the names of those in it."""
+
+    case: Case
+    anatomy: PreparedCT
+    cameras: list[Camera]
+    nuisances: tuple[str, ...] = ()
+
+
+def _start(truth: np.ndarray, targets: np.ndarray, largest_mm: float, of: int, interval: int, rng) -> np.ndarray:
+    """(4, 4) a start with an mTRE from one of so many intervals up to the largest."""
+    edges = [largest_mm / of * (interval + end) for end in (0, 1)]
+    return starting_poses(truth, targets, edges, 1, int(rng.integers(2**31)))[0]
+
+
+def _moved(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: tuple, mm: tuple) -> np.ndarray:
+    """The pose turned about a point of the CT and shifted, by amounts within these ranges, in directions drawn evenly."""
+    return perturbed(pose, centre, rng.uniform(*degrees), rng.uniform(*mm), 1, rng)[0]
+
+
+def ct_name(path: Path) -> str:
+    """The CT's name in the rows: its file's name without the format's ending."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+
+
+class CachedProjector:
+    """A projector that keeps what it projected last: what varies between registrations of one scene is put on afterwards."""
+
+    def __init__(self, projector: MaterialProjector) -> None:
+        self._projector = projector
+        self._kept: dict[tuple[bytes, bytes], np.ndarray] = {}
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """As `RtkProjector.project`; not to be written into."""
+        key = camera.projection_matrix.tobytes(), world_from_ct.tobytes()
+        if key not in self._kept:
+            if len(self._kept) == KEPT_PROJECTIONS:
+                del self._kept[next(iter(self._kept))]  # the oldest
+            self._kept[key] = self._projector.project(camera, world_from_ct)
+        return self._kept[key]
+
+
+class Part:
+    """The registered part of a CT: the body, or one bone among others."""
+
+    def __init__(self, whole: CT, body: Patient, mask: np.ndarray | None = None, seed: int = 0) -> None:
+        """mask: bool, of the voxels of the bone; None for the body."""
+        self._whole, self._body, self._mask, self.patient = whole, body, mask, body
+        if mask is not None:  # the body, with the bone's points and its centre in the middle of the images
+            self.patient, volume = copy(body), whole.volume
+            index = np.argwhere(mask & (volume.values > BONE_HU))[:, ::-1]
+            index = np.random.default_rng(seed).permutation(index)[:MAX_POINTS]
+            self.patient.bone_points = rigid.transform_points(volume.ct_from_index, index)
+            self.patient.centre = self.patient.bone_points.mean(axis=0)
+
+    @cached_property
+    def ct(self) -> CT:
+        return self._whole if self._mask is None else masked(self._whole, self._mask)
+
+    @cached_property
+    def anatomy(self) -> PreparedCT:
+        return PreparedCT(self.ct)
+
+    @cached_property
+    def moved(self) -> MovedBone:
+        """The projector of a body in which the bone moves. ValueError for the body itself."""
+        if self._mask is None:
+            raise ValueError("the body has no bone that moves in it")
+        return MovedBone(self._body.projector, self._whole.volume, self._mask)
+
+
+class Subject:
+    """All that the registrations of one CT need of it; what takes seconds is made when it is first needed."""
+
+    def __init__(self, path: Path, seed: int, simulator: str = "rtk") -> None:
+        """simulator: of `cases.SIMULATORS`.
+
+        InputError where the file is no CT in Hounsfield units, shows too little bone, or the simulator is missing.
+        """
+        self.name = ct_name(path)
+        drift = np.random.default_rng(seed).uniform(-DRIFT, DRIFT, 2)
+        self._whole = load_ct(path)
+        self._patient = Patient(path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift), simulator=simulator)
+        if not len(self._patient.bone_points):
+            raise InputError(f"{path}: found no bone, expected a CT of a patient in Hounsfield units.")
+        self.projector = CachedProjector(self._patient.projector)
+        self.body = Part(self._whole, self._patient)
+
+    @cached_property
+    def bones(self) -> list[Part]:
+        masks = single_bones(self._whole.volume, BONES)
+        return [Part(self._whole, self._patient, mask, number) for number, mask in enumerate(masks)]
+
+
+class SimulatedCases:
+    """The trials of CTs whose X-rays are simulated."""
+
+    def __init__(
+        self,
+        cts: Sequence[Path],
+        seed: int = 0,
+        simulator: str = "rtk",
+        listed: Sequence[Condition] | None = None,
+        rounds: int = conditions.ROUNDS,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        cts : in Hounsfield units, of patients head first and supine.
+        simulator : "rtk", or "gvxr", with which bodies alone are simulated.
+        listed, rounds : the conditions, all by default, and how often they are gone through.
+
+        Raises
+        ------
+        InputError where a CT is not there, or two have one name.
+        """
+        for path in cts:
+            if not path.exists():
+                raise InputError(f"{path}: found nothing, expected a CT; correct the path.")
+            if path.is_dir():
+                raise InputError(
+                    f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file."
+                )
+        if len({path.name for path in cts}) < len(cts):
+            raise InputError("--protocol: found two CTs with one file name, expected different names; rename one.")
+        self.files, self.seed, self.kind = cts, seed, simulator
+        listed = listed or (conditions.CONDITIONS if simulator == "rtk" else conditions.BODIES)
+        self.trials = trials(len(cts), listed, rounds, seed)
+        self._subjects: dict[int, Subject] = {}
+
+    def case(self, trial: Trial) -> tuple[dict, TrialCase | None]:
+        """The beginning of a trial's row, and its case, or None with the reason, "skipped", in the row.
+
+        InputError for a CT that cannot be simulated.
+        """
+        condition = trial.condition
+        if trial.ct not in self._subjects:
+            self._subjects[trial.ct] = Subject(self.files[trial.ct], self.seed + trial.ct, self.kind)
+        subject = self._subjects[trial.ct]
+        bone = trial.repeat % len(subject.bones) if condition.part == "bone" and subject.bones else None
+        row = _row(trial, condition, subject.name) | {"bone": bone}
+        if condition.part == "bone" and bone is None:
+            return row | {"skipped": "The CT has no bone that stands by itself."}, None
+        try:
+            return row, simulated(trial, subject, bone, self.seed)
+        except InputError as error:
+            return row | {"skipped": str(error)}, None
+
+
+def _row(trial: Trial, condition: Condition, name: str) -> dict:
+    keys = ("part", "group", "views", "apart_deg", "error")
+    about = {key: getattr(condition, key) for key in keys}
+    numbers = {"number": trial.number, "repeat": trial.repeat}
+    return {**numbers, "condition": condition.name, "ct": name, "bone": None, **about}
+
+
+def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> TrialCase:
+    """The case of a trial. InputError where no draw shows enough bone in all views.
+
+    Cameras and pose are the same for all conditions of one geometry, so that what is put on is held against the same case without it; all
+    else is drawn for each trial.
+    """
+    condition, rng = trial.condition, np.random.default_rng([seed, trial.number])
+    names = (*condition.nuisances, *(choices[rng.integers(len(choices))] for choices in TOGETHER if condition.together))
+    if bone is None:
+        names = tuple(name for name in names if name != "neighbours")
+    part = subject.body if bone is None else subject.bones[bone]
+    where: list = [PARTS.index(condition.part), condition.views, condition.apart_deg, trial.repeat]
+    scene = np.random.default_rng([seed, trial.ct, *where])
+    cameras = random_cameras(scene, condition.views, (condition.apart_deg, condition.apart_deg))
+    pose = random_pose(part.patient, scene)
+    for draw in range(MAX_DRAWS):
+        xrays = xrays_with(rng, names, condition.views)
+        try:
+            targets = targets_of(part.patient, cameras, xrays, pose, rng)
+            break
+        except InputError:  # blades over all the bone
+            if draw == MAX_DRAWS - 1:
+                raise
+    views = calibrated(rng, _taken(names, subject, part, cameras, xrays, pose, rng))
+    if condition.error in GEOMETRY_ERRORS:
+        views = GEOMETRY_ERRORS[condition.error](rng, views)
+    start = _start(pose, targets, conditions.MAX_START_ERROR_MM, conditions.INTERVALS, trial.interval, rng)
+    name = f"{subject.name}-{trial.number:04d}"
+    case = Case(part.ct, views, world_from_ct=start, targets=targets, truth_world_from_ct=pose, name=name)
+    if condition.error in CT_ERRORS:
+        case = with_wrong_ct(case, CT_ERRORS[condition.error](rng, part.ct.volume))
+        return TrialCase(case, PreparedCT(case.ct), cameras, names)
+    return TrialCase(case, part.anatomy, cameras, names)
+
+
+def with_wrong_ct(case: Case, wrong_from_ct: np.ndarray) -> Case:
+    """The case with its CT elsewhere and of another size, by (4, 4), CT mm.
+
+    Its targets move with the CT. Its truth takes them to where they are, so that it is rigid no more: each target's error is its distance
+    from there.
+    """
+    volume = replace(case.ct.volume, ct_from_index=wrong_from_ct @ case.ct.volume.ct_from_index)
+    return replace(
+        case,
+        ct=replace(case.ct, volume=volume),
+        targets=rigid.transform_points(wrong_from_ct, case.targets),
+        truth_world_from_ct=case.truth_world_from_ct @ np.linalg.inv(wrong_from_ct),
+    )
+
+
+def _taken(
+    names: Sequence[str],
+    subject: Subject,
+    part: Part,
+    cameras: Sequence[Camera],
+    xrays: Sequence[SimulatedXRay],
+    pose: np.ndarray,
+    rng: np.random.Generator,
+) -> list[View]:
+    """The views, with all that is put on their images afterwards, or moves."""
+    overlays = overlays_with(rng, names)
+    centre = part.patient.centre
+    projector: MaterialProjector = subject.projector
+    if "neighbours" in names:
+        projector = part.moved
+        part.moved.rest_from_bone = _moved(rng, np.eye(4), centre, NEIGHBOURS_DEG, NEIGHBOURS_MM)
+    views = []
+    for nth, (camera, xray) in enumerate(zip(cameras, xrays, strict=True)):
+        at = _moved(rng, pose, centre, MOTION_DEG, MOTION_MM) if nth and "motion" in names else pose
+        image = xray.take(projector, camera, at, rng)
+        for put in overlays:
+            image = put(image, camera)
+        views.append(View(f"view{nth + 1}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM))), camera))
+    return views
+
+
+class RealCases:
+    """The trials of cases of real X-rays, to which one more projection of their bone is added at known poses."""
+
+    kind = "real"
+
+    def __init__(self, cases: Sequence[Path], seed: int = 0) -> None:
+        """cases: case.json files, each with a start pose about where its bone is; one at a time, as its images take a while to read."""
+        self.files, self.seed = cases, seed
+        each = [
+            (Condition(ct_name(path), "bone"), number, interval, repeat)
+            for number, path in enumerate(cases)
+            for repeat in range(REAL_REPEATS)
+            for interval in range(REAL_INTERVALS)
+        ]
+        self.trials = [Trial(number, *what) for number, what in enumerate(each)]
+        self._last: tuple[int, RealCase] | None = None
+
+    def case(self, trial: Trial) -> tuple[dict, TrialCase | None]:
+        """As `SimulatedCases.case`. InputError where a case is not there, is none, or has no start pose, or itk-rtk is missing."""
+        if self._last is None or self._last[0] != trial.ct:
+            self._last = None  # its images are large
+            self._last = trial.ct, RealCase(self.files[trial.ct])
+        real = self._last[1]
+        cameras = [view.camera for view in real.case.views]
+        axes = [camera.camera_from_world[2, :3] for camera in cameras]
+        angle_deg = round(float(np.degrees(np.arccos(np.clip(axes[0] @ axes[-1], -1, 1)))))
+        condition = Condition(real.name, "bone", len(cameras), angle_deg)
+        row = _row(trial, condition, real.name) | {"density": real.density}
+        try:
+            case = real.with_bone(np.random.default_rng([self.seed, trial.number]), trial.interval)
+        except InputError as error:
+            return row | {"skipped": str(error)}, None
+        return row, TrialCase(case, real.anatomy, cameras)
+
+
+class RealCase:
+    """A case of real X-rays whose CT is of one bone of theirs.
+
+    A truth in real X-rays: one more projection of the bone, RTK's, as dense as the bone shows in these images, at a pose that is known.
+    All else, noise, soft tissue, neighbours and the bone itself, is real.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """InputError where the file is no case with a start pose, or itk-rtk is missing."""
+        self.case = Case.load(path)
+        if self.case.structures is not None or self.case.bone_cts:
+            raise InputError(
+                f"{path}: structures are not part of this protocol, expected a case of one bone; leave them out."
+            )
+        if self.case.world_from_ct is None:
+            raise InputError(
+                f"{path}: the case has no start pose (world_from_ct), expected where its bone is, about; add it."
+            )
+        self.name, self.anatomy = path.stem, PreparedCT(self.case.ct)
+        volume = self.case.ct.volume
+        self._joseph = Joseph((volume.values,), volume.ct_from_index)
+        self._real = refine(self.anatomy, self.case.views, self.case.world_from_ct).world_from_ct
+        self.density = float(np.median([self._density(view) for view in self.case.views]))
+
+    def with_bone(self, rng: np.random.Generator, interval: int) -> Case:
+        """Another of its bone, at a pose that is drawn, with a start from an interval. InputError where none lies in all fields."""
+        points = self.anatomy.bone_points()
+        for _ in range(MAX_POSES):
+            truth = _moved(rng, self._real, self.anatomy.centroid, (0, TURNED_DEG), APART_MM)
+            seen = self._in_all_fields(truth, points)
+            if seen.mean() >= SHOWN * self._in_all_fields(self._real, points).mean():
+                break
+        else:
+            raise InputError(
+                f"{self.name}: at none of {MAX_POSES} poses beside it do all X-rays show its bone, expected larger fields."
+            )
+        targets = rng.choice(points[seen], min(REAL_TARGETS, int(seen.sum())), replace=False)
+        views = [self._with_projection(view, truth) for view in self.case.views]
+        start = _start(truth, targets, REAL_MAX_START_ERROR_MM, REAL_INTERVALS, interval, rng)
+        return replace(self.case, views=views, world_from_ct=start, targets=targets, truth_world_from_ct=truth)
+
+    def _in_all_fields(self, world_from_ct: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(n,) bool of points (n, 3), CT mm."""
+        return np.all(in_field(self.case.views, rigid.transform_points(world_from_ct, points)), axis=0)
+
+    def _with_projection(self, view: View, pose: np.ndarray) -> View:
+        added = self.density * self._joseph.project(view.camera, pose)[0]
+        image = (view.xray.line_integrals + added).astype(np.float32)
+        return replace(view, xray=replace(view.xray, line_integrals=image))
+
+    def _density(self, view: View) -> float:
+        """The factor by which the bone's projection fits its own X-ray best: least squares within windows."""
+        bone = self._joseph.project(view.camera, self._real)[0]
+        within = (bone > 0) & view.xray.valid
+        projected, shown = (
+            image - local_moments(image, within, RADIUS)[0] for image in (bone, view.xray.line_integrals)
+        )
+        return float(np.sum(projected[within] * shown[within]) / np.sum(projected[within] ** 2))

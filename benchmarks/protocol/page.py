@@ -1,0 +1,506 @@
+"""The protocol's page: how often, from how far and how exactly registrations succeed, and what verdicts and predictions are worth.
+
+Rows are those of `runs.measured`; every table is Markdown.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+from itertools import pairwise
+
+import numpy as np
+
+from MultiViewRegistrationLib import __version__
+from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.io.html import Axis, Line, line_plot, svg_file
+from MultiViewRegistrationLib.rendering.devices import available_threads
+from MultiViewRegistrationLib.studies import statistics
+from MultiViewRegistrationLib.studies.statistics import (
+    SUCCESS_MM,
+    SuccessRate,
+    capture_range,
+    median,
+    percent,
+    success_by_interval,
+    table,
+    table_of,
+)
+
+from ..simulation.projector import LEVELS_HU
+from ..statistics import auroc, quantile, share
+from . import cases
+from .acceptance import Rows, is_predicted, is_sound, judged_table, mtre
+from .conditions import CONDITIONS, INTERVALS, MAX_START_ERROR_MM, STATED
+from .contact_sheet import contact_sheet
+from .runs import Outcome
+
+#: Capture ranges are in steps of this; each step needs so many registrations.
+STEP_MM, MIN_PER_STEP = 10.0, 5
+#: What the nuisances are held against.
+CLEAN = "2 views, 90 degrees"
+#: Bands of the probability of a wrong answer.
+BANDS = (0, 0.005, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1)
+VERDICTS = ("accept", "check", "reject")
+UNDER, ABOVE = f"under {SUCCESS_MM:g} mm", f"above {WRONG_MM:g} mm"
+
+_ORDER = {(each.part, each.name): number for number, each in enumerate(CONDITIONS)}
+
+#: Wrong answers of a condition whose pictures are on the page.
+MOST_PICTURED = 4
+#: The plot, after what the page's pictures are called.
+FIGURE = "reliability.svg"
+#: Okabe and Ito's colours that stand out on white, and a mark each.
+STYLES = dict(zip(VERDICTS, (("#009e73", "circle"), ("#e69f00", "square"), ("#d55e00", "diamond")), strict=True))
+#: Ends of the reliability plot: probabilities, and mm.
+SHARES, LIMITS_MM = (0.001, 0.999), (0.01, 100.0)
+#: Whose X-rays, by `Outcome.kind`.
+BY = {
+    "rtk": "RTK, as those of the cases of `mvreg demo`, not by this program's own renderer",
+    "gvxr": "gVirtualXray, a simulator on which no prediction was fitted: rays through the isosurfaces of the CT at "
+    f"{', '.join(f'{hu:g}' for hu in LEVELS_HU)} HU, one kind of tissue between two of them; spectrum, scatter, noise and blur are "
+    "as with RTK. What is registered is the CT itself",
+}
+
+
+def page(
+    done: Outcome, description: str = "", title: str = "Protocol", pictures: str = "protocol"
+) -> tuple[str, dict[str, bytes]]:
+    """The page, and its pictures by their names, for the folder `pictures` beside it."""
+    rows = [row for row in done.rows if "skipped" not in row]
+    if not rows:
+        return f"{_head(done, title)}\n\n{description}\n\nNo registration is done yet.\n", {}
+    name = "protocol" if done.kind == "rtk" else done.kind
+    sheets = _sheets(done, rows, name)
+    figure = f"{name}-{FIGURE}"
+    plotted = {figure: reliability_plot(rows).encode()} if predicted(rows) else {}
+    parts = [
+        _head(done, title),
+        description,
+        "## Against what it has to reach",
+        "Fixed before these registrations were done (`benchmarks/protocol/acceptance.py`); right is an mTRE under "
+        f"{SUCCESS_MM:g} mm, wrong one above {WRONG_MM:g} mm. Shares have their 95 % Wilson intervals.",
+        judged_table(rows) if plotted else "None yet.",
+        "## Success and errors",
+        f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
+        f"without an answer is a failure. Capture range: up to where each {STEP_MM:g} mm of the start's mTRE succeed in at "
+        f"least 95 %, where each has {MIN_PER_STEP} starts or more. Seconds: of the registration, median, on a machine "
+        "that does other things, too.",
+        success_by_condition(rows),
+        f"Under {SUCCESS_MM:g} mm by the start's mTRE:",
+        success_by_start(rows),
+        "What a nuisance costs, beside the same pose and cameras without it, where both answers are within "
+        f"{WRONG_MM:g} mm:",
+        cost_of_nuisances(rows) or "No pairs yet.",
+        "## Verdicts",
+        f"Wrong is an mTRE above {WRONG_MM:g} mm.",
+        verdicts_by_kind(rows),
+        verdicts_by_condition(rows),
+        "## Likely causes",
+        "Of what was done to a case, which cause was named, and how far from the error it would move the CT, median of the named.",
+        causes(rows),
+        "## Predicted error",
+        predictions(rows) if plotted else "None yet.",
+        reliability_table(rows) if plotted else "",
+        f"![predicted against found]({pictures}/{figure})" if plotted else "",
+        "Along the first view's beam and across it, of answers that are right across it, by the 95 % intervals of each result:",
+        along_the_beam(rows),
+        "## Uncertain geometry",
+        "How far further cameras are off against the first, about and at the "
+        "isocentre, as they were given and as they were corrected: medians of the right answers.",
+        corrections(rows),
+        _failures(rows, {key: f"{pictures}/{file}" for key, (file, _) in sheets.items()}),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n", {**plotted, **dict(sheets.values())}
+
+
+def reliability_plot(rows: Rows) -> str:
+    """SVG: the probability of a wrong answer against the share of wrong ones, with Wilson's 95 % intervals.
+
+    Beside it the 95 % bound against the error, of every result that has one.
+    """
+    share_ticks = {share: f"{100 * share:g} %" for share in (SHARES[0], 0.01, 0.1, 0.5, 0.9, 0.99, SHARES[1])}
+    bands = reliability(rows)
+    diagonal = ("#1a1a1a", None, None)
+    lines = [Line("", SHARES, SHARES, diagonal)]
+    lines += [Line("", [mean, mean], found.interval, ("#666666", None, None)) for _, _, mean, found in bands]
+    means, shares = [mean for _, _, mean, _ in bands], [found.rate for *_, found in bands]
+    lines.append(Line("share found wrong", means, shares, ("#0072b2", "circle", None), joined=False))
+    axes = (
+        Axis(label, "logit", SHARES, share_ticks)
+        for label in (f"predicted probability of an error above {WRONG_MM:g} mm", "found")
+    )
+    left = line_plot(lines, "Reliability of the predicted probability", *axes)
+    points = []
+    for verdict, (colour, marker) in STYLES.items():
+        group = [row for row in predicted(rows) if verdict_is([row], verdict)]
+        bounds = column(group, "upper95_mm").tolist()
+        points.append(Line(verdict, bounds, _at_most(mtre(group)), (colour, marker, None), joined=False))
+    axes = (Axis(label, "log", LIMITS_MM) for label in ("predicted: mTRE below this with 95 % (mm)", "mTRE (mm)"))
+    right = line_plot([Line("", LIMITS_MM, LIMITS_MM, diagonal), *points], "Error against its bound", *axes)
+    return svg_file([left, right], points)
+
+
+def _at_most(mm: np.ndarray) -> list[float]:
+    """Without infinity, which no plot can show."""
+    return np.minimum(mm, LIMITS_MM[1]).tolist()
+
+
+def _head(done: Outcome, title: str) -> str:
+    option = {"real": " --real", "rtk": ""}.get(done.kind, f" --simulator {done.kind}")
+    return (
+        f"# {title}\n\n"
+        f"Written by `python -m benchmarks protocol{option}`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
+        f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
+        f"**{len(done.rows)} of {done.planned} registrations are done**"
+        + (_real(done.rows) if done.kind == "real" else _simulated(done))
+    )
+
+
+def _simulated(done: Outcome) -> str:
+    bones = (
+        "Bones: the largest ones, thresholded and divided at their necks, each picked out by a mask, among all others"
+        if done.kind == "rtk"
+        else "No single bones"
+    )
+    return (
+        ", in an order whose every beginning is spread over all conditions. "
+        f"X-rays are by {BY[done.kind]}; what else is in the images is put "
+        f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {MAX_START_ERROR_MM:g} mm. Each is "
+        "registered and assessed as `mvreg register` does it; what is predicted is by a model that was not fitted to its CT. Bodies: the "
+        f"whole CT is registered. {bones}{_skipped(done.rows)}. Pose and cameras are the same for all conditions of one geometry, so that "
+        "results are not independent and intervals somewhat too narrow."
+    )
+
+
+def _real(rows: Rows) -> str:
+    (near, far), turned = cases.APART_MM, cases.TURNED_DEG
+    return (
+        ". X-rays are real. To each, one more projection of the bone is added, by RTK, not by this program's own renderer, as dense as the "
+        f"bone itself shows in these images, {near:g} to {far:g} mm beside it and turned against it by up to {turned:g} degrees: that pose "
+        "is the truth, and the bone itself is one of the neighbours. Starts are given, with an mTRE drawn evenly from "
+        f"{cases.REAL_INTERVALS} intervals up to {cases.REAL_MAX_START_ERROR_MM:g} mm. Each is registered and assessed "
+        f"as `mvreg register` does it{_skipped(rows)}. Results of one image are not independent, so that intervals are somewhat too narrow."
+    )
+
+
+def _skipped(rows: Rows) -> str:
+    reasons = Counter(row["skipped"] for row in rows if "skipped" in row)
+    return "".join(f"; {count} could not be simulated ({reason})" for reason, count in reasons.items())
+
+
+def _sheets(done: Outcome, rows: Rows, prefix: str) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """Name and JPEG of failures with a picture, by structure and condition, MOST_PICTURED of the nearest starts."""
+    sheets = {}
+    for (part, condition), group in grouped(_wrong(rows), "part", "condition"):
+        files = [(row["number"], done.records.picture(row["number"])) for row in sorted(group, key=_start)]
+        figures = [(str(number), file.read_bytes()) for number, file in files[:MOST_PICTURED] if file.exists()]
+        if figures:
+            name = f"{prefix}-{part}-{re.sub('[^a-z0-9]+', '-', condition.lower())}.jpg"
+            sheets[part, condition] = name, contact_sheet(figures)
+    return sheets
+
+
+def _failures(rows: Rows, sheets: dict[tuple[str, str], str]) -> str:
+    wrong = sorted(_wrong(rows), key=_start)
+    if not wrong:
+        return "No registration is wrong."
+    sound = [
+        (row["number"], row["ct"], row["part"], row["condition"], *_outcome(row)) for row in wrong if is_sound(row)
+    ]
+    parts = ["## Failures"]
+    if sound:
+        head = ("number", "CT", "registered", "condition", "start mTRE mm", "final mTRE mm", "verdict")
+        parts += ["All wrong answers whose geometry is right, or as uncertain as the case says:", table(head, sound)]
+    if sheets:
+        parts += [
+            "### Pictures",
+            f"Wrong answers by their numbers, of each condition the {MOST_PICTURED} from the nearest starts: contours of the CT over "
+            "each view, above at the pose that was found, or at the start, below at the true one. All lie in `pictures`, larger, beside "
+            "the rows.",
+            *(f"{part}, {condition}:\n\n![{part}, {condition}]({file})" for (part, condition), file in sheets.items()),
+        ]
+    return "\n\n".join(parts)
+
+
+def _wrong(rows: Rows) -> list[dict]:
+    return [row for row, mm in zip(rows, mtre(rows), strict=True) if mm > WRONG_MM]
+
+
+def _start(row: dict) -> float:
+    return row.get("start_mm", 0.0)
+
+
+def _outcome(row: dict) -> tuple[str, str, str]:
+    """Start mTRE, final mTRE, or why there is none, and verdict."""
+    start = f"{row['start_mm']:.1f}" if "start_mm" in row else "none"
+    return (start, row["failed"], "none") if row["failed"] else (start, f"{row['mtre_mm']:.2f}", row["verdict"])
+
+
+def column(rows: Rows, key: str) -> np.ndarray:
+    """(n,) numbers; NaN where there is none."""
+    return np.array([np.nan if row.get(key) is None else row[key] for row in rows], float)
+
+
+def verdict_is(rows: Rows, verdict: str) -> np.ndarray:
+    """(n,) bool"""
+    return np.array([row.get("verdict") == verdict for row in rows], bool)
+
+
+def predicted(rows: Rows) -> list[dict]:
+    """The rows with a predicted error."""
+    return [row for row in rows if is_predicted(row)]
+
+
+def grouped(rows: Rows, *keys: str) -> list[tuple[tuple, list[dict]]]:
+    """Rows with the same values of these keys, by the order of the conditions."""
+    ordered = sorted(rows, key=lambda row: (_ORDER.get((row["part"], row["condition"]), len(_ORDER)), row["number"]))
+    return statistics.grouped(ordered, lambda row: tuple(row[key] for key in keys))
+
+
+def success_by_condition(rows: Rows) -> str:
+    """Success, capture range and errors of each condition, all CTs together."""
+
+    def near(group: Rows) -> list[dict]:
+        return [row for row in group if row.get("start_mm", np.inf) <= STEP_MM]
+
+    return table_of(
+        grouped(rows, "part", "condition"),
+        ("registered", "condition"),
+        {
+            "runs": len,
+            UNDER: lambda group: share(mtre(group) < SUCCESS_MM),
+            f"of starts up to {STEP_MM:g} mm": lambda group: share(mtre(near(group)) < SUCCESS_MM),
+            "capture range mm": capture,
+            "median mTRE mm": lambda group: quantile(mtre(group), 0.5),
+            "95th percentile": lambda group: quantile(mtre(group), 0.95),
+            f"median, starts up to {STEP_MM:g} mm": lambda group: quantile(mtre(near(group)), 0.5),
+            "their 95th percentile": lambda group: quantile(mtre(near(group)), 0.95),
+            "s": lambda group: median([row["register_s"] for row in group if row["failed"] is None], 2),
+        },
+    )
+
+
+def success_by_start(rows: Rows) -> str:
+    """Success by the start's mTRE, of what has no error in its geometry."""
+    edges = np.linspace(0, MAX_START_ERROR_MM, INTERVALS + 1)
+    sound = [row for row in rows if row["error"] is None and "start_mm" in row]
+    body = []
+    for (part, group, views), each in grouped(sound, "part", "group", "views"):
+        rates = success_by_interval(column(each, "start_mm"), mtre(each), edges)
+        kind = "plain" if group == "geometry" else "with nuisances"
+        cells = (f"{rate.successes} of {rate.total}" if rate.total else "" for rate in rates)
+        body.append((f"{part}, {kind}, {_views(views)}", len(each), *cells))
+    return table(("registered", "runs", *(f"{low:g} to {high:g} mm" for low, high in pairwise(edges))), body)
+
+
+def cost_of_nuisances(rows: Rows) -> str:
+    """The cost of each nuisance alone: its registrations beside those of the same pose and cameras without it."""
+    alone = [row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1]
+    pairs = [(key, beside_clean(group, rows)) for key, group in grouped(alone, "part", "condition")]
+    columns = {
+        "pairs": lambda pair: len(pair[0]),
+        "median mTRE without mm": lambda pair: median(pair[1], 3),
+        "with mm": lambda pair: median(pair[0], 3),
+        "ratio": lambda pair: f"{np.median(pair[0]) / np.median(pair[1]):.2f}",
+    }
+    pairs = [(key, pair) for key, pair in pairs if len(pair[0])]
+    return table_of(pairs, ("registered", "nuisance"), columns) if pairs else ""
+
+
+def beside_clean(chosen: Rows, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The mTREs of the chosen and of what is CLEAN at the same pose with the same cameras, of the pairs in which both found the answer."""
+
+    def scene(row: dict) -> tuple:
+        return row["ct"], row["part"], row["views"], row["apart_deg"], row["repeat"]
+
+    plain = {scene(row): row for row in rows if row["condition"] == CLEAN}
+    pairs = [(row, plain[scene(row)]) for row in chosen if scene(row) in plain]
+    mm = np.array([mtre(pair) for pair in pairs]).reshape(-1, 2)
+    return tuple(mm[(mm <= WRONG_MM).all(axis=1)].T)
+
+
+def capture(rows: Rows) -> str:
+    """The capture range of a condition, mm, or that there are too few starts."""
+    edges = np.arange(0, MAX_START_ERROR_MM + STEP_MM / 2, STEP_MM)
+    started = [row for row in rows if "start_mm" in row]
+    starts = column(started, "start_mm")
+    if not len(starts) or min(np.histogram(starts, edges)[0]) < MIN_PER_STEP:
+        return "too few starts"
+    return f"{capture_range(starts, mtre(started), edges):.0f}"
+
+
+def verdicts_by_kind(rows: Rows) -> str:
+    """Wrong accepts and wrong rejects."""
+    columns = {
+        "number": len,
+        "wrong of the accepted": _wrong_of_accepted,
+        "accepted of the wrong": _accepted_of_wrong,
+        f"rejected of those {UNDER}": lambda group: share(verdict_is(group, "reject"), mtre(group) < SUCCESS_MM),
+        f"accepted of those {UNDER}": lambda group: share(verdict_is(group, "accept"), mtre(group) < SUCCESS_MM),
+    }
+    return table_of(_kinds(rows), ("results",), columns)
+
+
+def verdicts_by_condition(rows: Rows) -> str:
+    """The numbers of accept, check and reject of each condition, by error."""
+
+    def counts(low: float, high: float) -> Callable[[Rows], str]:
+        def cell(group: Rows) -> str:
+            band = (mtre(group) >= low) & ((mtre(group) < high) | (high == np.inf))
+            return " / ".join(str(int((band & verdict_is(group, verdict)).sum())) for verdict in VERDICTS)
+
+        return cell
+
+    above = np.nextafter(WRONG_MM, np.inf)
+    columns = {
+        f"{UNDER}: {' / '.join(VERDICTS)}": counts(0, SUCCESS_MM),
+        f"to {WRONG_MM:g} mm": counts(SUCCESS_MM, above),
+        ABOVE: counts(above, np.inf),
+    }
+    return table_of(grouped(rows, "part", "condition"), ("registered", "condition"), columns)
+
+
+def causes(rows: Rows) -> str:
+    """The named causes of each condition with a fault, and of all others together."""
+
+    def named(group: Rows) -> str:
+        counted = Counter(row["cause"]["cause"] if row.get("cause") else "none" for row in group)
+        return ", ".join(f"{cause} {count}" for cause, count in counted.most_common())
+
+    def beside(group: Rows) -> str:
+        told = [row for row in group if row.get("cause") and row["cause"]["predicts"] and row["failed"] is None]
+        return median([abs(row["cause"]["moved_mm"] - row["mtre_mm"]) for row in told], 2) if told else ""
+
+    bodies = [row for row in rows if row["part"] == "body"]
+    faulty = [row for row in bodies if row["error"] or row["condition"] == "motion"]
+    groups = [((condition,), group) for (_, condition), group in grouped(faulty, "part", "condition")]
+    others = [row for row in bodies if not row["error"] and row["condition"] != "motion"]
+    groups += [(("all others",), others)] if others else []
+    columns = {
+        "runs": len,
+        ABOVE: lambda group: int((mtre(group) > WRONG_MM).sum()),
+        "named": named,
+        "from the error mm": beside,
+    }
+    return table_of(groups, ("condition",), columns) if groups else "None yet."
+
+
+def predictions(rows: Rows) -> str:
+    """The detection of wrong registrations by the probability, and the coverage of the bound, where the model gives them."""
+
+    def within(group: Rows) -> np.ndarray:
+        return mtre(group) <= column(group, "upper95_mm")
+
+    columns = {
+        "number": len,
+        ABOVE: lambda group: int((mtre(group) > WRONG_MM).sum()),
+        f"AUROC > {WRONG_MM:g} mm": lambda group: _auroc(group, WRONG_MM),
+        f"AUROC > {SUCCESS_MM:g} mm": lambda group: _auroc(group, SUCCESS_MM),
+        "mTRE within the 95 % bound": lambda group: share(within(group)),
+        "the same of the right": lambda group: share(within(group), mtre(group) <= WRONG_MM),
+    }
+    return table_of(_kinds(predicted(rows)), ("results",), columns)
+
+
+def reliability(rows: Rows) -> list[tuple[float, float, float, SuccessRate]]:
+    """(least, largest, mean predicted, share found wrong) of each band of BANDS that has results."""
+    rows = predicted(rows)
+    probability, wrong = column(rows, "failure_probability"), mtre(rows) > WRONG_MM
+    bands = []
+    for low, high in pairwise(BANDS):
+        in_band = (probability >= low) & ((probability < high) | (high == 1))
+        if in_band.any():
+            bands.append((low, high, float(probability[in_band].mean()), SuccessRate.of(wrong, in_band)))
+    return bands
+
+
+def reliability_table(rows: Rows) -> str:
+    body = [
+        (f"{100 * low:g} to {100 * high:g} %", f"{100 * mean:.1f} %", found.total, percent(found))
+        for low, high, mean, found in reliability(rows)
+    ]
+    return table(("predicted", "mean", "results", "wrong"), body)
+
+
+def along_the_beam(rows: Rows) -> str:
+    """The intervals along and across the first view's beam, by the number of views, of answers that are right across it."""
+    answered = [row for row in rows if row["failed"] is None and row.get("depth95_mm") is not None]
+    right = [row for row in answered if is_sound(row) and row["in_plane_mm"] <= WRONG_MM]
+
+    def within(name: str) -> Callable[[Rows], str]:
+        return lambda group: share(column(group, f"{name}_mm") <= column(group, f"{name}95_mm"))
+
+    columns = {
+        "results": len,
+        "depth error, median mm": lambda group: median(column(group, "depth_mm"), 2),
+        "within its interval": within("depth"),
+        "across, median mm": lambda group: median(column(group, "in_plane_mm"), 2),
+        "across within its interval": within("in_plane"),
+    }
+    return table_of(grouped(right, "part", "views"), ("registered", "views"), columns)
+
+
+def corrections(rows: Rows) -> str:
+    """The cameras' errors against the first view, as given and as corrected, of correct registrations."""
+    body = []
+    uncertain = [row for row in rows if row["error"] in STATED]
+    for key, group in grouped(uncertain, "part", "condition"):
+        right = [row for row, mm in zip(group, mtre(group), strict=True) if mm <= WRONG_MM]
+        if right:
+            (given, given_mm), (left, left_mm) = np.median([row["camera_off"] for row in right], axis=0)
+            cells = len(group), len(right), f"{given:.2f} / {given_mm:.1f}", f"{left:.3f} / {left_mm:.2f}"
+            body.append((*key, *cells))
+    return table(
+        (
+            "registered",
+            "condition",
+            "runs",
+            f"within {WRONG_MM:g} mm",
+            "given off by degrees / mm",
+            "corrected, off by",
+        ),
+        body,
+    )
+
+
+def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
+    """All rows, and then apart: of sound bodies by views, by angle and by person; bones; and what is wrong."""
+    sound = [row for row in rows if is_sound(row)]
+    bodies, bones = ([row for row in sound if row["part"] == part] for part in ("body", "bone"))
+    angles = statistics.grouped(sorted(bodies, key=_angle), lambda row: _angle(row))
+    persons = statistics.grouped(sorted(bodies, key=lambda row: row["ct"]), lambda row: (row["ct"],))
+    kinds = [
+        ("all", rows),
+        ("sound: right, or as uncertain as the case says", sound),
+        *((f"sound, body, {_views(views)}, {angle} degrees", group) for (views, angle), group in angles),
+        *((f"sound, body, {name}", group) for (name,), group in persons),
+        *((f"sound, bone, {_views(count)}", [row for row in bones if row["views"] == count]) for count in (1, 2, 3)),
+        ("geometry or CT wrong", [row for row in rows if not is_sound(row)]),
+    ]
+    return [((name,), group) for name, group in kinds if group]
+
+
+def _angle(row: dict) -> tuple[int, float]:
+    return row["views"], row["apart_deg"]
+
+
+def _wrong_of_accepted(rows: Rows) -> str:
+    return share(mtre(rows) > WRONG_MM, verdict_is(rows, "accept"))
+
+
+def _accepted_of_wrong(rows: Rows) -> str:
+    return share(verdict_is(rows, "accept"), mtre(rows) > WRONG_MM)
+
+
+def _auroc(rows: Rows, limit_mm: float) -> str:
+    area = auroc(column(rows, "failure_probability"), mtre(rows) > limit_mm)
+    return f"{area:.3f}" if np.isfinite(area) else "no two kinds"
+
+
+def _views(count: int) -> str:
+    return f"{count} view{'s' * (count > 1)}"

@@ -1,0 +1,252 @@
+"""The protocol: thousands of registrations over all that is thought to matter, each done and kept once, however often it is run.
+
+X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for any case, and held against the truth.
+A folder holds what was done: protocol.json names the protocol, rows/0007.json is the registration 7, pictures/ has its misses. A row:
+
+    number, repeat, condition, part, group, ct, bone, views, apart_deg, error, nuisances; density of a real X-ray
+                                                     the trial, see `conditions`
+    skipped; failed                                  why there were no X-rays; why there was no answer, None where there is one. With one:
+    start_mm, mtre_mm, mpd_mm, depth_mm, in_plane_mm, camera_off, world_from_ct
+                                                     true errors; cameras, as given and as corrected, against the true ones
+    verdict, reasons, cause, failure_probability, mean_mm, upper95_mm, bounded, depth95_mm, in_plane95_mm
+                                                     the assessment, made again by `reevaluate` from features, measured, noise_mm, ...
+    register_s, assess_s                             seconds
+
+A new condition is a `Condition` in `conditions.CONDITIONS`; a new error of the geometry a function in `conditions.GEOMETRY_ERRORS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.assessment import metrics, verdict
+from MultiViewRegistrationLib.assessment.diagnosis import Cause
+from MultiViewRegistrationLib.assessment.prediction import BESIDE, WRONG_MM, Model, calibrated
+from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
+from MultiViewRegistrationLib.assessment.verdict import decide
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.xray import View
+from MultiViewRegistrationLib.io.files import sha256, write_atomically
+from MultiViewRegistrationLib.registration.warm_up import warm_up
+from MultiViewRegistrationLib.report.result import Result
+from MultiViewRegistrationLib.studies.evaluation import truth_of
+from MultiViewRegistrationLib.studies.records import failure_figure, read_record, write_record
+
+from .cases import RealCases, SimulatedCases, TrialCase, ct_name
+from .conditions import Trial
+
+VERSION = 2
+
+
+class Records:
+    """The folder of a protocol.
+
+    Attributes
+    ----------
+    sha256 : of each CT's file, by the CT's name in the rows.
+    """
+
+    def __init__(self, folder: Path, files: Sequence[Path], seed: int, kind: str = "rtk") -> None:
+        """InputError where the folder has registrations of another protocol: they do not go together."""
+        self._folder = folder
+        inputs = [{"name": path.name, "sha256": sha256(path)} for path in files]
+        about = {"version": VERSION, "seed": seed, "cts": inputs} | ({"simulator": kind} if kind == "gvxr" else {})
+        self.sha256 = {ct_name(path): each["sha256"] for path, each in zip(files, inputs, strict=True)}
+        file = folder / "protocol.json"
+        if file.exists() and read_record(file) != about:
+            raise InputError(
+                f"{file}: found registrations of other CTs, another order of them, another seed or another simulator, "
+                "expected those that were given now; give another --out, or the same CTs in the same order."
+            )
+        write_record(file, about)
+
+    def has(self, number: int) -> bool:
+        return self._row(number).exists()
+
+    def keep(self, row: dict, picture: bytes | None) -> None:
+        """The picture first: a row that is there is done."""
+        if picture is not None:
+            self.picture(row["number"]).parent.mkdir(exist_ok=True)
+            write_atomically(self.picture(row["number"]), picture)
+        write_record(self._row(row["number"]), row)
+
+    def picture(self, number: int) -> Path:
+        return self._folder / "pictures" / f"{number:04d}.jpg"
+
+    def rows(self) -> list[dict]:
+        """All that there are, by their numbers. InputError where a file is not one of ours."""
+        return [read_record(path) for path in sorted((self._folder / "rows").glob("[0-9]*.json"))]
+
+    def _row(self, number: int) -> Path:
+        return self._folder / "rows" / f"{number:04d}.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The finished part of a protocol.
+
+    Parameters
+    ----------
+    rows : of all registrations that were done by now, see `measured`, as the program's present model judges them; those of a CT to
+        which it was fitted, as the model of the others does.
+    planned : how many the whole protocol has.
+    kind : whose X-rays they are, "rtk" or "gvxr", or "real".
+    """
+
+    rows: list[dict]
+    planned: int
+    records: Records
+    kind: str = "rtk"
+
+
+def run(
+    cases: SimulatedCases | RealCases,
+    folder: Path,
+    limit: int | None = None,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+) -> Outcome:
+    """Do the rest of the protocol, and keep it in the folder.
+
+    Parameters
+    ----------
+    limit : only so many from the beginning of the list, spread over all conditions.
+
+    Raises
+    ------
+    InputError where a CT shows no bone, the simulator is missing, or the folder holds another protocol.
+    """
+    records = Records(folder, cases.files, cases.seed, cases.kind)
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit: found {limit}, expected 1 or more.")
+    left = [trial for trial in cases.trials[:limit] if not records.has(trial.number)]
+    if left:
+        warm_up()
+    for done, trial in enumerate(left):
+        progress(done / len(left), f"{cases.files[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
+        records.keep(*measured(trial, cases))
+    model_of = {"body": "body", "bone": "structure"}
+    rows = [
+        reevaluate(row, calibrated(model_of[row["part"]], records.sha256.get(row["ct"], ""))) for row in records.rows()
+    ]
+    return Outcome(rows, len(cases.trials), records, cases.kind)
+
+
+def measured(trial: Trial, cases: SimulatedCases | RealCases) -> tuple[dict, bytes | None]:
+    """The row of a registration, plain data, and a picture where it is wrong, or gave no answer.
+
+    "failed" in it says why there was no answer, "skipped" why there were no X-rays.
+    """
+    row, made = cases.case(trial)
+    if made is None:
+        return row, None
+    case, (truth, targets) = made.case, truth_of(made.case)
+    start = truth if case.world_from_ct is None else case.world_from_ct
+
+    def picture(views: Sequence[View], found: np.ndarray) -> bytes:
+        """The failure figure, quickly at half the X-rays' resolution."""
+        return failure_figure(made.anatomy, [view.pooled(2) for view in views], found, truth)
+
+    row |= {"nuisances": list(made.nuisances), "start_mm": metrics.mtre(start, truth, targets)}
+    try:
+        result = register(case, anatomy=made.anatomy, seed=trial.number)
+    except InputError as error:
+        return row | {"failed": str(error)}, picture(case.views, start)
+    row |= {"failed": None, **_row_of(result, made)}
+    wrong = not row["mtre_mm"] <= WRONG_MM
+    return row, picture(result.views, result.world_from_ct) if wrong else None
+
+
+def _row_of(result: Result, made: TrialCase) -> dict:
+    """The program's assessment of a registration, beside the truth."""
+    errors, assessment, case = result.errors, result.assessment, result.case
+    if errors is None or assessment is None:
+        raise ValueError(f"{case.name} was not assessed, or has no truth")
+    prediction = assessment.prediction
+    split = metrics.split_by_view(result.views[0].camera, result.world_from_ct, *truth_of(case))
+    split95 = assessment.splits[0] if assessment.splits else None
+    features, noise, cameras = assessment.features, None, None
+    if features:
+        points = rigid.transform_points(result.world_from_ct, assessment.targets)
+        noise = features.total_uncertainty.at(points)
+        if features.camera_uncertainty:
+            cameras = list(features.camera_uncertainty.at(points).distribution)
+    alternative, background = result.refinement.alternative, result.refinement.world_from_background
+    return {
+        "mtre_mm": errors.mtre_mm,
+        "mpd_mm": errors.mpd_mm,
+        "depth_mm": float(np.sqrt(np.mean(split.depth_mm**2))),
+        "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
+        "verdict": result.verdict,
+        "reasons": list(assessment.reasons),
+        "cause": assessment.cause and _cause_of(assessment.cause),
+        **{key: prediction and getattr(prediction, key) for key in _PREDICTED},
+        "depth95_mm": split95 and split95.depth_mm,
+        "in_plane95_mm": split95 and split95.in_plane_mm,
+        "error_inflation": assessment.error_inflation,
+        "world_from_background": None if background is None else background.tolist(),
+        "evidence_ratio": alternative and alternative.evidence_ratio,
+        "similarity": list(result.refinement.fit.similarity),
+        "world_from_ct": result.world_from_ct.tolist(),
+        "features": features and verdict.model_inputs(features),
+        "cameras": cameras,
+        "contradicted": bool(assessment.contradictions),
+        "measured": assessment.measured,
+        "noise_mm": noise and noise.mean_mm,
+        "noise95_mm": noise and noise.bound_mm(),
+        "depth_risk": noise and verdict.depth_risk(noise, len(assessment.splits)),
+        "register_s": result.seconds["initialise"] + result.seconds["refine"],
+        "assess_s": result.seconds["assess"],
+        "camera_off": [
+            cameras_off(made.cameras, [view.camera for view in views]) for views in (case.views, result.views)
+        ],
+    }
+
+
+def _cause_of(cause: Cause) -> dict:
+    return {**cause.to_json(), "predicts": cause.predicts, "precise": cause.precise}
+
+
+#: Of a prediction in a row.
+_PREDICTED = ("failure_probability", "image_failure_probability", "mean_mm", "upper95_mm", "bounded")
+
+
+def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
+    """[degrees, mm] by which a further camera is off against the first at most, mm at the world origin, about which C-arms turn."""
+    worst = np.zeros(2)
+    for a, b in zip(true[1:], given[1:], strict=True):
+        with_first_true = b.camera_from_world @ rigid.inverse(given[0].camera_from_world) @ true[0].camera_from_world
+        away = rigid.inverse(a.camera_from_world) @ with_first_true
+        degrees = np.degrees(rigid.rotation_angle(away[:3, :3]))
+        worst = np.maximum(worst, [degrees, np.linalg.norm(away[:3, 3])])
+    return worst.tolist()
+
+
+def reevaluate(row: dict, model: Model) -> dict:
+    """A row of `measured` with the prediction, intervals and verdict of this model: its features were kept."""
+    if not row.get("features"):
+        return row
+    noise = row["noise_mm"], row["noise95_mm"], row["views"], row.get("depth_risk", 0.0)
+    cameras = ScaledChiSquare(*row["cameras"]) if row.get("cameras") else None
+    features = {
+        **dict.fromkeys(BESIDE, 0.0),
+        **row["features"],
+    }  # the structures' are of before views were asked where else the CT may lie
+    prediction, cause = model.predict(features, cameras).no_less_than(*noise), row.get("cause")
+    if cause and cause["predicts"]:
+        prediction = prediction.moved(cause["moved_mm"], precise=cause["precise"]).no_less_than(*noise)
+        verdict_now = decide(prediction, model, measured=False)
+        split = {"depth95_mm": prediction.upper95_mm, "in_plane95_mm": prediction.upper95_mm}
+    else:
+        verdict_now = decide(prediction, model, row["measured"] and not cause)
+        wider = prediction.upper95_mm / (row["error_inflation"] * row["noise95_mm"])
+        split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
+    if row.get("contradicted"):
+        verdict_now = "reject"
+    return {**row, **split, **{key: getattr(prediction, key) for key in _PREDICTED}, "verdict": verdict_now}

@@ -1,0 +1,212 @@
+"""Whole cases with known truth: a CT, X-rays of it taken by an independent projector, targets and starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
+from MultiViewRegistrationLib.io.files import write_atomically, written_atomically
+
+from .body import Body, bone_points, continued, middle, without_couch
+from .projector import MaterialProjector, RtkProjector, SurfaceProjector
+from .simulator import PIXEL_MM, SIZE, SimulatedXRay
+
+SEARCH = {"rotation_deg": 15, "translation_mm": 45}
+TARGETS = 30
+DEFAULT_XRAY = SimulatedXRay(PIXEL_MM)
+LARGEST_START_MM = 22.0
+
+#: What makes the projector of a CT's body, of what `continued` is given.
+SIMULATORS: dict[str, Callable[..., MaterialProjector]] = {
+    "rtk": lambda *ct: RtkProjector(Body.from_hu(*ct)),
+    "gvxr": lambda *ct: SurfaceProjector(continued(*ct)),
+}
+
+
+class Patient:
+    """A CT and all that its cases need of it; making one takes some seconds, a case then one or two."""
+
+    def __init__(
+        self,
+        ct_path: str | Path,
+        couch: bool,
+        beyond_mm: float = 130.0,
+        drift: tuple[float, float] = (0, 0),
+        simulator: str = "rtk",
+    ) -> None:
+        """ct_path: a CT that load_ct reads, in Hounsfield units, of a patient head first and supine.
+
+        couch: the scanner's couch is in the CT and is to be left out. beyond_mm, drift: as in `continued`.   simulator: of SIMULATORS.
+        """
+        self.ct_path = Path(ct_path).resolve()
+        ct = load_ct(self.ct_path)
+        volume = without_couch(ct.volume) if couch else ct.volume
+        self.projector = SIMULATORS[simulator](volume, beyond_mm, drift)
+        self.bone_points = bone_points(volume)
+        # The middle of the images: where the bone is along the body, and half-way through it.
+        self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])
+
+
+def demo_patient() -> Patient:
+    """The patient of `mvreg demo`: a chest. Raises InputError where the CT cannot be downloaded or itk-rtk is missing."""
+    return Patient(chest_ct(), couch=True, beyond_mm=60)
+
+
+def demo_case(folder: str | Path, patient: Patient | None = None) -> Path:
+    """The case of `mvreg demo`: its patient in a C-arm, anteroposterior and left lateral; path of its case.json."""
+    patient, rng = patient or demo_patient(), np.random.default_rng(4)
+    cameras = [c_arm.camera() for c_arm in demo_c_arms(rng)]
+    return write_case(folder, patient, cameras, random_pose(patient, rng), rng, names=("AP", "lateral"))
+
+
+def demo_c_arms(rng: np.random.Generator) -> list[CArm]:
+    """Those of its X-rays, near anteroposterior and left lateral."""
+    return [_c_arm(rng, 2, 3, mirrored=True), _c_arm(rng, 88, -2, mirrored=True)]
+
+
+def write_case(
+    folder: str | Path,
+    patient: Patient,
+    cameras: Sequence[Camera],
+    world_from_ct: np.ndarray,
+    seed: int | np.random.Generator,
+    xrays: Sequence[SimulatedXRay] = 3 * (DEFAULT_XRAY,),
+    names: Sequence[str] = ("view1", "view2", "view3"),
+    about: dict[str, Any] | None = None,
+) -> Path:
+    """Writes the X-rays, each by its view's name, and case.json into `folder`; path of case.json.
+
+    about: start pose, search and training of the case.json, for many cases alike. Without it there is a starts.json, too, and the start is
+    the farthest of those, 20 to 22 mm from the truth at the targets.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    targets = targets_of(patient, cameras, xrays, world_from_ct, rng)
+    if about is None:
+        starts = start_poses(world_from_ct, targets, rng)
+        write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
+        about = {"world_from_ct": starts[-1].tolist(), "search": SEARCH}
+    views = []
+    for name, camera, xray in zip(names, cameras, xrays):
+        image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))
+        image.SetSpacing((xray.pixel_mm, xray.pixel_mm))
+        with written_atomically(folder / f"{name}.mha") as path:
+            sitk.WriteImage(image, str(path), useCompression=True)
+        geometry = {
+            "intrinsics": camera.intrinsics.tolist(),
+            "camera_from_world": camera.camera_from_world.tolist(),
+            "size": list(camera.size),
+        }
+        views.append({"name": name, "image": f"{name}.mha", "intensity": "linear", "camera": geometry})
+    case = {
+        "version": 1,
+        "ct": patient.ct_path.name if patient.ct_path.parent == folder.resolve() else str(patient.ct_path),
+        "views": views,
+        **about,
+        "targets": targets.tolist(),
+        "truth": {"world_from_ct": world_from_ct.tolist()},
+    }
+    write_atomically(folder / "case.json", json_text(case))
+    return folder / "case.json"
+
+
+def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[float, float]) -> list[Camera]:
+    """C-arm cameras, all stored mirrored or none; the first within 20 degrees of anteroposterior."""
+    mirrored = bool(rng.random() < 0.5)
+    primary, secondary = rng.uniform(-20, 20), rng.uniform(-10, 10)
+    cameras = [_c_arm(rng, primary, secondary, mirrored).camera()]
+    side = rng.choice([-1, 1])
+    for _ in range(views - 1):
+        other, separation = np.radians(rng.uniform(-10, 10)), np.radians(rng.uniform(*separation_deg))
+        first = np.radians(secondary)
+        other = np.clip(other, first - separation, first + separation)  # in latitude alone it must not be more already
+        # The angle between two directions in longitude and latitude, solved for the difference in longitude.
+        turn = np.arccos(
+            np.minimum((np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other)), 1)
+        )
+        cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored).camera())
+        side = -side
+    return cameras
+
+
+def random_pose(patient: Patient, rng: np.random.Generator) -> np.ndarray:
+    """(4, 4) world_from_ct: turned by up to 10 degrees, the patient's centre up to 15 mm off on each axis."""
+    axis = rng.normal(size=3)
+    R = rigid.exp_so3(axis / np.linalg.norm(axis) * np.radians(rng.uniform(0, 10)))
+    return rigid.from_rotation_translation(R, rng.uniform(-15, 15, 3) - R @ patient.centre)
+
+
+def start_poses(
+    world_from_ct: np.ndarray, targets: np.ndarray, rng: np.random.Generator, count: int = 10
+) -> np.ndarray:
+    """(count, 4, 4) poses with an mTRE up to LARGEST_START_MM, one in each of `count` equal steps."""
+    errors = (np.arange(count) + rng.uniform(size=count)) * LARGEST_START_MM / count
+    return np.stack([_start_pose(world_from_ct, targets, error, rng) for error in errors])
+
+
+def _start_pose(
+    world_from_ct: np.ndarray, targets: np.ndarray, error_mm: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A pose with this mTRE, within the range that the case says to search."""
+    true = rigid.transform_points(world_from_ct, targets)
+    while True:
+        twist = rng.normal(size=6) * [0.07, 0.07, 0.07, 8, 8, 8]
+        for _ in range(10):  # the error is nearly proportional to the twist
+            start = rigid.about(true.mean(axis=0), rigid.exp_se3(twist))
+            twist *= error_mm / np.linalg.norm(rigid.transform_points(start, true) - true, axis=1).mean()
+        if np.degrees(rigid.rotation_angle(start)) < SEARCH["rotation_deg"] - 2:
+            return start @ world_from_ct
+
+
+def targets_of(
+    patient: Patient,
+    cameras: Sequence[Camera],
+    xrays: Sequence[SimulatedXRay],
+    world_from_ct: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(TARGETS, 3) points of the bone, CT LPS mm, that lie in the field of every view."""
+    world = rigid.transform_points(world_from_ct, patient.bone_points)
+    seen = np.ones(len(world), bool)
+    for camera, xray in zip(cameras, xrays):
+        seen &= xray.shows(camera.project(world), camera.size)
+    if seen.sum() < TARGETS:
+        raise InputError(
+            f"{patient.ct_path}: found {seen.sum()} points of bone that all views show, expected at "
+            f"least {TARGETS}; use a CT in Hounsfield units with more bone, or fewer views."
+        )
+    return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
+
+
+def _c_arm(rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False) -> CArm:
+    """A C-arm with distances and principal point as they vary from one view to the next."""
+    principal_point = (np.array(SIZE) - 1) / 2 + rng.uniform(-12, 12, 2)
+    return CArm(
+        source_to_detector_mm=rng.uniform(1000, 1030),
+        source_to_isocentre_mm=rng.uniform(685, 715),
+        pixel_mm=(PIXEL_MM, PIXEL_MM),
+        size=SIZE,
+        principal_point=tuple(principal_point),
+        rao_lao_deg=primary_deg,
+        cra_cau_deg=secondary_deg,
+        mirrored=mirrored,
+    )
+
+
+def json_text(value: dict) -> str:
+    """JSON with a line for each matrix row."""
+    text = json.dumps(value, indent=1)
+    return re.sub(r"\[[^][{}]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"

@@ -1,0 +1,356 @@
+"""Line integrals by projectors that share no code and no author with this project's renderer: RTK's, and gVirtualXray's.
+
+RTK (openrtk.org) walks through voxels. gVirtualXray (gvirtualxray.sourceforge.io) knows surfaces alone: a body is the isosurfaces of its
+Hounsfield units, one in another, with one kind of tissue between two of them, and OpenGL finds where rays cross the triangles (Vidal et
+al., Comput Med Imaging Graph 33(8), 2009; Pointon et al., Comput Phys Commun 287, 2023). What a kind of tissue attenuates is
+gVirtualXray's own as well (Schneider et al., Phys Med Biol 45, 2000).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+from scipy.ndimage import find_objects, gaussian_filter
+
+from MultiViewRegistrationLib.errors import InputError, install_command
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.rigid import transform_points
+from MultiViewRegistrationLib.imaging.ct import Volume
+
+from .body import BONE, ENERGIES_KEV, SIGNAL_SHARE, SOFT_HU, WATER, Body, base_materials
+
+#: Source to the detector plane, at least. Pixels are scaled to it; all that counts is that the body lies before it.
+DETECTOR_MM = 1000.0
+
+
+def detector_mm(middle: np.ndarray) -> float:
+    """Source to detector plane, mm, for a body whose middle (x, y, z, ...) is there in the camera's frame."""
+    return max(DETECTOR_MM, 2 * float(middle[2]))
+
+
+def without_skew(camera: Camera) -> None:
+    """InputError where the camera's columns and rows are not at right angles, which simulators do not know."""
+    skew = camera.intrinsics[0, 1]
+    if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
+        raise InputError(f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0.")
+
+
+class MaterialProjector(Protocol):
+    """A projector of the two base materials of a body to a camera's pixels, see `RtkProjector.project`."""
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray: ...
+
+
+class RtkProjector:
+    """Projects the two base materials of a body at once."""
+
+    def __init__(self, body: Body) -> None:
+        """Raises InputError where itk-rtk is missing."""
+        self._joseph = Joseph((body.water, body.bone), body.ct_from_index)
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """(2, rows, columns) float32: g/cm^2 of water and of bone along the ray to each pixel's centre.
+
+        Raises InputError for a camera with skew, which RTK does not know.
+        """
+        return self._joseph.project(camera, world_from_ct) / 10  # mm g/cm^3 to g/cm^2
+
+
+class Joseph:
+    """RTK's Joseph projector of one or two volumes on one grid.
+
+    RTK gets a frame of its own, right-handed and parallel to the voxel axes: x along i, y along k, z along -+j.
+    So oblique CTs need no resampling, and RTK's Euler angles stay away from their singular direction, its
+    y axis, along which no C-arm points.
+    """
+
+    def __init__(self, volumes: tuple[np.ndarray, ...], ct_from_index: np.ndarray) -> None:
+        """volumes: one or two, float32 (k, j, i).   ct_from_index: (4, 4) as in Volume.
+
+        Raises InputError where itk-rtk is missing.
+        """
+        count = len(volumes)
+        self._itk, self._filter, self._geometry = _rtk(count)
+        pixel = self._itk.F if count == 1 else self._itk.Vector[self._itk.F, count]
+        self._image = self._itk.Image[pixel, 3]
+        linear = ct_from_index[:3, :3]
+        spacing = np.linalg.norm(linear, axis=0)
+        axis_i, axis_j, axis_k = (linear / spacing).T
+        z = -1 if np.linalg.det(linear) > 0 else 1  # (i, k, z * j) is right-handed
+        nk, nj, ni = volumes[0].shape
+        self._middle = ct_from_index @ [(ni - 1) / 2, (nj - 1) / 2, (nk - 1) / 2, 1.0]
+        self._ct_from_rtk = np.eye(4)
+        self._ct_from_rtk[:3, :3] = np.stack([axis_i, axis_k, z * axis_j], axis=1)
+        self._ct_from_rtk[:3, 3] = linear @ [0, 0 if z > 0 else nj - 1, 0] + ct_from_index[:3, 3]
+
+        self._values = np.empty((nj, nk, ni, count), np.float32)  # the ITK image only refers to it
+        for n, volume in enumerate(volumes):
+            self._values[..., n] = volume.swapaxes(0, 1)[::z]
+        values = self._values[..., 0] if count == 1 else self._values
+        self._volume = self._itk.image_view_from_array(values, ttype=self._image)
+        self._volume.SetSpacing(spacing[[0, 2, 1]].tolist())
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """(volumes, rows, columns) float32: integral of each volume, mm times its unit, along the ray to each pixel's centre.
+
+        Raises InputError for a camera with skew, which RTK does not know.
+        """
+        joseph = self.prepared(camera, world_from_ct)
+        joseph.Update()
+        image = self._itk.array_from_image(joseph.GetOutput())[0]
+        image = image if image.ndim == 3 else image[..., None]
+        return np.moveaxis(image[:, :: -1 if camera.intrinsics[0, 0] > 0 else 1], -1, 0)
+
+    def prepared(self, camera: Camera, world_from_ct: np.ndarray):
+        """RTK's filter, all set to be updated. Its columns run against the camera's unless the image is mirrored.
+
+        Raises InputError for a camera with skew.
+        """
+        without_skew(camera)
+        (fx, _, u0), (_, fy, v0), _ = camera.intrinsics
+        columns, rows = camera.size
+        # RTK wants u x v to point to the source, so u runs against the camera's x: columns are filled from
+        # the other side, unless the image is mirrored.
+        if fx > 0:
+            u0 = columns - 1 - u0
+        camera_from_ct = camera.camera_from_world @ world_from_ct
+        far = detector_mm(camera_from_ct @ self._middle)
+        pixel_u, pixel_v = far / abs(fx), far / fy
+        detector = self._image.New()
+        detector.SetRegions([columns, rows, 1])
+        detector.SetSpacing([pixel_u, pixel_v, 1.0])
+        detector.SetOrigin([-u0 * pixel_u, -v0 * pixel_v, 0.0])
+        detector.Allocate(True)
+
+        joseph = self._filter.New()
+        joseph.SetGeometry(self._rtk_geometry(camera_from_ct, far))
+        joseph.SetInput(0, detector)
+        joseph.SetInput(1, self._volume)
+        return joseph
+
+    def _rtk_geometry(self, camera_from_ct: np.ndarray, far: float):
+        x, y, z, source = np.linalg.inv(camera_from_ct @ self._ct_from_rtk)[:3].T
+        point, vector = self._itk.Point[self._itk.D, 3], self._itk.Vector[self._itk.D, 3]
+        positions = [point(p.tolist()) for p in (source, source + far * z)]
+        axes = [vector(v.tolist()) for v in (-x, y)]
+        geometry = self._geometry.New()
+        if not geometry.AddProjection(*positions, *axes):
+            raise RuntimeError("RTK refused the geometry of the camera")
+        return geometry
+
+
+def _rtk(volumes: int):
+    """itk, RTK's Joseph filter for so many volumes, RTK's geometry."""
+    try:
+        import itk
+
+        # `from itk import RTK` loads every library of ITK, which takes 10 s; these two modules take 3 s.
+        joseph = import_module("itk.rtkJosephForwardProjectionImageFilterPython")
+        geometry = import_module("itk.rtkThreeDCircularProjectionGeometryPython")
+    except ImportError as error:
+        raise InputError(
+            f"simulated X-rays need the Python package itk-rtk, which is not installed; run {install_command('bench')}."
+        ) from error
+    image = "IF3" if volumes == 1 else f"IVF{volumes}3"
+    return (
+        itk,
+        getattr(joseph, f"rtkJosephForwardProjectionImageFilter{image}{image}"),
+        geometry.rtkThreeDCircularProjectionGeometry,
+    )
+
+
+class MovedBone:
+    """Projects a body in which one bone has moved: used as a `RtkProjector`, with the pose of the bone; all else stays behind by `rest`."""
+
+    def __init__(self, whole: MaterialProjector, ct: Volume, mask: np.ndarray) -> None:
+        """whole: of the CT's body.   mask: bool (k, j, i), of the bone. Where it was there is soft tissue."""
+        box = _with_room([slice(each.min(), each.max() + 1) for each in np.nonzero(mask)])
+        self._whole = whole
+        self._bone = _beyond_soft_tissue(ct, box, mask[box])
+        self.rest_from_bone = np.eye(4)
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """As `RtkProjector.project`: the bone at this pose, all else at `world_from_ct @ rest_from_bone`."""
+        rest = world_from_ct @ self.rest_from_bone
+        moved = self._bone.project(camera, world_from_ct) - self._bone.project(camera, rest)
+        return np.maximum(self._whole.project(camera, rest) + moved / 10, 0)  # mm g/cm^3 to g/cm^2
+
+
+class MovedBones:
+    """Projects a body in which several bones have moved: used as a `RtkProjector`, with the pose of the body."""
+
+    def __init__(
+        self, whole: MaterialProjector, ct: Volume, labels: np.ndarray, motions: Mapping[int, np.ndarray]
+    ) -> None:
+        """whole: of the CT's body.   labels: integers (k, j, i).   motions: (4, 4) ct_from_bone of each bone, by its label.
+
+        Where a bone was there is soft tissue.
+        """
+        self._whole, boxes = whole, find_objects(labels)
+        self._moved: list[tuple[Joseph, np.ndarray]] = []
+        for label, motion in motions.items():
+            box = _with_room(boxes[label - 1])
+            self._moved.append((_beyond_soft_tissue(ct, box, labels[box] == label), motion))
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """As `RtkProjector.project`: all but the bones at this pose, each bone at `world_from_ct @ ct_from_bone`."""
+        image = self._whole.project(camera, world_from_ct)
+        for bone, ct_from_bone in self._moved:
+            moved = bone.project(camera, world_from_ct @ ct_from_bone) - bone.project(camera, world_from_ct)
+            image = image + moved / 10  # mm g/cm^3 to g/cm^2
+        return np.maximum(image, 0)
+
+
+def _with_room(box: Sequence[slice]) -> tuple[slice, ...]:
+    """The part of a CT with a voxel more on every side, if there is one."""
+    return tuple(slice(max(each.start - 1, 0), each.stop + 1) for each in box)
+
+
+def _beyond_soft_tissue(ct: Volume, box: tuple[slice, ...], mask: np.ndarray) -> Joseph:
+    """Projects what a bone attenuates more than soft tissue in its place.   mask: bool, of the part `box` (k, j, i) of the CT."""
+    hu = ct.values[box]
+    with_bone, without = base_materials(hu), base_materials(np.where(mask, np.float32(SOFT_HU), hu))
+    placed = ct.ct_from_index.copy()
+    placed[:3, 3] += placed[:3, :3] @ [each.start for each in box[::-1]]
+    return Joseph(tuple(a - b for a, b in zip(with_bone, without)), placed)
+
+
+#: Hounsfield units of the surfaces, from skin and lung to the densest bone.
+LEVELS_HU = (-800.0, -500.0, -200.0, -25.0, 150.0, 300.0, 500.0, 800.0, 1200.0)
+#: Smooths the CT beforehand: its noise would be hills in every surface, and twice as many triangles.
+SMOOTH_SD_MM = 0.7
+AIR_HU = -1000.0
+
+_numbers = itertools.count()
+
+
+class SurfaceProjector:
+    """Used as a `RtkProjector`: grams per cm^2 of water and of bone that attenuate as the tissues between a body's surfaces do."""
+
+    def __init__(self, hu: Volume) -> None:
+        """hu: the body, Hounsfield units; it ends in air. Some GB of memory, and a minute, for a CT of 512 x 512 x 133 voxels.
+
+        Raises InputError where gvxr, VTK or what they need is missing.
+        """
+        self._gvxr = gvxr = gvxr_scene()
+        smooth = gaussian_filter(hu.values, SMOOTH_SD_MM / hu.spacing_mm[::-1], mode="nearest")
+        placed = hu.ct_from_index.copy()
+        placed[:3, 3] -= placed[:3, :3].sum(axis=1)
+        closed = Volume(np.pad(smooth, 1, constant_values=AIR_HU), placed)
+        nk, nj, ni = hu.values.shape
+        self._middle = hu.ct_from_index @ [(ni - 1) / 2, (nj - 1) / 2, (nk - 1) / 2, 1.0]
+        #: Label of each surface, and by how much more water and bone there is in a cm^3 inside it than outside.
+        self._surfaces: list[tuple[str, np.ndarray]] = []
+        outside = np.zeros(2)
+        for low, high in zip(LEVELS_HU, (*LEVELS_HU[1:], np.inf), strict=True):
+            between = smooth[(smooth > low) & (smooth <= high)]
+            if not len(between):
+                continue
+            inside = _base_densities(gvxr, float(between.mean(dtype=np.float64)))
+            label = f"surface {next(_numbers)}"
+            points, triangles = _isosurface(closed, low)
+            gvxr.makeTriangularMesh(label, points.ravel().tolist(), triangles.ravel().tolist(), "mm")
+            gvxr.addPolygonMeshAsInnerSurface(label)
+            self._surfaces.append((label, inside - outside))
+            outside = inside
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """(2, rows, columns) float32: g/cm^2 of water and of bone along the ray to each pixel's centre.
+
+        Raises InputError for a camera with skew.
+        """
+        self._place(camera, world_from_ct)
+        columns, rows = camera.size
+        image = np.zeros((2, rows, columns), np.float32)
+        for label, more in self._surfaces:
+            length_cm = np.array(self._gvxr.computeLBuffer(label), np.float32).reshape(rows, columns)[
+                ::-1
+            ]  # from the lowest row on
+            image += more.astype(np.float32)[:, None, None] * length_cm
+        return image[..., :: 1 if camera.intrinsics[0, 0] > 0 else -1]
+
+    def _place(self, camera: Camera, world_from_ct: np.ndarray) -> None:
+        """Source and detector as they lie to the CT, whose surfaces stay where they are."""
+        without_skew(camera)
+        gvxr = self._gvxr
+        (fx, _, u0), (_, fy, v0), _ = camera.intrinsics
+        camera_from_ct = camera.camera_from_world @ world_from_ct
+        x, y, z, source = np.linalg.inv(camera_from_ct)[:3].T
+        columns, rows = camera.size
+        if fx < 0:  # a mirrored detector would see triangles from behind
+            u0 = columns - 1 - u0
+        far = detector_mm(camera_from_ct @ self._middle)
+        centre = source + far * (z + ((columns - 1) / 2 - u0) / abs(fx) * x + ((rows - 1) / 2 - v0) / fy * y)
+        gvxr.setSourcePosition(*source.tolist(), "mm")
+        gvxr.setDetectorPosition(*centre.tolist(), "mm")
+        gvxr.setDetectorNumberOfPixels(columns, rows)
+        gvxr.setDetectorPixelSize(far / abs(fx), far / fy, "mm")
+        gvxr.setDetectorUpVector(*(-y).tolist())
+        gvxr.setDetectorRightVector(*x.tolist())
+
+
+@cache
+def gvxr_scene():
+    """gVirtualXray, which has one scene for all; surfaces are chosen by their labels.
+
+    Raises InputError where gvxr, VTK or what they need is missing.
+    """
+    try:
+        import vtk  # noqa: F401
+        from gvxrPython3 import gvxr
+    except ImportError as error:
+        raise InputError(
+            f"X-rays by gVirtualXray: found no gvxr that can be loaded ({error}), expected it and VTK; run "
+            f"{install_command('gvxr')}, and on Debian apt install libegl1 libgl1-mesa-dri libxcb-composite0 "
+            "libxcb-ewmh2 libxcb-icccm4 libxcb-keysyms1 libxcb-res0 libxcb-xinerama0."
+        ) from error
+    gvxr.useLogFile(os.devnull)  # instead of standard output
+    try:
+        gvxr.createOpenGLContext()
+    except RuntimeError as error:
+        raise InputError(
+            "X-rays by gVirtualXray: found no OpenGL 4.3 to draw with, expected a graphics driver or Mesa's; install one "
+            "(on Debian libegl1 and libgl1-mesa-dri)."
+        ) from error
+    gvxr.usePointSource()
+    gvxr.setMonoChromaticPerPixelAtSDD(0.06, "MeV", 1)  # without a beam it measures no lengths
+    gvxr.autoAlignDetector(False)  # else it turns the detector about to face the source wherever its principal point is
+    return gvxr
+
+
+def _base_densities(gvxr, hu: float) -> np.ndarray:
+    """(2,) g/cm^3 of water and of bone that attenuate as a tissue does by gVirtualXray, over the spectrum: least squares."""
+    if hu <= AIR_HU:
+        return np.zeros(2)
+    attenuation = np.array([gvxr.getMuFromHU(hu, float(energy), "keV") for energy in ENERGIES_KEV])
+    weight = np.sqrt(SIGNAL_SHARE)
+    return np.linalg.lstsq(weight[:, None] * np.stack([WATER, BONE], axis=1), weight * attenuation, rcond=None)[0]
+
+
+def _isosurface(ct: Volume, hu: float) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 3) float32 CT LPS mm, (m, 3) uint32: the surface of what is denser, which it is seen from outside counter-clockwise."""
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(*ct.values.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(ct.values.ravel()))
+    edges = vtk.vtkFlyingEdges3D()
+    edges.SetInputData(image)
+    edges.SetValue(0, hu)
+    edges.ComputeNormalsOff()
+    edges.ComputeGradientsOff()
+    edges.ComputeScalarsOff()
+    edges.Update()
+    found = edges.GetOutput()
+    points = transform_points(ct.ct_from_index, vtk_to_numpy(found.GetPoints().GetData()).astype(np.float64))
+    triangles = vtk_to_numpy(found.GetPolys().GetConnectivityArray()).reshape(-1, 3)
+    if np.linalg.det(ct.ct_from_index) < 0:
+        triangles = triangles[:, ::-1]
+    return points.astype(np.float32), np.ascontiguousarray(triangles, np.uint32)

@@ -1,0 +1,339 @@
+"""The benchmark's data, comparisons and records: a job gives rows, each of ours beside a peer."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from MultiViewRegistrationLib import __version__
+from MultiViewRegistrationLib.errors import InputError, install_command
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.ct import Volume, attenuation
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.datasets.chest import cache_folder, chest_ct
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.rendering.devices import available_threads
+from MultiViewRegistrationLib.rendering.drr import Projector
+from MultiViewRegistrationLib.studies.evaluation import truth_of
+from MultiViewRegistrationLib.studies.statistics import starting_poses
+
+from ..simulation.cases import demo_case
+from ..simulation.projector import Joseph
+from . import nanodrr_peer
+
+START_MTRE_MM = 24.0
+STARTS = 5
+#: How far the poses of a batch lie from the true one, at most, by each axis.
+APART_DEG, APART_MM = 2.0, 5.0
+PACKAGES = ("numpy", "numba", "torch", "nanodrr", "itk-rtk")
+#: For measurements on a GPU.
+CARD_PACKAGES = ("triton",)
+
+Curves = dict[str, dict[str, list]]
+"""Points [x, y] by figure and line."""
+Poses = Sequence[np.ndarray] | np.ndarray
+"""(4, 4) each."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. All times are wall-clock.
+
+    Parameters
+    ----------
+    ours, peer : medians over the repeats, None where there are none.
+    ratio : peer / ours, larger is better for us; None where there is nothing to divide.
+    repeats : how often each was measured, [ours, the peer's].
+    spread : least and largest ratio, over all pairs where the two did not repeat equally often.
+    ours_range, peer_range : least and largest value.
+    peer_at_least : whether the peer ran out of time; `peer` is that time then, and the ratio a lower bound.
+    failed : why the row does not count, such as two images that do not agree; "" where it does.
+    note : what a reader needs to judge the row.
+    """
+
+    name: str
+    unit: str
+    ours: float | None
+    peer: float | None
+    peer_name: str
+    ratio: float | None
+    repeats: list[int]
+    spread: list[float] | None
+    ours_range: list[float] | None = None
+    peer_range: list[float] | None = None
+    peer_at_least: bool = False
+    failed: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The results of a job: rows, and points for the page's figures."""
+
+    rows: list[Row]
+    curves: Curves = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BenchmarkJob:
+    """One piece of the benchmark that can be run alone.
+
+    Parameters
+    ----------
+    part : "render", ...
+    rows : names of the rows that it gives.
+    seconds : about how long it takes on two cores.
+    run : measures.
+    """
+
+    part: str
+    rows: tuple[str, ...]
+    seconds: float
+    run: Callable[[], Measured]
+
+
+@dataclass(frozen=True)
+class BenchmarkRecord:
+    """The last results of a job, with date and machine (see `machine`)."""
+
+    part: str
+    when: str
+    machine: dict
+    rows: list[Row]
+    curves: Curves
+
+
+def compared(
+    name: str, unit: str, ours: Sequence[float], peer: Sequence[float], peer_name: str, *, paired: bool = False, **more
+) -> Row:
+    """The row of measured values; either side may be empty, where it was not or could not be measured.
+
+    Parameters
+    ----------
+    paired : whether repeat i of ours was measured next to repeat i of the peer, so that ratios are taken one by one.
+    more : further fields of the row.
+    """
+    a, b = np.asarray(ours, float), np.asarray(peer, float)
+    both = a.size and b.size
+    ratios = (b / a if paired else (b[:, None] / a).ravel()) if both else np.array([])
+    return Row(
+        name,
+        unit,
+        ours=_median(a),
+        peer=_median(b),
+        peer_name=peer_name,
+        ratio=float(np.median(b) / np.median(a)) if both else None,
+        repeats=[a.size, b.size],
+        spread=_ends(ratios),
+        ours_range=_ends(a),
+        peer_range=_ends(b),
+        **more,
+    )
+
+
+def _median(values: np.ndarray) -> float | None:
+    return float(np.median(values)) if values.size else None
+
+
+def _ends(values: np.ndarray) -> list[float] | None:
+    return [float(values.min()), float(values.max())] if values.size else None
+
+
+def alternated(works: Sequence[Callable[[], object]], repeats: int, factor: float = 1e3) -> list[list[float]]:
+    """The seconds times `factor` that each work took, each `repeats` times, in turns, so that a busy moment hits all of them.
+
+    Every work is done once before the clock starts.
+    """
+    for work in works:
+        work()
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(repeats):
+        for work, spent in zip(works, times, strict=True):
+            began = perf_counter()
+            work()
+            spent.append(factor * (perf_counter() - began))
+    return times
+
+
+class Setting:
+    """The chest CT of the demo and its two X-rays, and renderers of it. Each is made on first use, and shared by all jobs."""
+
+    def __init__(self, case: Case | None = None, device: str | None = None) -> None:
+        """
+        Parameters
+        ----------
+        case : another than the demo's, with truth, targets and two views of one size.
+        device : on which both sides work, as torch names it; None for our own on the processor's threads, and the peers on the processor.
+        """
+        self.device = device
+        if case is not None:
+            self.case = case
+
+    @cached_property
+    def case(self) -> Case:
+        """The demo's case: two 512x512 X-rays of the chest by RTK's projector, kept in the user's cache folder."""
+        chest_ct()  # fetched where it is gone: a case that is kept only refers to it
+        path = cache_folder() / f"bench-{__version__}" / "case.json"
+        return Case.load(path if path.is_file() else demo_case(path.parent))
+
+    @property
+    def pose(self) -> np.ndarray:
+        """(4, 4) the true `world_from_ct` of the case."""
+        return truth_of(self.case)[0]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(n, 3) of the case, CT mm."""
+        return truth_of(self.case)[1]
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The CT as linear attenuation, at full resolution: of the chest 512 x 512 x 133 voxels of 0.70 x 0.70 x 2.5 mm."""
+        return attenuation(self.case.ct)
+
+    @cached_property
+    def anatomy(self) -> PreparedCT:
+        device = self.device or "cpu"
+        return PreparedCT(self.case.ct).on_device("torch-cpu" if self.device == "cpu" else device)
+
+    @cached_property
+    def projector(self) -> Projector:
+        return Projector(self.volume)
+
+    @cached_property
+    def subject(self):
+        """nanodrr's side of `volume`."""
+        return nanodrr_peer.subject_of(self.volume, self.device or "cpu")
+
+    @cached_property
+    def half_subject(self):
+        """The same in bfloat16."""
+        return nanodrr_peer.subject_of(self.volume, self.device or "cpu", half=True)
+
+    @cached_property
+    def joseph(self) -> Joseph:
+        """RTK's side of `volume`, with as many threads as our own kernels. InputError where itk-rtk is missing."""
+        try:
+            import itk
+        except ImportError as error:
+            raise InputError(
+                "the benchmark runs beside its peers, but the Python package itk-rtk is missing; run "
+                f"{install_command('bench')}."
+            ) from error
+        itk.MultiThreaderBase.SetGlobalMaximumNumberOfThreads(available_threads())
+        itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(available_threads())
+        return Joseph((self.volume.values,), self.volume.ct_from_index)
+
+    def renderer(self, projector: Projector, cameras: Sequence[Camera], poses: Poses) -> Callable:
+        """A function that renders images, with their Jacobians if it is called with True: on the processor one after the other, on a
+        device all at once. It returns the images (n, rows, columns) of that volume, which a device may still be working on."""
+        if self.device is not None:
+            from MultiViewRegistrationLib.rendering.torch_drr import TorchProjector
+
+            batch = TorchProjector(projector, self.device)
+            return lambda jacobian: batch.render(cameras, poses, jacobian=jacobian)[0]
+
+        def one_by_one(jacobian: bool) -> list[np.ndarray]:
+            seen = zip(cameras, poses, strict=True)
+            return [projector.render(camera, pose, jacobian=jacobian).image for camera, pose in seen]
+
+        return one_by_one
+
+    def wait(self) -> None:
+        """Until the device is done."""
+        if self.device is not None and self.device.startswith("cuda"):
+            nanodrr_peer.modules().torch.cuda.synchronize(self.device)
+
+    def finished(self, work: Callable, *arguments: object) -> Callable[[], None]:
+        """Does the work, and waits until the device is done with it."""
+
+        def whole() -> None:
+            work(*arguments)
+            self.wait()
+
+        return whole
+
+    def camera(self, pixels: int) -> Camera:
+        """The case's first camera with `pixels` x `pixels` on the same detector."""
+        camera = self.case.views[0].camera
+        factor = camera.size[0] / pixels
+        shift = 0.5 / factor - 0.5
+        scaled = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]]) @ camera.intrinsics
+        return replace(camera, intrinsics=scaled, size=(pixels, pixels))
+
+    def poses(self, count: int) -> np.ndarray:
+        """(count, 4, 4) about the true pose, the first of them itself."""
+        middle = rigid.transform_points(self.volume.ct_from_index, (np.array(self.volume.values.shape[::-1]) - 1) / 2)
+        centre = rigid.transform_points(self.pose, middle)
+        twists = np.random.default_rng(0).uniform(-1, 1, (count, 6)) * np.repeat([np.radians(APART_DEG), APART_MM], 3)
+        twists[0] = 0
+        return np.stack([rigid.about(centre, rigid.exp_se3(twist)) @ self.pose for twist in twists])
+
+    def starts(self) -> np.ndarray:
+        """(STARTS, 4, 4) poses with an mTRE of START_MTRE_MM."""
+        edges = (START_MTRE_MM, START_MTRE_MM)
+        return starting_poses(self.pose, self.targets, edges, STARTS, seed=0)
+
+
+def machine(device: str | None = None) -> dict:
+    """CPU, cores, threads used, memory, system, versions; the same for two runs on the same machine.
+
+    device: of torch, on which something is measured; a CUDA device is named with its driver.
+    """
+    versions = {"multiview-registration": __version__, "python": platform.python_version()}
+    for name in PACKAGES + (CARD_PACKAGES if device else ()):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    memory_gib = None
+    with suppress(AttributeError, ValueError, OSError):  # not on Windows
+        memory_gib = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    return {
+        **({} if device is None else {"card": _card(device)}),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads_used": available_threads(),
+        "memory_gib": memory_gib,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions,
+    }
+
+
+def described(machine: dict) -> str:
+    """The machine in one line."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
+    card = f"{machine['card']}; " if "card" in machine else ""
+    cores = f"{machine['cores']} cores, {machine['threads_used']} threads used"
+    return f"{card}{machine['cpu']}, {cores}{memory}, {machine['system']}; {versions}"
+
+
+def now() -> str:
+    """The time of day, with its zone, to the minute."""
+    return datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
+
+
+def _card(device: str) -> str:
+    import torch
+
+    if not device.startswith("cuda"):
+        return f"device {device}"
+    about = torch.cuda.get_device_properties(device)
+    return f"{about.name}, {round(about.total_memory / 2**30)} GiB, CUDA {torch.version.cuda}"
+
+
+def _cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown CPU"

@@ -1,0 +1,38 @@
+"""Statistics of the protocol and the fits, beside those of the library's studies."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import mannwhitneyu
+
+from MultiViewRegistrationLib.studies.statistics import SuccessRate
+
+
+def auroc(score: ArrayLike, positive: ArrayLike) -> float:
+    """Probability that a positive has the higher score, ties counting half; NaN where all or none are positive.
+
+    score, positive: (n,), bool the latter. The area under the ROC curve is Mann and Whitney's U by the number of pairs (Hanley and McNeil,
+    Radiology 143:29-36, 1982).
+    """
+    score, positive = np.asarray(score, float), np.asarray(positive, bool)
+    if positive.all() or not positive.any():
+        return float("nan")
+    return float(mannwhitneyu(score[positive], score[~positive]).statistic / positive.sum() / (~positive).sum())
+
+
+def share(hits: ArrayLike, of: np.ndarray | None = None) -> str:
+    """ "3 of 200 (1.5 %, 0.5 to 4.3)": of those in `of` (n,) bool, by default all, how many are in `hits` (n,) bool."""
+    rate = SuccessRate.of(hits, of)
+    if not rate.total:
+        return "none"
+    low, high = rate.interval
+    return f"{rate.successes} of {rate.total} ({100 * rate.rate:.1f} %, {100 * low:.1f} to {100 * high:.1f})"
+
+
+def quantile(values: np.ndarray, q: float, digits: int = 3) -> str:
+    """A quantile that is one of the values; registrations without a result, infinite, lie beyond all others."""
+    if not len(values):
+        return "none"
+    value = float(np.quantile(values, q, method="higher"))
+    return f"{value:.{digits}f}" if np.isfinite(value) else "no answer"

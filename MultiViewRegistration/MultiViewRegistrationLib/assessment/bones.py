@@ -30,7 +30,7 @@ class Moved(NamedTuple):
     axis: np.ndarray
 
     def to_json(self) -> dict:
-        """`moved` of a result.json."""
+        """Return `moved` of a result.json."""
         return {"mm": self.mm, "deg": self.degrees, "axis": self.axis.tolist()}
 
 
@@ -75,7 +75,7 @@ class RegisteredBone:
         return {"mean": self.prediction.mean_mm, "upper95": self.prediction.upper95_mm}
 
     def to_json(self, views: Sequence[str]) -> dict:
-        """An entry of `structures` of a result.json, with the similarity by these names of views."""
+        """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
         similarity = {name: float(each) for name, each in zip(views, self.similarity, strict=True) if np.isfinite(each)}
         return {
             "name": self.name,

@@ -69,7 +69,7 @@ def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
 
 
 def ras_from_slice(view: XRayView) -> np.ndarray:
-    """(4, 4) the plane of the X-ray's image, RAS mm, as a vtkMRMLSliceNode has it.
+    """Return the plane (4, 4) of the X-ray's image, RAS mm, as a vtkMRMLSliceNode has it.
 
     Origin in the middle of the image, x along its columns to the right, y up its rows, z to whoever looks at it: the slice view then shows
     the image as it is stored, from the source's side, or from the detector's where the camera mirrors.
@@ -162,7 +162,7 @@ def release(scene, tag: str) -> None:
 
 
 def _whole(view: XRayView, dimensions) -> tuple[float, float]:
-    """Width and height in mm that a slice view of these dimensions needs to show the whole image."""
+    """Return width and height in mm that a slice view of these dimensions needs to show the whole image."""
     columns, rows = np.maximum(dimensions[:2], 1)
     width, height = np.array(view.size) * view.node.GetSpacing()[:2]
     stretch = _stretch(view)
@@ -323,7 +323,7 @@ def letter(direction) -> str:
 
 
 def ras_from_box(ct: Any) -> np.ndarray:
-    """(4, 4) from a cube of -1 to 1, which is all of a volume with voxels, to RAS mm of the world."""
+    """Return the matrix (4, 4) from a cube of -1 to 1, which is all of a volume with voxels, to RAS mm of the world."""
     size = np.array(ct.GetImageData().GetDimensions())
     index_from_box = np.diag([*size / 2, 1.0])
     index_from_box[:3, 3] = (size - 1) / 2
@@ -331,7 +331,7 @@ def ras_from_box(ct: Any) -> np.ndarray:
 
 
 def plane_of(node) -> np.ndarray:
-    """(4, 4) of a slice view: its axes across, up and along the normal, and its origin, RAS mm."""
+    """Return the plane (4, 4) of a slice view: its axes across, up and along the normal, and its origin, RAS mm."""
     return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
 
 

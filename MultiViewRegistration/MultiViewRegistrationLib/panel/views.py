@@ -135,7 +135,7 @@ class Views:
         return view and source_view.camera_of(view.mrmlViewNode())
 
     def size(self) -> tuple[int, int]:
-        """(width, height) of the 3D view in pixels; only to be called where there is one."""
+        """Return (width, height) of the 3D view in pixels; only to be called where there is one."""
         view = self.three_d_view()
         return view.width, view.height
 

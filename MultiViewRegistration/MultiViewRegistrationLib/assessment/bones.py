@@ -97,22 +97,22 @@ class RegisteredBones:
 
     @property
     def shown(self) -> list[RegisteredBone]:
-        """Those that are where the X-rays show them."""
+        """The bones that are where the X-rays show them."""
         return [bone for bone in self.bones if bone.verdict != "reject"]
 
     @property
     def lost(self) -> list[RegisteredBone]:
-        """Those that X-rays show, and that are most likely wrong."""
+        """The bones that X-rays show, and that are most likely wrong."""
         return [bone for bone in self.bones if bone.verdict == "reject" and bone.prediction is not None]
 
     @property
     def unseen(self) -> list[RegisteredBone]:
-        """Those that no X-ray shows."""
+        """The bones that no X-ray shows."""
         return [bone for bone in self.bones if bone.prediction is None]
 
     @property
     def displaced(self) -> list[RegisteredBone]:
-        """Those of them that lie elsewhere than the pose of the whole CT has them, the farthest first."""
+        """The shown bones that lie elsewhere than the pose of the whole CT has them, the farthest first."""
         found = [bone for bone in self.shown if bone.displaced_mm > WRONG_MM]
         return sorted(found, key=lambda bone: -bone.displaced_mm)
 

@@ -75,7 +75,7 @@ class Field:
 
     @property
     def title(self) -> str:
-        """Its name with its unit, to stand alone."""
+        """The field's name with its unit, to stand alone."""
         unit = UNIT_WORDS.get(self.unit, self.unit)
         return self.words[0].upper() + self.words[1:] + (f", {unit}" if unit else "")
 

@@ -83,7 +83,7 @@ class LandmarkResidual:
 
     @property
     def status(self) -> str:
-        """Its use in the fit, in words."""
+        """The use of the position in the fit, in words."""
         if self.used:
             return "used"
         return f'left out, swapped with "{self.swapped_with}"?' if self.swapped_with else "left out, does not fit"

@@ -55,7 +55,7 @@ class Structures:
 
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
-        """Of each structure, the part (k, j, i) of the grid that holds it; looked for in that which holds all."""
+        """The part (k, j, i) of the grid that holds each structure."""
         slices = np.flatnonzero(self.labels.any(axis=(1, 2)))
         rows, columns = (np.flatnonzero(self.labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
         ends = [slice(held[0], held[-1] + 1) if len(held) else slice(0, 1) for held in (slices, rows, columns)]

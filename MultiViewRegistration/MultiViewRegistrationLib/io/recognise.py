@@ -64,7 +64,7 @@ class CTFiles:
 
     @property
     def path(self) -> Path | tuple[Path, ...]:
-        """As `imaging.ct.load_ct` takes it."""
+        """The file or files, as `imaging.ct.load_ct` takes them."""
         return self.files[0] if len(self.files) == 1 else self.files
 
     @property

@@ -411,7 +411,7 @@ class BonesObjective:
 
     @property
     def radius(self) -> int:
-        """That of the wider windows."""
+        """The radius of the wider windows."""
         return max(self.settings.intensity_radius, self.settings.gradient_radius)
 
     def shadows(self, poses: Sequence[np.ndarray], *, jacobian: bool = True) -> Shadows:

@@ -222,11 +222,11 @@ class Objective:
         return projections
 
     def with_pivot(self, pivot: np.ndarray) -> Objective:
-        """Return the same about another pivot, no pixels selected yet."""
+        """Return the objective about another pivot, no pixels selected yet."""
         return Objective(self.projector, self.views, self.settings, pivot, self.rest)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> Objective:
-        """Return the same, where some pixels of each view, bool (rows, columns), are not valid; no pixels selected yet."""
+        """Return the objective without some pixels of each view, bool (rows, columns); no pixels selected yet."""
         return Objective(self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest)
 
     def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:

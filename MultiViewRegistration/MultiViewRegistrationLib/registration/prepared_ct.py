@@ -110,7 +110,7 @@ class PreparedCT:
         """The device of PyTorch's work, as it names it; "" for numba's."""
 
     def on_device(self, device: str) -> PreparedCT:
-        """Return the same CT, whose registrations are done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
+        """Return the CT with its registrations done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
         if device == CPU:
             return self
         other = copy(self)

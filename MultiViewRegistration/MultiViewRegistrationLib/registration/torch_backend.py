@@ -72,12 +72,12 @@ class TorchObjective(Objective):
         self._linearised: PoseFit | None = None
 
     def with_pivot(self, pivot: np.ndarray) -> TorchObjective:
-        """Return it with the pose turning about another point (3,), world mm."""
+        """Return the objective with the pose turning about another point (3,), world mm."""
         arguments = self.projector, self.views, self.settings, pivot, self.rest
         return TorchObjective(*arguments, self._device, self._images)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> TorchObjective:
-        """Return it without these pixels, a mask a view."""
+        """Return the objective without these pixels, a mask a view."""
         views = self._views_without(pixels)
         return TorchObjective(self.projector, views, self.settings, self.pivot, self.rest, self._device)
 

@@ -384,7 +384,7 @@ class StoredTrack:
 
     @classmethod
     def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:
-        """Return the same of a track.json's content.
+        """Read the content of a track.json.
 
         Parameters
         ----------

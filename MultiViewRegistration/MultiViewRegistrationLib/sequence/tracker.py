@@ -59,15 +59,15 @@ class Frames(Protocol):
 
     @property
     def names(self) -> list[str]:
-        """Of the frames, for people."""
+        """The names of the frames, for people."""
 
     @property
     def truths(self) -> dict[int, np.ndarray]:
-        """As of an `io.sequence.FrameSequence`."""
+        """The true poses, as of an `io.sequence.FrameSequence`."""
 
     @property
     def structure_truths(self) -> dict[int, dict[str, np.ndarray]]:
-        """As of an `io.sequence.FrameSequence`."""
+        """The true poses of structures, as of an `io.sequence.FrameSequence`."""
 
     def __len__(self) -> int: ...
     def load(self, number: int) -> Frame:

@@ -92,7 +92,7 @@ class Host(Protocol):
 
     @property
     def session(self) -> Session | None:
-        """Its session."""
+        """The session of the registration at work."""
 
     @property
     def views(self) -> Views:

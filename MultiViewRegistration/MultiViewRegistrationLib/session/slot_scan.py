@@ -123,7 +123,7 @@ def side_in_words(letters: str) -> str:
 
 
 def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
-    """Return that of `tube_sides` on which a direction (3,) is."""
+    """Return the one of `tube_sides` on which a direction (3,) is."""
     sides = tube_sides(slot_scan)
     return max(sides, key=lambda letters: float(sides[letters] @ to_source))
 

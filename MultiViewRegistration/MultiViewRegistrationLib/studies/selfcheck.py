@@ -86,7 +86,7 @@ class SelfCheck:
 
     @property
     def mtre_mm(self) -> float:
-        """Of the result, from the scanner's pose."""
+        """The mTRE of the result from the scanner's pose."""
         assert self.result.errors is not None
         return self.result.errors.mtre_mm
 

@@ -57,7 +57,7 @@ class Presenter:
 
     @property
     def session(self) -> Session:
-        """Its session; only to be asked for where `host.session` is not None."""
+        """The session of the registration; only to be asked for where `host.session` is not None."""
         assert self.host.session is not None
         return self.host.session
 

@@ -42,9 +42,10 @@ def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np
 
     Returns
     -------
-    (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of `camera_from` first: both ends, or more where a slot
-    scan shows the ray bent. None where no part of the ray lies before both sources and within the box, and for pinholes that share their
-    source: there a ray is a point.
+    ndarray or None
+        (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of `camera_from` first: both
+        ends, or more where a slot scan shows the ray bent. None where no part of the ray lies before both sources
+        and within the box, and for pinholes that share their source: there a ray is a point.
     """
     columns, rows = camera_to.size
     left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box

@@ -176,7 +176,8 @@ def mean(poses, weights=None):
 
     Returns
     -------
-    (4, 4).
+    ndarray
+        (4, 4).
     """
     poses = np.asarray(poses, float)
     average = np.average(poses, axis=0, weights=weights)

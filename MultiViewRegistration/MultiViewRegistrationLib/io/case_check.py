@@ -35,18 +35,19 @@ def check_case(case: Case) -> dict[str, Any]:
 
     Returns
     -------
-    Plain lists, numbers and texts. Lengths are mm, pixels (column, row) from the centre of the first one.
+    dict[str, Any]
+        Plain lists, numbers and texts. Lengths are mm, pixels (column, row) from the centre of the first one.
 
-    - `world_from_ct`: (4, 4) the start pose; or, where `start_pose` is "assumed", the one that stands for it: axes along the
-      world's, the centroid of the bone, or of the mask, where the views meet, as a search takes it.
-    - `ct_corners_world`: (8, 3) of the box of the CT, or of what its mask selects (`structure`), in the world; corner n is at the
-      high end of axis i where bit 2^i of n is set.
-    - `structures`: the names of the bones with a pose of their own.
-    - `isocentre`: (3,) where the views meet; for parallel or single views the world's origin, if it lies before the first source.
-    - `points`: of "targets" and "landmarks", how many there are, and how many of them lie within the CT's box.
-    - `tracker`: (3,) origin of the frame of reference_from_world in the world, or None.
-    - `pairs`: the angle between the rays through the middle of two images, 0 to 180, and how far these lines pass each other.
-    - `views`: see `_view`.
+        - `world_from_ct`: (4, 4) the start pose; or, where `start_pose` is "assumed", the one that stands for it: axes along the
+          world's, the centroid of the bone, or of the mask, where the views meet, as a search takes it.
+        - `ct_corners_world`: (8, 3) of the box of the CT, or of what its mask selects (`structure`), in the world; corner n is at the
+          high end of axis i where bit 2^i of n is set.
+        - `structures`: the names of the bones with a pose of their own.
+        - `isocentre`: (3,) where the views meet; for parallel or single views the world's origin, if it lies before the first source.
+        - `points`: of "targets" and "landmarks", how many there are, and how many of them lie within the CT's box.
+        - `tracker`: (3,) origin of the frame of reference_from_world in the world, or None.
+        - `pairs`: the angle between the rays through the middle of two images, 0 to 180, and how far these lines pass each other.
+        - `views`: see `_view`.
     """
     cameras = [view.camera for view in case.views]
     isocentre = meeting_point(cameras)
@@ -117,13 +118,15 @@ def _view(
 
     Returns
     -------
-    Among others `slot_scan`, whether each row has a source of its own, `source` being that of the middle one, and there is no
-    `projection_matrix`; `source_to_detector_mm`, None of a slot scan, and where the size of a pixel is not known; `isocentre_depth_mm` and
-    `field_mm`, of the plane through the isocentre that is parallel to the detector: its distance from the source, and (width, height) of
-    what the image shows of it; `anatomy_depth_mm` and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source
-    along the camera's axis, and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of
-    the box that falls on the image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box,
-    (columns, rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
+    dict[str, Any]
+        Among others `slot_scan`, whether each row has a source of its own, `source` being that of the middle one, and
+        there is no `projection_matrix`; `source_to_detector_mm`, None of a slot scan, and where the size of a pixel is
+        not known; `isocentre_depth_mm` and `field_mm`, of the plane through the isocentre that is parallel to the
+        detector: its distance from the source, and (width, height) of what the image shows of it; `anatomy_depth_mm`
+        and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source along the camera's axis,
+        and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of
+        the box that falls on the image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from
+        the middle of the box, (columns, rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
     """
     camera, single = view.camera, view.camera.fan_axes == 2
     depth, anatomy_depth = float(camera.depth(isocentre)), float(camera.depth(corners.mean(0)))

@@ -261,7 +261,9 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
 
     Returns
     -------
-    How far the detector is turned about the beam as it stands, as roll_deg; None where the header does not say it.
+    float or None
+        How far the detector is turned about the beam as it stands, as roll_deg; None where the header does not say
+        it.
     """
     names = ("PrimaryAngle", "SecondaryAngle", "DetectorRotationAngle")
     in_isocentre = [frame.number(f"PositionerIsocenter{name}", ISOCENTRE) for name in names]
@@ -520,7 +522,8 @@ def share_isocentre(
 
     Returns
     -------
-    What is assumed for it, a sentence each.
+    list[str]
+        What is assumed for it, a sentence each.
 
     Raises
     ------

@@ -122,7 +122,8 @@ def read_identity(path: Path, series: str | None = None) -> dict[str, str]:
 
     Returns
     -------
-    Values by their names; none for files that are not DICOM.
+    dict[str, str]
+        Values by their names; none for files that are not DICOM.
     """
     for dicom in _headers(path):
         if path.is_dir() and dicom.text("Modality") != "CT":

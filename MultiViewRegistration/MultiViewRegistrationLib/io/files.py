@@ -211,7 +211,8 @@ def parse_numbers(text: str, count: int | None = None, limit: float = MAX_NUMBER
 
     Returns
     -------
-    None for anything else, for another count, and for numbers beyond the limit or not finite.
+    list[float] or None
+        None for anything else, for another count, and for numbers beyond the limit or not finite.
     """
     try:
         numbers = [float(word) for word in re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))]

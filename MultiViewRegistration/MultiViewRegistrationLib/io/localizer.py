@@ -61,7 +61,8 @@ def read_slot_scan(path: str | os.PathLike, given: dict[str, Any] | None = None)
 
     Returns
     -------
-    By the keys of a case.json's slot_scan; None for another file.
+    HeaderGeometry or None
+        By the keys of a case.json's slot_scan; None for another file.
 
     Raises
     ------

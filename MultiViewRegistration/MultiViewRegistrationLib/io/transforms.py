@@ -356,7 +356,8 @@ def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction
 
     Returns
     -------
-    (4, 4) LPS mm. A centre of rotation is carried into the translation.
+    ndarray
+        (4, 4) LPS mm. A centre of rotation is carried into the translation.
 
     Raises
     ------
@@ -384,7 +385,8 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
 
     Returns
     -------
-    (4, 4) LPS mm. Errors as in `read_start_pose`.
+    ndarray
+        (4, 4) LPS mm. Errors as in `read_start_pose`.
     """
     unknown = [word for word in words if word not in (*AXES, *DIRECTIONS)]
     if unknown or len(words) > 2 or set(words) in (set(AXES), set(DIRECTIONS)):

@@ -169,7 +169,8 @@ def show(registration: Registration, ct_slices: bool = False, tabs: bool | None 
 
     Returns
     -------
-    Whether there was anything to show, and a layout to change.
+    bool
+        Whether there was anything to show, and a layout to change.
     """
     node, views = layout_node(registration.scene), registration.xrays
     if node is None or not views:

@@ -165,7 +165,8 @@ class Overview:
 
         Returns
         -------
-        Whether it did.
+        bool
+            Whether it did.
         """
         turned = self._left is not None and _place_of(camera_node) != self._left
         if turned or (*self._stamp(registration, size), sources) == self._of:

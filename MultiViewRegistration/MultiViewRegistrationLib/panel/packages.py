@@ -168,7 +168,8 @@ def _install(requirements: str) -> str:
 
     Returns
     -------
-    Why that failed, in a few words.
+    str
+        Why that failed, in a few words.
     """
     printed = _Printed(sys.stdout)
     try:

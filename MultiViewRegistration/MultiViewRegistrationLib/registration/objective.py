@@ -344,7 +344,8 @@ def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np
 
     Returns
     -------
-    list of (rows, columns) bool, by view; None where the outliers are too few to matter.
+    list[ndarray] or None
+        list of (rows, columns) bool, by view; None where the outliers are too few to matter.
     """
     found = [
         _outlying(next(objective.residuals(n, projection, derivative=False)).residual[0], objective.masks[n])

@@ -310,7 +310,8 @@ def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
 
     Returns
     -------
-    The sum of robust squares over the mask.
+    float
+        The sum of robust squares over the mask.
     """
     components, rows, columns = residual.shape
     parameters = derivative.shape[0]

@@ -439,7 +439,8 @@ def cut_ends(volume: Volume) -> np.ndarray:
 
     Returns
     -------
-    (6,) bool, for the faces -i, +i, -j, +j, -k, +k.
+    ndarray
+        (6,) bool, for the faces -i, +i, -j, +j, -k, +k.
     """
     cut = []
     for axis, spacing in zip((2, 1, 0), volume.spacing_mm, strict=True):

@@ -81,7 +81,8 @@ def keep_preset(name: str, c_arm: dict) -> str:
 
     Returns
     -------
-    A sentence for the user, "" where there is nothing to say.
+    str
+        A sentence for the user, "" where there is nothing to say.
 
     Raises
     ------

@@ -185,7 +185,8 @@ class Drawing:
 
         Returns
         -------
-        Whether there was anything to draw.
+        bool
+            Whether there was anything to draw.
         """
         anatomy = self._anatomy()
         if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:

@@ -178,7 +178,8 @@ class Inputs:
 
         Returns
         -------
-        Whether there was one.
+        bool
+            Whether there was one.
         """
         for view in self.registration.xrays:
             view.keep_in_place()

@@ -75,7 +75,8 @@ class RegressorTraining:
 
         Returns
         -------
-        Whether it has just ended.
+        bool
+            Whether it has just ended.
         """
         if self.state != "running":
             return False
@@ -236,7 +237,8 @@ class Regressors:
 
         Returns
         -------
-        Whether it has just ended.
+        bool
+            Whether it has just ended.
         """
         if self.training is None or not self.training.poll():
             return False

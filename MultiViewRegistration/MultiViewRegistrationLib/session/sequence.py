@@ -157,7 +157,8 @@ class OtherStructure:
 
         Returns
         -------
-        Whether it has just come to be known.
+        bool
+            Whether it has just come to be known.
         """
         made = self._look()
         node = self._registration.node.GetNodeReference(OTHER)
@@ -418,7 +419,8 @@ class Sequence:
 
         Returns
         -------
-        Whether a tracking has ended, or another frame is shown that stays.
+        bool
+            Whether a tracking has ended, or another frame is shown that stays.
         """
         saved = self.put_away()
         if saved is not None:
@@ -438,7 +440,8 @@ class Sequence:
 
         Returns
         -------
-        Whether that is now, or it was not found.
+        bool
+            Whether that is now, or it was not found.
         """
         if self.seeking is None:
             return False

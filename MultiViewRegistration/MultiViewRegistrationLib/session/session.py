@@ -216,7 +216,8 @@ class Session(Inputs):
 
         Returns
         -------
-        Whether it was centred.
+        bool
+            Whether it was centred.
 
         Raises
         ------
@@ -271,7 +272,8 @@ class Session(Inputs):
 
         Returns
         -------
-        A function that gives its `registration.prepared_ct.PreparedCT` to a worker's thread.
+        Callable[[Callable], PreparedCT]
+            A function that gives its `registration.prepared_ct.PreparedCT` to a worker's thread.
 
         Raises
         ------
@@ -297,7 +299,8 @@ class Session(Inputs):
 
         Returns
         -------
-        Whether the CT has moved, or any work has ended, a training included.
+        bool
+            Whether the CT has moved, or any work has ended, a training included.
         """
         if not let_threads_run(wait) and self.igtl.open:
             sleep(min(wait, IGTL_SLEEP_S))

@@ -343,7 +343,8 @@ def _run(
 
     Returns
     -------
-    The groups, by their places, that ended their workers again and again.
+    set[int]
+        The groups, by their places, that ended their workers again and again.
     """
     from distributed import KilledWorker, as_completed
 
@@ -397,7 +398,8 @@ def work(numbers: Sequence[int], task: str, folder: str, plan: str) -> str:
 
     Returns
     -------
-    How it ended.
+    str
+        How it ended.
     """
     try:
         read = Plan(**read_record(Path(folder, plan)))

@@ -208,7 +208,8 @@ class Application(Frontend):
 
         Returns
         -------
-        Its address, "" where it could not be written.
+        str
+            Its address, "" where it could not be written.
         """
         if self.state.saving or self.registration is None:
             return ""

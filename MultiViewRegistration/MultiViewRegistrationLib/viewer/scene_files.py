@@ -39,7 +39,8 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
 
     Returns
     -------
-    Loads the scene into an empty one, in the main thread, and returns its first registration, None without one.
+    Callable[[Any], Registration or None]
+        Loads the scene into an empty one, in the main thread, and returns its first registration, None without one.
 
     Raises
     ------

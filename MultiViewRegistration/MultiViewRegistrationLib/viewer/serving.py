@@ -155,7 +155,9 @@ def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
 
     Returns
     -------
-    Background tasks: one loads the `io.case.Case`, the other prepares its CT (see `Session.cache_case`). None for any other path.
+    tuple[Worker, Worker] or None
+        Background tasks: one loads the `io.case.Case`, the other prepares its CT (see `Session.cache_case`). None
+        for any other path.
     """
     others = ("result.json", "track.json")
     if path is not None and path.is_dir() and not any((path / name).exists() for name in others):

@@ -311,7 +311,8 @@ class XRayPane:
 
         Returns
         -------
-        A sentence where that cannot be.
+        str
+            A sentence where that cannot be.
         """
         try:
             pose = checked_pose(world_from_ct)

@@ -47,9 +47,10 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
 
     Returns
     -------
-    "seen" : where it was put, if it was put here.
-    "lines" : (n, 2, 2), parts of those on which it lies, as seen in the others.
-    "point" : where it is, once that is known.
+    dict
+        "seen" : where it was put, if it was put here.
+        "lines" : (n, 2, 2), parts of those on which it lies, as seen in the others.
+        "point" : where it is, once that is known.
     """
     seen = reading.seen.get(detector.view.id)
     lines = [

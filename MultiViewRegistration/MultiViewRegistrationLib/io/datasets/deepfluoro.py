@@ -45,7 +45,8 @@ def convert_small(
 
     Returns
     -------
-    The files; all appear, or none.
+    list[Path]
+        The files; all appear, or none.
 
     Raises
     ------

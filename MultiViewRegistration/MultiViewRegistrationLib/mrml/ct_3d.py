@@ -123,7 +123,7 @@ def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) ->
     return last.GetOutputDataObject(0)
 
 
-def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
+def _steps(spacing_mm: Iterable[float], grain_mm: float = GRAIN_MM) -> np.ndarray:
     return np.maximum(1, np.rint(grain_mm / np.array(spacing_mm))).astype(int)
 
 

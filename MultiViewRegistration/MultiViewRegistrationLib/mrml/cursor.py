@@ -227,7 +227,7 @@ def jump(scene, ras) -> None:
             node.JumpSliceByOffsetting(*ras)
 
 
-def _show_crosshair(scene, ras) -> None:
+def _show_crosshair(scene, ras: np.ndarray | None) -> None:
     """Show the point in slices and 3D by the scene's crosshair; None takes that away, unless a person has it on."""
     crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     if crosshair is None:
@@ -273,7 +273,7 @@ def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: 
     draw(node, lines, COLOUR, slice_id)
 
 
-def _ball(owner, ras) -> None:
+def _ball(owner, ras: np.ndarray | None) -> None:
     """Show a small ball in 3D, and where the CT's slices cut it."""
     if ras is None:
         remove_product(owner, BALL)

@@ -92,7 +92,7 @@ def beside(sources: np.ndarray, feet: np.ndarray, halves: np.ndarray, gap: float
     return sources + away * (gap + np.abs(away * halves).sum(axis=1, keepdims=True))
 
 
-def spread(centres: np.ndarray, halves: np.ndarray, size, gap: float) -> np.ndarray:
+def spread(centres: np.ndarray, halves: np.ndarray, size: tuple[float, float], gap: float) -> np.ndarray:
     """Return centres (n, 2) of labels that do not overlap, near the wanted ones and inside a view, as far as it has room.
 
     Parameters

@@ -11,6 +11,7 @@ import slicer
 
 from ..errors import InputError
 from ..geometry import rigid
+from ..geometry.camera import Camera
 from ..io.cameras import sees
 from .case import ct_of
 from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
@@ -250,7 +251,7 @@ def centre_is_seen(registration: Registration) -> bool:
     return all(_is_on_image(view.camera, here) for view in registration.used_xrays if view.placed)
 
 
-def _is_on_image(camera, point: np.ndarray) -> bool:
+def _is_on_image(camera: Camera, point: np.ndarray) -> bool:
     """Return whether a world point falls on a camera's image."""
     return bool(camera.depth(point) > 0) and on_image(camera.project(point), camera.size)
 

@@ -6,11 +6,13 @@ io.transforms turns).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 import scipy
 import slicer
+from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
@@ -20,7 +22,7 @@ from ..io.transforms import turned
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 
 
-def ras_from_lps(array) -> np.ndarray:
+def ras_from_lps(array: ArrayLike) -> np.ndarray:
     """Turn points (..., 3) in mm, or the place (4, 4) of something such as `world_from_index`, from LPS to RAS."""
     array = np.asarray(array, float)
     return RAS_FROM_LPS @ array if array.shape == (4, 4) else array * RAS_FROM_LPS.diagonal()[:3]
@@ -36,7 +38,7 @@ def transform_of(node) -> np.ndarray:
     return transform_to_lps(ras_from_transform(node))
 
 
-def set_transform(node, world_from_child) -> None:
+def set_transform(node, world_from_child: np.ndarray) -> None:
     """Have a vtkMRMLLinearTransformNode put what is under it there (4, 4), in LPS, whatever it is under itself."""
     parent_from_child = np.linalg.inv(ras_from_node(node)) @ transform_to_ras(world_from_child)
     slicer.util.updateTransformMatrixFromArray(node, parent_from_child)
@@ -81,7 +83,7 @@ def is_under(node, transform) -> bool:
 OWNER = "MultiViewRegistration.owner"
 
 
-def configure(target, **values) -> None:
+def configure(target, **values: object) -> None:
     """Set properties of a node or a filter by their names: `Color=(1, 0, 0)` calls SetColor(1, 0, 0)."""
     for name, value in values.items():
         getattr(target, f"Set{name}")(*(value if isinstance(value, tuple) else (value,)))
@@ -129,7 +131,7 @@ def references(node, role: str) -> list:
     return [other for other in found if other is not None]
 
 
-def set_references(node, role: str, others) -> None:
+def set_references(node, role: str, others: Iterable) -> None:
     """Have a node refer to these in a role, and to no others."""
     node_ids = [other.GetID() for other in others]
     node.RemoveNodeReferenceIDs(role)
@@ -247,7 +249,7 @@ def lines_node(owner, name: str, thickness: int = 2):
     return node
 
 
-def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
+def draw(node, lines: np.ndarray, colour: tuple[float, float, float], slice_id: str | None = None) -> None:
     """Show lines (k, 2, 3), RAS mm, in the place of those before: in this slice view only, without one in the 3D views only."""
     node.SetAndObservePolyData(mesh_of(lines))
     display = node.GetDisplayNode()
@@ -258,7 +260,7 @@ def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
         display.SetViewNodeIDs([slice_id])
 
 
-def mesh_of(lines: np.ndarray):
+def mesh_of(lines: np.ndarray) -> vtkPolyData:
     """Return a vtkPolyData of lines (k, 2, 3)."""
     ends = np.ascontiguousarray(lines, np.float32).reshape(-1, 3)
     points, cells, mesh = vtkPoints(), vtkCellArray(), vtkPolyData()
@@ -270,7 +272,7 @@ def mesh_of(lines: np.ndarray):
     return mesh
 
 
-def cross(pixels, gap: float, reach: float) -> np.ndarray:
+def cross(pixels: ArrayLike, gap: float, reach: float) -> np.ndarray:
     """Return four arms (4 n, 2, 2) about each of the pixels (n, 2), from `gap` to `reach` pixels away.
 
     What is in the middle stays in sight.

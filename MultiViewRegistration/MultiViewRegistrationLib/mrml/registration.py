@@ -129,7 +129,7 @@ class Registration:
         return world_from_node if moved is None else world_from_node @ nodes.transform_to_lps(moved)
 
     @world_from_ct.setter
-    def world_from_ct(self, pose) -> None:
+    def world_from_ct(self, pose: np.ndarray) -> None:
         self.take_in()
         nodes.set_transform(self.ct_transform, pose)
 

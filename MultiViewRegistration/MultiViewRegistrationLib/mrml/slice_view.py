@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -120,7 +121,9 @@ def is_on_plane(view: XRayView) -> bool:
     return _on(slice_of(view), ras_from_slice(view))
 
 
-def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
+def is_fitted(
+    view: XRayView, dimensions: Sequence[int], field_of_view: Sequence[float], origin: Sequence[float]
+) -> bool:
     """Return whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
     return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)
 
@@ -161,7 +164,7 @@ def release(scene, tag: str) -> None:
             node.SetXYZOrigin(0, 0, 0)
 
 
-def _whole(view: XRayView, dimensions) -> tuple[float, float]:
+def _whole(view: XRayView, dimensions: Sequence[int]) -> tuple[float, float]:
     """Return width and height in mm that a slice view of these dimensions needs to show the whole image."""
     columns, rows = np.maximum(dimensions[:2], 1)
     width, height = np.array(view.size) * view.node.GetSpacing()[:2]
@@ -316,7 +319,7 @@ def scroll_to(ct, node, mm: float) -> None:
     move(node, plane)
 
 
-def letter(direction) -> str:
+def letter(direction: np.ndarray) -> str:
     """Return the letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
     axis = int(np.abs(direction).argmax())
     return LETTERS[axis][int(direction[axis] < 0)]

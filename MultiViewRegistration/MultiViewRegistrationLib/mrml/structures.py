@@ -56,7 +56,7 @@ class Shape:
     lines: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 3)))
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
-    def seen_from(self, source, scan=None) -> np.ndarray:
+    def seen_from(self, source: np.ndarray, scan: np.ndarray | None = None) -> np.ndarray:
         """Return the lines (k, 2, 3) to draw for a source (3,), which moves along `scan`, if at all; all in the shape's frame."""
         return self.lines if self.surface is None else np.concatenate([self.surface.outline(source, scan), self.lines])
 
@@ -91,7 +91,7 @@ class StructurePart:
         return Shape(lines=_markups_lines(self.node), points=_markups_points(self.node))
 
 
-def shape_of(mesh) -> Shape:
+def shape_of(mesh: vtkPolyData) -> Shape:
     """Return the shape of a vtkPolyData, in its own frame."""
     return Shape(_surface(_mended(mesh)), _mesh_lines(mesh))
 
@@ -127,7 +127,7 @@ def _segments(node, display) -> list[StructurePart]:
     return parts
 
 
-def _segment_mesh(node, segment_id: str):
+def _segment_mesh(node, segment_id: str) -> vtkPolyData:
     """Return the closed surface of a segment: the one that the segmentation has, or one made for us, without a change of the node."""
     mesh = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(SURFACE)
     if mesh is None:
@@ -138,21 +138,22 @@ def _segment_mesh(node, segment_id: str):
     return mesh
 
 
-def _labelmap_mesh(segment):
+def _labelmap_mesh(segment) -> vtkPolyData | None:
     """Return the surface of the part of its labelmap that a segment fills; None without one.
 
     Of a spine in one layer Slicer takes all of the CT for each vertebra.
     """
     labelmap = segment.GetRepresentation(LABELMAP)
-    box = labelmap and box_in_labelmap(labelmap, segment.GetLabelValue())
-    if box is None:
+    voxels = labelmap and voxels_of_labelmap(labelmap)
+    box = None if voxels is None else box_in_labelmap(labelmap, segment.GetLabelValue())
+    if voxels is None or box is None:
         return None
     place = place_of_labelmap(labelmap)
     place[:3, 3] += place[:3, :3] @ (np.array(labelmap.GetExtent()[::2]) + [side.start for side in box[::-1]])
-    return mask_surface(voxels_of_labelmap(labelmap)[box] == segment.GetLabelValue(), place)
+    return mask_surface(voxels[box] == segment.GetLabelValue(), place)
 
 
-def _mended(mesh):
+def _mended(mesh: vtkPolyData) -> vtkPolyData:
     """Return a mesh in which neighbours share their points, and go round the same way.
 
     Models from files often are not like that.
@@ -166,7 +167,7 @@ def _mended(mesh):
     return oriented.GetOutput()
 
 
-def _surface(mesh) -> Surface | None:
+def _surface(mesh: vtkPolyData) -> Surface | None:
     triangles = vtkTriangleFilter()
     triangles.PassVertsOff()
     triangles.PassLinesOff()
@@ -178,7 +179,7 @@ def _surface(mesh) -> Surface | None:
     return Surface(_array(mesh.GetPoints()), vtk_to_numpy(mesh.GetPolys().GetConnectivityArray()).reshape(-1, 3))
 
 
-def _mesh_lines(mesh) -> np.ndarray:
+def _mesh_lines(mesh: vtkPolyData) -> np.ndarray:
     """Return the lines (k, 2, 3) of a mesh, if it has any besides its faces."""
     points, lines = _array(mesh.GetPoints()), mesh.GetLines()
     index = vtk_to_numpy(lines.GetConnectivityArray())
@@ -204,7 +205,7 @@ def _markups_points(node) -> np.ndarray:
     return positions(node, world=False)
 
 
-def _array(points) -> np.ndarray:
+def _array(points: vtkPoints | None) -> np.ndarray:
     """Return vtkPoints as an array (n, 3)."""
     if points is None or not points.GetNumberOfPoints():
         return np.zeros((0, 3))

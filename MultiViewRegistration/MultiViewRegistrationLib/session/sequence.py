@@ -389,12 +389,16 @@ class Sequence:
         """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
         A sequence that was tracked now has those of the case's structures, too.
-                InputError without a sequence, and as `Inputs.ct`.
 
         Parameters
         ----------
-                unit, moves
-                    See `track_files.Track.save`.
+        unit, moves
+            See `track_files.Track.save`.
+
+        Raises
+        ------
+        InputError
+            Without a sequence, and as `Inputs.ct`.
         """
         if self.player is None:
             raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))

@@ -154,7 +154,7 @@ def _patient(scale: float, name: str) -> list[str]:
 
 
 def _arc(camera: Camera, detector_mm: float) -> np.ndarray:
-    """(n, 3): the C from the detector round the patient's head to the source."""
+    """Return the C (n, 3) from the detector round the patient's head to the source."""
     turn = camera.camera_from_world[:3, :3].T
     beam, to_head = turn[:, 2], -turn[:, 1]
     to_source = camera.source @ -beam
@@ -165,7 +165,7 @@ def _arc(camera: Camera, detector_mm: float) -> np.ndarray:
 
 
 def _angle_arc(camera: Camera, place, name: str, scale: float) -> list[str]:
-    """From the front to where the detector is, seen from one side; the line to the front itself."""
+    """Draw the arc from the front to where the detector is, seen from one side, and the line to the front itself."""
     beam = camera.camera_from_world[2, :3]
     across = beam[0] if name == "feet" else -beam[2]
     if np.hypot(across, beam[1]) < 0.3:  # it is seen end on

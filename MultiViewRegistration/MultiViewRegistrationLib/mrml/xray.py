@@ -83,7 +83,13 @@ class XRayView:
 
     @property
     def record(self) -> XRayRecord:
-        """What is known of it. InputError, beginning with the view's name, where a damaged scene has no record there."""
+        """What is known of it.
+
+        Raises
+        ------
+        InputError
+            Beginning with the view's name, where a damaged scene has no record there.
+        """
         return record_of(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
 
     @record.setter
@@ -144,12 +150,24 @@ class XRayView:
 
     @property
     def given_camera(self) -> Camera:
-        """The camera that its geometry says. InputError where that is missing, or for an image of another size."""
+        """The camera that its geometry says.
+
+        Raises
+        ------
+        InputError
+            Where that is missing, or for an image of another size.
+        """
         return self.record.flat.camera(self.size)
 
     @property
     def camera(self) -> Camera:
-        """The camera, as a registration corrected it where it did. InputError as `given_camera`."""
+        """The camera, as a registration corrected it where it did.
+
+        Raises
+        ------
+        InputError
+            As `given_camera`.
+        """
         corrected = self.record.corrected
         return corrected if corrected is not None and corrected.size == self.size else self.given_camera
 

@@ -38,14 +38,17 @@ def set_camera(
 ) -> None:
     """Give a view a camera, or that of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
 
-    InputError where it is no camera's, is for another size, has what the image shows behind the source, or cannot be undistorted.
-
     Parameters
     ----------
     size
         (columns, rows) of the image that a matrix is for, where that is known.
     distortion
         Of the image as it was taken, which is undone.
+
+    Raises
+    ------
+    InputError
+        Where it is no camera's, is for another size, has what the image shows behind the source, or cannot be undistorted.
     """
     size = given.size if isinstance(given, Camera) else size
     if size is not None and tuple(size) != view.size:
@@ -196,7 +199,10 @@ _HOW = _("enter by how much the isocentre is off, or give a matrix")
 def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord:
     """Return the record with what the header of its file says of a C-arm; the same for a file that is not DICOM.
 
-    InputError for a header that is damaged.
+    Raises
+    ------
+    InputError
+        For a header that is damaged.
     """
     read = [read_header(path, frame) for frame in range(frames)]
     found = [header for header in read if header is not None]
@@ -258,7 +264,10 @@ def use_reading(registration: Registration, view: XRayView, c_arm: CArm, origin:
     reading that is the view's first, and whose isocentre is taken as exact, is carried after him where the table has moved since. What
     is assumed for this is kept with the header's assumptions.
 
-    InputError for views of two machines or beside an EOS image, and where it is not known how the patient lay on a moved table.
+    Raises
+    ------
+    InputError
+        For views of two machines or beside an EOS image, and where it is not known how the patient lay on a moved table.
     """
     record, (other, world), kept = view.record, _shared_world(registration, view), {}
     if record.stand is not None and record.world is None:

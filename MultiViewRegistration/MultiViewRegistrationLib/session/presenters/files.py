@@ -31,7 +31,6 @@ from ...mrml.nodes import lps_from_ras
 from ...mrml.registration import MAX_VIEWS
 from ...mrml.xray import XRayView
 from ..adding import use_mask
-from ..background_task import Worker
 from ..external_files import (
     BESIDE,
     NO_FILE,
@@ -47,9 +46,10 @@ from ..external_files import (
 from ..geometry import needs_geometry
 from ..host import Host
 from ..scouts import Scouts
+from ..tasks import Task, ended
 from ..translation import _
 from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
-from .section import Presenter, has_ended, question_controls, unanswered
+from .section import Presenter, question_controls, unanswered
 from .sections import Sections
 
 #: What a file may be that may be of several kinds, and how a person says that it is.
@@ -106,7 +106,7 @@ class Looking:
         See `take`.
     """
 
-    worker: Worker
+    task: Task[FoundFiles]
     count: int
     folder: Path | None
     preferred: str
@@ -146,7 +146,7 @@ class FilesPresenter(Presenter):
         self._xray_masks: list[Path] = []
         self._calibrations = Calibrations()
         self._poses: list[Path] = []
-        self._mask_reading: tuple[Worker, Path] | None = None
+        self._mask_reading: tuple[Task, Path] | None = None
         self._ask_scouts = False
         self._remove_folders()
 
@@ -268,9 +268,9 @@ class FilesPresenter(Presenter):
         self._unused = ""
         if folder is not None:
             self._folders.append(folder)
-        worker = Worker(lambda on_progress: recognise(paths))
-        self._looking.append(Looking(worker, len(paths), folder, preferred, replacing))
-        if not worker.wait(min(self.host.patience_s, MAX_PATIENCE_S)):
+        task = Task(lambda on_progress: recognise(paths))
+        self._looking.append(Looking(task, len(paths), folder, preferred, replacing))
+        if not task.wait(min(self.host.patience_s, MAX_PATIENCE_S)):
             return
         self.tick()
 
@@ -294,12 +294,10 @@ class FilesPresenter(Presenter):
     def tick(self) -> bool:
         """Take what has been told apart, and what can be taken now; whether there is something new to show."""
         changed = False
-        if self._looking and has_ended(self._looking[0].worker):
+        if self._looking and ended(self._looking[0].task):
             looking = self._looking.pop(0)
             with self.host.ui_action():
-                if looking.worker.state != "done":
-                    raise InputError(looking.worker.message)
-                self._take_found(looking, looking.worker.result)
+                self._take_found(looking, looking.task.result)
             changed = True
         if self.host.registration is not None:
             changed |= self._go_on()
@@ -312,7 +310,7 @@ class FilesPresenter(Presenter):
         ready = self.registration.ct is not None and not self._ct.reading
         if self.registration.xrays:  # which may be the scouts
             self._asked = [each for each in self._asked if not each.of_scouts]
-        if self._mask_reading is not None and has_ended(self._mask_reading[0]):
+        if self._mask_reading is not None and ended(self._mask_reading[0]):
             self._take_mask(*self._mask_reading)
             return True
         if self._masks and ready and self._mask_reading is None:
@@ -542,19 +540,16 @@ class FilesPresenter(Presenter):
     def _read_mask(self, path: Path) -> None:
         ct = self.registration.ct
         ct_from_index, shape = lps_from_ras(self.registration.ct_place), ct.GetImageData().GetDimensions()[::-1]
-        self._mask_reading = Worker(lambda on_progress: load_mask(path, ct_from_index, shape)), path
+        self._mask_reading = Task(lambda on_progress: load_mask(path, ct_from_index, shape)), path
 
-    def _take_mask(self, reading: Worker, path: Path) -> None:
+    def _take_mask(self, reading: Task, path: Path) -> None:
         self._mask_reading = None
         with self.host.ui_action():
-            if reading.state != "done":
-                raise InputError(reading.message)
+            mask = reading.result
             for sentence in reading.warnings:
                 self.session.notices.warn(sentence)
             registration = self.registration
-            registration.choose_segment(
-                *segmentation_node(registration.scene, name_of(path), reading.result, registration.ct)
-            )
+            registration.choose_segment(*segmentation_node(registration.scene, name_of(path), mask, registration.ct))
 
     # Calibrations
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from ...mrml.identity import case_id
 from ...mrml.registration import Registration
-from ..background_task import Worker
 from ..external_files import Question
 from ..host import Host
 from ..session import Session
@@ -94,13 +93,6 @@ class Presenter:
 
     def exit(self) -> None:
         """End what only makes sense while the host is seen, with this registration."""
-
-
-def has_ended(worker: Worker | None) -> TypeGuard[Worker]:
-    """Return whether there is work in a thread, and it has ended."""
-    if worker is not None:
-        worker.poll(0)
-    return worker is not None and worker.state != "running"
 
 
 def progress_bar(key: str, progress: Any, stage: str, *more: str) -> ProgressBar:

@@ -34,8 +34,8 @@ from ..mrml.identity import (
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
+from .adding import Scouts
 from .geometry import missing_readings, needs_geometry
-from .scouts import Scouts
 from .slot_scan import missing_in_header
 from .tasks import BackgroundValue, Task, ended
 from .translation import _

@@ -11,11 +11,20 @@ from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
 from ...io.files import as_sent
 from ...mrml.xray import XRayView
-from ..external_files import FileReading, Question, ask_for_file, camera_of, describe_camera, read_cameras, with_paths
+from ..external_files import (
+    FileReading,
+    Question,
+    ask_for_file,
+    camera_of,
+    describe_camera,
+    read_cameras,
+    unanswered,
+    with_paths,
+)
 from ..tasks import Task, ended
 from ..translation import _
 from .form import Choice, Files, Form, Option, Text
-from .section import question_controls, unanswered
+from .section import question_controls
 
 SUFFIXES = tuple(".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split())
 

@@ -24,8 +24,8 @@ from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from .. import assessment
+from ..adding import Scouts, read_scouts
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
-from ..scouts import Scouts, read_scouts
 from ..tasks import Task, ended
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Option, Picture, Text, options_of, row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -131,13 +131,8 @@ def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
     return (Option("", first), *(Option(node.GetID(), node.GetName()) for node in nodes))
 
 
-def unanswered(questions: list[Question], answers: dict[str, str]) -> list[str]:
-    """Return the labels of questions without an answer."""
-    return [question.label for question in questions if not answers.get(question.key, "").strip()]
-
-
 def question_controls(
-    prefix: str, questions: list[Question], answers: dict[str, str], answer: Callable[[str, str], object]
+    prefix: str, questions: Sequence[Question], answers: dict[str, str], answer: Callable[[str, str], object]
 ) -> Form:
     """Return a box or a field for each question.
 

@@ -23,7 +23,9 @@ def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.nd
     (columns, rows), padded = scan.size, np.pad(volume.values.astype(float), 1)
     u, v = np.meshgrid(np.arange(columns), np.arange(rows))
     along = v[..., None] * scan.pixel_mm[1] * np.array(scan.rows_along)
-    plane = scan.isocentre + along + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * np.array(scan.columns_along)
+    plane = (
+        scan.isocentre + along + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * np.array(scan.columns_along)
+    )
     source = scan.isocentre + scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source) + along
     rays = plane - source
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)

@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.assessment.diagnosis import Cause
 from MultiViewRegistrationLib.assessment.verdict import with_cause
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.html import RESEARCH_USE
+from MultiViewRegistrationLib.report.html import RESEARCH_USE
 from MultiViewRegistrationLib.report.result_page import Entry, write_report
 
 VOID = {"meta", "img", "input", "br", "hr", "link"}

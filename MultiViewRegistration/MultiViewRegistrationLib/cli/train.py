@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..api import train
 from ..errors import InputError, warn
 from ..io.case import Case
-from ..regressor.learning import card_json, train
+from ..regressor.learning import card_json
 from ..regressor.model_store import all_models, data_folder, remove_model
 from .options import (
     CASE_HELP,

@@ -129,7 +129,7 @@ class Training:
         cameras : of the X-rays, one a view.
         corners : (8, 3) CT mm, of the box around all that attenuates.
         folder : of the model, new or empty.
-        minutes, network, loss, seed, device : see `learning.train`.
+        minutes, network, loss, seed, device : see `api.train`.
 
         Raises
         ------

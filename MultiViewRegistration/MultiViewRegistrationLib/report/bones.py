@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from ..assessment.bones import RegisteredBone
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
-from ..io.html import Content, embedded, number, table, tag
 from ..registration.bones import Bone
+from .html import Content, embedded, number, table, tag
 from .overlays import BLUE, ORANGE, film_of, jpeg, local_moments
 from .result import Result
 

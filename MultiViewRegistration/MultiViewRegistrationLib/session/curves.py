@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from ..io.html import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot, tag
+from ..report.html import tag
+from ..report.plot import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot
 from .translation import _
 
 #: On a light and on a dark ground alike, and large enough in the width of a section.

@@ -87,7 +87,7 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
 def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(case_file, tmp_path, few_steps, capsys, monkeypatch):
-    monkeypatch.setattr(devices, "_why_unusable", lambda number: "there is no NVIDIA driver")
+    monkeypatch.setattr(devices, "_why_unusable", lambda kind, number: "there is no NVIDIA driver")
     monkeypatch.setattr(devices, "has_card", lambda: False)
     assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
     answer = capsys.readouterr()

@@ -13,8 +13,9 @@ from ..assessment.bones import RegisteredBone
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
 from ..registration.bones import Bone
+from .drawing import jpeg
 from .html import Content, embedded, number, table, tag
-from .overlays import BLUE, ORANGE, film_of, jpeg, local_moments
+from .overlays import BLUE, ORANGE, film_of, local_moments
 from .result import Result
 
 #: The outline lies where a bone attenuates by this share of its median.

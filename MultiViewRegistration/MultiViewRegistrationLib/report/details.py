@@ -12,8 +12,9 @@ from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
 from ..registration.pipeline import LevelTrace
 from .bones import bones_section
+from .drawing import jpeg
 from .html import Content, embedded, number, table, tag
-from .overlays import LEGENDS, jpeg, tile_map
+from .overlays import LEGENDS, tile_map
 from .plot import Axis, Line, legend, line_plot
 from .result import Result
 

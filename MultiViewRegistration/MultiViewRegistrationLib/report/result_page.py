@@ -27,8 +27,9 @@ from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import run_tasks
 from .bones import before_after
 from .details import details
+from .drawing import jpeg, png
 from .html import Content, embedded, number, page, table, tag
-from .overlays import LEGENDS, DRRs, jpeg, overlays, picture_files, png
+from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .result import Result
 from .scene_svg import Scene, best_side, scene_svg
 

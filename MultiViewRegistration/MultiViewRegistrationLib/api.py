@@ -502,7 +502,7 @@ def train(
     minutes
         Of training, on this machine.
     network, loss
-        Of `regressor.network.NAMES` and `regressor.loss.NAMES`.
+        Of `regressor.network.NETWORKS`; "likelihood", or of `regressor.loss.PRESETS`.
     seed
         Of all that is drawn.
     resume

@@ -120,8 +120,8 @@ def test_device_on_which_a_published_refinement_trains():
     [
         (["--minutes", "-1"], "minutes: found -1, expected more than 0"),
         (["--device", "gpu"], 'device: found "gpu", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0)'),
-        (["--network", "big"], 'the network "big" is not known, expected one of voting, pose'),
-        (["--loss", "cui2025"], 'which the network "voting" does not say; use the network "pose"'),
+        (["--network", "big"], 'the network "big" is not known, expected one of voting, published'),
+        (["--loss", "cui2025"], 'which the network "voting" does not say; use the network "published"'),
         (["--resume"], "resume: found no folder"),
         (["--resume", "--out", "nothing"], f"found no {CARD}"),
     ],

@@ -123,11 +123,6 @@ def embedded(file: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64," + base64.b64encode(file).decode("ascii")
 
 
-def document(root: ET.Element) -> str:
-    """Return the HTML file of an <html> element."""
-    return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
-
-
 def page(
     title: str, introduction: Sequence[Content], parts: Sequence[ET.Element | None], style: str = "", script: str = ""
 ) -> str:
@@ -158,7 +153,8 @@ def page(
     header = tag("header", tag("h1", title), tag("p", RESEARCH_USE))
     header.extend(tag("p", text, class_="quiet") for text in introduction)
     body = tag("body", header, tag("main", *parts), tag("script", script) if script else None)
-    return document(tag("html", head, body, lang="en"))
+    root = tag("html", head, body, lang="en")
+    return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
 
 
 def number(value: float | None, unit: str, digits: int) -> str:

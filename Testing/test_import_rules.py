@@ -164,6 +164,15 @@ def test_imports_go_one_way():
     assert [broken for module, imported in library().items() for broken in broken_rules(module, imported)] == []
 
 
+def test_what_the_laboratory_imports_of_the_library_is_there():
+    """The type checker does not say so: it leaves out what it cannot find."""
+    modules = library()
+    for path in (ROOT / "benchmarks").rglob("*.py"):
+        imported = [name[1:] for name in imports_of(path.read_text(encoding="utf-8"), "") if name.startswith(".")]
+        missing = [name for name in imported if _imported_module(name, modules) not in modules]
+        assert not missing, path.relative_to(ROOT)
+
+
 def test_simulated_x_rays_come_from_a_projector_that_is_not_ours():
     for path in (ROOT / "benchmarks" / "simulation").glob("*.py"):
         imported = imports_of(path.read_text(encoding="utf-8"), "")

@@ -21,6 +21,7 @@ COMMANDS = {
     "tracking": "measure how fast and exactly frames are tracked",
     "viewer": "measure how soon the page shows what is done",
     "bent": "register bodies that are not rigid",
+    "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
     "wrist_bones": "register the bones of a real wrist together",
     "trust_fit": "fit and judge the model of assessment/prediction.py",

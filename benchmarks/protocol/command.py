@@ -6,13 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from MultiViewRegistrationLib.studies.cases import RealCases, SimulatedCases
-from MultiViewRegistrationLib.studies.page import page
-from MultiViewRegistrationLib.studies.runs import run
-
 from MultiViewRegistrationLib.cli.evaluate import write_page
 from MultiViewRegistrationLib.cli.options import PREPARING, add_json, out_file, out_folder, progress_of
 from MultiViewRegistrationLib.errors import InputError
+
+from .cases import RealCases, SimulatedCases
+from .page import page
+from .runs import run
 
 
 def main() -> None:

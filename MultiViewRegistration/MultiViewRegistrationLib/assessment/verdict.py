@@ -25,6 +25,7 @@ from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere
 from .prediction import BESIDE, COLUMNS, DISAGREE, ONE_VIEW_BEYOND, WRONG_MM, Model, Prediction, calibrated, percent
+from .spine import spine_elsewhere
 from .uncertainty import TargetUncertainty
 
 #: Views whose directions differ by less show little of the depth.
@@ -204,13 +205,16 @@ def assess(
     apart = elsewhere(features.parts, chosen)
     if apart and not (apart.unlike or prediction.agree):
         apart = None  # views that contradict each other ask for another place of every part
+    ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
+    measured = not (limits or alone or ambiguous or apart)
+    if not (anatomy.structure or contradictions) and decide(prediction, model, measured) == "accept":
+        apart = spine_elsewhere(anatomy, corrected, found.world_from_ct, chosen)
+        measured = not apart
     if apart:
         prediction = prediction.elsewhere(unlike=apart.unlike)
     inflation = prediction.upper95_mm / at.bound_mm()
-    ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
     in_doubt = bool(limits or alone or contradictions or unsure)
-    measured = not (limits or alone or ambiguous or apart)
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
         if not prediction.agree:

@@ -1,0 +1,156 @@
+"""Whether the spine lies elsewhere than a body's pose has it, without labels: vertebrae may move among ribs that stay.
+
+The tiles of `parts` show ribs before the spine. So the bone about the spine is drawn by itself, in slabs, as bones with labels are, and
+each slab asks for another place by one Newton step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import scipy
+
+from ..geometry import rigid
+from ..imaging.ct import WATER
+from ..imaging.xray import View
+from ..registration.bones import LEVELS, SHOWN, Bone, objective_at
+from ..registration.prepared_ct import PreparedCT
+from .bone_features import BONE
+from .metrics import in_field
+from .parts import SHIFT_SD_MM, TURN_SD_DEG, Elsewhere
+from .uncertainty import root_mean_square, target_jacobians
+
+#: Size of voxels in which the spine is looked for, and of those of its slabs; its middle is found every STEP_MM along the body.
+COARSE_MM, VOXEL_MM, STEP_MM = 4.5, 2.5, 15.0
+#: A slab's height, its radius about the spine's middle, and the least bone in it, mm3.
+SLAB_MM, RADIUS_MM, LEAST_MM3 = 35.0, 28.0, 3000.0
+#: A vertebra is about so deep, and lies within so much of the body's middle.
+DEEP_MM, MIDDLE_MM = 30.0, 15.0
+#: Columns, rows and slices run along the body's axes, by the cosine at least.
+ALIGNED = 0.9
+#: The share of DEEP_MM that is bone, at least, and of the most there is behind the body's middle.
+LEAST_BONE, SHARE = 0.25, 0.6
+#: The spine lies elsewhere if its slabs ask for more than this: chosen on the X-rays that benchmarks/spines.py names.
+MOST_SHIFT_MM = 0.35
+
+_known: WeakKeyDictionary[PreparedCT, list[Bone]] = WeakKeyDictionary()
+
+
+def middle(anatomy: PreparedCT) -> np.ndarray:
+    """(N, 3) CT mm, the spine's middle along the body: from the back, the first place where much is bone. Empty where there is none."""
+    volume = anatomy.attenuation(anatomy.level(COARSE_MM))
+    x_mm, y_mm, z_mm = volume.spacing_mm
+    slices = max(1, round(STEP_MM / z_mm))
+    count = len(volume.values) // slices
+    if count == 0 or np.any(np.abs(volume.ct_from_index[[0, 1, 2], [0, 1, 2]]) < ALIGNED * volume.spacing_mm):
+        return np.empty((0, 3))
+    blocks = volume.values[: slices * count].reshape(count, slices, *volume.values.shape[1:])
+    bone, body = (blocks > BONE).mean(axis=1), blocks.mean(axis=1) > WATER / 2
+    backwards = volume.ct_from_index[1, 1] < 0
+    if backwards:
+        bone, body = bone[:, ::-1], body[:, ::-1]
+    found = np.full((count, 2), np.nan)
+    deep, wide = max(1, round(DEEP_MM / y_mm)), max(1, round(MIDDLE_MM / x_mm))
+    for n in range(count):
+        rows, columns = np.nonzero(body[n])
+        if not len(rows):
+            continue
+        across, half = int(np.median(columns)), int(np.median(rows))
+        share = bone[n][:, max(0, across - wide) : across + wide + 1].mean(axis=1)
+        share = scipy.ndimage.uniform_filter1d(share, deep, mode="constant")
+        enough = np.flatnonzero(share >= max(LEAST_BONE, SHARE * share[half:].max()))
+        if not len(enough):
+            continue
+        row = enough[-1]
+        while row > 0 and share[row - 1] >= share[row]:
+            row -= 1
+        near = bone[n][max(0, row - deep // 2) : row + deep // 2 + 1].sum(axis=0)
+        near[: max(0, across - 2 * wide)] = near[across + 2 * wide + 1 :] = 0
+        found[n] = near @ np.arange(len(near)) / near.sum(), row
+    known = np.flatnonzero(np.isfinite(found[:, 0]))
+    if not len(known):
+        return np.empty((0, 3))
+    heights = np.arange(count)
+    along = [scipy.ndimage.median_filter(np.interp(heights, known, each[known]), 5, mode="nearest") for each in found.T]
+    if backwards:
+        along[1] = bone.shape[1] - 1 - along[1]
+    return rigid.transform_points(volume.ct_from_index, np.column_stack([*along, (heights + 0.5) * slices - 0.5]))
+
+
+def slabs(anatomy: PreparedCT) -> list[Bone]:
+    """The bone about the spine's middle, cut across the body."""
+    if anatomy not in _known:
+        _known[anatomy] = _slabs(anatomy)
+    return _known[anatomy]
+
+
+def _slabs(anatomy: PreparedCT) -> list[Bone]:
+    along = middle(anatomy)
+    if not len(along):
+        return []
+    volume = anatomy.attenuation(anatomy.level(VOXEL_MM))
+    at = rigid.transform_points(volume.index_from_ct, along)
+    at = at[np.argsort(at[:, 2])]
+    x_mm, y_mm, z_mm = volume.spacing_mm
+    heights = np.arange(len(volume.values))
+    columns, rows = (np.interp(heights, at[:, 2], at[:, axis]) for axis in (0, 1))
+    found: list[Bone] = []
+    for part in np.array_split(heights, max(1, round(len(heights) * z_mm / SLAB_MM))):
+        near = [
+            np.arange(max(0, int(line.min() - RADIUS_MM / mm)), int(line.max() + RADIUS_MM / mm) + 1)
+            for line, mm in ((rows[part], y_mm), (columns[part], x_mm))
+        ]
+        values = volume.values[part[0] : part[-1] + 1, near[0][0] : near[0][-1] + 1, near[1][0] : near[1][-1] + 1]
+        j, i = (each[: values.shape[axis]] for axis, each in enumerate(near, start=1))
+        own = part[:, None, None]
+        across = np.hypot((i - columns[own]) * x_mm, (j[:, None] - rows[own]) * y_mm)
+        mask = (across < RADIUS_MM) & (values > BONE)
+        if mask.sum() * x_mm * y_mm * z_mm >= LEAST_MM3:
+            found.append(Bone(f"slab {len(found)}", volume, mask, (int(part[0]), int(j[0]), int(i[0]))))
+    return found
+
+
+def shift_mm(anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], world_from_ct: np.ndarray) -> float:
+    """How far the slabs that two views show ask to be moved at a pose (4, 4), root mean square; 0 where there are fewer than two.
+
+    A shift by noise is smaller the more views there are: those of more than two are scaled to what two would leave.
+    """
+    if not bones:
+        return 0.0
+    middles = rigid.transform_points(world_from_ct, np.array([bone.centroid for bone in bones]))
+    bones = [bone for bone, seen in zip(bones, in_field(views, middles).sum(axis=0) >= 2, strict=True) if seen]
+    if len(bones) < 2:
+        return 0.0
+    objective, poses = objective_at(anatomy, bones, views, world_from_ct, [], LEVELS[1]), [world_from_ct] * len(bones)
+    fit = objective.linearise(poses, objective.shadows(poses))
+    unit = fit.cost * (objective.radius + 0.5) ** 2 / max(fit.pixels, 1)
+    prior = unit * np.diag(np.repeat([1 / np.radians(TURN_SD_DEG) ** 2, 1 / SHIFT_SD_MM**2], 3))
+    shifts, showing = [], (fit.shown >= SHOWN).sum(axis=1)
+    for b in map(int, np.flatnonzero(showing >= 2)):
+        own = slice(6 * b, 6 * b + 6)
+        step = -np.linalg.solve(fit.hessian[own, own] + prior, fit.gradient[own])
+        points = rigid.transform_points(world_from_ct, bones[b].surface)
+        about = rigid.transform_points(world_from_ct, bones[b].centroid)
+        moved = root_mean_square(np.linalg.norm(target_jacobians(points, about) @ step, axis=-1))
+        shifts.append(moved * np.sqrt(showing[b] / 2))
+    return root_mean_square(np.array(shifts)) if len(shifts) > 1 else 0.0
+
+
+def spine_elsewhere(
+    anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray, targets: np.ndarray
+) -> Elsewhere | None:
+    """Whether the spine lies elsewhere than the pose (4, 4) has it, and a target (N, 3), CT mm, belongs to it."""
+    bones = slabs(anatomy)
+    if not bones:
+        return None
+    points = np.concatenate([bone.surface for bone in bones])
+    nearest = np.min([np.linalg.norm(targets - bone.centroid, axis=1) for bone in bones], axis=0)
+    if nearest.min() > SLAB_MM or shift_mm(anatomy, bones, views, world_from_ct) <= MOST_SHIFT_MM:
+        return None
+    return Elsewhere(
+        False,
+        "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register the bones by themselves.",
+        points=points,
+    )

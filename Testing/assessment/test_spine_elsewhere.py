@@ -1,0 +1,89 @@
+"""Vertebrae that have moved among ribs that stay: `assessment.spine`."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from bent_spine import POSE, START, spine, xrays
+
+from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.spine import MOST_SHIFT_MM, middle, shift_mm, slabs, spine_elsewhere
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+
+
+@lru_cache(maxsize=1)
+def chest() -> tuple[CT, np.ndarray]:
+    """The spine of four vertebrae in a cage of ribs, and its labels."""
+    ct, labels = spine()
+    k, j, i = np.indices(labels.shape) - (np.array(labels.shape) - 1)[:, None, None, None] / 2
+    cage = np.abs(np.hypot(i / 38, j / 31) - 1) < 0.05
+    ribs = cage & (np.mod(k + 0.3 * j, 12) < 4) & (np.abs(i) > 6)
+    hu = ct.volume.values.copy()
+    hu[ribs & (labels == 0)] = 700
+    return CT(Volume(hu, ct.volume.ct_from_index)), labels
+
+
+@lru_cache(maxsize=2)
+def assessed(mm: float):
+    ct, labels = chest()
+    moved = rigid.from_rotation_translation(np.eye(3), [0.8 * mm, 0.6 * mm, 0.0])
+    anatomy, views = PreparedCT(ct), xrays(ct, labels, [moved] * 4, POSE)
+    found = refine(anatomy, views, START)
+    return verdict.assess(anatomy, views, found, START), anatomy, found
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_middle_of_the_spine_is_found_along_the_body(backwards):
+    ct, labels = chest()
+    volume = ct.volume
+    if backwards:
+        turned = np.diag([1.0, -1.0, 1.0, 1.0])
+        turned[1, 3] = volume.values.shape[1] - 1
+        volume = Volume(np.ascontiguousarray(volume.values[:, ::-1]), volume.ct_from_index @ turned)
+    along = middle(PreparedCT(CT(volume)))
+    points = rigid.transform_points(ct.volume.ct_from_index, np.argwhere(labels > 0)[:, ::-1].astype(float))
+    of_spine = along[(along[:, 2] > points[:, 2].min()) & (along[:, 2] < points[:, 2].max())]
+    assert len(of_spine) >= 5
+    assert np.abs(of_spine[:, :2] - points[:, :2].mean(axis=0)).max() < 15
+
+
+def test_slabs_hold_the_spine_and_no_ribs_at_the_sides():
+    ct, labels = chest()
+    bones = slabs(PreparedCT(ct))
+    points = np.concatenate([bone.surface for bone in bones])
+    index = np.rint(rigid.transform_points(ct.volume.index_from_ct, points)).astype(int)[:, ::-1]
+    assert len(bones) >= 3 and np.mean(labels[tuple(index.T)] > 0) > 0.8
+
+
+def test_an_unbent_chest_is_accepted():
+    assessment, anatomy, found = assessed(0.0)
+    assert assessment.verdict == "accept"
+    assert shift_mm(anatomy, slabs(anatomy), found.views, found.world_from_ct) < MOST_SHIFT_MM
+
+
+def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
+    _, anatomy, found = assessed(4.0)
+    monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)  # the parts see it, too
+    assessment = verdict.assess(anatomy, found.views, found, START)
+    apart = spine_elsewhere(anatomy, found.views, found.world_from_ct, assessment.targets)
+    assert apart is not None and apart.sentence in assessment.reasons and assessment.verdict != "accept"
+    assert len(assessment.elsewhere) == len(apart.points) > 0
+    monkeypatch.setattr(verdict, "spine_elsewhere", lambda *_: None)
+    assert verdict.assess(anatomy, found.views, found, START).verdict == "accept"
+
+
+def test_only_targets_in_the_spine_count():
+    _, anatomy, found = assessed(4.0)
+    assert spine_elsewhere(anatomy, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]])) is None
+
+
+def test_a_ct_without_bone_or_that_lies_askew_has_no_spine():
+    ct, _ = chest()
+    soft = CT(replace(ct.volume, values=np.minimum(ct.volume.values, 40)))
+    askew = ct.volume.ct_from_index[:, [2, 0, 1, 3]]
+    for each in (PreparedCT(soft), PreparedCT(CT(Volume(ct.volume.values, askew)))):
+        assert slabs(each) == []

@@ -37,6 +37,7 @@ from ..errors import InputError
 from ..geometry import rigid, rigid_torch
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
+from ..published.refine import ncc
 from ..rendering.autograd import DifferentiableRenderer
 from .network import VOTING, Network
 
@@ -160,9 +161,7 @@ def image_loss(xray: Tensor, image: Tensor) -> Tensor:
 
     NCC is the correlation coefficient of the pixels' values.
     """
-    a, b = (x.flatten(-2) - x.mean((-2, -1))[..., None] for x in (xray.to(image), image))
-    spread = (a.square().mean(-1) * b.square().mean(-1)).clamp(min=torch.finfo(image.dtype).tiny ** 0.5).sqrt()
-    return 1 - (a * b).mean(-1) / spread
+    return 1 - ncc(xray.to(image).flatten(-2), image.flatten(-2), torch.finfo(image.dtype).tiny ** 0.25)
 
 
 def make_loss(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import pose_network  # noqa: F401  # it makes its network and losses known
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.regressor import model_store, network, training

@@ -1,4 +1,4 @@
-"""Registers a CT to two or more X-ray images: the module of 3D Slicer. What it does lies in MultiViewRegistrationLib."""
+"""Register a CT to two or more X-ray images: the module of 3D Slicer. What it does lies in MultiViewRegistrationLib."""
 
 from __future__ import annotations
 
@@ -71,8 +71,14 @@ def loadSample(path):
 class MultiViewRegistrationParameterNode:
     """The plain settings of one registration; its CT and X-rays are node references beside them (mrml.registration).
 
-    start: where the registration begins.   rotation_deg, translation_mm: how far a search goes.
-    overlay, opacity: how the DRR lies over the X-rays.
+    Attributes
+    ----------
+    start
+        Where the registration begins.
+    rotation_deg, translation_mm
+        How far a search goes.
+    overlay, opacity
+        How the DRR lies over the X-rays.
     """
 
     start: Annotated[str, Choice(["given", "search", "landmarks", "by hand", "regressor", "auto"])] = "search"
@@ -119,19 +125,19 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
             self.enter()
 
     def cleanup(self):
-        """The application closes, or the module is reloaded."""
+        """Close the panel: the application closes, or the module is reloaded."""
         self.removeObservers()
         if self.panel is not None:
             self.panel.close()
             self.watch.stop()
 
     def enter(self):
-        """The module is opened."""
+        """Show a registration: the module is opened."""
         self.initializeParameterNode()
         self.panel.enter()
 
     def exit(self):
-        """Another module is opened."""
+        """Put tools away: another module is opened."""
         self.panel.exit()
 
     @calldata_type(VTK_OBJECT)
@@ -142,10 +148,12 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
                 selector.setCurrentNode(None)
 
     def onSceneStartClose(self, caller, event):
+        """Let go of the registration before its scene is cleared."""
         self.panel.forget_deleted()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
+        """Show what the scene has after it was cleared or read."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
@@ -169,11 +177,13 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
 
 class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
-    """The same work without the panel:
+    """The same work without the panel.
 
-    logic = slicer.util.getModuleLogic("MultiViewRegistration")
-    registration = logic.loadCase("case.json")
-    logic.register(registration, start="search")
+    Examples
+    --------
+    >>> logic = slicer.util.getModuleLogic("MultiViewRegistration")
+    >>> registration = logic.loadCase("case.json")
+    >>> logic.register(registration, start="search")
     """
 
     def __init__(self):
@@ -181,13 +191,13 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         self._sessions = []
 
     def getParameterNode(self, registration=None):
-        """The settings of a registration; of the first in the scene, made where there is none."""
+        """Return the settings of a registration; of the first in the scene, made where there is none."""
         registrations = Registration.all(slicer.mrmlScene)
         registration = registration or (registrations[0] if registrations else Registration.create(slicer.mrmlScene))
         return MultiViewRegistrationParameterNode(registration.node)
 
     def session(self, registration) -> Session:
-        """What works on a registration: one for each."""
+        """Return the session of a registration: one for each."""
         for session in self.sessions:
             if session.registration == registration:
                 return session
@@ -196,7 +206,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
     @property
     def sessions(self) -> list[Session]:
-        """Those of registrations that are there; with one that was removed, its work ends."""
+        """The sessions of registrations that are there; with one that was removed, its work ends."""
         for session in self._sessions:
             if session.registration.scene is None:
                 session.poll(0)
@@ -204,19 +214,37 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         return list(self._sessions)
 
     def loadCase(self, path) -> Registration:
-        """A new registration with all that a case.json names. InputError if it is invalid."""
+        """Make a registration with all that a case.json names.
+
+        Raises
+        ------
+        InputError
+            If it is invalid.
+        """
         from MultiViewRegistrationLib.mrml.loading import read_case
 
         return self.take(read_case(os.fspath(path)))
 
     def loadTrack(self, path) -> Registration:
-        """A new registration with the case of a track.json, whose sequence its session plays. InputError if either is invalid."""
+        """Make a registration with the case of a track.json, whose sequence its session plays.
+
+        Raises
+        ------
+        InputError
+            If either is invalid.
+        """
         from MultiViewRegistrationLib.session.sequence import read_track
 
         return self.take(read_track(os.fspath(path)))
 
     def take(self, read) -> Registration:
-        """A new registration with what was read, maybe in a thread: a ReadCase, or a ReadTrack, which then plays."""
+        """Make a registration with what was read, maybe in a thread.
+
+        Parameters
+        ----------
+        read
+            A ReadCase, or a ReadTrack, which then plays.
+        """
         one_is_shown = any(map(is_shown, Registration.all(slicer.mrmlScene)))
         registration = read(slicer.mrmlScene)
         if one_is_shown:
@@ -228,7 +256,18 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         return registration
 
     def register(self, registration, start="search", **options) -> Session:
-        """Register and wait. start: one of session.session.STARTS. InputError where it fails."""
+        """Register and wait.
+
+        Parameters
+        ----------
+        start
+            One of session.session.STARTS.
+
+        Raises
+        ------
+        InputError
+            If it fails.
+        """
         session = self.session(registration)
         session.register(start, **options)
         session.finish()
@@ -241,17 +280,23 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
 
 class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
-    """Slicer's self-test, behind the Reload and Test button: the sample, registered to its truth, by script and by the panel's widgets."""
+    """Slicer's self-test, behind the Reload and Test button.
+
+    The sample is registered to its truth, by script and by the panel's widgets.
+    """
 
     def setUp(self):
+        """Clear the scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self):
+        """Run all tests, each on an empty scene."""
         for test in (self.test_RegisterSample, self.test_WalkThroughPanel):
             self.setUp()
             test()
 
     def test_RegisterSample(self):
+        """Register the sample by script."""
         self.delayDisplay("Loading the sample")
         logic = MultiViewRegistrationLogic()
         registration = logic.loadCase(sample_case())
@@ -262,6 +307,7 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
         self.delayDisplay(f"The sample is registered to {error:.2f} mm")
 
     def test_WalkThroughPanel(self):
+        """Register the sample by the panel's widgets."""
         from MultiViewRegistrationLib.panel import self_test
 
         walk = self_test.Walk(self_test.open_panel(), lambda line: self.delayDisplay(line, 1))

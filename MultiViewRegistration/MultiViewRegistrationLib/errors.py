@@ -101,7 +101,8 @@ def install_command(extra: str) -> str:
 
     Parameters
     ----------
-    extra : name in pyproject.toml, such as "torch".
+    extra
+        Name in pyproject.toml, such as "torch".
     """
     if _is_slicer() and extra in SLICER_PACKAGES:
         return f'slicer.util.pip_install("{SLICER_PACKAGES[extra]}") in Slicer\'s Python console'

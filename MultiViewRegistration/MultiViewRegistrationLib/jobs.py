@@ -63,7 +63,7 @@ class TimeLeft:
         self._history: deque[tuple[float, float]] = deque()
 
     def seconds(self, fraction: float) -> float | None:
-        """Seconds left now that `fraction` of the whole is done; None while unknown."""
+        """Return seconds left now that `fraction` of the whole is done; None while unknown."""
         now, history = self._clock(), self._history
         if fraction <= 0:
             return None
@@ -139,13 +139,19 @@ class JsonProgress:
         self._found: dict[str, Any] = {}
 
     def __call__(self, progress: Any) -> None:
-        """progress: a `registration.pipeline.Progress`."""
+        """Write a step as a line of JSON.
+
+        Parameters
+        ----------
+        progress
+            A `registration.pipeline.Progress`.
+        """
         cost = float(progress.cost) if math.isfinite(progress.cost) else None
         self._found = {"cost": cost, "world_from_ct": progress.world_from_ct.tolist()}
         self.show(progress.fraction, progress.stage)
 
     def show(self, fraction: float, stage: str) -> None:
-        """`fraction` of the whole is done; the last pose goes with it."""
+        """Write the `fraction` of the whole that is done; the last pose goes with it."""
         self.fraction, left = fraction, self._left.seconds(fraction)
         now = time.monotonic()
         if stage == self._stage and now - self._printed < APART_SECONDS:
@@ -189,7 +195,7 @@ def stopped_by_end_of_stdin() -> Iterator[None]:
 
 
 def _interrupt() -> None:
-    """KeyboardInterrupt in the main thread; where the system can, one that wakes it as well."""
+    """Raise KeyboardInterrupt in the main thread; where the system can, by a signal that wakes it as well."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
@@ -197,7 +203,7 @@ def _interrupt() -> None:
 
 
 def python() -> str:
-    """Path of the Python interpreter with this program's packages.
+    """Return the path of the Python interpreter with this program's packages.
 
     `sys.executable` may be an application that Python is part of. 3D Slicer comes with an interpreter beside itself: PythonSlicer.
 

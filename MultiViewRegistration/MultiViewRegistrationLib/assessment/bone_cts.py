@@ -51,14 +51,14 @@ class RegisteredBoneCT(RegisteredBone):
         return None if prediction is None else {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm}
 
     def to_json(self, views: Sequence[str]) -> dict:
-        """An entry of `structures` of a result.json, with the similarity by these names of views."""
+        """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
         return {**super().to_json(views), "ct_uid": self.ct_uid}
 
 
 def assess_bone_cts(
     found: BonesRegistration, alone: Sequence[BoneAlone], bone_cts: Sequence[BoneCT]
 ) -> RegisteredBones:
-    """The verdict of each bone, none better than the one that it has alone."""
+    """Judge each bone, none better than it was judged alone."""
     shared = _shared(found)
     bones: list[RegisteredBone] = []
     for n, (features, single) in enumerate(zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)):
@@ -86,7 +86,7 @@ def assess_bone_cts(
 
 
 def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[str]:
-    """Why a bone is rejected that ends so far from where it does alone."""
+    """Return why a bone is rejected that ends so far from where it does alone."""
     name = found.bones[n].name
     if found.fit.shown[n].max() < SHOWN:
         return [f"No X-ray shows enough of {name} to say where it is."]
@@ -105,7 +105,7 @@ def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[str]:
 
 
 def _shared(found: BonesRegistration) -> dict[int, list[str]]:
-    """By number of a bone the names of those that it overlaps."""
+    """Return the names of the bones that each bone overlaps, by its number."""
     shared: dict[int, list[str]] = {}
     for a, b in permutations(range(len(found.bones)), 2):
         points = rigid.transform_points(rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface)

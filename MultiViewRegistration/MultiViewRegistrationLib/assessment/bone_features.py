@@ -86,7 +86,7 @@ def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
 
 
 def _grown(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """A mask (nk, nj, ni) with all that lies up to so many voxels (3,) from it along each axis."""
+    """Return a mask (nk, nj, ni) with all that lies up to so many voxels (3,) from it along each axis."""
     for axis, steps in enumerate(reach):
         narrow = np.moveaxis(mask, axis, 0)
         mask = mask.copy()
@@ -100,7 +100,7 @@ def _grown(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
 def bone_features(
     found: BonesRegistration, edges: Sequence[MaskEdge], others: Sequence[OtherLevel] = ()
 ) -> list[BoneFeatures]:
-    """The features of every bone.
+    """Compute the features of every bone.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def _part(compared: ViewComparison, b: int) -> _Part:
 
 
 def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarray) -> float:
-    """How far apart the halves of a bone's tiles want it: left and right, upper and lower (`axis` 0, 1), every other one (2)."""
+    """Return how far apart the halves of a bone's tiles want it: left and right, upper and lower (`axis` 0, 1), every other one (2)."""
     total = np.zeros(6)
     for part in parts:
         column, row = part.places.T
@@ -171,6 +171,6 @@ def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarra
 
 
 def surface_distance(pose: np.ndarray, other: np.ndarray, points: np.ndarray) -> float:
-    """The distance between points (N, 3) at two poses (4, 4), root mean square."""
+    """Return the distance between points (N, 3) at two poses (4, 4), root mean square."""
     apart = rigid.transform_points(pose, points) - rigid.transform_points(other, points)
     return root_mean_square(np.linalg.norm(apart, axis=-1))

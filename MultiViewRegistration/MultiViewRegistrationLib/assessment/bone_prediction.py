@@ -51,11 +51,20 @@ class BonePrediction:
 
 @dataclass(frozen=True)
 class BoneModel:
-    """centre, scale, limits: (k,) of the columns.   intercept, weights: of the logistic function of wrong answers.
+    """The model of a bone's error, with k columns.
 
-    near, near_sd: (k + 1,) and a number, mean and deviation of the log error of right answers, by 1 and the columns.
-    far, far_sd: the same of wrong ones, without columns.
-    accept, reject: risks up to and from which the verdict is so.
+    Attributes
+    ----------
+    centre, scale, limits
+        (k,) of the columns: what is taken from them and what they are divided by; beyond the limits nothing was fitted.
+    intercept, weights
+        Of the logistic function of wrong answers.
+    near, near_sd
+        (k + 1,) and a number: mean and deviation of the log error of right answers, by 1 and the columns.
+    far, far_sd
+        The same of wrong ones, without columns.
+    accept, reject
+        Risks up to and from which the verdict is so.
     """
 
     centre: np.ndarray
@@ -71,7 +80,7 @@ class BoneModel:
     reject: float
 
     def predict(self, features: BoneFeatures) -> BonePrediction:
-        """The error to expect; the features are finite."""
+        """Predict the error of a bone; the features are finite."""
         scaled = (columns(features) - self.centre) / self.scale
         wrong = float(scipy.special.expit(self.intercept + scaled @ self.weights))
         near = float(self.near[0] + scaled @ self.near[1:])
@@ -84,13 +93,13 @@ class BoneModel:
 
 
 def columns(features: BoneFeatures) -> np.ndarray:
-    """(k,) of the model."""
+    """Return the columns (k,) of the model."""
     return np.array([float(into(getattr(features, name))) for name, into in COLUMNS.items()])
 
 
 @lru_cache
 def fitted() -> BoneModel:
-    """The model that comes with the program."""
+    """Return the model that comes with the program."""
     content = json.loads(Path(__file__).with_name("bone_prediction.json").read_text(encoding="utf-8"))
     if content["columns"] != list(COLUMNS):
         raise ValueError("bone_prediction.json was fitted to other columns; run python -m benchmarks bones_fit.")

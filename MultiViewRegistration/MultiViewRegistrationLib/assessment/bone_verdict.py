@@ -29,7 +29,7 @@ OF_WHOLE = "What the verdict on the whole CT says of cameras and X-rays holds fo
 
 
 def decide(features: BoneFeatures, model: BoneModel | None = None) -> tuple[BonePrediction | None, str]:
-    """The error to expect, None where no view shows the bone, and the verdict.
+    """Return the error to expect, None where no view shows the bone, and the verdict.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def decide(features: BoneFeatures, model: BoneModel | None = None) -> tuple[Bone
 def judge(
     name: str, features: BoneFeatures, showing: Sequence[str], in_doubt: bool
 ) -> tuple[BonePrediction | None, str, list[str]]:
-    """The error to expect, the verdict and its reasons.
+    """Return the error to expect, the verdict and its reasons.
 
     Parameters
     ----------

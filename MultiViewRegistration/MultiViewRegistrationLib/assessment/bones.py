@@ -30,7 +30,7 @@ class Moved(NamedTuple):
     axis: np.ndarray
 
     def to_json(self) -> dict:
-        """`moved` of a result.json."""
+        """Return `moved` of a result.json."""
         return {"mm": self.mm, "deg": self.degrees, "axis": self.axis.tolist()}
 
 
@@ -75,7 +75,7 @@ class RegisteredBone:
         return {"mean": self.prediction.mean_mm, "upper95": self.prediction.upper95_mm}
 
     def to_json(self, views: Sequence[str]) -> dict:
-        """An entry of `structures` of a result.json, with the similarity by these names of views."""
+        """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
         similarity = {name: float(each) for name, each in zip(views, self.similarity, strict=True) if np.isfinite(each)}
         return {
             "name": self.name,
@@ -97,22 +97,22 @@ class RegisteredBones:
 
     @property
     def shown(self) -> list[RegisteredBone]:
-        """Those that are where the X-rays show them."""
+        """The bones that are where the X-rays show them."""
         return [bone for bone in self.bones if bone.verdict != "reject"]
 
     @property
     def lost(self) -> list[RegisteredBone]:
-        """Those that X-rays show, and that are most likely wrong."""
+        """The bones that X-rays show, and that are most likely wrong."""
         return [bone for bone in self.bones if bone.verdict == "reject" and bone.prediction is not None]
 
     @property
     def unseen(self) -> list[RegisteredBone]:
-        """Those that no X-ray shows."""
+        """The bones that no X-ray shows."""
         return [bone for bone in self.bones if bone.prediction is None]
 
     @property
     def displaced(self) -> list[RegisteredBone]:
-        """Those of them that lie elsewhere than the pose of the whole CT has them, the farthest first."""
+        """The shown bones that lie elsewhere than the pose of the whole CT has them, the farthest first."""
         found = [bone for bone in self.shown if bone.displaced_mm > WRONG_MM]
         return sorted(found, key=lambda bone: -bone.displaced_mm)
 

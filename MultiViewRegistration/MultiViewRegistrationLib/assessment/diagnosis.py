@@ -95,11 +95,11 @@ class Cause:
     Attributes
     ----------
     cause
-        Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted" or "swapped". Of the cameras:
-        "angle sign", "tube side" (of a slot scan), "distance", "principal point" or "motion" (of the patient, or an angle that was
-        said to be known is wrong).
-        Of the CT: "mirrored ct", "half turn" (its matrix is in RAS), "ct scale" or "slice spacing". Of the pose: "level", "part" (the
-        X-rays show another part of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
+        Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted" or "swapped".
+        Of the cameras: "angle sign", "tube side" (of a slot scan), "distance", "principal point" or "motion" (of
+        the patient, or an angle that was said to be known is wrong). Of the CT: "mirrored ct", "half turn" (its
+        matrix is in RAS), "ct scale" or "slice spacing". Of the pose: "level", "part" (the X-rays show another part
+        of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
     views
         Names of the views at fault; none for all.
     sentence
@@ -132,7 +132,7 @@ class Cause:
     by_disagreement: bool = False
 
     def target_shift_mm(self, pose: np.ndarray, targets: np.ndarray) -> float:
-        """How far the targets (N, 3), CT mm, of the CT at a pose (4, 4) lie from where the corrected case has them, on average."""
+        """Return how far the targets (N, 3), CT mm, of the CT at a pose (4, 4) lie from where the corrected case has them, on average."""
         corrected = rigid.transform_points(self.world_from_ct @ self.corrected_from_ct, targets)
         by_size = abs(self.size_share) * np.linalg.norm(targets - targets.mean(axis=0), axis=-1)
         return float(
@@ -177,7 +177,7 @@ class Cause:
         return self.gain >= enough and min(self.similarity) >= SIMILAR
 
     def to_json(self) -> dict:
-        """`diagnosis` of a result.json."""
+        """Return `diagnosis` of a result.json."""
         return {
             "cause": self.cause,
             "views": list(self.views),
@@ -219,12 +219,12 @@ class Hypothesis:
     corrected_from_ct: np.ndarray = field(default_factory=lambda: np.eye(4))
 
     def pose(self, pose: np.ndarray) -> np.ndarray:
-        """A pose (4, 4) of the case under the hypothesis, or of the hypothesis in the case."""
+        """Return a pose (4, 4) of the case under the hypothesis, or of the hypothesis in the case."""
         return self.world_from_world @ pose @ self.corrected_from_ct
 
 
 def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
-    """Faults of the images that these views allow, the simplest first."""
+    """Yield faults of the images that these views allow, the simplest first."""
     names = [view.name for view in views]
     for cause, (words, back) in TURNS.items():
         turned = [_turned(view, back) for view in views]
@@ -253,7 +253,10 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
 
 
 def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
-    """That signs of a C-arm's angles are wrong: LAO taken for RAO, cranial for caudal, both; or that the two angles are exchanged."""
+    """Yield that signs of a C-arm's angles are wrong, or that the two angles are exchanged.
+
+    LAO may be taken for RAO, cranial for caudal, or both.
+    """
     readings = [view.c_arm for view in views]
     for words, change in SIGNS.items():
         changed = [
@@ -266,7 +269,7 @@ def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
 
 
 def tube_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
-    """That the tube of a slot scan stood on the other side of the patient: above the table where it is said to be below."""
+    """Yield that the tube of a slot scan stood on the other side of the patient: above the table where it is said to be below."""
     turned = [_by_opposite_tube(view) for view in views]
     one = "The tube of {} seems to have been on the other side of the patient: from there, it fits. Check isocentre_to_source."
     every = "The tubes of all X-rays seem to have been on the other side of the patient: from there, they fit. Check isocentre_to_source."
@@ -274,14 +277,14 @@ def tube_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
 
 
 def _by_opposite_tube(view: View) -> View | None:
-    """The view with its tube beyond the isocentre; None of one that is no slot scan."""
+    """Return the view with its tube beyond the isocentre; None of one that is no slot scan."""
     if not isinstance(view.camera, SlotScanCamera) or not view.xray.pixel_mm:
         return None
     return replace(view, camera=view.camera.from_other_side(view.camera.focal_px * view.xray.pixel_mm[0]))
 
 
 def _with_angles(view: View, reading: CArm, change: Callable[[float, float], tuple[float, float]]) -> View | None:
-    """The view with other angles; None where they hardly differ."""
+    """Return the view with other angles; None where they hardly differ."""
     before = reading.rao_lao_deg, reading.cra_cau_deg
     rao_lao, cra_cau = change(*before)
     if max(abs(rao_lao - before[0]), abs(cra_cau - before[1])) < LEAST_SIGN_DEG or abs(cra_cau) > 90:
@@ -291,7 +294,7 @@ def _with_angles(view: View, reading: CArm, change: Callable[[float, float], tup
 
 
 def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
-    """That left and right of the CT are exchanged, about its centroid (3,), CT mm.
+    """Suppose that left and right of the CT are exchanged, about its centroid (3,), CT mm.
 
     A mirrored CT in this world looks as the CT in a mirrored world: every image and every camera is mirrored instead.
     """
@@ -306,7 +309,7 @@ def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
 
 
 def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
-    """That the CT is turned by 180 degrees about its long axis through its centroid (3,), CT mm, as by a matrix in RAS."""
+    """Suppose that the CT is turned by 180 degrees about its long axis through its centroid (3,), CT mm, as by a matrix in RAS."""
     turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     turn[:2, 3] = 2 * centroid[:2]
     sentence = (
@@ -328,7 +331,13 @@ def _in_mirrored_world(view: View, world: np.ndarray) -> View:
 def _of_one_or_all(
     cause: str, views: Sequence[View], changed: Sequence[View | None], one: str, every: str
 ) -> Iterator[Hypothesis]:
-    """That each view, or all of them, should be changed.   changed: None of a view that cannot be."""
+    """Yield that each view, or all of them, should be changed.
+
+    Parameters
+    ----------
+    changed
+        The views as they should be, None of a view that cannot be.
+    """
     for i, view in enumerate(changed):
         if view is not None:
             yield Hypothesis(cause, (view.name,), [*views[:i], view, *views[i + 1 :]], one.format(view.name))
@@ -338,15 +347,16 @@ def _of_one_or_all(
 
 
 def _turned(view: View, back: Callable[[np.ndarray], np.ndarray]) -> View | None:
-    """The view with its image turned; None where that has another size."""
+    """Return the view with its image turned; None where that has another size."""
     image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
     return replace(view, xray=XRay(image, valid, view.xray.pixel_mm)) if image.shape == view.xray.valid.shape else None
 
 
 def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> Iterator[Hypothesis]:
-    """Faults of cameras that can be found together with the pose, those with the fewest unknowns first; of one view alone none can.
+    """Yield faults of cameras that can be found together with the pose, those with the fewest unknowns first.
 
-    Cameras that are corrected already (views that say so, or shared) may have no further unknown place or distance.
+    Of one view alone none can. Cameras that are corrected already (views that say so, or shared) may have no further unknown
+    place or distance.
     """
     if len(views) < 2:
         return
@@ -385,7 +395,10 @@ def _distance(view: View) -> str:
 
 
 def _looks_like_distance(view: View) -> str:
-    """What looks the same if it is wrong. Of a slot scan the CT's scale does not: its rows are mm apart wherever the CT lies."""
+    """Return what else may be wrong and look the same.
+
+    Of a slot scan the CT's scale does not: its rows are mm apart wherever the CT lies.
+    """
     return "the CT's scale" if view.camera.fan_axes == 2 else "pixel_mm between columns"
 
 
@@ -395,7 +408,7 @@ def _pixel_mm(view: View) -> float:
 
 @dataclass(eq=False)
 class CauseSearch:
-    """Searches for the likely cause of a poor fit.
+    """The search for the likely cause of a poor fit.
 
     Parameters
     ----------
@@ -426,11 +439,11 @@ class CauseSearch:
         return self.found.world_from_ct
 
     def cause(self) -> Cause | None:
-        """The first cause that holds; None if no hypothesis explains the fit. Raises as `causes`."""
+        """Return the first cause that holds; None if no hypothesis explains the fit. Raises as `causes`."""
         return next((cause for cause in self.causes() if cause.holds), None)
 
     def causes(self) -> Iterator[Cause]:
-        """The likeliest cause of each kind, whether it holds or not: of the images (KINDS), the cameras, the level, the part.
+        """Yield the likeliest cause of each kind, whether it holds or not: of the images (KINDS), the cameras, the level, the part.
 
         Raises
         ------
@@ -474,14 +487,20 @@ class CauseSearch:
         return RegistrationPipeline(anatomy or self.anatomy, views, self.start, self._report, shared)
 
     def _alone(self) -> dict[str, np.ndarray]:
-        """The pose of each view alone, by its name."""
+        """Return the pose of each view alone, by its name."""
         if len(self._views) < 2:
             return {}
         runs = {view.name: self._coarse([view], [self._pose, self.start]) for view in self._views}
         return {name: run[0].world_from_ct for name, run in runs.items() if run}
 
     def _coarse(self, views: list[View], poses: Sequence[np.ndarray], *, search: bool = False) -> list[Descent]:
-        """The minima at the coarsest resolution, most evidence first.   search: also of a small search about the start."""
+        """Return the minima at the coarsest resolution, most evidence first.
+
+        Parameters
+        ----------
+        search
+            Also those of a small search about the start.
+        """
         registration = self._registration(views)
         minima = registration.descend(0, [DescentStart(pose) for pose in poses])
         if search:
@@ -489,14 +508,14 @@ class CauseSearch:
         return minima
 
     def _best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
-        """The best of them at the second resolution."""
+        """Return the best of these minima at the second resolution."""
         kept = prune(minima, *KEEP_AFTER_FINER)[0] if minima else []
         return next(iter(self._registration(views).descend(1, kept)), None)
 
     def _of_images(
         self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float
     ) -> Iterator[Cause]:
-        """The likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
+        """Yield the likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
         for each in group:
             unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
@@ -513,11 +532,15 @@ class CauseSearch:
     def _of_cameras(
         self, alone: dict[str, np.ndarray], evidence: float, signs: Sequence[Cause] = ()
     ) -> Iterator[Cause]:
-        """The likeliest fault of cameras or of the CT's scale: of those that explain nearly as much as any, that with the fewest unknowns.
+        """Yield the likeliest fault of cameras or of the CT's scale.
 
-        signs: those of angles, which have none.
+        Of those that explain nearly as much as any, it is that with the fewest unknowns. A CT's scale and a distance explain nearly
+        the same: of cameras that are known well it is the CT's.
 
-        A CT's scale and a distance explain nearly the same: of cameras that are known well it is the CT's.
+        Parameters
+        ----------
+        signs
+            Causes of wrong signs of angles, which have no unknowns.
         """
         causes: list[tuple[int, Cause | None]] = [(0, cause) for cause in signs]
         size_share = 0.0
@@ -549,7 +572,7 @@ class CauseSearch:
         yield from (cause for _, cause in likely[:1] if cause)
 
     def _of_scale(self, evidence: float, size_share: float) -> Iterator[tuple[int, Cause | None]]:
-        """That the CT's slice spacing is wrong, or its scale, which is about what the distance to the detector would be wrong by.
+        """Yield that the CT's slice spacing is wrong, or its scale, by about what the distance to the detector would be wrong by.
 
         The rows of a slot scan tell the one from the other.
         """
@@ -577,7 +600,7 @@ class CauseSearch:
         return any(view.camera.fan_axes == 1 for view in self._views)
 
     def _share(self, axes: np.ndarray, evidence: float) -> float:
-        """By what share the CT fits best when it is larger along these axes (3,)."""
+        """Return by what share the CT fits best when it is larger along these axes (3,)."""
         share = 0.0
         for step in SPACING_STEPS:
             tried = [self._scaled((share + side * step) * axes) for side in (-1, 0, 1)]
@@ -585,26 +608,26 @@ class CauseSearch:
         return share
 
     def _scaled(self, shares: np.ndarray, rounds: int = 1) -> Descent | None:
-        """The best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""
+        """Return the best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""
         registration = self._registration(self._views, anatomy=self.anatomy.scaled(shares))
         return next(iter(self._several_rounds(registration, [DescentStart(self._pose)], rounds)), None)
 
     def _several_rounds(
         self, registration: RegistrationPipeline, starts: Sequence[DescentStart], rounds: int = ROUNDS
     ) -> list[Descent]:
-        """The minima at the second resolution, most evidence first."""
+        """Return the minima at the second resolution, most evidence first."""
         minima = registration.descend(1, starts)
         for _ in range(rounds - 1):
             minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0]) if minima else []
         return minima
 
     def _distance_share(self, each: Hypothesis, run: Descent) -> float:
-        """By what share a distance from source to detector comes out longer."""
+        """Return by what share a distance from source to detector comes out longer."""
         own = run.corrections[:-6].reshape(-1, OWN)
         return float(own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.focal_px)
 
     def _camera_in_words(self, each: Hypothesis, run: Descent) -> str:
-        """How the cameras differ from the given ones; "" if by too little to be the cause."""
+        """Describe how the cameras differ from the given ones; "" if by too little to be the cause."""
         own = run.corrections[:-6].reshape(-1, OWN)
         if each.cause == "distance":
             share = self._distance_share(each, run)
@@ -625,11 +648,11 @@ class CauseSearch:
         return f"with the CT {mm:.1f} mm and {degrees:.1f} degrees elsewhere in it, the X-rays fit"
 
     def _stated(self, key: str) -> float:
-        """As far as the case says that the cameras may be off."""
+        """Return how far off the case says that the cameras may be."""
         return STATED_SDS * max(getattr(view, key) for view in self._views)
 
     def _other_level(self, here: Descent) -> Iterator[Cause]:
-        """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
+        """Yield a pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
         registration = self._registration(self._views)
         minima: list[Descent] = []
         for mm in LEVELS_MM:
@@ -647,7 +670,7 @@ class CauseSearch:
                 return
 
     def _other_part(self, evidence: float) -> Iterator[Cause]:
-        """The best pose farther along the CT's long axis, from the start: where nothing fits the answer may be turned any way."""
+        """Yield the best pose farther along the CT's long axis, from the start: where nothing fits the answer may be turned any way."""
         length_mm = np.ptp(self.anatomy.corners()[:, 2])
         poses = [_shifted(self.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)]
         run = self._best_refined(self._views, self._coarse(self._views, poses))
@@ -662,7 +685,7 @@ class CauseSearch:
             yield _cause("part", (), sentence, run, evidence)
 
     def _short(self) -> Iterator[Cause]:
-        """The view with the largest share beyond the cut ends of the CT, if that is most of it."""
+        """Yield the view with the largest share beyond the cut ends of the CT, if that is most of it."""
         projector = self.anatomy.projector(0)
         beyond = {
             view.name: float(np.mean(projector.seen(view.camera, self._pose)[view.xray.valid] == 0))
@@ -678,7 +701,7 @@ class CauseSearch:
             yield Cause("short", (name,), sentence, 1.0, tuple(self.found.fit.similarity), self._pose)
 
     def _distance(self, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
-        """Distance of a pose from another one (4, 4): mm, mm along the CT's long axis towards the head, degrees."""
+        """Return the distance of a pose from another one (4, 4): mm, mm along the CT's long axis towards the head, degrees."""
         mm, degrees = pose_difference(run.world_from_ct, pose, self.anatomy.centroid)
         here, there = (rigid.transform_points(each, self.anatomy.centroid) for each in (run.world_from_ct, pose))
         return mm, float((here - there) @ pose[:3, 2]), degrees
@@ -693,7 +716,7 @@ def _gain(run: Descent, evidence: float) -> float:
 
 
 def _shifted(pose: np.ndarray, mm: float) -> np.ndarray:
-    """A pose (4, 4) moved along the CT's long axis."""
+    """Return a pose (4, 4) moved along the CT's long axis."""
     return rigid.from_rotation_translation(np.eye(3), mm * pose[:3, 2]) @ pose
 
 
@@ -702,7 +725,7 @@ def _end(along: float) -> str:
 
 
 def _where_each_view_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[DescentStart]:
-    """The pose of each other view alone, with the corrections that give the last view the same pose."""
+    """Return the pose of each other view alone, with the corrections that give the last view the same pose."""
     *others, last = (alone.get(view.name) for view in views)
     starts = []
     for pose in others:
@@ -715,7 +738,10 @@ def _where_each_view_has_it(views: list[View], alone: dict[str, np.ndarray]) -> 
 
 
 def _vertex(step: float, below: float, here: float, above: float) -> float:
-    """Where a parabola through three values at -step, 0 and step has its maximum, at most 2 steps off; the best of them without one."""
+    """Return where a parabola through three values at -step, 0 and step has its maximum, at most 2 steps off.
+
+    Where it has none, return the best of the three.
+    """
     bend = below - 2 * here + above
     if bend >= 0:
         return step if above > below else -step

@@ -145,7 +145,10 @@ class ReliabilityFeatures:
         return self.uncertainty + self.camera_uncertainty
 
     def tiles(self, view: int) -> list[Tile]:
-        """The compared tiles of an X-ray; their strength is how much their local NCC is below what noise explains, in OUTLIER_NCC_DROP."""
+        """Return the compared tiles of an X-ray.
+
+        Their strength is how much their local NCC is below what noise explains, in OUTLIER_NCC_DROP.
+        """
         side, split = TILE_SIDE * self.pooled, self.split
         left, top = np.array(self.corners[view]) * self.pooled
         strength = (split.explained - split.similarity) / OUTLIER_NCC_DROP
@@ -165,8 +168,16 @@ def compute_features(
 ) -> ReliabilityFeatures:
     """Compute the reliability features of a registered pose.
 
-    views: those that were registered together, with their cameras as corrected.   start: (4, 4), from which the levels follow.
-    targets: (N, 3) CT mm.   Costs a linearisation at the finest level and some steps at the one before.
+    Costs a linearisation at the finest level and some steps at the one before.
+
+    Parameters
+    ----------
+    views
+        Those that were registered together, with their cameras as corrected.
+    start
+        (4, 4), from which the levels follow.
+    targets
+        (N, 3) CT mm.
     """
     pose, views, unknowns = found.world_from_ct, list(views), CameraCorrections(views, shared)
     levels = anatomy.levels(views, start)
@@ -234,7 +245,13 @@ def _parts(
     split: Tiles,
     wider: Objective,
 ) -> list[Part]:
-    """How the parts (N, 3), CT mm, of a body fit at a pose.   fit, split: of the finest level."""
+    """Measure how the parts (N, 3), CT mm, of a body fit at a pose.
+
+    Parameters
+    ----------
+    fit, split
+        Those of the finest level.
+    """
     if not divided:
         return []
     projections = wider.project(pose)
@@ -257,12 +274,21 @@ def split_half_mm(
     hessian: np.ndarray,
     source: np.ndarray | None = None,
 ) -> float:
-    """How far apart the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all: the largest.
+    """Return how far apart, at most, the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all.
 
-    points: (N, 3) world mm.   ways: of each view, (k, 6 + n), by pose and free corrections; the corrections stay as they are.
-    hessian: (6, 6) of all tiles by the pose.   source: (3,) or (N, 3) world mm; how far apart across the rays from there, without depth.
     Halves that share their noise evenly differ by twice the standard error; sides of the images that ask for different poses differ
     by more.
+
+    Parameters
+    ----------
+    points
+        (N, 3) world mm.
+    ways
+        For each view, (k, 6 + n), by pose and free corrections; the corrections stay as they are.
+    hessian
+        (6, 6) of all tiles by the pose.
+    source
+        (3,) or (N, 3) world mm; how far apart across the rays from there, without depth.
     """
     gradients = np.stack([ways[view][:, :6].T @ each for view, each in zip(split.views, split.gradients, strict=True)])
     inverse = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
@@ -280,15 +306,20 @@ def split_half_mm(
 
 
 def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
-    """Column and row, in pooled pixels, at which a part of a view begins."""
+    """Return the column and row, in pooled pixels, at which a part of a view begins."""
     column, row = np.rint(view.camera.pooled(pool).principal_point - part.camera.principal_point).astype(int)
     return int(column), int(row)
 
 
 def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
-    """Of `ReliabilityFeatures`: score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles.
+    """Return the tension of `ReliabilityFeatures`.
 
-    pixels: compared in all views, of whose mean `response` is.
+    Score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles.
+
+    Parameters
+    ----------
+    pixels
+        Compared in all views, of whose mean `response` is.
     """
     largest = 0.0
     for view in np.unique(split.views):
@@ -304,12 +335,12 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
 
 
 def _at_least_calibrated(view: View) -> View:
-    """The view with a camera that is known no better than a calibration tells: even an exact one counts as right to half a pixel."""
+    """Return the view with a camera that is known no better than a calibration tells: even an exact one counts as right to half a pixel."""
     return replace(view, **{key: max(getattr(view, key), sd) for key, sd in usual_uncertainty().items() if sd})
 
 
 def _middle(split: Tiles, axis: int) -> np.ndarray:
-    """(T,) of each tile's view, the column or row that halves its compared pixels."""
+    """Return the column or row (T,) that halves the compared pixels of each tile's view."""
     middle = np.zeros(len(split.views))
     for view in np.unique(split.views):
         of_view = split.views == view
@@ -330,9 +361,9 @@ def _refined_disagreement_mm(
     shared: SharedUnknowns,
     targets: np.ndarray,
 ) -> float:
-    """How far a refinement moves the pose that lets the CT lie elsewhere in one view, or be of another size: a Newton step falls short.
+    """Return how far a refinement moves the pose that lets the CT lie elsewhere in one view, or be of another size.
 
-    Another size moves targets from their middle, too; the larger of the two counts.
+    A Newton step falls short. Another size moves targets from their middle, too; the larger of the two counts.
     """
     if off.view is None:
         views = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
@@ -350,7 +381,7 @@ def _refined_disagreement_mm(
 
 
 def _alone_mm(objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray) -> list[float]:
-    """How far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
+    """Return how far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
     shifts = [np.inf] * len(objective.views)
 
     def ask(index: int) -> None:

@@ -27,7 +27,7 @@ MAX_TARGETS, MIN_TARGETS = 300, 10
 
 
 def default_targets(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:
-    """(N, 3) CT mm: points of bone that lie in the fields of all views at a pose; (0, 3) where there are hardly any."""
+    """Return points (N, 3), CT mm, of bone in the fields of all views at a pose; (0, 3) where there are hardly any."""
     points = anatomy.bone_points()
     points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
     if len(points) < MIN_TARGETS:
@@ -36,7 +36,7 @@ def default_targets(anatomy: PreparedCT, views: Sequence[View], world_from_ct: n
 
 
 def in_field(views: Sequence[View], points: np.ndarray) -> np.ndarray:
-    """(views, N) bool: which world points (N, 3) fall on a valid pixel of each view."""
+    """Return (views, N) bool, which world points (N, 3) fall on a valid pixel of each view."""
     inside = np.zeros((len(views), len(points)), bool)
     for i, view in enumerate(views):
         columns, rows = view.camera.size
@@ -48,30 +48,30 @@ def in_field(views: Sequence[View], points: np.ndarray) -> np.ndarray:
 
 
 def _displacements(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Estimated minus true position of each target in world mm, (N, 3)."""
+    """Return the estimated minus true position of each target in world mm, (N, 3)."""
     return rigid.transform_points(estimated, targets) - rigid.transform_points(true, targets)
 
 
 def target_errors(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """TRE: 3D distance in mm between estimated and true position of each target, (N,)."""
+    """Return the TRE (N,): 3D distance in mm between estimated and true position of each target."""
     return np.linalg.norm(_displacements(estimated, true, targets), axis=-1)
 
 
 def mtre(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
-    """mTRE: mean over the targets of their 3D distance, mm."""
+    """Return the mTRE: mean over the targets of their 3D distance, mm."""
     return float(target_errors(estimated, true, targets).mean())
 
 
 def mpd(
     camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray, pixel_mm: PixelSize = (1.0, 1.0)
 ) -> float:
-    """mPD: mean distance on the detector between estimated and true projection of the targets, mm; by default pixels."""
+    """Return the mPD: mean distance on the detector between estimated and true projection of the targets, mm; by default pixels."""
     here, there = (camera.project(rigid.transform_points(pose, targets)) for pose in (estimated, true))
     return float(np.linalg.norm((here - there) * np.asarray(pixel_mm), axis=-1).mean())
 
 
 def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
-    """mRPD: mean 3D distance, mm, from each true target to the ray through its estimated projection.
+    """Return the mRPD: mean 3D distance, mm, from each true target to the ray through its estimated projection.
 
     The ray starts at the source. Unlike mTRE it forgives an error along the ray, which a single view hardly
     sees.
@@ -84,7 +84,7 @@ def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.nd
 def diffpose_score(
     camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray, pixel_mm: float
 ) -> float:
-    """What the evaluation code of DiffPose and its successors prints as "mTRE", only to compare with them.
+    """Return what the evaluation code of DiffPose and its successors prints as "mTRE", only to compare with them.
 
     Targets are projected by the estimated and by the true pose, lifted to points x on the detector plane in
     mm, and carried into the CT frame each by its own pose; the mean distance is multiplied by the pixel
@@ -126,7 +126,10 @@ def split_by_view(camera: Camera, estimated: np.ndarray, true: np.ndarray, targe
 class Errors:
     """All errors of one registration; distances in the image are means over targets and views.
 
-    depth_mm, in_plane_mm: means over the targets of their error along the first view's beam, and across it.
+    Attributes
+    ----------
+    depth_mm, in_plane_mm
+        Means over the targets of their error along the first view's beam, and across it.
     """
 
     mtre_mm: float
@@ -148,7 +151,7 @@ def errors(
     targets: np.ndarray,
     pixels_mm: Sequence[PixelSize | None],
 ) -> Errors:
-    """All errors of a registration over one or more views.
+    """Return all errors of a registration over one or more views.
 
     `pixels_mm` has one entry for each camera. Where one is None (a PNG, for one, does not tell), what needs a
     pixel size, `mpd_mm` and `diffpose_score`, is None; the latter with a slot scan, too. `translation_mm` is that of the targets' centroid.

@@ -43,12 +43,12 @@ class NeighbourMotion:
     words: str
 
     def to_json(self) -> dict:
-        """An entry of `motions` of a result.json."""
+        """Return an entry of `motions` of a result.json."""
         return {"name": self.name, "against": self.against, "deg": self.degrees, "mm": self.mm, "words": self.words}
 
 
 def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
-    """The motions of all neighbours against each other."""
+    """Return the motions of all neighbours against each other."""
     motions = []
     for tie in found.ties:
         names = found.bones[tie.one].name, found.bones[tie.other].name
@@ -69,13 +69,13 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
 
 
 def vertebra(name: str) -> int | None:
-    """Which vertebra a name means, counted from the head: "L1", "vertebrae_L1" is 20; None for another bone."""
+    """Return which vertebra a name means, counted from the head: "L1", "vertebrae_L1" is 20; None for another bone."""
     found = re.fullmatch(r"(?:vertebrae?[ _])?([CTLS])([1-9]|1[0-3])", name.strip(), re.IGNORECASE)
     return FIRST_VERTEBRA[found[1].upper()] + int(found[2]) - 1 if found else None
 
 
 def _in_words(turn: np.ndarray) -> str:
-    """The words for a turn (3,), degrees about CT LPS axes, of an upper vertebra on a lower one."""
+    """Describe a turn (3,), degrees about CT LPS axes, of an upper vertebra on a lower one."""
     told = [
         f"{abs(angle):.1f} degrees of {ways[int(angle < 0)]}"
         for angle, ways in sorted(zip(turn, TURNS, strict=True), key=lambda each: -abs(each[0]))

@@ -56,7 +56,10 @@ class Part:
 
 
 def divided(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> list[np.ndarray]:
-    """The bone that all views show at a pose (4, 4) as parts, points (N, 3) CT mm each (Lloyd, IEEE Trans. Inf. Theory 28, 1982)."""
+    """Divide the bone that all views show at a pose (4, 4) into parts, points (N, 3) CT mm each.
+
+    Lloyd, IEEE Trans. Inf. Theory 28, 1982.
+    """
     points = anatomy.bone_points()
     points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
     if len(points) < MIN_POINTS:
@@ -73,7 +76,7 @@ def divided(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
 
 
 def _spread(points: np.ndarray, count: int) -> np.ndarray:
-    """(count, 3) of the points, each the farthest from those before (Gonzalez, Theor. Comput. Sci. 38, 1985)."""
+    """Return so many of the points, each the farthest from those before (Gonzalez, Theor. Comput. Sci. 38, 1985)."""
     chosen = [points[0]]
     distances = np.linalg.norm(points - chosen[0], axis=1)
     while len(chosen) < count:
@@ -83,14 +86,14 @@ def _spread(points: np.ndarray, count: int) -> np.ndarray:
 
 
 def _nearest(points: np.ndarray, middles: np.ndarray) -> np.ndarray:
-    """(N,) which of the middles (M, 3) each point (N, 3) is nearest to."""
+    """Return to which of the middles (M, 3) each point (N, 3) is nearest, (N,)."""
     return np.linalg.norm(points[:, None] - middles, axis=-1).argmin(axis=1)
 
 
 def fits(
     objective: Objective, fit: PoseFit, split: Tiles, world_points: Sequence[np.ndarray]
 ) -> list[tuple[float, float]]:
-    """Similarity and shift of each part by the tiles of a level, mm.
+    """Return the similarity and shift of each part by the tiles of a level, mm.
 
     Parameters
     ----------
@@ -118,7 +121,7 @@ def fits(
 
 
 def _shares(objective: Objective, split: Tiles, world_points: Sequence[np.ndarray]) -> np.ndarray:
-    """(parts, T): of the bone that falls upon a tile, the share of each part."""
+    """Return the share (parts, T) of each part in the bone that falls upon a tile."""
     shares = np.zeros((len(world_points), len(split.views)))
     for v, view in enumerate(objective.views):
         tiles = np.flatnonzero(split.views == v)
@@ -155,14 +158,14 @@ class Elsewhere:
 
 
 def columns(parts: Sequence[tuple[float, float, float]]) -> np.ndarray:
-    """(N, 3) of the logistic function, from similarity, shift and wider shift, mm, of all parts of a body."""
+    """Return the columns (N, 3) of the logistic function, from similarity, shift and wider shift, mm, of all parts of a body."""
     similarity, *shifts = np.array(parts).T
     lacks = 1 - similarity / max(float(np.percentile(similarity, 90)), 1e-6)
     return np.column_stack([lacks, *(np.log(shift + pad) for shift, pad in zip(shifts, PADS_MM, strict=True))])
 
 
 def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
-    """Whether a part to which a target (N, 3), CT mm, belongs lies elsewhere than the pose has it."""
+    """Return the parts to which a target (N, 3), CT mm, belongs and that lie elsewhere than the pose has them; None for none."""
     if not parts:
         return None
     numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])

@@ -91,7 +91,13 @@ class Prediction:
     camera_failure_probability: float = 0.0
 
     def moved(self, mm: float, *, precise: bool) -> Prediction:
-        """The prediction for a pose whose likely cause moves the targets this far when corrected.   precise: as of `diagnosis.Cause`."""
+        """Return the prediction for a pose whose likely cause moves the targets this far when corrected.
+
+        Parameters
+        ----------
+        precise
+            As of `diagnosis.Cause`.
+        """
         sd_mm, sd_share, misnamed = (
             (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED) if precise else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
         )
@@ -110,9 +116,14 @@ class Prediction:
     def no_less_than(
         self, noise_mean_mm: float, noise_upper95_mm: float, views: int, depth_risk: float = 0.0
     ) -> Prediction:
-        """At least what noise alone explains; ONE_VIEW_BEYOND times that for one view, whose depth the model does not know.
+        """Return the prediction with at least what noise alone explains.
 
-        depth_risk: of one view, the probability that this many times what noise explains is above WRONG_MM.
+        For one view it is ONE_VIEW_BEYOND times that, as the model does not know its depth.
+
+        Parameters
+        ----------
+        depth_risk
+            Of one view, the probability that this many times what noise explains is above WRONG_MM.
         """
         times = ONE_VIEW_BEYOND if views == 1 else 1.0
         return replace(
@@ -124,7 +135,13 @@ class Prediction:
         )
 
     def elsewhere(self, *, unlike: bool) -> Prediction:
-        """The prediction for a body of which a part lies elsewhere.   unlike: as of `parts.Elsewhere`."""
+        """Return the prediction for a body of which a part lies elsewhere.
+
+        Parameters
+        ----------
+        unlike
+            As of `parts.Elsewhere`.
+        """
         risk, typical, upper = ELSEWHERE[unlike]
         return replace(
             self,
@@ -144,16 +161,30 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Model:
-    """centre, scale: (k,) of the columns.   intercept, weights: of the logistic function of wrong answers.
+    """The model of a pose's error, with k columns.
 
-    near, near_sd: (k + 1,) and a number, mean and deviation of log mTRE (mm) in the right minimum, by 1 and the columns.
-    apart, apart_sd: the same of mTRE over `features.disagreement_mm` where the CT lies elsewhere in a view.
-    sized, sized_sd: the same where another size of the CT makes the views agree.
-    far, far_sd: the same where it is wrong, without columns.
-    usual: the value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
-    limits: (k,) of the scaled columns: beyond them nothing was fitted.
-    accept, reject: probabilities of a wrong answer up to and from which the verdict is so, see `verdict`.
-    contradicted_mm, contradicted_risk: the least bound, and the least probability of a wrong answer, where the views do not agree.
+    Attributes
+    ----------
+    centre, scale
+        (k,) of the columns: what is taken from them, and what they are divided by.
+    intercept, weights
+        Of the logistic function of wrong answers.
+    near, near_sd
+        (k + 1,) and a number, mean and deviation of log mTRE (mm) in the right minimum, by 1 and the columns.
+    apart, apart_sd
+        The same of mTRE over `features.disagreement_mm` where the CT lies elsewhere in a view.
+    sized, sized_sd
+        The same where another size of the CT makes the views agree.
+    far, far_sd
+        The same where it is wrong, without columns.
+    usual
+        The value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
+    limits
+        (k,) of the scaled columns: beyond them nothing was fitted.
+    accept, reject
+        Probabilities of a wrong answer up to and from which the verdict is so, see `verdict`.
+    contradicted_mm, contradicted_risk
+        The least bound, and the least probability of a wrong answer, where the views do not agree.
     """
 
     centre: np.ndarray
@@ -176,7 +207,7 @@ class Model:
     contradicted_risk: float
 
     def predict(self, numbers: Mapping[str, float], cameras: ScaledChiSquare | None = None) -> Prediction:
-        """The error to expect.
+        """Predict the error of a pose.
 
         Parameters
         ----------
@@ -200,7 +231,10 @@ class Model:
         shifts_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
 
         def right_below(mm: np.ndarray) -> np.ndarray:
-            """In the right minimum: both errors are independent, so that their squares add up."""
+            """Return the probability of a smaller error in the right minimum.
+
+            Both errors are independent, so that their squares add up.
+            """
             rest = np.sqrt(np.maximum(mm[..., None] ** 2 - shifts_mm**2, 1e-300))
             return scipy.special.ndtr((np.log(rest) - near) / near_sd).mean(axis=-1)
 
@@ -228,7 +262,7 @@ class Model:
         )
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:
-        """The features that are worse than in nearly all correct results, the worst first."""
+        """Return the features that are worse than in nearly all correct results, the worst first."""
         usual = columns(self.usual)
         beyond = (columns(numbers) - usual) / self.scale
         return [name for excess, name in sorted(zip(beyond, COLUMNS, strict=True), reverse=True) if excess > 0]
@@ -253,16 +287,19 @@ def summary(logs: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
 
 
 def columns(numbers: Mapping[str, float]) -> np.ndarray:
-    """(k,) of the model, from the features by name."""
+    """Return the columns (k,) of the model, from the features by name."""
     return np.array([float(into(numbers[name])) for name, into in COLUMNS.items()])
 
 
 @lru_cache
 def calibrated(kind: str = "body", apart_from: str = "") -> Model:
-    """The model of a kind, one of KINDS, that comes with the program.
+    """Return the model of a kind, one of KINDS, that comes with the program.
 
-    apart_from: the SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to the others: it tells how well the
-    model does with anatomy that it has never seen.
+    Parameters
+    ----------
+    apart_from
+        The SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to the others: it tells how
+        well the model does with anatomy that it has never seen.
     """
     content = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
     if content["columns"] != list(COLUMNS):
@@ -274,7 +311,7 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
 
 
 def percent(share: float) -> str:
-    """A probability for a reader."""
+    """Format a probability for a reader."""
     if not 0.001 <= share <= 0.99:
         return "less than 0.1 %" if share < 0.001 else "more than 99 %"
     return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"

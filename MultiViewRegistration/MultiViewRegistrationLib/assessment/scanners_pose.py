@@ -19,7 +19,7 @@ LEAST_NCC, TURNED_NCC = 0.3, 0.6
 
 
 def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> list[str]:
-    """A sentence for each view that does not show the CT at the scanner's pose (4, 4).
+    """Return a sentence for each view that does not show the CT at the scanner's pose (4, 4).
 
     Raises
     ------
@@ -48,7 +48,7 @@ def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
 
 
 def _fit(anatomy: PreparedCT, view: View, pose: np.ndarray, back: Callable[[np.ndarray], np.ndarray]) -> PoseFit | None:
-    """The fit of a view whose image is turned back; None where that has another size."""
+    """Return the fit of a view whose image is turned back; None where that has another size."""
     image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
     if image.shape != view.xray.valid.shape:
         return None

@@ -39,7 +39,10 @@ _known: WeakKeyDictionary[PreparedCT, list[Bone]] = WeakKeyDictionary()
 
 
 def middle(anatomy: PreparedCT) -> np.ndarray:
-    """(N, 3) CT mm, the spine's middle along the body: from the back, the first place where much is bone. Empty where there is none."""
+    """Return the spine's middle (N, 3), CT mm, along the body; empty where there is none.
+
+    It is the first place, from the back, where much is bone.
+    """
     volume = anatomy.attenuation(anatomy.level(COARSE_MM))
     x_mm, y_mm, z_mm = volume.spacing_mm
     slices = max(1, round(STEP_MM / z_mm))
@@ -80,7 +83,7 @@ def middle(anatomy: PreparedCT) -> np.ndarray:
 
 
 def slabs(anatomy: PreparedCT) -> list[Bone]:
-    """The bone about the spine's middle, cut across the body."""
+    """Return the bone about the spine's middle, cut across the body."""
     if anatomy not in _known:
         _known[anatomy] = _slabs(anatomy)
     return _known[anatomy]
@@ -113,7 +116,7 @@ def _slabs(anatomy: PreparedCT) -> list[Bone]:
 
 
 def shift_mm(anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], world_from_ct: np.ndarray) -> float:
-    """How far the slabs that two views show ask to be moved at a pose (4, 4), root mean square; 0 where there are fewer than two.
+    """Return how far the slabs that two views show ask to be moved at a pose (4, 4), root mean square; 0 where there are fewer than two.
 
     A shift by noise is smaller the more views there are: those of more than two are scaled to what two would leave.
     """
@@ -141,7 +144,7 @@ def shift_mm(anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], 
 def spine_elsewhere(
     anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray, targets: np.ndarray
 ) -> Elsewhere | None:
-    """Whether the spine lies elsewhere than the pose (4, 4) has it, and a target (N, 3), CT mm, belongs to it."""
+    """Return where the spine lies elsewhere than the pose (4, 4) has it and a target (N, 3), CT mm, belongs to it; else None."""
     bones = slabs(anatomy)
     if not bones:
         return None

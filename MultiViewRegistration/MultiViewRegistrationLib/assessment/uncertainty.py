@@ -50,27 +50,41 @@ SIZE_PREFERRED = 0.5
 
 @dataclass(frozen=True, eq=False)
 class PoseUncertainty:
-    """covariance: (6, 6) of the pose's error (omega rad, v mm) about `pivot` (3,), world mm: `x -> x + omega x (x - pivot) + v`."""
+    """The uncertainty of a pose.
+
+    Attributes
+    ----------
+    covariance
+        (6, 6) of the pose's error (omega rad, v mm) about `pivot`: `x -> x + omega x (x - pivot) + v`.
+    pivot
+        (3,) world mm.
+    """
 
     covariance: np.ndarray
     pivot: np.ndarray
 
     def __add__(self, other: PoseUncertainty | None) -> PoseUncertainty:
-        """Of the sum of two independent errors about the same pivot."""
+        """Return the uncertainty of the sum of two independent errors about the same pivot."""
         return self if other is None else PoseUncertainty(self.covariance + other.covariance, self.pivot)
 
     def at(self, points: np.ndarray) -> TargetUncertainty:
-        """Of targets (N, 3), world mm."""
+        """Return the uncertainty of targets (N, 3), world mm."""
         return TargetUncertainty(np.asarray(points, float), target_jacobians(points, self.pivot), self.covariance)
 
     def least_certain_rotation(self) -> tuple[float, np.ndarray]:
-        """Standard deviation in rad and world axis (3,) of the rotation that the images show least: for a long bone, about its shaft."""
+        """Return the standard deviation in rad and the world axis (3,) of the rotation that the images show least.
+
+        For a long bone it is that about its shaft.
+        """
         variances, axes = np.linalg.eigh(self.covariance[:3, :3])
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
 
 
 def chi_square_quantile(share, freedom: float):
-    """What a chi-square variable of `freedom` degrees stays below with probability `share`: scipy.stats, slow to import, does the same."""
+    """Return what a chi-square variable of `freedom` degrees stays below with probability `share`.
+
+    scipy.stats, slow to import, does the same.
+    """
     return 2 * scipy.special.gammaincinv(freedom / 2, share)
 
 
@@ -81,17 +95,27 @@ class ScaledChiSquare(NamedTuple):
     freedom: float
 
     def quantiles_mm(self, count: int) -> np.ndarray:
-        """(count,) root mean squares of equal probability."""
+        """Return root mean squares (count,) of equal probability."""
         return np.sqrt(self.spread * chi_square_quantile((np.arange(count) + 0.5) / count, self.freedom))
 
     def probability_beyond(self, mm: float) -> float:
-        """Of a root mean square above mm."""
+        """Return the probability of a root mean square above mm."""
         return float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread))) if self.spread else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class TargetUncertainty:
-    """Of the N targets of a pose.   points: (N, 3) world mm.   jacobians: (N, 3, 6), see `target_jacobians`.   pose: (6, 6)."""
+    """The uncertainty of the N targets of a pose.
+
+    Attributes
+    ----------
+    points
+        (N, 3) world mm.
+    jacobians
+        (N, 3, 6), see `target_jacobians`.
+    pose
+        (6, 6), the covariance of the pose's error.
+    """
 
     points: np.ndarray
     jacobians: np.ndarray
@@ -99,7 +123,7 @@ class TargetUncertainty:
 
     @property
     def covariances(self) -> np.ndarray:
-        """(N, 3, 3) of each target's error, mm^2."""
+        """The covariance (N, 3, 3) of each target's error, mm^2."""
         return self.jacobians @ self.pose @ np.swapaxes(self.jacobians, -1, -2)
 
     @property
@@ -116,18 +140,24 @@ class TargetUncertainty:
         )
 
     def bound_mm(self, share: float = 0.95) -> float:
-        """What the TRE of the targets, root mean square, stays below in so many registrations; their mean is no more."""
+        """Return what the TRE of the targets, root mean square, stays below in so many registrations; their mean is no more."""
         spread, freedom = self.distribution
         return float(np.sqrt(spread * chi_square_quantile(share, freedom)))
 
     @property
     def distribution(self) -> ScaledChiSquare:
-        """Of the mean square of the targets' errors, that with the same mean and variance (Satterthwaite, Biometrics 2, 1946)."""
+        """The distribution of the mean square of the targets' errors, that with the same mean and variance.
+
+        Satterthwaite, Biometrics 2, 1946.
+        """
         mean, variance = self._moments()
         return ScaledChiSquare(variance / (2 * mean), 2 * mean**2 / variance) if mean > 0 else ScaledChiSquare(0.0, 1.0)
 
     def split(self, camera: Camera) -> tuple[float, float]:
-        """Standard deviation, root mean square over the targets, along a view's rays (depth) and in all across them (in plane), mm."""
+        """Return the standard deviation along a view's rays (depth) and in all across them (in plane), mm.
+
+        It is the root mean square over the targets.
+        """
         rays = self.points - camera.sources(camera.project(self.points))
         rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
         covariances = self.covariances
@@ -136,23 +166,32 @@ class TargetUncertainty:
         return float(np.sqrt(depth.mean())), float(np.sqrt(np.maximum(total - depth, 0).mean()))
 
     def _moments(self) -> tuple[float, float]:
-        """Mean and variance of the mean square over the targets, a quadratic form in the pose's error: tr C, 2 tr C^2, C = M Sigma."""
+        """Return mean and variance of the mean square over the targets.
+
+        It is a quadratic form in the pose's error: tr C, 2 tr C^2, C = M Sigma.
+        """
         form = np.einsum("nki,nkj->ij", self.jacobians, self.jacobians) / len(self.jacobians)
         product = form @ self.pose
         return float(np.trace(product)), float(2 * np.trace(product @ product))
 
 
 def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
-    """(N, 3, 6): the shift of points (N, 3) by a small (omega, v) about the pivot, all world: [-hat(x - pivot), I]."""
+    """Return the shift (N, 3, 6) of points (N, 3) by a small (omega, v) about the pivot, all world: [-hat(x - pivot), I]."""
     points = np.asarray(points, float)
     return np.concatenate([-rigid.hat(points - pivot), np.broadcast_to(np.eye(3), (len(points), 3, 3))], axis=-1)
 
 
 def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> PoseUncertainty:
-    """What noise explains at a minimum.
+    """Return what noise explains at a minimum.
 
-    objective: at the finest level, its views with their cameras as corrected.   fit, split: there.
-    unknowns: of these views; corrected cameras are the most likely ones, so that their corrections are none.
+    Parameters
+    ----------
+    objective
+        At the finest level, its views with their cameras as corrected.
+    fit, split
+        Those there.
+    unknowns
+        Of these views; corrected cameras are the most likely ones, so that their corrections are none.
     """
     ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
     count = sum(fit.pixels)
@@ -167,8 +206,16 @@ def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns:
 class CameraResponse(NamedTuple):
     """The cost about a minimum, by pose, free and considered corrections of the cameras.
 
-    hessians: of each view, (p, p), Gauss and Newton's, of half the cost.   total: (p, p) their sum and the prior of the free ones.
-    solved: how many of the p are solved for, the pose's six among them.   sd: (p - solved,) of the considered ones.
+    Attributes
+    ----------
+    hessians
+        Of each view, (p, p), Gauss and Newton's, of half the cost.
+    total
+        (p, p) their sum and the prior of the free ones.
+    solved
+        How many of the p are solved for, the pose's six among them.
+    sd
+        (p - solved,) of the considered ones.
     """
 
     hessians: list[np.ndarray]
@@ -182,7 +229,10 @@ class CameraResponse(NamedTuple):
         return self.total[: self.solved, self.solved :] * self.sd
 
     def view_gradient_covariance(self, view: int) -> np.ndarray:
-        """(6, 6) of a view's gradient by the pose at the minimum of all views, which moves with the considered errors."""
+        """Return the covariance (6, 6) of a view's gradient by the pose at the minimum of all views.
+
+        The minimum moves with the considered errors.
+        """
         of_view, known = self.hessians[view], self.total[: self.solved, : self.solved]
         response = sandwich(known, known) @ self.shift
         left = of_view[:6, self.solved :] * self.sd - of_view[:6, : self.solved] @ response
@@ -190,7 +240,13 @@ class CameraResponse(NamedTuple):
 
 
 def camera_response(objective: Objective, fit: PoseFit, unknowns: CameraCorrections) -> CameraResponse:
-    """objective, fit, unknowns: as of `pose_uncertainty`, the fit of nine derivatives."""
+    """Compute how the minimum answers errors of the cameras.
+
+    Parameters
+    ----------
+    objective, fit, unknowns
+        As of `pose_uncertainty`, the fit of nine derivatives.
+    """
     ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
     hessians = [
         way.T @ (np.tril(half) + np.tril(half, -1).T) @ way for way, (_, half) in zip(ways, fit.by_view, strict=True)
@@ -203,7 +259,7 @@ def camera_response(objective: Objective, fit: PoseFit, unknowns: CameraCorrecti
 def camera_uncertainty(
     objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, response: CameraResponse
 ) -> PoseUncertainty | None:
-    """What the uncertainty of the cameras adds; None for exact ones.   As `pose_uncertainty`."""
+    """Return what the uncertainty of the cameras adds; None for exact ones. Parameters as of `pose_uncertainty`."""
     covariance = np.zeros((6, 6))
     if unknowns.free.size:
         sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
@@ -236,7 +292,7 @@ class Disagreement(NamedTuple):
 def disagreement(
     objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, points: np.ndarray
 ) -> Disagreement:
-    """By how much the views would fit better with the CT elsewhere in one of them, or of another size, and how far off it then is.
+    """Return by how much the views would fit better with the CT elsewhere in one of them, or of another size, and how far off it is.
 
     By Newton steps of pose, cameras and one of these unknowns together, beside one without it. A change of size, which is also one of the
     distances to the detectors, has one number for the six of a motion: it is preferred where it explains half as much.
@@ -259,7 +315,13 @@ def disagreement(
     ]
 
     def newton(more: Sequence[np.ndarray], sds: np.ndarray) -> tuple[float, np.ndarray]:
-        """The share by which the cost falls, and the step.   more: by view, (9, m), by m further unknowns of these deviations."""
+        """Return the share by which the cost falls, and the step.
+
+        Parameters
+        ----------
+        more
+            By view, (9, m), by m further unknowns of these deviations.
+        """
         both = [np.hstack(pair) for pair in zip(ways, more, strict=True)]
         hessian = sum(way.T @ each @ way for way, each in zip(both, hessians, strict=True))
         hessian[6:, 6:] += unit * np.diag(np.concatenate([known, sds]) ** -2.0)
@@ -284,12 +346,12 @@ def disagreement(
 
 
 def root_mean_square(lengths: np.ndarray) -> float:
-    """Of lengths (N,)."""
+    """Return the root mean square of lengths (N,)."""
     return float(np.sqrt(np.mean(np.square(lengths))))
 
 
 def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list[PoseUncertainty]:
-    """The uncertainty that each view by itself would have of the pose, its camera as it is."""
+    """Return the uncertainty that each view by itself would have of the pose, its camera as it is."""
     found = []
     for view, (_, half) in enumerate(fit.by_view):
         gradients, hessians = (
@@ -302,7 +364,7 @@ def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list
 
 
 def curvature(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> np.ndarray:
-    """(6 + n, 6 + n), the Hessian of half the cost and the prior by pose and free corrections, as at a minimum."""
+    """Return the Hessian (6 + n, 6 + n) of half the cost and the prior by pose and free corrections, as at a minimum."""
     _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
     ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
     hessian = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(
@@ -313,7 +375,7 @@ def curvature(objective: Objective, fit: PoseFit, split: Tiles, unknowns: Camera
 
 
 def _at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
-    """The Hessian (n, n), in no direction flatter than LEAST_CURVATURE of Gauss and Newton's."""
+    """Return the Hessian (n, n), in no direction flatter than LEAST_CURVATURE of Gauss and Newton's."""
     scale = np.sqrt(np.maximum(np.diag(gauss_newton), 1e-300))
     plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(
         len(scale)
@@ -324,12 +386,12 @@ def _at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
 
 
 def cluster_correction(clusters: int, parameters: int) -> float:
-    """M / (M - p): residuals at the minimum are smaller than those at the truth."""
+    """Return M / (M - p): residuals at the minimum are smaller than those at the truth."""
     return clusters / max(clusters - parameters, 1)
 
 
 def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
-    """bread^-1 meat bread^-1 (n, n); what the bread does not see at all is as good as unknown, see UNSEEN_SD."""
+    """Return bread^-1 meat bread^-1 (n, n); what the bread does not see at all is as good as unknown, see UNSEEN_SD."""
     scale = np.sqrt(np.maximum(np.diag(bread), 1e-300))
     values, axes = np.linalg.eigh(bread / np.outer(scale, scale))
     seen = values > UNSEEN

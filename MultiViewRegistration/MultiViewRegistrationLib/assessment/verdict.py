@@ -106,7 +106,7 @@ class Assessment:
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
-        """ "good", "check" or "bad" of each view, by name: what speaks for the pose, is in doubt, or is to blame."""
+        """Return "good", "check" or "bad" of each view, by name: what speaks for the pose, is in doubt, or is to blame."""
         if self.verdict == "accept":
             return dict.fromkeys(names, "good")
         blamed = (self.cause.views if self.cause else ()) or (self.suspects if self.contradictions else ())
@@ -122,14 +122,14 @@ class Assessment:
         return f"{str(self.prediction)[:-1]}, {self.condition}." if self.condition else str(self.prediction)
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
-        """Expected error and its 95 % bound, mm, at each target (N, 3) in world mm; empty without features."""
+        """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm; empty without features."""
         if self.features is None:
             return []
         each = [self.features.total_uncertainty.at(point[None]) for point in points]
         return [(self.error_inflation * one.mean_mm, self.error_inflation * one.bound_mm()) for one in each]
 
     def to_json(self) -> dict | None:
-        """`uncertainty` of a result.json."""
+        """Return `uncertainty` of a result.json."""
         if self.least_certain_rotation is None or self.prediction is None or self.features is None:
             return None
         degrees, axis = self.least_certain_rotation
@@ -155,7 +155,7 @@ def assess(
     registered: bool = True,
     model: Model | None = None,
 ) -> Assessment:
-    """The assessment of a registration, or of a pose that was set.
+    """Assess a registration, or a pose that was set.
 
     Parameters
     ----------
@@ -253,9 +253,12 @@ def assess(
 
 
 def decide(prediction: Prediction, model: Model, measured: bool) -> str:
-    """The verdict on a prediction: rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
+    """Return the verdict on a prediction: rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
 
-    measured: as of `Assessment`.
+    Parameters
+    ----------
+    measured
+        As of `Assessment`.
     """
     if prediction.image_failure_probability >= model.reject:
         return "reject"
@@ -266,7 +269,7 @@ def decide(prediction: Prediction, model: Model, measured: bool) -> str:
 
 
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
-    """The assessment with the likely cause of a poor fit as its first reason.
+    """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
 
     Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor for one structure, for which no causes were
     measured. With a cause, the predicted error is how far correcting it moves the targets, and the verdict is never "accept".
@@ -287,7 +290,10 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
 
 
 def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assessment:
-    """The assessment with its likely cause. The cause does not say along which beam the error lies, so each view's bound is the whole."""
+    """Return the assessment with its likely cause.
+
+    The cause does not say along which beam the error lies, so each view's bound is the whole.
+    """
     before, features, rotation = assessment.prediction, assessment.features, assessment.least_certain_rotation
     if before is None or features is None or rotation is None or not cause.predicts:
         verdict = "check" if assessment.verdict == "accept" else assessment.verdict
@@ -314,7 +320,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
 
 
 def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
-    """The assessment of a case whose images' headers contradict each other: these reasons come first, and it is never "accept"."""
+    """Return the assessment of a case whose images' headers contradict each other: these reasons come first, and it is never "accept"."""
     if not reasons:
         return assessment
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
@@ -322,7 +328,10 @@ def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
 
 
 def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
-    """The assessment of a body whose bones were registered, too: where one lies elsewhere, or is not found or not shown, never "accept"."""
+    """Return the assessment of a body with that of its bones.
+
+    It is never "accept" where one lies elsewhere, or is not found or not shown.
+    """
     displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
     if not (displaced or lost or unseen):
         return assessment
@@ -356,7 +365,7 @@ def _names(bones: Sequence[RegisteredBone]) -> str:
 
 
 def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
-    """The assessment of a case whose bones have a CT each, of which this one is the first's: never better than the worst of them."""
+    """Return the assessment of the first of bones that have a CT each: never better than the worst of them."""
     sentence = f"This is the pose of {bones.bones[0].name}: use each bone's own."
     rejected = [bone.name for bone in bones.bones if bone.verdict == "reject"]
     if not rejected:
@@ -366,7 +375,7 @@ def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
 
 
 def ambiguity(rival: AlternativeSolution | None) -> list[str]:
-    """The reason not to trust a pose where another one fits nearly as well; none where there is no such."""
+    """Return the reason not to trust a pose where another one fits nearly as well; none where there is no such."""
     if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
         return []
     return [
@@ -376,12 +385,12 @@ def ambiguity(rival: AlternativeSolution | None) -> list[str]:
 
 
 def depth_risk(noise: TargetUncertainty, views: int) -> float:
-    """Of `Prediction.no_less_than`; 0 of several views, whose depth the model knows."""
+    """Return the depth risk of `Prediction.no_less_than`; 0 of several views, whose depth the model knows."""
     return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
-    """The features by the names of `prediction.COLUMNS` and BESIDE; the worst of all views that show enough of the CT."""
+    """Return the features by the names of `prediction.COLUMNS` and BESIDE; the worst of all views that show enough of the CT."""
     values = {name: np.atleast_1d(getattr(features, name)) for name in (*COLUMNS, *BESIDE)}
     return {name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()}
 
@@ -389,7 +398,7 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
 def _targets(
     anatomy: PreparedCT, views: list[View], pose: np.ndarray, given: np.ndarray | None
 ) -> tuple[np.ndarray, list[str]]:
-    """The points to which the errors belong, and what is wrong with them."""
+    """Return the points to which the errors belong, and what is wrong with them."""
     if given is not None:
         shown = in_field(views, rigid.transform_points(pose, given)).any(axis=0)
         return given, [] if shown.any() else ["No X-ray shows a target: nothing was compared where the error counts."]
@@ -405,7 +414,7 @@ def _targets(
 
 
 def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[str]:
-    """Why one structure is never accepted, and what it was compared with."""
+    """Return why one structure is never accepted, and what it was compared with."""
     if not anatomy.structure:
         return []
     limits = ["Only one structure of the CT was registered: it may lie on a similar structure. Check its outline."]
@@ -418,7 +427,7 @@ def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[str]:
 
 
 def _view_limits(views: list[View], features: ReliabilityFeatures, shared: SharedUnknowns) -> list[str]:
-    """Why the measured failure probability does not hold for these views."""
+    """Return why the measured failure probability does not hold for these views."""
     limits = []
     if len(views) == 1:
         limits.append("Only one X-ray determines the pose: the depth along its beam is uncertain.")
@@ -438,7 +447,7 @@ def _view_limits(views: list[View], features: ReliabilityFeatures, shared: Share
 
 
 def _is_exact(view: View, first: bool) -> bool:
-    """Whether nothing of a camera is said to be uncertain; the first view's place is the world's."""
+    """Return whether nothing of a camera is said to be uncertain; the first view's place is the world's."""
     place = 0 if first else (view.rotation_sd_deg, view.translation_sd_mm) != (0, 0)
     return not (place or view.principal_point_sd_px or view.distance_sd_percent)
 
@@ -446,7 +455,7 @@ def _is_exact(view: View, first: bool) -> bool:
 def _camera_strain(
     given: list[View], corrected: list[View], shared: SharedUnknowns
 ) -> tuple[float, list[tuple[str, str]]]:
-    """The largest correction of a camera in its standard deviations; view and sentence where it contradicts what is said of it."""
+    """Return the largest correction of a camera in its standard deviations; view and sentence where it contradicts what is said of it."""
     largest, contradicted = 0.0, []
     for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
         motion = before.camera.world_from_camera @ after.camera.camera_from_world
@@ -471,7 +480,7 @@ def _camera_strain(
 
 
 def _condition(views: list[View]) -> str:
-    """What a prediction takes for granted of the cameras."""
+    """Return what a prediction takes for granted of the cameras."""
     exact = all(_is_exact(view, i == 0) for i, view in enumerate(views))
     return EXACT_CAMERAS if exact else f"with cameras known to {_least_known(views)}"
 
@@ -481,7 +490,7 @@ def _least_known(views: list[View]) -> str:
 
 
 def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> str:
-    """How well the cameras are known, and what it makes of the pose."""
+    """Return how well the cameras are known, and what it makes of the pose."""
     risk = percent(prediction.camera_failure_probability)
     return (
         f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by up to {bound_mm:.1f} mm ({risk} risk "
@@ -495,7 +504,7 @@ def _widest_deg(views: list[View]) -> float:
 
 
 def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View]) -> list[str]:
-    """The features that are worse than in nearly all correct results, the worst first."""
+    """Return the features that are worse than in nearly all correct results, the worst first."""
     disagreement = _disagreement(features, views)
     sentences = {
         "noise_mm": _noise(features),
@@ -513,7 +522,7 @@ def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View])
 
 
 def _noise(features: ReliabilityFeatures) -> str:
-    """A sentence where noise may misplace the bone by more than WRONG_MM; less is unusual, and no trouble."""
+    """Return a sentence where noise may misplace the bone by more than WRONG_MM; less is unusual, and no trouble."""
     if SDS_95 * features.noise_mm <= WRONG_MM:
         return ""
     return f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.1f} mm."
@@ -534,7 +543,7 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
 def _suspects(
     model: Model, features: ReliabilityFeatures, views: list[View], contradicted: list[tuple[str, str]]
 ) -> list[str]:
-    """The names of the views that contradict their cameras; without any, of those that a weak point is about."""
+    """Return the names of the views that contradict their cameras; without any, of those that a weak point is about."""
     if contradicted:
         return list(dict(contradicted))
     names = [view.name for view in views]
@@ -572,12 +581,12 @@ def _least_similar_view(features: ReliabilityFeatures) -> int:
 
 
 def is_about_risk(reason: str) -> bool:
-    """Whether a reason says how likely the pose is wrong, and not why."""
+    """Return whether a reason says how likely the pose is wrong, and not why."""
     return reason.startswith(("Most likely wrong: ", f"The risk of an error above {WRONG_MM:g} mm"))
 
 
 def _risk(prediction: Prediction, model: Model, verdict: str) -> list[str]:
-    """A sentence, where the failure probability is too high for an accept."""
+    """Return a sentence, where the failure probability is too high for an accept."""
     risk, limit = percent(prediction.failure_probability), percent(model.accept)
     if verdict == "reject" and prediction.failure_probability >= model.reject:
         return [f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."]

@@ -159,7 +159,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
 
 
 def _described(kind: str, what: str) -> str:
-    """The help of the values of a C-arm or a slot scan."""
+    """Return the help of the values of a C-arm or a slot scan."""
     table = [field for key, field in TABLES[kind].items() if key != "size"]
     listed = "; ".join(f"{field.key}: {field.help}" for field in table)
     optional = " and ".join(field.key for field in table if not field.asked)
@@ -224,7 +224,13 @@ def _new(options: argparse.Namespace) -> dict:
 
 
 def _new_file(options: argparse.Namespace) -> Path:
-    """The case.json to write. InputError where it is there, or cannot be written."""
+    """Return the case.json to write.
+
+    Raises
+    ------
+    InputError
+        Where it is there, or cannot be written.
+    """
     out = options.out / "case.json" if options.out.is_dir() or not options.out.suffix else options.out
     if out.exists() and not options.force:
         raise InputError(
@@ -234,7 +240,7 @@ def _new_file(options: argparse.Namespace) -> Path:
 
 
 def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | None:
-    """The UID of the series that is meant in a folder; None where there is no choice."""
+    """Return the UID of the series that is meant in a folder; None where there is no choice."""
     from ..imaging.dicom_file import ct_series
 
     found = ct_series(folder)
@@ -260,7 +266,10 @@ def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | N
 
 
 def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dict[str, Any]]:
-    """The CT of a study; its scouts as views, those that are given, with their options, first; and the scanner's pose."""
+    """Return the CT of a study, its scouts as views, and the scanner's pose.
+
+    Scouts that are given, with their options, come first.
+    """
     from ..io.localizer import SCANNERS_POSE, study_with_localizers
 
     study = study_with_localizers(folder)
@@ -287,7 +296,7 @@ def _scout_misfits(case: Case) -> list[str]:
 
 
 def _view(given: dict, ask: Ask | None) -> ViewRecord:
-    """A view from its options and its image, and from the answers to what is missing."""
+    """Return a view from its options and its image, and from the answers to what is missing."""
     from ..imaging.xray import load_image
     from ..io.case_writer import DEFAULT_INTENSITY, tells_its_intensity
     from ..io.files import InputFile, parse_field
@@ -348,7 +357,7 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
 
 
 def _plain(reading: Any) -> str:
-    """A value as one types it behind --c-arm and --slot-scan."""
+    """Return a value as one types it after --c-arm and --slot-scan."""
     if isinstance(reading, list):
         return ",".join(map(_plain, reading))
     if isinstance(reading, bool):
@@ -357,7 +366,7 @@ def _plain(reading: Any) -> str:
 
 
 def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
-    """Whether an image is mirrored, by the side of the patient at its left: what a person sees there."""
+    """Ask which side of the patient is at the image's left, and return whether the image is mirrored."""
     from ..geometry.c_arm import about_axis, rotation
     from ..io.files import YES_OR_NO
 
@@ -380,7 +389,7 @@ def _with_matrix(view: ViewRecord, file: str | Path) -> ViewRecord:
 
 
 def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewRecord:
-    """A view with the geometry in a file: a matrix that needs no question, or else a calibration."""
+    """Return a view with the geometry in a file: a matrix that needs no question, or else a calibration."""
     try:
         return _with_matrix(view, file)
     except InputError:
@@ -388,11 +397,16 @@ def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewReco
 
 
 def _calibrated(view: ViewRecord, given: dict, calibration: Sequence[str], ask: Ask | None) -> ViewRecord:
-    """A view with the geometry of a calibration.
-
-    given: the view's options.   calibration: the file, and the camera in it that is meant where it has several.
+    """Return a view with the geometry of a calibration.
 
     Prints the reader's notes on stderr. InputError where the file or an answer is wrong or missing.
+
+    Parameters
+    ----------
+    given
+        The view's options.
+    calibration
+        The file, and the camera in it that is meant where it has several.
     """
     from ..imaging.xray import load_image
     from ..io.calibration.calibrated import OPEN, MissingInformation
@@ -450,7 +464,7 @@ def _asked_views(ask: Ask) -> list[ViewRecord]:
 
 
 def _path(answer: str) -> Path:
-    """The file or folder of an answer, which may be in quotes, as a file manager drops it."""
+    """Return the file or folder of an answer, which may be in quotes, as a file manager drops it."""
     path = Path(answer.strip("'\"")).expanduser()
     if not answer or not path.exists():
         raise InputError(f'found "{answer}", expected a file or folder that is there; correct the path.')
@@ -473,7 +487,7 @@ def _linear_or_log(answer: str) -> str:
 
 
 def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
-    """The first valid answer to a question; invalid ones get an error message and the question again."""
+    """Ask until the answer is valid, and return it; invalid ones get an error message."""
     while True:
         try:
             return understood(input(question).strip())
@@ -484,7 +498,13 @@ def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
 
 
 def _parts(options: argparse.Namespace) -> dict[str, Any]:
-    """The entries of the case.json for poses, search, targets and landmarks. InputError for invalid content."""
+    """Return the entries of the case.json for poses, search, targets and landmarks.
+
+    Raises
+    ------
+    InputError
+        For invalid content.
+    """
     from ..io.points import read_targets
     from ..io.transforms import read_pose
 
@@ -506,7 +526,7 @@ def _parts(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The landmarks of the CT, with the pixels at which views show them."""
+    """Return the landmarks of the CT, with the pixels at which views show them."""
     from ..io.points import read_markups, read_pixels
 
     pixels = {view["view"][0]: read_pixels(view["landmark_pixels"]) for view in views if "landmark_pixels" in view}

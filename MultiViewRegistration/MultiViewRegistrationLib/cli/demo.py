@@ -112,10 +112,15 @@ class _Run:
 
 
 def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None) -> Demo:
-    """Register the samples in folders of `out`, with one report.html: the chest from a given start, by a search, and by a network that is
-    trained first if PyTorch is installed; then the same chest with a bent spine.
+    """Register the samples in folders of `out`, with one report.html.
 
-    InputError if the chest CT or its labels cannot be downloaded.
+    The chest is registered from a given start, by a search, and by a network that is trained first if PyTorch is installed;
+    then the same chest with a bent spine.
+
+    Raises
+    ------
+    InputError
+        If the chest CT or its labels cannot be downloaded.
     """
     on_progress(0.0, PREPARING)
     spine = write_sample(out / SPINE, BENT_SPINE_FOLDER)
@@ -154,7 +159,7 @@ def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fra
 
 
 def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneError]:
-    """The errors of a result's bones, by their true world_from_ct (4, 4); none for a result without structures."""
+    """Return the errors of a result's bones, by their true world_from_ct (4, 4); none for a result without structures."""
     return [
         BoneError(
             bone.name,
@@ -173,7 +178,7 @@ def _error_table(bones: Sequence[BoneError]) -> list[ET.Element]:
 
 
 def _trained(case: Case, folder: Path, on_progress: Callable[[float, str], object]) -> _Run:
-    """The case by a network that is trained now; one of an earlier demo is replaced."""
+    """Return the case with a network that is trained now; one of an earlier demo is replaced."""
     rmtree(folder, ignore_errors=True)
     model = train(
         case, folder, minutes=MINUTES, progress=lambda fraction, stage, error_mm: on_progress(fraction, stage)

@@ -141,7 +141,13 @@ def _evaluate(options: argparse.Namespace) -> dict:
 
 
 def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
-    """The evaluating function, with the arguments of `evaluation.evaluate`. InputError for options that need a scheduler."""
+    """Return the function that evaluates, called as `evaluation.evaluate` is.
+
+    Raises
+    ------
+    InputError
+        For options that need a scheduler, without one.
+    """
     given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
     if options.scheduler is None:
         if given:

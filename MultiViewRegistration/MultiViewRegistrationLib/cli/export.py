@@ -124,7 +124,13 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
 
 
 def _settled(exports: list[RegistrationExport], options: argparse.Namespace) -> list[RegistrationExport]:
-    """The results with their inputs compared, of all structures those that may be used. InputError for a warning without --override."""
+    """Return the results with their inputs compared, of all structures those that may be used.
+
+    Raises
+    ------
+    InputError
+        For a warning without --override.
+    """
     if options.case:
         stale = exports[0].changes(options.case)
         exports = [each.with_changes(stale) for each in exports]

@@ -41,7 +41,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program and return its exit status."""
     atexit.register(gc.freeze)  # or Python goes through all of numba's objects once more at its end: 0.15 s
     words = sys.argv[1:] if arguments is None else list(map(str, arguments))
     try:
@@ -95,7 +95,13 @@ def _show_warning(message, *_ignored, **_more) -> None:
 
 
 def _module(command: str, name: str) -> ModuleType:
-    """The module of a command. InputError in Slicer's extension for a command that it does not have."""
+    """Import the module of a command.
+
+    Raises
+    ------
+    InputError
+        In Slicer's extension for a command that it does not have.
+    """
     try:
         return import_module(f".{name}", __package__)
     except ModuleNotFoundError as error:
@@ -107,7 +113,7 @@ def _module(command: str, name: str) -> ModuleType:
 
 
 def _parser(words: list[str]) -> Parser:
-    """The parser of these words: only the chosen command's module is imported, so that the program starts fast."""
+    """Return the parser for these words; only the chosen command's module is imported, so that the program starts fast."""
     parser = Parser(
         prog="mvreg",
         description="Registers a CT to two or more X-ray images. For research use only: not a medical device.",

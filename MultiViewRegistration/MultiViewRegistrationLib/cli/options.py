@@ -35,7 +35,10 @@ PREPARING, COMPILING = "preparing", "compiling kernels, once after installation,
 
 
 class Parser(argparse.ArgumentParser):
-    """The options of a command. Its help begins with what it does and ends with examples; an error is one sentence, an InputError."""
+    """The options of a command; an error in them is one sentence.
+
+    The help begins with what the command does and ends with examples.
+    """
 
     def __init__(self, **settings) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
@@ -47,13 +50,16 @@ class Parser(argparse.ArgumentParser):
         self.epilog = "\n  ".join(["examples:", *(f"{self.prog} {example}" for example in examples)])
 
     def add_subparsers(self, **settings):
+        """Add commands, under the name of this one."""
         return super().add_subparsers(**{"prog": self.prog, **settings})
 
     def format_help(self) -> str:
+        """Return the help: what the command does first, then its usage."""
         usage, about, rest = super().format_help().split("\n\n", 2)
         return "\n\n".join([about, usage, rest])
 
     def parse_known_args(self, args=None, namespace=None):
+        """Parse the words; an unknown option or argument is an error."""
         words = list(sys.argv[1:] if args is None else args)
         known = self._option_string_actions
         if not self._subparsers:  # whose command knows further ones
@@ -66,6 +72,13 @@ class Parser(argparse.ArgumentParser):
         return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
+        """Refuse the words in one sentence, which says what to do.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
         message = re.sub(r"^argument (?!-)[^:]*: ", "", message).removeprefix("argument ")
         if (missing := message.removeprefix("the following arguments are required: ")) != message:
             message = f"{missing} is missing" + (
@@ -84,7 +97,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def sentence(about: str) -> str:
-    """The help of a command in its parent's list as the first line of its own."""
+    """Return the help of a command in its parent's list as the first line of its own."""
     return about[0].upper() + about[1:] + "." * (about[-1] != "?")
 
 
@@ -94,12 +107,14 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def add_json(command: argparse.ArgumentParser) -> None:
+    """Add --json."""
     command.add_argument(
         "--json", action="store_true", help="print machine-readable output on stdout, and nothing else there"
     )
 
 
 def add_progress(command: argparse.ArgumentParser) -> None:
+    """Add --progress."""
     command.add_argument(
         "--progress",
         choices=["line", "json"],
@@ -110,6 +125,7 @@ def add_progress(command: argparse.ArgumentParser) -> None:
 
 
 def add_refinement(command: argparse.ArgumentParser) -> None:
+    """Add --refine and --device."""
     command.add_argument(
         "--refine",
         choices=NAMES,
@@ -120,6 +136,7 @@ def add_refinement(command: argparse.ArgumentParser) -> None:
 
 
 def add_device(command: argparse.ArgumentParser, more: str = "") -> None:
+    """Add --device."""
     command.add_argument(
         "--device",
         default="cpu",
@@ -146,7 +163,7 @@ def add_structures(command: argparse.ArgumentParser, default: str) -> None:
 
 
 def labels_path(text: str) -> Path:
-    """The type of an option for a file with labels."""
+    """Check a file with labels, given as an option."""
     path = Path(text)
     _check_exists(path, "file with the labels of the CT's bones")
     if path.is_dir():
@@ -155,7 +172,7 @@ def labels_path(text: str) -> Path:
 
 
 def parse_structures(words: Sequence[str]) -> list[StructureSource]:
-    """The structures that --structures names; none for all.
+    """Return the structures that --structures names; none for all.
 
     Raises
     ------
@@ -181,7 +198,7 @@ def parse_structures(words: Sequence[str]) -> list[StructureSource]:
 
 
 def case_path(text: str) -> Path:
-    """The type of an argument for a case.json or its folder; what is something else is told what to do with it."""
+    """Check an argument that is a case.json or its folder; for something else the error says what to do with it."""
     path = Path(text)
     _check_exists(path, CASE_HELP)
     results = [path.name] if path.is_file() else [each.name for each in path.iterdir()]
@@ -197,7 +214,7 @@ def case_path(text: str) -> Path:
 
 
 def result_path(text: str) -> Path:
-    """The type of an argument for a result.json or its folder."""
+    """Check an argument that is a result.json or its folder."""
     path = Path(text)
     complete(path if path.is_dir() else path.parent)
     _check_exists(path, RESULT_HELP)
@@ -223,7 +240,7 @@ def _is_json(path: Path) -> bool:
 
 
 def _recognised(path: Path) -> tuple[str, str, str]:
-    """What a path is, and what stands for CT and X-ray in the command that makes a case with it."""
+    """Return what a path is, and what stands for CT and X-ray in the command that makes a case with it."""
     from ..imaging.image_source import is_dicom
     from ..imaging.reading import image_header
 
@@ -253,7 +270,13 @@ def _is_ct_slice(path: Path) -> bool:
 
 
 def checked(kind: Callable[[str], Path], path: Path) -> Path:
-    """A path by one of these types. InputError for what that refuses."""
+    """Return a path by one of these types.
+
+    Raises
+    ------
+    InputError
+        For what that refuses.
+    """
     try:
         return kind(str(path))
     except argparse.ArgumentTypeError as error:
@@ -261,12 +284,12 @@ def checked(kind: Callable[[str], Path], path: Path) -> Path:
 
 
 def out_folder(text: str) -> Path:
-    """The type of an option for a folder of results: refused now where it cannot be made or written to."""
+    """Check an option for a folder of results: refused now where it cannot be made or written to."""
     return _writable(text, Path(text))
 
 
 def out_file(text: str) -> Path:
-    """The same of a file, whose folder is made."""
+    """Check an option for a file of results, and make its folder."""
     if Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder, expected the name of a file; add one")
     return _writable(text, Path(text).parent)
@@ -310,6 +333,7 @@ class ProgressLine:
         self._ended = Event()
 
     def __call__(self, progress: Progress) -> None:
+        """Show a step of a registration."""
         self.show(progress.fraction, progress.stage)
 
     def show(self, fraction: float, stage: str) -> None:
@@ -343,7 +367,7 @@ class ProgressLine:
 
 @contextmanager
 def progress_of(options: argparse.Namespace, title: str) -> Iterator[ProgressLine | JsonProgress]:
-    """The progress display that --progress selects; it says when kernels are being compiled."""
+    """Show progress as --progress selects; it says when kernels are being compiled."""
     line = JsonProgress() if options.progress == "json" else ProgressLine(title)
     with line, _compiling_shown(line) if "numba" in sys.modules else nullcontext():
         yield line

@@ -176,7 +176,7 @@ def _register(options: argparse.Namespace) -> dict:
 
 
 def _case_file(options: argparse.Namespace) -> CaseFile:
-    """The case.json, with the structures and the start pose of other programs' files if they were named."""
+    """Read the case.json, with the structures and the start pose of other programs' files if they were named."""
     if not options.start_pose and (options.frame or options.direction):
         raise InputError("--frame, --direction: belong to --start-pose; add it, or leave them out.")
     file = CaseFile.read(options.case)
@@ -189,7 +189,7 @@ def _case_file(options: argparse.Namespace) -> CaseFile:
 
 
 def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[StructureSource]) -> CaseFile:
-    """The case with these labels in place of its own, and the chosen structures, none for all.
+    """Return the case with these labels in place of its own, and the chosen structures, none for all.
 
     A name that is given without a label means the case's structure of that name, if its labels are not replaced or it has a mask.
     """
@@ -213,7 +213,10 @@ def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[Struc
 
 
 def _case_to_register(options: argparse.Namespace, file: CaseFile, read_ct: Callable[[], CT]) -> Case:
-    """The case, with landmarks of another program's file, the SHA-256 of such files among its inputs, and the range of --range."""
+    """Return the case to register.
+
+    It has the landmarks of another program's file, the SHA-256 of such files among its inputs, and the range of --range.
+    """
     from ..io.case import Case
 
     case = Case.of(file, read_ct=read_ct)
@@ -253,7 +256,7 @@ def summarise(result: Result) -> None:
 
 
 def _bone_lines(found: RegisteredBones) -> list[str]:
-    """A line for each bone, and for each pair of neighbours."""
+    """Return a line for each bone, and for each pair of neighbours."""
     width = max(len(bone.name) for bone in found.bones)
     bones = [
         f"{bone.name:{width}}  {bone.verdict}"
@@ -271,7 +274,7 @@ def say_report(out: Path) -> None:
 
 
 def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:
-    """A line for each landmark and view: its distance at the start, and whether it was used."""
+    """Return a line for each landmark and view: its distance at the start, and whether it was used."""
     names, views = (
         max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals))
     )

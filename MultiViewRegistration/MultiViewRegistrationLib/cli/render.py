@@ -61,7 +61,11 @@ def render_views(
 ) -> list[Path]:
     """Write for each view NAME_drr.mha (line integrals, float32, with the pixel size if known) and NAME_drr.png (bone bright).
 
-    pose: "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises InputError where it is missing.
+    Parameters
+    ----------
+    pose
+        "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises InputError where it is
+        missing.
     """
     on_progress(0.0, PREPARING)
     world_from_ct = _pose(case, pose)

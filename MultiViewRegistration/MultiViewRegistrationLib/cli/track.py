@@ -152,7 +152,7 @@ def _summarise(track: Track, out: Path) -> None:
 
 
 def _verdicts(frames: Sequence[Tracked]) -> str:
-    """How many frames have which verdict."""
+    """Count the frames with each verdict."""
     counts = Counter(frame.verdict for frame in frames)
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("accept", "check", "reject") if counts[verdict])
 

@@ -67,7 +67,7 @@ def _view(options: argparse.Namespace) -> dict:
 
 
 def _demo() -> Path:
-    """Path of the sample's case.json in the user's cache."""
+    """Return the path of the sample's case.json in the user's cache."""
     from ..io.datasets.chest import cache_folder, write_sample
 
     return write_sample(cache_folder() / "demo")

@@ -75,11 +75,11 @@ class CArm:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """It as "c_arm" of a case.json."""
+        """Return the reading as "c_arm" of a case.json."""
         return to_json(C_ARM, self)
 
     def camera(self) -> Camera:
-        """The camera of this reading: world_from_camera turns by Rz(p) Rx(-s) AP Rz(-roll)."""
+        """Return the camera of this reading: world_from_camera turns by Rz(p) Rx(-s) AP Rz(-roll)."""
         fx, fy = self.source_to_detector_mm / np.array(self.pixel_mm)
         cx, cy = self.principal_point or (np.array(self.size) - 1) / 2
         intrinsics = np.array([[-fx if self.mirrored else fx, 0, cx], [0, fy, cy], [0, 0, 1]])
@@ -89,18 +89,19 @@ class CArm:
 
     @classmethod
     def from_camera(cls, camera: Camera, pixel_mm, tolerance_px: float = 0.5) -> CArm:
-        """The reading of a camera whose world is that of a C-arm.
+        """Return the reading of a camera whose world is that of a C-arm.
 
         The pose is kept in full: what angles and distances cannot say stands in `roll_deg` and `isocentre_offset_mm`,
-        both 0 on an ideal C-arm. At
-        cra_cau_deg = 90 or -90, where rao_lao_deg and roll_deg are one rotation, rao_lao_deg is 0. Skew and a pixel
-        shape other than pixel_mm are
-        given up: source_to_detector_mm is the geometric mean of those along x and y.
+        both 0 on an ideal C-arm. At cra_cau_deg = 90 or -90, where rao_lao_deg and roll_deg are one rotation,
+        rao_lao_deg is 0. Skew and a pixel shape other than pixel_mm are given up: source_to_detector_mm is the
+        geometric mean of those along x and y.
 
         Parameters
         ----------
-        pixel_mm : (width, height) on the detector.
-        tolerance_px : how far `reading.camera()` may show points of the image from where `camera` does.
+        pixel_mm
+            (width, height) on the detector.
+        tolerance_px
+            How far `reading.camera()` may show points of the image from where `camera` does.
 
         Raises
         ------
@@ -144,17 +145,17 @@ class CArm:
 
 
 def about_axis(axis, degrees):
-    """Rotation (3, 3) about coordinate axis 0, 1 or 2."""
+    """Return the rotation (3, 3) about coordinate axis 0, 1 or 2."""
     return rigid.exp_so3(np.radians(degrees) * np.eye(3)[axis])
 
 
 def rotation(rao_lao_deg, cra_cau_deg):
-    """Rotation (3, 3), world from camera, without roll."""
+    """Return the rotation (3, 3), world from camera, without roll."""
     return about_axis(2, rao_lao_deg) @ about_axis(0, -cra_cau_deg) @ WORLD_FROM_CAMERA_AP
 
 
 def angles(R):
-    """(rao_lao, cra_cau, roll) in degrees of a rotation (3, 3), world from camera."""
+    """Return (rao_lao, cra_cau, roll) in degrees of a rotation (3, 3), world from camera."""
     x, y, z = R[:, 2]
     level = np.hypot(x, y)
     p = np.degrees(np.arctan2(x, -y)) if level > 1e-12 else 0.0  # at the poles any longitude would do
@@ -164,7 +165,7 @@ def angles(R):
 
 
 def _largest_shift_px(a, b):
-    """Largest distance in pixels, over the image, between where two cameras of one pose show a point."""
+    """Return the largest distance in pixels, over the image, between where two cameras of one pose show a point."""
     columns, rows = a.size
     corners = np.array([(u, v, 1) for u in (0, columns - 1) for v in (0, rows - 1)])
     moved = corners @ (b.intrinsics @ np.linalg.inv(a.intrinsics)).T

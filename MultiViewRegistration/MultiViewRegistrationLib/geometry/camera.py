@@ -62,17 +62,20 @@ class Camera:
 
     @classmethod
     def from_projection_matrix(cls, projection_matrix, size, in_front=None) -> Camera:
-        """The camera of a 3x4 matrix from world mm to pixels, whatever its scale and sign.
+        """Return the camera of a 3x4 matrix from world mm to pixels, whatever its scale and sign.
 
         P and -P project alike, yet belong to two cameras: one source, opposite views, one image mirrored. RQ
         decomposition of the left 3x3 by Gram-Schmidt from the last row up (Hartley and Zisserman, 6.2.4).
 
         Parameters
         ----------
-        projection_matrix : (3, 4).
-        size : (columns, rows).
-        in_front : (3,), a world point known to lie before the source: it gets a positive depth, and fx < 0 for a
-            mirrored image. Without it fx > 0.
+        projection_matrix
+            (3, 4).
+        size
+            (columns, rows).
+        in_front
+            (3,), a world point known to lie before the source: it gets a positive depth, and fx < 0 for a mirrored
+            image. Without it fx > 0.
 
         Raises
         ------
@@ -98,7 +101,7 @@ class Camera:
         return cls(K, rigid.from_rotation_translation(R, np.linalg.solve(K, P[:, 3])), size)
 
     def to_json(self) -> dict[str, Any]:
-        """It as "camera" of a case.json."""
+        """Return the camera as "camera" of a case.json."""
         return {
             "intrinsics": self.intrinsics.tolist(),
             "camera_from_world": self.camera_from_world.tolist(),
@@ -126,7 +129,7 @@ class Camera:
         return np.zeros(3)
 
     def sources(self, pixels) -> np.ndarray:
-        """World points (..., 3) in mm where the rays of pixels (..., 2) begin."""
+        """Return world points (..., 3) in mm where the rays of pixels (..., 2) begin."""
         return np.broadcast_to(self.source, (*np.shape(pixels)[:-1], 3))
 
     @cached_property
@@ -146,30 +149,33 @@ class Camera:
         return float(abs(self.intrinsics[axis, axis]))
 
     def project(self, points) -> np.ndarray:
-        """Pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
+        """Return pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
         P = self.projection_matrix
         homogeneous = np.asarray(points, float) @ P[:, :3].T + P[:, 3]
         return homogeneous[..., :2] / homogeneous[..., 2:]
 
     def depth(self, points) -> np.ndarray:
-        """Distances (...) in mm of world points (..., 3) from the source along z; negative behind it."""
+        """Return distances (...) in mm of world points (..., 3) from the source along z; negative behind it."""
         return np.asarray(points, float) @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
 
     def ray_directions(self, pixels) -> np.ndarray:
-        """Unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
+        """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
         directions = homogeneous @ np.linalg.inv(self.intrinsics).T @ self.camera_from_world[:3, :3]
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
     def at_depth(self, pixels, depth_mm) -> np.ndarray:
-        """World points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""
+        """Return world points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
         return self.sources(pixels) + np.asarray(depth_mm, float)[..., None] * (homogeneous @ self.ray_matrix.T)
 
     def plane_at(self, depth_mm: float) -> np.ndarray:
-        """(3, 3): pixel (u, v) shows the world point plane_at(depth_mm) @ (u, v, 1) of the plane at that depth along z."""
+        """Return the homography (3, 3) from pixels to the plane at a depth in mm along z.
+
+        Pixel (u, v) shows the world point plane_at(depth_mm) @ (u, v, 1) of that plane.
+        """
         plane = depth_mm * self.ray_matrix
         plane[:, 1] += self.source_step
         plane[:, 2] += self.sources(np.zeros(2))
@@ -182,7 +188,7 @@ class Camera:
         return np.array([(-0.5, -0.5), (columns, -0.5), (columns, rows), (-0.5, rows)])
 
     def pixel_mm(self, points) -> np.ndarray:
-        """(..., 2) the mm across columns and down rows that a pixel shows at the depths of world points (..., 3)."""
+        """Return the size (..., 2) of a pixel, mm across columns and down rows, at the depths of world points (..., 3)."""
         return self.depth(points)[..., None] / np.abs(np.diag(self.intrinsics)[:2])
 
     @property
@@ -198,13 +204,18 @@ class Camera:
         return np.array([-c, -(a + 0.5 * c), a - (columns - 0.5) * c, -(b + 0.5 * d), b - (rows - 0.5) * d])
 
     def same_as(self, other: Camera) -> bool:
-        """Whether both project alike, but for rounding."""
+        """Return whether both project alike, but for rounding."""
         return type(self) is type(other) and np.allclose(self.linear_forms, other.linear_forms)
 
     def corrected(self, scale: float, shift_px: np.ndarray, step_scale: float = 1.0) -> Camera:
-        """The camera with its detector `scale` times as far from the source, the principal point moved by `shift_px` (2,).
+        """Return the camera with its detector `scale` times as far from the source and its principal point moved.
 
-        step_scale: by which a slot scan's rows are nearer to each other; a pinhole has none.
+        Parameters
+        ----------
+        shift_px
+            (2,) pixels by which the principal point moves.
+        step_scale
+            By which a slot scan's rows are nearer to each other; a pinhole has none.
         """
         intrinsics, axes = self.intrinsics.copy(), self.fan_axes
         intrinsics[:axes, :axes] *= scale
@@ -212,7 +223,7 @@ class Camera:
         return replace(self, intrinsics=intrinsics)
 
     def pooled(self, factor: int) -> Camera:
-        """The camera of the image averaged over blocks of factor x factor pixels, incomplete blocks left out.
+        """Return the camera of the image averaged over blocks of factor x factor pixels, incomplete blocks left out.
 
         Pixel centres are integers, so u' = (u + 0.5) / factor - 0.5.
         """
@@ -222,7 +233,7 @@ class Camera:
         return replace(self, intrinsics=pixels @ self.intrinsics, size=(columns // factor, rows // factor))
 
     def cropped(self, left: int, top: int, columns: int, rows: int) -> Camera:
-        """The camera of the part of the image whose top-left pixel is (left, top)."""
+        """Return the camera of the part of the image whose top-left pixel is (left, top)."""
         intrinsics = self.intrinsics.copy()
         intrinsics[:2, 2] -= left, top
         intrinsics.flags.writeable = False
@@ -236,7 +247,13 @@ class Camera:
 
 
 def check_size(size) -> tuple[int, int]:
-    """Image size (columns, rows) as integers. InputError if they are not two whole numbers above 0."""
+    """Return the image size (columns, rows) as integers.
+
+    Raises
+    ------
+    InputError
+        If they are not two whole numbers above 0.
+    """
     columns, rows = rigid.check_numbers(size, (2,), "size")
     if columns < 1 or rows < 1 or columns % 1 or rows % 1:
         raise InputError(f"size: found {columns:g} columns, {rows:g} rows, expected whole numbers above 0.")
@@ -261,7 +278,7 @@ def _check_intrinsics(intrinsics) -> np.ndarray:
 
 
 def _sign(P, in_front) -> float:
-    """+1 or -1, so that sign * P has positive depth at in_front or, without it, is not mirrored."""
+    """Return +1 or -1, so that sign * P has positive depth at in_front or, without it, is not mirrored."""
     if in_front is None:
         return np.sign(np.linalg.det(P[:, :3]))
     depth = P[2] @ np.append(rigid.check_numbers(in_front, (3,), "in_front"), 1)

@@ -56,7 +56,7 @@ class Distortion:
         object.__setattr__(self, "coefficients", numbers)
 
     def distort(self, points) -> np.ndarray:
-        """Distorted points (..., 2) of ideal ones (..., 2), both normalised."""
+        """Return distorted points (..., 2) of ideal ones (..., 2), both normalised."""
         k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = np.pad(self.coefficients, (0, 12 - len(self.coefficients)))
         x, y = np.moveaxis(np.asarray(points, float), -1, 0)
         r2 = x * x + y * y
@@ -70,9 +70,14 @@ class Distortion:
         )
 
     def undistort(self, points) -> np.ndarray:
-        """Ideal points (..., 2) of distorted ones (..., 2), both normalised: x <- x + points - distort(x) until it stands still.
+        """Return ideal points (..., 2) of distorted ones (..., 2), both normalised.
 
-        InputError, beginning with "distortion", where it does not: a distortion so strong has no inverse.
+        Iterates x <- x + points - distort(x) until it stands still.
+
+        Raises
+        ------
+        InputError
+            Beginning with "distortion", if it does not converge: a distortion so strong has no inverse.
         """
         points = np.asarray(points, float)
         ideal = points.copy()
@@ -90,11 +95,11 @@ class Distortion:
         )
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
-        """Pixels (..., 2) of the undistorted image to pixels of the original one."""
+        """Map pixels (..., 2) of the undistorted image to pixels of the original one."""
         return _through(self.distort, intrinsics, pixels)
 
     def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
-        """Pixels (..., 2) of the original image to pixels of the undistorted one."""
+        """Map pixels (..., 2) of the original image to pixels of the undistorted one."""
         return _through(self.undistort, intrinsics, pixels)
 
 
@@ -111,11 +116,11 @@ class EqualAngles:
     """
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
-        """Pixels (..., 2) of the flat image to pixels of the original one."""
+        """Map pixels (..., 2) of the flat image to pixels of the original one."""
         return _across(np.arctan, intrinsics, pixels)
 
     def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
-        """Pixels (..., 2) of the original image to pixels of the flat one."""
+        """Map pixels (..., 2) of the original image to pixels of the flat one."""
         return _across(np.tan, intrinsics, pixels)
 
 

@@ -30,20 +30,22 @@ class Triangulation(NamedTuple):
 
 
 def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
-    """The epipolar line: the ray of a pixel of one view as another view sees it; a curve in a slot scan.
+    """Return the epipolar line: the ray of a pixel of one view as another view sees it; a curve in a slot scan.
 
     Parameters
     ----------
-    pixel : (u, v) in the image of `camera_from`.
-    box : (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by default its whole
-    image, to the outer edges of
-        the pixels.
+    pixel
+        (u, v) in the image of `camera_from`.
+    box
+        (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by default its whole
+        image, to the outer edges of the pixels.
 
     Returns
     -------
-    (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of `camera_from` first: both ends, or more where a slot
-    scan shows the ray bent. None where no part of the ray lies before both sources and within the box, and for pinholes that share their
-    source: there a ray is a point.
+    ndarray or None
+        (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of `camera_from` first: both
+        ends, or more where a slot scan shows the ray bent. None where no part of the ray lies before both sources
+        and within the box, and for pinholes that share their source: there a ray is a point.
     """
     columns, rows = camera_to.size
     left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box
@@ -83,14 +85,19 @@ def closest_point(
 
     Parameters
     ----------
-    sources : (n, 3), a point of each ray, world mm.
-    directions : (n, 3), unit vectors.
-    origin_weight : weight of the distance from the world's origin, a ray having 1; it decides what parallel rays leave open.
+    sources
+        (n, 3), a point of each ray, world mm.
+    directions
+        (n, 3), unit vectors.
+    origin_weight
+        Weight of the distance from the world's origin, a ray having 1; it decides what parallel rays leave open.
 
     Returns
     -------
-    point : (3,) world mm.
-    across : (n, 3, 3), the projection onto the plane square to each ray.
+    point
+        (3,) world mm.
+    across
+        (n, 3, 3), the projection onto the plane square to each ray.
     """
     across = np.eye(3) - directions[:, :, None] * directions[:, None]
     normal = across.sum(axis=0) + origin_weight * np.eye(3)
@@ -98,11 +105,12 @@ def closest_point(
 
 
 def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
-    """The point with the least sum of squared distances from the rays through one pixel of each of n cameras.
+    """Find the point with the least sum of squared distances from the rays through one pixel of each of n cameras.
 
     Parameters
     ----------
-    pixels : (n, 2).
+    pixels
+        (n, 2).
 
     Raises
     ------
@@ -135,7 +143,7 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
 
 
 def default_pose_at_isocentre(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:
-    """A pose (4, 4) for a CT without a start: its axes along the world's, its centroid where the central rays meet.
+    """Return a pose (4, 4) for a CT without a start: its axes along the world's, its centroid where the central rays meet.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class Field:
 
     @property
     def title(self) -> str:
-        """Its name with its unit, to stand alone."""
+        """The field's name with its unit, to stand alone."""
         unit = UNIT_WORDS.get(self.unit, self.unit)
         return self.words[0].upper() + self.words[1:] + (f", {unit}" if unit else "")
 
@@ -110,7 +110,7 @@ class Field:
         return "more than 0" if self.above == 0 else "0 or more" if self.least == 0 else ""
 
     def check(self, value: Any) -> Any:
-        """The value as a float, a tuple of floats, or a choice.
+        """Return the value as a float, a tuple of floats, or a choice.
 
         Raises
         ------
@@ -136,7 +136,7 @@ Table = dict[str, Field]
 
 
 def table_of(*fields: Field) -> Table:
-    """Fields by their keys."""
+    """Return fields by their keys."""
     return {field.key: field for field in fields}
 
 
@@ -148,7 +148,7 @@ def check_fields(table: Table, values: Any) -> None:
 
 
 def to_json(table: Table, values: Any) -> dict[str, Any]:
-    """What a case.json says of the attributes: numbers, lists and words, without what is as by default and needs no word."""
+    """Return what a case.json says of the attributes: numbers, lists and words, without what is as by default and needs no word."""
     given = {key: getattr(values, key) for key, field in table.items()}
     return {
         key: list(value) if isinstance(value, tuple) else value
@@ -171,7 +171,7 @@ SIZE = Field(
 
 
 def _asked(key: str, words: str, help: str, expected: str, **more: Any) -> Field:
-    """A field that a geometry needs, and that a person may have to give."""
+    """Return a field that a geometry needs, and that a person may have to give."""
     return Field(key, words, help, expected, required=True, asked=True, **more)
 
 
@@ -430,7 +430,7 @@ SLOT_SCAN_CENTRE_SD_MM = 0.5
 
 
 def usual_uncertainty(kind: str = "camera", pixel_mm: tuple[float, float] = (1.0, 1.0)) -> dict[str, float | None]:
-    """The standard deviations that are usual for a geometry, by key.
+    """Return the standard deviations that are usual for a geometry, by key.
 
     Parameters
     ----------
@@ -448,7 +448,7 @@ def usual_uncertainty(kind: str = "camera", pixel_mm: tuple[float, float] = (1.0
 
 
 def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
-    """How well a camera is known, in a few words: "\u00b11\u00b0, 3 mm, 4 px, 1 %", "exact" or "unknown"."""
+    """Return how well a camera is known, in a few words: "±1°, 3 mm, 4 px, 1 %", "exact" or "unknown"."""
     rotation, translation, pixels, percent = (uncertainty[key] for key in UNCERTAINTY)
     if rotation is None and translation is None:
         return "unknown"

@@ -51,8 +51,10 @@ class Landmark:
 
     Parameters
     ----------
-    ct : (3,) CT mm, LPS.
-    pixels : by the name of each view that shows it, (column, row).
+    ct
+        (3,) CT mm, LPS.
+    pixels
+        By the name of each view that shows it, (column, row).
     """
 
     name: str
@@ -81,7 +83,7 @@ class LandmarkResidual:
 
     @property
     def status(self) -> str:
-        """Its use in the fit, in words."""
+        """The use of the position in the fit, in words."""
         if self.used:
             return "used"
         return f'left out, swapped with "{self.swapped_with}"?' if self.swapped_with else "left out, does not fit"
@@ -108,22 +110,21 @@ class LandmarkFit:
 
 
 def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> LandmarkFit:
-    """The pose of the CT from landmarks in all views together, without a start; mismatches are found and left out.
+    """Find the pose of the CT from landmarks in all views together, without a start; mismatches are found and left out.
 
     The same input gives the same pose.
 
     Parameters
     ----------
-    cameras : by the view's name.
+    cameras
+        By the view's name.
 
     Raises
     ------
     InputError
         Where a landmark is named twice, seen in no view of that name or outside its image; where there are fewer than
-        three landmarks, fewer
-        than four positions (three leave several poses), or all landmarks are on one line; and where no pose fits more
-        than two thirds of the
-        positions.
+        three landmarks, fewer than four positions (three leave several poses), or all landmarks are on one line; and
+        where no pose fits more than two thirds of the positions.
     """
     check(landmarks, cameras)
     seen = [(landmark, view) for landmark in landmarks for view in landmark.pixels]
@@ -146,7 +147,13 @@ def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> Land
 
 
 def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
-    """Raises InputError for a name given twice, a view that does not exist, a pixel outside the image."""
+    """Refuse landmarks that cannot be used.
+
+    Raises
+    ------
+    InputError
+        For a name given twice, a view that does not exist, a pixel outside the image.
+    """
     named: set[str] = set()
     for landmark in landmarks:
         label = f'landmarks: "{landmark.name}"'
@@ -170,7 +177,7 @@ def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
 
 
 def _missing(positions: Positions, used: np.ndarray | slice = np.s_[:]) -> str:
-    """Why the used positions do not determine a pose, or ""."""
+    """Return why the used positions do not determine a pose, or ""."""
     seen = np.unique(positions.landmark[used])
     count = len(positions.landmark[used])
     if len(seen) < 3 or count < SAMPLE:
@@ -191,7 +198,7 @@ def _missing(positions: Positions, used: np.ndarray | slice = np.s_[:]) -> str:
 
 
 def _fit(positions: Positions, seen: list[tuple[Landmark, str]], pose: np.ndarray) -> LandmarkFit:
-    """The fit at a robust pose: outliers are found and left out, until the rest is what it was."""
+    """Return the fit at a robust pose: outliers are found and left out, until the rest is what it was."""
     used = np.zeros(len(seen), bool)
     for _ in range(10):
         distance = positions.distances(pose)
@@ -216,7 +223,7 @@ def _fit(positions: Positions, seen: list[tuple[Landmark, str]], pose: np.ndarra
 
 
 def _limit(distance: np.ndarray) -> float:
-    """mm up to which a position is no outlier: 3.5 standard deviations of the placement in one direction.
+    """Return the mm up to which a position is no outlier: 3.5 standard deviations of the placement in one direction.
 
     They come from the median distance, 1.18 of them where two directions are normal; the factor for few positions is that
     of Rousseeuw and Leroy (1987), as six numbers have been fitted. 1 in 500 good positions is lost.
@@ -234,7 +241,7 @@ def _swaps(
     used: np.ndarray,
     limit_mm: float,
 ) -> dict[int, str]:
-    """Pairs of outliers whose names are probably swapped: each lies where the other was marked."""
+    """Return pairs of outliers whose names are probably swapped: each lies where the other was marked."""
     swapped = {}
     for i, j in combinations(np.flatnonzero(~used), 2):
         if seen[i][1] == seen[j][1]:
@@ -245,7 +252,7 @@ def _swaps(
 
 
 def _is_alternative(fit: LandmarkFit, best: LandmarkFit) -> bool:
-    """Whether `fit` is as good an answer as the best one, within the precision of landmark placement."""
+    """Return whether `fit` is as good an answer as the best one, within the precision of landmark placement."""
     counts = [sum(residual.used for residual in each.residuals) for each in (fit, best)]
     return counts[0] >= counts[1] and fit.rms_mm <= max(2 * best.rms_mm, MIN_OUTLIER_MM)
 
@@ -265,7 +272,16 @@ def _describe_mismatch(fit: LandmarkFit) -> str:
 class Positions:
     """Positions of n landmarks in images: one row for each landmark and view.
 
-    points: (n, 3) CT mm.   landmark: (n,) which landmark a row is of.   pixels: (n, 2).   cameras: n.
+    Attributes
+    ----------
+    points
+        (n, 3) CT mm.
+    landmark
+        (n,) which landmark a row is of.
+    pixels
+        (n, 2).
+    cameras
+        The n cameras of the rows.
     """
 
     points: np.ndarray
@@ -289,17 +305,17 @@ class Positions:
         return float(max(np.median(np.linalg.norm(self.points - self.centre, axis=1)), 1.0))
 
     def in_cameras(self, poses: np.ndarray) -> np.ndarray:
-        """(..., n, 3) mm: the points in the frame of the camera that sees each, for poses (..., 4, 4)."""
+        """Return the points (..., n, 3), mm, in the frame of the camera that sees each, for poses (..., 4, 4)."""
         world = rigid.transform_points(poses[..., None, :, :], self.points)
         return rigid.transform_points(self.camera_from_world, world)
 
     def offsets(self, poses: np.ndarray) -> np.ndarray:
-        """(..., n, 2) mm from the ray at each point's depth."""
+        """Return the offsets (..., n, 2), mm, from the ray at each point's depth."""
         x = self.in_cameras(poses)
         return x[..., :2] - self.normalised * self.scale(x)
 
     def scale(self, x: np.ndarray) -> np.ndarray:
-        """(..., n, 2) mm by which one of the normalised pixels is larger at points (..., n, 3) in the cameras' frames."""
+        """Return the mm (..., n, 2) by which one normalised pixel is larger at points (..., n, 3) in the cameras' frames."""
         return np.where(self.spreads, x[..., 2:], 1.0)
 
     @cached_property
@@ -308,7 +324,7 @@ class Positions:
         return np.array([[True, camera.fan_axes == 2] for camera in self.cameras])
 
     def distances(self, poses: np.ndarray) -> np.ndarray:
-        """(..., n) mm from the ray at each point's depth; infinite for a point behind its source."""
+        """Return the distances (..., n), mm, from the ray at each point's depth; infinite for a point behind its source."""
         return np.where(self.in_cameras(poses)[..., 2] > 0, np.linalg.norm(self.offsets(poses), axis=-1), np.inf)
 
     @cached_property
@@ -318,7 +334,7 @@ class Positions:
         return np.stack([np.linalg.solve(c.intrinsics, h) for c, h in zip(self.cameras, homogeneous)])[:, :2]
 
     def equations(self) -> tuple[np.ndarray, np.ndarray]:
-        """A (n, 2, 3) and b (n, 2) with A @ x_world + b = 0 for a point x_world on its ray, in mm."""
+        """Return a (n, 2, 3) and b (n, 2) with A @ x_world + b = 0 for a point x_world on its ray, in mm."""
         m = self.normalised
         along = np.where(self.spreads, m, 0)
         across = np.concatenate([np.broadcast_to(np.eye(2), (len(m), 2, 2)), -along[..., None]], axis=2)
@@ -327,15 +343,16 @@ class Positions:
 
 
 def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
-    """Distinct poses (4, 4) world_from_ct, that with the lowest robust cost first; usually one stands out.
+    """Return distinct poses (4, 4) world_from_ct, that with the lowest robust cost first; usually one stands out.
 
     Poses of all positions and of random samples of four are scored over all positions by Cauchy's robust cost; the
-    best ones are refined by it
-    over all (RANSAC with local optimisation: Fischler and Bolles 1981, Chum et al. 2003). The same seed gives the same poses.
+    best ones are refined by it over all (RANSAC with local optimisation: Fischler and Bolles 1981, Chum et al. 2003).
+    The same seed gives the same poses.
 
     Parameters
     ----------
-    positions : four or more, of three landmarks that are not on one line.
+    positions
+        Four or more, of three landmarks that are not on one line.
     """
     whole = np.arange(len(positions.points))[None]
     samples = _samples(positions.landmark, np.random.default_rng(seed))
@@ -346,15 +363,17 @@ def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
 
 
 def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.ndarray:
-    """The pose (4, 4) with the least reprojection error, from one nearby.
+    """Return the pose (4, 4) with the least reprojection error, from one nearby.
 
     The error is that in the image, taken to mm at the depth where each point lies at first: with the depth left free, noise would draw the
     points to the source.
 
     Parameters
     ----------
-    pose : (4, 4), the one nearby.
-    loss : as in scipy.optimize.least_squares, on the scale of PLACED_MM.
+    pose
+        (4, 4), the one nearby.
+    loss
+        As in scipy.optimize.least_squares, on the scale of PLACED_MM.
     """
     from scipy.optimize import least_squares  # slow to import, and only landmarks and votes need it
 
@@ -373,7 +392,7 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
 
 
 def _samples(landmark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(up to SAMPLES, SAMPLE) rows, of three landmarks or more each."""
+    """Return (up to SAMPLES, SAMPLE) rows, of three landmarks or more each."""
     drawn = np.sort(np.argsort(rng.random((16 * SAMPLES, len(landmark))), axis=1)[:, :SAMPLE], axis=1)
     kinds = np.sort(landmark[drawn], axis=1)
     drawn = drawn[(np.diff(kinds, axis=1) > 0).sum(axis=1) >= 2]
@@ -382,7 +401,7 @@ def _samples(landmark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
-    """(N, 4, 4): poses of the samples `rows` (S, k), from the 24 rotations of the cube each.
+    """Return the poses (N, 4, 4) of the samples `rows` (S, k), from the 24 rotations of the cube each.
 
     Gauss-Newton on rotation and translation; the start's translation is the best one for its rotation. A little of
     the diagonal is added to the normal equations, as a sample may leave a direction undetermined.
@@ -396,7 +415,7 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     flat_A = np.broadcast_to(A, (*poses, *A.shape[2:])).reshape(*poses, -1, 3)
 
     def across(points: np.ndarray) -> np.ndarray:
-        """(S, 24, 2 k) mm from the rays."""
+        """Return the offsets (S, 24, 2 k), mm, from the rays."""
         return ((A @ points[..., None])[..., 0] + b).reshape(*poses, -1)
 
     R = np.broadcast_to(Rotation.create_group("O").as_matrix(), (*poses, 3, 3))
@@ -411,23 +430,23 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
 
 
 def _turned(R: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(S, 24, k, 3) from rotations (S, 24, 3, 3) and points (S, 1, k, 3)."""
+    """Return (S, 24, k, 3) from rotations (S, 24, 3, 3) and points (S, 1, k, 3)."""
     return points @ np.swapaxes(R, -1, -2)
 
 
 def _least_squares_step(J: np.ndarray, e: np.ndarray, damping: float) -> np.ndarray:
-    """(..., p): by how much to change the parameters of residuals e (..., n) with derivatives J (..., n, p)."""
+    """Return the changes (..., p) of the parameters of residuals e (..., n) with derivatives J (..., n, p)."""
     transposed = np.swapaxes(J, -1, -2)
     return -np.linalg.solve(transposed @ J + damping * np.eye(J.shape[-1]), transposed @ e[..., None])[..., 0]
 
 
 def _cost(positions: Positions, poses: np.ndarray) -> np.ndarray:
-    """(N,) Cauchy's cost of poses (N, 4, 4)."""
+    """Return Cauchy's cost (N,) of poses (N, 4, 4)."""
     return np.log1p((positions.distances(poses).clip(max=FAR_MM) / PLACED_MM) ** 2).sum(axis=-1)
 
 
 def distinct(positions: Positions, poses: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
-    """The first REFINED poses in their order, without those that are nearly the same as an earlier one."""
+    """Return the first REFINED poses in their order, without those that are nearly the same as an earlier one."""
     to_centre = rigid.from_rotation_translation(np.eye(3), positions.centre)
     kept: list[np.ndarray] = []
     for pose in np.asarray(poses) @ to_centre:

@@ -19,7 +19,7 @@ RIGID_TOLERANCE = 1e-4
 
 
 def hat(w):
-    """Cross-product matrix of w (..., 3): `hat(w) @ x == cross(w, x)`. Shape (..., 3, 3)."""
+    """Return the cross-product matrices (..., 3, 3) of w (..., 3): `hat(w) @ x == cross(w, x)`."""
     w = np.asarray(w, float)
     matrix = np.zeros((*w.shape, 3))
     matrix[..., (2, 0, 1), (1, 2, 0)] = w
@@ -28,7 +28,7 @@ def hat(w):
 
 
 def exp_so3(w):
-    """Rotation matrices (..., 3, 3) of rotation vectors w (..., 3) in radians.
+    """Return the rotation matrices (..., 3, 3) of rotation vectors w (..., 3) in radians.
 
     Rodrigues: I + sin(a)/a W + (1 - cos a)/a^2 W^2 with a = |w|; both factors are written as sinc.
     """
@@ -38,7 +38,7 @@ def exp_so3(w):
 
 
 def log_so3(R):
-    """Rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
+    """Return the rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
     At exactly pi w and -w are one rotation and either may come back. By the unit quaternion q, from the row of q q^T that holds its largest
     part (Shepperd, J. Guid. Control 1:223-224, 1978).
@@ -61,7 +61,7 @@ def log_so3(R):
 
 
 def exp_se3(twist):
-    """Poses (..., 4, 4) of twists (..., 6): rotation exp_so3(omega), translation V v.
+    """Return poses (..., 4, 4) of twists (..., 6): rotation exp_so3(omega), translation V v.
 
     V = I + (1 - cos a)/a^2 W + (a - sin a)/a^3 W^2, a = |omega|.
     """
@@ -73,7 +73,7 @@ def exp_se3(twist):
 
 
 def log_se3(T):
-    """Twists (..., 6) of poses T (..., 4, 4), the inverse of exp_se3 for angles up to pi.
+    """Return twists (..., 6) of poses T (..., 4, 4), the inverse of exp_se3 for angles up to pi.
 
     v = V^-1 t with V^-1 = I - W/2 + (1 - a/2 cot(a/2))/a^2 W^2.
     """
@@ -85,7 +85,7 @@ def log_se3(T):
 
 
 def adjoint(T):
-    """Matrices (..., 6, 6) that carry a twist through T: `T @ exp(x) @ inverse(T) == exp(adjoint(T) @ x)`.
+    """Return matrices (..., 6, 6) that carry a twist through T: `T @ exp(x) @ inverse(T) == exp(adjoint(T) @ x)`.
 
     [[R, 0], [hat(t) R, R]] for rotation-first twists.
     """
@@ -98,7 +98,7 @@ def adjoint(T):
 
 
 def from_rotation_translation(R, t):
-    """Poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
+    """Return poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
     R, t = np.asarray(R, float), np.asarray(t, float)
     T = np.zeros(np.broadcast_shapes(R.shape[:-2], t.shape[:-1]) + (4, 4))
     T[..., :3, :3], T[..., :3, 3], T[..., 3, 3] = R, t, 1
@@ -106,13 +106,13 @@ def from_rotation_translation(R, t):
 
 
 def about(pivot, T):
-    """Pose T (..., 4, 4) done about a pivot (..., 3) in mm: translate(pivot) @ T @ translate(-pivot)."""
+    """Return the pose T (..., 4, 4) done about a pivot (..., 3) in mm: translate(pivot) @ T @ translate(-pivot)."""
     T, pivot = np.asarray(T, float), np.asarray(pivot, float)
     return from_rotation_translation(T[..., :3, :3], T[..., :3, 3] + pivot - rotate(T, pivot))
 
 
 def inverse(T):
-    """Inverse poses (..., 4, 4), by transposing the rotation."""
+    """Return inverse poses (..., 4, 4), by transposing the rotation."""
     T = np.asarray(T, float)
     inverted = np.zeros_like(T)
     inverted[..., :3, :3] = np.swapaxes(T[..., :3, :3], -1, -2)
@@ -122,18 +122,18 @@ def inverse(T):
 
 
 def rotate(T, vectors):
-    """Vectors (..., 3) turned, not moved, by T (..., 4, 4) or (..., 3, 3); leading dims broadcast."""
+    """Return vectors (..., 3) turned, not moved, by T (..., 4, 4) or (..., 3, 3); leading dims broadcast."""
     return np.einsum("...ij,...j->...i", np.asarray(T, float)[..., :3, :3], np.asarray(vectors, float))
 
 
 def transform_points(T, points):
-    """Points (..., 3) carried by poses T (..., 4, 4); leading dims broadcast, T[:, None] for two lists."""
+    """Return points (..., 3) carried by poses T (..., 4, 4); leading dims broadcast, T[:, None] for two lists."""
     T = np.asarray(T, float)
     return np.einsum("...ij,...j->...i", T[..., :3, :3], np.asarray(points, float)) + T[..., :3, 3]
 
 
 def rotation_angle(R):
-    """Angles (...) in radians, 0 to pi, of rotations R (..., 3, 3) or poses (..., 4, 4).
+    """Return angles (...) in radians, 0 to pi, of rotations R (..., 3, 3) or poses (..., 4, 4).
 
     atan2(sin, cos) from the antisymmetric part and the trace: unlike arccos, accurate at both ends.
     """
@@ -143,18 +143,18 @@ def rotation_angle(R):
 
 
 def rotation_distance(a, b):
-    """Angles (...) in radians of the rotation between poses a and b (..., 4, 4)."""
+    """Return angles (...) in radians of the rotation between poses a and b (..., 4, 4)."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     return rotation_angle(np.swapaxes(a[..., :3, :3], -1, -2) @ b[..., :3, :3])
 
 
 def translation_distance(a, b):
-    """Distances (...) in mm between the translations of poses a and b (..., 4, 4)."""
+    """Return distances (...) in mm between the translations of poses a and b (..., 4, 4)."""
     return np.linalg.norm(np.asarray(b, float)[..., :3, 3] - np.asarray(a, float)[..., :3, 3], axis=-1)
 
 
 def geodesic_distance(a, b, radius_mm):
-    """Double geodesic (...) in mm between poses a and b: sqrt((radius_mm * angle)^2 + |t_a - t_b|^2).
+    """Return the double geodesic (...) in mm between poses a and b: sqrt((radius_mm * angle)^2 + |t_a - t_b|^2).
 
     DiffPose (Gopalakrishnan et al., CVPR 2024) takes half the source-to-detector distance for the radius.
     """
@@ -162,19 +162,22 @@ def geodesic_distance(a, b, radius_mm):
 
 
 def mean(poses, weights=None):
-    """Mean of poses: chordal L2 mean of the rotations, arithmetic mean of the translations.
+    """Return the mean of poses: chordal L2 mean of the rotations, arithmetic mean of the translations.
 
     The former is the rotation nearest to the average matrix (Moakher 2002, Hartley et al. 2013), unique while all rotations lie within 90
     degrees of it.
 
     Parameters
     ----------
-    poses : (N, 4, 4).
-    weights : (N,), non-negative with a positive sum.
+    poses
+        (N, 4, 4).
+    weights
+        (N,), non-negative with a positive sum.
 
     Returns
     -------
-    (4, 4).
+    ndarray
+        (4, 4).
     """
     poses = np.asarray(poses, float)
     average = np.average(poses, axis=0, weights=weights)
@@ -182,24 +185,27 @@ def mean(poses, weights=None):
 
 
 def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
-    """Mean of the poses that agree, and which do.
+    """Return the mean of the poses that agree, and which do.
 
     Starts at the pose with the least median distance to all (least median of squares, Rousseeuw 1984: holds while
-    more than half agree), then
-    alternates between the mean of the inliers and the inliers of the mean. A cutoff of 3 keeps 96 % of normal errors
-    along one direction and
-    nearly all along six. Makes N^2 geodesic distances.
+    more than half agree), then alternates between the mean of the inliers and the inliers of the mean. A cutoff of 3
+    keeps 96 % of normal errors along one direction and nearly all along six. Makes N^2 geodesic distances.
 
     Parameters
     ----------
-    poses : (N, 4, 4).
-    radius_mm : see `geodesic_distance`.
-    cutoff, tolerance_mm : inliers lie within `cutoff` median distances of the mean, or within `tolerance_mm`.
+    poses
+        (N, 4, 4).
+    radius_mm
+        See `geodesic_distance`.
+    cutoff, tolerance_mm
+        Inliers lie within `cutoff` median distances of the mean, or within `tolerance_mm`.
 
     Returns
     -------
-    mean : (4, 4).
-    inliers : (N,) bool.
+    mean
+        (4, 4).
+    inliers
+        (N,) bool.
     """
     poses = np.asarray(poses, float)
     middle = len(poses) // 2
@@ -217,7 +223,7 @@ def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
 
 
 def kind_of(value):
-    """What a value is, for a message: "a numpy.ndarray of shape (2, 3)"."""
+    """Return what a value is, for a message: "a numpy.ndarray of shape (2, 3)"."""
     if value is None:
         return "nothing"
     kind = type(value)
@@ -229,7 +235,7 @@ def kind_of(value):
 
 
 def array_of(name, value):
-    """The array in a NumPy array, in a PyTorch tensor on any device, or in nested lists of numbers.
+    """Convert a NumPy array, a PyTorch tensor on any device, or nested lists of numbers to a NumPy array.
 
     Raises
     ------
@@ -255,7 +261,13 @@ def array_of(name, value):
 
 
 def check_numbers(values, shape, name):
-    """A float64 copy of `values`. InputError, naming `name`, if they are not finite numbers of this shape."""
+    """Return a float64 copy of `values`.
+
+    Raises
+    ------
+    InputError
+        Naming `name`, if they are not finite numbers of this shape.
+    """
     expected = "x".join(map(str, shape)) + " numbers" if shape else "one number"
     try:
         array = np.asarray(values)
@@ -272,9 +284,12 @@ def check_numbers(values, shape, name):
 
 
 def check_rigid(matrix, name):
-    """`matrix` as a pose (4, 4), its rotation made exactly orthonormal (nearest one).
+    """Return `matrix` as a pose (4, 4), its rotation made exactly orthonormal (nearest one).
 
-    InputError, naming `name` and the fault, if it is not a rigid transform within RIGID_TOLERANCE.
+    Raises
+    ------
+    InputError
+        Naming `name` and the fault, if it is not a rigid transform within RIGID_TOLERANCE.
     """
     T = check_numbers(matrix, (4, 4), name)
     if not np.allclose(T[3], (0, 0, 0, 1), rtol=0, atol=RIGID_TOLERANCE):
@@ -293,7 +308,7 @@ def check_rigid(matrix, name):
 
 
 def _deformation(M):
-    """The scale or shear of a 3x3 matrix beside its rotation, in words."""
+    """Return the scale or shear of a 3x3 matrix beside its rotation, in words."""
     for gram in (M.T @ M, M @ M.T):
         lengths = np.sqrt(np.diag(gram))
         if np.abs(gram - np.diag(lengths**2)).max() <= RIGID_TOLERANCE * lengths.max() ** 2:
@@ -312,25 +327,25 @@ def _angle(w):
 
 
 def _versine(angle):
-    """(1 - cos a) / a^2."""
+    """Return (1 - cos a) / a^2."""
     return np.sinc(angle / (2 * np.pi)) ** 2 / 2
 
 
 def _exp_curvature(angle):
-    """(a - sin a) / a^3, by its series where the difference cancels."""
+    """Return (a - sin a) / a^3, by its series where the difference cancels."""
     small, a = angle < 0.1, np.maximum(angle, 0.1)
     series = np.polynomial.polynomial.polyval(angle**2 * small, (1 / 6, -1 / 120, 1 / 5040, -1 / 362880))
     return np.where(small, series, (a - np.sin(a)) / a**3)
 
 
 def _log_curvature(angle):
-    """(1 - a/2 cot(a/2)) / a^2, by its series where the difference cancels."""
+    """Return (1 - a/2 cot(a/2)) / a^2, by its series where the difference cancels."""
     small, a = angle < 0.1, np.maximum(angle, 0.1)
     series = np.polynomial.polynomial.polyval(angle**2 * small, (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600))
     return np.where(small, series, (1 - a / 2 / np.tan(a / 2)) / a**2)
 
 
 def _nearest_rotation(M):
-    """Rotation (3, 3) nearest to M in the Frobenius norm (Kabsch 1976)."""
+    """Return the rotation (3, 3) nearest to M in the Frobenius norm (Kabsch 1976)."""
     U, _, V = np.linalg.svd(M)
     return U * (1, 1, np.sign(np.linalg.det(U @ V))) @ V

@@ -19,20 +19,20 @@ from torch.nn import functional
 
 
 def hat(w: Tensor) -> Tensor:
-    """Cross-product matrices (..., 3, 3) of w (..., 3): `hat(w) @ x == cross(w, x)`."""
+    """Return the cross-product matrices (..., 3, 3) of w (..., 3): `hat(w) @ x == cross(w, x)`."""
     x, y, z = w.unbind(-1)
     o = torch.zeros_like(x)
     return torch.stack([o, -z, y, z, o, -x, -y, x, o], -1).unflatten(-1, (3, 3))
 
 
 def exp_se3(twist: Tensor) -> Tensor:
-    """Poses (..., 4, 4) of twists (omega, v) (..., 6): the exponential of [[hat(omega), v], [0, 0]]."""
+    """Return poses (..., 4, 4) of twists (omega, v) (..., 6): the exponential of [[hat(omega), v], [0, 0]]."""
     R, V = _exp_so3_and_V(twist[..., :3])
     return from_rotation_translation(R, (V @ twist[..., 3:, None])[..., 0])
 
 
 def log_so3(R: Tensor) -> Tensor:
-    """Rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
+    """Return the rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
     By the unit quaternion, as in `rigid.log_so3`. At exactly pi w and -w are one rotation, and either may come back.
     """
@@ -46,13 +46,13 @@ def log_so3(R: Tensor) -> Tensor:
 
 
 def log_se3(T: Tensor) -> Tensor:
-    """Twists (..., 6) of poses T (..., 4, 4), for angles up to pi."""
+    """Return twists (..., 6) of poses T (..., 4, 4), for angles up to pi."""
     w = log_so3(T[..., :3, :3])
     return torch.cat([w, torch.linalg.solve(_exp_so3_and_V(w)[1], T[..., :3, 3])], -1)
 
 
 def from_rotation_translation(R: Tensor, t: Tensor) -> Tensor:
-    """Poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
+    """Return poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
     batch = torch.broadcast_shapes(R.shape[:-2], t.shape[:-1])
     upper = torch.cat([R.expand(*batch, 3, 3), t.expand(*batch, 3)[..., None]], -1)
     last = torch.eye(4, dtype=upper.dtype, device=upper.device)[3:].expand(*batch, 1, 4)
@@ -60,13 +60,13 @@ def from_rotation_translation(R: Tensor, t: Tensor) -> Tensor:
 
 
 def inverse(T: Tensor) -> Tensor:
-    """Inverse poses (..., 4, 4), by transposing the rotation."""
+    """Return inverse poses (..., 4, 4), by transposing the rotation."""
     R_inverse = T[..., :3, :3].mT
     return from_rotation_translation(R_inverse, -(R_inverse @ T[..., :3, 3:])[..., 0])
 
 
 def geodesic(a: Tensor, b: Tensor) -> Tensor:
-    """Distance (...) of poses a and b (..., 4, 4) on SE(3): ||log_se3(inverse(a) @ b)||, radians and mm in one norm.
+    """Return the distance (...) of poses a and b (..., 4, 4) on SE(3): ||log_se3(inverse(a) @ b)||, radians and mm in one norm.
 
     geodesic(g @ a, g @ b) is the same for every pose g. Of a @ h and b @ h it is the same if h is a rotation: no distance on SE(3) is
     invariant on both sides.
@@ -75,7 +75,7 @@ def geodesic(a: Tensor, b: Tensor) -> Tensor:
 
 
 def geodesic_distance(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
-    """sqrt((radius_mm * angle)^2 + ||t_a - t_b||^2) in mm, (...), of poses a and b (..., 4, 4).
+    """Return sqrt((radius_mm * angle)^2 + ||t_a - t_b||^2) in mm, (...), of poses a and b (..., 4, 4).
 
     DiffPose (Gopalakrishnan et al., CVPR 2024) takes the distance from source to isocentre for the radius: then the angle counts as
     the path of the source.
@@ -85,7 +85,7 @@ def geodesic_distance(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
 
 
 def _exp_so3_and_V(w: Tensor) -> tuple[Tensor, Tensor]:
-    """R = exp of hat(w), and V, which takes v of a twist to the translation of its pose, (..., 3, 3) each.
+    """Return R = exp of hat(w), and V, which takes v of a twist to the translation of its pose, (..., 3, 3) each.
 
     The exponential of [[hat(w), 1], [0, 0]] is [[R, V], [0, 1]]; it holds no mm, so that it loses no digits of R.
     """

@@ -44,9 +44,12 @@ class Surface:
         self._speck_mm = min(SPECK_MM, SPECK_SHARE * float(np.linalg.norm(extent)))
 
     def outline(self, source, scan=None) -> np.ndarray:
-        """(k, 2, 3): the ends, mm, of the lines that make up the outline seen from `source` (3,), in the frame of the points.
+        """Return the lines (k, 2, 3), by their ends in mm, of the outline seen from `source` (3,), in the frame of the points.
 
-        scan: (3,) the unit vector along which the source of a slot scan moves, for each point to where it is level with it.
+        Parameters
+        ----------
+        scan
+            (3,) the unit vector along which the source of a slot scan moves, for each point to where it is level with it.
         """
         source = np.asarray(source, float)
         height = self._normals @ source
@@ -60,14 +63,14 @@ class Surface:
         return self.points[np.concatenate([edges, self._rim])]
 
     def _bulges(self, edges: np.ndarray, faces: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-        """bool, an edge each: the one triangle's third point lies behind the other triangle."""
+        """Return a bool for each edge: the one triangle's third point lies behind the other triangle."""
         third = triangles[faces[:, 1]].sum(axis=1) - edges.sum(axis=1)
         height = np.einsum("ij,ij->i", self._normals[faces[:, 0]], self.points[third])
         return height < self._offsets[faces[:, 0]]
 
 
 def _edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges (k, 2) between two triangles, which triangles (k, 2), and edges (l, 2) of one triangle only."""
+    """Return edges (k, 2) between two triangles, which triangles (k, 2), and edges (l, 2) of one triangle only."""
     edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
     keys = edges[:, 0] * count + edges[:, 1]
     order = np.argsort(keys, kind="stable")
@@ -80,7 +83,7 @@ def _edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _lengths_of_pieces(edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """The length, in mm, of the piece of connected edges (k, 2) to which each belongs; lines (k, 2, 3) are their ends."""
+    """Return the length, in mm, of the piece of connected edges (k, 2) to which each belongs; lines (k, 2, 3) are their ends."""
     if not len(edges):
         return np.zeros(0)
     points, index = np.unique(edges, return_inverse=True)

@@ -54,7 +54,13 @@ class SlotScanCamera(Camera):
 
     @property
     def projection_matrix(self) -> np.ndarray:
-        """There is none: InputError."""
+        """Refuse: a slot scan has no projection matrix.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
         raise InputError(
             "a slot-scan image has no projection matrix, as each row has a source of its own, but one is needed here; use an X-ray "
             "with a single source."
@@ -78,7 +84,7 @@ class SlotScanCamera(Camera):
         return self.camera_from_world[1, :3] / self.intrinsics[1, 1]
 
     def sources(self, pixels) -> np.ndarray:
-        """World points (..., 3) in mm where the rays of pixels (..., 2) begin."""
+        """Return world points (..., 3) in mm where the rays of pixels (..., 2) begin."""
         rows = np.asarray(pixels, float)[..., 1:] - self.intrinsics[1, 2]
         return self.world_from_camera[:3, 3] + rows * self.source_step
 
@@ -89,23 +95,29 @@ class SlotScanCamera(Camera):
         return self.camera_from_world[:3, :3].T @ np.array([[1 / fx, 0, -cx / fx], [0, 0, 0], [0, 0, 1]])
 
     def project(self, points) -> np.ndarray:
-        """Pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
+        """Return pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
         forms = self.linear_forms
         numbers = np.asarray(points, float) @ forms[:, :3].T + forms[:, 3]
         return numbers[..., :2] / numbers[..., 2:]
 
     def ray_directions(self, pixels) -> np.ndarray:
-        """Unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
+        """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
         directions = self.at_depth(pixels, 1.0) - self.sources(pixels)
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
     def pixel_mm(self, points) -> np.ndarray:
-        """(..., 2) the mm across columns and down rows that a pixel shows at the depths of world points (..., 3)."""
+        """Return the size (..., 2) of a pixel, mm across columns and down rows, at the depths of world points (..., 3)."""
         depth = self.depth(points)
         return np.stack([depth / self.focal_px, np.full_like(depth, 1 / self.intrinsics[1, 1])], axis=-1)
 
     def from_other_side(self, depth_mm: float) -> SlotScanCamera:
-        """The camera with its source on the other side of the plane at a depth, of which the image shows the same points as before."""
+        """Return the camera with its source on the other side of a plane, of which the image shows the same points as before.
+
+        Parameters
+        ----------
+        depth_mm
+            The distance of the plane from the source along z.
+        """
         turn = np.diag([-1.0, 1, -1, 1])
         turn[2, 3] = 2 * depth_mm
         intrinsics = np.diag([-1.0, 1, 1]) @ self.intrinsics
@@ -113,19 +125,34 @@ class SlotScanCamera(Camera):
         return replace(self, intrinsics=intrinsics, camera_from_world=turn @ self.camera_from_world)
 
     def corrected(self, scale: float, shift_px: np.ndarray, step_scale: float = 1.0) -> SlotScanCamera:
-        """The camera with its fan spread `scale` times as wide, its rows `step_scale` times as dense, and then moved by `shift_px` (2,)."""
+        """Return the camera with its fan spread, its rows denser, and then moved.
+
+        Parameters
+        ----------
+        scale
+            How many times as wide the fan is.
+        shift_px
+            (2,) pixels by which the principal point moves then.
+        step_scale
+            How many times as dense the rows are.
+        """
         intrinsics = np.diag([scale, step_scale, 1.0]) * self.intrinsics
         intrinsics[:2, 2] = self.intrinsics[:2, 2] + shift_px
         return replace(self, intrinsics=intrinsics)
 
 
 def require_single_source(cameras: Iterable[Camera], what: str) -> None:
-    """InputError where one of the cameras is that of a slot scan.
+    """Refuse cameras of slot scans.
 
     Parameters
     ----------
     what
         Needs others, as in "tracking".
+
+    Raises
+    ------
+    InputError
+        If one of the cameras is that of a slot scan.
     """
     if any(camera.fan_axes == 1 for camera in cameras):
         raise InputError(
@@ -185,11 +212,11 @@ class SlotScan:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """It as "slot_scan" of a case.json."""
+        """Return the scan as "slot_scan" of a case.json."""
         return to_json(SLOT_SCAN, self)
 
     def camera(self) -> SlotScanCamera:
-        """The camera of its image, whose columns are at equal distances on a plane (else see `distortion.EqualAngles`)."""
+        """Return the camera of its image, whose columns are at equal distances on a plane (else see `distortion.EqualAngles`)."""
         x, y, z = self._axes()
         distance, (width, height) = self.source_to_isocentre_mm, self.pixel_mm
         central = (self.size[0] - 1) / 2 if self.central_column is None else self.central_column
@@ -203,11 +230,11 @@ class SlotScan:
         return SlotScanCamera(intrinsics, rigid.inverse(world_from_camera), self.size)
 
     def _axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Unit vectors along columns, along rows, and from the source to the isocentre."""
+        """Return unit vectors along columns, along rows, and from the source to the isocentre."""
         return self._direction("columns_along"), self._direction("rows_along"), -self._direction("isocentre_to_source")
 
     def _direction(self, key: str) -> np.ndarray:
-        """A unit vector."""
+        """Return a unit vector."""
         vector = np.array(getattr(self, key))
         length = np.linalg.norm(vector)
         if not length:

@@ -56,7 +56,7 @@ class Volume:
         return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
 
     def pooled(self, factors: tuple[int, int, int], run: Run = one_after_another) -> Volume:
-        """Means over blocks of (fi, fj, fk) voxels; the new centres are the centres of the blocks.
+        """Return means over blocks of (fi, fj, fk) voxels; the new centres are the centres of the blocks.
 
         Where the grid ends inside a block, the mean is over the voxels that exist: the body is taken to go on
         as it ends. Nothing is cut off, and tissue at a cut end keeps its density, by which the renderer knows
@@ -79,7 +79,7 @@ class Volume:
 
 
 def _parts(count: int) -> list[slice]:
-    """Of so many slices, enough at a time to be worth a thread."""
+    """Divide so many slices into parts that are worth a thread each."""
     return [slice(first, min(first + SLICES_PER_TASK, count)) for first in range(0, count, SLICES_PER_TASK)]
 
 
@@ -104,7 +104,7 @@ def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[V
 
 
 def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
-    """Means over blocks of `factor` along one axis; the last block may be shorter."""
+    """Return means over blocks of `factor` along one axis; the last block may be shorter."""
     if factor == 1:
         return values
     n, before = values.shape[axis], (slice(None),) * axis
@@ -159,7 +159,7 @@ class CT:
     mask: np.ndarray | None = field(default=None, repr=False)
 
     def centroid(self) -> np.ndarray:
-        """(3,) CT LPS mm: mean position of the mask's voxels; without a mask of the bone's, else of everything."""
+        """Return (3,) CT LPS mm: mean position of the mask's voxels; without a mask of the bone's, else of everything."""
         return self._centroid.copy()
 
     @cached_property
@@ -177,7 +177,7 @@ class CT:
 
 
 def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
-    """(nj, ni) and (nk,): how many voxels lie above a value, over each (j, i), and in each slice."""
+    """Return (nj, ni) and (nk,): how many voxels lie above a value, over each (j, i), and in each slice."""
     columns, slices = np.zeros(values.shape[1:], np.int32), np.zeros(len(values), int)
     for k, of in enumerate(values):  # by slices: they fit the cache
         selected = of > above
@@ -297,7 +297,7 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
 
 
 def attenuation(ct: CT, run: Run = one_after_another) -> Volume:
-    """Linear attenuation in 1/mm on the CT's grid; 0 outside the mask.
+    """Return linear attenuation in 1/mm on the CT's grid; 0 outside the mask.
 
     HU, clipped to [-1000, 3000], go through two straight lines: air 0, water (0 HU) 0.0192, bone (1000 HU)
     0.0573. Below -850 HU it is exactly 0: there is only air, and over the half metre of it that a ray

@@ -154,7 +154,7 @@ def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, pain
 
 
 def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
-    """Block means, the last block filled up with the image's edge, without single bright or dark pixels."""
+    """Return block means, the last block filled up with the image's edge, without single bright or dark pixels."""
     rows, columns = image.shape
     padded = np.pad(image, ((0, -rows % factor), (0, -columns % factor)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
@@ -162,13 +162,13 @@ def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _across(density: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """(n, 17): density along a line through each of n edge points, from 8 pixels inside to 8 outside."""
+    """Return (n, 17), density along a line through each of n edge points, from 8 pixels inside to 8 outside."""
     sampled = points[:, None] + normals[:, None] * _ACROSS[:, None]
     return scipy.ndimage.map_coordinates(density, [sampled[..., 1], sampled[..., 0]], order=1, mode="nearest")
 
 
 def _blur(profile: np.ndarray) -> float:
-    """Pixels from the edge inwards until its profile, 0 inside and 1 outside, has come down to a tenth."""
+    """Return pixels from the edge inwards until its profile, 0 inside and 1 outside, has come down to a tenth."""
     inwards = profile[_ACROSS <= 0][::-1]
     return float(np.argmax(inwards < 0.1)) + 0.5
 
@@ -193,20 +193,20 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 
 def _convex_corners(mask: np.ndarray) -> np.ndarray | None:
-    """(n, 2) corners (x, y) of the convex hull of a mask's pixel centres, in turn."""
+    """Return (n, 2) corners (x, y) of the convex hull of a mask's pixel centres, in turn."""
     corners = _corners_of(_outermost(mask))
     return corners if len(corners) > 2 else None  # it is empty, or all on one line
 
 
 def _outermost(mask: np.ndarray) -> np.ndarray:
-    """(n, 2) the first and the last pixel (x, y) of each row of a mask."""
+    """Return (n, 2) the first and the last pixel (x, y) of each row of a mask."""
     rows = np.flatnonzero(mask.any(1))
     first, last = mask[rows].argmax(1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
     return np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)])
 
 
 def _corners_of(points: np.ndarray) -> np.ndarray:
-    """(n, 2) corners of the convex hull of points (m, 2), in turn (Andrew's monotone chain, Inf. Process. Lett. 9:216-219, 1979)."""
+    """Return (n, 2) corners of the convex hull of points (m, 2), in turn (Andrew's monotone chain, Inf. Process. Lett. 9:216-219, 1979)."""
     ordered = points[np.lexsort(points.T)].tolist()
 
     def chain(points: list[list[float]]) -> list[list[float]]:
@@ -224,7 +224,7 @@ def _corners_of(points: np.ndarray) -> np.ndarray:
 
 
 def _half_planes(corners: np.ndarray) -> np.ndarray:
-    """(n, 3): the side from each corner to the next as a x + b y + c <= 0, (a, b) the outward unit normal."""
+    """Return (n, 3), the side from each corner to the next as a x + b y + c <= 0, (a, b) the outward unit normal."""
     along = np.roll(corners, -1, axis=0) - corners
     normals = np.column_stack([along[:, 1], -along[:, 0]]) / np.linalg.norm(along, axis=1, keepdims=True)
     return np.column_stack([normals, -(normals * corners).sum(1)])
@@ -243,7 +243,7 @@ def _inside(shape: tuple[int, int], sides: np.ndarray) -> np.ndarray:
 
 
 def _along_edge(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) points (x, y), about a pixel apart, around a polygon, and (n,) the side that each lies on."""
+    """Return (n, 2) points (x, y), about a pixel apart, around a polygon, and (n,) the side that each lies on."""
     along = np.roll(corners, -1, axis=0) - corners
     counts = np.maximum(1, np.linalg.norm(along, axis=1).astype(int))
     side = np.repeat(np.arange(len(counts)), counts)
@@ -252,7 +252,7 @@ def _along_edge(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(n,) bool: the mask at the pixels nearest to (n, 2) points (x, y), False off the image."""
+    """Return (n,) bool: the mask at the pixels nearest to (n, 2) points (x, y), False off the image."""
     columns, rows = np.rint(points).astype(int).T
     on_image = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
     return on_image & mask[np.clip(rows, 0, mask.shape[0] - 1), np.clip(columns, 0, mask.shape[1] - 1)]
@@ -271,7 +271,7 @@ FLOOR = 0.03  # of direct exposure, added so that the few photons behind metal a
 
 
 def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Burned-in letters, numbers and lines: bool (rows, columns), True on them and two pixels around.
+    """Find burned-in letters, numbers and lines: bool (rows, columns), True on them and two pixels around.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
 
 
 def is_dicom(path: str | os.PathLike) -> bool:
-    """By the prefix of PS3.10, 7.1."""
+    """Return whether a file is DICOM, by the prefix of PS3.10, 7.1."""
     try:
         with open(path, "rb") as stream:
             return stream.read(132)[128:] == b"DICM"
@@ -153,7 +153,13 @@ def _others(path: Path) -> list[Path]:
 
 
 def _named(path: Path, name: str | None) -> list[Path]:
-    """Return the file with the voxels. InputError where it must not be read, or is not there."""
+    """Return the file with the voxels.
+
+    Raises
+    ------
+    InputError
+        Where it must not be read, or is not there.
+    """
     if name is None:
         return []
     found = inside(name, path.parent)
@@ -170,7 +176,7 @@ def _named(path: Path, name: str | None) -> list[Path]:
 
 
 def _meta_data_file(path: Path) -> str | None:
-    """As a MetaImage names it; None where its own voxels follow."""
+    """Return the file with the voxels as a MetaImage names it; None where its own voxels follow."""
     grid: dict[bytes, bytes] = {}
     for line in _lines(path):
         match = _META_LINE.fullmatch(line)
@@ -190,7 +196,7 @@ def _meta_data_file(path: Path) -> str | None:
 
 
 def _nrrd_data_file(path: Path) -> str | None:
-    """Return the same of a NRRD."""
+    """Return the file with the voxels as a NRRD names it; None where its own voxels follow."""
     name, grid = None, {}
     for number, line in enumerate(_lines(path)):
         if number == 0:
@@ -235,7 +241,18 @@ def nrrd_pairs(path: Path) -> dict[str, str]:
 def _check_header_grid(
     path: Path, found: dict[bytes, bytes], allowed: dict[bytes, re.Pattern[bytes]], needed: tuple[bytes, bytes]
 ) -> None:
-    """InputError where a header's values of the grid are not as allowed; needed: how many sizes there are, and these."""
+    """Refuse a header whose values of the grid are not as allowed.
+
+    Parameters
+    ----------
+    needed
+        How many sizes there are, and these.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
     count, sizes = (found.get(key, b"") for key in needed)
     if str(len(sizes.split())).encode() != count or not all(allowed[key].fullmatch(found[key]) for key in found):
         raise _odd(path)
@@ -265,7 +282,13 @@ def _several(path: Path) -> InputError:
 
 
 def _nifti_files(path: Path) -> tuple[Path, ...]:
-    """Return a NIfTI or Analyze image: header and voxels of one name, which the reader finds by that. InputError where one is elsewhere."""
+    """Return a NIfTI or Analyze image: header and voxels of one name, which the reader finds by that.
+
+    Raises
+    ------
+    InputError
+        Where one is elsewhere.
+    """
     head, name = _beginning(path), path.name.lower().removesuffix(".gz")
     whole = head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2")
     if name.endswith(".nii") and whole:  # it has its voxels itself
@@ -331,7 +354,7 @@ def check_room(path: str | os.PathLike, what: str, needed: int) -> None:
 
 
 def free_bytes() -> int | None:
-    """Free memory in bytes, without swapping; on a Mac all of its memory; None where unknown."""
+    """Return the free memory in bytes, without swapping; on a Mac all of its memory; None where unknown."""
     found: list[int] = []
     with suppress(OSError):
         available = re.search(r"MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))

@@ -58,7 +58,7 @@ def image(
 
 
 def series(paths: list[str]) -> tuple[dict[str, Any], memoryview, sitk.Image]:
-    """DICOM slices in the order given, float32."""
+    """Read DICOM slices in the order given, float32."""
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames(paths)

@@ -143,7 +143,13 @@ def image_header(path: Path) -> ImageHeader:
 
 
 def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImage:
-    """choose: which slice of it is read, once its header was; None for all."""
+    """Read an image.
+
+    Parameters
+    ----------
+    choose
+        Which slice of it is read, once its header was; None for all.
+    """
     if path.is_dir():
         raise InputError(f"{path}: is a folder, but an image file is expected; name the file.")
     if not path.is_file():
@@ -237,7 +243,7 @@ def _stored(answer: Answer) -> StoredImage:
 
 
 def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) -> None:
-    """InputError where a header claims no voxels, or far more than there are bytes for, or memory, before that is taken for them.
+    """Refuse a header that claims no voxels, or far more than there are bytes for, or memory, before that is taken for them.
 
     Parameters
     ----------
@@ -245,6 +251,11 @@ def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) 
         How many files like this one are read into one volume.
     stored
         Bytes of all of them.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
     """
     if min(header.size) < 1:
         shown = " x ".join(map(str, header.size))
@@ -265,7 +276,7 @@ def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) 
 
 
 def affine_of(spacing_mm: Sequence[float], origin_mm: Sequence[float], direction: npt.ArrayLike) -> np.ndarray:
-    """(4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm; direction has (3, 3) numbers, the axes as columns."""
+    """Return (4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm; direction has (3, 3) numbers, the axes as columns."""
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)
     affine[:3, 3] = origin_mm
@@ -299,7 +310,7 @@ def _sheared(name: str | Path) -> InputError:
 
 
 def _check_nifti(path: Path, image: StoredImage) -> None:
-    """ITK reads two broken kinds of NIfTI without a word: a sheared sform beside a qform, and a cut file."""
+    """Refuse two broken kinds of NIfTI that ITK reads without a word: a sheared sform beside a qform, and a cut file."""
     if int(image.said["sform_code"]) > 0:
         sform = np.array([[float(x) for x in image.said[f"srow_{axis}"].split()] for axis in "xyz"])[:, :3]
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is not at right angles

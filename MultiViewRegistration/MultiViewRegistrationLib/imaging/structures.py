@@ -55,7 +55,7 @@ class Structures:
 
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
-        """Of each structure, the part (k, j, i) of the grid that holds it; looked for in that which holds all."""
+        """The part (k, j, i) of the grid that holds each structure."""
         slices = np.flatnonzero(self.labels.any(axis=(1, 2)))
         rows, columns = (np.flatnonzero(self.labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
         ends = [slice(held[0], held[-1] + 1) if len(held) else slice(0, 1) for held in (slices, rows, columns)]
@@ -162,7 +162,7 @@ class Segmentation(Protocol):
         """All that it has."""
 
     def parts(self, numbers: dict[Segment, int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Volumes (uint8) that together hold these segments, each with its number, and (4, 4) of their grid to CT LPS mm."""
+        """Return volumes (uint8) that together hold these segments, each with its number, and (4, 4) of their grid to CT LPS mm."""
 
 
 def colour_of(n: int, lightness: float = 0.6, saturation: float = 0.9) -> tuple[float, float, float]:
@@ -228,7 +228,7 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
 def structures_of_array(
     values: np.ndarray, place: np.ndarray | None, sources: Sequence[StructureSource], ct: CT, name: str = "labels"
 ) -> Structures:
-    """Return the same of labels in memory.
+    """Return the structures of labels in memory.
 
     Parameters
     ----------
@@ -386,7 +386,7 @@ def structures_in(segmentation: Segmentation | None, sources: Sequence[Structure
 def _parts(
     segmentation: Segmentation | None, sources: Sequence[StructureSource]
 ) -> Iterator[tuple[str | Path, np.ndarray, np.ndarray]]:
-    """Volumes that together hold each structure n as n + 1: the file's name, the values (uint8), and (4, 4) of their grid."""
+    """Return volumes that together hold each structure n as n + 1: the file's name, the values (uint8), and (4, 4) of their grid."""
     numbers: dict[Segment, int] = {}
     for number, source in enumerate(sources, start=1):
         if source.mask is not None:
@@ -450,7 +450,7 @@ def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> S
 
 
 def _listed(values: Sequence[object]) -> str:
-    """Values for a message, not too many."""
+    """List values for a message, not too many."""
     shown = [f'"{value}"' if isinstance(value, str) else str(value) for value in values[:MAX_LISTED]]
     return ", ".join([*shown, *(["..."] if len(values) > MAX_LISTED else [])]) or "none"
 
@@ -497,7 +497,7 @@ def _add(labels: np.ndarray, part: np.ndarray, names: Sequence[str]) -> None:
 
 
 def _sizes(labels: np.ndarray, count: int) -> np.ndarray:
-    """(count,) voxels of each label."""
+    """Return (count,) voxels of each label."""
     sizes = np.zeros(count, int)
     for of in labels:
         sizes += np.bincount(of.ravel(), minlength=count)

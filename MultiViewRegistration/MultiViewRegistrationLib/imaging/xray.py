@@ -42,7 +42,7 @@ class XRay:
     pixel_mm: tuple[float, float] | None = None
 
     def pooled(self, factor: int) -> XRay:
-        """Means over blocks of `factor` x `factor` pixels, of the valid ones; a block is valid where 70 % are.
+        """Return means over blocks of `factor` x `factor` pixels, of the valid ones; a block is valid where 70 % are.
 
         Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block with no
         valid pixel is 0.
@@ -147,7 +147,7 @@ def _grey_dicom(path: str | Path) -> DicomFile | None:
 
 
 def _frames(path: str | Path, image: StoredImage) -> np.ndarray:
-    """(frames, rows, columns), with a further axis for colours."""
+    """Return the frames (frames, rows, columns), with a further axis for colours."""
     dimensions = len(image.size)
     if dimensions not in (2, 3):
         raise InputError(
@@ -179,7 +179,7 @@ def to_line_integrals(
     i0: float | None = None,
     valid: np.ndarray | None = None,
 ) -> XRay:
-    """Line integrals and validity mask of an image.
+    """Return the line integrals and validity mask of an image.
 
     Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or below 0 the line
     integral ends at about 11. Saturated pixels stay valid, as direct exposure: their line integral is near 0, and

@@ -1,0 +1,1 @@
+"""Files: cases, DICOM headers, calibrations, poses, exports, and what other programs write."""

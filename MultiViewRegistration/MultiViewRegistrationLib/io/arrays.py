@@ -50,12 +50,12 @@ MAX_NEGATIVE = 0.02
 
 
 def is_path(value: Any) -> bool:
-    """Whether a value names a file or folder."""
+    """Return whether a value names a file or folder."""
     return isinstance(value, (str, os.PathLike))
 
 
 def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
-    """The CT of `Case.from_arrays`, with its structure.
+    """Return the CT of `Case.from_arrays`, with its structure.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
 
 
 def bone_cts_of_arrays(cts: Mapping, places: Any, units: Any, of_one_ct: Mapping[str, Any]) -> dict[str, CT]:
-    """The CTs of bones that have one each, by name.
+    """Return the CTs of bones that have one each, by name.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def bone_cts_of_arrays(cts: Mapping, places: Any, units: Any, of_one_ct: Mapping
 
 
 def starts_of_bones(world_from_ct: Any, names: Sequence[str]) -> dict[str, np.ndarray | None]:
-    """The start pose (4, 4) of each of these bones, None without one, from `world_from_ct` of `Case.from_arrays`."""
+    """Return the start pose (4, 4) of each of these bones, None without one, from `world_from_ct` of `Case.from_arrays`."""
     starts: dict[str, np.ndarray | None] = dict.fromkeys(names)
     for name, pose in _by_bone("world_from_ct", world_from_ct, names).items():
         if pose is not None:
@@ -130,7 +130,7 @@ def starts_of_bones(world_from_ct: Any, names: Sequence[str]) -> dict[str, np.nd
 
 
 def _by_bone(argument: str, given: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What is given for each bone, or for all of them; None where nothing is."""
+    """Return what is given for each bone, or for all of them; None where nothing is."""
     if not isinstance(given, Mapping):
         return dict.fromkeys(names, given)
     if unknown := [name for name in given if name not in names]:
@@ -139,7 +139,7 @@ def _by_bone(argument: str, given: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | None:
-    """The structures of `Case.from_arrays`, on the grid of the CT; None without any.
+    """Return the structures of `Case.from_arrays`, on the grid of the CT; None without any.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def _structure_sources(structures: Any) -> list[StructureSource]:
 
 
 def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values (nk, nj, ni), and (4, 4) to LPS mm; None for an array without."""
+    """Return the values (nk, nj, ni) and their matrix (4, 4) to LPS mm; None for an array without."""
     if isinstance(volume, StoredImage):
         if len(volume.size) != 3:
             raise InputError(f"{name}: the image has {len(volume.size)} dimensions, expected 3; give the volume.")
@@ -218,7 +218,7 @@ def _is_simpleitk(value: Any) -> bool:
 
 
 def _values(image: Any) -> np.ndarray:
-    """The values of a SimpleITK image, which must outlive them."""
+    """Return the values of a SimpleITK image, which must outlive them."""
     import SimpleITK as sitk
 
     return sitk.GetArrayViewFromImage(image)
@@ -237,7 +237,10 @@ def _refuse_position(ct: Any, ct_from_index: Any) -> None:
 
 
 def _check_order(size: tuple[int, ...], spacing: np.ndarray) -> None:
-    """Slices are square far more often than (j, k) planes are: sizes (K, J, I) betray an array in the order of SimpleITK or DICOM."""
+    """Refuse an array whose axes are in the order of SimpleITK or DICOM.
+
+    Slices are square far more often than (j, k) planes are: sizes (K, J, I) betray it.
+    """
     if size[0] == size[1] or size[1] != size[2]:
         return
     found = f"ct: has the shape {size}, whose last two axes look like the slices' columns and rows"
@@ -266,7 +269,7 @@ def views_of_arrays(
     pixel_mm: float | tuple[float, float] | None,
     uncertainty: Mapping[str, float | None] | None,
 ) -> list[tuple[ViewRecord, RawImage]]:
-    """The views of `Case.from_arrays`, as `case.views_of` takes them, and their images without distortion.
+    """Return the views of `Case.from_arrays`, as `case.views_of` takes them, and their images without distortion.
 
     Raises
     ------
@@ -307,7 +310,7 @@ def views_of_arrays(
 
 
 def _record(n: int, name: Any, image: Any, projection: Any, raw: RawImage) -> ViewRecord:
-    """A view as far as it is given; without a geometry where a header is to say it."""
+    """Return a view as far as it is given; without a geometry where a header is to say it."""
     file = InputFile(os.path.abspath(image), Path(image).absolute()) if is_path(image) else None
     if projection is None and not (file and is_dicom(file.path)):
         raise InputError(
@@ -343,7 +346,7 @@ def _view(
 
 
 def _polarity(name: str, raw: RawImage, intensity: str | None) -> list[str]:
-    """What is assumed of whether bone is dark, sentences."""
+    """Return what is assumed of whether bone is dark, a sentence each."""
     finite = np.isfinite(raw.values)
     if intensity != "auto" and np.count_nonzero(raw.values < 0) > MAX_NEGATIVE * raw.values.size:
         raise InputError(
@@ -399,7 +402,10 @@ def _geometry(name: str, projection: Any, raw: RawImage) -> Geometry:
 
 
 def _check_rows_and_columns(name: str, camera: Camera) -> None:
-    """The principal point of an image whose rows and columns were swapped is far off the middle, and in it once they are swapped back."""
+    """Refuse an image whose rows and columns were swapped.
+
+    Its principal point is far off the middle, and in it once they are swapped back.
+    """
     size = np.array(camera.size)
     off, swapped = (np.abs(camera.principal_point / each - 0.5).max() for each in (size, size[::-1]))
     if off > OFF_CENTRE > 4 * swapped:
@@ -411,7 +417,7 @@ def _check_rows_and_columns(name: str, camera: Camera) -> None:
 
 
 def _listed(name: str, values: Any, ndim: int) -> list:
-    """The entries of a list, or of an array of more than `ndim` axes."""
+    """Return the entries of a list, or of an array of more than `ndim` axes."""
     shaped = hasattr(values, "shape") or _is_simpleitk(values) or _is_nibabel(values)
     if (
         shaped

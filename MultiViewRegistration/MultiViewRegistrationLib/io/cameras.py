@@ -22,7 +22,7 @@ LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is non
 def settle(
     records: Sequence[ViewRecord], sizes: Sequence[tuple[int, int]], ct_centre: np.ndarray | None
 ) -> list[Camera]:
-    """The camera of each view, for images of `sizes` (columns, rows) and a CT at `ct_centre` (3,), world mm.
+    """Return the camera of each view, for images of `sizes` (columns, rows) and a CT at `ct_centre` (3,), world mm.
 
     Without a start pose `ct_centre` is None, and the views' meeting_point stands for it.
 
@@ -38,7 +38,7 @@ def settle(
 
 
 def _before(point: np.ndarray | None, what: str, record: ViewRecord, plain: Camera) -> Camera:
-    """The camera with `point`, which is `what`, before its source; `plain` is the one not mirrored."""
+    """Return the camera that has `point`, which is `what`, before its source; `plain` is the one not mirrored."""
     P, advice = record.geometry, ""
     if isinstance(P, np.ndarray):
         negative = np.linalg.slogdet(P[:, :3] / np.abs(P).max())[0] < 0
@@ -59,8 +59,10 @@ def _before(point: np.ndarray | None, what: str, record: ViewRecord, plain: Came
 
 
 def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
-    """The point (3,) in world mm with the least squared distances to one line a view, from the source through
-    the middle of the image; None for a single view, and where the lines are nearly parallel."""
+    """Return the point (3,) in world mm nearest to all views, None for a single view and where the lines are nearly parallel.
+
+    It has the least squared distances to one line a view, from the source through the middle of the image.
+    """
     directions = np.stack([camera.ray_directions((np.array(camera.size) - 1) / 2) for camera in cameras])
     if len(cameras) - np.linalg.eigvalsh(directions.T @ directions)[-1] < PARALLEL:
         return None
@@ -68,7 +70,7 @@ def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
 
 
 def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
-    """Whether any point of the box from `low` to `high` (3,), in voxel indices, falls on the camera's image.
+    """Return whether any point of the box from `low` to `high` (3,), in voxel indices, falls on the camera's image.
 
     What both have in common is convex and bounded: where there is anything, it has a corner, in which three of their planes meet.
     """

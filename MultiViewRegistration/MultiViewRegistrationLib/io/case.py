@@ -174,7 +174,7 @@ class Case(CaseSettings):
 
     @classmethod
     def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
-        """The same of what a case.json says."""
+        """Load the case of what a case.json says; parameters, errors and warnings as `load`."""
         began = perf_counter()
         cts = [source.ct for source in file.structures if source.ct]
         images = [file.ct.path, *cts, *(view.image_path for view in file.views)]
@@ -240,7 +240,7 @@ class Case(CaseSettings):
         same_patient: bool = False,
         name: str = "case",
     ) -> Case:
-        """The case of a CT and X-rays in memory. Its other entries, `search` for one, can be set on it afterwards.
+        """Make the case of a CT and X-rays in memory. Its other entries, `search` for one, can be set on it afterwards.
 
         Arrays are of NumPy or PyTorch; those on another device are copied from there. An image of SimpleITK or nibabel, or a path, brings
         its own position, and is read as its file is: (k, j, i) of SimpleITK and RAS of nibabel become what is described here.
@@ -371,7 +371,7 @@ class Case(CaseSettings):
 
 
 def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
-    """A key that cases have in common whose structures are of the same files. `sha256_of` gives that of a file."""
+    """Return a key that cases have in common whose structures are of the same files. `sha256_of` gives that of a file."""
     sources = [
         (source.name, source.label, source.ct_unit, *(path and sha256_of(path) for path in (source.mask, source.ct)))
         for source in file.structures
@@ -380,7 +380,7 @@ def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple
 
 
 def xray_of(file: CaseFile, view: ViewRecord) -> XRay:
-    """The X-ray, valid where its field is and its mask, if any, is not 0."""
+    """Return the X-ray, valid where its field is and its mask, if any, is not 0."""
     xray = in_field(view)
     if view.mask is None:
         return xray
@@ -388,7 +388,13 @@ def xray_of(file: CaseFile, view: ViewRecord) -> XRay:
 
 
 def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
-    """The X-ray, valid where a mask (rows, columns) is True; `mask` begins the sentence where something is wrong."""
+    """Return the X-ray, valid where a mask (rows, columns) is True.
+
+    Parameters
+    ----------
+    mask
+        Begins the sentence where something is wrong.
+    """
     if used.shape != xray.valid.shape:
         size, (image_rows, image_columns) = " x ".join(map(str, used.shape)), xray.valid.shape
         size = f"{used.shape[1]} columns and {used.shape[0]} rows" if used.ndim == 2 else f"the shape {size}"
@@ -404,7 +410,7 @@ def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
 
 
 def in_field(view: ViewRecord, valid: np.ndarray | None = None) -> XRay:
-    """The X-ray without the view's mask.
+    """Return the X-ray without the view's mask.
 
     Parameters
     ----------
@@ -415,7 +421,13 @@ def in_field(view: ViewRecord, valid: np.ndarray | None = None) -> XRay:
 
 
 def _xray(name: str, image: RawImage, view: ViewRecord, valid: np.ndarray | None = None) -> XRay:
-    """The X-ray in an image; `name` begins the sentence where something is wrong."""
+    """Return the X-ray in an image.
+
+    Parameters
+    ----------
+    name
+        Begins the sentence where something is wrong.
+    """
     with naming(name):
         if valid is not None and valid.shape != image.values.shape:
             (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
@@ -428,7 +440,7 @@ def _xray(name: str, image: RawImage, view: ViewRecord, valid: np.ndarray | None
 
 
 def image_of(view: ViewRecord) -> RawImage:
-    """The image that a view names, without its distortion.
+    """Return the image that a view names, without its distortion.
 
     Raises
     ------
@@ -441,7 +453,10 @@ def image_of(view: ViewRecord) -> RawImage:
 
 
 def mask_of(view: ViewRecord) -> np.ndarray:
-    """The mask (rows, columns) that a view names, True = use; as it is drawn on the stored image, it loses the distortion with that."""
+    """Return the mask (rows, columns) that a view names, True = use.
+
+    As it is drawn on the stored image, it loses the distortion with that.
+    """
     assert view.mask is not None
     used = load_image(view.mask.path).values != 0
     return undistorted_mask(used, *view.lens) if view.lens else used
@@ -450,7 +465,7 @@ def mask_of(view: ViewRecord) -> np.ndarray:
 def views_of(
     where: str, files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None
 ) -> list[View]:
-    """The views that these entries and images make, the cameras settled by each other and by where the CT is.
+    """Return the views of these entries and images; the cameras are settled by each other and by where the CT is.
 
     Parameters
     ----------
@@ -479,14 +494,14 @@ def views_of(
 
 
 def _name(path: Path) -> str:
-    """The name of the case in a file: its folder's, where that came with a name, or the file's own."""
+    """Return the name of the case in a file: its folder's, where that came with a name, or the file's own."""
     if path.name != "case.json":
         return path.stem
     return NAMELESS if home_of(path) == path.parent else path.parent.name
 
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
-    """The landmarks, at pixels of the undistorted images: in the file they are those of the stored ones."""
+    """Return the landmarks at pixels of the undistorted images; the file has those of the stored ones."""
     lenses = {view.name: view.lens for view in file.views}
 
     def straight(name: str, pixel: np.ndarray) -> np.ndarray:
@@ -503,7 +518,7 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
 
 
 def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest (i, j, k) of the CT, or of what its mask selects, at the voxels' outer faces."""
+    """Return the lowest and highest (i, j, k) of the CT, or of what its mask selects, at the voxels' outer faces."""
     low, high = np.zeros(3), np.array(ct.volume.values.shape[::-1]) - 1.0
     if ct.mask is not None:
         for i, axes in enumerate(((0, 1), (0, 2), (1, 2))):
@@ -512,8 +527,10 @@ def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_sources(files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> None:
-    """Refuse cameras whose source lies within the CT, as a matrix for metres has it; without a start pose the CT is taken to lie where the
-    central rays meet."""
+    """Refuse cameras whose source lies within the CT, as a matrix for metres has it.
+
+    Without a start pose the CT is taken to lie where the central rays meet.
+    """
     cameras = [file.camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
     centroid = ct.centroid()
     pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
@@ -535,7 +552,7 @@ def _check_sources(files: list[ViewRecord], xrays: list[XRay], ct: CT, world_fro
 def _bone_cts(
     file: CaseFile, views: list[View], ct: CT, by_path: Mapping[Path, str], known: tuple[BoneCT, ...]
 ) -> tuple[BoneCT, ...]:
-    """The bones that have a CT each. `ct` is that of the first; `known` the same bones, if they were read before."""
+    """Return the bones that have a CT each. `ct` is that of the first; `known` the same bones, if they were read before."""
     found, cameras = [], [view.camera for view in views]
     for n, source in enumerate(file.structures if file.has_bone_cts else ()):
         assert source.ct is not None
@@ -549,7 +566,7 @@ def _bone_cts(
 
 
 def _check_start(where: str, files: list[ViewRecord], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray) -> None:
-    """As `_check_visible`, of a start pose (4, 4)."""
+    """Refuse a start pose (4, 4) as `_check_visible` does."""
     low, high = ct_box(ct)
     seen, seen_from_ras = (
         [sees(camera, world_from_ct @ turn @ ct.volume.ct_from_index, low, high) for camera in cameras]
@@ -559,7 +576,13 @@ def _check_start(where: str, files: list[ViewRecord], cameras: list[Camera], ct:
 
 
 def _check_visible(where: str, files: list[ViewRecord], seen: list[bool], seen_from_ras: bool) -> None:
-    """Refuse a start pose at which no X-ray shows the CT.   seen_from_ras: one would, if the CT's matrix were in RAS."""
+    """Refuse a start pose at which no X-ray shows the CT.
+
+    Parameters
+    ----------
+    seen_from_ras
+        Whether one would, if the CT's matrix were in RAS.
+    """
     if not any(seen):
         in_ras = "if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS: np.diag([-1, -1, 1, 1]) @ affine; else "
         raise InputError(
@@ -582,7 +605,7 @@ def _refuse_copies(where: str, files: list[ViewRecord], xrays: list[XRay], camer
 
 
 def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
-    """SHA-256 of each input by the name of its file, numbered where several have it, and by its path.
+    """Return SHA-256 of each input by the name of its file, numbered where several have it, and by its path.
 
     Folders are left out: their names are often those of patients. A name that has a patient's in it, by the headers of the
     images, gives way to the file's role in the case.
@@ -599,7 +622,7 @@ def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
 
 
 def input_files(file: CaseFile) -> list[tuple[str, InputFile]]:
-    """The files of a case, itself among them, with the role of each, which says nothing of a patient."""
+    """Return the files of a case, itself among them, with the role of each, which says nothing of a patient."""
     parts: list[tuple[str, InputFile | None]]
     parts = [("case", InputFile(file.path.name, file.path)), ("CT", file.ct), ("mask", file.mask)]
     parts.append(("labels", file.labels))
@@ -613,7 +636,7 @@ def input_files(file: CaseFile) -> list[tuple[str, InputFile]]:
 
 
 def changed_inputs(recorded: Mapping[str, str], file: CaseFile) -> list[str]:
-    """The roles of files of a case that are others than those of a result's `inputs`, which had folders in its names before."""
+    """Return the roles of files of a case that differ from those of a result's `inputs`, which had folders in its names before."""
     named, by_path = hashes(file)
     known = {(PurePosixPath(name).name, digest) for name, digest in recorded.items()} | set(recorded.items())
     changed = {path for path, one in zip(by_path, named.items()) if not known & {one, (path.name, one[1])}}

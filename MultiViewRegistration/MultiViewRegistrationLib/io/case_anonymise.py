@@ -36,11 +36,18 @@ _FILES = {"ct", "ct_series", "mask", "labels", "structures", "image", "frame"}
 
 
 def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
-    """Write a copy of the case at `path` into `folder`, new or empty. The new case.json, and what was left out or changed, a sentence each.
+    """Write a copy of the case at `path` into `folder`, new or empty.
 
     Images and CT are MetaImages, which have no header of a patient. The pixels that no view uses (beyond the field, burnt-in text) are
     blanked. Of the case.json those numbers and words stay that its schema names; free text does not. Names of views stay where they are
     of the usual kind (AP, lateral, view 1).
+
+    Returns
+    -------
+    path
+        The new case.json.
+    changes
+        What was left out or changed, a sentence each.
 
     Raises
     ------
@@ -84,8 +91,10 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
 
 
 def without_free_text(content: dict) -> tuple[dict, set[str]]:
-    """What a case (parsed JSON) says in numbers and in words that its schema lists, with the names of its views and landmarks; and the
-    keys that were left out, but for those of files."""
+    """Return a case (parsed JSON) without free text, and the keys that were left out, but for those of files.
+
+    What stays are numbers, words that its schema lists, and the names of its views and landmarks.
+    """
     dropped: set[str] = set()
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     return _kept(content, schema, schema, dropped), dropped
@@ -112,7 +121,7 @@ def _kept(value: Any, schema: dict, root: dict, dropped: set[str]) -> Any:
 
 
 def _new_names(names: list[str]) -> dict[str, str]:
-    """The name of each view in the copy, by its own."""
+    """Return the name of each view in the copy, by its present one."""
     plain = {name for name in names if _PLAIN_NAME.fullmatch(name)}
     new = {}
     for number, name in enumerate(names, start=1):
@@ -124,13 +133,13 @@ def _new_names(names: list[str]) -> dict[str, str]:
 
 
 def _structure_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of the structures in the copy."""
+    """Return the names of the structures in the copy."""
     numbered = enumerate(names, start=1)
     return tuple(name if _PLAIN_STRUCTURE.fullmatch(name) else f"structure {number}" for number, name in numbered)
 
 
 def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
-    """The image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two.
+    """Return the image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two.
 
     It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the same line integrals but for a constant,
     which is free; with the X-ray's valid pixels as its mask, the same valid pixels.
@@ -166,14 +175,14 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
 
 
 def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """The image with the median of the invalid pixels in place of each."""
+    """Put the median of the invalid pixels in place of each of them."""
     beyond = values[~valid]
     beyond = beyond[np.isfinite(beyond)]
     return np.where(valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid])))
 
 
 def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """The same with the nearest valid pixel's value: nothing in which `find_field` would see the border of a narrower field."""
+    """Put the nearest valid pixel's value in place of each invalid one: `find_field` sees no border of a narrower field in that."""
     return values[tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))]
 
 

@@ -31,22 +31,23 @@ _PATIENT = {"L": ("left", "right"), "P": ("back", "front"), "S": ("head", "feet"
 
 
 def check_case(case: Case) -> dict[str, Any]:
-    """The output of `mvreg case check --json` for a loaded case, without `lines` and `findings`.
+    """Return the output of `mvreg case check --json` for a loaded case, without `lines` and `findings`.
 
     Returns
     -------
-    Plain lists, numbers and texts. Lengths are mm, pixels (column, row) from the centre of the first one.
+    dict[str, Any]
+        Plain lists, numbers and texts. Lengths are mm, pixels (column, row) from the centre of the first one.
 
-    - `world_from_ct`: (4, 4) the start pose; or, where `start_pose` is "assumed", the one that stands for it: axes along the
-      world's, the centroid of the bone, or of the mask, where the views meet, as a search takes it.
-    - `ct_corners_world`: (8, 3) of the box of the CT, or of what its mask selects (`structure`), in the world; corner n is at the
-      high end of axis i where bit 2^i of n is set.
-    - `structures`: the names of the bones with a pose of their own.
-    - `isocentre`: (3,) where the views meet; for parallel or single views the world's origin, if it lies before the first source.
-    - `points`: of "targets" and "landmarks", how many there are, and how many of them lie within the CT's box.
-    - `tracker`: (3,) origin of the frame of reference_from_world in the world, or None.
-    - `pairs`: the angle between the rays through the middle of two images, 0 to 180, and how far these lines pass each other.
-    - `views`: see `_view`.
+        - `world_from_ct`: (4, 4) the start pose; or, where `start_pose` is "assumed", the one that stands for it: axes along the
+          world's, the centroid of the bone, or of the mask, where the views meet, as a search takes it.
+        - `ct_corners_world`: (8, 3) of the box of the CT, or of what its mask selects (`structure`), in the world; corner n is at the
+          high end of axis i where bit 2^i of n is set.
+        - `structures`: the names of the bones with a pose of their own.
+        - `isocentre`: (3,) where the views meet; for parallel or single views the world's origin, if it lies before the first source.
+        - `points`: of "targets" and "landmarks", how many there are, and how many of them lie within the CT's box.
+        - `tracker`: (3,) origin of the frame of reference_from_world in the world, or None.
+        - `pairs`: the angle between the rays through the middle of two images, 0 to 180, and how far these lines pass each other.
+        - `views`: see `_view`.
     """
     cameras = [view.camera for view in case.views]
     isocentre = meeting_point(cameras)
@@ -88,7 +89,7 @@ def check_case(case: Case) -> dict[str, Any]:
 
 
 def case_report(check: dict[str, Any]) -> dict[str, Any]:
-    """All that `mvreg case check --json` and `mvreg case show --json` print."""
+    """Return all that `mvreg case check --json` and `mvreg case show --json` print."""
     return {**check, "lines": summary_lines(check), "findings": findings(check)}
 
 
@@ -108,7 +109,7 @@ def _points(case: Case) -> list[dict[str, Any]]:
 def _view(
     view: View, world_from_ct: np.ndarray, box: np.ndarray, corners: np.ndarray, isocentre: np.ndarray
 ) -> dict[str, Any]:
-    """A view's camera in numbers.
+    """Return a view's camera in numbers.
 
     Parameters
     ----------
@@ -117,13 +118,15 @@ def _view(
 
     Returns
     -------
-    Among others `slot_scan`, whether each row has a source of its own, `source` being that of the middle one, and there is no
-    `projection_matrix`; `source_to_detector_mm`, None of a slot scan, and where the size of a pixel is not known; `isocentre_depth_mm` and
-    `field_mm`, of the plane through the isocentre that is parallel to the detector: its distance from the source, and (width, height) of
-    what the image shows of it; `anatomy_depth_mm` and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source
-    along the camera's axis, and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of
-    the box that falls on the image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box,
-    (columns, rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
+    dict[str, Any]
+        Among others `slot_scan`, whether each row has a source of its own, `source` being that of the middle one, and
+        there is no `projection_matrix`; `source_to_detector_mm`, None of a slot scan, and where the size of a pixel is
+        not known; `isocentre_depth_mm` and `field_mm`, of the plane through the isocentre that is parallel to the
+        detector: its distance from the source, and (width, height) of what the image shows of it; `anatomy_depth_mm`
+        and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source along the camera's axis,
+        and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of
+        the box that falls on the image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from
+        the middle of the box, (columns, rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
     """
     camera, single = view.camera, view.camera.fan_axes == 2
     depth, anatomy_depth = float(camera.depth(isocentre)), float(camera.depth(corners.mean(0)))
@@ -156,7 +159,7 @@ def _view(
 
 
 def _same_image(view: View, before: list[View]) -> str | None:
-    """The name of an earlier view with the same pixels."""
+    """Return the name of an earlier view with the same pixels."""
     pixels = view.xray.line_integrals
     return next((other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None)
 
@@ -172,7 +175,7 @@ def _pair(first: View, second: View) -> dict[str, Any]:
 
 
 def summary_lines(check: dict[str, Any]) -> list[str]:
-    """The geometry in words, lines for each view, pair and the CT."""
+    """Describe the geometry in words, lines for each view, pair and the CT."""
     structure, placed = check["structure"], check["start_pose"] == "given"
     sentences = [line for view in check["views"] for line in _view_lines(view, "structure" if structure else "CT")]
     for pair in check["pairs"]:
@@ -232,7 +235,7 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
 
 
 def _patient(toward: dict[str, list[float]]) -> str:
-    """The patient's orientation in the image."""
+    """Describe the patient's orientation in the image."""
     steps = np.array(list(toward.values()))  # rows: left, back, head
     sentences = []
     for row, axis in zip(*scipy.optimize.linear_sum_assignment(-np.abs(steps))):
@@ -242,7 +245,7 @@ def _patient(toward: dict[str, list[float]]) -> str:
 
 
 def findings(check: dict[str, Any]) -> list[str]:
-    """The suspicious values, a sentence each."""
+    """List the suspicious values, a sentence each."""
     where = "at the start pose" if check["start_pose"] == "given" else "put where the views meet"
     sentences = [*_units(check), *(finding for view in check["views"] for finding in _of_view(view, where))]
     for pair in check["pairs"]:
@@ -272,7 +275,7 @@ def findings(check: dict[str, Any]) -> list[str]:
 
 
 def _units(check: dict[str, Any]) -> list[str]:
-    """Angles that look like radians, and lengths that look like metres."""
+    """List angles that look like radians, and lengths that look like metres."""
     sentences, names = [], " and ".join(view["name"] for view in check["views"])
     for view in check["views"]:
         largest = max(map(abs, view["angles_deg"] or [0.0]))
@@ -301,15 +304,20 @@ def _units(check: dict[str, Any]) -> list[str]:
 
 
 def like_radians(largest_deg: float, apart_deg: list[float]) -> bool:
-    """Whether a view's angles look like radians.
+    """Return whether a view's angles look like radians.
 
-    largest_deg: the largest of them.   apart_deg: between the view's middle ray and those of the others, 0 to 90.
+    Parameters
+    ----------
+    largest_deg
+        The largest of them.
+    apart_deg
+        Between the view's middle ray and those of the others, 0 to 90.
     """
     return 0.05 < largest_deg <= np.pi and bool(apart_deg) and max(apart_deg) < NEARLY_PARALLEL_DEG
 
 
 def like_metres(mm: float, usual_mm: tuple[float, float]) -> bool:
-    """Whether a length looks like metres, as it is usual (lowest, highest) once it is taken for these."""
+    """Return whether a length looks like metres: taken for these, it is within the usual (lowest, highest)."""
     return usual_mm[0] <= 1000 * mm <= usual_mm[1]
 
 

@@ -126,7 +126,7 @@ class CaseFile(CaseSettings):
         return any(source.ct for source in self.structures)
 
     def choosing(self, structures: tuple[StructureSource, ...]) -> CaseFile:
-        """The case with some of its structures that have a CT each."""
+        """Return the case with only some of its structures that have a CT each."""
         first = structures[0]
         assert first.ct is not None
         ct = InputFile(first.ct.name, first.ct)
@@ -148,7 +148,7 @@ class CaseFile(CaseSettings):
 
     @classmethod
     def from_json(cls, path: Path, content: dict[str, Any]) -> CaseFile:
-        """The same for content that is parsed already; files are sought from the folder of `path`."""
+        """Take content that is parsed already; files are sought from the folder of `path`."""
         fields, folder = JsonObject(printable(path), "", content), path.parent
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
@@ -221,7 +221,7 @@ TRAINING_RANGES = {
 
 
 def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = False) -> dict[str, float]:
-    """The numbers in a section, all of them or those that are given; none without the section."""
+    """Return the numbers in a section, all of them or those that are given; none without the section."""
     if not fields.has(key):
         return {}
     section = fields.section(key)
@@ -235,7 +235,7 @@ def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = Fals
 def _structures(
     fields: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None
 ) -> tuple[StructureSource, ...]:
-    """The structures that are listed; none where all labels are meant, or the case has no structures.
+    """Return the structures that are listed; none where all labels are meant, or the case has no structures.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def _structures(
 
 
 def _with_ct(entry: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None) -> StructureSource:
-    """A structure with a CT of its own."""
+    """Return a structure with a CT of its own."""
     name = view_name(entry, "structure")
     if not entry.has("ct"):
         entry.refuse("ct", "is missing, but another structure has one", "the path of a file", "add it")
@@ -308,7 +308,7 @@ def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
 
 
 def _truth(fields: JsonObject) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """The true world_from_ct (4, 4) of the CT, and of its structures by name."""
+    """Return the true world_from_ct (4, 4) of the CT, and of its structures by name."""
     if not fields.has("truth"):
         return None, {}
     truth = fields.section("truth")
@@ -378,12 +378,12 @@ class DicomImage:
 
 
 def new_uid() -> str:
-    """A UID from a random UUID (PS3.5 B.2)."""
+    """Make a UID from a random UUID (PS3.5 B.2)."""
     return f"2.25.{uuid.uuid4().int}"
 
 
 def uid_of(sha256: str) -> str:
-    """The UID of a frame that has none of its own: always the same for the same file (PS3.5 B.2, a UUID of version 8)."""
+    """Return the UID of a frame that has none of its own: always the same for the same file (PS3.5 B.2, a UUID of version 8)."""
     number = int(sha256[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
     return f"2.25.{number}"
 
@@ -408,7 +408,7 @@ class DicomOrigin:
 
 
 def ct_of(file: CaseFile) -> CT:
-    """The CT that a case.json names, with its mask; of several that of the first structure.
+    """Read the CT that a case.json names, with its mask; of several that of the first structure.
 
     Raises
     ------
@@ -421,7 +421,7 @@ def ct_of(file: CaseFile) -> CT:
 
 
 def structures_of(file: CaseFile, ct: CT) -> Structures | None:
-    """The structures of its CT that a case.json names, on its grid; None where it names none.
+    """Read the structures of its CT that a case.json names, on its grid; None where it names none.
 
     Raises
     ------

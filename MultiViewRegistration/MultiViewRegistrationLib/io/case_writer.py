@@ -32,7 +32,7 @@ _TYPES = {"u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET_USHORT", "i8": "MET_L
 
 
 def metaimage(values: np.ndarray, world_from_index: np.ndarray) -> bytes:
-    """The file of an image.
+    """Return the MetaImage file of an image.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def write_case(
     structures: Structures | None = None,
     bone_cts: Sequence[BoneCT] = (),
 ) -> Path:
-    """Write a folder with a case.json and all files that it names. Returns the path of the case.json.
+    """Write a folder with a case.json and all files that it names, and return the path of the case.json.
 
     `Case.load` reads the same CT, images, masks and cameras to the last digit, and finds the same valid pixels as `to_line_integrals` does
     in the images.
@@ -132,7 +132,7 @@ def write_case(
 
 
 def _write_ct(folder: Path, ct: CT) -> dict[str, Any]:
-    """Writes the CT. What the case.json says of its files."""
+    """Write the CT and return its part of the case.json."""
     named: dict[str, Any] = {"ct": "ct.mha", "ct_unit": ct.unit}
     (folder / "ct.mha").write_bytes(metaimage(smallest(ct.volume.values), ct.volume.ct_from_index))
     if ct.mask is not None:
@@ -142,7 +142,7 @@ def _write_ct(folder: Path, ct: CT) -> dict[str, Any]:
 
 
 def _write_bone_cts(folder: Path, bone_cts: Sequence[BoneCT]) -> dict[str, Any]:
-    """The same of bones that have a CT each."""
+    """Write the CTs of bones that have one each, and return their part of the case.json."""
     structures = []
     for number, bone in enumerate(bone_cts, start=1):
         name, volume = f"bone{number}.mha", bone.ct.volume
@@ -155,7 +155,7 @@ def _write_bone_cts(folder: Path, bone_cts: Sequence[BoneCT]) -> dict[str, Any]:
 def _write_views(
     folder: Path, views: list[dict], images: Mapping[str, RawImage], masks: Mapping[str, np.ndarray]
 ) -> list[dict]:
-    """Writes the images. The views as the case.json has them, with their files."""
+    """Write the images and return the views, with their files, as the case.json has them."""
     with_files = []
     for number, view in enumerate(views, start=1):
         image = images[view["name"]]
@@ -169,7 +169,7 @@ def _write_views(
 
 
 def _write_labels(folder: Path, structures: Structures, ct: CT) -> dict[str, Any]:
-    """Writes the structures. What the case.json says of them."""
+    """Write the structures and return their part of the case.json."""
     (folder / "labels.mha").write_bytes(metaimage(structures.labels, ct.volume.ct_from_index))
     named = [{"name": name, "label": label} for label, name in enumerate(structures.names, start=1)]
     return {"labels": "labels.mha", "structures": named}
@@ -180,7 +180,7 @@ def _without_files(content: dict) -> dict:
 
 
 def smallest(values: np.ndarray) -> np.ndarray:
-    """Float values as int16, if that holds them: it is half the size, and packs better."""
+    """Convert float values to int16, if that holds them: it is half the size, and packs better."""
     low, high = np.iinfo(np.int16).min, np.iinfo(np.int16).max
     if low <= values.min() and values.max() <= high:
         whole = values.astype(np.int16)
@@ -190,7 +190,7 @@ def smallest(values: np.ndarray) -> np.ndarray:
 
 
 def _stored(image: RawImage) -> np.ndarray:
-    """The values in a type by which they are read with the same step."""
+    """Return the values in a type by which they are read with the same step."""
     if not image.step:
         return image.values
     low, high = image.values.min(), image.values.max()
@@ -201,7 +201,7 @@ def _stored(image: RawImage) -> np.ndarray:
 
 
 def _pixels_mm(image: RawImage) -> np.ndarray:
-    """(3, 3): pixel size on the diagonal. 1 x 1 mm means an unknown size."""
+    """Return a matrix (3, 3) with the pixel size on the diagonal. 1 x 1 mm means an unknown size."""
     spacing = np.ones(2) if image.pixel_mm is None else np.array(image.pixel_mm)
     if image.pixel_mm == (1.0, 1.0):
         spacing[0] = np.nextafter(1.0, 2.0)
@@ -243,7 +243,7 @@ class NewCase:
 
 
 def tells_its_intensity(image: Path, frame: int | None) -> bool:
-    """Whether "auto" can find if bone is dark or bright.
+    """Return whether "auto" can find if bone is dark or bright.
 
     Raises
     ------
@@ -352,7 +352,7 @@ def _refuse_gaps(new: NewCase) -> None:
 
 
 def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
-    """The case.json with these names of files."""
+    """Return the case.json with these names of files."""
     views = []
     for view in new.views:
         image, mask = (part and InputFile(os.fspath(named[part.path]), part.path) for part in (view.image, view.mask))
@@ -368,7 +368,7 @@ def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
 
 
 def _structure(source: StructureSource, named: Mapping[Path, str | Path]) -> dict[str, Any]:
-    """Its entry in the case.json."""
+    """Return the structure's entry in the case.json."""
     entry: dict[str, Any] = {"name": source.name}
     if source.label is not None:
         entry["label"] = source.label
@@ -378,7 +378,7 @@ def _structure(source: StructureSource, named: Mapping[Path, str | Path]) -> dic
 
 
 def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:
-    """Copies files and folders into `folder`; their names there, each once."""
+    """Copy files and folders into `folder`, each once, and return their names there."""
     named: dict[Path, str] = {}
     for source in dict.fromkeys(sources):
         name, number = source.resolve().name, 1

@@ -140,13 +140,13 @@ MIN_MM, MAX_MM = 1.0, 1e4
 
 
 def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
-    """source_to_detector_mm and source_to_isocentre_mm."""
+    """Find source_to_detector_mm and source_to_isocentre_mm."""
     geometry.put("source_to_detector_mm", _length(frame, "DistanceSourceToDetector"))
     geometry.put("source_to_isocentre_mm", *distance_to_isocentre(frame, geometry.values.get("source_to_detector_mm")))
 
 
 def distance_to_isocentre(frame: DicomFrame, to_detector: float | None) -> tuple:
-    """As `HeaderGeometry.put` takes it; so below.
+    """Return the distance from source to isocentre as `HeaderGeometry.put` takes it.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def _length(frame: DicomFrame, name: str) -> float | str:
 
 
 def _pixel_mm(frame: DicomFrame, values: dict[str, Any]) -> tuple:
-    """At the detector."""
+    """Return the pixel size at the detector, as `HeaderGeometry.put` takes it."""
     imager, element = frame.numbers("ImagerPixelSpacing", PROPERTIES), _elements_per_pixel_mm(frame)
     if len(imager):
         return (_contradiction(frame, imager, element) or imager[::-1].tolist(),)
@@ -198,13 +198,13 @@ def _pixel_mm(frame: DicomFrame, values: dict[str, Any]) -> tuple:
 
 
 def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
-    """(rows, columns): what DetectorBinning elements measure; None where the header does not say it."""
+    """Return the mm (rows, columns) that DetectorBinning elements measure; None where the header does not say it."""
     element, binning = frame.numbers("DetectorElementSpacing"), frame.numbers("DetectorBinning", DETECTOR)
     return element * binning if _are_sizes(element) and _are_sizes(binning) else None
 
 
 def _contradiction(frame: DicomFrame, imager: np.ndarray, element: np.ndarray | None) -> str:
-    """Why the spacing cannot be true, "" where it can."""
+    """Return why the spacing cannot be true, "" where it can."""
     claim = f"ImagerPixelSpacing is {_pair(imager)} mm"
     if not _are_sizes(imager):
         return f"{claim}, expected two sizes above 0"
@@ -257,8 +257,14 @@ def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
 
 
 def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
-    """rao_lao_deg and cra_cau_deg: the patient's. How far the detector is turned about the beam as it stands, as roll_deg; None where the
-    header does not say it."""
+    """Find rao_lao_deg and cra_cau_deg, those of the patient.
+
+    Returns
+    -------
+    float or None
+        How far the detector is turned about the beam as it stands, as roll_deg; None where the header does not say
+        it.
+    """
     names = ("PrimaryAngle", "SecondaryAngle", "DetectorRotationAngle")
     in_isocentre = [frame.number(f"PositionerIsocenter{name}", ISOCENTRE) for name in names]
     complete = None not in in_isocentre
@@ -281,7 +287,10 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
 
 
 def _angle(frame: DicomFrame, name: str, largest: float, in_isocentre: bool) -> float | str:
-    """The angle of the frame. In a run that turns there is one step for all frames, or a list of how far each is from the start."""
+    """Return the angle of the frame, or why there is none.
+
+    In a run that turns there is one step for all frames, or a list of how far each is from the start.
+    """
     angle = frame.number(name, POSITIONER)
     if angle is None:
         isocentre = name.replace("Positioner", "PositionerIsocenter")
@@ -309,7 +318,7 @@ MIN_FIT, MIN_FIT_MARGIN = 1.2, 0.4
 
 
 def _field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
-    """Clockwise degrees and horizontal flip of the stored image against the detector, None where the header does not say it."""
+    """Return clockwise degrees and horizontal flip of the stored image against the detector, None where the header does not say it."""
     flip = {"YES": True, "NO": False}.get(frame.text("FieldOfViewHorizontalFlip", FIELD))
     turn = frame.number("FieldOfViewRotation", FIELD) or 0.0
     if turn % 90 or not 0 <= turn < 360:
@@ -320,7 +329,7 @@ def _field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
 
 
 def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll: float | None) -> None:
-    """mirrored and roll_deg.
+    """Find mirrored and roll_deg.
 
     The detector's own rows and columns are as seen from behind it, looking to the source (C.8.19.6.13.1.2): an image that is not flipped
     is mirrored. A turn to the right there is one to the left as the source sees it.
@@ -359,7 +368,7 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
 
 
 def _letters(texts: list[str]) -> np.ndarray | None:
-    """(2, 3): unit vectors, LPS, of where rows and columns run, by letters, the first counts most; None for no such letters."""
+    """Return unit vectors (2, 3), LPS, of where rows and columns run, by letters, the first counts most; None for no such letters."""
     if len(texts) != 2 or not all(texts) or any(letter not in LETTERS for text in texts for letter in text):
         return None
     directions = np.array(
@@ -370,7 +379,7 @@ def _letters(texts: list[str]) -> np.ndarray | None:
 
 
 def _fitting(letters: np.ndarray, angles: list[float], mirrored: bool | None) -> tuple[float, bool] | None:
-    """The quarter turns, as roll_deg, and whether mirrored, with which rows and columns run by the letters; None where nothing does."""
+    """Return the quarter turns, as roll_deg, and whether mirrored, with which rows and columns run by the letters; None for none."""
     fits = {}
     for roll, mirror in product((0.0, 90.0, 180.0, -90.0), (False, True)):
         axes = (c_arm.rotation(*angles) @ c_arm.about_axis(2, -roll)).T[:2]
@@ -384,7 +393,7 @@ def _fitting(letters: np.ndarray, angles: list[float], mirrored: bool | None) ->
 
 
 def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[float] | None, str]:
-    """The principal point by the stored part of the detector, and the assumption for it; None for the middle."""
+    """Return the principal point by the stored part of the detector, and the assumption for it; None for the middle."""
     origin, element = frame.numbers("FieldOfViewOrigin", FIELD), frame.numbers("DetectorElementSpacing")
     at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
     known, binning = len(element) == 2 and element.min() > 0, frame.numbers("DetectorBinning", DETECTOR)
@@ -431,7 +440,7 @@ def find_table(geometry: HeaderGeometry, frame: DicomFrame) -> None:
 
 
 def _increment(frame: DicomFrame, name: str) -> float | None:
-    """The table's motion since the first frame: a value for each, or a step."""
+    """Return the table's motion since the first frame, from a value for each, or a step."""
     values = frame.numbers(name)
     if len(values) == frame_count(frame.file):
         return float(values[frame.index])
@@ -441,7 +450,7 @@ def _increment(frame: DicomFrame, name: str) -> float | None:
 def read_header(
     path: str | os.PathLike, frame: int | None = None, given: dict[str, Any] | None = None
 ) -> HeaderGeometry | None:
-    """The geometry of a frame, from 0, in the header of a DICOM X-ray; None for another file.
+    """Read the geometry of a frame, from 0, in the header of a DICOM X-ray; None for another file.
 
     `assumptions` lists everything that is assumed.
 
@@ -498,7 +507,7 @@ def share_isocentres(where: str, views: Sequence[ViewRecord], found: Sequence[He
 def share_isocentre(
     where: str, names: tuple[str, str], first: Stand, other: Stand, values: dict[str, Any], how: str
 ) -> list[str]:
-    """Carries a complete reading (`values`) to the patient as he lay at another view, the first. What is assumed for it, a sentence each.
+    """Carry a complete reading to the patient as he lay at another view, the first.
 
     Parameters
     ----------
@@ -506,8 +515,15 @@ def share_isocentre(
         What messages begin with.
     names
         Of the first view and of this one.
+    values
+        The reading, which is changed.
     how
         What is to be done where it cannot be.
+
+    Returns
+    -------
+    list[str]
+        What is assumed for it, a sentence each.
 
     Raises
     ------
@@ -529,14 +545,14 @@ def share_isocentre(
 
 
 def moved_mm(first: Stand, other: Stand) -> float:
-    """The table's motion from one view to another; 0 where the headers do not say."""
+    """Return how far the table moved from one view to another; 0 where the headers do not say."""
     by = _moved(first, other)
     distance = 0.0 if by is None else float(np.linalg.norm(by))
     return distance if distance > STILL_MM else 0.0
 
 
 def _moved(first: Stand, other: Stand) -> np.ndarray | None:
-    """(3,) mm along the machine's axes by which the table has moved since the first view; None where the headers do not say."""
+    """Return the mm (3,) along the machine's axes by which the table has moved since the first view; None where the headers do not say."""
     if first.table is None or other.table is None or first.table[0] != other.table[0]:
         return None
     return np.array(other.table[1]) - first.table[1]

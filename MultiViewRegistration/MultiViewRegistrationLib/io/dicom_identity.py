@@ -61,7 +61,7 @@ BY_HEADERS = "by their DICOM headers; check that they belong together."
 
 
 def mismatches_of(case: CaseFile) -> list[Mismatch]:
-    """The mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
+    """Find the mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
     views = [(view.name, read_identity(view.image.path)) for view in case.views if view.image]
     labels = [] if case.labels is None else [("the labels", read_identity(case.labels.path))]
     more = [(f"the CT of {source.name}", read_identity(source.ct)) for source in case.structures[1:] if source.ct]
@@ -70,7 +70,7 @@ def mismatches_of(case: CaseFile) -> list[Mismatch]:
 
 
 def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[Mismatch]:
-    """With those of a case's `header_mismatch` of which its own files say nothing: they were written without headers."""
+    """Add those of a case's `header_mismatch` of which its own files say nothing: they were written without headers."""
     kinds = {each.kind for each in found}
     more = [kind for kind in MISMATCH_KINDS if recorded.get(kind) and kind not in kinds]
     return [
@@ -80,7 +80,7 @@ def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[M
 
 
 def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
-    """A mismatch for each of COMPARED in which entries differ.
+    """Find a mismatch for each of COMPARED in which entries differ.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
 
 
 def contradictions(entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[str, str, str]]:
-    """One of COMPARED and the names of two entries, for all that differ in it: those whose values share no word."""
+    """Return one of COMPARED and the names of two entries, for all that differ in it: those whose values share no word."""
     return [
         (what, one, other)
         for what in COMPARED
@@ -101,7 +101,7 @@ def contradictions(entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[
 
 
 def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
-    """A mismatch for each of COMPARED in what `contradictions` found, of the first entry in it with others."""
+    """Return a mismatch for each of COMPARED in what `contradictions` found, of the first entry in it with others."""
     mismatched = []
     for what, compared in COMPARED.items():
         pairs = [(one, other) for each, one, other in found if each == what]
@@ -113,8 +113,18 @@ def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
 
 
 def read_identity(path: Path, series: str | None = None) -> dict[str, str]:
-    """The values to compare in the header of a file or a folder's CT, of this series if one is named; nothing for files that are not
-    DICOM. To be kept in memory alone."""
+    """Read the values to compare in the header of a file or a folder's CT. To be kept in memory alone.
+
+    Parameters
+    ----------
+    series
+        The series in the folder that is meant.
+
+    Returns
+    -------
+    dict[str, str]
+        Values by their names; none for files that are not DICOM.
+    """
     for dicom in _headers(path):
         if path.is_dir() and dicom.text("Modality") != "CT":
             continue
@@ -132,9 +142,10 @@ def _first_value(dicom: DicomFile, tags: Sequence[str]) -> str:
 
 
 def _comparable(value: str, tag: str) -> str:
-    """As it is compared: a name by its words, without accents and initials; of others case, spaces and leading zeros are no difference.
+    """Return a value as it is compared.
 
-    A name that is written the other way round or in full, or after a marriage, shares a word with the one before.
+    A name counts by its words, without accents and initials; in others case, spaces and leading zeros are no difference. A
+    name that is written the other way round or in full, or after a marriage, shares a word with the one before.
     """
     words = plain_words(value)
     if all(word in PLACEHOLDERS or not word.strip("X0") for word in words):
@@ -145,13 +156,13 @@ def _comparable(value: str, tag: str) -> str:
 
 
 def plain_words(text: str) -> list[str]:
-    """Runs of letters and digits, in capitals without accents."""
+    """Return runs of letters and digits, in capitals without accents."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return re.findall(r"[^\W_]+", plain.upper())
 
 
 def reveals(file_name: str, identity: dict[str, str]) -> bool:
-    """Whether the name of a file has in it a word of the patient's name, the ID or the date of birth of `read_identity`."""
+    """Return whether the name of a file has in it a word of the patient's name, the ID or the date of birth of `read_identity`."""
     words = plain_words(file_name)
     joined, parts = "".join(words), re.findall(r"[^\W\d_]+|\d+", " ".join(words))
     born = identity.get(BIRTH_DATE, "")
@@ -164,7 +175,7 @@ def reveals(file_name: str, identity: dict[str, str]) -> bool:
 
 
 def _headers(path: Path) -> Iterator[DicomFile]:
-    """The headers of a DICOM file, or of those in a folder; a damaged one is reported where the image is read."""
+    """Return the headers of a DICOM file, or of those in a folder; a damaged one is reported where the image is read."""
     for file in sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]:
         with suppress(InputError):
             if (dicom := read_dicom(file)) is not None:
@@ -175,19 +186,25 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"
 
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
-    """The UIDs of the files that a case names."""
+    """Return the UIDs of the files that a case names."""
     images = {view.name: image for view in file.views if (image := image_origin(view.image_path, view.frame))}
     return DicomOrigin(frame_of_reference(file.ct.path, file.ct_series) or uid_of(ct_sha256), images)
 
 
 def frame_of_reference(ct: Path, series: str | None = None) -> str | None:
-    """FrameOfReferenceUID of a CT's file, or of the first in its folder, of this series if one is named, that has one; else None."""
+    """Return the FrameOfReferenceUID of a CT's file, or of the first in its folder that has one; None without any.
+
+    Parameters
+    ----------
+    series
+        The series in the folder that is meant.
+    """
     headers = (file for file in _headers(ct) if series in (None, file.value("SeriesInstanceUID")))
     return next(filter(None, (_uid(dicom, "FrameOfReferenceUID") for dicom in headers)), None)
 
 
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:
-    """The UIDs of an X-ray's file; None for a file that is not DICOM."""
+    """Return the UIDs of an X-ray's file; None for a file that is not DICOM."""
     for dicom in _headers(path):
         with suppress(InputError):
             study, series, sop_class, instance = (_uid(dicom, key) for key in UIDS)
@@ -198,7 +215,7 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
 
 
 def _uid(dicom: DicomFile, key: str) -> str | None:
-    """The UID, or None for an invalid one: other programs would refuse an object that names it."""
+    """Return the UID, or None for an invalid one: other programs would refuse an object that names it."""
     from pydicom.uid import UID
 
     with quiet():
@@ -221,8 +238,10 @@ MIN_PART, MANY_DIGITS = 3, re.compile(r"\d{4}")
 
 
 def study_name(path: Path, otherwise: str) -> str:
-    """What the study of a file is called on a screen: what its DICOM header says of it, or `otherwise`; "" where both may tell who the
-    patient is. Of a file that is not DICOM `otherwise`."""
+    """Return what the study of a file is called on a screen: what its DICOM header says of it, or `otherwise`.
+
+    It is "" where both may tell who the patient is, and `otherwise` of a file that is not DICOM.
+    """
     for dicom in _headers(path):
         identity = " ".join(_said(dicom, tag) for tag in IDENTITIES)
         parts = [part for part in re.findall(r"[^\W_]+", identity.casefold()) if len(part) >= MIN_PART]

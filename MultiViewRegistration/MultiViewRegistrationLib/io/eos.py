@@ -39,7 +39,7 @@ SAME_SPACING = 1e-3
 
 
 def is_eos(file: DicomFile | None) -> bool:
-    """Whether it is DICOM, and by an EOS scanner."""
+    """Return whether a file is DICOM, and by an EOS scanner."""
     if file is None:
         return False
     maker = file.text("Manufacturer").split()[:1]
@@ -47,8 +47,11 @@ def is_eos(file: DicomFile | None) -> bool:
 
 
 def find_eos(geometry: HeaderGeometry, file: DicomFile) -> None:
-    """The keys of a slot_scan, in a world that has its origin where the middle planes of both beams cross, at the height of the middle row,
-    and the patient's axes (LPS). A key that follows from missing ones is not among the `missing`. See `localizer.read_slot_scan`."""
+    """Find the keys of a slot_scan, see `localizer.read_slot_scan`.
+
+    Its world has the origin where the middle planes of both beams cross, at the height of the middle row, and the patient's axes (LPS).
+    A key that follows from missing ones is not among the `missing`.
+    """
     frame = DicomFrame(file)
     geometry.assumptions += [EOS_WORLD, EOS_TOGETHER]
     _find_axes(geometry, file)
@@ -65,7 +68,7 @@ def find_eos(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _find_axes(geometry: HeaderGeometry, file: DicomFile) -> None:
-    """columns_along and rows_along, by the first letter of each direction: the patient stands square to the beams, or nearly."""
+    """Find columns_along and rows_along, by the first letter of each direction: the patient stands square to the beams, or nearly."""
     letters = [LETTERS.get(text[:1]) for text in file.texts("PatientOrientation")]
     said = _plane(file)
     if len(letters) != 2 or letters[0] is None or letters[1] is None:
@@ -83,7 +86,7 @@ def _find_axes(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _plane(file: DicomFile) -> str:
-    """ "frontal" or "lateral", as the first attribute that tells calls it; "" for none."""
+    """Return "frontal" or "lateral", as the first attribute that tells calls it; "" for none."""
     for keyword in PLANE_SAID_BY:
         found = [plane for plane, words in PLANES.items() if re.search(words, file.text(keyword))]
         if len(found) == 1:
@@ -92,7 +95,10 @@ def _plane(file: DicomFile) -> str:
 
 
 def _pixel_mm(file: DicomFile) -> tuple:
-    """As `HeaderGeometry.put` takes it; so below. That on the detector says nothing of how far the scanner moves from row to row."""
+    """Return the pixel size at the isocentre, as `HeaderGeometry.put` takes it.
+
+    That on the detector says nothing of how far the scanner moves from row to row.
+    """
     spacing, imager = file.numbers("PixelSpacing"), file.numbers("ImagerPixelSpacing")
     if len(spacing) != 2 or spacing.min() <= 0:
         return ("PixelSpacing; ImagerPixelSpacing is that on the detector" if len(imager) else "PixelSpacing",)
@@ -102,7 +108,10 @@ def _pixel_mm(file: DicomFile) -> tuple:
 
 
 def _to_source(values: dict[str, Any], file: DicomFile) -> tuple:
-    """A frontal image from behind may be stored mirrored, as one from the front looks: only its view tells."""
+    """Return the direction from the isocentre to the source, as `HeaderGeometry.put` takes it.
+
+    A frontal image from behind may be stored mirrored, as one from the front looks: only its view tells.
+    """
     columns = np.array(values["columns_along"], float)
     if abs(columns[1]) > abs(columns[0]):
         return (np.cross(values["rows_along"], columns) + 0.0).tolist(), EOS_LATERAL
@@ -113,12 +122,12 @@ def _to_source(values: dict[str, Any], file: DicomFile) -> tuple:
 
 
 def scan_of(file: DicomFile) -> str:
-    """What EOS images have in common that share a world, and no other image has: their study."""
+    """Return what EOS images have in common that share a world, and no other image has: their study."""
     return f"EOS {file.value('StudyInstanceUID') or ''}"
 
 
 def mismatch(one: Mapping[str, Any], other: Mapping[str, Any], given: Collection[str] = ()) -> str:
-    """Why two slot_scans cannot be those of one EOS scan, "" where they can.
+    """Return why two slot_scans cannot be those of one EOS scan, "" where they can.
 
     Parameters
     ----------

@@ -31,9 +31,10 @@ from ..imaging.image_source import inside
 
 @contextmanager
 def written_atomically(path: str | os.PathLike) -> Iterator[Path]:
-    """For a library that wants a path to write to: yields a temporary one beside `path`, with the same ending
-    (ITK picks the format by it). It becomes `path` when the block ends and is removed when the block raises.
-    An OSError names `path`.
+    """Yield a temporary path beside `path`, for a library that writes to a path itself.
+
+    It has the same ending (ITK picks the format by it). It becomes `path` when the block ends and is removed when the block
+    raises. An OSError names `path`.
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
@@ -55,7 +56,7 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """SHA-256 in hex of a file; of a folder, that of its files' names and contents, without subfolders."""
+    """Return SHA-256 in hex of a file; of a folder, that of its files' names and contents, without subfolders."""
     path = Path(path)
     digest = hashlib.sha256()
     if path.is_dir():
@@ -69,7 +70,7 @@ def sha256(path: str | os.PathLike) -> str:
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """A path as a file in `folder` names it, with slashes; absolute where it is on another drive."""
+    """Return a path as a file in `folder` names it, with slashes; absolute where it is on another drive."""
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:
@@ -87,13 +88,13 @@ def keep_within(home: Path) -> None:
 
 
 def home_of(path: Path) -> Path | None:
-    """The folder in which a file or folder came; None for what may name files anywhere, as the person here has named it."""
+    """Return the folder in which a file or folder came; None for what may name files anywhere, as the person here has named it."""
     path = path.resolve()
     return next((folder for folder in (path, *path.parents) if folder in _HOMES), None)
 
 
 def as_sent(text: str) -> str:
-    """A text for a person, with files and folders that came so named as they came, and not by where they lie here."""
+    """Return a text for a person, with files and folders that came so named as they came, and not by where they lie here."""
     for home in _HOMES:
         text = text.replace(f"{home}/", "").replace(str(home), NAMELESS)
     return re.sub(
@@ -141,12 +142,12 @@ MAX_NUMBER = 1e9  # mm, pixels, degrees: a larger number is a slip, and would ov
 
 
 def printable(path: str | os.PathLike) -> str:
-    """A path or other text for a message: on one line, whatever is in it."""
+    """Return a path or other text for a message: on one line, whatever is in it."""
     return "".join(c if c.isprintable() else "?" for c in os.fspath(path))
 
 
 def describe(value: Any) -> str:
-    """A JSON value's kind, for a message."""
+    """Return a JSON value's kind, for a message."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -187,7 +188,7 @@ def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
 
 
 def decode(data: bytes, file: str, expected: str) -> str:
-    """The text in UTF-8.
+    """Decode a text in UTF-8.
 
     Raises
     ------
@@ -201,16 +202,17 @@ def decode(data: bytes, file: str, expected: str) -> str:
 
 
 def read_text(path: str | os.PathLike, expected: str) -> str:
-    """The text of a file in UTF-8; parameters and errors as in `read_bytes`."""
+    """Read a file in UTF-8; parameters and errors as in `read_bytes`."""
     return decode(read_bytes(path, expected), printable(path), expected)
 
 
 def parse_numbers(text: str, count: int | None = None, limit: float = MAX_NUMBER) -> list[float] | None:
-    """The numbers in a text, between spaces, commas or semicolons.
+    """Read the numbers in a text, between spaces, commas or semicolons.
 
     Returns
     -------
-    None for anything else, for another count, and for numbers beyond the limit or not finite.
+    list[float] or None
+        None for anything else, for another count, and for numbers beyond the limit or not finite.
     """
     try:
         numbers = [float(word) for word in re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))]
@@ -224,7 +226,7 @@ YES_OR_NO = {"yes": True, "y": True, "true": True, "no": False, "n": False, "fal
 
 
 def parse_field(option: str, table: Table, text: str) -> tuple[str, Any]:
-    """(key, value) of a "key=value" that a person typed.
+    """Return (key, value) of a "key=value" that a person typed.
 
     Parameters
     ----------
@@ -264,7 +266,13 @@ def parse_field(option: str, table: Table, text: str) -> tuple[str, Any]:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an InputError."""
+    """Read a JSON file in UTF-8.
+
+    Raises
+    ------
+    InputError
+        For what is no JSON; stricter than json.loads, also for NaN or a key given twice.
+    """
 
     def refuse(what: str, remedy: str) -> NoReturn:
         raise InputError(f"{printable(path)} {what}, expected JSON text in UTF-8; {remedy}.") from None
@@ -293,16 +301,17 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 class JsonObject:
-    """One JSON object. Its methods read a key each, as one type, or raise InputError.
+    """One JSON object, whose methods read a key each, as one type.
 
-    Ask `has` first where a key may be missing. `warn_unread` at the end finds the keys that were never read.
+    They raise an InputError for anything else. Ask `has` first where a key may be missing. `warn_unread` at the end finds the
+    keys that were never read.
 
     Parameters
     ----------
     file
-        As it is to be shown.
+        The file's name as it is to be shown.
     name
-        Of the object in the file, as in "views[1]"; "" is the whole.
+        Place of the object in the file, as in "views[1]"; "" is the whole.
     values
         As JSON has them.
     """
@@ -316,16 +325,24 @@ class JsonObject:
 
     @classmethod
     def read(cls, path: str | os.PathLike, expected: str = "an object") -> JsonObject:
-        """The object that a file holds."""
+        """Read the object that a file holds."""
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(f"{printable(path)} is {describe(content)}, expected {expected}; choose another file.")
         return cls(printable(path), "", content)
 
     def label(self, key: str) -> str:
+        """Return a key with the object that it is in, for messages."""
         return f"{self.name}.{key}" if self.name else key
 
     def refuse(self, key: str, what: str, expected: str, remedy: str = "correct it") -> NoReturn:
+        """Refuse a key, with what was found, what was expected, and what to do.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
         raise InputError(f"{self.file}: {self.label(key)} {what}, expected {expected}; {remedy}.")
 
     def refuse_value(self, key: str, expected: str, remedy: str = "correct it") -> NoReturn:
@@ -333,15 +350,16 @@ class JsonObject:
         self.refuse(key, f"is {describe(self.values[key])}", expected, remedy)
 
     def has(self, key: str) -> bool:
+        """Return whether the key is there."""
         self.read_keys.add(key)
         return key in self.values
 
     def optional(self, key: str, read: Callable, *arguments: Any, default: Any = None, **named: Any) -> Any:
-        """The key's value as `read` (a method of this object, or a similar one) converts it, or the default where it is missing."""
+        """Return the key's value as `read` (a method of this object, or a similar one) converts it, or the default if it is missing."""
         return read(key, *arguments, **named) if self.has(key) else default
 
     def value(self, key: str, expected: str, kind: type = object) -> Any:
-        """The value as JSON has it, of one type."""
+        """Return the value as JSON has it, of one type."""
         if not self.has(key):
             similar = _similar(key, [other for other in self.values if other not in self.read_keys])
             if similar:
@@ -352,7 +370,7 @@ class JsonObject:
         return self.values[key]
 
     def text(self, key: str, expected: str) -> str:
-        """Text that is not blank and has no control characters or line breaks."""
+        """Return a text that is not blank and has no control characters or line breaks."""
         value = self.value(key, expected, str)
         if not value.strip():
             self.refuse_value(key, expected)
@@ -361,11 +379,12 @@ class JsonObject:
         return value
 
     def texts(self, key: str, expected: str) -> list[str]:
-        """A list of texts as `text` takes them; it may be empty."""
+        """Return a list of texts as `text` takes them; it may be empty."""
         entries = {f"{key}[{n}]": value for n, value in enumerate(self.value(key, expected, list))}
         return [JsonObject(self.file, self.name, entries).text(entry, "text") for entry in entries]
 
     def choice(self, key: str, options: tuple[str, ...]) -> str:
+        """Return one of the texts in `options`."""
         expected = " or ".join(describe(option) for option in options)
         value = self.value(key, expected)
         if not isinstance(value, str) or value not in options:
@@ -375,34 +394,36 @@ class JsonObject:
     def number(
         self, key: str, expected: str, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
     ) -> float:
-        """A number >= `least`, > `above` and <= `most`."""
+        """Return a number >= `least`, > `above` and <= `most`."""
         number = self._number(key, self.value(key, expected), expected, MAX_NUMBER)
         if not (least <= number <= most and number > above):
             self.refuse_value(key, expected)
         return number
 
     def integer(self, key: str, expected: str, least: int) -> int:
+        """Return a whole number >= `least`."""
         number = self.number(key, expected, least)
         if number % 1:
             self.refuse_value(key, expected)
         return int(number)
 
     def array(self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = MAX_NUMBER) -> np.ndarray:
-        """Nested lists of numbers as float64 of `shape`, where None is any length."""
+        """Return nested lists of numbers as float64 of `shape`, where None is any length."""
         value = self.value(key, expected)
         lists = self._list(key, value, shape, expected, limit)
         return np.array(lists, np.float64).reshape([len(value) if n is None else n for n in shape])
 
     def rigid(self, key: str) -> np.ndarray:
-        """A rigid transform (4, 4)."""
+        """Return a rigid transform (4, 4)."""
         matrix = self.array(key, (4, 4), "a rigid 4x4 matrix, as 4 rows of 4 numbers")
         return check_rigid(matrix, f"{self.file}: {self.label(key)}")
 
     def section(self, key: str, expected: str = "an object") -> JsonObject:
+        """Return the object at a key."""
         return self._part(key, self.value(key, expected, dict))
 
     def sections(self, key: str, expected: str) -> list[JsonObject]:
-        """The objects of a list that has at least one."""
+        """Return the objects of a list that has at least one."""
         values = self.value(key, expected, list)
         if not values:
             self.refuse_value(key, expected)
@@ -417,7 +438,7 @@ class JsonObject:
         return part
 
     def warn_unread(self) -> None:
-        """One warning for each key, here and in the sections that were read, that was never read."""
+        """Warn of each key, here and in the sections that were read, that was never read."""
         for key in self.values:
             if key not in self.read_keys:
                 similar = _similar(key, sorted(self.read_keys - set(self.values)))
@@ -457,7 +478,7 @@ class InputFile:
 
 
 def input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") -> InputFile:
-    """The file at `key`, relative to `folder`; with another `kind` it may be a folder as well.
+    """Return the file at `key`, relative to `folder`; with another `kind` it may be a folder as well.
 
     A backslash in its name is one, or what Windows has between folders.
     """

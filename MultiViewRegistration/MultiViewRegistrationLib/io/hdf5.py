@@ -36,13 +36,13 @@ def refuse_other_files(path: str | os.PathLike, what: str) -> None:
 
 
 def check_all(path: str, what: str) -> None:
-    """The same in this process, which HDF5 can end where a file is damaged."""
+    """Check a file as `refuse_other_files` does, in this process, which HDF5 can end where a file is damaged."""
     with opened(path, what) as file:
         file.check_all()
 
 
 def is_hdf5(path: str | os.PathLike) -> bool:
-    """Whether HDF5 would open it: its signature may stand behind a block of 512, 1024, ... bytes of anything."""
+    """Return whether HDF5 would open a file: its signature may stand behind a block of 512, 1024, ... bytes of anything."""
     with open(path, "rb") as stream:
         at, size = 0, os.fstat(stream.fileno()).st_size
         while at < size:
@@ -55,7 +55,7 @@ def is_hdf5(path: str | os.PathLike) -> bool:
 
 @contextmanager
 def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
-    """The file, to be read.
+    """Open a file to be read.
 
     Parameters
     ----------
@@ -93,9 +93,10 @@ def _no_hdf5(path: str | os.PathLike, layout: str) -> InputError:
 
 
 class Hdf5:
-    """Its methods read a data set each, as one type and shape, or raise an InputError that names the HDF5 path.
+    """An HDF5 file, whose methods read a data set each, as one type and shape.
 
-    Only what lies in the file itself is followed: soft and external links, external storage and virtual data sets are refused.
+    They raise an InputError that names the HDF5 path for anything else. Only what lies in the file itself is followed: soft and
+    external links, external storage and virtual data sets are refused.
     """
 
     def __init__(self, name: str, layout: str, file: Any) -> None:
@@ -104,11 +105,18 @@ class Hdf5:
         self._file = file
 
     def refuse(self, path: str, what: str, expected: str, remedy: str = "") -> NoReturn:
+        """Refuse what is at a path, with what was found, what was expected, and what to do.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
         remedy = remedy or f"check that this is {self.layout}"
         raise InputError(f"{self.name}: {printable(path)} {what}, expected {expected}; {remedy}.")
 
     def has(self, path: str) -> bool:
-        """Whether there is anything under this path, links included."""
+        """Return whether there is anything under this path, links included."""
         group, _, last = path.rpartition("/")
         if group and not self.has(group):
             return False
@@ -116,7 +124,7 @@ class Hdf5:
         return last in self.names(group) if hasattr(node, "keys") else False
 
     def names(self, path: str) -> list[str]:
-        """The names in a group, without invalid ones; "" is the whole file."""
+        """Return the names in a group, without invalid ones; "" is the whole file."""
         node = self._node(path) if path else self._file
         if not hasattr(node, "keys"):
             self.refuse(path, "is a data set", "a group")
@@ -149,39 +157,39 @@ class Hdf5:
             )
 
     def pixels(self, path: str, dimensions: int, expected: str) -> np.ndarray:
-        """Numbers of any type in `dimensions` axes, none of them empty; they need not be finite."""
+        """Return numbers of any type in `dimensions` axes, none of them empty; they need not be finite."""
         values = self._read(path, expected)
         if values.ndim != dimensions or not values.size:
             self.refuse(path, f"has the shape {_shape(values)}", expected)
         return values
 
     def matrix(self, path: str, shape: tuple[int, int], expected: str) -> np.ndarray:
-        """Finite numbers of this shape, float64."""
+        """Return finite numbers of this shape, float64."""
         values = self._finite(path, expected)
         if values.shape != shape:
             self.refuse(path, f"has the shape {_shape(values)}", expected)
         return values
 
     def rigid(self, path: str) -> np.ndarray:
-        """A rigid transform (4, 4)."""
+        """Return a rigid transform (4, 4)."""
         return check_rigid(self.matrix(path, (4, 4), "a rigid 4 x 4 matrix"), f"{self.name}: {path}")
 
     def vector(self, path: str, length: int, expected: str) -> np.ndarray:
-        """(length,) finite numbers, float64, from a row, a column or a plain list of them."""
+        """Return finite numbers (length,), float64, from a row, a column or a plain list of them."""
         values = self._finite(path, expected)
         if values.size != length or max(values.shape, default=1) != length:
             self.refuse(path, f"has the shape {_shape(values)}", expected)
         return values.reshape(length)
 
     def number(self, path: str, expected: str, least: float, most: float) -> float:
-        """One number from `least` to `most`."""
+        """Return one number from `least` to `most`."""
         value = float(self.vector(path, 1, expected)[0])
         if not least <= value <= most:
             self.refuse(path, f"is {value:g}", expected)
         return value
 
     def text(self, path: str, expected: str) -> str:
-        """A short text, of fixed or variable length."""
+        """Return a short text, of fixed or variable length."""
         values = self._read(path, expected, kinds="SO")
         value = values.reshape(-1)[0] if values.size == 1 else None
         if not isinstance(value, bytes) or not 0 < len(value) <= MAX_TEXT_LENGTH:
@@ -227,7 +235,7 @@ class Hdf5:
             self.refuse(path, "cannot be unpacked", expected, "copy or download the file again")
 
     def _check(self, path: str, expected: str) -> tuple[Any, str, bool]:
-        """A data set, the kind of its type, and whether it is empty."""
+        """Return a data set, the kind of its type, and whether it is empty."""
         dataset = self._node(path)
         if hasattr(dataset, "keys"):
             self.refuse(path, "is a group", expected)

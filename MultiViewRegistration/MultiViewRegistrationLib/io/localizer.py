@@ -47,18 +47,22 @@ SCANNERS_POSE = {"world_from_ct": np.eye(4).tolist(), "truth": {"world_from_ct":
 
 
 def is_slot_scan(file: DicomFile) -> bool:
-    """Whether its header is that of a localizer, or of an EOS image."""
+    """Return whether a header is that of a localizer, or of an EOS image."""
     return is_localizer(file) or is_eos(file)
 
 
 def read_slot_scan(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
-    """The geometry of a localizer in its scanner's frame of reference, or of an EOS image (`find_eos`), by the keys of a case.json's
-    slot_scan; None for another file.
+    """Read the geometry of a localizer in its scanner's frame of reference, or of an EOS image (`find_eos`).
 
     Parameters
     ----------
     given
         What is known better, by the same keys.
+
+    Returns
+    -------
+    HeaderGeometry or None
+        By the keys of a case.json's slot_scan; None for another file.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def _find_localizer(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
-    """columns_along, rows_along, pixel_mm and isocentre."""
+    """Find columns_along, rows_along, pixel_mm and isocentre."""
     axes, spacing, first = map(file.numbers, PLANE)
     for key, axis in (("columns_along", axes[:3]), ("rows_along", axes[3:])):
         geometry.put(key, (axis + 0.0).tolist() if len(axes) == 6 else "ImageOrientationPatient")
@@ -116,7 +120,7 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _off_axis_mm(middle: np.ndarray, along: np.ndarray, file: DicomFile) -> float:
-    """How far the middle (3,) of a row lies from the scanner's axis: that is at x = 0, and of GE at y = 0, too; else 0."""
+    """Return how far the middle (3,) of a row lies from the scanner's axis: that is at x = 0, and of GE at y = 0, too; else 0."""
     known = np.array([1, file.text("Manufacturer").startswith("GE "), 0])
     return float(middle @ (known * along))
 
@@ -148,7 +152,7 @@ def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
-    """As `HeaderGeometry.put` takes it: the direction from the isocentre, and what is assumed for it."""
+    """Return the direction from the isocentre to the source, and what is assumed for it, as `HeaderGeometry.put` takes it."""
     angle, position = _tube_angle(file), PATIENT_FROM_TABLE.get(file.text("PatientPosition"))
     if angle is not None and position is not None:
         turn = np.radians(angle)
@@ -162,7 +166,7 @@ def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
 
 
 def _tube_angle(file: DicomFile) -> float | None:
-    """Degrees from the top, clockwise as seen from the foot of the table."""
+    """Return the tube's degrees from the top, clockwise as seen from the foot of the table."""
     frame = DicomFrame(file)
     for name in ("TubeAngle", "AngularPosition"):
         if (angle := frame.number(name)) is not None:
@@ -201,7 +205,10 @@ def check_worlds(where: str, views: Sequence[ViewRecord], found: Sequence[Header
 
 
 def world_of(path: str | os.PathLike) -> str:
-    """By which slot scans that share a world are known: FrameOfReferenceUID of a localizer, see `eos.scan_of`; "" where none is told."""
+    """Return the name of a world that slot scans share; "" where none is told.
+
+    It is the FrameOfReferenceUID of a localizer; for EOS see `eos.scan_of`.
+    """
     file = read_dicom(path)
     return "" if file is None else scan_of(file) if is_eos(file) else _frame_of_reference(file)
 
@@ -232,7 +239,7 @@ class Study:
     other_series: list[Path] = field(default_factory=list)
 
     def case(self) -> dict[str, Any]:
-        """What a case.json says of it, with absolute paths: the frame of reference that CT and localizers share is the truth."""
+        """Return the study as a case.json, with absolute paths: the frame of reference that CT and localizers share is the truth."""
         return {
             "version": 1,
             "ct": str(self.ct.resolve()),
@@ -256,7 +263,7 @@ class Study:
 
 
 def find_study(folder: str | os.PathLike) -> Study:
-    """The CT and the localizers in a folder and those below it: of several CT series the longest one with localizers.
+    """Find the CT and the localizers in a folder and those below it: of several CT series the longest one with localizers.
 
     Raises
     ------
@@ -302,7 +309,7 @@ def find_study(folder: str | os.PathLike) -> Study:
 
 
 def _rows_extent(localizer: DicomFile) -> tuple[float, float] | None:
-    """From where to where along the patient the rows lie, mm; None where the header does not say it."""
+    """Return from where to where along the patient the rows lie, mm; None where the header does not say it."""
     axes, spacing, first = map(localizer.numbers, PLANE)
     if (len(axes), len(spacing), len(first)) != (6, 2, 3):
         return None
@@ -321,12 +328,12 @@ def _named(files: Sequence[DicomFile]) -> dict[str, Path]:
 
 
 def _frame_of_reference(file: DicomFile) -> str:
-    """FrameOfReferenceUID, "" for none."""
+    """Return the FrameOfReferenceUID, "" for none."""
     return str(file.value("FrameOfReferenceUID") or "")
 
 
 def study_with_localizers(folder: str | os.PathLike) -> Study:
-    """As `find_study`, of a CT with localizers.
+    """Find the study in a folder as `find_study` does, with a CT that has localizers.
 
     Raises
     ------
@@ -345,7 +352,7 @@ def study_with_localizers(folder: str | os.PathLike) -> Study:
 
 
 def study_case(folder: str | os.PathLike) -> dict[str, Any]:
-    """What a case.json says of a CT and its own localizers, see `Study.case`.
+    """Return the case.json of a CT and its own localizers, see `Study.case`.
 
     Raises
     ------

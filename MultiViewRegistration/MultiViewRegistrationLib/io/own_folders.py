@@ -22,17 +22,23 @@ _HOST = sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def new_folder(kind: str, parent: Path | None = None) -> Path:
-    """An empty one that only this user can read, named for this process.   parent: by default the folder for temporary files."""
+    """Make an empty folder that only this user can read, named for this process.
+
+    Parameters
+    ----------
+    parent
+        By default the folder for temporary files.
+    """
     return Path(tempfile.mkdtemp(prefix=f"{_prefix(kind)}{os.getpid()}-", dir=parent))
 
 
 def new_name(kind: str) -> str:
-    """The name of a new folder."""
+    """Return the name of a new folder."""
     return f"{_prefix(kind)}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def abandoned(kind: str, parent: Path) -> list[Path]:
-    """The folders of this user and this computer whose process has ended."""
+    """Return the folders of this user and this computer whose process has ended."""
     found = []
     for folder in parent.glob(f"{_prefix(kind)}*-*"):
         process = folder.name.removeprefix(_prefix(kind)).partition("-")[0]
@@ -52,7 +58,7 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def temporary() -> Iterator[None]:
-    """All temporary files of this process lie in one folder meanwhile; those of dead servers are removed."""
+    """Keep all temporary files of this process in one folder meanwhile; those of dead servers are removed."""
     for folder in abandoned(TEMPORARY, Path(tempfile.gettempdir())):
         remove(folder)
     before, folder = tempfile.tempdir, new_folder(TEMPORARY)

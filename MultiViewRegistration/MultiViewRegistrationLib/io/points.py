@@ -25,7 +25,7 @@ _HEAD = re.compile(r"#\s*([\w ]+?)\s*=\s*(.*?)\s*$")
 
 
 def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Points (3,) in LPS mm by their label.
+    """Return points (3,) in LPS mm by their label.
 
     .fcsv: Slicer's fiducial lists, versions 3 to 5; its header must have a CoordinateSystem (0 or RAS, 1 or LPS). Slicer 3 had none, and
     wrote RAS. .mrk.json: Slicer's markups, schema 1.0; points that were not placed are left out.
@@ -49,12 +49,12 @@ def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def labelled_points(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
-    """The same in the order of the file, whatever the labels are."""
+    """Return the labels and points (3,) in LPS mm in the order of the file, whatever the labels are."""
     return _from_json(path) if Path(path).suffix.lower() == ".json" else _from_fcsv(path)
 
 
 def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[Landmark]:
-    """The landmarks with those places in the CT that a file of `read_markups` has for their names.
+    """Return the landmarks with those places in the CT that a file of `read_markups` has for their names.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
 
 
 def _csv_rows(file: str, lines: list[str]) -> list[list[str]]:
-    """The cells of each line that is neither empty nor a comment."""
+    """Return the cells of each line that is neither empty nor a comment."""
     try:
         return list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
     except csv.Error as error:
@@ -146,7 +146,7 @@ MARKUPS = (".fcsv", ".json")
 
 
 def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray:
-    """Points (N, 3) in CT LPS mm: of Slicer's .fcsv and .mrk.json, which say their axes, or of a text with x, y, z in mm a line.
+    """Return points (N, 3) in CT LPS mm: of Slicer's .fcsv and .mrk.json, which say their axes, or of a text with x, y, z in mm a line.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
 
 
 def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Pixels (2,) [column, row] by the landmark's name, from a text with "name, column, row" a line.
+    """Return pixels (2,) [column, row] by the landmark's name, from a text with "name, column, row" a line.
 
     Raises
     ------

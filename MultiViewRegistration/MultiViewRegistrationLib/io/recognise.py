@@ -64,7 +64,7 @@ class CTFiles:
 
     @property
     def path(self) -> Path | tuple[Path, ...]:
-        """As `imaging.ct.load_ct` takes it."""
+        """The file or files, as `imaging.ct.load_ct` takes them."""
         return self.files[0] if len(self.files) == 1 else self.files
 
     @property
@@ -223,7 +223,7 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
 
 
 def _dicom_kind(file: DicomFile) -> str:
-    """CT, also for what is one slice of it, XRAY, or "" for nothing of use."""
+    """Return CT, also for what is one slice of it, XRAY, or "" for nothing of use."""
     modality, sop_class = file.text("Modality"), str(file.value("SOPClassUID") or "")
     if not file.whole("Rows", 0):  # a report, a plan, a presentation state
         return ""
@@ -267,7 +267,7 @@ def _facts_of_file(path: Path) -> str:
 
 
 def kinds_of(path: Path) -> tuple[str, ...]:
-    """What a file can be; nothing for what is of no use here.
+    """Return what a file can be; nothing for what is of no use here.
 
     Raises
     ------
@@ -298,7 +298,7 @@ def kinds_of(path: Path) -> tuple[str, ...]:
 
 
 def _of_archive(path: Path) -> tuple[str, ...]:
-    """A scene (.mrb), or NumPy's arrays (.npz)."""
+    """Tell a scene (.mrb) from NumPy's arrays (.npz)."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.lower() for name in archive.namelist()[: MAX_FILES + 1]]
@@ -331,7 +331,7 @@ def _of_image(path: Path) -> tuple[str, ...]:
 
 
 def _labels(values: np.ndarray) -> bool:
-    """Whether these are the numbers of structures."""
+    """Return whether the values are the numbers of structures."""
     whole = values.min() >= 0 and np.array_equal(values, np.rint(values))
     return bool(whole) and len(np.unique(values)) <= MAX_LABELS
 
@@ -342,7 +342,7 @@ def _is_two_valued(path: Path) -> bool:
 
 
 def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
-    """A case, a result, a track, a calibration, a pose: text, JSON, YAML, XML or NumPy's arrays."""
+    """Tell a case, a result, a track, a calibration and a pose apart: text, JSON, YAML, XML or NumPy's arrays."""
     content = None
     if begin.startswith((b"# Markups fiducial file", b"# Fiducial List file")):
         raise _landmarks(path)
@@ -384,7 +384,7 @@ def _landmarks(path: Path) -> InputError:
 
 
 def _is_pose(path: Path) -> bool:
-    """Whether it holds one rigid 4x4 matrix."""
+    """Return whether a file holds one rigid 4x4 matrix."""
     try:
         return _is_rigid(read_named_matrix(path).matrix)
     except InputError:
@@ -392,7 +392,7 @@ def _is_pose(path: Path) -> bool:
 
 
 def _is_rigid(matrix: np.ndarray) -> bool:
-    """Whether a matrix (3, 4) or (4, 4) is a rigid transform, and not a projection."""
+    """Return whether a matrix (3, 4) or (4, 4) is a rigid transform, and not a projection."""
     try:
         check_rigid(np.vstack([matrix[:3], [0, 0, 0, 1]]), "")
     except InputError:

@@ -13,7 +13,9 @@ RESULT, TRACK = "result.json", "track.json"
 
 
 def belongs_to(folder: Path, case_file: str | None, images: Collection[str]) -> bool:
-    """Whether the result in a folder is that of a case: the names of their files agree, where both have one, and they share an X-ray.
+    """Return whether the result in a folder is that of a case.
+
+    The names of their files agree, where both have one, and they share an X-ray.
 
     Parameters
     ----------
@@ -31,7 +33,13 @@ def belongs_to(folder: Path, case_file: str | None, images: Collection[str]) -> 
 
 
 def refuse_other_case(folder: Path, case_file: str | None, images: Collection[str]) -> None:
-    """InputError where a folder holds the result of another case, see `belongs_to`."""
+    """Refuse a folder that holds the result of another case, see `belongs_to`.
+
+    Raises
+    ------
+    InputError
+        Naming the folder.
+    """
     if (folder / RESULT).is_file() and not belongs_to(folder, case_file, images):
         raise InputError(
             f"{printable(folder)}: holds the result of another case, expected a folder without one, or with an older result of this case; "
@@ -42,13 +50,19 @@ def refuse_other_case(folder: Path, case_file: str | None, images: Collection[st
 def earlier_files(
     folder: Path, case_file: str | None, images: Collection[str], kept: Collection[str] = ()
 ) -> list[str]:
-    """The files that a result of a case replaces in a folder, for `staged`. InputError as `refuse_other_case`."""
+    """Return the files that a result of a case replaces in a folder, for `staged`.
+
+    Raises
+    ------
+    InputError
+        As `refuse_other_case`.
+    """
     refuse_other_case(folder, case_file, images)
     return files_of_result(folder, kept)
 
 
 def files_of_result(folder: Path, kept: Collection[str] = ()) -> list[str]:
-    """The names of the files that came with the result in a folder, as they came; none where there is no result.
+    """Return the names of the files that came with the result in a folder, as they came; none where there is no result.
 
     Parameters
     ----------
@@ -71,15 +85,18 @@ def list_files(result: Path, names: Collection[str]) -> None:
 
 
 def folder_for(chosen: Path, name: str) -> Path:
-    """The folder for files where a person has chosen one: that itself if it is new or empty; else a new one of this name, in it, or beside
-    it where it has such files already (`holds_export`)."""
+    """Return the folder for files where a person has chosen one.
+
+    That is the folder itself if it is new or empty; else a new one of this name, in it, or beside it where it has such files
+    already (`holds_export`).
+    """
     if not chosen.is_dir() or all(path.name.startswith(".") for path in chosen.iterdir()):
         return chosen
     return (chosen.parent if holds_export(chosen) else chosen) / name
 
 
 def holds_export(folder: Path) -> bool:
-    """Whether a result or a track lies in a folder."""
+    """Return whether a result or a track lies in a folder."""
     return any((folder / name).is_file() for name in (RESULT, TRACK))
 
 
@@ -94,6 +111,6 @@ def _content(folder: Path) -> dict:
 
 
 def _texts(values: object) -> list[str]:
-    """The texts in a list, or among the values of an object, whatever it is."""
+    """Return the texts in a list, or among the values of an object, whatever it is."""
     found = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
     return [value for value in found if isinstance(value, str)]

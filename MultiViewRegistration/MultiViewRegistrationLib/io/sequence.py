@@ -42,7 +42,7 @@ class FrameFiles:
         return len(self.names)
 
     def file(self, number: int) -> CaseFile:
-        """Of a frame, from 0.
+        """Return the case file of a frame, from 0.
 
         Raises
         ------
@@ -58,12 +58,12 @@ class FrameFiles:
 
     @classmethod
     def of_cases(cls, paths: Sequence[Path]) -> FrameFiles:
-        """A case.json, or a folder that holds one, for each frame."""
+        """Take a case.json, or a folder that holds one, for each frame."""
         return cls(tuple(paths), [_name(path) for path in paths], {}, [partial(CaseFile.read, path) for path in paths])
 
     @classmethod
     def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameFiles:
-        """The frames of a case.
+        """Take the frames of a case.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class FrameFiles:
         return cls((path,), names, listed, [partial(CaseFile.from_json, path, frame) for frame in frames])
 
     def written(self, folder: Path | None) -> dict[str, Any]:
-        """The JSON for a file in this folder, for `read`: relative paths where possible; absolute for a file that will move."""
+        """Return the JSON for a file in this folder, for `read`: relative paths where possible; absolute for a file that will move."""
 
         def names(paths: Sequence[Path]) -> list[str]:
             return [path.resolve().as_posix() if folder is None else relative_path(path, folder) for path in paths]
@@ -122,7 +122,13 @@ class FrameFiles:
 
 
 def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
-    """The files of a list of names. InputError where one is not there."""
+    """Return the files of a list of names.
+
+    Raises
+    ------
+    InputError
+        Where one is not there.
+    """
     names = fields.texts(key, "a list of paths")
     if not names:
         fields.refuse_value(key, "a list of paths")
@@ -135,7 +141,7 @@ def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) ->
 
 
 def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, ...]]:
-    """The files of each view, in the case's order."""
+    """Return the files of each view, in the case's order."""
     views = [view.name for view in file.views]
     if sorted(images) != sorted(views):
         raise InputError(
@@ -155,7 +161,7 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
 
 
 def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
-    """The entries of each view in each frame; as many as the shortest image has."""
+    """Return the entries of each view in each frame; as many as the shortest image has."""
     counts = {view.name: count_frames(view.image_path) - (view.frame or 0) for view in file.views}
     count = min(counts.values())
     if count < 2:
@@ -173,7 +179,7 @@ def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
 
 
 def _with_images(content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The content of a case.json with other images, or frames of its images."""
+    """Return the content of a case.json with other images, or frames of its images."""
     views = []
     for view, entry in zip(content["views"], entries, strict=True):
         other = {key: value for key, value in view.items() if key != "frame" or "image" not in entry}
@@ -231,7 +237,7 @@ class FrameSequence:
         return self.files.names
 
     def load(self, number: int) -> Frame:
-        """A frame, from 0.
+        """Return a frame, from 0.
 
         Raises
         ------
@@ -243,7 +249,7 @@ class FrameSequence:
         return self.read(number)
 
     def read(self, number: int) -> Frame:
-        """The same from its files, also of the first frame. Views that the first has not are left out."""
+        """Read a frame from its files, also the first. Views that the first has not are left out."""
         with collect_warnings():  # the first frame has warned
             file, known = self.files.file(number), {view.name: view.xray.valid for view in self.first.views}
             entries = [view for view in file.views if view.name in known]
@@ -256,7 +262,7 @@ class FrameSequence:
 
     @classmethod
     def of_cases(cls, paths: Sequence[Path]) -> FrameSequence:
-        """A case for each frame.
+        """Take a case for each frame.
 
         Raises
         ------
@@ -286,7 +292,7 @@ class FrameSequence:
 
     @classmethod
     def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameSequence:
-        """The frames of a case, see `FrameFiles.of_images`, also for the errors."""
+        """Take the frames of a case; parameters and errors as of `FrameFiles.of_images`."""
         files = FrameFiles.of_images(path, images)
         with collect_warnings():  # warned above
             first = Case.of(files.file(0))
@@ -295,7 +301,13 @@ class FrameSequence:
 
 
 def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
-    """As `Case.structures_key`.   hashed: what is known already, by path."""
+    """Return `Case.structures_key` of a case.
+
+    Parameters
+    ----------
+    hashed
+        The hashes that are known already, by path.
+    """
 
     def sha256_of(path: Path) -> str:
         if path.resolve() not in hashed:

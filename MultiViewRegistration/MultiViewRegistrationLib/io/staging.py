@@ -30,7 +30,7 @@ ABANDONED_S = 24 * 3600.0
 def staged(
     folder: str | os.PathLike, last: str, earlier: Callable[[Path], Iterable[str]] = lambda folder: ()
 ) -> Iterator[Path]:
-    """For files that belong together: yields a new, hidden folder, whose files are in `folder` when the block has ended.
+    """Yield a new, hidden folder for files that belong together; they are in `folder` when the block has ended.
 
     A `folder` that is missing appears with all of them. In one that is there, an older `last` goes first, then all that they replace; then
     the new files come, `last` after all others: while it is there, all files that it names are its own. What a kill interrupts meanwhile
@@ -101,7 +101,7 @@ def _complete(folder: Path) -> None:
 
 
 def _appears(staging: Path, folder: Path) -> bool:
-    """Give the stage the name of a folder that is missing; whether it was."""
+    """Give the stage the name of a folder that is missing, and return whether it was."""
     try:
         if not folder.is_dir():
             staging.rename(folder)

@@ -37,7 +37,7 @@ _TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def turned(target_from_source: np.ndarray) -> np.ndarray:
-    """The same rigid transform (4, 4) with the axes of both its frames turned from LPS to RAS, or back."""
+    """Turn the axes of both frames of a rigid transform (4, 4) from LPS to RAS, or back."""
     return _TURN @ target_from_source @ _TURN
 
 
@@ -69,8 +69,10 @@ def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment:
 
 
 def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
-    """Write the inverse of world_from_ct (4, 4), for Slicer: it takes a transform file for ITK's resampling
-    direction, so the node that it makes of this one moves the CT into the world. `comment` as in `write_transform`."""
+    """Write the inverse of world_from_ct (4, 4), for Slicer; `comment` as in `write_transform`.
+
+    Slicer takes a transform file for ITK's resampling direction, so the node that it makes of this one moves the CT into the world.
+    """
     write_transform(path, rigid.inverse(world_from_ct), comment)
 
 
@@ -97,7 +99,7 @@ def write_h5_transform(path: str | os.PathLike, target_from_source: np.ndarray, 
 
 
 def read_transform(path: str | os.PathLike) -> np.ndarray:
-    """The matrix (4, 4) of the one rigid 3D transform in a file, as TransformPoint applies it.
+    """Read the matrix (4, 4) of the one rigid 3D transform in a file, as TransformPoint applies it.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
 
 
 def _count(path: str | os.PathLike) -> int:
-    """The number of transforms in an ITK file, by the name that each has in text and in HDF5; 1 where that need not be known."""
+    """Count the transforms in an ITK file, by the name that each has in text and in HDF5; 1 where that need not be known."""
     try:
         data = Path(path).read_bytes() if os.path.getsize(path) <= MAX_LINEAR_BYTES else b""
     except OSError:
@@ -141,7 +143,7 @@ MAX_ARRAY_BYTES = 8_000_000  # of an array: 80,000 projection matrices
 
 
 def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The arrays in a .npz by name, or the one in a .npy by the name of the file: numbers, or records of them.
+    """Read the arrays in a .npz by name, or the one in a .npy by the name of the file: numbers, or records of them.
 
     Raises
     ------
@@ -206,7 +208,7 @@ class NamedMatrix:
     structure: str | None = None
 
     def in_axes(self, axes: str) -> NamedMatrix:
-        """The same with other axes; its own must be known."""
+        """Return the matrix with other axes; its own must be known."""
         return self if axes == self.axes else replace(self, matrix=turned(self.matrix), axes=axes)
 
     @property
@@ -217,7 +219,7 @@ class NamedMatrix:
 
 
 def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
-    """Four lines of four numbers, all digits, below comments that numpy.loadtxt skips.
+    """Write four lines of four numbers, all digits, below comments that numpy.loadtxt skips.
 
     Parameters
     ----------
@@ -231,7 +233,7 @@ def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
 
 
 def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
-    """A record whose only field of numbers says what they are: `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
+    """Write a record whose only field of numbers says what they are: `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
 
     With a `structure` and a `warning` it has further fields, "structure" and "override".
     """
@@ -247,7 +249,10 @@ def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None =
 
 
 def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
-    """An object with the matrix under the name of its frames, "axes", "unit" and "meaning", if need be "structure" and "override"."""
+    """Write an object with the matrix under the name of its frames, "axes", "unit" and "meaning".
+
+    It has "structure" and "override" where there is need.
+    """
     content = {
         str(named.name): named.matrix.tolist(),
         "axes": str(named.axes).upper(),
@@ -260,7 +265,7 @@ def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
 
 
 def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
-    """The matrix in a .npy or .json file, or in any text of 16 numbers, as it stands there; not checked to be rigid.
+    """Read the matrix in a .npy or .json file, or in any text of 16 numbers, as it stands there; not checked to be rigid.
 
     Raises
     ------
@@ -274,7 +279,7 @@ def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
 
 
 def numbers_of(words: Sequence[str], file: str, expected: str) -> list[float]:
-    """The numbers that stand in a text.
+    """Return the numbers that stand in a text.
 
     Raises
     ------
@@ -351,7 +356,8 @@ def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction
 
     Returns
     -------
-    (4, 4) LPS mm. A centre of rotation is carried into the translation.
+    ndarray
+        (4, 4) LPS mm. A centre of rotation is carried into the translation.
 
     Raises
     ------
@@ -379,7 +385,8 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
 
     Returns
     -------
-    (4, 4) LPS mm. Errors as in `read_start_pose`.
+    ndarray
+        (4, 4) LPS mm. Errors as in `read_start_pose`.
     """
     unknown = [word for word in words if word not in (*AXES, *DIRECTIONS)]
     if unknown or len(words) > 2 or set(words) in (set(AXES), set(DIRECTIONS)):
@@ -396,7 +403,7 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
 
 
 def _read(path: str | os.PathLike, name: str) -> tuple[NamedMatrix, str | None]:
-    """A matrix, and its direction by the names of its frames, where `name` is forward; None without names."""
+    """Read a matrix, and its direction by the names of its frames, where `name` is forward; None without names."""
     named = NamedMatrix(read_transform(path)) if _is_itk(path) else read_named_matrix(path)
     target, source = name.split("_from_")
     directions = {name: "forward", f"{source}_from_{target}": "resampling"}
@@ -421,7 +428,7 @@ def _posed(
     direction: str | None,
     options: tuple[str, str],
 ) -> np.ndarray:
-    """The matrix, rigid, in LPS and forward, by what the file and the caller say of both."""
+    """Return the matrix, rigid, in LPS and forward, by what the file and the caller say of both."""
     frame = _agreed(path, options[0], named.axes, frame, AXES_MEANING)
     direction = _agreed(path, options[1], known, direction, DIRECTION_MEANING)
     matrix = rigid.check_rigid(named.matrix, f"The transform in {printable(path)}")
@@ -432,7 +439,7 @@ def _posed(
 def _agreed(
     path: str | os.PathLike, option: str, in_file: str | None, given: str | None, choices: dict[str, str]
 ) -> str:
-    """The value of the file or the caller, one of `choices`."""
+    """Return the value of the file or the caller, one of `choices`."""
     if in_file is None and given is None:
         (first, meaning), (second, other) = choices.items()
         raise MissingInformation(

@@ -15,7 +15,10 @@ from .view_record import Readings, ViewRecord
 
 
 def by_header(view: ViewRecord) -> ViewRecord:
-    """The record, with no readings yet where nothing is said of its geometry: of a slot scan if its image is one, else of a C-arm."""
+    """Return the record, with readings of no values yet where nothing is said of its geometry.
+
+    They are of a slot scan if its image is one, else of a C-arm.
+    """
     if view.geometry is not None:
         return view
     file = read_dicom(view.image_path)
@@ -23,7 +26,7 @@ def by_header(view: ViewRecord) -> ViewRecord:
 
 
 def header_of(view: ViewRecord) -> HeaderGeometry | None:
-    """What the header of its image says of a record with `Readings`, which hold where they are given; None for another image.
+    """Return what the header of its image says of a record with `Readings`, which hold where they are given; None for another image.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def header_of(view: ViewRecord) -> HeaderGeometry | None:
 
 
 def missing_readings(view: ViewRecord) -> dict[str, str]:
-    """The readings that are not known, each with the DICOM attributes that would say it, "" for another image."""
+    """Return the readings that are not known, each with the DICOM attributes that would say it, "" for another image."""
     if not view.has_gaps:
         return {}
     if header := header_of(view):
@@ -45,7 +48,7 @@ def missing_readings(view: ViewRecord) -> dict[str, str]:
 
 
 def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
-    """The records, complete by the headers of their images.
+    """Return the records, complete by the headers of their images.
 
     Parameters
     ----------

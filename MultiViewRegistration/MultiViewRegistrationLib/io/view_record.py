@@ -47,7 +47,7 @@ class Readings:
     values: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """It as a case.json has it."""
+        """Return the readings as a case.json has them."""
         return dict(self.values)
 
 
@@ -128,7 +128,7 @@ class ViewRecord:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The entry of "views"; `read` makes an equal record of it."""
+        """Return the entry of "views"; `read` makes an equal record of it."""
         files = {"image": self.image and self.image.written, "mask": self.mask and self.mask.written}
         entry = {"name": self.name, **files, "frame": self.frame, "intensity": self.intensity}
         entry = {key: value for key, value in entry.items() if value is not None}
@@ -195,7 +195,7 @@ class ViewRecord:
         return given.camera() if isinstance(given, (CArm, SlotScan)) else given if isinstance(given, Camera) else None
 
     def camera(self, size: tuple[int, int]) -> Camera:
-        """The camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
+        """Return the camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class ViewRecord:
         return replace(self, geometry=geometry, distortion=None)
 
     def completed(self, file: str, values: dict[str, Any], assumed: list[str]) -> ViewRecord:
-        """The record with all values of its `Readings`, and what was assumed for them.
+        """Return the record with all values of its `Readings`, and what was assumed for them.
 
         Raises
         ------
@@ -240,13 +240,13 @@ class ViewRecord:
 
 
 def default_intensity(image: Path, frame: int | None) -> str:
-    """The intensity of a file where nobody says it: linear, unless a DICOM header says otherwise."""
+    """Return the intensity of a file where nobody says it: linear, unless a DICOM header says otherwise."""
     dicom = read_dicom(image) if is_dicom(image) else None
     return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
 
 
 def view_name(fields: JsonObject, kind: str = "view") -> str:
-    """The name of a view, or of something else of this kind.
+    """Return the name of a view, or of something else of this kind.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def view_name(fields: JsonObject, kind: str = "view") -> str:
 
 
 def read_uncertainty(fields: JsonObject, kind: str) -> dict[str, float | None]:
-    """The standard deviations that are stated for a camera of this kind."""
+    """Return the standard deviations that are stated for a camera of this kind."""
     if fields.has(STEP_SD.key) and kind != "slot_scan":
         fields.refuse(STEP_SD.key, "stands beside another geometry", "a slot_scan, whose rows it is about", "remove it")
     return {
@@ -272,7 +272,7 @@ def read_uncertainty(fields: JsonObject, kind: str) -> dict[str, float | None]:
 
 
 def read_fields(section: JsonObject, table: Table, *, whole: bool = True) -> dict[str, Any]:
-    """The values that a section gives of a table, each of its kind.
+    """Return the values that a section gives of a table, each of its kind.
 
     Parameters
     ----------
@@ -296,14 +296,14 @@ def _value(section: JsonObject, each: Field) -> Any:
 
 
 def read_described(section: JsonObject, kind: str) -> CArm | SlotScan:
-    """The C-arm or slot scan that a section describes."""
+    """Return the C-arm or slot scan that a section describes."""
     geometry = _built(DESCRIBED[kind], section, **read_fields(section, TABLES[kind]))
     _built(geometry.camera, section)
     return geometry
 
 
 def _read_geometry(entry: JsonObject, has_header: bool) -> tuple[str, Geometry, Distortion | None]:
-    """The kind of the one geometry of an entry, itself, and the distortion beside it.
+    """Return the kind of the one geometry of an entry, itself, and the distortion beside it.
 
     Parameters
     ----------
@@ -346,7 +346,7 @@ def _read_geometry(entry: JsonObject, has_header: bool) -> tuple[str, Geometry, 
 
 
 def _built(kind: Callable[..., Any], fields: JsonObject, **values: Any) -> Any:
-    """`kind(**values)`; its errors begin with a keyword, and here name that as it stands in the file."""
+    """Return `kind(**values)`; its errors begin with a keyword, and here name that as it stands in the file."""
     try:
         with np.errstate(over="ignore"):  # infinite intrinsics, of a pixel of 1e-308 mm, are refused
             return kind(**values)

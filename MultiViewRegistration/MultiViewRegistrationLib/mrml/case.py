@@ -54,12 +54,12 @@ def set_same_patient(registration: Registration) -> None:
 
 
 def is_same_patient(registration: Registration) -> bool:
-    """Return whether a person said so."""
+    """Return whether a person said that CT and X-rays are of one patient."""
     return bool(_extras(registration).get("same_patient"))
 
 
 def header_mismatch_of(registration: Registration) -> dict[str, bool]:
-    """In what the headers of the files differed that the case was made from, see `CaseSettings`."""
+    """Return in what the headers of the files differed that the case was made from, see `CaseSettings`."""
     return _extras(registration).get("header_mismatch", {})
 
 
@@ -84,7 +84,7 @@ def truth_of(registration: Registration) -> np.ndarray | None:
 
 
 def reference_from_world_of(registration: Registration) -> np.ndarray | None:
-    """(4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
+    """Return the transform (4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
     given = _extras(registration).get("reference_from_world")
     return None if given is None else np.array(given, float)
 
@@ -99,14 +99,17 @@ def case_of(
 ) -> Case:
     """Return the CT, the X-rays that are used, and the pose as it is now.
 
-    InputError, beginning with the node's name, for missing or invalid values.
-
     Parameters
     ----------
     image_of, ct, structures
         In place of `xray_of`, `ct_of` and `structures_of`, where those made before are kept.
     placed
         Whether the pose as it is now means anything; if not, the case has none.
+
+    Raises
+    ------
+    InputError
+        Beginning with the node's name, for missing or invalid values.
     """
     ct = ct or ct_of(registration)
     views = registration.used_xrays
@@ -158,12 +161,18 @@ def assumptions_of(view: XRayView) -> tuple[str, ...]:
 
 
 def ct_of(registration: Registration) -> CT:
-    """Return the CT in its own frame, and the structure to register, if one is chosen. InputError where it cannot be used."""
+    """Return the CT in its own frame, and the structure to register, if one is chosen.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be used.
+    """
     return take_ct(registration)()
 
 
 def take_ct(registration: Registration) -> Callable[[], CT]:
-    """`ct_of` in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
+    """Do `ct_of` in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     Both raise InputError as `ct_of` does.
     """
@@ -189,7 +198,10 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
 def structures_of(registration: Registration, ct: CT) -> Structures | None:
     """Return the structures that get a pose of their own each, on the grid of the CT; None where there are none.
 
-    InputError where they cannot be used.
+    Raises
+    ------
+    InputError
+        Where they cannot be used.
     """
     if not registration.registers_each:
         return None
@@ -226,7 +238,7 @@ class SceneSegments:
             self.segments.append(Segment(segment.GetName(), value, self._layers.index(layer)))
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """As of `imaging.structures.Segmentation`."""
+        """Yield the voxels of these segments, as `imaging.structures.Segmentation`."""
         for nth, layer in enumerate(self._layers):
             chosen = {segment.label: number for segment, number in numbers.items() if segment.layer == nth}
             if layer.IsEmpty() or not chosen:
@@ -239,7 +251,13 @@ class SceneSegments:
 
 
 def xray_of(view: XRayView) -> XRay:
-    """Return the view's line integrals, valid within its field and its mask. InputError where its image cannot be used."""
+    """Return the view's line integrals, valid within its field and its mask.
+
+    Raises
+    ------
+    InputError
+        Where its image cannot be used.
+    """
     content = view.content
     try:
         if view.source is not None:
@@ -316,7 +334,7 @@ def _picture(view: XRayView) -> RawImage:
 
 
 def raw_of(values: np.ndarray, content: dict) -> RawImage:
-    """Return the same of a frame's values (rows, columns), in any thread."""
+    """Return the image of a frame's values (rows, columns), in any thread."""
     pixel_mm = content.get("pixel_mm")
     raw = raw_image(values[:, ::-1] if content.get("flipped") else values, pixel_mm and tuple(pixel_mm))
     raw = replace(raw, white=content["white"]) if "white" in content else raw
@@ -325,7 +343,13 @@ def raw_of(values: np.ndarray, content: dict) -> RawImage:
 
 
 def any_voxels(node) -> np.ndarray:
-    """(slices, rows, columns), with a further axis where a voxel has several values. InputError, without a name, where there are none."""
+    """Return the voxels (slices, rows, columns), with a further axis where a voxel has several values.
+
+    Raises
+    ------
+    InputError
+        Without a name, where there are none.
+    """
     image = node.GetImageData()
     if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
         raise InputError("has no voxels, expected an image; load it again.")
@@ -334,7 +358,7 @@ def any_voxels(node) -> np.ndarray:
 
 
 def _voxels(node) -> np.ndarray:
-    """(slices, rows, columns). InputError for a volume that is empty or has several values a voxel."""
+    """Return the voxels (slices, rows, columns)."""
     try:
         values = any_voxels(node)
     except InputError as error:
@@ -349,7 +373,7 @@ def _voxels(node) -> np.ndarray:
 
 
 def _structure(registration: Registration) -> np.ndarray | None:
-    """Bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
+    """Return bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
     node, segment = registration.segmentation, registration.segment_id
     if node is None or registration.registers_each:
         return None
@@ -369,7 +393,7 @@ def _structure(registration: Registration) -> np.ndarray | None:
 
 
 def drawn(view: XRayView) -> np.ndarray | None:
-    """Bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
+    """Return bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
     if view.mask is None:
         return None
     refuse_nonlinear(view.mask)
@@ -385,7 +409,7 @@ def drawn(view: XRayView) -> np.ndarray | None:
 
 
 def segments_on(segmentation, segment_ids: list[str], grid, grid_from_segmentation: np.ndarray) -> np.ndarray:
-    """Bool (slices, rows, columns), the voxels of a grid that these segments cover.
+    """Return bool (slices, rows, columns), the voxels of a grid that these segments cover.
 
     Parameters
     ----------

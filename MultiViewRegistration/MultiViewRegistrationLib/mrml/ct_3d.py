@@ -42,11 +42,14 @@ def surface_is_current(registration: Registration) -> bool:
 
 
 def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
-    """Return the making of a surface in two steps.
+    """Make a surface in two steps.
 
     What needs the scene is done now, what takes long in the function returned, in any thread.
 
-    InputError where there is no CT with voxels.
+    Raises
+    ------
+    InputError
+        Where there is no CT with voxels.
     """
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
@@ -61,7 +64,7 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
 
 
 def structure_surface(ct: CT) -> vtkPolyData:
-    """Return the same of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
+    """Return the surface of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
     values, image = ct.volume.values, vtkImageData()
     level = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * float(values.max())
     if ct.mask is not None:
@@ -120,7 +123,7 @@ def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) ->
     return last.GetOutputDataObject(0)
 
 
-def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
+def _steps(spacing_mm: Iterable[float], grain_mm: float = GRAIN_MM) -> np.ndarray:
     return np.maximum(1, np.rint(grain_mm / np.array(spacing_mm))).astype(int)
 
 
@@ -181,7 +184,7 @@ def show_volume(registration: Registration, shown: bool = True) -> None:
 
 
 def update_volume(registration: Registration) -> None:
-    """Another CT has been chosen: what was shown of the one before by this goes, and the new one is shown in its place."""
+    """Show the chosen CT by volume rendering in place of the one before, where that was shown by this."""
     ct, shown = registration.ct, False
     for made in products_of(registration.node):
         if made.IsA("vtkMRMLVolumeRenderingDisplayNode") and made.GetVolumeNode() is not ct:

@@ -63,7 +63,7 @@ class Reading:
 
 
 class LinkedCursor:
-    """Follows a list of points, which is a product of the registration, and shows in all views what they say.
+    """The cursor that shows in all views what a list of points says; the list is a product of the registration.
 
     A point on the detector plane of an X-ray is what is seen there, and any other a place in the world. Points of several X-rays
     are one point of the patient; one more in the same X-ray, or in the world, starts a new one. Where the CT is moved, a point of X-rays
@@ -99,14 +99,14 @@ class LinkedCursor:
 
     @property
     def ct_ras(self) -> np.ndarray | None:
-        """(3,) mm, the point in the CT's own frame, where the CT is now."""
+        """The point (3,), mm, in the CT's own frame, where the CT is now."""
         if self.reading.ras is None:
             return None
         ras_from_ct = transform_to_ras(self._registration.world_from_ct)
         return np.linalg.solve(ras_from_ct, [*self.reading.ras, 1.0])[:3]
 
     def update(self) -> bool:
-        """Show what the points, or the crosshair that is being moved with Shift, say now; whether anything changed."""
+        """Show what the points, or the crosshair that is being moved with Shift, say now, and return whether anything changed."""
         self._detectors = detectors(self._registration)
         markups = self._registration.node.GetNodeReference(CURSOR)
         self._carry(markups)
@@ -227,7 +227,7 @@ def jump(scene, ras) -> None:
             node.JumpSliceByOffsetting(*ras)
 
 
-def _show_crosshair(scene, ras) -> None:
+def _show_crosshair(scene, ras: np.ndarray | None) -> None:
     """Show the point in slices and 3D by the scene's crosshair; None takes that away, unless a person has it on."""
     crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     if crosshair is None:
@@ -246,7 +246,7 @@ def _show_crosshair(scene, ras) -> None:
 
 
 def _hovered(scene) -> tuple | None:
-    """RAS mm where the crosshair is being moved (in Slicer, with Shift held); None where it was left alone."""
+    """Return RAS mm where the crosshair is being moved (in Slicer, with Shift held); None where it was left alone."""
     crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     mouse = [0.0, 0.0, 0.0]
     if crosshair is None or not crosshair.GetCursorPositionRAS(mouse):
@@ -273,7 +273,7 @@ def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: 
     draw(node, lines, COLOUR, slice_id)
 
 
-def _ball(owner, ras) -> None:
+def _ball(owner, ras: np.ndarray | None) -> None:
     """Show a small ball in 3D, and where the CT's slices cut it."""
     if ras is None:
         remove_product(owner, BALL)

@@ -30,7 +30,10 @@ class DeletedRegistration:
     world_from_ct: np.ndarray
 
     def restore(self, scene) -> Registration:
-        """Bring it back. Its CT and segmentation come under its transform again, unless they are gone or another registration's now."""
+        """Bring the registration back.
+
+        Its CT and segmentation come under its transform again, unless they are gone or another registration's now.
+        """
         own = {node.GetID() for node in self.nodes}
         for node, references in zip(self.nodes, self.references, strict=True):
             for role, node_ids in references.items():

@@ -65,7 +65,7 @@ def remove_folder(registration: Registration) -> None:
 
 
 def _put_item(tree, node, parent: int) -> None:
-    """Below `parent`, unless a user has put it elsewhere."""
+    """Put an item below `parent`, unless a user has put it elsewhere."""
     if node.GetHideFromEditors():
         return
     item = tree.GetItemByDataNode(node)
@@ -95,7 +95,9 @@ HIDDEN = "MultiViewRegistration.hidden"
 
 
 def show_alone(scene, registration: Registration | None) -> None:
-    """Show this registration and no other, so that one patient's images are never seen while working on another; None: no registration.
+    """Show this registration and no other, so that one patient's images are never seen while working on another.
+
+    None shows no registration.
 
     Slices of another registration's CT become slices of this one's. A layout of X-rays that is on becomes that of this registration;
     without X-rays it becomes the one from before.
@@ -111,7 +113,9 @@ def show_alone(scene, registration: Registration | None) -> None:
 
 
 def show(registration: Registration) -> None:
-    """Bring all of it up to date: after an X-ray came or went, a geometry, a name or an image changed, a layout came up.
+    """Bring all of a registration up to date in the views.
+
+    Call it after an X-ray came or went, a geometry, a name or an image changed, or a layout came up.
 
     Cheap where nothing has changed. The layout stays what it is, but one of `layout` follows the number of X-rays; the slice view of an
     X-ray is there only once a layout, or the application, has made it.
@@ -136,7 +140,10 @@ def show(registration: Registration) -> None:
 
 
 def hide(registration: Registration) -> None:
-    """Take it all away but the folder; slice views become what they were before. `show` brings it back as it was."""
+    """Take all of a registration out of the views, but for its folder; slice views become what they were before.
+
+    `show` brings it back as it was.
+    """
     for display in _displays(registration):
         if display.GetVisibility():
             display.SetVisibility(False)

@@ -55,9 +55,10 @@ _checksums: dict = {}  # by the image's modification time, which no other image 
 
 
 def fingerprint(registration: Registration) -> str:
-    """Hexadecimal. It is the same after the scene was saved and loaded; voxels are summed up again only where they changed.
+    """Return the fingerprint of a registration, hexadecimal.
 
-    Neither the pose nor the name of anything but structures is in it, nor what a registration corrected.
+    It is the same after the scene was saved and loaded; voxels are summed up again only where they changed. Neither the pose nor
+    the name of anything but structures is in it, nor what a registration corrected.
     """
     return _digest(
         [
@@ -70,7 +71,7 @@ def fingerprint(registration: Registration) -> str:
 
 
 def of_ct(registration: Registration) -> str:
-    """Fingerprint of the CT and the structure in it that is registered alone, both in the CT's frame."""
+    """Return the fingerprint of the CT and the structure in it that is registered alone, both in the CT's frame."""
     ct = registration.ct
     segment = _segment(registration.segmentation, registration.segment_id, _in_ct(registration))
     bent = [] if ct is None or is_linear(ct) else [NOT_LINEAR]
@@ -78,7 +79,7 @@ def of_ct(registration: Registration) -> str:
 
 
 def of_structures(registration: Registration) -> str:
-    """Fingerprint of all segments that are registered after the whole CT, each with its name, which a result has."""
+    """Return the fingerprint of all segments that are registered after the whole CT, each with its name, which a result has."""
     segments, lies = registration.segmentation.GetSegmentation(), _in_ct(registration)
     named = ((segments.GetSegment(segment_id).GetName(), segment_id) for segment_id in segments.GetSegmentIDs())
     return _digest(
@@ -87,7 +88,7 @@ def of_structures(registration: Registration) -> str:
 
 
 def _in_ct(registration: Registration) -> np.ndarray | None:
-    """As `_place`, of the segmentation in the CT."""
+    """Return the place of the segmentation in the CT, as `_place`."""
     if registration.ct is None or registration.segmentation is None:
         return None
     transform = registration.node.GetNodeReference(CT_TRANSFORM)
@@ -95,7 +96,7 @@ def _in_ct(registration: Registration) -> np.ndarray | None:
 
 
 def of_view(view: XRayView) -> str:
-    """Fingerprint of one X-ray, its mask, and its given geometry."""
+    """Return the fingerprint of one X-ray, its mask, and its given geometry."""
     moved = _place(view.node, None, lambda: ras_from_node(view.node))
     image = [_volume(view.source or view.node), _entries(view.content, INPUT_KEYS), _mask(view)]
     return _digest(image if moved is None else [*image, _rounded(moved, 6)])
@@ -130,29 +131,32 @@ def keep_undrawn(view: XRayView) -> None:
 
 
 def _segments(segmentation) -> list:
-    """Of all segments."""
+    """Return the fingerprints of all segments."""
     return [_segment(segmentation, segment_id, None) for segment_id in segmentation.GetSegmentation().GetSegmentIDs()]
 
 
 def _on_image(view: XRayView, segments: list) -> str:
-    """Of the pixels of an X-ray's image that segments fill, wherever it lies: they are carried with it."""
+    """Return the fingerprint of the pixels of an X-ray's image that segments fill.
+
+    They count wherever the image lies: they are carried with it.
+    """
     pixel_from_ras = np.linalg.inv(place_of(view.node))
     return _digest([segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)] for segment in segments])
 
 
 def of_image(view: XRayView) -> str:
-    """Fingerprint of the pixels of one X-ray."""
+    """Return the fingerprint of the pixels of one X-ray."""
     image = (view.source or view.node).GetImageData()
     return _digest(image and _checksum(image, False))
 
 
 def case_id(registration: Registration) -> str:
-    """Six hexadecimal digits of the X-rays that are used, for names of files."""
+    """Return six hexadecimal digits of the X-rays that are used, for names of files."""
     return _digest(sorted(map(of_image, registration.used_xrays)))[:6]
 
 
 def of_geometry(view: XRayView) -> str:
-    """Fingerprint of the given geometry of one X-ray."""
+    """Return the fingerprint of the given geometry of one X-ray."""
     return _digest(_entries(view.content, GEOMETRY_KEYS))
 
 
@@ -170,7 +174,7 @@ def _ct_volume(registration: Registration) -> list | None:
 
 
 def _volume(node, place: np.ndarray | None = None) -> list | None:
-    """Of voxels and where they lie, in the node's frame unless a place is given.
+    """Return what is fingerprinted of voxels and where they lie, in the node's frame unless a place is given.
 
     Of a left-handed volume, the slices are counted as in a file of Slicer's.
     """
@@ -183,7 +187,9 @@ def _volume(node, place: np.ndarray | None = None) -> list | None:
 
 
 def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | None:
-    """Of the voxels that a segment fills and where they lie: the box around them grows and shrinks as a scene is saved and loaded.
+    """Return what is fingerprinted of the voxels that a segment fills and where they lie.
+
+    The box around them grows and shrinks as a scene is saved and loaded.
 
     Parameters
     ----------
@@ -219,7 +225,7 @@ def _filled(labelmap, value: int) -> tuple | None:
 
 
 def _rounded(numbers: np.ndarray, digits: int) -> list:
-    """Without negative zeros, which are written otherwise than zeros."""
+    """Round numbers, without negative zeros, which are written otherwise than zeros."""
     return (np.round(numbers, digits) + 0.0).tolist()
 
 
@@ -254,7 +260,10 @@ INSTANCES = "DICOM.instanceUIDs"
 
 
 def origin_of(registration: Registration) -> DicomOrigin:
-    """Of the CT and the X-rays that are used. The CT's frame is that of its DICOM file, or one of its voxels; the tracker's is kept."""
+    """Return the UIDs of the CT and the X-rays that are used.
+
+    The CT's frame is that of its DICOM file, or one of its voxels; the tracker's is kept.
+    """
     used = registration.used_xrays
     images = {view.name: image for view in used if (image := _image_origin(view))}
     tracked = reference_from_world_of(registration) is not None
@@ -275,7 +284,10 @@ def true_pose(registration: Registration) -> np.ndarray | None:
 
 
 def world_uid(registration: Registration) -> str:
-    """Of the world that the geometry of the X-rays makes: another one where that is changed, the same again where it is changed back."""
+    """Return the UID of the X-rays' world.
+
+    It changes with their geometry, and is the same again where that is changed back.
+    """
     geometry = json.dumps(sorted(of_geometry(view) for view in registration.used_xrays))
     world = hashlib.sha256(geometry.encode()).hexdigest()
     known = json.loads(registration.parameter(WORLDS, "{}"))
@@ -292,7 +304,7 @@ def keep_frame_uid(ct, uid: str | None) -> None:
 
 
 def dicom_content(image: DicomImage | None) -> dict:
-    """Return the UIDs of its file that an `XRayView` keeps; nothing for a file that is not DICOM."""
+    """Return the UIDs of an X-ray's file that an `XRayView` keeps; nothing for a file that is not DICOM."""
     return {} if image is None else {"dicom": asdict(image)}
 
 
@@ -414,13 +426,13 @@ def say_same_patient(registration: Registration) -> None:
 
 
 def said_same_patient(registration: Registration) -> bool:
-    """Return whether a person said so of every image that is used now."""
+    """Return whether a person said of every image that is used now that all are of one patient."""
     said = json.loads(registration.parameter(SAME_PATIENT, "[]"))
     return is_same_patient(registration) and all(key in said for _, key, _ in _images(registration))
 
 
 def _images(registration: Registration) -> list[tuple[str, str, dict[str, str]]]:
-    """Name, `_header_key` and header values, if they are at hand, of the CT and the X-rays that are used and had a header."""
+    """Return name, `_header_key` and header values, if at hand, of the CT and the used X-rays that had a header."""
     nodes = [
         ("CT", registration.ct),
         *((view.name, view.node if _header_key(view.node) else view.source) for view in registration.used_xrays),
@@ -429,7 +441,7 @@ def _images(registration: Registration) -> list[tuple[str, str, dict[str, str]]]
 
 
 def _header_key(node) -> str:
-    """By which an image is known as that of a header, also in a scene that was saved and loaded; "" for one without."""
+    """Return the key by which an image is known as that of a header, also in a scene that was saved and loaded; "" without one."""
     if node is None:
         return ""
     instances = node.GetAttribute(INSTANCES)

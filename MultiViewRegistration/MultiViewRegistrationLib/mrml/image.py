@@ -26,12 +26,17 @@ APART, RIM = 0.5, 0.1
 
 
 def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
-    """Make the view's picture from a volume. InputError where it is no X-ray; the view then stays as it was.
+    """Make the view's picture from a volume.
 
     Parameters
     ----------
     xray
         What `xray_of` makes of it, where that is known.
+
+    Raises
+    ------
+    InputError
+        Where it is no X-ray; the view then stays as it was.
     """
     before = view.source
     view.node.SetNodeReferenceID(SOURCE, source.GetID())
@@ -43,10 +48,15 @@ def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
 
 
 def change_image(view: XRayView, **settings) -> None:
-    """Make the picture with other settings: frame, intensity, inverted, flipped. InputError where that cannot be; nothing changes then.
+    """Make the picture with other settings: frame, intensity, inverted, flipped.
 
     A mask that was drawn on the picture is turned round with it. A slot scan is not turned round: its geometry says which way its columns
     run.
+
+    Raises
+    ------
+    InputError
+        Where that cannot be; nothing changes then.
     """
     before = view.content
     flip = bool(before.get("flipped")) != bool(settings.get("flipped", before.get("flipped")))
@@ -74,12 +84,17 @@ def _flip_mask(view: XRayView) -> None:
 
 
 def refresh(view: XRayView, xray: XRay | None = None) -> None:
-    """Make the picture again: line integrals, bone bright, at the detector plane. InputError where the image cannot be used.
+    """Make the picture again: line integrals, bone bright, at the detector plane.
 
     Parameters
     ----------
     xray
         As in `set_source`.
+
+    Raises
+    ------
+    InputError
+        Where the image cannot be used.
     """
     xray = xray or xray_of(view)
     slicer.util.updateVolumeFromArray(view.node, xray.line_integrals[None])
@@ -137,7 +152,10 @@ FILL_OPACITY = 0.2
 def set_mask(view: XRayView, segmentation) -> None:
     """Use only what the segments of this vtkMRMLSegmentationNode cover; all of the X-ray's field with None.
 
-    InputError where they leave nothing of it; the mask then stays as it was.
+    Raises
+    ------
+    InputError
+        Where they leave nothing of it; the mask then stays as it was.
     """
     before = view.mask
     view.node.SetNodeReferenceID(MASK, segmentation and segmentation.GetID())
@@ -190,7 +208,7 @@ def show_mask(view: XRayView, *, filled: bool = False) -> None:
 
 
 def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
-    """Use of a view's image only where `used` (rows, columns) is True, by a segmentation that goes with it."""
+    """Use only the part of a view's image where `used` (rows, columns) is True, by a segmentation that goes with it."""
     segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
     segmentation.SetNodeReferenceID(OWNER, view.id)
     view.node.SetNodeReferenceID(MASK, segmentation.GetID())
@@ -234,7 +252,7 @@ def _segmentation_on(scene, name: str, labels: np.ndarray, volume) -> tuple:
 
 
 def stored(*frames: RawImage) -> np.ndarray:
-    """(frames, rows, columns): images as the volume of an X-ray has them, as whole numbers where they are such."""
+    """Return the images (frames, rows, columns) as the volume of an X-ray has them, as whole numbers where they are such."""
     whole = all(raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 for raw in frames)
     return np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
 
@@ -244,9 +262,12 @@ def show_frame(view: XRayView, xray: XRay, settings: dict, raw: RawImage | None 
 
     Parameters
     ----------
-    settings : entries of `XRayView.content` that belong to the image.
-    raw : the image as its file has it; None where the view's source has it.
-    name : of the image, for people.
+    settings
+        Entries of `XRayView.content` that belong to the image.
+    raw
+        The image as its file has it; None where the view's source has it.
+    name
+        Of the image, for people.
     """
     if raw is not None:
         volume = _frame_volume(view)

@@ -73,13 +73,13 @@ class Labels3D:
 
 
 def stamp(registration: Registration) -> tuple:
-    """Another one once a label has come, gone or moved."""
+    """Return a value that changes once a label has come, gone or moved."""
     markups = (view.node.GetNodeReference(LABEL_3D) for view in registration.xrays)
     return tuple(node.GetMTime() for node in markups if node is not None)
 
 
 def beside(sources: np.ndarray, feet: np.ndarray, halves: np.ndarray, gap: float) -> np.ndarray:
-    """Centres (n, 2) of labels beyond sources (n, 2), pixels, away from the beams' feet (n, 2).
+    """Return the centres (n, 2) of labels beyond sources (n, 2), pixels, away from the beams' feet (n, 2).
 
     Parameters
     ----------
@@ -92,8 +92,14 @@ def beside(sources: np.ndarray, feet: np.ndarray, halves: np.ndarray, gap: float
     return sources + away * (gap + np.abs(away * halves).sum(axis=1, keepdims=True))
 
 
-def spread(centres: np.ndarray, halves: np.ndarray, size, gap: float) -> np.ndarray:
-    """Centres (n, 2) of labels that do not overlap, near the wanted ones and inside a view (width, height), as far as it has room."""
+def spread(centres: np.ndarray, halves: np.ndarray, size: tuple[float, float], gap: float) -> np.ndarray:
+    """Return centres (n, 2) of labels that do not overlap, near the wanted ones and inside a view, as far as it has room.
+
+    Parameters
+    ----------
+    size
+        (width, height) of the view.
+    """
     centres, low, high = centres.copy(), halves + gap / 2, np.array(size) - halves - gap / 2
     for _ in range(MAX_ROUNDS):
         centres = np.clip(centres, low, np.maximum(low, high))

@@ -157,7 +157,7 @@ def without_place(registration: Registration) -> int:
 
 
 def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """By the landmark's name: CT mm (3,) of those in the CT, and the pixels (2,) of an X-ray where they were clicked in it."""
+    """Return the places of landmarks, by name: CT mm (3,) in the CT, and the pixels (2,) where they were clicked in an X-ray."""
     in_ct = control_points(landmark_markups(registration.node), world=False)
     of_ct = {name: lps_from_ras(point) for name, point in in_ct if name}
     here = _points(landmark_markups(detector.view.node))
@@ -199,7 +199,7 @@ def _labels(markups) -> list[str]:
 
 
 def _points(markups) -> list[tuple[str, np.ndarray]]:
-    """Name and place, RAS mm, of the points that have a name."""
+    """Return name and place, RAS mm, of the points that have a name."""
     return [(name, point) for name, point in control_points(markups) if name]
 
 
@@ -248,7 +248,7 @@ LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
 
 
 def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> None:
-    """Markups for landmarks: a list in the CT, and one at each X-ray that shows any."""
+    """Place markups for landmarks: a list in the CT, and one at each X-ray that shows any."""
     for landmark in landmarks:
         landmark_list(registration).AddControlPoint(*ras_from_lps(landmark.ct), landmark.name)
         for view in registration.xrays:
@@ -282,7 +282,7 @@ MAX_POINTS = 6
 
 @dataclass(frozen=True)
 class Distance:
-    """Between two points: mm in the world, which is the same in the CT's frame, as that is moved rigidly.
+    """A distance between two points: mm in the world, which is the same in the CT's frame, as that is moved rigidly.
 
     Attributes
     ----------
@@ -349,5 +349,5 @@ def _shown(kind: str, registration: Registration) -> list:
 
 
 def _named_points(node) -> dict[str, np.ndarray]:
-    """RAS mm (3,) of the points that have been placed, by their names."""
+    """Return RAS mm (3,) of the points that have been placed, by their names."""
     return {name or str(i + 1): point for i, (name, point) in enumerate(control_points(node))}

@@ -41,12 +41,12 @@ def colour(tag: str) -> tuple[float, float, float]:
 
 
 def colour_of(view: XRayView) -> tuple[float, float, float]:
-    """(red, green, blue), from 0 to 1, of an X-ray."""
+    """Return the colour (red, green, blue), from 0 to 1, of an X-ray."""
     return colour(tag_of(view) or "")
 
 
 def css_colour(view: XRayView) -> str:
-    """Return the same as a page and a form take it."""
+    """Return the colour of an X-ray as a page and a form take it."""
     return "rgb(" + ", ".join(str(round(255 * part)) for part in colour_of(view)) + ")"
 
 
@@ -86,7 +86,7 @@ def slice_of(view: XRayView):
 
 
 def composite_of(view: XRayView):
-    """Return the same of what it shows."""
+    """Return the composite node of the slice view that shows an X-ray, None without one."""
     return composite_node(view.node.GetScene(), tag_of(view))
 
 
@@ -158,7 +158,7 @@ def register(scene) -> None:
 
 
 def show(registration: Registration, ct_slices: bool = False, tabs: bool | None = None) -> bool:
-    """Change to the layout for a registration's X-rays; whether there was anything to show, and a layout to change.
+    """Change to the layout for a registration's X-rays.
 
     New slice views are made at once where an application looks after the layout, as Slicer does; `display.show` then fills them.
 
@@ -166,6 +166,11 @@ def show(registration: Registration, ct_slices: bool = False, tabs: bool | None 
     ----------
     tabs
         See `description`; None: as it is.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to show, and a layout to change.
     """
     node, views = layout_node(registration.scene), registration.xrays
     if node is None or not views:

@@ -46,20 +46,23 @@ AddView = Callable[[Registration], XRayView]
 def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Any = None) -> ReadCase:
     """Read and check all that a case.json names, in any thread; what is returned puts it into a scene, in the main thread.
 
-    InputError if it is invalid.
-
     Parameters
     ----------
     loaded
         The case, where it was loaded from there already.
     ready
         See `ReadCase`.
+
+    Raises
+    ------
+    InputError
+        If it is invalid.
     """
     return case_of_files(loaded or Case.load(path), CaseFile.read(path), ready)
 
 
 def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
-    """Return the same of a case that was loaded from what a case.json says."""
+    """Return a case that was loaded from what a case.json says, to be put into a scene as by `read_case`."""
     ct = case.ct
     case.warn_of_other_bones()
     return ReadCase(
@@ -98,7 +101,13 @@ class ReadCase:
     ready: Any = None
 
     def __call__(self, scene: Any) -> Registration:
-        """Return the registration that it becomes there. InputError where there is no room for it."""
+        """Return the registration that the case becomes in the scene.
+
+        Raises
+        ------
+        InputError
+            Where there is no room for it.
+        """
         case = self.case
         registration = Registration.create(scene, case.name)
         ct = volume_node(scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index)
@@ -127,7 +136,13 @@ class ReadCase:
 
 
 def read_views(case: Case, file: CaseFile) -> list[AddView]:
-    """Functions that add each view of a case loaded from this file to a registration. InputError for unreadable files."""
+    """Return functions that add each view of a case loaded from this file to a registration.
+
+    Raises
+    ------
+    InputError
+        For unreadable files.
+    """
     return [
         _read_view(*view, dicom_content(case.dicom.views.get(view[0].name)))
         for view in zip(case.views, file.views, strict=True)
@@ -172,7 +187,10 @@ def _read_view(view: View, entry: ViewRecord, origin: dict) -> AddView:
 def greys_of(entry: ViewRecord, raw: RawImage) -> dict:
     """Return the entries of a view's content that say what the grey values of its image are.
 
-    InputError where the image does not show it.
+    Raises
+    ------
+    InputError
+        Where the image does not show it.
     """
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return {**white_of(raw, inverted), "intensity": intensity, "inverted": inverted}
@@ -197,7 +215,7 @@ def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarr
 
 
 def whole_numbers(values: np.ndarray) -> np.ndarray:
-    """float32 values (slices, rows, columns) as int16, where they are the same."""
+    """Return float32 values (slices, rows, columns) as int16, where they are the same."""
     if values.dtype != np.float32:
         return values
     whole = np.empty(values.shape, np.int16)
@@ -269,9 +287,14 @@ class SampleDownloader:
 
 
 def sample_case() -> Path:
-    """Path of the sample's case.json, in a folder of Slicer's cache together with its X-rays and its CT, which is fetched if need be.
+    """Return the path of the sample's case.json, in a folder of Slicer's cache together with its X-rays and its CT.
 
-    Raises InputError where the CT cannot be fetched or the folder cannot be written.
+    The CT is fetched if need be.
+
+    Raises
+    ------
+    InputError
+        Where the CT cannot be fetched or the folder cannot be written.
     """
     files = sorted(SAMPLE_FOLDER.iterdir())
     folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / SAMPLE_NAME

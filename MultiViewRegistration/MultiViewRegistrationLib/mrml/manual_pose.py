@@ -11,6 +11,7 @@ import slicer
 
 from ..errors import InputError
 from ..geometry import rigid
+from ..geometry.camera import Camera
 from ..io.cameras import sees
 from .case import ct_of
 from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
@@ -21,9 +22,14 @@ CENTRE = "centre"
 
 
 def centre_in_ct(registration: Registration) -> np.ndarray:
-    """(3,) LPS mm in the CT's frame: the middle of its bone, or of the segment that is registered. InputError without a usable CT.
+    """Return the middle of the CT's bone, or of the segment that is registered: LPS mm (3,) in the CT's frame.
 
     It is found once for a CT and segment, and kept with the registration.
+
+    Raises
+    ------
+    InputError
+        Without a usable CT.
     """
     kept = json.loads(registration.parameter(CENTRE, "{}"))
     if kept.get("of") == _chosen(registration) and registration.ct is not None:
@@ -43,7 +49,7 @@ def _chosen(registration: Registration) -> list:
 
 
 def centre(registration: Registration) -> np.ndarray:
-    """(3,) LPS mm in the world: where that is now."""
+    """Return where the centre of the CT is now, LPS mm (3,) in the world."""
     return rigid.transform_points(registration.world_from_ct, centre_in_ct(registration))
 
 
@@ -62,7 +68,7 @@ def shift(registration: Registration, view: XRayView, columns: float, rows: floa
 
 
 def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
-    """(2,) how far the CT moves parallel to the image when its centre moves by a pixel along a row there, and along a column."""
+    """Return how far (2,) the CT moves parallel to the image when its centre moves by a pixel along a row, and along a column."""
     camera = view.camera
     return np.linalg.norm(camera.plane_at(float(camera.depth(centre(registration))))[:, :2], axis=0)
 
@@ -89,7 +95,13 @@ def tilt(registration: Registration, view: XRayView, right: float, down: float) 
 
 
 def show_handles(registration: Registration, shown: bool) -> None:
-    """Show handles in the 3D views, about the CT's centre, that move and turn it. InputError without a usable CT."""
+    """Show handles in the 3D views, about the CT's centre, that move and turn it.
+
+    Raises
+    ------
+    InputError
+        Without a usable CT.
+    """
     transform = registration.ct_transform
     if shown:
         registration.take_in()
@@ -132,7 +144,13 @@ def _rotate(registration: Registration, degrees: np.ndarray) -> None:
 
 
 def copy_pose(registration: Registration, transform) -> None:
-    """Put the CT where a transform node puts things, its parents included. InputError where that is no rigid motion."""
+    """Put the CT where a transform node puts things, its parents included.
+
+    Raises
+    ------
+    InputError
+        Where that is no rigid motion.
+    """
     if not transform.IsTransformToWorldLinear():
         raise InputError(
             f"{transform.GetName()}: is not a linear transform, expected one that turns and shifts; choose another."
@@ -167,7 +185,15 @@ def centre_ct(registration: Registration) -> None:
 
 @dataclass(frozen=True, eq=False)
 class CTBox:
-    """The box of the CT's voxels: world_from_index (4, 4), LPS, and the lowest and highest (i, j, k), at their outer faces."""
+    """The box of the CT's voxels.
+
+    Attributes
+    ----------
+    world_from_index
+        (4, 4), LPS.
+    low, high
+        The lowest and highest (i, j, k), at the voxels' outer faces.
+    """
 
     world_from_index: np.ndarray
     low: np.ndarray
@@ -175,11 +201,11 @@ class CTBox:
 
     @property
     def centre(self) -> np.ndarray:
-        """World LPS mm (3,)."""
+        """The middle of the box, world LPS mm (3,)."""
         return rigid.transform_points(self.world_from_index, (self.low + self.high) / 2)
 
     def holds(self, point: np.ndarray) -> bool:
-        """Return whether a point, world LPS mm (3,), lies in it."""
+        """Return whether a point, world LPS mm (3,), lies in the box."""
         index = (np.linalg.inv(self.world_from_index) @ [*point, 1.0])[:3]
         return bool(np.all((self.low <= index) & (index <= self.high)))
 
@@ -214,12 +240,18 @@ def ct_is_seen(registration: Registration) -> bool:
 
 
 def centre_is_seen(registration: Registration) -> bool:
-    """Return whether all X-rays that are used and have a geometry show the CT's centre. InputError without a usable CT."""
+    """Return whether all X-rays that are used and have a geometry show the CT's centre.
+
+    Raises
+    ------
+    InputError
+        Without a usable CT.
+    """
     here = centre(registration)
     return all(_is_on_image(view.camera, here) for view in registration.used_xrays if view.placed)
 
 
-def _is_on_image(camera, point: np.ndarray) -> bool:
+def _is_on_image(camera: Camera, point: np.ndarray) -> bool:
     """Return whether a world point falls on a camera's image."""
     return bool(camera.depth(point) > 0) and on_image(camera.project(point), camera.size)
 
@@ -237,7 +269,7 @@ TILT_DEG = 0.25
 
 
 class Dragging:
-    """While it is on, the CT follows the left button and the keys in one X-ray's slice view, and Slicer's own tools there rest.
+    """Dragging the CT by mouse and keys in one X-ray's slice view; Slicer's own tools there rest meanwhile.
 
     Drag: parallel to the image. Shift and drag: turn, about the beam. Ctrl and drag: tilt, as if the CT were rolled like a ball.
     Arrows: one pixel of the image. [ and ]: turn. Page Up and Page Down: away from the source and towards it. Keys go ten times as far
@@ -286,7 +318,7 @@ class Dragging:
         self._tags = []
 
     def _observe(self, event: str, reaction: Callable[[], bool]) -> int:
-        """`reaction` says whether the event was for us; no other tool sees it then."""
+        """Observe an event; `reaction` says whether it was for us, and then no other tool sees it."""
 
         def react(*_) -> None:
             if reaction():
@@ -354,7 +386,7 @@ class Dragging:
         tilt(self._registration, self._view, right, -up)
 
     def _pixel(self, position: np.ndarray) -> np.ndarray:
-        """(column, row) of the X-ray under a position (2,) in the view."""
+        """Return the pixel (column, row) of the X-ray under a position (2,) in the view."""
         detector = next(detector for detector in detectors(self._registration) if detector.view == self._view)
         node = self._registration.scene.GetNodeByID(detector.slice_id)
         ras = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()) @ [*position, 0.0, 1.0]

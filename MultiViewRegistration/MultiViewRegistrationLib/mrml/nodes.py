@@ -6,11 +6,13 @@ io.transforms turns).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 import scipy
 import slicer
+from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
@@ -20,8 +22,8 @@ from ..io.transforms import turned
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 
 
-def ras_from_lps(array) -> np.ndarray:
-    """Points (..., 3) in mm, or the place (4, 4) of something in LPS, such as `world_from_index`, in RAS."""
+def ras_from_lps(array: ArrayLike) -> np.ndarray:
+    """Turn points (..., 3) in mm, or the place (4, 4) of something such as `world_from_index`, from LPS to RAS."""
     array = np.asarray(array, float)
     return RAS_FROM_LPS @ array if array.shape == (4, 4) else array * RAS_FROM_LPS.diagonal()[:3]
 
@@ -32,11 +34,11 @@ lps_from_ras = ras_from_lps
 
 
 def transform_of(node) -> np.ndarray:
-    """(4, 4), LPS, where a linear vtkMRMLTransformNode puts what is under it in the world."""
+    """Return where (4, 4), LPS, a linear vtkMRMLTransformNode puts what is under it in the world."""
     return transform_to_lps(ras_from_transform(node))
 
 
-def set_transform(node, world_from_child) -> None:
+def set_transform(node, world_from_child: np.ndarray) -> None:
     """Have a vtkMRMLLinearTransformNode put what is under it there (4, 4), in LPS, whatever it is under itself."""
     parent_from_child = np.linalg.inv(ras_from_node(node)) @ transform_to_ras(world_from_child)
     slicer.util.updateTransformMatrixFromArray(node, parent_from_child)
@@ -48,19 +50,19 @@ def world_from_node(node) -> np.ndarray:
 
 
 def ras_from_node(node) -> np.ndarray:
-    """Return the same transform in RAS."""
+    """Return `world_from_node` in RAS."""
     return ras_from_transform(node.GetParentTransformNode())
 
 
 def ras_from_transform(transform) -> np.ndarray:
-    """(4, 4), RAS, where a linear vtkMRMLTransformNode and its parents put what is under it; None is under nothing."""
+    """Return where (4, 4), RAS, a linear vtkMRMLTransformNode and its parents put what is under it; None is under nothing."""
     matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
     slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(transform, None, matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def from_node_to(other, node) -> np.ndarray:
-    """(4, 4), RAS mm, from the frame of a node to that of another one, by where their transforms, linear ones, put them."""
+    """Return the transform (4, 4), RAS mm, from the frame of a node to that of another one, by where their linear transforms put them."""
     return np.linalg.inv(ras_from_node(other)) @ ras_from_node(node)
 
 
@@ -81,7 +83,7 @@ def is_under(node, transform) -> bool:
 OWNER = "MultiViewRegistration.owner"
 
 
-def configure(target, **values) -> None:
+def configure(target, **values: object) -> None:
     """Set properties of a node or a filter by their names: `Color=(1, 0, 0)` calls SetColor(1, 0, 0)."""
     for name, value in values.items():
         getattr(target, f"Set{name}")(*(value if isinstance(value, tuple) else (value,)))
@@ -129,7 +131,7 @@ def references(node, role: str) -> list:
     return [other for other in found if other is not None]
 
 
-def set_references(node, role: str, others) -> None:
+def set_references(node, role: str, others: Iterable) -> None:
     """Have a node refer to these in a role, and to no others."""
     node_ids = [other.GetID() for other in others]
     node.RemoveNodeReferenceIDs(role)
@@ -169,7 +171,7 @@ def segmentations(scene) -> list:
 
 
 def labelmap_of(segmentation):
-    """Return the vtkOrientedImageData of its first segment that has voxels; None without any."""
+    """Return the vtkOrientedImageData of a segmentation's first segment that has voxels; None without any."""
     kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segments = segmentation.GetSegmentation()
     found = (segments.GetSegment(segment_id).GetRepresentation(kind) for segment_id in segments.GetSegmentIDs())
@@ -177,7 +179,7 @@ def labelmap_of(segmentation):
 
 
 def place_of_labelmap(labelmap) -> np.ndarray:
-    """(4, 4) that takes its (column, row, slice, 1) to RAS mm in the frame of the segmentation's node."""
+    """Return the matrix (4, 4) that takes (column, row, slice, 1) of a labelmap to RAS mm in the frame of the segmentation's node."""
     place = slicer.util.vtkMatrixFromArray(np.eye(4))
     labelmap.GetImageToWorldMatrix(place)
     return slicer.util.arrayFromVTKMatrix(place)
@@ -196,7 +198,7 @@ def box_in_labelmap(labelmap, value: int) -> tuple[slice, slice, slice] | None:
 
 
 def voxels_of_labelmap(labelmap) -> np.ndarray | None:
-    """Its values (slices, rows, columns); None without any."""
+    """Return the values (slices, rows, columns) of a labelmap; None without any."""
     scalars = labelmap.GetPointData().GetScalars()
     return vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) if scalars else None
 
@@ -247,7 +249,7 @@ def lines_node(owner, name: str, thickness: int = 2):
     return node
 
 
-def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
+def draw(node, lines: np.ndarray, colour: tuple[float, float, float], slice_id: str | None = None) -> None:
     """Show lines (k, 2, 3), RAS mm, in the place of those before: in this slice view only, without one in the 3D views only."""
     node.SetAndObservePolyData(mesh_of(lines))
     display = node.GetDisplayNode()
@@ -258,8 +260,8 @@ def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
         display.SetViewNodeIDs([slice_id])
 
 
-def mesh_of(lines: np.ndarray):
-    """VtkPolyData of lines (k, 2, 3)."""
+def mesh_of(lines: np.ndarray) -> vtkPolyData:
+    """Return a vtkPolyData of lines (k, 2, 3)."""
     ends = np.ascontiguousarray(lines, np.float32).reshape(-1, 3)
     points, cells, mesh = vtkPoints(), vtkCellArray(), vtkPolyData()
     points.SetData(numpy_to_vtk(ends, deep=True))
@@ -270,15 +272,18 @@ def mesh_of(lines: np.ndarray):
     return mesh
 
 
-def cross(pixels, gap: float, reach: float) -> np.ndarray:
-    """(4 n, 2, 2): four arms about each of the pixels (n, 2), from `gap` to `reach` pixels away; what is in the middle stays in sight."""
+def cross(pixels: ArrayLike, gap: float, reach: float) -> np.ndarray:
+    """Return four arms (4 n, 2, 2) about each of the pixels (n, 2), from `gap` to `reach` pixels away.
+
+    What is in the middle stays in sight.
+    """
     arm = np.array([[gap, 0], [reach, 0]])
     arms = np.stack([arm, -arm, arm[:, ::-1], -arm[:, ::-1]])
     return (np.reshape(pixels, (-1, 1, 1, 2)) + arms).reshape(-1, 2, 2)
 
 
 def polyline(points: np.ndarray, closed: bool = False) -> np.ndarray:
-    """(k, 2, 3): the lines that join points (n, 3) one after the other."""
+    """Return the lines (k, 2, 3) that join points (n, 3) one after the other."""
     following = np.roll(points, -1, axis=0)
     return np.stack([points, following], axis=1)[: None if closed else -1]
 
@@ -307,13 +312,13 @@ def label_of(markups, i: int) -> str:
 
 
 def control_points(markups, *, world: bool = True) -> list[tuple[str, np.ndarray]]:
-    """Label and position (3,), RAS mm, of those; in the world, or in the frame of the markups."""
+    """Return label and position (3,), RAS mm, of the placed control points; in the world, or in the frame of the markups."""
     position = markups and (markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition)
     return [(label_of(markups, i), np.array(position(i))) for i in placed(markups)]
 
 
 def positions(markups, *, world: bool = True) -> np.ndarray:
-    """(n, 3) the positions of those."""
+    """Return the positions (n, 3) of the placed control points."""
     return np.array([point for _, point in control_points(markups, world=world)], float).reshape(-1, 3)
 
 
@@ -328,7 +333,7 @@ def place(markups) -> None:
 
 
 def stop_placing(scene) -> None:
-    """Clicks are what they were before."""
+    """Give clicks back their usual meaning."""
     _, interaction = _modes(scene)
     interaction.SetCurrentInteractionMode(interaction.ViewTransform)
 

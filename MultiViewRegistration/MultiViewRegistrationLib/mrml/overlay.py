@@ -48,13 +48,13 @@ def opacity_of(registration: Registration) -> float:
 
 
 def xray_window(view: XRayView) -> tuple[float, float]:
-    """(low, high) line integrals between which the X-ray is shown."""
+    """Return the line integrals (low, high) between which the X-ray is shown."""
     display = view.node.GetDisplayNode()
     return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
 
 class SliceCanvas:
-    """Shows overlays as volumes on the X-rays' planes, which `lay` puts into their slice views; a `session.drawing.Canvas`."""
+    """Overlays as volumes on the X-rays' planes, which `lay` puts into their slice views; a `session.drawing.Canvas`."""
 
     def kind(self, mode: str) -> str | None:
         """Return what lies over an X-ray in a mode: DRR or PICTURE; None for nothing."""

@@ -50,7 +50,7 @@ class Registration:
 
     @classmethod
     def create(cls, scene, name: str = UNNAMED) -> Registration:
-        """Return a new one; several may live in one scene."""
+        """Return a new registration; several may live in one scene."""
         node = slicer.vtkMRMLScriptedModuleNode()
         node.SetName(scene.GenerateUniqueName(name))
         node.SetAttribute("ModuleName", MODULE)
@@ -72,11 +72,11 @@ class Registration:
 
     @property
     def name(self) -> str:
-        """The node's."""
+        """The name of the node."""
         return self.node.GetName()
 
     def name_after(self, name: str) -> None:
-        """Call it, and what was made for it, so, unless it has a name already; it stays the only one with its name."""
+        """Give the registration, and what was made for it, this name, unless it has one already; it stays the only one with its name."""
         before = self.name
         if not re.fullmatch(rf"{UNNAMED}(_\d+)?", before):
             return
@@ -97,7 +97,10 @@ class Registration:
     def ct(self, volume) -> None:
         """Put a volume under this registration's transform, where it stays in place; the one before goes back under what it was under.
 
-        InputError where it lies under a transform that is not rigid.
+        Raises
+        ------
+        InputError
+            Where it lies under a transform that is not rigid.
         """
         if volume is self.ct:
             return
@@ -126,7 +129,7 @@ class Registration:
         return world_from_node if moved is None else world_from_node @ nodes.transform_to_lps(moved)
 
     @world_from_ct.setter
-    def world_from_ct(self, pose) -> None:
+    def world_from_ct(self, pose: np.ndarray) -> None:
         self.take_in()
         nodes.set_transform(self.ct_transform, pose)
 
@@ -142,7 +145,10 @@ class Registration:
     def take_in(self) -> None:
         """Have CT and segmentation under the transform, where they are now, whatever a person has put them under.
 
-        InputError where one lies under a transform that cannot be taken over.
+        Raises
+        ------
+        InputError
+            Where one lies under a transform that cannot be taken over.
         """
         ct, segmentation = self.ct, self.segmentation
         if ct is None:
@@ -203,7 +209,10 @@ class Registration:
 
         A segmentation moves with the CT once it was chosen.
 
-        InputError where it lies under a transform that is not linear.
+        Raises
+        ------
+        InputError
+            Where it lies under a transform that is not linear.
         """
         if segmentation is not None:
             refuse_nonlinear(segmentation)
@@ -246,7 +255,7 @@ class Registration:
 
     @property
     def used_xrays(self) -> list[XRayView]:
-        """Those that are not skipped."""
+        """The X-rays that are not skipped."""
         return [view for view in self.xrays if view.used]
 
     def add_xray(self, name: str) -> XRayView:
@@ -299,7 +308,7 @@ class Registration:
                 node.SetAndObserveTransformNodeID(self.ct_transform.GetID())
 
     def _release(self, moving: list) -> None:
-        """Put those of these nodes that are under the transform under what the CT was under before."""
+        """Put these nodes, as far as they are under the transform, under what the CT was under before."""
         transform, before = map(self.node.GetNodeReference, (CT_TRANSFORM, PARENT_BEFORE))
         for node in filter(None, moving):
             if transform is not None and node.GetParentTransformNode() is transform:
@@ -307,7 +316,13 @@ class Registration:
 
 
 def check_place(ct) -> None:
-    """InputError where a CT's volume node lies under a transform that is not rigid."""
+    """Refuse a CT's volume node under a transform that is not rigid.
+
+    Raises
+    ------
+    InputError
+        Naming the node.
+    """
     refuse_nonlinear(ct)
     parent = ct.GetParentTransformNode()
     if parent is not None:
@@ -315,19 +330,25 @@ def check_place(ct) -> None:
 
 
 def _place_in_file(ct) -> np.ndarray:
-    """`place_of` a CT as it is in a scene that was saved."""
+    """Return `place_of` a CT as it is in a scene that was saved."""
     place = place_of(ct)
     return from_other_end(place, _size(ct)[2]) if is_left_handed(place) else place
 
 
 def _size(volume) -> list[int]:
-    """Its voxels along i, j, k."""
+    """Return the number of a volume's voxels along i, j, k."""
     image = volume.GetImageData()
     return list(image.GetDimensions()) if image is not None else [0, 0, 0]
 
 
 def refuse_nonlinear(node) -> None:
-    """InputError where a node lies under a transform that is not linear."""
+    """Refuse a node under a transform that is not linear.
+
+    Raises
+    ------
+    InputError
+        Naming the node.
+    """
     if is_linear(node):
         return
     parent = node.GetParentTransformNode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -69,7 +70,7 @@ def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
 
 
 def ras_from_slice(view: XRayView) -> np.ndarray:
-    """(4, 4) the plane of the X-ray's image, RAS mm, as a vtkMRMLSliceNode has it.
+    """Return the plane (4, 4) of the X-ray's image, RAS mm, as a vtkMRMLSliceNode has it.
 
     Origin in the middle of the image, x along its columns to the right, y up its rows, z to whoever looks at it: the slice view then shows
     the image as it is stored, from the source's side, or from the detector's where the camera mirrors.
@@ -120,7 +121,9 @@ def is_on_plane(view: XRayView) -> bool:
     return _on(slice_of(view), ras_from_slice(view))
 
 
-def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
+def is_fitted(
+    view: XRayView, dimensions: Sequence[int], field_of_view: Sequence[float], origin: Sequence[float]
+) -> bool:
     """Return whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
     return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)
 
@@ -161,8 +164,8 @@ def release(scene, tag: str) -> None:
             node.SetXYZOrigin(0, 0, 0)
 
 
-def _whole(view: XRayView, dimensions) -> tuple[float, float]:
-    """Width and height in mm that a slice view of these dimensions needs to show the whole image."""
+def _whole(view: XRayView, dimensions: Sequence[int]) -> tuple[float, float]:
+    """Return width and height in mm that a slice view of these dimensions needs to show the whole image."""
     columns, rows = np.maximum(dimensions[:2], 1)
     width, height = np.array(view.size) * view.node.GetSpacing()[:2]
     stretch = _stretch(view)
@@ -316,14 +319,14 @@ def scroll_to(ct, node, mm: float) -> None:
     move(node, plane)
 
 
-def letter(direction) -> str:
+def letter(direction: np.ndarray) -> str:
     """Return the letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
     axis = int(np.abs(direction).argmax())
     return LETTERS[axis][int(direction[axis] < 0)]
 
 
 def ras_from_box(ct: Any) -> np.ndarray:
-    """(4, 4) from a cube of -1 to 1, which is all of a volume with voxels, to RAS mm of the world."""
+    """Return the matrix (4, 4) from a cube of -1 to 1, which is all of a volume with voxels, to RAS mm of the world."""
     size = np.array(ct.GetImageData().GetDimensions())
     index_from_box = np.diag([*size / 2, 1.0])
     index_from_box[:3, 3] = (size - 1) / 2
@@ -331,7 +334,7 @@ def ras_from_box(ct: Any) -> np.ndarray:
 
 
 def plane_of(node) -> np.ndarray:
-    """(4, 4) of a slice view: its axes across, up and along the normal, and its origin, RAS mm."""
+    """Return the plane (4, 4) of a slice view: its axes across, up and along the normal, and its origin, RAS mm."""
     return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
 
 

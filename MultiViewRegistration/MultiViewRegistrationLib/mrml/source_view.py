@@ -68,10 +68,15 @@ def can_look(view: XRayView) -> bool:
 
 
 def view_window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[float, float]]:
-    """Vertical view angle in degrees and window centre (x, y), as vtkCamera has them, that show the whole detector in a view of this size.
+    """Return the vertical view angle in degrees and the window centre (x, y) that show the whole detector, as vtkCamera has them.
 
     Along an axis the view shows tangents from (centre - 1) to (centre + 1) times that of half its angle; x to the right as the source sees
     it, y up. The detector's tangents are those of its outer edges, half a pixel beyond the centres of its outermost pixels.
+
+    Parameters
+    ----------
+    size
+        (width, height) of the view.
     """
     half = np.array(camera.size) / 2 / camera.intrinsics.diagonal()[:2]
     middle = ((np.array(camera.size) - 1) / 2 - camera.principal_point) / camera.intrinsics.diagonal()[:2]
@@ -144,19 +149,24 @@ WORLD_UP, FROM_THE_FRONT = np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0])
 
 
 class Overview:
-    """Keeps all of a registration in sight in a 3D view, until a person has turned or moved that."""
+    """The view in 3D of all of a registration, kept in sight until a person has turned or moved it."""
 
     def __init__(self) -> None:
         self._of: tuple | None = None
         self._left: tuple | None = None
 
     def update(self, registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
-        """Stand back where CT, bone, a geometry, or the view's size is another, unless a person has moved the camera; whether it did.
+        """Stand back where CT, bone, a geometry, or the view's size is another, unless a person has moved the camera.
 
         Parameters
         ----------
         sources
             See `show_overview`.
+
+        Returns
+        -------
+        bool
+            Whether it did.
         """
         turned = self._left is not None and _place_of(camera_node) != self._left
         if turned or (*self._stamp(registration, size), sources) == self._of:
@@ -164,7 +174,7 @@ class Overview:
         return self.show(registration, camera_node, size, sources=sources)
 
     def show(self, registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
-        """Stand back, as `show_overview`, and go on to keep it all in sight."""
+        """Stand back, as `show_overview`, and go on to keep all in sight."""
         shown = show_overview(registration, camera_node, size, sources=sources)
         self._of = (*self._stamp(registration, size), sources)
         self._left = _place_of(camera_node) if shown else self._left
@@ -227,7 +237,7 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
 
 
 def _ct_corners(registration: Registration) -> np.ndarray:
-    """(8, 3) world LPS mm, where the CT is; (0, 3) without one."""
+    """Return the corners (8, 3) of the CT, world LPS mm, where it is; (0, 3) without one."""
     ct = registration.ct
     box = None if ct is None or ct.GetImageData() is None else ras_from_box(ct)
     if box is None:
@@ -237,7 +247,7 @@ def _ct_corners(registration: Registration) -> np.ndarray:
 
 
 def _bone_corners(registration: Registration) -> np.ndarray:
-    """(8, 3) world LPS mm of the box about the surface of the CT's bone; (0, 3) before there is one."""
+    """Return the corners (8, 3), world LPS mm, of the box about the surface of the CT's bone; (0, 3) before there is one."""
     surface = registration.node.GetNodeReference(BONES)
     if surface is None or surface.GetPolyData() is None or not surface.GetPolyData().GetNumberOfPoints():
         return np.empty((0, 3))

@@ -56,8 +56,8 @@ class Shape:
     lines: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 3)))
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
-    def seen_from(self, source, scan=None) -> np.ndarray:
-        """Lines (k, 2, 3) to draw for a source (3,), which moves along `scan`, if at all; all in the shape's frame."""
+    def seen_from(self, source: np.ndarray, scan: np.ndarray | None = None) -> np.ndarray:
+        """Return the lines (k, 2, 3) to draw for a source (3,), which moves along `scan`, if at all; all in the shape's frame."""
         return self.lines if self.surface is None else np.concatenate([self.surface.outline(source, scan), self.lines])
 
 
@@ -79,11 +79,11 @@ class StructurePart:
 
     @property
     def key(self) -> tuple[str, str]:
-        """By which it is known."""
+        """What the part is known by."""
         return self.node.GetID(), self.segment_id
 
     def shape(self) -> Shape:
-        """Return what its outlines are made from."""
+        """Return what the part's outlines are made from."""
         if self.segment_id:
             return Shape(_surface(_segment_mesh(self.node, self.segment_id)))
         if self.node.IsA("vtkMRMLModelNode"):
@@ -91,8 +91,8 @@ class StructurePart:
         return Shape(lines=_markups_lines(self.node), points=_markups_points(self.node))
 
 
-def shape_of(mesh) -> Shape:
-    """Of a vtkPolyData, in its own frame."""
+def shape_of(mesh: vtkPolyData) -> Shape:
+    """Return the shape of a vtkPolyData, in its own frame."""
     return Shape(_surface(_mended(mesh)), _mesh_lines(mesh))
 
 
@@ -127,8 +127,8 @@ def _segments(node, display) -> list[StructurePart]:
     return parts
 
 
-def _segment_mesh(node, segment_id: str):
-    """Its closed surface: the one that the segmentation has, or one made for us, without a change of the node."""
+def _segment_mesh(node, segment_id: str) -> vtkPolyData:
+    """Return the closed surface of a segment: the one that the segmentation has, or one made for us, without a change of the node."""
     mesh = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(SURFACE)
     if mesh is None:
         mesh = _labelmap_mesh(node.GetSegmentation().GetSegment(segment_id))
@@ -138,19 +138,23 @@ def _segment_mesh(node, segment_id: str):
     return mesh
 
 
-def _labelmap_mesh(segment):
-    """Of the part of its labelmap that it fills: of a spine in one layer Slicer takes all of the CT for each vertebra. None without one."""
+def _labelmap_mesh(segment) -> vtkPolyData | None:
+    """Return the surface of the part of its labelmap that a segment fills; None without one.
+
+    Of a spine in one layer Slicer takes all of the CT for each vertebra.
+    """
     labelmap = segment.GetRepresentation(LABELMAP)
-    box = labelmap and box_in_labelmap(labelmap, segment.GetLabelValue())
-    if box is None:
+    voxels = labelmap and voxels_of_labelmap(labelmap)
+    box = None if voxels is None else box_in_labelmap(labelmap, segment.GetLabelValue())
+    if voxels is None or box is None:
         return None
     place = place_of_labelmap(labelmap)
     place[:3, 3] += place[:3, :3] @ (np.array(labelmap.GetExtent()[::2]) + [side.start for side in box[::-1]])
-    return mask_surface(voxels_of_labelmap(labelmap)[box] == segment.GetLabelValue(), place)
+    return mask_surface(voxels[box] == segment.GetLabelValue(), place)
 
 
-def _mended(mesh):
-    """Return the same mesh, in which neighbours share their points, and go round the same way.
+def _mended(mesh: vtkPolyData) -> vtkPolyData:
+    """Return a mesh in which neighbours share their points, and go round the same way.
 
     Models from files often are not like that.
     """
@@ -163,7 +167,7 @@ def _mended(mesh):
     return oriented.GetOutput()
 
 
-def _surface(mesh) -> Surface | None:
+def _surface(mesh: vtkPolyData) -> Surface | None:
     triangles = vtkTriangleFilter()
     triangles.PassVertsOff()
     triangles.PassLinesOff()
@@ -175,8 +179,8 @@ def _surface(mesh) -> Surface | None:
     return Surface(_array(mesh.GetPoints()), vtk_to_numpy(mesh.GetPolys().GetConnectivityArray()).reshape(-1, 3))
 
 
-def _mesh_lines(mesh) -> np.ndarray:
-    """(k, 2, 3): the lines of a mesh, if it has any besides its faces."""
+def _mesh_lines(mesh: vtkPolyData) -> np.ndarray:
+    """Return the lines (k, 2, 3) of a mesh, if it has any besides its faces."""
     points, lines = _array(mesh.GetPoints()), mesh.GetLines()
     index = vtk_to_numpy(lines.GetConnectivityArray())
     starts = vtk_to_numpy(lines.GetOffsetsArray())
@@ -201,8 +205,8 @@ def _markups_points(node) -> np.ndarray:
     return positions(node, world=False)
 
 
-def _array(points) -> np.ndarray:
-    """(n, 3) of vtkPoints."""
+def _array(points: vtkPoints | None) -> np.ndarray:
+    """Return vtkPoints as an array (n, 3)."""
     if points is None or not points.GetNumberOfPoints():
         return np.zeros((0, 3))
     return vtk_to_numpy(points.GetData()).astype(float)
@@ -222,9 +226,9 @@ GAP, REACH = 0.004, 0.015
 
 
 def choose_structures(registration: Registration, nodes: list | None) -> None:
-    """Project these segmentations (the segments shown), models and markups, wherever they are; None.
+    """Project these segmentations (the segments shown), models and markups, wherever they are.
 
-    All that moves with the CT, or was tracked beside it.
+    None projects all that moves with the CT, or was tracked beside it.
     """
     registration.node.SetParameter(STRUCTURES, "" if nodes is None else "chosen")
     set_references(registration.node, STRUCTURE, nodes or ())
@@ -281,7 +285,7 @@ def show_misfits(registration: Registration, lines_in: Callable[[DetectorPlane],
 
 
 class Projections:
-    """Keeps the projections of a registration's structures as they should be; all that others see of it is in the scene.
+    """The projections of a registration's structures, kept as they should be; all that others see of it is in the scene.
 
     A product of each X-ray that is shown, a model in its detector plane, for each part of a structure. It refers to the structure (role
     "structure", attribute SEGMENT for one of its segments). `update` finds out what has changed, and costs next to nothing where nothing
@@ -294,7 +298,7 @@ class Projections:
         self._drawn: dict[str, tuple] = {}
 
     def update(self) -> bool:
-        """Bring all projections up to date; whether any had to change."""
+        """Bring all projections up to date, and return whether any had to change."""
         parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
         self._shapes = {part.key: self._shape(part) for part in parts}
         places = {part.node.GetID(): ras_from_node(part.node) for part in parts}
@@ -332,12 +336,12 @@ class Projections:
 
 
 def projected(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:
-    """(k, 2, 3) RAS mm: the lines on the detector plane that a shape, placed so (4, 4), leaves there."""
+    """Return the lines (k, 2, 3), RAS mm, on the detector plane that a shape, placed so (4, 4), leaves there."""
     return detector.on_plane(outlined(shape, ras_from_shape, detector))
 
 
 def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:
-    """(k, 2, 2): the same in the image's pixels."""
+    """Return the lines (k, 2, 2) that a shape leaves in the image, in its pixels."""
     source = np.linalg.solve(ras_from_shape, [*detector.source, 1.0])[:3]
     step = np.linalg.solve(ras_from_shape[:3, :3], ras_from_lps(detector.camera.source_step))
     scan = step / np.linalg.norm(step) if step.any() else None

@@ -60,7 +60,7 @@ def remove_frustum(view: XRayView) -> None:
 
 
 def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:
-    """(4, 3) where the outer corners of the image lie at this depth, world LPS mm; clockwise from the top left one."""
+    """Return where (4, 3) the outer corners of the image lie at this depth, world LPS mm; clockwise from the top left one."""
     return camera.at_depth(camera.corners, depth_mm)
 
 
@@ -200,7 +200,7 @@ def _angle(degrees: float, positive: str, negative: str) -> str:
 
 
 def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
-    """(n, 3), RAS mm, of the lower left corners of the texts: that in the corner of a slice view, then left, right, top and bottom."""
+    """Return RAS mm (n, 3) of the lower left corners of the texts: that in the corner of a slice view, then left, right, top and bottom."""
     ras_from_xy = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
     grow, size = node.GetScreenScaleFactor() / USUAL_DENSITY, node.GetDimensions()[:2]
     margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
@@ -222,7 +222,7 @@ def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
 
 
 def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> np.ndarray:
-    """(2, 2), the lower left and the upper right corner of the image in pixels (x, y) of its slice view."""
+    """Return the lower left and the upper right corner (2, 2) of the image in pixels (x, y) of its slice view."""
     half = np.array(view.size) * view.node.GetSpacing()[:2] / 2
     ras = np.array([[*-half, 0, 1], [*half, 0, 1]]) @ ras_from_slice(view).T
     return np.linalg.solve(ras_from_xy, ras.T)[:2].T

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FilesPart:
-    """Shows a FilesPresenter above the sections, where it has something to say.
+    """The part of the panel above the sections that shows a FilesPresenter, where it has something to say.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class DropFilter(qt.QObject):
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Qt's: True where the event has been dealt with."""
+        """Return whether the event has been dealt with; Qt calls this."""
         kind = event.type()
         if kind not in (qt.QEvent.DragEnter, qt.QEvent.DragMove, qt.QEvent.Drop):
             return False

@@ -200,7 +200,7 @@ class _Drawn(Generic[C]):
         self.before = control
 
     def set_visible(self, on: bool) -> None:
-        """Show it, or hide it."""
+        """Show the control, or hide it."""
         for part in self.parts:
             part.setVisible(on)
 
@@ -236,7 +236,7 @@ class _PushButton(_Drawn[C]):
         embolden(self.widget, control.primary)
 
     def press(self) -> None:
-        """As a click."""
+        """Press the button, as a click."""
         raise NotImplementedError
 
 
@@ -273,7 +273,7 @@ class _Button(_PushButton[controls.Button]):
             self.act()
 
     def _shortcut(self, keys: str, button: Any) -> Any:
-        """Keys that press it while any widget of the panel has the focus, or everywhere."""
+        """Return keys that press the button while any widget of the panel has the focus, or everywhere."""
         shortcut = qt.QShortcut(qt.QKeySequence(keys), self.form.panel.widget)
         shortcut.connect("activated()", button.click)
         shortcut.connect("activatedAmbiguously()", button.click)  # where Slicer has the keys, too
@@ -320,7 +320,7 @@ class _Choice(_Drawn[controls.Choice]):
             self.widget.setCurrentIndex(chosen)
 
     def button(self, value: str) -> Any:
-        """Of an option, where all are seen at once."""
+        """Return the button of an option, where all are seen at once."""
         return self._buttons[self._values.index(value)]
 
     def _list(self, options: Sequence[Option], spread: bool) -> None:
@@ -359,12 +359,12 @@ class _Entry(_Drawn[controls.TextField]):
 
     @property
     def text(self) -> str:
-        """As it stands there."""
+        """The text as it stands there."""
         return self.edit.text
 
     @property
     def problem(self) -> str:
-        """The problem in it, a sentence; "" for none."""
+        """The problem in the text, a sentence; "" for none."""
         control = self.form.controls.get(self.key)
         return control.problem(self.text) if isinstance(control, controls.TextField) else ""
 
@@ -487,7 +487,7 @@ class _Table(_Drawn[controls.Table]):
         return item
 
     def _fit(self) -> None:
-        """As high as its rows, each as high as the font."""
+        """Make the table as high as its rows, each as high as the font."""
         table = self.widget
         height = table.fontMetrics().height() + ROW_PADDING_PX
         table.verticalHeader().minimumSectionSize = table.verticalHeader().defaultSectionSize = height
@@ -563,7 +563,7 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         title.checked = line.id == control.selected
 
     def _place(self, cell: controls.FieldCell, row: int, column: int) -> str:
-        """Draw a cell; its key, which is another for another kind of field."""
+        """Draw a cell, and return its key, which is another for another kind of field."""
         field = cell.field
         key = f"{type(field).__name__} {field.key}"
         drawn = self._cells.get(key)
@@ -599,7 +599,7 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         label.setVisible(True)
 
     def _down(self, key: str) -> None:
-        """Enter goes on in the column, and after its end in the next one."""
+        """Go on in the column, and after its end in the next one, on Enter."""
         row, column = self._places[key]
         seen = (name for name, each in self._cells.items() if isinstance(each, _Entry) and each.widget.visible)
         columns = sorted((self._places[name][::-1], name) for name in seen)

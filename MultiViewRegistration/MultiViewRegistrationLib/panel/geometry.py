@@ -61,7 +61,7 @@ class GeometryWindow:
                 self.dialog.hide()
 
     def _fit(self, inside: Any) -> None:
-        """Make it as high as what is in it; it never becomes lower while it is open."""
+        """Make the window as high as what is in it; it never becomes lower while it is open."""
         around = self.dialog.layout().contentsMargins()
         needed = max(inside.sizeHint.height(), inside.layout().heightForWidth(inside.width))
         height = min(needed + around.top() + around.bottom(), SIZE[1])
@@ -69,7 +69,7 @@ class GeometryWindow:
             self.dialog.resize(self.dialog.width, height)
 
     def _put_aside(self) -> None:
-        """Where it leaves the 3D view in sight, which follows the geometry; unless a person has moved it."""
+        """Move the window to where it leaves the 3D view, which follows the geometry, in sight; unless a person has moved it."""
         view = self.panel.views.three_d_view()
         dialog, window = self.dialog, slicer.util.mainWindow()
         handle = window.windowHandle() if window is not None else None

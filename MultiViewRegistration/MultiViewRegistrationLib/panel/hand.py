@@ -58,7 +58,7 @@ class Hand:
         return "\n".join([IN_3D, *in_xrays, DONE])
 
     def toggle(self) -> None:
-        """Begin, or end."""
+        """Begin to move the CT by hand, or end that."""
         if self.on:
             self.exit()
             return
@@ -71,14 +71,14 @@ class Hand:
         self._escape = self._shortcut("Esc")
 
     def step(self) -> bool:
-        """Follow the moved CT; whether it has stopped elsewhere."""
+        """Follow the moved CT, and return whether it has stopped elsewhere."""
         if self._moves is None:
             return False
         self._drag_in_views(self._moves)
         return self._moves.step()
 
     def exit(self) -> None:
-        """End."""
+        """End moving the CT by hand."""
         if self._moves is None:
             return
         moves, self._moves = self._moves, None
@@ -122,7 +122,7 @@ class Hand:
 
 
 def _interactor(tag: str | None) -> Any:
-    """Of the slice view with this tag; None where there is none."""
+    """Return the interactor of the slice view with this tag; None where there is none."""
     manager = slicer.app.layoutManager()
     widget = manager.sliceWidget(tag) if manager is not None and tag else None
     return widget.sliceView().interactor() if widget is not None else None

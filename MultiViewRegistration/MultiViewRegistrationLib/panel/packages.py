@@ -59,12 +59,15 @@ def missing_message(requirements: str) -> str:
 def ensure(requirements: str) -> None:
     """Have the packages of a file installed, which then work at once.
 
-    InputError where the user declines, or they cannot be installed.
-
     Parameters
     ----------
     requirements
         See `missing_message`.
+
+    Raises
+    ------
+    InputError
+        Where the user declines, or they cannot be installed.
     """
     names = ", ".join(_missing(requirements))
     if not names:
@@ -92,12 +95,17 @@ def ensure(requirements: str) -> None:
 
 
 def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> None:
-    """Have what an action needs installed, see `presenters.form.NEEDS`. InputError as the others.
+    """Have what an action needs installed, see `presenters.form.NEEDS`.
 
     Parameters
     ----------
     resource_path
         See `Panel`.
+
+    Raises
+    ------
+    InputError
+        As the others.
     """
     for need in needs:
         if need == NETWORK:
@@ -108,13 +116,25 @@ def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> Non
 
 
 def ensure_for_files(paths: Iterable[Path], resource_path: Callable[[str], str]) -> None:
-    """Have what reading these files needs installed. InputError as the others."""
+    """Have what reading these files needs installed.
+
+    Raises
+    ------
+    InputError
+        As the others.
+    """
     for requirements in filter(None, map(requirements_of, paths)):
         ensure(resource_path(requirements))
 
 
 def ensure_torch() -> None:
-    """Have PyTorch installed by its extension. InputError where that is missing, the user declines, or it cannot be installed."""
+    """Have PyTorch installed by its extension.
+
+    Raises
+    ------
+    InputError
+        Where that is missing, the user declines, or it cannot be installed.
+    """
     if find_spec("torch") is not None:
         return
     try:
@@ -144,7 +164,13 @@ def _missing(requirements: str) -> list[str]:
 
 
 def _install(requirements: str) -> str:
-    """Install, after the user agreed; why that failed, in a few words. The one place that knows Slicer before 5.11."""
+    """Install packages, after the user agreed. The one place that knows Slicer before 5.11.
+
+    Returns
+    -------
+    str
+        Why that failed, in a few words.
+    """
     printed = _Printed(sys.stdout)
     try:
         with redirect_stdout(printed):  # pip's output, by any Slicer

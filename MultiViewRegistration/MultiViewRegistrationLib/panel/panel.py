@@ -48,10 +48,10 @@ class Logic(Protocol):
 
     @property
     def sessions(self) -> list[Session]:
-        """Of all registrations in the scene that were at work."""
+        """The sessions of all registrations in the scene that were at work."""
 
     def session(self, registration: Registration) -> Session:
-        """Return that of a registration."""
+        """Return the session of a registration."""
 
     def take(self, read: Callable[[Any], Registration]) -> Registration:
         """Put what was read into the scene; return the registration that it becomes."""
@@ -141,7 +141,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.removeObservers()
 
     def close(self) -> None:
-        """There will be no panel any more, and perhaps its widgets are gone already."""
+        """End all work: there will be no panel any more, and perhaps its widgets are gone already."""
         self._timer.stop()
         self.opening.stop()
         for form in self._forms:

@@ -37,7 +37,9 @@ class _Caught(logging.Handler):
 
 
 class Walk:
-    """Clicks what a person could click, waits, looks, and says what it checked. AssertionError where something is not as it should be.
+    """A walk through the panel that clicks what a person could click, waits, looks, and says what it checked.
+
+    AssertionError where something is not as it should be.
 
     An exception in any slot, observer or thread, which Slicer prints and forgets, fails the step that it happens in.
 
@@ -63,7 +65,7 @@ class Walk:
         logging.getLogger().addHandler(self._log)
 
     def end(self) -> None:
-        """Catch nothing any more."""
+        """Stop catching errors."""
         sys.excepthook, threading.excepthook = self._hooks
         logging.getLogger().removeHandler(self._log)
 
@@ -102,7 +104,7 @@ class Walk:
             time.sleep(0.01)
 
     def wait(self, until: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-        """Until something is so."""
+        """Process events until `until()` is true."""
         end = time.monotonic() + seconds
         while not until():
             self.process(0.02)

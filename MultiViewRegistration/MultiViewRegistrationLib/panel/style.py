@@ -31,7 +31,7 @@ def plain_tip(text: str) -> str:
 
 
 def button_text(text: str) -> str:
-    """Return the same of a button or a group, where "&" underlines the next letter."""
+    """Return what the text of a button or a group, where "&" underlines the next letter, has to be for showing this text as it is."""
     return text.replace("&", "&&")
 
 
@@ -83,7 +83,7 @@ class PanelStyle(qt.QObject):
         widget.installEventFilter(self)
 
     def eventFilter(self, watched, event) -> bool:
-        """Qt's: the event is dealt with further in any case."""
+        """Leave the event to others; Qt calls this."""
         kind = event.type()
         if kind == qt.QEvent.PaletteChange:
             self._colour()

@@ -135,7 +135,7 @@ class Views:
         return view and source_view.camera_of(view.mrmlViewNode())
 
     def size(self) -> tuple[int, int]:
-        """(width, height) of the 3D view in pixels; only to be called where there is one."""
+        """Return (width, height) of the 3D view in pixels; only to be called where there is one."""
         view = self.three_d_view()
         return view.width, view.height
 
@@ -188,6 +188,6 @@ def _show_in_slices(ct) -> None:
 
 
 def _slice_nodes() -> dict:
-    """Return those of Slicer's own slice views that there are, by their orientations."""
+    """Return the nodes of Slicer's own slice views that there are, by their orientations."""
     nodes = {each[1]: layout.slice_node(slicer.mrmlScene, each[0]) for each in layout.CT_SLICES}
     return {orientation: node for orientation, node in nodes.items() if node is not None}

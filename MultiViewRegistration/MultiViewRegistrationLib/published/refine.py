@@ -129,18 +129,24 @@ PRESETS = {preset.name: preset for preset in (DIFFPOSE, CUI2025, XVR)}
 
 
 def ncc(a: Tensor, b: Tensor, floor: float = 1e-5) -> Tensor:
-    """NCC (...) of a and b (..., n) over their last dimension."""
+    """Return NCC (...) of a and b (..., n) over their last dimension."""
     a, b = (x - x.mean(-1, keepdim=True) for x in (a, b))
     return (a * b).mean(-1) / ((a.square().mean(-1) + floor) * (b.square().mean(-1) + floor)).sqrt()
 
 
 def whole_patches(valid: Tensor, size: int) -> Tensor:
-    """(rows - size + 1, columns - size + 1) bool of valid (rows, columns): where all pixels of the patch that begins here are valid."""
+    """Return bool (rows - size + 1, columns - size + 1): where all pixels of the patch that begins there are valid.
+
+    Parameters
+    ----------
+    valid
+        (rows, columns).
+    """
     return ~functional.max_pool2d((~valid)[None].float(), size, stride=1)[0].bool()
 
 
 def patch_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-5) -> Tensor:
-    """Mean NCC over all patches of size x size pixels, one at each pixel, that are wholly valid.
+    """Return the mean NCC over all patches of size x size pixels, one at each pixel, that are wholly valid.
 
     The published code unfolds the images into patches; means over windows give the same and keep no copy of a pixel for each patch.
 
@@ -159,7 +165,7 @@ def patch_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-
 
 
 def gradient_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-5) -> Tensor:
-    """`patch_ncc` of Sobel's two derivatives of the images a, b (rows, columns).
+    """Return `patch_ncc` of Sobel's two derivatives of the images a, b (rows, columns).
 
     Pixels beside an invalid one, or at the border, have none, where the published code sees an edge from the image to the 0 around it.
     """
@@ -169,13 +175,16 @@ def gradient_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 
 
 
 def sobel(image: Tensor) -> Tensor:
-    """(2, rows, columns): Sobel's derivatives along the columns and the rows of (rows, columns), 0 beyond the border."""
+    """Return (2, rows, columns), Sobel's derivatives along the columns and the rows of (rows, columns), 0 beyond the border."""
     across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(image)
     return functional.conv2d(image[None, None], torch.stack([across, across.T])[:, None], padding=1)[0]
 
 
 def standardised(values: Tensor, mean: float, sd: float) -> Tensor:
-    """Values scaled to [0, 1] by their least and largest, less the mean and divided by the deviation that images are expected to have."""
+    """Return values scaled to [0, 1] by their least and largest, less the mean and divided by the deviation.
+
+    Mean and deviation are those that images are expected to have.
+    """
     low, high = values.min(), values.max()
     return ((values - low) / (high - low + 1e-6) - mean) / sd
 
@@ -228,7 +237,7 @@ class Comparison:
         return similarity
 
     def _sparse(self, world_from_ct: Tensor, patches: int) -> Tensor:
-        """Global NCC of all pixels of random patches, and the mean of the patches' own."""
+        """Return the global NCC of all pixels of random patches, and the mean of the patches' own."""
         preset = self._preset
         chosen = torch.randint(len(self._corners), (patches,), generator=self._random)
         corners = self._corners[chosen.to(self._corners.device)]
@@ -244,12 +253,18 @@ class Comparison:
         return line_integrals(self._volume, rays, pose, STEP_MM)
 
     def _image(self, values: Tensor) -> Tensor:
-        """(rows, columns) of the values of the valid pixels, 0 elsewhere."""
+        """Return (rows, columns) of the values of the valid pixels, 0 elsewhere."""
         return torch.zeros(self._valid.shape, device=values.device).masked_scatter(self._valid, values)
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the torch device of a name; "auto" is CUDA's or Apple's GPU where there is one, else the CPU. InputError for one not there."""
+    """Return the torch device of a name; "auto" is CUDA's or Apple's GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    InputError
+        For one not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -281,11 +296,16 @@ def refine(
 
     Parameters
     ----------
-    world_from_ct : (4, 4) rigid, mm.
-    preset : of `PRESETS`.
-    device : of torch.
-    progress : called after each iteration.
-    seed : of the random patches.
+    world_from_ct
+        (4, 4) rigid, mm.
+    preset
+        Of `PRESETS`.
+    device
+        Of torch.
+    progress
+        Called after each iteration.
+    seed
+        Of the random patches.
 
     Raises
     ------
@@ -350,7 +370,7 @@ class _Motion:
 def _descend(
     motion: _Motion, comparisons: list[Comparison], preset: Preset, stage: Stage, report: Callable[[float, Step], None]
 ) -> list[Step]:
-    """Adam at one resolution, with a fresh state, as published."""
+    """Descend by Adam at one resolution, with a fresh state, as published."""
     optimiser = torch.optim.Adam(
         [
             {"params": [motion.turn], "lr": preset.rotation_rate / stage.divisor},

@@ -61,7 +61,13 @@ class TorchRays:
 
     @classmethod
     def of(cls, camera: Camera, pixels, like: Tensor) -> TorchRays:
-        """Return the rays through pixels (n, 2), (u, v), on the device and in the precision of `like`. InputError for a slot scan."""
+        """Return the rays through pixels (n, 2), (u, v), on the device and in the precision of `like`.
+
+        Raises
+        ------
+        InputError
+            For a slot scan.
+        """
         require_single_source([camera], "a published refinement")
         return cls(
             *(torch.from_numpy(np.array(array)).to(like) for array in (camera.source, camera.ray_directions(pixels)))
@@ -72,7 +78,7 @@ class TorchRays:
 
 
 def line_integrals(volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, step_mm: float) -> Tensor:
-    """Line integrals (n,) along rays at a pose (4, 4), rigid, mm; autograd gives the gradient by the pose.
+    """Return the line integrals (n,) along rays at a pose (4, 4), rigid, mm; autograd gives the gradient by the pose.
 
     Each ray is sampled in the middle of steps of `step_mm`, from the air before the volume to the air behind it.
     """

@@ -54,9 +54,18 @@ REST_AHEAD = 4
 
 
 class BoneLevel(NamedTuple):
-    """One resolution: how many times larger its pixels are than the finest, how images are compared, and how long to stay.
+    """One resolution of a registration of bones.
 
-    `secant`: steps near the minimum take the curvature from the step before, see `optimizer.with_curvature`.
+    Attributes
+    ----------
+    coarseness
+        How many times larger its pixels are than the finest.
+    settings
+        How images are compared.
+    iterations, tolerance_mm
+        How long to stay.
+    secant
+        Steps near the minimum take the curvature from the step before, see `optimizer.with_curvature`.
     """
 
     coarseness: int
@@ -135,13 +144,13 @@ class Bone:
 
     @classmethod
     def of_ct(cls, name: str, anatomy: PreparedCT) -> Bone:
-        """The bone of a CT that shows nothing else; relative values do not say what soft tissue attenuates."""
+        """Return the bone of a CT that shows nothing else; relative values do not say what soft tissue attenuates."""
         attenuation = anatomy.attenuation(0)
         replaced = 0.0 if anatomy.relative else WATER
         return cls(name, attenuation, attenuation.values > replaced, replaced=replaced, cut=cut_ends(attenuation))
 
     def contains(self, points: np.ndarray) -> np.ndarray:
-        """bool (N,): which points (N, 3), CT mm, lie in a voxel of it."""
+        """Return bool (N,), which of the points (N, 3), CT mm, lie in a voxel of the bone."""
         values = self._finest.values
         index = np.rint(rigid.transform_points(self._finest.index_from_ct, points)).astype(int)[:, ::-1]
         inside = ((index >= 0) & (index < values.shape)).all(axis=1)
@@ -158,19 +167,19 @@ class Bone:
         return pyramid(self._finest, VOLUME_LEVELS)
 
     def projector(self, level: int) -> Projector:
-        """That of one level of the CT's pyramid, 0 being its own resolution."""
+        """Return the projector of one level of the CT's pyramid, 0 being its own resolution."""
         with self._making:
             if level not in self._projectors:
                 self._projectors[level] = Projector(self._volumes[level], self.cut)
             return self._projectors[level]
 
     def level(self, voxel_mm: float) -> int:
-        """As `PreparedCT.level`."""
+        """Return the level of the pyramid for a voxel size, as `PreparedCT.level`."""
         return level_of(self._volumes, voxel_mm)
 
 
 def bones_of(structures: Structures, whole: PreparedCT) -> list[Bone]:
-    """The structures of a CT as bones."""
+    """Return the structures of a CT as bones."""
     attenuation = whole.attenuation(0)
     return [
         Bone(name, attenuation, structures.labels[box] == n, [side.start for side in box])
@@ -187,7 +196,7 @@ class Tie(NamedTuple):
 
 
 def ties_of(bones: Sequence[Bone]) -> list[Tie]:
-    """The tree that connects all bones by the shortest distances between them (Prim, Bell Syst. Tech. J. 36, 1957)."""
+    """Return the tree that connects all bones by the shortest distances between them (Prim, Bell Syst. Tech. J. 36, 1957)."""
     apart: dict[tuple[int, int], np.ndarray] = {}
     for a, b in combinations(range(len(bones)), 2):
         distances = _distances(bones[a].surface, bones[b].surface)
@@ -203,7 +212,7 @@ def ties_of(bones: Sequence[Bone]) -> list[Tie]:
 
 
 def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, M) mm between points (N, 3) and (M, 3)."""
+    """Return the distances (N, M), mm, between points (N, 3) and (M, 3)."""
     middle = points.mean(axis=0)
     points, others = points - middle, others - middle
     squares = np.sum(points**2, axis=1)[:, None] + np.sum(others**2, axis=1) - 2 * points @ others.T
@@ -211,7 +220,10 @@ def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray]) -> np.ndarray:
-    """(T, 6) rotation vector, rad, and shift of the joint, mm, of `other` against `one` of each tie, along the world's axes."""
+    """Return the motion (T, 6) of `other` against `one` of each tie, along the world's axes.
+
+    A motion is a rotation vector, rad, and the shift of the joint, mm.
+    """
     if not ties:
         return np.empty((0, 6))
     ones, others = (np.array([poses[number] for number in numbers]) for numbers in list(zip(*ties, strict=True))[:2])
@@ -349,7 +361,7 @@ class _Rest:
 
 
 def _grown(mask: np.ndarray, margin: int) -> np.ndarray:
-    """bool (rows, columns): up to so many pixels, in rows and columns, from one that is set."""
+    """Return bool (rows, columns), the pixels up to so many, in rows and columns, from one that is set."""
     near = np.empty(mask.shape, np.float32)
     similarity.box_sum(mask, margin, near)
     return near > 0.5
@@ -399,11 +411,11 @@ class BonesObjective:
 
     @property
     def radius(self) -> int:
-        """That of the wider windows."""
+        """The radius of the wider windows."""
         return max(self.settings.intensity_radius, self.settings.gradient_radius)
 
     def shadows(self, poses: Sequence[np.ndarray], *, jacobian: bool = True) -> Shadows:
-        """The shadows of the bones at these poses (4, 4)."""
+        """Return the shadows of the bones at these poses (4, 4)."""
         placed = np.asarray(poses, float)
         pivots = rigid.transform_points(placed, self._centroids)
         corners = rigid.transform_points(placed[:, None], self._corners)
@@ -423,7 +435,7 @@ class BonesObjective:
     def _empty_shadows(
         self, view: View, corners: np.ndarray, pivots: np.ndarray, jacobian: bool
     ) -> list[Shadow | None]:
-        """Shadows to be drawn, by the corners (B, 8, 3) of the bones and their centres (B, 3), world mm."""
+        """Return shadows to be drawn, by the corners (B, 8, 3) of the bones and their centres (B, 3), world mm."""
         before = (view.camera.depth(corners) > 0).all(axis=1)
         pixels, margins = view.camera.project(corners), self._margins(view, pivots)
         # The windows of all that is compared, and of the pixels whose windows hold some of the shadow; gradients read a neighbour.
@@ -442,13 +454,13 @@ class BonesObjective:
         return shadows
 
     def _margins(self, view: View, points: np.ndarray) -> np.ndarray:
-        """Pixels about a silhouette that are compared, for centres (B, 3) world mm."""
+        """Return how many pixels about a silhouette are compared, for centres (B, 3) world mm."""
         if self.settings.silhouette_mm is None:
             return np.zeros(len(points), int)
         return similarity.silhouette_margin(self.settings, view.camera, points)
 
     def cost(self, shadows: Shadows) -> float:
-        """Mean robust square over the pixels selected last, of the bones with these shadows."""
+        """Return the mean robust square over the pixels selected last, of the bones with these shadows."""
         totals = [0.0] * len(self.views)
 
         def add(v: int) -> None:
@@ -467,7 +479,7 @@ class BonesObjective:
         return max(sum(int(selected.mask.sum()) for selected in self._selected), 1)
 
     def linearise(self, poses: Sequence[np.ndarray], shadows: Shadows) -> BonesFit:
-        """The fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
+        """Return the fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
         count = len(self.bones)
         gradients, hessians = np.zeros((len(self.views), 6 * count)), np.zeros((len(self.views), 6 * count, 6 * count))
         costs, shown = [0.0] * len(self.views), self._select(poses, shadows)
@@ -484,7 +496,7 @@ class BonesObjective:
         return BonesFit(sum(costs) / pixels, gradient, hessian, pixels, shown, measure)
 
     def _similarity(self, selected: Sequence[_Selected], shadows: Shadows) -> np.ndarray:
-        """See `BonesFit.similarity`."""
+        """Compute `BonesFit.similarity`."""
         ncc = np.full((len(self.bones), len(self.views)), np.nan)
 
         def measure(v: int) -> None:
@@ -499,7 +511,7 @@ class BonesObjective:
         return ncc
 
     def compare(self, poses: Sequence[np.ndarray]) -> list[ViewComparison]:
-        """All that `linearise` sums, by view."""
+        """Compare each view; `linearise` sums what this returns."""
         shadows = self.shadows(poses)
         self._select(poses, shadows)
         return [self.compare_view(v, shadows[v]) for v in range(len(self.views))]
@@ -510,12 +522,18 @@ class BonesObjective:
         self._fill_rest()
 
     def changes(self, v: int, shadows: Sequence[Shadow | None], jacobian: np.ndarray) -> list[np.ndarray]:
-        """By kind of comparison, the derivatives (n, k, rows, columns) of a view's residuals from those (n, rows, columns) of its image."""
+        """Return the derivatives (n, k, rows, columns) of a view's residuals, by kind of comparison.
+
+        Parameters
+        ----------
+        jacobian
+            (n, rows, columns), the derivatives of the view's image.
+        """
         image, fixed, selected = self._image(v, shadows), self.views[v].xray.line_integrals, self._selected[v]
         return [change for _, change, _ in self._residuals(image, jacobian, fixed, selected.mask, selected.windows)]
 
     def _select(self, poses: Sequence[np.ndarray], shadows: Shadows) -> np.ndarray:
-        """Choose the pixels that can be compared and are near a silhouette; the share (B, views) of each shadow among them."""
+        """Choose the pixels that can be compared and are near a silhouette, and return their share (B, views) of each shadow."""
         shown = np.zeros((len(self.bones), len(self.views)))
         selected: list = [None] * len(self.views)
         pivots = rigid.transform_points(np.asarray(poses, float), self._centroids)
@@ -549,7 +567,7 @@ class BonesObjective:
             rest.fill(selected.mask)  # one after another, each by all threads
 
     def _usable(self, v: int, poses: Sequence[np.ndarray], shadows: Sequence[Shadow | None]) -> np.ndarray:
-        """1 for the pixels (rows, columns) that can be compared, with their neighbours: not those through the cut end of a bone."""
+        """Return 1 for the pixels (rows, columns) that can be compared, with their neighbours: not those through the cut end of a bone."""
         valid, usable = self._valid[v].copy(), np.empty(self._valid[v].shape, np.float32)
         for bone, projector, pose, shadow in zip(self.bones, self._projectors, poses, shadows, strict=True):
             if shadow is not None and bone.cut.any():
@@ -558,7 +576,7 @@ class BonesObjective:
         return usable
 
     def _whole_shadow(self, b: int, view: View, pose: np.ndarray, shadow: Shadow) -> float:
-        """How many pixels a bone's shadow has, beyond the image, too."""
+        """Return how many pixels a bone's shadow has, beyond the image, too."""
         dark = int(np.count_nonzero(shadow.image))
         (columns, rows), (down, across) = view.camera.size, shadow.part
         if down.start and across.start and down.stop < rows and across.stop < columns:
@@ -576,7 +594,7 @@ class BonesObjective:
     def _residuals(
         self, image: np.ndarray, jacobian: np.ndarray, fixed: np.ndarray, mask: np.ndarray, windows: Iterable
     ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Residual, derivative and products for each kind of comparison."""
+        """Return the residual, derivative and products for each kind of comparison."""
         settings = self.settings
         for residual_of, radius, floor, window in zip(
             (similarity.intensity_residual, similarity.gradient_residual),
@@ -589,13 +607,13 @@ class BonesObjective:
                 yield residual_of(image, jacobian, fixed, mask, window, radius, floor)
 
     def _residuals_within(self, v: int, image: np.ndarray) -> Iterable[np.ndarray]:
-        """For each kind of comparison the residual in the selected pixels' box."""
+        """Return the residual in the selected pixels' box, for each kind of comparison."""
         _, _, box, (mask, fixed, windows) = self._selected[v]
         for residual, _, _ in self._residuals(np.ascontiguousarray(image[box]), NOTHING, fixed, mask, windows):
             yield residual
 
     def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
-        """A view compared over the pixels selected last."""
+        """Compare a view over the pixels selected last."""
         mask, _, (rows, columns), within = self._selected[v]
         cauchy, image, fixed, cost = (
             self.settings.cauchy,
@@ -631,7 +649,7 @@ class BonesObjective:
         fixed: np.ndarray,
         selected: _Selected,
     ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """`_residuals` of a part of a view, of which `jacobian` is, by whole images."""
+        """Return `_residuals` of the part of a view to which `jacobian` belongs, by whole images."""
         here = [each[part].copy() for each in (image, fixed, selected.mask)]
         here[2][[0, -1]] = here[2][:, [0, -1]] = 0  # gradients read the neighbours
         windows = [None if each is None else np.ascontiguousarray(each[part]) for each in selected.windows]
@@ -665,12 +683,12 @@ def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessia
 
 
 def _part(low: np.ndarray, high: np.ndarray) -> tuple[slice, slice]:
-    """The part of an image between two corners (2,), column and row."""
+    """Return the part of an image between two corners (2,), column and row."""
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
 def _part_of(view: View, part: tuple[slice, slice]) -> Camera:
-    """The camera of a part of a view."""
+    """Return the camera of a part of a view."""
     rows, columns = part
     return view.camera.cropped(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
 
@@ -681,7 +699,7 @@ def _overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slic
 
 
 def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
-    """The part of an image (rows, columns) that holds all pixels that are set, and their neighbours."""
+    """Return the part of an image (rows, columns) that holds all pixels that are set, and their neighbours."""
     ends = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
     if not len(ends[0]):
         return slice(0, 1), slice(0, 1)
@@ -692,7 +710,7 @@ def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
 def add_prior(
     objective: BonesObjective, poses: Sequence[np.ndarray], share: float, gradient: np.ndarray, hessian: np.ndarray
 ) -> float:
-    """Add the prior, of this share, to the normal equations; its cost."""
+    """Add the prior, of this share, to the normal equations, and return its cost."""
     total = 0.0
     for tie, motion in zip(objective.ties, relative_motions(objective.ties, poses), strict=True):
         jacobian = np.zeros((6, 12))
@@ -708,17 +726,20 @@ def add_prior(
 
 
 def prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
+    """Return the sum of the squared motions between neighbours, weighted by PRECISION."""
     return float(np.sum(PRECISION * relative_motions(objective.ties, poses) ** 2))
 
 
 def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
-    """The weight of a negative log likelihood of the prior beside the mean cost: neighbouring residuals are alike, so that a window of
-    normalisation counts as one."""
+    """Return the weight of a negative log likelihood of the prior beside the mean cost.
+
+    Neighbouring residuals are alike, so that a window of normalisation counts as one.
+    """
     return fit.cost * (objective.radius + 1) ** 2 / fit.pixels
 
 
 def largest_step_mm(twists: np.ndarray, fit: BonesFit) -> float:
-    """How far the twists (B, 6) move any bone that a view shows, an angle at LEVER_MM."""
+    """Return how far in mm the twists (B, 6) move any bone that a view shows, an angle at LEVER_MM."""
     lengths = np.linalg.norm(twists[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(twists[:, :3], axis=1)
     return float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
 
@@ -732,7 +753,13 @@ def minimise(
     *,
     secant: bool = False,
 ) -> tuple[list[np.ndarray], BonesFit]:
-    """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there; `secant` as of `BoneLevel`."""
+    """Find the poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and return them with the fit there.
+
+    Parameters
+    ----------
+    secant
+        As of `BoneLevel`.
+    """
     centroids, poses, damping = np.array([bone.centroid for bone in objective.bones]), list(poses), DAMPING
     last: tuple[np.ndarray, np.ndarray] | None = None
     fit = objective.linearise(poses, objective.shadows(poses))
@@ -766,7 +793,7 @@ def minimise(
 
 
 def _with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """The Hessian (6 B, 6 B), each bone's own part with the curvature that the last step showed along it.
+    """Return the Hessian (6 B, 6 B), each bone's own part with the curvature that the last step showed along it.
 
     Parameters
     ----------
@@ -900,7 +927,7 @@ def objective_at(
     ties: Sequence[Tie],
     level: BoneLevel,
 ) -> BonesObjective:
-    """The objective at one resolution."""
+    """Make the objective at one resolution."""
     centre = rigid.transform_points(world_from_ct, np.mean([bone.centroid for bone in bones], axis=0))
     return _objective(whole, bones, views, centre, world_from_ct, ties, level)
 

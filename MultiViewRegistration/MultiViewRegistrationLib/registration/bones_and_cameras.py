@@ -164,7 +164,7 @@ class _Step:
         )
 
     def _unlikely(self, state: _State) -> float:
-        """Minus twice the logarithm of the corrections' prior."""
+        """Return minus twice the logarithm of the corrections' prior."""
         return float(np.sum((state.corrections[self._cameras.free] / self._sd) ** 2))
 
     def _linearised(
@@ -208,7 +208,7 @@ class _Step:
         in_rest: Sequence[Shadow | None],
         in_place: Sequence[Shadow | None],
     ) -> np.ndarray:
-        """(15, rows, columns): a view's image by the pose of the rest (6), by that of all (6), and by the intrinsics (3)."""
+        """Return (15, rows, columns), a view's image by the pose of the rest (6), by that of all (6), and by the intrinsics (3)."""
         camera, projector = objective.views[v].camera, self._whole.projector(self._whole.level(objective.voxel_mm))
         jacobian = np.empty((15, *camera.size[::-1]), np.float32)
         rest, everything = jacobian[:6], jacobian[6:12]

@@ -73,10 +73,14 @@ class CameraCorrections:
 
     Attributes
     ----------
-    sd : (OWN views + 6,) standard deviations; 0 = known, inf = nothing is known.
-    free, considered : indices of those that are solved for, and of those that are only taken into account, see above.
-    none : (OWN views + 6,), no corrections.
-    intrinsics : whether distances, principal points or the density of rows are among the free ones.
+    sd
+        (OWN views + 6,) standard deviations; 0 = known, inf = nothing is known.
+    free, considered
+        Indices of those that are solved for, and of those that are only taken into account, see above.
+    none
+        (OWN views + 6,), no corrections.
+    intrinsics
+        Whether distances, principal points or the density of rows are among the free ones.
 
     Raises
     ------
@@ -104,7 +108,7 @@ class CameraCorrections:
 
     @classmethod
     def exact(cls, views: Sequence[View]) -> CameraCorrections:
-        """Nothing is unknown, whatever the views say."""
+        """Return corrections of which none is unknown, whatever the views say."""
         return cls([view.exact() for view in views])
 
     def camera(self, i: int, corrections: np.ndarray, given: Camera) -> Camera:
@@ -141,7 +145,7 @@ class CameraCorrections:
         return float(parts.max())
 
     def system(self, objective: Objective, fit: PoseFit, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
+        """Return the gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
         if not self.free.size:
             return fit.gradient[:6], fit.hessian[:6, :6]
         jacobians = self.jacobians(objective, corrections, len(fit.gradient))
@@ -157,7 +161,7 @@ class CameraCorrections:
     def jacobians(
         self, objective: Compared, corrections: np.ndarray, derivatives: int, *, considered: bool = False
     ) -> list[np.ndarray]:
-        """By view, (derivatives, 6 + n): what its projection's Jacobian is by, 6 or 9 numbers, by pose and free corrections.
+        """Return what the Jacobian of each view's projection is by, 6 or 9 numbers, by pose and free corrections: (derivatives, 6 + n).
 
         Parameters
         ----------
@@ -171,7 +175,7 @@ class CameraCorrections:
         ]
 
     def precision(self, objective: Objective, fit: PoseFit) -> np.ndarray:
-        """(n,) what the prior of the free corrections weighs beside the Hessian of half the cost."""
+        """Return (n,) what the prior of the free corrections weighs beside the Hessian of half the cost."""
         cost = fit.cost if np.isfinite(fit.cost) else 1.0
         return cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
 
@@ -183,7 +187,10 @@ class CameraCorrections:
         return float(np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0)))
 
     def _derivative(self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray) -> np.ndarray:
-        """(9, 6 + N): what view i sees, (omega, v) about the pivot and `intrinsics_jacobian`'s three, by the pose and all N corrections."""
+        """Return what view i sees by the pose and all N corrections, (9, 6 + N).
+
+        It sees (omega, v) about the pivot and `intrinsics_jacobian`'s three.
+        """
         rotation = corrections[OWN * i : OWN * i + 3]
         about_origin = np.zeros((6, 6))
         about_origin[:3, :3] = _right_jacobian(rotation)
@@ -205,7 +212,7 @@ class CameraCorrections:
         return way
 
     def _pooling(self, i: int, given: Camera) -> float:
-        """Pixels of the given camera's image in one of the image as it is stored: 1 / the factor of pooling."""
+        """Return pixels of the given camera's image in one of the image as it is stored: 1 / the factor of pooling."""
         return given.focal_px / self._focal_px[i]
 
 
@@ -220,7 +227,7 @@ def independent_residuals(fit: PoseFit, settings: Settings) -> float:
 
 
 def _own_sd(view: View, *, first: bool) -> list[float]:
-    """(OWN,) standard deviations of a view's own corrections."""
+    """Return (OWN,) standard deviations of a view's own corrections."""
     rotation = np.inf if view.rotation_sd_deg is None else np.radians(view.rotation_sd_deg)
     translation = np.inf if view.translation_sd_mm is None else view.translation_sd_mm
     tied = [0.0] * 6 if first else [rotation] * 3 + [translation] * 3
@@ -228,13 +235,13 @@ def _own_sd(view: View, *, first: bool) -> list[float]:
 
 
 def _right_jacobian(rotation: np.ndarray) -> np.ndarray:
-    """(3, 3) with exp(r + d) = exp(r) exp(J d) to first order; its columns are translations of exp_se3, whose V is J of -r."""
+    """Return (3, 3) with exp(r + d) = exp(r) exp(J d) to first order; its columns are translations of exp_se3, whose V is J of -r."""
     twists = np.concatenate([np.tile(-rotation, (3, 1)), np.eye(3)], axis=1)
     return rigid.exp_se3(twists)[:, :3, 3].T
 
 
 def _source_to_detector(view: View, shared: SharedUnknowns) -> float:
-    """In mm; 1 where no pixel size is known and nobody asks for it."""
+    """Return the distance in mm; 1 where no pixel size is known and nobody asks for it."""
     if view.xray.pixel_mm is not None:
         return view.camera.focal_px * view.xray.pixel_mm[view.camera.fan_axes - 1]
     if shared.source_to_detector_sd_mm:

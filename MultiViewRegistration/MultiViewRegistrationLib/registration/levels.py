@@ -72,7 +72,7 @@ def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
 
 
 def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarray:
-    """(B,) how far the centres lie from where they were registered."""
+    """Return (B,) how far the centres lie from where they were registered."""
     ends = [
         rigid.transform_points(pose, bone.centroid) - rigid.transform_points(registered, bone.centroid)
         for bone, pose, registered in zip(found.bones, poses, found.poses, strict=True)
@@ -81,7 +81,7 @@ def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarr
 
 
 def _steps(found: BonesRegistration, numbers: Sequence[int | None], *, up: bool) -> list[np.ndarray]:
-    """Ways (B, 3), world mm, to the next level: by the distances of neighbours, or by usual ones where the case has none."""
+    """Return ways (B, 3), world mm, to the next level: by the distances of neighbours, or by usual ones where the case has none."""
     centres = {
         number: rigid.transform_points(pose, bone.centroid)
         for number, bone, pose in zip(numbers, found.bones, found.poses, strict=True)

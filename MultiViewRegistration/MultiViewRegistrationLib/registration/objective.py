@@ -147,8 +147,11 @@ class Objective:
 
     Parameters
     ----------
-    pivot : (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
-    rest : by view, what the X-ray shows besides the volume, line integrals (rows, columns) float32 that are added to the DRR.
+    pivot
+        (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
+    rest
+        By view, what the X-ray shows besides the volume, line integrals (rows, columns) float32 that are added to
+        the DRR.
     """
 
     evaluate_together: Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None = None
@@ -219,11 +222,11 @@ class Objective:
         return projections
 
     def with_pivot(self, pivot: np.ndarray) -> Objective:
-        """Return the same about another pivot, no pixels selected yet."""
+        """Return the objective about another pivot, no pixels selected yet."""
         return Objective(self.projector, self.views, self.settings, pivot, self.rest)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> Objective:
-        """Return the same, where some pixels of each view, bool (rows, columns), are not valid; no pixels selected yet."""
+        """Return the objective without some pixels of each view, bool (rows, columns); no pixels selected yet."""
         return Objective(self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest)
 
     def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:
@@ -243,7 +246,7 @@ class Objective:
         return self._masks
 
     def linearise(self, projections: list[Projection]) -> PoseFit:
-        """Cost, gradient and Hessian over the pixels that can be compared at this pose."""
+        """Return the cost, gradient and Hessian over the pixels that can be compared at this pose."""
         run_tasks([partial(self._select_pixels, i, projection) for i, projection in enumerate(projections)])
         return self._evaluate(projections, derivative=True)
 
@@ -334,12 +337,15 @@ def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np
 
     Parameters
     ----------
-    objective : compares intensities, and was linearised at the pose.
-    projections : by view, at that pose.
+    objective
+        Compares intensities, and was linearised at the pose.
+    projections
+        By view, at that pose.
 
     Returns
     -------
-    list of (rows, columns) bool, by view; None where the outliers are too few to matter.
+    list[ndarray] or None
+        list of (rows, columns) bool, by view; None where the outliers are too few to matter.
     """
     found = [
         _outlying(next(objective.residuals(n, projection, derivative=False)).residual[0], objective.masks[n])
@@ -352,14 +358,20 @@ def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np
 
 
 def _outlying(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """residual, mask: (rows, columns), the latter 1 or 0."""
+    """Return where (rows, columns) the residual is an outlier's.
+
+    Parameters
+    ----------
+    residual, mask
+        (rows, columns), the latter 1 or 0.
+    """
     side = 2 * WINDOW + 1
     squares, pixels = (scipy.ndimage.uniform_filter(each, side) for each in (residual**2 * mask, mask))
     return squares > OUTLYING**2 * np.maximum(pixels, 1 / side**2)
 
 
 def local_ncc(products: np.ndarray) -> float:
-    """From the sums m f, m m, f f (3,) of what is compared."""
+    """Return the local NCC from the sums m f, m m, f f (3,) of what is compared."""
     return float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
 
 
@@ -450,7 +462,7 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
 
 
 def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np.ndarray) -> float:
-    """Return the weighted share of the DRR's contrast that is missing in the X-ray: 0 where they are alike, 1 where it shows nothing of it.
+    """Return the weighted share of the DRR's contrast that is missing in the X-ray: 0 where they are alike, 1 where all is missing.
 
     A DRR m that is locally normalised keeps its sum of squares whatever the pose, so that on average m'' = -m m'^2 / m^2. A residual that
     holds the share a of m thus adds a m m'' = -a m'^2 to the second derivative of its half square, and all else in it, what lies before

@@ -221,7 +221,7 @@ def levenberg_marquardt(
     *,
     secant: bool = False,
 ) -> Generator[EvaluationPoint, TrialEvaluation, Descent]:
-    """Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
+    """Descend by Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
 
     A generator that yields each point where it wants the objective evaluated and is sent the evaluation, so that several descents can share
     a batch. It ends when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
@@ -266,7 +266,7 @@ def levenberg_marquardt(
 
 
 def with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Gauss-Newton's Hessian (n, n), with the curvature that the last step showed along it.
+    """Return Gauss-Newton's Hessian (n, n), with the curvature that the last step showed along it.
 
     Gauss and Newton leave out the residuals' second derivatives, which make a minimum less sharp, up to three times: their steps are that
     much too short. Hybrid of Gauss-Newton and BFGS (Al-Baali and Fletcher, J. Oper. Res. Soc. 36, 1985), damped as by Powell (Lect. Notes
@@ -274,7 +274,8 @@ def with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) ->
 
     Parameters
     ----------
-    step, change : (n,) the last step, and by how much it changed the gradient.
+    step, change
+        (n,) the last step, and by how much it changed the gradient.
     """
     along = hessian @ step
     expected, found = float(step @ along), float(step @ change)
@@ -315,11 +316,16 @@ def descend(
 
     Parameters
     ----------
-    iterations, tolerance_mm : the most steps, and the size of the last one.
-    centroid : (3,) CT mm, about which each pose turns; None: about the objective's pivot, for one start.
-    unknowns : the free camera corrections; by default the cameras are exact.
-    on_step : called after each step of a single descent; not called for several, which run in other threads.
-    secant : see `levenberg_marquardt`.
+    iterations, tolerance_mm
+        The most steps, and the size of the last one.
+    centroid
+        (3,) CT mm, about which each pose turns; None: about the objective's pivot, for one start.
+    unknowns
+        The free camera corrections; by default the cameras are exact.
+    on_step
+        Called after each step of a single descent; not called for several, which run in other threads.
+    secant
+        See `levenberg_marquardt`.
     """
     objectives = [objective]
     if centroid is not None:  # an objective remembers which pixels count: each descent needs its own
@@ -414,7 +420,7 @@ class Sobol:
 
 
 def _direction_numbers(polynomial: int, first: tuple[int, ...]) -> list[int]:
-    """BITS numbers of BITS bits, by the recurrence of the polynomial."""
+    """Return BITS numbers of BITS bits, by the recurrence of the polynomial."""
     degree = len(first)
     m = list(first) or [1] * BITS
     while len(m) < BITS:

@@ -146,12 +146,18 @@ def refine(
 
     Parameters
     ----------
-    world_from_ct : (4, 4) rigid, mm: the start, or the middle of the range.
-    progress : called as the pose gets better; `Cancelled` is raised where it returns False.
-    shared : the unknowns that are the same in all views.
-    reach : all that is known of the pose is that it lies within this range; None for a start pose.
-    seed : of the quasi-random poses.
-    budget : of the search through `reach`; by default what the range needs.
+    world_from_ct
+        (4, 4) rigid, mm: the start, or the middle of the range.
+    progress
+        Called as the pose gets better; `Cancelled` is raised where it returns False.
+    shared
+        The unknowns that are the same in all views.
+    reach
+        All that is known of the pose is that it lies within this range; None for a start pose.
+    seed
+        Of the quasi-random poses.
+    budget
+        Of the search through `reach`; by default what the range needs.
 
     Raises
     ------
@@ -192,7 +198,13 @@ def refine(
 
 
 def _check_shown(anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, reach: Range) -> None:
-    """InputError for views that show nothing of the CT at any pose within the range."""
+    """Refuse views that show nothing of the CT at any pose within the range.
+
+    Raises
+    ------
+    InputError
+        Naming the views.
+    """
     corners = anatomy.corners()
     blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, corners)]
     if blind:
@@ -214,7 +226,8 @@ class RegistrationPipeline:
 
     Parameters
     ----------
-    world_from_ct : (4, 4), about where the CT is: the resolutions follow from its distance there.
+    world_from_ct
+        (4, 4), about where the CT is: the resolutions follow from its distance there.
     """
 
     def __init__(
@@ -282,13 +295,17 @@ class RegistrationPipeline:
 
         Parameters
         ----------
-        centre : (4, 4), the middle of the range.
-        with_start : whether that pose is among the first to be refined.
+        centre
+            (4, 4), the middle of the range.
+        with_start
+            Whether that pose is among the first to be refined.
 
         Returns
         -------
-        minima : the distinct ones, most evidence first.
-        converged : whether several descents led to the best one, and no other is nearly as good.
+        minima
+            The distinct ones, most evidence first.
+        converged
+            Whether several descents led to the best one, and no other is nearly as good.
         """
         began = perf_counter()
         level, centroid, margin_mm = self._levels[number], self.anatomy.centroid, MARGIN_MM + reach.translation_mm
@@ -433,7 +450,7 @@ class RegistrationPipeline:
 
 
 def pose_difference(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> tuple[float, float]:
-    """Distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
+    """Return the distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
     here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
     return float(np.linalg.norm(here - there)), float(np.degrees(rigid.rotation_distance(pose, other)))
 
@@ -448,8 +465,10 @@ def prune(minima: list[Descent], limit: float, most: int) -> tuple[list[Descent]
 
     Returns
     -------
-    kept : the minima.
-    pruned : the evidence ratio and the pose of each other one.
+    kept
+        The minima.
+    pruned
+        The evidence ratio and the pose of each other one.
     """
     ratios = [minima[0].fit.evidence / max(minimum.fit.evidence, 1e-9) for minimum in minima]
     kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]

@@ -86,9 +86,12 @@ class PreparedCT:
 
     Attributes
     ----------
-    structure : whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
-    centroid : (3,) CT mm.
-    world_from_background : (4, 4), the pose of the rest of the CT, rendered as a fixed background (`structure`); None without one.
+    structure
+        Whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
+    centroid
+        (3,) CT mm.
+    world_from_background
+        (4, 4), the pose of the rest of the CT, rendered as a fixed background (`structure`); None without one.
     """
 
     world_from_background: np.ndarray | None = None
@@ -107,7 +110,7 @@ class PreparedCT:
         """The device of PyTorch's work, as it names it; "" for numba's."""
 
     def on_device(self, device: str) -> PreparedCT:
-        """Return the same CT, whose registrations are done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
+        """Return the CT with its registrations done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
         if device == CPU:
             return self
         other = copy(self)
@@ -277,13 +280,13 @@ class PreparedCT:
         return Texture.of(self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM, bone_ends)
 
     def corners(self) -> np.ndarray:
-        """(8, 3) CT mm: the corners of the box around all that attenuates."""
+        """Return (8, 3) CT mm: the corners of the box around all that attenuates."""
         box = self.projector(1)
         index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1).reshape(-1, 3)
         return rigid.transform_points(box.ct_from_index, index)
 
     def bone_points(self, most: int = 4000) -> np.ndarray:
-        """(N, 3) CT mm: centres of voxels of some BONE_STEP_MM in bone, evenly thinned out to `most`; of a structure, of all of it."""
+        """Return centres (N, 3), CT mm, of voxels of some BONE_STEP_MM in bone, or of all of a structure, evenly thinned out to `most`."""
         volume = self._volumes[self.level(BONE_STEP_MM)]
         index = np.flatnonzero(volume.values > (0 if self.structure else BONE_PER_MM))
         thinned = index[np.linspace(0, len(index) - 1, min(most, len(index))).astype(int)]
@@ -406,7 +409,7 @@ def level_of(volumes: Sequence[Volume], voxel_mm: float) -> int:
 
 
 def pixel_size_mm(view: View, point: np.ndarray) -> float:
-    """Size in mm of a pixel at the depth of a world point."""
+    """Return the size in mm of a pixel at the depth of a world point."""
     return float(view.camera.pixel_mm(point)[1])
 
 

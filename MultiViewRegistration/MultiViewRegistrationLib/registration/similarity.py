@@ -57,14 +57,14 @@ class Settings:
 
 
 def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) -> np.ndarray:
-    """`silhouette_mm` in whole pixels (...), 1 or more, at the depths of world points (..., 3)."""
+    """Return `silhouette_mm` in whole pixels (...), 1 or more, at the depths of world points (..., 3)."""
     pixels = settings.silhouette_mm / camera.pixel_mm(points)[..., 0]
     return np.maximum(1, np.rint(pixels)).astype(int)
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def box_sum(image, radius, out):
-    """Sum of `image` over the square window of `radius` pixels about each pixel, cut off at the border. `out` may be `image`."""
+    """Return the sum of `image` over the square window of `radius` pixels about each pixel, cut off at the border. `out` may be `image`."""
     rows, columns = image.shape
     across = np.empty((rows, columns), np.float32)
     last = rows - 1
@@ -150,7 +150,7 @@ def _count(mask):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_mean(image, other, mask, weight, radius):
-    """Mean of `image` times `other` over the valid pixels of each window."""
+    """Return the mean of `image` times `other` over the valid pixels of each window."""
     rows, columns = image.shape
     mean = np.empty((rows, columns), np.float32)
     for r in range(rows):
@@ -165,7 +165,7 @@ def _local_mean(image, other, mask, weight, radius):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_moments(image, mask, weight, radius, floor):
-    """Local mean and 1 / sqrt(variance + floor^2)."""
+    """Return local mean and 1 / sqrt(variance + floor^2)."""
     mean = _local_mean(image, mask, mask, weight, radius)
     inverse_sd = _local_mean(image, image, mask, weight, radius)
     rows, columns = image.shape
@@ -178,7 +178,7 @@ def _local_moments(image, mask, weight, radius, floor):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_rms(gx, gy, mask, weight, radius, floor):
-    """1 / sqrt(mean of the squared gradient + floor^2)."""
+    """Return 1 / sqrt(mean of the squared gradient + floor^2)."""
     rows, columns = gx.shape
     square = np.empty((rows, columns), np.float32)
     for r in range(rows):
@@ -193,7 +193,7 @@ def _local_rms(gx, gy, mask, weight, radius, floor):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def _gradient(image, mask, gx, gy):
-    """Central differences where the mask (already eroded) is set, 0 elsewhere."""
+    """Return the central differences where the mask (already eroded) is set, 0 elsewhere."""
     rows, columns = image.shape
     half = np.float32(0.5)
     for r in range(rows):
@@ -207,7 +207,7 @@ def _gradient(image, mask, gx, gy):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def window_weight(mask, radius):
-    """1 / number of valid pixels in each window (0 where there is none)."""
+    """Return 1 / number of valid pixels in each window (0 where there is none)."""
     weight = np.empty(mask.shape, np.float32)
     box_sum(mask, radius, weight)
     rows, columns = mask.shape
@@ -219,7 +219,7 @@ def window_weight(mask, radius):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
-    """Residual (1, rows, columns), its derivative (n, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
+    """Return the residual (1, rows, columns), its derivative (n, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
     mean, inverse_sd = _local_moments(image, mask, weight, radius, floor)
@@ -253,9 +253,10 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
-    """Residual (2, rows, columns), its derivative (n, 2, rows, columns), and the sums m f, m m, f f of the normalised gradients.
+    """Return the residual, its derivative, and the sums m f, m m, f f of the normalised gradients.
 
-    `mask` must leave out the image's border and the neighbours of false values.
+    They are (2, rows, columns), (n, 2, rows, columns) and (3,). `mask` must leave out the image's border and the neighbours of false
+    values.
     """
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
@@ -300,12 +301,17 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
-    """Add J^T W e to `gradient` (n,) and J^T W J to the lower triangle of `hessian` (n, n); return the sum of robust squares over the mask.
+    """Add J^T W e to `gradient` (n,) and J^T W J to the lower triangle of `hessian` (n, n).
 
     Parameters
     ----------
     cauchy
         Scale k of Cauchy's weight 1 / (1 + |e|^2 / k^2), or 0 for plain least squares.
+
+    Returns
+    -------
+    float
+        The sum of robust squares over the mask.
     """
     components, rows, columns = residual.shape
     parameters = derivative.shape[0]

@@ -72,12 +72,12 @@ class TorchObjective(Objective):
         self._linearised: PoseFit | None = None
 
     def with_pivot(self, pivot: np.ndarray) -> TorchObjective:
-        """Return it with the pose turning about another point (3,), world mm."""
+        """Return the objective with the pose turning about another point (3,), world mm."""
         arguments = self.projector, self.views, self.settings, pivot, self.rest
         return TorchObjective(*arguments, self._device, self._images)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> TorchObjective:
-        """Return it without these pixels, a mask a view."""
+        """Return the objective without these pixels, a mask a view."""
         views = self._views_without(pixels)
         return TorchObjective(self.projector, views, self.settings, self.pivot, self.rest, self._device)
 
@@ -296,7 +296,7 @@ def _compare(projector: TorchProjector, settings: Settings, derivatives: int, in
 def _sums_of(
     settings: Settings, real: torch.dtype, image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor
 ) -> Tensor:
-    """Robust squares, m f, m m, f f, gradient (n,) and Hessian (n, n) of each image in a row, see `similarity`."""
+    """Return robust squares, m f, m m, f f, gradient (n,) and Hessian (n, n) of each image in a row, see `similarity`."""
     kinds = []
     if settings.intensity_radius:
         kinds.append(_intensities(image, jacobian, fixed, mask, settings.intensity_radius, settings.intensity_floor))
@@ -335,7 +335,7 @@ def _lanes(images: Tensor) -> Tensor:
 def _intensities(
     image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor, radius: int, floor: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """DRR and X-ray as they are compared (k, B, rows, columns), and the DRR's derivatives (n, k, B, rows, columns), k being 1."""
+    """Return DRR and X-ray as they are compared (k, B, rows, columns), and the DRR's derivatives (n, k, B, rows, columns), k being 1."""
     drr, xray, slopes = image * mask, fixed * mask, jacobian * mask
     own = torch.stack([mask, drr, drr * image, xray, xray * fixed])
     local = _box_sums(torch.cat([own, slopes, slopes * image]), radius)
@@ -352,7 +352,7 @@ def _intensities(
 def _gradients(
     image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor, radius: int, floor: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `_intensities`, of the images' gradients, k being 2."""
+    """Return what `_intensities` does, of the images' gradients, k being 2."""
     drr, xray, slopes = (_central_differences(each) * mask for each in (image, fixed, jacobian))
     growth = (drr[:, None] * slopes).sum(0)
     local = _box_sums(torch.cat([torch.stack([mask, (drr**2).sum(0), (xray**2).sum(0)]), growth]), radius)
@@ -364,7 +364,7 @@ def _gradients(
 
 
 def _central_differences(images: Tensor) -> Tensor:
-    """(2, ...) by columns and by rows; 0 at the border."""
+    """Return (2, ...) by columns and by rows; 0 at the border."""
     across, down = torch.zeros_like(images), torch.zeros_like(images)
     across[..., 1:-1] = 0.5 * (images[..., 2:] - images[..., :-2])
     down[..., 1:-1, :] = 0.5 * (images[..., 2:, :] - images[..., :-2, :])
@@ -397,14 +397,14 @@ def _largest_near(images: Tensor) -> Tensor:
 
 
 def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
-    """(18,) float32: ray_matrix, pivot minus the source of row 0, principal point, source_step and fan_axes of a camera."""
+    """Return (18,) float32: ray_matrix, pivot minus the source of row 0, principal point, source_step and fan_axes of a camera."""
     lever = pivot - camera.sources(FIRST_ROW)
     parts = camera.ray_matrix.ravel(), lever, camera.principal_point, camera.source_step, [camera.fan_axes]
     return np.concatenate(parts).astype(np.float32)
 
 
 def _by_intrinsics(cameras: Tensor, jacobian: Tensor) -> Tensor:
-    """(3, B, rows, columns) from the derivatives by the pose (6, B, rows, columns), see `drr.intrinsics_jacobian`.
+    """Return (3, B, rows, columns) from the derivatives by the pose (6, B, rows, columns), see `drr.intrinsics_jacobian`.
 
     Parameters
     ----------
@@ -429,7 +429,7 @@ def _by_intrinsics(cameras: Tensor, jacobian: Tensor) -> Tensor:
 def _replayed(
     projector: TorchProjector, settings: Settings, derivatives: int, inputs: _Inputs
 ) -> tuple[Tensor, Tensor]:
-    """`_compare`, on CUDA by what was recorded for inputs of the same shapes."""
+    """Return the result of `_compare`, on CUDA by what was recorded for inputs of the same shapes."""
     if projector.device.type != "cuda":
         return _compare(projector, settings, derivatives, inputs)
     key = settings, derivatives, *(None if each is None else each.shape for each in inputs)

@@ -68,8 +68,10 @@ def register_views(
 
     Parameters
     ----------
-    find : registers the views it gets, called as find(views, progress=...).
-    progress, shared : as in `pipeline.refine`.
+    find
+        Registers the views it gets, called as find(views, progress=...).
+    progress, shared
+        As in `pipeline.refine`.
     """
     alone = uncalibrated_view_indices(views, shared)
     if not alone:
@@ -112,14 +114,16 @@ def register_structure(
     """Register a structure before the rest of its CT; a CT without a mask as `find` does.
 
     Where the X-rays do not look like the whole CT (limbs that are bent otherwise) the structure is registered by
-    itself. Cameras are corrected
-    by the whole CT.
+    itself. Cameras are corrected by the whole CT.
 
     Parameters
     ----------
-    find : registers a CT to views, called as find(anatomy, views, progress=...).
-    progress : as in `pipeline.refine`.
-    starts : (4, 4) each, poses of the structure to try as well.
+    find
+        Registers a CT to views, called as find(anatomy, views, progress=...).
+    progress
+        As in `pipeline.refine`.
+    starts
+        (4, 4) each, poses of the structure to try as well.
     """
     if anatomy.full_ct is None:
         return find(anatomy, views, progress=progress)
@@ -210,10 +214,15 @@ def refine_from(
 
     Parameters
     ----------
-    starts : one or more, the most credible first. `Refinement.selected_start` is the number of the one that led to the answer.
-    progress, shared : as in `pipeline.refine`.
-    centre, reach : the CT lies within `reach` of the pose `centre` (4, 4), where that is known; then a search goes along.
-    seed : of the quasi-random poses.
+    starts
+        One or more, the most credible first. `Refinement.selected_start` is the number of the one that led to the
+        answer.
+    progress, shared
+        As in `pipeline.refine`.
+    centre, reach
+        The CT lies within `reach` of the pose `centre` (4, 4), where that is known; then a search goes along.
+    seed
+        Of the quasi-random poses.
 
     Raises
     ------
@@ -308,19 +317,23 @@ def refine_along_least_certain_axis(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move a pose along its least certain direction, mostly a view's depth, to where it has the most evidence.
 
-    Moving the CT along a beam barely changes an image, so that a network errs most there, and its covariance
-    shows it. All else is known
-    well enough for a few samples along that one direction.
+    Moving the CT along a beam barely changes an image, so that a network errs most there, and its covariance shows
+    it. All else is known well enough for a few samples along that one direction.
 
     Parameters
     ----------
-    world_from_ct : (4, 4).
-    covariance : (6, 6) of the motion (omega rad, v mm) from the pose to the true one about the anatomy's centroid, world axes.
+    world_from_ct
+        (4, 4).
+    covariance
+        (6, 6) of the motion (omega rad, v mm) from the pose to the true one about the anatomy's centroid, world
+        axes.
 
     Returns
     -------
-    world_from_ct : (4, 4), of the best sample at the second resolution.
-    covariance : (6, 6), after the search.
+    world_from_ct
+        (4, 4), of the best sample at the second resolution.
+    covariance
+        (6, 6), after the search.
     """
     scale = np.repeat([RADIUS_MM, 1.0], 3)  # an angle counts at that distance from the centroid
     variances, axes = np.linalg.eigh(covariance * np.outer(scale, scale))

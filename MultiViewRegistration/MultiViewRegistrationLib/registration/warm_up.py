@@ -81,7 +81,7 @@ def _view() -> View:
 
 @lru_cache(maxsize=1)
 def _projector() -> Projector:
-    """Of tissue up to the faces: a body that goes on, so that the kernel for cut ends is needed."""
+    """Return a projector of tissue up to the faces: a body that goes on, so that the kernel for cut ends is needed."""
     return Projector(Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1])))
 
 

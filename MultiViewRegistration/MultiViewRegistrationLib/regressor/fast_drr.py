@@ -48,7 +48,7 @@ _FIRST, _SECOND, _THIRD = (np.uint64(((1 << _NARROW) - 1) << (_NARROW * lane)) f
 
 
 def pack(bases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Words (nk, nj, ni) uint32 of the values (3, nk, nj, ni) >= 0, and how much of a value one step of each lane is, (3,)."""
+    """Return words (nk, nj, ni) uint32 of the values (3, nk, nj, ni) >= 0, and how much of a value one step of each lane is, (3,)."""
     steps = np.maximum(bases.max(axis=(1, 2, 3)), 1e-12).astype(float) / LARGEST
     words = np.zeros(bases.shape[1:], np.uint32)
     for lane, (values, step) in enumerate(zip(bases, steps, strict=True)):
@@ -58,7 +58,7 @@ def pack(bases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @nb.njit(nogil=True, inline="always")
 def _widened(word):
-    """Lanes of 10 bits in lanes of 21."""
+    """Put lanes of 10 bits into lanes of 21."""
     return (word & _FIRST) | ((word & _SECOND) << _11) | ((word & _THIRD) << _22)
 
 
@@ -98,9 +98,11 @@ def project(stacks, rays, n, out):
 
     Parameters
     ----------
-    stacks, rays : tuples of what `Stacks` and `RayBatch` hold. Plain ones: compiled code on disk would name these classes, and could not
-        be read by a program in which they have other names.
-    out : (3, rows, columns) float32.
+    stacks, rays
+        Tuples of what `Stacks` and `RayBatch` hold. Plain ones: compiled code on disk would name these classes, and
+        could not be read by a program in which they have other names.
+    out
+        (3, rows, columns) float32.
     """
     stack_of, sources, source_steps, directions_of, mm_per_depth = rays
     words_of, shapes, stored_of, steps_of, _ = stacks
@@ -187,7 +189,7 @@ class Bases:
         return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
 
     def largest_piece(self) -> Bases:
-        """Only the largest connected body and what it encloses: without the scanner's couch, and hands that lie beside a hip."""
+        """Return only the largest connected body and what it encloses: without the scanner's couch, and hands that lie beside a hip."""
         mu = self.values.sum(axis=0)
         pieces, _ = scipy.ndimage.label(scipy.ndimage.binary_opening(mu > _BODY, np.ones((1, 3, 3))))
         sizes = np.bincount(pieces.ravel())[1:]
@@ -235,7 +237,7 @@ class Bases:
         return Bases(np.ascontiguousarray(np.moveaxis(values, 1, 3 - axis)), affine)
 
     def course(self, axis: int, end: int) -> np.ndarray:
-        """(2,) mm sideways for each mm outwards: how the centroid of the last layers before a face runs, as `continued` takes it."""
+        """Return (2,) mm sideways for each mm outwards: how the centroid of the last layers before a face runs, as `continued` takes it."""
         spacing = self.spacing_mm
         others = [a for a in (2, 1, 0) if a != axis]
         mu = np.moveaxis(self.values.sum(axis=0), 2 - axis, 0)
@@ -328,7 +330,7 @@ class Stacks(NamedTuple):
 
     @classmethod
     def of(cls, bases: Bases) -> Stacks:
-        """Bases made ready for `project`."""
+        """Return bases made ready for `project`."""
         grids, steps = zip(*(_stack(bases, axis, factor) for factor in (1, 2) for axis in range(3)))
         return cls(
             tuple(grid.values for grid in grids),
@@ -363,7 +365,7 @@ class Stacks(NamedTuple):
 
 
 def _stack(bases: Bases, axis: int, factor: int) -> tuple[Grid, np.ndarray]:
-    """Slices across an axis, each of `factor` layers of voxels: the slowest axis of the grid, the others in rising order."""
+    """Return slices across an axis, each of `factor` layers of voxels: the slowest axis of the grid, the others in rising order."""
     factors = [(factor, 1, 1), (1, factor, 1), (1, 1, factor)][axis]
     layers = [Volume(values, bases.ct_from_index).pooled(factors) for values in bases.values]
     order = [a for a in range(3) if a != axis] + [axis]

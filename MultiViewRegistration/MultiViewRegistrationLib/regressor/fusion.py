@@ -102,7 +102,10 @@ class LandmarkVotes:
         )
 
     def joined(self, others: Sequence[LandmarkVotes]) -> LandmarkVotes:
-        """With the votes of augmentations of the same X-ray, by cameras of the same source: their errors depend, so they count as one."""
+        """Return the votes together with those of augmentations of the same X-ray, by cameras of the same source.
+
+        Their errors depend, so they count as one.
+        """
         positions, scales = [self.positions], [self.scales]
         for other in others:
             turn = self.camera.camera_from_world[:3, :3] @ other.camera.camera_from_world[:3, :3].T
@@ -113,7 +116,7 @@ class LandmarkVotes:
         return replace(self, positions=np.concatenate(positions, axis=-1), scales=np.concatenate(scales, axis=-1))
 
     def _projected(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (S, K, 2) of the landmarks, and their derivatives (S, K, 2, 6) by the motion."""
+        """Return pixels (S, K, 2) of the landmarks, and their derivatives (S, K, 2, 6) by the motion."""
         R = self.camera.camera_from_world[:3, :3]
         world = rigid.transform_points(poses[:, None], self.landmarks)
         x = rigid.transform_points(self.camera.camera_from_world, world)
@@ -170,7 +173,7 @@ def _size_mm(motions: np.ndarray) -> np.ndarray:
 
 
 def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
-    """(S, 6, 6): minus the derivative of `motion(poses, others)` by a motion of the poses.
+    """Return (S, 6, 6), minus the derivative of `motion(poses, others)` by a motion of the poses.
 
     log(exp(phi) exp(-epsilon)) = phi - Jr^-1(phi) epsilon, the inverse right Jacobian of SO(3) (Sola et al., arXiv 1812.01537, eq. 144).
     """
@@ -203,12 +206,18 @@ class Candidate:
     agree: bool = True
 
     def expected_mm(self) -> float:
-        """Root mean square error of points on a sphere of RADIUS_MM about the centroid, as the covariance has it."""
+        """Return the root mean square error of points on a sphere of RADIUS_MM about the centroid, as the covariance has it."""
         turn, shift = np.trace(self.covariance[:3, :3]), np.trace(self.covariance[3:, 3:])
         return float(np.sqrt(2 / 3 * RADIUS_MM**2 * turn + shift))
 
     def squared_error(self, true: np.ndarray, centroid: np.ndarray) -> float:
-        """Squared distance of the true pose (4, 4) in standard deviations, chi squared with 6 degrees of freedom; centroid: (3,) CT mm."""
+        """Return the squared distance of the true pose (4, 4) in standard deviations, chi squared with 6 degrees of freedom.
+
+        Parameters
+        ----------
+        centroid
+            (3,) CT mm.
+        """
         delta = motion(self.world_from_ct, true, centroid)
         return float(delta @ np.linalg.solve(self.covariance, delta))
 
@@ -219,18 +228,23 @@ def fuse(
     world_from_ct: np.ndarray,
     slack: Sequence[np.ndarray | None] = (),
 ) -> list[Candidate]:
-    """Distinct poses for a refinement to start from, the most credible one first.
+    """Return distinct poses for a refinement to start from, the most credible one first.
 
     First comes what the views that agree say together; then, where some do not, what all say together; then each view's own answer, the
     most certain first.
 
     Parameters
     ----------
-    views : the evidence of each, one or more.
-    centroid : (3,) CT mm.
-    world_from_ct : (4, 4), the nominal pose, from which to start.
-    slack : for each view the covariance (6, 6) that `geometry_covariance` gives, where its camera is not known exactly against that of
-        the first one; None for a view whose camera is. Such a view counts as its own answer, made that much less certain.
+    views
+        The evidence of each, one or more.
+    centroid
+        (3,) CT mm.
+    world_from_ct
+        (4, 4), the nominal pose, from which to start.
+    slack
+        For each view the covariance (6, 6) that `geometry_covariance` gives, where its camera is not known exactly
+        against that of the first one; None for a view whose camera is. Such a view counts as its own answer, made
+        that much less certain.
     """
     views, starts = list(views), _starts(world_from_ct, centroid)
     alone = [_best([view], starts, centroid, (number,)) for number, view in enumerate(views)]
@@ -271,15 +285,18 @@ def geometry_covariance(
     centroid: np.ndarray,
     world_from_ct: np.ndarray,
 ) -> np.ndarray | None:
-    """Covariance (6, 6) of where the CT seems to be through a camera that is known so well; None for one known exactly.
+    """Return the covariance (6, 6) of where the CT seems to be through a camera that is known so well; None for one known exactly.
 
     The camera turns about the world's origin.
 
     Parameters
     ----------
-    rotation_sd_deg, translation_sd_mm : see `View`. Where unknown (None), the view counts next to nothing.
-    centroid : (3,) CT mm.
-    world_from_ct : (4, 4), where the CT is.
+    rotation_sd_deg, translation_sd_mm
+        See `View`. Where unknown (None), the view counts next to nothing.
+    centroid
+        (3,) CT mm.
+    world_from_ct
+        (4, 4), where the CT is.
     """
     if rotation_sd_deg == 0 and translation_sd_mm == 0:
         return None
@@ -328,7 +345,7 @@ def _best(views: Sequence[Evidence], starts: np.ndarray, centroid: np.ndarray, n
 
 
 def _starts(world_from_ct: np.ndarray, centroid: np.ndarray) -> np.ndarray:
-    """(7, 4, 4)."""
+    """Return the starts (7, 4, 4)."""
     turns = np.radians(TURN_DEG) * np.eye(6)[:3]
     turns = np.concatenate([np.zeros((1, 6)), np.stack([turns, -turns], axis=1).reshape(6, 6)])
     return moved(np.broadcast_to(world_from_ct, (7, 4, 4)), turns, centroid)

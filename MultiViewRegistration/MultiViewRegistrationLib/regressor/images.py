@@ -55,10 +55,13 @@ class Window:
 
         Parameters
         ----------
-        camera : of the X-ray.
-        points : (n, 3) world mm; only as much of the image as shows them, where that is less. About their middle the grid's pixels
-            are square; those of a slot scan are so at one depth alone, those of a pinhole anywhere.
-        size : pixels to a side.
+        camera
+            Of the X-ray.
+        points
+            (n, 3) world mm; only as much of the image as shows them, where that is less. About their middle the
+            grid's pixels are square; those of a slot scan are so at one depth alone, those of a pinhole anywhere.
+        size
+            Pixels to a side.
         """
         middle_px = (np.array(camera.size) - 1) / 2
         mm = camera.pixel_mm(camera.at_depth(middle_px, camera.focal_px) if points is None else points.mean(axis=0))
@@ -79,18 +82,22 @@ class Window:
         return cls(grid, rows[:, None] & columns)
 
     def pixel_mm_at(self, points: np.ndarray) -> np.ndarray:
-        """(...) mm: how far apart neighbouring pixels' rays are at world points (..., 3)."""
+        """Return (...) mm: how far apart neighbouring pixels' rays are at world points (..., 3)."""
         return np.sqrt(self.camera.pixel_mm(points).prod(axis=-1))
 
 
 def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = None) -> np.ndarray:
-    """Return an X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0; in `out` if that is given.
+    """Return an X-ray as a network sees it, (2, rows, columns) float32: standardised, and 1 where valid, else 0.
 
     Parameters
     ----------
-    camera : that took it.
-    grid : that of the network's image, with the same source. The two may have different intrinsics and, but for slot scans, be turned
-        against each other: another detector behind the same source shows the same rays.
+    camera
+        The camera that took it.
+    grid
+        That of the network's image, with the same source. The two may have different intrinsics and, but for slot
+        scans, be turned against each other: another detector behind the same source shows the same rays.
+    out
+        Where it is written, if that is given.
     """
     turn = camera.camera_from_world[:3, :3] @ grid.camera_from_world[:3, :3].T
     pixels_from_grid = camera.intrinsics @ turn @ np.linalg.inv(grid.intrinsics)
@@ -105,7 +112,7 @@ def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = N
 
 @nb.njit(nogil=True, cache=True)
 def _resample(image, usable, pixels_from_grid, line, valid):
-    """Means of the usable pixels that fall into each pixel of the grid, and whether these are enough; 0 where there are none."""
+    """Return means of the usable pixels that fall into each pixel of the grid, and whether these are enough; 0 where there are none."""
     rows, columns = image.shape
     h = pixels_from_grid
     step = math.sqrt(abs(h[0, 0] * h[1, 1] - h[0, 1] * h[1, 0])) / abs(h[2, 2])
@@ -142,7 +149,7 @@ MAX_LOCAL = 4.0
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def standardise(line, valid, out):
-    """Locally normalised log image: gain, offset, slow shading, scatter and the scale of its logarithm do not count.
+    """Normalise a log image locally: gain, offset, slow shading, scatter and the scale of its logarithm do not count.
 
     x = (line - mean) / sd over the valid pixels, cut off at +-2.5 and again; out = (x - mean_w x) / sqrt(var_w x + FLOOR^2)
 
@@ -199,9 +206,12 @@ class TrainingImages:
 
     Parameters
     ----------
-    pixel_mm : of a window at the anatomy (`Window.pixel_mm_at`), to which the voxels are suited.
-    how : the random nuisances of each image; by default BODY, or BONE where the CT has nothing but one structure.
-    variants : how many continuations of the body beyond the CT's ends, from `seed`; each batch takes one.
+    pixel_mm
+        Of a window at the anatomy (`Window.pixel_mm_at`), to which the voxels are suited.
+    how
+        The random nuisances of each image; by default BODY, or BONE where the CT has nothing but one structure.
+    variants
+        How many continuations of the body beyond the CT's ends, from `seed`; each batch takes one.
     """
 
     def __init__(
@@ -223,14 +233,18 @@ class TrainingImages:
             self.how = hardened_body(hardness)
 
     def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0) -> np.ndarray:
-        """Random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
+        """Return random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
 
         Parameters
         ----------
-        world_from_ct : (n, 4, 4), or (n, views, 4, 4) where a view's geometry is off by itself.
-        windows : one a view, of one size.
-        key : of the batch; all random numbers come from it, the same on any number of threads.
-        first : number of the first of these poses in the batch, which can so be made part by part.
+        world_from_ct
+            (n, 4, 4), or (n, views, 4, 4) where a view's geometry is off by itself.
+        windows
+            One a view, of one size.
+        key
+            Of the batch; all random numbers come from it, the same on any number of threads.
+        first
+            Number of the first of these poses in the batch, which can so be made part by part.
         """
         poses = np.asarray(world_from_ct, float)
         if poses.ndim == 3:
@@ -264,7 +278,7 @@ class TrainingImages:
         return out
 
     def neighbours(self, key: np.uint64, first: int, count: int) -> np.ndarray:
-        """Motions (count, 4, 4) of what surrounds a structure: a normally distributed turn about its centroid, then a shift."""
+        """Return motions (count, 4, 4) of what surrounds a structure: a normally distributed turn about its centroid, then a shift."""
         how = self.how
         six = sixes(key, first, count, NEIGHBOURS) * np.repeat([np.radians(how.neighbour_deg), how.neighbour_mm], 3)
         return rigid.about(self.centroid, rigid.from_rotation_translation(rigid.exp_so3(six[:, :3]), six[:, 3:]))
@@ -278,7 +292,7 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
 
 @nb.njit(nogil=True, cache=True)
 def _make_images(stacks, rays, around, rays_around, with_around, how, mm, inside, states, out, view, start, stop):
-    """Images `start` to `stop` of a view, of a batch's states (views, n) and images (n, views, 2, rows, columns).
+    """Return images `start` to `stop` of a view, of a batch's states (views, n) and images (n, views, 2, rows, columns).
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ class RegressorReport:
         return self.candidates[0].expected_mm if self.candidates else None
 
     def to_json(self) -> dict:
-        """Return it as a result.json has it."""
+        """Return the report as a result.json has it."""
         return {**asdict(self), "expected_mm": self.expected_mm}
 
     def __str__(self) -> str:

@@ -61,11 +61,16 @@ class PoseAndImageLoss:
 
     Parameters
     ----------
-    cameras : of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
-    source_to_isocentre_mm : for each view, along the beam; without a known isocentre, to the anatomy at the nominal pose.
-    volume : attenuation, 1/mm, of a resolution that fits these images.
-    weights : a row of PRESETS. What counts nothing is not computed.
-    device : on which the DRRs are made.
+    cameras
+        Of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
+    source_to_isocentre_mm
+        For each view, along the beam; without a known isocentre, to the anatomy at the nominal pose.
+    volume
+        Attenuation, 1/mm, of a resolution that fits these images.
+    weights
+        A row of PRESETS. What counts nothing is not computed.
+    device
+        On which the DRRs are made.
     """
 
     def __init__(
@@ -87,8 +92,10 @@ class PoseAndImageLoss:
 
         Parameters
         ----------
-        predicted, true : camera_from_ct (n, views, 4, 4), mm.
-        xrays : (n, views, rows, columns), any scale and offset, bone bright; may be missing where no image counts.
+        predicted, true
+            camera_from_ct (n, views, 4, 4), mm.
+        xrays
+            (n, views, rows, columns), any scale and offset, bone bright; may be missing where no image counts.
 
         Raises
         ------
@@ -108,18 +115,18 @@ class PoseAndImageLoss:
         return found
 
     def __call__(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> Tensor:
-        """(n,): the weighted sum of `terms`."""
+        """Return (n,), the weighted sum of `terms`."""
         terms = self.terms(predicted, true, xrays)
         return torch.stack([self._weights[name] * term for name, term in terms.items()]).sum(0)
 
     def drr(self, view: int, camera_from_ct: Tensor) -> Tensor:
-        """(n, rows, columns) of a view, by its number, at camera_from_ct (n, 4, 4)."""
+        """Return (n, rows, columns) of a view, by its number, at camera_from_ct (n, 4, 4)."""
         world_from_ct = self._world_from_camera[view].to(camera_from_ct) @ camera_from_ct
         return self._renderer(self._cameras[view], world_from_ct)
 
 
 def in_cameras(cameras: Sequence[Camera], world_from_ct: Tensor) -> Tensor:
-    """camera_from_ct (..., views, 4, 4) of poses (..., 4, 4)."""
+    """Return camera_from_ct (..., views, 4, 4) of poses (..., 4, 4)."""
     camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in cameras])).to(world_from_ct)
     return camera_from_world @ world_from_ct[..., None, :, :]
 
@@ -139,7 +146,7 @@ def through(predicted: Tensor, camera_from_world: Tensor) -> Tensor:
 
 
 def pose_loss(predicted: Tensor, true: Tensor, radius_mm: float) -> Tensor:
-    """Geodesic + double geodesic (...) of camera_from_ct (..., 4, 4), as places of the C-arm about the CT; see the module.
+    """Return geodesic + double geodesic (...) of camera_from_ct (..., 4, 4), as places of the C-arm about the CT; see the module.
 
     Parameters
     ----------
@@ -157,9 +164,9 @@ def pose_loss(predicted: Tensor, true: Tensor, radius_mm: float) -> Tensor:
 
 
 def image_loss(xray: Tensor, image: Tensor) -> Tensor:
-    """1 - NCC (...) of images (..., rows, columns): 0 for images that are one up to scale and offset, 1 where one of them is empty.
+    """Return 1 - NCC (...) of images (..., rows, columns), NCC being the correlation coefficient of the pixels' values.
 
-    NCC is the correlation coefficient of the pixels' values.
+    It is 0 for images that are one up to scale and offset, 1 where one of them is empty.
     """
     return 1 - ncc(xray.to(image).flatten(-2), image.flatten(-2), torch.finfo(image.dtype).tiny ** 0.25)
 
@@ -176,10 +183,14 @@ def make_loss(
 
     Parameters
     ----------
-    network : its name.
-    cameras : of the images.
-    world_from_ct : (4, 4), the nominal pose.
-    device : on which DRRs are made for it.
+    network
+        Its name.
+    cameras
+        Of the images.
+    world_from_ct
+        (4, 4), the nominal pose.
+    device
+        On which DRRs are made for it.
 
     Raises
     ------
@@ -223,7 +234,7 @@ def make_loss(
 
 
 def likelihood(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
-    """Mean negative log-likelihood of the truth, of all views alike."""
+    """Return the mean negative log-likelihood of the truth, of all views alike."""
     predicted, view = _predicted(network, images)
     return network.loss(predicted, camera_from_ct.flatten(0, 1), view).mean()
 

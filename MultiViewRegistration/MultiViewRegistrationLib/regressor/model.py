@@ -41,7 +41,13 @@ class RegressorModel:
         self._cameras, self._poses, self._centroid = cameras_of(card), poses_of(card), np.array(card.centroid)
 
     def check_ct(self, ct: CT) -> None:
-        """InputError where the model is of another CT."""
+        """Refuse a CT of which the model is not.
+
+        Raises
+        ------
+        InputError
+            Where the model is of another CT.
+        """
         if ct_sha256(ct) != self.card.ct_sha256:
             raise InputError(
                 f"{self.folder}: the model is of another CT, and knows nothing of this one; train one for this CT."
@@ -52,8 +58,11 @@ class RegressorModel:
 
         Parameters
         ----------
-        views : any of those it was trained on, or others that see the anatomy as one of those did.
-        world_from_ct : (4, 4), the case's nominal pose, if any: it places cameras that stand otherwise in the world than in training.
+        views
+            Any of those it was trained on, or others that see the anatomy as one of those did.
+        world_from_ct
+            (4, 4), the case's nominal pose, if any: it places cameras that stand otherwise in the world than in
+            training.
 
         Raises
         ------
@@ -158,7 +167,13 @@ def poses_of(card: Card) -> PoseRange:
 
 
 def load_weights(network: Network, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Load the weights of a checkpoint. InputError where they do not fit, or are not finite."""
+    """Load the weights of a checkpoint.
+
+    Raises
+    ------
+    InputError
+        Where they do not fit, or are not finite.
+    """
     state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
     try:
         network.load_state_dict(state)
@@ -169,7 +184,13 @@ def load_weights(network: Network, tensors: Mapping[str, torch.Tensor], folder: 
 
 
 def load_model(folder: str | Path) -> RegressorModel:
-    """Return the model in a folder. InputError if it is missing, damaged, changed, or not trained yet."""
+    """Return the model in a folder.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, changed, or not trained yet.
+    """
     folder = Path(folder)
     card, tensors = load_checkpoint(folder)
     if not card.validation:

@@ -48,7 +48,7 @@ class Optimiser:
         }
 
     def step(self, progress: float) -> float:
-        """Return one step down the gradients, at this share of the training; returns their norm.
+        """Take a step down the gradients, at this share of the training, and return their norm.
 
         A norm that is not finite changes nothing.
         """
@@ -116,7 +116,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest matrix (m, n) with orthonormal rows, or columns if m > n: singular values between 0.7 and 1.2.
+    """Return about the nearest matrix (m, n) with orthonormal rows, or columns if m > n: singular values between 0.7 and 1.2.
 
     X <- (a + b G + c G^2) X with G = X X^T. The polynomials commute with G, so they are multiplied up on the smaller side alone.
     """
@@ -134,14 +134,17 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def learn(network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
-    """Compute the loss of a batch and write its gradients into the parameters: on a CUDA device at once, on the CPU in parts side by side.
+    """Compute the loss of a batch and write its gradients into the parameters.
 
-    Each part runs in a thread in which PyTorch starts no others: those would wait for each other many times a step.
+    On a CUDA device it is done at once, on the CPU in parts side by side. Each part runs in a thread in which PyTorch starts no others:
+    those would wait for each other many times a step.
 
     Parameters
     ----------
-    images : (n, views, 2, rows, columns) float32.
-    camera_from_ct : (n, views, 4, 4) float32, the true poses.
+    images
+        (n, views, 2, rows, columns) float32.
+    camera_from_ct
+        (n, views, 4, 4) float32, the true poses.
     """
     parameters = list(network.parameters())
     device = parameters[0].device

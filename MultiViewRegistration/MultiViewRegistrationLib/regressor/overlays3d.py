@@ -65,7 +65,7 @@ def capsule(canvas, x0, y0, x1, y1, r0, r1, hollow, amount):
 
 @compiled
 def _from(canvas, x, y, angle, length, r0, r1, hollow, amount):
-    """Add a capsule that begins at x, y; returns where it ends."""
+    """Add a capsule that begins at x, y, and return where it ends."""
     end_x, end_y = x + length * math.cos(angle), y + length * math.sin(angle)
     capsule(canvas, x, y, end_x, end_y, r0, r1, hollow, amount)
     return end_x, end_y
@@ -175,7 +175,7 @@ def _plate(canvas, x, y, angle, amount):
 
 @compiled
 def _markers(canvas, x, y, angle, amount):
-    """Beads in a row, in a field, or anywhere."""
+    """Return beads in a row, in a field, or anywhere."""
     state = canvas.state
     spacing, radius = uniform(state, 5.0, 25.0), uniform(state, 0.7, 3.5)
     ux, uy = spacing * math.cos(angle), spacing * math.sin(angle)

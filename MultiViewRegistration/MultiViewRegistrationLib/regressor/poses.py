@@ -34,10 +34,14 @@ class PoseRange:
 
     Parameters
     ----------
-    camera : of the first view.
-    world_from_ct : (4, 4), the nominal pose.
-    centroid : (3,) CT mm.
-    half_widths : (6,) degrees and mm, in the order of AXES.
+    camera
+        Of the first view.
+    world_from_ct
+        (4, 4), the nominal pose.
+    centroid
+        (3,) CT mm.
+    half_widths
+        (6,) degrees and mm, in the order of AXES.
     """
 
     camera: Camera
@@ -59,13 +63,18 @@ class PoseRange:
 
         Parameters
         ----------
-        cameras : by the names of the views, the first one first.
-        world_from_ct, centroid : as of a range.
-        corners : (8, 3) CT mm, of the box around all that attenuates.
-        search : "rotation_deg" and "translation_mm", as in case.json. Each angle and each shift may be as large: that holds all poses of
-            the search, for turns of up to 90 degrees. The shifts are made smaller, in proportion, where they would take the CT out of
-            a view's field.
-        training : half-widths by the names of AXES, in place of those; these stay as they are.
+        cameras
+            By the names of the views, the first one first.
+        world_from_ct, centroid
+            As of a range.
+        corners
+            (8, 3) CT mm, of the box around all that attenuates.
+        search
+            "rotation_deg" and "translation_mm", as in case.json. Each angle and each shift may be as large: that
+            holds all poses of the search, for turns of up to 90 degrees. The shifts are made smaller, in
+            proportion, where they would take the CT out of a view's field.
+        training
+            half-widths by the names of AXES, in place of those; these stay as they are.
 
         Raises
         ------
@@ -89,7 +98,7 @@ class PoseRange:
         return rigid.transform_points(self.world_from_ct, self.centroid)
 
     def sample(self, key: np.uint64, numbers: range) -> np.ndarray:
-        """Random poses (n, 4, 4), even in each of the six axes, by their numbers in a batch; key: see `rng`."""
+        """Return random poses (n, 4, 4), even in each of the six axes, by their numbers in a batch; key: see `rng`."""
         return self.poses(self.half_widths * (2 * sixes(key, numbers.start, len(numbers), POSE) - 1))
 
     def poses(self, values: np.ndarray) -> np.ndarray:
@@ -143,7 +152,7 @@ class PoseRange:
 
 
 def _shown(camera: Camera, poses: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """(n,): the share of the outlines of a box with corners (8, 3) at poses (n, 4, 4) that a camera's image shows, as rectangles.
+    """Return (n,), the share of the outlines of a box with corners (8, 3) at poses (n, 4, 4) that a camera's image shows, as rectangles.
 
     Of the image, where that is smaller. 0 where the box reaches behind the source.
     """

@@ -107,7 +107,10 @@ BONE = BODY._replace(
 
 
 def hardened_body(hardness: float) -> Randomisation:
-    """BODY (0) to what its network can also learn from where it has the time (1); a short training ends further off with that."""
+    """Interpolate from BODY (0) to what its network can also learn from where it has the time (1).
+
+    A short training ends further off with that.
+    """
     return BODY._replace(
         bone=(0.45 - 0.1 * hardness, 1.5),
         scatter=(0.0, 1.5 + hardness),
@@ -125,13 +128,20 @@ def random_xray(how, bases, others, mm, state, line, valid):
 
     Parameters
     ----------
-    how : Randomisation
-    bases : (3, rows, columns) float32, of soft tissue, bone and dense bone.
-    others : the same of what moved by itself, or (0, 0, 0).
-    mm : of a pixel, at the anatomy's depth.
-    state : (1,) uint64, see `rng`.
-    line : (rows, columns) float32, out: the log image, 0 at its typical value.
-    valid : (rows, columns) uint8, in and out: pixels with meaning.
+    how
+        Randomisation
+    bases
+        (3, rows, columns) float32, of soft tissue, bone and dense bone.
+    others
+        The same of what moved by itself, or (0, 0, 0).
+    mm
+        Of a pixel, at the anatomy's depth.
+    state
+        (1,) uint64, see `rng`.
+    line
+        (rows, columns) float32, out: the log image, 0 at its typical value.
+    valid
+        (rows, columns) uint8, in and out: pixels with meaning.
     """
     rows, columns = line.shape
     soft, bone, metal = _tissue(how, bases, others, mm, state)
@@ -174,7 +184,7 @@ def random_xray(how, bases, others, mm, state, line, valid):
 
 @fast
 def _tissue(how, bases, others, mm, state):
-    """Nepers (rows, columns) float32 of soft tissue, of bone and of metal, at the spectrum's mean energy."""
+    """Return nepers (rows, columns) float32 of soft tissue, of bone and of metal, at the spectrum's mean energy."""
     soft_factor = uniform(state, *how.soft)
     if chance(state, how.soft_removed_share):
         soft_factor *= uniform(state, 0.0, 0.3)
@@ -208,7 +218,7 @@ def _tissue(how, bases, others, mm, state):
 
 @fast
 def _direction(bases):
-    """Direction (rad, columns to rows) of the longest extent of the visible part."""
+    """Return the direction (rad, columns to rows) of the longest extent of the visible part."""
     rows, columns = bases.shape[1:]
     total, x, y, xx, yy, xy = 1e-9, 0.0, 0.0, 0.0, 0.0, 0.0
     for r in range(0, rows, 2):
@@ -258,7 +268,7 @@ def _transmit(softer, soft, bone, metal, through):
 
 @fast
 def _scattered(through, how, state):
-    """Typical primary intensity (the geometric mean), and the scatter, on the coarse grid.
+    """Return the typical primary intensity (the geometric mean), and the scatter, on the coarse grid.
 
     Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a random share of the typical intensity, and an even glare.
     """
@@ -287,7 +297,7 @@ def _scattered(through, how, state):
 
 @fast
 def _shading(deviation, shape, state):
-    """Factors of a brightness that changes slowly over the image: a random paraboloid in its logarithm."""
+    """Return factors of a brightness that changes slowly over the image: a random paraboloid in its logarithm."""
     shade, of = np.empty(shape, np.float32), np.empty(5)
     for n in range(5):
         of[n] = deviation * quick_normal(bits(state))

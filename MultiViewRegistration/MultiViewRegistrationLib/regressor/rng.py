@@ -119,7 +119,7 @@ def states_of_images(key, first, count, views):
 
 @nb.njit(nogil=True, cache=True)
 def sixes(key, first, count, what):
-    """(count, 6) numbers of the poses of a batch, from pose `first` on.
+    """Return (count, 6) numbers of the poses of a batch, from pose `first` on.
 
     Evenly distributed over [0, 1) where `what` is POSE; of mean 0 and deviation 1 where it is NEIGHBOURS.
     """

@@ -177,7 +177,7 @@ class _Prepared(NamedTuple):
 def _render(
     volume: _Prepared, intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool, size: tuple[int, int]
 ) -> Tensor:
-    """Images (..., rows, columns) by intrinsics (..., 3, 3) at poses (..., 4, 4)."""
+    """Return images (..., rows, columns) by intrinsics (..., 3, 3) at poses (..., 4, 4)."""
     batch = torch.broadcast_shapes(intrinsics.shape[:-2], camera_from_ct.shape[:-2])
     rays = _rays(intrinsics, camera_from_ct, slot_scan).expand(*batch, 5, 3).reshape(-1, 5, 3)
     poses = camera_from_ct.detach().expand(*batch, 4, 4).reshape(-1, 4, 4)
@@ -191,7 +191,7 @@ def _render(
 
 
 def _rays(intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool) -> Tensor:
-    """(..., 5, 3) in CT mm, see `drr_operator.project`."""
+    """Return (..., 5, 3) in CT mm, see `drr_operator.project`."""
     zero = torch.zeros_like(intrinsics[..., 0])
     if slot_scan:  # see `slot_scan.SlotScanCamera`
         fx, fy, cx, cy = intrinsics[..., 0, 0], intrinsics[..., 1, 1], intrinsics[..., 0, 2], intrinsics[..., 1, 2]
@@ -209,7 +209,7 @@ def _rays(intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool) -> Tensor
 
 
 def _matrices(matrices: Tensor, name: str, side: int) -> Tensor:
-    """In float64 on the processor."""
+    """Return matrices in float64 on the processor."""
     shape = f"(..., {side}, {side})"
     if not isinstance(matrices, Tensor) or matrices.shape[-2:] != (side, side):
         found = f"the shape {tuple(matrices.shape)}" if isinstance(matrices, Tensor) else type(matrices).__name__

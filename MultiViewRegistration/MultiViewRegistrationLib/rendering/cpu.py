@@ -112,8 +112,10 @@ def _axes(qi, qj, qk):
 def _crossings(shape, source, q):
     """Return the crossings of the ray source + z q with the voxel planes of the axis `a` that it follows most closely, within the volume.
 
-    Returns a, b, c, slope_b, slope_c, start_b, start_c, first, count: plane n of `count` is at a = first + n, b = start_b + a slope_b,
-    c = start_c + a slope_c.
+    Returns
+    -------
+    a, b, c, slope_b, slope_c, start_b, start_c, first, count : tuple
+        Plane n of `count` is at a = first + n, b = start_b + a slope_b, c = start_c + a slope_c.
     """
     a, b, c = _axes(q[0], q[1], q[2])
     slope_b = q[b] / q[a]

@@ -37,14 +37,18 @@ class ComputeDevice:
 
     Parameters
     ----------
-    requested : "cpu", numba on all cores; "cuda", "cuda:N", "mps", "xpu" or "xpu:N", PyTorch on such a device; "auto", the first
-        CUDA device where it can be used, else "cpu"; or TORCH_CPU.
+    requested
+        "cpu", numba on all cores; "cuda", "cuda:N", "mps", "xpu" or "xpu:N", PyTorch on such a device; "auto", the
+        first CUDA device where it can be used, else "cpu"; or TORCH_CPU.
 
     Attributes
     ----------
-    name : "cpu", "cuda:N", "mps:0", "xpu:N" or TORCH_CPU.
-    card : what such a device is, "" on the processor.
-    fallback_reason : why `name` is not what was requested, or "". For "auto" only on a machine with an NVIDIA driver.
+    name
+        "cpu", "cuda:N", "mps:0", "xpu:N" or TORCH_CPU.
+    card
+        What such a device is, "" on the processor.
+    fallback_reason
+        Why `name` is not what was requested, or "". For "auto" only on a machine with an NVIDIA driver.
 
     Raises
     ------
@@ -96,7 +100,7 @@ class ComputeDevice:
 
 
 def torch_device(requested: str) -> str:
-    """PyTorch's name of a device.
+    """Return PyTorch's name of a device.
 
     Raises
     ------
@@ -113,7 +117,7 @@ def torch_device(requested: str) -> str:
 
 
 def _resolve(requested: str) -> tuple[str, str, str]:
-    """`name`, `card` and `fallback_reason` of a `ComputeDevice`."""
+    """Return `name`, `card` and `fallback_reason` of a `ComputeDevice`."""
     if requested not in (CPU, AUTO, TORCH_CPU) and not re.fullmatch(rf"({'|'.join(CARDS)})(:\d{{1,3}})?", requested):
         raise InputError(
             f'device: found "{requested}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0), mps or xpu; '
@@ -201,7 +205,7 @@ def _failure_at_work(kind: str, number: int) -> str:
 
 
 def available_threads() -> int:
-    """Cores this process may use, or the number in the environment variable MVREG_THREADS."""
+    """Return cores this process may use, or the number in the environment variable MVREG_THREADS."""
     wanted = os.environ.get("MVREG_THREADS", "").strip()
     if re.fullmatch("[0-9]{1,4}", wanted, re.ASCII) and int(wanted) > 0:
         return int(wanted)
@@ -259,7 +263,7 @@ def without_pool() -> Iterator[None]:
 
 
 def run_tasks(tasks: Sequence[Callable[[], object]]) -> None:
-    """Run all tasks and wait for them; the first error is raised. Within a task it is done by that task's own thread."""
+    """Run all tasks, wait for them, and raise the first error. Within a task it is done by that task's own thread."""
     threads = available_threads()
     if threads == 1 or len(tasks) == 1 or hasattr(_here, "in_pool"):
         for task in tasks:

@@ -91,7 +91,13 @@ class Grid:
 
     @classmethod
     def of(cls, values: np.ndarray, ct_from_index: np.ndarray) -> Grid:
-        """Return a grid of values (nk, nj, ni) at ct_from_index. InputError for more than 2^31 - 1 voxels."""
+        """Return a grid of values (nk, nj, ni) at ct_from_index.
+
+        Raises
+        ------
+        InputError
+            For more than 2^31 - 1 voxels.
+        """
         box = extents(values)
         trimmed = values[tuple(slice(low, high) for low, high in box)]
         nk, nj, ni = (size + 2 for size in trimmed.shape)
@@ -124,17 +130,29 @@ class Grid:
         return rigid.transform_points(self.ct_from_index, index)
 
     def rays(self, camera: Camera, world_from_ct) -> Rays:
-        """Return the rays of a camera at poses (..., 4, 4). InputError for a pose that is not finite."""
+        """Return the rays of a camera at poses (..., 4, 4).
+
+        Raises
+        ------
+        InputError
+            For a pose that is not finite.
+        """
         return _rays(camera, world_from_ct, self.ct_from_index, self.index_from_ct)
 
     def depth_mm(self, camera: Camera, world_from_ct) -> np.ndarray:
-        """(...) depths beyond the far end of the volume at poses (..., 4, 4)."""
+        """Return (...) depths beyond the far end of the volume at poses (..., 4, 4)."""
         corners = rigid.transform_points(np.asarray(world_from_ct, float)[..., None, :, :], self._corners_ct)
         return 2 * camera.depth(corners).max(axis=-1)
 
 
 def _rays(camera: Camera, world_from_ct, ct_from_index: np.ndarray, index_from_ct: np.ndarray) -> Rays:
-    """Return the rays of a camera at poses (..., 4, 4) of grids (..., 4, 4). InputError for a pose that is not finite."""
+    """Return the rays of a camera at poses (..., 4, 4) of grids (..., 4, 4).
+
+    Raises
+    ------
+    InputError
+        For a pose that is not finite.
+    """
     poses = np.asarray(world_from_ct, float)
     if not np.isfinite(poses).all():
         raise InputError(NOT_FINITE)
@@ -187,11 +205,15 @@ class Projector:
 
         Parameters
         ----------
-        world_from_ct : (4, 4) rigid, mm.
-        jacobian : also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in
+        world_from_ct
+            (4, 4) rigid, mm.
+        jacobian
+            Also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in
             the world, omega in rad, v in mm, at (0, 0).
-        pivot : (3,) world mm.
-        wanted : (rows, columns) bool, the rays to follow; the others are 0. All by default.
+        pivot
+            (3,) world mm.
+        wanted
+            (rows, columns) bool, the rays to follow; the others are 0. All by default.
 
         Raises
         ------
@@ -248,7 +270,7 @@ class Projector:
         return [partial(fill, rows) for rows in row_blocks(image.shape[0], followed * max(self.shape))]
 
     def seen(self, camera: Camera, world_from_ct) -> np.ndarray:
-        """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
+        """Return rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
         columns, rows = camera.size
         seen = np.ones((rows, columns), np.uint8)
         if mark := self._marking(camera, world_from_ct, self.grid.rays(camera, world_from_ct)):
@@ -276,7 +298,7 @@ class Projector:
         )
 
     def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
-        """(..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).
+        """Return (..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).
 
         One that faces the beam does not: what is missing before or behind it changes slowly across the image.
         """
@@ -327,7 +349,13 @@ def part_tasks(
 
 
 def volume_of(ct: CT | Volume) -> Volume:
-    """Return the linear attenuation (1/mm) of a CT; InputError for anything else."""
+    """Return the linear attenuation (1/mm) of a CT.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
     if isinstance(ct, CT):
         return attenuation(ct)
     if isinstance(ct, Volume):
@@ -338,7 +366,13 @@ def volume_of(ct: CT | Volume) -> Volume:
 
 
 def check_camera(camera: Camera) -> None:
-    """InputError for what is no camera."""
+    """Refuse what is no camera.
+
+    Raises
+    ------
+    InputError
+        For anything but a `Camera`.
+    """
     if not isinstance(camera, Camera):
         raise InputError(
             f"camera: found {type(camera).__name__}, expected a Camera; Camera.from_projection_matrix(matrix, (columns, rows)) makes one."
@@ -350,10 +384,14 @@ def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray,
 
     Parameters
     ----------
-    pivot : (3,) world mm.
-    jacobian : (6, rows, columns) by (omega, v) about the pivot, as `Projector.render` gives it.
-    out : (3, rows, columns), filled with d image / d (log scale, principal point u, v in pixels); of a slot scan with
-        d image / d (log scale of the fan, its centre u in pixels, log scale of the rows about the principal point's).
+    pivot
+        (3,) world mm.
+    jacobian
+        (6, rows, columns) by (omega, v) about the pivot, as `Projector.render` gives it.
+    out
+        (3, rows, columns), filled with d image / d (log scale, principal point u, v in pixels); of a slot scan with
+        d image / d (log scale of the fan, its centre u in pixels, log scale of the rows about the principal
+        point's).
 
     Notes
     -----
@@ -391,16 +429,18 @@ def cut_ends(volume: Volume) -> np.ndarray:
     """Find the faces of a volume at which the CT was cut off although the body goes on.
 
     A body that merely touches a face, as skin does on a table, has there only a small part of its cross-section 20 mm
-    further inwards; one that
-    was cut off has most of it. Decide this on the finest volume: pooling smears skin into the face.
+    further inwards; one that was cut off has most of it. Decide this on the finest volume: pooling smears skin into
+    the face.
 
     Parameters
     ----------
-    volume : attenuation in 1/mm.
+    volume
+        Attenuation in 1/mm.
 
     Returns
     -------
-    (6,) bool, for the faces -i, +i, -j, +j, -k, +k.
+    ndarray
+        (6,) bool, for the faces -i, +i, -j, +j, -k, +k.
     """
     cut = []
     for axis, spacing in zip((2, 1, 0), volume.spacing_mm, strict=True):
@@ -413,7 +453,7 @@ def cut_ends(volume: Volume) -> np.ndarray:
 
 
 def extents(values: np.ndarray) -> list[tuple[int, int]]:
-    """Along each axis, first and past-the-last index of values other than 0; one voxel where there is none."""
+    """Return first and past-the-last index of values other than 0 along each axis; one voxel where there is none."""
     slices = range(len(values))
     first = next((k for k in slices if values[k].any()), None)
     if first is None:

@@ -178,7 +178,7 @@ class Projection(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, values, rays, poses, ct_from_index, *others):
-        """Batches of rays are one batch."""
+        """Project batches of rays as one batch."""
         if in_dims[0] is not None or in_dims[3] is not None:
             return _one_by_one(Projection, info, in_dims, values, rays, poses, ct_from_index, *others)
         rays, poses = (
@@ -306,7 +306,7 @@ def _by_numba(
 
 
 def _by_rays(gradient: Tensor, derivatives: Tensor, rays: Tensor) -> Tensor:
-    """(n, 5, 3), see the module."""
+    """Return the derivatives (n, 5, 3) by the rays, see the module."""
     rows, columns = gradient.shape[1:]
     u, v = (torch.arange(size, device=gradient.device, dtype=gradient.dtype) for size in (columns, rows))
     v = v[:, None]
@@ -351,13 +351,13 @@ def _crossed(
 
 
 def _voxels(shape: Sequence[int]) -> int:
-    """Of a volume that is stored once, see `cpu.project_rows`."""
+    """Return the number of voxels of a volume that is stored once, see `cpu.project_rows`."""
     ni, nj, nk = shape
     return ni * nj * (nk + 2)
 
 
 def is_rigid(poses: Tensor) -> Tensor:
-    """(n,) bool, whether poses (n, 4, 4) neither scale nor shear."""
+    """Return (n,) bool, whether poses (n, 4, 4) neither scale nor shear."""
     turn = poses[:, :3, :3]
     return (turn.mT @ turn - torch.eye(3, dtype=turn.dtype)).abs().amax((1, 2)) <= RIGID_TOLERANCE
 

@@ -68,7 +68,7 @@ class Texture:
 
 
 def _means(size: int, cells: int) -> scipy.sparse.csr_array:
-    """(cells, size): means over equal parts of an axis of so many voxels, whose borders may lie within voxels."""
+    """Return (cells, size), means over equal parts of an axis of so many voxels, whose borders may lie within voxels."""
     borders = np.linspace(0, size, cells + 1)
     voxels = np.arange(size)
     shares = np.minimum(borders[1:, None], voxels + 1) - np.maximum(borders[:-1, None], voxels)

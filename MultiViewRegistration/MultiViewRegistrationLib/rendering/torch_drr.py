@@ -87,13 +87,13 @@ class TorchProjector:
         return self.project(self.beams(cameras, world_from_ct, pivot), *shape_of(cameras), jacobian=jacobian)
 
     def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
-        """(n, rows, columns) bool: False for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
+        """Return (n, rows, columns) bool: False for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
         return self.unhidden(self.beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), *shape_of(cameras))
 
     def project(
         self, beams: Tensor, rows: int, columns: int, *, jacobian: bool, wanted: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """`render`, of beams (n, BEAM) on the device.
+        """Return `render`, of beams (n, BEAM) on the device.
 
         Parameters
         ----------
@@ -104,14 +104,14 @@ class TorchProjector:
         return project_beams(self._values, shape, planes, beams, rows, columns, jacobian=jacobian, wanted=wanted)
 
     def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
-        """`seen`, of beams (n, BEAM) on the device."""
+        """Return `seen`, of beams (n, BEAM) on the device."""
         samples = _run(beyond_ends, self.device, beams, rows, columns, self._sides)
         flat = [each.reshape(-1) for each in samples]
         (tissue,) = _over_planes(count_tissue, self._most_beyond, self._end_slices, flat)
         return tissue.view(samples[0].shape).sum(0) < UNSEEN_SAMPLES
 
     def beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
-        """(n, BEAM) on the device, what it needs of n images."""
+        """Return (n, BEAM) on the device, what it needs of n images."""
         beams, poses = np.empty((len(cameras), BEAM)), np.asarray(world_from_ct, float)
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
         for camera, of_it in _by_camera(cameras):
@@ -124,7 +124,7 @@ class TorchProjector:
         return self._sent(beams)
 
     def _ends_of(self, projector: Projector) -> tuple[_Sides, int]:
-        """Of the ends that are cut, and how many samples a ray may have beyond one."""
+        """Return the ends that are cut, and how many samples a ray may have beyond one."""
         shape, mm = np.array(projector.shape), np.linalg.norm(projector.ct_from_index[:3, :3], axis=0)
         number = np.flatnonzero(projector.cut)
         a = number // 2
@@ -140,7 +140,7 @@ class TorchProjector:
         return _Sides(*axes, *limits), int(max(ways, default=0.0) / UNSEEN_STEP_MM) + 1
 
     def _sent(self, array: np.ndarray) -> Tensor:
-        """Numbers of the geometry on the device."""
+        """Return numbers of the geometry on the device."""
         return torch.from_numpy(array).to(self.device, self.real)
 
 
@@ -177,7 +177,7 @@ def project_beams(
     jacobian: bool,
     wanted: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Images (n, rows, columns) and, if requested, their derivatives (6, n, rows, columns), in the precision of the values.
+    """Return images (n, rows, columns) and, if requested, their derivatives (6, n, rows, columns), in the precision of the values.
 
     Parameters
     ----------
@@ -196,14 +196,14 @@ def project_beams(
 
 
 def rays_in_voxels(rays: Tensor, ct_from_index: Tensor) -> Tensor:
-    """Rays (n, 5, 3) in CT mm, see `drr_operator.project`, in the voxels of a volume."""
+    """Return rays (n, 5, 3) in CT mm, see `drr_operator.project`, in the voxels of a volume."""
     index_from_ct = torch.linalg.inv(ct_from_index)
     turned = rays @ index_from_ct[:3, :3].T
     return torch.cat([turned[:, :1] + index_from_ct[:3, 3], turned[:, 1:]], 1)
 
 
 def beams_of(rays: Tensor, ct_from_index: Tensor) -> Tensor:
-    """(n, BEAM) of rays (n, 5, 3), the CT's frame taken for the world's and the source of row 0 for the pivot; no end is cut."""
+    """Return (n, BEAM) of rays (n, 5, 3), the CT's frame taken for the world's and the source of row 0 for the pivot; no end is cut."""
     source, source_step, *directions = rays_in_voxels(rays, ct_from_index).unbind(1)
     matrix = ct_from_index[:3, :3]
     fixed = torch.cat([torch.linalg.inv(matrix).reshape(9), matrix.reshape(9), matrix.new_zeros(3)])
@@ -227,7 +227,7 @@ def _over_planes(work: Callable, planes: int, values: Tensor, rays: Vector) -> V
 
 
 def blocks_of(rays: Vector) -> Iterator[Vector]:
-    """Rays (N,) in parts for eager PyTorch."""
+    """Return rays (N,) in parts for eager PyTorch."""
     size = RAYS_ON_CPU if rays[0].device.type == "cpu" else RAYS_ON_DEVICE
     return map(list, zip(*(each.split(size) for each in rays), strict=True))
 
@@ -367,7 +367,7 @@ class _Axes(NamedTuple):
     j: Tensor
 
     def turned(self, of_ijk: Sequence[Any]) -> Vector:
-        """Of a, b and c."""
+        """Return the components along a, b and c of a vector along i, j and k."""
         i, j, k = (each if isinstance(each, Tensor) else torch.full((), each, device=self.i.device) for each in of_ijk)
         return [
             torch.where(self.i, i, torch.where(self.j, j, k)),
@@ -376,7 +376,7 @@ class _Axes(NamedTuple):
         ]
 
     def back(self, of_abc: Vector) -> Vector:
-        """Of the volume's axes."""
+        """Return the components along the volume's axes of a vector along a, b and c."""
         a, b, c = of_abc
         return [
             torch.where(self.i, a, b),
@@ -564,7 +564,7 @@ def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Vector, Vector]:
 
 
 def _vector(beams: Tensor, first: int) -> Vector:
-    """Three numbers of each beam, (n, 1, 1)."""
+    """Return three numbers of each beam, (n, 1, 1)."""
     return [beams[:, first + axis, None, None] for axis in range(3)]
 
 
@@ -586,7 +586,7 @@ def _length(vector: Vector) -> Tensor:
 
 
 def shape_of(cameras: Sequence[Camera]) -> tuple[int, int]:
-    """Rows and columns of the cameras; ValueError where they differ."""
+    """Return rows and columns of the cameras; ValueError where they differ."""
     sizes = {tuple(camera.size) for camera in cameras}
     if len(sizes) != 1:
         raise ValueError(f"cameras: expected some of one size, not of the sizes {sorted(sizes)}")

@@ -34,7 +34,7 @@ def case_files(
     volume_format: str,
     identities: dict[str, Dataset] | None = None,
 ) -> Writers:
-    """Files by their name, each with what writes it to a path, for `write_exports`.
+    """Return files by their name, each with what writes it to a path, for `write_exports`.
 
     Parameters
     ----------
@@ -98,7 +98,13 @@ def ct_of_structure(case: Case, name: str) -> CT:
 
 
 def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
-    """Return the cameras of the case's views as the registration left them. InputError for a view that the result does not have."""
+    """Return the cameras of the case's views as the registration left them.
+
+    Raises
+    ------
+    InputError
+        For a view that the result does not have.
+    """
     handed = {view.name: view for view in exported.views}
     for view in case.views:
         if view.name not in handed:
@@ -110,9 +116,12 @@ def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
 
 
 def identities_of(case: Path) -> dict[str, Dataset]:
-    """Patient and study of the X-rays of a case that are DICOM and say them, by the view's name.
+    """Return patient and study of the X-rays of a case that are DICOM and say them, by the view's name.
 
-    InputError where none does, or CT and X-rays are of several patients and the case does not say otherwise.
+    Raises
+    ------
+    InputError
+        Where none does, or CT and X-rays are of several patients and the case does not say otherwise.
     """
     from ..io.navigation.dicom_objects import agreed_identity, identity_of
 

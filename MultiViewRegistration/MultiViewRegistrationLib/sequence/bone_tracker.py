@@ -135,7 +135,7 @@ class BoneTracker:
         return with_structures(replace(whole, seconds=whole.seconds + seconds), bones, how, seconds)
 
     def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
-        """(4, 4): where the last two frames lead a bone; where it was lost, where the whole CT takes it."""
+        """Return (4, 4), where the last two frames lead a bone; where it was lost, where the whole CT takes it."""
         kept = self._kept.get(name)
         return predict_pose(kept, number) if kept and kept[-1][0] == number - 1 else rest @ self._ct_from_bone[name]
 

@@ -170,7 +170,7 @@ def write_files(
 
 
 def motion_table(motion: Sequence[Relative], count: int) -> str:
-    """CSV: a line for each of `count` frames, empty but for its number where there is no motion."""
+    """Return CSV: a line for each of `count` frames, empty but for its number where there is no motion."""
     by_number = {each.number: each for each in motion}
     return table(
         HEADER, [_line(by_number[n]) if n in by_number else [n, *[""] * (len(HEADER) - 1)] for n in range(count)]

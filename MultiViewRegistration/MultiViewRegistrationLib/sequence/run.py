@@ -169,7 +169,10 @@ class _Geometry:
     def corrected(self, views: list[View], name: str) -> list[View]:
         """Return the views of a later frame, with cameras whose angles and place are as corrected.
 
-        InputError for another camera than before.
+        Raises
+        ------
+        InputError
+            For another camera than before.
         """
         if self._exact:
             return views

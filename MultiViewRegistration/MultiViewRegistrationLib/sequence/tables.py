@@ -11,7 +11,7 @@ MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence]) -> str:
-    """CSV text of numbers and words of our own."""
+    """Return CSV text of numbers and words of our own."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *lines])
     return text.getvalue()

@@ -233,7 +233,7 @@ def _files_of_structures(folder: Path) -> list[str]:
 
 
 def poses_of(frames: Sequence[Tracked], count: int) -> list[np.ndarray | None]:
-    """(4, 4) world_from_ct of each of `count` frames, None of those that may not be used."""
+    """Return (4, 4) world_from_ct of each of `count` frames, None of those that may not be used."""
     poses: list[np.ndarray | None] = [None] * count
     for frame in frames:
         poses[frame.number] = frame.world_from_ct if frame.kept else None
@@ -299,13 +299,18 @@ class StoredTrack:
         }
 
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
-        """Return the files of the frames. InputError where they are not recorded, or have gone.
+        """Return the files of the frames.
 
         Parameters
         ----------
         folders
             The first is the one to which their paths are relative, by default that of the file; a file that a page sent may name
             files in any of them.
+
+        Raises
+        ------
+        InputError
+            Where they are not recorded, or have gone.
         """
         if not self._fields.has("sequence"):
             raise InputError(
@@ -364,7 +369,13 @@ class StoredTrack:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:
-        """Read a track.json, or the one in a folder. InputError for invalid content."""
+        """Read a track.json, or the one in a folder.
+
+        Raises
+        ------
+        InputError
+            For invalid content.
+        """
         path = Path(path)
         path = path / FILE if path.is_dir() else path
         content = read_json(path)
@@ -374,7 +385,7 @@ class StoredTrack:
 
     @classmethod
     def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:
-        """Return the same of a track.json's content.
+        """Read the content of a track.json.
 
         Parameters
         ----------
@@ -431,7 +442,7 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
 
 
 def _similarity(fields: JsonObject) -> tuple[float, ...]:
-    """NaN of a view that shows nothing of the CT."""
+    """Return the similarity of each view, NaN of one that shows nothing of the CT."""
     content = fields.values.get("similarity") or []
     if not isinstance(content, list) or not all(
         value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in content
@@ -451,7 +462,7 @@ def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:
-    """CSV: a line for each frame, the pose world_from_ct by rows; empty where there is none."""
+    """Return CSV: a line for each frame, the pose world_from_ct by rows; empty where there is none."""
     header = ["frame", "verdict", "how", "min_similarity", "predicted_upper95_mm", "seconds", *MATRIX]
     lines = []
     for frame in frames:
@@ -470,14 +481,14 @@ def _number(value: float | None) -> str:
 
 
 def ct_from_autoscoper(ct: CT) -> np.ndarray:
-    """(4, 4): the CT's frame from Autoscoper's of the same volume, see `tra.autoscoper_from_ct`, wherever the CT lies."""
+    """Return (4, 4), the CT's frame from Autoscoper's of the same volume, see `tra.autoscoper_from_ct`, wherever the CT lies."""
     volume = ct.volume
     ct_from_file = volume.ct_from_index @ np.diag([*(1 / volume.spacing_mm), 1.0])
     return ct_from_file @ rigid.inverse(autoscoper_from_ct(volume.values.shape, volume.spacing_mm))
 
 
 def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike) -> dict:
-    """Write motion.csv and motion.html; returns their content as plain data.
+    """Write motion.csv and motion.html, and return their content as plain data.
 
     Parameters
     ----------

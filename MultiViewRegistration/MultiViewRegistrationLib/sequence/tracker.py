@@ -59,19 +59,25 @@ class Frames(Protocol):
 
     @property
     def names(self) -> list[str]:
-        """Of the frames, for people."""
+        """The names of the frames, for people."""
 
     @property
     def truths(self) -> dict[int, np.ndarray]:
-        """As of an `io.sequence.FrameSequence`."""
+        """The true poses, as of an `io.sequence.FrameSequence`."""
 
     @property
     def structure_truths(self) -> dict[int, dict[str, np.ndarray]]:
-        """As of an `io.sequence.FrameSequence`."""
+        """The true poses of structures, as of an `io.sequence.FrameSequence`."""
 
     def __len__(self) -> int: ...
     def load(self, number: int) -> Frame:
-        """Return a frame, from 0. InputError where it cannot be used."""
+        """Return a frame, from 0.
+
+        Raises
+        ------
+        InputError
+            Where it cannot be used.
+        """
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,7 @@ class Tracker:
         return bool(self._kept)
 
     def expected(self, number: int) -> np.ndarray:
-        """(4, 4), where the frames before lead the structure."""
+        """Return the pose (4, 4) where the frames before lead the structure."""
         return predict_pose(self._kept, number)
 
     def keep(self, found: Tracked) -> None:

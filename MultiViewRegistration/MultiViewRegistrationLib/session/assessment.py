@@ -110,7 +110,7 @@ def reasons(session: Session) -> list[str]:
 
 
 def view_states(session: Session) -> dict[str, str]:
-    """Of each X-ray of a pose that has a verdict, by name, one of `history.VIEW_STATES`; none of a frame of a sequence."""
+    """Return one of `history.VIEW_STATES` for each X-ray of a pose that has a verdict, by name; none of a frame of a sequence."""
     return {} if session.sequence.frame is not None else _entry(session).views
 
 
@@ -180,7 +180,7 @@ def explanation(session: Session) -> list[str]:
 
 
 def _of_structures(entry: HistoryEntry) -> list[str]:
-    """Return what is known of each structure that was registered, and of how each moved against its neighbour, a sentence each."""
+    """Describe each structure that was registered, and how it moved against its neighbour, a sentence each."""
     of_each = [set(each["reasons"]) for each in entry.structures]
     of_all = set.intersection(*of_each) if len(of_each) > 1 else set()
     sentences = []
@@ -203,7 +203,7 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
 
 
 def use_suggested_masks(session: Session) -> str:
-    """Give each X-ray in which something does not fit a mask without that; returns a sentence on what was left out.
+    """Give each X-ray in which something does not fit a mask without that, and return a sentence on what was left out.
 
     The masks go with the X-rays, and can be edited; one that an X-ray had is still there to choose. A registration with them is at best to
     be checked: at a wrong pose it is the CT that does not fit. InputError where the pose as it is was not assessed, was rejected, or
@@ -247,11 +247,11 @@ class SimilarityUpdater:
 
     @property
     def values(self) -> dict[str, float]:
-        """The newest."""
+        """The newest values."""
         return self._measured.value or {}
 
     def update(self) -> bool:
-        """Call it from a timer; whether there are new values."""
+        """Follow the scene, from a timer, and return whether there are new values."""
         session, registration = self._session, self._session.registration
         cameras = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]  # as they were corrected, too
         return self._measured.update(
@@ -266,7 +266,7 @@ SIDE, LEVEL = 512, 1
 
 @dataclass(frozen=True, eq=False)
 class PoseComparison:
-    """Of two poses.
+    """The comparison of two poses.
 
     Attributes
     ----------

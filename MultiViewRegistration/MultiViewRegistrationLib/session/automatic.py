@@ -55,7 +55,13 @@ class AutomaticRegistration:
         return True
 
     def begin(self) -> None:
-        """Centre the CT where it was never placed, and register. InputError as `Session.register`."""
+        """Centre the CT where it was never placed, and register.
+
+        Raises
+        ------
+        InputError
+            As `Session.register`.
+        """
         session, registration = self._session, self._session.registration
         self._done.add(_inputs(registration))
         if (

@@ -150,7 +150,7 @@ def _patient(scale: float, name: str) -> list[ET.Element]:
 
 
 def _arc(camera: Camera, detector_mm: float) -> np.ndarray:
-    """(n, 3): the C from the detector round the patient's head to the source."""
+    """Return the C (n, 3) from the detector round the patient's head to the source."""
     turn = camera.camera_from_world[:3, :3].T
     beam, to_head = turn[:, 2], -turn[:, 1]
     to_source = camera.source @ -beam
@@ -161,7 +161,7 @@ def _arc(camera: Camera, detector_mm: float) -> np.ndarray:
 
 
 def _angle_arc(camera: Camera, name: str, scale: float) -> list[ET.Element]:
-    """From the front to where the detector is, seen from one side; the line to the front itself."""
+    """Draw the arc from the front to where the detector is, seen from one side, and the line to the front itself."""
     ahead = camera.camera_from_world[2, :3]
     across = ahead[0] if name == "feet" else -ahead[2]
     if np.hypot(across, ahead[1]) < 0.3:  # it is seen end on

@@ -39,12 +39,18 @@ class Preset:
 
 
 def presets_file() -> Path:
-    """Return where they are kept; panel and page share them."""
+    """Return where the presets are kept; panel and page share them."""
     return data_folder() / "c_arms.json"
 
 
 def read_presets() -> list[Preset]:
-    """Return all of them, by name; none where there is no file. InputError for a file that is damaged."""
+    """Return all presets, by name; none where there is no file.
+
+    Raises
+    ------
+    InputError
+        For a file that is damaged.
+    """
     path = presets_file()
     if not path.exists():
         return []
@@ -64,7 +70,7 @@ def _c_arm(entry: JsonObject) -> dict:
 
 
 def keep_preset(name: str, c_arm: dict) -> str:
-    """Keep a C-arm, in place of one with its name; a sentence for the user, "" where there is nothing to say.
+    """Keep a C-arm, in place of one with its name.
 
     A file that is damaged is put aside under another name, and a new one begun.
 
@@ -72,6 +78,11 @@ def keep_preset(name: str, c_arm: dict) -> str:
     ----------
     c_arm
         As in a case.json.
+
+    Returns
+    -------
+    str
+        A sentence for the user, "" where there is nothing to say.
 
     Raises
     ------
@@ -98,7 +109,13 @@ def keep_preset(name: str, c_arm: dict) -> str:
 
 
 def delete_preset(name: str) -> None:
-    """Delete a C-arm; nothing where there is none of this name. InputError as `read_presets`, and where nothing can be written."""
+    """Delete a C-arm; nothing where there is none of this name.
+
+    Raises
+    ------
+    InputError
+        As `read_presets`, and where nothing can be written.
+    """
     _write([preset for preset in read_presets() if preset.name != name])
 
 

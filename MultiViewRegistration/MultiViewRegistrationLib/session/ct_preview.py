@@ -111,7 +111,7 @@ def facts(found: CTPreview, unit: str) -> list[str]:
 
 
 def _picture(ct: CT) -> tuple[np.ndarray, float]:
-    """uint8 (rows, columns, 3) and the height of its pixels over their width."""
+    """Return a picture, uint8 (rows, columns, 3), and the height of its pixels over their width."""
     thin = _thinned(ct)
     everything, along = _projected(attenuation(replace(thin, mask=None)))
     bright = _bright(everything)
@@ -124,7 +124,7 @@ def _picture(ct: CT) -> tuple[np.ndarray, float]:
 
 
 def _thinned(ct: CT) -> CT:
-    """Return every few voxels of it."""
+    """Return every few voxels of a CT."""
     size_mm = np.array(ct.volume.values.shape[::-1]) * ct.volume.spacing_mm
     steps = np.maximum(1, np.rint(size_mm.max() / PICTURE / ct.volume.spacing_mm)).astype(int)
     part = tuple(slice(None, None, step) for step in steps[::-1])

@@ -64,7 +64,7 @@ def cost(result) -> Curves:
 
 
 def movement(result) -> Curves:
-    """Return the same with how far each step moved a point of the anatomy, mm."""
+    """Return the `cost` curves with how far each step moved a point of the anatomy, mm."""
     return _by_level(result, lambda level, step: step.moved_mm)
 
 
@@ -110,7 +110,7 @@ def predicted(result) -> Curves:
 
 
 def errors_at_targets(result) -> list[float]:
-    """Mm at each of the case's targets against its truth; empty where either is missing."""
+    """Return the mm at each of the case's targets against its truth; empty where either is missing."""
     from ..assessment.metrics import target_errors
 
     case = result.case
@@ -120,7 +120,7 @@ def errors_at_targets(result) -> list[float]:
 
 
 def predicted_at_targets(result) -> list[tuple[float, float]]:
-    """Mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty where it has none."""
+    """Return the mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty without targets."""
     from ..geometry import rigid
 
     if result.case.targets is None or result.assessment is None:

@@ -44,7 +44,7 @@ class ToneMatch:
 
     @classmethod
     def alone(cls, drr: np.ndarray, window: tuple[float, float]) -> ToneMatch:
-        """Of a DRR that fills a window (low, high) of the X-ray by itself."""
+        """Return the match of a DRR that fills a window (low, high) of the X-ray by itself."""
         shown = drr[np.isfinite(drr)]
         return cls(_spread(shown) if shown.size else (0.0, 1.0), window)
 
@@ -55,7 +55,7 @@ class ToneMatch:
 
     @property
     def line(self) -> tuple[float, float]:
-        """(gain, offset): gain * DRR + offset are the line integrals of the X-ray that look like it."""
+        """Return (gain, offset): gain * DRR + offset are the line integrals of the X-ray that look like it."""
         gain = (self.xray[1] - self.xray[0]) / (self.drr[1] - self.drr[0])
         return gain, self.xray[0] - gain * self.drr[0]
 
@@ -93,7 +93,7 @@ SOMETHING = 0.02
 
 
 class Canvas(Protocol):
-    """What shows overlays: volumes in the X-rays' slice views, or layers that a page fetches."""
+    """Where overlays are shown: volumes in the X-rays' slice views, or layers that a page fetches."""
 
     def kind(self, mode: str) -> str | None:
         """Return what lies over an X-ray in one of overlay.MODES: overlay.DRR, PICTURE or BONES; None for nothing."""
@@ -175,13 +175,18 @@ class Drawing:
         self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
 
     def step(self, first: XRayView | None = None) -> bool:
-        """Draw the overlays that are out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
+        """Draw the overlays that are out of date, all views coarsely or a part of one sharply.
 
         Parameters
         ----------
         first
             The view that the user is pointing at; if it is out of date it is drawn alone, the others more
             coarsely in the next step.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to draw.
         """
         anatomy = self._anatomy()
         if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
@@ -264,11 +269,11 @@ class Drawing:
         return min(coarse + BESIDE * beside, len(COARSE) - 1)
 
     def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
-        """Return the cost of drawing these so, in COST."""
+        """Return the cost of drawing these views so, in COST."""
         return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
 
     def _draw_sharp(self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT) -> bool:
-        """Go on with the first view that is not sharp; whether there is one."""
+        """Go on with the first view that is not sharp, and return whether there is one."""
         name = next((name for name, drawn in self._drawn.items() if not drawn.sharp), None)
         if name is None:
             return False

@@ -112,7 +112,7 @@ class HistoryEntry:
 
     @classmethod
     def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> HistoryEntry:
-        """With what a `result.Result` says of a pose."""
+        """Make an entry with what a `result.Result` says of a pose."""
         names, assessment = [view.name for view in result.views], result.assessment
         similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
         prediction, bones = assessment and assessment.prediction, result.structures
@@ -133,12 +133,12 @@ class HistoryEntry:
 
     @property
     def key(self) -> str:
-        """Identifies it."""
+        """What identifies the entry."""
         return f"{self.time} {self.method} {self.world_from_ct}"
 
     @property
     def pose(self) -> np.ndarray:
-        """(4, 4) world_from_ct, LPS."""
+        """The pose world_from_ct (4, 4), LPS."""
         return np.array(self.world_from_ct)
 
 
@@ -167,7 +167,7 @@ class History:
 
     @property
     def entries(self) -> list[HistoryEntry]:
-        """The oldest first."""
+        """The entries, the oldest first."""
         content = self._registration.parameter(PARAMETER, "[]")
         if content != self._read[0]:
             self._read = content, [HistoryEntry(**entry) for entry in json.loads(content)]
@@ -205,7 +205,7 @@ class History:
         self.note(self.unnoted if self.entries else first)
 
     def go(self, position: int) -> HistoryEntry:
-        """Put the CT and the cameras back as they were then; a pose that was not noted yet is noted first."""
+        """Put the CT and the cameras back as they were at an entry; a pose that was not noted yet is noted first."""
         if self.position >= 0:
             self.note(self.unnoted)
         entry = self.entries[position]
@@ -214,11 +214,11 @@ class History:
         return entry
 
     def undo(self) -> HistoryEntry | None:
-        """To where the registration was before, if it was anywhere."""
+        """Go to where the registration was before, if it was anywhere."""
         return self.go(self._before) if self._before is not None else None
 
     def redo(self) -> HistoryEntry | None:
-        """To what came last after this entry, if anything did."""
+        """Go to what came last after this entry, if anything did."""
         return self.go(self._after) if self._after is not None else None
 
     def put(self, entry: HistoryEntry) -> None:
@@ -300,7 +300,7 @@ class ManualMoveRecorder:
         self._since = monotonic()
 
     def step(self) -> bool:
-        """Record the pose at which the CT has stopped; whether there was one."""
+        """Record the pose at which the CT has stopped, and return whether there was one."""
         pose = self.registration.world_from_ct.tobytes()
         if pose != self._seen:
             self._seen, self._since = pose, monotonic()

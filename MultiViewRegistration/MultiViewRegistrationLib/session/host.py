@@ -92,7 +92,7 @@ class Host(Protocol):
 
     @property
     def session(self) -> Session | None:
-        """Its session."""
+        """The session of the registration at work."""
 
     @property
     def views(self) -> Views:
@@ -128,7 +128,13 @@ class Host(Protocol):
         """Show a sentence about what went wrong; "" takes it away."""
 
     def show_geometry(self, xray: XRayView | None = None) -> None:
-        """Open the table of the X-rays' geometry, with this X-ray selected. InputError without any."""
+        """Open the table of the X-rays' geometry, with this X-ray selected.
+
+        Raises
+        ------
+        InputError
+            Without any.
+        """
 
     def show_section(self, name: str) -> None:
         """Unfold a section, by its name in `presenters.sections`."""

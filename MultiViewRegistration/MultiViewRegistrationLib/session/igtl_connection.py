@@ -25,7 +25,13 @@ POSE_TOLERANCE = 1e-6
 
 
 def address(host: str, port: int) -> tuple[str, int]:
-    """Return the host and port for `IgtlConnection.send_to`. InputError for an invalid host."""
+    """Return the host and port for `IgtlConnection.send_to`.
+
+    Raises
+    ------
+    InputError
+        For an invalid host.
+    """
     if not host.strip():
         raise InputError(
             _("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
@@ -92,7 +98,7 @@ class IgtlConnection:
             live.small = small[-1:] if reason else small  # the status is the last
 
     def close(self) -> None:
-        """End it; nothing happens without one."""
+        """End the connection; nothing happens without one."""
         if self._stop is not None:
             self._stop.set()
         self._stop, self.status, self.pose, self.stale_reason = None, "", "", ""

@@ -72,7 +72,7 @@ class Inputs:
         return self._scouts[1] if ct is not None and ct.GetID() == self._scouts[0] else None
 
     def keep_scouts(self, ct: Any, scouts: Scouts | None) -> None:
-        """Keep those that were read with a CT, by its volume node."""
+        """Keep the scouts that were read with a CT, by its volume node."""
         self._scouts = ct.GetID(), scouts
 
     def cache_case(self, case: Case) -> None:
@@ -96,12 +96,17 @@ class Inputs:
         self._source_changed(view)
 
     def case(self, *, placed: bool = True) -> Case:
-        """Return the `io.case.Case` of the scene as it is. InputError for missing or invalid values, and for two views with one geometry.
+        """Return the `io.case.Case` of the scene as it is.
 
         Parameters
         ----------
         placed
             See `mrml.case.case_of`.
+
+        Raises
+        ------
+        InputError
+            For missing or invalid values, and for two views with one geometry.
         """
         case = case_of(self.registration, self.xray, self.ct(), self.structures(), placed=placed)
         if same := twins(case.views):
@@ -122,13 +127,25 @@ class Inputs:
         return case
 
     def corrected_case(self) -> Case:
-        """Return the case with the cameras as a registration has corrected them. InputError as `case`."""
+        """Return the case with the cameras as a registration has corrected them.
+
+        Raises
+        ------
+        InputError
+            As `case`.
+        """
         case = self.case()
         cameras = {view.name: camera_of(view) for view in self.registration.xrays}
         return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
 
     def ct(self) -> CTVolume:
-        """Return the `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
+        """Return the `imaging.ct.CT`.
+
+        Raises
+        ------
+        InputError
+            As `mrml.case.ct_of`.
+        """
         if self.registration.ct is not None:
             check_place(self.registration.ct)
         return self._kept(CT, of_ct(self.registration), lambda: ct_of(self.registration))
@@ -147,11 +164,23 @@ class Inputs:
         return f"{of_ct(self.registration)} {of_structures(self.registration)}"
 
     def xray(self, view: XRayView) -> XRay:
-        """Return the view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""
+        """Return the view's `imaging.xray.XRay`.
+
+        Raises
+        ------
+        InputError
+            As `mrml.case.xray_of`.
+        """
         return self._kept(view.id, of_view(view), lambda: xray_of(view))
 
     def check_next(self) -> bool:
-        """Check one X-ray that has changed, and show it where its volume has; whether there was one. Call it from a timer."""
+        """Check one X-ray that has changed, and show it where its volume has. Call it from a timer.
+
+        Returns
+        -------
+        bool
+            Whether there was one.
+        """
         for view in self.registration.xrays:
             view.keep_in_place()
             changed = self._source_changed(view)
@@ -202,7 +231,13 @@ class Inputs:
 
 
 def camera_of(view: XRayView) -> Camera:
-    """Return an X-ray's camera. InputError for one without a geometry, which names what its header does not say."""
+    """Return an X-ray's camera.
+
+    Raises
+    ------
+    InputError
+        For one without a geometry, which names what its header does not say.
+    """
     if needs_geometry(view) and (missing := missing_in_header(view) or missing_readings(view)):
         raise InputError(
             _("{name}: its header does not say all of the geometry; enter {fields}.").format(
@@ -213,7 +248,13 @@ def camera_of(view: XRayView) -> Camera:
 
 
 def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
-    """Return two X-rays with the same geometry, if there are any. InputError for one without a geometry."""
+    """Return two X-rays with the same geometry, if there are any.
+
+    Raises
+    ------
+    InputError
+        For one without a geometry.
+    """
     pairs = combinations([(view, view.camera) for view in views], 2)
     return next(((one, other) for (one, camera), (other, same) in pairs if camera.same_as(same)), None)
 
@@ -339,7 +380,7 @@ class Preparation:
         return worker.result if worker is not None and done else None
 
     def all_ready(self) -> Callable[[Callable], PreparedCT]:
-        """Return a function that gives it to another worker's thread once a registration can begin, as `Worker.result_for`."""
+        """Return a function that gives the prepared CT to another worker's thread once a registration can begin, as `Worker.result_for`."""
         first, rest = self.worker, self._rest
         assert first is not None and rest is not None, "begin comes before"
 
@@ -356,12 +397,17 @@ class Preparation:
         self._rest = Worker(lambda on_progress: prepare_for_registration(worker.result_for(on_progress), on_progress))
 
     def begin(self, *, again: bool) -> None:
-        """Prepare the CT as it is now, where it is not. InputError as `Inputs.ct`.
+        """Prepare the CT as it is now, where it is not.
 
         Parameters
         ----------
         again
             Also where that has failed before.
+
+        Raises
+        ------
+        InputError
+            As `Inputs.ct`.
         """
         of, ct = of_ct(self._inputs.registration), self._inputs.ct()
         if self.worker is None or self._of != of or (again and self.worker.state == "failed"):

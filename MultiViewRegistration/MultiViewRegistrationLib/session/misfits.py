@@ -58,7 +58,7 @@ class Misfits:
 
     @property
     def shown(self) -> tuple[Misfit, ...]:
-        """Those to draw now."""
+        """The misfits to draw now."""
         return self._made.value or () if self._of and self._made.made_of == self._of else ()
 
     def outlines(self, detector: DetectorPlane) -> dict[str, np.ndarray]:
@@ -108,7 +108,7 @@ def _displaced(entry: HistoryEntry, structures, ct_from_index: np.ndarray) -> li
 
 
 def _elsewhere(entry: HistoryEntry) -> list[Misfit]:
-    """Return the part of the bone, if there is one."""
+    """Return the part of the bone that lies elsewhere, if there is one."""
     if not entry.elsewhere:
         return []
     cells = np.array(entry.elsewhere) // CELL_MM

@@ -40,7 +40,13 @@ PUT_BACK = _("The X-rays and CT are as they were before the sequence.")
 
 
 def refuse_lost(registration: Registration) -> None:
-    """InputError where an X-ray has lost the volume that could be put back."""
+    """Refuse X-rays that have lost the volume that could be put back.
+
+    Raises
+    ------
+    InputError
+        Naming the X-ray.
+    """
     lost = next((view.name for view in registration.used_xrays if view.source is None), None)
     if lost:
         raise InputError(
@@ -132,7 +138,7 @@ def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
 
 
 def images_of(inputs: Inputs, track: StoredTrack, files: FrameFiles | None) -> FileImages | SliceImages:
-    """Of what `saved` has found. InputError where the X-rays are not those that were tracked any more."""
+    """Return the images of what `saved` has found."""
     xrays = {view.name: (view, inputs.xray(view)) for view in inputs.registration.xrays if view.name in track.views}
     if files is not None and xrays:
         return FileImages(files, {name: xray.valid for name, (_, xray) in xrays.items()})
@@ -307,7 +313,7 @@ class Player:
     # What follows
 
     def tick(self) -> bool:
-        """Show the frame that is due; whether anything has changed."""
+        """Show the frame that is due, and return whether anything has changed."""
         if self._read is not None:
             self._read[1].poll(0)
         changed = False

@@ -31,12 +31,17 @@ API_START = {"by hand": "given"}
 def register_case(
     case: Case, anatomy: PreparedCT, start: str, refinement: str, seed: int, model: Path | None, on_progress: Callable
 ) -> Result:
-    """Return the `result.Result` of a case from a start, refined by "joint" or a published method. InputError where it fails.
+    """Return the `result.Result` of a case from a start, refined by "joint" or a published method.
 
     Parameters
     ----------
     model
         The folder of the regressor, for a start that uses one; without it, the newest of the store.
+
+    Raises
+    ------
+    InputError
+        Where it fails.
     """
     from ..api import register
 
@@ -125,7 +130,7 @@ class RunningRegistration:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since it began."""
         return monotonic() - self._began
 
     @property

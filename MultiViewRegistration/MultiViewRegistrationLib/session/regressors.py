@@ -71,7 +71,13 @@ class RegressorTraining:
         return self.progress.stage if self.progress else _("preparing the training")
 
     def poll(self) -> bool:
-        """See how far it is; whether it has just ended. Takes milliseconds. On the main thread."""
+        """See how far the training is, on the main thread; takes milliseconds.
+
+        Returns
+        -------
+        bool
+            Whether it has just ended.
+        """
         if self.state != "running":
             return False
         try:
@@ -139,7 +145,7 @@ class Regressors:
         return self._found.value or [] if made_of and made_of[0] == of_ct(self._registration) else []
 
     def update(self) -> bool:
-        """Look into the store, in a thread, whenever the CT is another one; whether the models are others now."""
+        """Look into the store, in a thread, whenever the CT is another one, and return whether the models are others now."""
         return self._found.update((of_ct(self._registration), self._reloads), self._take)
 
     def reload(self) -> None:
@@ -153,7 +159,7 @@ class Regressors:
 
     @property
     def model(self) -> Path | None:
-        """The folder of the one that a registration begins with: that which was chosen, else the newest that is finished."""
+        """The folder of the model that a registration begins with: that which was chosen, else the newest that is finished."""
         return self._chosen or next((model.folder for model in self.models if model.finished), None)
 
     def choose(self, folder: Path) -> None:
@@ -162,7 +168,13 @@ class Regressors:
         self._registration.node.SetParameter(MODEL, str(folder))
 
     def remove(self, model: StoredModel) -> None:
-        """Remove a `StoredModel` from the store. InputError where its files cannot be removed."""
+        """Remove a `StoredModel` from the store.
+
+        Raises
+        ------
+        InputError
+            Where its files cannot be removed.
+        """
         from ..regressor import model_store
 
         model_store.remove_model(model)
@@ -193,16 +205,21 @@ class Regressors:
 
     @property
     def is_training(self) -> bool:
-        """Whether a training is."""
+        """Whether a training is under way."""
         return self.training is not None and self.training.state == "running"
 
     def train(self, minutes: float = DEFAULT_MINUTES, unfinished: StoredModel | None = None) -> None:
-        """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
+        """Begin to train a network for the CT and these X-rays.
 
         Parameters
         ----------
         unfinished
             A `StoredModel` to go on with, for as long as it was to be trained.
+
+        Raises
+        ------
+        InputError
+            As `Inputs.case`, and while a training is under way.
         """
         if self.is_training:
             raise InputError(_("Regressor: wait until the current training has finished, or cancel it."))
@@ -216,7 +233,13 @@ class Regressors:
             self.training.cancel()
 
     def poll(self) -> bool:
-        """Follow the training; whether it has just ended. Then its model is chosen, and a search becomes "auto"."""
+        """Follow the training; when it has ended its model is chosen, and a search becomes "auto".
+
+        Returns
+        -------
+        bool
+            Whether it has just ended.
+        """
         if self.training is None or not self.training.poll():
             return False
         self.reload()

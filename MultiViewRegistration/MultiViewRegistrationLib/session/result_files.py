@@ -67,7 +67,7 @@ def write_result(
     override: bool = False,
     names: bool = False,
 ) -> Callable[..., list[Path]]:
-    """Return the writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do.
+    """Return a function that writes result.json, transforms, overlays and report.html for the pose as it is now, for a thread.
 
     Returns the files but for the overlays.
 
@@ -112,7 +112,7 @@ def _further(
 
 
 def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[RegistrationExport, Messages]]:
-    """Return the making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do.
+    """Return a function that makes the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread.
 
     InputError as `write_result`, and later where pyigtl is missing.
     """
@@ -138,7 +138,7 @@ def poses_offered(session: Session) -> list[str]:
 
 
 def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[..., list[Path]]:
-    """Return what writes a case.json that starts at the pose as it is now, and all files that it names, for a thread.
+    """Return a function that writes a case.json that starts at the pose as it is now, and all files that it names, for a thread.
 
     It returns the case.json alone, and takes another folder, see `write_together`.
 
@@ -156,7 +156,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
 def write_together(
     session: Session, folder: Path, writers: Sequence[Callable[..., list[Path]]]
 ) -> Callable[[], list[Path]]:
-    """Return the writing of what several of the functions above return, into one folder, all at once, for a thread to do.
+    """Return a function that writes what several of the functions above write, into one folder, all at once, for a thread.
 
     Returns their files.
     """
@@ -200,7 +200,13 @@ def _view_content(view: XRayView) -> dict:
 
 
 def require_settled(session: Session, override: bool) -> str:
-    """Return why not to export the pose, "" for no reason; InputError where there is one and it is not overridden."""
+    """Return why not to export the pose, "" for no reason.
+
+    Raises
+    ------
+    InputError
+        Where there is a reason and it is not overridden.
+    """
     reason = session.reason_not_to_use()
     if reason and not override:
         raise InputError(
@@ -214,12 +220,15 @@ def require_settled(session: Session, override: bool) -> str:
 def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:
     """Read a result.json and its case, in any thread; what is returned puts them into a scene, in the main thread.
 
-    InputError if either is invalid, where there is no case, and where that has other views.
-
     Parameters
     ----------
     case
         The case.json that it was found from, or its folder; None for the one beside the result.
+
+    Raises
+    ------
+    InputError
+        If either is invalid, where there is no case, and where that has other views.
     """
     path = Path(path)
     path = path / "result.json" if path.is_dir() else path
@@ -254,11 +263,17 @@ class ReadResult:
 
     @property
     def case(self) -> Case:
-        """That of the result."""
+        """The case of the result."""
         return self.load.case
 
     def __call__(self, scene) -> Registration:
-        """Return the registration that they become there. InputError where the result is of other views."""
+        """Return the registration that they become in the scene.
+
+        Raises
+        ------
+        InputError
+            Where the result is of other views.
+        """
         registration = self.load(scene)
         history = History(registration)
         history.note("before")
@@ -312,7 +327,13 @@ def _entry(
 
 
 def _structures(result: Path) -> dict[str, list[dict]]:
-    """Return the structures and motions of a result.json for the history. InputError for what are none."""
+    """Return the structures and motions of a result.json for the history.
+
+    Raises
+    ------
+    InputError
+        For what are none.
+    """
     fields = JsonObject.read(result, "a result.json")
     structures = fields.sections("structures", "the structures of the result") if fields.has("structures") else []
     for each in structures:

@@ -22,7 +22,7 @@ MAX_FILES = 4000
 
 @dataclass(frozen=True)
 class Scouts:
-    """Of one CT.
+    """The scouts of one CT.
 
     Attributes
     ----------
@@ -36,14 +36,17 @@ class Scouts:
     left_out: list[str]
 
     def missing_in(self, registration: Registration) -> list[str]:
-        """Return the names of those that a registration has not got."""
+        """Return the names of the scouts that a registration has not got."""
         there = {view.content.get("scout") for view in registration.xrays}
         return [name for name in self.add if name not in there]
 
     def add_to(self, registration: Registration) -> list[XRayView]:
-        """Add those that a registration has not got.
+        """Add the scouts that a registration has not got.
 
-        InputError where it has X-rays in a world of their own, and as `adding.read`.
+        Raises
+        ------
+        InputError
+            Where it has X-rays in a world of their own, and as `adding.read`.
         """
         elsewhere = [view.name for view in registration.xrays if view.placed and "localizer" not in view.content]
         if elsewhere:

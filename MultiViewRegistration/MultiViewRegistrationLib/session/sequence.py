@@ -80,7 +80,7 @@ class StructureMotion:
 
     @property
     def left_out(self) -> str:
-        """The number of frames in neither, a sentence; "" for none."""
+        """The number of frames without a motion, a sentence; "" for none."""
         missing = self.count - len(self.motion)
         if not missing:
             return ""
@@ -99,7 +99,10 @@ class StructureMotion:
 def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     """Return the motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
 
-    InputError for another kind of file, for tracks of other frames, and where no two frames have both poses.
+    Raises
+    ------
+    InputError
+        For another kind of file, for tracks of other frames, and where no two frames have both poses.
     """
     from ..sequence.motion import curves, motion_against
     from ..sequence.track_files import StoredTrack
@@ -125,12 +128,9 @@ OTHER_COLOUR = (0.34, 0.71, 0.91)
 
 
 class OtherStructure:
-    """Its surface is made in a thread; from then on `follow` puts it where it was found.
+    """The surface of another structure, which a sequence is compared with.
 
-    Parameters
-    ----------
-    motion
-        Against the one that is played.
+    It is made in a thread; from then on `follow` puts it where it was found.
 
     Attributes
     ----------
@@ -138,6 +138,11 @@ class OtherStructure:
         What makes the surface, None once that is done.
     problem
         Why it is not seen, a sentence; "" where it is, or will be.
+
+    Parameters
+    ----------
+    motion
+        Against the one that is played.
     """
 
     def __init__(self, registration: Registration, motion: StructureMotion) -> None:
@@ -148,7 +153,13 @@ class OtherStructure:
         self.worker: Worker | None = Worker(lambda on_progress: _structure_shape(motion))
 
     def follow(self, number: int | None) -> bool:
-        """Show it as it is in a frame, not at all where it was lost or rejected there; whether it has just come to be known."""
+        """Show the structure as it is in a frame, not at all where it was lost or rejected there.
+
+        Returns
+        -------
+        bool
+            Whether it has just come to be known.
+        """
         made = self._look()
         node = self._registration.node.GetNodeReference(OTHER)
         pose = None if number is None else self.motion.poses[number]
@@ -160,7 +171,7 @@ class OtherStructure:
         return made
 
     def outline(self, detector: DetectorPlane) -> np.ndarray:
-        """(k, 2, 2): the lines of its outline in an X-ray, pixels; none where it is not seen."""
+        """Return the lines (k, 2, 2) of the outline in an X-ray, pixels; none where it is not seen."""
         node = self._registration.node.GetNodeReference(OTHER)
         if node is None or self._at is None or self._shape is None or not node.GetDisplayVisibility():
             return np.zeros((0, 2, 2))
@@ -170,12 +181,12 @@ class OtherStructure:
         return self._outlines[name][1]
 
     def remove(self) -> None:
-        """Take it out of the scene."""
+        """Take the structure out of the scene."""
         for role in (OTHER, OTHER_TRANSFORM):
             remove_product(self._registration.node, role)
 
     def _look(self) -> bool:
-        """Take the surface as soon as it is made; whether that is now."""
+        """Take the surface as soon as it is made, and return whether that is now."""
         if self.worker is None:
             return False
         self.worker.poll(0)
@@ -241,7 +252,7 @@ class Sequence:
         self._kept = 0.0
 
     def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
-        """Return where the scene was saved while a sequence was played, put all back as it was before that; only the first time.
+        """Put all back as it was before the sequence, where the scene was saved while it was played; only the first time.
 
         What `saved_sequence.saved` has of it.
         """
@@ -287,7 +298,7 @@ class Sequence:
         return None if worker.state == "running" else worker.result or 1
 
     def track(self, pace: str = "thorough", start: str | None = None) -> None:
-        """Begin to track the X-rays' frames from the first one on. InputError where that cannot be.
+        """Begin to track the X-rays' frames from the first one on.
 
         Parameters
         ----------
@@ -295,6 +306,11 @@ class Sequence:
             One of PACES.
         start
             Of the first frame, one of `session.STARTS`; by default `self.start`.
+
+        Raises
+        ------
+        InputError
+            Where that cannot be.
         """
         if pace not in PACES:
             raise InputError(
@@ -373,12 +389,16 @@ class Sequence:
         """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
         A sequence that was tracked now has those of the case's structures, too.
-                InputError without a sequence, and as `Inputs.ct`.
 
         Parameters
         ----------
-                unit, moves
-                    See `track_files.Track.save`.
+        unit, moves
+            See `track_files.Track.save`.
+
+        Raises
+        ------
+        InputError
+            Without a sequence, and as `Inputs.ct`.
         """
         if self.player is None:
             raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))
@@ -399,7 +419,13 @@ class Sequence:
         return write
 
     def poll(self) -> bool:
-        """Take the frames that have come, and show what is due; whether a tracking has ended, or another frame is shown that stays."""
+        """Take the frames that have come, and show what is due.
+
+        Returns
+        -------
+        bool
+            Whether a tracking has ended, or another frame is shown that stays.
+        """
         saved = self.put_away()
         if saved is not None:
             self.seeking = saved[0], Worker(lambda on_progress: saved[1]())
@@ -414,7 +440,13 @@ class Sequence:
         return ended or (changed and not player.playing and self.tracking is None)
 
     def _look_for_saved(self) -> bool:
-        """Play the scene's own sequence where it was found; whether that is now, or it was not."""
+        """Play the scene's own sequence once it is found.
+
+        Returns
+        -------
+        bool
+            Whether that is now, or it was not found.
+        """
         if self.seeking is None:
             return False
         number, worker = self.seeking
@@ -437,7 +469,7 @@ class Sequence:
         return True
 
     def _look_at(self, tracking: Tracking) -> bool:
-        """Return whether it has just ended."""
+        """Return whether the tracking has just ended."""
         tracking.poll()
         self._take(tracking)
         if tracking.worker.state == "running":
@@ -462,7 +494,7 @@ class Sequence:
 
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
-    """Read a track.json, or the one in a folder, with its case, in any thread. InputError if either is invalid.
+    """Read a track.json, or the one in a folder, with its case, in any thread.
 
     Warns where the case's files are others than those that were tracked.
 
@@ -470,6 +502,11 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
     ----------
     case
         The case.json with multi-frame images that was tracked, where it is not any more where the track has it.
+
+    Raises
+    ------
+    InputError
+        If either is invalid.
     """
     from ..io.sequence import FrameSequence
     from ..sequence.track_files import StoredTrack
@@ -508,11 +545,11 @@ class ReadTrack:
 
     @property
     def case(self) -> Case:
-        """That of the first frame."""
+        """The case of the first frame."""
         return self.load.case
 
     def __call__(self, scene: Any) -> Registration:
-        """Return the registration that the case becomes there; `play` then plays the sequence."""
+        """Return the registration that the case becomes in the scene; `play` then plays the sequence."""
         return self.load(scene)
 
     def play(self, session: Session) -> None:

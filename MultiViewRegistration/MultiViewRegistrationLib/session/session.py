@@ -46,7 +46,7 @@ class UnreadNotices:
         self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
 
     def warn(self, sentence: str) -> None:
-        """Show this, too."""
+        """Show this warning, too."""
         self._warnings.append(sentence)
 
     @property
@@ -62,11 +62,11 @@ class UnreadNotices:
         return doubtful and not said_same_patient(self._registration)
 
     def acknowledge(self) -> None:
-        """Show these no more."""
+        """Show the present warnings no more."""
         self._acknowledged.update(self.sentences)
 
     def say_same_patient(self) -> None:
-        """Keep that a person says that CT and X-rays are of one patient, and show these no more."""
+        """Keep that a person says that CT and X-rays are of one patient, and show the warnings of that no more."""
         say_same_patient(self._registration)
         self.acknowledge()
 
@@ -143,7 +143,7 @@ class Session(Inputs):
         return self._preparation.stage if self._preparation.working else ""
 
     def cache_case(self, case: Case, ready: Worker | None = None) -> None:
-        """As `Inputs.cache_case`.
+        """Keep a case that the scene has just been filled from, as `Inputs.cache_case`.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class Session(Inputs):
             self._preparation.use(ready)
 
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
-        """Begin a registration. InputError for a start that is not there, and as `case`.
+        """Begin a registration.
 
         A CT that lies outside all X-rays is centred in them first; nothing is known of its pose then, and the joint refinement searches.
 
@@ -167,6 +167,11 @@ class Session(Inputs):
             See `refinement_method`; the published ones run in a child process.
         seed
             Of a search.
+
+        Raises
+        ------
+        InputError
+            For a start that is not there, and as `Inputs.case`.
         """
         if start not in STARTS:
             raise InputError(
@@ -195,13 +200,30 @@ class Session(Inputs):
         )
 
     def centre(self) -> None:
-        """Put the CT's middle where the central rays meet, so that it can be undone. InputError as `manual_pose.centre_ct`."""
+        """Put the CT's middle where the central rays meet, so that it can be undone.
+
+        Raises
+        ------
+        InputError
+            As `manual_pose.centre_ct`.
+        """
         self.history.note_here()
         manual_pose.centre_ct(self.registration)
         self.history.note("centred")
 
     def _centre_if_unseen(self, start: str) -> bool:
-        """Centre the CT where a start needs it in the X-rays, and none shows it; whether it was. InputError as `centre`."""
+        """Centre the CT where a start needs it in the X-rays and none shows it.
+
+        Returns
+        -------
+        bool
+            Whether it was centred.
+
+        Raises
+        ------
+        InputError
+            As `centre`.
+        """
         if not is_outside(self.registration, start):
             return False
         self.centre()
@@ -216,13 +238,27 @@ class Session(Inputs):
         return self.regressors.missing() if start in REGRESSOR_STARTS else ""
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
+        """Have a thread do some work, and the poll that finds it done hand its result to `then`.
+
+        Raises
+        ------
+        InputError
+            While other work is under way.
+        """
         self.require_idle()
         self.message = ""
         self._background_task = Worker(lambda on_progress: work()), then
 
     def require_idle(self) -> None:
-        """InputError while work is under way. What begins before the first poll begins without the sequence of a saved scene."""
+        """Refuse while work is under way.
+
+        What begins before the first poll begins without the sequence of a saved scene.
+
+        Raises
+        ------
+        InputError
+            While work is under way.
+        """
         self.sequence.put_away()
         if self.running:
             raise InputError(_("Register: wait until the current task has finished, or cancel it."))
@@ -232,7 +268,18 @@ class Session(Inputs):
         return start not in POSELESS_STARTS or (start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration))
 
     def ready(self) -> Callable[[Callable], PreparedCT]:
-        """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a worker's thread. InputError as `ct`."""
+        """Begin to make the CT ready.
+
+        Returns
+        -------
+        Callable[[Callable], PreparedCT]
+            A function that gives its `registration.prepared_ct.PreparedCT` to a worker's thread.
+
+        Raises
+        ------
+        InputError
+            As `Inputs.ct`.
+        """
         self._preparation.begin(again=True)
         return self._preparation.all_ready()
 
@@ -246,9 +293,14 @@ class Session(Inputs):
         return self.anatomy is not None
 
     def poll(self, wait: float = POLL_WAIT_S) -> bool:
-        """Take the results of the running work; whether the CT has moved, or any work has ended, a training included.
+        """Take the results of the running work.
 
         Never raises: `message` says what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
+
+        Returns
+        -------
+        bool
+            Whether the CT has moved, or any work has ended, a training included.
         """
         if not let_threads_run(wait) and self.igtl.open:
             sleep(min(wait, IGTL_SLEEP_S))
@@ -290,7 +342,7 @@ class Session(Inputs):
         )
 
     def resume(self) -> None:
-        """Somebody looks again."""
+        """Note that somebody looks again."""
         self.held = False
 
     def forget_task(self) -> None:
@@ -321,7 +373,13 @@ class Session(Inputs):
         await_threads(patience)
 
     def finish(self) -> None:
-        """Poll until the work under way has ended. InputError where it failed."""
+        """Poll until the work under way has ended.
+
+        Raises
+        ------
+        InputError
+            Where it failed.
+        """
         while self.running:
             self.poll()
         if self.message:
@@ -341,7 +399,7 @@ class Session(Inputs):
         self._results = {**same, entry.key: result}
 
     def error(self) -> float | None:
-        """MTRE in mm of that, where its case had the truth."""
+        """Return the mTRE of the result in mm, where its case had the truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
     @property
@@ -422,7 +480,7 @@ class Session(Inputs):
     # Within
 
     def _check_preparation(self) -> bool:
-        """Return whether it has just ended."""
+        """Return whether the preparation has just ended."""
         ended = self._preparation.poll()
         if ended and self.running_registration is None:
             self.message = self._preparation.message or self.message
@@ -434,7 +492,7 @@ class Session(Inputs):
             self._igtl_checked = monotonic()
 
     def _check_task(self) -> bool:
-        """Return whether it has just ended."""
+        """Return whether the task has just ended."""
         if self._background_task is None:
             return False
         worker, then = self._background_task
@@ -448,7 +506,7 @@ class Session(Inputs):
         return True
 
     def _check_registration(self) -> bool:
-        """Return whether the CT has moved, or it has just ended."""
+        """Return whether the CT has moved, or the registration has just ended."""
         run = self.running_registration
         if run is None:
             return False
@@ -482,7 +540,7 @@ class Session(Inputs):
             ).format(kind=type(error).__name__, error=error)
 
     def _reset(self) -> bool:
-        """Cancel all work; whether there was any."""
+        """Cancel all work, and return whether there was any."""
         working = self.running or bool(self.preparing) or self.regressors.is_training
         self.cancel()
         self.regressors.cancel()
@@ -543,7 +601,7 @@ def missing_inputs(session: Session) -> str:
 
 
 def missing_images(registration: Registration) -> str:
-    """Return the part of it that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
+    """Return the part of `missing_inputs` that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
     if registration.ct is None:
         return _("Choose a CT first.")
     views = registration.used_xrays
@@ -563,7 +621,7 @@ def missing_images(registration: Registration) -> str:
 
 
 def missing_at_start(session: Session, start: str) -> str:
-    """Return the part of it that concerns the start alone."""
+    """Return the part of `missing_inputs` that concerns the start alone."""
     return session.refused(start) or (_missing_landmarks(session.registration) if start == "landmarks" else "")
 
 
@@ -575,7 +633,7 @@ def is_outside(registration: Registration, start: str) -> bool:
 
 
 def _missing_landmarks(registration: Registration) -> str:
-    """Return a landmark in the CT counts once for each X-ray that shows it."""
+    """Return what landmarks lack; one in the CT counts once for each X-ray that shows it."""
     if landmarks.outside_ct(registration):
         return _("A landmark was clicked outside the CT: keep it or remove it first.")
     in_ct, *in_xrays = landmarks.clicked(registration).values()

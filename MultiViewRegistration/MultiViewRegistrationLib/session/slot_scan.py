@@ -36,7 +36,10 @@ def localizer_content(path: Path) -> dict:
 
     Nothing for another file.
 
-    InputError for a header that is damaged, or lacks what nobody could know who has not got it.
+    Raises
+    ------
+    InputError
+        For a header that is damaged, or lacks what nobody could know who has not got it.
     """
     found = read_slot_scan(path)
     if found is None:
@@ -98,12 +101,12 @@ def slot_scan_of(view: XRayView) -> dict[str, Any]:
 
 
 def missing_in_header(view: XRayView) -> list[str]:
-    """Return the names of what its header lacks."""
+    """Return the names of what the header of an X-ray lacks."""
     return [_(SLOT_SCAN[key].words) for key in view.content.get("localizer", {}).get("missing", ())]
 
 
 def column_is_asked(view: XRayView) -> bool:
-    """Return whether its central column has to be given, as its header shows that it may not be the middle one."""
+    """Return whether an X-ray's central column has to be given, as its header shows that it may not be the middle one."""
     return "central_column" in view.content.get("localizer", {}).get("missing", ())
 
 
@@ -120,7 +123,7 @@ def side_in_words(letters: str) -> str:
 
 
 def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
-    """Return that of `tube_sides` on which a direction (3,) is."""
+    """Return the one of `tube_sides` on which a direction (3,) is."""
     sides = tube_sides(slot_scan)
     return max(sides, key=lambda letters: float(sides[letters] @ to_source))
 
@@ -128,9 +131,19 @@ def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
 def completed(
     view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
 ) -> dict[str, Any]:
-    """Return a view's slot scan with this distance and central column (None for the middle one), and the tube at this one of `tube_sides`.
+    """Return a view's slot scan with this distance, central column and tube. Where the pixels lie stays.
 
-    Where the pixels lie stays. InputError for what is missing.
+    Parameters
+    ----------
+    central_column
+        None for the middle one.
+    tube
+        One of `tube_sides`.
+
+    Raises
+    ------
+    InputError
+        For what is missing.
     """
     before = slot_scan_of(view)
     if not source_to_isocentre_mm:
@@ -182,7 +195,7 @@ def use_slot_scan(
 
 
 def describe_slot_scan(slot_scan: dict[str, Any]) -> list[str]:
-    """Return which way its pixels run and how large they are, a sentence each."""
+    """Describe which way the pixels of a slot scan run and how large they are, a sentence each."""
     width, height = slot_scan["pixel_mm"]
     columns, rows = (side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along"))
     return [

@@ -54,13 +54,13 @@ class FrameImage:
     name: str = ""
 
     def show(self, view: XRayView, inputs: Inputs) -> None:
-        """Have a view show it from now on; brightness and contrast stay, so that nothing flashes."""
+        """Have a view show the image from now on; brightness and contrast stay, so that nothing flashes."""
         show_frame(view, self.xray, self.settings, self.raw, self.name)
         inputs.cache_xray(view, self.xray)
 
 
 class FileImages:
-    """Of files.
+    """The images of frames in files.
 
     Parameters
     ----------
@@ -74,7 +74,13 @@ class FileImages:
         self.names = files.names
 
     def read(self, number: int) -> dict[str, FrameImage]:
-        """Return the images of a frame, by view. InputError where one cannot be read, or shows nothing."""
+        """Return the images of a frame, by view.
+
+        Raises
+        ------
+        InputError
+            Where one cannot be read, or shows nothing.
+        """
         entries = {view.name: view for view in self.files.file(number).views}
         lost = next((name for name in self._valid if name not in entries), None)
         if lost:
@@ -134,7 +140,7 @@ class SliceImages:
         return len(self.names)
 
     def read(self, number: int) -> dict[str, FrameImage]:
-        """As `FileImages.read`."""
+        """Return the images of a frame, by view, as `FileImages.read`."""
         return {name: self._image(name, number, *stack) for name, stack in self._stacks.items()}
 
     def _image(self, name: str, number: int, stack: np.ndarray, content: dict, valid: np.ndarray) -> FrameImage:
@@ -156,7 +162,7 @@ IMAGE_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class SceneSequence:
-    """As `io.sequence.FrameSequence`, of images in the scene; the cameras are those of the first frame."""
+    """A sequence of images in the scene, as `io.sequence.FrameSequence`; the cameras are those of the first frame."""
 
     first: Case
     images: SliceImages
@@ -169,11 +175,17 @@ class SceneSequence:
 
     @property
     def names(self) -> list[str]:
-        """Of the frames."""
+        """The names of the frames."""
         return self.images.names
 
     def load(self, number: int) -> Frame:
-        """Return the `io.sequence.Frame`, from 0. InputError where an image cannot be used."""
+        """Return the `io.sequence.Frame`, from 0.
+
+        Raises
+        ------
+        InputError
+            Where an image cannot be used.
+        """
         from ..io.sequence import Frame
 
         if number == 0:
@@ -211,7 +223,7 @@ class Tracking:
         self.worker = Worker(self._run)
 
     def poll(self) -> None:
-        """Take how far it is."""
+        """Take the newest progress."""
         progress = self.worker.poll(0)
         if progress is not None:
             self.step, self.left = progress, left_in_words(self._time_left.seconds(progress.fraction))
@@ -263,7 +275,13 @@ class Tracking:
 
 
 def frames_of(inputs: Inputs) -> SliceImages | Path:
-    """Return the images of the used X-rays' frames. InputError where they are still images."""
+    """Return the images of the used X-rays' frames.
+
+    Raises
+    ------
+    InputError
+        Where they are still images.
+    """
     views = inputs.registration.used_xrays
     if frames_in(inputs.registration) > 1:
         turning = next((view.name for view in views if view.content.get("header_of_frames")), None)

@@ -1,0 +1,1 @@
+"""Many registrations of known cases: how often they succeed, and how exact they are."""

@@ -75,11 +75,16 @@ class Plan:
 
     Parameters
     ----------
-    cases : absolute paths.
-    setup : fields of the `EvaluationSetup`.
-    minutes : of training a regressor for each group of cases, None for no training.
-    groups : the `regressor_group` of each case, "" of one that cannot be read; none where no regressors are trained.
-    version : of the program.
+    cases
+        Absolute paths.
+    setup
+        Fields of the `EvaluationSetup`.
+    minutes
+        Minutes of training a regressor for each group of cases, None for no training.
+    groups
+        The `regressor_group` of each case, "" of one that cannot be read; none where no regressors are trained.
+    version
+        Version of the program.
     """
 
     cases: list[str]
@@ -89,13 +94,19 @@ class Plan:
     version: str = __version__
 
     def write(self, folder: Path) -> str:
-        """Write it into the cohort's folder; returns its name there, the same for the same plan."""
+        """Write the plan into the cohort's folder and return its name there, the same for the same plan."""
         name = f"plan-{digest(asdict(self))}.json"
         write_record(folder / name, asdict(self))
         return name
 
     def evaluation(self, number: int, folder: Path) -> EvaluationSetup:
-        """The settings of a case, with the regressor trained for it. InputError where that failed, with the reason."""
+        """Return the settings of a case, with the regressor trained for it.
+
+        Raises
+        ------
+        InputError
+            Where that failed, with the reason.
+        """
         setup = EvaluationSetup(**self.setup)
         if not self.groups:
             return setup
@@ -106,15 +117,15 @@ class Plan:
         return replace(setup, model=self.model(folder, number))
 
     def record(self, folder: Path, number: int) -> Path:
-        """The file with the record of a case."""
+        """Return the file with the record of a case."""
         return folder / f"{digest([self.cases[number], self.setup, self.minutes])}.json"
 
     def model(self, folder: Path, number: int) -> Path:
-        """The folder of the regressor that is trained for a case, and others of its group."""
+        """Return the folder of the regressor that is trained for a case, and others of its group."""
         return folder / "models" / digest([self.groups[number], self.minutes, self.setup["seed"], self.setup["device"]])
 
     def training(self, folder: Path, number: int) -> Path:
-        """The file with the record of that training."""
+        """Return the file with the record of that training."""
         return self.model(folder, number).with_suffix(".json")
 
 
@@ -124,12 +135,18 @@ class CohortRecord:
 
     Parameters
     ----------
-    fingerprint : of all that it depends on: files, setup, the program's version; "" where it failed.
-    outcome : of a case, see `evaluation`, or the steps of a training; None where it failed.
-    pictures : JPEG files as base64, by name.
-    world_from_ct, anatomy : of a case without truth, the pose and the hash of its CT, for the motion from one image to the next.
-    error : why it failed, in a sentence.
-    warnings : that were given on the way.
+    fingerprint
+        Hash of all that it depends on: files, setup, the program's version; "" where it failed.
+    outcome
+        That of a case, see `evaluation`, or the steps of a training; None where it failed.
+    pictures
+        JPEG files as base64, by name.
+    world_from_ct, anatomy
+        For a case without truth, the pose and the hash of its CT, for the motion from one image to the next.
+    error
+        Why it failed, in a sentence.
+    warnings
+        Those that were given on the way.
     """
 
     fingerprint: str = ""
@@ -142,7 +159,7 @@ class CohortRecord:
 
     @classmethod
     def read(cls, path: Path) -> CohortRecord | None:
-        """The record in a file; None where it is missing or invalid."""
+        """Return the record in a file; None where it is missing or invalid."""
         try:
             return cls(**read_record(path))
         except (OSError, InputError, TypeError):
@@ -163,15 +180,20 @@ def evaluate_cohort(
 
     Parameters
     ----------
-    scheduler : the address of a Dask scheduler, or LOCAL.
-    workers : of LOCAL, by default one for each core.
-    folder : of the records, seen by all workers under the same path; by default in this user's store.
-    minutes : of training a regressor for each CT and geometry, None for no training.
+    scheduler
+        The address of a Dask scheduler, or LOCAL.
+    workers
+        How many of LOCAL, by default one for each core.
+    folder
+        That of the records, seen by all workers under the same path; by default in this user's store.
+    minutes
+        Minutes of training a regressor for each CT and geometry, None for no training.
 
     Raises
     ------
-    InputError where Dask distributed is missing, for a setup that cannot be, where no scheduler answers, where its workers see other
-    files or are of another version, and where all cases failed.
+    InputError
+        Where Dask distributed is missing, for a setup that cannot be, where no scheduler answers, where its workers see
+        other files or are of another version, and where all cases failed.
     """
     if find_spec("distributed") is None:
         raise InputError(
@@ -204,7 +226,7 @@ def evaluate_cohort(
 
 
 def _group(path: str) -> str:
-    """See `regressor_group`; "" for a case that cannot be read; its worker reports why."""
+    """Return the `regressor_group` of a case, "" for one that cannot be read; its worker reports why."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its worker will give them
@@ -214,13 +236,13 @@ def _group(path: str) -> str:
 
 
 def _alike(keys: Sequence[str]) -> list[list[int]]:
-    """The places of equal keys, other than ""."""
+    """Return the places of equal keys, other than ""."""
     places = [place for place, key in enumerate(keys) if key]
     return [group for _, group in grouped(places, lambda place: (keys[place],))]
 
 
 def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) -> Evaluation:
-    """The content of the cases' records, in their order; repeats the workers' warnings. A lost case has no record."""
+    """Collect the content of the cases' records, in their order, and repeat the workers' warnings. A lost case has no record."""
     found = Evaluation([], [], setup, shared=True)
     poses: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(plan.cases):
@@ -250,7 +272,7 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
 
 
 def _motions(group: Sequence[tuple[str, np.ndarray]]) -> list[Row]:
-    """From one image of a structure to another, of cases without truth and their poses."""
+    """Return the motions from one image of a structure to another, of cases without truth and their poses."""
     registered: list[tuple[Case, np.ndarray]] = []
     if len(group) > 1:
         with warnings.catch_warnings():
@@ -305,16 +327,24 @@ def _client(scheduler: str, workers: int | None, tasks: int) -> Iterator[Client]
 
 
 def dask_setup(worker: object) -> None:
-    """Dask calls it in each process that the program itself starts: Ctrl-C is for the program, which ends its workers."""
+    """Leave Ctrl-C to the program, which ends its workers. Dask calls this in each process that the program starts."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(
     client: Client, task: str, numbers: Sequence[list[int]], folder: Path, plan: str, progress: Callable[[int], None]
 ) -> set[int]:
-    """Have workers do a task for each group of cases; which of them, by their places, ended their workers again and again.
+    """Have workers do a task for each group of cases.
 
-    progress: called with how many are done.
+    Parameters
+    ----------
+    progress
+        Called with how many are done.
+
+    Returns
+    -------
+    set[int]
+        The groups, by their places, that ended their workers again and again.
     """
     from distributed import KilledWorker, as_completed
 
@@ -353,15 +383,23 @@ _last: EvaluatedCase | None = None
 
 
 def work(numbers: Sequence[int], task: str, folder: str, plan: str) -> str:
-    """Do a task of a plan, unless that was done before with the same files, setup and version; returns how it ended.
+    """Do a task of a plan, unless that was done before with the same files, setup and version.
 
     The problem of a case is recorded, not raised: Dask logs what is raised, and messages name files.
 
     Parameters
     ----------
-    numbers : of the cases.
-    task : "evaluate" the case; or "train" the regressor that the cases share, with the first of them that can be loaded.
-    folder, plan : of the cohort, and the name of its plan there.
+    numbers
+        Those of the cases.
+    task
+        "evaluate" the case; or "train" the regressor that the cases share, with the first of them that can be loaded.
+    folder, plan
+        The cohort's folder, and the name of its plan there.
+
+    Returns
+    -------
+    str
+        How it ended.
     """
     try:
         read = Plan(**read_record(Path(folder, plan)))
@@ -414,7 +452,10 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
 
 
 def _weights(setup: EvaluationSetup) -> list[str]:
-    """Hashes of the regressors on which a case's outcome depends: the one that is given or was trained for it, or any in the store."""
+    """Return hashes of the regressors on which a case's outcome depends.
+
+    They are the one that is given or was trained for it, or any in the store.
+    """
     if setup.start not in ("regressor", "auto"):
         return []
     if setup.model:
@@ -438,13 +479,25 @@ def _train(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
 
 
 def _ct_fingerprint(plan: Plan, number: int) -> str:
-    """Of the files on which a case's regressor depends. InputError for a case that cannot be read."""
+    """Return the fingerprint of the files on which a case's regressor depends.
+
+    Raises
+    ------
+    InputError
+        For a case that cannot be read.
+    """
     file = CaseFile.read(plan.cases[number])
     return digest([sha256(part.path) for part in (file.ct, file.mask) if part])
 
 
 def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
-    """Train a case's regressor, or resume its training; returns the record. InputError where that cannot be."""
+    """Train a case's regressor, or resume its training, and return the record.
+
+    Raises
+    ------
+    InputError
+        If it cannot be trained.
+    """
     case, model = Case.load(plan.cases[number]), plan.model(folder, number)
     setup = EvaluationSetup(**plan.setup)
     card: Any = None
@@ -460,7 +513,10 @@ def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
 
 
 def regressor_group(file: CaseFile) -> str:
-    """The same for cases that share a regressor: those with the same file of the CT, cameras, nominal pose and range."""
+    """Return a hash that cases have in common if they can share a regressor.
+
+    They have the same file of the CT, cameras, nominal pose and range.
+    """
     cameras = [view.geometry_json for view in file.views]
     mask = file.mask and str(file.mask.path.resolve())
     pose = file.world_from_ct is not None and file.world_from_ct.tolist()

@@ -65,15 +65,23 @@ class EvaluationSetup:
 
     Parameters
     ----------
-    starts : how often each case is registered; once where only a regressor starts, which predicts the same each time.
-    max_start_error_mm : with truth, start mTREs are uniform from 0 to this.
-    perturb : without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
-    seed : of all that is drawn.
-    refinement, device : see `api.refinement_method`.
-    search : (degrees, mm) range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are spread
-        evenly about it.
-    start : "given", poses about the true one; "search", "regressor" or "auto", see `api.register`.
-    model : the regressor or its folder, by default the newest one of each case's CT.
+    starts
+        How often each case is registered; once where only a regressor starts, which predicts the same each time.
+    max_start_error_mm
+        With truth, start mTREs are uniform from 0 to this.
+    perturb
+        Without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
+    seed
+        Seed of all that is drawn.
+    refinement, device
+        See `api.refinement_method`.
+    search
+        (degrees, mm) range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are
+        spread evenly about it.
+    start
+        "given", poses about the true one; "search", "regressor" or "auto", see `api.register`.
+    model
+        The regressor or its folder, by default the newest one of each case's CT.
     """
 
     starts: int = 20
@@ -87,7 +95,13 @@ class EvaluationSetup:
     model: str | Path | Regressor | None = None
 
     def check(self) -> None:
-        """InputError for impossible settings."""
+        """Refuse impossible settings.
+
+        Raises
+        ------
+        InputError
+            Naming the setting.
+        """
         if self.starts < 1 or self.max_start_error_mm <= 0 or min(self.perturb) < 0:
             raise InputError(
                 "--starts, --max-start-error, --perturb: found a number that is too small, expected one start or more and a maximum "
@@ -100,7 +114,13 @@ class EvaluationSetup:
 
     @cached_property
     def method(self) -> RefinementMethod:
-        """The refinement. InputError where there is none of that name or device."""
+        """The refinement.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name or device.
+        """
         return refinement_method(self.refinement, self.device)
 
     @property
@@ -109,14 +129,18 @@ class EvaluationSetup:
         return 1 if self.start == "regressor" else self.starts
 
     def to_json(self) -> Row:
-        """Plain data."""
+        """Return the setup as plain data."""
         return asdict(replace(self, model=self.model and str(getattr(self.model, "folder", self.model))))
 
     def range(self, case: Case) -> Range:
+        """Return the range of a search for a case."""
         return Range(*self.search) if self.search else Range(**case.search)
 
     def starts_about_truth(self, case: Case, anatomy: PreparedCT) -> np.ndarray:
-        """(runs, 4, 4): with an mTRE uniform up to the maximum, or from which a search finds the truth within its range."""
+        """Return the starts (runs, 4, 4) about the true pose.
+
+        Their mTRE is uniform up to the maximum, or a search from them finds the truth within its range.
+        """
         truth, targets = truth_of(case)
         if self.start == "regressor":
             return truth[None]  # it starts from its own
@@ -129,7 +153,13 @@ class EvaluationSetup:
         return poses[np.unique(np.linspace(len(poses) - 1, 0, self.starts).round().astype(int))]
 
     def regressor(self, case: Case) -> Regressor | None:
-        """The case's, where one is used. InputError where one is needed and there is none."""
+        """Return the case's regressor, None where none is used.
+
+        Raises
+        ------
+        InputError
+            If one is needed and there is none.
+        """
         if self.start not in REGRESSOR_STARTS:
             return None
         found = model_for(case, self.start, self.model)
@@ -142,7 +172,7 @@ class EvaluationSetup:
     def register(
         self, case: Case, anatomy: PreparedCT, start: np.ndarray | None, number: int = 0, model: Regressor | None = None
     ) -> TimedRegistration:
-        """The registration from a start (4, 4), the centre of a search."""
+        """Register a case from a start (4, 4), the centre of a search."""
         more: Row = {
             "regressor": model,
             "search": self.range(case),
@@ -153,7 +183,13 @@ class EvaluationSetup:
 
 
 def truth_of(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """(4, 4) and (n, 3): pose and targets of a case with truth. ValueError for another."""
+    """Return pose (4, 4) and targets (n, 3) of a case with truth.
+
+    Raises
+    ------
+    ValueError
+        For a case without.
+    """
     if case.truth_world_from_ct is None or case.targets is None:
         raise ValueError(f"{case.name} has no truth with targets")
     return case.truth_world_from_ct, case.targets
@@ -165,11 +201,16 @@ class Evaluation:
 
     Parameters
     ----------
-    cases : the outcomes, see above.
-    motions : tracked against predicted motion between two cases of one structure: first, second, view, and motion, a `Motion`.
-    pictures : JPEG files of misses, by name.
-    shared : whether processes shared the cases, see `cohort`.
-    failed : case and error, a sentence, of those without a measurement.
+    cases
+        The outcomes, see above.
+    motions
+        Tracked against predicted motion between two cases of one structure: first, second, view, and motion, a `Motion`.
+    pictures
+        JPEG files of misses, by name.
+    shared
+        Whether processes shared the cases, see `cohort`.
+    failed
+        Case and error, a sentence, of those without a measurement.
     """
 
     cases: list[Row]
@@ -180,7 +221,7 @@ class Evaluation:
     failed: list[Row] = field(default_factory=list)
 
     def to_json(self) -> Row:
-        """Everything but the pictures, as plain data."""
+        """Return everything but the pictures, as plain data."""
         measured = {"cases": self.cases, "motions": self.motions, "failed": self.failed}
         return {**measured, **self.setup.to_json(), "shared": self.shared}
 
@@ -191,8 +232,10 @@ class EvaluatedCase:
 
     Parameters
     ----------
-    pictures : of misses, by name.
-    world_from_ct : (4, 4), on which its starts agreed; None with truth.
+    pictures
+        Those of misses, by name.
+    world_from_ct
+        (4, 4), on which its starts agreed; None with truth.
     """
 
     case: Case
@@ -209,8 +252,9 @@ def evaluate(
 
     Raises
     ------
-    InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes; and where
-    a regressor is requested and there is none.
+    InputError
+        For a bad case: for what its case.json says before any registration, for its images when their turn comes; and
+        where a regressor is requested and there is none.
     """
     setup.check()
     for path in paths:
@@ -232,7 +276,13 @@ def evaluate(
 
 
 def check(path: str | Path) -> CaseFile:
-    """The content of a case.json, before anything else is loaded. InputError where it cannot be evaluated."""
+    """Read a case.json, before anything else is loaded.
+
+    Raises
+    ------
+    InputError
+        If the case cannot be evaluated.
+    """
     file = CaseFile.read(path)
     if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
         raise InputError(
@@ -248,13 +298,16 @@ def evaluate_case(
     last: EvaluatedCase | None = None,
     max_pictures: int = MAX_PICTURES,
 ) -> EvaluatedCase:
-    """One case from all starts.
+    """Register one case from all starts.
 
     Parameters
     ----------
-    progress : called with the fraction done, and the case's name.
-    last : whose CT is taken if it is the same.
-    max_pictures : of misses.
+    progress
+        Called with the fraction done, and the case's name.
+    last
+        The case before, whose CT is taken if it is the same.
+    max_pictures
+        At most so many pictures of misses.
     """
     case = Case.load(path, last.case if last else None)
     case.warn_of_other_bones()
@@ -328,7 +381,7 @@ def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Ro
 def _structures(
     case: Case, anatomy: PreparedCT, setup: EvaluationSetup, done: TimedRegistration | None, run: int
 ) -> list[Row]:
-    """The row of each structure; its verdict is None where it cannot be registered, after a published refinement for one."""
+    """Return the row of each structure; its verdict is None where it cannot be registered, after a published refinement for one."""
     if case.structures is None:
         return []
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
@@ -349,14 +402,14 @@ def _structures(
 
 
 def _errors_of(bone: RegisteredBone, case: Case, whole: Refinement) -> Row:
-    """Of points on the bone's surface."""
+    """Return the errors of points on the bone's surface."""
     cameras, pixels = [view.camera for view in whole.views], [view.xray.pixel_mm for view in case.views]
     truth = case.structure_truths[bone.name]
     return asdict(metrics.errors(cameras, bone.world_from_ct, truth, bone.bone.surface, pixels))
 
 
 def is_right(row: Row) -> bool:
-    """Whether a registration succeeded."""
+    """Return whether a registration succeeded."""
     return row["errors"] is not None and row["errors"]["mtre_mm"] < SUCCESS_MM
 
 
@@ -382,18 +435,18 @@ def _without_truth(
 
 
 def agreeing(agreement: Row) -> np.ndarray:
-    """(n,) bool, the starts that ended near the consensus."""
+    """Return the starts, (n,) bool, that ended near the consensus."""
     degrees, mm = np.array(agreement["rotation_deg"]), np.array(agreement["distance_mm"])
     return (degrees <= WITHIN_DEG) & (mm <= WITHIN_MM)
 
 
 def group_name(case: Row) -> str:
-    """A case's name without a running number at its end."""
+    """Return a case's name without a running number at its end."""
     return re.sub(r"[-_ ]*\d+$", "", case["name"]) or case["name"]
 
 
 def motions(registered: Sequence[tuple[Case, np.ndarray]]) -> list[Row]:
-    """The motion check for every two cases of one structure and each camera that they share."""
+    """Return the motion check for every two cases of one structure and each camera that they share."""
     found = []
     structures = [group for _, group in grouped(registered, lambda each: (each[0].anatomy_key,))]
     for (first, pose), (second, other_pose) in chain.from_iterable(combinations(group, 2) for group in structures):

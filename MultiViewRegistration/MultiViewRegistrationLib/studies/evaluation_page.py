@@ -49,12 +49,14 @@ Rows = Sequence[Row]
 def pages(
     evaluations: Sequence[Evaluation], description: str = "", title: str = "Accuracy", pictures: str = "pictures"
 ) -> str:
-    """The page of one evaluation, or those of several ways to start the same cases, with them side by side before.
+    """Return the page of one evaluation, or those of several ways to start the same cases after a comparison side by side.
 
     Parameters
     ----------
-    description : what the cases are, in Markdown.
-    pictures : the folder of the evaluations' pictures, as seen from the page.
+    description
+        What the cases are, in Markdown.
+    pictures
+        The folder of the evaluations' pictures, as seen from the page.
     """
     if len(evaluations) == 1:
         return page(evaluations[0], description, title, pictures)
@@ -63,7 +65,7 @@ def pages(
 
 
 def page(evaluation: Evaluation, description: str = "", title: str = "Accuracy", pictures: str = "pictures") -> str:
-    """The tables of one evaluation, each with what a reader needs to judge them."""
+    """Return the tables of one evaluation, each with what a reader needs to judge them."""
     known = [case for case in evaluation.cases if case["runs"]]
     unknown = [case for case in evaluation.cases if case["agreement"]]
     parts = [_head(evaluation, title), description, _relative_geometry(evaluation.cases)]
@@ -100,7 +102,7 @@ def _head(evaluation: Evaluation, title: str) -> str:
 
 
 def _relative_geometry(cases: Rows) -> str:
-    """The source of the views' relative geometry in cases with several views; "" where none gives it."""
+    """Return the source of the views' relative geometry in cases with several views; "" where none gives it."""
     several = [case for case in cases if case["views"] > 1]
     names = {kind: [case["name"] for case in several if case["relative_geometry"] == kind] for kind in _GEOMETRY}
     if not any(names.values()):
@@ -149,7 +151,7 @@ def _accuracy(cases: Rows, evaluation: Evaluation) -> str:
 
 
 def _how(evaluation: Evaluation) -> str:
-    """The starts of the registrations."""
+    """Describe the starts of the registrations."""
     setup = evaluation.setup
     if setup.start in SEARCH_STARTS:
         beside = "A regressor predicted, and beside it searched" if setup.start == "auto" else "Searched for"
@@ -182,7 +184,7 @@ def _several_views(cases: Rows) -> str:
 
 
 def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
-    """Success and time of several ways to start, on the same cases with truth; "" where there are none."""
+    """Return success and time of several ways to start, on the same cases with truth; "" where there are none."""
     names = dict.fromkeys(group_name(case) for evaluation in evaluations for case in evaluation.cases if case["runs"])
     groups = [
         ((name, evaluation.setup.start), [case for case in evaluation.cases if group_name(case) == name])
@@ -197,7 +199,7 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _regressor(cases: Rows) -> str:
-    """The regressor's predictions before refinement, and the selected ones; "" without a regressor."""
+    """Return the regressor's predictions before refinement, and the selected ones; "" without a regressor."""
 
     def of(group: Rows, name: str) -> np.ndarray:
         return np.array([run[name] for run in _runs(group) if run["initial_mtre_mm"] is not None])
@@ -240,7 +242,7 @@ def _one_view(cases: Rows) -> str:
 
 
 def _gaps(runs: Rows) -> str:
-    """The evidence ratio to the alternative, for correct and for wrong registrations."""
+    """Return the evidence ratio to the alternative, for correct and for wrong registrations."""
     rows = []
     for (name,), group in sorted(grouped((run for run in runs if run["errors"]), lambda run: (_kind(run),))):
         gaps = [run["evidence_ratio"] for run in group if run["evidence_ratio"] is not None]
@@ -303,7 +305,7 @@ def _agreement(cases: Rows, evaluation: Evaluation) -> str:
 
 
 def _bones(cases: Rows) -> str:
-    """A row for each structure of each case; "" where no case has any."""
+    """Return a row for each structure of each case; "" where no case has any."""
     rows = []
     found = [(each["name"], row) for each in cases for row in each.get("structures", ())]
     for (case, name), group in grouped(found, lambda each: (each[0], each[1]["name"])):
@@ -382,7 +384,7 @@ def _success(runs: Rows) -> SuccessRate:
 
 
 def _of_errors(name: str, statistic: Callable = np.median) -> Callable[[Rows], str]:
-    """The table entry for an error of all registrations of a group."""
+    """Return the table entry for an error of all registrations of a group."""
 
     def cell(cases: Rows) -> str:
         answers = _answered(cases)

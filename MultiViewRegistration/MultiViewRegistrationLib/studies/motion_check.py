@@ -66,7 +66,7 @@ def check_motion(
 
 
 def surface_points(ct: CT, count: int) -> np.ndarray:
-    """(count, 3) CT LPS mm: points spread over the dense surface of the structure, the same ones each time.
+    """Return (count, 3) CT LPS mm: points spread over the dense surface of the structure, the same ones each time.
 
     Of a bone that the CT cuts off, only the third farthest from the cut: its shaft's straight edges cannot be tracked.
     """

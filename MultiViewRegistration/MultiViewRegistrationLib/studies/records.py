@@ -24,7 +24,7 @@ _GAP = 8
 
 
 def digest(content: object) -> str:
-    """A hash in hex of plain data."""
+    """Return the hash, in hex, of plain data."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_CHARACTERS]
 
 
@@ -35,7 +35,15 @@ def write_record(path: Path, content: dict) -> None:
 
 
 def read_record(path: Path) -> dict:
-    """The written content. OSError where there is no file, InputError where it is not JSON."""
+    """Read what was written.
+
+    Raises
+    ------
+    OSError
+        If there is no file.
+    InputError
+        If it is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
@@ -51,9 +59,12 @@ def _finite(value: Any) -> Any:
 
 
 def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
-    """JPEG: a column for each view, contours of the CT over the X-ray, above at the pose that was found, below at the true one.
+    """Draw a JPEG with a column for each view: contours of the CT over the X-ray, above at the found, below at the true pose.
 
-    found, truth: (4, 4) world_from_ct.
+    Parameters
+    ----------
+    found, truth
+        (4, 4) world_from_ct.
     """
     columns = []
     for view in views:

@@ -86,7 +86,7 @@ class SelfCheck:
 
     @property
     def mtre_mm(self) -> float:
-        """Of the result, from the scanner's pose."""
+        """The mTRE of the result from the scanner's pose."""
         assert self.result.errors is not None
         return self.result.errors.mtre_mm
 
@@ -113,7 +113,7 @@ class SelfCheck:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """What `mvreg selfcheck --json` prints."""
+        """Return what `mvreg selfcheck --json` prints."""
         mm, degrees = self.from_scanner
         agreed = iter(zip(self.agreement.distance_mm.tolist(), self.agreement.rotation_deg.tolist(), strict=True))
         content = self.result.to_json()
@@ -145,7 +145,7 @@ class SelfCheck:
 
 
 def study_to_check(path: Path) -> Case:
-    """The case of a study's folder, or one that `mvreg case new --scouts` made.
+    """Return the case of a study's folder, or one that `mvreg case new --scouts` made.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def _all_starts(check: SelfCheck) -> ET.Element:
 
 
 def _plots(check: SelfCheck) -> list[ET.Element]:
-    """Distance from the scanner's pose before and after, and from the common pose, of each start."""
+    """Return plots of the distance from the scanner's pose before and after, and from the common pose, of each start."""
     numbers = range(1, len(check.runs) + 1)
     found = [nth for nth, run in zip(numbers, check.runs, strict=True) if run.found]
     errors = [run.mtre_mm for run in check.runs if run.mtre_mm is not None]

@@ -35,12 +35,21 @@ def starting_poses(
     per_interval: int,
     seed: int,
 ) -> np.ndarray:
-    """(n, 4, 4) start poses whose mTRE is uniform within each interval between neighbouring `edges_mm`, e.g. (0, 2, 4).
+    """Draw start poses (n, 4, 4) whose mTRE is uniform within each interval between neighbouring `edges_mm`, e.g. (0, 2, 4).
 
-    Rotation (about the centroid of `targets` (N, 3), CT mm) and translation are drawn together: their six
-    numbers, angles times the targets' rms distance from the centroid, have a uniformly random direction,
-    and are scaled until the mTRE is the one drawn from the interval. Ordered by interval; the same seed
-    gives the same poses. Raises InputError if the targets coincide: then no rotation moves them.
+    Rotation and translation are drawn together: their six numbers, angles times the targets' rms distance from the centroid,
+    have a uniformly random direction, and are scaled until the mTRE is the one drawn from the interval. Ordered by interval;
+    the same seed gives the same poses.
+
+    Parameters
+    ----------
+    targets
+        (N, 3), CT mm; the rotation is about their centroid.
+
+    Raises
+    ------
+    InputError
+        If the targets coincide: then no rotation moves them.
     """
     targets = np.atleast_2d(np.asarray(targets, float))
     centroid = targets.mean(axis=0)
@@ -55,6 +64,7 @@ def starting_poses(
     wanted = np.concatenate([random.uniform(low, high, per_interval) for low, high in pairwise(edges)])
 
     def start(error_mm: float) -> np.ndarray:
+        """Return a pose with this error, mm."""
         direction = random.normal(size=6)
         direction /= np.linalg.norm(direction)
 
@@ -80,7 +90,7 @@ def perturbed(
     n: int,
     seed: int | np.random.Generator,
 ) -> np.ndarray:
-    """`n` poses (n, 4, 4), each exactly `rotation_deg` and `translation_mm` away.
+    """Draw `n` poses (n, 4, 4), each exactly `rotation_deg` and `translation_mm` away.
 
     They turn about `centre_ct` (3,), CT mm, and that point moves by `translation_mm`. Axes and directions are
     uniformly random; the same seed gives the same poses.
@@ -97,7 +107,7 @@ def perturbed(
 
 
 def _moved(world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The pose turned by a rotation vector (rad) about a world point, which moves by `shift` (mm)."""
+    """Return the pose turned by a rotation vector (rad) about a world point, which moves by `shift` (mm)."""
     return rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(rotation), shift)) @ world_from_ct
 
 
@@ -110,18 +120,22 @@ class SuccessRate:
 
     @classmethod
     def of(cls, hits: ArrayLike, among: np.ndarray | None = None) -> SuccessRate:
-        """The share of `hits` (n,) bool in `among` (n,) bool, by default all."""
+        """Return the share of `hits` (n,) bool in `among` (n,) bool, by default all."""
         hits = np.asarray(hits, bool)
         among = np.ones(len(hits), bool) if among is None else among
         return cls(int(np.count_nonzero(hits & among)), int(np.count_nonzero(among)))
 
     @property
     def rate(self) -> float:
+        """Successes as a share of the total; NaN of none."""
         return self.successes / self.total if self.total else float("nan")
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson, JASA 22:209-212, 1927: unlike p +- 1.96 s it says something at 0 and at n of n."""
+        """The 95 % interval (low, high) by Wilson, JASA 22:209-212, 1927.
+
+        Unlike p +- 1.96 s it says something at 0 and at n of n.
+        """
         if not self.total:
             return 0.0, 1.0
         z2 = 1.959963984540054**2
@@ -132,7 +146,7 @@ class SuccessRate:
 
 
 def success_rate(final_mm: ArrayLike, threshold_mm: float = SUCCESS_MM) -> SuccessRate:
-    """Share of final errors (n,) below the threshold. NaN, a registration that gave no answer, is a failure.
+    """Return the share of final errors (n,) below the threshold. NaN, a registration that gave no answer, is a failure.
 
     The error is mTRE; for a single view van de Kraats et al. take mRPD.
     """
@@ -143,7 +157,7 @@ def success_rate(final_mm: ArrayLike, threshold_mm: float = SUCCESS_MM) -> Succe
 def success_by_interval(
     start_mm: ArrayLike, final_mm: ArrayLike, edges_mm: Sequence[float] | np.ndarray, threshold_mm: float = SUCCESS_MM
 ) -> list[SuccessRate]:
-    """Success rate of the registrations that started in each interval [edge, next edge)."""
+    """Return the success rate of the registrations that started in each interval [edge, next edge)."""
     start_mm, final_mm = np.asarray(start_mm, float), np.asarray(final_mm, float)
     return [
         success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm) for low, high in pairwise(edges_mm)
@@ -153,7 +167,7 @@ def success_by_interval(
 def capture_range(
     start_mm: ArrayLike, final_mm: ArrayLike, edges_mm: Sequence[float] | np.ndarray, threshold_mm: float = SUCCESS_MM
 ) -> float:
-    """Largest start error in mm up to which every interval succeeds in at least 95 % of its registrations.
+    """Return the largest start error in mm up to which every interval succeeds in at least 95 % of its registrations.
 
     An interval without registrations ends it, too: nothing is known about it.
     """
@@ -186,11 +200,18 @@ def consensus(
     within_mm: float = 1.0,
     radius_mm: float = 50.0,
 ) -> Consensus:
-    """Registrations of the same images from different starts, `poses` (n, 4, 4), against their robust mean.
+    """Compare registrations of the same images from different starts with their robust mean.
 
-    Agreement is no accuracy: a bias that all of them share does not show. `centre_ct` (3,): centre of the
-    bone, CT mm. `radius_mm`: half its size, by which an angle weighs against a distance when outliers are
-    left out of the mean.
+    Agreement is no accuracy: a bias that all of them share does not show.
+
+    Parameters
+    ----------
+    poses
+        (n, 4, 4).
+    centre_ct
+        (3,) centre of the bone, CT mm.
+    radius_mm
+        Half its size, by which an angle weighs against a distance when outliers are left out of the mean.
     """
     # With the CT's origin at the centre: seen from a distant one, a mean of rotations would move the bone.
     to_centre = rigid.from_rotation_translation(np.eye(3), np.asarray(centre_ct, float))
@@ -203,13 +224,16 @@ def consensus(
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence], right: Sequence[int] = ()) -> str:
-    """A table in Markdown.
+    """Return a table in Markdown.
 
     Parameters
     ----------
-    head : names of the columns.
-    rows : cells of each row.
-    right : indices of the columns that are aligned to the right.
+    head
+        Names of the columns.
+    rows
+        Cells of each row.
+    right
+        Indices of the columns that are aligned to the right.
     """
     line = ["---:" if column in right else "---" for column in range(len(head))]
     cells = ([" ".join(str(cell).replace("|", "\\|").split()) for cell in row] for row in (head, line, *rows))
@@ -217,13 +241,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence], right: Sequence[int] = 
 
 
 def table_of(groups: Iterable[tuple[Sequence, Any]], keys: Sequence[str], columns: dict[str, Callable]) -> str:
-    """A table with a row for each group: the values of its keys, and what each column's function says of it."""
+    """Return a table with a row for each group: the values of its keys, and what each column's function says of it."""
     rows = [[*values, *(cell(group) for cell in columns.values())] for values, group in groups]
     return table([*keys, *columns], rows)
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], tuple]) -> list[tuple[tuple, list[Item]]]:
-    """The items of each key, in the order of their first."""
+    """Group the items by key, in the order of each key's first."""
     groups: dict[tuple, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -231,12 +255,12 @@ def grouped(items: Iterable[Item], key: Callable[[Item], tuple]) -> list[tuple[t
 
 
 def median(values: ArrayLike, digits: int) -> str:
-    """The median, "none" of no values."""
+    """Format the median; "none" of no values."""
     values = np.asarray(values, float)
     return f"{np.median(values):.{digits}f}" if values.size else "none"
 
 
 def percent(rate: SuccessRate) -> str:
-    """ "1.5 % (0.5 to 4.3)", with Wilson's 95 % interval."""
+    """Format as "1.5 % (0.5 to 4.3)", with Wilson's 95 % interval."""
     low, high = rate.interval
     return f"{100 * rate.rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if rate.total else "none"

@@ -47,7 +47,7 @@ class AnswerBar(PageSection):
             super().build()
 
     def refresh(self) -> None:
-        """Show it; with a verdict the steps that a new case begins with are folded."""
+        """Show the answer; with a verdict the steps that a new case begins with are folded."""
         super().refresh()
         state, answer = self.application.state, self.presenter.answer()
         judged = answer.kind in VERDICTS and (state.answer or {}).get("kind") not in VERDICTS

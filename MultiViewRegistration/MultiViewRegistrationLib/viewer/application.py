@@ -137,7 +137,7 @@ class Application(Frontend):
         self.scene.Clear(False)
 
     def new_case(self) -> None:
-        """As `close_registration`, for the page's button."""
+        """Close what is open, as `close_registration`, for the page's button."""
         with self.ui_action():
             self.close_registration()
 
@@ -204,7 +204,13 @@ class Application(Frontend):
             raise InputError(_("Upload: there is nothing that takes these files; use the page."))
 
     async def save(self) -> str:
-        """Save the scene as an .mrb; its address, "" where it could not be written."""
+        """Save the scene as an .mrb.
+
+        Returns
+        -------
+        str
+            Its address, "" where it could not be written.
+        """
         if self.state.saving or self.registration is None:
             return ""
         address = ""
@@ -230,7 +236,7 @@ class Application(Frontend):
         return self.opener.reading
 
     def missing_packages(self) -> str:
-        """Nothing: the program was installed with them."""
+        """Return nothing: the program was installed with all packages."""
         return ""
 
     def _case_title(self) -> str:
@@ -255,7 +261,7 @@ class Application(Frontend):
         self.state.open_steps = [*(step for step in self.state.open_steps if step != name), name]
 
     def hide_geometry(self) -> None:
-        """Close it."""
+        """Close the table of the X-rays' geometry."""
         self.presenters.xrays.geometry.close()
         self.invalidate()
 

@@ -59,12 +59,12 @@ class SavedScene:
 
 
 def place() -> Path:
-    """Return the folder of all of them."""
+    """Return the folder of all saved scenes."""
     return data_folder() / "autosave"
 
 
 def saved_scenes() -> list[SavedScene]:
-    """Return the newest first. Folders without a scene are removed, and those that are too many."""
+    """Return the saved scenes, the newest first. Folders without a scene are removed, and those that are too many."""
     kept = [one for one in map(_read, own_folders.abandoned(KIND, place())) if one is not None]
     kept.sort(key=lambda one: one.saved, reverse=True)
     for one in kept[MAX_KEPT:]:
@@ -105,7 +105,7 @@ class Autosave:
         self._saved = ""  # the text of the .mrml
 
     def opened(self, folder: Path | None = None) -> None:
-        """Another content is open now.
+        """Note that another content is open now.
 
         Parameters
         ----------
@@ -210,7 +210,13 @@ class Autosave:
 
 
 def commit(folder: Path, state: dict, files: list[str]) -> None:
-    """Make files of a folder its state, once they are on the disk; others go. InputError where the disk does not take them."""
+    """Make files of a folder its state, once they are on the disk; others go.
+
+    Raises
+    ------
+    InputError
+        Where the disk does not take them.
+    """
     try:
         for file in files:
             with (folder / file).open("rb+") as opened:
@@ -249,7 +255,7 @@ def _storing(scene: Any, folder: Path) -> Iterator[list[tuple[Any, str]]]:
 
 
 def _write(node: Any, storage: Any, folder: Path) -> tuple[int, str]:
-    """Write a node into a new file; when, and its name."""
+    """Write a node into a new file, and return when, and its name."""
     file = f"{secrets.token_hex(8)}.{storage.GetDefaultWriteFileExtension()}"
     storage.SetFileName(os.fspath(folder / file))
     storage.SetUseCompression(False)
@@ -274,5 +280,5 @@ def _has_content(node: Any) -> bool:
 
 
 def _stored(storage: Any) -> int:
-    """When its file was last written, also by others, as an .mrb."""
+    """Return when the file of a storage node was last written, also by others, as an .mrb."""
     return storage.GetStoredTime().GetMTime()

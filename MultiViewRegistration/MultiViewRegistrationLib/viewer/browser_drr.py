@@ -24,7 +24,7 @@ _stamps = count(1)
 
 
 class BrowserDRR:
-    """Of a session: made for it as soon as a page wants it.
+    """The DRR of a session that a page draws by itself: made for it as soon as a page wants it.
 
     Attributes
     ----------
@@ -71,7 +71,10 @@ class BrowserDRR:
         }
 
     def part(self, stamp: int, first: int) -> dict:
-        """Slices of a texture from the first on, as many as PART_BYTES allow, with number 0 its bone_ends; none of one no longer there."""
+        """Return slices of a texture from the first on, as many as PART_BYTES allow; none of one no longer there.
+
+        With number 0 come its bone_ends.
+        """
         texture = self._texture.value
         if texture is None or stamp != self._stamp or not 0 <= first < len(texture.values):
             return {"slices": 0}
@@ -102,7 +105,13 @@ def _pose_state(registration: Registration) -> dict | None:
 
 
 def checked_pose(numbers) -> np.ndarray:
-    """Return a pose (4, 4) from the page. InputError for an invalid one."""
+    """Return a pose (4, 4) from the page.
+
+    Raises
+    ------
+    InputError
+        For an invalid one.
+    """
     pose = rigid.check_rigid(numbers, "Movement")
     if np.abs(pose[:3, 3]).max() > MAX_MM:
         raise InputError(f"Movement: leads {np.abs(pose[:3, 3]).max():g} mm away, expected at most {MAX_MM:g} mm.")

@@ -269,7 +269,13 @@ class FileDrop(_Element):
 
 
 class WindowDrop(_Element):
-    """Takes files that are dropped anywhere in the window, and shows so while they are dragged.   target, disabled: as of a `FileDrop`."""
+    """Files that are dropped anywhere in the window; it shows so while they are dragged.
+
+    Attributes
+    ----------
+    target, disabled
+        As of a `FileDrop`.
+    """
 
     TAG, ATTRIBUTES = "mv-window-drop", ("target", "disabled")
 
@@ -281,13 +287,27 @@ class Shortcuts(_Element):
 
 
 class Look(_Element):
-    """How the page looks, see browser/look.js.   slices: how often the server has asked for slices to click in.   xrays: those shown."""
+    """How the page looks, see browser/look.js.
+
+    Attributes
+    ----------
+    slices
+        How often the server has asked for slices to click in.
+    xrays
+        The X-rays that are shown.
+    """
 
     TAG, ATTRIBUTES = "mv-look", ("slices", "xrays")
 
 
 class Splitter(_Element):
-    """A bar between two parts of the page, that can be moved.   kind: "steps" or "views"."""
+    """A bar between two parts of the page, that can be moved.
+
+    Attributes
+    ----------
+    kind
+        "steps" or "views".
+    """
 
     TAG, ATTRIBUTES = "mv-split", ("kind",)
 
@@ -325,19 +345,33 @@ class DownloadButton(_Element):
 
 
 class Form(_Element):
-    """The form of a section.   controls: as `PageSection` shows them.   section: its name, to which a person's acts go."""
+    """The form of a section.
+
+    Attributes
+    ----------
+    controls
+        As `PageSection` shows them.
+    section
+        Its name, to which a person's acts go.
+    """
 
     TAG, ATTRIBUTES = "mv-form", ("controls", "section")
 
 
 class XRayCanvas(_Element):
-    """An X-ray.   view: the state that `xray_pane.XRayPane` keeps."""
+    """An X-ray.
+
+    Attributes
+    ----------
+    view
+        The state that `xray_pane.XRayPane` keeps.
+    """
 
     TAG, ATTRIBUTES = "mvreg-xray", ("view",)
 
 
 def loading_route() -> web.RouteDef:
-    """Of LOADING."""
+    """Return the route of LOADING."""
 
     async def loading(request) -> web.Response:
         return web.Response(text=LOADING.format(_("Starting…")), content_type="text/html")

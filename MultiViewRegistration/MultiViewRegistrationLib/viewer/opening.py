@@ -78,7 +78,7 @@ class Opener:
             self._begin(found.name, lambda on_progress: read_scene(found.scene), autosaved=found.folder)
 
     def remove_autosaved(self, folder: str) -> None:
-        """Remove it."""
+        """Remove what a server that has ended left, by its folder's name."""
         for one in self._autosaved_scenes:
             if one.folder.name == folder:
                 own_folders.remove(one.folder)
@@ -138,7 +138,13 @@ class Opener:
 
 
 def reader(path: Path, case: Path | None = None):
-    """Return a function that puts the content of a path into a scene. InputError for an unknown kind of file, or an invalid one."""
+    """Return a function that puts the content of a path into a scene.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind of file, or an invalid one.
+    """
     named = ", ".join(NAMED)
     if path.is_dir():
         inside = [name for name in NAMED if (path / name).is_file()]

@@ -62,7 +62,7 @@ class PageSection:
         Form(controls=(f"{self.state_name}.controls",), section=self.name)
 
     def reset(self) -> None:
-        """There is another registration at work, or none."""
+        """Forget what was shown: there is another registration at work, or none."""
         self._addresses.clear()  # what was offered is withdrawn
         self._refused.clear()
         self.presenter.reset()
@@ -162,7 +162,7 @@ class PageSection:
                 raise
 
     async def download(self, key: str) -> str:
-        """Write files; the address of an archive of them, "" where they could not be written."""
+        """Write files, and return the address of an archive of them, "" where they could not be written."""
         control, session = self._enabled(key), self.application.session
         written: list[tuple[list[Path], Path]] = []
         if not isinstance(control, Download) or control.action is None or session is None:
@@ -181,7 +181,13 @@ class PageSection:
         return self.application.downloads.offer(archive)
 
     def _enabled(self, key: str) -> Control:
-        """Return the control as it was shown last. InputError where it is not there, or cannot be used."""
+        """Return the control as it was shown last.
+
+        Raises
+        ------
+        InputError
+            Where it is not there, or cannot be used.
+        """
         control = self._controls.get(key)
         if control is None or not control.enabled:
             raise InputError(_("This cannot be done now; look at the page again."))

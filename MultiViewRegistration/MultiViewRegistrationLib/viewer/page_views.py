@@ -97,7 +97,7 @@ class PageViews:
         )
 
     def reset(self) -> None:
-        """There is another registration at work: what showed the one before goes, or is drawn again at once."""
+        """Forget the registration before: what showed it goes, or is drawn again at once."""
         self._show_panes([])
         for view in self._remote:
             view.rendering.render_now()
@@ -131,7 +131,7 @@ class PageViews:
 
     @property
     def _slice_nodes(self) -> dict[str, Any]:
-        """By their orientations."""
+        """Return the slice nodes by their orientations."""
         return {each[1]: view.get_view_node() for each, view in zip(layout.CT_SLICES, self.slices, strict=True)}
 
     def tick(self) -> None:
@@ -188,7 +188,7 @@ class PageViews:
             slice_view.scroll_to(ct, node, mm)
 
     def _set_ct_greys(self, width: float, level: float) -> None:
-        """Of all slices; a width of 0 for what suits the CT."""
+        """Set the greys of all slices; a width of 0 for what suits the CT."""
         ct = self._ct
         if ct is None or ct.GetDisplayNode() is None or not are_numbers([width, level], 2):
             return
@@ -260,7 +260,7 @@ class PageViews:
         return source_view.camera_of(self.three_d.get_view_node())
 
     def size(self) -> tuple[int, int]:
-        """(width, height) of the 3D view in pixels."""
+        """Return (width, height) of the 3D view in pixels."""
         width, height = self.three_d.render_window().GetSize()
         return (width, height) if min(width, height) > 1 else DEFAULT_SIZE
 
@@ -315,5 +315,5 @@ class PageViews:
 
 
 def _zoom(node: Any) -> tuple:
-    """Field of view and origin of a slice view."""
+    """Return field of view and origin of a slice view."""
     return tuple(np.round([*node.GetFieldOfView(), *node.GetXYZOrigin()[:2]], 3))

@@ -10,8 +10,9 @@ def load(mrml: str, folder: str) -> str:
 
     Returns
     -------
-    The name of a model that cannot be shown: no surface, or one that names points which are not there; "" for none. "scene" where
-    the scene cannot be read.
+    str
+        The name of a model that cannot be shown: no surface, or one that names points which are not there; "" for
+        none. "scene" where the scene cannot be read.
     """
     scene = SlicerApp().scene
     scene.SetURL(mrml)

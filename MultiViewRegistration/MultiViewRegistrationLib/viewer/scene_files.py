@@ -39,7 +39,8 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
 
     Returns
     -------
-    Loads the scene into an empty one, in the main thread, and returns its first registration, None without one.
+    Callable[[Any], Registration or None]
+        Loads the scene into an empty one, in the main thread, and returns its first registration, None without one.
 
     Raises
     ------
@@ -77,7 +78,13 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
 
 
 def _try_loading(mrml: Path, name: str, claimed: int) -> None:
-    """InputError for a scene that cannot be loaded, or whose loading would end this process: a child process loads it first."""
+    """Refuse a scene that cannot be loaded, or whose loading would end this process: a child process loads it first.
+
+    Raises
+    ------
+    InputError
+        Naming the scene.
+    """
     limits = LOADING_BYTES + 4 * claimed, LOADING_S + claimed / 2e6
     try:
         fault = call(f"{__package__}.scene_child:load", [os.fspath(mrml), os.fspath(mrml.parent)], *limits).value
@@ -100,7 +107,13 @@ def _unreadable(name: str) -> InputError:
 
 
 def save_scene(scene, path: Path) -> Callable[[], Path]:
-    """Write the scene's files; the function returned packs them into `path`, an .mrb, in any thread. InputError where either cannot."""
+    """Write the scene's files; the function returned packs them into `path`, an .mrb, in any thread.
+
+    Raises
+    ------
+    InputError
+        Where either cannot.
+    """
     folder = Path(tempfile.mkdtemp(prefix="mvreg-scene-"))
     for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode", scene):
         node.AddDefaultStorageNode()
@@ -131,7 +144,13 @@ def save_scene(scene, path: Path) -> Callable[[], Path]:
 
 
 def _unpacked(path: Path, folder: Path) -> Path:
-    """Return the .mrml of an .mrb that is unpacked into a folder. InputError for what is no such thing, or would leave the folder."""
+    """Unpack an .mrb into a folder, and return its .mrml.
+
+    Raises
+    ------
+    InputError
+        For what is no such thing, or would leave the folder.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -221,7 +240,7 @@ def _check_all(mrml: Path, home: Path | None) -> int:
 
 
 def _names(mrml: Path) -> Iterator[str]:
-    """Return the files that its nodes name, those of its scene views included."""
+    """Return the files that a scene's nodes name, those of its scene views included."""
     try:
         data = mrml.read_bytes()
         root = None if b"<!ENTITY" in data or b"<!DOCTYPE" in data else ElementTree.fromstring(data)
@@ -262,7 +281,13 @@ def _path(mrml: Path, name: str, home: Path | None) -> Path:
 
 
 def _check(path: Path) -> None:
-    """InputError where a file's own header leads elsewhere, whatever its name says that it is."""
+    """Refuse a file whose own header leads elsewhere, whatever its name says that it is.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
     if is_hdf5(path):
         refuse_other_files(path, "a transform")
     else:

@@ -38,7 +38,7 @@ def serve(
     open_browser: bool = True,
     notify: Callable[[str], object] = lambda text: print(text, flush=True),
 ) -> None:
-    """Serve the page until Ctrl-C. InputError where the address is taken, or is not this computer's.
+    """Serve the page until Ctrl-C.
 
     Parameters
     ----------
@@ -50,6 +50,11 @@ def serve(
         0 for any free one.
     notify
         Gets the page's address.
+
+    Raises
+    ------
+    InputError
+        Where the address is taken, or is not this computer's.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:
@@ -124,7 +129,7 @@ async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
 
 
 def _open_browser(address: str) -> Callable[[], object]:
-    """Open the page; what removes what that needed.
+    """Open the page, and return what removes what that needed.
 
     Where every user can list the arguments of all programs, the address is in a file that only this user can read. It is in the home
     folder, as browsers in a sandbox see no other.
@@ -150,7 +155,9 @@ def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
 
     Returns
     -------
-    Background tasks: one loads the `io.case.Case`, the other prepares its CT (see `Session.cache_case`). None for any other path.
+    tuple[Worker, Worker] or None
+        Background tasks: one loads the `io.case.Case`, the other prepares its CT (see `Session.cache_case`). None
+        for any other path.
     """
     others = ("result.json", "track.json")
     if path is not None and path.is_dir() and not any((path / name).exists() for name in others):
@@ -173,7 +180,7 @@ def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
 
 
 async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None:
-    """All but the serving, from the imports to the end."""
+    """Do all but the serving, from the imports to the end."""
     try:
         await server.ready
         for name in (

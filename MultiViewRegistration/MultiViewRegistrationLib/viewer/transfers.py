@@ -38,7 +38,7 @@ class Uploads:
         self.belongs_to: Callable[[], object] = lambda: None
 
     def route(self) -> web.RouteDef:
-        """Of the POST."""
+        """Return the route for uploads."""
         return web.post("/upload", self._receive)
 
     async def _receive(self, request: web.Request) -> web.Response:
@@ -116,14 +116,14 @@ class Downloads:
         return f"download/{key}/{quote(path.name)}"
 
     def withdraw(self) -> None:
-        """Offer none of them any more."""
+        """Offer none of these files any more."""
         for path in self._offered.values():
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         self._offered.clear()
 
     def route(self) -> web.RouteDef:
-        """Of the addresses."""
+        """Return the route of the addresses."""
         return web.get("/download/{key}/{name}", self._send)
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
@@ -141,7 +141,13 @@ class Downloads:
 
 
 def safe_path(name: str) -> PurePosixPath:
-    """Return the path below a folder that a file's name means. InputError for one that would leave it, or is none."""
+    """Return the path below a folder that a file's name means.
+
+    Raises
+    ------
+    InputError
+        For one that would leave it, or is none.
+    """
     path = PurePosixPath(name.replace("\\", "/"))
     odd = (
         path.is_absolute()

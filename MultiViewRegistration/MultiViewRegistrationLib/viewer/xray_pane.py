@@ -73,7 +73,7 @@ class XRayPane:
         self._show()
 
     def build(self) -> None:
-        """Put it into the layout that is being made; it fills what it is put into."""
+        """Put the pane into the layout that is being made; it fills what it is put into."""
         XRayCanvas(view=(self.name,))
 
     @property
@@ -90,7 +90,7 @@ class XRayPane:
         self._show()
 
     def close(self) -> None:
-        """Take it from the page."""
+        """Take the pane from the page."""
         if self in _open:
             self._end()
             _open.remove(self)
@@ -171,7 +171,7 @@ class XRayPane:
         return next((detector for detector in self._detectors if detector.view == view), None)
 
     def _camera_of(self, view: XRayView) -> dict | None:
-        """None without a geometry."""
+        """Return the camera's state, None without a geometry."""
         detector = self._detector_of(view)
         if detector is None:
             return None
@@ -225,7 +225,7 @@ class XRayPane:
         }
 
     def _set_drawing(self, by_itself: bool) -> None:
-        """Whether a page that has come draws DRRs by itself."""
+        """Note whether a page that has come draws DRRs by itself."""
         layers = self._layers
         layers.browser.wanted |= bool(by_itself)
         layers.plain |= not by_itself
@@ -307,7 +307,13 @@ class XRayPane:
         return {"pose": browser.pose, "now": browser.pose_stamp}
 
     def _do(self, view: XRayView, world_from_ct: list) -> str:
-        """Move the CT, and draw it; a sentence where that cannot be."""
+        """Move the CT, and draw it.
+
+        Returns
+        -------
+        str
+            A sentence where that cannot be.
+        """
         try:
             pose = checked_pose(world_from_ct)
         except InputError as error:
@@ -324,7 +330,7 @@ class XRayPane:
         return ""
 
     def _end(self) -> None:
-        """Of a drag, if there is one."""
+        """End a drag, if there is one."""
         if self._moved_at is not None:
             self._moved_at = None
             self._application.end_move()

@@ -52,7 +52,7 @@ class EncodedXRay:
 
     @classmethod
     def of(cls, view: XRayView, used: XRay | None) -> EncodedXRay:
-        """Of an X-ray with an image.
+        """Encode an X-ray with an image.
 
         Parameters
         ----------
@@ -83,7 +83,10 @@ def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.nd
 
 
 def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Line integrals as codes, uint16 of the same shape; 0 where they are NaN, the first or the last code beyond the ends of the scale."""
+    """Encode line integrals as uint16 of the same shape.
+
+    A code is 0 where they are NaN, the first or the last one beyond the ends of the scale.
+    """
     scaled = FIRST + (values - low) * ((LAST - FIRST) / max(high - low, 1e-3))
     return np.where(np.isnan(scaled), 0, np.clip(np.rint(scaled), FIRST, LAST)).astype(np.uint16)
 

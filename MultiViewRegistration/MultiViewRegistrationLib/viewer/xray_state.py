@@ -23,7 +23,7 @@ MAX_NUMBER = 1e5
 
 
 def labels_of(view: XRayView) -> dict:
-    """Its name and the C-arm's angles, the patient's sides at its edges, and the colour in which these are written."""
+    """Return a view's name, the C-arm's angles, the patient's sides at its edges, and the colour in which these are written."""
     return {
         "label": view.name,
         "title": xray_annotations.title(view),
@@ -33,7 +33,7 @@ def labels_of(view: XRayView) -> dict:
 
 
 def image_of(view: XRayView) -> dict:
-    """Its size, the shape of its pixels, and how it is shown; a size of 0 without an image."""
+    """Return an image's size, the shape of its pixels, and how it is shown; a size of 0 without an image."""
     display = view.node.GetDisplayNode()
     window, inverted = [0.0, 1.0], False
     if display is not None:
@@ -47,9 +47,10 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
 
     Returns
     -------
-    "seen" : where it was put, if it was put here.
-    "lines" : (n, 2, 2), parts of those on which it lies, as seen in the others.
-    "point" : where it is, once that is known.
+    dict
+        "seen" : where it was put, if it was put here.
+        "lines" : (n, 2, 2), parts of those on which it lies, as seen in the others.
+        "point" : where it is, once that is known.
     """
     seen = reading.seen.get(detector.view.id)
     lines = [
@@ -68,9 +69,9 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
 def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
     """Return the marks of the patient in an X-ray.
 
-    landmarks: at, pixels where they were clicked there; in_ct, CT mm of those of the CT, which the page shows where the CT is.
-    outline: lines (k, 2, 2) of another structure that a sequence is compared with, pixels.
-    misfits: names and lines of what does not fit where the pose has it, see `session.misfits`.
+    Its `landmarks` are `at`, pixels where they were clicked there, and `in_ct`, CT mm of those of the CT, which the page shows where the
+    CT is; `outline`, lines (k, 2, 2) of another structure that a sequence is compared with, pixels; `misfits`, names and lines of what
+    does not fit where the pose has it, see `session.misfits`.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
     marks = [
@@ -88,7 +89,7 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
 
 
 def rounded(numbers, decimals: int = 3) -> list:
-    """Numbers as the page gets them."""
+    """Return numbers as the page gets them."""
     return np.round(numbers, decimals).tolist()
 
 

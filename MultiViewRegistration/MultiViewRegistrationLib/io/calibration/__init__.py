@@ -1,0 +1,1 @@
+"""Calibrations of X-ray views by other programs."""

@@ -123,7 +123,7 @@ class CalibrationOptions:
         check_fields(OPEN, self)
 
     def require(self, key: str, file: str) -> Any:
-        """The value of `key`.
+        """Return the value of `key`.
 
         Raises
         ------
@@ -139,27 +139,27 @@ class CalibrationOptions:
         return value
 
     def scale(self, file: str) -> float:
-        """mm in a unit of length of the file."""
+        """Return the mm in a unit of length of the file."""
         return UNITS[self.require("unit", file)]
 
     def pixels_at_0(self, file: str) -> np.ndarray:
-        """(3, 3): pixels with integer centres from those of the file. Requires `first_pixel`."""
+        """Return the matrix (3, 3) to pixels with integer centres from those of the file. Requires `first_pixel`."""
         first = float(self.require("first_pixel", file))
         return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
 
     def file_from_lps(self, file: str) -> np.ndarray:
-        """(4, 4): the file's world, in its unit, from LPS mm. Requires `axes` and `unit`."""
+        """Return the matrix (4, 4) to the file's world, in its unit, from LPS mm. Requires `axes` and `unit`."""
         matrix = np.eye(4)
         matrix[:3, :3] = AXES[self.require("axes", file)] / self.scale(file)
         return matrix
 
     def in_lps_mm(self, P: np.ndarray, file: str) -> np.ndarray:
-        """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
+        """Convert a matrix (3, 4) of the file's unit, axes and pixels to mm, LPS and integer pixel centres. Requires all three."""
         check_magnitude(P, f"{file}: projection_matrix", MAX_MATRIX_ENTRY)
         return self.pixels_at_0(file) @ P @ self.file_from_lps(file)
 
     def pose_in_lps_mm(self, camera_from_world: np.ndarray, file: str) -> np.ndarray:
-        """camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
+        """Convert camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
         pose = np.array(camera_from_world, float)
         pose[:3, :3] = pose[:3, :3] @ AXES[self.require("axes", file)]
         pose[:3, 3] *= self.scale(file)
@@ -195,13 +195,13 @@ class CalibratedView:
     notes: tuple[str, ...] = ()
 
     def given_to(self, record: ViewRecord) -> ViewRecord:
-        """A record of an X-ray with this geometry."""
+        """Return a record of an X-ray with this geometry."""
         geometry = self.projection_matrix if self.camera is None else self.camera
         return replace(record, geometry=geometry, distortion=self.distortion)
 
 
 def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> CalibratedView:
-    """The view of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
+    """Return the view of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
 
     Raises
     ------
@@ -228,7 +228,14 @@ def from_parts(
     distortion: Distortion | None = None,
     notes: tuple[str, ...] = (),
 ) -> CalibratedView:
-    """The view of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
+    """Return the view of a camera that looks along its z axis; any sign of fx and fy.
+
+    Parameters
+    ----------
+    intrinsics
+        (3, 3).
+    camera_from_world
+        (4, 4), mm.
 
     Raises
     ------
@@ -268,7 +275,7 @@ def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
 
 
 def xml_root(text: str, file: str) -> ElementTree.Element:
-    """The root element.
+    """Parse XML and return its root element.
 
     Raises
     ------

@@ -37,7 +37,7 @@ MAX_VIEWS = 10_000
 
 
 def views_of_named(tree: Any, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
-    """The views in a dictionary: itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
+    """Return the views in a dictionary: itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
 
     A view has "projection_matrix", or "camera_matrix" with "R" and "t" (or "rvec" and "tvec", or "camera_from_world"), and may
     have "distortion_coefficients" and its image's size; NAMES has the names that are known. R and t take the world to the camera.
@@ -73,7 +73,7 @@ def views_of_named(tree: Any, file: str, name: str, options: CalibrationOptions)
 
 
 def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
-    """The views of projection matrices.
+    """Return the views of projection matrices.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: Calibra
 
 
 def _view_of_opengl(matrix: np.ndarray, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
-    """The view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
+    """Return the view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
 
     x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
     before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is required,
@@ -115,7 +115,7 @@ def _view_of_opengl(matrix: np.ndarray, file: str, name: str, options: Calibrati
 
 
 def _matrix(value: Any) -> np.ndarray | None:
-    """The array of what looks like one matrix or several, None for anything else."""
+    """Return the array of what looks like one matrix or several, None for anything else."""
     try:
         array = np.asarray(value, float)
     except (TypeError, ValueError):
@@ -131,7 +131,13 @@ def _entries(tree: dict) -> list[tuple[str, Any]]:
 
 
 def _parts(tree: dict, file: str) -> dict[str, Any]:
-    """The dictionary's values, by meaning. InputError where two names mean the same."""
+    """Return the dictionary's values, by meaning.
+
+    Raises
+    ------
+    InputError
+        Where two names mean the same.
+    """
     parts: dict[str, Any] = {}
     for key, value in tree.items():
         meaning = MEANING.get(str(key).lower().replace("_", "").replace("-", "").replace(" ", ""))
@@ -146,7 +152,7 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
 
 
 def _views(tree: dict, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView] | None:
-    """The views of one camera, one for each of its poses; None for a dictionary that is none."""
+    """Return the views of one camera, one for each of its poses; None for a dictionary that is none."""
     parts = _parts(tree, file)
     name = str(parts.get("name", name))
     where = f"{file}: {printable(name)}"
@@ -191,7 +197,7 @@ def _distortion(parts: dict[str, Any], where: str) -> Distortion | None:
 
 
 def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
-    """camera_from_world (4, 4) of each pose, in the file's unit."""
+    """Return camera_from_world (4, 4) of each pose, in the file's unit."""
     if "pose" in parts:
         pose = _array(parts["pose"], where, "camera_from_world")
         pose = pose.reshape(-1, 4) if pose.size in (12, 16) else pose
@@ -219,7 +225,7 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
 
 
 def _array(values: Any, where: str, what: str) -> np.ndarray:
-    """The values as finite float64."""
+    """Return the values as finite float64."""
     try:
         array = np.asarray(values, float)
     except (TypeError, ValueError):
@@ -233,7 +239,7 @@ _TYPED_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")
 
 
 def read_number(text: str, name: str) -> float:
-    """The number in a text.
+    """Read the number in a text.
 
     Parameters
     ----------
@@ -285,12 +291,12 @@ class MatrixText:
 
 
 def read_matrix_file(path: str | os.PathLike) -> MatrixText:
-    """`read_matrix` of a text or JSON file."""
+    """Read a matrix from a text or JSON file, as `read_matrix`."""
     return read_matrix(read_text(path, EXPECTED), printable(path))
 
 
 def read_matrix(text: str, name: str = "The text") -> MatrixText:
-    """The matrix in a text.
+    """Read the matrix in a text.
 
     Parameters
     ----------
@@ -336,8 +342,10 @@ def _from_numbers(numbers: list[float], name: str) -> np.ndarray:
 
 
 def read_matrices(text: str, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
-    """Views of numbers in rows: several matrices, 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1, or OpenGL's), or a line
-    of 12 each; or one in the ways of `read_matrix`, which has intrinsics and camera_from_world as well.
+    """Return the views of numbers in rows.
+
+    There are several matrices, of 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1, or OpenGL's), or a line of
+    12 each; or one in the ways of `read_matrix`, which has intrinsics and camera_from_world as well.
 
     Requires `unit`, `axes` and `first_pixel` (OpenGL's for `size` instead of the last).
     """
@@ -349,7 +357,7 @@ def read_matrices(text: str, file: str, name: str, options: CalibrationOptions) 
 
 
 def _rows(text: str) -> np.ndarray | None:
-    """The matrices (n, 3 or 4, 4) of a text in lines; None for a text that is not."""
+    """Return the matrices (n, 3 or 4, 4) of a text in lines; None for a text that is not."""
     lines = [BETWEEN.sub(" ", COMMENT.sub("", line)).strip() for line in text.splitlines()]
     parsed = [parse_numbers(line, limit=MAX_MATRIX_ENTRY) for line in lines if line]
     lengths = {len(line or ()) for line in parsed}

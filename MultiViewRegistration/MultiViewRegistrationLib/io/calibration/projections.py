@@ -31,14 +31,19 @@ AGREE = 1e-4  # of a matrix's largest number: what is printed, and old versions'
 
 
 def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[CalibratedView]:
-    """A view for each projection, by its number from 0.
+    """Return a view for each projection, by its number from 0.
 
     RTK's matrix takes its world, in mm, to mm on the detector, and its third number is minus the depth (RTK's documentation, "3D circular
     projection geometry"); a pixel (column, row) lies at origin + spacing * (column, row). So `size`, `detector_spacing_mm` and
     `detector_origin_mm` are required: they are those of the image of projections.
 
-    Missing parameters of a projection are taken from the geometry, or 0. A projection must have a matrix or parameters; where it has both
-    and they disagree, InputError. So for parallel beams, and for a detector that is a cylinder.
+    Missing parameters of a projection are taken from the geometry, or 0.
+
+    Raises
+    ------
+    InputError
+        For a projection that has neither a matrix nor parameters, or both and they disagree; for parallel beams, and for a
+        detector that is a cylinder.
     """
     (sx, sy), (ox, oy) = options.require("detector_spacing_mm", file), options.require("detector_origin_mm", file)
     size = options.require("size", file)
@@ -91,7 +96,7 @@ def matrix_of(
     InPlaneAngle: float = 0,
     OutOfPlaneAngle: float = 0,
 ) -> np.ndarray:
-    """RTK's matrix (3, 4) of these parameters, by their names in the file; degrees and mm.
+    """Return RTK's matrix (3, 4) of these parameters, by their names in the file; degrees and mm.
 
     Turn the world by Rz(-in plane) Rx(-out of plane) Ry(-gantry), move the source to x = y = 0, project with the source at z =
     source to isocentre, move the detector.
@@ -105,7 +110,7 @@ def matrix_of(
 
 
 def _numbers(parent: Element, key: str, where: str, count: int) -> list[float]:
-    """The numbers in the child `key`; zeros where there is none."""
+    """Return the numbers in the child `key`; zeros where there is none."""
     child = parent.find(key)
     numbers = [0.0] * count if child is None else parse_numbers(child.text or "", count)
     if numbers is None:
@@ -122,7 +127,7 @@ MAX_SIZE_PX = 1e6  # pixels
 
 
 def read_xreg(path: Path) -> list[CalibratedView]:
-    """A view for each proj-000, proj-001, ..., or the one camera model of the file.
+    """Return a view for each proj-000, proj-001, ..., or the one camera model of the file.
 
     A group "cam" has `intrinsic` (3x3) and `extrinsic` (4x4, mm, camera from world), `num-cols`, `num-rows` and `cam-coord-frame-type`
     (xReg, lib/file_formats/xregH5CamModelIO.cpp). The pixel is intrinsic @ (extrinsic @ x) with integer pixel centres; in the frame that
@@ -147,7 +152,13 @@ def read_xreg(path: Path) -> list[CalibratedView]:
 
 
 def _xreg_view(file: Hdf5, name: str, group: str) -> CalibratedView:
-    """group: where it is, "" or with a slash at its end."""
+    """Return the view in a group.
+
+    Parameters
+    ----------
+    group
+        Where it is, "" or with a slash at its end.
+    """
     frames = " or ".join(DEPTHS)
     frame = file.text(f"{group}cam-coord-frame-type", frames)
     if frame not in DEPTHS:
@@ -175,12 +186,12 @@ NOTE_1 = (
 
 
 def is_mayacam(text: str) -> bool:
-    """Whether it is one of 2.0, or has the five lines of three numbers of 1.0."""
+    """Return whether a text is a MayaCam file: one of 2.0, or the five lines of three numbers of 1.0."""
     return text.lstrip().lower().startswith("image size") or _rows_of_1(text) is not None
 
 
 def read_mayacam(text: str, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
-    """The one view of a file; for one of 1.0 see `_read_1`.
+    """Return the one view of a file; for one of 1.0 see `_read_1`.
 
     Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down rows, z to the detector; the first
     pixel's centre is (0, 0). Autoscoper turns that into its own on reading: it mirrors the principal point at (rows - 1) - cy and turns
@@ -199,7 +210,7 @@ def read_mayacam(text: str, file: str, name: str, options: CalibrationOptions) -
 
 
 def _rows_of_1(text: str) -> np.ndarray | None:
-    """The numbers (5, 3) of a file of 1.0."""
+    """Return the numbers (5, 3) of a file of 1.0."""
     rows = [parse_numbers(line, 3) for line in text.splitlines() if line.strip()]
     return np.array(rows) if len(rows) == 5 and None not in rows else None
 
@@ -240,7 +251,7 @@ def _parts(text: str, file: str) -> dict[str, np.ndarray]:
 
 
 def _read_1(rows: np.ndarray, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
-    """The view of a file of `rows` (5, 3).
+    """Return the view of a file of `rows` (5, 3).
 
     By lines: the camera's place; its turns about its own x, y and z axes in degrees, z first, then y, then x; the place of Maya's film
     plane, which follows from the rest; u0, v0 and -f, in pixels; the film's scale and the image's columns and rows, 1024 where 0. u0

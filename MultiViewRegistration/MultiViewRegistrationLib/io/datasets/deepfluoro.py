@@ -34,7 +34,9 @@ MAX_LANDMARKS = 100
 def convert_small(
     path: str | os.PathLike, specimen: str, views: Sequence[int], folder: str | os.PathLike
 ) -> list[Path]:
-    """Write the X-rays with these numbers of a down-sampled file: NNN.mha (line integrals, bone bright), NNN_labels.png and landmarks.json.
+    """Write the X-rays with these numbers of a down-sampled file.
+
+    Files are NNN.mha (line integrals, bone bright), NNN_labels.png and landmarks.json.
 
     Parameters
     ----------
@@ -43,7 +45,8 @@ def convert_small(
 
     Returns
     -------
-    The files; all appear, or none.
+    list[Path]
+        The files; all appear, or none.
 
     Raises
     ------
@@ -138,10 +141,11 @@ class Detector:
 
     @property
     def source_to_detector_mm(self) -> float:
+        """The distance from the source to the detector along the central axis, by the rows' focal length."""
         return abs(self.intrinsic[1, 1]) * self.pixel_mm[1]
 
     def project(self, world_from_ct: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Pixels (N, 2), column and row in the image as it is stored, of CT points (N, 3)."""
+        """Return pixels (N, 2), column and row in the image as it is stored, of CT points (N, 3)."""
         x = rigid.transform_points(self.extrinsic @ world_from_ct, points) @ self.intrinsic.T
         return x[:, :2] / x[:, 2:]
 
@@ -156,7 +160,7 @@ def read_deepfluoro(
     upright: bool = False,
     all_targets: bool = False,
 ) -> Imported:
-    """A case of one specimen and the X-rays with these numbers, with its truth.
+    """Return a case of one specimen and the X-rays with these numbers, with its truth.
 
     The world is the frame of the first view's "camera world". The views' relation to each other is known from the true poses alone: with
     several views `relative_geometry` is "truth". The start is a plain AP pose that knows nothing of the truth.
@@ -258,7 +262,7 @@ def _ct(file: Hdf5, specimen: str, bone: str | None) -> CT:
 
 
 def _pixels(file: Hdf5, group: str, detector: Detector) -> np.ndarray:
-    """The X-ray as it is stored, (rows, columns)."""
+    """Return the X-ray as it is stored, (rows, columns)."""
     pixels = file.pixels(f"{group}/image/pixels", 2, "rows x columns")
     if pixels.shape != detector.size[::-1]:
         file.refuse(
@@ -270,7 +274,7 @@ def _pixels(file: Hdf5, group: str, detector: Detector) -> np.ndarray:
 
 
 def _pose(file: Hdf5, group: str, detector: Detector, bone: str | None, landmarks: dict[str, np.ndarray]) -> np.ndarray:
-    """world_from_ct (4, 4) of the bone, to the frame that the file calls the camera's world.
+    """Return world_from_ct (4, 4) of the bone, to the frame that the file calls the camera's world.
 
     The file holds each landmark twice, in the CT and in the image: what it is read as must bring the two together.
     """
@@ -295,7 +299,7 @@ def _pose(file: Hdf5, group: str, detector: Detector, bone: str | None, landmark
 
 
 def _nominal(ct: CT, detector: Detector, turned: bool) -> np.ndarray:
-    """world_from_ct of a plain AP image with the CT's middle on the central ray; of the truth it knows rot-180-for-up only."""
+    """Return world_from_ct of a plain AP image with the CT's middle on the central ray; of the truth it knows rot-180-for-up only."""
     axes = TURNED @ AP if turned else AP
     nk, nj, ni = ct.volume.values.shape
     middle = rigid.transform_points(ct.volume.ct_from_index, (np.array([ni, nj, nk]) - 1) / 2)

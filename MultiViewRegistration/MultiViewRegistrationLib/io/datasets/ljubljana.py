@@ -1,5 +1,7 @@
-"""Ljubljana: cerebral angiograms of ten patients in two views with a 3D angiogram and true poses (Mitrovic et al., IEEE TMI 2013), in the
-HDF5 file into which DiffPose packs them (github.com/eigenvivek/DiffPose, diffpose/ljubljana.py).
+"""Ljubljana: cerebral angiograms of ten patients in two views with a 3D angiogram and true poses.
+
+They are those of Mitrovic et al. (IEEE TMI 2013), in the HDF5 file into which DiffPose packs them (github.com/eigenvivek/DiffPose,
+diffpose/ljubljana.py).
 
 Each view has its own extrinsic, from the volume's frame to a camera with z from source to detector:
 
@@ -34,7 +36,7 @@ SHARE_INSIDE = 0.9  # of the points that must lie in the volume
 def read_ljubljana(
     path: str | os.PathLike, subject: int, views: Sequence[str], *, crop: int = 0, threshold: float = 0
 ) -> Imported:
-    """A case of one subject, from 1, and these of VIEWS, with its truth.
+    """Return a case of one subject, from 1, and these of VIEWS, with its truth.
 
     The world is the first view's camera. All cameras were found by markers that volume and images show, so with several views
     `relative_geometry` is "truth". There is no start pose, as the data set does not state how a patient lies along the volume's axes.
@@ -106,7 +108,7 @@ def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
 
 
 def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[RawImage, Camera]:
-    """The image, and the camera, with the volume as its world."""
+    """Return the image, and the camera, with the volume as its world."""
     pixels = file.pixels(f"{group}/pixels", 2, "rows x columns")
     intrinsic = file.matrix(f"{group}/intrinsic", (3, 3), "a 3 x 3 matrix")
     camera_from_volume = file.rigid(f"{group}/extrinsic")

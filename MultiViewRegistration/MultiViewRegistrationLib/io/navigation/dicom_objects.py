@@ -31,7 +31,7 @@ IDENTITY = ("SpecificCharacterSet", *PATIENT, "IssuerOfPatientID", *STUDY, "Stud
 
 
 def dataset(**attributes: Any) -> Dataset:
-    """A dataset with these attributes, by keyword."""
+    """Make a dataset with these attributes, by keyword."""
     data = Dataset()
     for keyword, value in attributes.items():
         setattr(data, keyword, value)
@@ -39,7 +39,7 @@ def dataset(**attributes: Any) -> Dataset:
 
 
 def new_object(sop_class: str, modality: str, identity: Dataset | None, **attributes: Any) -> Dataset:
-    """An object of a new series, made now, of `identity` and its study; without one in an anonymous study of its own."""
+    """Make an object of a new series, made now, of `identity` and its study; without one in an anonymous study of its own."""
     now = datetime.now()
     data = dataset(
         **dict.fromkeys((*PATIENT, "AccessionNumber", "ReferringPhysicianName", "Laterality"), ""),
@@ -61,7 +61,7 @@ def new_object(sop_class: str, modality: str, identity: Dataset | None, **attrib
 
 
 def identity_of(path: Path) -> Dataset | None:
-    """Patient and study of a DICOM file that has a PatientID or name, and a study; None for any other file."""
+    """Read patient and study of a DICOM file that has a PatientID or name, and a study; None for any other file."""
     try:
         file = read_dicom(path)
         if file is None or not (file.value("PatientID") or file.value("PatientName")):
@@ -79,7 +79,7 @@ def identity_of(path: Path) -> Dataset | None:
 
 
 def agreed_identity(identities: list[Dataset]) -> Dataset:
-    """The first of several, which are of one patient.
+    """Return the first of several identities, which are of one patient.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def agreed_identity(identities: list[Dataset]) -> Dataset:
 
 
 def reference_to(image: DicomImage, *, with_frame: bool = True) -> Dataset:
-    """An item of a sequence that names an image."""
+    """Return an item of a sequence that names an image."""
     reference = dataset(ReferencedSOPClassUID=image.sop_class_uid, ReferencedSOPInstanceUID=image.sop_instance_uid)
     if with_frame and image.frame is not None:
         reference.ReferencedFrameNumber = image.frame + 1
@@ -103,13 +103,13 @@ def reference_to(image: DicomImage, *, with_frame: bool = True) -> Dataset:
 
 
 def line(text: str) -> str:
-    """A DICOM LO in the default character set."""
+    """Return a text as a DICOM LO in the default character set."""
     plain = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in " ".join(text.split()))
     return plain if len(plain) <= MAX_LENGTH else plain[: MAX_LENGTH - 3].rstrip() + "..."
 
 
 def save(path: str | os.PathLike, data: Dataset) -> None:
-    """The object as a file (PS3.10), explicit VR little endian, whole or not at all."""
+    """Write the object as a file (PS3.10), explicit VR little endian, whole or not at all."""
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0  # pydicom counts it
     meta.FileMetaInformationVersion = b"\0\1"
@@ -172,7 +172,7 @@ def write_spatial_registration(
 
 
 def _item(uid: str, matrix: np.ndarray, comment: str, images: Sequence[DicomImage]) -> Dataset:
-    """One registered frame; `matrix` (4, 4) takes its points to the object's frame."""
+    """Return the item of one registered frame; `matrix` (4, 4) takes its points to the object's frame."""
     # 16 characters a number: 1e-13 of a rotation, and better than 1e-9 mm up to 10 m
     numbers = [format_number_as_ds(float(number)) for number in matrix.ravel()]
     rigid = dataset(FrameOfReferenceTransformationMatrixType="RIGID", FrameOfReferenceTransformationMatrix=numbers)
@@ -186,7 +186,7 @@ def _item(uid: str, matrix: np.ndarray, comment: str, images: Sequence[DicomImag
 
 
 def _refer(data: Dataset, images: Sequence[DicomImage]) -> None:
-    """The Common Instance Reference (C.12.2) to images: by study and series, each instance once."""
+    """Add the Common Instance Reference (C.12.2) to images: by study and series, each instance once."""
     studies: dict[str, dict[str, dict[str, Dataset]]] = {}
     for image in images:
         series = studies.setdefault(image.study_uid, {}).setdefault(image.series_uid, {})
@@ -246,7 +246,7 @@ class Drr:
 def write_secondary_capture(
     path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, warning: str | None = None
 ) -> None:
-    """Write it in 16 bits; a stored value times RescaleSlope is 1000 times the line integral.
+    """Write a DRR in 16 bits; a stored value times RescaleSlope is 1000 times the line integral.
 
     Parameters
     ----------

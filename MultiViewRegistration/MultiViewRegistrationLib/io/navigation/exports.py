@@ -117,7 +117,7 @@ def write_exports(
     further: Mapping[str, Callable[[Path], object]] | None = None,
     identity: Dataset | None = None,
 ) -> list[Path]:
-    """Write a result's poses as files that appear together or not at all; returns them.
+    """Write a result's poses as files that appear together or not at all, and return them.
 
     Every file carries the result's warning, if it has one; those of a structure are called by it.
 
@@ -147,7 +147,7 @@ def write_exports(
 
 
 def write_together(files: Writers, folder: str | os.PathLike, result: Path) -> list[Path]:
-    """Write files that appear together or not at all; returns them.
+    """Write files that appear together or not at all, and return them.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def export_files(
     further: Mapping[str, Callable[[Path], object]] | None = None,
     identity: Dataset | None = None,
 ) -> Writers:
-    """The files of `write_exports` by name, each with what writes it to a path."""
+    """Return the files of `write_exports` by name, each with what writes it to a path."""
     if "dicom" in kinds:
         exported = exported.with_uids()
     of = "" if exported.structure is None else f"{printable(exported.structure)} alone, "
@@ -217,7 +217,7 @@ MAX_DESCRIP_LENGTH = 79
 
 
 def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
-    """The whole CT in the target's LPS mm, linearly between voxels; air (-1024 HU, or 0 of relative values) where there is none.
+    """Resample the whole CT to the target's LPS mm, linearly between voxels; air (-1024 HU, or 0 of relative values) beside it.
 
     The grid holds all of the CT, its axes along the target's, its voxels cubes of the CT's median spacing. Whole
     numbers stay int16.
@@ -233,7 +233,7 @@ def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
 
 
 def resampled_mask(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
-    """The CT's mask (uint8, 1 within) on the grid of `resampled_ct`, by the nearest voxel.
+    """Resample the CT's mask (uint8, 1 within) to the grid of `resampled_ct`, by the nearest voxel.
 
     Raises
     ------
@@ -294,7 +294,7 @@ def _resampled(values: np.ndarray, ct: CT, target_from_ct: np.ndarray, interpola
 def _grid(
     target_from_index: np.ndarray, shape: tuple[int, ...], spacing: float
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Spacing, centre of the first voxel (3,) and size (3,) of a grid that holds a box of voxels to their outer faces.
+    """Return the spacing, centre of the first voxel (3,) and size (3,) of a grid that holds a box of voxels to their outer faces.
 
     They are numbers of single precision, all that NIfTI keeps of a grid's place.
     """

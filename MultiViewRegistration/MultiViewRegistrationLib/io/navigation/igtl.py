@@ -45,7 +45,9 @@ class Messages:
 
 
 def messages_of(exported: RegistrationExport) -> Messages:
-    """The messages of a result: its poses in RAS (float32, as the protocol has it), STATUS with the verdict, an overlay of each view.
+    """Return the messages of a result.
+
+    They are its poses in RAS (float32, as the protocol has it), STATUS with the verdict, and an overlay of each view.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def messages_of(exported: RegistrationExport) -> Messages:
 
 
 def _status(exported: RegistrationExport) -> bytes:
-    """The body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS). The message is JSON."""
+    """Return the body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS). The message is JSON."""
     code = DISABLED if exported.warning else OK if exported.verdict == "accept" else NOT_READY
     name = "override" if exported.warning else exported.verdict or "not assessed"
     message = {
@@ -113,7 +115,7 @@ def _status(exported: RegistrationExport) -> bytes:
 
 
 def _pixels(picture) -> np.ndarray:
-    """(1, rows, columns, 3)."""
+    """Return the pixels (1, rows, columns, 3) of a picture."""
     from PIL import Image  # the panel, which knows the names above, opens without it
 
     try:
@@ -136,7 +138,7 @@ LOCAL = "127.0.0.1"
 
 
 def address(text: str) -> tuple[str, int]:
-    """Host and port of "host:port"; the port may be left out."""
+    """Return host and port of "host:port"; the port may be left out."""
     host, _, port = text.rpartition(":") if ":" in text else (text, "", str(PORT))
     if not _is_host(host) or not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
         raise InputError(f'--igtl: found "{text}", expected host:port, as in 127.0.0.1:{PORT}; correct it.')
@@ -193,6 +195,7 @@ def serve(
 
     class Client(socketserver.BaseRequestHandler):
         def handle(self) -> None:
+            """Send the messages to a client until it is gone."""
             notify("a client connected")
             with suppress(OSError):  # it is gone, and may come back
                 _feed(self.request, messages, stop, interval_s)
@@ -219,7 +222,10 @@ def serve(
 
 
 def _feed(connection: socket.socket, messages: Messages, stop: threading.Event, interval_s: float) -> None:
-    """All messages, and the small ones again, until the peer is gone (then it returns, or raises OSError) or `stop` is set."""
+    """Send all messages, and the small ones again, until the peer is gone or `stop` is set.
+
+    Where the peer is gone it returns, or raises OSError.
+    """
     connection.settimeout(10.0)
     due, outgoing = 0.0, [*messages.small, *messages.images]
     while not stop.is_set():

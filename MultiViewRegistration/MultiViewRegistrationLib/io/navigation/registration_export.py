@@ -45,7 +45,7 @@ class ExportedView:
     intrinsics: np.ndarray | None = None
 
     def corrected(self, camera: Camera) -> Camera:
-        """The case's camera of this view, as the registration left it."""
+        """Return the case's camera of this view, as the registration left it."""
         pose = camera.camera_from_world if self.camera_from_world is None else self.camera_from_world
         intrinsics = camera.intrinsics if self.intrinsics is None else self.intrinsics
         return replace(camera, intrinsics=intrinsics, camera_from_world=pose)
@@ -143,16 +143,16 @@ class RegistrationExport:
         return found
 
     def beside(self, case: str | os.PathLike) -> RegistrationExport:
-        """The same, with a warning where files of the case it was found from are others now."""
+        """Return the result with a warning where files of the case it was found from are others now."""
         return self.with_changes(self.changes(case))
 
     def changes(self, case: str | os.PathLike) -> str | None:
-        """Which files of the case it was found from are others now, a sentence; None for none."""
+        """Return which files of the case it was found from are others now, a sentence; None for none."""
         others = changed_inputs(self.inputs, CaseFile.read(case))
         return f"An input has changed since the registration: {', '.join(others)}." if others else None
 
     def with_changes(self, stale: str | None) -> RegistrationExport:
-        """The same, with what `changes` says as a warning."""
+        """Return the result with what `changes` says as a warning."""
         if stale is None:
             return self
         return replace(self, warning=f"{self.warning} {stale}" if self.warning else stale, overridden=False)
@@ -173,7 +173,7 @@ class RegistrationExport:
         return {"world_from_ct": self.world_from_ct, **further}
 
     def with_uids(self) -> RegistrationExport:
-        """The same with a UID for each frame; what had none gets one, kept in the result.json for the next time."""
+        """Return the result with a UID for each frame; what had none gets one, kept in the result.json for the next time."""
         wanted = ["world", "ct", *(["reference"] if self.reference_from_world is not None else [])]
         if all(frame in self.uids for frame in wanted):
             return self

@@ -78,7 +78,7 @@ class AnswerView:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer.
+    """What a registration answers: the verdict, and what to do next.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class AnswerPresenter(Presenter):
         ]
 
     def tick(self) -> bool:
-        """Begin what begins by itself; whether the answer is another one than was shown."""
+        """Begin what begins by itself, and return whether the answer is another one than was shown."""
         if self._automatic is None or monotonic() - self._looked < LOOK_S:
             return False
         self._looked = monotonic()

@@ -83,7 +83,7 @@ class CalibrationPresenter:
         self.reset()
 
     def reset(self) -> None:
-        """Another registration is at work."""
+        """Forget all that belongs to the registration at work before: another one is."""
         self.last = CalibrationFile()
         self._key: tuple = ()
         self._reading: Worker | None = None
@@ -127,7 +127,13 @@ class CalibrationPresenter:
         return describe_camera(known) if known else ""
 
     def camera(self, view: XRayView, file: CalibrationFile) -> CalibratedView:
-        """Return the camera that is chosen for an X-ray. InputError where there is none."""
+        """Return the camera that is chosen for an X-ray.
+
+        Raises
+        ------
+        InputError
+            Where there is none.
+        """
         if file.path is None:
             raise InputError(_("Calibration file: none is chosen, expected one of another program; choose it."))
         file_reading = self._read_file(view, file)
@@ -145,7 +151,7 @@ class CalibrationPresenter:
         return camera
 
     def tick(self) -> bool:
-        """Take what was read; whether there was anything."""
+        """Take what was read, and return whether there was anything."""
         if not has_ended(self._reading):
             return False
         reading, self._reading = self._reading, None
@@ -166,7 +172,7 @@ class CalibrationPresenter:
         self._change(CalibrationFile(files[0], folder, tuple(files)))
 
     def choose_file(self, name: str) -> None:
-        """Read another one of those that were sent."""
+        """Read another one of the files that were sent."""
         file = self._current()
         for path in file.files:
             if file.name(path) == name:

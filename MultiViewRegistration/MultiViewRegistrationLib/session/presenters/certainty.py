@@ -37,11 +37,11 @@ class XRaySelection(Protocol):
 
     @property
     def host(self) -> Host:
-        """Of the presenter of the X-rays."""
+        """The host of the presenter of the X-rays."""
 
     @property
     def registration(self) -> Registration:
-        """Whose X-rays they are."""
+        """The registration that the X-rays belong to."""
 
     @property
     def session(self) -> Session:
@@ -57,7 +57,13 @@ class XRaySelection(Protocol):
 
     @property
     def current(self) -> XRayView:
-        """The same. InputError without any."""
+        """The X-ray that the editors are about.
+
+        Raises
+        ------
+        InputError
+            Without any.
+        """
 
     def select(self, node_id: str) -> None:
         """Select an X-ray, by the ID of its node."""
@@ -73,7 +79,13 @@ class EditorPresenter(Presenter):
 
     @property
     def view(self) -> XRayView:
-        """The X-ray that is selected. InputError without any."""
+        """The X-ray that is selected.
+
+        Raises
+        ------
+        InputError
+            Without any.
+        """
         return self._xrays.current
 
     def picture(self, view: XRayView, side: int) -> np.ndarray | None:
@@ -170,7 +182,7 @@ class CertaintyPresenter(EditorPresenter):
 
     @property
     def _table(self) -> Table:
-        """The standard deviations of its camera."""
+        """The standard deviations of the X-ray's camera."""
         return SLOT_SCAN_UNCERTAINTY if "slot_scan" in self.view.content else UNCERTAINTY
 
     def set_known(self, known: str) -> None:
@@ -218,7 +230,13 @@ class CertaintyPresenter(EditorPresenter):
         return TextField(key, label, partial(self._take, of, key, number, change), text=text, number=number, of=of)
 
     def _take(self, of: str, key: str, number: Number, change: Callable[[float], object], text: str) -> None:
-        """Take what was typed into a field. InputError if it is invalid."""
+        """Take what was typed into a field.
+
+        Raises
+        ------
+        InputError
+            If it is invalid.
+        """
         self._refused[of, key] = number, text
         value = number.read(text)
         del self._refused[of, key]

@@ -45,7 +45,7 @@ from .section import PROBLEM, READY, TODO, Presenter, State, has_ended
 
 
 class CheckPresenter(Presenter):
-    """Similarity where the CT is, how it was found; with `overlays`, and the `cursor`."""
+    """The step Check: similarity where the CT is, how it was found; with `overlays`, and the `cursor`."""
 
     TITLE = _("Check")
 
@@ -229,7 +229,7 @@ class CheckPresenter(Presenter):
 
 
 def _errors(result) -> Form:
-    """Errors at the targets: to be expected, and against the case's truth."""
+    """Return the errors at the targets: to be expected, and against the case's truth."""
     errors, predicted = curves.errors_at_targets(result), curves.predicted_at_targets(result)
     target, widest = _("target {number}"), max((bound for _mm, bound in predicted), default=0.0)
     expected = [(target.format(number=n), [mm, bound], widest) for n, (mm, bound) in enumerate(predicted, start=1)]

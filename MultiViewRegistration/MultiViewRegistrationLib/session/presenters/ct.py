@@ -61,7 +61,13 @@ class ReadCT:
 
 
 def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
-    """Return all of a CT that takes long. InputError for anything that is wrong but its unit."""
+    """Read all of a CT that takes long.
+
+    Raises
+    ------
+    InputError
+        For anything that is wrong but its unit.
+    """
     first = files.files[0]
     try:
         ct = imaging_ct.load_ct(files.path, unit)
@@ -330,7 +336,13 @@ class CTPresenter(Presenter):
             self.session.keep_scouts(node, read.scouts)
 
     def choose(self, node_id: str) -> None:
-        """Register this volume of the scene; "" for none. InputError where it cannot be."""
+        """Register this volume of the scene; "" for none.
+
+        Raises
+        ------
+        InputError
+            Where it cannot be.
+        """
         self.host.begin()
         before, ct = self.registration.ct, self.host.scene.GetNodeByID(node_id) if node_id else None
         self.registration.ct = ct
@@ -398,6 +410,6 @@ def _structures(registration: Registration) -> list[Option]:
 
 
 def _names(segmentation: Any) -> list[str]:
-    """Of its segments."""
+    """Return the names of a segmentation's segments."""
     segments = segmentation.GetSegmentation()
     return [segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()]

@@ -17,7 +17,9 @@ MEASURE_S = 0.3
 
 
 class CursorPresenter(Presenter):
-    """A point in any view shows in all: a line in the other X-rays, and with a second X-ray a point in the CT.
+    """The linked cursor: a point in any view shows in all.
+
+    It is a line in the other X-rays, and with a second X-ray a point in the CT.
 
     Attributes
     ----------
@@ -99,7 +101,7 @@ class CursorPresenter(Presenter):
         self._moved |= self._cursor.update()
 
     def tick(self) -> bool:
-        """Look at the markups; whether there is something new to show."""
+        """Look at the markups, and return whether there is something new to show."""
         placing, self._placing = self._placing, self.placing  # ended by Escape, or by another tool
         changed, self._moved = self._moved or placing != self._placing, False
         if monotonic() - self._measured > MEASURE_S:
@@ -120,7 +122,7 @@ class CursorPresenter(Presenter):
         place(self._cursor.points)
 
     def stop(self) -> None:
-        """Clicks are what they were before."""
+        """Give clicks back their usual meaning."""
         if self.host.registration is not None and self.registration.scene is not None and self.placing:
             stop_placing(self.registration.scene)
 

@@ -164,7 +164,7 @@ class ExportPresenter(Presenter):
         )
 
     def _formats(self) -> Control:
-        """Files for other programs."""
+        """Return the control for files for other programs."""
         poses = _(" and ").join(result_files.poses_offered(self.session))
         switches = []
         for kind, title in result_files.formats().items():
@@ -189,7 +189,7 @@ class ExportPresenter(Presenter):
         return [kind for kind in self._kinds if not missing(kind)] if self.chosen["result"] else []
 
     def _link(self) -> Control:
-        """OpenIGTLink."""
+        """Return the control of OpenIGTLink."""
         missing, server = self._wait_or_override(), self.mode == "server"
         hint = (
             _(
@@ -251,7 +251,13 @@ class ExportPresenter(Presenter):
         self._kinds = [each for each in result_files.formats() if each in chosen]
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
-        """Return a function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
+        """Return a function that writes the chosen files into a folder, for a thread.
+
+        Raises
+        ------
+        InputError
+            As of `session.result_files`.
+        """
         self._files, self._text, self._exported = [], _("Writing..."), self._pose()
         writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
         if self.chosen["result"]:
@@ -272,7 +278,7 @@ class ExportPresenter(Presenter):
         return self.session.reason_not_to_use() or (_("The result was rejected.") if found else "")
 
     def _pose(self) -> tuple:
-        """Identify the pose as it is, how it came about, and what it is of."""
+        """Return what identifies the pose as it is, how it came about, and what it is of."""
         pose = np.round(self.registration.world_from_ct, 6) + 0.0  # not -0
         return self.session.history.position, pose.tobytes(), fingerprint(self.registration)
 
@@ -285,7 +291,13 @@ class ExportPresenter(Presenter):
         return self._files if self._is_exported() else []
 
     def connect(self) -> None:
-        """Send the pose as it is now to a server, or offer it to clients. InputError for an invalid host or port."""
+        """Send the pose as it is now to a server, or offer it to clients.
+
+        Raises
+        ------
+        InputError
+            For an invalid host or port.
+        """
         peer, port = self.session.igtl, round(PORT.read(self.port))
         server = None if self.mode == "server" else igtl_connection.address(self.address, port)
         begin = partial(peer.serve, port) if server is None else partial(peer.send_to, *server)

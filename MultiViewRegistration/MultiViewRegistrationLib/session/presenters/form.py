@@ -51,13 +51,25 @@ class Number:
         return str(text).strip().removeprefix(self.before.strip()).removesuffix(self.unit.strip()).strip()
 
     def read(self, text: str) -> float:
-        """Return the number in a text, of which an empty one is invalid or has a value. InputError if it is invalid."""
+        """Return the number in a text, of which an empty one is invalid or has a value.
+
+        Raises
+        ------
+        InputError
+            If it is invalid.
+        """
         number = self.read_optional(text)
         assert number is not None, f"{self.name}: an empty field has no value"
         return number
 
     def read_optional(self, text: str) -> float | None:
-        """Return the number in a text; `nothing` of an empty one, if that is allowed. InputError if it is invalid."""
+        """Return the number in a text; `nothing` of an empty one, if that is allowed.
+
+        Raises
+        ------
+        InputError
+            If it is invalid.
+        """
         text = self.bare(text)
         if not text and self.blank:
             return self.nothing
@@ -89,7 +101,7 @@ class Number:
         return f"{self.before}{text}{self.unit}" if text else ""
 
     def write_bare(self, value: float | None) -> str:
-        """Return the same without unit."""
+        """Return the text of a value without its unit."""
         return "" if value is None or (self.blank and value == self.nothing) else plain(value)
 
 
@@ -123,7 +135,7 @@ class Option:
 
 
 def options_of(titles: dict[str, str]) -> tuple[Option, ...]:
-    """Options by their values and titles."""
+    """Return options by their values and titles."""
     return tuple(Option(*item) for item in titles.items())
 
 
@@ -181,7 +193,7 @@ class Text(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Button(Control):
-    """action().
+    """A button, with action().
 
     Attributes
     ----------
@@ -267,7 +279,7 @@ class TextField(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Slider(Control):
-    """action(value), while it is moved.
+    """A slider, with action(value), while it is moved.
 
     Attributes
     ----------
@@ -380,10 +392,10 @@ class FieldRow:
 
     @property
     def notes(self) -> list[dict[str, Any]]:
-        """The sentences about its fields, in their order, to be written below them.
+        """The sentences about the row's fields, in their order, to be written below them.
 
-        column, span: where one begins and how many columns it may take, counted without the title; one near the right edge begins farther
-        left, as far as there is room.   tone: ERROR or CAUTION.   of: the key of its field.
+        Each has `column` and `span`: where it begins and how many columns it may take, counted without the title; one near the right edge
+        begins farther left, as far as there is room. Its `tone` is ERROR or CAUTION, `of` the key of its field.
         """
         at = [n for n, cell in enumerate(self.cells) if cell.fault or cell.caution]
         starts = list(at)
@@ -479,7 +491,7 @@ class Link(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture(Control):
-    """`label` stands below it.
+    """A picture; `label` stands below it.
 
     Attributes
     ----------

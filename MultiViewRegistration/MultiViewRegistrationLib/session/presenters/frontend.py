@@ -149,7 +149,13 @@ class Frontend(ABC):
         """Unfold a section, by its name."""
 
     def show_geometry(self, xray: XRayView | None = None) -> None:
-        """Open the table of the X-rays' geometry, with this X-ray selected. InputError without any."""
+        """Open the table of the X-rays' geometry, with this X-ray selected.
+
+        Raises
+        ------
+        InputError
+            Without any.
+        """
         self.presenters.xrays.geometry.show(xray)
         self.invalidate()
 

@@ -102,7 +102,13 @@ class KeptCArms:
         )
 
     def choose(self, name: str) -> None:
-        """Fill in a C-arm that was kept; its pixels only where the X-ray has as many. InputError where it is not there any more."""
+        """Fill in a C-arm that was kept; its pixels only where the X-ray has as many.
+
+        Raises
+        ------
+        InputError
+            Where it is not there any more.
+        """
         preset = next((each for each in c_arm_presets.read_presets() if each.name == name), None)
         if preset is None:
             if name:
@@ -121,7 +127,13 @@ class KeptCArms:
         self._edits.fill(view, c_arm_fields(reading, view.size), name)
 
     def keep(self, view: XRayView, name: str) -> None:
-        """Keep an X-ray's C-arm under a name. InputError where that cannot be."""
+        """Keep an X-ray's C-arm under a name.
+
+        Raises
+        ------
+        InputError
+            Where that cannot be.
+        """
         c_arm = self._edits.reading(view, self._edits.draft(view)).c_arm
         if c_arm is None:
             raise InputError(_("{name}: the C-arm is incomplete; fill in its fields.").format(name=name))

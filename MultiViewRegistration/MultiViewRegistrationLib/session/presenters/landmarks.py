@@ -125,7 +125,7 @@ class LandmarksPresenter(Presenter):
         ]
 
     def _next(self, where: str) -> str:
-        """Return the name that the next click gets there."""
+        """Return the name that the next click in an image gets."""
         owners = {landmarks.CT: self.registration.node, **{view.name: view.node for view in self.registration.xrays}}
         markups = landmarks.landmark_markups(owners[where])
         return landmarks.next_name(self.registration, markups, self._order.next(where))
@@ -160,7 +160,7 @@ class LandmarksPresenter(Presenter):
         place(landmark_list(self.registration))
 
     def stop(self) -> None:
-        """Clicks are what they were before."""
+        """Give clicks back their usual meaning."""
         if self.host.registration is not None and self.registration.scene is not None and self.placing:
             stop_placing(self.registration.scene)
 
@@ -278,12 +278,17 @@ class LandmarkFilePresenter(Presenter):
         self._place = str(answer or "")
 
     def read(self, path: Path, folder: Path | None = None) -> None:
-        """Read the landmarks of a file. InputError if it is invalid.
+        """Read the landmarks of a file.
 
         Parameters
         ----------
         folder
             Is removed then.
+
+        Raises
+        ------
+        InputError
+            If it is invalid.
         """
         view = self._view()
         try:

@@ -127,7 +127,7 @@ class RegisterPresenter(Presenter):
         return self._geometry.unfinished() or missing_inputs(self.session)
 
     def tick(self) -> bool:
-        """Prepare the CT early, as overlays need that, too; whether it has become ready."""
+        """Prepare the CT early, as overlays need that, too, and return whether it has become ready."""
         compared = self.comparison.tick()
         if (
             self.session.running_registration
@@ -219,7 +219,7 @@ class ComparisonPresenter(Presenter):
         ]
 
     def tick(self) -> bool:
-        """Take what was drawn; whether there is something new to show."""
+        """Take what was drawn, and return whether there is something new to show."""
         if not has_ended(self._worker):
             return False
         worker, self._worker = self._worker, None

@@ -131,11 +131,11 @@ class RegressorPresenter(Presenter):
         return _("{percent} %").format(percent=round(100 * progress.fraction)) if progress else ""
 
     def tick(self) -> bool:
-        """Follow the store; whether there is something new in it."""
+        """Follow the store, and return whether there is something new in it."""
         return self.learning.update()
 
     def _models(self) -> list:
-        """Without the one that is being trained."""
+        """Return the models without the one that is being trained."""
         return [model for model in self.learning.models if model.finished or not self.learning.is_training]
 
     def _still_selected(self, folders: list[str]) -> str:
@@ -209,7 +209,13 @@ class RegressorPresenter(Presenter):
     # What a person does
 
     def type_minutes(self, text: str) -> None:
-        """Train for so long. InputError for invalid text."""
+        """Train for so long.
+
+        Raises
+        ------
+        InputError
+            For invalid text.
+        """
         self.minutes = MINUTES.read(text)
 
     def train(self) -> None:

@@ -57,7 +57,7 @@ class Presenter:
 
     @property
     def session(self) -> Session:
-        """Its session; only to be asked for where `host.session` is not None."""
+        """The session of the registration; only to be asked for where `host.session` is not None."""
         assert self.host.session is not None
         return self.host.session
 
@@ -83,14 +83,14 @@ class Presenter:
         return []
 
     def tick(self) -> bool:
-        """Take what threads have done; whether there is something new to show."""
+        """Take what threads have done, and return whether there is something new to show."""
         return False
 
     def update_views(self) -> None:
         """Keep true what the views show; called as often as `tick`, and also while the host is not seen."""
 
     def deactivate(self) -> None:
-        """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
+        """Take away what would no longer be kept true: another registration is about to be chosen."""
 
     def exit(self) -> None:
         """End what only makes sense while the host is seen, with this registration."""
@@ -129,7 +129,7 @@ def folder_name(what: str, registration: Registration) -> str:
 
 
 def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
-    """Nodes to choose from, by their IDs, after an option for none of them, "".
+    """Return nodes to choose from, by their IDs, after an option for none of them, "".
 
     Parameters
     ----------

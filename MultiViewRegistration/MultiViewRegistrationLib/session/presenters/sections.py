@@ -29,7 +29,7 @@ class Sections:
 
     @classmethod
     def of(cls, host: Host) -> Sections:
-        """Make those of a host."""
+        """Make the presenters of a host."""
         xrays = XRaysPresenter(host)
         return cls(
             CTPresenter(host),
@@ -42,5 +42,5 @@ class Sections:
         )
 
     def by_name(self) -> dict[str, Presenter]:
-        """Return them by their names, in the order of the work."""
+        """Return the presenters by their names, in the order of the work."""
         return {each.name: getattr(self, each.name) for each in fields(self)}

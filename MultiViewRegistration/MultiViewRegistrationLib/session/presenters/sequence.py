@@ -60,7 +60,7 @@ TRACK = (".json",)
 
 
 class SequencePresenter(Presenter):
-    """Tracks, plays and hands on.
+    """The step Sequence: tracks, plays and hands on.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class SequencePresenter(Presenter):
         ]
 
     def _status(self, missing: str) -> Control:
-        """Its state."""
+        """Return the state of the sequence."""
         if self.host.session is None or self.session.sequence.tracking is not None:
             return Text("status")
         sequence = self.session.sequence
@@ -347,7 +347,7 @@ class SequencePresenter(Presenter):
         )
 
     def _motion_plots(self, player: Player, motion: StructureMotion) -> Form:
-        """Curves over the frames; the frame that is shown is marked while it does not play."""
+        """Return curves over the frames; the frame that is shown is marked while it does not play."""
         here = None if player.playing else player.number
         if self._plots[0] != (motion, here):
             numbers = [each.number for each in motion.motion]
@@ -420,7 +420,7 @@ class SequencePresenter(Presenter):
 
 
 def frame_lines(player: Player, frame: Tracked) -> list[str]:
-    """Return the shown frame: its number, how it was found, its similarity, and its warnings."""
+    """Describe the shown frame: its number, how it was found, its similarity, and its warnings."""
     played = player.played
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"

@@ -266,7 +266,7 @@ class StartPresenter(Presenter):
     # What a person does
 
     def choose(self, start: str) -> None:
-        """Begin there, one of STARTS."""
+        """Begin at one of STARTS."""
         if start in STARTS:
             self.registration.node.SetParameter("start", start)
 
@@ -276,11 +276,23 @@ class StartPresenter(Presenter):
             self.registration.node.SetParameter(key, str(value))
 
     def type_range(self, key: str, text: str) -> None:
-        """Search so far in degrees or mm, by a key of RANGE_NUMBERS. InputError for invalid text."""
+        """Search so far in degrees or mm, by a key of RANGE_NUMBERS.
+
+        Raises
+        ------
+        InputError
+            For invalid text.
+        """
         self.registration.node.SetParameter(key, str(RANGE_NUMBERS[key].read(text)))
 
     def type_number(self, which: int, text: str) -> None:
-        """Move the CT by one of POSE_NUMBERS. InputError for invalid text."""
+        """Move the CT by one of POSE_NUMBERS.
+
+        Raises
+        ------
+        InputError
+            For invalid text.
+        """
         value = POSE_NUMBERS[which].read(text)
         self._move("by hand", lambda: set_pose_number(self.registration, which, value))
 
@@ -316,13 +328,25 @@ class StartPresenter(Presenter):
 
 
 def pose_numbers(registration: Registration) -> np.ndarray:
-    """(6,), see POSE_NUMBERS. InputError without a usable CT."""
+    """Return the pose as numbers (6,), see POSE_NUMBERS.
+
+    Raises
+    ------
+    InputError
+        Without a usable CT.
+    """
     angles = Rotation.from_matrix(registration.world_from_ct[:3, :3]).as_euler("xyz", degrees=True)
     return np.concatenate([manual_pose.centre(registration), angles])
 
 
 def set_pose_number(registration: Registration, which: int, value: float) -> None:
-    """Move the CT so that one of them has this value, and the others stay. InputError without a usable CT."""
+    """Move the CT so that one of POSE_NUMBERS has this value, and the others stay.
+
+    Raises
+    ------
+    InputError
+        Without a usable CT.
+    """
     wanted = pose_numbers(registration)
     wanted[which] = value
     R = Rotation.from_euler("xyz", wanted[3:], degrees=True).as_matrix()
@@ -408,7 +432,13 @@ class PoseFilePresenter(Presenter):
             self._file_reading = read_pose(self.path, self._answers)
 
     def pose(self) -> np.ndarray:
-        """(4, 4) world_from_ct, LPS. InputError while the file leaves something open."""
+        """Return world_from_ct (4, 4), LPS, of the file.
+
+        Raises
+        ------
+        InputError
+            While the file leaves something open.
+        """
         if self._file_reading.found is None:
             raise InputError(_("Start pose: the pose file is incomplete; answer the open questions."))
         return self._file_reading.found

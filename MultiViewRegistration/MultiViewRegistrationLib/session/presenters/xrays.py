@@ -86,7 +86,13 @@ class XRaysPresenter(Presenter):
 
     @property
     def current(self) -> XRayView:
-        """The same. InputError without any."""
+        """The X-ray that the editors are about.
+
+        Raises
+        ------
+        InputError
+            Without any.
+        """
         view = self.selected
         if view is None:
             raise InputError(_("X-rays: there is none any more; add one."))
@@ -222,7 +228,7 @@ class XRaysPresenter(Presenter):
         )
 
     def _problem(self) -> str:
-        """Warnings: two X-rays that are the same, problems of the selected X-ray."""
+        """Return warnings: two X-rays that are the same, problems of the selected X-ray."""
         twins, view = self.session.twins(), self.current
         if twins is not None:
             return _(
@@ -303,13 +309,25 @@ class XRaysPresenter(Presenter):
                 raise InputError("\n".join(failures))
 
     def add_volume(self, node_id: str) -> None:
-        """Add an X-ray from a volume of the scene. InputError where it is none."""
+        """Add an X-ray from a volume of the scene.
+
+        Raises
+        ------
+        InputError
+            Where it is none.
+        """
         if node_id:
             self.host.begin()
             self._selected = adding.add_volume(self.registration, self.host.scene.GetNodeByID(node_id)).node.GetID()
 
     def use_scouts(self) -> None:
-        """Add the scouts that lie beside the CT, and select the first. InputError as `Scouts.add_to`."""
+        """Add the scouts that lie beside the CT, and select the first.
+
+        Raises
+        ------
+        InputError
+            As `Scouts.add_to`.
+        """
         scouts = self.session.scouts
         if scouts is None:
             raise InputError(_("X-rays: the scouts are not there any more; choose their CT."))
@@ -318,7 +336,13 @@ class XRaysPresenter(Presenter):
     # What a person does in the table
 
     def view(self, node_id: str) -> XRayView:
-        """Return the X-ray with this node. InputError where there is none."""
+        """Return the X-ray with this node.
+
+        Raises
+        ------
+        InputError
+            Where there is none.
+        """
         found = [view for view in self.views if view.id == node_id]
         if not found:
             raise InputError(_("X-rays: this one is not there any more; choose another."))
@@ -333,7 +357,13 @@ class XRaysPresenter(Presenter):
         self.view(node_id).change(use=bool(on))
 
     def rename(self, name: str) -> None:
-        """Give the selected X-ray another name. InputError for one that cannot be."""
+        """Give the selected X-ray another name.
+
+        Raises
+        ------
+        InputError
+            For one that cannot be.
+        """
         rename(self.registration, self.current, name)
 
     def move(self, by: int) -> None:

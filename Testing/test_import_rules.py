@@ -43,6 +43,7 @@ HOME_OF = {
     "torch": {
         "regressor",
         "published",
+        "geometry.rigid_torch",
         "rendering.autograd",
         "rendering.drr_operator",
         "rendering.torch_drr",

@@ -30,10 +30,10 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.files import write_atomically
-from MultiViewRegistrationLib.io.html import Axis, Line, line_plot, svg_file
 from MultiViewRegistrationLib.registration.pipeline import Progress, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.warm_up import warm_up
+from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
 from MultiViewRegistrationLib.studies.statistics import (
     capture_range,
     median,

@@ -11,12 +11,11 @@ from time import monotonic, perf_counter
 
 import numpy as np
 
-from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.api import register, train
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.regressor.initialise import predict_poses
 from MultiViewRegistrationLib.regressor.model import RegressorModel, load_model
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
@@ -78,13 +77,13 @@ def ready(case: Case) -> PreparedCT:
 
 
 def trained(case: Case, folder: Path, **how) -> RegressorModel:
-    """The model of a folder, trained first, or on, unless it is there. how: of `learning.train`."""
+    """The model of a folder, trained first, or on, unless it is there. how: of `api.train`."""
     begun = (folder / CARD).exists()
     if begun and Card.read(folder).finished:
         return load_model(folder)
     start = monotonic()
     print(f"{folder.name}: training, {how['minutes']:g} minutes", file=sys.stderr, flush=True)
-    model = learning.train(case, folder, resume=begun, anatomy=ready(case), **how)
+    model = train(case, folder, resume=begun, anatomy=ready(case), **how)
     spent = f"{model.card.done} steps, {monotonic() - start:.0f} s on {model.card.device}"
     print(f"{folder.name}: {spent}, {model.card.error_mm} mm {model.card.fault}", file=sys.stderr, flush=True)
     return model

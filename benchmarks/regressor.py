@@ -45,7 +45,7 @@ from MultiViewRegistrationLib.regressor.model_store import NEAR_MM
 from MultiViewRegistrationLib.rendering.devices import available_threads
 from MultiViewRegistrationLib.studies.statistics import grouped, percent, perturbed, success_rate, table
 
-from . import DATA, ROOT
+from . import DATA, ROOT, pose_network  # noqa: F401  # for the networks and losses that it names
 from .kept import Rows, put
 from .pose_cases import PoseCase, identity, pose_cases, predicted, ready, registered, trained
 

@@ -1,7 +1,9 @@
-"""Register a CT to X-rays, or assess a pose: the same functions for a script, Slicer's console and every button.
+"""Register a CT to X-rays, assess a pose, or train a regressor: the same functions for a script, Slicer's console and every button.
 
 result = register("case.json", progress=print)      # pure: no files, no scene
 save_result(result, "out")
+model = train(case, minutes=2)                      # into the store of this user's models, or a folder
+result = register(case, start="regressor", model=model)
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported where it 
     from .registration.pipeline import Progress, Refinement, RefinementMethod
     from .registration.prepared_ct import PreparedCT
     from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport
+    from .regressor.model import RegressorModel
     from .rendering.devices import ComputeDevice
     from .report.result import Result
 
     Report = Callable[[Progress], object]
+    TrainingReport = Callable[[float, str, float | None], object]
 
 REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
+#: The file of a model's folder with the plots of its training.
+LEARNING_CURVES = "curves.svg"
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
 #: Share of it that the whole CT and cameras take before its bones, where in it cameras begin, and that of bones with a CT each alone.
@@ -116,7 +122,7 @@ def register(
     warm_up()
     anatomy = anatomy or PreparedCT(case.ct)
     if start == "regressor" and regressor is None:
-        regressor, training = _train(case, anatomy, minutes, seed, progress, method.trains_on)
+        regressor, training = _train_first(case, anatomy, minutes, seed, progress, method.trains_on)
         progress = _part_of(progress, TRAINING_SHARE, 1.0)
     of_bones = _part_of(progress, WHOLE_CT_SHARE, 1.0)
     if case.structures is not None and method.name == "joint":
@@ -474,6 +480,92 @@ def assess(
     )
 
 
+def train(
+    case: Case,
+    folder: str | Path | None = None,
+    *,
+    minutes: float = 2.0,
+    network: str = "voting",
+    loss: str = "likelihood",
+    seed: int = 0,
+    resume: bool = False,
+    progress: TrainingReport = lambda *_: None,
+    anatomy: PreparedCT | None = None,
+    device: str = "cpu",
+) -> RegressorModel:
+    """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
+
+    Parameters
+    ----------
+    folder
+        Of the model, new or empty; by default one in this user's store.
+    minutes
+        Of training, on this machine.
+    network, loss
+        Of `regressor.network.NETWORKS`; "likelihood", or of `regressor.loss.PRESETS`.
+    seed
+        Of all that is drawn.
+    resume
+        Go on with what is in the folder, as it was begun and where; the arguments before are ignored.
+    progress
+        Called with the fraction done, what it does and the error so far in mm (None at first). Where it returns False the training stops,
+        and can be resumed.
+    anatomy
+        The prepared CT of the case, where there is one already.
+    device
+        "cpu"; "cuda" or "cuda:N", a CUDA device; "auto", such a device where there is one. Where it cannot be used a
+        warning says why, and the CPU does the work. The images are the same.
+
+    Raises
+    ------
+    InputError
+        The range puts the CT out of a view's field; the folder does not fit; an argument is wrong; a package is missing.
+    Cancelled
+        `progress` returned False.
+    OSError
+        The model cannot be written.
+    """
+    from .io.files import write_atomically
+    from .registration.prepared_ct import PreparedCT
+    from .regressor.learning import nominal_pose, require_torch
+    from .regressor.model_store import ct_sha256, new_folder
+    from .regressor.poses import PoseRange
+    from .report.plot import learning_curves
+
+    require_torch()
+    from .regressor.training import Training
+
+    if resume and folder is None:
+        raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
+    anatomy = anatomy or PreparedCT(case.ct)
+    corners, cameras = anatomy.corners(), {view.name: view.camera for view in case.views}
+    folder = new_folder(ct_sha256(case.ct)) if folder is None else Path(folder)
+    if resume:
+        training = Training.resume(folder, case.ct, list(cameras.values()), corners)
+    else:
+        pose = nominal_pose(case, anatomy)
+        poses = PoseRange.of_case(cameras, pose, anatomy.centroid, corners, case.search, case.training)
+        training = Training.begin(
+            case.ct,
+            list(cameras.values()),
+            poses,
+            corners,
+            folder,
+            minutes=minutes,
+            network=network,
+            loss=loss,
+            seed=seed,
+            device=device,
+        )
+    try:
+        return training.run(progress)
+    finally:
+        if training.card.validation:
+            write_atomically(
+                training.folder / LEARNING_CURVES, learning_curves(training.card.losses, training.card.validation)
+            )
+
+
 def check_structures(case: Case) -> None:
     """Refuse a case whose structures cannot be registered.
 
@@ -555,12 +647,12 @@ def _locate(case: Case) -> LandmarkFit:
     return fit
 
 
-def _train(
+def _train_first(
     case: Case, anatomy: PreparedCT, minutes: float, seed: int, progress: Report, device: str
 ) -> tuple[Regressor, float]:
     """Return a regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
     from .registration.pipeline import Progress
-    from .regressor.learning import nominal_pose, train
+    from .regressor.learning import nominal_pose
 
     began, pose = perf_counter(), nominal_pose(case, anatomy)
 

@@ -22,13 +22,8 @@ def scene(views) -> Scene:
 
 def lines(svg: ET.Element, colour: str) -> np.ndarray:
     """(N, 2, 2): the ends of the lines of a colour."""
-    return np.array(
-        [
-            [[float(line.get(f"{axis}{end}")) for axis in "xy"] for end in (1, 2)]
-            for line in svg.iter("line")
-            if line.get("stroke") == colour
-        ]
-    )
+    drawn = [line.get("points").split() for line in svg.iter("polyline") if line.get("stroke") == colour]
+    return np.array([[[float(number) for number in point.split(",")] for point in line] for line in drawn])
 
 
 def test_the_box_in_an_image_is_where_the_camera_projects_it(scene):

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from phantom import TRUE_POSE, error_mm, off
 from program import assert_fits_schema, changed
 
+from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, InputError
@@ -79,7 +80,7 @@ def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
 
 @pytest.mark.slow
 def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
-    monkeypatch.setattr(learning, "train", None)
+    monkeypatch.setattr(api, "train", None)
     result = register(case, "auto", anatomy=anatomy)
     assert_array_equal(result.world_from_ct, register(case, "search", anatomy=anatomy).world_from_ct)
     assert (
@@ -115,7 +116,7 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
         return model
 
     seen, reported = {}, []
-    monkeypatch.setattr(learning, "train", train)
+    monkeypatch.setattr(api, "train", train)
     result = register(case, "regressor", reported.append, anatomy, seed=5, minutes=0.5)
     assert seen["minutes"] == 0.5 and seen["seed"] == 5 and seen["anatomy"] is anatomy
     assert (

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from program import ENVIRONMENT, MVREG
 
+from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError, install_command
@@ -47,7 +48,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, capsy
     assert main(["train", str(case_file), "--json"]) == 0
     trained = printed(capsys)
     assert trained["card"]["done"] == 4 and trained["card"]["network"] == "voting"
-    curves = ET.parse(os.path.join(trained["folder"], learning.CURVES))
+    curves = ET.parse(os.path.join(trained["folder"], api.LEARNING_CURVES))
     assert len(curves.getroot().findall(".//{*}polyline")) == 4  # both views, each, and the loss
     assert main(["models", "--json"]) == 0
     (listed,) = printed(capsys)["models"]
@@ -86,7 +87,7 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
 def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(case_file, tmp_path, few_steps, capsys, monkeypatch):
-    monkeypatch.setattr(devices, "_why_unusable", lambda number: "there is no NVIDIA driver")
+    monkeypatch.setattr(devices, "_why_unusable", lambda kind, number: "there is no NVIDIA driver")
     monkeypatch.setattr(devices, "has_card", lambda: False)
     assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
     answer = capsys.readouterr()
@@ -119,8 +120,8 @@ def test_device_on_which_a_published_refinement_trains():
     [
         (["--minutes", "-1"], "minutes: found -1, expected more than 0"),
         (["--device", "gpu"], 'device: found "gpu", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0)'),
-        (["--network", "big"], 'the network "big" is not known, expected one of voting, pose'),
-        (["--loss", "cui2025"], 'which the network "voting" does not say; use the network "pose"'),
+        (["--network", "big"], 'the network "big" is not known, expected one of voting, published'),
+        (["--loss", "cui2025"], 'which the network "voting" does not say; use the network "published"'),
         (["--resume"], "resume: found no folder"),
         (["--resume", "--out", "nothing"], f"found no {CARD}"),
     ],
@@ -136,10 +137,10 @@ def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
         f"no safetensors, expected PyTorch and safetensors; install them with {install_command('torch')}"
     )
     with pytest.raises(InputError, match=remedy):
-        learning.train(Case.load(case_file))
+        api.train(Case.load(case_file))
 
 
 def test_ranges_that_put_the_ct_out_of_the_field(case_file, few_steps):
     case = replace(Case.load(case_file), training={"columns_mm": 400.0})
     with pytest.raises(InputError, match='training: at columns_mm -?400 the CT is out of the field of view "view1"'):
-        learning.train(case)
+        api.train(case)

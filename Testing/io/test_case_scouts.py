@@ -102,8 +102,8 @@ def test_any_image_may_be_a_slot_scan(study, capsys):
 @pytest.mark.parametrize(
     "reading, said",
     [
-        ("isocentre=1,2", "three numbers"),
-        ("fan=bent", "flat (columns at equal distances) or equal_angles"),
+        ("isocentre=1,2", "expected 3 numbers"),
+        ("fan=bent", "expected flat (columns at equal distances on a plane) or equal_angles"),
         ("rao_lao_deg=3", "expected key=value with one of isocentre, "),
         ("central_column=middle", "expected a number"),
     ],

@@ -27,17 +27,17 @@ def names(paths) -> list[str]:
 def test_real_files(shared_data):
     scout = recognise([shared_data / "scout"])
     assert [(len(ct.files), ct.facts) for ct in scout.cts] == [(67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")]
-    assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.xrays and names(scout.unknown) == ["LICENSE"]
-    assert names(recognise([shared_data / "scout" / "AP.dcm"]).xrays) == ["AP.dcm"]  # without its CT
+    assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.of("xray") and names(scout.unknown) == ["LICENSE"]
+    assert names(recognise([shared_data / "scout" / "AP.dcm"]).of("xray")) == ["AP.dcm"]  # without its CT
     dicom = recognise([shared_data / "dicom"])
-    assert names(dicom.xrays) == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
+    assert names(dicom.of("xray")) == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
     assert [len(ct.files) for ct in dicom.cts] == [8]
     ct = recognise([shared_data / "ct", shared_data / "pelvis"])
-    assert len(ct.cts) == 4 and not ct.unclear and not ct.masks
+    assert len(ct.cts) == 4 and not ct.files
     wrist = recognise([shared_data / "wrist"])
-    assert names(wrist.wholes["case"])[0] == "metacarpal3_0002.json" and len(wrist.wholes["case"]) == 9
+    assert names(wrist.of("case"))[0] == "metacarpal3_0002.json" and len(wrist.of("case")) == 9
     assert names(ct.files[0] for ct in wrist.cts) == ["metacarpal3.nrrd", "radius.nrrd", "ulna.nrrd"]
-    assert len(wrist.xrays) == 6
+    assert len(wrist.of("xray")) == 6
     case = recognise([shared_data / "sim" / "pelvis-oblique-1"])
     assert names(case.whole) == ["case.json"] and names(case.unknown) == ["starts.json"]
 
@@ -59,7 +59,7 @@ def test_names_do_not_matter(tmp_path):
     shutil.copy(pool / "IM0000", pool / "copy")
     found = recognise([pool])
     assert [(len(ct.files), ct.name) for ct in found.cts] == [(48, "series 2"), (20, "Bone")]
-    assert (len(found.xrays), len(found.scouts), len(found.unknown)) == (1, 2, 1)
+    assert (len(found.of("xray")), len(found.scouts), len(found.unknown)) == (1, 2, 1)
     for ct in found.cts:
         assert len(module.CTFiles(ct.files, "").path) == len(ct.files)
 
@@ -81,9 +81,9 @@ def test_volumes_by_their_values(tmp_path):
     write("used.png", np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8))
     found = recognise([tmp_path])
     assert names(ct.files[0] for ct in found.cts) == ["hu.mha", "relative.nrrd"]
-    assert names(found.masks) == ["labels.nii.gz"] and names(found.xray_masks) == ["used.png"]
-    assert names(found.xrays) == ["film.png", "slice.mha"]
-    assert {path.name: kinds for path, kinds in found.unclear.items()} == {"run.mha": ("ct", "xray")}
+    assert names(found.of("mask")) == ["labels.nii.gz"] and names(found.of("xray mask")) == ["used.png"]
+    assert names(found.of("xray")) == ["film.png", "slice.mha"]
+    assert names(found.of("ct", "xray")) == ["run.mha"]
 
 
 def test_text_and_numbers(tmp_path):
@@ -106,13 +106,13 @@ def test_text_and_numbers(tmp_path):
         archive.writestr("IM0001", "x")
     (tmp_path / ".DS_Store").write_text("nobody means it")
     found = recognise([tmp_path])
-    assert names(found.calibrations) == [
+    assert names(found.of("calibration")) == [
         "broken.xml",
         "p.dat",
         "p.json",
         "p.npy",
     ]  # what is damaged is said where it is read
-    assert names(found.poses) == ["start.dat"] and names(found.unclear) == ["t.dat", "t.h5"]
+    assert names(found.of("pose")) == ["start.dat"] and names(found.of("pose", "calibration")) == ["t.dat", "t.h5"]
     assert names(found.unknown) == ["README.txt", "empty", "objects.npy", "starts.json"]
     assert [
         word in "".join(found.problems) for word in ("points.fcsv: holds landmarks", "study.zip: is an archive")

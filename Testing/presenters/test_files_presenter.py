@@ -129,7 +129,7 @@ def test_two_matrices_for_three_x_rays_are_asked_for(host, files, tmp_path):
     settled(files)
     assert placed(host) == [False, False, True] and not files.asking
     drop(files, *write_matrices(tmp_path, "p.txt"))
-    act(files, "calibrations.leave")
+    act(files, "calibrations.leave_out")
     assert not files.asking
 
 

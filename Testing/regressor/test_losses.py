@@ -9,11 +9,10 @@ import torch
 from phantom import TRUE_POSE, slot_scan_of
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry import rigid, rigid_torch
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.regressor import se3
 from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.loss import (
     PRESETS,
@@ -65,7 +64,9 @@ def xrays_of(volume, cameras=CAMERAS, gain=1.0, offset=0.0):
 
 def off(twists, cameras=CAMERAS):
     """The truth, each view's prediction off by a turn and a shift (views, 6) of the CT about itself, with a gradient by these."""
-    return truth(cameras) @ se3.pose(se3.exp_so3(twists[:, :3]), twists[:, 3:])
+    return truth(cameras) @ rigid_torch.from_rotation_translation(
+        torch.linalg.matrix_exp(rigid_torch.hat(twists[:, :3])), twists[:, 3:]
+    )
 
 
 def some_twists(scale=1.0, views=2, seed=3):

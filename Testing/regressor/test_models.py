@@ -112,7 +112,7 @@ def rewritten(folder, **changes):
         ({"weights": "gone.safetensors"}, "found no weights as safetensors"),
         ({"weights_sha256": "0" * 64}, "is not the file that was written"),
         ({"network": "other"}, 'the network "other" is not known'),
-        ({"network": "pose"}, "its weights do not fit its card"),
+        ({"network": "published"}, "its weights do not fit its card"),
         ({"validation": []}, "stopped before it had learnt anything"),
     ],
 )

@@ -22,9 +22,11 @@ def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.nd
     """Trilinear samples along each ray, from the source on; air beyond the outermost voxels' layer."""
     (columns, rows), padded = scan.size, np.pad(volume.values.astype(float), 1)
     u, v = np.meshgrid(np.arange(columns), np.arange(rows))
-    along = v[..., None] * scan.pixel_mm[1] * scan.rows_along
-    plane = scan.isocentre + along + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * scan.columns_along
-    source = scan.isocentre + scan.source_to_isocentre_mm * scan.isocentre_to_source + along
+    along = v[..., None] * scan.pixel_mm[1] * np.array(scan.rows_along)
+    plane = (
+        scan.isocentre + along + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * np.array(scan.columns_along)
+    )
+    source = scan.isocentre + scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source) + along
     rays = plane - source
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     total = np.zeros((rows, columns))

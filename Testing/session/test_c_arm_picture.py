@@ -51,12 +51,12 @@ def test_source_and_detector_stand_where_the_angles_say(angles, feet, right):
         assert np.allclose(
             source, -1.5 * detector, atol=0.3
         )  # 600 mm on one side of the isocentre, 400 mm on the other
-    assert from_feet[2][:4] == ["R", "L", "A", "P"] and from_right[2][:4] == ["H", "F", "A", "P"]
+    assert from_feet[2][2:6] == ["R", "L", "A", "P"] and from_right[2][2:6] == ["H", "F", "A", "P"]
 
 
 def test_the_image_has_the_patients_sides_at_its_edges():
-    assert drawn(0, 0)[2][-1][:4] == ["R", "L", "H", "F"]  # as the detector sees it
-    assert drawn(0, 0, mirrored=False)[2][-1][:4] == ["L", "R", "H", "F"]
-    assert drawn(90, 0)[2][-1][:4] == ["A", "P", "H", "F"]
-    assert drawn(0, 0, left_known=False)[2][-1][:4] == ["?", "?", "H", "F"]
+    assert drawn(0, 0)[2][-1][2:6] == ["R", "L", "H", "F"]  # as the detector sees it
+    assert drawn(0, 0, mirrored=False)[2][-1][2:6] == ["L", "R", "H", "F"]
+    assert drawn(90, 0)[2][-1][2:6] == ["A", "P", "H", "F"]
+    assert drawn(0, 0, left_known=False)[2][-1][2:6] == ["?", "?", "H", "F"]
     assert "LAO 40\u00b0" in drawn(40, -10)[0][2] and "CAU 10\u00b0 ?" in drawn(40, -10, certain=False)[1][2]

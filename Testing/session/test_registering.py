@@ -72,9 +72,9 @@ def test_a_published_refinement_is_cancelled(session):
     while session.running_registration.progress is None:
         session.poll()
     session.poll(0.5)
-    worker = session.running_registration.worker
+    task = session.running_registration.task
     session.cancel()
-    assert worker.wait(60.0) and not session.running and session.ended == "cancelled"
+    assert task.wait(60.0) and not session.running and session.ended == "cancelled"
     assert np.allclose(session.registration.world_from_ct, STARTED_AT)
 
 

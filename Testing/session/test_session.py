@@ -123,7 +123,7 @@ def test_warnings_become_notes_and_reasons(session, registration, views):
 def test_a_changed_ct_is_prepared_again_and_kept_once(session, registration):
     session.prepare()
     poll(session, 5.0, until=lambda: not session.preparing)
-    first = session._preparation.worker.result
+    first = session._preparation._drr.result
     assert session.ct() is session.ct()
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)

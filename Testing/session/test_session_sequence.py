@@ -358,7 +358,7 @@ def test_an_image_that_was_replaced_meanwhile_stays(scene, study):
 def compared(session, path):
     """The node of the other's bone, once it is made."""
     session.sequence.compare_with(path)
-    poll(session, 20, lambda: session.sequence.other.worker is None)
+    poll(session, 20, lambda: session.sequence.other.task is None)
     return session.registration.node.GetNodeReference("otherStructure")
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from MultiViewRegistrationLib import __version__
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
-from MultiViewRegistrationLib.io.html import Axis, Line, line_plot, svg_file
 from MultiViewRegistrationLib.rendering.devices import available_threads
+from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
 from MultiViewRegistrationLib.studies import statistics
 from MultiViewRegistrationLib.studies.statistics import (
     SUCCESS_MM,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import write_atomically
-from MultiViewRegistrationLib.io.html import Axis, Line, line_plot, svg_file
 from MultiViewRegistrationLib.registration.warm_up import warm_up
+from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
 from MultiViewRegistrationLib.studies.statistics import grouped, table
 
 from . import nanodrr_peer, registration, rendering

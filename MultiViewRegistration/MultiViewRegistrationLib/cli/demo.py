@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..api import register
+from ..api import register, train
 from ..assessment.metrics import mtre
 from ..errors import install_command
 from ..io.case import Case
 from ..io.datasets.chest import BENT_SPINE_FOLDER, bent_spine_truth, write_sample
-from ..io.html import Content, number, table, tag
 from ..registration.prepared_ct import PreparedCT
 from ..regressor.initialise import Regressor
-from ..regressor.learning import missing_packages, train
+from ..regressor.learning import missing_packages
+from ..report.html import Content, number, table, tag
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from .options import PREPARING, Parser, add_json, add_progress, out_folder, progress_of, say

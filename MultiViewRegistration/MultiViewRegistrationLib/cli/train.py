@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..api import train
 from ..errors import InputError, warn
 from ..io.case import Case
-from ..regressor.learning import card_json, train
+from ..regressor.learning import card_json
 from ..regressor.model_store import all_models, data_folder, remove_model
 from .options import (
     CASE_HELP,
@@ -40,14 +41,14 @@ def add_train(command: Parser) -> None:
     add(
         "--network",
         default="voting",
-        metavar="voting|pose|published",
-        help="landmark votes, the papers', or that with their head as published (default: %(default)s)",
+        metavar="voting|published",
+        help="landmark votes, or the papers' with their head as published (default: %(default)s)",
     )
     add(
         "--loss",
         default="likelihood",
-        metavar="likelihood|diffpose|cui2025|...",
-        help="the papers' losses need one of theirs (default: %(default)s)",
+        metavar="likelihood|diffpose|cui2025",
+        help="the papers' losses need their network (default: %(default)s)",
     )
     add("--seed", type=int, default=0, help="of the random images (default: %(default)s)")
     add("--resume", action="store_true", help="continue the training in --out with its settings")

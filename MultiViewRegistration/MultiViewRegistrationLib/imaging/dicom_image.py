@@ -141,13 +141,6 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
     )
 
 
-def _is_pydicom_2() -> bool:
-    """Return whether pydicom is version 2, as in Slicer 5.10."""
-    import pydicom
-
-    return pydicom.__version_info__[0] == "2"
-
-
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
     """By the decoders in SimpleITK, from a DICOM file of that frame alone, with nothing but what describes its pixels.
 
@@ -165,7 +158,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     try:
         with file.opened() as data, quiet():
             data.seek(file.pixels_at or 0)
-            if _is_pydicom_2():
+            if pydicom.__version_info__[0] == "2":  # as in Slicer 5.10
                 every = pydicom.encaps.generate_pixel_data_frame(data.read(), frame_count(file))
                 encoded = next(itertools.islice(every, frame, None))
             else:
@@ -191,22 +184,17 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             setattr(one, key, value)
     one.PhotometricInterpretation, one.SamplesPerPixel = "MONOCHROME2", 1
     one.PixelRepresentation, one.NumberOfFrames = file.whole("PixelRepresentation", 0), 1
-    one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.SecondaryCaptureImageStorage, pydicom.uid.generate_uid()
-    one.file_meta = pydicom.dataset.FileMetaDataset()
-    one.file_meta.TransferSyntaxUID = uid
+    one.preamble, one.file_meta = bytes(128), pydicom.dataset.FileMetaDataset()
+    one.file_meta.TransferSyntaxUID, one.file_meta.FileMetaInformationGroupLength = uid, 0
+    one.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
     one.PixelData = pydicom.encaps.encapsulate([encoded])
     one["PixelData"].VR, one["PixelData"].is_undefined_length = "OB", True
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "frame.dcm")
         try:
             with quiet():
-                if _is_pydicom_2():
-                    one.is_little_endian, one.is_implicit_VR = True, False
-                pydicom.dcmwrite(
-                    path,
-                    one,
-                    **{"write_like_original" if _is_pydicom_2() else "enforce_file_format": not _is_pydicom_2()},
-                )
+                one.is_little_endian, one.is_implicit_VR = True, False  # pydicom 3 takes it from the transfer syntax
+                pydicom.dcmwrite(path, one)
             values = read_image(path).values
         except Exception:
             file.refuse(

@@ -31,6 +31,8 @@ SCENE, RESULT, TRACK, CASE = WHOLES = ("scene", "result", "track", "case")
 #: What a file that this program names so is, where its content does not say it.
 NAMED = {"result.json": RESULT, "track.json": TRACK, "case.json": CASE}
 CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE = ("ct", "xray", "mask", "xray mask", "calibration", "pose")
+#: A single slice of a CT, of which no volume can be made.
+SLICE = "slice"
 
 #: Modalities of X-rays in DICOM (PS3.3 C.7.3.1.1.1); "OT" and "SC" are pictures of any kind, mostly digitised films.
 XRAY_MODALITIES = ("XA", "RF", "DX", "CR", "RG", "MG", "IO", "PX", "RTIMAGE", "XC", "OT", "SC")
@@ -82,54 +84,47 @@ class FoundFiles:
 
     Attributes
     ----------
-    wholes
-        By their kinds, of WHOLES.
     cts
         Those with the most slices first.
     scouts
         Localizers of a CT in `cts`.
-    unclear
-        Files that may be of several kinds, with these.
+    files
+        All others of use by their kinds: one, or the several that they may be.
     unknown
         Files that are nothing of use here.
     problems
         Of files that cannot be read, a sentence each.
     """
 
-    wholes: dict[str, list[Path]] = field(default_factory=dict)
     cts: list[CTFiles] = field(default_factory=list)
-    xrays: list[Path] = field(default_factory=list)
     scouts: list[Path] = field(default_factory=list)
-    masks: list[Path] = field(default_factory=list)
-    xray_masks: list[Path] = field(default_factory=list)
-    calibrations: list[Path] = field(default_factory=list)
-    poses: list[Path] = field(default_factory=list)
-    unclear: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    files: dict[tuple[str, ...], list[Path]] = field(default_factory=dict)
     unknown: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def of(self, *kinds: str) -> list[Path]:
+        """Return the files that are of this kind, or may be of these kinds."""
+        return self.files.get(kinds, [])
 
     @property
     def whole(self) -> list[Path]:
         """What is to be opened: of several kinds the first in WHOLES, those of it that are least deep in folders."""
-        files = next((self.wholes[kind] for kind in WHOLES if kind in self.wholes), [])
+        files = next((self.of(kind) for kind in WHOLES if self.of(kind)), [])
         least = min((len(file.parts) for file in files), default=0)
         return [file for file in files if len(file.parts) == least]
 
-    def put(self, path: Path, kind: str) -> None:
+    def put(self, path: Path, *kinds: str) -> None:
         """Take a file as one of these kinds."""
-        if kind in WHOLES:
-            self.wholes.setdefault(kind, []).append(path)
-        elif kind == CT:
+        if kinds == (CT,):
             self.cts.append(CTFiles((path,), path.name, _facts_of_file(path)))
         else:
-            lists = {
-                XRAY: self.xrays,
-                MASK: self.masks,
-                XRAY_MASK: self.xray_masks,
-                CALIBRATION: self.calibrations,
-                POSE: self.poses,
-            }
-            lists[kind].append(path)
+            self.files.setdefault(kinds, []).append(path)
+
+    def prefer(self, kind: str) -> None:
+        """Take what may be of this kind as it."""
+        for kinds in [kinds for kinds in self.files if len(kinds) > 1 and kind in kinds]:
+            for path in self.files.pop(kinds):
+                self.put(path, kind)
 
 
 def recognise(paths: Iterable[Path]) -> FoundFiles:
@@ -161,12 +156,10 @@ def recognise(paths: Iterable[Path]) -> FoundFiles:
         except InputError as error:
             found.problems.append(str(error))
             continue
-        if not kinds:
-            found.unknown.append(path)
-        elif len(kinds) == 1:
-            found.put(path, kinds[0])
+        if kinds:
+            found.put(path, *kinds)
         else:
-            found.unclear[path] = kinds
+            found.unknown.append(path)
     found.cts.sort(key=lambda ct: -len(ct.files))
     return found
 
@@ -210,16 +203,21 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
             if is_localizer(file):
                 scouts.append(file)
             else:
-                found.xrays.append(file.path)
+                found.put(file.path, XRAY)
         else:
             found.unknown.append(file.path)
     whole = [slices for slices in series.values() if len(slices) > 1 or _frames(slices[0]) > 1]
     found.cts += [_series(slices) for slices in whole]
     if not whole:  # a slice is no CT, but as a picture may be an X-ray
-        found.unclear |= {slices[0].path: (XRAY,) for slices in series.values()}
+        for slices in series.values():
+            found.put(slices[0].path, SLICE, XRAY)
     else:
         found.unknown += [slices[0].path for slices in series.values() if slices not in whole]
-    (found.scouts if whole else found.xrays).extend(file.path for file in scouts)
+    for file in scouts:
+        if whole:
+            found.scouts.append(file.path)
+        else:
+            found.put(file.path, XRAY)
 
 
 def _dicom_kind(file: DicomFile) -> str:

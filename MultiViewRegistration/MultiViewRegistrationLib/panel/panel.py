@@ -18,13 +18,13 @@ from ..mrml.deletion import DeletedRegistration, delete
 from ..mrml.loading import read_case, sample_case
 from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..mrml.xray import XRayView
-from ..session.background_task import POLL_WAIT_S, Worker
 from ..session.host import SlicerTools
 from ..session.inputs import begin_compiling
 from ..session.presenters.frontend import Frontend
 from ..session.result_files import read_result
 from ..session.sequence import read_track
 from ..session.session import Session
+from ..session.tasks import POLL_WAIT_S, Task, ended
 from ..session.translation import _
 from . import packages
 from .answer_bar import AnswerBar
@@ -431,7 +431,7 @@ class FileOpening:
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
         self._before: Registration | None = None
-        self._reading: Worker | None = None
+        self._reading: Task | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._look)
@@ -452,7 +452,7 @@ class FileOpening:
         """
         path, reader = Path(path), reader or read_case
         self._panel.show_message("")
-        self._before, self._reading = self._panel.registration, Worker(lambda on_progress: reader(path))
+        self._before, self._reading = self._panel.registration, Task(lambda on_progress: reader(path))
         self._show(
             _("Reading {name}...").format(name=path.parent.name if path.stem in ("case", "track") else path.stem)
         )
@@ -467,9 +467,9 @@ class FileOpening:
         reading = self._reading
         if reading is None:
             return
-        reading.poll()
+        reading.wait(POLL_WAIT_S)
         chosen = self._panel.registration != self._before
-        if reading.state == "running" and not chosen:
+        if not (chosen or ended(reading)):
             return
         self.stop()
         self._show("")
@@ -477,9 +477,7 @@ class FileOpening:
             with self._panel.ui_action(), busy():
                 self._take(reading)
 
-    def _take(self, reading: Worker) -> None:
-        if reading.state != "done":
-            raise InputError(reading.message)
+    def _take(self, reading: Task) -> None:
         registration = self._panel.logic.take(reading.result)
         self._panel.choose(registration)
         self._panel.logic.session(registration).notices.loaded(reading.warnings)

@@ -28,7 +28,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from ..errors import Cancelled, InputError
-from ..geometry import rigid
+from ..geometry import rigid, rigid_torch
 from ..imaging.ct import Volume
 from ..imaging.xray import View
 from ..registration.optimizer import LEVER_MM, Step
@@ -355,11 +355,7 @@ class _Motion:
 
     def __call__(self) -> Tensor:
         """Return the pose (4, 4), a tensor with its gradient."""
-        zero = torch.zeros_like(self.turn[0])
-        x, y, z = self.turn
-        u, v, w = self.shift
-        rows = [zero, -z, y, u, z, zero, -x, v, -y, x, zero, w, zero, zero, zero, zero]
-        return self._after @ torch.linalg.matrix_exp(torch.stack(rows).reshape(4, 4)) @ self._before
+        return self._after @ rigid_torch.exp_se3(torch.cat([self.turn, self.shift])) @ self._before
 
     def pose(self) -> np.ndarray:
         """Return the pose (4, 4)."""

@@ -498,5 +498,5 @@ class RefinementMethod:
 
     @property
     def trains_on(self) -> str:
-        """The device that trains its regressor, see `learning.train`: on the same device, where networks can be trained there."""
+        """The device that trains its regressor, see `api.train`: on the same device, where networks can be trained there."""
         return self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name

@@ -34,24 +34,21 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import rigid
+from ..geometry import rigid, rigid_torch
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
+from ..published.refine import ncc
 from ..rendering.autograd import DifferentiableRenderer
-from . import se3
-from .network import POSE_NAMES, Network
+from .network import VOTING, Network
 
 #: What each loss counts, by its name. diffpose: (1 - NCC) + 0.01 (geodesic + double geodesic), experiments/deepfluoro/train.py of
 #: github.com/eigenvivek/DiffPose. cui2025: for two views A and B a quarter of the sum of the same over A, B, A through B, B through A; the
 #: two quarters for own views are half of their mean.
 PRESETS = {
     "diffpose": {"pose": 0.01, "image": 1.0},
-    "diffpose+cross-pose": {"pose": 0.005, "image": 1.0, "cross_pose": 0.005},
-    "diffpose+cross-image": {"pose": 0.01, "image": 0.5, "cross_image": 0.5},
     "cui2025": {"pose": 0.005, "image": 0.5, "cross_pose": 0.005, "cross_image": 0.5},
 }
 LIKELIHOOD = "likelihood"
-NAMES = (LIKELIHOOD, *PRESETS)
 #: Size of a voxel in pixels for the images that a loss compares.
 _VOXEL = 1.25
 
@@ -87,7 +84,7 @@ class PoseAndImageLoss:
         self._cameras, self._weights, self._radius_mm = tuple(cameras), weights, source_to_isocentre_mm
         camera_from_world = np.stack([camera.camera_from_world for camera in cameras])
         self._camera_from_world = torch.from_numpy(camera_from_world).to(device)
-        self._world_from_camera = se3.inverse(self._camera_from_world)
+        self._world_from_camera = rigid_torch.inverse(self._camera_from_world)
         self._renderer = DifferentiableRenderer(volume, device)
 
     def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
@@ -144,7 +141,7 @@ def through(predicted: Tensor, camera_from_world: Tensor) -> Tensor:
     camera_from_world
         (views, 4, 4).
     """
-    a_from_b = camera_from_world[:, None] @ se3.inverse(camera_from_world)
+    a_from_b = camera_from_world[:, None] @ rigid_torch.inverse(camera_from_world)
     return a_from_b.to(predicted) @ predicted[..., None, :, :, :]
 
 
@@ -158,12 +155,12 @@ def pose_loss(predicted: Tensor, true: Tensor, radius_mm: float) -> Tensor:
     """
 
     def ct_from_isocentre(camera_from_ct: Tensor) -> Tensor:
-        ct_from_camera = se3.inverse(camera_from_ct)
+        ct_from_camera = rigid_torch.inverse(camera_from_ct)
         R = ct_from_camera[..., :3, :3]
-        return se3.pose(R, ct_from_camera[..., :3, 3] + radius_mm * R[..., 2])
+        return rigid_torch.from_rotation_translation(R, ct_from_camera[..., :3, 3] + radius_mm * R[..., 2])
 
     a, b = ct_from_isocentre(predicted), ct_from_isocentre(true)
-    return se3.geodesic(a, b) + se3.double_geodesic(a, b, radius_mm)
+    return rigid_torch.geodesic(a, b) + rigid_torch.geodesic_distance(a, b, radius_mm)
 
 
 def image_loss(xray: Tensor, image: Tensor) -> Tensor:
@@ -171,9 +168,7 @@ def image_loss(xray: Tensor, image: Tensor) -> Tensor:
 
     It is 0 for images that are one up to scale and offset, 1 where one of them is empty.
     """
-    a, b = (x.flatten(-2) - x.mean((-2, -1))[..., None] for x in (xray.to(image), image))
-    spread = (a.square().mean(-1) * b.square().mean(-1)).clamp(min=torch.finfo(image.dtype).tiny ** 0.5).sqrt()
-    return 1 - (a * b).mean(-1) / spread
+    return 1 - ncc(xray.to(image).flatten(-2), image.flatten(-2), torch.finfo(image.dtype).tiny ** 0.25)
 
 
 def make_loss(
@@ -202,14 +197,15 @@ def make_loss(
     InputError
         An unknown name, or a loss of poses with a network that predicts none.
     """
-    if name not in NAMES:
-        raise InputError(f'the loss "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
     if name == LIKELIHOOD:
         return likelihood
-    if network not in POSE_NAMES:
+    if name not in PRESETS:
+        known = ", ".join([LIKELIHOOD, *PRESETS])
+        raise InputError(f'the loss "{name}" is not known, expected one of {known}; correct its name.')
+    if network == VOTING:
         raise InputError(
-            f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "pose", or the '
-            f'loss "{LIKELIHOOD}".'
+            f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "published", or '
+            f'the loss "{LIKELIHOOD}".'
         )
     centre = rigid.transform_points(world_from_ct, ct.centroid())
     depths = [float(camera.depth(centre)) for camera in cameras]

@@ -65,7 +65,7 @@ class Card:
     poses
         Their distribution: "range", even within the half-widths, the only one.
     network, loss, seed
-        See `learning.train`.
+        See `api.train`.
     device
         Where it was trained: "cpu", or a CUDA device.
     minutes

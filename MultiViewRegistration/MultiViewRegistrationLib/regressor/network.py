@@ -1,6 +1,6 @@
 """The networks that look at single views.
 
-The image cells of one vote for landmarks; two predict the pose itself, as in the papers or with their regression head as it was published.
+The image cells of one vote for landmarks; the other one predicts the pose itself, with the papers' regression head as it was published.
 
     network = make_network("voting", cameras, world_from_ct, centroid, landmarks)
     predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
@@ -13,7 +13,7 @@ Their blocks are those of ResNet (He et al., CVPR 2016) with group normalisation
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,16 +23,13 @@ from scipy.stats import chi2
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..geometry import rigid
+from ..geometry import rigid, rigid_torch
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
-from . import se3
 from .fusion import Evidence, LandmarkVotes, PoseEstimate
 
-#: The first is the default: docs/tables/regressor.md has what it was seen to do.
-NAMES = ("voting", "pose", "published")
-#: Those that predict a pose, as the papers' losses need it.
-POSE_NAMES = NAMES[1:]
+#: The default: docs/tables/regressor.md has what it was seen to do.
+VOTING = "voting"
 #: Channels that are normalised together.
 GROUP = 16
 
@@ -48,12 +45,8 @@ WORTH = 3.0
 #: Kept before the source so far, in mm.
 MIN_DEPTH_MM = 10.0
 
-#: What a pose head's output of 1 means: rad and mm.
+#: Units of a pose's error: rad and mm.
 UNIT = (0.2, 30.0)
-#: The features are averaged over so many parts of the image along either side, not over all of it, to keep where things are.
-POOLED = 2
-#: Least and largest scale of a pose's error that a network may claim, in these units.
-MIN_SCALE, MAX_SCALE = 0.003, 3.0
 
 
 class Augmentation(NamedTuple):
@@ -136,32 +129,6 @@ class Network(nn.Module):
             (n,) of fused poses, see `Candidate.squared_error`. By their median, not to follow a few misses.
         """
         self.certainty *= chi2.median(6) / max(float(np.median(squared_errors)), 1e-6)
-
-
-def make_network(
-    name: str,
-    cameras: Sequence[Camera],
-    world_from_ct: np.ndarray,
-    centroid: np.ndarray,
-    landmarks: np.ndarray,
-    seed: int = 0,
-) -> Network:
-    """Return a network with random weights, the same for the same seed.
-
-    Parameters
-    ----------
-    name : of NAMES, else InputError.
-    cameras : of the windows, one a view.
-    world_from_ct : (4, 4), the nominal pose.
-    centroid, landmarks : (3,), (K, 3) CT mm, see `choose_landmarks`.
-    """
-    if name not in NAMES:
-        raise InputError(f'the network "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        kind = dict(zip(NAMES, (VotingNetwork, PoseNetwork, PublishedPoseNetwork), strict=True))[name]
-        network = kind(cameras, world_from_ct if name in POSE_NAMES else landmarks, centroid)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def precision_on(device: torch.device) -> torch.dtype:
@@ -339,13 +306,13 @@ class Poses(NamedTuple):
     log_scales: Tensor
 
 
-class PoseNetwork(Network):
-    """ResNet-18 (He et al., CVPR 2016) with group normalisation and two heads, as in DiffPose (Gopalakrishnan et al., CVPR 2024).
+class PublishedPoseNetwork(Network):
+    """ResNet-18 with the regression head of DiffPose as published, which Cui et al. (ICRA 2025) took over.
 
-    Otherwise than there (see `PublishedPoseNetwork`), the features of the image's quarters are kept apart. The heads predict a rotation
-    vector and a shift of the CT from its nominal pose, in UNIT and the axes of the camera: the CT turns about the anatomy's centroid by the
-    exponential of the one, and is moved by the other as it is; both are nearly 0 at first. A third head, not in the papers, predicts the
-    error along each axis.
+    The features are averaged over the whole image; two linear layers, one for rad and one for mm, give a twist, and its exponential on
+    SE(3) moves the C-arm from its nominal place, in the axes of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no
+    error: all its scales are UNIT, which `calibrate` multiplies by one number. Otherwise than there (Gopalakrishnan et al., CVPR 2024), the
+    twist is one about the anatomy's centroid and not about a corner of the CT.
 
     Parameters
     ----------
@@ -372,10 +339,7 @@ class PoseNetwork(Network):
             nn.Conv2d(2, width, 7, 2, 3, bias=False), _norm(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
         )
         self.body = nn.Sequential(*(_stage(width * max(1, 2**n // 2), width * 2**n, min(n, 1) + 1) for n in range(4)))
-        self.rotation, self.translation, self.spread = (nn.Linear(8 * width * POOLED**2, size) for size in (3, 3, 6))
-        for head in (self.rotation, self.translation, self.spread):
-            nn.init.normal_(head.weight, std=1e-3)
-            nn.init.zeros_(head.bias)
+        self.rotation, self.translation = nn.Linear(8 * width, 3), nn.Linear(8 * width, 3)
 
     def forward(self, images: Tensor, view: Tensor) -> Poses:
         """Predict the poses of images.
@@ -387,19 +351,20 @@ class PoseNetwork(Network):
         view
             (n,) int64, which camera took each.
         """
-        features = nn.functional.adaptive_avg_pool2d(self.features(images), POOLED).flatten(1)
-        turn, shift = UNIT[0] * self.rotation(features), UNIT[1] * self.translation(features)
-        nominal = self.nominal[view]
-        centre = self._centre(nominal)
-        R = se3.exp_so3(turn)
-        t = (R @ (nominal[:, :3, 3] - centre)[..., None])[..., 0] + centre + shift
-        log_scales = self.spread(features).clamp(np.log(MIN_SCALE), np.log(MAX_SCALE))
-        return Poses(se3.pose(R @ nominal[:, :3, :3], t), log_scales)
+        features = self.features(images).mean(dim=(2, 3))
+        twist = torch.cat([self.rotation(features), self.translation(features)], dim=1)
+        return Poses(self.moved(twist, view), features.new_zeros(len(features), 6))
+
+    def moved(self, twist: Tensor, view: Tensor) -> Tensor:
+        """camera_from_ct (n, 4, 4): exp(-twist), (n, 6) in rad and mm, about the centroid, and then the nominal pose of each view (n,)."""
+        back = rigid_torch.exp_se3(-twist)
+        R, t = back[:, :3, :3], back[:, :3, 3]
+        return self.nominal[view] @ rigid_torch.from_rotation_translation(R, t + self.centroid - R @ self.centroid)
 
     def loss(self, predicted: Poses, camera_from_ct: Tensor, view: Tensor | None = None) -> Tensor:
         """Per axis: mean of |error| / scale + log scale."""
         there, true = predicted.camera_from_ct, camera_from_ct
-        turn = se3.log_so3(true[:, :3, :3] @ there[:, :3, :3].mT)
+        turn = rigid_torch.log_so3(true[:, :3, :3] @ there[:, :3, :3].mT)
         error = torch.cat([turn / UNIT[0], (self._centre(true) - self._centre(there)) / UNIT[1]], dim=1)
         return (error.abs() * torch.exp(-predicted.log_scales) + predicted.log_scales).mean(dim=1)
 
@@ -419,33 +384,33 @@ class PoseNetwork(Network):
         return (camera_from_ct[:, :3, :3] @ self.centroid) + camera_from_ct[:, :3, 3]
 
 
-class PublishedPoseNetwork(PoseNetwork):
-    """`PoseNetwork` with the regression head of DiffPose as published, which Cui et al. (ICRA 2025) took over.
+#: By the name in a model's card: each makes a network of cameras, landmarks or a nominal pose, and the centroid.
+NETWORKS: dict[str, Callable[..., Network]] = {VOTING: VotingNetwork, "published": PublishedPoseNetwork}
 
-    The features are averaged over the whole image; two linear layers, one for rad and one for mm, give a twist, and its exponential on
-    SE(3) moves the C-arm from its nominal place, in the axes of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no
-    error: all its scales are UNIT, which `calibrate` multiplies by one number. Otherwise than there, the twist is one about the anatomy's
-    centroid and not about a corner of the CT.
+
+def make_network(
+    name: str,
+    cameras: Sequence[Camera],
+    world_from_ct: np.ndarray,
+    centroid: np.ndarray,
+    landmarks: np.ndarray,
+    seed: int = 0,
+) -> Network:
+    """Return a network with random weights, the same for the same seed.
+
+    Parameters
+    ----------
+    name : of NETWORKS, else InputError.
+    cameras : of the windows, one a view.
+    world_from_ct : (4, 4), the nominal pose.
+    centroid, landmarks : (3,), (K, 3) CT mm, see `choose_landmarks`.
     """
-
-    def __init__(
-        self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = 16
-    ) -> None:
-        super().__init__(cameras, world_from_ct, centroid, width)
-        del self.spread
-        self.rotation, self.translation = nn.Linear(8 * width, 3), nn.Linear(8 * width, 3)
-
-    def forward(self, images: Tensor, view: Tensor) -> Poses:
-        """Predict the poses of images."""
-        features = self.features(images).mean(dim=(2, 3))
-        twist = torch.cat([self.rotation(features), self.translation(features)], dim=1)
-        return Poses(self.moved(twist, view), features.new_zeros(len(features), 6))
-
-    def moved(self, twist: Tensor, view: Tensor) -> Tensor:
-        """camera_from_ct (n, 4, 4): exp(-twist), (n, 6) in rad and mm, about the centroid, and then the nominal pose of each view (n,)."""
-        back = se3.exp(-twist)
-        R, t = back[:, :3, :3], back[:, :3, 3]
-        return self.nominal[view] @ se3.pose(R, t + self.centroid - R @ self.centroid)
+    if name not in NETWORKS:
+        raise InputError(f'the network "{name}" is not known, expected one of {", ".join(NETWORKS)}; correct its name.')
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = NETWORKS[name](cameras, landmarks if name == VOTING else world_from_ct, centroid)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

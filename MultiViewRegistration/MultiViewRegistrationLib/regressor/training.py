@@ -36,7 +36,7 @@ from .images import TrainingImages, Window
 from .loss import LIKELIHOOD, in_cameras, make_loss
 from .model import RegressorModel, load_weights, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
-from .network import NAMES, choose_landmarks, make_network
+from .network import VOTING, choose_landmarks, make_network
 from .optimiser import Optimiser, learn
 from .poses import AXES, PoseRange
 from .rng import key_of
@@ -117,7 +117,7 @@ class Training:
         folder: Path,
         *,
         minutes: float = 2.0,
-        network: str = NAMES[0],
+        network: str = VOTING,
         loss: str = LIKELIHOOD,
         seed: int = 0,
         device: str = CPU,
@@ -129,7 +129,7 @@ class Training:
         cameras : of the X-rays, one a view.
         corners : (8, 3) CT mm, of the box around all that attenuates.
         folder : of the model, new or empty.
-        minutes, network, loss, seed, device : see `learning.train`.
+        minutes, network, loss, seed, device : see `api.train`.
 
         Raises
         ------

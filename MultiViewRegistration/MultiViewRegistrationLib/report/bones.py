@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from ..assessment.bones import RegisteredBone
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
-from ..io.html import Content, embedded, number, table, tag
 from ..registration.bones import Bone
-from .overlays import BLUE, ORANGE, film_of, jpeg, local_moments
+from .drawing import jpeg
+from .html import Content, embedded, number, table, tag
+from .overlays import BLUE, ORANGE, film_of, local_moments
 from .result import Result
 
 #: The outline lies where a bone attenuates by this share of its median.

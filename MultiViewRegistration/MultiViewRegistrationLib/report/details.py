@@ -10,10 +10,12 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
-from ..io.html import Axis, Content, Line, embedded, legend, line_plot, number, table, tag
 from ..registration.pipeline import LevelTrace
 from .bones import bones_section
-from .overlays import LEGENDS, jpeg, tile_map
+from .drawing import jpeg
+from .html import Content, embedded, number, table, tag
+from .overlays import LEGENDS, tile_map
+from .plot import Axis, Line, legend, line_plot
 from .result import Result
 
 #: Field of `Errors`, name, unit, digits and meaning.

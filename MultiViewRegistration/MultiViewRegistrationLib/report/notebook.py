@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
 from ..assessment.metrics import Errors
-from ..io.html import RESEARCH_USE, embedded, tag
+from .html import RESEARCH_USE, embedded, tag
 
 #: Pixels of the longer side of an outline's picture.
 PICTURE = 400

@@ -6,7 +6,6 @@ values above zero where rays meet the CT (the bone, if one is registered); elsew
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from ..geometry.camera import Camera
 from ..imaging.field import hull
 from ..imaging.xray import XRay
 from ..registration.prepared_ct import PreparedCT
+from .drawing import png
 
 ORANGE = np.array([255, 165, 20], np.float32)
 BLUE = np.array([86, 180, 233], np.float32)
@@ -31,7 +31,6 @@ TILES = 8
 DIMMED = 0.4
 #: Smaller pictures are enlarged first, so that lines stay thin; as large as most X-rays, which are not.
 MIN_LONGEST_SIDE = 512
-JPEG_QUALITY = 88
 #: Half the width of a line in pixels of the picture.
 HALF_WIDTH = 1.0
 #: No line is drawn so near, in pixels, to where the CT ends: that is no edge of the patient.
@@ -157,21 +156,6 @@ def overlays(xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024) -> lis
 def picture_files(shown: Sequence[dict[str, np.ndarray]]) -> dict[str, tuple[bytes, ...]]:
     """PNG files of a view's `overlays`: by kind, of LEGENDS, one for each pose."""
     return {kind: tuple(png(pictures[kind]) for pictures in shown) for kind in LEGENDS}
-
-
-def png(image: np.ndarray) -> bytes:
-    """PNG file of an RGB or RGBA picture; a grey one without opacity is stored as grey."""
-    grey = image.shape[2] < 4 and np.all(image == image[..., :1])
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=1, compress_type=Image.RLE)
-    return file.getvalue()
-
-
-def jpeg(image: np.ndarray) -> bytes:
-    """JPEG file of an RGB picture, for a page: the PNG files keep every grey."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
-    return file.getvalue()
 
 
 def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:

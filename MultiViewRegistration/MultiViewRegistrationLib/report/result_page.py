@@ -20,7 +20,6 @@ from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
 from ..io.files import sha256, write_atomically
-from ..io.html import Content, embedded, number, page, table, tag
 from ..io.result_folder import RESULT, earlier_files, files_of_result
 from ..io.staging import staged
 from ..io.transforms import write_slicer_transform, write_transform
@@ -28,7 +27,9 @@ from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import run_tasks
 from .bones import before_after
 from .details import details
-from .overlays import LEGENDS, DRRs, jpeg, overlays, picture_files, png
+from .drawing import jpeg, png
+from .html import Content, embedded, number, page, table, tag
+from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .result import Result
 from .scene_svg import Scene, best_side, scene_svg
 

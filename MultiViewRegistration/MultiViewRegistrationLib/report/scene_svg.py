@@ -7,18 +7,19 @@ The scene is an orthographic projection, in which a flat image is mapped by an a
 
 from __future__ import annotations
 
-import io
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..io.html import embedded, page, tag
 from ..registration.prepared_ct import PreparedCT
+from .drawing import beam, outline, png, polyline
+from .html import embedded, page, tag
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
 """Of the views: distinguishable with any colour vision, and named beside what they colour."""
@@ -26,7 +27,7 @@ BOX = "#f0c244"
 PATIENT = {"L": "#ff8a80", "P": "#8fd694", "S": "#9ab8ff"}
 OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 AXIS_MM = 100.0
-EDGES = [(n, n | bit) for bit in (1, 2, 4) for n in range(8) if not n & bit]
+EDGES = [[n, n | bit] for bit in (1, 2, 4) for n in range(8) if not n & bit]
 #: Of the bones: their colour, pixels of their picture, and from how far they are seen, which makes the beams parallel.
 BONE, BONES_PIXELS, AFAR_MM = (236, 226, 205), 400, 50_000.0
 #: Width of a character in lines, on average.
@@ -68,6 +69,11 @@ class Scene:
     corners: np.ndarray
     world_from_ct: np.ndarray
     anatomy: PreparedCT | None = None
+
+    @cached_property
+    def beams(self) -> np.ndarray:
+        """(views, 2, 5, 3) world mm: the beam of each view, see `drawing.beam`."""
+        return np.stack([beam(view.camera, mm) for view, mm in zip(self.views, self.detector_mm, strict=True)])
 
     @property
     def middle(self) -> np.ndarray:
@@ -165,11 +171,11 @@ def scene_svg(
     box = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
     labels = Labels(em, low, high)
     svg = tag("svg", tag("title", "The scene in 3D"), viewBox=box, role="img", class_="scene", font_size=em)
-    for nth in sorted(range(len(scene.views)), key=lambda nth: -float(basis[2] @ _detector(scene, nth).mean(0))):
+    for nth in sorted(range(len(scene.views)), key=lambda nth: -float(basis[2] @ scene.beams[nth, 1, 4])):
         svg.extend(_frustum(scene, nth, basis, labels, both=axes))
     if scene.anatomy is not None:
         svg.append(_bones(scene, scene.anatomy, basis))
-    svg.extend(_line(basis[:2] @ scene.corners[a], basis[:2] @ scene.corners[b], BOX, em / 9) for a, b in EDGES)
+    svg.extend(polyline(scene.corners[edge] @ basis[:2].T, stroke=BOX, stroke_width=em / 9) for edge in EDGES)
     reach = max(0.3 * float(np.linalg.norm(scene.corners[7] - scene.corners[0])), 4 * em)
     svg.extend(_patient_axes(lambda point: basis[:2] @ point, scene, reach, labels))
     if axes:
@@ -188,16 +194,15 @@ def best_side(scene: Scene, aspect: float) -> tuple[float, float]:
     def badness(angles: tuple[float, float]) -> tuple[int, float]:
         basis = _basis(scene, *angles)
         across, down = np.ptp(_outline(scene) @ basis[:2].T, axis=0)
-        away = [basis[2] @ (_detector(scene, nth).mean(axis=0) - scene.middle) for nth in range(len(scene.views))]
-        return sum(mm < 0 for mm in away), max(across / aspect, down)
+        away = (scene.beams[:, 1, 4] - scene.middle) @ basis[2]
+        return int((away < 0).sum()), max(across / aspect, down)
 
     return min(SIDES_TRIED, key=badness)
 
 
 def _outline(scene: Scene) -> np.ndarray:
     """(N, 3): corners of all that is drawn, world mm."""
-    shown = [scene.corners, *(view.camera.sources(view.camera.corners) for view in scene.views)]
-    return np.concatenate([*shown, *(_detector(scene, nth) for nth in range(len(scene.views)))])
+    return np.concatenate([scene.corners, scene.beams.reshape(-1, 3)])
 
 
 def xray_svg(scene: Scene, nth: int) -> ET.Element:
@@ -207,32 +212,14 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
     margin = 0.12 * max(columns, rows)
     em = max(columns, rows) / 28
     box = f"{-margin:.1f} {-margin:.1f} {columns + 2 * margin:.1f} {rows + 2 * margin:.1f}"
-    svg = tag(
-        "svg",
-        tag("title", f"{view.name} with the CT's box"),
-        viewBox=box,
-        role="img",
-        class_="xray",
-        font_size=em,
-    )
+    title = tag("title", f"{view.name} with the CT's box")
+    svg = tag("svg", title, viewBox=box, role="img", class_="xray", font_size=em)
     svg.append(_picture(view, 900, None))
-    svg.append(
-        tag(
-            "rect",
-            x=-0.5,
-            y=-0.5,
-            width=columns,
-            height=rows,
-            fill="none",
-            stroke=COLOURS[nth % len(COLOURS)],
-            stroke_width=em / 8,
-        )
-    )
-    for a, b in EDGES:
-        cut = _before_source(camera, scene.corners[a], scene.corners[b])
+    svg.append(outline(camera.corners, stroke=COLOURS[nth % len(COLOURS)], stroke_width=em / 8))
+    for edge in EDGES:
+        cut = _before_source(camera, *scene.corners[edge])
         if cut is not None:
-            start, end = camera.project(cut)
-            svg.append(_line(start, end, BOX, em / 9))
+            svg.append(polyline(camera.project(cut), stroke=BOX, stroke_width=em / 9))
     if camera.depth(scene.middle) > NEAREST:
         reach = 0.28 * min(columns, rows) * float(camera.pixel_mm(scene.middle)[0])
         labels = Labels(em, np.full(2, -margin), np.array([columns, rows]) + margin)
@@ -261,29 +248,22 @@ def _basis(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndarray
     return np.stack([right, np.cross(away, right), away])
 
 
-def _detector(scene: Scene, nth: int) -> np.ndarray:
-    """(4, 3): the outer corners of a view's image on its detector, world mm."""
-    camera = scene.views[nth].camera
-    return camera.at_depth(camera.corners, scene.detector_mm[nth])
-
-
 def _frustum(scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both: bool) -> list[ET.Element]:
     """Return the detector with its image, the beam, the source (of a slot scan, its way), and their names."""
     view, colour, em = scene.views[nth], COLOURS[nth % len(COLOURS)], labels.em
     camera, flat = view.camera, basis[:2]
     on_detector = flat @ camera.plane_at(scene.detector_mm[nth])
-    detector, sources = _detector(scene, nth) @ flat.T, camera.sources(camera.corners) @ flat.T
-    source, centre = flat @ camera.source, flat @ _detector(scene, nth).mean(0)
+    (*sources, source), (*detector, centre) = scene.beams[nth] @ flat.T
     parts = [_picture(view, 240, on_detector)]
-    parts += [_line(detector[n - 1], detector[n], colour, em / 8) for n in range(4)]
-    parts += [_line(start, corner, colour, em / 16) for start, corner in zip(sources, detector, strict=True)]
+    parts.append(outline(detector, stroke=colour, stroke_width=em / 8))
+    parts += [polyline(ray, stroke=colour, stroke_width=em / 16) for ray in zip(sources, detector, strict=True)]
     if camera.source_step.any():
-        parts.append(_line(sources[0], sources[2], colour, em / 8))
-    parts.append(_line(source, centre, colour, em / 12, dash=em))
+        parts.append(polyline([sources[0], sources[2]], stroke=colour, stroke_width=em / 8))
+    parts.append(polyline([source, centre], stroke=colour, stroke_width=em / 12, stroke_dasharray=em))
     parts.append(tag("circle", cx=source[0], cy=source[1], r=em / 2.2, fill=colour))
     labels.add(f"{view.name} source" if both else view.name, source - [0, 1.2 * em], colour)
     if both:
-        labels.add(f"{view.name} detector", detector[np.argmax(detector[:, 1])] + [0, em], colour)
+        labels.add(f"{view.name} detector", max(detector, key=lambda corner: corner[1]) + [0, em], colour)
     return parts
 
 
@@ -304,10 +284,8 @@ def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
     rgba = np.empty((side, side, 4), np.uint8)
     rgba[..., :3] = BONE
     rgba[..., 3] = np.rint(255 * strength)
-    file = io.BytesIO()
-    Image.fromarray(rgba).save(file, "PNG")
     x, y = basis[:2] @ scene.middle - reach
-    return tag("image", x=x, y=y, width=2 * reach, height=2 * reach, href=embedded(file.getvalue()))
+    return tag("image", x=x, y=y, width=2 * reach, height=2 * reach, href=embedded(png(rgba)))
 
 
 def _patient_axes(place, scene: Scene, reach: float, labels: Labels) -> list[ET.Element]:
@@ -318,7 +296,7 @@ def _patient_axes(place, scene: Scene, reach: float, labels: Labels) -> list[ET.
         ends = {letter: place(scene.middle + step), OPPOSITE[letter]: place(scene.middle - step)}
         along = ends[letter] - ends[OPPOSITE[letter]]
         length = float(np.linalg.norm(along))
-        parts.append(_line(ends[letter], ends[OPPOSITE[letter]], colour, em / 7))
+        parts.append(polyline(ends.values(), stroke=colour, stroke_width=em / 7))
         if length < 3 * em:  # along the line of sight: letters would lie on each other
             continue
         for name, end in ends.items():
@@ -332,7 +310,7 @@ def _world_axes(basis: np.ndarray, at: np.ndarray, labels: Labels, origin_shown:
     parts = []
     for name, axis in zip("xyz", np.eye(3)):
         end = basis[:2] @ (at + AXIS_MM * axis)
-        parts.append(_line(start, end, "#ffffff", em / 8))
+        parts.append(polyline([start, end], stroke="#ffffff", stroke_width=em / 8))
         out = end - start
         labels.add(name, end + 0.7 * em * out / max(np.linalg.norm(out), em), "#ffffff")
     label = (
@@ -362,8 +340,6 @@ def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
     grey = 235 * np.clip((values - low) / max(high - low, 1e-6), 0, 1) * np.where(valid, 1, 0.2)
     image = Image.fromarray(grey.astype(np.uint8))
     image.thumbnail((longest, longest), Image.Resampling.BOX)
-    file = io.BytesIO()
-    image.save(file, "PNG")
     columns, rows = view.camera.size
     matrix = None if affine is None else "matrix(" + " ".join(f"{number:.6g}" for number in affine.T.ravel()) + ")"
     return tag(
@@ -374,10 +350,5 @@ def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
         height=rows,
         preserveAspectRatio="none",
         transform=matrix,
-        href=embedded(file.getvalue()),
+        href=embedded(png(np.asarray(image))),
     )
-
-
-def _line(a: np.ndarray, b: np.ndarray, colour: str, width: float, dash: float | None = None) -> ET.Element:
-    ends = {"x1": a[0], "y1": a[1], "x2": b[0], "y2": b[1]}
-    return tag("line", **ends, stroke=colour, stroke_width=width, stroke_dasharray=dash)

@@ -11,9 +11,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..io.html import Axis, Line, legend, line_plot, tag
-from ..io.html import page as html_page
 from ..io.staging import staged
+from ..report.html import page as html_page
+from ..report.html import tag
+from ..report.plot import Axis, Line, legend, line_plot
 from .tables import MATRIX, table
 
 #: A screw axis of a smaller turn, in radians, is mostly noise.

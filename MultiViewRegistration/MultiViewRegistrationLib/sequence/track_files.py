@@ -28,7 +28,8 @@ from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from ..report.bones import with_outlines
-from ..report.overlays import DRRs, overlays, png
+from ..report.drawing import png
+from ..report.overlays import DRRs, overlays
 from ..report.result import software
 from .motion import motion_against, relative_motion, to_json, write_files
 from .tables import MATRIX, table

@@ -1,11 +1,12 @@
-"""X-rays into a registration: from a volume in the scene, from files, from a case.json; their names."""
+"""X-rays into a registration: from a volume in the scene, files, a case.json, the scouts of a CT; their names."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, load_frames, load_image, recognised, to_line_integrals
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..io.dicom_identity import image_origin, read_identity
-from ..io.files import JsonObject
+from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
+from ..io.files import JsonObject, home_of
+from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, view_name
 from ..mrml.case import frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.identity import remember_identity
@@ -213,3 +215,87 @@ def clean_name(name: str) -> str:
     """Return the nearest name to this one that a view may have: "2: AP/lat" becomes "2 AP lat"."""
     words = "".join(" " if c in NOT_IN_FILE_NAMES or not c.isprintable() else c for c in name).split()
     return " ".join(words)[:MAX_NAME_LENGTH].strip(" .") or _("X-ray")
+
+
+# The scouts (localizers) of a CT that lie in its DICOM folder: found and read with it, added on request
+
+#: Files in the folder above that of the slices up to which scouts are looked for there.
+MAX_STUDY_FILES = 4000
+
+
+@dataclass(frozen=True)
+class Scouts:
+    """Of one CT.
+
+    Attributes
+    ----------
+    add
+        By their names, functions that add each to a registration, see `read`.
+    left_out
+        Why others are not used, a sentence each.
+    """
+
+    add: dict[str, Callable[[Registration], list[XRayView]]]
+    left_out: list[str]
+
+    def missing_in(self, registration: Registration) -> list[str]:
+        """Return the names of those that a registration has not got."""
+        there = {view.record.scout for view in registration.xrays}
+        return [name for name in self.add if name not in there]
+
+    def add_to(self, registration: Registration) -> list[XRayView]:
+        """Add those that a registration has not got.
+
+        InputError where it has X-rays in a world of their own, and as `read`.
+        """
+        elsewhere = [view.name for view in registration.xrays if view.placed and view.record.header.kind != "slot_scan"]
+        if elsewhere:
+            raise InputError(
+                _(
+                    "X-rays: {name} has a world of its own, and the scouts of a CT lie in the scanner's; remove {name}, or begin "
+                    "another registration."
+                ).format(name=elsewhere[0])
+            )
+        views = []
+        for name in self.missing_in(registration):
+            views += self.add[name](registration)
+            views[-1].change(scout=name)
+        return views
+
+
+def read_scouts(ct_slice: Path) -> Scouts | None:
+    """Return the scouts of a CT, by one of its slices: in their folder and below it, else in the folders beside it.
+
+    None where there are none.
+
+    Of files that were sent, nowhere else than among these.
+    """
+    folder, within = ct_slice.parent, home_of(ct_slice)
+    study = _study(folder, ct_slice)
+    if study is None and (within is None or within in (folder.parent, *folder.parent.parents)):
+        study = _study(folder.parent, ct_slice)
+    if study is None:
+        return None
+    read = {name: _read(name, path) for name, path in study.localizers.items()}
+    problems = [problem for problem in read.values() if isinstance(problem, str)]
+    told = replace(study, other_series=[])
+    return Scouts({name: add for name, add in read.items() if not isinstance(add, str)}, [*problems, *told.left_out])
+
+
+def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | str:
+    """Return what adds a scout, or the problem with it."""
+    try:
+        return read(path, name)
+    except InputError as error:
+        return str(error)
+
+
+def _study(folder: Path, ct_slice: Path) -> Study | None:
+    """Return what a folder holds of the examination of a CT with localizers; None for anything else, and for too many files."""
+    if next(islice(folder.rglob("*"), MAX_STUDY_FILES, None), None) is not None:
+        return None
+    try:
+        study = find_study(folder)
+    except InputError:
+        return None
+    return study if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct_slice) else None

@@ -16,9 +16,9 @@ from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
-from .background_task import BackgroundValue, within_sentence
 from .history import HistoryEntry
 from .session import Session
+from .tasks import BackgroundValue, within_sentence
 from .translation import _
 
 if TYPE_CHECKING:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import struct
-import zlib
-from collections.abc import Iterable, Sequence
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..geometry.c_arm import angles
 from ..geometry.camera import Camera
 from ..mrml.xray_annotations import side_of_direction
+from ..report.drawing import beam, outline, png, polyline
+from ..report.html import embedded, tag
 from .geometry import angle
 from .translation import _
 
@@ -38,6 +38,7 @@ BODY_MM, TABLE_MM = (190.0, 115.0, 620.0), (260.0, 18.0)
 #: The drawing shows at least this much about the isocentre, mm.
 LEAST_MM = 420.0
 ARC_MM = 210.0
+MIDDLE = np.array([SIDE_PX / 2, TITLE_PX + SIDE_PX / 2])
 
 
 def machine_svg(
@@ -71,85 +72,80 @@ def machine_svg(
         _image(camera, left_known, picture, aspect),
     ]
     width, height = 3 * SIDE_PX + 2 * GAP_PX, SIDE_PX + TITLE_PX + NOTE_PX
-    parts = [
-        f'<g transform="translate({number * (SIDE_PX + GAP_PX)} 0)">{drawing}</g>'
-        for number, drawing in enumerate(drawings)
-    ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="Roboto, sans-serif">{_rect(0, 0, width, height, FRAME)}{"".join(parts)}</svg>'
+    root = tag(
+        "svg",
+        _rect(0, 0, width, height, FRAME),
+        width=width,
+        height=height,
+        viewBox=f"0 0 {width} {height}",
+        font_family="Roboto, sans-serif",
+        xmlns="http://www.w3.org/2000/svg",
+        **{"xmlns:xlink": "http://www.w3.org/1999/xlink"},
     )
+    for number, drawing in enumerate(drawings):
+        root.append(tag("g", *drawing, transform=f"translate({number * (SIDE_PX + GAP_PX)} 0)"))
+    return ET.tostring(root, encoding="unicode")
 
 
-def _drawing(camera: Camera, detector_mm: float, certain: bool, axes: np.ndarray, name: str) -> str:
-    corners = np.array(camera.corners)
-    sources, edge = camera.sources(corners), camera.at_depth(corners, detector_mm)
-    reach = max(LEAST_MM, np.abs(np.concatenate([sources, edge]) @ axes.T).max() + 40)
-    scale = SIDE_PX / 2 / reach
+def _drawing(camera: Camera, detector_mm: float, certain: bool, axes: np.ndarray, name: str) -> list[ET.Element]:
+    rays = beam(camera, detector_mm) @ axes.T
+    scale = SIDE_PX / 2 / max(LEAST_MM, np.abs(rays).max() + 40)
 
-    def place(points) -> np.ndarray:
-        return np.asarray(points, float) @ axes.T * scale + [SIDE_PX / 2, TITLE_PX + SIDE_PX / 2]
-
-    dashed = "" if certain else ' stroke-dasharray="5 4"'
-    title = _("From the feet") if name == "feet" else _("From the right")
     single = camera.fan_axes == 2
-    parts = [_rect(0, TITLE_PX, SIDE_PX, SIDE_PX, GROUND), *_patient(scale, name)]
-    hull = _hull(place(np.concatenate([sources, edge])))
-    parts.append(f'<polygon points="{_points(hull)}" fill="{BEAM}" fill-opacity="0.16" stroke="none"/>')
-    middle = (np.array(camera.size) - 1) / 2
-    start, end = place(camera.sources(middle)), place(camera.at_depth(middle, detector_mm))
+    (*sources, start), (*edge, end) = rays * scale + MIDDLE
+    dashed = None if certain else "5 4"
+    title = _("From the feet") if name == "feet" else _("From the right")
+    note = {"feet": _("\u25cf source   \u25ae detector"), "right": _("H: head, F: feet, A: front")}[name]
+    parts = [*_frame(title, note), *_patient(scale, name)]
+    parts.append(outline(_hull(np.array([*sources, *edge])), fill=BEAM, fill_opacity=0.16))
     if single:
-        parts.append(_polyline(place(_arc(camera, detector_mm)), METAL, 5, opacity=0.55))
+        arc = _arc(camera, detector_mm) @ axes.T * scale + MIDDLE
+        parts.append(polyline(arc, stroke=METAL, stroke_width=5, stroke_opacity=0.55))
     else:
-        parts.append(_polyline(place(sources[[0, 3]]), METAL, 3, opacity=0.8))
-    parts.append(_polyline(np.stack([start, end]), BEAM, 1.4, more=dashed or ' stroke-dasharray="9 4"'))
-    parts.append(
-        f'<polygon points="{_points(place(edge))}" fill="{METAL}" fill-opacity="0.3" stroke="{METAL}" stroke-width="4"{dashed}/>'
-    )
-    parts.append(f'<circle cx="{start[0]:.1f}" cy="{start[1]:.1f}" r="6" fill="{BEAM}"/>')
-    at = SIDE_PX / 2, TITLE_PX + SIDE_PX / 2
-    for letter, (x, y) in zip(
-        LETTERS[name],
-        ((11, at[1] - 8), (SIDE_PX - 11, at[1] - 8), (at[0] - 34, TITLE_PX + 18), (at[0] - 34, TITLE_PX + SIDE_PX - 8)),
-        strict=True,
-    ):
-        parts.append(_text(x, y, letter, TEXT, 15, bold=True))
-    parts.append(_text(4, 15, title, TEXT, 13, anchor="start"))
+        parts.append(polyline([sources[0], sources[3]], stroke=METAL, stroke_width=3, stroke_opacity=0.8))
+    parts.append(polyline([start, end], stroke=BEAM, stroke_width=1.4, stroke_dasharray=dashed or "9 4"))
+    parts.append(outline(edge, fill=METAL, fill_opacity=0.3, stroke=METAL, stroke_width=4, stroke_dasharray=dashed))
+    parts.append(tag("circle", cx=start[0], cy=start[1], r=6, fill=BEAM))
+    x, y = MIDDLE
+    places = ((11, y - 8), (SIDE_PX - 11, y - 8), (x - 34, TITLE_PX + 18), (x - 34, TITLE_PX + SIDE_PX - 8))
+    parts += _letters(LETTERS[name], places)
     if single:
         primary, secondary, _roll = angles(camera.camera_from_world[:3, :3].T)
         said = angle(primary, "LAO", "RAO") if name == "feet" else angle(secondary, "CRA", "CAU")
-        parts.append(_text(SIDE_PX - 4, 15, said if certain else f"{said} ?", BEAM, 13, anchor="end", bold=True))
-        parts += _angle_arc(camera, place, name, scale)
-    note = {"feet": _("\u25cf source   \u25ae detector"), "right": _("H: head, F: feet, A: front")}[name]
-    parts.append(_text(4, TITLE_PX + SIDE_PX + 14, note, METAL, 11, anchor="start"))
-    return "".join(parts)
+        said += "" if certain else " ?"
+        parts.append(_text(SIDE_PX - 4, 15, said, BEAM, 13, text_anchor="end", font_weight="bold"))
+        parts += _angle_arc(camera, name, scale)
+    return parts
 
 
-def _patient(scale: float, name: str) -> list[str]:
+def _patient(scale: float, name: str) -> list[ET.Element]:
     """Return the patient on his back on a table, about the isocentre."""
-    x, y = SIDE_PX / 2, TITLE_PX + SIDE_PX / 2
+    x, y = MIDDLE
     across, deep, length = (scale * mm for mm in BODY_MM)
     table = scale * TABLE_MM[0], max(scale * TABLE_MM[1], 2)
-    clip = SIDE_PX / 2
+    skin = {"fill": BODY, "fill_opacity": 0.75}
     if name == "feet":
         head = 0.55 * deep
+        nose = [(x - 0.22 * head, y - 0.9 * head), (x, y - 1.35 * head), (x + 0.22 * head, y - 0.9 * head)]
         return [
             _rect(x - table[0], y + deep, 2 * table[0], table[1], TABLE),
-            f'<ellipse cx="{x}" cy="{y}" rx="{across:.1f}" ry="{deep:.1f}" fill="{BODY}" fill-opacity="0.75"/>',
-            f'<circle cx="{x}" cy="{y}" r="{head:.1f}" fill="none" stroke="{GROUND}" stroke-width="1.5"/>',
-            f'<path d="M{x - 0.22 * head:.1f} {y - 0.9 * head:.1f} L{x} {y - 1.35 * head:.1f} L{x + 0.22 * head:.1f} {y - 0.9 * head:.1f}" '
-            f'fill="{BODY}" stroke="{GROUND}" stroke-width="1.5"/>',
+            tag("ellipse", cx=x, cy=y, rx=across, ry=deep, **skin),
+            tag("circle", cx=x, cy=y, r=head, fill="none", stroke=GROUND, stroke_width=1.5),
+            polyline(nose, fill=BODY, stroke=GROUND, stroke_width=1.5),
         ]
-    far = min(length, clip)
+    far = min(length, SIDE_PX / 2)
     skull, left = 0.8 * deep, max(x - far - 0.1 * deep, 1.7 * deep)
+    high = y + 0.15 * deep - 0.8 * skull
+    nose = [(left - 0.8 * skull, high), (left - 0.62 * skull, high - 0.3 * skull), (left - 0.44 * skull, high)]
+    belly = (
+        f"M{left:.1f} {y - 0.55 * deep:.1f} Q{x:.1f} {y - 1.35 * deep:.1f} {x + 0.5 * far:.1f} {y - 0.5 * deep:.1f} "
+    )
+    back = f"L{SIDE_PX} {y - 0.1 * deep:.1f} L{SIDE_PX} {y + deep:.1f} L{left:.1f} {y + deep:.1f} Z"
     return [
         _rect(0, y + deep, SIDE_PX, table[1], TABLE),
-        f'<path d="M{left:.1f} {y - 0.55 * deep:.1f} Q{x:.1f} {y - 1.35 * deep:.1f} {x + 0.5 * far:.1f} {y - 0.5 * deep:.1f} '
-        f'L{SIDE_PX} {y - 0.1 * deep:.1f} L{SIDE_PX} {y + deep:.1f} L{left:.1f} {y + deep:.1f} Z" fill="{BODY}" fill-opacity="0.75"/>',
-        f'<ellipse cx="{left - 0.6 * skull:.1f}" cy="{y + 0.15 * deep:.1f}" rx="{skull:.1f}" ry="{0.85 * skull:.1f}" fill="{BODY}" '
-        f'fill-opacity="0.75"/>',
-        f'<path d="M{left - 0.8 * skull:.1f} {y + 0.15 * deep - 0.8 * skull:.1f} l{0.18 * skull:.1f} {-0.3 * skull:.1f} '
-        f'l{0.18 * skull:.1f} {0.3 * skull:.1f} Z" fill="{BODY}"/>',
+        tag("path", d=belly + back, **skin),
+        tag("ellipse", cx=left - 0.6 * skull, cy=y + 0.15 * deep, rx=skull, ry=0.85 * skull, **skin),
+        polyline(nose, fill=BODY),
     ]
 
 
@@ -164,64 +160,43 @@ def _arc(camera: Camera, detector_mm: float) -> np.ndarray:
     return radius * (np.cos(ways) * beam + 0.85 * np.sin(ways) * to_head)
 
 
-def _angle_arc(camera: Camera, place, name: str, scale: float) -> list[str]:
+def _angle_arc(camera: Camera, name: str, scale: float) -> list[ET.Element]:
     """Draw the arc from the front to where the detector is, seen from one side, and the line to the front itself."""
-    beam = camera.camera_from_world[2, :3]
-    across = beam[0] if name == "feet" else -beam[2]
-    if np.hypot(across, beam[1]) < 0.3:  # it is seen end on
+    ahead = camera.camera_from_world[2, :3]
+    across = ahead[0] if name == "feet" else -ahead[2]
+    if np.hypot(across, ahead[1]) < 0.3:  # it is seen end on
         return []
-    turn = np.arctan2(across, -beam[1])
+    turn = np.arctan2(across, -ahead[1])
     steps = np.linspace(0, turn, 24)
-    flat = ARC_MM * np.stack([np.sin(steps), -np.cos(steps)], axis=1) * scale + [SIDE_PX / 2, TITLE_PX + SIDE_PX / 2]
-    front = np.array([[0, 0], [0, -1.25 * ARC_MM]]) * scale + [SIDE_PX / 2, TITLE_PX + SIDE_PX / 2]
-    parts = [_polyline(front, TEXT, 1, opacity=0.6, more=' stroke-dasharray="2 3"')]
+    front = MIDDLE - [[0, 0], [0, 1.25 * ARC_MM * scale]]
+    parts = [polyline(front, stroke=TEXT, stroke_dasharray="2 3", stroke_opacity=0.6)]
     if abs(turn) > np.radians(1):
-        parts.append(_polyline(flat, BEAM, 2))
+        parts.append(
+            polyline(
+                MIDDLE + ARC_MM * scale * np.stack([np.sin(steps), -np.cos(steps)], axis=1), stroke=BEAM, stroke_width=2
+            )
+        )
     return parts
 
 
-def _image(camera: Camera, left_known: bool, picture: np.ndarray | None, aspect: float) -> str:
+def _image(camera: Camera, left_known: bool, picture: np.ndarray | None, aspect: float) -> list[ET.Element]:
     """Return the X-ray as it is stored, with the patient's sides at its edges."""
     columns, rows = camera.size
-    tall = rows * aspect
-    scale = (SIDE_PX - 44) / max(columns, tall)
-    width, height = columns * scale, tall * scale
-    left, top = (SIDE_PX - width) / 2, TITLE_PX + (SIDE_PX - height) / 2
-    parts = [_rect(0, TITLE_PX, SIDE_PX, SIDE_PX, GROUND)]
+    scale = (SIDE_PX - 44) / max(columns, rows * aspect)
+    width, height = columns * scale, rows * aspect * scale
+    left, top = MIDDLE - np.array([width, height]) / 2
+    frame = {"x": left, "y": top, "width": width, "height": height}
+    parts = _frame(_("The X-ray and its sides"), _("Compare with the image's marker."))
     if picture is not None:
-        parts.append(
-            f'<image x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" preserveAspectRatio="none" '
-            f'xlink:href="{_data_url(picture)}"/>'
-        )
-    parts.append(_rect(left, top, width, height, "none", f' stroke="{LINE}" stroke-width="1"'))
+        parts.append(tag("image", **frame, preserveAspectRatio="none", **{"xlink:href": embedded(png(picture))}))
+    parts.append(tag("rect", **frame, fill="none", stroke=LINE, stroke_width=1))
     right, down = camera.plane_at(1.0)[:, :2].T
     sides = [side_of_direction(way) for way in (-right, right, -down, down)]
     if not left_known:
         sides[:2] = "?", "?"
-    x, y = SIDE_PX / 2, TITLE_PX + SIDE_PX / 2
+    x, y = MIDDLE
     places = ((left - 12, y + 5), (left + width + 12, y + 5), (x, top - 5), (x, top + height + 16))
-    parts += [_text(*at, side, TEXT, 15, bold=True) for at, side in zip(places, sides, strict=True)]
-    parts.append(_text(4, 15, _("The X-ray and its sides"), TEXT, 13, anchor="start"))
-    parts.append(_text(4, TITLE_PX + SIDE_PX + 14, _("Compare with the image's marker."), METAL, 11, anchor="start"))
-    return "".join(parts)
-
-
-def _data_url(picture: np.ndarray) -> str:
-    """Return the address of a grey PNG.
-
-    Parameters
-    ----------
-    picture
-        Uint8 (rows, columns, 3), grey.
-    """
-    rows, columns, _colours = picture.shape
-    lines = np.concatenate([np.zeros((rows, 1), np.uint8), picture[..., 0]], axis=1)
-    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b"")]
-    png = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    return "data:image/png;base64," + base64.b64encode(png).decode()  # Slicer need not have Pillow
+    return parts + _letters(sides, places)
 
 
 def _hull(points: np.ndarray) -> np.ndarray:
@@ -234,19 +209,20 @@ def _hull(points: np.ndarray) -> np.ndarray:
         return points
 
 
-def _points(points: Iterable[Sequence[float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+def _rect(x: float, y: float, width: float, height: float, fill: str) -> ET.Element:
+    return tag("rect", x=x, y=y, width=width, height=height, fill=fill)
 
 
-def _polyline(points, colour: str, width: float, opacity: float = 1.0, more: str = "") -> str:
-    return f'<polyline points="{_points(points)}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-opacity="{opacity}"{more}/>'
+def _text(x: float, y: float, words: str, colour: str, size: int, **style: str) -> ET.Element:
+    return tag("text", words, x=x, y=y, fill=colour, font_size=size, **style)
 
 
-def _rect(x: float, y: float, width: float, height: float, fill: str, more: str = "") -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"{more}/>'
+def _letters(letters: Sequence[str], places: Sequence[tuple[float, float]]) -> list[ET.Element]:
+    style = {"text_anchor": "middle", "font_weight": "bold"}
+    return [_text(x, y, letter, TEXT, 15, **style) for letter, (x, y) in zip(letters, places, strict=True)]
 
 
-def _text(x: float, y: float, words: str, colour: str, size: int, anchor: str = "middle", bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    words = words.replace("&", "&amp;").replace("<", "&lt;")
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" font-size="{size}" text-anchor="{anchor}"{weight}>{words}</text>'
+def _frame(title: str, note: str) -> list[ET.Element]:
+    """Return the ground of a drawing, its title, and what stands below it."""
+    ground = _rect(0, TITLE_PX, SIDE_PX, SIDE_PX, GROUND)
+    return [ground, _text(4, 15, title, TEXT, 13), _text(4, TITLE_PX + SIDE_PX + 14, note, METAL, 11)]

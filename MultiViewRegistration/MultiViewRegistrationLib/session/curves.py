@@ -6,7 +6,9 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from ..io.html import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot, tag
+from ..report.drawing import polyline
+from ..report.html import tag
+from ..report.plot import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot
 from .translation import _
 
 #: On a light and on a dark ground alike, and large enough in the width of a section.
@@ -29,14 +31,15 @@ def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False,
     here
         Where a line is drawn.
     """
-    styles = [
-        (colour, marker if len(points) < MANY else None, dash)
-        for (_name, points), (colour, marker, dash) in zip(curves, STYLES * len(curves), strict=False)
-    ]
-    lines = [
-        Line(name, [x for x, _y in points], [y for _x, y in points], style)
-        for (name, points), style in zip(curves, styles, strict=True)
-    ]
+    lines, names = [], []
+    for number, (name, points) in enumerate(curves):
+        colour, marker, dash = STYLES[number % len(STYLES)]
+        style = colour, marker if len(points) < MANY else None, dash
+        lines.append(Line(name, [x for x, _y in points], [y for _x, y in points], style))
+        y = HEIGHT + NAME_PX * (number + 1) - 6
+        sample = [(LEFT, y - 5), (LEFT + 34, y - 5)]
+        names.append(polyline(sample, stroke=colour, stroke_width=3, stroke_dasharray=dash))
+        names.append(tag("text", name, x=LEFT + 42, y=y))
     if here is not None:
         values = [value for _name, points in curves for _x, value in points]
         lines.append(Line("", [here, here], [min(values), max(values)], ("#757d86", None, None)))
@@ -46,16 +49,12 @@ def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False,
         "svg",
         tag("style", STYLE),
         *drawn,
+        *names,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {WIDTH} {height}",
         width=PLOT_PX,
         height=round(PLOT_PX * height / WIDTH),
     )
-    for number, ((name, _points), (colour, _marker, dash)) in enumerate(zip(curves, styles, strict=True), start=1):
-        y = HEIGHT + NAME_PX * number - 6
-        sample = {"x1": LEFT, "x2": LEFT + 34, "y1": y - 5, "y2": y - 5, "stroke": colour, "stroke_dasharray": dash}
-        root.append(tag("line", stroke_width=3, **sample))
-        root.append(tag("text", name, x=LEFT + 42, y=y))
     return ET.tostring(root, encoding="unicode")
 
 

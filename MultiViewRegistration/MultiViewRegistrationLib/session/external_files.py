@@ -92,6 +92,11 @@ class FileReading:
     likely: Any = None
 
 
+def unanswered(questions: Sequence[Question], answers: dict[str, str]) -> list[str]:
+    """Return the labels of questions without an answer."""
+    return [question.label for question in questions if not answers.get(question.key, "").strip()]
+
+
 #: The question that a further file answers, and its answer for none.
 BESIDE, NO_FILE = "fixed_transforms", "none"
 

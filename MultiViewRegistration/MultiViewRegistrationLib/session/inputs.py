@@ -34,9 +34,9 @@ from ..mrml.identity import (
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
-from .background_task import BackgroundValue, Worker
+from .adding import Scouts
 from .geometry import missing_in_header, needs_geometry
-from .scouts import Scouts
+from .tasks import BackgroundValue, Task, ended
 from .translation import _
 
 if TYPE_CHECKING:
@@ -363,37 +363,37 @@ class Preparation:
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
         self._of = ""
-        self.worker: Worker | None = None
-        self._rest: Worker | None = None
+        self._drr: Task[PreparedCT] | None = None
+        self._rest: Task[None] | None = None
+        self._told = True
         self.message, self.stage = "", PREPARING
 
     @property
     def working(self) -> bool:
         """Whether the CT is being prepared."""
-        return any(worker is not None and worker.state == "running" for worker in (self.worker, self._rest))
+        return self._rest is not None and not (self._told and ended(self._rest))
 
     def anatomy(self) -> PreparedCT | None:
         """Return the `registration.prepared_ct.PreparedCT` of the CT as it is now; None where there is none yet."""
-        worker = self.worker
-        done = worker is not None and worker.state == "done" and self._of == of_ct(self._inputs.registration)
-        return worker.result if worker is not None and done else None
+        if self._drr is None or not self._told or self._of != of_ct(self._inputs.registration):
+            return None
+        return self._drr.result_or(None)
 
     def all_ready(self) -> Callable[[Callable], PreparedCT]:
-        """Return a function that gives the prepared CT to another worker's thread once a registration can begin, as `Worker.result_for`."""
-        first, rest = self.worker, self._rest
-        assert first is not None and rest is not None, "begin comes before"
+        """Return a function that gives it to another task's thread once a registration can begin, as `Task.result_for`."""
+        drr, rest = self._drr, self._rest
+        assert drr is not None and rest is not None, "begin comes before"
 
         def wait(on_progress: Callable) -> PreparedCT:
-            anatomy = first.result_for(on_progress)
             rest.result_for(on_progress)
-            return anatomy
+            return drr.result
 
         return wait
 
-    def use(self, worker: Worker) -> None:
-        """Take what a worker that began earlier makes of the CT as it is now."""
-        self.worker, self._of, self.message = worker, of_ct(self._inputs.registration), ""
-        self._rest = Worker(lambda on_progress: prepare_for_registration(worker.result_for(on_progress), on_progress))
+    def use(self, drr: Task[PreparedCT]) -> None:
+        """Take what a task that began earlier makes of the CT as it is now."""
+        self._drr, self._of, self.message, self._told = drr, of_ct(self._inputs.registration), "", False
+        self._rest = Task(lambda on_progress: prepare_for_registration(drr.result_for(on_progress), on_progress))
 
     def begin(self, *, again: bool) -> None:
         """Prepare the CT as it is now, where it is not.
@@ -409,20 +409,19 @@ class Preparation:
             As `Inputs.ct`.
         """
         of, ct = of_ct(self._inputs.registration), self._inputs.ct()
-        if self.worker is None or self._of != of or (again and self.worker.state == "failed"):
+        if self._drr is None or self._of != of or (again and self._drr.state == "failed"):
             self.stage = PREPARING
-            self.use(Worker(lambda on_progress: prepare_for_drr(ct, on_progress)))
+            self.use(Task(lambda on_progress: prepare_for_drr(ct, on_progress)))
 
     def poll(self) -> bool:
         """Return whether the CT has just become ready for DRRs, or failed to."""
-        if self.worker is None:
+        for task in (self._drr, self._rest):
+            if task is not None:
+                self.stage = task.poll(0) or self.stage
+        if self._told or not ended(self._drr):
             return False
-        before = self.worker.state
-        for worker in (self.worker, self._rest):
-            if worker is not None:
-                self.stage = worker.poll(0) or self.stage
-        self.message = self.worker.message
-        return before == "running" != self.worker.state
+        self._told, self.message = True, self._drr.message
+        return True
 
 
 class BoneSurfaceUpdater:

@@ -14,8 +14,8 @@ from ..mrml.identity import fingerprint
 from ..mrml.nodes import ras_from_lps, transform_to_ras
 from ..mrml.structures import Shape, outlined, shape_of
 from ..mrml.xray import DetectorPlane
-from .background_task import BackgroundValue
 from .history import CELL_MM, HistoryEntry
+from .tasks import BackgroundValue
 
 #: Seconds between two looks at whether the result still stands.
 CHECK_S = 0.3

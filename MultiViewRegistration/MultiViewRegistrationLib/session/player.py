@@ -23,8 +23,8 @@ from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE, FRAME, SOURCE, STILL, XRayView
 from ..mrml.xray_record import XRayRecord, record_of
-from .background_task import Worker
 from .inputs import Inputs
+from .tasks import Task, ended
 from .tracking import FileImages, FrameImage, SliceImages
 from .translation import _
 
@@ -259,7 +259,7 @@ class Player:
         self._put: np.ndarray | None = None
         self._shown_at: np.ndarray | None = None
         self._due = 0.0
-        self._read: tuple[int, Worker] | None = None
+        self._read: tuple[int, Task] | None = None
         self._before = {view.id: inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
         keep_before(inputs.registration, played.views)
         self._given = self._inputs_given()
@@ -314,9 +314,7 @@ class Player:
     # What follows
 
     def tick(self) -> bool:
-        """Show the frame that is due, and return whether anything has changed."""
-        if self._read is not None:
-            self._read[1].poll(0)
+        """Show the frame that is due; whether anything has changed."""
         changed = False
         if self.playing and self._put is not None and not self._at(self._put):  # the CT is moved by hand
             self.playing, changed = False, True
@@ -325,14 +323,14 @@ class Player:
             wanted = self._next()
             if wanted is None:
                 self.playing, changed = False, True
-        ready = self._read is not None and self._read[1].state != "running"
+        ready = self._read is not None and ended(self._read[1])
         if self._read is not None and ready and self._read[0] == wanted:
             self._show(wanted, self._read[1])
             self._read, ready, wanted, changed = None, False, None, True
         ahead = wanted if wanted is not None else self._next() if self.playing else None
         if ahead is not None and (self._read is None or (ready and self._read[0] != ahead)):
             images = self.played.images
-            self._read = ahead, Worker(lambda on_progress: images.read(ahead))
+            self._read = ahead, Task(lambda on_progress: images.read(ahead))
         return changed
 
     def _next(self) -> int | None:
@@ -340,12 +338,12 @@ class Player:
         number = 0 if self.number is None else self.number + 1
         return number if number <= self.last else 0 if self.loop and self.last > 0 else None
 
-    def _show(self, number: int, read: Worker) -> None:
+    def _show(self, number: int, read: Task) -> None:
         self.number, self._requested = number, None
         self._due = max(self._due + 1 / self.rate, monotonic())
         self.problem = read.message
         views = {view.name: view for view in self._inputs.registration.xrays if view.name in self.played.views}
-        if read.state == "done":
+        if not read.message:
             for name, view in views.items():
                 _show_image(view, read.result[name], self._inputs)
         frame = self.played.frames[number]

@@ -15,8 +15,8 @@ from ..io.case import Case
 from ..jobs import TimeLeft, left_in_words
 from ..mrml.identity import fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
-from .background_task import Worker
 from .inputs import PREPARING
+from .tasks import Task
 from .translation import _
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class RunningRegistration:
         One of session.STARTS.
     refinement
         "joint" or a published one.
-    worker
+    task
         Does it.
     preparing
         Gives what the CT is being made ready by, in words.
@@ -109,12 +109,12 @@ class RunningRegistration:
         registration: Registration,
         start: str,
         refinement: str,
-        worker: Worker,
+        task: Task[tuple[Result, float]],
         preparing: Callable[[], str],
         warnings: list[str],
     ) -> None:
         self._registration, self.start, self.refinement = registration, start, refinement
-        self.worker, self._preparing, self.warnings = worker, preparing, warnings
+        self.task, self._preparing, self.warnings = task, preparing, warnings
         self.fingerprint = fingerprint(registration)
         self.geometry = {view.name: view.record.geometry_fingerprint for view in registration.xrays}
         self.progress: Progress | None = None

@@ -14,9 +14,9 @@ from ..mrml import manual_pose
 from ..mrml.case import take_ct
 from ..mrml.identity import of_ct
 from ..rendering.devices import AUTO
-from .background_task import BackgroundValue, Worker
 from .inputs import Inputs
 from .registering import write_child_case
+from .tasks import BackgroundValue, Task, ended
 from .translation import _
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class RegressorTraining:
         Of the model, once done.
     warnings
         What the child warned of.
-    worker
-        Writes the case, in a thread.
+    task
+        Writes the case.
     """
 
     def __init__(self, case: Case, minutes: float, unfinished: Path | None = None) -> None:
@@ -61,7 +61,7 @@ class RegressorTraining:
         )
         self._place = tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True)
         self._job: Job | None = None
-        self.worker = Worker(lambda on_progress: write_child_case(case, case.world_from_ct, self._place.name))
+        self.task = Task(lambda on_progress: write_child_case(case, case.world_from_ct, self._place.name))
 
     @property
     def stage(self) -> str:
@@ -98,15 +98,13 @@ class RegressorTraining:
             self._job.cancel()
 
     def _poll_case(self) -> None:
-        self.worker.poll(0)
-        if self.worker.state == "failed":
-            raise InputError(self.worker.message)
-        if self.worker.state != "done":
+        if not ended(self.task):
             return
+        folder = self.task.result.parent
         if self.ending:
             self.state = "cancelled"
         else:
-            self._job = Job(["train", self.worker.result.parent, *self._how])
+            self._job = Job(["train", folder, *self._how])
 
     def _poll_job(self, job: Job) -> None:
         self.progress = job.poll() or self.progress
@@ -263,7 +261,7 @@ class Regressors:
         )
 
     def _take(self) -> Callable[[], list[StoredModel]]:
-        """Return a worker that finds the models of this CT; it costs time and memory only where there are models."""
+        """Return a function that finds the models of this CT; it costs time and memory only where there are models."""
         take = take_ct(self._registration)
 
         def find() -> list[StoredModel]:

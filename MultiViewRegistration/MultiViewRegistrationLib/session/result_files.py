@@ -25,9 +25,9 @@ from ..mrml.identity import fingerprint, of_image
 from ..mrml.loading import ReadCase, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from .background_task import within_sentence
 from .history import VIEW_STATES, History, HistoryEntry
 from .session import Session
+from .tasks import within_sentence
 from .translation import _
 
 #: What the kinds of files for other programs are, in a few words; a kind that is not here stands for itself.

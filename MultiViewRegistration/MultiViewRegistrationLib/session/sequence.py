@@ -26,8 +26,8 @@ from ..mrml.registration import Registration
 from ..mrml.structures import OTHER, Shape, outlined, shape_of
 from ..mrml.xray import DetectorPlane
 from . import player as saved_sequence
-from .background_task import Worker
 from .player import Played, Player
+from .tasks import Task, ended
 from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_many
 from .translation import _
 
@@ -134,7 +134,7 @@ class OtherStructure:
 
     Attributes
     ----------
-    worker
+    task
         What makes the surface, None once that is done.
     problem
         Why it is not seen, a sentence; "" where it is, or will be.
@@ -150,7 +150,7 @@ class OtherStructure:
         self._at: np.ndarray | None = None
         self._shape: Shape | None = None
         self._outlines: dict[str, tuple[tuple, np.ndarray]] = {}
-        self.worker: Worker | None = Worker(lambda on_progress: _structure_shape(motion))
+        self.task: Task | None = Task(lambda on_progress: _structure_shape(motion))
 
     def follow(self, number: int | None) -> bool:
         """Show the structure as it is in a frame, not at all where it was lost or rejected there.
@@ -186,18 +186,15 @@ class OtherStructure:
             remove_product(self._registration.node, role)
 
     def _look(self) -> bool:
-        """Take the surface as soon as it is made, and return whether that is now."""
-        if self.worker is None:
+        """Take the surface as soon as it is made; whether that is now."""
+        if not ended(self.task):
             return False
-        self.worker.poll(0)
-        if self.worker.state == "running":
-            return False
-        worker, self.worker = self.worker, None
-        if worker.state == "done":
-            mesh, self._shape = worker.result
-            self._put(mesh)
+        task, self.task = self.task, None
+        if task.message:
+            self.problem = _("Its bone is not shown: {reason}").format(reason=task.message)
         else:
-            self.problem = _("Its bone is not shown: {reason}").format(reason=worker.message)
+            mesh, self._shape = task.result
+            self._put(mesh)
         return True
 
     def _put(self, made: Any) -> None:
@@ -245,10 +242,10 @@ class Sequence:
         self.other: OtherStructure | None = None
         self.tracking: Tracking | None = None
         self.message, self.ended = "", ""
-        self._counted: tuple[object, Worker] | None = None
+        self._counted: tuple[object, Task] | None = None
         self._files: FrameFiles | None = None
         self._restored = False
-        self.seeking: tuple[int, Worker] | None = None
+        self.seeking: tuple[int, Task] | None = None
         self._kept = 0.0
 
     def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
@@ -292,10 +289,9 @@ class Sequence:
             if session.anatomy is None:
                 return None  # opening a case waits for other things first
             path = session.case_path
-            self._counted = path, Worker(lambda on_progress: how_many(path))
-        worker = self._counted[1]
-        worker.poll(0)
-        return None if worker.state == "running" else worker.result or 1
+            self._counted = path, Task(lambda on_progress: how_many(path))
+        task = self._counted[1]
+        return task.result_or(1) if ended(task) else None
 
     def track(self, pace: str = "thorough", start: str | None = None) -> None:
         """Begin to track the X-rays' frames from the first one on.
@@ -329,7 +325,7 @@ class Sequence:
     def cancel(self) -> None:
         """Make an end of the tracking; the frames that are done stay."""
         if self.tracking is not None:
-            self.tracking.worker.cancel()
+            self.tracking.task.cancel()
 
     def open(self, played: Played, number: int = 0) -> None:
         """Play a sequence that was tracked before, from this frame on.
@@ -428,7 +424,7 @@ class Sequence:
         """
         saved = self.put_away()
         if saved is not None:
-            self.seeking = saved[0], Worker(lambda on_progress: saved[1]())
+            self.seeking = saved[0], Task(lambda on_progress: saved[1]())
         ended = self._look_for_saved()
         if self.tracking is not None:
             ended |= self._look_at(self.tracking)
@@ -449,13 +445,12 @@ class Sequence:
         """
         if self.seeking is None:
             return False
-        number, worker = self.seeking
-        worker.poll(0)
-        if worker.state == "running":
+        number, task = self.seeking
+        if not ended(task):
             return False
-        self.seeking, self.message = None, worker.message
-        if worker.state == "done":
-            track, files, warning = worker.result
+        self.seeking, self.message = None, task.message
+        if not task.message:
+            track, files, warning = task.result
             try:
                 images = saved_sequence.images_of(self._session, track, files)
                 self.open(Played(track.name, track.frames, track.count, track.views, images, track), number)
@@ -472,9 +467,10 @@ class Sequence:
         """Return whether the tracking has just ended."""
         tracking.poll()
         self._take(tracking)
-        if tracking.worker.state == "running":
+        task = tracking.task
+        if not ended(task):
             return False
-        self.tracking, self.message, self.ended = None, tracking.worker.message, tracking.worker.state
+        self.tracking, self.message, self.ended = None, task.message, task.state
         if self.player is not None:
             self._keep(self.player)
         return True

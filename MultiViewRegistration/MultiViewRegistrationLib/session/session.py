@@ -17,7 +17,6 @@ from ..mrml import landmarks, manual_pose
 from ..mrml.identity import fingerprint, identity_mismatches, said_same_patient, say_same_patient, world_uid
 from ..mrml.registration import Registration
 from . import registering
-from .background_task import POLL_WAIT_S, Worker, await_threads, let_threads_run
 from .drawing import Drawing
 from .history import History, HistoryEntry
 from .igtl_connection import IgtlConnection
@@ -26,6 +25,7 @@ from .misfits import Misfits
 from .registering import RunningRegistration
 from .regressors import Regressors
 from .sequence import Sequence
+from .tasks import POLL_WAIT_S, Task, await_threads, ended, let_threads_run
 from .translation import _
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Session(Inputs):
         self.igtl, self._igtl_checked = IgtlConnection(), 0.0
         self.notices = UnreadNotices(registration)
         self.running_registration: RunningRegistration | None = None
-        self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
+        self._background_task: tuple[Task, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
         self.drawing, self.misfits = Drawing(registration, lambda: self.anatomy, self.xray), Misfits(self)
         self._results: dict[str, Result] = {}
@@ -142,13 +142,13 @@ class Session(Inputs):
         """The stage of the CT's preparation, in a few words; "" where none is under way."""
         return self._preparation.stage if self._preparation.working else ""
 
-    def cache_case(self, case: Case, ready: Worker | None = None) -> None:
-        """Keep a case that the scene has just been filled from, as `Inputs.cache_case`.
+    def cache_case(self, case: Case, ready: Task | None = None) -> None:
+        """As `Inputs.cache_case`.
 
         Parameters
         ----------
         ready
-            The worker that does `prepare_for_drr` with the case's CT, where one has begun to.
+            The task that does `prepare_for_drr` with the case's CT, where one has begun to.
         """
         super().cache_case(case)
         if ready is not None:
@@ -196,7 +196,7 @@ class Session(Inputs):
         self.history.note_here()
         self.message, self.notes, self.ended = "", [], ""
         self.running_registration = RunningRegistration(
-            self.registration, start, refinement, Worker(find), lambda: self.preparing, warnings
+            self.registration, start, refinement, Task(find), lambda: self.preparing, warnings
         )
 
     def centre(self) -> None:
@@ -247,7 +247,7 @@ class Session(Inputs):
         """
         self.require_idle()
         self.message = ""
-        self._background_task = Worker(lambda on_progress: work()), then
+        self._background_task = Task(lambda on_progress: work()), then
 
     def require_idle(self) -> None:
         """Refuse while work is under way.
@@ -268,18 +268,7 @@ class Session(Inputs):
         return start not in POSELESS_STARTS or (start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration))
 
     def ready(self) -> Callable[[Callable], PreparedCT]:
-        """Begin to make the CT ready.
-
-        Returns
-        -------
-        Callable[[Callable], PreparedCT]
-            A function that gives its `registration.prepared_ct.PreparedCT` to a worker's thread.
-
-        Raises
-        ------
-        InputError
-            As `Inputs.ct`.
-        """
+        """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a task's thread. InputError as `ct`."""
         self._preparation.begin(again=True)
         return self._preparation.all_ready()
 
@@ -308,15 +297,15 @@ class Session(Inputs):
             return self._reset()
         self._check_igtl()
         self.misfits.update()
-        ended = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll()]
-        return self._check_registration() or any(ended)
+        news = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll()]
+        return self._check_registration() or any(news)
 
     def cancel(self) -> None:
         """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
         self.forget_task()
         self.sequence.cancel()
         if self.running_registration is not None:
-            self.running_registration.worker.cancel()
+            self.running_registration.task.cancel()
             self.running_registration.put_back()
             self.running_registration, self.ended = None, "cancelled"
 
@@ -353,7 +342,7 @@ class Session(Inputs):
     def waiting(self) -> bool:
         """Whether a registration has ended, and its result waits."""
         run = self.running_registration
-        return self.held and run is not None and run.worker.state != "running"
+        return self.held and run is not None and ended(run.task)
 
     def news(self) -> list[str]:
         """Return what a person should hear at once, wherever they are: sentences for as long as each is true."""
@@ -480,11 +469,11 @@ class Session(Inputs):
     # Within
 
     def _check_preparation(self) -> bool:
-        """Return whether the preparation has just ended."""
-        ended = self._preparation.poll()
-        if ended and self.running_registration is None:
+        """Return whether it has just ended."""
+        ready = self._preparation.poll()
+        if ready and self.running_registration is None:
             self.message = self._preparation.message or self.message
-        return ended
+        return ready
 
     def _check_igtl(self) -> None:
         if self.igtl.open and monotonic() - self._igtl_checked > IGTL_CHECK_S:
@@ -495,14 +484,13 @@ class Session(Inputs):
         """Return whether the task has just ended."""
         if self._background_task is None:
             return False
-        worker, then = self._background_task
-        worker.poll(0)
-        if worker.state == "running":
+        task, then = self._background_task
+        if not ended(task):
             return False
-        self._background_task, self.message = None, worker.message
-        if worker.state == "done":
+        self._background_task, self.message = None, task.message
+        if not task.message:
             with self._report_errors():
-                then(worker.result)
+                then(task.result)
         return True
 
     def _check_registration(self) -> bool:
@@ -515,12 +503,12 @@ class Session(Inputs):
             self.cancel()
             self.message = obstacle
             return True
-        progress = run.worker.poll(0)
+        progress = run.task.poll(0)
         if self.held:
             return False
         if progress is not None:
             run.show(progress)
-        if run.worker.state == "running":
+        if not ended(run.task):
             return progress is not None
         self._end(run)
         return True
@@ -550,13 +538,13 @@ class Session(Inputs):
         return working
 
     def _end(self, run: RunningRegistration) -> None:
-        worker, self.running_registration = run.worker, None
-        self.notes, self.ended, self.message = [*run.warnings, *worker.warnings], worker.state, worker.message
-        if worker.state != "done":
+        task, self.running_registration = run.task, None
+        self.notes, self.ended, self.message = [*run.warnings, *task.warnings], task.state, task.message
+        if task.state != "done":
             run.put_back()
             return
         with self._report_errors():
-            self._keep(run, *worker.result)
+            self._keep(run, *task.result)
 
     def _keep(self, run: RunningRegistration, result: Result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""

@@ -23,9 +23,9 @@ from ..mrml.loading import greys_of, name_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..mrml.xray_record import XRayRecord
-from .background_task import Worker
 from .inputs import PREPARING, Inputs
 from .registering import API_START
+from .tasks import Task
 from .translation import _
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Tracking:
     ----------
     track
         The `track_files.Track`, whose frames grow; None while the first is prepared.
-    worker
+    task
         Does it.
     """
 
@@ -219,11 +219,11 @@ class Tracking:
         self.step = ProgressRecord(0.0, _("preparing"))
         self._time_left = TimeLeft()
         self.left = ""
-        self.worker = Worker(self._run)
+        self.task = Task(self._run)
 
     def poll(self) -> None:
-        """Take the newest progress."""
-        progress = self.worker.poll(0)
+        """Take how far it is."""
+        progress = self.task.poll(0)
         if progress is not None:
             self.step, self.left = progress, left_in_words(self._time_left.seconds(progress.fraction))
 

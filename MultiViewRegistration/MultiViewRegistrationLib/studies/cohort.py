@@ -34,12 +34,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
+from ..api import train
 from ..errors import InputError, install_command
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import sha256
 from ..registration.warm_up import warm_up
-from ..regressor.learning import train
 from ..regressor.model_store import Card, all_models, ct_sha256, data_folder
 from ..rendering.devices import available_threads
 from .evaluation import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..errors import InputError
 from ..imaging.xray import View
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
+from ..report.drawing import jpeg
 from ..report.overlays import DRRs, overlays
 
 _CHARACTERS = 32
@@ -70,24 +69,14 @@ def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray
     columns = []
     for view in views:
         drrs = [DRRs.of(anatomy, view.camera, pose) for pose in (found, truth)]
-        pictures = [pair["edges"] for pair in overlays(view.xray, drrs, longest_side=_SIDE)]
-        columns.append(_joined([_squared(picture) for picture in pictures], axis=0))
-    file = io.BytesIO()
-    Image.fromarray(_joined(columns, axis=1)).save(file, "JPEG", quality=80)
-    return file.getvalue()
+        columns.append([_squared(pair["edges"]) for pair in overlays(view.xray, drrs, longest_side=_SIDE)])
+    gaps = [(0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)]
+    joined = np.pad(np.array(columns), gaps, constant_values=255).transpose(1, 2, 0, 3, 4)
+    return jpeg(joined.reshape(2 * (_SIDE + _GAP), -1, 3)[:-_GAP, :-_GAP])
 
 
 def _squared(picture: np.ndarray) -> np.ndarray:
-    square = np.zeros((_SIDE, _SIDE, 3), np.uint8)
-    rows, columns = (min(size, _SIDE) for size in picture.shape[:2])
+    """Return a picture in the middle of a black square."""
+    rows, columns = picture.shape[:2]
     top, left = (_SIDE - rows) // 2, (_SIDE - columns) // 2
-    square[top : top + rows, left : left + columns] = picture[:rows, :columns]
-    return square
-
-
-def _joined(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
-    """Lay images side by side, with a white gap."""
-    shape = list(pictures[0].shape)
-    shape[axis] = _GAP
-    parts = [part for picture in pictures for part in (np.full(shape, 255, np.uint8), picture)]
-    return np.concatenate(parts[1:], axis=axis)
+    return np.pad(picture, [(top, _SIDE - rows - top), (left, _SIDE - columns - left), (0, 0)])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from ..io.html import STYLES, Axis, Content, Line, legend, line_plot, number, table, tag
+from ..report.html import Content, number, table, tag
+from ..report.plot import STYLES, Axis, Line, legend, line_plot
 from ..report.result_page import Entry, write_report
 from .selfcheck import TRUTH_MM, WITHIN_MM, SelfCheck
 

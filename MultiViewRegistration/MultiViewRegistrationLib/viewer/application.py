@@ -26,13 +26,13 @@ from ..mrml.identity import patient_of
 from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from ..session.background_task import Worker
 from ..session.history import ManualMoveRecorder
 from ..session.presenters.frontend import Frontend
 from ..session.presenters.section import folder_name
 from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
+from ..session.tasks import Task, ended
 from ..session.translation import _
 from . import elements
 from .answer_bar import FIRST_STEPS, AnswerBar
@@ -220,13 +220,10 @@ class Application(Frontend):
         with self.ui_action():
             name = folder_name("scene", self.registration)
             pack = save_scene(self.scene, self.downloads.new_folder() / f"{name}.mrb")
-            worker = Worker(lambda on_progress: pack())
-            while worker.state == "running":
+            packing = Task(lambda on_progress: pack())
+            while not ended(packing):
                 await asyncio.sleep(TICK_S)
-                worker.poll(0)
-            if worker.state != "done":
-                raise InputError(worker.message)
-            address = self.downloads.offer(worker.result)
+            address = self.downloads.offer(packing.result)
         self.state.saving = False
         return address
 

@@ -18,7 +18,7 @@ import slicer
 from ..errors import InputError
 from ..io import own_folders
 from ..regressor.model_store import data_folder
-from ..session.background_task import Worker
+from ..session.tasks import Task, ended
 from ..session.translation import _
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Autosave:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._due = monotonic() + FIRST_S
-        self._writing: Worker | None = None
+        self._writing: Task | None = None
         self._begin(None)
 
     def _begin(self, folder: Path | None) -> None:
@@ -184,17 +184,15 @@ class Autosave:
             "saved": datetime.now().isoformat(timespec="seconds"),
             "scene": mrml.name,
         }
-        self._writing = Worker(
+        self._writing = Task(
             lambda on_progress: commit(folder, state, [mrml.name, *(file for _, file in files.values())])
         )
 
     def _take_written(self) -> None:
-        if self._writing is not None:
-            self._writing.poll(0)
-            if self._writing.state != "running":
-                writing, self._writing = self._writing, None
-                if writing.state != "done":
-                    self._show_failure(writing.message)
+        if ended(self._writing):
+            writing, self._writing = self._writing, None
+            if writing.message:
+                self._show_failure(writing.message)
 
     def _wait(self) -> None:
         if self._writing is not None and self._writing.wait(PATIENCE_S):

@@ -14,7 +14,7 @@ from ..mrml.registration import Registration
 from ..registration.prepared_ct import PreparedCT
 from ..rendering import cpu, drr
 from ..rendering.texture import Texture
-from ..session.background_task import BackgroundValue
+from ..session.tasks import BackgroundValue
 
 #: Bytes of the texture in an answer at most, so that no other answer waits long for it.
 PART_BYTES = 1 << 20

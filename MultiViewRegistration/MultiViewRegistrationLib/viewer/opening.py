@@ -11,9 +11,9 @@ from ..errors import InputError
 from ..io import own_folders
 from ..io.recognise import CASE, NAMED, RESULT, SCENE, TRACK, WHOLES, kinds_of
 from ..mrml.loading import read_case
-from ..session.background_task import Worker
 from ..session.result_files import read_result
 from ..session.sequence import read_track
+from ..session.tasks import Task, ended
 from ..session.translation import _
 from . import autosave
 from .scene_files import read_scene
@@ -30,8 +30,8 @@ class Opener:
 
     def __init__(self, application, demo: Callable[[], Path]) -> None:
         self._application, self._demo = application, demo
-        self._reading: Worker | None = None
-        self._preloading: Worker | None = None
+        self._reading: Task | None = None
+        self._preloading: Task | None = None
         self._sent: Path | None = None
         self._autosaved: Path | None = None
         application.state.opening = ""
@@ -41,7 +41,7 @@ class Opener:
         self,
         path: Path,
         case: Path | None = None,
-        preloaded: tuple[Worker, Worker] | None = None,
+        preloaded: tuple[Task, Task] | None = None,
         sent: Path | None = None,
     ) -> None:
         """Open a case.json, a result.json, a track.json, a folder that holds one, or a scene.
@@ -91,18 +91,13 @@ class Opener:
 
     def tick(self) -> None:
         """Take what was read."""
-        if self._reading is None:
-            return
-        self._reading.poll(0)
-        if self._reading.state == "running":
+        if not ended(self._reading):
             return
         reading, self._reading = self._reading, None
         application = self._application
         application.state.opening = ""
         with application.ui_action():
             try:
-                if reading.state != "done":
-                    raise InputError(reading.message)
                 application.replace(reading.result, self._autosaved)
                 if application.session is not None:
                     warnings = self._preloading.warnings if self._preloading else []
@@ -115,7 +110,7 @@ class Opener:
         self,
         name: str,
         work,
-        preloading: Worker | None = None,
+        preloading: Task | None = None,
         sent: Path | None = None,
         autosaved: Path | None = None,
     ) -> None:
@@ -124,7 +119,7 @@ class Opener:
                 if sent is not None:
                     shutil.rmtree(sent, ignore_errors=True)
                 raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
-            self._reading, self._preloading, self._sent, self._autosaved = Worker(work), preloading, sent, autosaved
+            self._reading, self._preloading, self._sent, self._autosaved = Task(work), preloading, sent, autosaved
             self._application.state.opening_another = False
             self._application.state.opening = _("Reading {name}…").format(name=name)
 

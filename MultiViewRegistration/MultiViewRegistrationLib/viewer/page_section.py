@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..report.drawing import png
+from ..report.html import embedded
 from ..session.presenters.form import (
     Button,
     Choice,
@@ -207,6 +207,4 @@ def _data_url(picture: np.ndarray, aspect: float) -> str:
     image = Image.fromarray(picture)
     if aspect != 1.0:
         image = image.resize((image.width, max(1, round(image.height * aspect))))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return embedded(png(np.asarray(image)))

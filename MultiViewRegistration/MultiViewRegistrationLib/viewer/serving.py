@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io import own_folders
-from ..session.background_task import Worker
 from ..session.inputs import prepare_for_drr
+from ..session.tasks import Task
 from ..session.translation import _
 
 LOCAL = "127.0.0.1"
@@ -150,7 +150,7 @@ def _open_browser(address: str) -> Callable[[], object]:
     return lambda: own_folders.remove(folder)
 
 
-def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
+def preload_case(path: Path | None) -> tuple[Task, Task] | None:
     """Begin to load a case.json, or that of a folder with nothing else, while the program is still being imported.
 
     Returns
@@ -175,8 +175,8 @@ def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
 
         return Case.load(path, read_ct=lambda: ct.result_for(on_progress))
 
-    ct = Worker(read)
-    return Worker(load), Worker(lambda on_progress: prepare_for_drr(ct.result_for(on_progress), on_progress))
+    ct = Task(read)
+    return Task(load), Task(lambda on_progress: prepare_for_drr(ct.result_for(on_progress), on_progress))
 
 
 async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None:
@@ -204,7 +204,7 @@ async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None
         gc.freeze()
         gc.enable()
     if preloaded is None:
-        Worker(lambda on_progress: load_or_begin_compiling())  # they are needed as soon as there is a CT
+        Task(lambda on_progress: load_or_begin_compiling())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:

@@ -12,11 +12,11 @@ from ...assessment.remedy import BONES, CT, GEOMETRY, OVERLAYS, PATIENT, REGISTE
 from ...errors import InputError
 from .. import assessment
 from ..automatic import MIN_XRAYS, AutomaticRegistration
-from ..background_task import within_sentence
 from ..history import BAD, CHECK, GOOD
 from ..host import Host
 from ..registering import RunningRegistration
 from ..session import missing_images
+from ..tasks import within_sentence
 from ..translation import _
 from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, row
 from .section import Presenter, progress_bar

@@ -11,11 +11,20 @@ from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
 from ...io.files import as_sent
 from ...mrml.xray import XRayView
-from ..background_task import Worker
-from ..external_files import FileReading, Question, ask_for_file, camera_of, describe_camera, read_cameras, with_paths
+from ..external_files import (
+    FileReading,
+    Question,
+    ask_for_file,
+    camera_of,
+    describe_camera,
+    read_cameras,
+    unanswered,
+    with_paths,
+)
+from ..tasks import Task, ended
 from ..translation import _
 from .form import Choice, Files, Form, Option, Text
-from .section import has_ended, question_controls, unanswered
+from .section import question_controls
 
 SUFFIXES = tuple(".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split())
 
@@ -86,7 +95,7 @@ class CalibrationPresenter:
         """Forget all that belongs to the registration at work before: another one is."""
         self.last = CalibrationFile()
         self._key: tuple = ()
-        self._reading: Worker | None = None
+        self._reading: Task | None = None
         self._last_reading = FileReading([])
 
     def form(self, view: XRayView, file: CalibrationFile) -> Form:
@@ -151,11 +160,11 @@ class CalibrationPresenter:
         return camera
 
     def tick(self) -> bool:
-        """Take what was read, and return whether there was anything."""
-        if not has_ended(self._reading):
+        """Take what was read; whether there was anything."""
+        if not ended(self._reading):
             return False
-        reading, self._reading = self._reading, None
-        self._last_reading = reading.result if reading.state == "done" else FileReading([], problem=reading.message)
+        self._last_reading = self._reading.result_or(FileReading([], problem=self._reading.message))
+        self._reading = None
         return True
 
     # What a person does
@@ -212,7 +221,7 @@ class CalibrationPresenter:
             self._last_reading = FileReading(
                 self._last_reading.questions if self._key[:1] == key[:1] else [], problem=_("The file is being read.")
             )
-            self._key, self._reading = key, Worker(lambda on_progress: read_cameras(path, size, answers))
+            self._key, self._reading = key, Task(lambda on_progress: read_cameras(path, size, answers))
             self._reading.wait(self._patience_s)
         self.tick()
         return self._last_reading

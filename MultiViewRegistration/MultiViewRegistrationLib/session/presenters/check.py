@@ -18,8 +18,8 @@ from ...mrml.structures import MISFITS, Projections, candidates, choose_structur
 from ...mrml.xray import DetectorPlane, XRayView
 from .. import assessment, curves
 from ..assessment import SimilarityUpdater
-from ..background_task import Worker
 from ..host import Host
+from ..tasks import Task, ended
 from ..translation import _
 from .cursor import CursorPresenter
 from .form import (
@@ -41,7 +41,7 @@ from .form import (
     row,
 )
 from .register import verdict_state
-from .section import PROBLEM, READY, TODO, Presenter, State, has_ended
+from .section import PROBLEM, READY, TODO, Presenter, State
 
 
 class CheckPresenter(Presenter):
@@ -60,7 +60,7 @@ class CheckPresenter(Presenter):
         self._misfits_shown: tuple = ()
         self._found: Form = []
         self._maps: Form = []
-        self._drawing: Worker | None = None
+        self._drawing: Task | None = None
         self.overlays.reset()
         self.cursor.reset()
 
@@ -178,7 +178,7 @@ class CheckPresenter(Presenter):
         if key != self._of:
             self._of, self._maps = key, []
             self._found = [] if there is None else [*_errors(there), _refinement(there)]
-            self._drawing = None if there is None else Worker(lambda on_progress: curves.maps(there))
+            self._drawing = None if there is None else Task(lambda on_progress: curves.maps(there))
 
     def state(self) -> State:
         """Return how far this step is."""
@@ -196,8 +196,8 @@ class CheckPresenter(Presenter):
         self._changed |= self._similarity.update()
         if self.session.misfits.shown is not self._misfits_shown:
             self._misfits_shown, self._changed = self.session.misfits.shown, True
-        if has_ended(self._drawing):
-            maps: list = self._drawing.result or []
+        if ended(self._drawing):
+            maps: list = self._drawing.result_or([])
             self._drawing, self._changed = None, True
             legend = Text("map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET)
             pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)

@@ -24,12 +24,12 @@ from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from .. import assessment
-from ..background_task import Worker
+from ..adding import Scouts, read_scouts
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
-from ..scouts import Scouts, read_scouts
+from ..tasks import Task, ended
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Option, Picture, Text, options_of, row
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
 UNITS = {"hu": _("Hounsfield units (HU)"), "relative": _("Relative (0 is nothing, larger is denser)")}
 WHOLE = ""
@@ -100,13 +100,13 @@ class CTPresenter(Presenter):
     def exit(self) -> None:
         """Forget a CT that is being read, or that waits for its unit."""
         self._files: CTFiles | None = None
-        self._reading: tuple[Worker, str] | None = None
-        self._looking_for_scouts: tuple[Worker, object] | None = None
+        self._reading: tuple[Task, str] | None = None
+        self._looking_for_scouts: tuple[Task, object] | None = None
         self.mismatch: UnitMismatch | None = None
 
     def _forget_look(self) -> None:
         self._looked_at, self._problem = "", ""
-        self._look: Worker | None = None
+        self._look: Task | None = None
         self.preview: CTPreview | None = None
 
     # The form
@@ -272,15 +272,15 @@ class CTPresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
-        if self._reading is not None and has_ended(self._reading[0]):
+        if self._reading is not None and ended(self._reading[0]):
             self._take_read(*self._reading)
-        if self._looking_for_scouts is not None and has_ended(self._looking_for_scouts[0]):
+        if self._looking_for_scouts is not None and ended(self._looking_for_scouts[0]):
             (found, ct), self._looking_for_scouts = self._looking_for_scouts, None
-            self.session.keep_scouts(ct, found.result)
+            self.session.keep_scouts(ct, found.result_or(None))
             return True
-        if not has_ended(self._look):
+        if not ended(self._look):
             return False
-        self.preview, self._problem, self._look = self._look.result, self._look.message, None
+        self.preview, self._problem, self._look = self._look.result_or(None), self._look.message, None
         return True
 
     def _look_again(self) -> None:
@@ -298,7 +298,7 @@ class CTPresenter(Presenter):
         except InputError as error:
             self._problem = str(error)
         else:
-            self._look = Worker(lambda on_progress: work())
+            self._look = Task(lambda on_progress: work())
 
     # What a person does
 
@@ -314,18 +314,18 @@ class CTPresenter(Presenter):
         self._read(ct, self.unit)
 
     def _read(self, files: CTFiles, unit: str) -> None:
-        self._reading, self.mismatch = (Worker(lambda on_progress: _read(files, unit)), unit), None
+        self._reading, self.mismatch = (Task(lambda on_progress: _read(files, unit)), unit), None
 
-    def _take_read(self, reading: Worker, unit: str) -> None:
+    def _take_read(self, reading: Task, unit: str) -> None:
         self._reading = None
         with self.host.ui_action():
-            if isinstance(reading.result, UnitMismatch):
-                self.mismatch = reading.result
+            read = reading.result_or(None)
+            if isinstance(read, UnitMismatch):
+                self.mismatch = read
                 return
             self.exit()
-            if reading.state != "done":
+            if read is None:
                 raise InputError(reading.message)
-            read: ReadCT = reading.result
             self.set_unit(unit)
             node = volume_node(self.registration.scene, read.name, read.voxels, read.ct.volume.ct_from_index)
             keep_header(node, read.header)
@@ -353,7 +353,7 @@ class CTPresenter(Presenter):
             self.registration.name_after(ct.GetName())
         file = None if ct is None else file_of(ct)  # of Slicer's DICOM module
         if file is not None and self.session.scouts is None:
-            self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file)), ct
+            self._looking_for_scouts = Task(lambda on_progress: read_scouts(file)), ct
         ct_3d.update_volume(self.registration)
 
     def _warn_of_others(self, ct: Any) -> None:

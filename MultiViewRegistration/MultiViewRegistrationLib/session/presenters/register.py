@@ -11,10 +11,10 @@ from ...errors import InputError
 from ...mrml import landmarks
 from .. import assessment
 from ..assessment import PoseComparison, compare_poses
-from ..background_task import Worker
 from ..history import HistoryEntry, describe_method
 from ..host import Host
 from ..session import REGRESSOR_STARTS, Session, missing_inputs
+from ..tasks import Task, ended
 from ..translation import _
 from .form import (
     CAUTION,
@@ -34,7 +34,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
-from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State, has_ended
+from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 
 
 class RegisterPresenter(Presenter):
@@ -187,7 +187,7 @@ class ComparisonPresenter(Presenter):
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._worker: Worker | None = None
+        self._drawing: Task[PoseComparison] | None = None
         self._text, self._names = "", ("", "")
         self._pictures: list[tuple[str, np.ndarray, np.ndarray]] = []
 
@@ -219,14 +219,14 @@ class ComparisonPresenter(Presenter):
         ]
 
     def tick(self) -> bool:
-        """Take what was drawn, and return whether there is something new to show."""
-        if not has_ended(self._worker):
+        """Take what was drawn; whether there is something new to show."""
+        if not ended(self._drawing):
             return False
-        worker, self._worker = self._worker, None
-        if worker.state != "done":
-            self._text = worker.message
+        drawing, self._drawing = self._drawing, None
+        if drawing.message:
+            self._text = drawing.message
             return True
-        found: PoseComparison = worker.result
+        found = drawing.result
         text = _("The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: edges of bone.")
         self._text, self._pictures = text.format(mm=found.mm, degrees=found.degrees), found.pictures
         return True
@@ -238,7 +238,7 @@ class ComparisonPresenter(Presenter):
             raise InputError(_("Compare: this pose is not there, expected one of the history; choose another."))
         other = entries[int(number)]
         work = compare_poses(self.session, HistoryEntry.now("now", self.registration.world_from_ct), other)
-        self._worker, self._pictures = Worker(lambda on_progress: work()), []
+        self._drawing, self._pictures = Task(lambda on_progress: work()), []
         self._text, self._names = _("Drawing..."), (_("now"), _pose_name(other))
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from ...mrml.identity import case_id
 from ...mrml.registration import Registration
-from ..background_task import Worker
 from ..external_files import Question
 from ..host import Host
 from ..session import Session
@@ -96,13 +95,6 @@ class Presenter:
         """End what only makes sense while the host is seen, with this registration."""
 
 
-def has_ended(worker: Worker | None) -> TypeGuard[Worker]:
-    """Return whether there is work in a thread, and it has ended."""
-    if worker is not None:
-        worker.poll(0)
-    return worker is not None and worker.state != "running"
-
-
 def progress_bar(key: str, progress: Any, stage: str, *more: str) -> ProgressBar:
     """Return how far work is.
 
@@ -139,13 +131,8 @@ def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
     return (Option("", first), *(Option(node.GetID(), node.GetName()) for node in nodes))
 
 
-def unanswered(questions: list[Question], answers: dict[str, str]) -> list[str]:
-    """Return the labels of questions without an answer."""
-    return [question.label for question in questions if not answers.get(question.key, "").strip()]
-
-
 def question_controls(
-    prefix: str, questions: list[Question], answers: dict[str, str], answer: Callable[[str, str], object]
+    prefix: str, questions: Sequence[Question], answers: dict[str, str], answer: Callable[[str, str], object]
 ) -> Form:
     """Return a box or a field for each question.
 

@@ -16,9 +16,9 @@ from ...mrml.nodes import segmentations, volumes
 from ...mrml.xray import XRayView
 from .. import adding
 from ..adding import rename
-from ..background_task import Worker
 from ..geometry import certainty, describe, needs_geometry, reference_of
 from ..host import Host
+from ..tasks import Task, ended
 from ..translation import _
 from .certainty import EditorPresenter
 from .form import (
@@ -42,7 +42,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
 PICTURE_HEIGHT_PX = 120
 
@@ -67,7 +67,7 @@ class XRaysPresenter(Presenter):
     def exit(self) -> None:
         """Forget the files that are being read."""
         self._waiting: list[Path] = []
-        self._reading: Worker | None = None
+        self._reading: Task | None = None
         self._failures: list[str] = []
         self._first_is_next = False
 
@@ -281,23 +281,21 @@ class XRaysPresenter(Presenter):
         """Take what threads have done; return whether there is something new to show."""
         if self._reading is None:
             return self.host.session is not None and self.session.check_next()
-        if has_ended(self._reading):
+        if ended(self._reading):
             self._take_read(self._reading)
         return False
 
     def _read_next(self) -> None:
         if self._reading is None and self._waiting:
             path = self._waiting[0]
-            self._reading = Worker(lambda on_progress: adding.read(path))
+            self._reading = Task(lambda on_progress: adding.read(path))
 
-    def _take_read(self, reading: Worker) -> None:
+    def _take_read(self, reading: Task) -> None:
         """Add what was read, and read on; problems are shown once all are read."""
         self._reading = None
         self._waiting.pop(0)
         with self.host.ui_action():
             try:
-                if reading.state != "done":
-                    raise InputError(reading.message)
                 first = reading.result(self.registration, self.session.cache_xray)[0]
                 if self._first_is_next:  # of several that came together the first
                     self._first_is_next, self._selected = False, first.id

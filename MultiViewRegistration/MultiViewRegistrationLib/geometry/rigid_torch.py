@@ -1,6 +1,6 @@
-"""Rigid transforms in torch: what `geometry.rigid` does in numpy, with gradients.
+"""Rigid transforms in torch: what `rigid` does in numpy under the same names, with gradients.
 
-The conventions are those of `geometry.rigid`: a pose is a 4x4 named `target_from_source`, a twist is `(omega, v)`, rotation vector in
+The conventions are those of `rigid`: a pose is a 4x4 named `target_from_source`, a twist is `(omega, v)`, rotation vector in
 radians first, then mm, and poses are compared by their left-invariant difference `inverse(a) @ b`. Poses are composed by `@`. Leading
 dimensions are batches and broadcast; precision and device are those of the arguments, single precision is enough.
 
@@ -25,15 +25,10 @@ def hat(w: Tensor) -> Tensor:
     return torch.stack([o, -z, y, z, o, -x, -y, x, o], -1).unflatten(-1, (3, 3))
 
 
-def exp_so3(w: Tensor) -> Tensor:
-    """Return rotations (..., 3, 3) of rotation vectors w (..., 3) in radians."""
-    return torch.linalg.matrix_exp(hat(w))
-
-
-def exp(twist: Tensor) -> Tensor:
+def exp_se3(twist: Tensor) -> Tensor:
     """Return poses (..., 4, 4) of twists (omega, v) (..., 6): the exponential of [[hat(omega), v], [0, 0]]."""
     R, V = _exp_so3_and_V(twist[..., :3])
-    return pose(R, (V @ twist[..., 3:, None])[..., 0])
+    return from_rotation_translation(R, (V @ twist[..., 3:, None])[..., 0])
 
 
 def log_so3(R: Tensor) -> Tensor:
@@ -50,13 +45,13 @@ def log_so3(R: Tensor) -> Tensor:
     return vector * torch.where(small, 2 + square / 3, by_sine)  # asin(x) / x = 1 + x^2 / 6 + ...
 
 
-def log(T: Tensor) -> Tensor:
+def log_se3(T: Tensor) -> Tensor:
     """Return twists (..., 6) of poses T (..., 4, 4), for angles up to pi."""
     w = log_so3(T[..., :3, :3])
     return torch.cat([w, torch.linalg.solve(_exp_so3_and_V(w)[1], T[..., :3, 3])], -1)
 
 
-def pose(R: Tensor, t: Tensor) -> Tensor:
+def from_rotation_translation(R: Tensor, t: Tensor) -> Tensor:
     """Return poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
     batch = torch.broadcast_shapes(R.shape[:-2], t.shape[:-1])
     upper = torch.cat([R.expand(*batch, 3, 3), t.expand(*batch, 3)[..., None]], -1)
@@ -67,19 +62,19 @@ def pose(R: Tensor, t: Tensor) -> Tensor:
 def inverse(T: Tensor) -> Tensor:
     """Return inverse poses (..., 4, 4), by transposing the rotation."""
     R_inverse = T[..., :3, :3].mT
-    return pose(R_inverse, -(R_inverse @ T[..., :3, 3:])[..., 0])
+    return from_rotation_translation(R_inverse, -(R_inverse @ T[..., :3, 3:])[..., 0])
 
 
 def geodesic(a: Tensor, b: Tensor) -> Tensor:
-    """Return the distance (...) of poses a and b (..., 4, 4) on SE(3): ||log(inverse(a) @ b)||, radians and mm in one norm.
+    """Return the distance (...) of poses a and b (..., 4, 4) on SE(3): ||log_se3(inverse(a) @ b)||, radians and mm in one norm.
 
     geodesic(g @ a, g @ b) is the same for every pose g. Of a @ h and b @ h it is the same if h is a rotation: no distance on SE(3) is
     invariant on both sides.
     """
-    return torch.linalg.vector_norm(log(inverse(a) @ b), dim=-1)
+    return torch.linalg.vector_norm(log_se3(inverse(a) @ b), dim=-1)
 
 
-def double_geodesic(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
+def geodesic_distance(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
     """Return sqrt((radius_mm * angle)^2 + ||t_a - t_b||^2) in mm, (...), of poses a and b (..., 4, 4).
 
     DiffPose (Gopalakrishnan et al., CVPR 2024) takes the distance from source to isocentre for the radius: then the angle counts as

@@ -8,13 +8,13 @@ import pytest
 
 from MultiViewRegistrationLib.errors import InputError, warn
 from MultiViewRegistrationLib.session import inputs
-from MultiViewRegistrationLib.session.background_task import Worker
+from MultiViewRegistrationLib.session.tasks import Task
 
 
-def ended(worker: Worker) -> Worker:
-    worker.poll(5.0)
-    assert worker.state != "running"
-    return worker
+def ended(task: Task) -> Task:
+    task.poll(5.0)
+    assert task.state != "running"
+    return task
 
 
 def test_its_result_and_last_progress():
@@ -23,11 +23,11 @@ def test_its_result_and_last_progress():
         on_progress(2)
         return "result"
 
-    worker = Worker(work)
-    worker.wait(5.0)
-    assert worker.poll() == 2
-    assert worker.poll() is None
-    assert (worker.state, worker.result, worker.message) == ("done", "result", "")
+    task = Task(work)
+    task.wait(5.0)
+    assert task.poll() == 2
+    assert task.poll() is None
+    assert (task.state, task.result, task.message) == ("done", "result", "")
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_a_failure_is_a_sentence(error, message, caplog):
         warn("first")
         raise error
 
-    worker = ended(Worker(work))
-    assert worker.state == "failed" and message in worker.message and worker.warnings == ["first"]
+    task = ended(Task(work))
+    assert task.state == "failed" and message in task.message and task.warnings == ["first"]
     assert len(caplog.records) == isinstance(error, ZeroDivisionError)
 
 
@@ -57,24 +57,24 @@ def test_cancelled_however_it_ends(caplog):
         assert on_progress(None) is False
         raise RuntimeError("of the library that was interrupted")
 
-    worker = Worker(work)
-    worker.cancel()
+    task = Task(work)
+    task.cancel()
     cancelled.set()
-    assert ended(worker).state == "cancelled"
-    assert worker.message == "" and not caplog.records
+    assert ended(task).state == "cancelled"
+    assert task.message == "" and not caplog.records
 
 
 def test_the_result_of_another_is_waited_for():
     go = threading.Event()
-    first = Worker(lambda on_progress: go.wait(5.0) and "ready")
-    second = Worker(lambda on_progress: first.result_for(on_progress) + "!")
+    first = Task(lambda on_progress: go.wait(5.0) and "ready")
+    second = Task(lambda on_progress: first.result_for(on_progress) + "!")
     assert second.poll(0.05) is None and second.state == "running"
-    cancelled = Worker(lambda on_progress: first.result_for(on_progress))
+    cancelled = Task(lambda on_progress: first.result_for(on_progress))
     cancelled.cancel()
     assert ended(cancelled).state == "cancelled"
     go.set()
     assert ended(second).result == "ready!"
-    failing = Worker(lambda on_progress: Worker(lambda _: 1 / 0).result_for(on_progress))
+    failing = Task(lambda on_progress: Task(lambda _: 1 / 0).result_for(on_progress))
     assert "ZeroDivisionError" in ended(failing).message
 
 
@@ -94,7 +94,7 @@ def test_each_thread_hears_its_own_warnings(recwarn):
         first_out.wait(5.0)
         warn("second")
 
-    one, other = Worker(first), Worker(second)
+    one, other = Task(first), Task(second)
     warn("main")
     ended(one)
     first_out.set()

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from MultiViewRegistrationLib.io.html import HEIGHT, WIDTH, Axis, Line, line_plot
+from MultiViewRegistrationLib.report.plot import HEIGHT, WIDTH, Axis, Line, line_plot
 
 LOG = Axis("x", "log"), Axis("y", "log")
 

@@ -1,0 +1,182 @@
+"""HTML and SVG as trees of elements, which escape every text: pages and tables."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+Content = ET.Element | str | int | None
+
+RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
+
+_LIGHT = """color-scheme: light; --page: #fff; --panel: #f4f5f7; --line: #c3c9d0; --text: #15181b; --quiet: #525a63;
+  --accent: #0b5e97; --accept: #0a6b4b; --check: #7a5200; --reject: #a8320c; --not-assessed: #525a63;"""
+_SCREEN = """
+:root { color-scheme: dark; --page: #0e1012; --panel: #171a1e; --line: #30363d; --text: #e8e6e1; --quiet: #a7aeb6;
+  --accent: #7cc4f0; --accept: #3fd0a4; --check: #f0c244; --reject: #ff8a5c; --not-assessed: #c9ced4; }
+@media (prefers-color-scheme: light) { :root { LIGHT } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1240px; padding: 0 20px 40px; background: var(--page); color: var(--text);
+  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 24px; padding: 8px 0; }
+h1 { margin: 0; font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+h2 { margin: 0 0 8px; font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere; }
+h3 { margin: 24px 0 8px; font-size: 1.05rem; font-weight: 600; }
+h4 { margin: 16px 0 4px; font-size: .95rem; font-weight: 600; }
+p { margin: 4px 0; max-width: 80ch; overflow-wrap: anywhere; }
+header p { max-width: none; margin: 0; }
+a { color: var(--accent); }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.quiet { color: var(--quiet); }
+nav, .case { margin-top: 16px; padding: 16px; background: var(--panel); border: 1px solid var(--line);
+  border-radius: 8px; }
+.note { border-left: 3px solid var(--accent); padding-left: 10px; }
+.override { padding: 8px 14px; border: 3px solid var(--reject); border-radius: 6px; font-size: 1.1rem; }
+.verdict { margin-top: 12px; padding: 10px 14px; background: var(--page); border: 1px solid var(--line);
+  border-radius: 6px; }
+.badge { display: inline-block; padding: 0 10px; border: 2px solid currentColor; border-radius: 4px;
+  white-space: nowrap; text-transform: uppercase; }
+.accept { color: var(--accept); } .check { color: var(--check); } .reject { color: var(--reject); }
+.not-assessed { color: var(--not-assessed); }
+
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 4px 18px 4px 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
+th { font-weight: 600; }
+thead th, th small { color: var(--quiet); font-weight: 400; }
+tbody th { min-width: 8em; overflow-wrap: anywhere; }
+th small { display: block; }
+code, pre { font-family: ui-monospace, Consolas, "DejaVu Sans Mono", monospace; font-size: .9rem; }
+code { overflow-wrap: anywhere; }
+pre { overflow-x: auto; margin: 4px 0; }
+.views { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 16px; }
+figure { margin: 0; min-width: 0; }
+figcaption { margin-bottom: 4px; overflow-wrap: anywhere; }
+
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 16px; }
+.plot { width: 100%; height: auto; background: var(--page); border-radius: 6px; }
+.plot text { fill: var(--quiet); stroke: none; font-size: 12px; }
+.plot .axis { fill: var(--text); }
+.plot .grid { stroke: var(--line); }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 8px 0; padding: 0; list-style: none; }
+.legend svg { width: 34px; height: 12px; margin-right: 6px; }
+summary { color: var(--accent); cursor: pointer; }
+
+@media (max-width: 600px) {
+  body { padding: 0 10px 24px; }
+  nav, .case { padding: 12px; }
+  th, td { padding-right: 12px; }
+}
+"""
+
+_PRINT = """
+@media print {
+  :root { LIGHT --panel: #fff; --text: #000; --quiet: #333; --accent: #000; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  .case { border: 0; padding: 0; }
+  .screen { display: none; }
+  tr, .plot { break-inside: avoid; }
+  figcaption, h3, h4 { break-after: avoid; }
+  .wide { overflow: visible; }
+  th, td { padding-right: 8px; }
+  code { font-size: .7rem; }
+  .plots { grid-template-columns: 1fr 1fr; }
+  .plot { border: 1px solid #bbb; }
+}
+"""
+
+
+def tag(name: str, /, *contents: Content, **attributes: object) -> ET.Element:
+    """Return an element with its contents in order; None is left out.
+
+    As attributes, `class_` gives class, `aria_label` aria-label, True a bare attribute, None and False none; floats are rounded to two
+    digits.
+    """
+    element = ET.Element(name)
+    for key, value in attributes.items():
+        if value is not None and value is not False:
+            text = key if value is True else f"{value:.2f}" if isinstance(value, float) else _clean(value)
+            element.set(key.rstrip("_").replace("_", "-"), text)
+    for content in contents:
+        if isinstance(content, ET.Element):
+            element.append(content)
+        elif content is not None and len(element):
+            element[-1].tail = (element[-1].tail or "") + _clean(content)
+        elif content is not None:
+            element.text = (element.text or "") + _clean(content)
+    return element
+
+
+def embedded(file: bytes, kind: str = "png") -> str:
+    """Return the address of a picture that is part of the page.
+
+    Parameters
+    ----------
+    kind
+        "png" or "jpeg".
+    """
+    return f"data:image/{kind};base64," + base64.b64encode(file).decode("ascii")
+
+
+def page(
+    title: str, introduction: Sequence[Content], parts: Sequence[ET.Element | None], style: str = "", script: str = ""
+) -> str:
+    """Return a HTML file that opens anywhere: nothing loaded from outside, pictures embedded, no script but `script`.
+
+    Dark or light as the reader's system is, black on white on paper.
+
+    Parameters
+    ----------
+    introduction
+        Texts beside the title.
+    parts
+        Of the main part.
+    style, script
+        Rules and a script of this page's own; the page's policy allows the script by its hash.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy += f"; script-src 'sha256-{digest}'" if script else ""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("title", title),
+        tag("style", (_SCREEN + _PRINT + style).replace("LIGHT", _LIGHT)),
+    )
+    header = tag("header", tag("h1", title), tag("p", RESEARCH_USE))
+    header.extend(tag("p", text, class_="quiet") for text in introduction)
+    body = tag("body", header, tag("main", *parts), tag("script", script) if script else None)
+    root = tag("html", head, body, lang="en")
+    return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
+
+
+def number(value: float | None, unit: str, digits: int) -> str:
+    """Return a number with its unit; a dash for None."""
+    if value is None:
+        return "\u2013"
+    gap = "" if unit in ("", "\u00b0") else "\N{NO-BREAK SPACE}"
+    rounded = round(value, digits) + 0.0  # no minus zero
+    return f"{rounded:.{digits}f}{gap}{unit}".replace("-", "\u2212")
+
+
+def table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.Element:
+    """Return a table whose first column names the row. Wide tables scroll within themselves."""
+    if not rows:
+        return tag("p", "Unknown.", class_="quiet")
+    body = [tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows]
+    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads))) if heads else None
+    return tag("div", tag("table", head, tag("tbody", *body)), class_="wide")
+
+
+def _clean(value: object) -> str:
+    """Text that UTF-8 and HTML can hold: file names may carry broken bytes and control characters."""
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    control = {c for c in set(text) if c not in "\n\t" and unicodedata.category(c)[0] == "C"}
+    return text.translate({ord(c): "\N{REPLACEMENT CHARACTER}" for c in control})

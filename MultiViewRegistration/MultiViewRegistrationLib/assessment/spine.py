@@ -32,6 +32,8 @@ DEEP_MM, MIDDLE_MM = 30.0, 15.0
 ALIGNED = 0.9
 #: The share of DEEP_MM that is bone, at least, and of the most there is behind the body's middle.
 LEAST_BONE, SHARE = 0.25, 0.6
+#: Not asked in CTs of larger voxels: all that it was measured on had smaller ones, and one of 5 mm was refused where it was right.
+LARGEST_VOXEL_MM = 3.5
 #: The spine lies elsewhere if its slabs ask for more than this: chosen on the X-rays that benchmarks/spines.py names.
 MOST_SHIFT_MM = 0.35
 
@@ -90,7 +92,7 @@ def slabs(anatomy: PreparedCT) -> list[Bone]:
 
 
 def _slabs(anatomy: PreparedCT) -> list[Bone]:
-    along = middle(anatomy)
+    along = middle(anatomy) if max(anatomy.attenuation(0).spacing_mm) <= LARGEST_VOXEL_MM else ()
     if not len(along):
         return []
     volume = anatomy.attenuation(anatomy.level(VOXEL_MM))

@@ -131,7 +131,7 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
         placed = [place(*point) for point in each]
         group = tag("g", tag("title", line.name), stroke=colour, fill=colour)
         if line.joined:
-            group.append(_joined(placed, dash))
+            group.append(polyline(placed, stroke_width=1.8, stroke_dasharray=dash))
         group.extend(_marker(marker, a, b) for a, b in placed if marker)
         svg.append(group)
     return svg
@@ -141,7 +141,7 @@ def legend(names: Sequence[str]) -> ET.Element:
     """Return the legend of the lines, in HTML so that long names wrap."""
     items = []
     for (colour, marker, dash), name in zip((STYLES * len(names))[: len(names)], names, strict=True):
-        sample = _joined([(1, 6), (33, 6)], dash)
+        sample = _sample(1, 33, 6, dash)
         drawn = (sample, _marker(marker, 17, 6))
         items.append(
             tag("li", tag("svg", *drawn, viewBox="0 0 34 12", aria_hidden="true", stroke=colour, fill=colour), name)
@@ -161,14 +161,14 @@ def svg_file(plots: Sequence[ET.Element], named: Sequence[Line] = ()) -> str:
     styles = [(line.name, _style(line, number)) for number, line in enumerate(named) if line.name]
     for number, (name, (colour, marker, dash)) in enumerate(styles):
         y = TOP + 16 * (number + 1)
-        sample = _joined([(left, y - 4), (left + 26, y - 4)], dash)
+        sample = _sample(left, left + 26, y - 4, dash)
         root.append(tag("g", sample, marker and _marker(marker, left + 13, y - 4), stroke=colour, fill=colour))
         root.append(tag("text", name, x=left + 32, y=y))
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _joined(points: Sequence[tuple[float, float]], dash: str | None) -> ET.Element:
-    return polyline(points, stroke_width=1.8, stroke_dasharray=dash)
+def _sample(left: float, right: float, y: float, dash: str | None) -> ET.Element:
+    return tag("line", x1=left, x2=right, y1=y, y2=y, stroke_width=1.8, stroke_dasharray=dash)
 
 
 def _style(line: Line, number: int) -> tuple[str, str | None, str | None]:

@@ -177,7 +177,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
 
 class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
-    """The same work without the panel.
+    """Registration without the panel.
 
     Examples
     --------

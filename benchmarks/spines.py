@@ -14,6 +14,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 
 from . import DATA
 from .bones import NAMES, draw, images_of
+from .kept import Rows
 from .protocol.conditions import calibrated
 from .simulation.simulator import PIXEL_MM
 
@@ -97,13 +99,8 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, required=True, help="rows that it has are not made again")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = [json.loads(line) for line in options.rows.read_text().splitlines()] if options.rows.exists() else []
-    done = {(each["seed"], each["case"]) for each in rows}
+    rows = Rows(options.rows)
     for number in range(options.cases):
-        if (options.seed, number) in done:
-            continue
-        rows.append(row(options.seed, number, options.data, options.images))
-        with options.rows.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(json.dumps(rows[-1]), flush=True)
-    print(table(rows))
+        measure = partial(row, options.seed, number, options.data, options.images)
+        print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
+    print(table([each for _, each in rows.items()]))

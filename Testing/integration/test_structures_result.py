@@ -11,6 +11,8 @@ from bent_spine import NAMES, POSE, START, spine, truth_of, write_case, xrays
 from program import assert_fits_schema, run
 
 from MultiViewRegistrationLib import Case, assess, register
+from MultiViewRegistrationLib.assessment.prediction import percent
+from MultiViewRegistrationLib.assessment.verdict import is_about_risk
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
@@ -63,6 +65,12 @@ def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
     assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
     unseen = replace(result, structures=replace(result.structures, bones=[]))
     assert before_after(unseen) is None
+
+
+def test_the_risk_in_words_is_that_with_the_bones(written):
+    assessment = register(Case.load(written[0])).assessment
+    [sentence] = [reason for reason in assessment.reasons if is_about_risk(reason)]
+    assert f"is {percent(assessment.prediction.failure_probability)};" in sentence
 
 
 def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):

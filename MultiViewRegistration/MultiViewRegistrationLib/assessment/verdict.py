@@ -340,7 +340,7 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
         reasons.append(
             f"No X-ray shows {_names(unseen)}: whether this pose holds there is unknown. Leave out what no X-ray shows."
         )
-    prediction = assessment.prediction
+    prediction, besides = assessment.prediction, assessment.reasons
     if displaced:
         others = f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
         reasons.insert(
@@ -357,7 +357,10 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
             failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
         )
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-    return replace(assessment, verdict=verdict, prediction=prediction, reasons=[*reasons, *assessment.reasons])
+    if prediction is not None and displaced:
+        reasons += _risk(prediction, calibrated(), verdict)
+        besides = [reason for reason in besides if not is_about_risk(reason)]
+    return replace(assessment, verdict=verdict, prediction=prediction, reasons=[*reasons, *besides])
 
 
 def _names(bones: Sequence[RegisteredBone]) -> str:

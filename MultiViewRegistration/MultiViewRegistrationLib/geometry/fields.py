@@ -81,7 +81,7 @@ class Field:
 
     @property
     def is_truth(self) -> bool:
-        """Whether it is true or false."""
+        """Whether the field is true or false."""
         return any(value is True for value in self.choices)
 
     @property
@@ -98,7 +98,7 @@ class Field:
 
     @property
     def sentence(self) -> str:
-        """What it means, a sentence."""
+        """The field's meaning, a sentence."""
         words = self.help or self.allowed
         return words[0].upper() + words[1:] + "."
 

@@ -66,7 +66,7 @@ class DicomFile:
 
     @property
     def compressed(self) -> bool:
-        """Whether its pixels are compressed."""
+        """Whether the file's pixels are compressed."""
         return self.syntax not in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 
     def refuse(self, what: str) -> NoReturn:

@@ -37,7 +37,7 @@ Described = TypeVar("Described", bound=CArm | SlotScan)
 
 @dataclass(frozen=True)
 class Readings:
-    """What is known of a C-arm or a slot scan of which something is missing.
+    """Geometry of a C-arm or a slot scan of which something is missing.
 
     Attributes
     ----------

@@ -34,7 +34,12 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     camera_node
         The view's vtkMRMLCameraNode, see `camera_of`.
     size
-        (width, height) of the view in pixels. InputError where the X-ray has no geometry, and for a slot scan.
+        (width, height) of the view in pixels.
+
+    Raises
+    ------
+    InputError
+        Where the X-ray has no geometry, and for a slot scan.
     """
     camera = view.camera
     if not can_look(view):
@@ -204,7 +209,12 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
     size
         (width, height) of the view in pixels.
     sources
-        Whether none may be out of sight. Whether there was anything to see; else the camera stays.
+        Whether none may be out of sight.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to see; else the camera stays.
     """
     cameras = [(view.camera, view.detector_mm) for view in registration.xrays if view.placed]
     bone = _bone_corners(registration)

@@ -87,3 +87,10 @@ def test_a_ct_without_bone_or_that_lies_askew_has_no_spine():
     askew = ct.volume.ct_from_index[:, [2, 0, 1, 3]]
     for each in (PreparedCT(soft), PreparedCT(CT(Volume(ct.volume.values, askew)))):
         assert slabs(each) == []
+
+
+@pytest.mark.parametrize("slice_mm, asked", [(3.0, True), (5.0, False)])
+def test_the_spine_is_not_asked_in_a_ct_of_larger_voxels_than_it_was_measured_on(slice_mm, asked):
+    volume = chest()[0].volume
+    thicker = np.diag([1.0, 1.0, slice_mm / volume.spacing_mm[2], 1.0])
+    assert bool(slabs(PreparedCT(CT(Volume(volume.values, volume.ct_from_index @ thicker))))) == asked

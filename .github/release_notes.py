@@ -14,7 +14,11 @@ CHANGELOG = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
 
 def notes(changelog: str, version: str) -> str:
     """The section of a version, a line for each entry; "" where there is none."""
-    found = re.search(rf"^## \[{re.escape(version)}\][^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^## \[{re.escape(version)}\][^\n]*\n(.*?)(?=^## |\Z)",
+        changelog,
+        re.MULTILINE | re.DOTALL,
+    )
     return re.sub(r"\n  +(?=\S)", " ", found[1]).strip() if found else ""
 
 

@@ -24,7 +24,9 @@ from MultiViewRegistrationLib.mrml.loading import register_sample_data, sample_c
 from MultiViewRegistrationLib.mrml.registration import MODULE, Registration
 from MultiViewRegistrationLib.session.session import Session
 
-TUTORIAL = "https://github.com/MultiViewRegistration/SlicerMultiViewRegistration/blob/main/docs/slicer.md"
+TUTORIAL = (
+    "https://github.com/MultiViewRegistration/SlicerMultiViewRegistration/blob/main/docs/slicer.md"
+)
 
 #
 # MultiViewRegistration
@@ -44,7 +46,9 @@ class MultiViewRegistration(ScriptedLoadableModule):
             "Finds where a CT lies in the world of two or more X-ray images, shows it over them, and hands the transform on. "
             "For research use only."
         )
-        self.parent.helpText += _('<p>How to use it: <a href="{url}">tutorial</a>.</p>').format(url=TUTORIAL)
+        self.parent.helpText += _('<p>How to use it: <a href="{url}">tutorial</a>.</p>').format(
+            url=TUTORIAL
+        )
         self.parent.acknowledgementText = _(
             "The method stands on DiffPose (Gopalakrishnan et al., CVPR 2024) and on Cui et al. (ICRA 2025)."
         )
@@ -81,12 +85,14 @@ class MultiViewRegistrationParameterNode:
         How the DRR lies over the X-rays.
     """
 
-    start: Annotated[str, Choice(["given", "search", "landmarks", "by hand", "regressor", "auto"])] = "search"
+    start: Annotated[
+        str, Choice(["given", "search", "landmarks", "by hand", "regressor", "auto"])
+    ] = "search"
     rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
     translation_mm: Annotated[float, WithinRange(1, 500)] = 45
-    overlay: Annotated[str, Choice(["blend", "flicker", "checkerboard", "edges", "colours", "difference", "off"])] = (
-        "blend"
-    )
+    overlay: Annotated[
+        str, Choice(["blend", "flicker", "checkerboard", "edges", "colours", "difference", "off"])
+    ] = "blend"
     opacity: Annotated[float, WithinRange(0, 1)] = 0.5
 
 
@@ -117,7 +123,11 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         self.watch = SceneObserver(slicer.mrmlScene)
         self.panel = Panel(self.ui, self.logic, self.resourcePath)
         self.selectors = slicer.util.findChildren(uiWidget, className="qMRMLNodeComboBox")
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        self.addObserver(
+            slicer.mrmlScene,
+            slicer.mrmlScene.NodeAboutToBeRemovedEvent,
+            self.onNodeAboutToBeRemoved,
+        )
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
@@ -193,7 +203,9 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self, registration=None):
         """Return the settings of a registration; of the first in the scene, made where there is none."""
         registrations = Registration.all(slicer.mrmlScene)
-        registration = registration or (registrations[0] if registrations else Registration.create(slicer.mrmlScene))
+        registration = registration or (
+            registrations[0] if registrations else Registration.create(slicer.mrmlScene)
+        )
         return MultiViewRegistrationParameterNode(registration.node)
 
     def session(self, registration) -> Session:
@@ -210,7 +222,9 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         for session in self._sessions:
             if session.registration.scene is None:
                 session.poll(0)
-        self._sessions = [session for session in self._sessions if session.registration.scene is not None]
+        self._sessions = [
+            session for session in self._sessions if session.registration.scene is not None
+        ]
         return list(self._sessions)
 
     def loadCase(self, path) -> Registration:

@@ -32,8 +32,17 @@ def spine() -> tuple[CT, np.ndarray]:
         z, wide, deep = 33 - 17 * n - (SIDE - 100) / 2, 10 + n, 8 + n / 2
         middle = z + 5 - 8
         body = (np.abs(k - middle) < 5.5) & ((i / wide) ** 2 + ((j + 6) / deep) ** 2 < 1)
-        process = (np.abs(i - 1.5 * (n % 2)) < 1.6) & (j > 0) & (j < 14) & (np.abs(k - middle + j / 3) < 2.5)
-        sides = (np.abs(i) < 17 + n) & (np.abs(j - 4) < 2) & (np.abs(k - middle - 0.08 * i * (n - 1)) < 2)
+        process = (
+            (np.abs(i - 1.5 * (n % 2)) < 1.6)
+            & (j > 0)
+            & (j < 14)
+            & (np.abs(k - middle + j / 3) < 2.5)
+        )
+        sides = (
+            (np.abs(i) < 17 + n)
+            & (np.abs(j - 4) < 2)
+            & (np.abs(k - middle - 0.08 * i * (n - 1)) < 2)
+        )
         own = body | process | sides
         labels[own] = n + 1
         hu[own] = 500 + 250 * rng.random(own.sum())
@@ -58,7 +67,13 @@ def cameras(*angles: float):
     ]
 
 
-def xrays(ct: CT, labels: np.ndarray, motions: list[np.ndarray], world_from_ct: np.ndarray, noise: float = 0.004):
+def xrays(
+    ct: CT,
+    labels: np.ndarray,
+    motions: list[np.ndarray],
+    world_from_ct: np.ndarray,
+    noise: float = 0.004,
+):
     """X-rays of the body whose bones have moved, CT mm: rays are added up along each bone by itself."""
     anatomy, rng = PreparedCT(ct), np.random.default_rng(2)
     whole, found = anatomy.attenuation(0), []
@@ -67,9 +82,19 @@ def xrays(ct: CT, labels: np.ndarray, motions: list[np.ndarray], world_from_ct: 
         for n, motion in enumerate(motions):
             values = np.maximum(whole.values - np.float32(WATER), 0) * (labels == n + 1)
             bone = Projector(Volume(values, whole.ct_from_index), np.zeros(6, bool))
-            image = image - bone.render(camera, world_from_ct).image + bone.render(camera, world_from_ct @ motion).image
+            image = (
+                image
+                - bone.render(camera, world_from_ct).image
+                + bone.render(camera, world_from_ct @ motion).image
+            )
         image = image + rng.normal(scale=noise, size=image.shape)
-        found.append(View(f"view {len(found)}", XRay(image.astype(np.float32), np.ones(image.shape, bool)), camera))
+        found.append(
+            View(
+                f"view {len(found)}",
+                XRay(image.astype(np.float32), np.ones(image.shape, bool)),
+                camera,
+            )
+        )
     return found
 
 
@@ -81,7 +106,8 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
         joint = rigid.transform_points(ct.volume.ct_from_index, both)
         turn, shift = rng.normal(size=(2, 3))
         motion = rigid.from_rotation_translation(
-            rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)), mm * shift / np.linalg.norm(shift)
+            rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)),
+            mm * shift / np.linalg.norm(shift),
         )
         motions.append(motions[-1] @ rigid.about(joint, motion))
     return motions
@@ -93,7 +119,11 @@ START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.
 
 
 def write_spine_case(
-    folder: Path, frames: Sequence[list[np.ndarray]], world_from_ct: np.ndarray, start: np.ndarray, **more
+    folder: Path,
+    frames: Sequence[list[np.ndarray]],
+    world_from_ct: np.ndarray,
+    start: np.ndarray,
+    **more,
 ) -> Path:
     """The case.json of a spine whose images have a frame for each of these motions of its vertebrae; `more` are further entries."""
     ct, labels = spine()
@@ -118,7 +148,12 @@ def _bent_case(shifted_mm: float) -> tuple[CT, np.ndarray, list[np.ndarray], lis
 
 
 def _write(
-    folder: Path, ct: CT, labels: np.ndarray, frames: list[list[View]], more: dict, kind: str = "labels"
+    folder: Path,
+    ct: CT,
+    labels: np.ndarray,
+    frames: list[list[View]],
+    more: dict,
+    kind: str = "labels",
 ) -> Path:
     _write_volume(folder / "ct.nii.gz", ct.volume.values, ct)
     views = []
@@ -129,7 +164,9 @@ def _write(
         sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
         camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
         camera["camera_from_world"] = view.camera.camera_from_world.tolist()
-        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
+        views.append(
+            {"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera}
+        )
     structures = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
     case = {"version": 1, "ct": "ct.nii.gz", "views": views, "structures": structures}
     if kind == "labels":
@@ -160,5 +197,7 @@ def _write_volume(path: Path, values: np.ndarray, ct: CT) -> None:
 
 def truth_of(motions: list[np.ndarray], world_from_ct: np.ndarray) -> dict:
     """`truth` of a case.json."""
-    poses = {name: (world_from_ct @ motion).tolist() for name, motion in zip(NAMES, motions, strict=True)}
+    poses = {
+        name: (world_from_ct @ motion).tolist() for name, motion in zip(NAMES, motions, strict=True)
+    }
     return {"world_from_ct": world_from_ct.tolist(), "structures": poses}

@@ -60,16 +60,29 @@ def differences(text: str, files: dict[str, list[str]]) -> list[str]:
     for key, wanted in files.items():
         listed = _list_of(key, text)[2].split()
         wrong += [f"{key} lacks {name}" for name in wanted if name not in listed]
-        wrong += [f"{key} names {name}, which is not there" for name in listed if name not in wanted]
+        wrong += [
+            f"{key} names {name}, which is not there" for name in listed if name not in wanted
+        ]
     return wrong
 
 
 def configure(cmake: str, build: Path, source: Path = MODULE.parent) -> subprocess.CompletedProcess:
     """Configure the extension, with stand-ins for Slicer and for compilers, which scripts do not need."""
-    settings = [f"CMAKE_{name}={sys.executable}" for name in ("C_COMPILER", "CXX_COMPILER", "MAKE_PROGRAM")]
+    settings = [
+        f"CMAKE_{name}={sys.executable}" for name in ("C_COMPILER", "CXX_COMPILER", "MAKE_PROGRAM")
+    ]
     settings += ["CMAKE_C_COMPILER_FORCED=ON", "CMAKE_CXX_COMPILER_FORCED=ON", "BUILD_TESTING=ON"]
     settings.append(f"Slicer_DIR={MODULE.parent / 'Testing' / 'slicer_stand_in'}")
-    command = [cmake, "-S", str(source), "-B", str(build), "-G", "Unix Makefiles", "--warn-uninitialized"]
+    command = [
+        cmake,
+        "-S",
+        str(source),
+        "-B",
+        str(build),
+        "-G",
+        "Unix Makefiles",
+        "--warn-uninitialized",
+    ]
     command += [f"-D{setting}" for setting in settings]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 

@@ -70,7 +70,9 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             name = f"{item.path.relative_to(here).as_posix()}::{item.name}"
-            places[item.nodeid] = next((nth for nth, each in enumerate(FIRST) if name.startswith(each)), len(FIRST))
+            places[item.nodeid] = next(
+                (nth for nth, each in enumerate(FIRST) if name.startswith(each)), len(FIRST)
+            )
             if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
                 item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: places.get(item.nodeid, len(FIRST)))
@@ -79,7 +81,9 @@ def pytest_collection_modifyitems(items) -> None:
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory, monkeypatch) -> None:
     """No test sees the models of whoever runs it, or of another test."""
-    monkeypatch.setenv("MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data" / secrets.token_hex(8)))
+    monkeypatch.setenv(
+        "MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data" / secrets.token_hex(8))
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,7 +92,11 @@ def fields_sought_once() -> Iterator[None]:
     known: dict[tuple, np.ndarray] = {}
 
     def find(line_integrals: np.ndarray) -> np.ndarray:
-        key = line_integrals.shape, line_integrals.dtype.str, blake2b(line_integrals.tobytes()).digest()
+        key = (
+            line_integrals.shape,
+            line_integrals.dtype.str,
+            blake2b(line_integrals.tobytes()).digest(),
+        )
         if key not in known:
             known[key] = find_field(line_integrals)
         return known[key].copy()
@@ -153,7 +161,9 @@ def views(ct: CT) -> list[View]:
 @pytest.fixture
 def igtl_status(monkeypatch) -> None:
     """OpenIGTLink's STATUS for pyigtl, which has none: by the protocol's page."""
-    messages = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"').messages
+    messages = pytest.importorskip(
+        "pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"'
+    ).messages
 
     class StatusMessage(messages.MessageBase):
         def _unpack_content(self, content):

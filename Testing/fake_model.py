@@ -31,7 +31,9 @@ class FakeModel:
     other_ct: bool = False
     refuses: int = 9
     folder: Path | None = Path("models/2026-01-02")
-    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(minutes=2.0, device="cpu"))
+    card: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(minutes=2.0, device="cpu")
+    )
     asked: list = field(default_factory=list)
 
     def check_ct(self, ct: CT) -> None:
@@ -43,10 +45,16 @@ class FakeModel:
         if len(views) > self.refuses:
             raise InputError("model: knows other cameras.")
         random, groups = np.random.default_rng(3), [(n,) for n in range(len(views))]
-        said = [(tuple(range(len(views))), self.together_mm, self.expects_mm)] if len(views) > 1 else []
+        said = (
+            [(tuple(range(len(views))), self.together_mm, self.expects_mm)]
+            if len(views) > 1
+            else []
+        )
         said += [(group, self.alone_mm, 2 * self.expects_mm) for group in groups]
         return [
-            Candidate(missed(self.truth, self.centroid, off_mm, random), covariance(expects_mm), group)
+            Candidate(
+                missed(self.truth, self.centroid, off_mm, random), covariance(expects_mm), group
+            )
             for group, off_mm, expects_mm in said
         ]
 
@@ -55,7 +63,9 @@ class FakeModel:
         return missed(self.truth, self.centroid, 10.0, np.random.default_rng(0)), 25.0, 40.0
 
 
-def missed(truth: np.ndarray, centroid: np.ndarray, off_mm: float, random: np.random.Generator) -> np.ndarray:
+def missed(
+    truth: np.ndarray, centroid: np.ndarray, off_mm: float, random: np.random.Generator
+) -> np.ndarray:
     """A pose off the truth by so much, root mean square of points at RADIUS_MM from the centroid, in a random direction."""
     error = random.normal(size=6) * np.repeat([np.sqrt(3 / 2) / RADIUS_MM, 1.0], 3)
     error *= off_mm / np.sqrt(2 / 3 * RADIUS_MM**2 * error[:3] @ error[:3] + error[3:] @ error[3:])

@@ -55,7 +55,9 @@ def frames(study: Path) -> tuple[list[Image.Image], str]:
         for column, image in enumerate(images):
             page.paste(image, (column * (SIDE + GAP), BAR))
         words = {0: ": start", FRAMES - 1: ": registered"}.get(number, "")
-        ImageDraw.Draw(page).text((8, 5), f"The CT of a head over its scouts{words}", fill="white", font_size=14)
+        ImageDraw.Draw(page).text(
+            (8, 5), f"The CT of a head over its scouts{words}", fill="white", font_size=14
+        )
         pictures.append(page)
     return pictures, f"{result.verdict}, {result.errors.mtre_mm:.1f} mm from the scanner's pose"
 
@@ -70,7 +72,15 @@ def square(picture: np.ndarray, middle: int) -> Image.Image:
 def main(study: Path, file: Path) -> None:
     pictures, about = frames(study)
     times = [FIRST, *[EACH] * (len(pictures) - 2), LAST]
-    pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=60, method=6)
+    pictures[0].save(
+        file,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=times,
+        loop=0,
+        quality=60,
+        method=6,
+    )
     print(f"{file}: {about}, {file.stat().st_size / 1000:.0f} kB")
 
 

@@ -25,7 +25,9 @@ from MultiViewRegistrationLib.io.files import MAX_NUMBER  # noqa: E402
 
 SCHEMA = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib" / "io" / "case.schema.json"
 NUMBER, LINE = "#/$defs/number", 160
-ADDRESS = "https://raw.githubusercontent.com/MultiViewRegistration/SlicerMultiViewRegistration/main/"
+ADDRESS = (
+    "https://raw.githubusercontent.com/MultiViewRegistration/SlicerMultiViewRegistration/main/"
+)
 
 
 def with_fields(schema: dict[str, Any]) -> dict[str, Any]:
@@ -47,10 +49,16 @@ def of_field(field: Field) -> dict[str, Any]:
     """The schema of a field."""
     described: dict[str, Any] = {"description": field.sentence}
     if field.default is not None:
-        described["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+        described["default"] = (
+            list(field.default) if isinstance(field.default, tuple) else field.default
+        )
     if field.choices:
-        return ({"type": "boolean"} if field.is_truth else {"enum": list(field.choices)}) | described
-    node: dict[str, Any] = {"type": "integer", "minimum": 1} if field.whole else {"$ref": NUMBER, **_range(field)}
+        return (
+            {"type": "boolean"} if field.is_truth else {"enum": list(field.choices)}
+        ) | described
+    node: dict[str, Any] = (
+        {"type": "integer", "minimum": 1} if field.whole else {"$ref": NUMBER, **_range(field)}
+    )
     for count in reversed(field.shape):
         node = {"type": "array", "items": node, "minItems": count, "maxItems": count}
     return node | described
@@ -58,14 +66,24 @@ def of_field(field: Field) -> dict[str, Any]:
 
 def of_deviation(field: Field) -> dict[str, Any]:
     """The schema of a standard deviation, with what is usual for each kind of geometry."""
-    usual = [f"{_usual(field, kind)} {words}" for kind, words in WORDS.items() if field.key in usual_uncertainty(kind)]
+    usual = [
+        f"{_usual(field, kind)} {words}"
+        for kind, words in WORDS.items()
+        if field.key in usual_uncertainty(kind)
+    ]
     described = f"Standard deviation {field.help}{', null is unknown' if field.nullable else ''}."
-    kind = {"type": ["number", "null"], "maximum": MAX_NUMBER} if field.nullable else {"$ref": NUMBER}
+    kind = (
+        {"type": ["number", "null"], "maximum": MAX_NUMBER} if field.nullable else {"$ref": NUMBER}
+    )
     return {**kind, **_range(field), "description": f"{described} By default {', '.join(usual)}."}
 
 
 #: Of each kind of geometry, whose usual standard deviations they are.
-WORDS = {"camera": "of a calibration", "c_arm": "of a c_arm's readings", "slot_scan": "of a slot_scan"}
+WORDS = {
+    "camera": "of a calibration",
+    "c_arm": "of a c_arm's readings",
+    "slot_scan": "of a slot_scan",
+}
 
 
 def _usual(field: Field, kind: str) -> str:
@@ -105,7 +123,15 @@ def usual_table() -> str:
     rows = [head, ["---"] * len(head)]
     for kind, words in GEOMETRIES.items():
         fields = SLOT_SCAN_UNCERTAINTY.items()
-        rows.append([words, *(_usual(field, kind) if key in usual_uncertainty(kind) else "" for key, field in fields)])
+        rows.append(
+            [
+                words,
+                *(
+                    _usual(field, kind) if key in usual_uncertainty(kind) else ""
+                    for key, field in fields
+                ),
+            ]
+        )
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -116,4 +142,6 @@ def with_table(page: str) -> str:
 
 if __name__ == "__main__":
     FRAMES.write_text(with_table(FRAMES.read_text(encoding="utf-8")), encoding="utf-8")
-    SCHEMA.write_text(text(with_fields(json.loads(SCHEMA.read_text(encoding="utf-8")))) + "\n", encoding="utf-8")
+    SCHEMA.write_text(
+        text(with_fields(json.loads(SCHEMA.read_text(encoding="utf-8")))) + "\n", encoding="utf-8"
+    )

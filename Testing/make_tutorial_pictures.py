@@ -102,7 +102,8 @@ def main(folder: Path) -> None:
     before = overlay(person, take, "Two colours")
     register(person)
     take.save(
-        [list(pair) for pair in zip(before, overlay(person, take, "Two colours"), strict=True)], "before_after.jpg"
+        [list(pair) for pair in zip(before, overlay(person, take, "Two colours"), strict=True)],
+        "before_after.jpg",
     )
     blend, edges, tiles, difference = (
         overlay(person, take, mode)[0] for mode in ("Blend", "Edges", "Checkerboard", "Difference")
@@ -151,7 +152,9 @@ def overlay(person: GuiDriver, take: Pictures, mode: str) -> list[Image.Image]:
 
 
 def register(person: GuiDriver) -> None:
-    person.wait(lambda: person.panel.session.result is not None and not person.panel.session.running)  # by itself
+    person.wait(
+        lambda: person.panel.session.result is not None and not person.panel.session.running
+    )  # by itself
     if person.panel.session.error() > 0.1:
         raise SystemExit("the sample was not registered")
 
@@ -174,9 +177,14 @@ def linked_cursor(person: GuiDriver, take: Pictures) -> None:
 def planned_screws(person: GuiDriver, take: Pictures) -> None:
     for name, (entry, tip) in SCREWS.items():
         add_screw(person, name, np.array(entry) * [-1, -1, 1], np.array(tip) * [-1, -1, 1])
-    windows = [zoom(person, number, np.mean([tip for _, tip in SCREWS.values()], axis=0)) for number in (1, 2)]
+    windows = [
+        zoom(person, number, np.mean([tip for _, tip in SCREWS.values()], axis=0))
+        for number in (1, 2)
+    ]
     take.save([take.views(1, 2)], "screws.jpg")
-    for number, (view, window) in enumerate(zip(person.panel.registration.xrays, windows, strict=True), start=1):
+    for number, (view, window) in enumerate(
+        zip(person.panel.registration.xrays, windows, strict=True), start=1
+    ):
         view.node.GetDisplayNode().SetWindowLevelMinMax(*window)
         person.views.sliceWidget(f"XRay{number}").fitSliceToBackground()
 
@@ -207,7 +215,9 @@ def zoom(person: GuiDriver, number: int, point: np.ndarray) -> tuple[float, floa
 def sequence(person: GuiDriver, take: Pictures) -> None:
     """The phantom, tracked through six frames."""
     with tempfile.TemporaryDirectory() as folder:
-        track = write_track(write_moving_case(Path(folder), swing(6)), Path(folder, "track"), "thorough")
+        track = write_track(
+            write_moving_case(Path(folder), swing(6)), Path(folder, "track"), "thorough"
+        )
         only(person, "sequence")
         person.open_files("sequence", "open", track / "track.json")
         person.wait(lambda: not person.panel.opening.under_way)
@@ -253,7 +263,12 @@ def regressor(person: GuiDriver, take: Pictures) -> None:
         before = take.box(box)
         person.type("start", "minutes", "1")
         person.press("start", "train")
-        person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
+        person.wait(
+            lambda: (
+                learning.training.progress is not None and learning.training.progress.fraction > 0.4
+            ),
+            900,
+        )
         during = take.box(box)
         person.wait(lambda: not learning.is_training, 900)
         person.wait(lambda: learning.up_to_date)

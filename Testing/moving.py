@@ -62,7 +62,11 @@ class Pelvis:
         frames = [
             [
                 View(
-                    f"view{n}", to_line_integrals(raw_image(xray.take(patient.projector, camera, pose, random))), camera
+                    f"view{n}",
+                    to_line_integrals(
+                        raw_image(xray.take(patient.projector, camera, pose, random))
+                    ),
+                    camera,
                 )
                 for n, camera in enumerate(cameras)
             ]
@@ -72,7 +76,9 @@ class Pelvis:
 
 
 def write_moving_case(
-    folder: Path, poses: Sequence[np.ndarray], spoil: Callable[[int, np.ndarray], np.ndarray] = lambda n, x: x
+    folder: Path,
+    poses: Sequence[np.ndarray],
+    spoil: Callable[[int, np.ndarray], np.ndarray] = lambda n, x: x,
 ) -> Path:
     """A case.json whose images have a frame for each pose, its start some mm off the first.   spoil: what becomes of a frame's image.
 
@@ -99,7 +105,9 @@ def write_moving_case(
 
 def write_blinking_case(folder: Path, count: int, blank: int) -> Path:
     """The case of a swing of so many frames, one of which shows nothing."""
-    return write_moving_case(folder, swing(count), lambda n, image: image if n != blank else np.full_like(image, 7))
+    return write_moving_case(
+        folder, swing(count), lambda n, image: image if n != blank else np.full_like(image, 7)
+    )
 
 
 def write_track(case: Path, folder: Path, pace: str = "quick") -> Path:
@@ -121,7 +129,9 @@ def write_turning(track: Path, folder: Path, name: str = "<b>turning</b>") -> Pa
     told = json.loads((track / "track.json").read_text(encoding="utf-8"))
     for frame in told["frames"]:
         if frame["world_from_ct"] is not None:
-            turn = rigid.from_rotation_translation(rigid.exp_so3(np.radians([5.0 * frame["number"], 0, 0])), [0, 0, 0])
+            turn = rigid.from_rotation_translation(
+                rigid.exp_so3(np.radians([5.0 * frame["number"], 0, 0])), [0, 0, 0]
+            )
             frame["world_from_ct"] = (np.array(frame["world_from_ct"]) @ turn).tolist()
     folder.mkdir(exist_ok=True)
     (folder / "track.json").write_text(json.dumps({**told, "case": name}), encoding="utf-8")

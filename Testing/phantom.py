@@ -32,7 +32,11 @@ def make_ct() -> CT:
 
 
 def make_views(
-    ct: CT, angles=((0, 0), (90, 0)), size: int = 128, noise: float = 0.002, pose: np.ndarray = TRUE_POSE
+    ct: CT,
+    angles=((0, 0), (90, 0)),
+    size: int = 128,
+    noise: float = 0.002,
+    pose: np.ndarray = TRUE_POSE,
 ) -> list[View]:
     """Views of the CT at a pose from C-arm angles (RAO/LAO, CRA/CAU)."""
     random = np.random.default_rng(7)
@@ -49,7 +53,13 @@ def make_views(
         ).camera()
         image = projector.render(camera, pose).image
         image = 1.3 * image + 0.2 + noise * random.normal(size=image.shape)
-        views.append(View(f"view{number + 1}", XRay(image.astype(np.float32), np.ones(image.shape, bool)), camera))
+        views.append(
+            View(
+                f"view{number + 1}",
+                XRay(image.astype(np.float32), np.ones(image.shape, bool)),
+                camera,
+            )
+        )
     return views
 
 
@@ -97,11 +107,15 @@ def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
     """Mean distance of the corners of a 60 mm cube from where the true pose puts them."""
     corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     return float(
-        np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1).mean()
+        np.linalg.norm(
+            rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1
+        ).mean()
     )
 
 
-def write_phantom_case(folder: Path, names: tuple[str, ...] = ("view1", "view2"), ct_name: str = "ct") -> Path:
+def write_phantom_case(
+    folder: Path, names: tuple[str, ...] = ("view1", "view2"), ct_name: str = "ct"
+) -> Path:
     """A case.json of the phantom with truth, its start 9 mm off; its path.
 
     names: of the views.   ct_name: of the CT's file.
@@ -117,7 +131,11 @@ def write_phantom_case(folder: Path, names: tuple[str, ...] = ("view1", "view2")
         xray.SetSpacing((1.25, 1.25))
         sitk.WriteImage(xray, str(folder / f"{view.name}.mha"))
         views.append(
-            {"name": name, "image": f"{view.name}.mha", "projection_matrix": view.camera.projection_matrix.tolist()}
+            {
+                "name": name,
+                "image": f"{view.name}.mha",
+                "projection_matrix": view.camera.projection_matrix.tolist(),
+            }
         )
     corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     case = {
@@ -142,12 +160,17 @@ def write_bony_ct(path: Path) -> Path:
     hu = np.where(np.hypot((i - 46) / 42, (j - 35) / 30) < 1, 40, -1000).astype(np.int16)
 
     def within(centre, axes):
-        return sum(((each - c) / a) ** 2 for each, c, a in zip((i, j, k), centre, axes, strict=True)) < 1
+        return (
+            sum(((each - c) / a) ** 2 for each, c, a in zip((i, j, k), centre, axes, strict=True))
+            < 1
+        )
 
     for centre, axes in BONES:
         hu[within(centre, axes)] = 900
         hu[within(centre, np.array(axes) - 2)] = 180  # marrow
-        hu[within(np.array(centre) + (4, -2, 3), (3, 5, 4))] = 1100  # so that no turn leaves it as it is
+        hu[within(np.array(centre) + (4, -2, 3), (3, 5, 4))] = (
+            1100  # so that no turn leaves it as it is
+        )
     hu[np.hypot(i - 46, j - 52) < 3] = 700
     hu[within((46, 20, 30), (9, 8, 12))] = 300  # evenly filled
     image = sitk.GetImageFromArray(hu)

@@ -21,7 +21,9 @@ def phantom() -> tuple:
     return ct, make_views(ct)
 
 
-def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"):
+def make_registration(
+    scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"
+):
     """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals."""
     from MultiViewRegistrationLib.mrml.loading import volume_node
     from MultiViewRegistrationLib.mrml.registration import Registration
@@ -43,7 +45,10 @@ def add_view(registration, view: View):
     xray.change(
         geometry=view.camera,
         intensity="log",
-        uncertainty={"rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm},
+        uncertainty={
+            "rotation_sd_deg": view.rotation_sd_deg,
+            "translation_sd_mm": view.translation_sd_mm,
+        },
     )
     image = view.xray.line_integrals[None]
     set_source(xray, volume_node(registration.scene, f"{view.name} image", image, np.eye(4)))
@@ -79,7 +84,9 @@ def settle(session, pose: np.ndarray = TRUE_POSE) -> None:
 
     registration = session.registration
     registration.world_from_ct = pose
-    session.history.add(HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))
+    session.history.add(
+        HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration))
+    )
 
 
 def remove(registration) -> None:

@@ -19,7 +19,9 @@ def write_study(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     ct = make_ct()
     hu = ct.volume.values.round().astype(np.int16)
-    write_series(folder / "ct", hu, ct.volume.ct_from_index, FrameOfReferenceUID=FRAME, PatientPosition="HFS")
+    write_series(
+        folder / "ct", hu, ct.volume.ct_from_index, FrameOfReferenceUID=FRAME, PatientPosition="HFS"
+    )
     for name in SCOUTS:
         write_scout(folder, name)
     return folder
@@ -42,7 +44,9 @@ def write_scout(folder: Path, name: str, image: np.ndarray | None = None, **tags
         "AngularPosition": str(180 - SCOUTS[name]),
         "DistanceSourceToPatient": str(scan["source_to_isocentre_mm"]),
         "ImagePositionPatient": [f"{value:g}" for value in first],
-        "ImageOrientationPatient": [f"{value:g}" for value in np.round([*along, *scan["rows_along"]])],
+        "ImageOrientationPatient": [
+            f"{value:g}" for value in np.round([*along, *scan["rows_along"]])
+        ],
         "PixelSpacing": [str(value) for value in reversed(scan["pixel_mm"])],
         "RescaleIntercept": "0",
         "RescaleSlope": "1",

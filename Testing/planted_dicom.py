@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, XRayAngiographicImageStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    XRayAngiographicImageStorage,
+    generate_uid,
+)
 
 #: What must never be seen again, by tag. The patient's names are two, as both may be written alone.
 IDENTITY = {
@@ -86,7 +91,9 @@ def write_ct(folder: Path, hu: np.ndarray, ct_from_index: np.ndarray, **tags) ->
             "InstanceNumber": k + 1,
         }
         pixels = np.clip(np.rint(slice_) + 1024, 0, 4095).astype(np.uint16)
-        _header(path, CTImageStorage, pixels, {**geometry, **IDENTITY, **tags}).save_as(path, enforce_file_format=True)
+        _header(path, CTImageStorage, pixels, {**geometry, **IDENTITY, **tags}).save_as(
+            path, enforce_file_format=True
+        )
     return folder
 
 
@@ -98,7 +105,11 @@ def _header(path: Path, sop_class: str, pixels: np.ndarray, tags: dict) -> FileD
     header.SOPClassUID, header.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
     header.StudyInstanceUID, header.SeriesInstanceUID = generate_uid(), generate_uid()
     header.Rows, header.Columns = pixels.shape
-    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
+    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = (
+        1,
+        "MONOCHROME2",
+        0,
+    )
     header.BitsAllocated = header.BitsStored = 16
     header.HighBit = 15
     header.PixelData = pixels.tobytes()

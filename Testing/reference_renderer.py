@@ -31,7 +31,9 @@ def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=
     pixels = _like(values, pixels)
     world_from_index = _like(values, world_from_ct) @ _like(values, ct_from_index)
     index_from_world = torch.linalg.inv(world_from_index)
-    world_from_pixel = _like(values, camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics))
+    world_from_pixel = _like(
+        values, camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
+    )
     q_mm = torch.nn.functional.pad(pixels.reshape(-1, 2), (0, 1), value=1.0) @ world_from_pixel.T
     q = q_mm @ index_from_world[:3, :3].T
     source = index_from_world[:3, :3] @ _like(values, camera.source) + index_from_world[:3, 3]
@@ -41,7 +43,9 @@ def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=
     for axis in range(3):
         rays = torch.nonzero(leading == axis)[:, 0]
         axes = [axis, *(n for n in range(3) if n != axis)]
-        total = _sum_over_planes(values.permute(*(2 - n for n in axes)), source[axes], q[rays][:, axes])
+        total = _sum_over_planes(
+            values.permute(*(2 - n for n in axes)), source[axes], q[rays][:, axes]
+        )
         image = image.index_put((rays,), total / q[rays, axis].abs())
     return (image * q_mm.norm(dim=1)).reshape(pixels.shape[:-1])
 
@@ -58,7 +62,9 @@ def jacobian(
     def image(twist: Tensor) -> Tensor:
         rotation = torch.linalg.matrix_exp(_hat(twist[:3]))
         shift = pivot - rotation @ pivot + twist[3:]
-        moved = torch.cat([rotation @ pose[:3, :3], (rotation @ pose[:3, 3] + shift)[:, None]], dim=1)
+        moved = torch.cat(
+            [rotation @ pose[:3, :3], (rotation @ pose[:3, 3] + shift)[:, None]], dim=1
+        )
         return render(values, ct_from_index, camera, torch.cat([moved, pose[3:]]), pixels)
 
     at, directions = values.new_zeros(6), torch.eye(6).to(values)
@@ -71,12 +77,16 @@ def _sum_over_planes(planes: Tensor, source: Tensor, q: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(planes, (1, 1, 1, 1))
     k = torch.arange(count, device=planes.device)
     z = (k.to(planes) - source[0]) / q[:, :1]
-    b = (source[1] + z * q[:, 1:2]).clamp(-1, size_b) + 1  # beyond the air around the CT is only more air
+    b = (source[1] + z * q[:, 1:2]).clamp(
+        -1, size_b
+    ) + 1  # beyond the air around the CT is only more air
     c = (source[2] + z * q[:, 2:3]).clamp(-1, size_c) + 1
     low_b, low_c = (x.detach().long().clamp(max=n) for x, n in ((b, size_b), (c, size_c)))
     weight_b, weight_c = b - low_b, c - low_c
     below = padded[k, low_b, low_c] * (1 - weight_c) + padded[k, low_b, low_c + 1] * weight_c
-    above = padded[k, low_b + 1, low_c] * (1 - weight_c) + padded[k, low_b + 1, low_c + 1] * weight_c
+    above = (
+        padded[k, low_b + 1, low_c] * (1 - weight_c) + padded[k, low_b + 1, low_c + 1] * weight_c
+    )
     return torch.where(z > 0, below * (1 - weight_b) + above * weight_b, 0.0).sum(dim=1)
 
 

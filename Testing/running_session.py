@@ -39,7 +39,9 @@ class PausedRegistration:
         self.asked.append(case)
         assert self._go.wait(20.0)
         return self._real(
-            case if self._pose is None else replace(case, world_from_ct=self._pose), *arguments, **options
+            case if self._pose is None else replace(case, world_from_ct=self._pose),
+            *arguments,
+            **options,
         )
 
 

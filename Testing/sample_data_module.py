@@ -26,7 +26,11 @@ class SampleDataLogic:
         loadFileType=None,
     ):
         values = dict(
-            uris=[uris], fileNames=[fileNames], nodeNames=[nodeNames], loadFiles=[loadFiles], checksums=[checksums]
+            uris=[uris],
+            fileNames=[fileNames],
+            nodeNames=[nodeNames],
+            loadFiles=[loadFiles],
+            checksums=[checksums],
         )
         source = SimpleNamespace(
             sampleName=sampleName, customDownloader=customDownloader, thumbnailFileName=thumbnailFileName, **values)  # fmt: skip

@@ -7,7 +7,9 @@ import vtk
 from tiny_scene import c_arm
 from vtk.util.numpy_support import vtk_to_numpy
 
-_views: dict[str, object] = {}  # they outlive the content of the scene, as those of an application do
+_views: dict[
+    str, object
+] = {}  # they outlive the content of the scene, as those of an application do
 
 
 def slice_view(app, tag: str = "XRay1", size: tuple[int, int] = (320, 240)):
@@ -60,7 +62,9 @@ def _view(app, kind, tag: str, size: tuple[int, int]):
     from trame_slicer.views.render_scheduler import NoScheduleRendering
 
     if tag not in _views:
-        _views[tag] = kind(app.scene, app.app_logic, tag, scheduled_render_strategy=NoScheduleRendering())
+        _views[tag] = kind(
+            app.scene, app.app_logic, tag, scheduled_render_strategy=NoScheduleRendering()
+        )
     resize(_views[tag], *size)
     return _views[tag]
 

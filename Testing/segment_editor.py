@@ -26,7 +26,9 @@ def draw_segment(volume, selected: np.ndarray, segmentation=None, name: str = "d
 def fill_segment(segmentation, segment_id: str, volume, selected: np.ndarray) -> None:
     """Have a segment where `selected` (slices, rows, columns) is True in a volume as it lies in the world, whatever both are under."""
     logic = slicer.vtkSlicerSegmentationsModuleLogic
-    labelmap = logic.CreateOrientedImageDataFromVolumeNode(volume, segmentation.GetParentTransformNode())
+    labelmap = logic.CreateOrientedImageDataFromVolumeNode(
+        volume, segmentation.GetParentTransformNode()
+    )
     labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
     vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = np.asarray(selected).ravel()
     logic.SetBinaryLabelmapToSegment(labelmap, segmentation, segment_id)
@@ -60,7 +62,10 @@ class SegmentEditorModule:
         self.source, manager = volume, slicer.app.layoutManager()
         for name in manager.sliceViewNames() if manager is not None else ():
             composite = manager.sliceWidget(name).mrmlSliceCompositeNode()
-            if volume.GetID() not in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()):
+            if volume.GetID() not in (
+                composite.GetBackgroundVolumeID(),
+                composite.GetForegroundVolumeID(),
+            ):
                 composite.SetBackgroundVolumeID(volume.GetID())
 
     def mrmlSegmentEditorNode(self) -> SegmentEditorModule:
@@ -80,5 +85,10 @@ class SegmentEditorModule:
         self._range[name] = value
 
     def onApply(self) -> None:
-        voxels, (low, high) = slicer.util.arrayFromVolume(self.source), map(float, self._range.values())
-        fill_segment(self.segmentation, self._segment_id, self.source, (voxels >= low) & (voxels <= high))
+        voxels, (low, high) = (
+            slicer.util.arrayFromVolume(self.source),
+            map(float, self._range.values()),
+        )
+        fill_segment(
+            self.segmentation, self._segment_id, self.source, (voxels >= low) & (voxels <= high)
+        )

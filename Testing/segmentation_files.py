@@ -14,25 +14,36 @@ from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage, generate_ui
 def item(**values) -> Dataset:
     dataset = Dataset()
     for keyword, value in values.items():
-        setattr(dataset, keyword, pydicom.Sequence(value) if keyword.endswith("Sequence") else value)
+        setattr(
+            dataset, keyword, pydicom.Sequence(value) if keyword.endswith("Sequence") else value
+        )
     return dataset
 
 
-def write_seg(path: Path, masks: dict[str, np.ndarray], place: np.ndarray, kind="BINARY", **tags) -> Path:
+def write_seg(
+    path: Path, masks: dict[str, np.ndarray], place: np.ndarray, kind="BINARY", **tags
+) -> Path:
     """A DICOM segmentation of masks (nk, nj, ni) by their names, without their empty slices.
 
     place: (4, 4), axes along the patient's.
     """
     spacing, origin = np.diag(place)[:3], place[:3, 3]
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SegmentationStorage, generate_uid()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        SegmentationStorage,
+        generate_uid(),
+    )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header = FileDataset(str(path), Dataset(), file_meta=meta, preamble=b"\0" * 128)
     header.SOPClassUID, header.SOPInstanceUID = SegmentationStorage, meta.MediaStorageSOPInstanceUID
     header.Modality, header.SegmentationType = "SEG", kind
     frames, groups = [], []
     for number, mask in enumerate(masks.values(), start=1):
-        for k in np.flatnonzero(mask.any((1, 2))) if kind != "LABELMAP" else range(len(mask) * (number == 1)):
+        for k in (
+            np.flatnonzero(mask.any((1, 2)))
+            if kind != "LABELMAP"
+            else range(len(mask) * (number == 1))
+        ):
             position = [float(x) for x in (*origin[:2], origin[2] + k * spacing[2])]
             group = {"PlanePositionSequence": [item(ImagePositionPatient=position)]}
             if kind != "LABELMAP":
@@ -40,7 +51,9 @@ def write_seg(path: Path, masks: dict[str, np.ndarray], place: np.ndarray, kind=
             frames.append(mask[k])
             groups.append(item(**group))
     if kind == "LABELMAP":
-        values = sum(number * mask.astype(np.uint8) for number, mask in enumerate(masks.values(), start=1))
+        values = sum(
+            number * mask.astype(np.uint8) for number, mask in enumerate(masks.values(), start=1)
+        )
         frames = list(values)
     header.SharedFunctionalGroupsSequence = pydicom.Sequence(
         [
@@ -65,7 +78,11 @@ def write_seg(path: Path, masks: dict[str, np.ndarray], place: np.ndarray, kind=
     )
     header.NumberOfFrames = len(frames)
     header.Rows, header.Columns = frames[0].shape
-    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
+    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = (
+        1,
+        "MONOCHROME2",
+        0,
+    )
     bits = 1 if kind == "BINARY" else 8
     header.BitsAllocated = header.BitsStored = bits
     header.HighBit = bits - 1
@@ -95,7 +112,12 @@ def write_seg_nrrd(
     image.SetSpacing(np.diag(place)[:3].tolist())
     image.SetOrigin(place[:3, 3].tolist())
     for number, (name, label, layer) in enumerate(segments):
-        values = {"ID": f"Segment_{number}", "Name": name, "LabelValue": str(label), "Layer": str(layer)}
+        values = {
+            "ID": f"Segment_{number}",
+            "Name": name,
+            "LabelValue": str(label),
+            "Layer": str(layer),
+        }
         for key, value in values.items():
             image.SetMetaData(f"Segment{number}_{key}", value)
     sitk.WriteImage(image, str(path))

@@ -69,7 +69,9 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(source: str, module: str, *, is_package: bool = False, hints: bool = True) -> set[str]:
+def imports_of(
+    source: str, module: str, *, is_package: bool = False, hints: bool = True
+) -> set[str]:
     """Everything that a module imports, at any depth of its code: "torch", ".io.case" for what is in the package.
 
     hints: whether also what type hints alone need.
@@ -87,7 +89,10 @@ def imports_of(source: str, module: str, *, is_package: bool = False, hints: boo
             base = here[: len(here) - node.level + is_package] if node.level else []
             base = ".".join([*base, *filter(None, [node.module])])
             found.update(f"{base}.{alias.name}" for alias in node.names)
-    return {name.removeprefix(PACKAGE) if f"{name}.".startswith(f"{PACKAGE}.") else name for name in found}
+    return {
+        name.removeprefix(PACKAGE) if f"{name}.".startswith(f"{PACKAGE}.") else name
+        for name in found
+    }
 
 
 @lru_cache(maxsize=2)
@@ -95,7 +100,10 @@ def library(hints: bool = True) -> dict[str, set[str]]:
     """What each module of the library imports.   hints: as of `imports_of`."""
     return {
         module_of(path): imports_of(
-            path.read_text(encoding="utf-8"), module_of(path), is_package=path.name == "__init__.py", hints=hints
+            path.read_text(encoding="utf-8"),
+            module_of(path),
+            is_package=path.name == "__init__.py",
+            hints=hints,
         )
         for path in sorted(LIB.rglob("*.py"))
     }
@@ -118,7 +126,9 @@ def broken_rules(module: str, imported: set[str]) -> list[str]:
 
 
 def may_import(room: str, other: str) -> bool:
-    return other in ROOMS and ROOMS.index(other) < ROOMS.index(room) and (room, other) not in FORBIDDEN
+    return (
+        other in ROOMS and ROOMS.index(other) < ROOMS.index(room) and (room, other) not in FORBIDDEN
+    )
 
 
 def cycles(imports: dict[str, set[str]]) -> list[set[str]]:
@@ -148,27 +158,41 @@ def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 def test_every_room_has_its_place():
-    rooms = {path.stem for path in LIB.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    rooms = {
+        path.stem
+        for path in LIB.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert rooms - {"__init__", "_version"} == set(ROOMS)  # the last is written by pip
 
 
 def test_no_two_test_files_share_a_name():
     """pytest imports them by their names alone, and leaves out the second of two."""
     names = Counter(
-        path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("__init__.py", "conftest.py")
+        path.name
+        for path in Path(__file__).parent.rglob("*.py")
+        if path.name not in ("__init__.py", "conftest.py")
     )
     assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_imports_go_one_way():
-    assert [broken for module, imported in library().items() for broken in broken_rules(module, imported)] == []
+    assert [
+        broken
+        for module, imported in library().items()
+        for broken in broken_rules(module, imported)
+    ] == []
 
 
 def test_what_the_laboratory_imports_of_the_library_is_there():
     """The type checker does not say so: it leaves out what it cannot find."""
     modules = library()
     for path in (ROOT / "benchmarks").rglob("*.py"):
-        imported = [name[1:] for name in imports_of(path.read_text(encoding="utf-8"), "") if name.startswith(".")]
+        imported = [
+            name[1:]
+            for name in imports_of(path.read_text(encoding="utf-8"), "")
+            if name.startswith(".")
+        ]
         missing = [name for name in imported if _imported_module(name, modules) not in modules]
         assert not missing, path.relative_to(ROOT)
 
@@ -187,7 +211,11 @@ def test_no_module_imports_itself_through_others():
 @pytest.mark.slow
 def test_it_works_where_only_what_it_depends_on_is_installed():
     """The whole package is imported by a Python in which the optional packages cannot be found."""
-    plain = [m for m in library() if not any(m == other or m.startswith(f"{other}.") for other in NEEDS_MORE)]
+    plain = [
+        m
+        for m in library()
+        if not any(m == other or m.startswith(f"{other}.") for other in NEEDS_MORE)
+    ]
     assert {"registration.pipeline", "io.case"} <= set(plain)
     script = f"""
 import importlib, sys
@@ -214,6 +242,9 @@ for module in {plain!r}:
 
 def test_every_file_is_formatted():
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--check", "."], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "ruff", "format", "--check", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -29,10 +29,19 @@ EXTRAS = "bench cohort dev docs gvxr hdf5 navigation torch viewer".split()
 
 
 def run(*command: object, **more) -> subprocess.CompletedProcess:
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MVREG_DATA")}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "MVREG_DATA")
+    }
     environment = {**clean, **more.pop("env", {})}
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=SOON, env=environment, **more
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        env=environment,
+        **more,
     )
 
 
@@ -71,7 +80,15 @@ def built(source, tmp_path_factory) -> tuple[Path, Path]:
     pytest.importorskip("build", reason='needs build: pip install -e ".[dev]"')
     folder = tmp_path_factory.mktemp("dist")
     probe = run(
-        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder / "probe", "setuptools-scm"
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        folder / "probe",
+        "setuptools-scm",
     )
     if probe.returncode:
         pytest.skip(f"needs a package index: {probe.stderr.strip().splitlines()[-1]}")
@@ -121,17 +138,26 @@ def test_the_source_distribution_is_small_and_enough(built, tmp_path_factory):
     python = environment(tmp_path_factory.mktemp("from source"))
     succeeded(run(python, "-m", "pip", "install", "--quiet", "--no-deps", archive))
     shown = succeeded(run(python, "-m", "pip", "show", "--files", "multiview-registration"))
-    installed = {Path(line.strip()).as_posix() for line in shown.partition("Files:")[2].splitlines() if LIBRARY in line}
+    installed = {
+        Path(line.strip()).as_posix()
+        for line in shown.partition("Files:")[2].splitlines()
+        if LIBRARY in line
+    }
     assert {name for name in installed if "__pycache__" not in name} == {
         name for name in files_of(wheel) if name.startswith(LIBRARY)
     }
-    assert succeeded(run(python, "-c", f"import {LIBRARY} as m; print(m.__version__)")) == f"{VERSION}\n"
+    assert (
+        succeeded(run(python, "-c", f"import {LIBRARY} as m; print(m.__version__)"))
+        == f"{VERSION}\n"
+    )
 
 
 def test_what_is_installed_registers_a_case(python, tmp_path):
     mvreg = python.with_name("mvreg")
     assert succeeded(run(mvreg, "--version")) == f"mvreg {VERSION}\n"
-    assert {"register", "view"} <= set(re.findall(r"^    (\w+) ", succeeded(run(mvreg, "--help")), re.MULTILINE))
+    assert {"register", "view"} <= set(
+        re.findall(r"^    (\w+) ", succeeded(run(mvreg, "--help")), re.MULTILINE)
+    )
     assert "--no-browser" in succeeded(run(mvreg, "view", "--help"))
     refused = run(mvreg, "view")
     assert refused.returncode == 2 and '"multiview-registration[viewer]"' in refused.stderr
@@ -148,7 +174,9 @@ assert find_spec("torch") is None and find_spec("phantom") is None
 
 
 def test_what_is_missing_is_named_with_a_command_that_installs_it(python, tmp_path):
-    succeeded(run(python, "-m", "pip", "install", "--quiet", f"multiview-registration[{SMALL}]"))  # as messages have it
+    succeeded(
+        run(python, "-m", "pip", "install", "--quiet", f"multiview-registration[{SMALL}]")
+    )  # as messages have it
     succeeded(run(python, "-c", f"import {BROUGHT}"))
 
 
@@ -169,8 +197,13 @@ def test_these_are_all_extras(built):
 def test_slicers_build_has_the_version_of_the_tag(source, tmp_path, require_program):
     cmake, copy = require_program("cmake", package="cmake"), tmp_path / "copy"
     git(source, "clone", "--quiet", source, copy)
-    for name, expected in (("at the tag", re.escape(VERSION)), ("later", r"7\.8\.10\.dev1\+g[0-9a-f]+")):
+    for name, expected in (
+        ("at the tag", re.escape(VERSION)),
+        ("later", r"7\.8\.10\.dev1\+g[0-9a-f]+"),
+    ):
         assert configure(cmake, tmp_path / name, copy).returncode == 0
-        written = (tmp_path / name / MODULE.name / LIBRARY / "_version.py").read_text(encoding="utf-8")
+        written = (tmp_path / name / MODULE.name / LIBRARY / "_version.py").read_text(
+            encoding="utf-8"
+        )
         assert re.fullmatch(f'__version__ = "{expected}"\n', written)
         git(copy, "commit", "--quiet", "--allow-empty", "--message", name)

@@ -36,16 +36,22 @@ def test_the_command_is_that_of_the_installation(installed, monkeypatch, tmp_pat
 
 def test_the_pip_of_another_python_is_not_named(installed, monkeypatch, tmp_path):
     monkeypatch.setattr(errors.shutil, "which", lambda name: "/usr/bin/pip")
-    assert errors.install_command("torch").startswith(f"{tmp_path / 'bin' / 'python'} -m pip install ")
+    assert errors.install_command("torch").startswith(
+        f"{tmp_path / 'bin' / 'python'} -m pip install "
+    )
     monkeypatch.setattr(sys, "executable", "/my files/python")
     assert errors.install_command("torch").startswith('"/my files/python" -m pip install ')
 
 
 def test_slicer_is_told_the_packages_of_the_extras():
     tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
     for extra, packages in errors.SLICER_PACKAGES.items():
-        assert packages.split() == [re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]]
+        assert packages.split() == [
+            re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]
+        ]
 
 
 def test_extras_are_quoted_and_named_in_one_place():
@@ -53,9 +59,19 @@ def test_extras_are_quoted_and_named_in_one_place():
     files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.ipynb"), ROOT / "Makefile",
              *ROOT.glob(".ci/*"), *ROOT.glob(".github/**/*.yml")]  # fmt: skip
     bare = re.compile(r"pip install (?:-e )?(?:\.|multiview-registration)\[.*")
-    assert not [f"{path.name}: {found}" for path in files for found in bare.findall(path.read_text(encoding="utf-8"))]
+    assert not [
+        f"{path.name}: {found}"
+        for path in files
+        for found in bare.findall(path.read_text(encoding="utf-8"))
+    ]
     by_name = re.compile(r"pip install \\?.?multiview-registration")  # which has no release yet
     assert not [path.name for path in files if by_name.search(path.read_text(encoding="utf-8"))]
     library = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib"
-    naming = {path.name for path in library.rglob("*.py") if "pip install" in path.read_text(encoding="utf-8")}
-    assert naming <= {"devices.py"}  # which goes into results, where no path of this computer may stand
+    naming = {
+        path.name
+        for path in library.rglob("*.py")
+        if "pip install" in path.read_text(encoding="utf-8")
+    }
+    assert naming <= {
+        "devices.py"
+    }  # which goes into results, where no path of this computer may stand

@@ -107,7 +107,10 @@ print(json.dumps({"arguments": sys.argv[1:], "cwd": os.getcwd()}, ensure_ascii=F
     )
     assert job.state == "running" and job.result is None
     records = ended(job)
-    assert [(record.fraction, record.stage) for record in records] == [(0.25, "first"), (0.75, "second")]
+    assert [(record.fraction, record.stage) for record in records] == [
+        (0.25, "first"),
+        (0.75, "second"),
+    ]
     assert job.state == "done" and job.message == "" and list(job.warnings) == ["Vorsicht, é."]
     assert job.result == {
         "arguments": ["register", "näher am Ziel", "18.5", "--json", "--progress", "json"],
@@ -129,7 +132,10 @@ print(json.dumps({"arguments": sys.argv[1:], "cwd": os.getcwd()}, ensure_ascii=F
         ),
         ("tell(0.1); {}['key']", "It ended unexpectedly (status 1: KeyError: 'key')."),
         ("print('mvreg: not enough memory.', file=sys.stderr); sys.exit(1)", "not enough memory."),
-        ("print('mvreg: warning: cold.', file=sys.stderr); os._exit(3)", "It ended unexpectedly (status 3)."),
+        (
+            "print('mvreg: warning: cold.', file=sys.stderr); os._exit(3)",
+            "It ended unexpectedly (status 3).",
+        ),
     ],
 )
 def test_a_crash_is_a_message(child, script, message):
@@ -156,7 +162,10 @@ IMPORTING = BEATING.replace("time.sleep(0.02)", "pass").replace(
     [
         pytest.param(BEATING, id="at work"),
         pytest.param(IMPORTING, id="importing"),
-        pytest.param("signal.signal(signal.SIGINT, signal.SIG_IGN)" + BEATING, id="Ctrl-C ignored by the shell"),
+        pytest.param(
+            "signal.signal(signal.SIGINT, signal.SIG_IGN)" + BEATING,
+            id="Ctrl-C ignored by the shell",
+        ),
     ],
 )
 def test_cancel_ends_it_within_a_second(child, tmp_path, script):
@@ -166,7 +175,11 @@ def test_cancel_ends_it_within_a_second(child, tmp_path, script):
     job.cancel()
     job.cancel()  # twice is once
     ended(job)
-    assert job.state == "cancelled" and job.result is None and time.monotonic() - began < jobs.LAST_SECONDS
+    assert (
+        job.state == "cancelled"
+        and job.result is None
+        and time.monotonic() - began < jobs.LAST_SECONDS
+    )
     assert (tmp_path / "beats").read_text().endswith("stopped\n")
 
 
@@ -177,7 +190,8 @@ def test_all_that_a_deaf_or_crashed_child_started_ends_with_it(child, tmp_path, 
     beats, script = tmp_path / "beats", DEAF
     if end == "crashed":
         script = (
-            DEAF.replace("while True:", "while arguments[1:] or not os.path.exists(arguments[0]):") + "\nos.abort()"
+            DEAF.replace("while True:", "while arguments[1:] or not os.path.exists(arguments[0]):")
+            + "\nos.abort()"
         )
     job = child(script, beats)
     if end == "cancelled":
@@ -255,7 +269,9 @@ print("{}")
 """)
     job._process.wait()
     records = ended(job)
-    assert list(job.warnings)[-1] == "number 99999 of many" and len(job.warnings) == jobs.MAX_WARNINGS
+    assert (
+        list(job.warnings)[-1] == "number 99999 of many" and len(job.warnings) == jobs.MAX_WARNINGS
+    )
     assert job.state == "done" and records[-1].fraction == 0.999 and len(records) > 3
 
 
@@ -287,8 +303,15 @@ def test_an_application_runs_the_interpreter_that_comes_with_it(monkeypatch, tmp
 @pytest.mark.parametrize(
     "fraction_at, total, exact_from",
     [
-        pytest.param(lambda t: max(0.0, (t - 10) / 40), 50, 11.2, id="an even pace after a preparation"),
-        pytest.param(lambda t: t / 20 if t < 10 else 0.5 + (t - 10) / 200, 110, 21, id="slower in its second half"),
+        pytest.param(
+            lambda t: max(0.0, (t - 10) / 40), 50, 11.2, id="an even pace after a preparation"
+        ),
+        pytest.param(
+            lambda t: t / 20 if t < 10 else 0.5 + (t - 10) / 200,
+            110,
+            21,
+            id="slower in its second half",
+        ),
     ],
 )
 def test_the_time_left_follows_the_present_pace(fraction_at, total, exact_from):
@@ -320,7 +343,11 @@ def test_words_are_as_exact_as_the_guess(seconds, words):
 
 
 @pytest.mark.parametrize(
-    "record", [ProgressRecord(0.0, "preparing"), ProgressRecord(0.25, 'é "μ"\n', 12.5, 0.1, np.eye(4).tolist())]
+    "record",
+    [
+        ProgressRecord(0.0, "preparing"),
+        ProgressRecord(0.25, 'é "μ"\n', 12.5, 0.1, np.eye(4).tolist()),
+    ],
 )
 def test_a_record_survives_its_line(record):
     line = record.to_line()
@@ -336,8 +363,15 @@ def test_lines_of_one_stage_keep_a_distance_and_none_loses_the_pose(capsys, monk
     for number in range(100):
         now[0] += 0.01
         stage = "one" if number < 50 else "two"
-        tell(SimpleNamespace(fraction=number / 200, stage=stage, world_from_ct=np.eye(4) * number, cost=number))
+        tell(
+            SimpleNamespace(
+                fraction=number / 200, stage=stage, world_from_ct=np.eye(4) * number, cost=number
+            )
+        )
     tell.show(1.0, "writing")
     records = [ProgressRecord.from_line(line) for line in capsys.readouterr().err.splitlines()]
-    assert 10 <= len(records) <= 13 and next(each for each in records if each.stage == "two").fraction == 0.25
+    assert (
+        10 <= len(records) <= 13
+        and next(each for each in records if each.stage == "two").fraction == 0.25
+    )
     assert records[-1] == ProgressRecord(1.0, "writing", None, 99.0, (np.eye(4) * 99).tolist())

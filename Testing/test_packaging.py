@@ -20,7 +20,13 @@ NOTES = ROOT / ".github" / "release_notes.py"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 VERSION_FILE = "MultiViewRegistrationLib/_version.py"
 #: What Slicer 5.10.0, the oldest that the module is for, brings of what the project depends on.
-SLICER_5_10 = {"numpy": "2.0.2", "scipy": "1.13.1", "simpleitk": "2.5.2", "pydicom": "2.4.4", "pillow": "11.2.1"}
+SLICER_5_10 = {
+    "numpy": "2.0.2",
+    "scipy": "1.13.1",
+    "simpleitk": "2.5.2",
+    "pydicom": "2.4.4",
+    "pillow": "11.2.1",
+}
 
 
 def test_the_lists_name_every_file():
@@ -35,9 +41,13 @@ def index_entry() -> tuple[dict, dict[str, str]]:
 
 
 def test_the_entry_of_slicers_index_is_what_its_schema_allows():
-    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema: pip install jsonschema")
+    jsonschema = pytest.importorskip(
+        "jsonschema", reason="needs jsonschema: pip install jsonschema"
+    )
     entry = index_entry()[0]
-    schema = ROOT / "Testing" / "slicer_stand_in" / Path(entry["$schema"].rstrip("#")).name  # a copy of Slicer's
+    schema = (
+        ROOT / "Testing" / "slicer_stand_in" / Path(entry["$schema"].rstrip("#")).name
+    )  # a copy of Slicer's
     jsonschema.validate(entry, json.loads(schema.read_text(encoding="utf-8")))
 
 
@@ -47,37 +57,62 @@ def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert entry["tier"] == 3 and entry["scm_url"].startswith("https://")
     assert Path(entry["scm_url"]).name == f"Slicer{MODULE.name}"
-    assert 1 <= len(re.findall(r"\.(?: |$)", found["DESCRIPTION"])) <= 2 and len(found["SCREENSHOTURLS"].split()) >= 1
-    assert "Apache License" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8") and "Apache-2.0" in readme
+    assert (
+        1 <= len(re.findall(r"\.(?: |$)", found["DESCRIPTION"])) <= 2
+        and len(found["SCREENSHOTURLS"].split()) >= 1
+    )
+    assert (
+        "Apache License" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8")
+        and "Apache-2.0" in readme
+    )
     assert readme.startswith(f"# {MODULE.name}\n") and "3D Slicer" in readme.splitlines()[2]
-    for linked in ("docs/slicer.md", "docs/install.md", "Resources/Screenshots/slicer.jpg", "CITATION.cff"):
+    for linked in (
+        "docs/slicer.md",
+        "docs/install.md",
+        "Resources/Screenshots/slicer.jpg",
+        "CITATION.cff",
+    ):
         assert f"]({linked}" in readme and (ROOT / linked).is_file()
 
 
 def test_the_entry_of_slicers_index_agrees_with_cmake():
     entry, found = index_entry()
     assert f"project({MODULE.name})" in CMAKE and found["CONTRIBUTORS"]
-    assert found["HOMEPAGE"] == entry["scm_url"] and found["DEPENDS"].split() == entry["build_dependencies"]
-    assert "CATEGORY" not in found and entry["category"] == "Registration"  # in CMake it would be ignored
+    assert (
+        found["HOMEPAGE"] == entry["scm_url"]
+        and found["DEPENDS"].split() == entry["build_dependencies"]
+    )
+    assert (
+        "CATEGORY" not in found and entry["category"] == "Registration"
+    )  # in CMake it would be ignored
     for address in f"{found['ICONURL']} {found['SCREENSHOTURLS']}".split():
         assert (ROOT / address.partition(f"/{entry['scm_revision']}/")[2]).is_file()
 
 
 def test_without_git_the_version_is_that_of_the_last_release():
     def first(pattern: str, *path: str) -> str:
-        return re.search(pattern, (ROOT.joinpath(*path)).read_text(encoding="utf-8"), re.MULTILINE)[1]
+        return re.search(pattern, (ROOT.joinpath(*path)).read_text(encoding="utf-8"), re.MULTILINE)[
+            1
+        ]
 
     released = first(r"^## \[(\d[^]]*)\]", "CHANGELOG.md")
     assert first(r"^version: (.+)$", "CITATION.cff") == released
     assert first(r'^fallback_version = "(.+?)"', "pyproject.toml") == released
-    assert first(r'^    __version__ = "(.+?)"', MODULE.name, "MultiViewRegistrationLib", "__init__.py") == released
+    assert (
+        first(r'^    __version__ = "(.+?)"', MODULE.name, "MultiViewRegistrationLib", "__init__.py")
+        == released
+    )
 
 
 def test_the_notes_of_a_release_are_its_part_of_the_changelog():
     changelog = "# Changes\n\n## [Unreleased]\n- new\n\n## [1.2.0] - today\n\n### Added\n- one\n  thing\n- two\n\n## [1.1.0]\n- old\n"
-    assert runpy.run_path(str(NOTES))["notes"](changelog, "1.2.0") == "### Added\n- one thing\n- two"
+    assert (
+        runpy.run_path(str(NOTES))["notes"](changelog, "1.2.0") == "### Added\n- one thing\n- two"
+    )
     for version, status in (("0.1.0", 0), ("0.1", 1), ("Unreleased]", 1)):
-        done = subprocess.run([sys.executable, str(NOTES), version], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, str(NOTES), version], capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == status and bool(done.stdout) != bool(done.stderr)
         assert "Traceback" not in done.stderr
 
@@ -91,7 +126,10 @@ def bounds(requirements: list[str]) -> dict[str, list[int]]:
 def test_slicer_is_asked_for_what_it_lacks_and_brings_the_rest_new_enough():
     tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed, there = bounds(project["dependencies"]), bounds([f"{n}>={v}" for n, v in SLICER_5_10.items()])
+    needed, there = (
+        bounds(project["dependencies"]),
+        bounds([f"{n}>={v}" for n, v in SLICER_5_10.items()]),
+    )
     files = [MODULE / "Resources" / name for name in ("requirements.txt", "requirements_yaml.txt")]
     lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
     asked = bounds([line for line in lines if line and not line.startswith("#")])
@@ -105,10 +143,16 @@ def test_cmake_tells_slicer_what_to_package(tmp_path, require_program):
     assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
     recorded = (tmp_path / "recorded.txt").read_text().splitlines()
     told, files = dict(line.split("=", 1) for line in recorded), cmake_lists.on_disk()
-    assert told["project"] == told["NAME"] == "MultiViewRegistration" and told["EXTENSION_DEPENDS"] == "PyTorch"
+    assert (
+        told["project"] == told["NAME"] == "MultiViewRegistration"
+        and told["EXTENSION_DEPENDS"] == "PyTorch"
+    )
     scripts = told["SCRIPTS"].split(";")
     assert scripts[: len(files[cmake_lists.SCRIPTS])] == files[cmake_lists.SCRIPTS]
-    assert scripts[len(files[cmake_lists.SCRIPTS]) :] in ([], [str(tmp_path / MODULE.name / VERSION_FILE)])  # a tag
+    assert scripts[len(files[cmake_lists.SCRIPTS]) :] in (
+        [],
+        [str(tmp_path / MODULE.name / VERSION_FILE)],
+    )  # a tag
     assert told["RESOURCES"].split(";") == files[cmake_lists.RESOURCES]
     tests = {Path(line.partition("=")[2]) for line in recorded if line.startswith("unittest=")}
     assert tests == {
@@ -124,7 +168,16 @@ def test_what_is_packaged_works_without_the_rest(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(MODULE / name, tmp_path / name)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    for arguments, status in ((["register", "--help"], 0), (["export", "--help"], 0), (["demo"], 2), (["view"], 2)):
+    for arguments, status in (
+        (["register", "--help"], 0),
+        (["export", "--help"], 0),
+        (["demo"], 2),
+        (["view"], 2),
+    ):
         command = [sys.executable, "-m", "MultiViewRegistrationLib.cli.main", *arguments]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert done.returncode == status and ("is not part of Slicer's extension" in done.stderr) == bool(status)
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == status and (
+            "is not part of Slicer's extension" in done.stderr
+        ) == bool(status)

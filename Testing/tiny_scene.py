@@ -50,12 +50,22 @@ def intensity(seed: int = 0) -> np.ndarray:
     """uint16 SHAPE: detected intensity behind a soft body with a few thin bones, which are dark."""
     rows, columns = np.indices(SHAPE)
     body = 2 * np.exp(-((rows - 30) ** 2 / 500 + (columns - 40) ** 2 / 900))
-    bones = sum(0.7 * np.exp(-((columns - column) ** 2) / 2.0) for column in (15, 30, 47 + seed, 62))
-    return (40_000 * np.exp(-body - bones) + 200 * np.random.default_rng(seed).normal(size=SHAPE)).astype(np.uint16)
+    bones = sum(
+        0.7 * np.exp(-((columns - column) ** 2) / 2.0) for column in (15, 30, 47 + seed, 62)
+    )
+    return (
+        40_000 * np.exp(-body - bones) + 200 * np.random.default_rng(seed).normal(size=SHAPE)
+    ).astype(np.uint16)
 
 
 def c_arm(
-    rao_lao_deg=0.0, cra_cau_deg=0.0, *, size=(96, 72), pixel_mm=(2.0, 2.0), principal_point=None, mirrored=False
+    rao_lao_deg=0.0,
+    cra_cau_deg=0.0,
+    *,
+    size=(96, 72),
+    pixel_mm=(2.0, 2.0),
+    principal_point=None,
+    mirrored=False,
 ) -> Camera:
     """A camera 700 mm from an isocentre in the middle of the patient, 1000 mm from its detector."""
     return CArm(
@@ -96,7 +106,9 @@ def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.
     return registration
 
 
-def add_xray(registration, name: str, camera: Camera | None, image: np.ndarray, pixel_mm=(2.0, 2.0)):
+def add_xray(
+    registration, name: str, camera: Camera | None, image: np.ndarray, pixel_mm=(2.0, 2.0)
+):
     """A further X-ray, of line integrals (rows, columns)."""
     from MultiViewRegistrationLib.imaging.xray import RawImage
     from MultiViewRegistrationLib.mrml.image import set_source
@@ -118,7 +130,9 @@ def complete(scene, name: str = "Test"):
     from MultiViewRegistrationLib.mrml.nodes import product
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
-    registration.ct = volume_node(scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
+    registration.ct = volume_node(
+        scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0])
+    )
     place_landmarks(registration, [Landmark("tip", np.zeros(3), {"AP": np.array([40.0, 30.0])})])
     drr = product(registration.xrays[0].node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     drr.CreateDefaultDisplayNodes()
@@ -135,6 +149,10 @@ def save(app, path) -> None:
                 node.AddDefaultStorageNode()
                 storage = node.GetStorageNode()
                 if storage is not None:
-                    storage.SetFileName(str(path.parent / f"{node.GetID()}.{storage.GetDefaultWriteFileExtension()}"))
+                    storage.SetFileName(
+                        str(
+                            path.parent / f"{node.GetID()}.{storage.GetDefaultWriteFileExtension()}"
+                        )
+                    )
                     assert storage.WriteData(node)
     assert app.io_manager.write_scene(path)

@@ -56,14 +56,24 @@ def sha_of(ct) -> str:
 
 
 def write_model(
-    folder: str | Path, sha: str, minutes: float, error_mm: float, *, finished: bool = True, fault: str = ""
+    folder: str | Path,
+    sha: str,
+    minutes: float,
+    error_mm: float,
+    *,
+    finished: bool = True,
+    fault: str = "",
 ) -> None:
     """A model's folder without weights that could be loaded."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.safetensors").write_bytes(bytes(7_600_000))
     unit = [[float(i == j) for j in range(4)] for i in range(4)]
-    camera = {"intrinsics": [row[:3] for row in unit[:3]], "camera_from_world": unit, "size": [64, 64]}
+    camera = {
+        "intrinsics": [row[:3] for row in unit[:3]],
+        "camera_from_world": unit,
+        "size": [64, 64],
+    }
     card = Card(
         ct_sha256=sha,
         cameras=[camera],
@@ -97,18 +107,24 @@ class TinyStore:
         self.folder, self.asked, self._patch, self._sha = folder, [], monkeypatch, sha_of(ct)
         monkeypatch.setenv("MVREG_DATA", str(folder))
         self.behave("learns")
-        monkeypatch.setattr("MultiViewRegistrationLib.regressor.learning.find_model", self._find_model)
+        monkeypatch.setattr(
+            "MultiViewRegistrationLib.regressor.learning.find_model", self._find_model
+        )
 
     def behave(self, behaviour: str) -> None:
         """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "lingers" even then, "fails", "stumbles"."""
         child = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{CHILD}"
-        self._patch.setattr(jobs, "program", lambda: [sys.executable, "-c", child, self._sha, behaviour])
+        self._patch.setattr(
+            jobs, "program", lambda: [sys.executable, "-c", child, self._sha, behaviour]
+        )
 
     def release(self) -> None:
         """The child that lingers ends."""
         (self.folder / "go").touch()
 
-    def add(self, ct, name: str, minutes: float = 2.0, error_mm: float = 3.6, *, finished: bool = True) -> Path:
+    def add(
+        self, ct, name: str, minutes: float = 2.0, error_mm: float = 3.6, *, finished: bool = True
+    ) -> Path:
         """The folder of a further model of a CT, newer than those whose names come before."""
         sha = sha_of(ct)
         folder = model_store.new_folder(sha).with_name(name)

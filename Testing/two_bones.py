@@ -44,7 +44,13 @@ def xrays(cts: list[CT], true: list[np.ndarray], noise: float = 0.004) -> list[V
         image = 1.5 + 0.002 * columns + 0.001 * rows + rng.normal(scale=noise, size=rows.shape)
         for ct, pose in zip(cts, true, strict=True):
             image += Projector(attenuation(ct), NO_CUT).render(camera, pose).image
-        found.append(View(f"view {len(found)}", XRay(image.astype(np.float32), np.ones(image.shape, bool)), camera))
+        found.append(
+            View(
+                f"view {len(found)}",
+                XRay(image.astype(np.float32), np.ones(image.shape, bool)),
+                camera,
+            )
+        )
     return found
 
 
@@ -52,13 +58,16 @@ def off(pose: np.ndarray, ct: CT, degrees: float, mm: float, seed: int) -> np.nd
     """A pose turned about the middle of the CT, and shifted."""
     turn, shift = np.random.default_rng(seed).normal(size=(2, 3))
     motion = rigid.from_rotation_translation(
-        rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)), mm * shift / np.linalg.norm(shift)
+        rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)),
+        mm * shift / np.linalg.norm(shift),
     )
     return rigid.about(rigid.transform_points(pose, ct.centroid()), motion) @ pose
 
 
 def error_mm(ct: CT, pose: np.ndarray, true: np.ndarray) -> float:
     """Root mean square over the voxels of the bone."""
-    points = rigid.transform_points(ct.volume.ct_from_index, np.argwhere(ct.volume.values > 0)[:, ::-1].astype(float))
+    points = rigid.transform_points(
+        ct.volume.ct_from_index, np.argwhere(ct.volume.values > 0)[:, ::-1].astype(float)
+    )
     away = rigid.transform_points(pose, points) - rigid.transform_points(true, points)
     return float(np.sqrt((away**2).sum(axis=1).mean()))

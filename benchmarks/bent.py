@@ -61,14 +61,18 @@ def person(name: str, data: Path) -> tuple[CT, Volume]:
     return ct, without_couch(ct.volume) if couch else ct.volume
 
 
-def bent(body: Volume, point: np.ndarray, normal: np.ndarray, motion: np.ndarray) -> tuple[Volume, Points]:
+def bent(
+    body: Volume, point: np.ndarray, normal: np.ndarray, motion: np.ndarray
+) -> tuple[Volume, Points]:
     """The body of which the side of a plane to which its normal points has moved, and where that takes points, CT mm."""
 
     def weight(points: np.ndarray) -> np.ndarray:
         return np.clip((points - point) @ normal / SMOOTH_MM + 0.5, 0, 1)[..., None]
 
     def forward(points: np.ndarray) -> np.ndarray:
-        return (1 - weight(points)) * points + weight(points) * rigid.transform_points(motion, points)
+        return (1 - weight(points)) * points + weight(points) * rigid.transform_points(
+            motion, points
+        )
 
     k, j, i = np.indices(body.values.shape).reshape(3, -1)
     there = rigid.transform_points(body.ct_from_index, np.stack([i, j, k], -1).astype(float))
@@ -76,11 +80,15 @@ def bent(body: Volume, point: np.ndarray, normal: np.ndarray, motion: np.ndarray
     for _ in range(3):
         here = (1 - weight(here)) * there + weight(here) * back
     index = rigid.transform_points(body.index_from_ct, here)[:, ::-1].T
-    values = scipy.ndimage.map_coordinates(body.values, index, order=1, mode="nearest").reshape(body.values.shape)
+    values = scipy.ndimage.map_coordinates(body.values, index, order=1, mode="nearest").reshape(
+        body.values.shape
+    )
     return Volume(values, body.ct_from_index), forward
 
 
-def changed(rng: np.random.Generator, ct: CT, body: Volume, kind: str) -> tuple[Volume, CT, Points, float]:
+def changed(
+    rng: np.random.Generator, ct: CT, body: Volume, kind: str
+) -> tuple[Volume, CT, Points, float]:
     """The patient, the CT that is registered, where that has points of it, and the size of the change, degrees or mm."""
     points = bone_points(body)
     low, high = np.percentile(points[:, 2], [2, 98])
@@ -100,7 +108,9 @@ def changed(rng: np.random.Generator, ct: CT, body: Volume, kind: str) -> tuple[
         step = float(np.linalg.norm(axis))
         count = max(1, round(rng.uniform(5, 30) / step))
         first = round(rigid.transform_points(body.index_from_ct, spine)[2])
-        shorter = Volume(np.delete(ct.volume.values, np.s_[first : first + count], 0), ct.volume.ct_from_index)
+        shorter = Volume(
+            np.delete(ct.volume.values, np.s_[first : first + count], 0), ct.volume.ct_from_index
+        )
         plane = rigid.transform_points(ct.volume.ct_from_index, np.array([0, 0, first - 0.5]))
 
         def lengthened(points: np.ndarray) -> np.ndarray:
@@ -134,12 +144,17 @@ def row(seed: int, number: int, data: Path) -> dict:
     images = [xray.take(projector, camera, pose, rng) for camera in cameras]
     start = start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(10)]
     views = [
-        View(f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera)
+        View(
+            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
+        )
         for n, (image, camera) in enumerate(zip(images, cameras, strict=True))
     ]
     anatomy = PreparedCT(registered)
     found = refine(anatomy, views, start)
-    assessed, plain = verdict.assess(anatomy, views, found, start), _without_parts(anatomy, views, found, start)
+    assessed, plain = (
+        verdict.assess(anatomy, views, found, start),
+        _without_parts(anatomy, views, found, start),
+    )
     off = rigid.transform_points(found.world_from_ct, assessed.targets)
     off = np.linalg.norm(off - rigid.transform_points(pose, forward(assessed.targets)), axis=1)
     return {
@@ -157,11 +172,15 @@ def row(seed: int, number: int, data: Path) -> dict:
     }
 
 
-def _parts(assessed: verdict.Assessment, found: np.ndarray, pose: np.ndarray, forward: Points) -> list[list[float]]:
+def _parts(
+    assessed: verdict.Assessment, found: np.ndarray, pose: np.ndarray, forward: Points
+) -> list[list[float]]:
     """Of each part: similarity, shift, wider shift, mm, and how far it truly is from where the pose has it, mm."""
     rows = []
     for part in assessed.features.parts if assessed.features else ():
-        off = rigid.transform_points(found, part.points) - rigid.transform_points(pose, forward(part.points))
+        off = rigid.transform_points(found, part.points) - rigid.transform_points(
+            pose, forward(part.points)
+        )
         true = float(np.linalg.norm(off, axis=1).mean())
         rows.append([part.similarity, part.shift_mm, part.wider_shift_mm, true, len(part.points)])
     return rows
@@ -180,7 +199,10 @@ def fitted(rows: list[dict]) -> str:
     """`parts.INTERCEPT` and WEIGHTS by logistic regression, parts over 2 mm off against parts within 1 mm, and scores."""
     rows = [row for row in rows if row["parts"]]
     numbers = [columns([part[:3] for part in row["parts"]]) for row in rows]
-    x, true = np.concatenate(numbers), np.concatenate([[part[3] for part in row["parts"]] for row in rows])
+    x, true = (
+        np.concatenate(numbers),
+        np.concatenate([[part[3] for part in row["parts"]] for row in rows]),
+    )
     told = (true > 2) | (true < 1)
     design, wrong = np.column_stack([np.ones(told.sum()), x[told]]), true[told] > 2
 
@@ -190,14 +212,21 @@ def fitted(rows: list[dict]) -> str:
 
     bounds = [(None, None), *[(0, None)] * 3]
     beta = scipy.optimize.minimize(cost, np.zeros(4), jac=True, method="L-BFGS-B", bounds=bounds).x
-    lines = [f"INTERCEPT, WEIGHTS = {beta[0]:.2f}, ({', '.join(f'{each:.2f}' for each in beta[1:])})"]
+    lines = [
+        f"INTERCEPT, WEIGHTS = {beta[0]:.2f}, ({', '.join(f'{each:.2f}' for each in beta[1:])})"
+    ]
     accepted = [n for n, row in enumerate(rows) if row["without_parts"] == "accept"]
     for name, group in (
         ("rigid", [n for n in accepted if rows[n]["kind"] == "none" and rows[n]["mtre_mm"] < 1]),
-        ("a part over 2 mm off", [n for n in accepted if max(part[3] for part in rows[n]["parts"]) > 2]),
+        (
+            "a part over 2 mm off",
+            [n for n in accepted if max(part[3] for part in rows[n]["parts"]) > 2],
+        ),
     ):
         scores = sorted(float((beta[0] + numbers[n] @ beta[1:]).max()) for n in group)
-        lines.append(f"{name}, accepted without parts: highest scores {[round(each, 1) for each in scores]}")
+        lines.append(
+            f"{name}, accepted without parts: highest scores {[round(each, 1) for each in scores]}"
+        )
     return "\n".join(lines)
 
 
@@ -221,14 +250,22 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cases", type=int)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--rows", type=Path, required=True, help="rows that it has are not made again")
+    parser.add_argument(
+        "--rows", type=Path, required=True, help="rows that it has are not made again"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = [json.loads(line) for line in options.rows.read_text().splitlines()] if options.rows.exists() else []
+    rows = (
+        [json.loads(line) for line in options.rows.read_text().splitlines()]
+        if options.rows.exists()
+        else []
+    )
     done = {(each["seed"], each["case"]) for each in rows}
     for number in range(options.cases):
         if (options.seed, number) in done:

@@ -41,7 +41,25 @@ from .simulation.cases import random_cameras, random_pose
 from .simulation.projector import Joseph, RtkProjector
 from .simulation.simulator import PIXEL_MM, overlays_with, xrays_with
 
-VERTEBRAE = ["L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6", "T5", "T4", "T3", "T2", "T1"]
+VERTEBRAE = [
+    "L5",
+    "L4",
+    "L3",
+    "L2",
+    "L1",
+    "T12",
+    "T11",
+    "T10",
+    "T9",
+    "T8",
+    "T7",
+    "T6",
+    "T5",
+    "T4",
+    "T3",
+    "T2",
+    "T1",
+]
 #: TotalSegmentator's numbers.
 NAMES = {27 + n: name for n, name in enumerate(VERTEBRAE)} | {
     25: "sacrum",
@@ -77,12 +95,16 @@ def person(name: str, data: Path) -> SimpleNamespace:
     else:
         ct = load_ct(data / "pelvis/pelvis_2mm.nii.gz")
         labels = pelvis_labels(ct.volume)
-    labels = np.where(np.isin(labels, [label for chain in CHAINS[name] for label in chain]), labels, 0).astype(np.uint8)
+    labels = np.where(
+        np.isin(labels, [label for chain in CHAINS[name] for label in chain]), labels, 0
+    ).astype(np.uint8)
     body = ct.volume if name == "pelvis" else without_couch(ct.volume)
     axis, places = ct.volume.ct_from_index[:3, 2], scipy.ndimage.find_objects(labels)
     # Both ends of the CT go on, and bones with them.
     room = round(BEYOND_MM / np.linalg.norm(axis))
-    longer, longer_labels = (np.pad(each, ((room, room), (0, 0), (0, 0)), "edge") for each in (body.values, labels))
+    longer, longer_labels = (
+        np.pad(each, ((room, room), (0, 0), (0, 0)), "edge") for each in (body.values, labels)
+    )
     start = ct.volume.ct_from_index.copy()
     start[:3, 3] -= room * axis
     bones, points = {}, {}
@@ -95,13 +117,22 @@ def person(name: str, data: Path) -> SimpleNamespace:
         gone = base_materials(np.where(longer_labels[box] == label, np.float32(SOFT_HU), hu))
         placed = start.copy()
         placed[:3, 3] += placed[:3, :3] @ [side.start for side in box[::-1]]
-        bones[label] = Joseph(tuple(a - b for a, b in zip(there, gone, strict=True)), placed), placed, hu.shape
+        bones[label] = (
+            Joseph(tuple(a - b for a, b in zip(there, gone, strict=True)), placed),
+            placed,
+            hu.shape,
+        )
         own = places[label - 1]
         index = np.argwhere(labels[own] == label)[:, ::-1] + [side.start for side in own[::-1]]
         points[label] = rigid.transform_points(ct.volume.ct_from_index, index.astype(float))
     projector = RtkProjector(Body.from_hu(body, BEYOND_MM))
     return SimpleNamespace(
-        ct=ct, labels=labels, bones=bones, points=points, projector=projector, anatomy=PreparedCT(ct)
+        ct=ct,
+        labels=labels,
+        bones=bones,
+        points=points,
+        projector=projector,
+        anatomy=PreparedCT(ct),
     )
 
 
@@ -114,11 +145,15 @@ def pelvis_labels(hu: Volume) -> np.ndarray:
     bone = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     right, left = i < 87 + 0.15 * (j - 87), i > 146 - 0.1 * (j - 87)
     above_sacrum, above_fifth = k > 43 + 0.64 * (j - 85).clip(-15, 14), k > 62
-    labels = np.where(right, 78, np.where(left, 77, np.where(above_fifth, 28, np.where(above_sacrum, 27, 25))))
+    labels = np.where(
+        right, 78, np.where(left, 77, np.where(above_fifth, 28, np.where(above_sacrum, 27, 25)))
+    )
     return np.where(bone, labels, 0)
 
 
-def motions(rng: np.random.Generator, points: dict[int, np.ndarray], chain: Sequence[int], degrees: float) -> dict:
+def motions(
+    rng: np.random.Generator, points: dict[int, np.ndarray], chain: Sequence[int], degrees: float
+) -> dict:
     """(4, 4) of each bone, CT mm, by its label: each has moved against its neighbour, one of them, in a pelvis the sacrum, not at all."""
     spine = 77 not in chain
     fixed = int(rng.integers(len(chain))) if spine else 0
@@ -130,7 +165,9 @@ def motions(rng: np.random.Generator, points: dict[int, np.ndarray], chain: Sequ
         turn = rigid.exp_so3(axis * np.radians(rng.uniform(0, degrees)))
         joint = (points[label].mean(axis=0) + points[other].mean(axis=0)) / 2
         if label in (75, 76):  # the ball of a femur
-            joint = points[label][points[label][:, 2] > np.percentile(points[label][:, 2], 80)].mean(axis=0)
+            joint = points[label][
+                points[label][:, 2] > np.percentile(points[label][:, 2], 80)
+            ].mean(axis=0)
         step = rigid.from_rotation_translation(turn, way * rng.uniform(0, degrees / 2))
         found[label] = found[other] @ rigid.about(joint, step)
     return found
@@ -149,9 +186,13 @@ class Bent:
                 self._add(image, camera, pose, label, sign)
         return np.maximum(image, 0)
 
-    def _add(self, image: np.ndarray, camera: Camera, pose: np.ndarray, label: int, sign: float) -> None:
+    def _add(
+        self, image: np.ndarray, camera: Camera, pose: np.ndarray, label: int, sign: float
+    ) -> None:
         joseph, placed, shape = self._whole.bones[label]
-        corners = np.stack(np.meshgrid(*[(-1.0, n) for n in shape[::-1]], indexing="ij"), -1).reshape(-1, 3)
+        corners = np.stack(
+            np.meshgrid(*[(-1.0, n) for n in shape[::-1]], indexing="ij"), -1
+        ).reshape(-1, 3)
         pixels = camera.project(rigid.transform_points(pose @ placed, corners))
         left, top = np.clip(np.floor(pixels.min(axis=0)), 0, camera.size).astype(int)
         right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, camera.size).astype(int)
@@ -194,8 +235,12 @@ def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     if level:
         ends = [body.points[label].mean(axis=0) for label in (chain[0], chain[-1])]
         start = pose.copy()
-        start[:3, 3] += pose[:3, :3] @ (level * (ends[1] - ends[0]) / (len(chain) - 1)) + rng.normal(0, 2, 3)
-    return SimpleNamespace(**{key: value for key, value in locals().items() if key not in ("each", "turn", "step")})
+        start[:3, 3] += pose[:3, :3] @ (
+            level * (ends[1] - ends[0]) / (len(chain) - 1)
+        ) + rng.normal(0, 2, 3)
+    return SimpleNamespace(
+        **{key: value for key, value in locals().items() if key not in ("each", "turn", "step")}
+    )
 
 
 def images_of(case: SimpleNamespace, kept: Path) -> list[np.ndarray]:
@@ -247,7 +292,9 @@ def _cross(hu: Volume) -> np.ndarray:
     return np.ones(2 * np.minimum(steps, 3) + 1 if steps.max() > 1 else (3, 3, 3), bool)
 
 
-def truth_of(case: SimpleNamespace, given: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, float]:
+def truth_of(
+    case: SimpleNamespace, given: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Where the bone is that a mask holds most of: its motion (4, 4), points (N, 3) of it, and what share of the mask's bone it is."""
     within = (given == n) & (case.body.ct.volume.values > 150)
     counts = np.bincount(case.body.labels[within], minlength=256)
@@ -260,7 +307,9 @@ def truth_of(case: SimpleNamespace, given: np.ndarray, n: int) -> tuple[np.ndarr
 def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
     """The case registered: a row for each bone."""
     views = [
-        View(f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera)
+        View(
+            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
+        )
         for n, (image, camera) in enumerate(zip(images, case.cameras, strict=True))
     ]
     views = calibrated(np.random.default_rng([case.seed, case.number, 2]), views)
@@ -308,7 +357,9 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cases", type=int)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--data", type=Path, default=DATA)

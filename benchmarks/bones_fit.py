@@ -62,19 +62,34 @@ def fitted(rows: list[dict]) -> BoneModel:
     design = np.column_stack([np.ones((~wrong).sum()), scaled[~wrong]])
     padded = np.vstack([design, np.sqrt(RIDGE) * np.eye(k + 1)[1:]])
     near = optimize.lsq_linear(
-        padded, np.r_[logs[~wrong], np.zeros(k)], (np.r_[-np.inf, np.zeros(k)], np.full(k + 1, np.inf))
+        padded,
+        np.r_[logs[~wrong], np.zeros(k)],
+        (np.r_[-np.inf, np.zeros(k)], np.full(k + 1, np.inf)),
     ).x
     near_sd = max(float((logs[~wrong] - design @ near).std()), MIN_SD)
     far, far_sd = float(logs[wrong].mean()), max(float(logs[wrong].std()), MIN_SD)
     limits = scaled[~wrong].max(axis=0)
     return BoneModel(
-        centre, scale, limits, float(beta[0]), beta[1:], near, near_sd, far, far_sd, accept=ACCEPT, reject=REJECT
+        centre,
+        scale,
+        limits,
+        float(beta[0]),
+        beta[1:],
+        near,
+        near_sd,
+        far,
+        far_sd,
+        accept=ACCEPT,
+        reject=REJECT,
     )
 
 
 def judged(rows: list[dict], known: list[dict]) -> list[dict]:
     """The rows with risk, bound and verdict by models of the other people among the known rows."""
-    models = {name: fitted([row for row in known if row["person"] != name]) for name in {row["person"] for row in rows}}
+    models = {
+        name: fitted([row for row in known if row["person"] != name])
+        for name in {row["person"] for row in rows}
+    }
     for row in rows:
         prediction, row["verdict"] = decide(row["features"], models[row["person"]])
         row["risk"], row["bound"] = prediction.risk, prediction.upper95_mm
@@ -85,7 +100,10 @@ def table(rows: list[dict]) -> str:
     """How many bones of each group are right, accepted and rejected."""
     groups = {
         "all": rows,
-        **{name: [row for row in rows if row["person"] == name] for name in sorted({row["person"] for row in rows})},
+        **{
+            name: [row for row in rows if row["person"] == name]
+            for name in sorted({row["person"] for row in rows})
+        },
         "vertebrae": [row for row in rows if row["bone"][0] in "TL"],
         "others": [row for row in rows if row["bone"][0] not in "TL"],
         "masks right": [row for row in rows if not row["mask"]],
@@ -106,10 +124,14 @@ def table(rows: list[dict]) -> str:
     ]
     lines.append("| --- |" + " ---: |" * 7)
     for name, group in groups.items():
-        wrong, right = [[row for row in group if row["wrong"] is is_wrong] for is_wrong in (True, False)]
+        wrong, right = [
+            [row for row in group if row["wrong"] is is_wrong] for is_wrong in (True, False)
+        ]
         if not right:
             continue
-        accepted, rejected = (sum(row["verdict"] == verdict for row in right) for verdict in ("accept", "reject"))
+        accepted, rejected = (
+            sum(row["verdict"] == verdict for row in right) for verdict in ("accept", "reject")
+        )
         held = np.mean([row["mm"] <= row["bound"] for row in group])
         area = auroc([row["risk"] for row in group], [row["wrong"] for row in group])
         lines.append(
@@ -121,10 +143,14 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--fit", type=Path, nargs="+", required=True)
     parser.add_argument("--judge", type=Path, nargs="+")
-    parser.add_argument("--write", action="store_true", help="replace assessment/bone_prediction.json")
+    parser.add_argument(
+        "--write", action="store_true", help="replace assessment/bone_prediction.json"
+    )
     options = parser.parse_args()
     known = read(options.fit)
     print(table(judged(read(options.judge) if options.judge else known, known)))

@@ -54,14 +54,23 @@ def inverted(rng: np.random.Generator, views: list[View]) -> list[View]:
 
 
 def swapped(rng: np.random.Generator, views: list[View]) -> list[View]:
-    return [replace(views[0], xray=views[1].xray), replace(views[1], xray=views[0].xray), *views[2:]]
+    return [
+        replace(views[0], xray=views[1].xray),
+        replace(views[1], xray=views[0].xray),
+        *views[2:],
+    ]
 
 
 def angle(rng: np.random.Generator, views: list[View]) -> list[View]:
     """The last view's camera is wrong by 2 to 8 degrees about the isocentre, the world origin, and by 2 to 15 mm."""
     camera = views[-1].camera
     off = perturbed(np.eye(4), np.zeros(3), rng.uniform(2, 8), rng.uniform(2, 15), 1, rng)[0]
-    return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=camera.camera_from_world @ off))]
+    return [
+        *views[:-1],
+        replace(
+            views[-1], camera=replace(camera, camera_from_world=camera.camera_from_world @ off)
+        ),
+    ]
 
 
 def as_it_is(rng: np.random.Generator, views: list[View]) -> list[View]:
@@ -115,14 +124,21 @@ def _diagnosis(anatomy, views, found: Refinement, start, truth) -> dict:
         "sentence": named and named.sentence,
         "moved_mm": named and named.target_shift_mm(found.world_from_ct, anatomy.corners()),
         "tried": [
-            {"cause": each.cause, "views": list(each.views), "gain": each.gain, "similarity": list(each.similarity)}
+            {
+                "cause": each.cause,
+                "views": list(each.views),
+                "gain": each.gain,
+                "similarity": list(each.similarity),
+            }
             for each in heard
         ],
     }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("cases", type=Path, nargs="+")
     parser.add_argument("--only", nargs="+", choices=list(FAULTS))
@@ -146,6 +162,8 @@ def main() -> int:
             if anatomy is not None:
                 rng = np.random.default_rng([args.seed, number, n])
                 work = partial(measure, how, rng, case, anatomy)
-                rows.get(path.name, how, measure=lambda work=work, name=name: {"anatomy": name, **work()})
+                rows.get(
+                    path.name, how, measure=lambda work=work, name=name: {"anatomy": name, **work()}
+                )
         print(f"{path.name}: {len(rows)} registrations", file=sys.stderr, flush=True)
     return 0

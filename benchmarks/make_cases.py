@@ -40,18 +40,28 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1, help="cases in a set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--views", type=int, choices=(1, 2, 3), default=2)
-    parser.add_argument("--fields", choices=("open", "round", "straight", "shutters"), default="open")
+    parser.add_argument(
+        "--fields", choices=("open", "round", "straight", "shutters"), default="open"
+    )
     metal = parser.add_mutually_exclusive_group()
-    metal.add_argument("--wires", dest="metal", action="store_const", const="wires", help="two wires and a screw")
     metal.add_argument(
-        "--metal", dest="metal", action="store_const", const="implant", help="a prosthesis, or rods and screws"
+        "--wires", dest="metal", action="store_const", const="wires", help="two wires and a screw"
+    )
+    metal.add_argument(
+        "--metal",
+        dest="metal",
+        action="store_const",
+        const="implant",
+        help="a prosthesis, or rods and screws",
     )
     parser.add_argument("--truncated", choices=("sideways",), help="the CT ends within the body")
     args = parser.parse_args()
 
     drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2)
     patient = Patient(
-        args.ct or (chest_ct() if args.anatomy == "chest" else PELVIS), args.anatomy == "chest", drift=drift
+        args.ct or (chest_ct() if args.anatomy == "chest" else PELVIS),
+        args.anatomy == "chest",
+        drift=drift,
     )
     for number, separation in enumerate(args.separation):
         for n in range(args.count):
@@ -59,7 +69,9 @@ def main() -> int:
             seed = 10000 * args.seed + 100 * number + n
             angles = [f"{angle:g}" for angle in dict.fromkeys(separation)] if args.views > 1 else []
             hard = (
-                [args.fields] * (args.fields != "open") + METAL_NAMES[args.metal] + ["truncated"] * bool(args.truncated)
+                [args.fields] * (args.fields != "open")
+                + METAL_NAMES[args.metal]
+                + ["truncated"] * bool(args.truncated)
             )
             name = "-".join([args.anatomy, f"{args.views}view", *angles, *hard, f"{n:02d}"])
             path = random_case(

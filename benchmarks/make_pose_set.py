@@ -28,7 +28,11 @@ from .simulation.cases import Patient, random_cameras, random_pose, write_case
 from .simulation.simulator import xrays_with
 
 #: The CT of each anatomy; the chest is that of `make demo`.
-CTS = {"chest": None, "pelvis": DATA / "pelvis" / "pelvis.nii.gz", "torso": DATA / "ct" / "torso_3mm.nii.gz"}
+CTS = {
+    "chest": None,
+    "pelvis": DATA / "pelvis" / "pelvis.nii.gz",
+    "torso": DATA / "ct" / "torso_3mm.nii.gz",
+}
 ANATOMIES = tuple(CTS)
 TRAINING = dict(zip(AXES, (15, 15, 30, 50, 75, 50), strict=True))
 HARD = ("wires", "rods", "prosthesis", "blades", "shutters", "scatter", "weak", "mixed")
@@ -51,8 +55,14 @@ class PoseSet:
         whole = PreparedCT(load_ct(ct))
         cameras = {f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}
         none = {"rotation_deg": 0.0, "translation_mm": 0.0}
-        self._range = PoseRange.of_case(cameras, nominal, whole.centroid, whole.corners(), none, TRAINING)
-        self._about = {"world_from_ct": nominal.tolist(), "search": _search_of(self._range), "training": TRAINING}
+        self._range = PoseRange.of_case(
+            cameras, nominal, whole.centroid, whole.corners(), none, TRAINING
+        )
+        self._about = {
+            "world_from_ct": nominal.tolist(),
+            "search": _search_of(self._range),
+            "training": TRAINING,
+        }
 
     def write(self, kind: str, number: int) -> Path:
         """One case, "plain" or "hard"; path of its case.json."""
@@ -64,10 +74,16 @@ class PoseSet:
         rng = np.random.default_rng([*self._seed, kind != "plain", number])
         pose = self._range.poses(self._range.half_widths * rng.uniform(-1, 1, 6))
         for _ in range(MOST_DRAWS):
-            names = [choices[rng.integers(len(choices))] for choices in MIXED] if how == "mixed" else [how]
+            names = (
+                [choices[rng.integers(len(choices))] for choices in MIXED]
+                if how == "mixed"
+                else [how]
+            )
             xrays = xrays_with(rng, [] if kind == "plain" else names, VIEWS)
             try:
-                return write_case(folder, self._patient, self._cameras, pose, rng, xrays, about=self._about)
+                return write_case(
+                    folder, self._patient, self._cameras, pose, rng, xrays, about=self._about
+                )
             except InputError as error:  # blades over all the bone
                 last = error
                 if kind == "plain":
@@ -87,7 +103,9 @@ def _search_of(poses: PoseRange) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--anatomies", choices=ANATOMIES, nargs="+", default=("chest", "pelvis"))
     parser.add_argument("--kinds", choices=("plain", "hard"), nargs="+", default=("plain", "hard"))
@@ -95,7 +113,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
 
-    sets = [PoseSet(args.out, anatomy, CTS[anatomy] or chest_ct(), args.seed) for anatomy in args.anatomies]
+    sets = [
+        PoseSet(args.out, anatomy, CTS[anatomy] or chest_ct(), args.seed)
+        for anatomy in args.anatomies
+    ]
     for kind in args.kinds:
         for number in range(args.count):
             for poses in sets:

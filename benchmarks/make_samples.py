@@ -58,7 +58,9 @@ def keep(path: Path, c_arms: Sequence[CArm], sample: Path) -> None:
         content = asdict(c_arm)
         del view["camera"]
         view |= usual_uncertainty()  # a simulated C-arm does not bend
-        view["c_arm"] = {key: content[key] for key in sorted(content) if content[key] != getattr(CArm, key, None)}
+        view["c_arm"] = {
+            key: content[key] for key in sorted(content) if content[key] != getattr(CArm, key, None)
+        }
     (sample / "case.json").write_text(json_text(case), encoding="utf-8")
     truth = path.with_name("truth.json")
     if truth.exists():
@@ -66,7 +68,9 @@ def keep(path: Path, c_arms: Sequence[CArm], sample: Path) -> None:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     patient = demo_patient()
     for make, sample in ((chest_case, SAMPLE_FOLDER), (spine_case, BENT_SPINE_FOLDER)):
         with tempfile.TemporaryDirectory() as folder:

@@ -134,7 +134,9 @@ class Scene:
     def __init__(self, folder: Path, person: str, separation_deg: float) -> None:
         self.person, self.separation_deg = person, separation_deg
         path = folder / f"{person}-{separation_deg:g}" / "case.json"
-        self.case = Case.load(path if path.is_file() else make_case(path.parent, person, separation_deg))
+        self.case = Case.load(
+            path if path.is_file() else make_case(path.parent, person, separation_deg)
+        )
         self.truth, self.targets = self.case.truth_world_from_ct, self.case.targets
         seed = list(PEOPLE).index(person)
         self.starts = starting_poses(self.truth, self.targets, EDGES_MM, PER_INTERVAL, seed)
@@ -188,7 +190,9 @@ def body(person: str) -> Patient:
 
 
 def ours(scene: Scene, start: np.ndarray, note: Note) -> np.ndarray:
-    found = refine(scene.anatomy, scene.case.views, start, lambda progress: note(progress.world_from_ct))
+    found = refine(
+        scene.anatomy, scene.case.views, start, lambda progress: note(progress.world_from_ct)
+    )
     return found.world_from_ct
 
 
@@ -228,7 +232,13 @@ METHODS = {
     "nanodrr": Method("nanodrr, xvr's settings", "#d55e00", lambda scene: scene.subject, nanodrr),
     "diffpose": Method("DiffPose, whole image", "#cc79a7", projectors, diffpose(None)),
     "diffpose-patches": Method("DiffPose, 100 patches", "#e69f00", projectors, diffpose(100)),
-    "itk": Method("ITK TwoProjectionRegistration", "#009e73", lambda scene: scene.two_projection, itk, compiles=False),
+    "itk": Method(
+        "ITK TwoProjectionRegistration",
+        "#009e73",
+        lambda scene: scene.two_projection,
+        itk,
+        compiles=False,
+    ),
 }
 
 
@@ -253,7 +263,10 @@ def measured(scene: Scene, method: Method, number: int, limit_s: float) -> dict:
     if not fault:
         pose = steps[-1][1] if pose is None else pose
         steps.append((spent, pose))
-    curve = [[round(seconds, 3), round(mtre(pose, scene.truth, scene.targets), 4)] for seconds, pose in steps]
+    curve = [
+        [round(seconds, 3), round(mtre(pose, scene.truth, scene.targets), 4)]
+        for seconds, pose in steps
+    ]
     kept_points = sorted({round(n) for n in np.geomspace(1, len(curve), POINTS)}) if curve else []
     return {
         "start_mm": round(mtre(start, scene.truth, scene.targets), 3),
@@ -313,7 +326,10 @@ def run(args: argparse.Namespace) -> None:
                 measured(scene, METHODS[name], number, 0.0)
             row = measured(scene, METHODS[name], number, args.limit)
             print(
-                f"{person} {separation_deg} {name} {turn}:", *(row[key] for key in SHOWN), file=sys.stderr, flush=True
+                f"{person} {separation_deg} {name} {turn}:",
+                *(row[key] for key in SHOWN),
+                file=sys.stderr,
+                flush=True,
             )
             return row if curve else {key: value for key, value in row.items() if key != "curve"}
 
@@ -334,12 +350,20 @@ def results(path: Path) -> tuple[list[dict], dict]:
     kept_rows = dict(kept.Rows(path).items())
     about = kept_rows.pop("machine", {})
     if not kept_rows:
-        raise InputError(f"{path}: found no rows, expected those of `python -m benchmarks peers run`; run it first.")
+        raise InputError(
+            f"{path}: found no rows, expected those of `python -m benchmarks peers run`; run it first."
+        )
     found = []
     for key, row in kept_rows.items():
         method, person, separation, turn = key.split()
         found.append(
-            {"method": method, "person": person, "separation_deg": float(separation), "turn": int(turn), **row}
+            {
+                "method": method,
+                "person": person,
+                "separation_deg": float(separation),
+                "turn": int(turn),
+                **row,
+            }
         )
     return found, about
 
@@ -383,7 +407,11 @@ def by_method(rows: Sequence[dict]) -> str:
     lines = []
     for key, method, chosen in of_methods(rows):
         end, beside = errors(chosen), [ours_at.get((row["person"], row["turn"])) for row in chosen]
-        ratios = [row["processor_s"] / own["processor_s"] for row, own in zip(chosen, beside, strict=True) if own]
+        ratios = [
+            row["processor_s"] / own["processor_s"]
+            for row, own in zip(chosen, beside, strict=True)
+            if own
+        ]
         stopped = sum(map(is_stopped, chosen))
         at_least = "≥ " * (2 * stopped >= len(chosen))
         lines.append(
@@ -392,7 +420,10 @@ def by_method(rows: Sequence[dict]) -> str:
                 len(chosen),
                 *(percent(success_rate(end, limit)) for limit in (1.0, 2.0)),
                 median(end[np.isfinite(end)], 3),
-                *(at_least + median([row[time] for row in chosen], 1) for time in ("processor_s", "wall_s")),
+                *(
+                    at_least + median([row[time] for row in chosen], 1)
+                    for time in ("processor_s", "wall_s")
+                ),
                 "" if key == "ours" or not ratios else at_least + median(ratios, 0),
                 f"{stopped} of {len(chosen)}",
                 captured([row["start_mm"] for row in chosen], end),
@@ -431,7 +462,14 @@ def by_angle(rows: Sequence[dict]) -> str:
         rates = (percent(success_rate(end, limit)) for limit in (1.0, 2.0))
         right = end[end < 2]
         lines.append((f"{angle}°", len(end), *rates, median(right, 3), quantile(right, 0.95)))
-    head = ("angle", "runs", "under 1 mm", "under 2 mm", "median mTRE of these, mm", "95 % of these under, mm")
+    head = (
+        "angle",
+        "runs",
+        "under 1 mm",
+        "under 2 mm",
+        "median mTRE of these, mm",
+        "95 % of these under, mm",
+    )
     return table(head, lines, right=range(1, 6))
 
 
@@ -443,7 +481,9 @@ def figure(rows: Sequence[dict]) -> str:
         shown = [row for row in chosen if row["turn"] <= turns and row["curve"]]
         for number, row in enumerate(shown):
             seconds, error = zip(*row["curve"], strict=True)
-            lines.append(Line("" if number else method.name, seconds, error, (method.colour, None, None)))
+            lines.append(
+                Line("" if number else method.name, seconds, error, (method.colour, None, None))
+            )
     plot = line_plot(lines, TITLE, Axis("processor seconds", "log"), Axis("mTRE (mm)", "log"))
     return svg_file([plot], lines)
 
@@ -452,9 +492,13 @@ SHOWN = ("start_mm", "end_mm", "wall_s", "processor_s", "steps", "fault")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("run", "page"))
-    parser.add_argument("--rows", type=Path, default=ROOT / "docs" / "tables" / "benchmarks" / "peers.jsonl")
+    parser.add_argument(
+        "--rows", type=Path, default=ROOT / "docs" / "tables" / "benchmarks" / "peers.jsonl"
+    )
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "tables" / "benchmarks.md")
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "peers")
     parser.add_argument("--people", nargs="+", choices=PEOPLE, default=list(PEOPLE))
@@ -465,7 +509,13 @@ def main() -> int:
         metavar="METHOD=N",
         help=f"how many starts of each case each method has, up to {STARTS}",
     )
-    parser.add_argument("--angles", type=int, default=0, metavar="N", help="starts of ours at each smaller angle, too")
+    parser.add_argument(
+        "--angles",
+        type=int,
+        default=0,
+        metavar="N",
+        help="starts of ours at each smaller angle, too",
+    )
     parser.add_argument(
         "--limit",
         type=float,

@@ -62,10 +62,16 @@ def pose_cases(folder: Path, kind: str, limit: int | None = None) -> dict[str, l
     """
     cases = [PoseCase(path.parent) for path in sorted(folder.glob(f"*-{kind}-*/case.json"))]
     if not cases:
-        raise InputError(f"{folder}: found no {kind} cases, expected those of make_pose_set.py; run it first.")
-    chosen = sorted((case for case in cases if limit is None or case.number < limit), key=lambda case: case.number)
+        raise InputError(
+            f"{folder}: found no {kind} cases, expected those of make_pose_set.py; run it first."
+        )
+    chosen = sorted(
+        (case for case in cases if limit is None or case.number < limit),
+        key=lambda case: case.number,
+    )
     return {
-        name: [each for each in chosen if each.anatomy == name] for name in sorted({each.anatomy for each in chosen})
+        name: [each for each in chosen if each.anatomy == name]
+        for name in sorted({each.anatomy for each in chosen})
     }
 
 
@@ -85,7 +91,11 @@ def trained(case: Case, folder: Path, **how) -> RegressorModel:
     print(f"{folder.name}: training, {how['minutes']:g} minutes", file=sys.stderr, flush=True)
     model = train(case, folder, resume=begun, anatomy=ready(case), **how)
     spent = f"{model.card.done} steps, {monotonic() - start:.0f} s on {model.card.device}"
-    print(f"{folder.name}: {spent}, {model.card.error_mm} mm {model.card.fault}", file=sys.stderr, flush=True)
+    print(
+        f"{folder.name}: {spent}, {model.card.error_mm} mm {model.card.fault}",
+        file=sys.stderr,
+        flush=True,
+    )
     return model
 
 
@@ -99,11 +109,17 @@ def counted(work: Sequence, what: str) -> Iterator:
     start = monotonic()
     for number, item in enumerate(work):
         if number and number % 20 == 0:
-            print(f"{what}: {number} of {len(work)}, {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {number} of {len(work)}, {monotonic() - start:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
         yield item
 
 
-def predicted(rows: Rows, model: RegressorModel, cases: Sequence[PoseCase], view: int | None = None) -> list[dict]:
+def predicted(
+    rows: Rows, model: RegressorModel, cases: Sequence[PoseCase], view: int | None = None
+) -> list[dict]:
     """What a model makes of the X-rays of each case; of one view if that is said.
 
     mTRE in mm of all views together and of each alone, what the model expects of the former, and the milliseconds that took.
@@ -115,7 +131,9 @@ def predicted(rows: Rows, model: RegressorModel, cases: Sequence[PoseCase], view
         best = [predict_poses(model, anatomy, case.views, case.world_from_ct)[0]]
         ms = 1000 * (perf_counter() - start)
         if len(case.views) > 1:
-            best += [predict_poses(model, anatomy, [each], case.world_from_ct)[0] for each in case.views]
+            best += [
+                predict_poses(model, anatomy, [each], case.world_from_ct)[0] for each in case.views
+            ]
         errors = [mtre(each.world_from_ct, case.truth_world_from_ct, case.targets) for each in best]
         told = {"expected_mm": round(best[0].expected_mm(), 3), "ms": round(ms, 1)}
         return {"mtre_mm": [round(float(error), 4) for error in errors], **told}
@@ -128,7 +146,11 @@ def predicted(rows: Rows, model: RegressorModel, cases: Sequence[PoseCase], view
 
 
 def registered(
-    rows: Rows, start: str, model: RegressorModel | None, cases: Sequence[PoseCase], view: int | None = None
+    rows: Rows,
+    start: str,
+    model: RegressorModel | None,
+    cases: Sequence[PoseCase],
+    view: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n,) final mTRE in mm, infinite without an answer, and seconds, NaN then; a search needs no model."""
 
@@ -145,6 +167,11 @@ def registered(
         return {"mtre_mm": round(error, 4), "seconds": round(seconds, 3), "taken": taken}
 
     key = "register", start, identity(model) if model else "-"
-    found = [rows.get(*key, one.name, measure=lambda one=one: measure(one)) for one in counted(cases, " ".join(key))]
+    found = [
+        rows.get(*key, one.name, measure=lambda one=one: measure(one))
+        for one in counted(cases, " ".join(key))
+    ]
     errors = [np.inf if row["mtre_mm"] is None else row["mtre_mm"] for row in found]
-    return np.array(errors), np.array([np.nan if row["seconds"] is None else row["seconds"] for row in found])
+    return np.array(errors), np.array(
+        [np.nan if row["seconds"] is None else row["seconds"] for row in found]
+    )

@@ -31,10 +31,16 @@ class PoseNetwork(PublishedPoseNetwork):
     """
 
     def __init__(
-        self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = 16
+        self,
+        cameras: Sequence[Camera],
+        world_from_ct: np.ndarray,
+        centroid: np.ndarray,
+        width: int = 16,
     ) -> None:
         super().__init__(cameras, world_from_ct, centroid, width)
-        self.rotation, self.translation, self.spread = (nn.Linear(8 * width * POOLED**2, size) for size in (3, 3, 6))
+        self.rotation, self.translation, self.spread = (
+            nn.Linear(8 * width * POOLED**2, size) for size in (3, 3, 6)
+        )
         for head in (self.rotation, self.translation, self.spread):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)

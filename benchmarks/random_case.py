@@ -12,7 +12,13 @@ import SimpleITK as sitk
 from MultiViewRegistrationLib.io.files import written_atomically
 
 from .simulation.cases import Patient, random_cameras, random_pose, write_case
-from .simulation.simulator import PIXEL_MM, SimulatedXRay, random_implant, random_shutters, random_wires
+from .simulation.simulator import (
+    PIXEL_MM,
+    SimulatedXRay,
+    random_implant,
+    random_shutters,
+    random_wires,
+)
 
 
 def random_case(
@@ -36,7 +42,9 @@ def random_case(
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     cameras = random_cameras(rng, views, separation_deg)
-    xray = SimulatedXRay(PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0))
+    xray = SimulatedXRay(
+        PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0)
+    )
     if fields == "round":
         xray = replace(xray, round_field=True)
     elif fields == "straight":
@@ -47,7 +55,10 @@ def random_case(
         xray = replace(xray, metal=random_implant(rng))
     xrays = [xray] * views
     if fields == "shutters":
-        xrays = [replace(xray, collimation=random_shutters(rng), blade_sd_mm=rng.uniform(1, 2.5)) for _ in cameras]
+        xrays = [
+            replace(xray, collimation=random_shutters(rng), blade_sd_mm=rng.uniform(1, 2.5))
+            for _ in cameras
+        ]
     pose = random_pose(patient, rng)
     if truncated:
         patient = truncated_patient(patient, folder, rng)
@@ -63,7 +74,9 @@ def truncated_patient(patient: Patient, folder: Path, rng: np.random.Generator) 
     return part
 
 
-def crop_sideways(ct_path: Path, written: Path, centre: np.ndarray, rng: np.random.Generator) -> None:
+def crop_sideways(
+    ct_path: Path, written: Path, centre: np.ndarray, rng: np.random.Generator
+) -> None:
     """Writes a part of a CT that ends within the body, as drawn from `rng`.
 
     centre: (3,) CT LPS mm, from which the cuts are measured. One of three: both sides are cut off 65 to 95 mm out; one side
@@ -100,4 +113,6 @@ def within(image_path: Path, points: np.ndarray) -> np.ndarray:
     spacing = np.array(image.GetSpacing())
     direction = np.array(image.GetDirection()).reshape(3, 3)
     index = (points - image.GetOrigin()) @ direction / spacing
-    return ((index >= 5 / spacing) & (index <= np.array(image.GetSize()) - 1 - 5 / spacing)).all(axis=1)
+    return ((index >= 5 / spacing) & (index <= np.array(image.GetSize()) - 1 - 5 / spacing)).all(
+        axis=1
+    )

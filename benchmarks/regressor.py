@@ -43,14 +43,26 @@ from MultiViewRegistrationLib.regressor import training
 from MultiViewRegistrationLib.regressor.model import RegressorModel
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM
 from MultiViewRegistrationLib.rendering.devices import available_threads
-from MultiViewRegistrationLib.studies.statistics import grouped, percent, perturbed, success_rate, table
+from MultiViewRegistrationLib.studies.statistics import (
+    grouped,
+    percent,
+    perturbed,
+    success_rate,
+    table,
+)
 
 from . import DATA, ROOT, pose_network  # noqa: F401  # for the networks and losses that it names
 from .kept import Rows, put
 from .pose_cases import PoseCase, identity, pose_cases, predicted, ready, registered, trained
 
 STARTS = ("search", "regressor", "auto")
-HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES = 10.0, 2.0, 4.0, 10.0, 4.0
+HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES = (
+    10.0,
+    2.0,
+    4.0,
+    10.0,
+    4.0,
+)
 KINDS = ("plain", "hard")
 #: Of the ablation: network, loss, and the name in the table; the others are compared with the first.
 VARIANTS = (
@@ -96,14 +108,24 @@ class Bench:
 
     def sets(self, *kinds: str) -> list[tuple[str, str, list[PoseCase]]]:
         """Kind, anatomy and cases of each set."""
-        return [(kind, *each) for kind in kinds for each in pose_cases(self.cases, kind, self.limit).items()]
+        return [
+            (kind, *each)
+            for kind in kinds
+            for each in pose_cases(self.cases, kind, self.limit).items()
+        ]
 
-    def model(self, anatomy: str, minutes: float, name: str = "both", view: int | None = None, **how) -> RegressorModel:
+    def model(
+        self, anatomy: str, minutes: float, name: str = "both", view: int | None = None, **how
+    ) -> RegressorModel:
         """Of the geometry that all cases of the anatomy have; of one view alone if that is said."""
         case = pose_cases(self.cases, "plain")[anatomy][0].load(view)
         minutes *= self.scale
         return trained(
-            case, self.models / f"{anatomy}-{name}-{minutes:g}min", minutes=minutes, device=self.device, **how
+            case,
+            self.models / f"{anatomy}-{name}-{minutes:g}min",
+            minutes=minutes,
+            device=self.device,
+            **how,
         )
 
 
@@ -117,7 +139,14 @@ def poses(bench: Bench) -> str:
             errors = np.array([row["mtre_mm"] for row in found])
             refined, _ = registered(bench.rows, "regressor", model, cases)
             ms = f"{np.median([row['ms'] for row in found]):.0f}"
-            about = (anatomy, kind, f"{minutes * bench.scale:g}", *map(spread, errors.T), near(errors[:, 0]), ms)
+            about = (
+                anatomy,
+                kind,
+                f"{minutes * bench.scale:g}",
+                *map(spread, errors.T),
+                near(errors[:, 0]),
+                ms,
+            )
             lines.append((*about, f"{100 * success_rate(refined).rate:.1f}", len(cases)))
     head = ["CT", "X-rays", "minutes", "both views: median / 95 % / worst mm", "view 1", "view 2"]
     return table([*head, "both within 25 mm, %", "ms", "refined: under 1 mm, %", "cases"], lines)
@@ -129,15 +158,31 @@ def starts(bench: Bench) -> str:
     for kind, anatomy, cases in bench.sets(*KINDS):
         model = bench.model(anatomy, PLAIN_MINUTES if kind == "plain" else HARD_MINUTES)
         for start in STARTS:
-            errors, seconds = registered(bench.rows, start, None if start == "search" else model, cases)
+            errors, seconds = registered(
+                bench.rows, start, None if start == "search" else model, cases
+            )
             times = f"{np.nanmedian(seconds):.2f} ({np.nanpercentile(seconds, 95):.2f})"
             share = percent(success_rate(errors))
-            summary.append((anatomy, kind, start, share, f"{np.median(errors):.3f}", near(errors), times, len(cases)))
+            summary.append(
+                (
+                    anatomy,
+                    kind,
+                    start,
+                    share,
+                    f"{np.median(errors):.3f}",
+                    near(errors),
+                    times,
+                    len(cases),
+                )
+            )
             for case, error in zip(cases, errors, strict=True):
                 counts = failed.setdefault((anatomy, case.kind), {start: [] for start in STARTS})
                 counts[start].append(not error < 1)
     head = ["CT", "X-rays", "start", "under 1 mm", "median mm", "within 25 mm, %", "s", "cases"]
-    lines = [(*key, len(by[STARTS[0]]), *(sum(by[start]) for start in STARTS)) for key, by in sorted(failed.items())]
+    lines = [
+        (*key, len(by[STARTS[0]]), *(sum(by[start]) for start in STARTS))
+        for key, by in sorted(failed.items())
+    ]
     return (
         table(head, summary)
         + "\n\nWhere each fails: how many cases of each kind end 1 mm or more off, or without an answer.\n\n"
@@ -155,7 +200,13 @@ def one_view(bench: Bench) -> str:
             errors = np.array([row["mtre_mm"][0] for row in found])
             refined, _ = registered(bench.rows, "regressor", model, cases, view)
             ms = f"{np.median([row['ms'] for row in found]):.0f}"
-            about = (anatomy, f"view {view + 1}", f"{ONE_VIEW_MINUTES * bench.scale:g}", spread(errors), near(errors))
+            about = (
+                anatomy,
+                f"view {view + 1}",
+                f"{ONE_VIEW_MINUTES * bench.scale:g}",
+                spread(errors),
+                near(errors),
+            )
             lines.append((*about, ms, f"{np.median(refined):.2f}", near(refined), len(cases)))
     head = ["CT", "X-ray", "minutes", "median / 95 % / worst mm", "within 25 mm, %", "ms"]
     return table([*head, "refined: median mm", "within 25 mm, %", "cases"], lines)
@@ -165,7 +216,9 @@ def wrist(bench: Bench) -> str:
     """Real radiographs, from far off. Nobody knows their pose: that which the refinement reaches from the given start stands for it."""
     files = sorted(WRIST.glob("radius_*.json"))
     if not files:
-        raise InputError(f"{WRIST}: found no radius_*.json, expected the real wrist; leave this part out (--only).")
+        raise InputError(
+            f"{WRIST}: found no radius_*.json, expected the real wrist; leave this part out (--only)."
+        )
     lines = []
     for path in files:
         case, minutes = Case.load(path), WRIST_MINUTES * bench.scale
@@ -174,11 +227,17 @@ def wrist(bench: Bench) -> str:
         start = perturbed(reference, case.ct.centroid(), OFF_DEG, OFF_MM, 1, seed)[0]
         search = {"rotation_deg": OFF_DEG + 1, "translation_mm": OFF_MM + 1}
         case = replace(case, world_from_ct=start, search=search, training={})
-        model = trained(case, bench.models / f"{case.name}-{minutes:g}min", minutes=minutes, device=bench.device)
+        model = trained(
+            case, bench.models / f"{case.name}-{minutes:g}min", minutes=minutes, device=bench.device
+        )
 
-        def measure(case: Case = case, model: RegressorModel = model, reference: np.ndarray = reference) -> dict:
+        def measure(
+            case: Case = case, model: RegressorModel = model, reference: np.ndarray = reference
+        ) -> dict:
             ways = {"predicted": model.candidates(case.views, case.world_from_ct)[0].world_from_ct}
-            ways |= {way: _led(case, way, model) for way in ("regressor", "auto")} | {"search": _led(case, "search")}
+            ways |= {way: _led(case, way, model) for way in ("regressor", "auto")} | {
+                "search": _led(case, "search")
+            }
             return {way: _off(case, pose, reference) for way, pose in ways.items()}
 
         row = bench.rows.get("wrist", identity(model), case.name, measure=measure)
@@ -214,7 +273,9 @@ def ablation(bench: Bench) -> str:
         for anatomy in sorted({anatomy for _, anatomy in cases}):
             for network, loss, _ in VARIANTS:
                 more = {"network": network, "loss": loss, "seed": seed}
-                model = bench.model(anatomy, ABLATION_MINUTES, f"{network}-{loss}-seed{seed}", **more)
+                model = bench.model(
+                    anatomy, ABLATION_MINUTES, f"{network}-{loss}-seed{seed}", **more
+                )
                 card = model.card
                 record = {
                     "ct": anatomy,
@@ -226,8 +287,14 @@ def ablation(bench: Bench) -> str:
                 for kind in KINDS:
                     found = predicted(bench.rows, model, cases[kind, anatomy])
                     errors = np.array([row["mtre_mm"] for row in found])
-                    for seen, mm in (("both views", errors[:, 0]), ("one view", errors[:, 1:].ravel())):
-                        median, share = round(float(np.median(mm)), 3), round(float(np.mean(mm < NEAR_MM)), 4)
+                    for seen, mm in (
+                        ("both views", errors[:, 0]),
+                        ("one view", errors[:, 1:].ravel()),
+                    ):
+                        median, share = (
+                            round(float(np.median(mm)), 3),
+                            round(float(np.mean(mm < NEAR_MM)), 4),
+                        )
                         record[f"{kind}, {seen}"] = {"median_mm": median, "near": share}
                 records.append(record)
     data = bench.page.parent / bench.page.stem / "ablation.json"
@@ -242,7 +309,9 @@ def published(bench: Bench) -> str:
     sets = bench.sets("plain")
     for seed in range(bench.seeds):
         for (_, anatomy, cases), (network, loss, name) in itertools.product(sets, PUBLISHED):
-            with mock.patch.object(training, "time", SimpleNamespace(perf_counter=process_time, monotonic=monotonic)):
+            with mock.patch.object(
+                training, "time", SimpleNamespace(perf_counter=process_time, monotonic=monotonic)
+            ):
                 model = bench.model(
                     anatomy,
                     PUBLISHED_MINUTES,
@@ -253,28 +322,47 @@ def published(bench: Bench) -> str:
                 )
             errors = np.array([_network_alone(bench.rows, model, one) for one in cases])
             both_and_one = errors[:, 0], errors[:, 1:]
-            seen = [[np.median(mm) for mm in both_and_one], [100 * np.mean(mm < NEAR_MM) for mm in both_and_one]]
+            seen = [
+                [np.median(mm) for mm in both_and_one],
+                [100 * np.mean(mm < NEAR_MM) for mm in both_and_one],
+            ]
             card = model.card
             records.append(
-                {"ct": anatomy, "name": name, "seed": seed, "steps": card.done, "seconds": card.seconds, "seen": seen}
+                {
+                    "ct": anatomy,
+                    "name": name,
+                    "seed": seed,
+                    "steps": card.done,
+                    "seconds": card.seconds,
+                    "seen": seen,
+                }
             )
     seconds, groups = [record["seconds"] for record in records], []
     for (ct, name), group in grouped(records, lambda record: (record["ct"], record["name"])):
         seen = np.array([record["seen"] for record in group])
-        cells = [mean_and_sd(seen[:, n, m], digits) for n, digits in enumerate((1, 0)) for m in range(2)]
-        groups.append((ct, name, len(group), f"{np.mean([record['steps'] for record in group]):.0f}", *cells))
+        cells = [
+            mean_and_sd(seen[:, n, m], digits) for n, digits in enumerate((1, 0)) for m in range(2)
+        ]
+        groups.append(
+            (ct, name, len(group), f"{np.mean([record['steps'] for record in group]):.0f}", *cells)
+        )
     each = [
         (
             record["ct"],
             record["name"],
             record["seed"],
             record["steps"],
-            *(f"{cell:.{d}f}" for d, cell in zip((1, 1, 0, 0), np.ravel(record["seen"]), strict=True)),
+            *(
+                f"{cell:.{d}f}"
+                for d, cell in zip((1, 1, 0, 0), np.ravel(record["seen"]), strict=True)
+            ),
         )
         for record in sorted(records, key=lambda record: (record["ct"], record["name"]))
     ]
     columns = [
-        f"{seen}: {what}" for what in ("median mm", f"within {NEAR_MM:g} mm, %") for seen in ("both views", "one view")
+        f"{seen}: {what}"
+        for what in ("median mm", f"within {NEAR_MM:g} mm, %")
+        for seen in ("both views", "one view")
     ]
     return "\n\n".join(
         [
@@ -293,9 +381,12 @@ def _network_alone(rows: Rows, model: RegressorModel, one: PoseCase) -> list[flo
     def measure() -> dict:
         case = one.load()
         found = [
-            model.candidates(views, case.world_from_ct)[0] for views in (case.views, *([view] for view in case.views))
+            model.candidates(views, case.world_from_ct)[0]
+            for views in (case.views, *([view] for view in case.views))
         ]
-        errors = [mtre(each.world_from_ct, case.truth_world_from_ct, case.targets) for each in found]
+        errors = [
+            mtre(each.world_from_ct, case.truth_world_from_ct, case.targets) for each in found
+        ]
         return {"mtre_mm": [round(float(error), 4) for error in errors]}
 
     return rows.get("network alone", identity(model), one.name, measure=measure)["mtre_mm"]
@@ -316,7 +407,9 @@ def ablation_tables(records: list[dict]) -> str:
         for ct in sorted({record["ct"] for record in records}):
             for variant in VARIANTS:
                 mine = of(variant, ct)
-                numbers = [scale * np.array([record[column][key] for record in mine]) for column in SEEN]
+                numbers = [
+                    scale * np.array([record[column][key] for record in mine]) for column in SEEN
+                ]
                 steps = f"{np.mean([record['steps'] for record in mine]):.0f}"
                 cells = (cell.format(each.mean(), _sd(each)) for each in numbers)
                 lines.append((ct, variant[2], f"`{variant[1]}`", steps, *cells))
@@ -328,10 +421,15 @@ def ablation_tables(records: list[dict]) -> str:
         cells = []
         for column in SEEN:
             pairs = [(record, without[record["ct"], record["seed"]]) for record in of(variant)]
-            change = 100 * (np.array([a[column]["median_mm"] / b[column]["median_mm"] for a, b in pairs]) - 1)
+            change = 100 * (
+                np.array([a[column]["median_mm"] / b[column]["median_mm"] for a, b in pairs]) - 1
+            )
             cells.append(f"{change.mean():+.0f} ± {_sd(change) / np.sqrt(len(change)):.0f}")
         changes.append((variant[2], f"`{variant[1]}`", *cells))
-    minutes, seeds = [record["seconds"] / 60 for record in records], len({record["seed"] for record in records})
+    minutes, seeds = (
+        [record["seconds"] / 60 for record in records],
+        len({record["seed"] for record in records}),
+    )
     return "\n\n".join(
         [
             f"Medians of the mTRE in mm, mean ± standard deviation of {seeds} trainings. Both views fused, or each view alone. All "
@@ -352,7 +450,9 @@ def _sd(numbers: np.ndarray) -> float:
 
 def mean_and_sd(numbers: np.ndarray, digits: int) -> str:
     """ "5.4 ± 0.6", "5.4" of one number."""
-    return " ± ".join(f"{value:.{digits}f}" for value in (numbers.mean(), _sd(numbers))[: len(numbers)])
+    return " ± ".join(
+        f"{value:.{digits}f}" for value in (numbers.mean(), _sd(numbers))[: len(numbers)]
+    )
 
 
 def spread(errors: np.ndarray) -> str:
@@ -374,21 +474,34 @@ PARTS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=[name for name in PARTS if name not in ("ablation", "published")]
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=[name for name in PARTS if name not in ("ablation", "published")],
     )
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "poses")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "models")
     parser.add_argument("--rows", type=Path, default=ROOT / "build" / "regressor.jsonl")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "tables" / "regressor.md")
     parser.add_argument(
-        "--minutes", type=float, nargs="+", default=[1.0, 2.0, 4.0, 10.0], help="of training, in the part poses"
+        "--minutes",
+        type=float,
+        nargs="+",
+        default=[1.0, 2.0, 4.0, 10.0],
+        help="of training, in the part poses",
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of all minutes")
     parser.add_argument("--limit", type=int, help="cases of each set")
     parser.add_argument("--seeds", type=int, default=3, help="of the ablation, and of published")
-    parser.add_argument("--device", default="cpu", help="as for mvreg train; with --models, --rows, --page of its own")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="as for mvreg train; with --models, --rows, --page of its own",
+    )
     args = vars(parser.parse_args())
     only, bench = args.pop("only"), Bench(**{**args, "rows": Rows(args["rows"])})
     for name in only:

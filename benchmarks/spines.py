@@ -39,10 +39,14 @@ def row(seed: int, number: int, data: Path, images: Path) -> dict:
     """One case, registered and assessed."""
     case = draw(seed, number, data)
     moved = number // 3 % 2 == 1
-    case.moved = {label: each for label, each in case.moved.items() if moved and NAMES[label][0] in "TL"}
+    case.moved = {
+        label: each for label, each in case.moved.items() if moved and NAMES[label][0] in "TL"
+    }
     taken = images_of(case, images / f"spine-{seed}-{number:04d}.npz")
     views = [
-        View(f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera)
+        View(
+            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
+        )
         for n, (image, camera) in enumerate(zip(taken, case.cameras, strict=True))
     ]
     views = calibrated(np.random.default_rng([seed, number, 2]), views)
@@ -53,7 +57,9 @@ def row(seed: int, number: int, data: Path, images: Path) -> dict:
     off = [
         _off_mm(case.body.points[label], found.world_from_ct, case.pose, each)
         for label, each in case.moved.items()
-        if in_field(views, rigid.transform_points(found.world_from_ct, case.body.points[label])).all(axis=0).mean()
+        if in_field(views, rigid.transform_points(found.world_from_ct, case.body.points[label]))
+        .all(axis=0)
+        .mean()
         > 0.5
     ]
     return {
@@ -64,9 +70,16 @@ def row(seed: int, number: int, data: Path, images: Path) -> dict:
         "nuisances": case.nuisances,
         "moved": moved,
         "degrees": float(case.degrees),
-        "mm": _off_mm(np.concatenate(list(case.body.points.values())), found.world_from_ct, case.pose, np.eye(4)),
+        "mm": _off_mm(
+            np.concatenate(list(case.body.points.values())),
+            found.world_from_ct,
+            case.pose,
+            np.eye(4),
+        ),
         "worst_mm": max(off, default=0.0),
-        "shift_mm": shift_mm(case.body.anatomy, slabs(case.body.anatomy), found.views, found.world_from_ct),
+        "shift_mm": shift_mm(
+            case.body.anatomy, slabs(case.body.anatomy), found.views, found.world_from_ct
+        ),
         "without": without,
     }
 
@@ -78,7 +91,10 @@ def _off_mm(points: np.ndarray, found: np.ndarray, pose: np.ndarray, motion: np.
 
 def table(rows: Sequence[dict]) -> str:
     """What was accepted without and with `assessment.spine`."""
-    lines = ["| bodies | cases | accepted without the spine | with it |", "| --- | ---: | ---: | ---: |"]
+    lines = [
+        "| bodies | cases | accepted without the spine | with it |",
+        "| --- | ---: | ---: | ---: |",
+    ]
     for name, group in (
         ("a vertebra over 2 mm off", [row for row in rows if row["worst_mm"] > WRONG_MM]),
         ("moved by less", [row for row in rows if row["moved"] and row["worst_mm"] <= WRONG_MM]),
@@ -91,12 +107,16 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cases", type=int)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--rows", type=Path, required=True, help="rows that it has are not made again")
+    parser.add_argument(
+        "--rows", type=Path, required=True, help="rows that it has are not made again"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = Rows(options.rows)

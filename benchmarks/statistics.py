@@ -18,7 +18,11 @@ def auroc(score: ArrayLike, positive: ArrayLike) -> float:
     score, positive = np.asarray(score, float), np.asarray(positive, bool)
     if positive.all() or not positive.any():
         return float("nan")
-    return float(mannwhitneyu(score[positive], score[~positive]).statistic / positive.sum() / (~positive).sum())
+    return float(
+        mannwhitneyu(score[positive], score[~positive]).statistic
+        / positive.sum()
+        / (~positive).sum()
+    )
 
 
 def share(hits: ArrayLike, of: np.ndarray | None = None) -> str:

@@ -62,7 +62,9 @@ def make(folder: Path, anatomy: str, frames: int, seed: int) -> list[np.ndarray]
     poses = [moved(pose, twist, centre, frame) for frame in range(frames)]
     case = json.loads(path.read_text(encoding="utf-8"))
     for view, camera in zip(case["views"], cameras, strict=True):
-        taken = np.stack([DEFAULT_XRAY.take(patient.projector, camera, each, rng) for each in poses])
+        taken = np.stack(
+            [DEFAULT_XRAY.take(patient.projector, camera, each, rng) for each in poses]
+        )
         sitk.WriteImage(sitk.GetImageFromArray(taken), str(folder / view["image"]))
     path.write_text(json.dumps(case), encoding="utf-8")
     return poses
@@ -115,17 +117,26 @@ def row(name: str, frames: list[tuple]) -> tuple[str, ...]:
     seconds, cpu, errors, words = (list(column) for column in zip(*frames, strict=True))
     low, middle, high = 1e3 * np.percentile(seconds, [5, 50, 95])
     told_of = ", ".join(f"{words.count(each)} {each}" for each in dict.fromkeys(words))
-    times = (f"{1e3 / middle:.1f}", f"{middle:.0f} ms", f"{low:.0f} to {high:.0f} ms", f"{1e3 * np.median(cpu):.0f} ms")
+    times = (
+        f"{1e3 / middle:.1f}",
+        f"{middle:.0f} ms",
+        f"{low:.0f} to {high:.0f} ms",
+        f"{1e3 * np.median(cpu):.0f} ms",
+    )
     return (name, *times, f"{np.median(errors):.3f} mm", f"{max(errors):.3f} mm", told_of)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--anatomy", choices=("chest", "pelvis"), default="chest")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="see mvreg track (default: %(default)s)")
-    parser.add_argument("--page", type=Path, metavar="FILE.md", help="also put the table into this page")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="also put the table into this page"
+    )
     args = parser.parse_args()
     device = ComputeDevice(args.device)
     if device.fallback_message:
@@ -135,7 +146,16 @@ def main() -> int:
         ways, loading = measure(FrameSequence.of_images(Path(folder)), poses, device)
     on = device.name if device.name.startswith("cuda") else None
     load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    head = ("", "frames a second", "a frame, median", "5 % to 95 %", "CPU time", "mTRE, median", "worst", "")
+    head = (
+        "",
+        "frames a second",
+        "a frame, median",
+        "5 % to 95 %",
+        "CPU time",
+        "mTRE, median",
+        "worst",
+        "",
+    )
     text = (
         f"{args.anatomy}, {len(poses)} frames. {now()}, {described(machine(on))}{load}.\n\n"
         f"{table(head, [row(name, frames) for name, frames in ways.items()])}\n\n"
@@ -144,5 +164,9 @@ def main() -> int:
     print(text)
     if args.page:
         title = f"## Tracking, {args.anatomy}" + (", on a CUDA device" if on else "")
-        kept.put(args.page, f"tracking-{args.anatomy}{'-cuda' if on else ''}", f"{title}\n\n{ABOUT}\n\n{text}")
+        kept.put(
+            args.page,
+            f"tracking-{args.anatomy}{'-cuda' if on else ''}",
+            f"{title}\n\n{ABOUT}\n\n{text}",
+        )
     return 0

@@ -70,7 +70,9 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     off = [row for row in rows if is_off(row) and row["features"]["disagreement"] > DISAGREE]
     if off or others is None:
         apart, sized = (
-            _disagreement([row for row in off if bool(row["features"]["disagreement_by_size"]) is by_size])
+            _disagreement(
+                [row for row in off if bool(row["features"]["disagreement_by_size"]) is by_size]
+            )
             for by_size in (False, True)
         )
     else:
@@ -80,7 +82,9 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled, wrong = (x - centre) / scale, mm > WRONG_MM
     cameras_mm = np.array([_camera_quantiles(row) for row in rows])
-    told = ~wrong | (mm > cameras_mm[:, -1])  # what the cameras may explain says nothing of the images
+    told = ~wrong | (
+        mm > cameras_mm[:, -1]
+    )  # what the cameras may explain says nothing of the images
 
     def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
         z = beta[0] + scaled[told] @ beta[1:]
@@ -105,13 +109,19 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
 
 def _disagreement(rows: list[dict]) -> tuple[float, float]:
     """Median and median deviation of the log of mTRE over `features.disagreement_mm`, as some rows have lost the right minimum."""
-    ratios = np.log(mtre(rows)) - np.log([row["features"]["disagreement_mm"] + PAD_MM for row in rows])
+    ratios = np.log(mtre(rows)) - np.log(
+        [row["features"]["disagreement_mm"] + PAD_MM for row in rows]
+    )
     return float(np.median(ratios)), float(stats.median_abs_deviation(ratios, scale="normal"))
 
 
 def _camera_quantiles(row: dict) -> np.ndarray:
     """(QUANTILES,) mm that the cameras' uncertainty adds."""
-    return ScaledChiSquare(*row["cameras"]).quantiles_mm(QUANTILES) if row.get("cameras") else np.zeros(QUANTILES)
+    return (
+        ScaledChiSquare(*row["cameras"]).quantiles_mm(QUANTILES)
+        if row.get("cameras")
+        else np.zeros(QUANTILES)
+    )
 
 
 def _near(scaled: np.ndarray, mm: np.ndarray, cameras_mm: np.ndarray) -> tuple[np.ndarray, float]:
@@ -121,7 +131,9 @@ def _near(scaled: np.ndarray, mm: np.ndarray, cameras_mm: np.ndarray) -> tuple[n
     """
     squares = mm[:, None] ** 2 - cameras_mm**2
     logs = np.log(np.maximum(squares, 1e-12 * mm[:, None] ** 2)) / 2
-    density = np.where(squares > 0, 2 * np.log(mm)[:, None] - 2 * logs, -np.inf)  # d log rest / d log mm
+    density = np.where(
+        squares > 0, 2 * np.log(mm)[:, None] - 2 * logs, -np.inf
+    )  # d log rest / d log mm
     density[~np.isfinite(density).any(axis=1)] = (
         0.0  # less than any quantile of the cameras: as if they were the smallest part
     )
@@ -133,7 +145,10 @@ def _near(scaled: np.ndarray, mm: np.ndarray, cameras_mm: np.ndarray) -> tuple[n
         each = density - z**2 / 2 - log_sd
         total = special.logsumexp(each, axis=1)
         weight = np.exp(each - total[:, None])
-        by_mean, by_sd = np.sum(weight * z, axis=1) * np.exp(-log_sd), np.sum(weight * (z**2 - 1), axis=1)
+        by_mean, by_sd = (
+            np.sum(weight * z, axis=1) * np.exp(-log_sd),
+            np.sum(weight * (z**2 - 1), axis=1),
+        )
         value = -total.sum() + RIDGE / 2 * beta[1:] @ beta[1:]
         slope = -design.T @ by_mean
         slope[1:] += RIDGE * beta[1:]
@@ -159,11 +174,21 @@ def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str,
     rows, cts = [], {}
     for archive in archives:
         with tarfile.open(archive) as held:
-            content = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
-        cts |= {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}
+            content = {
+                member.name: json.load(held.extractfile(member))
+                for member in held
+                if member.isfile()
+            }
+        cts |= {
+            ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]
+        }
         every = [content[name] for name in sorted(content)]
-        rows += [row for row in every if row["part"] == part and row.get("features") and row["views"] > 1]
-    for row in rows:  # the structures' are of before views were asked where else they may have the CT
+        rows += [
+            row for row in every if row["part"] == part and row.get("features") and row["views"] > 1
+        ]
+    for (
+        row
+    ) in rows:  # the structures' are of before views were asked where else they may have the CT
         row["features"] = {**dict.fromkeys(BESIDE, 0.0), **row["features"]}
     return rows, cts
 
@@ -181,11 +206,16 @@ def as_judged(rows: list[dict], models: dict[str, Model]) -> list[dict]:
 
 def as_json(model: Model) -> dict:
     values = vars(model).items()
-    return {key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in values}
+    return {
+        key: value.round(4).tolist() if isinstance(value, np.ndarray) else value
+        for key, value in values
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bodies", type=Path, nargs="+")
     parser.add_argument("--bones", type=Path, nargs="+", required=True)
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
@@ -199,13 +229,27 @@ def main() -> int:
         rows, cts = of_protocols(archives, part)
         models, model = each_left_out(rows, model), fitted(rows, model)
         judged = as_judged(rows, models)
-        tables = (protocol_page.predictions, protocol_page.verdicts_by_kind, protocol_page.reliability_table)
+        tables = (
+            protocol_page.predictions,
+            protocol_page.verdicts_by_kind,
+            protocol_page.reliability_table,
+        )
         print(f"{kind}\n\n" + "\n\n".join(make(judged) for make in tables) + "\n")
         x, wrong = inputs(rows), mtre(rows) > WRONG_MM
-        weights = [(name, f"{auroc(x[:, i], wrong):.3f}", f"{model.weights[i]:.2f}") for i, name in enumerate(COLUMNS)]
+        weights = [
+            (name, f"{auroc(x[:, i], wrong):.3f}", f"{model.weights[i]:.2f}")
+            for i, name in enumerate(COLUMNS)
+        ]
         print(table(["feature", "AUROC > 2 mm by itself", "weight"], weights) + "\n")
-        content["about"][kind] = {"results": len(rows), "above_2_mm": int(wrong.sum()), "persons": sorted(models)}
-        content[kind] = {**as_json(model), "without": {cts[name]: as_json(each) for name, each in models.items()}}
+        content["about"][kind] = {
+            "results": len(rows),
+            "above_2_mm": int(wrong.sum()),
+            "persons": sorted(models),
+        }
+        content[kind] = {
+            **as_json(model),
+            "without": {cts[name]: as_json(each) for name, each in models.items()},
+        }
     if args.write:
         path = Path(prediction.__file__).with_name("prediction.json")
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

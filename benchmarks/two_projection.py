@@ -40,8 +40,17 @@ def package() -> SimpleNamespace:
         import itk
 
         # By module: `itk.NAME` goes through the package's own list, in which a package installed elsewhere is not.
-        image, names = "IF3", ("TwoProjectionImageRegistrationMethod", "NormalizedCorrelationTwoImageToOneImageMetric")
-        method, metric = (getattr(import_module(f"itk.itk{name}Python"), f"itk{name}{image}{image}") for name in names)
+        image, names = (
+            "IF3",
+            (
+                "TwoProjectionImageRegistrationMethod",
+                "NormalizedCorrelationTwoImageToOneImageMetric",
+            ),
+        )
+        method, metric = (
+            getattr(import_module(f"itk.itk{name}Python"), f"itk{name}{image}{image}")
+            for name in names
+        )
         name = "itkSiddonJacobsRayCastInterpolateImageFunction"
         rays = getattr(import_module(f"itk.{name}Python"), f"{name}{image}D")
     except ImportError as error:
@@ -67,10 +76,15 @@ class TwoProjection:
         self._ct_from_mm = ct.ct_from_index @ flip @ index_from_mm
         self._volume = p.itk.image_from_array(np.ascontiguousarray(values, np.float32))
         self._volume.SetSpacing(ct.spacing_mm.tolist())
-        self._views = [_view(p, view.pooled(max(1, min(view.camera.size) // PIXELS))) for view in views]
+        self._views = [
+            _view(p, view.pooled(max(1, min(view.camera.size) // PIXELS))) for view in views
+        ]
 
     def register(
-        self, start: np.ndarray, note: Callable[[np.ndarray], bool], seen: Sequence[np.ndarray] | None = None
+        self,
+        start: np.ndarray,
+        note: Callable[[np.ndarray], bool],
+        seen: Sequence[np.ndarray] | None = None,
     ) -> np.ndarray:
         """(4, 4) world_from_ct, from a start (4, 4).
 
@@ -82,7 +96,9 @@ class TwoProjection:
         world_from_mm = start @ self._ct_from_mm
         transform = itk.Euler3DTransform[itk.D].New()
         rotation = world_from_mm[:3, :3]
-        isocentre = -rotation.T @ world_from_mm[:3, 3]  # the place in the CT that the start puts there
+        isocentre = (
+            -rotation.T @ world_from_mm[:3, 3]
+        )  # the place in the CT that the start puts there
         transform.SetCenter(isocentre.tolist())
         transform.SetMatrix(itk.matrix_from_array(np.ascontiguousarray(rotation)), 1e-6)
         optimiser, metric, registration = itk.PowellOptimizer.New(), p.metric.New(), p.method.New()
@@ -119,7 +135,9 @@ class TwoProjection:
         def pose(parameters) -> np.ndarray:
             transform.SetParameters(parameters)
             R = itk.array_from_matrix(transform.GetMatrix())
-            found = rigid.from_rotation_translation(R, np.array(transform.GetTranslation()) - R @ isocentre)
+            found = rigid.from_rotation_translation(
+                R, np.array(transform.GetTranslation()) - R @ isocentre
+            )
             return found @ rigid.inverse(self._ct_from_mm)
 
         def step() -> None:
@@ -149,7 +167,9 @@ def _view(p: SimpleNamespace, view: View) -> tuple:
             f'view "{view.name}": expected a C-arm that does not turn to head or feet, with the isocentre on its central '
             "axis, and an image as the source sees it; use another case for the two-projection registration."
         )
-    image = p.itk.image_from_array(np.ascontiguousarray(view.xray.line_integrals[None, ::-1], np.float32))
+    image = p.itk.image_from_array(
+        np.ascontiguousarray(view.xray.line_integrals[None, ::-1], np.float32)
+    )
     spacing_x, spacing_y = distance / fx, distance / fy
     image.SetSpacing([spacing_x, spacing_y, 1.0])
     image.SetOrigin([-cx * spacing_x, -(camera.size[1] - 1 - cy) * spacing_y, -distance])

@@ -102,9 +102,17 @@ def frames(serve: Callable[[], tuple[Served, Tab]], seconds: float) -> str:
             f"{100 * np.mean(late <= 200):.1f} %",
         )
         rows.append((mode.lower(), f"{pace:.1f}", *times, side))
-    drawn = tab.page.evaluate("document.querySelector('.mvx').xray.picture.graphics?.renderer || 'the server'")
+    drawn = tab.page.evaluate(
+        "document.querySelector('.mvx').xray.picture.graphics?.renderer || 'the server'"
+    )
     server.end()
-    head = ("overlay", "pictures a second", "event to picture, median", "95 % within", "within 200 ms")
+    head = (
+        "overlay",
+        "pictures a second",
+        "event to picture, median",
+        "95 % within",
+        "within 200 ms",
+    )
     return f"DRRs drawn by {drawn}.\n\n{table([*head, 'longest side of the DRR'], rows)}"
 
 
@@ -142,7 +150,9 @@ def start(serve: Callable[..., tuple[Served, Tab]], repeats: int) -> str:
         tab.page.wait_for_function("() => document.querySelector('.mvx')?.xray?.picture.film")
         mark()
         tab.ready()
-        tab.page.wait_for_function("() => [...document.querySelectorAll('.mvx')].every(e => e.xray.picture.layer)")
+        tab.page.wait_for_function(
+            "() => [...document.querySelectorAll('.mvx')].every(e => e.xray.picture.layer)"
+        )
         mark()
         pid = server.process.pid
         runs.append([*seconds, processor_time(pid), browser_time(pid) - before])
@@ -156,7 +166,9 @@ def start(serve: Callable[..., tuple[Served, Tab]], repeats: int) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("frames", "start"))
     parser.add_argument("--seconds", type=float, default=10.0, help="for each mode of frames")
     parser.add_argument("--repeats", type=int, default=5, help="of the start")

@@ -49,13 +49,17 @@ def half(view: View, kind: str, side: int, *, first: bool) -> View:
     """The view with one half of its pixels."""
     row, column = (each // side for each in np.indices(view.xray.valid.shape))
     number = {"tiles": row + column, "rows": row, "columns": column}[kind]
-    return replace(view, xray=replace(view.xray, valid=view.xray.valid & (number % 2 == int(first))))
+    return replace(
+        view, xray=replace(view.xray, valid=view.xray.valid & (number % 2 == int(first)))
+    )
 
 
 def off(pose: np.ndarray, bone: Bone, number: int, *, first: bool) -> np.ndarray:
     """The pose moved by OFF_MM and OFF_DEG to one side or the other."""
     turn, shift = np.random.default_rng(number).normal(size=(2, 3))
-    twist = np.concatenate([np.radians(OFF_DEG) * turn / np.linalg.norm(turn), OFF_MM * shift / np.linalg.norm(shift)])
+    twist = np.concatenate(
+        [np.radians(OFF_DEG) * turn / np.linalg.norm(turn), OFF_MM * shift / np.linalg.norm(shift)]
+    )
     return moved(pose, twist if first else -twist, rigid.transform_points(pose, bone.centroid))
 
 
@@ -64,14 +68,18 @@ def alone(anatomy: PreparedCT, views: list[View], start: np.ndarray) -> np.ndarr
     pose = start
     for level in anatomy.levels(views, start)[-2:]:
         objective = anatomy.objective(views, level, pose)
-        (end,) = descend(objective, [DescentStart(pose)], STEPS, TOLERANCE_MM, anatomy.centroid, secant=True)
+        (end,) = descend(
+            objective, [DescentStart(pose)], STEPS, TOLERANCE_MM, anatomy.centroid, secant=True
+        )
         pose = end.world_from_ct
     return pose
 
 
 def apart(bone: Bone, pose: np.ndarray, other: np.ndarray) -> list[float]:
     """Root mean square mm at the bone, and degrees."""
-    distance = rigid.transform_points(pose, bone.surface) - rigid.transform_points(other, bone.surface)
+    distance = rigid.transform_points(pose, bone.surface) - rigid.transform_points(
+        other, bone.surface
+    )
     mm = np.sqrt((distance**2).sum(axis=1).mean())
     return [float(mm), float(np.degrees(rigid.rotation_distance(pose, other)))]
 
@@ -86,7 +94,9 @@ class Wrist:
     def __init__(self, data: Path, instant: str) -> None:
         cases = [Case.load(data / "wrist" / f"{bone}_{instant}.json") for bone in BONES]
         self.views, self.anatomies = cases[0].views, [PreparedCT(case.ct) for case in cases]
-        self.bones = [Bone.of_ct(name, anatomy) for name, anatomy in zip(BONES, self.anatomies, strict=True)]
+        self.bones = [
+            Bone.of_ct(name, anatomy) for name, anatomy in zip(BONES, self.anatomies, strict=True)
+        ]
         self.alone = [
             refine(anatomy, case.views, case.world_from_ct).world_from_ct
             for anatomy, case in zip(self.anatomies, cases, strict=True)
@@ -105,19 +115,28 @@ class Wrist:
             views = [half(view, kind, side, first=first) for view in self.views]
             poses = self.alone if way == ALONE else self.together
             starts = [
-                off(pose, bone, n, first=first) for n, (pose, bone) in enumerate(zip(poses, self.bones, strict=True))
+                off(pose, bone, n, first=first)
+                for n, (pose, bone) in enumerate(zip(poses, self.bones, strict=True))
             ]
             of_half.append(self._registered(views, starts, way))
-        return {name: apart(bone, *pair) for name, bone, *pair in zip(BONES, self.bones, *of_half, strict=True)}
+        return {
+            name: apart(bone, *pair)
+            for name, bone, *pair in zip(BONES, self.bones, *of_half, strict=True)
+        }
 
-    def _registered(self, views: list[View], starts: list[np.ndarray], way: str) -> list[np.ndarray]:
+    def _registered(
+        self, views: list[View], starts: list[np.ndarray], way: str
+    ) -> list[np.ndarray]:
         """Where the first bones end, as many as there are starts."""
         if way == TOGETHER:
             return register_bone_cts(self.bones[: len(starts)], views, starts).poses
         if way == ALIKE:
             pairs = zip(self.bones, starts, strict=False)
             return [register_bone_cts([bone], views, [start]).poses[0] for bone, start in pairs]
-        return [alone(anatomy, views, start) for anatomy, start in zip(self.anatomies, starts, strict=False)]
+        return [
+            alone(anatomy, views, start)
+            for anatomy, start in zip(self.anatomies, starts, strict=False)
+        ]
 
     def planted(self, number: int, way: str) -> dict:
         """How far from the truth radius and ulna end that were added to the images."""
@@ -127,52 +146,82 @@ class Wrist:
             turn *= np.radians(rng.uniform(*TURN_DEG)) / np.linalg.norm(turn)
             shift *= rng.uniform(*SHIFT_MM) / np.linalg.norm(shift)
             centre = rigid.transform_points(self.together[0], bones[0].centroid)
-            motion = rigid.about(centre, rigid.from_rotation_translation(rigid.exp_so3(turn), shift))
+            motion = rigid.about(
+                centre, rigid.from_rotation_translation(rigid.exp_so3(turn), shift)
+            )
             true = [motion @ pose for pose in self.together[:2]]
-            if all(_in_field(view, bone, pose) for view in self.views for bone, pose in zip(bones, true, strict=True)):
+            if all(
+                _in_field(view, bone, pose)
+                for view in self.views
+                for bone, pose in zip(bones, true, strict=True)
+            ):
                 break
         views = [_with_bones(view, bones, self.together[:2], true) for view in self.views]
         starts = [
-            off(pose, bone, number + n, first=True) for n, (pose, bone) in enumerate(zip(true, bones, strict=True))
+            off(pose, bone, number + n, first=True)
+            for n, (pose, bone) in enumerate(zip(true, bones, strict=True))
         ]
         found = self._registered(views, starts, way)
-        return {bone.name: apart(bone, *pair) for bone, *pair in zip(bones, found, true, strict=True)}
+        return {
+            bone.name: apart(bone, *pair) for bone, *pair in zip(bones, found, true, strict=True)
+        }
 
 
 def _in_field(view: View, bone: Bone, pose: np.ndarray) -> bool:
-    column, row = np.rint(view.camera.project(rigid.transform_points(pose, bone.surface))).astype(int).T
+    column, row = (
+        np.rint(view.camera.project(rigid.transform_points(pose, bone.surface))).astype(int).T
+    )
     rows, columns = view.xray.valid.shape
     inside = (column >= 0) & (row >= 0) & (column < columns) & (row < rows)
     return bool(inside.all() and view.xray.valid[row, column].all())
 
 
-def _with_bones(view: View, bones: list[Bone], seen: list[np.ndarray], added: list[np.ndarray]) -> View:
+def _with_bones(
+    view: View, bones: list[Bone], seen: list[np.ndarray], added: list[np.ndarray]
+) -> View:
     """The view with these bones at further poses, as dense as they show where they are seen."""
     drr, more = (
-        sum(bone.projector(0).render(view.camera, pose).image for bone, pose in zip(bones, poses, strict=True))
+        sum(
+            bone.projector(0).render(view.camera, pose).image
+            for bone, pose in zip(bones, poses, strict=True)
+        )
         for poses in (seen, added)
     )
     image, near = view.xray.line_integrals, (drr > 0) & view.xray.valid
-    sharp, own = (each - scipy.ndimage.uniform_filter(each, 2 * SMOOTH_PX + 1) for each in (image, drr))
+    sharp, own = (
+        each - scipy.ndimage.uniform_filter(each, 2 * SMOOTH_PX + 1) for each in (image, drr)
+    )
     density = float((sharp * own)[near].sum() / (own**2)[near].sum())
-    return replace(view, xray=replace(view.xray, line_integrals=(image + density * more).astype(np.float32)))
+    return replace(
+        view, xray=replace(view.xray, line_integrals=(image + density * more).astype(np.float32))
+    )
 
 
 def table(rows: Rows, names: tuple[str, ...], *, planted: bool) -> str:
     """Of halves or of what was planted, by bone and way: medians, root mean squares, how often it is less than alone."""
-    lines = ["| bone | registered | median mm | rms mm | median \u00b0 | rms \u00b0 | less than alone, mm | \u00b0 |"]
+    lines = [
+        "| bone | registered | median mm | rms mm | median \u00b0 | rms \u00b0 | less than alone, mm | \u00b0 |"
+    ]
     lines.append("|" + " --- |" * 8)
     of_way = {
-        way: [row for key, row in rows.items() if key.endswith(f" {way}") and ("planted" in key) == planted]
+        way: [
+            row
+            for key, row in rows.items()
+            if key.endswith(f" {way}") and ("planted" in key) == planted
+        ]
         for way in WAYS
     }
     for name in (*names, "all"):
         found = {
-            way: np.array([each for row in of_way[way] for bone, each in row.items() if name in (bone, "all")])
+            way: np.array(
+                [each for row in of_way[way] for bone, each in row.items() if name in (bone, "all")]
+            )
             for way in WAYS
         }
         for way, values in found.items():
-            numbers = np.stack([np.median(values, axis=0), np.sqrt((values**2).mean(axis=0))], axis=1).ravel()
+            numbers = np.stack(
+                [np.median(values, axis=0), np.sqrt((values**2).mean(axis=0))], axis=1
+            ).ravel()
             nearer = (values < found[ALONE]).sum(axis=0)
             counts = ["", ""] if way == ALONE else [f"{count} of {len(values)}" for count in nearer]
             cells = [name, way, *(f"{number:.2f}" for number in numbers), *counts]
@@ -181,10 +230,16 @@ def table(rows: Rows, names: tuple[str, ...], *, planted: bool) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--rows", type=Path, required=True, help="rows that it has are not made again")
-    parser.add_argument("--page", type=Path, help="a Markdown page that gets the table between marks")
+    parser.add_argument(
+        "--rows", type=Path, required=True, help="rows that it has are not made again"
+    )
+    parser.add_argument(
+        "--page", type=Path, help="a Markdown page that gets the table between marks"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     engine.SHOWN = 0.2  # half of a bone's pixels are to be enough
@@ -199,15 +254,21 @@ def main() -> None:
 
         print(instant, rows.get(instant, "between", measure=lambda: wrist().between()), flush=True)
         for kind, side, way in ((*halved, way) for halved in HALVES for way in WAYS):
-            measured = rows.get(instant, kind, side, way, measure=lambda of=(kind, side, way): wrist().halves(*of))
+            measured = rows.get(
+                instant, kind, side, way, measure=lambda of=(kind, side, way): wrist().halves(*of)
+            )
             print(instant, kind, side, way, measured, flush=True)
         for number, way in ((number, way) for number in range(PLANTED) for way in WAYS):
-            measured = rows.get(instant, "planted", number, way, measure=lambda of=(number, way): wrist().planted(*of))
+            measured = rows.get(
+                instant,
+                "planted",
+                number,
+                way,
+                measure=lambda of=(number, way): wrist().planted(*of),
+            )
             print(instant, "planted", number, way, measured, flush=True)
     title = "## Bones of a wrist\n\nBy `benchmarks/wrist_bones.py`, which says how."
-    text = (
-        f"{title} {HALVED}\n\n{table(rows, BONES, planted=False)}\n\n{ADDED}\n\n{table(rows, BONES[:2], planted=True)}"
-    )
+    text = f"{title} {HALVED}\n\n{table(rows, BONES, planted=False)}\n\n{ADDED}\n\n{table(rows, BONES[:2], planted=True)}"
     print(text)
     if options.page:
         put(options.page, "wrist bones", text)

@@ -35,7 +35,10 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     text = GENERATED.sub(lambda match: "\n".join(GENERATORS[match[1]]()), markdown)
     text = LINK.sub(
-        lambda match: match[1] + _outside(match[2], page.file.src_uri, config.extra["repository"]) + match[3], text
+        lambda match: (
+            match[1] + _outside(match[2], page.file.src_uri, config.extra["repository"]) + match[3]
+        ),
+        text,
     )
     return CODE_OR_FORMULA.sub(_formula, text)
 
@@ -43,12 +46,16 @@ def on_page_markdown(markdown, page, config, files):
 def _outside(link: str, page: str, repository: str) -> str:
     """A link to a file of the repository outside docs: its picture in the site, or its page at the repository."""
     path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), link))
-    if path.startswith("docs/") and not path.endswith(".ipynb"):  # which the repository shows, and a browser does not
+    if path.startswith("docs/") and not path.endswith(
+        ".ipynb"
+    ):  # which the repository shows, and a browser does not
         return link
     if not (ROOT / path).exists():
         raise FileNotFoundError(f"{page}: {link} does not exist")
     if (ROOT / path).parent == SCREENSHOTS:
-        return posixpath.relpath(f"screenshots/{posixpath.basename(path)}", posixpath.dirname(page) or ".")
+        return posixpath.relpath(
+            f"screenshots/{posixpath.basename(path)}", posixpath.dirname(page) or "."
+        )
     return f"{repository}/blob/main/{path}"
 
 
@@ -74,7 +81,9 @@ def _commands() -> Iterator[str]:
                     yield from of(child, depth + 1)
 
     for name in COMMANDS:
-        (commands,) = [a for a in _parser([name])._actions if isinstance(a, argparse._SubParsersAction)]
+        (commands,) = [
+            a for a in _parser([name])._actions if isinstance(a, argparse._SubParsersAction)
+        ]
         yield from of(commands.choices[name], 2)
 
 
@@ -94,7 +103,11 @@ def _schema(path: Path) -> Iterator[str]:
         types = node.get("type", "")
         text = " or ".join([types] if isinstance(types, str) else types)
         if types == "array" and "items" in node:
-            many = f" of {node['minItems']}" if node.get("minItems") == node.get("maxItems", 0) else " of"
+            many = (
+                f" of {node['minItems']}"
+                if node.get("minItems") == node.get("maxItems", 0)
+                else " of"
+            )
             text += f"{many} {kind(resolved(node['items']))}"
         return text
 
@@ -103,7 +116,9 @@ def _schema(path: Path) -> Iterator[str]:
             if child is True:
                 continue
             child, key = resolved(child), f"{prefix}{name}"
-            note = child.get("description", "") + (" Required." if name in node.get("required", ()) else "")
+            note = child.get("description", "") + (
+                " Required." if name in node.get("required", ()) else ""
+            )
             if "default" in child:
                 note += f" Default: `{json.dumps(child['default'])}`."
             yield f"| `{key}` | {kind(child)} | " + note.strip().replace("|", "\\|") + " |"

@@ -136,18 +136,28 @@ def register(
     elif start != "regressor":
         pose = start_pose(case, anatomy.centroid)
     loaded = perf_counter() - began - located - training
-    found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
+    found = find_pose(
+        case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress
+    )
     pose, assessed = found.start_world_from_ct, perf_counter()
     registered, assessment, structures, bones_s = found.refinement, None, None, 0.0
-    if method.name == "joint":  # the failure probability was measured for poses of this refinement only
+    if (
+        method.name == "joint"
+    ):  # the failure probability was measured for poses of this refinement only
         arguments = anatomy, case.views, registered, pose
-        assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
+        assessment = verdict.assess(
+            *arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit
+        )
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
         if case.structures is not None:
             began_bones = perf_counter()
-            in_doubt = assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
-            structures = register_structures(case.structures, anatomy, registered, in_doubt, of_bones, found.bone_poses)
+            in_doubt = (
+                assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
+            )
+            structures = register_structures(
+                case.structures, anatomy, registered, in_doubt, of_bones, found.bone_poses
+            )
             bones_s = perf_counter() - began_bones
             assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
@@ -176,7 +186,12 @@ def register(
 
 
 def _register_bone_cts(
-    case: Case, start: str | None, progress: Report, anatomy: PreparedCT | None, seed: int, method: RefinementMethod
+    case: Case,
+    start: str | None,
+    progress: Report,
+    anatomy: PreparedCT | None,
+    seed: int,
+    method: RefinementMethod,
 ) -> Result:
     """Register each bone alone, then all together from there."""
     from .assessment import verdict
@@ -188,22 +203,39 @@ def _register_bone_cts(
 
     began = perf_counter()
     warm_up()
-    anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(bone.ct) for bone in case.bone_cts[1:])]
+    anatomies = [
+        anatomy or PreparedCT(case.ct),
+        *(PreparedCT(bone.ct) for bone in case.bone_cts[1:]),
+    ]
     loaded = perf_counter() - began
-    found = _register_alone(case, anatomies, start, _part_of(progress, 0.0, ALONE_SHARE), seed, method)
+    found = _register_alone(
+        case, anatomies, start, _part_of(progress, 0.0, ALONE_SHARE), seed, method
+    )
     first, began = found[0], perf_counter()
     views = first.refinement.views
     bones = [Bone.of_ct(bone.name, own) for bone, own in zip(case.bone_cts, anatomies, strict=True)]
     poses = [each.refinement.world_from_ct for each in found]
-    together = register_bone_cts(bones, [view.exact() for view in views], poses, _part_of(progress, ALONE_SHARE, 1.0))
+    together = register_bone_cts(
+        bones, [view.exact() for view in views], poses, _part_of(progress, ALONE_SHARE, 1.0)
+    )
     refined, alone = perf_counter(), []
     for own, each in zip(anatomies, found, strict=True):
         refinement = replace(each.refinement, views=views)
-        arguments = own, case.views, refinement, each.start_world_from_ct, None, case.shared_unknowns
+        arguments = (
+            own,
+            case.views,
+            refinement,
+            each.start_world_from_ct,
+            None,
+            case.shared_unknowns,
+        )
         alone.append(BoneAlone(refinement, verdict.assess(*arguments, masked=case.masks_misfit)))
     structures = assess_bone_cts(together, alone, case.bone_cts)
     assessment = verdict.with_bone_cts(alone[0].assessment, structures)
-    pose, compared = together.poses[0], anatomies[0].with_background(first.refinement.world_from_background)
+    pose, compared = (
+        together.poses[0],
+        anatomies[0].with_background(first.refinement.world_from_background),
+    )
     fit = compared.fit(views, pose, first.start_world_from_ct)
     seconds = {
         "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
@@ -242,10 +274,17 @@ def _register_alone(
         if n:
             views = [view.exact() for view in found[0].refinement.views]
             single = replace(
-                case, ct=bone.ct, views=views, world_from_ct=bone.world_from_ct, shared_unknowns=SharedUnknowns()
+                case,
+                ct=bone.ct,
+                views=views,
+                world_from_ct=bone.world_from_ct,
+                shared_unknowns=SharedUnknowns(),
             )
         how = "search" if single.world_from_ct is None else start or "given"
-        pose, part = start_pose(single, anatomy.centroid), _part_of(progress, n / count, (n + 1) / count)
+        pose, part = (
+            start_pose(single, anatomy.centroid),
+            _part_of(progress, n / count, (n + 1) / count),
+        )
         with naming(f'structure "{bone.name}"'):
             found.append(find_pose(single, anatomy, method, how, pose, seed=seed, progress=part))
     return found
@@ -372,14 +411,25 @@ def find_pose(
     find = partial(find, anatomy) if device.name == CPU else partial(anatomy.run_on, device, find)
     if uncalibrated_view_indices(case.views, shared):
         find = partial(register_views, find=find, shared=shared)
-    structures, of_cameras, bone_poses = case.structures if method.name == "joint" else None, progress, None
+    structures, of_cameras, bone_poses = (
+        case.structures if method.name == "joint" else None,
+        progress,
+        None,
+    )
     if structures is not None:
-        progress, of_cameras = _part_of(progress, 0.0, CAMERAS_FROM), _part_of(progress, CAMERAS_FROM, 1.0)
+        progress, of_cameras = (
+            _part_of(progress, 0.0, CAMERAS_FROM),
+            _part_of(progress, CAMERAS_FROM, 1.0),
+        )
     refinement = find(case.views, progress=progress)
     if structures is not None:
-        refinement, bone_poses = correct_cameras(anatomy, structures, case.views, shared, refinement, of_cameras)
+        refinement, bone_poses = correct_cameras(
+            anatomy, structures, case.views, shared, refinement, of_cameras
+        )
     registered = perf_counter() - prepared
-    regressor_seconds = initialisation.seconds if initialisation else 0.0  # also of views that are registered alone
+    regressor_seconds = (
+        initialisation.seconds if initialisation else 0.0
+    )  # also of views that are registered alone
     initialise_seconds = regressor_seconds + refinement.search_seconds
     return TimedRegistration(
         refinement,
@@ -449,7 +499,13 @@ def assess(
             "world_from_ct: the X-rays show too little of the CT at this pose; correct the pose or the geometry of the views."
         )
     unrefined = Refinement(
-        pose, fit, [], list(case.views), np.zeros(6), refined=0, world_from_background=world_from_background
+        pose,
+        fit,
+        [],
+        list(case.views),
+        np.zeros(6),
+        refined=0,
+        world_from_background=world_from_background,
     )
     assessment = verdict.assess(
         anatomy,
@@ -476,7 +532,15 @@ def assess(
     }
     seconds["total"] = sum(seconds.values())
     return Result(
-        case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment, structures=structures
+        case,
+        anatomy,
+        pose,
+        unrefined,
+        method,
+        seconds,
+        refined_by=None,
+        assessment=assessment,
+        structures=structures,
     )
 
 
@@ -536,7 +600,9 @@ def train(
     from .regressor.training import Training
 
     if resume and folder is None:
-        raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
+        raise InputError(
+            "resume: found no folder, expected that of the model whose training is to go on; name it."
+        )
     anatomy = anatomy or PreparedCT(case.ct)
     corners, cameras = anatomy.corners(), {view.name: view.camera for view in case.views}
     folder = new_folder(ct_sha256(case.ct)) if folder is None else Path(folder)
@@ -544,7 +610,9 @@ def train(
         training = Training.resume(folder, case.ct, list(cameras.values()), corners)
     else:
         pose = nominal_pose(case, anatomy)
-        poses = PoseRange.of_case(cameras, pose, anatomy.centroid, corners, case.search, case.training)
+        poses = PoseRange.of_case(
+            cameras, pose, anatomy.centroid, corners, case.search, case.training
+        )
         training = Training.begin(
             case.ct,
             list(cameras.values()),
@@ -562,7 +630,8 @@ def train(
     finally:
         if training.card.validation:
             write_atomically(
-                training.folder / LEARNING_CURVES, learning_curves(training.card.losses, training.card.validation)
+                training.folder / LEARNING_CURVES,
+                learning_curves(training.card.losses, training.card.validation),
             )
 
 
@@ -611,8 +680,12 @@ def _check_start(case: Case, start: str) -> None:
         )
         raise InputError(f"start: found {found}, expected one of {', '.join(STARTS)}.")
     if case.world_from_ct is not None:  # which anybody may have set
-        pose = rigid.check_rigid(rigid.array_of("world_from_ct", case.world_from_ct), "world_from_ct")
-        case.world_from_ct = case.world_from_ct if isinstance(case.world_from_ct, np.ndarray) else pose
+        pose = rigid.check_rigid(
+            rigid.array_of("world_from_ct", case.world_from_ct), "world_from_ct"
+        )
+        case.world_from_ct = (
+            case.world_from_ct if isinstance(case.world_from_ct, np.ndarray) else pose
+        )
     if case.world_from_ct is None and start == "given":
         raise InputError(
             "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or search for the "
@@ -703,10 +776,20 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
     chosen = str(published.choose_device(str(device)))
 
     def run(
-        anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
+        anatomy: PreparedCT,
+        views: list[View],
+        world_from_ct: np.ndarray,
+        progress: Callable,
+        shared: SharedUnknowns,
     ) -> Refinement:
-        if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
-            warn(f'The geometry of the views is marked as uncertain; the refinement "{name}" takes it as exact.')
-        return published.refine(anatomy, views, world_from_ct, published.PRESETS[name], chosen, progress)
+        if shared != CALIBRATED or any(
+            view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]
+        ):
+            warn(
+                f'The geometry of the views is marked as uncertain; the refinement "{name}" takes it as exact.'
+            )
+        return published.refine(
+            anatomy, views, world_from_ct, published.PRESETS[name], chosen, progress
+        )
 
     return RefinementMethod(name, run, chosen)

@@ -107,7 +107,9 @@ def install_command(extra: str) -> str:
     if _is_slicer() and extra in SLICER_PACKAGES:
         return f'slicer.util.pip_install("{SLICER_PACKAGES[extra]}") in Slicer\'s Python console'
     try:
-        distribution(DISTRIBUTION)  # then pip looks for this name nowhere else, in a copy of the source neither
+        distribution(
+            DISTRIBUTION
+        )  # then pip looks for this name nowhere else, in a copy of the source neither
     except PackageNotFoundError:
         return f'{_pip()} install -e "{Path(__file__).resolve().parents[2]}[{extra}]"'
     return f'{_pip()} install "{DISTRIBUTION}[{extra}]"'

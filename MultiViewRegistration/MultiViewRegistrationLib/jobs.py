@@ -70,7 +70,9 @@ class TimeLeft:
         if not history:
             self._began = now
         spent = now - self._began
-        if not history or now - history[-1][0] > spent / 200:  # a few hundred in all, however often it is called
+        if (
+            not history or now - history[-1][0] > spent / 200
+        ):  # a few hundred in all, however often it is called
             history.append((now, fraction))
         while len(history) > 1 and history[1][0] <= self._began + spent / 2:
             history.popleft()
@@ -88,7 +90,11 @@ def left_in_words(seconds: float | None) -> str:
         return "a few seconds left"
     if seconds < 90:
         return f"about {10 * round(seconds / 10)} s left"
-    return f"about {round(seconds / 60)} min left" if seconds < 5400 else f"about {round(seconds / 3600)} h left"
+    return (
+        f"about {round(seconds / 60)} min left"
+        if seconds < 5400
+        else f"about {round(seconds / 3600)} h left"
+    )
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,9 @@ class ProgressRecord:
 
     def to_line(self) -> str:
         """Return one line of JSON, without its end."""
-        return json.dumps({key: value for key, value in asdict(self).items() if key != "world_from_ct" or value})
+        return json.dumps(
+            {key: value for key, value in asdict(self).items() if key != "world_from_ct" or value}
+        )
 
     @classmethod
     def from_line(cls, line: str) -> ProgressRecord | None:
@@ -157,7 +165,11 @@ class JsonProgress:
         if stage == self._stage and now - self._printed < APART_SECONDS:
             return
         self._printed, self._stage = now, stage
-        print(ProgressRecord(float(fraction), stage, left, **self._found).to_line(), file=sys.stderr, flush=True)
+        print(
+            ProgressRecord(float(fraction), stage, left, **self._found).to_line(),
+            file=sys.stderr,
+            flush=True,
+        )
 
     def __enter__(self) -> JsonProgress:
         return self
@@ -178,7 +190,9 @@ def stopped_by_end_of_stdin() -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
-        while os.read(stdin, 4096):  # not sys.stdin: a thread that holds its lock would be fatal at exit
+        while os.read(
+            stdin, 4096
+        ):  # not sys.stdin: a thread that holds its lock would be fatal at exit
             pass
         ended.set()
         _interrupt()
@@ -215,7 +229,9 @@ def python() -> str:
     executable = Path(sys.executable or "")
     if "python" in executable.name.lower():
         return str(executable)
-    found = shutil.which("PythonSlicer") or shutil.which("PythonSlicer", path=str(executable.parent))
+    found = shutil.which("PythonSlicer") or shutil.which(
+        "PythonSlicer", path=str(executable.parent)
+    )
     if not found:
         raise InputError(
             f'Python: found "{executable}", which is no Python interpreter, expected PythonSlicer beside it or on the PATH; '
@@ -231,7 +247,9 @@ def program() -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the environment of a child process, whose Python finds this library."""
-    library = Path(__file__).absolute().parents[1]  # not resolved: numba's cache goes by the path of the import
+    library = (
+        Path(__file__).absolute().parents[1]
+    )  # not resolved: numba's cache goes by the path of the import
     path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path}
 
@@ -357,7 +375,9 @@ def _why(status: int, last_line: str) -> str:
         return last_line.removeprefix("mvreg: ")
     if status < 0:
         return f"It ended unexpectedly (signal {-status}{', perhaps because memory ran out' if status == -9 else ''})."
-    code = f"status {status}" if status < 256 else f"status {status:#x}"  # Windows' own are known in hex
+    code = (
+        f"status {status}" if status < 256 else f"status {status:#x}"
+    )  # Windows' own are known in hex
     return f"It ended unexpectedly ({code}{': ' * bool(last_line)}{last_line})."
 
 

@@ -25,4 +25,6 @@ def found(anatomy, views) -> Refinement:
 @pytest.fixture(scope="session")
 def unrefined():
     """A function: a pose as if a registration had ended there."""
-    return lambda anatomy, views, pose: Refinement(pose, anatomy.fit(views, pose, pose), [], list(views), np.zeros(6))
+    return lambda anatomy, views, pose: Refinement(
+        pose, anatomy.fit(views, pose, pose), [], list(views), np.zeros(6)
+    )

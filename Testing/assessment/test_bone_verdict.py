@@ -40,7 +40,10 @@ def test_a_right_bone_is_accepted_without_a_reason():
         ({"left_out": 1.6}, "Bone goes on outside the mask of L1: correct the mask."),
         ({"soft": 0.75}, "Much of the mask of L1 is no bone: correct the mask."),
         ({"similarity": 0.2}, "L1 does not look like the X-rays (similarity 0.20)."),
-        ({"motion_sds": 5.0}, "L1 has moved against a neighbour by more than is usual: it may be another one."),
+        (
+            {"motion_sds": 5.0},
+            "L1 has moved against a neighbour by more than is usual: it may be another one.",
+        ),
         ({"split_half_mm": 3.0}, "Halves of the images of L1 disagree by 3.0 mm."),
     ],
 )
@@ -56,12 +59,17 @@ def test_only_a_vertebra_has_levels():
 
 def test_a_bone_that_one_view_shows_is_not_accepted():
     _, verdict, reasons = judge("L1", replace(RIGHT, shown=0.0), ("AP",), in_doubt=False)
-    assert verdict == "check" and "Only AP shows L1: its depth along that beam is uncertain." in reasons
+    assert (
+        verdict == "check"
+        and "Only AP shows L1: its depth along that beam is uncertain." in reasons
+    )
 
 
 def test_a_bone_that_no_view_shows_is_rejected():
     prediction, verdict, reasons = judge("L1", replace(RIGHT, noise_mm=np.inf), (), in_doubt=False)
-    assert prediction is None and verdict == "reject" and "No X-ray shows enough of L1" in reasons[0]
+    assert (
+        prediction is None and verdict == "reject" and "No X-ray shows enough of L1" in reasons[0]
+    )
 
 
 def test_doubt_in_the_whole_is_doubt_in_its_bones():
@@ -72,7 +80,9 @@ def test_doubt_in_the_whole_is_doubt_in_its_bones():
 def test_no_verdict_but_accept_is_without_a_reason():
     rng = np.random.default_rng(0)
     for _ in range(300):
-        numbers = {name: float(abs(rng.normal()) * 2 * value) for name, value in vars(RIGHT).items()}
+        numbers = {
+            name: float(abs(rng.normal()) * 2 * value) for name, value in vars(RIGHT).items()
+        }
         _, verdict, reasons = judge("L1", BoneFeatures(**numbers), VIEWS, in_doubt=False)
         assert bool(reasons) == (verdict != "accept")
 
@@ -97,7 +107,11 @@ def test_bound_and_risk_are_quantiles_of_the_mixture():
     prediction = model.predict(RIGHT)
     wrong = rng.random(400_000) < scipy.special.expit(-1.5)
     sample = np.exp(
-        np.where(wrong, np.log(8) + 0.6 * rng.normal(size=wrong.size), np.log(0.3) + 0.5 * rng.normal(size=wrong.size))
+        np.where(
+            wrong,
+            np.log(8) + 0.6 * rng.normal(size=wrong.size),
+            np.log(0.3) + 0.5 * rng.normal(size=wrong.size),
+        )
     )
     assert prediction.risk == pytest.approx((sample > 2).mean(), abs=0.01)
     bound = np.percentile(sample, 95)
@@ -122,7 +136,10 @@ def test_the_edge_of_a_mask_tells_whether_it_fits_its_bone():
         "dilated": scipy.ndimage.binary_dilation(ball, iterations=2),
         "moved": np.roll(ball, 4, axis=0),
     }
-    edges = {name: mask_edges(Structures((name,), mask.astype(np.uint8)), volume)[0] for name, mask in masks.items()}
+    edges = {
+        name: mask_edges(Structures((name,), mask.astype(np.uint8)), volume)[0]
+        for name, mask in masks.items()
+    }
     assert edges["right"].left_out < 0.05 and edges["right"].soft < 0.05
     assert edges["eroded"].left_out > bone_verdict.LEFT_OUT and edges["eroded"].soft < 0.05
     assert edges["dilated"].soft > bone_verdict.SOFT and edges["dilated"].left_out == 0

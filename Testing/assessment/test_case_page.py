@@ -10,20 +10,36 @@ import phantom
 import pytest
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.report.scene_svg import BOX, EDGES, Scene, case_page, scene_svg, xray_svg
+from MultiViewRegistrationLib.report.scene_svg import (
+    BOX,
+    EDGES,
+    Scene,
+    case_page,
+    scene_svg,
+    xray_svg,
+)
 
 CORNERS = 48.0 * (2 * ((np.arange(8)[:, None] >> np.arange(3)) & 1) - 1)
 
 
 @pytest.fixture(scope="module")
 def scene(views) -> Scene:
-    return Scene(views, [1000.0, 900.0], rigid.transform_points(phantom.TRUE_POSE, CORNERS), phantom.TRUE_POSE)
+    return Scene(
+        views,
+        [1000.0, 900.0],
+        rigid.transform_points(phantom.TRUE_POSE, CORNERS),
+        phantom.TRUE_POSE,
+    )
 
 
 def lines(svg: ET.Element, colour: str) -> np.ndarray:
     """(N, 2, 2): the ends of the lines of a colour."""
-    drawn = [line.get("points").split() for line in svg.iter("polyline") if line.get("stroke") == colour]
-    return np.array([[[float(number) for number in point.split(",")] for point in line] for line in drawn])
+    drawn = [
+        line.get("points").split() for line in svg.iter("polyline") if line.get("stroke") == colour
+    ]
+    return np.array(
+        [[[float(number) for number in point.split(",")] for point in line] for line in drawn]
+    )
 
 
 def test_the_box_in_an_image_is_where_the_camera_projects_it(scene):
@@ -46,12 +62,19 @@ def test_an_edge_ends_before_the_source(views):
 def test_the_image_lies_on_its_detector_in_the_scene(scene):
     """The affine map of each picture takes the image's corners to where the edges of the beam end."""
     svg = scene_svg(scene, 130.0, 22.0)
-    sources = [np.array([float(circle.get("cx")), float(circle.get("cy"))]) for circle in svg.iter("circle")]
+    sources = [
+        np.array([float(circle.get("cx")), float(circle.get("cy"))])
+        for circle in svg.iter("circle")
+    ]
     for image, source, circle in zip(svg.iter("image"), sources, svg.iter("circle"), strict=True):
-        a, b, c, d, e, f = map(float, re.findall(r"[-+\d.e]+", image.get("transform").removeprefix("matrix")))
+        a, b, c, d, e, f = map(
+            float, re.findall(r"[-+\d.e]+", image.get("transform").removeprefix("matrix"))
+        )
         width, height = float(image.get("width")), float(image.get("height"))
         corners = [
-            np.array([a * u + c * v + e, b * u + d * v + f]) for u in (-0.5, width - 0.5) for v in (-0.5, height - 0.5)
+            np.array([a * u + c * v + e, b * u + d * v + f])
+            for u in (-0.5, width - 0.5)
+            for v in (-0.5, height - 0.5)
         ]
         drawn = lines(svg, circle.get("fill"))
         ends = [line[1] for line in drawn if np.allclose(line[0], source, atol=0.11)]
@@ -62,10 +85,14 @@ def test_the_image_lies_on_its_detector_in_the_scene(scene):
 
 def test_head_is_up_and_the_letters_stand_on_the_right_sides(scene):
     """In the AP view the source looks from the back: the patient's left is on the left of the image, the head above."""
-    texts = {text.text: (float(text.get("x")), float(text.get("y"))) for text in xray_svg(scene, 0).iter("text")}
+    texts = {
+        text.text: (float(text.get("x")), float(text.get("y")))
+        for text in xray_svg(scene, 0).iter("text")
+    }
     assert texts["L"][0] < texts["R"][0] and texts["S"][1] < texts["I"][1]
     texts = {
-        text.text: (float(text.get("x")), float(text.get("y"))) for text in scene_svg(scene, 40.0, 22.0).iter("text")
+        text.text: (float(text.get("x")), float(text.get("y")))
+        for text in scene_svg(scene, 40.0, 22.0).iter("text")
     }
     assert (
         texts["S"][1] < texts["I"][1]
@@ -75,7 +102,12 @@ def test_head_is_up_and_the_letters_stand_on_the_right_sides(scene):
 
 def test_the_page_is_one_file_with_everything_escaped(scene):
     page = case_page("<b>case", scene, ["1 < 2"], ["a & b"], ["drawn so"])
-    assert "&lt;b&gt;case" in page and "1 &lt; 2" in page and "a &amp; b" in page and "drawn so" in page
+    assert (
+        "&lt;b&gt;case" in page
+        and "1 &lt; 2" in page
+        and "a &amp; b" in page
+        and "drawn so" in page
+    )
     assert not re.search(r'(?:src|href)="(?!data:)', page) and "<script" not in page
     assert page.count("<svg") == 4
     assert "Nothing looks wrong" in case_page("case", scene, [], [])

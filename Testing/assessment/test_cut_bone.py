@@ -32,7 +32,10 @@ def bone() -> CT:
     values = np.where(rod & ~marrow, 1200.0, np.where(np.hypot(i, j) < 27, 0.0, -1000.0))
     affine = np.diag([VOXEL, VOXEL, VOXEL, 1.0])
     affine[:3, 3] = [-29.75, -29.75, -35]
-    return CT(Volume(ndimage.gaussian_filter(values, 0.5, mode="nearest").astype(np.float32), affine), mask=rod)
+    return CT(
+        Volume(ndimage.gaussian_filter(values, 0.5, mode="nearest").astype(np.float32), affine),
+        mask=rod,
+    )
 
 
 def camera_at(angles: tuple[float, float]) -> Camera:
@@ -56,7 +59,9 @@ def surface(camera: Camera, along_mm: np.ndarray) -> np.ndarray:
 def near(lines: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Distance, in pixels, of pixels (..., 2) from the nearest line."""
     distance = ndimage.distance_transform_edt(~lines)
-    return ndimage.map_coordinates(distance, np.moveaxis(pixels[..., ::-1], -1, 0), order=1, mode="nearest")
+    return ndimage.map_coordinates(
+        distance, np.moveaxis(pixels[..., ::-1], -1, 0), order=1, mode="nearest"
+    )
 
 
 @pytest.mark.parametrize("angles", ANGLES)
@@ -76,11 +81,18 @@ def test_edges_run_along_a_bone_and_not_along_its_cut(bone, angles, structure):
     # Its silhouette: of each ring the points farthest to both sides of the rod's axis as it is seen.
     axis = np.diff(camera.project(np.array([[0, 0, -20.0], [0, 0, 20.0]])), axis=0)[0]
     across = shaft @ (np.array([-axis[1], axis[0]]) / np.linalg.norm(axis))
-    sides = np.take_along_axis(shaft, np.stack([across.argmin(1), across.argmax(1)], 1)[..., None], axis=1)
+    sides = np.take_along_axis(
+        shaft, np.stack([across.argmin(1), across.argmax(1)], 1)[..., None], axis=1
+    )
     assert (near(lines, sides) < 3).mean() > 0.9, "no line along the shaft"
     # The phantom would show its cut: drawn as if the CT were the whole bone it has a line there.
     naive = anatomy.projector(1, bones=True).render(camera, pose).image
-    assert near(live_layer("edges", film_of(film_like), naive, structure=structure)[..., 3] > 100, cut).min() < 2
+    assert (
+        near(
+            live_layer("edges", film_of(film_like), naive, structure=structure)[..., 3] > 100, cut
+        ).min()
+        < 2
+    )
     # And so in the report's pictures, whose part is another.
     (shown,) = overlays(film_like, [drawn])
     assert (shown["outlines"][..., 0] > 100).any()

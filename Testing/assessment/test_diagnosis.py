@@ -45,7 +45,9 @@ SLOW = pytest.mark.slow
 
 
 def turned(view: View, turn) -> View:
-    image, valid = (np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    image, valid = (
+        np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid)
+    )
     return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
 
 
@@ -102,7 +104,9 @@ def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, chang
     found = cause_of(anatomy, change(views), near)
     assert (found.cause, found.views) == (cause, about)
     if cause == "distance":
-        told, expected = (float(text.split(": ")[-1].split(" %")[0]) for text in (found.sentence, words))
+        told, expected = (
+            float(text.split(": ")[-1].split(" %")[0]) for text in (found.sentence, words)
+        )
         assert told == pytest.approx(expected, abs=1) and words.split()[-1] in found.sentence
     else:
         assert words in found.sentence
@@ -114,11 +118,15 @@ def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, chang
 def test_the_names_of_views_stand_in_sentences_as_they_are(anatomy, views, near):
     """Braces ended in a KeyError, and the registration was lost."""
     names = ["a {x}", "%s {found} {0}"]
-    named = [replace(view, name=name) for view, name in zip([decentred(views[0], 6), views[1]], names, strict=True)]
+    named = [
+        replace(view, name=name)
+        for view, name in zip([decentred(views[0], 6), views[1]], names, strict=True)
+    ]
     search = CauseSearch(anatomy, named, refine(anatomy, named, near), near)
     sentences = [cause.sentence for cause in search.causes()]
     assert any(
-        f"of {names[0]} or {names[1]} seems to be wrong: with that of {names[1]} moved by" in each for each in sentences
+        f"of {names[0]} or {names[1]} seems to be wrong: with that of {names[1]} moved by" in each
+        for each in sentences
     )
     assert all(each.endswith(".") and "  " not in each for each in sentences)
     for each in [*image_hypotheses(named), *camera_hypotheses(named)]:
@@ -162,7 +170,9 @@ def by_opposite_tube(view: View) -> View:
 def test_what_is_wrong_with_a_slot_scan_is_named(ct, anatomy, near, cause, about, words, change):
     found = cause_of(anatomy, change([make_slot_scan(ct, 0), make_slot_scan(ct, 90)]), near)
     assert (found.cause, found.views) == (cause, about) and words in found.sentence
-    assert error_mm(found.world_from_ct) < 3 or cause == "principal point"  # which of two is off no image shows
+    assert (
+        error_mm(found.world_from_ct) < 3 or cause == "principal point"
+    )  # which of two is off no image shows
 
 
 @SLOW
@@ -223,21 +233,33 @@ def test_another_part_of_the_ct_and_a_ct_too_short_are_named():
     affine[:3, 3] = [-47.0, -47.0, -159.0]
     values = ndimage.gaussian_filter(hu, 0.7).astype(np.float32)
     column = CT(Volume(values, affine))
-    whole, views, start = PreparedCT(column), make_views(column), off(TRUE_POSE, [1, -1, 2], [2, 3, 95])
+    whole, views, start = (
+        PreparedCT(column),
+        make_views(column),
+        off(TRUE_POSE, [1, -1, 2], [2, 3, 95]),
+    )
     cause = cause_of(whole, views, start)
-    assert cause.cause == "part" and "towards the feet" in cause.sentence and error_mm(cause.world_from_ct) < 3
+    assert (
+        cause.cause == "part"
+        and "towards the feet" in cause.sentence
+        and error_mm(cause.world_from_ct) < 3
+    )
     origin = affine.copy()
     origin[:3, 3] += [0, 0, 2.0 * 72]
     slab = PreparedCT(CT(Volume(np.ascontiguousarray(values[72:90]), origin)))
     for anatomy, short in ((slab, True), (whole, False)):
-        *_, last = CauseSearch(anatomy, views, refine(anatomy, views, TRUE_POSE), TRUE_POSE).causes()
+        *_, last = CauseSearch(
+            anatomy, views, refine(anatomy, views, TRUE_POSE), TRUE_POSE
+        ).causes()
         assert (last.cause == "short" and last.holds and "too short" in last.sentence) == short
 
 
 def test_a_sound_case_has_no_cause(anatomy, views, found, near, unrefined):
     heard = list(CauseSearch(anatomy, views, found, near).causes())
     assert not [each for each in heard if each.holds]
-    assert "mirrored" not in [each.cause for each in heard]  # as the images look like the CT, nobody asks
+    assert "mirrored" not in [
+        each.cause for each in heard
+    ]  # as the images look like the CT, nobody asks
     beside = off(TRUE_POSE, [5, -4, 6], [8, 5, -6])
     cause = CauseSearch(anatomy, views, unrefined(anatomy, views, beside), beside).cause()
     assert cause is None or cause.cause == "level"  # no image is blamed
@@ -245,14 +267,21 @@ def test_a_sound_case_has_no_cause(anatomy, views, found, near, unrefined):
 
 @SLOW
 def test_another_patient_is_explained_by_nothing(ct, views, near):
-    blobs = ndimage.gaussian_filter(np.random.default_rng(11).normal(size=ct.volume.values.shape), 2.0)
+    blobs = ndimage.gaussian_filter(
+        np.random.default_rng(11).normal(size=ct.volume.values.shape), 2.0
+    )
     ball = np.where(ct.volume.values > -500, 0.0, -1000.0)
     ball[(blobs > 1.2 * blobs.std()) & (ct.volume.values > -100)] = 900.0
     values = ndimage.gaussian_filter(ball, 0.7).astype(np.float32)
-    assert cause_of(PreparedCT(replace(ct, volume=replace(ct.volume, values=values))), views, near) is None
+    assert (
+        cause_of(PreparedCT(replace(ct, volume=replace(ct.volume, values=values))), views, near)
+        is None
+    )
 
 
-@pytest.mark.parametrize("kind, by_disagreement", [("motion", True), ("principal point", True), ("ct scale", False)])
+@pytest.mark.parametrize(
+    "kind, by_disagreement", [("motion", True), ("principal point", True), ("ct scale", False)]
+)
 def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(
     anatomy, views, near, kind, by_disagreement
 ):
@@ -268,7 +297,9 @@ def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(
     assert (caused.prediction == told.prediction) is by_disagreement
 
 
-def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(anatomy, views, near):
+def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(
+    anatomy, views, near
+):
     wrong = [views[0], turned(views[1], np.fliplr)]
     found = refine(anatomy, wrong, near)
     told = assess(anatomy, wrong, found, near)
@@ -284,7 +315,10 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(a
     assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"
     away = mtre(found.world_from_ct, TRUE_POSE, told.targets)
     assert more.cause.moved_mm == pytest.approx(away, abs=0.5) and away > 2
-    assert more.prediction.failure_probability >= 0.9 and away < more.prediction.upper95_mm < 1.5 * away + 2
+    assert (
+        more.prediction.failure_probability >= 0.9
+        and away < more.prediction.upper95_mm < 1.5 * away + 2
+    )
     assert more.splits[0].depth_mm == more.splits[1].in_plane_mm == more.prediction.upper95_mm
     sure = replace(told, prediction=replace(told.prediction, image_failure_probability=0.0))
 
@@ -303,7 +337,9 @@ class Elsewhere(CauseSearch):
     def cause(self):
         pose = self.found.world_from_ct.copy()
         pose[0, 3] += self.mm
-        return Cause(self.kind, (), f"The {self.kind} seems to be wrong.", self.gain, (0.9, 0.9), pose)
+        return Cause(
+            self.kind, (), f"The {self.kind} seems to be wrong.", self.gain, (0.9, 0.9), pose
+        )
 
 
 @pytest.mark.parametrize(
@@ -317,30 +353,42 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     anatomy, views, found, near, kind, mm, gain, verdict, probability
 ):
     told = assess(anatomy, views, found, near)
-    prediction = replace(told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0)
+    prediction = replace(
+        told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0
+    )
     reasons = ["Most likely wrong: ...", "view1 ..."]
-    doubtful = replace(told, verdict="reject", prediction=prediction, reasons=reasons, measured=True)
+    doubtful = replace(
+        told, verdict="reject", prediction=prediction, reasons=reasons, measured=True
+    )
     search = Elsewhere(anatomy, views, found, near)
     search.kind, search.mm, search.gain = kind, mm, gain
     more = find_cause(doubtful, search)
-    assert more.reasons[0] == f"The {kind} seems to be wrong. Correcting this moves the CT by {mm} mm."
+    assert (
+        more.reasons[0] == f"The {kind} seems to be wrong. Correcting this moves the CT by {mm} mm."
+    )
     assert more.verdict == verdict
     if gain < diagnosis.SLIGHTLY:  # it fits no better, and tells nothing of the error
         assert more.prediction == prediction and more.reasons[1:] == reasons
         return
     assert probability in more.reasons[1] and more.reasons[-1] == "view1 ..."
-    assert more.prediction.mean_mm == pytest.approx(mm) and more.prediction.upper95_mm < (1.25 * mm + 0.75) * (
-        1 if more.cause.precise else 2
-    )
+    assert more.prediction.mean_mm == pytest.approx(mm) and more.prediction.upper95_mm < (
+        1.25 * mm + 0.75
+    ) * (1 if more.cause.precise else 2)
     inflation = more.error_inflation / doubtful.error_inflation
     assert inflation == pytest.approx(more.prediction.upper95_mm / prediction.upper95_mm)
 
 
 def test_a_ct_whose_matrix_is_in_ras_is_named_and_no_other_half_turn_is(anatomy, ct, views, near):
     """About the anatomy it is half a turn; the corrected pose is that of the CT in LPS."""
-    ras = CT(Volume(ct.volume.values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.volume.ct_from_index), ct.unit)
+    ras = CT(
+        Volume(ct.volume.values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.volume.ct_from_index), ct.unit
+    )
     cause = cause_of(PreparedCT(ras), views, near)
-    assert cause.cause == "half turn" and "in RAS, as nibabel's" in cause.sentence and cause.views == ()
+    assert (
+        cause.cause == "half turn"
+        and "in RAS, as nibabel's" in cause.sentence
+        and cause.views == ()
+    )
     index = np.array([[10.0, 20, 30], [30.0, 25, 10]])
     turned_back = rigid.transform_points(
         cause.world_from_ct @ cause.corrected_from_ct @ ras.volume.ct_from_index, index
@@ -364,7 +412,9 @@ def test_a_mirrored_ct_looks_as_the_ct_in_a_mirrored_world(views):
     points = 20 * np.random.default_rng(0).normal(size=(9, 3))
     assert_allclose(rigid.transform_points(hypothesis.corrected_from_ct, centroid), centroid)
     for view, mirrored in zip(shifted, hypothesis.views, strict=True):
-        column, row = view.camera.project(rigid.transform_points(TRUE_POSE @ hypothesis.corrected_from_ct, points)).T
+        column, row = view.camera.project(
+            rigid.transform_points(TRUE_POSE @ hypothesis.corrected_from_ct, points)
+        ).T
         there = mirrored.camera.project(rigid.transform_points(hypothesis.pose(TRUE_POSE), points))
         assert_allclose(there, np.stack([127 - column, row], axis=1), atol=1e-9)
         assert_array_equal(mirrored.xray.line_integrals, view.xray.line_integrals[:, ::-1])
@@ -375,7 +425,11 @@ def test_only_unknowns_that_a_case_has_not_are_asked_after(ct, views):
     def asked(some, shared=CALIBRATED):
         return [(each.cause, each.about) for each in camera_hypotheses(some, shared)]
 
-    of_each = [("distance", ("view1",)), ("distance", ("view2",)), ("principal point", ("view1", "view2"))]
+    of_each = [
+        ("distance", ("view1",)),
+        ("distance", ("view2",)),
+        ("principal point", ("view1", "view2")),
+    ]
     assert asked(views) == [("distance", ()), *of_each, ("motion", ("view1", "view2"))]
     assert asked(views[:1]) == []
     free = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]
@@ -385,12 +439,19 @@ def test_only_unknowns_that_a_case_has_not_are_asked_after(ct, views):
     three = make_views(ct, ((0, 0), (90, 0), (45, 20)), size=64)
     mixed = list(camera_hypotheses([views[0], make_slot_scan(ct, 90)]))
     assert not any(each.advice for each in mixed)  # no one distance
-    assert "source to detector of view1" in mixed[0].sentence and "source to isocentre of slot90" in mixed[1].sentence
-    last = [each for each in camera_hypotheses(three) if each.cause in ("principal point", "motion")]
+    assert (
+        "source to detector of view1" in mixed[0].sentence
+        and "source to isocentre of slot90" in mixed[1].sentence
+    )
+    last = [
+        each for each in camera_hypotheses(three) if each.cause in ("principal point", "motion")
+    ]
     assert [each.about for each in last] == [(view.name,) for view in three for _ in range(2)]
     for each in last:
         *others, doubted = each.views
-        assert (doubted.name,) == each.about and all(other.principal_point_sd_px == 0 for other in others)
+        assert (doubted.name,) == each.about and all(
+            other.principal_point_sd_px == 0 for other in others
+        )
         assert (doubted.principal_point_sd_px > 0) == (each.cause == "principal point")
         assert (doubted.translation_sd_mm > 0) == (each.cause == "motion")
 
@@ -409,7 +470,9 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
     """800 pixels are the distance to the detector; a principal point counts from 1.5 mm, that is 1.2 pixels."""
     sized = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
     search = CauseSearch(anatomy, sized, found, near)
-    each = next(one for one in camera_hypotheses(sized) if one.cause == cause and about in (None, one.about))
+    each = next(
+        one for one in camera_hypotheses(sized) if one.cause == cause and about in (None, one.about)
+    )
     corrections = np.zeros(2 * OWN + 6)
     corrections[index] = value
     told = search._camera_in_words(each, Descent(TRUE_POSE, corrections, found.fit, []))
@@ -417,12 +480,17 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
 
 
 @pytest.mark.parametrize(
-    "cause, index, least", [("distance", -6, 0.03 * 800), ("distance", 6, 0.03), ("principal point", OWN + 7, 6.0)]
+    "cause, index, least",
+    [("distance", -6, 0.03 * 800), ("distance", 6, 0.03), ("principal point", OWN + 7, 6.0)],
 )
-def test_what_a_case_says_of_its_cameras_is_no_fault_of_theirs(anatomy, views, found, near, cause, index, least):
+def test_what_a_case_says_of_its_cameras_is_no_fault_of_theirs(
+    anatomy, views, found, near, cause, index, least
+):
     """Nothing is within three standard deviations: 1 % of the distance, and 2 pixels."""
     said = {"distance_sd_percent": 1.0, "principal_point_sd_px": 2.0}
-    known = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25)), **said) for view in views]
+    known = [
+        replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25)), **said) for view in views
+    ]
     search = CauseSearch(anatomy, known, found, near)
     about = ("view1",) if index == 6 else () if index == -6 else ("view1", "view2")
     each = next(one for one in camera_hypotheses(known) if (one.cause, one.about) == (cause, about))
@@ -448,10 +516,15 @@ class OfScale(CauseSearch):
 
 
 @pytest.mark.parametrize("sd_percent, told", [(0.1, True), (0.6, True), (0.7, False), (1.0, False)])
-def test_a_scale_that_the_distance_explains_is_no_fault(anatomy, views, found, near, sd_percent, told):
+def test_a_scale_that_the_distance_explains_is_no_fault(
+    anatomy, views, found, near, sd_percent, told
+):
     """2 %, where the case knows the distance to a third of that, or not."""
     known = [replace(view, distance_sd_percent=sd_percent) for view in views]
-    causes = [cause.cause for _, cause in OfScale(anatomy, known, found, near)._of_scale(1.0, OfScale.share)]
+    causes = [
+        cause.cause
+        for _, cause in OfScale(anatomy, known, found, near)._of_scale(1.0, OfScale.share)
+    ]
     assert causes == (["slice spacing", "ct scale"] if told else [])
 
 
@@ -484,7 +557,9 @@ def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
 
     class Levels(CauseSearch):
         def _registration(self, views):
-            return SimpleNamespace(descend=lambda number, starts: [replace(here, world_from_ct=elsewhere)])
+            return SimpleNamespace(
+                descend=lambda number, starts: [replace(here, world_from_ct=elsewhere)]
+            )
 
     causes = list(Levels(anatomy, views, found, near)._other_level(here))
     assert [cause.cause for cause in causes] == ["level"] * bool(words)
@@ -493,7 +568,10 @@ def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
 
 def test_a_moved_patient_is_searched_for_from_where_each_view_has_the_ct(views):
     """The last view, corrected, shows the CT at the other one's pose as it shows it at its own; without its own there is no such start."""
-    alone = {"view1": off(TRUE_POSE, [9, -4, 6], [8, 5, -6]), "view2": off(TRUE_POSE, [-3, 8, 5], [-9, 2, 4])}
+    alone = {
+        "view1": off(TRUE_POSE, [9, -4, 6], [8, 5, -6]),
+        "view2": off(TRUE_POSE, [-3, 8, 5], [-9, 2, 4]),
+    }
     free = [views[0], replace(views[1], rotation_sd_deg=5.0, translation_sd_mm=15.0)]
     (start,) = diagnosis._where_each_view_has_it(free, alone)
     assert_array_equal(start.world_from_ct, alone["view1"])
@@ -515,12 +593,16 @@ def test_a_view_that_nothing_ties_has_no_say(anatomy, ct, found, near):
      ("distance", 1.05, (0.7, 0.9), True), ("distance", 1.04, (0.7, 0.9), False), ("distance", 1.1, (0.9, 0.69), False),
      ("level", 0.85, (0.9, 0.7), True), ("level", 0.84, (0.9, 0.7), False), ("short", 1.0, (0.1, 0.2), True)],
 )  # fmt: skip
-def test_a_cause_holds_if_the_evidence_grows_and_every_x_ray_resembles_the_ct(cause, gain, similarity, holds):
+def test_a_cause_holds_if_the_evidence_grows_and_every_x_ray_resembles_the_ct(
+    cause, gain, similarity, holds
+):
     found = Cause(cause, (), "", gain, similarity, TRUE_POSE)
     assert found.holds == holds and found.clear == (gain >= 1.2 and min(similarity) >= 0.7)
 
 
-def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(anatomy, views, found, near):
+def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(
+    anatomy, views, found, near
+):
     told = assess(anatomy, views, found, near)
     doubt = 1.5 * calibrated().accept
     likely = replace(told.prediction, failure_probability=doubt, image_failure_probability=doubt)
@@ -528,7 +610,9 @@ def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(an
     search = Elsewhere(anatomy, views, found, near)
     search.mm = 0.1
     assert find_cause(right, search).verdict == "check"
-    noise = replace(told.features.uncertainty, covariance=1e5 * told.features.uncertainty.covariance)
+    noise = replace(
+        told.features.uncertainty, covariance=1e5 * told.features.uncertainty.covariance
+    )
     at = noise.at(rigid.transform_points(found.world_from_ct, told.targets))
     right = replace(right, features=replace(told.features, uncertainty=noise))
     prediction = find_cause(right, search).prediction

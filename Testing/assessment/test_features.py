@@ -28,7 +28,9 @@ EXACT = CameraResponse([np.zeros((6, 6))], np.eye(6), 6, np.zeros(0))
 def features_of(anatomy, views, found=None, pose=TRUE_POSE):
     found = found or Refinement(pose, None, [], views, np.zeros(6))
     pose = found.world_from_ct
-    return compute_features(anatomy, found.views, found, pose, default_targets(anatomy, views, pose))
+    return compute_features(
+        anatomy, found.views, found, pose, default_targets(anatomy, views, pose)
+    )
 
 
 def test_a_right_pose_agrees_with_itself(anatomy, views, found):
@@ -44,36 +46,56 @@ def test_a_pose_beside_the_right_one_moves_on_and_the_views_agree_on_where_to_go
     assert max(features.single_view_shift_mm) < 0.5
 
 
-def test_it_goes_with_wider_windows_and_from_there_back_and_with_each_view(anatomy, views, monkeypatch):
+def test_it_goes_with_wider_windows_and_from_there_back_and_with_each_view(
+    anatomy, views, monkeypatch
+):
     """From a pose beside the right one, where wider windows are those of the level before the finest."""
     steps = []
 
     def spied(objective, pose, **options):
         end = minimise(objective, pose, **options)
-        steps.append((objective.settings, [view.name for view in objective.views], pose, end.world_from_ct))
-        assert ("unknowns" in options) == (len(objective.views) > 1), "by itself a view's camera is as it is"
+        steps.append(
+            (objective.settings, [view.name for view in objective.views], pose, end.world_from_ct)
+        )
+        assert ("unknowns" in options) == (len(objective.views) > 1), (
+            "by itself a view's camera is as it is"
+        )
         return end
 
     monkeypatch.setattr(features, "minimise", spied)
     beside = off(TRUE_POSE, [1, 0, 1], [3, 0, 0])
     told = features_of(anatomy, views, pose=beside)
     wider, finest = (level.settings for level in anatomy.levels(views, beside)[-2:])
-    assert [step[0] for step in steps] == [wider, finest, wider, wider, finest], "last with the place of a view free"
+    assert [step[0] for step in steps] == [wider, finest, wider, wider, finest], (
+        "last with the place of a view free"
+    )
     assert [step[1] for step in (*steps[:2], steps[-1])] == [["view1", "view2"]] * 3
-    assert sorted(step[1] for step in steps[2:4]) == [["view1"], ["view2"]], "side by side, in any order"
+    assert sorted(step[1] for step in steps[2:4]) == [["view1"], ["view2"]], (
+        "side by side, in any order"
+    )
     settled = steps[0][3]
-    for pose, expected in zip((step[2] for step in steps), (beside, settled, settled, settled, beside), strict=True):
+    for pose, expected in zip(
+        (step[2] for step in steps), (beside, settled, settled, settled, beside), strict=True
+    ):
         np.testing.assert_array_equal(pose, expected)
     targets = default_targets(anatomy, views, beside)
-    assert told.basin_shift_mm == pytest.approx(np.sqrt(np.mean(target_errors(steps[1][3], beside, targets) ** 2)))
+    assert told.basin_shift_mm == pytest.approx(
+        np.sqrt(np.mean(target_errors(steps[1][3], beside, targets) ** 2))
+    )
     right = features_of(anatomy, views)
     objective = anatomy.objective(views, anatomy.levels(views, TRUE_POSE)[-2], TRUE_POSE)
     least = min(objective.linearise(objective.project(TRUE_POSE)).similarity)
-    assert right.wider_similarity == pytest.approx(least, abs=0.002) != pytest.approx(right.similarity, abs=0.002)
+    assert (
+        right.wider_similarity
+        == pytest.approx(least, abs=0.002)
+        != pytest.approx(right.similarity, abs=0.002)
+    )
 
 
 def test_a_structure_before_its_background_agrees_with_each_view(ct, views):
-    structure = PreparedCT(replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 26) & (ct.volume.values > 300)))
+    structure = PreparedCT(
+        replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 26) & (ct.volume.values > 300))
+    )
     told = features_of(structure.with_background(TRUE_POSE), views)
     assert told.similarity > 0.95 and max(told.single_view_shift_mm) < 0.3
 
@@ -83,9 +105,13 @@ def test_a_view_that_is_alone_or_shows_nothing_has_no_shift_of_its_own(anatomy, 
     world = rigid.transform_points(TRUE_POSE, default_targets(anatomy, views[:1], TRUE_POSE))
     depth_mm, across_mm = alone.uncertainty.at(world).split(views[0].camera)
     assert (
-        alone.single_view_shift_mm.size == 0 and alone.noise_mm == pytest.approx(across_mm) and across_mm < depth_mm / 3
+        alone.single_view_shift_mm.size == 0
+        and alone.noise_mm == pytest.approx(across_mm)
+        and across_mm < depth_mm / 3
     )
-    blind = replace(views[1], xray=XRay(views[1].xray.line_integrals, np.zeros(views[1].xray.valid.shape, bool)))
+    blind = replace(
+        views[1], xray=XRay(views[1].xray.line_integrals, np.zeros(views[1].xray.valid.shape, bool))
+    )
     both = [views[0], blind]
     targets = default_targets(anatomy, views, TRUE_POSE)
     unrefined = Refinement(TRUE_POSE, None, [], both, np.zeros(6))
@@ -106,14 +132,28 @@ def test_halves_that_ask_for_other_poses_are_apart():
     places = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2)
     pull = np.where(places[:, :1] < 2, 1.0, -1.0) * np.array([[0, 0, 0, 0.2, 0, 0]])
     hessian, ones = np.diag([100.0, 100, 100, 1, 1, 1]), np.ones(16)
-    split = Tiles(np.zeros(16, int), places, 256 * ones, pull, np.broadcast_to(hessian, (16, 6, 6)), ones, ones)
-    swapped = replace(split, gradients=np.where((places.sum(axis=1) % 2 == 0)[:, None], 1.0, -1.0) * np.abs(pull))
+    split = Tiles(
+        np.zeros(16, int),
+        places,
+        256 * ones,
+        pull,
+        np.broadcast_to(hessian, (16, 6, 6)),
+        ones,
+        ones,
+    )
+    swapped = replace(
+        split, gradients=np.where((places.sum(axis=1) % 2 == 0)[:, None], 1.0, -1.0) * np.abs(pull)
+    )
     points = np.array([[0, 0, 0], [10.0, 0, 0]])
     for each in (split, replace(split, places=places[:, ::-1]), swapped):
-        assert split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
+        assert split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(
+            0.4
+        )
         # They pull along x: nothing across the rays of a source far away in that direction, all across those from the side.
         for source, mm in (([1e6, 0, 0], 0.0), ([0, 1e6, 0], 0.4)):
-            across = split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian, np.array(source))
+            across = split_half_mm(
+                each, points, np.zeros(3), [np.eye(6)], 16 * hessian, np.array(source)
+            )
             assert across == pytest.approx(mm, abs=1e-4)
 
 
@@ -127,14 +167,26 @@ def test_the_score_of_views_that_agree_is_one():
             gradients = random.normal(size=(tiles, 6)) @ mix
             ones = np.ones(tiles)
             split = Tiles(
-                np.zeros(tiles, int), np.zeros((tiles, 2), int), ones, gradients, np.zeros((tiles, 6, 6)), ones, ones
+                np.zeros(tiles, int),
+                np.zeros((tiles, 2), int),
+                ones,
+                gradients,
+                np.zeros((tiles, 6, 6)),
+                ones,
+                ones,
             )
             squares.append(tension(split, EXACT, 1) ** 2)
         # The sample's covariance in place of the true one makes it an F variable: its mean is (M - p) / (M - p - 2).
         assert np.mean(squares) == pytest.approx((tiles - 6) / (tiles - 8), rel=0.1)
     ones = np.ones(12)
     few = Tiles(
-        np.zeros(12, int), np.zeros((12, 2), int), ones, random.normal(size=(12, 6)), np.zeros((12, 6, 6)), ones, ones
+        np.zeros(12, int),
+        np.zeros((12, 2), int),
+        ones,
+        random.normal(size=(12, 6)),
+        np.zeros((12, 6, 6)),
+        ones,
+        ones,
     )
     assert tension(few, EXACT, 1) == 0.0, "too few tiles for a covariance"
 
@@ -145,7 +197,10 @@ def test_what_a_calibration_explains_is_no_disagreement(anatomy, views):
     for pixels in (0.4, 4.0):
         intrinsics = views[1].camera.intrinsics.copy()
         intrinsics[1, 2] += pixels
-        wrong = [views[0], replace(views[1], camera=replace(views[1].camera, intrinsics=intrinsics))]
+        wrong = [
+            views[0],
+            replace(views[1], camera=replace(views[1].camera, intrinsics=intrinsics)),
+        ]
         told = features_of(anatomy, wrong, refine(anatomy, wrong, TRUE_POSE))
         found.append((told.tension, told.tension * told.disagreement))
     (explained, agree), (beyond, disagree) = found
@@ -164,7 +219,9 @@ def test_targets_are_the_bone_that_all_views_show(anatomy, ct, views):
     assert len(world) > 10 and (views[1].camera.project(world)[:, 0] > 63).all()
     assert in_field(narrow, world).all()
     assert len(default_targets(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]))) == 0
-    seen = np.flatnonzero(in_field(views, rigid.transform_points(TRUE_POSE, anatomy.bone_points())).all(axis=0))
+    seen = np.flatnonzero(
+        in_field(views, rigid.transform_points(TRUE_POSE, anatomy.bone_points())).all(axis=0)
+    )
     for count in (9, 10):  # fewer than ten are none to speak of
         few = SimpleNamespace(bone_points=lambda count=count: anatomy.bone_points()[seen[:count]])
         assert len(default_targets(few, views, TRUE_POSE)) == (count if count == 10 else 0)
@@ -200,22 +257,36 @@ def test_a_tool_is_marked_and_left_out_and_nothing_else(anatomy, views):
 def test_of_a_structure_the_map_lies_where_it_is(ct, views):
     """A corner of the body, off the middle of the images, of which only the surroundings are compared."""
     k, j, i = np.indices(ct.volume.values.shape)
-    structure = PreparedCT(replace(ct, mask=(k > 26) & (j > 22) & (i > 22) & (ct.volume.values > 300)))
-    column, row = views[0].camera.project(rigid.transform_points(TRUE_POSE, structure.centroid)).round().astype(int)
+    structure = PreparedCT(
+        replace(ct, mask=(k > 26) & (j > 22) & (i > 22) & (ct.volume.values > 300))
+    )
+    column, row = (
+        views[0]
+        .camera.project(rigid.transform_points(TRUE_POSE, structure.centroid))
+        .round()
+        .astype(int)
+    )
     spoilt = [with_tool(views[0], column, row), views[1]]
     features = features_of(structure, spoilt)
     shown = marked(features, spoilt, 0)
-    assert max(features.corners[0]) > 0 and shown[row - 12 : row + 12, column - 12 : column + 12].mean() > 0.4
+    assert (
+        max(features.corners[0]) > 0
+        and shown[row - 12 : row + 12, column - 12 : column + 12].mean() > 0.4
+    )
     assert not shown[:, :8].any() and not shown[:8].any()
 
 
 @pytest.mark.parametrize("times, least_mm", [(1, 0.5), (6, 4)])
-def test_the_disagreement_is_how_far_off_a_turned_camera_makes_the_pose(anatomy, views, found, times, least_mm):
+def test_the_disagreement_is_how_far_off_a_turned_camera_makes_the_pose(
+    anatomy, views, found, times, least_mm
+):
     """Of a camera that is turned by little, and by so much that a Newton step ends too early."""
     right = features_of(anatomy, views, found)
     assert right.disagreement < DISAGREE / 2
 
-    motion = off(np.eye(4), np.multiply(times, [0.5, 0.3, -0.5]), np.multiply(times, [0.6, -0.5, 0.8]))
+    motion = off(
+        np.eye(4), np.multiply(times, [0.5, 0.3, -0.5]), np.multiply(times, [0.6, -0.5, 0.8])
+    )
     turned = views[1].camera.camera_from_world @ motion
     wrong = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=turned))]
     found = refine(anatomy, wrong, TRUE_POSE)
@@ -239,4 +310,6 @@ def test_a_ct_of_another_size_is_not_taken_for_a_motion(ct, anatomy, views, slot
         targets = default_targets(larger, views, found.world_from_ct)
         from_middle = np.linalg.norm(targets - targets.mean(axis=0), axis=1)
         assert told.disagreement_by_size
-        assert told.disagreement_mm == pytest.approx(0.02 * np.sqrt(np.mean(from_middle**2)), rel=0.25)
+        assert told.disagreement_mm == pytest.approx(
+            0.02 * np.sqrt(np.mean(from_middle**2)), rel=0.25
+        )

@@ -22,7 +22,9 @@ CENTRE, RADIUS = (136, 120), 64
 
 def texture(shift: int = 0) -> np.ndarray:
     """Smooth random bone, about 1 +- 0.2, everywhere."""
-    smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(SIZE, SIZE)), 8, mode="wrap")
+    smooth = ndimage.gaussian_filter(
+        np.random.default_rng(0).normal(size=(SIZE, SIZE)), 8, mode="wrap"
+    )
     return (1 + 0.2 * np.roll(smooth / smooth.std(), shift, 0)).astype(np.float32)
 
 
@@ -37,7 +39,9 @@ def at(drr: np.ndarray) -> DRRs:
 
 def xray_of(image: np.ndarray, valid: np.ndarray | None = None) -> XRay:
     """Another gain and offset than the DRR's, as real images have."""
-    return XRay((0.7 * image + 2).astype(np.float32), np.ones_like(image, bool) if valid is None else valid)
+    return XRay(
+        (0.7 * image + 2).astype(np.float32), np.ones_like(image, bool) if valid is None else valid
+    )
 
 
 def orange(image: np.ndarray) -> np.ndarray:
@@ -63,7 +67,10 @@ def test_rays_as_far_apart_as_voxels_show_the_same_as_a_ray_for_each_pixel():
     shown = exact > 0.1 * np.nanmax(exact)
     assert np.sqrt(np.mean((drawn - exact)[shown] ** 2)) < 0.03 * exact[shown].std()
     moved = [np.roll(exact, pixels, axis) for pixels in (-1, 1) for axis in (0, 1)]
-    assert all(np.mean((drawn - exact)[shown] ** 2) < np.mean((other - drawn)[shown] ** 2) / 2 for other in moved)
+    assert all(
+        np.mean((drawn - exact)[shown] ** 2) < np.mean((other - drawn)[shown] ** 2) / 2
+        for other in moved
+    )
 
 
 def test_a_ct_behind_the_source_is_an_empty_picture():
@@ -82,9 +89,13 @@ def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> n
 
 def test_an_outline_is_drawn_thin_and_where_it_is():
     """The part shown is the disc with two thirds of its radius around it, enlarged, at start and result the same."""
-    start, result = pictures.overlays(xray_of(texture()), [at(1.0 * disc()), at(1.0 * disc(centre=(146, 126)))])
+    start, result = pictures.overlays(
+        xray_of(texture()), [at(1.0 * disc()), at(1.0 * disc(centre=(146, 126)))]
+    )
     drawn = orange(start["edges"])
-    assert drawn.shape == result["edges"].shape[:2] and max(drawn.shape) == pictures.MIN_LONGEST_SIDE
+    assert (
+        drawn.shape == result["edges"].shape[:2] and max(drawn.shape) == pictures.MIN_LONGEST_SIDE
+    )
     zoom = pictures.MIN_LONGEST_SIDE / (2 * RADIUS + 10 + 2 * ((2 * RADIUS + 9) // 3))
     places = [np.argwhere(orange(each["edges"])) for each in (start, result)]
     middles = [(place.min(axis=0) + place.max(axis=0)) / 2 for place in places]
@@ -97,8 +108,13 @@ def test_an_outline_is_drawn_thin_and_where_it_is():
 
 def test_the_checkerboard_of_the_right_pose_is_seamless_and_of_a_wrong_one_is_not(report):
     image, tile = texture(), SIZE // pictures.TILES
-    right, wrong = (report(xray_of(image), 3 * drr)["checkerboard"].astype(int) for drr in (image, texture(20)))
-    steps = [np.abs(each[:, tile::tile, 0] - each[:, tile - 1 : -1 : tile, 0]).mean() for each in (right, wrong)]
+    right, wrong = (
+        report(xray_of(image), 3 * drr)["checkerboard"].astype(int) for drr in (image, texture(20))
+    )
+    steps = [
+        np.abs(each[:, tile::tile, 0] - each[:, tile - 1 : -1 : tile, 0]).mean()
+        for each in (right, wrong)
+    ]
     assert steps[0] < 8 and steps[1] > 20
 
 
@@ -155,7 +171,9 @@ def test_files_are_the_pictures_at_most_so_large():
     assert list(files) == list(pictures.LEGENDS)
     for kind, pair in files.items():
         for file, picture in zip(pair, expected, strict=True):
-            np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file)).convert("RGB")), picture[kind])
+            np.testing.assert_array_equal(
+                np.asarray(Image.open(io.BytesIO(file)).convert("RGB")), picture[kind]
+            )
     small = pictures.overlays(xray, drrs[:1], longest_side=100)[0]
     assert {(picture.shape, picture.dtype.name) for picture in small.values()} == {
         ((100, 100, 3), "uint8"),
@@ -185,7 +203,11 @@ def test_of_a_real_radiograph_the_wrist_is_shown_and_not_the_blades(shared_data)
 def test_pixels_that_are_not_square_are_shown_in_proportion():
     """As those of a CT's scout: a disc stays round, and marks stay where they are."""
     ring = (
-        np.hypot(*(np.indices((100, 160)) - np.array([[[49.5]], [[79.5]]])) * np.array([1.0, 0.5])[:, None, None]) < 30
+        np.hypot(
+            *(np.indices((100, 160)) - np.array([[[49.5]], [[79.5]]]))
+            * np.array([1.0, 0.5])[:, None, None]
+        )
+        < 30
     )
     xray = XRay(ring.astype(np.float32), np.ones(ring.shape, bool), (0.5, 1.0))
     (shown,) = pictures.overlays(xray, [at(np.where(ring, 2.0, 0))], longest_side=320)

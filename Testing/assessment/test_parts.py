@@ -37,7 +37,9 @@ def test_parts_hold_all_bone_that_is_shown_once(unbent):
 
 def test_an_unbent_body_has_none_elsewhere(unbent):
     assessment, _, _ = unbent
-    assert elsewhere(assessment.features.parts, assessment.targets) is None and not assessment.in_doubt
+    assert (
+        elsewhere(assessment.features.parts, assessment.targets) is None and not assessment.in_doubt
+    )
     assert max(part.shift_mm for part in assessment.features.parts) < 0.4
     assert not any("lies elsewhere" in reason for reason in assessment.reasons)
 
@@ -50,13 +52,19 @@ def test_the_half_that_has_moved_is_named_and_the_body_never_accepted(mm):
     assert found is not None and assessment.verdict != "accept"
     assert found.sentence in assessment.reasons
     risk, _, upper = ELSEWHERE[found.unlike]
-    assert assessment.prediction.failure_probability >= risk and assessment.prediction.upper95_mm >= upper
+    assert (
+        assessment.prediction.failure_probability >= risk
+        and assessment.prediction.upper95_mm >= upper
+    )
 
 
 def test_only_parts_with_targets_count():
     """Six parts along the body, of which the upper one does not fit."""
     middles = [np.array([0.0, 0.0, 50.0 * n]) for n in range(6)]
-    points = [middle + np.random.default_rng(n).normal(scale=5, size=(50, 3)) for n, middle in enumerate(middles)]
+    points = [
+        middle + np.random.default_rng(n).normal(scale=5, size=(50, 3))
+        for n, middle in enumerate(middles)
+    ]
     parts = [Part(each, 0.9 if n < 5 else 0.3, 0.1, 0.2) for n, each in enumerate(points)]
     assert elsewhere(parts, points[0]) is None
     found = elsewhere(parts, points[5])

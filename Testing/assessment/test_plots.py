@@ -14,7 +14,8 @@ LOG = Axis("x", "log"), Axis("y", "log")
 
 def points(svg):
     return [
-        [tuple(map(float, pair.split(","))) for pair in line.get("points").split()] for line in svg.iter("polyline")
+        [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
+        for line in svg.iter("polyline")
     ]
 
 
@@ -34,5 +35,7 @@ def test_values_beyond_the_limits_lie_on_the_edge():
     share = Axis("share", "logit", (0.01, 0.99), {0.5: "half"})
     svg = line_plot([Line("", (0, 0.01, 0.5, 1), (0.5, 0.01, 0.5, 0.99))], "title", share, share)
     (line,) = points(svg)
-    assert line[0][0] == line[1][0] and line[2][0] == pytest.approx((line[1][0] + line[3][0]) / 2, abs=0.1)
+    assert line[0][0] == line[1][0] and line[2][0] == pytest.approx(
+        (line[1][0] + line[3][0]) / 2, abs=0.1
+    )
     assert [each.text for each in svg.iter("text")].count("half") == 2

@@ -91,39 +91,56 @@ def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spre
     wrong = random.random(count) < told.image_failure_probability
     drawn = np.where(wrong, astray, np.hypot(right, cameras))
     assert told.image_failure_probability == model.predict(GOOD).failure_probability
-    assert told.camera_failure_probability == pytest.approx(np.mean(cameras > prediction.WRONG_MM), abs=0.003)
+    assert told.camera_failure_probability == pytest.approx(
+        np.mean(cameras > prediction.WRONG_MM), abs=0.003
+    )
     assert told.typical_mm == pytest.approx(np.median(drawn), rel=0.02)
     assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
     # A right answer's own error beyond WRONG_MM is part of the wrong ones already.
-    beyond = np.mean(np.hypot(right, cameras) > prediction.WRONG_MM) - np.mean(right > prediction.WRONG_MM)
+    beyond = np.mean(np.hypot(right, cameras) > prediction.WRONG_MM) - np.mean(
+        right > prediction.WRONG_MM
+    )
     expected = told.image_failure_probability + (1 - told.image_failure_probability) * beyond
     assert told.failure_probability == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("by_size", [False, True])
 def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by_size):
-    disagree = {"disagreement": 0.05, "disagreement_mm": 1.5, "disagreement_by_size": float(by_size)}
+    disagree = {
+        "disagreement": 0.05,
+        "disagreement_mm": 1.5,
+        "disagreement_by_size": float(by_size),
+    }
     numbers, cameras, count = {**GOOD, **disagree}, ScaledChiSquare(0.4, 2.0), 400_000
     told, random = model.predict(numbers, cameras), np.random.default_rng(2)
     shift, sd = (model.sized, model.sized_sd) if by_size else (model.apart, model.apart_sd)
     off = (1.5 + prediction.PAD_MM) * np.exp(shift + sd * random.normal(size=count))
     astray = np.exp(model.far + model.far_sd * random.normal(size=count))
     another = random.random(count) < model.predict(GOOD).image_failure_probability
-    drawn = np.where(another, astray, np.hypot(off, np.sqrt(0.4 * random.chisquare(2.0, size=count))))
+    drawn = np.where(
+        another, astray, np.hypot(off, np.sqrt(0.4 * random.chisquare(2.0, size=count)))
+    )
     assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
     wrong = np.where(another, True, drawn > prediction.WRONG_MM)
     assert told.failure_probability == pytest.approx(wrong.mean(), abs=0.01)
     exact = np.where(another, True, off > prediction.WRONG_MM).mean()
     assert told.image_failure_probability == pytest.approx(exact, abs=0.01)
-    assert model.predict({**numbers, "disagreement": 0.9 * prediction.DISAGREE}) == model.predict(GOOD)
+    assert model.predict({**numbers, "disagreement": 0.9 * prediction.DISAGREE}) == model.predict(
+        GOOD
+    )
 
 
 @pytest.mark.parametrize(
     "tension, disagreement, agree", [(2.0, 0.0019, True), (2.0, 0.0021, False), (0.4, 0.009, True)]
 )
-def test_views_agree_by_their_score_and_by_what_would_make_them(model, tension, disagreement, agree):
+def test_views_agree_by_their_score_and_by_what_would_make_them(
+    model, tension, disagreement, agree
+):
     model = replace(model, contradicted_mm=9.0, contradicted_risk=0.6)
-    told, expected = model.predict({**GOOD, "tension": tension, "disagreement": disagreement}), model.predict(GOOD)
+    told, expected = (
+        model.predict({**GOOD, "tension": tension, "disagreement": disagreement}),
+        model.predict(GOOD),
+    )
     assert expected.upper95_mm < 9 and expected.failure_probability < 0.6 and told.agree is agree
     assert told.upper95_mm == (expected.upper95_mm if agree else 9)
     assert told.failure_probability == (expected.failure_probability if agree else 0.6)
@@ -138,15 +155,24 @@ def test_the_models_of_the_program_tell_good_from_bad(kind):
     assert good.mean_mm < good.upper95_mm < 1 < prediction.WRONG_MM < bad.mean_mm < bad.upper95_mm
     assert good.bounded
     for name in COLUMNS:  # nothing bad makes it more certain
-        told = [model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 5)]
+        told = [
+            model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 5)
+        ]
         for a, b in pairwise(told):
-            assert b.failure_probability >= a.failure_probability and b.upper95_mm >= a.upper95_mm - 1e-9
+            assert (
+                b.failure_probability >= a.failure_probability
+                and b.upper95_mm >= a.upper95_mm - 1e-9
+            )
 
 
 def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
-    content = json.loads(Path(prediction.__file__).with_name("prediction.json").read_text(encoding="utf-8"))
+    content = json.loads(
+        Path(prediction.__file__).with_name("prediction.json").read_text(encoding="utf-8")
+    )
     fitted = list(content["body"]["without"])
-    assert fitted and all(calibrated("body", one).intercept != calibrated("body").intercept for one in fitted)
+    assert fitted and all(
+        calibrated("body", one).intercept != calibrated("body").intercept for one in fitted
+    )
     assert calibrated("body", "another CT").intercept == calibrated("body").intercept
 
 
@@ -154,7 +180,10 @@ def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
     assert model.worse_than_usual(GOOD) == [] and set(model.worse_than_usual(BAD)) == set(COLUMNS)
     worse = {**GOOD, "single_view_shift_sds": 5.0, "similarity": 0.85}
     assert model.worse_than_usual(worse) == ["single_view_shift_sds", "similarity"]
-    assert model.predict(BAD).bounded and not replace(model, limits=columns(GOOD) + 0.1).predict(BAD).bounded
+    assert (
+        model.predict(BAD).bounded
+        and not replace(model, limits=columns(GOOD) + 0.1).predict(BAD).bounded
+    )
 
 
 @pytest.mark.parametrize("precise", [True, False])
@@ -163,14 +192,21 @@ def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm, 
     sd_mm, sd_share, misnamed_share, bound = (
         (prediction.MOVE_SD_MM, prediction.MOVE_SD_SHARE, prediction.MISNAMED, 0.95)
         if precise
-        else (prediction.SLIGHT_SD_MM, prediction.SLIGHT_SD_SHARE, prediction.SLIGHT_MISNAMED, 0.99 * 0.8)
+        else (
+            prediction.SLIGHT_SD_MM,
+            prediction.SLIGHT_SD_SHARE,
+            prediction.SLIGHT_MISNAMED,
+            0.99 * 0.8,
+        )
     )
     told = model.predict(BAD)
     random = np.random.default_rng(0)
     moved = told.moved(mm, precise=precise)
     error = mm + (sd_mm + sd_share * mm) * random.normal(size=400_000)
     misnamed = random.random(400_000) < misnamed_share
-    wrong = np.where(misnamed, random.random(400_000) < told.failure_probability, error > prediction.WRONG_MM)
+    wrong = np.where(
+        misnamed, random.random(400_000) < told.failure_probability, error > prediction.WRONG_MM
+    )
     assert moved.failure_probability == pytest.approx(wrong.mean(), abs=0.003)
     assert (error[~misnamed] < moved.upper95_mm).sum() / 400_000 == pytest.approx(
         bound, abs=0.002

@@ -54,7 +54,13 @@ def test_what_is_wrong_with_x_rays_and_cameras_is_settled_by_their_geometry(c_ar
         *diagnosis.angle_hypotheses(c_arms),
         *diagnosis.camera_hypotheses(c_arms),
     ]
-    assert {each.cause for each in hypotheses} >= {"mirrored", "inverted", "angle sign", "distance", "motion"}
+    assert {each.cause for each in hypotheses} >= {
+        "mirrored",
+        "inverted",
+        "angle sign",
+        "distance",
+        "motion",
+    }
     for each in hypotheses:
         assert remedy([each.sentence]) == GEOMETRY, each.sentence
     tube = "The tube of view1 seems to have been on the other side of the patient: from there, it fits."
@@ -87,16 +93,31 @@ def test_what_a_search_finds(sentence, what):
 
 def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     """They come first: a camera that seems to be known less well is no wonder then."""
-    places = np.random.default_rng(0).normal(scale=5, size=(4, 50, 3)) + 50.0 * np.arange(4)[:, None, None]
-    shifted = [Part(points, 0.9, *((3.0, 9.0) if n == 3 else (0.1, 0.2))) for n, points in enumerate(places)]
+    places = (
+        np.random.default_rng(0).normal(scale=5, size=(4, 50, 3))
+        + 50.0 * np.arange(4)[:, None, None]
+    )
+    shifted = [
+        Part(points, 0.9, *((3.0, 9.0) if n == 3 else (0.1, 0.2)))
+        for n, points in enumerate(places)
+    ]
     apart = elsewhere(shifted, places[3])
     assert remedy([apart.sentence, "a camera may be known less well"]) == BONES
     assert np.array_equal(apart.points, places[3])
     bone = SimpleNamespace(name="L1", displaced_mm=5.2)
     for displaced, lost in (([bone], []), ([], [bone])):
         bones = SimpleNamespace(displaced=displaced, lost=lost, unseen=[])
-        told = verdict.with_bones(verdict.Assessment("accept", ["a camera may be known less well"]), bones)
+        told = verdict.with_bones(
+            verdict.Assessment("accept", ["a camera may be known less well"]), bones
+        )
         assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
-    told = verdict.with_bones(verdict.Assessment("accept", []), SimpleNamespace(displaced=[], lost=[], unseen=[bone]))
+    told = verdict.with_bones(
+        verdict.Assessment("accept", []), SimpleNamespace(displaced=[], lost=[], unseen=[bone])
+    )
     assert told.verdict == "check" and told.reasons[0].startswith("No X-ray shows L1: ")
-    assert remedy(["The case's structures were not registered: this is the pose of the whole CT alone."]) == REGISTER
+    assert (
+        remedy(
+            ["The case's structures were not registered: this is the pose of the whole CT alone."]
+        )
+        == REGISTER
+    )

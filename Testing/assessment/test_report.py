@@ -105,23 +105,40 @@ def written(tmp_path, pictures):
     return write
 
 
-def test_one_page_loads_nothing_from_outside_and_runs_one_script_that_its_policy_allows(result, written):
+def test_one_page_loads_nothing_from_outside_and_runs_one_script_that_its_policy_allows(
+    result, written
+):
     text = written(Entry(result), Entry(result, note="Simulated."))
     shown = Page(text)
-    assert text.startswith('<!DOCTYPE html>\n<html lang="en">') and shown.text.count(RESEARCH_USE) == 1
-    counts = {"html": 1, "head": 1, "body": 1, "h1": 1, "main": 1, "nav": 1, "section": 2, "script": 1}
+    assert (
+        text.startswith('<!DOCTYPE html>\n<html lang="en">') and shown.text.count(RESEARCH_USE) == 1
+    )
+    counts = {
+        "html": 1,
+        "head": 1,
+        "body": 1,
+        "h1": 1,
+        "main": 1,
+        "nav": 1,
+        "section": 2,
+        "script": 1,
+    }
     assert {tag: len(shown.of(tag)) for tag in counts} == counts
     assert not re.search(r"https?:|url\(|@import", text)
     script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert shown.of("meta")[2]["content"].endswith(f"; script-src 'sha256-{digest}'")
     assert not {"link", "iframe", "object", "base", "form"} & {tag for tag, _ in shown.elements}
-    assert all(re.match("data:image/(png|jpeg);base64,", source) for source in shown.attribute("src"))
-    assert not [name for _, attributes in shown.elements for name in attributes if name.startswith("on")]
-    ids = shown.attribute("id")
-    assert len(set(ids)) == len(ids) and {target[1:] for target in shown.attribute("href") if target[0] == "#"} <= set(
-        ids
+    assert all(
+        re.match("data:image/(png|jpeg);base64,", source) for source in shown.attribute("src")
     )
+    assert not [
+        name for _, attributes in shown.elements for name in attributes if name.startswith("on")
+    ]
+    ids = shown.attribute("id")
+    assert len(set(ids)) == len(ids) and {
+        target[1:] for target in shown.attribute("href") if target[0] == "#"
+    } <= set(ids)
     radios = shown.of("input")
     chosen = [radio["name"] for radio in radios if "checked" in radio]
     assert chosen == ["case-1-outlines", "case-2-outlines"] and len(radios) == 6
@@ -136,11 +153,16 @@ def test_a_slot_scan_is_told_in_its_own_words():
     both = _beam_rows([slot, plain])
     assert list(both) == ["Source to detector", "Focal length", "Source to isocentre"]
     assert both["Focal length"][0] == both["Source to isocentre"][1] == "\u2013"
-    assert _pixel_size(slot) == "1.200 \u00d7 1.000 mm at the isocentre" and _pixel_size(plain) == "unknown"
+    assert (
+        _pixel_size(slot) == "1.200 \u00d7 1.000 mm at the isocentre"
+        and _pixel_size(plain) == "unknown"
+    )
 
 
 def test_what_several_views_assume_is_told_once(result):
-    case = replace(result.case, assumptions={"a": ("One.", "Two."), "b": ("One.", "Two.", "Three.")})
+    case = replace(
+        result.case, assumptions={"a": ("One.", "Two."), "b": ("One.", "Two.", "Three.")}
+    )
     assert replace(result, case=case).reasons[-1] == "Assumed: a, b: One; Two; b: Three."
 
 
@@ -148,19 +170,35 @@ def test_a_registration_is_told(result, written):
     entry = Entry(result, override="The CT was replaced.", names=True)
     shown = Page(written(entry))
     text = shown.text.replace("\N{NO-BREAK SPACE}", " ")
-    assert re.search(r"treatment\. Override: The CT was replaced\. . " + result.verdict, text) and shown.of("nav") == []
+    assert (
+        re.search(r"treatment\. Override: The CT was replaced\. . " + result.verdict, text)
+        and shown.of("nav") == []
+    )
     assert all(reason in text for reason in result.reasons)
     assert str(result.assessment.prediction) in text and "Least certain" in text
     assert f"true place {result.start_errors.mtre_mm:.3f} mm {result.errors.mtre_mm:.3f} mm" in text
     assert text.count("pixel size unknown") == 2 and "Source to detector 1000.0 mm \u2013" in text
-    assert "Angle to the first view 0.0\u00b0 90.0\u00b0" in text and "Geometry exact \u00b11\u00b0, 2 mm" in text
-    assert re.search(r"Camera corrected by \u2013 \d\.\d\d\u00b0 about the world origin, \d\.\d\d mm", text)
-    assert re.search(r"\d\.\d{3}\u00b0 about the centre of the bone, which moved by \d+\.\d{3} mm", text)
-    assert f"case.json {'ab' * 32}" in text and "Where they disagree" in text and "Case phantom" in text
+    assert (
+        "Angle to the first view 0.0\u00b0 90.0\u00b0" in text
+        and "Geometry exact \u00b11\u00b0, 2 mm" in text
+    )
+    assert re.search(
+        r"Camera corrected by \u2013 \d\.\d\d\u00b0 about the world origin, \d\.\d\d mm", text
+    )
+    assert re.search(
+        r"\d\.\d{3}\u00b0 about the centre of the bone, which moved by \d+\.\d{3} mm", text
+    )
+    assert (
+        f"case.json {'ab' * 32}" in text
+        and "Where they disagree" in text
+        and "Case phantom" in text
+    )
     assert "None" not in text.replace("Start None Click", "") and "nan" not in text
     levels = [level for level in result.refinement.levels if level.steps]
     sample = "1.0,6.0 33.0,6.0"  # of a legend
-    lines = [each["points"] for each in shown.of("polyline") if "stroke" not in each]  # the scene's have it themselves
+    lines = [
+        each["points"] for each in shown.of("polyline") if "stroke" not in each
+    ]  # the scene's have it themselves
     drawn = [len(points.split()) for points in lines if points != sample]
     assert drawn == 2 * [len(level.steps) for level in levels]
     # The outlines of each pose are a picture of their own over the X-ray.
@@ -174,28 +212,48 @@ def test_a_registration_is_told(result, written):
 def test_without_leave_it_names_neither_the_case_nor_its_files(result, written):
     """But the X-rays: which disagrees must be said."""
     text = Page(written(Entry(result))).text
-    assert "phantom" not in text and "case.json" not in text and "view1" in text and "ab" * 32 in text
+    assert (
+        "phantom" not in text and "case.json" not in text and "view1" in text and "ab" * 32 in text
+    )
 
 
 def test_the_cause_comes_first_and_few_sentences_are_unfolded(result, written):
-    blamed = Cause("mirrored", ("view2",), "view2 seems to be mirrored.", 2.0, (0.9, 0.9), TRUE_POSE, moved_mm=35.0)
+    blamed = Cause(
+        "mirrored",
+        ("view2",),
+        "view2 seems to be mirrored.",
+        2.0,
+        (0.9, 0.9),
+        TRUE_POSE,
+        moved_mm=35.0,
+    )
     told = with_cause(result.assessment, blamed, TRUE_POSE)
     case = replace(result.case, assumptions={"view1": tuple(f"Sentence {n}." for n in range(15))})
     text = written(Entry(replace(result, case=case, assessment=told)))
     shown = Page(re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)).text
     verdict = shown.index("reject")
-    assert shown.index("view2 seems to be mirrored. Correcting this moves the CT by 35 mm.") == verdict + len("reject ")
+    assert shown.index(
+        "view2 seems to be mirrored. Correcting this moves the CT by 35 mm."
+    ) == verdict + len("reject ")
     assert told.summary in shown and "Sentence" not in shown and "15 assumptions" in shown
-    assert [figure.get("class") for figure in Page(text).of("figure")][:2] == [None, "blamed reject"]
+    assert [figure.get("class") for figure in Page(text).of("figure")][:2] == [
+        None,
+        "blamed reject",
+    ]
 
 
 def test_without_truth_assessment_and_refinement(result, case, anatomy, written):
     unknown = replace(case, truth_world_from_ct=None)
-    text = written(Entry(replace(result, case=unknown, assessment=None)), Entry(replace(result, case=unknown)))
+    text = written(
+        Entry(replace(result, case=unknown, assessment=None)), Entry(replace(result, case=unknown))
+    )
     assert "known truth" not in text and "truth unknown" in text
     assert "Nothing has checked this result." in text
     shown = Page(written(Entry(assess(case, TRUE_POSE, anatomy))))
-    assert [image["alt"] for image in shown.of("img")][:2] == ["view1, X-ray", "view1, outlines, result"]
+    assert [image["alt"] for image in shown.of("img")][:2] == [
+        "view1, X-ray",
+        "view1, outlines, result",
+    ]
     for word in ("start", "Result", "Moved", "refinement went"):
         assert word not in shown.text.replace("start pose", ""), word
 
@@ -206,11 +264,15 @@ def test_text_from_files_stays_text(result, written):
         LandmarkResidual(HOSTILE, "LAT", 61.2, 25.12, False, HOSTILE),
     ]
     fit = LandmarkFit(TRUE_POSE, residuals, [])
-    harmless = Page(written(Entry(replace(result, landmark_fit=fit, assessment=None), "n", "o", names=True)))
+    harmless = Page(
+        written(Entry(replace(result, landmark_fit=fit, assessment=None), "n", "o", names=True))
+    )
     named = [replace(view, name=HOSTILE) for view in result.views]
     hostile = replace(
         result,
-        case=replace(result.case, name=HOSTILE, inputs={HOSTILE: HOSTILE}, assumptions={HOSTILE: (HOSTILE,)}),
+        case=replace(
+            result.case, name=HOSTILE, inputs={HOSTILE: HOSTILE}, assumptions={HOSTILE: (HOSTILE,)}
+        ),
         refinement=replace(result.refinement, views=named),
         assessment=None,
         method=HOSTILE,
@@ -218,7 +280,9 @@ def test_text_from_files_stays_text(result, written):
     )
     shown = Page(written(Entry(hostile, HOSTILE, HOSTILE, names=True)))
     assert {tag for tag, _ in shown.elements} == {tag for tag, _ in harmless.elements}
-    assert {name for _, a in shown.elements for name in a} == {name for _, a in harmless.elements for name in a}
+    assert {name for _, a in shown.elements for name in a} == {
+        name for _, a in harmless.elements for name in a
+    }
     assert shown.text.count(re.sub(r"\s+", " ", SHOWN)) >= 14
     text = harmless.text.replace("\N{NO-BREAK SPACE}", " ")
     assert "Landmarks at the start" in text and "ASIS-l AP 2.3 0.99 mm used" in text

@@ -8,7 +8,13 @@ import pytest
 from bent_spine import POSE, START, spine, xrays
 
 from MultiViewRegistrationLib.assessment import verdict
-from MultiViewRegistrationLib.assessment.spine import MOST_SHIFT_MM, middle, shift_mm, slabs, spine_elsewhere
+from MultiViewRegistrationLib.assessment.spine import (
+    MOST_SHIFT_MM,
+    middle,
+    shift_mm,
+    slabs,
+    spine_elsewhere,
+)
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -45,7 +51,9 @@ def test_the_middle_of_the_spine_is_found_along_the_body(backwards):
         turned[1, 3] = volume.values.shape[1] - 1
         volume = Volume(np.ascontiguousarray(volume.values[:, ::-1]), volume.ct_from_index @ turned)
     along = middle(PreparedCT(CT(volume)))
-    points = rigid.transform_points(ct.volume.ct_from_index, np.argwhere(labels > 0)[:, ::-1].astype(float))
+    points = rigid.transform_points(
+        ct.volume.ct_from_index, np.argwhere(labels > 0)[:, ::-1].astype(float)
+    )
     of_spine = along[(along[:, 2] > points[:, 2].min()) & (along[:, 2] < points[:, 2].max())]
     assert len(of_spine) >= 5
     assert np.abs(of_spine[:, :2] - points[:, :2].mean(axis=0)).max() < 15
@@ -70,7 +78,11 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     monkeypatch.setattr(verdict, "elsewhere", lambda *_: None)  # the parts see it, too
     assessment = verdict.assess(anatomy, found.views, found, START)
     apart = spine_elsewhere(anatomy, found.views, found.world_from_ct, assessment.targets)
-    assert apart is not None and apart.sentence in assessment.reasons and assessment.verdict != "accept"
+    assert (
+        apart is not None
+        and apart.sentence in assessment.reasons
+        and assessment.verdict != "accept"
+    )
     assert len(assessment.elsewhere) == len(apart.points) > 0
     monkeypatch.setattr(verdict, "spine_elsewhere", lambda *_: None)
     assert verdict.assess(anatomy, found.views, found, START).verdict == "accept"
@@ -78,7 +90,10 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
 
 def test_only_targets_in_the_spine_count():
     _, anatomy, found = assessed(4.0)
-    assert spine_elsewhere(anatomy, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]])) is None
+    assert (
+        spine_elsewhere(anatomy, found.views, found.world_from_ct, np.array([[300.0, 0.0, 0.0]]))
+        is None
+    )
 
 
 def test_a_ct_without_bone_or_that_lies_askew_has_no_spine():
@@ -93,4 +108,6 @@ def test_a_ct_without_bone_or_that_lies_askew_has_no_spine():
 def test_the_spine_is_not_asked_in_a_ct_of_larger_voxels_than_it_was_measured_on(slice_mm, asked):
     volume = chest()[0].volume
     thicker = np.diag([1.0, 1.0, slice_mm / volume.spacing_mm[2], 1.0])
-    assert bool(slabs(PreparedCT(CT(Volume(volume.values, volume.ct_from_index @ thicker))))) == asked
+    assert (
+        bool(slabs(PreparedCT(CT(Volume(volume.values, volume.ct_from_index @ thicker))))) == asked
+    )

@@ -60,8 +60,13 @@ def drawn(uncertainty: PoseUncertainty, points: np.ndarray, count: int = 100_000
 def test_a_target_moves_as_finite_differences_say():
     for p in range(6):
         step = 1e-5 * np.eye(6)[p]
-        ahead, behind = (rigid.transform_points(moved(np.eye(4), sign * step, PIVOT), TARGETS) for sign in (1, -1))
-        assert_allclose(target_jacobians(TARGETS, PIVOT)[..., p], (ahead - behind) / 2e-5, atol=1e-6)
+        ahead, behind = (
+            rigid.transform_points(moved(np.eye(4), sign * step, PIVOT), TARGETS)
+            for sign in (1, -1)
+        )
+        assert_allclose(
+            target_jacobians(TARGETS, PIVOT)[..., p], (ahead - behind) / 2e-5, atol=1e-6
+        )
 
 
 def test_mean_bound_and_covariances_are_those_of_monte_carlo(pose):
@@ -75,7 +80,9 @@ def test_mean_bound_and_covariances_are_those_of_monte_carlo(pose):
     assert told.bound_mm() == pytest.approx(np.quantile(rms, 0.95), rel=0.02)
     assert told.bound_mm(0.5) == pytest.approx(np.quantile(rms, 0.5), rel=0.03)
     mean_tre = np.linalg.norm(errors, axis=-1).mean(axis=1)
-    assert 0.95 <= np.mean(mean_tre <= told.bound_mm()) < 0.985  # the mean is no more than the root mean square
+    assert (
+        0.95 <= np.mean(mean_tre <= told.bound_mm()) < 0.985
+    )  # the mean is no more than the root mean square
     arm = CArm(
         source_to_detector_mm=1000,
         source_to_isocentre_mm=600,
@@ -89,7 +96,9 @@ def test_mean_bound_and_covariances_are_those_of_monte_carlo(pose):
     along = np.sum(errors * rays / np.linalg.norm(rays, axis=-1, keepdims=True), axis=-1)
     depth, in_plane = told.split(camera)
     assert depth == pytest.approx(np.sqrt(np.mean(along**2)), rel=0.02)
-    assert in_plane == pytest.approx(np.sqrt(np.mean(np.sum(errors**2, axis=-1) - along**2)), rel=0.02)
+    assert in_plane == pytest.approx(
+        np.sqrt(np.mean(np.sum(errors**2, axis=-1) - along**2)), rel=0.02
+    )
 
 
 def test_the_roll_about_a_shaft_is_named(pose):
@@ -101,7 +110,9 @@ def test_the_sandwich_of_clusters_is_the_scatter_of_the_estimates():
     """A linear model whose residuals are alike within a tile: pixels counted one by one would say less than half of the truth."""
     random = np.random.default_rng(5)
     clusters, each, parameters = 60, 20, 4
-    design = random.normal(size=(clusters, 1, parameters)) + 0.3 * random.normal(size=(clusters, each, parameters))
+    design = random.normal(size=(clusters, 1, parameters)) + 0.3 * random.normal(
+        size=(clusters, each, parameters)
+    )
     flat = design.reshape(-1, parameters)
     bread = flat.T @ flat
     estimates, told, naive = [], [], []
@@ -137,13 +148,17 @@ def registered(ct, views, unknowns=None):
     fit = objective.linearise(projections)
     arguments = objective, fit, tiles(objective, projections), unknowns
     response = camera_response(
-        objective, objective.linearise(objective.project(found.world_from_ct, intrinsics=True)), unknowns
+        objective,
+        objective.linearise(objective.project(found.world_from_ct, intrinsics=True)),
+        unknowns,
     )
     cameras = camera_uncertainty(*arguments, response)
     return found.world_from_ct, pose_uncertainty(*arguments) + cameras
 
 
-@pytest.mark.parametrize("field, sd", [("principal_point_sd_px", 0.5), ("distance_sd_percent", 0.25)])
+@pytest.mark.parametrize(
+    "field, sd", [("principal_point_sd_px", 0.5), ("distance_sd_percent", 0.25)]
+)
 @pytest.mark.parametrize("second", [0.0, 1.0], ids=["exact", "angles free"])
 def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, field, sd, second):
     """By registrations with the first camera wrong by one standard deviation of each component to either side."""
@@ -159,7 +174,9 @@ def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, f
             wrong = unknowns.none.copy()
             wrong[index] = sign * unknowns.sd[index]
             camera = unknowns.camera(0, wrong, exact[0].camera)
-            pose, _ = registered(ct, [replace(exact[0], camera=camera), exact[1]], CameraCorrections(exact))
+            pose, _ = registered(
+                ct, [replace(exact[0], camera=camera), exact[1]], CameraCorrections(exact)
+            )
             moved_by = pose @ rigid.inverse(TRUE_POSE)
             ends.append(np.array([*rigid.log_so3(moved_by[:3, :3]), *moved_by[:3, 3]]))
         step = (ends[0] - ends[1]) / 2
@@ -169,7 +186,9 @@ def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, f
     predicted = replace(predicted, covariance=predicted.covariance - noise.covariance)
     at, truth = predicted.at(TARGETS), PoseUncertainty(measured, np.zeros(3)).at(TARGETS)
     assert at.rms_mm == pytest.approx(truth.rms_mm, rel=0.1) and at.rms_mm > 0.005
-    assert_allclose(at.covariances, truth.covariances, atol=max(0.15 * np.trace(truth.covariances[0]), 3e-5))
+    assert_allclose(
+        at.covariances, truth.covariances, atol=max(0.15 * np.trace(truth.covariances[0]), 3e-5)
+    )
 
 
 def test_a_view_among_others_is_as_uncertain_as_by_itself(ct):
@@ -207,17 +226,25 @@ def test_of_an_uncertain_camera_the_pose_has_what_images_and_prior_leave(ct):
     views = make_views(ct, size=64, noise=0.2)
     readings = {"rotation_sd_deg": 0.25, "translation_sd_mm": 0.5}
     given = [replace(views[0], principal_point_sd_px=0.3), replace(views[1], **readings)]
-    free = [replace(given[0], principal_point_sd_px=1e9), replace(given[1], rotation_sd_deg=1e9, translation_sd_mm=1e9)]
+    free = [
+        replace(given[0], principal_point_sd_px=1e9),
+        replace(given[1], rotation_sd_deg=1e9, translation_sd_mm=1e9),
+    ]
     arguments = at_true_pose(ct, given, CameraCorrections(given))
     objective, fit, split, unknowns = arguments
     weight, sd = np.array([0.0] * 6 + [*unknowns.precision(objective, fit)]), unknowns.sd
     images = curvature(objective, fit, split, CameraCorrections([views[0], free[1]]))
-    ends = [np.linalg.solve(images + np.diag(weight), images[:, i] * sd[i + 3])[:6] for i in range(6, 12)]
+    ends = [
+        np.linalg.solve(images + np.diag(weight), images[:, i] * sd[i + 3])[:6]
+        for i in range(6, 12)
+    ]
     full = objective.linearise(objective.project(TRUE_POSE, intrinsics=True))
     _, images = CameraCorrections(free).system(objective, full, unknowns.none)
     solved = [*range(6), *range(8, 14)]  # the first view's principal point comes first
     for i in (6, 7):
-        step = np.linalg.solve(images[np.ix_(solved, solved)] + np.diag(weight), images[solved, i] * sd[i + 1])
+        step = np.linalg.solve(
+            images[np.ix_(solved, solved)] + np.diag(weight), images[solved, i] * sd[i + 1]
+        )
         ends.append(step[:6])
     expected = sum(np.outer(end, end) for end in ends)
     found = camera_uncertainty(*arguments, camera_response(objective, full, unknowns)).covariance
@@ -232,7 +259,12 @@ def noisy(views, sd, seed):
     for view in views:
         noise = random.normal(size=view.xray.valid.shape)
         noise = sd * (noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1)) / np.sqrt(3)
-        changed.append(replace(view, xray=XRay((view.xray.line_integrals + noise).astype(np.float32), view.xray.valid)))
+        changed.append(
+            replace(
+                view,
+                xray=XRay((view.xray.line_integrals + noise).astype(np.float32), view.xray.valid),
+            )
+        )
     return changed
 
 
@@ -271,18 +303,32 @@ def test_an_uncertain_camera_is_part_of_the_error(ct):
     for seed in range(16):
         random = np.random.default_rng(seed)
         error = off(np.eye(4), 0.6 * random.normal(size=3), 2.0 * random.normal(size=3))
-        wrong = replace(views[1].camera, camera_from_world=views[1].camera.camera_from_world @ error)
-        given = [views[0], replace(views[1], camera=wrong, rotation_sd_deg=0.6, translation_sd_mm=2.0)]
+        wrong = replace(
+            views[1].camera, camera_from_world=views[1].camera.camera_from_world @ error
+        )
+        given = [
+            views[0],
+            replace(views[1], camera=wrong, rotation_sd_deg=0.6, translation_sd_mm=2.0),
+        ]
         pose, uncertainty = registered(ct, given, CameraCorrections(given))
         true.append(target_errors(pose, TRUE_POSE, TARGETS))
         told.append(uncertainty.at(rigid.transform_points(pose, TARGETS)).rms_mm)
-    assert 0.5 < rms(told) / rms(true) < 2.0 and np.median(told) > 2 * registered(ct, views)[1].at(TARGETS).rms_mm
+    assert (
+        0.5 < rms(told) / rms(true) < 2.0
+        and np.median(told) > 2 * registered(ct, views)[1].at(TARGETS).rms_mm
+    )
 
 
 def test_a_camera_of_which_hardly_anything_is_known_is_no_obstacle(ct):
     """Any angle, any place, shared unknowns of all kinds: some of it no image can tell."""
-    views = [replace(view, xray=replace(view.xray, pixel_mm=(2.5, 2.5))) for view in make_views(ct, size=64)]
+    views = [
+        replace(view, xray=replace(view.xray, pixel_mm=(2.5, 2.5)))
+        for view in make_views(ct, size=64)
+    ]
     given = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
     _, uncertainty = registered(ct, given, CameraCorrections(given, SharedUnknowns(10.0, 5.0, 4.0)))
-    assert np.isfinite(uncertainty.covariance).all() and np.linalg.eigvalsh(uncertainty.covariance).min() > -1e-12
+    assert (
+        np.isfinite(uncertainty.covariance).all()
+        and np.linalg.eigvalsh(uncertainty.covariance).min() > -1e-12
+    )
     assert uncertainty.at(TARGETS).rms_mm > 5 * registered(ct, views)[1].at(TARGETS).rms_mm

@@ -83,11 +83,18 @@ def lenient(anatomy, views, found, near, generous):
 def test_a_right_answer_is_not_rejected_and_its_bounds_hold(anatomy, views, found, near):
     """Far from the anatomy the bound is wider, as rotations count there; all targets together are the whole."""
     told = assess(anatomy, views, found, near, CORNERS)
-    assert told.verdict in ("accept", "check") and [split.name for split in told.splits] == ["view1", "view2"]
+    assert told.verdict in ("accept", "check") and [split.name for split in told.splits] == [
+        "view1",
+        "view2",
+    ]
     assert error_mm(found.world_from_ct) <= told.prediction.upper95_mm < 1
-    world, true = (rigid.transform_points(pose, CORNERS) for pose in (found.world_from_ct, TRUE_POSE))
+    world, true = (
+        rigid.transform_points(pose, CORNERS) for pose in (found.world_from_ct, TRUE_POSE)
+    )
     each = np.array(told.at_targets(world))
-    assert (each[:, 0] < each[:, 1]).all() and (np.linalg.norm(world - true, axis=1) <= each[:, 1]).all()
+    assert (each[:, 0] < each[:, 1]).all() and (
+        np.linalg.norm(world - true, axis=1) <= each[:, 1]
+    ).all()
     assert each[:, 0].max() < told.prediction.upper95_mm < 2 * each[:, 1].max()
     far = told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS + [0, 0, 400]))
     assert far[0][1] > each[0, 1] and replace(told, features=None).at_targets(CORNERS) == []
@@ -105,12 +112,16 @@ def test_all_bounds_are_those_of_noise_and_cameras_made_larger_alike(
     assert told.error_inflation * at.bound_mm() == pytest.approx(told.prediction.upper95_mm)
     times = told.error_inflation * stats.norm.ppf(0.975)
     for split in told.splits:
-        assert np.hypot(split.depth_mm, split.in_plane_mm) == pytest.approx(times * at.rms_mm, rel=1e-3)
+        assert np.hypot(split.depth_mm, split.in_plane_mm) == pytest.approx(
+            times * at.rms_mm, rel=1e-3
+        )
     sd, axis = total.least_certain_rotation()
     assert told.least_certain_rotation[0] == pytest.approx(np.degrees(times * sd), rel=1e-3)
     assert_array_equal(told.least_certain_rotation[1], axis)
     if principal_point_sd_px:
-        cameras = told.features.camera_uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS))
+        cameras = told.features.camera_uncertainty.at(
+            rigid.transform_points(found.world_from_ct, CORNERS)
+        )
         assert told.features.camera_mm == pytest.approx(cameras.rms_mm)
         assert told.prediction.failure_probability > told.prediction.image_failure_probability
     else:
@@ -133,7 +144,9 @@ def test_an_accept_is_safe_with_its_cameras_and_a_reject_is_what_the_x_rays_show
     generous, failure, of_images, of_cameras, upper95_mm, bounded, verdict
 ):
     model = replace(generous, accept=0.02, reject=0.5)
-    prediction = Prediction(0.3, upper95_mm, failure, of_images, bounded, camera_failure_probability=of_cameras)
+    prediction = Prediction(
+        0.3, upper95_mm, failure, of_images, bounded, camera_failure_probability=of_cameras
+    )
     assert decide(prediction, model, measured=True) == verdict
     assert decide(prediction, model, measured=False) == {"accept": "check"}.get(verdict, verdict)
 
@@ -146,28 +159,42 @@ def test_an_accept_needs_views_that_agree(anatomy, views, found, near, generous)
     wrong = [views[0], replace(views[1], camera=replace(views[1].camera, intrinsics=intrinsics))]
     told = assess(anatomy, wrong, refine(anatomy, wrong, near), near, CORNERS, model=generous)
     off = f"the CT is off by about {told.features.disagreement_mm:.1f} mm."
-    assert told.verdict == "check" and any("stated uncertainty" in reason and off in reason for reason in told.reasons)
+    assert told.verdict == "check" and any(
+        "stated uncertainty" in reason and off in reason for reason in told.reasons
+    )
     assert told.prediction.upper95_mm == generous.contradicted_mm > WRONG_MM
     assert told.prediction.failure_probability == generous.contradicted_risk > calibrated().accept
-    small_bound = replace(told.prediction, upper95_mm=WRONG_MM)  # as of a model without that least bound
+    small_bound = replace(
+        told.prediction, upper95_mm=WRONG_MM
+    )  # as of a model without that least bound
     assert decide(small_bound, generous, measured=True) == "check"
     assert decide(replace(small_bound, agree=True), generous, measured=True) == "accept"
 
 
-def test_an_accept_needs_features_within_those_of_correct_results(anatomy, views, found, near, generous):
+def test_an_accept_needs_features_within_those_of_correct_results(
+    anatomy, views, found, near, generous
+):
     """The gate by itself, and by one feature after the other beyond its limit."""
     fine = assess(anatomy, views, found, near, CORNERS, model=generous)
     assert (
-        fine.verdict == "accept" and decide(replace(fine.prediction, bounded=False), generous, measured=True) == "check"
+        fine.verdict == "accept"
+        and decide(replace(fine.prediction, bounded=False), generous, measured=True) == "check"
     )
     scaled = (columns(model_inputs(fine.features)) - generous.centre) / generous.scale
     for n in range(len(COLUMNS)):
         limits = np.full(len(COLUMNS), np.inf)
         limits[n] = scaled[n] - 0.01
-        beyond = assess(anatomy, views, found, near, CORNERS, model=replace(generous, limits=limits))
+        beyond = assess(
+            anatomy, views, found, near, CORNERS, model=replace(generous, limits=limits)
+        )
         assert beyond.verdict == "check" and "unlike every correct result" in beyond.reasons[-1]
         limits[n] = scaled[n] + 0.01
-        assert assess(anatomy, views, found, near, CORNERS, model=replace(generous, limits=limits)).verdict == "accept"
+        assert (
+            assess(
+                anatomy, views, found, near, CORNERS, model=replace(generous, limits=limits)
+            ).verdict
+            == "accept"
+        )
 
 
 def test_cameras_that_are_not_known_well_are_never_accepted_and_exact_ones_are_a_condition(
@@ -178,7 +205,9 @@ def test_cameras_that_are_not_known_well_are_never_accepted_and_exact_ones_are_a
     readings = [replace(view, principal_point_sd_px=4.0, distance_sd_percent=1.0) for view in views]
     verdict, reasons = lenient(views=readings, found=replace(found, views=readings))
     assert exact == ("accept", []) and verdict == "check"
-    assert reasons[0].startswith("The cameras are known only to \u00b14 px, 1 %: that alone may misplace the bone")
+    assert reasons[0].startswith(
+        "The cameras are known only to \u00b14 px, 1 %: that alone may misplace the bone"
+    )
 
 
 @pytest.mark.parametrize("by_disagreement", [False, True])
@@ -189,10 +218,20 @@ def test_with_a_cause_nothing_is_accepted_even_if_it_says_nothing_of_the_error(
     fine = assess(anatomy, views, found, near, CORNERS, model=generous)
     kind, gain = ("principal point", 1.5) if by_disagreement else ("motion", 1.1)
     cause = Cause(
-        kind, ("view2",), "Something moved.", gain, (0.9, 0.9), np.eye(4), 9.0, by_disagreement=by_disagreement
+        kind,
+        ("view2",),
+        "Something moved.",
+        gain,
+        (0.9, 0.9),
+        np.eye(4),
+        9.0,
+        by_disagreement=by_disagreement,
     )
     caused = with_cause(fine, cause, found.world_from_ct)
-    assert (fine.verdict, caused.verdict) == ("accept", "check") and caused.prediction == fine.prediction
+    assert (fine.verdict, caused.verdict) == (
+        "accept",
+        "check",
+    ) and caused.prediction == fine.prediction
     assert caused.reasons == ["Something moved. Correcting this moves the CT by 9.0 mm."]
 
 
@@ -204,10 +243,15 @@ def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
     rejected = assess(anatomy, given, refine(anatomy, given, near), near, CORNERS)
     assert rejected.verdict == "reject" and set(rejected.suspects) == {"view2"}
     assert rejected.reasons[0].startswith("The X-rays contradict the angles of view2: ")
-    cause = Cause("distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=0.5)
+    cause = Cause(
+        "distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=0.5
+    )
     caused = with_cause(rejected, cause, refine(anatomy, given, near).world_from_ct)
     assert caused.verdict == "reject" and caused.reasons[0].startswith(cause.sentence)
-    assert caused.reasons[1] == rejected.reasons[0] and len(caused.reasons) == len(rejected.reasons) + 1
+    assert (
+        caused.reasons[1] == rejected.reasons[0]
+        and len(caused.reasons) == len(rejected.reasons) + 1
+    )
     assert error_mm(refine(anatomy, given, near).world_from_ct) < rejected.prediction.upper95_mm
     loose = [views[0], replace(turned, rotation_sd_deg=5.0, translation_sd_mm=3.0)]
     found = refine(anatomy, loose, near)
@@ -219,16 +263,24 @@ def test_a_view_whose_name_ends_as_another_does_is_not_suspected_for_it(anatomy,
     camera = replace(views[1].camera, camera_from_world=wrong)
     given = [
         replace(views[0], name="AP"),
-        replace(views[1], name="copy of AP", camera=camera, rotation_sd_deg=1.0, translation_sd_mm=3.0),
+        replace(
+            views[1], name="copy of AP", camera=camera, rotation_sd_deg=1.0, translation_sd_mm=3.0
+        ),
     ]
-    assert set(assess(anatomy, given, refine(anatomy, given, near), near, CORNERS).suspects) == {"copy of AP"}
+    assert set(assess(anatomy, given, refine(anatomy, given, near), near, CORNERS).suspects) == {
+        "copy of AP"
+    }
 
 
 @pytest.mark.parametrize("noise_mm, said", [(0.22, False), (1.0, False), (1.1, True)])
-def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(anatomy, views, found, near, noise_mm, said):
+def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(
+    anatomy, views, found, near, noise_mm, said
+):
     """More than 0.14 mm is unusual, and harmless up to where 95 % lie within 2 mm."""
     features = replace(assess(anatomy, views, found, near, CORNERS).features, noise_mm=noise_mm)
-    sentence = f"The images determine the pose poorly: noise alone explains an error of {noise_mm:.1f} mm."
+    sentence = (
+        f"The images determine the pose poorly: noise alone explains an error of {noise_mm:.1f} mm."
+    )
     weak = _weak_points(calibrated(), features, views)
     assert ([sentence] if said else []) == [each for each in weak if "poorly" in each]
 
@@ -237,9 +289,17 @@ def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(anatomy, views, f
     "probability, verdict, words",
     [
         (0.6, "reject", "Most likely wrong: 60 % risk of an error above 2 mm."),
-        (0.1, "reject", "The risk of an error above 2 mm is 10 %; up to 3.0 % is accepted."),  # views are contradicted
+        (
+            0.1,
+            "reject",
+            "The risk of an error above 2 mm is 10 %; up to 3.0 % is accepted.",
+        ),  # views are contradicted
         (0.02, "reject", ""),
-        (0.0302, "check", "The risk of an error above 2 mm is slightly more than 3.0 %; up to 3.0 % is accepted."),
+        (
+            0.0302,
+            "check",
+            "The risk of an error above 2 mm is slightly more than 3.0 %; up to 3.0 % is accepted.",
+        ),
         (0.0306, "check", "The risk of an error above 2 mm is 3.1 %; up to 3.0 % is accepted."),
         (0.03, "check", ""),
     ],
@@ -247,17 +307,26 @@ def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(anatomy, views, f
 def test_the_risk_is_told_so_that_it_does_not_contradict_itself(probability, verdict, words):
     prediction = Prediction(0.5, 1.0, probability, probability, True)
     reasons = _risk(prediction, calibrated(), verdict)
-    assert reasons == ([words] if words else []) and all(is_about_risk(reason) for reason in reasons)
+    assert reasons == ([words] if words else []) and all(
+        is_about_risk(reason) for reason in reasons
+    )
 
 
 def test_with_a_cause_the_risk_is_told_once(anatomy, views, found, near):
     """Where cameras are the trouble, their reason comes before the risk."""
     some = [replace(view, principal_point_sd_px=8.0, distance_sd_percent=3.0) for view in views]
     told = assess(anatomy, some, replace(found, views=some), near, CORNERS)
-    assert told.reasons[0].startswith("The cameras are known only to") and is_about_risk(told.reasons[1])
-    cause = Cause("distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=2.5)
+    assert told.reasons[0].startswith("The cameras are known only to") and is_about_risk(
+        told.reasons[1]
+    )
+    cause = Cause(
+        "distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=2.5
+    )
     caused = with_cause(told, cause, found.world_from_ct)
-    assert sum(is_about_risk(reason) for reason in caused.reasons) == 1 and told.reasons[0] in caused.reasons
+    assert (
+        sum(is_about_risk(reason) for reason in caused.reasons) == 1
+        and told.reasons[0] in caused.reasons
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,7 +338,9 @@ def test_with_a_cause_the_risk_is_told_once(anatomy, views, found, near):
         (8, 2.0, "the principal point of view2: 10.0 px off, though known to 2 px"),
     ],
 )
-def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(views, index, sd, words):
+def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(
+    views, index, sd, words
+):
     """The last one of its kind, by 3 and by 5 of them; beyond 4 what was said is wrong."""
     given = [views[0], replace(views[1], **READINGS)]
     unknowns = CameraCorrections(given)
@@ -277,30 +348,45 @@ def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(view
     for deviations, contradicted in ((3.0, []), (-5.0, [("view2", sentence)])):
         corrections = unknowns.none.copy()
         corrections[OWN + index] = deviations * sd
-        corrected = [views[0], replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera))]
+        corrected = [
+            views[0],
+            replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera)),
+        ]
         strain, found = _camera_strain(given, corrected, CALIBRATED)
         assert strain == pytest.approx(abs(deviations)) and found == contradicted
 
 
-def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(anatomy, views, found, near, generous):
+def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(
+    anatomy, views, found, near, generous
+):
     given = [views[0], replace(views[1], **READINGS)]
     unknowns = CameraCorrections(given)
     covariances = []
     for shift_mm in (5.0, 9.0):
         corrections = unknowns.none.copy()
         corrections[OWN + 4] = shift_mm
-        some = [views[0], replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera))]
+        some = [
+            views[0],
+            replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera)),
+        ]
         told = assess(anatomy, given, replace(found, views=some), near, CORNERS, model=generous)
         stated = compute_features(anatomy, some, found, near, CORNERS)
-        covariances.append((told.features.camera_uncertainty.covariance, stated.camera_uncertainty.covariance))
+        covariances.append(
+            (told.features.camera_uncertainty.covariance, stated.camera_uncertainty.covariance)
+        )
         assert told.verdict != "reject"
     assert_array_equal(*covariances[0])
     assert_allclose(covariances[1][0], (3 / 2) ** 2 * covariances[1][1])
 
 
-def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(lenient, found, near, views):
+def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(
+    lenient, found, near, views
+):
     assert lenient() == ("accept", [])
-    rivals = [replace(found, alternative=AlternativeSolution(near, ratio, 8.0, 3.0)) for ratio in (1.05, 1.2)]
+    rivals = [
+        replace(found, alternative=AlternativeSolution(near, ratio, 8.0, 3.0))
+        for ratio in (1.05, 1.2)
+    ]
     assert [lenient(found=rival)[0] for rival in rivals] == ["check", "accept"]
     verdict, reasons = lenient(masked=True)
     assert verdict == "check" and "was left out" in reasons[0]
@@ -311,15 +397,25 @@ def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(len
     narrow = [views[0], replace(views[1], xray=replace(views[1].xray, valid=left))]
     world = rigid.transform_points(found.world_from_ct, CORNERS)
     one = CORNERS[in_field(narrow, world)[1].argmin()]  # only the first view shows it
-    assert in_field(narrow, rigid.transform_points(found.world_from_ct, one[None])).tolist() == [[True], [False]]
+    assert in_field(narrow, rigid.transform_points(found.world_from_ct, one[None])).tolist() == [
+        [True],
+        [False],
+    ]
     nowhere = one + [0, 0, 400]
     for targets in ([one], [one, nowhere]):
-        assert nothing not in lenient(views=narrow, found=replace(found, views=narrow), targets=np.array(targets))[1]
+        assert (
+            nothing
+            not in lenient(
+                views=narrow, found=replace(found, views=narrow), targets=np.array(targets)
+            )[1]
+        )
     verdict, reasons = lenient(registered=False)
     assert verdict == "check" and "was set, not registered" in reasons[0]
 
 
-def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(anatomy, ct, unrefined, lenient):
+def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(
+    anatomy, ct, unrefined, lenient
+):
     """All three by themselves are accepted, though two of them look in nearly the same direction."""
     views = make_views(ct, ((0, 0), (90, 0), (84, 0)))
 
@@ -335,19 +431,28 @@ def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(anatomy
 
 def test_only_what_is_exact_is_a_condition(anatomy, views, found, near):
     """The first view's place is the world's, whatever is said of it."""
-    assert assess(anatomy, views, found, near, CORNERS).condition == "if the cameras are right to 0.5 px"
+    assert (
+        assess(anatomy, views, found, near, CORNERS).condition
+        == "if the cameras are right to 0.5 px"
+    )
     for kind in ("rotation_sd_deg", "translation_sd_mm"):
         assert _is_exact(replace(views[0], **{kind: 0.1}), True) and not _is_exact(
             replace(views[1], **{kind: 0.1}), False
         )
     for kind in ("principal_point_sd_px", "distance_sd_percent"):
-        assert not any(_is_exact(replace(views[0], **{kind: 0.1}), first) for first in (True, False))
+        assert not any(
+            _is_exact(replace(views[0], **{kind: 0.1}), first) for first in (True, False)
+        )
 
 
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):
     beside = off(TRUE_POSE, [2, 1, -3], [5, -4, 3])
     told = assess(anatomy, views, unrefined(anatomy, views, beside), beside)
-    assert told.verdict == "reject" and told.reasons[0].startswith("Most likely wrong: ") and len(told.reasons) > 1
+    assert (
+        told.verdict == "reject"
+        and told.reasons[0].startswith("Most likely wrong: ")
+        and len(told.reasons) > 1
+    )
     outside = off(TRUE_POSE, [0, 0, 0], [0, 0, 300])
     told = assess(anatomy, views, unrefined(anatomy, views, outside), outside)
     assert told.verdict == "reject" and told.prediction is None and told.to_json() is None
@@ -360,13 +465,16 @@ def test_a_wrong_camera_is_not_accepted_and_is_asked_after(anatomy, views, near)
     told = assess(anatomy, views, refine(anatomy, views, near), near)
     assert told.verdict != "accept"
     shifts = told.features.single_view_shift_mm
-    sentence = (
-        f"view{1 + shifts.argmax()} disagrees with the other X-ray: alone it moves the CT by {shifts.max():.1f} mm"
-    )
+    sentence = f"view{1 + shifts.argmax()} disagrees with the other X-ray: alone it moves the CT by {shifts.max():.1f} mm"
     assert any(sentence in each and "Check its geometry" in each for each in told.reasons)
-    worst = replace(told.features, single_view_shift_sds=np.array([1.0, 7.0, 2.0, np.inf]), gap=None)
+    worst = replace(
+        told.features, single_view_shift_sds=np.array([1.0, 7.0, 2.0, np.inf]), gap=None
+    )
     assert model_inputs(worst)["single_view_shift_sds"] == 7.0
-    hardly = replace(told.features, fit=replace(told.features.fit, similarity=(0.6, 0.1, 0.4), shown=(900, 9, 900)))
+    hardly = replace(
+        told.features,
+        fit=replace(told.features.fit, similarity=(0.6, 0.1, 0.4), shown=(900, 9, 900)),
+    )
     named = [SimpleNamespace(name=name) for name in ("AP", "OBL", "LAT")]  # OBL hardly shows the CT
     assert _least_similar(hardly, named) == "LAT hardly resembles the CT (local NCC 0.40)."
 
@@ -384,22 +492,35 @@ def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, ne
 
 
 def test_the_risk_of_one_view_is_at_least_that_of_its_depth_which_the_model_does_not_know():
-    along = TargetUncertainty(np.zeros((1, 3)), np.eye(3, 6, 3)[None], np.diag([0.0, 0, 0, 0, 0, 1]))
+    along = TargetUncertainty(
+        np.zeros((1, 3)), np.eye(3, 6, 3)[None], np.diag([0.0, 0, 0, 0, 0, 1])
+    )
     beyond = 2 * stats.norm.sf(2 / 1.6)  # of 1.6 times a normal error of 1 mm
     assert depth_risk(along, 1) == pytest.approx(beyond) and depth_risk(along, 2) == 0
     quiet = Prediction(0.1, 0.5, 0.001, 0.001, bounded=True, typical_mm=0.1)
-    assert quiet.no_less_than(1, 2, 1, beyond).failure_probability == beyond > quiet.failure_probability
+    assert (
+        quiet.no_less_than(1, 2, 1, beyond).failure_probability
+        == beyond
+        > quiet.failure_probability
+    )
     assert quiet.no_less_than(1, 2, 1).failure_probability == quiet.failure_probability
     for views, times in ((1, 1.6), (2, 1.0)):
         one = quiet.no_less_than(0.3, 0.7, views)
-        assert (one.mean_mm, one.typical_mm, one.upper95_mm) == pytest.approx((times * 0.3, times * 0.3, times * 0.7))
+        assert (one.mean_mm, one.typical_mm, one.upper95_mm) == pytest.approx(
+            (times * 0.3, times * 0.3, times * 0.7)
+        )
 
 
-def test_views_in_one_direction_or_with_shared_unknowns_are_to_be_checked(anatomy, ct, views, near, lenient):
+def test_views_in_one_direction_or_with_shared_unknowns_are_to_be_checked(
+    anatomy, ct, views, near, lenient
+):
     for degrees, apart in ((6, 6), (176, 4)):
         same = make_views(ct, ((0, 0), (degrees, 0)))
         verdict, reasons = lenient(views=same, found=refine(anatomy, same, near))
-        assert verdict == "check" and f"nearly the same direction ({apart} degrees apart)" in reasons[0]
+        assert (
+            verdict == "check"
+            and f"nearly the same direction ({apart} degrees apart)" in reasons[0]
+        )
     shared = SharedUnknowns(principal_point_sd_px=3.0)
     verdict, reasons = lenient(found=refine(anatomy, views, near, shared=shared), shared=shared)
     assert verdict == "check" and "share an unknown" in reasons[-1]
@@ -418,8 +539,17 @@ def test_one_structure_is_assessed_by_its_own_model_and_never_accepted(ct, views
     anatomy = PreparedCT(replace(ct, mask=mask))
     found = refine(anatomy, views, near)
     told = assess(anatomy, views, found, near)
-    own, other = (calibrated(kind).predict(model_inputs(told.features)) for kind in ("structure", "body"))
-    assert told.prediction.failure_probability == own.failure_probability != other.failure_probability
-    assert told.verdict != "accept" and told.to_json()["failure_probability"] == own.failure_probability
+    own, other = (
+        calibrated(kind).predict(model_inputs(told.features)) for kind in ("structure", "body")
+    )
+    assert (
+        told.prediction.failure_probability == own.failure_probability != other.failure_probability
+    )
+    assert (
+        told.verdict != "accept"
+        and told.to_json()["failure_probability"] == own.failure_probability
+    )
     verdict, reasons = lenient(anatomy, found=found)
-    assert verdict == "check" and reasons[0].startswith("Only one structure of the CT was registered")
+    assert verdict == "check" and reasons[0].startswith(
+        "Only one structure of the CT was registered"
+    )

@@ -51,19 +51,29 @@ def test_one_wrong_accept_or_too_few_are_not_enough():
 
 
 def test_shares_are_of_the_right_and_of_calibrated_cameras():
-    rows = [*[row() for _ in range(8)], row(verdict="check"), row(verdict="reject"), row(5.0, "reject", 0.9)]
+    rows = [
+        *[row() for _ in range(8)],
+        row(verdict="check"),
+        row(verdict="reject"),
+        row(5.0, "reject", 0.9),
+    ]
     assert judged(rows, "accepted of the right with calibrated cameras").reached
     assert not judged(rows, "rejected of the right").reached
     uncertain = [row(verdict="check", error="readings") for _ in range(20)]
     assert judged([*rows, *uncertain], "accepted of the right with calibrated cameras").reached
-    assert not judged([*rows, row(verdict="check")], "accepted of the right with calibrated cameras").reached
+    assert not judged(
+        [*rows, row(verdict="check")], "accepted of the right with calibrated cameras"
+    ).reached
 
 
 def test_a_condition_is_held_against_itself_or_where_it_has_one_kind_against_all():
     sound = [row(probability=p / 1000) for p in range(20)]
     few = [row(9.0, "reject", 0.9, condition="flipped", error="flipped")]
     assert judged([*sound, *few], "body, flipped: AUROC").reached
-    mixed = [row(mm, "check", p, condition="turned", error="turned") for mm, p in 5 * [(1.0, 0.5), (3.0, 0.4)]]
+    mixed = [
+        row(mm, "check", p, condition="turned", error="turned")
+        for mm, p in 5 * [(1.0, 0.5), (3.0, 0.4)]
+    ]
     assert not judged([*sound, *mixed], "body, turned: AUROC").reached
     assert not any("principal point: AUROC" in each.what for each in judge(sound))
 
@@ -71,7 +81,8 @@ def test_a_condition_is_held_against_itself_or_where_it_has_one_kind_against_all
 def test_a_bound_may_hold_too_seldom_and_too_often():
     def bound(within, beyond):
         return judged(
-            [*[row() for _ in range(within)], *[row(1.5) for _ in range(beyond)]], "body, blades: within the 95 % bound"
+            [*[row() for _ in range(within)], *[row(1.5) for _ in range(beyond)]],
+            "body, blades: within the 95 % bound",
         )
 
     assert bound(95, 5).reached and bound(20, 0).reached
@@ -80,10 +91,16 @@ def test_a_bound_may_hold_too_seldom_and_too_often():
 
 def rows_of(part: str, archive: Path = ROWS) -> list[dict]:
     with tarfile.open(archive) as held:
-        content = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
+        content = {
+            member.name: json.load(held.extractfile(member)) for member in held if member.isfile()
+        }
     cts = {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}
     every = [content[name] for name in sorted(content) if content[name]["part"] == part]
-    return [reevaluate(each, calibrated(KIND[part], cts[each["ct"]])) for each in every if "skipped" not in each]
+    return [
+        reevaluate(each, calibrated(KIND[part], cts[each["ct"]]))
+        for each in every
+        if "skipped" not in each
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +126,17 @@ MISSED: set[str] = {
 
 @pytest.mark.slow
 def test_what_was_fixed_before_is_reached(rows):
-    assert len({each["ct"] for each in rows}) == 5 and sum(each["part"] == "body" for each in rows) == 2720
+    assert (
+        len({each["ct"] for each in rows}) == 5
+        and sum(each["part"] == "body" for each in rows) == 2720
+    )
     assert {each.what for each in judge(rows) if each.reached is False} == MISSED
 
 
 @pytest.mark.slow
-def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_share_of_wrong_ones(rows):
+def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_share_of_wrong_ones(
+    rows,
+):
     least = calibrated().contradicted_risk
     mm = np.array([each["mtre_mm"] for each in rows if each.get("failure_probability") == least])
     assert len(mm) > 80 and np.mean(mm > acceptance.WRONG_MM) <= least
@@ -124,9 +146,16 @@ def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_
 def test_a_wrong_principal_point_misses_its_goals_and_one_view_none():
     rows = rows_of("body", ROWS.with_name("acceptance_rows_7.tar.xz"))
     judged = {each.what: each for each in judge(rows) if each.what.startswith("body, ")}
-    accepted, bound = "body, principal point: wrong of the accepted", "body, principal point: within the 95 % bound"
-    assert len(rows) == 200 and {what for what, each in judged.items() if each.reached is False} == {accepted, bound}
-    assert judged[accepted].found.startswith("7 of 17 ") and judged[bound].found.startswith("84 of 100 ")
+    accepted, bound = (
+        "body, principal point: wrong of the accepted",
+        "body, principal point: within the 95 % bound",
+    )
+    assert len(rows) == 200 and {
+        what for what, each in judged.items() if each.reached is False
+    } == {accepted, bound}
+    assert judged[accepted].found.startswith("7 of 17 ") and judged[bound].found.startswith(
+        "84 of 100 "
+    )
 
 
 @pytest.mark.slow
@@ -142,4 +171,6 @@ def test_no_wrong_answer_is_accepted_on_x_rays_of_another_simulator():
         "chest: AUROC with calibrated cameras",
         "torso_3mm: AUROC with calibrated cameras",
     }
-    assert not any(each["verdict"] == "accept" and each["mtre_mm"] > acceptance.WRONG_MM for each in rows)
+    assert not any(
+        each["verdict"] == "accept" and each["mtre_mm"] > acceptance.WRONG_MM for each in rows
+    )

@@ -23,7 +23,9 @@ def test_a_missing_peer_is_named_with_the_remedy(missing, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("device, reason", [("mps", "PyTorch finds 0 such devices"), ("cuda:99", "")])
+@pytest.mark.parametrize(
+    "device, reason", [("mps", "PyTorch finds 0 such devices"), ("cuda:99", "")]
+)
 def test_an_unusable_device_is_named(device, reason, capsys):
     assert main(["speed", "--device", device]) == 2
     printed = capsys.readouterr()

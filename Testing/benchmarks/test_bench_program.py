@@ -25,7 +25,9 @@ def setting():
     """The phantom in place of the chest."""
     ct = phantom.make_ct()
     targets = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    return Setting(Case(ct, phantom.make_views(ct), targets=targets, truth_world_from_ct=phantom.TRUE_POSE))
+    return Setting(
+        Case(ct, phantom.make_views(ct), targets=targets, truth_world_from_ct=phantom.TRUE_POSE)
+    )
 
 
 @pytest.fixture
@@ -53,7 +55,9 @@ def test_the_rows_of_the_contract_are_there_and_jobs_are_chosen_by_part_and_by_r
     ]
     assert program.chosen(jobs, "") == program.chosen(jobs, "memory,render") == jobs
     assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
-    with pytest.raises(InputError, match='"radiograph", expected render, registration, growth, memory, search'):
+    with pytest.raises(
+        InputError, match='"radiograph", expected render, registration, growth, memory, search'
+    ):
         program.chosen(jobs, "render,radiograph")
 
 
@@ -64,7 +68,11 @@ def test_images_agree_and_rows_are_whole(setting, peers):
     assert [row.name for row in measured.rows] == list(job.rows)
     for row in measured.rows:
         assert row.failed == "" and "images agree" in row.note
-        assert row.ratio == pytest.approx(row.peer / row.ours) and row.ratio > 0 and row.repeats == [1, 1]
+        assert (
+            row.ratio == pytest.approx(row.peer / row.ours)
+            and row.ratio > 0
+            and row.repeats == [1, 1]
+        )
         assert asdict(row).keys() >= CONTRACT and json.dumps(asdict(row), allow_nan=False)
     assert measured.rows[3].peer == pytest.approx(13 * measured.rows[2].peer)
     assert {points[0][0] for points in measured.curves[rendering.FIGURE].values()} == {256}
@@ -92,11 +100,16 @@ def test_both_step_equally_far_and_derive_the_same(setting, peers):
         theirs == pytest.approx(ours, rel=0.02) and 2.0 <= ours < 2.3
     )  # 2 mm voxels, looked at straight and a little obliquely
     gradient = (
-        nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], [pose], 8 * samples).run_backward().numpy()[0]
+        nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], [pose], 8 * samples)
+        .run_backward()
+        .numpy()[0]
     )
     by_twist = []
     for twist in 1e-4 * np.eye(6):
-        there, back = (nanodrr_peer.ras_from_camera(camera, rigid.exp_se3(sign * twist) @ pose) for sign in (1, -1))
+        there, back = (
+            nanodrr_peer.ras_from_camera(camera, rigid.exp_se3(sign * twist) @ pose)
+            for sign in (1, -1)
+        )
         by_twist.append(np.sum(gradient * (there - back)) / 2e-4)
     jacobian = setting.projector.render(camera, pose, jacobian=True).jacobian.sum(axis=(1, 2))
     np.testing.assert_allclose(by_twist, jacobian, rtol=0.02, atol=0.02 * np.abs(jacobian).max())
@@ -115,7 +128,9 @@ def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     from MultiViewRegistrationLib.assessment.metrics import mtre
 
     start = rigid.exp_se3([0.02, -0.03, 0.01, 3.0, 2.0, -2.0]) @ setting.pose
-    trace, _ = nanodrr_peer.register(setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4)
+    trace, _ = nanodrr_peer.register(
+        setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4
+    )
     errors = [mtre(pose, setting.pose, setting.case.targets) for _, pose in trace]
     assert errors[-1] < 0.8 * mtre(start, setting.pose, setting.case.targets)
     assert [seconds for seconds, _ in trace] == sorted(seconds for seconds, _ in trace)
@@ -123,7 +138,12 @@ def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
 
 def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     jobs = [
-        BenchmarkJob("render", (name,), 1, lambda name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
+        BenchmarkJob(
+            "render",
+            (name,),
+            1,
+            lambda name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]),
+        )
         for name in "ab"
     ]
     monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
@@ -144,7 +164,11 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     assert page.read_text() == before
     assert list(program.run(Setting(setting.case, "cpu"), "a", page)) == ["card: a, on the card"]
     assert "| a, on the card |" in page.read_text() and "| a |" in page.read_text()
-    assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == ["page", "page.md", "results.json"]
+    assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == [
+        "page",
+        "page.md",
+        "results.json",
+    ]
 
 
 def test_on_a_device_both_render_the_same_in_batches(setting, peers, monkeypatch):
@@ -186,7 +210,10 @@ def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, sma
         assert tuple(row.name for row in measured.rows) == job.rows
         assert all(row.failed == "" and row.ratio > 0 for row in measured.rows)
         ((figure, lines),) = measured.curves.items()
-        assert figure == rendering.GROWTH[variable] and list(lines) == [rendering.OURS_JACOBIAN, rendering.BACKWARD]
+        assert figure == rendering.GROWTH[variable] and list(lines) == [
+            rendering.OURS_JACOBIAN,
+            rendering.BACKWARD,
+        ]
         assert [y for _, y in lines[rendering.OURS_JACOBIAN]] == [row.ours for row in measured.rows]
     if device:
         assert [x for x, _ in lines[rendering.BACKWARD]] == [1, 3]
@@ -204,7 +231,9 @@ def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(
 
 @pytest.mark.parametrize("device", [None, "cpu"])
 @pytest.mark.slow
-def test_memory_is_measured_in_a_process_for_each_side(setting, peers, tmp_path, monkeypatch, capsys, device):
+def test_memory_is_measured_in_a_process_for_each_side(
+    setting, peers, tmp_path, monkeypatch, capsys, device
+):
     """Done here in place of the processes: what each is asked for, and that it can be done."""
 
     def done_here(command, **how):
@@ -217,9 +246,13 @@ def test_memory_is_measured_in_a_process_for_each_side(setting, peers, tmp_path,
     told: list[list[str]] = []
     monkeypatch.setattr(registration.subprocess, "run", done_here)
     path = write_phantom_case(tmp_path)
-    render_one, render_two, register = registration.memory_jobs(Setting(Case.load(path), device), ((16, 1), (16, 2)))
+    render_one, render_two, register = registration.memory_jobs(
+        Setting(Case.load(path), device), ((16, 1), (16, 2))
+    )
     for job in (render_one, render_two, register):
         (row,) = job.run().rows
         assert (row.name,) == job.rows and row.failed == "" and min(row.ours, row.peer) > 50
     asked = [*(["16", count] for count in "12"), ["0", "0"]]
-    assert [words[3:] for words in told] == [[*words, *filter(None, [device])] for words in asked for _ in range(2)]
+    assert [words[3:] for words in told] == [
+        [*words, *filter(None, [device])] for words in asked for _ in range(2)
+    ]

@@ -16,7 +16,9 @@ from benchmarks.simulation.body import (
 )
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 
-OBLIQUE = np.array([[0.0, -2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 30.0], [0.0, 0.0, 0.0, 1.0]])
+OBLIQUE = np.array(
+    [[0.0, -2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 30.0], [0.0, 0.0, 0.0, 1.0]]
+)
 
 
 def test_base_materials_attenuate_as_the_hounsfield_units_say():
@@ -29,7 +31,10 @@ def test_base_materials_attenuate_as_the_hounsfield_units_say():
 
 def test_padding_below_air_is_air():
     body = Body.from_hu(
-        Volume(np.full((3, 8, 8), -2048.0) + 2100 * (np.indices((3, 8, 8))[1:].max(0) < 6), OBLIQUE), 3.0
+        Volume(
+            np.full((3, 8, 8), -2048.0) + 2100 * (np.indices((3, 8, 8))[1:].max(0) < 6), OBLIQUE
+        ),
+        3.0,
     )
     assert body.water.min() == 0
 
@@ -74,7 +79,9 @@ def test_bone_points_leave_out_vessels():
 def test_middle_is_the_centroid_of_tissue():
     hu = np.full((20, 60, 60), -1000.0)
     hu[:, 12:36, 24:48] = 0
-    np.testing.assert_allclose(middle(Volume(hu, OBLIQUE)), [10 - 2 * 23.5, -20 - 35.5, 30 + 3 * 9.5], atol=0.1)
+    np.testing.assert_allclose(
+        middle(Volume(hu, OBLIQUE)), [10 - 2 * 23.5, -20 - 35.5, 30 + 3 * 9.5], atol=0.1
+    )
 
 
 def test_beams_harden():

@@ -5,7 +5,14 @@ import pytest
 import SimpleITK as sitk
 
 from benchmarks.random_case import random_case
-from benchmarks.simulation.cases import SEARCH, Patient, random_cameras, random_pose, start_poses, write_case
+from benchmarks.simulation.cases import (
+    SEARCH,
+    Patient,
+    random_cameras,
+    random_pose,
+    start_poses,
+    write_case,
+)
 from benchmarks.simulation.simulator import chord_lengths, random_implant, random_shutters
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -19,7 +26,10 @@ def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
     truth = rigid.exp_se3(np.array([0.1, -0.2, 0.05, -200, -90, -880]))
     starts = start_poses(truth, targets, rng, count=40)
     true = rigid.transform_points(truth, targets)
-    errors = [np.linalg.norm(rigid.transform_points(start, targets) - true, axis=1).mean() for start in starts]
+    errors = [
+        np.linalg.norm(rigid.transform_points(start, targets) - true, axis=1).mean()
+        for start in starts
+    ]
     np.testing.assert_array_equal(np.floor(np.array(errors) / 22 * 40), np.arange(40))
     for start in starts:
         assert np.degrees(rigid.rotation_distance(start, truth)) < SEARCH["rotation_deg"]
@@ -64,7 +74,13 @@ def patient(tmp_path_factory):
 
 def test_a_case_is_what_it_says(patient, tmp_path):
     path = random_case(
-        tmp_path / "case", patient, seed=3, views=3, separation_deg=(35, 55), fields="round", metal="wires"
+        tmp_path / "case",
+        patient,
+        seed=3,
+        views=3,
+        separation_deg=(35, 55),
+        fields="round",
+        metal="wires",
     )
     assert {file.name for file in path.parent.iterdir()} == {
         "case.json",
@@ -93,7 +109,10 @@ def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
     rng = np.random.default_rng(4)
     pose = random_pose(patient, rng)
     nominal = random_pose(patient, rng)
-    ranges = {"search": {"rotation_deg": 25, "translation_mm": 40}, "training": {"roll_deg": 20, "beam_mm": 0}}
+    ranges = {
+        "search": {"rotation_deg": 25, "translation_mm": 40},
+        "training": {"roll_deg": 20, "beam_mm": 0},
+    }
     about = {"world_from_ct": nominal.tolist(), **ranges}
     path = write_case(tmp_path, patient, random_cameras(rng, 1, (90, 90)), pose, rng, about=about)
     assert {file.name for file in tmp_path.iterdir()} == {"case.json", "view1.mha"}
@@ -110,12 +129,16 @@ def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
         image = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / view["image"]))).astype(float)
         u, v = np.rint(Camera(**view["camera"]).project(bead)).astype(int)
         around = np.log(image[v - 40 : v + 41, u - 40 : u + 41] + 1)
-        dark_v, dark_u = np.argwhere(around < (around.min() + np.median(around)) / 2).mean(axis=0) - 40
+        dark_v, dark_u = (
+            np.argwhere(around < (around.min() + np.median(around)) / 2).mean(axis=0) - 40
+        )
         assert np.hypot(dark_u, dark_v) < 2
 
 
 def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
-    case = json.loads(random_case(tmp_path / "part", patient, 3, truncated=True, views=1).read_text())
+    case = json.loads(
+        random_case(tmp_path / "part", patient, 3, truncated=True, views=1).read_text()
+    )
     random_case(tmp_path / "whole", patient, 3, views=1)
     assert case["ct"] == "ct.nii.gz"
     part = sitk.ReadImage(str(tmp_path / "part" / "ct.nii.gz"))
@@ -123,7 +146,9 @@ def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
         index = np.array(part.TransformPhysicalPointToContinuousIndex(point))
         assert (index > 1).all() and (index < np.array(part.GetSize()) - 2).all()
     logs = [
-        np.log(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name / "view1.mha"))) + 1.0).ravel()
+        np.log(
+            sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name / "view1.mha"))) + 1.0
+        ).ravel()
         for name in ("part", "whole")
     ]
     assert np.corrcoef(*logs)[0, 1] > 0.98  # noise, gain and offset differ
@@ -149,5 +174,7 @@ def test_an_implant_is_cm_thick_and_within_the_first_views_field(seed):
 
 def test_a_ct_without_bone_is_refused(patient, tmp_path, monkeypatch):
     monkeypatch.setattr(patient, "bone_points", patient.bone_points[:10])
-    with pytest.raises(InputError, match="points of bone that all views show, expected at least 30"):
+    with pytest.raises(
+        InputError, match="points of bone that all views show, expected at least 30"
+    ):
         random_case(tmp_path, patient, seed=1)

@@ -9,9 +9,22 @@ from phantom import SPACING, write_bony_ct
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from benchmarks.simulation.body import ENERGIES_KEV, SIGNAL_SHARE, WATER, Body, single_bones, transmission
+from benchmarks.simulation.body import (
+    ENERGIES_KEV,
+    SIGNAL_SHARE,
+    WATER,
+    Body,
+    single_bones,
+    transmission,
+)
 from benchmarks.simulation.cases import random_cameras
-from benchmarks.simulation.projector import MovedBone, MovedBones, RtkProjector, SurfaceProjector, gvxr_scene
+from benchmarks.simulation.projector import (
+    MovedBone,
+    MovedBones,
+    RtkProjector,
+    SurfaceProjector,
+    gvxr_scene,
+)
 from benchmarks.simulation.simulator import SimulatedXRay
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -37,7 +50,9 @@ def posed(rng, mirrored, centre_ct, depth_mm=700):
     camera_from_world = np.eye(4)
     camera_from_world[:3, :3] = Rotation.random(random_state=rng).as_matrix()
     centre = world_from_ct[:3, :3] @ centre_ct + world_from_ct[:3, 3]
-    camera_from_world[:3, 3] = [*rng.uniform(-15, 15, 2), depth_mm] - camera_from_world[:3, :3] @ centre
+    camera_from_world[:3, 3] = [*rng.uniform(-15, 15, 2), depth_mm] - camera_from_world[
+        :3, :3
+    ] @ centre
     return Camera(intrinsics, camera_from_world, (256, 220)), world_from_ct
 
 
@@ -71,13 +86,17 @@ def cut_by(camera, world_from_ct, low, high):
 
 
 @pytest.mark.parametrize(
-    "seed, mirrored, mirrored_index", [(0, False, False), (1, True, False), (2, False, True), (3, True, True)]
+    "seed, mirrored, mirrored_index",
+    [(0, False, False), (1, True, False), (2, False, True), (3, True, True)],
 )
 def test_a_ball_lands_where_the_camera_says(simulator, seed, mirrored, mirrored_index):
     rng = np.random.default_rng(seed)
     ct_from_index = grid(rng, mirrored_index)
     indices = np.moveaxis(np.indices((40, 60, 70))[::-1], 0, -1)
-    ball, middle = (rigid.transform_points(ct_from_index, np.array(at)) for at in ([44.3, 17.8, 24.6], [35, 30, 20]))
+    ball, middle = (
+        rigid.transform_points(ct_from_index, np.array(at))
+        for at in ([44.3, 17.8, 24.6], [35, 30, 20])
+    )
     away = np.linalg.norm(rigid.transform_points(ct_from_index, indices) - ball, axis=-1)
     camera, world_from_ct = posed(rng, mirrored, middle, depth_mm=(700, 1500)[seed % 2])
     if simulator == "rtk":
@@ -85,13 +104,17 @@ def test_a_ball_lands_where_the_camera_says(simulator, seed, mirrored, mirrored_
         projector = RtkProjector(Body(density, 2 * density, ct_from_index))
     else:
         thickness = 1.8
-        projector = SurfaceProjector(Volume(-1000 + 1050 * np.clip((9 + 1 - away) / 2, 0, 1), ct_from_index))
+        projector = SurfaceProjector(
+            Volume(-1000 + 1050 * np.clip((9 + 1 - away) / 2, 0, 1), ct_from_index)
+        )
 
     water, bone = projector.project(camera, world_from_ct)
 
     v, u = np.indices(water.shape)
     landed = np.array([(water * u).sum(), (water * v).sum()]) / water.sum()
-    np.testing.assert_allclose(landed, camera.project(rigid.transform_points(world_from_ct, ball)), atol=0.05)
+    np.testing.assert_allclose(
+        landed, camera.project(rigid.transform_points(world_from_ct, ball)), atol=0.05
+    )
     if simulator == "rtk":
         np.testing.assert_allclose(bone, 2 * water, rtol=1e-4, atol=1e-6)
         assert water.max() == pytest.approx(thickness, rel=0.05)
@@ -107,7 +130,9 @@ def test_a_box_has_the_thickness_that_the_rays_cut():
     exact = cut_by(camera, world_from_ct, [19.5, 14.5, 9.5], [49.5, 44.5, 39.5]) * 0.5 / 10
     inside = exact > 1
     assert inside.sum() > 1000
-    np.testing.assert_allclose(water[inside], exact[inside], atol=0.05)  # 1 mm of 0.5 g/cm^3: the voxels at the faces
+    np.testing.assert_allclose(
+        water[inside], exact[inside], atol=0.05
+    )  # 1 mm of 0.5 g/cm^3: the voxels at the faces
     assert np.mean(water[inside] - exact[inside]) == pytest.approx(0, abs=0.003)
 
 
@@ -121,13 +146,17 @@ def test_a_box_attenuates_by_the_law_of_beer_and_lambert(gvxr, tissue_hu):
     chord_cm = cut_by(camera, world_from_ct, [9.5] * 3, [59.5] * 3) / 10
     deep = chord_cm > 4
     assert deep.sum() > 1000
-    per_cm = np.array([gvxr_scene().getMuFromHU(tissue_hu, float(energy), "keV") for energy in ENERGIES_KEV])
+    per_cm = np.array(
+        [gvxr_scene().getMuFromHU(tissue_hu, float(energy), "keV") for energy in ENERGIES_KEV]
+    )
     if tissue_hu == 0:
         np.testing.assert_allclose(per_cm, WATER, rtol=0.1)
     expected = -np.log(SIGNAL_SHARE @ np.exp(-per_cm[:, None] * chord_cm[deep]))
     found = -np.log(transmission(water, bone, 0 * water))[deep]
     assert np.median(found / expected) == pytest.approx(1, abs=0.01)
-    assert np.quantile(np.abs(found / expected - 1), 0.99) < 0.03  # along its edges the box is rounded
+    assert (
+        np.quantile(np.abs(found / expected - 1), 0.99) < 0.03
+    )  # along its edges the box is rounded
     assert np.quantile(np.abs(water[chord_cm == 0]), 0.99) < 1e-3
 
 
@@ -135,9 +164,13 @@ def test_a_camera_with_skew_is_refused(simulator):
     if simulator == "rtk":
         projector = RtkProjector(Body(np.ones((4, 4, 4)), np.ones((4, 4, 4)), np.eye(4)))
     else:
-        projector = SurfaceProjector(Volume(np.pad(np.zeros((4, 4, 4)), 3, constant_values=-1000), np.eye(4)))
+        projector = SurfaceProjector(
+            Volume(np.pad(np.zeros((4, 4, 4)), 3, constant_values=-1000), np.eye(4))
+        )
     with pytest.raises(InputError, match="skew of 2"):
-        projector.project(Camera([[100, 2, 5], [0, 100, 5], [0, 0, 1]], np.eye(4), (10, 10)), np.eye(4))
+        projector.project(
+            Camera([[100, 2, 5], [0, 100, 5], [0, 0, 1]], np.eye(4), (10, 10)), np.eye(4)
+        )
 
 
 @pytest.mark.slow
@@ -148,9 +181,13 @@ def test_edges_coincide_with_those_of_another_simulation(shared_data):
     projector = RtkProjector(Body.from_hu(load_ct(folder / case["ct"]).volume))
     for view in case["views"]:
         theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / view["image"])))
-        camera = Camera.from_projection_matrix(view["projection_matrix"], (512, 512), in_front=np.zeros(3))
+        camera = Camera.from_projection_matrix(
+            view["projection_matrix"], (512, 512), in_front=np.zeros(3)
+        )
         xray = SimulatedXRay(photons=1e5)
-        ours = xray.take(projector, camera, np.array(case["truth"]["world_from_ct"]), np.random.default_rng(0))
+        ours = xray.take(
+            projector, camera, np.array(case["truth"]["world_from_ct"]), np.random.default_rng(0)
+        )
         shift, correlation = shift_px(details(ours), details(theirs))
         assert np.abs(shift).max() < 0.05
         assert correlation > 0.6
@@ -164,7 +201,11 @@ def test_edges_by_surfaces_coincide_with_rtks(gvxr, shared_data):
     for mirrored in (False, True):
         camera, world_from_ct = posed(np.random.default_rng(3), mirrored, middle[:3])
         rtk, surfaces = (
-            details(SimulatedXRay(photons=1e6).take(each, camera, world_from_ct, np.random.default_rng(0)))
+            details(
+                SimulatedXRay(photons=1e6).take(
+                    each, camera, world_from_ct, np.random.default_rng(0)
+                )
+            )
             for each in projectors
         )
         shift, correlation = shift_px(rtk, surfaces)
@@ -185,15 +226,21 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     np.testing.assert_allclose(moved.project(camera, pose), whole, atol=1e-4)
 
     # All else goes two voxels to the patient's left; seen from there, the bone has gone two to the right.
-    moved.rest_from_bone = rigid.from_rotation_translation(np.eye(3), np.array([2 * SPACING[0], 0, 0]))
+    moved.rest_from_bone = rigid.from_rotation_translation(
+        np.eye(3), np.array([2 * SPACING[0], 0, 0])
+    )
     soft = np.where(mask, np.float32(40), ct.values)
     soft = np.roll(soft, 2, axis=2)
-    soft[mask] = ct.values[mask] + soft[mask] - 40  # one over the other where they overlap, as line integrals add up
+    soft[mask] = (
+        ct.values[mask] + soft[mask] - 40
+    )  # one over the other where they overlap, as line integrals add up
     expected = RtkProjector(Body.from_hu(Volume(soft, ct.ct_from_index), 0)).project(camera, pose)
     shown = moved.project(camera, pose)
     assert np.abs(shown - whole).max() > 1
     # Attenuation is made of HU by a line with a corner: where bones overlap the sum is not quite that of the summed HU.
-    assert np.percentile(np.abs(shown - expected), 99) < 0.1 * np.percentile(np.abs(shown - whole), 99)
+    assert np.percentile(np.abs(shown - expected), 99) < 0.1 * np.percentile(
+        np.abs(shown - whole), 99
+    )
 
 
 def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(tmp_path):
@@ -208,8 +255,13 @@ def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(tm
     still = MovedBones(whole, ct, labels, {3: np.eye(4), 7: np.eye(4)})
     np.testing.assert_allclose(still.project(camera, pose), whole.project(camera, pose), atol=1e-4)
 
-    motions = [rigid.exp_se3(np.array(each)) for each in ([0.05, 0, 0.02, 2, 1, 0], [0, -0.04, 0, -1, 0, 3])]
-    both = MovedBones(whole, ct, labels, dict(zip((3, 7), motions, strict=True))).project(camera, pose)
+    motions = [
+        rigid.exp_se3(np.array(each))
+        for each in ([0.05, 0, 0.02, 2, 1, 0], [0, -0.04, 0, -1, 0, 3])
+    ]
+    both = MovedBones(whole, ct, labels, dict(zip((3, 7), motions, strict=True))).project(
+        camera, pose
+    )
     expected = -whole.project(camera, pose)
     for mask, motion in zip(masks, motions, strict=True):
         alone = MovedBone(whole, ct, mask)

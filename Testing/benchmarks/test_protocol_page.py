@@ -118,7 +118,12 @@ def test_a_nuisance_is_held_against_the_same_pose_without_it():
         row(5, 7.0, repeat=2, **tools),
         row(6, 0.9, repeat=3, **tools),
     ]  # one is wrong, one has no pair
-    assert cells(protocol_page.cost_of_nuisances(rows), "tools", 1)[2:] == ["2", "0.150", "0.225", "1.50"]
+    assert cells(protocol_page.cost_of_nuisances(rows), "tools", 1)[2:] == [
+        "2",
+        "0.150",
+        "0.225",
+        "1.50",
+    ]
 
 
 def test_wrong_accepts_and_wrong_rejects_are_counted():
@@ -132,8 +137,16 @@ def test_wrong_accepts_and_wrong_rejects_are_counted():
         row(11, 4.0, "check", 0.2, error="turned"),
     ]
     told = cells(protocol_page.verdicts_by_kind(rows), "all")
-    assert [cell.split(" (")[0] for cell in told[1:]] == ["12", "1 of 7", "1 of 4", "1 of 7", "6 of 7"]
-    assert cells(protocol_page.verdicts_by_kind(rows), "geometry or CT wrong")[3].startswith("0 of 1")
+    assert [cell.split(" (")[0] for cell in told[1:]] == [
+        "12",
+        "1 of 7",
+        "1 of 4",
+        "1 of 7",
+        "6 of 7",
+    ]
+    assert cells(protocol_page.verdicts_by_kind(rows), "geometry or CT wrong")[3].startswith(
+        "0 of 1"
+    )
     assert cells(protocol_page.verdicts_by_condition(rows), "2 views, 90 degrees", 1)[2:] == [
         "6 / 0 / 1",
         "0 / 1 / 0",
@@ -152,7 +165,11 @@ def test_coverage_and_auroc_of_the_prediction():
     ]
     told = cells(protocol_page.predictions(rows), "all")
     # Of the four pairs of a wrong and a right one, three are in the right order.
-    assert told[1:4] == ["4", "2", "0.750"] and told[5].startswith("3 of 4") and told[6].startswith("1 of 2")
+    assert (
+        told[1:4] == ["4", "2", "0.750"]
+        and told[5].startswith("3 of 4")
+        and told[6].startswith("1 of 2")
+    )
     assert "no two kinds" in protocol_page.predictions(rows[:2])
 
 
@@ -184,7 +201,12 @@ def test_depth_and_corrections():
     ]
     told = cells(protocol_page.along_the_beam(rows), "body")
     assert told[2] == "3" and told[4].startswith("2 of 3") and told[6].startswith("0 of 3")
-    assert cells(protocol_page.corrections(rows), "encoder 1", 1)[2:] == ["1", "1", "1.00 / 3.0", "0.100 / 0.30"]
+    assert cells(protocol_page.corrections(rows), "encoder 1", 1)[2:] == [
+        "1",
+        "1",
+        "1.00 / 3.0",
+        "0.100 / 0.30",
+    ]
 
 
 def test_groups_come_in_the_order_of_the_list():
@@ -236,12 +258,15 @@ def page_of(records, rows, pictured=()):
 
 
 def test_it_says_how_many_are_done_and_what_was_left_out(records):
-    skipped = {key: row(1)[key] for key in ("number", "part", "condition", "group", "ct", "error")} | {
-        "skipped": "No bone."
-    }
+    skipped = {
+        key: row(1)[key] for key in ("number", "part", "condition", "group", "ct", "error")
+    } | {"skipped": "No bone."}
     text, files = page_of(records, [row(0), skipped, failed(2), row(3)])
     assert text.startswith("# Title\n") and "Some CTs." in text
-    assert "**4 of 2070 registrations are done**" in text and "1 could not be simulated (No bone.)" in text
+    assert (
+        "**4 of 2070 registrations are done**" in text
+        and "1 could not be simulated (No bone.)" in text
+    )
     assert "| all | 3 |" in text  # the skipped one is in no table
     assert "| 2 | a | body | 2 views, 90 degrees | 5.0 | Nothing to be seen. | none |" in text
     assert set(files) == {"protocol-reliability.svg"} and "nan" not in text
@@ -267,20 +292,35 @@ def test_of_each_condition_the_failures_from_the_nearest_starts_are_shown(record
     assert "![body, 2 views, 90 degrees](folder/protocol-body-2-views-90-degrees.jpg)" in text
     assert "![bone, turned](folder/protocol-bone-turned.jpg)" in text
     sheet = Image.open(io.BytesIO(files["protocol-body-2-views-90-degrees.jpg"])).convert("L")
-    places = [CAPTION + SIDE // 2 + (SIDE + CAPTION + GAP) * row for row in range(-(-MOST_PICTURED // ACROSS))]
+    places = [
+        CAPTION + SIDE // 2 + (SIDE + CAPTION + GAP) * row
+        for row in range(-(-MOST_PICTURED // ACROSS))
+    ]
     assert sheet.height < places[-1] + SIDE
     cells = [
-        sheet.getpixel((SIDE // 2 + (SIDE + GAP) * (n % ACROSS), places[n // ACROSS])) for n in range(MOST_PICTURED)
+        sheet.getpixel((SIDE // 2 + (SIDE + GAP) * (n % ACROSS), places[n // ACROSS]))
+        for n in range(MOST_PICTURED)
     ]
-    expected = [100, 110, 90, 80]  # ten times the number; number 10 started nearest, then the one without an answer
+    expected = [
+        100,
+        110,
+        90,
+        80,
+    ]  # ten times the number; number 10 started nearest, then the one without an answer
     assert np.abs(np.subtract(cells, expected)).max() < 6
     listed = text.split("## Failures")[1]
-    assert "| 10 | a |" in listed and "| 12 | a |" not in listed  # its geometry is wrong, and nobody said so
+    assert (
+        "| 10 | a |" in listed and "| 12 | a |" not in listed
+    )  # its geometry is wrong, and nobody said so
 
 
 def test_a_failure_without_a_picture_is_listed_all_the_same(records):
     text, files = page_of(records, [row(0, 9.0, "reject", 0.9)])
-    assert set(files) == {"protocol-reliability.svg"} and "### Pictures" not in text and "| 0 | a |" in text
+    assert (
+        set(files) == {"protocol-reliability.svg"}
+        and "### Pictures" not in text
+        and "| 0 | a |" in text
+    )
 
 
 def test_without_failures_it_says_so(records):

@@ -110,7 +110,9 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
             max(62.26, row["noise95_mm"]), abs=0.02
         )  # 2.31 of the deviations of 5.3 mm
         assert far["verdict"] == "reject" and far["depth95_mm"] == far["upper95_mm"]
-        assert near["verdict"] == "check" and near["failure_probability"] < max(0.05, 1.01 * row["depth_risk"])
+        assert near["verdict"] == "check" and near["failure_probability"] < max(
+            0.05, 1.01 * row["depth_risk"]
+        )
 
     by_name = {row["condition"]: row for row in whole.rows}
     assert (
@@ -120,7 +122,9 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
     degrees, mm = by_name["encoder 1, tools"]["camera_off"][0]
     assert 0 < degrees < 6 and 0 < mm < 12
     assert all(
-        row["failed"] is None and row["mtre_mm"] >= 0 and row["verdict"] in ("accept", "check", "reject")
+        row["failed"] is None
+        and row["mtre_mm"] >= 0
+        and row["verdict"] in ("accept", "check", "reject")
         for row in whole.rows
     )
     assert by_name["1 view"]["verdict"] != "accept" != by_name["motion, neighbours"]["verdict"]
@@ -164,7 +168,9 @@ def test_a_damaged_row_is_named(ct, tmp_path):
         (["TEXT", "--out", "OUT"], "ct.txt"),
     ],
 )
-def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, ct, tmp_path, capsys):
+def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(
+    arguments, sentence, ct, tmp_path, capsys
+):
     (tmp_path / "ct.txt").write_text("no CT")
     places = {"CT": ct, "OUT": tmp_path / "out", "FOLDER": tmp_path, "TEXT": tmp_path / "ct.txt"}
     assert main(["protocol", *(str(places.get(word, word)) for word in arguments)]) == 2
@@ -180,7 +186,11 @@ def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
     (row,) = done.rows
     assert row["mtre_mm"] < 1.0  # most of it half a pixel of a calibration
     text, pictures = page(done)
-    assert "X-rays are by gVirtualXray" in text and "RTK, as those" not in text and "gvxr-reliability.svg" in pictures
+    assert (
+        "X-rays are by gVirtualXray" in text
+        and "RTK, as those" not in text
+        and "gvxr-reliability.svg" in pictures
+    )
     with pytest.raises(InputError, match="another simulator"):
         run(SimulatedCases([ct], 0, "rtk", plain, 1), tmp_path / "out")
 
@@ -190,15 +200,32 @@ def test_without_gvxr_the_package_to_install_is_named(ct, tmp_path, monkeypatch,
     gvxr_scene.cache_clear()
     assert main(["protocol", str(ct), "--simulator", "gvxr", "--out", str(tmp_path / "out")]) == 2
     reported = capsys.readouterr()
-    assert install_command("gvxr") in reported.err and "libxcb-res0" in reported.err and not reported.out
+    assert (
+        install_command("gvxr") in reported.err
+        and "libxcb-res0" in reported.err
+        and not reported.out
+    )
 
 
 @pytest.mark.slow
 def test_the_program_keeps_its_registrations_and_writes_its_page(ct, tmp_path):
     pytest.importorskip(RTK, reason=NEEDED)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "benchmarks", "protocol", str(ct), "--out", str(out), "--limit", "1", "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "protocol",
+        str(ct),
+        "--out",
+        str(out),
+        "--limit",
+        "1",
+        "--json",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["done"] == 1 and answer["planned"] == len(trials(1))

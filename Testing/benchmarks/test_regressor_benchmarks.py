@@ -15,7 +15,9 @@ def refuse():
 
 def test_rows_are_measured_once_and_outlive_a_run_that_was_cut_short(tmp_path):
     path = tmp_path / "build" / "rows.jsonl"
-    assert Rows(path).get("poses", "a", 1.5, measure=lambda: {"mm": [1.0, 2.0]}) == {"mm": [1.0, 2.0]}
+    assert Rows(path).get("poses", "a", 1.5, measure=lambda: {"mm": [1.0, 2.0]}) == {
+        "mm": [1.0, 2.0]
+    }
     with path.open("a") as stream:
         stream.write('{"key": "poses c", "m')
     again = Rows(path)
@@ -46,9 +48,19 @@ def test_the_ablation_compares_trainings_of_one_seed():
         for seed in (0, 1):
             mm = 10.0**seed * (0.8 if loss == "cui2025" else 1.0)
             errors = {key: {"median_mm": mm, "near": 0.5} for key in regressor.SEEN}
-            about = {"ct": "chest", "network": network, "loss": loss, "seed": seed, "steps": 10, "seconds": 60.0}
+            about = {
+                "ct": "chest",
+                "network": network,
+                "loss": loss,
+                "seed": seed,
+                "steps": 10,
+                "seconds": 60.0,
+            }
             records.append(about | errors)
     page = regressor.ablation_tables(records)
     lines = [line for line in page.splitlines() if "`cui2025`" in line]
-    assert [line.count(cell) for line, cell in zip(lines, ("4.4 ± 5.1", "50 ± 0", "-20 ± 0"), strict=True)] == [4, 4, 4]
+    assert [
+        line.count(cell)
+        for line, cell in zip(lines, ("4.4 ± 5.1", "50 ± 0", "-20 ± 0"), strict=True)
+    ] == [4, 4, 4]
     assert "1.0 to 1.0 minutes" in page

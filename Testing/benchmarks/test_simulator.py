@@ -32,7 +32,9 @@ class Slab:
 
     def project(self, camera, world_from_ct):
         shape = camera.size[::-1]
-        return np.stack([np.broadcast_to(each, shape).astype(np.float32) for each in self.materials])
+        return np.stack(
+            [np.broadcast_to(each, shape).astype(np.float32) for each in self.materials]
+        )
 
 
 def camera(size=(200, 160), fx=1500.0):
@@ -47,7 +49,11 @@ def take(xray, water=20.0, seed=0, bone=0.0):
 
 
 def test_an_image_is_16_bit_and_repeats_with_its_seed():
-    first, again, other = take(SimulatedXRay()), take(SimulatedXRay()), take(SimulatedXRay(), seed=1)
+    first, again, other = (
+        take(SimulatedXRay()),
+        take(SimulatedXRay()),
+        take(SimulatedXRay(), seed=1),
+    )
     assert first.dtype == np.uint16 and first.shape == (160, 200)
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.9
@@ -55,8 +61,12 @@ def test_an_image_is_16_bit_and_repeats_with_its_seed():
 
 @pytest.mark.parametrize("photons", [200, 5000])
 def test_the_noise_is_that_of_so_many_photons(photons):
-    image = take(SimulatedXRay(photons=photons, scatter_to_primary=0, detector_sd_mm=0, vignetting=0)).astype(float)
-    assert image.std() / image.mean() == pytest.approx(photons**-0.5, rel=0.04)  # the offset is below 1 %
+    image = take(
+        SimulatedXRay(photons=photons, scatter_to_primary=0, detector_sd_mm=0, vignetting=0)
+    ).astype(float)
+    assert image.std() / image.mean() == pytest.approx(
+        photons**-0.5, rel=0.04
+    )  # the offset is below 1 %
 
 
 def test_scatter_takes_contrast():
@@ -68,10 +78,18 @@ def test_scatter_takes_contrast():
 
 def test_bone_that_loses_mineral_gets_marrow_for_it():
     """The same attenuation as of a body made of so much less bone and so much more water."""
-    ideal = {"photons": 1e9, "scatter_to_primary": 0, "focal_spot_sd_mm": 0, "detector_sd_mm": 0, "vignetting": 0}
+    ideal = {
+        "photons": 1e9,
+        "scatter_to_primary": 0,
+        "focal_spot_sd_mm": 0,
+        "detector_sd_mm": 0,
+        "vignetting": 0,
+    }
 
     def logarithm(mineral):
-        image = take(SimulatedXRay(**ideal, mineral=mineral), 15.0, bone=2.0 * np.linspace(0, 1, 200)).astype(float)
+        image = take(
+            SimulatedXRay(**ideal, mineral=mineral), 15.0, bone=2.0 * np.linspace(0, 1, 200)
+        ).astype(float)
         return np.log(image[80, 1] / image[80, -1])  # of the gain and the field nothing is left
 
     at_60 = at_energy(BONE, 60) * 2.0, at_energy(WATER, 60) * 2.0 / BONE_DENSITY
@@ -90,7 +108,9 @@ def test_fields_and_blades_hide_what_they_cover():
         assert covered.mean() < 0.05 * level
     assert image[20:130, 190:].mean() > 0.7 * level
 
-    soft = take(SimulatedXRay(collimation=(60, 0, 0, 0), blade_sd_mm=2.5, photons=1e5, vignetting=0)).astype(float)
+    soft = take(
+        SimulatedXRay(collimation=(60, 0, 0, 0), blade_sd_mm=2.5, photons=1e5, vignetting=0)
+    ).astype(float)
     assert soft[40:120, 59:61].mean() == pytest.approx(0.5 * soft[40:120, 120:].mean(), rel=0.1)
 
     pixels = np.array([[100.0, 80.0], [40.0, 80.0], [100.0, 135.0], [190.0, 80.0], [100.0, 10.0]])
@@ -212,19 +232,26 @@ def covered(xray):
 
 
 @pytest.mark.parametrize(
-    ("kind", "ball", "thickest"), [("wires", None, 5.0), ("rods", 15.0, 6.5), ("prosthesis", 32.0, 22.0)]
+    ("kind", "ball", "thickest"),
+    [("wires", None, 5.0), ("rods", 15.0, 6.5), ("prosthesis", 32.0, 22.0)],
 )
 def test_metal_is_of_its_kind_and_the_same_in_all_views(kind, ball, thickest):
     first, second = xrays(kind)
     assert first == second and first.collimation == (0, 0, 0, 0) and first.mineral == 1
-    assert {part.diameter_mm for part in first.metal if isinstance(part, Ball)} == ({ball} if ball else set())
+    assert {part.diameter_mm for part in first.metal if isinstance(part, Ball)} == (
+        {ball} if ball else set()
+    )
     assert max(part.diameter_mm for part in first.metal if isinstance(part, Wire)) == thickest
 
 
 def test_fields_are_narrow_scatter_is_heavy_and_bone_is_weak():
     for seed in range(20):
         first, second = xrays("blades", seed=seed)
-        assert first.collimation == second.collimation and 0.4 < covered(first) < 0.75 and not first.metal
+        assert (
+            first.collimation == second.collimation
+            and 0.4 < covered(first) < 0.75
+            and not first.metal
+        )
         first, second = xrays("shutters", seed=seed)
         assert first.collimation != second.collimation
         assert all(0.24 < covered(xray) < 0.46 for xray in (first, second))
@@ -235,7 +262,13 @@ def test_fields_are_narrow_scatter_is_heavy_and_bone_is_weak():
 
 
 def test_several_at_once_are_drawn_from_the_seed():
-    names = ("round field", "wires", "shutters", "tools", "motion")  # the last two are put on elsewhere
+    names = (
+        "round field",
+        "wires",
+        "shutters",
+        "tools",
+        "motion",
+    )  # the last two are put on elsewhere
     first, second = xrays(*names)
     assert first.round_field and first.metal and first.metal == second.metal
     assert first.collimation != second.collimation

@@ -23,7 +23,9 @@ FITTED_TO = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_what_the_script_makes_of_the_rows_and_tells_right_from_wrong(kind):
     part, archives = FITTED_TO[kind]
-    rows, cts = trust_fit.of_protocols([ROOT / "benchmarks" / "rows" / archive for archive in archives], part)
+    rows, cts = trust_fit.of_protocols(
+        [ROOT / "benchmarks" / "rows" / archive for archive in archives], part
+    )
     models = trust_fit.each_left_out(rows, calibrated("body"))
     same(trust_fit.fitted(rows, calibrated("body")), calibrated(kind))
     for name, model in models.items():

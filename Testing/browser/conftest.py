@@ -10,7 +10,9 @@ from phantom import write_phantom_case
 from served import Served, Tab
 
 #: Pictures of each step, to be looked at.
-PICTURES = Path(os.environ.get("MVREG_PICTURES") or Path(__file__).resolve().parents[2] / "build" / "viewer")
+PICTURES = Path(
+    os.environ.get("MVREG_PICTURES") or Path(__file__).resolve().parents[2] / "build" / "viewer"
+)
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +24,9 @@ def chromium(require_program) -> str:
 def browser(chromium):
     """A Playwright browser."""
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
-    playwright = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[dev]"')
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason='needs playwright: pip install -e ".[dev]"'
+    )
     with playwright.sync_playwright() as api:
         browser = api.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser

@@ -66,15 +66,16 @@ def mtre_mm(transform, case: dict) -> float:
     targets = np.array(case["targets"])
     found = np.array([transform.TransformPoint(point.tolist()) for point in targets])
     return float(
-        np.linalg.norm(found - rigid.transform_points(np.array(case["truth"]["world_from_ct"]), targets), axis=1).mean()
+        np.linalg.norm(
+            found - rigid.transform_points(np.array(case["truth"]["world_from_ct"]), targets),
+            axis=1,
+        ).mean()
     )
 
 
 #: The names of the X-rays; that of the CT, "" without one; whether files of either are being read.
 XRAYS = "() => ((c('xrays', 'xrays') || {}).lines || []).map(line => line.cells[0].text)"
-CT = (
-    "() => { const ct = c('ct', 'ct'); return ct && ct.value ? ct.options.find(o => o.value === ct.value).title : ''; }"
-)
+CT = "() => { const ct = c('ct', 'ct'); return ct && ct.value ? ct.options.find(o => o.value === ct.value).title : ''; }"
 READING = "() => ['ct', 'xrays'].some(key => (c(key, 'status') || { label: '' }).label.startsWith('Reading'))"
 #: Drags files over the first element of a selector, with these events.
 DRAG = """([selector, files, kinds]) => { const data = new DataTransfer();
@@ -128,7 +129,12 @@ class Served:
         return "".join(self.lines)
 
     def ask(
-        self, path: str = "", data: bytes | None = None, *, cookie: str | bytes | None = None, **headers: str
+        self,
+        path: str = "",
+        data: bytes | None = None,
+        *,
+        cookie: str | bytes | None = None,
+        **headers: str,
     ) -> tuple[int, str, dict[str, str]]:
         """Status, text and headers of an answer.   cookie: this server's by default, "" for none."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -143,9 +149,13 @@ class Served:
         finally:
             connection.close()
 
-    def send(self, target: str, *files: Path | tuple[str, bytes], folder: str = "") -> tuple[int, str]:
+    def send(
+        self, target: str, *files: Path | tuple[str, bytes], folder: str = ""
+    ) -> tuple[int, str]:
         """Send files, or names and contents, as a page does, and a folder's as it is dropped; status and text of the answer."""
-        named = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
+        named = [
+            (file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files
+        ]
         return self.ask(f"upload?target={target}", form(named, folder), Content_Type=FORM)[:2]
 
     def end(self) -> int:
@@ -169,10 +179,14 @@ class Served:
 class Tab:
     """A page of a `server`.   page: Playwright's.   errors: that the browser told of."""
 
-    def __init__(self, browser, server: Served, pictures: Path, width: int = 1440, height: int = 900) -> None:
+    def __init__(
+        self, browser, server: Served, pictures: Path, width: int = 1440, height: int = 900
+    ) -> None:
         self.errors: list[str] = []
         self.server, self._pictures = server, pictures
-        self._context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+        self._context = browser.new_context(
+            viewport={"width": width, "height": height}, accept_downloads=True
+        )
         self.page = self._context.new_page()
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -201,7 +215,9 @@ class Tab:
         before = len(self.errors)
         yield
         self.errors[before:] = [
-            error for error in self.errors[before:] if error != "Object" and "connection not open" not in error
+            error
+            for error in self.errors[before:]
+            if error != "Object" and "connection not open" not in error
         ]
 
     def shot(self, name: str) -> None:
@@ -212,7 +228,8 @@ class Tab:
     def state(self, name: str):
         """What the server told the page under this name; "register.running" for a part of it."""
         return self.page.evaluate(
-            "(name) => name.split('.').reduce((value, key) => value && value[key], window.trame.state.state)", name
+            "(name) => name.split('.').reduce((value, key) => value && value[key], window.trame.state.state)",
+            name,
         )
 
     def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
@@ -273,12 +290,16 @@ class Tab:
         address = self.page.evaluate(
             "(n) => document.querySelectorAll('.mvx canvas')[n].toDataURL('image/png')", number
         )
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB"))
+        return np.asarray(
+            Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
+        )
 
     def drag(self, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag in an X-ray from one place to another, in shares of its width and height."""
         box = self.page.locator(".mvx-surface").nth(number).bounding_box()
-        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+        places = [
+            (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)
+        ]
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
         self.page.mouse.move(*places[1], steps=5)
@@ -300,7 +321,9 @@ class Tab:
 
     def open_group(self, name: str) -> None:
         """Unfold a part of a step, where it is folded."""
-        group = self.page.locator("details", has=self.page.locator(f'> summary:text-is("{name}")')).first
+        group = self.page.locator(
+            "details", has=self.page.locator(f'> summary:text-is("{name}")')
+        ).first
         if group.get_attribute("open") is None:
             group.locator("> summary").click()
 
@@ -325,10 +348,15 @@ class Tab:
         self.page.get_by_role("option", name=option).wait_for(state="hidden")
 
     def drop(
-        self, *files: Path | tuple[str, bytes], selector: str = "body", kinds: tuple[str, ...] = ("dragover", "drop")
+        self,
+        *files: Path | tuple[str, bytes],
+        selector: str = "body",
+        kinds: tuple[str, ...] = ("dragover", "drop"),
     ) -> None:
         """Drag files, or names and contents, over what a selector finds, and drop them there."""
-        named = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
+        named = [
+            (file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files
+        ]
         coded = [(name, base64.b64encode(content).decode()) for name, content in named]
         self.page.evaluate(DRAG, [selector, coded, list(kinds)])
 

@@ -72,14 +72,20 @@ def chest_registration(scene):
     mirrored[0, 2] = camera.intrinsics[0, 2]
     camera = replace(camera, intrinsics=mirrored)
     pose = rigid.from_rotation_translation(np.eye(3), -ct.centroid())
-    detected = random.poisson(3e4 * np.exp(-0.8 * PreparedCT(ct).projector(1).render(camera, pose).image)) + 1
+    detected = (
+        random.poisson(3e4 * np.exp(-0.8 * PreparedCT(ct).projector(1).render(camera, pose).image))
+        + 1
+    )
     xray = XRay(-np.log(detected / 3e4).astype(np.float32), np.ones(MASK.shape, bool))
     registration = make_registration(scene, ct, [View("pinhole", xray, camera)], pose, "Chest")
     add_mask(registration.xrays[0], "mask", MASK)
     scout = registration.add_xray("scout")
     scout.change(geometry=SlotScan(**SCOUT), intensity="log")
     set_source(
-        scout, volume_node(scene, "scout image", random.uniform(0, 4, (1, 400, 480)).astype(np.float32), np.eye(4))
+        scout,
+        volume_node(
+            scene, "scout image", random.uniform(0, 4, (1, 400, 480)).astype(np.float32), np.eye(4)
+        ),
     )
     return registration
 
@@ -134,7 +140,9 @@ def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.nda
     finally:
         page.registration.world_from_ct = before
     assert source == "browser"
-    picture = np.asarray(Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")).astype(int)
+    picture = np.asarray(
+        Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")
+    ).astype(int)
     rows, columns = (
         np.rint(begin + step * np.arange(size)).astype(int)
         for begin, size in zip(corner[::-1], layer.shape[:2], strict=True)
@@ -157,7 +165,10 @@ def test_the_drr_of_the_page_is_that_of_the_server(chest, number, rotation, shif
         chest.registration.xrays[number].camera,
         chest.session.anatomy,
     )
-    expected, bones = anatomy.drr(camera, pose), anatomy.projector(1, bones=True).render(camera, pose).image
+    expected, bones = (
+        anatomy.drr(camera, pose),
+        anatomy.projector(1, bones=True).render(camera, pose).image,
+    )
     true, here = np.isfinite(expected), found[..., 2] > 0.5
     assert (true == here).mean() > 0.997  # of the rays that the CT's ends take their value
     both = true & here
@@ -170,11 +181,15 @@ def test_the_drr_of_the_page_is_that_of_the_server(chest, number, rotation, shif
 @pytest.mark.parametrize("mode", ["difference", "colours"])
 def test_what_is_compared_in_the_page_is_what_the_server_compares(chest, mode):
     """Neither what the mask leaves out, nor where the CT ends; and no noisier."""
-    found, layer = pictures(chest, mode, off(chest.registration.world_from_ct, [0, 0, 3], [6, 0, 4]))
+    found, layer = pictures(
+        chest, mode, off(chest.registration.world_from_ct, [0, 0, 3], [6, 0, 4])
+    )
     compared = layer[..., 3] == 255
     assert 0.3 < compared.mean() < 0.7 and not compared[~MASK].any()
     assert np.ptp(found[~MASK], axis=1).max() == 0  # the X-ray alone
-    apart = [each[..., 0].astype(float) - each[..., 2] for each in (found, layer)]  # orange against blue
+    apart = [
+        each[..., 0].astype(float) - each[..., 2] for each in (found, layer)
+    ]  # orange against blue
     inner = ndimage.binary_erosion(compared, iterations=2)
     assert ncc(apart[0][inner], apart[1][inner]) > (0.95 if mode == "difference" else 0.9)
     if mode == "difference":
@@ -192,7 +207,9 @@ def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, 
     assert here.mean() > 0.01 and there.mean() > 0.01
     beside = [ndimage.distance_transform_edt(~each) for each in (here, there)]
     assert (beside[1][here] < 2.5).mean() > 0.75 and (beside[0][there] < 2.5).mean() > 0.85
-    untrue = np.isnan(chest.session.anatomy.drr(chest.registration.xrays[number].camera, pose, bones=True))
+    untrue = np.isnan(
+        chest.session.anatomy.drr(chest.registration.xrays[number].camera, pose, bones=True)
+    )
     assert untrue.mean() > 0.005 and here[untrue].mean() < 0.003
     if number == 0:
         assert not here[~ndimage.binary_dilation(hull(MASK), iterations=2)].any()
@@ -203,7 +220,9 @@ def test_a_structure_has_its_outline(chromium):
 
     def of_structure(scene):
         registration, ct = phantom_registration(scene), make_ct()
-        registration.choose_segment(*segmentation_node(scene, "bone", ct.volume.values > 300, registration.ct))
+        registration.choose_segment(
+            *segmentation_node(scene, "bone", ct.volume.values > 300, registration.ct)
+        )
         return registration
 
     page = XRayPage(chromium, registration=of_structure, webgl=True)
@@ -222,7 +241,13 @@ def test_a_structure_has_its_outline(chromium):
 @pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])
 @pytest.mark.parametrize(
     "kind, numbers",
-    [("shift", [31.5, -12]), ("shift_mm", [0.1, -7]), ("turn", [-33.0]), ("tilt", [12.5, -40]), ("beam", [-25.0])],
+    [
+        ("shift", [31.5, -12]),
+        ("shift_mm", [0.1, -7]),
+        ("turn", [-33.0]),
+        ("tilt", [12.5, -40]),
+        ("beam", [-25.0]),
+    ],
 )
 def test_a_movement_in_the_page_is_that_in_the_scene(chest, kind, numbers, number):
     registration, start = chest.registration, chest.registration.world_from_ct
@@ -255,7 +280,9 @@ def test_a_movement_in_the_page_is_that_in_the_scene(chest, kind, numbers, numbe
             )
         )
         corners = np.array([*np.ndindex(2, 2, 2)]) * 400.0
-        apart = rigid.transform_points(np.array(found), corners) - rigid.transform_points(expected, corners)
+        apart = rigid.transform_points(np.array(found), corners) - rigid.transform_points(
+            expected, corners
+        )
         assert np.linalg.norm(apart, axis=1).max() < 1e-6
         assert np.linalg.norm(expected - before) > 0.05
 
@@ -282,7 +309,9 @@ def test_a_drag_is_drawn_by_the_page_and_sharpened_by_the_server(chest):
     assert chest(drag()) == ["server", "browser", "server"]
     assert np.linalg.norm(chest.pose[:3, 3] - before[:3, 3]) > 5
     assert chest.called == ["begin", "moved", "end"]
-    here = chest(chest.js("() => JSON.parse(JSON.stringify(xrays.map((x) => x.view.pose.world_from_ct)))"))
+    here = chest(
+        chest.js("() => JSON.parse(JSON.stringify(xrays.map((x) => x.view.pose.world_from_ct)))")
+    )
     assert all(np.array_equal(pose, chest.pose) for pose in here)
 
 

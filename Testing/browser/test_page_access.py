@@ -80,19 +80,28 @@ def page(context, server):
 
 def test_another_address_asks_for_the_token_too(serve):
     server = serve("--host", "0.0.0.0")
-    assert server.ask(cookie="")[0] == server.ask("ws", cookie="")[0] == server.ask("?token=wrong", cookie="")[0] == 403
+    assert (
+        server.ask(cookie="")[0]
+        == server.ask("ws", cookie="")[0]
+        == server.ask("?token=wrong", cookie="")[0]
+        == 403
+    )
     assert server.ask(f"?token={server.token}", cookie="")[0] == 200
     assert server.ask("index.html", Host=f"ward.example:{server.port}")[0] == 200
 
 
 def test_what_is_no_websocket_is_told_so(serve):
     server = serve()
-    assert server.ask("ws")[0] == server.ask("ws", Upgrade="websocket", Connection="Upgrade")[0] == 426
+    assert (
+        server.ask("ws")[0] == server.ask("ws", Upgrade="websocket", Connection="Upgrade")[0] == 426
+    )
     assert server.ask("index.html")[0] == 200
     assert "Traceback" not in server.output, server.output
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to be another user")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to be another user"
+)
 def test_another_user_of_the_computer_gets_nothing(server):
     program = next(path for path in ("/usr/bin/python3", sys.executable) if Path(path).exists())
     done = subprocess.run(
@@ -110,11 +119,15 @@ def test_another_user_of_the_computer_gets_nothing(server):
     assert set(done.stdout.split()) == {"403"}
 
 
-def test_the_browser_is_opened_without_showing_the_token_to_all_users(tmp_path, browser, require_program):
+def test_the_browser_is_opened_without_showing_the_token_to_all_users(
+    tmp_path, browser, require_program
+):
     """Arguments of programs can be listed by all; the file that they name cannot be read by all."""
     require_program("sh", package="dash")
     script = tmp_path / "browser"
-    script.write_text(f'#!/bin/sh\ncd "{tmp_path}"\nprintf "%s\\n" "$@" > arguments.new\nmv arguments.new arguments\n')
+    script.write_text(
+        f'#!/bin/sh\ncd "{tmp_path}"\nprintf "%s\\n" "$@" > arguments.new\nmv arguments.new arguments\n'
+    )
     script.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
@@ -138,8 +151,17 @@ def test_the_token_leaves_the_address_and_stays_in_a_cookie(context, page, serve
     assert page.url == f"{server.root}index.html"
     assert page.evaluate("document.cookie") == ""
     (cookie,) = context.cookies()
-    assert cookie["name"] == f"mvreg_{server.port}" and cookie["path"] == "/" and cookie["domain"] == "127.0.0.1"
-    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict" and not cookie["secure"] and cookie["expires"] == -1
+    assert (
+        cookie["name"] == f"mvreg_{server.port}"
+        and cookie["path"] == "/"
+        and cookie["domain"] == "127.0.0.1"
+    )
+    assert (
+        cookie["httpOnly"]
+        and cookie["sameSite"] == "Strict"
+        and not cookie["secure"]
+        and cookie["expires"] == -1
+    )
     page.go_back()
     assert server.token not in page.url
 
@@ -147,11 +169,17 @@ def test_the_token_leaves_the_address_and_stays_in_a_cookie(context, page, serve
 def test_several_tabs_browsers_and_servers(browser, context, page, serve, server):
     """The address is good until the server ends, also in another browser, which has nothing without it; cookies are of one port each."""
     second = serve()
-    for address, seen in ((server.root, ".mv-app"), (second.address, ".mv-welcome"), (server.root, ".mv-app")):
+    for address, seen in (
+        (server.root, ".mv-app"),
+        (second.address, ".mv-welcome"),
+        (server.root, ".mv-app"),
+    ):
         page = context.new_page()
         page.goto(address)
         page.wait_for_selector(seen)
-    assert {cookie["name"] for cookie in context.cookies()} == {f"mvreg_{one.port}" for one in (server, second)}
+    assert {cookie["name"] for cookie in context.cookies()} == {
+        f"mvreg_{one.port}" for one in (server, second)
+    }
     assert second.ask("index.html", cookie=server.cookie)[0] == 403
     assert second.ask("index.html", cookie=f"{server.cookie}; {second.cookie}")[0] == 200
     other = browser.new_context()
@@ -165,8 +193,13 @@ def test_several_tabs_browsers_and_servers(browser, context, page, serve, server
 
 def test_a_link_of_another_site_leads_in_only_with_the_token(context, elsewhere, server):
     page = context.new_page()
-    for address, seen in ((server.address, ".mv-app"), (server.root, "text=The token is missing or wrong")):
-        page.goto(elsewhere(f'<a href="{address}">in</a>', host="localhost"))  # another site, as browsers see it
+    for address, seen in (
+        (server.address, ".mv-app"),
+        (server.root, "text=The token is missing or wrong"),
+    ):
+        page.goto(
+            elsewhere(f'<a href="{address}">in</a>', host="localhost")
+        )  # another site, as browsers see it
         page.get_by_text("in").click()
         page.wait_for_selector(seen)
 
@@ -206,10 +239,19 @@ def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
         "127.0.0.1@evil.example",
         "",
     ):
-        for path, more in (("index.html", {}), ("ws", SHAKE), (f"index.html?token={server.token}", {})):
+        for path, more in (
+            ("index.html", {}),
+            ("ws", SHAKE),
+            (f"index.html?token={server.token}", {}),
+        ):
             status, text, _ = server.ask(path, Host=name, **more)
             assert status in (400, 403) and "mv-" not in text, (name, path)
-    others = ("evil.example", f"127.0.0.1:{port + 1}", f"localhost:{port}", f"127.0.0.1:{port}@evil.example")
+    others = (
+        "evil.example",
+        f"127.0.0.1:{port + 1}",
+        f"localhost:{port}",
+        f"127.0.0.1:{port}@evil.example",
+    )
     for origin in ("null", "file://", *(f"http://{other}" for other in others)):
         for path in ("ws", "index.html"):
             status, text, _ = server.ask(path, Origin=origin, **(SHAKE if path == "ws" else {}))
@@ -217,7 +259,12 @@ def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
     for name in ("127.0.0.1", "LOCALHOST", "[::1]"):
         host = f"{name}:{port}"
         assert server.ask("ws", Host=host, Origin=f"http://{host}", **SHAKE)[0] == 101, name
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP evil.example 127.0.0.1"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--host-resolver-rules=MAP evil.example 127.0.0.1",
+    ]
     seen = subprocess.run(
         [chromium, *options, "--dump-dom", f"http://evil.example:{port}/?token={server.token}"],
         capture_output=True,
@@ -231,8 +278,14 @@ def test_every_answer_says_how_it_may_be_used(server):
     for path in ("", "vue.global.js", "download/x/y", "upload?target=ct/files", "nothing"):
         for cookie in (None, ""):
             headers = server.ask(path, cookie=cookie)[2]
-            assert headers["X-Frame-Options"] == "DENY" and headers["X-Content-Type-Options"] == "nosniff", path
-            assert headers["Referrer-Policy"] == "no-referrer" and headers["Cache-Control"] == "no-store", path
+            assert (
+                headers["X-Frame-Options"] == "DENY"
+                and headers["X-Content-Type-Options"] == "nosniff"
+            ), path
+            assert (
+                headers["Referrer-Policy"] == "no-referrer"
+                and headers["Cache-Control"] == "no-store"
+            ), path
             written = headers["Content-Security-Policy"]
             policy = dict(part.strip().split(" ", 1) for part in written.split(";"))
             assert policy["frame-ancestors"] == policy["default-src"] == "'none'", path
@@ -248,7 +301,15 @@ def test_the_page_passes_its_own_policy_in_all_steps(open_tab, server, tmp_path)
     tab.ready()
     page = tab.page
     page.evaluate(REFUSED)
-    for step in ("1. CT", "2. X-rays", "3. Start", "4. Register", "5. Check", "6. Export", "7. Sequence"):
+    for step in (
+        "1. CT",
+        "2. X-rays",
+        "3. Start",
+        "4. Register",
+        "5. Check",
+        "6. Export",
+        "7. Sequence",
+    ):
         tab.open_step(step)
         page.wait_for_timeout(500)  # it scrolls there
     tab.shot("steps")

@@ -30,7 +30,9 @@ def problems(tab, axe: str) -> list[str]:
     page.wait_for_timeout(500)  # colours that change
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(axe)
-    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations)")
+    found = page.evaluate(
+        "() => axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations)"
+    )
     return [
         f"{each['id']}: {node['target'][0]} {node['html'][:120]} {node['failureSummary'].splitlines()[1].strip()}"
         for each in found
@@ -62,7 +64,9 @@ def test_axe_finds_nothing(open_tab, serve, server, axe):
     found += in_both_themes(tab, axe, "answer")
     for step in STEPS:
         tab.open_step(step)
-    tab.page.evaluate("() => document.querySelectorAll('.mv-steps details').forEach(each => { each.open = true; })")
+    tab.page.evaluate(
+        "() => document.querySelectorAll('.mv-steps details').forEach(each => { each.open = true; })"
+    )
     found += in_both_themes(tab, axe, "unfolded")
     tab.button("Geometry...").click()
     tab.page.get_by_label("Given as of view1", exact=True).select_option("C-arm")
@@ -70,7 +74,9 @@ def test_axe_finds_nothing(open_tab, serve, server, axe):
     distance.fill("1.01")
     distance.press("Enter")
     tab.page.get_by_role("alert").get_by_text("looks like metres").wait_for()
-    tab.page.evaluate("() => document.querySelectorAll('.mv-sheet details').forEach(each => { each.open = true; })")
+    tab.page.evaluate(
+        "() => document.querySelectorAll('.mv-sheet details').forEach(each => { each.open = true; })"
+    )
     found += in_both_themes(tab, axe, "geometry")
     assert not found, "\n".join(found)
 
@@ -109,6 +115,8 @@ def test_all_can_be_reached_by_keys_and_the_focus_is_seen(open_tab, serve, case_
         found = '(id) => document.querySelector(`[data-walked="${id}"]`).outerHTML.slice(0, 160)'
         return [page.evaluate(found, each) for each in ids if each is not None]
 
-    controls = set(page.evaluate(CONTROLS.replace("each.dataset.walked = String(n)", "each.dataset.walked"))) - {None}
+    controls = set(
+        page.evaluate(CONTROLS.replace("each.dataset.walked = String(n)", "each.dataset.walked"))
+    ) - {None}
     assert len(controls) > 80 and not written(controls - reached)
     assert not written(unseen)

@@ -22,7 +22,9 @@ def study(tmp_path_factory) -> Path:
     for view in make_views(ct):
         np.savetxt(folder / f"{view.name}.txt", view.camera.projection_matrix)
     hu = ct.volume.values.round().astype(np.int16)
-    write_series(folder / "thin", hu, ct.volume.ct_from_index, prefix="thin", SeriesDescription="Thin slices")
+    write_series(
+        folder / "thin", hu, ct.volume.ct_from_index, prefix="thin", SeriesDescription="Thin slices"
+    )
     return folder
 
 
@@ -77,7 +79,9 @@ def test_a_case_asks_before_it_replaces_what_is_open(open_tab, serve, case_file,
 def test_the_empty_page_and_its_keys(empty):
     for colours in ("dark", "light"):
         empty.page.emulate_media(color_scheme=colours)
-        empty.page.wait_for_function(f"() => document.documentElement.dataset.theme === '{colours}'")
+        empty.page.wait_for_function(
+            f"() => document.documentElement.dataset.theme === '{colours}'"
+        )
         empty.page.wait_for_timeout(300)
         empty.shot(f"empty-{colours}")
     reached = []

@@ -59,14 +59,22 @@ def evil(serve, tmp_path_factory):
     return serve(path)
 
 
-def test_names_are_text_and_what_is_wrong_is_refused_while_the_work_is_kept(open_tab, evil, tmp_path):
+def test_names_are_text_and_what_is_wrong_is_refused_while_the_work_is_kept(
+    open_tab, evil, tmp_path
+):
     tab = open_tab(evil)
     tab.ready()
     tab.open_step("2. X-rays")
     text = tab.page.locator("body").inner_text()
     assert all(name in text for name in ("{{3+4}}", "{{2+3}}<b>ct<b>", "view & co"))
     assert not tab.page.locator("b", has_text="ct").count()
-    for name in ("../evil.nrrd", "/etc/evil.nrrd", "a/../../evil.nrrd", "C:\\evil.nrrd", "a/..\\evil.nrrd"):
+    for name in (
+        "../evil.nrrd",
+        "/etc/evil.nrrd",
+        "a/../../evil.nrrd",
+        "C:\\evil.nrrd",
+        "a/..\\evil.nrrd",
+    ):
         status, answer = evil.send("ct/files", (name, b"x"))
         assert status == 400 and "stays in its folder" in answer, name
     assert evil.send("elsewhere", ("ct.nrrd", b"x"))[0] == 400
@@ -74,7 +82,10 @@ def test_names_are_text_and_what_is_wrong_is_refused_while_the_work_is_kept(open
     case = json.dumps({"views": [{"name": "a", "image": "/etc/hostname"}]}).encode()
     with zipfile.ZipFile(tmp_path / "slip.mrb", "w") as archive:
         archive.writestr("../../evil.txt", "x")
-    for file, message in ((("case.json", case), "case.json"), (tmp_path / "slip.mrb", "stays in its folder")):
+    for file, message in (
+        (("case.json", case), "case.json"),
+        (tmp_path / "slip.mrb", "stays in its folder"),
+    ):
         assert evil.send("open", file)[0] == 200
         tab.wait_state(f"s.message.includes({json.dumps(message)})")
     (tmp_path / "broken.nii.gz").write_bytes(b"not a volume")
@@ -94,15 +105,26 @@ def test_a_port_in_use_is_refused_in_a_sentence(server):
         env=server.environment,
     )
     assert done.returncode == 2
-    assert f"127.0.0.1:{server.port}: cannot be served on" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        f"127.0.0.1:{server.port}: cannot be served on" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
-def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(open_tab, serve, tmp_path):
+def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(
+    open_tab, serve, tmp_path
+):
     target, folder = planted_file.plant(tmp_path / "elsewhere"), tmp_path / "detached"
     folder.mkdir()
     write_phantom_case(folder)
-    for name, ending, header in (("ct", "nii.gz", "mhd"), ("view1", "mha", "mhd"), ("view2", "mha", "nhdr")):
-        sitk.WriteImage(sitk.ReadImage(str(folder / f"{name}.{ending}")), str(folder / f"{name}.{header}"))
+    for name, ending, header in (
+        ("ct", "nii.gz", "mhd"),
+        ("view1", "mha", "mhd"),
+        ("view2", "mha", "nhdr"),
+    ):
+        sitk.WriteImage(
+            sitk.ReadImage(str(folder / f"{name}.{ending}")), str(folder / f"{name}.{header}")
+        )
     tab = empty_page(open_tab, serve)
     tab.drop(folder / "ct.mhd", folder / "ct.raw")
     tab.wait_state("s.ct_form.state.kind === 'ready' || s.message", 20)
@@ -125,7 +147,9 @@ def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(open_t
     assert planted_file.WORD.decode() not in tab.page.content() + tab.server.output
 
 
-def test_no_message_title_report_or_file_shows_a_temporary_path(open_tab, serve, case_file, tmp_path):
+def test_no_message_title_report_or_file_shows_a_temporary_path(
+    open_tab, serve, case_file, tmp_path
+):
     server = serve()
     tab = open_tab(server)
 
@@ -134,11 +158,23 @@ def test_no_message_title_report_or_file_shows_a_temporary_path(open_tab, serve,
 
     assert server.send("open", *sorted(case_file.parent.iterdir()))[0] == 200
     tab.ready()
-    assert tab.state("views.case") == "Dropped files" == tab.page.locator(".mv-3d .mv-case").inner_text()
-    assert all("Dropped files" in title for title in tab.page.locator(".mvx-title").all_inner_texts())
+    assert (
+        tab.state("views.case")
+        == "Dropped files"
+        == tab.page.locator(".mv-3d .mv-case").inner_text()
+    )
+    assert all(
+        "Dropped files" in title for title in tab.page.locator(".mvx-title").all_inner_texts()
+    )
     exported, saved = tab.download("Export", tmp_path, ".mv-answer"), tab.download("Save", tmp_path)
-    assert "Dropped files" not in zipfile.ZipFile(exported).read(f"{exported.stem}/report.html").decode()
-    for file, what in ((exported, "registration"), (saved, "scene")):  # names tell the case by its X-rays alone
+    assert (
+        "Dropped files"
+        not in zipfile.ZipFile(exported).read(f"{exported.stem}/report.html").decode()
+    )
+    for file, what in (
+        (exported, "registration"),
+        (saved, "scene"),
+    ):  # names tell the case by its X-rays alone
         assert re.fullmatch(what + r"-[0-9a-f]{6}-\d{8}-\d{6}\.(zip|mrb)", file.name)
     for kept in (zipfile.ZipFile(exported), zipfile.ZipFile(saved)):
         for name in kept.namelist():
@@ -167,7 +203,10 @@ def test_no_message_title_report_or_file_shows_a_temporary_path(open_tab, serve,
         status, message = server.send(target, *(tmp_path / name for name in names))
         if status == 200:
             said = "s.message + (c('files', 'unused') || { label: '' }).label"
-            tab.wait_state(f"({said}).includes({json.dumps(Path(names[0]).stem)}) && !s.opening && !reading()", 30)
+            tab.wait_state(
+                f"({said}).includes({json.dumps(Path(names[0]).stem)}) && !s.opening && !reading()",
+                30,
+            )
             message = tab.evaluate(said)
         assert hidden(message) and (len(names) > 1 or Path(names[0]).stem in message), message
         assert hidden(tab.page.locator("body").inner_text())

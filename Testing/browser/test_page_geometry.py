@@ -48,7 +48,9 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     below = field(tab, ANGLE, "view2")
     assert below.evaluate("e => e === document.activeElement")
     tab.page.keyboard.press("Tab")
-    assert field(tab, "CRA (+) / CAU (\u2212) of {}", "view2").evaluate("e => e === document.activeElement")
+    assert field(tab, "CRA (+) / CAU (\u2212) of {}", "view2").evaluate(
+        "e => e === document.activeElement"
+    )
     distance = field(tab, DISTANCE, "view1")
     distance.fill("1.01")
     distance.press("Tab")
@@ -57,7 +59,10 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     assert distance.get_attribute("aria-invalid") == "true"
     assert distance.get_attribute("aria-describedby") == note.get_attribute("id")
     left, width = (note.bounding_box()[key] for key in ("x", "width"))
-    assert abs(left - distance.bounding_box()["x"]) < 8 and width > 2 * distance.bounding_box()["width"]
+    assert (
+        abs(left - distance.bounding_box()["x"]) < 8
+        and width > 2 * distance.bounding_box()["width"]
+    )
     tab.shot("a fault at its field")
     field(tab, "CRA (+) / CAU (\u2212) of {}", "view2").focus()
     tab.page.evaluate(
@@ -79,16 +84,24 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
 
 def test_the_first_click_on_a_button_counts_while_a_field_has_the_focus(tab):
     open_table(tab)
-    matrix, mouse, back = tab.page.get_by_label("Projection matrix"), tab.page.mouse, tab.button("Put view1 back")
+    matrix, mouse, back = (
+        tab.page.get_by_label("Projection matrix"),
+        tab.page.mouse,
+        tab.button("Put view1 back"),
+    )
     given = matrix.input_value()
     matrix.fill("nothing of use")
     assert back.is_disabled()
     box = back.bounding_box()
     mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     mouse.down()
-    tab.page.wait_for_timeout(300)  # as a hand holds it: the server's answer to what was typed comes meanwhile
+    tab.page.wait_for_timeout(
+        300
+    )  # as a hand holds it: the server's answer to what was typed comes meanwhile
     mouse.up()
-    tab.page.wait_for_function("given => document.querySelector('.mv-sheet textarea').value === given", arg=given)
+    tab.page.wait_for_function(
+        "given => document.querySelector('.mv-sheet textarea').value === given", arg=given
+    )
     assert not tab.state("message")
     tab.button("Done").click()
 

@@ -63,7 +63,9 @@ def tab(open_tab, server, cases) -> Tab:
     tab.wait_state("s.views && s.views.xrays")
     before = [xray["template"] for xray in tab.state("views.xrays")]  # which may show A already
     send_folder(server, cases["A"].parent)
-    tab.wait_state(f"s.views.xrays.length && !{json.dumps(before)}.includes(s.views.xrays[0].template)")
+    tab.wait_state(
+        f"s.views.xrays.length && !{json.dumps(before)}.includes(s.views.xrays[0].template)"
+    )
     wait_for(tab, "A")
     assert_shows(tab, cases["A"])
     return tab
@@ -86,7 +88,10 @@ def panes(tab: Tab) -> list[dict]:
     tab.page.wait_for_function("""() => [...document.querySelectorAll('.mvx')].every(e => e.xray && e.xray.view.mode === 'off'
         && e.xray.picture.film && !e.xray.stale() && !e.xray.scheduled)""")
     titles = tab.page.locator(".mvx-title").all_inner_texts()
-    return [{"title": title.splitlines(), "picture": tab.picture(number)} for number, title in enumerate(titles)]
+    return [
+        {"title": title.splitlines(), "picture": tab.picture(number)}
+        for number, title in enumerate(titles)
+    ]
 
 
 def at_pixels(tab: Tab, number: int, picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -100,8 +105,17 @@ def at_pixels(tab: Tab, number: int, picture: np.ndarray, size: tuple[int, int])
         np.floor(ratio * np.linspace(*ends, count)).astype(int)
         for ends, count in (((left, right), size[0]), ((top, bottom), size[1]))
     )
-    inside = (rows[:, None] >= 0) & (rows[:, None] < len(picture)) & (columns >= 0) & (columns < picture.shape[1])
-    return np.where(inside, picture[rows.clip(0, len(picture) - 1)][:, columns.clip(0, picture.shape[1] - 1)], np.nan)
+    inside = (
+        (rows[:, None] >= 0)
+        & (rows[:, None] < len(picture))
+        & (columns >= 0)
+        & (columns < picture.shape[1])
+    )
+    return np.where(
+        inside,
+        picture[rows.clip(0, len(picture) - 1)][:, columns.clip(0, picture.shape[1] - 1)],
+        np.nan,
+    )
 
 
 def likeness(shown: np.ndarray, line_integrals: np.ndarray, window: tuple[float, float]) -> float:
@@ -122,10 +136,14 @@ def assert_shows(tab: Tab, case: Path, alone: list[dict] | None = None, named: s
         window = tab.page.evaluate("(n) => document.querySelectorAll('.mvx')[n].xray.greys", number)
         xray = views[number].xray
         shown = at_pixels(tab, number, pane["picture"][..., 0], xray.line_integrals.shape[::-1])
-        assert likeness(np.where(xray.valid, shown, np.nan), xray.line_integrals, window) > 0.99, names[number]
+        assert likeness(np.where(xray.valid, shown, np.nan), xray.line_integrals, window) > 0.99, (
+            names[number]
+        )
         if alone is not None:
             assert pane["title"][1:] == alone[number]["title"][1:]
-            np.testing.assert_array_equal(pane["picture"], alone[number]["picture"], err_msg=names[number])
+            np.testing.assert_array_equal(
+                pane["picture"], alone[number]["picture"], err_msg=names[number]
+            )
     assert tab.state("views.case") == tab.page.locator(".mv-3d .mv-case").inner_text() == named
 
 

@@ -30,7 +30,9 @@ def server(serve, track):
 
 
 def shown(tab, number: int) -> None:
-    tab.wait_state(f"(c('sequence', 'headline') || {{label: ''}}).label.startsWith('Frame {number}')")
+    tab.wait_state(
+        f"(c('sequence', 'headline') || {{label: ''}}).label.startsWith('Frame {number}')"
+    )
     tab.drawn()
 
 
@@ -63,7 +65,9 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     pictures.append(picture(tab))
     drrs.append(layers(tab))
     tab.page.get_by_text("Frame 1: followed").wait_for()
-    assert (pictures[0] != pictures[1]).mean() > 0.2 and all(a != b for a, b in zip(*drrs, strict=True))
+    assert (pictures[0] != pictures[1]).mean() > 0.2 and all(
+        a != b for a, b in zip(*drrs, strict=True)
+    )
 
     tab.button("Play").focus()
     tab.page.keyboard.press("Enter")  # by keys alone
@@ -111,12 +115,17 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     table.get_by_role("button", name="3").click()
     shown(tab, 3)
     after = [path.get_attribute("d") for path in outlines.all()]
-    assert len(before) == 2 and all(a.count("M") > 20 and a != b for a, b in zip(before, after, strict=True))
+    assert len(before) == 2 and all(
+        a.count("M") > 20 and a != b for a, b in zip(before, after, strict=True)
+    )
     tab.page.get_by_text("Export the poses").click()
     poses = tab.download("Export poses", tmp_path, ".mv-answer")
     with zipfile.ZipFile(poses) as archive:
         lines = list(csv.DictReader(io.StringIO(archive.read(f"{poses.stem}/motion.csv").decode())))
-    assert float(lines[5]["angle_deg"]) == pytest.approx(25, abs=1e-3) and lines[BLANK]["angle_deg"] == ""
+    assert (
+        float(lines[5]["angle_deg"]) == pytest.approx(25, abs=1e-3)
+        and lines[BLANK]["angle_deg"] == ""
+    )
     tab.button("Remove").click()
     table.wait_for(state="hidden")
     outlines.nth(0).wait_for(state="detached")

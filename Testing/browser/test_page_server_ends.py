@@ -17,7 +17,9 @@ SOCKETS = """window.sockets = []; window.WebSocket = class extends window.WebSoc
 MRML = '<MRML version="Slicer4.4.0" userTags="">{}</MRML>'
 #: Scenes that are refused: where they are read, and where they are put into the scene.
 REFUSED = {
-    "outside": MRML.format('<TextStorage id="vtkMRMLTextStorageNode1" name="s" fileName="/etc/passwd"></TextStorage>'),
+    "outside": MRML.format(
+        '<TextStorage id="vtkMRMLTextStorageNode1" name="s" fileName="/etc/passwd"></TextStorage>'
+    ),
     "none": "not a scene",
     "missing": MRML.format(
         '<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" fileName="no.nrrd">'
@@ -45,7 +47,9 @@ def test_the_work_is_offered_opened_and_removed(own_data, open_tab, case_file, t
     tab.ready()
     tab.register()
     pose = tab.exported(tmp_path).GetParameters()
-    assert server.end() == 0  # saves what has changed; when it is killed: Testing/viewer/test_autosave.py
+    assert (
+        server.end() == 0
+    )  # saves what has changed; when it is killed: Testing/viewer/test_autosave.py
     leave(tab)
 
     second = Served(folder=tmp_path)
@@ -71,7 +75,9 @@ def test_the_work_is_offered_opened_and_removed(own_data, open_tab, case_file, t
     leave(tab)
 
 
-def test_a_page_says_that_the_server_is_gone_and_comes_back_by_itself(own_data, open_tab, case_file, tmp_path):
+def test_a_page_says_that_the_server_is_gone_and_comes_back_by_itself(
+    own_data, open_tab, case_file, tmp_path
+):
     server = Served(str(case_file), folder=tmp_path)
     tab = open_tab(server)
     tab.ready()
@@ -99,7 +105,9 @@ def test_a_connection_that_breaks_off_comes_back_where_the_work_is(open_tab, ser
     tab.page.add_init_script(SOCKETS)
     tab.reload()
     tab.ready()
-    tab.page.evaluate("() => { window.before = true; window.sockets.forEach(socket => socket.close()); }")
+    tab.page.evaluate(
+        "() => { window.before = true; window.sockets.forEach(socket => socket.close()); }"
+    )
     tab.page.get_by_text("The connection to the server is closed.").wait_for()
     tab.page.wait_for_function("!window.before")
     tab.page.wait_for_selector(".mv-app")
@@ -120,7 +128,9 @@ def test_no_temporary_file_stays(tmp_path, ending):
             assert monotonic() < until
             sleep(0.2)  # it is starting, or reads the one before
     until = monotonic() + PATIENCE_S
-    while (left := [name for *_, names in os.walk(tmp_path) for name in names]) and monotonic() < until:
+    while (
+        left := [name for *_, names in os.walk(tmp_path) for name in names]
+    ) and monotonic() < until:
         sleep(0.1)
     assert not left  # while it still runs
     os.kill(server.process.pid, getattr(signal, ending))

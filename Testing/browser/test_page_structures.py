@@ -31,7 +31,9 @@ def server(serve, spine):
 
 
 def test_structures_that_lie_elsewhere_are_outlined_and_told_and_exported(tab, spine, tmp_path):
-    assert tab.state("answer.kind") == "check" and tab.state("answer.headline").startswith("L3 lies ")
+    assert tab.state("answer.kind") == "check" and tab.state("answer.headline").startswith(
+        "L3 lies "
+    )
     tab.page.wait_for_function("() => document.querySelectorAll('.misfit').length === 4")
     for outlines in tab.page.evaluate(OUTLINES):
         assert [name for name, *_ in outlines] == ["L2", "L3"]
@@ -44,7 +46,9 @@ def test_structures_that_lie_elsewhere_are_outlined_and_told_and_exported(tab, s
     tab.open_step("CT")
     tab.page.get_by_text("Each to a pose of its own: T12, L1, L2, L3.").wait_for()
     tab.shot("ct")
-    tab.page.locator(".mv-answer").get_by_role("button", name="Look at the overlays", exact=True).click()
+    tab.page.locator(".mv-answer").get_by_role(
+        "button", name="Look at the overlays", exact=True
+    ).click()
     tab.page.get_by_text("Red outlines: L2, L3, where the X-rays show them").wait_for()
     tab.shot("check")
     archive = tab.download("Export", tmp_path, ".mv-answer")
@@ -74,6 +78,8 @@ def test_a_saved_scene_that_is_opened_again_has_them_still(tab, serve, open_tab,
     scene = tab.download("Save", tmp_path)
     again = open_tab(serve(scene))
     again.ready()
-    assert again.state("answer.kind") == "check" and again.state("answer.headline").startswith("L3 lies ")
+    assert again.state("answer.kind") == "check" and again.state("answer.headline").startswith(
+        "L3 lies "
+    )
     again.page.wait_for_function("() => document.querySelectorAll('.misfit').length === 4")
     again.shot("opened_again")

@@ -8,7 +8,11 @@ import numpy as np
 from served import mtre_mm
 
 #: Where a person clicks in a slice, in shares of its width and height.
-CLICKS = {"Axial": ((0.35, 0.4), (0.62, 0.62)), "Coronal": ((0.4, 0.6), (0.66, 0.4)), "Sagittal": ((0.42, 0.35),)}
+CLICKS = {
+    "Axial": ((0.35, 0.4), (0.62, 0.62)),
+    "Coronal": ((0.4, 0.6), (0.66, 0.4)),
+    "Sagittal": ((0.42, 0.35),),
+}
 
 #: Whether the CT is seen in each slice.
 SEEN = """(where) => { const images = [...document.querySelectorAll(where)];
@@ -84,7 +88,10 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
     assert tab.numbers() == moved and len(tab.control("start", "landmarks")["lines"]) == count + 1
     marks = page.evaluate("() => document.querySelector('.mvx').xray.view.landmarks")
     drawn = "n => document.querySelectorAll('.mvx')[n].querySelectorAll('.landmark.ct').length"
-    assert all("in_ct" in mark for mark in marks) and [page.evaluate(drawn, n) for n in (0, 1)] == [len(marks)] * 2
+    assert (
+        all("in_ct" in mark for mark in marks)
+        and [page.evaluate(drawn, n) for n in (0, 1)] == [len(marks)] * 2
+    )
     for name, in_ct in [(mark["name"], mark["in_ct"]) for mark in marks]:
         truth = (np.array(case["truth"]["world_from_ct"]) @ [*in_ct, 1])[:3]
         for number, P in enumerate(cameras):
@@ -135,7 +142,10 @@ def test_splitters_and_layouts_are_moved_by_mouse_and_keys_and_kept(tab):
     views.focus()
     page.keyboard.press("ArrowUp")
     now = sizes(page)
-    assert now[".mv-steps"][0] == before[".mv-steps"][0] + 100 and now[".mv-xrays"][1] < before[".mv-xrays"][1] - 5
+    assert (
+        now[".mv-steps"][0] == before[".mv-steps"][0] + 100
+        and now[".mv-xrays"][1] < before[".mv-xrays"][1] - 5
+    )
     again = page.context.new_page()
     again.goto(tab.server.address)
     again.locator(".mv-3d").wait_for()
@@ -179,14 +189,22 @@ def test_slices_have_a_slider_and_follow_brightness_and_keys(tab):
     page = tab.page
     slider = page.get_by_role("slider", name="Axial")
     at = tab.state("slices_at.Axial")
-    assert at["axis"] == "S" and at["sides"] == ["R", "L", "A", "P"] and at["low"] < at["mm"] < at["high"]
+    assert (
+        at["axis"] == "S"
+        and at["sides"] == ["R", "L", "A", "P"]
+        and at["low"] < at["mm"] < at["high"]
+    )
     slider.focus()
     page.keyboard.press("ArrowUp")
-    tab.wait_state(f"Math.abs(s.slices_at.Axial.mm - {at['mm'] + at['step']}) < 0.6 * {at['step']}", 10)
+    tab.wait_state(
+        f"Math.abs(s.slices_at.Axial.mm - {at['mm'] + at['step']}) < 0.6 * {at['step']}", 10
+    )
     page.locator(".mv-slice").nth(0).hover()
     page.locator(".mv-slice").nth(0).get_by_role("button", name="Brightness and contrast").click()
     page.get_by_role("slider", name="Level").fill("50")
-    tab.wait_state("Math.abs(s.ct_greys.level - 50) <= (s.ct_greys.most - s.ct_greys.least) / 200", 10)
+    tab.wait_state(
+        "Math.abs(s.ct_greys.level - 50) <= (s.ct_greys.most - s.ct_greys.least) / 200", 10
+    )
     page.get_by_role("button", name="Automatic").last.click()
     page.keyboard.press("Escape")
     width = tab.state("ct_greys.width")

@@ -23,7 +23,16 @@ MODES = {
     "Blend": "blend",
 }
 #: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
-PATHS = ("", "index.html", "vue.global.js", "loading.tpl", "download/x/y", "upload?target=ct/files", "ws", "nothing")
+PATHS = (
+    "",
+    "index.html",
+    "vue.global.js",
+    "loading.tpl",
+    "download/x/y",
+    "upload?target=ct/files",
+    "ws",
+    "nothing",
+)
 
 
 @pytest.fixture
@@ -42,9 +51,16 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
     assert tab.registered() and [row[1] for row in tab.history()] == ["Before", "From here"]
     tab.shot("answer")
     name = tab.page.locator("h1").inner_text()
-    assert name and name in tab.page.title() != name  # which case is open, also among the browser's tabs
+    assert (
+        name and name in tab.page.title() != name
+    )  # which case is open, also among the browser's tabs
     words = tab.page.locator(".mv-answer-words").inner_text().split()
-    assert words[:3] == ["\u2714", "ACCEPT", "probably"] and words[-4:] == ["\u2714", "view1", "\u2714", "view2"]
+    assert words[:3] == ["\u2714", "ACCEPT", "probably"] and words[-4:] == [
+        "\u2714",
+        "view1",
+        "\u2714",
+        "view2",
+    ]
     assert mtre_mm(tab.exported(tmp_path), json.loads(case_file.read_text())) < 1.0
     assert list(tmp_path.glob("*/report.html"))
 
@@ -53,7 +69,11 @@ def test_the_answer_follows_the_ct(tab):
     tab.drag(0, (0.5, 0.45), (0.56, 0.5))
     tab.wait_state("s.answer.kind === 'moved' && s.answer.headline === 'the CT was moved'")
     tab.shot("moved")
-    assert tab.page.locator(".mv-answer").get_by_role("button", name="Register", exact=True).is_enabled()
+    assert (
+        tab.page.locator(".mv-answer")
+        .get_by_role("button", name="Register", exact=True)
+        .is_enabled()
+    )
     tab.page.locator(".mv-answer").get_by_role("button", name="Undo", exact=True).click()
     tab.wait_state("s.answer.kind === 'accept'")
     tab.page.locator(".mv-answer summary").click()
@@ -75,13 +95,33 @@ def test_nothing_is_answered_without_the_token(server):
     for path in PATHS:
         for cookie in wrong:
             for data in (None, b"x") if path.startswith("upload") else (None,):
-                status, text, headers = server.ask(path, data, cookie=cookie, **(shake if path == "ws" else {}))
+                status, text, headers = server.ask(
+                    path, data, cookie=cookie, **(shake if path == "ws" else {})
+                )
                 assert status == 403 and "The token is missing or wrong" in text, (path, cookie)
-                assert headers["X-Frame-Options"] == "DENY" and headers["Cache-Control"] == "no-store"
-    for query in ("token=", "token=wrong", f"token={server.token}x", f"token=x&token={server.token}", "token=%ff"):
+                assert (
+                    headers["X-Frame-Options"] == "DENY" and headers["Cache-Control"] == "no-store"
+                )
+    for query in (
+        "token=",
+        "token=wrong",
+        f"token={server.token}x",
+        f"token=x&token={server.token}",
+        "token=%ff",
+    ):
         assert server.ask(f"index.html?{query}", cookie="")[0] == 403, query
-    for path in ("vue.global.js", "ws", "upload", "download/x/y"):  # the token in the address opens the page alone
-        assert server.ask(f"{path}?token={server.token}", cookie="", **(shake if path == "ws" else {}))[0] == 403, path
+    for path in (
+        "vue.global.js",
+        "ws",
+        "upload",
+        "download/x/y",
+    ):  # the token in the address opens the page alone
+        assert (
+            server.ask(
+                f"{path}?token={server.token}", cookie="", **(shake if path == "ws" else {})
+            )[0]
+            == 403
+        ), path
     assert server.ask("index.html")[0] == 200
     assert server.ask("ws", **shake)[0] == 101
     for path in ("download/x/y", "download/..%2f..%2fetc%2fpasswd/passwd", "../etc/passwd"):
@@ -94,13 +134,18 @@ def test_the_result_is_explained(fresh):
     fresh.page.get_by_text("Predicted error at the targets", exact=True).click()
     fresh.page.get_by_role("cell", name="target 1").first.scroll_into_view_if_needed()
     fresh.shot("predicted")
-    _name, expected, bound = (cell["text"] for cell in fresh.control("check", "expected")["lines"][0]["cells"])
+    _name, expected, bound = (
+        cell["text"] for cell in fresh.control("check", "expected")["lines"][0]["cells"]
+    )
     assert 0 < float(expected) < float(bound) < 2
     fresh.page.get_by_text("How the refinement went").click()
     plot = fresh.page.get_by_role("img", name="How far each step moved the CT")
     plot.scroll_into_view_if_needed()
     fresh.shot("curves")
-    assert plot.evaluate("e => e.naturalWidth") == 360 and ">view2<" in fresh.control("check", "plot0")["svg"]
+    assert (
+        plot.evaluate("e => e.naturalWidth") == 360
+        and ">view2<" in fresh.control("check", "plot0")["svg"]
+    )
     fresh.page.get_by_role("combobox", name="Compare with").click(force=True)
     fresh.page.get_by_role("option").first.click()
     fresh.wait_state(
@@ -128,7 +173,9 @@ def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
     fresh.open_group("More")
     fresh.page.get_by_label("L", exact=True).fill("14")
     fresh.page.keyboard.press("Tab")
-    fresh.wait_state("c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && s.answer.kind === 'moved'")
+    fresh.wait_state(
+        "c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && s.answer.kind === 'moved'"
+    )
     fresh.open_step("Check")
     fresh.button("Assess this pose").click()
     fresh.wait_state("s.answer.kind === 'reject' && c('check', 'map.view2')")
@@ -195,7 +242,9 @@ def test_a_run_is_cancelled_and_the_ct_is_where_it_was(fresh):
         fresh.button("Cancel").click()
     finally:
         server.send_signal(signal.SIGCONT)
-    fresh.wait_state("c('register', 'register').enabled && s.answer.headline.startsWith('Cancelled')")
+    fresh.wait_state(
+        "c('register', 'register').enabled && s.answer.headline.startsWith('Cancelled')"
+    )
     fresh.wait_state(f"n().join() === '{','.join(before)}'")
 
 
@@ -206,7 +255,9 @@ def test_two_pages_show_the_same_and_one_may_be_reloaded_or_closed(tab, open_tab
     tab.wait_state("s.overlay.mode === 'edges'")
     poses = len(tab.history())
     begin_long_search(other)
-    tab.wait_state(f"c('answer', 'progress') || c('register', 'history').lines.length > {poses}")  # or it has ended
+    tab.wait_state(
+        f"c('answer', 'progress') || c('register', 'history').lines.length > {poses}"
+    )  # or it has ended
     tab.reload()
     other.close()
     tab.wait_state(f"c('answer', 'progress') || {ENDED}")
@@ -224,7 +275,9 @@ def test_a_saved_scene_is_opened_again_where_it_was(tab, open_tab, serve, tmp_pa
     again.ready()
     again.shot("reopened")
     assert again.control("register", "outcome")["label"] == outcome
-    assert again.control("answer", "undo")["enabled"] and again.state("answer") == tab.state("answer")
+    assert again.control("answer", "undo")["enabled"] and again.state("answer") == tab.state(
+        "answer"
+    )
     assert [view["name"] for view in again.state("views.xrays")] == ["view1", "view2"]
 
 

@@ -26,7 +26,9 @@ def shown(browser, report):
     contexts, errors = [], []
 
     def open_page(width: int, height: int, scheme: str = "dark"):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme))
+        contexts.append(
+            browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        )
         page = contexts[-1].new_page()
         page.on("console", lambda message: errors.append(message.text))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -72,7 +74,10 @@ def test_an_x_ray_is_zoomed_by_click_wheel_and_keys(shown):
     page.mouse.move(300, 500)
     page.mouse.up()
     after = page.locator(".layers >> nth=0").bounding_box()
-    assert after["width"] == pytest.approx(before["width"]) and (after["x"], after["y"]) != (before["x"], before["y"])
+    assert after["width"] == pytest.approx(before["width"]) and (after["x"], after["y"]) != (
+        before["x"],
+        before["y"],
+    )
     page.keyboard.press("0")
     assert page.evaluate(SCALE) == pytest.approx(1)
     page.keyboard.press("+")

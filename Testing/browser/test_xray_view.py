@@ -34,7 +34,9 @@ def shown(opened) -> XRayPage:
     """As it was at first; fails where the page has an error."""
     opened(opened.reset())
     yield opened
-    assert not [error for error in opened.errors if "405" not in error]  # trame asks for what it does not offer
+    assert not [
+        error for error in opened.errors if "405" not in error
+    ]  # trame asks for what it does not offer
 
 
 def orange(image) -> np.ndarray:
@@ -81,7 +83,9 @@ def test_blend_and_flicker_show_x_ray_and_drr(shown):
 
 
 def test_checkerboard_has_tiles_of_both(shown):
-    board, alone, drr = (shown(shown.seen(mode, opacity=1.0)) for mode in ("checkerboard", "off", "blend"))
+    board, alone, drr = (
+        shown(shown.seen(mode, opacity=1.0)) for mode in ("checkerboard", "off", "blend")
+    )
     row, column = np.indices((SIZE, SIZE)) // (SIZE // 8)
     within = np.indices((SIZE, SIZE)) % (SIZE // 8)
     inner = ((within > 1) & (within < SIZE // 8 - 2)).all(axis=0)
@@ -213,7 +217,9 @@ def test_a_drag_moves_the_ct_parallel_to_the_view(shown):
         camera, moved, centre = view.camera, shown.moved_by, shown.centre
         beam = camera.camera_from_world[2, :3]
         assert abs(moved @ beam) < 1e-6 and np.allclose(shown.rotated_by, 0, atol=1e-6)
-        assert np.allclose(projected(camera, centre + moved) - projected(camera, centre), (12, -9), atol=1e-3)
+        assert np.allclose(
+            projected(camera, centre + moved) - projected(camera, centre), (12, -9), atol=1e-3
+        )
         depth, pixel_mm, sdd = beam @ centre + camera.camera_from_world[2, 3], 160 / SIZE, 1000
         assert np.linalg.norm(moved) == pytest.approx(15 * pixel_mm * depth / sdd, rel=1e-4)
         assert shown.called[0] == "begin" and shown.called[-1] == "end" and "moved" in shown.called
@@ -224,7 +230,9 @@ def test_a_drag_in_a_zoomed_view_moves_by_the_pixels_under_the_mouse(shown):
     shown(shown.press("+", "+", "+", "d", "s"))
     shown(shown.drag((60, 70), (66, 74)))
     camera, centre = shown.registration.xrays[0].camera, shown.centre
-    assert np.allclose(projected(camera, centre + shown.moved_by) - projected(camera, centre), (6, 4), atol=1e-3)
+    assert np.allclose(
+        projected(camera, centre + shown.moved_by) - projected(camera, centre), (6, 4), atol=1e-3
+    )
 
 
 def test_neither_a_locked_ct_nor_nonsense_from_a_page_moves_it(shown):
@@ -232,7 +240,10 @@ def test_neither_a_locked_ct_nor_nonsense_from_a_page_moves_it(shown):
     movements = ([1], {"shift": [1, 2]}, [["a"] * 4] * 4, bent.tolist(), far.tolist(), "pose")
 
     async def try_all():
-        answers = [await shown.js("(m) => xrays[0].ask('move', m, true)", movement) for movement in movements]
+        answers = [
+            await shown.js("(m) => xrays[0].ask('move', m, true)", movement)
+            for movement in movements
+        ]
         assert all("expected" in answer["refused"] for answer in answers)
         shown.allowed = False
         await asyncio.sleep(0.2)
@@ -268,7 +279,11 @@ def test_the_wheel_with_shift_moves_it_along_the_beam(shown):
         ("[", (0, 0, 0), (0, 0, -0.1)),  # counter-clockwise in the image
         ("Shift+q", (0, 0, 0), (0, 0, -1)),
         ("]", (0, 0, 0), (0, 0, 0.1)),
-        ("Control+Shift+ArrowRight", (0, 0, 0), (0, -1, 0)),  # about the axis that points up in the image
+        (
+            "Control+Shift+ArrowRight",
+            (0, 0, 0),
+            (0, -1, 0),
+        ),  # about the axis that points up in the image
         ("Control+ArrowDown", (0, 0, 0), (0.1, 0, 0)),
     ],
 )
@@ -288,30 +303,41 @@ def test_ring_and_grips_rotate_it_and_are_seen_only_then(shown):
     async def show_ring():
         """With the mouse over the handle in the CT's middle."""
         assert await shown.page.locator(".mvx .ring").count() == 0
-        box, ring = await shown.surface().bounding_box(), await shown.js("() => ({...xrays[0].drawn.ring})")
+        box, ring = (
+            await shown.surface().bounding_box(),
+            await shown.js("() => ({...xrays[0].drawn.ring})"),
+        )
         await shown.page.mouse.move(box["x"] + ring["x"] - 1, box["y"] + ring["y"], steps=2)
         await shown.page.locator(".mvx .ring").wait_for()
 
     async def pull_ring():
         await show_ring()
-        ring, box = await shown.js("() => ({...xrays[0].drawn.ring})"), await shown.surface().bounding_box()
-        angles = np.radians([40, 60])
-        places = np.array([box["x"] + ring["x"], box["y"] + ring["y"]]) + ring["radius"] * np.transpose(
-            [np.cos(angles), np.sin(angles)]
+        ring, box = (
+            await shown.js("() => ({...xrays[0].drawn.ring})"),
+            await shown.surface().bounding_box(),
         )
+        angles = np.radians([40, 60])
+        places = np.array([box["x"] + ring["x"], box["y"] + ring["y"]]) + ring[
+            "radius"
+        ] * np.transpose([np.cos(angles), np.sin(angles)])
         await shown.pull(*places.tolist(), steps=9)
 
     async def pull_grip():
         await shown.page.mouse.move(2, 2)
         await show_ring()
-        grip, box = await shown.js("() => ({...xrays[0].drawn.ring.grips[0]})"), await shown.surface().bounding_box()
+        grip, box = (
+            await shown.js("() => ({...xrays[0].drawn.ring.grips[0]})"),
+            await shown.surface().bounding_box(),
+        )
         x, y = box["x"] + grip["x"], box["y"] + grip["y"]
         await shown.pull((x, y), (x + 40, y + 25), steps=5)
 
     shown(pull_ring())
     camera = shown.registration.xrays[0].camera
     beam = (shown.centre - camera.source) / np.linalg.norm(shown.centre - camera.source)
-    assert np.allclose(shown.rotated_by, 20 * beam, atol=0.02)  # clockwise in the image is clockwise from the source
+    assert np.allclose(
+        shown.rotated_by, 20 * beam, atol=0.02
+    )  # clockwise in the image is clockwise from the source
     assert np.allclose(shown.moved_by, 0, atol=1e-6)
     shown(shown.reset())
     shown(pull_grip())
@@ -346,7 +372,11 @@ def test_one_finger_pans_or_moves_the_ct_and_two_zoom(shown):
     shown(shown.reset())
     shown(shown.press("m"))
     shown(slide())
-    assert np.linalg.norm(shown.moved_by) > 5 and shown.called[0] == "begin" and shown.called[-1] == "end"
+    assert (
+        np.linalg.norm(shown.moved_by) > 5
+        and shown.called[0] == "begin"
+        and shown.called[-1] == "end"
+    )
     shown(shown.reset())
     before, after, zoom = shown(pinch())
     assert np.allclose(before, after, atol=0.6) and zoom == pytest.approx(2, abs=0.05)
@@ -379,7 +409,10 @@ def test_cursor_and_epipolar_line_are_where_the_cameras_say(shown):
         shown.cursor.update()
         await asyncio.sleep(0.2)
         return [
-            await shown.js("(n) => ({...xrays[n].view, drawn: JSON.parse(JSON.stringify(xrays[n].drawn))})", number)
+            await shown.js(
+                "(n) => ({...xrays[n].view, drawn: JSON.parse(JSON.stringify(xrays[n].drawn))})",
+                number,
+            )
             for number in (0, 1)
         ]
 
@@ -389,14 +422,20 @@ def test_cursor_and_epipolar_line_are_where_the_cameras_say(shown):
     # The line in the other view: where P2 sends two points of the ray through the pixel.
     P, source = cameras[0].projection_matrix, cameras[0].source
     along = np.linalg.inv(P[:, :3]) @ np.append(projected(cameras[0], point), 1)
-    on_line = [projected(cameras[1], source + depth * along / np.linalg.norm(along)) for depth in (600, 800)]
+    on_line = [
+        projected(cameras[1], source + depth * along / np.linalg.norm(along))
+        for depth in (600, 800)
+    ]
     ((a, b),) = np.array(there["lines"])
     direction = (b - a) / np.linalg.norm(b - a)
     assert all(abs(np.linalg.det([direction, at - a])) < 2e-3 for at in on_line)
     assert len(there["drawn"]["lines"]) == 1
     here, there = shown(put(second, cameras[1]))
     for seen, camera in zip((here, there), cameras):
-        assert np.allclose(seen["point"], projected(camera, point), atol=2e-3) and len(seen["lines"]) == 1
+        assert (
+            np.allclose(seen["point"], projected(camera, point), atol=2e-3)
+            and len(seen["lines"]) == 1
+        )
     x, _ = shown(shown.js("() => xrays[0].frame.toView(xrays[0].view.point)"))
     assert here["drawn"]["point"].startswith(f"M{x + 6}".split(".")[0])
 
@@ -410,7 +449,9 @@ MARKS = """(n) => xrays[n].drawn.landmarks.map(({ name, of, path }) => {
 
 def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
     camera, in_ct = shown.registration.xrays[0].camera, np.array([10.0, -12.0, 8.0])
-    landmarks.place_landmarks(shown.registration, [Landmark("<i>tip</i>", in_ct, {"view1": np.array([40.0, 81.0])})])
+    landmarks.place_landmarks(
+        shown.registration, [Landmark("<i>tip</i>", in_ct, {"view1": np.array([40.0, 81.0])})]
+    )
 
     def expected() -> np.ndarray:
         return projected(camera, (shown.pose @ np.append(in_ct, 1))[:3])
@@ -427,7 +468,9 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
     try:
         ct, clicked = shown(marks(0, 2))
         assert (ct["of"], clicked["of"], clicked["name"]) == ("ct", "clicked", "<i>tip</i>")
-        assert np.allclose(clicked["at"], (40, 81), atol=1e-2) and np.allclose(ct["at"], expected(), atol=1e-2)
+        assert np.allclose(clicked["at"], (40, 81), atol=1e-2) and np.allclose(
+            ct["at"], expected(), atol=1e-2
+        )
         written = "() => [...document.querySelectorAll('.landmark text')].map(t => t.textContent)"
         assert shown(shown.js(written)) == ["<i>tip</i>"] * 3
         assert [one["of"] for one in shown(marks(1, 1))] == ["ct"]
@@ -435,8 +478,15 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
         at_once = "() => { const x = xrays[0]; x.move('shift_mm', 2, 0); x.paint(); const seen = marks(0); x.ended(); return seen; }"
         moved, stays = shown(shown.js(at_once.replace("marks(0)", f"({MARKS})(0)")))
         later = shown(marks(0, 2))[0]
-        assert np.allclose(moved["at"], expected(), atol=1e-2) and np.abs(np.subtract(moved["at"], ct["at"])).max() > 1
-        assert stays == clicked and later["of"] == "ct" and np.allclose(later["at"], moved["at"], rtol=0, atol=1e-9)
+        assert (
+            np.allclose(moved["at"], expected(), atol=1e-2)
+            and np.abs(np.subtract(moved["at"], ct["at"])).max() > 1
+        )
+        assert (
+            stays == clicked
+            and later["of"] == "ct"
+            and np.allclose(later["at"], moved["at"], rtol=0, atol=1e-9)
+        )
     finally:
         landmarks.remove(shown.registration, "<i>tip</i>")
 
@@ -446,7 +496,9 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
 
 def test_what_is_written_and_announced(shown):
     async def look():
-        titles = [await shown.page.locator(".mvx-title").nth(number).inner_text() for number in (0, 1)]
+        titles = [
+            await shown.page.locator(".mvx-title").nth(number).inner_text() for number in (0, 1)
+        ]
         await shown.page.mouse.move(*await shown.place(MIDDLE))
         text = await shown.page.locator(".mvx-text").first.inner_text()
         await shown.press("ArrowRight")
@@ -455,14 +507,20 @@ def test_what_is_written_and_announced(shown):
         names = []
         for _ in range(6):
             await shown.page.keyboard.press("Tab")
-            names.append(await shown.page.evaluate("document.activeElement.getAttribute('aria-label')"))
+            names.append(
+                await shown.page.evaluate("document.activeElement.getAttribute('aria-label')")
+            )
         return titles, text, spoken, names
 
     (first, second), text, spoken, names = shown(look())
     assert first.split("\n")[:2] == ["view1 \u2013 <b>Phantom</b>", "LAO 0.0° CRA 0.0°"]
-    assert second.startswith("<img src=x onerror=alert(1)> \u2013 <b>Phantom</b>\nLAO 90.0° CRA 0.0°")
+    assert second.startswith(
+        "<img src=x onerror=alert(1)> \u2013 <b>Phantom</b>\nLAO 90.0° CRA 0.0°"
+    )
     assert shown(shown.page.locator("img").count()) == 0
-    assert "row 6" in text and "line integral" not in text and spoken == "CT 0.1 mm right, 0.0 mm down"
+    assert (
+        "row 6" in text and "line integral" not in text and spoken == "CT 0.1 mm right, 0.0 mm down"
+    )
     assert names == [
         "Zoom out (wheel, -)",
         "All of the X-ray (0)",

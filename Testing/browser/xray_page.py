@@ -27,7 +27,12 @@ class XRayPage:
     """
 
     def __init__(
-        self, chromium: str, *, registration=None, webgl: bool = False, arguments: tuple[str, ...] = ()
+        self,
+        chromium: str,
+        *,
+        registration=None,
+        webgl: bool = False,
+        arguments: tuple[str, ...] = (),
     ) -> None:
         """registration: makes it in a scene; that of the phantom by default.   webgl: the page draws, without a graphics card by the
         processor.   arguments: more of Chromium."""
@@ -87,7 +92,9 @@ class XRayPage:
 
         server, panes = get_server(f"xrays{next(_numbers)}", client_type="vue3"), []
         with DivLayout(server) as layout:
-            layout.root.style = "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
+            layout.root.style = (
+                "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
+            )
             for view in self.registration.xrays:
                 panes.append(XRayPane(server, self.session, view, self))
                 self._closing.callback(panes[-1].close)
@@ -116,7 +123,10 @@ class XRayPage:
         browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
         self._closing.push_async_callback(browser.close)
         self.page = await browser.new_page(viewport={"width": 1280, "height": 640})
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on(
+            "console",
+            lambda message: self.errors.append(message.text) if message.type == "error" else None,
+        )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         if self._webgl:
             await self.page.add_init_script("window.mvregSoftware = true")
@@ -133,7 +143,9 @@ class XRayPage:
         for view in self.registration.xrays:
             view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 3.0)
             view.node.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-        await self.js("() => xrays.forEach((x) => { x.fit(); x.open = x.pinned = x.near = false; })")
+        await self.js(
+            "() => xrays.forEach((x) => { x.fit(); x.open = x.pinned = x.near = false; })"
+        )
         await self.settled()
         self.called.clear()
 
@@ -147,7 +159,9 @@ class XRayPage:
     async def place(self, pixel, number: int = 0) -> tuple[float, float]:
         """Where a pixel of an X-ray is in the window."""
         box = await self.surface(number).bounding_box()
-        x, y = await self.js("([n, u]) => xrays[n].frame.toView(u)", [number, list(map(float, pixel))])
+        x, y = await self.js(
+            "([n, u]) => xrays[n].frame.toView(u)", [number, list(map(float, pixel))]
+        )
         return box["x"] + x, box["y"] + y
 
     async def js(self, function: str, argument=None):
@@ -175,7 +189,9 @@ class XRayPage:
         for _ in range(int(seconds / TICK_S)):
             await asyncio.sleep(TICK_S)
             drawn = self.session.drawing._drawn.values()
-            sharp = self.session.drawing.mode == "off" or (drawn and all(one.sharp for one in drawn))
+            sharp = self.session.drawing.mode == "off" or (
+                drawn and all(one.sharp for one in drawn)
+            )
             script = "(told) => xrays.length > 0 && window.trame.state.state.ticks >= told && xrays.every(done)"
             if sharp and await self.js(script, told):
                 return
@@ -188,16 +204,22 @@ class XRayPage:
             " return x.$refs.canvas.toDataURL('image/png'); }",
             [number, flickering],
         )
-        return np.asarray(Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")).astype(int)
+        return np.asarray(
+            Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")
+        ).astype(int)
 
     async def seen(self, mode: str, number: int = 0, opacity: float = 0.5) -> np.ndarray:
         """The picture in a mode, on the X-ray's pixels: (128, 128, 3)."""
         self.show(mode, opacity)
         await self.settled()
         picture = await self.colours(number)
-        places = await self.js("(n) => [xrays[n].frame.toView([0, 0]), xrays[n].frame.scale * xrays[n].ratio]", number)
+        places = await self.js(
+            "(n) => [xrays[n].frame.toView([0, 0]), xrays[n].frame.scale * xrays[n].ratio]", number
+        )
         (left, top), scale = np.array(places[0]), places[1]
-        rows, columns = (np.rint(begin + scale * np.arange(SIZE)).astype(int) for begin in (top, left))
+        rows, columns = (
+            np.rint(begin + scale * np.arange(SIZE)).astype(int) for begin in (top, left)
+        )
         return picture[rows][:, columns]
 
     async def pull(self, begin, end, button: str = "left", steps: int = 7) -> None:

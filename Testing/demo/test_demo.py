@@ -20,7 +20,11 @@ NO_NETWORK = "No network was trained, as PyTorch is not installed: "
 def check_spine(content, out, printed):
     """Vertebrae that the whole CT has up to 4 mm elsewhere are found, and shown: in the table, the report and the picture."""
     bones = {each["name"]: each for each in content["bones"]}
-    assert list(bones) == [each["name"] for each in content["results"][-1]["structures"]] == list(bent_spine_truth())
+    assert (
+        list(bones)
+        == [each["name"] for each in content["results"][-1]["structures"]]
+        == list(bent_spine_truth())
+    )
     assert max(each["whole_ct_mm"] for each in bones.values()) > 4
     assert bones["T10"]["whole_ct_mm"] < 0.5
     assert all(each["own_mm"] < 0.5 and each["verdict"] != "reject" for each in bones.values())
@@ -49,8 +53,12 @@ def test_without_pytorch_it_does_the_rest_and_says_so(tmp_path, capsys, monkeypa
         ("given", "check"),
     ]
     check_spine(content, tmp_path, printed.err)
-    assert printed.err.count(NO_NETWORK) == 1 and printed.err.index(NO_NETWORK) < printed.err.index("Report: ")
-    assert "needs PyTorch, which is not installed" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert printed.err.count(NO_NETWORK) == 1 and printed.err.index(NO_NETWORK) < printed.err.index(
+        "Report: "
+    )
+    assert "needs PyTorch, which is not installed" in (tmp_path / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow
@@ -62,11 +70,21 @@ def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr()
     content = json.loads(printed.out)
     results = content["results"]
-    assert [each["start"]["method"] for each in results] == ["given", "search", "regressor", "given"]
+    assert [each["start"]["method"] for each in results] == [
+        "given",
+        "search",
+        "regressor",
+        "given",
+    ]
     assert [each["verdict"] for each in results[:2]] == ["accept", "accept"]
     assert all(each["errors"]["mtre_mm"] < 0.2 for each in results[:2])
-    for name, result in zip(("chest", "chest-search", "chest-regressor", "spine"), results, strict=True):
-        assert json.loads((tmp_path / name / "result.json").read_text())["world_from_ct"] == result["world_from_ct"]
+    for name, result in zip(
+        ("chest", "chest-search", "chest-regressor", "spine"), results, strict=True
+    ):
+        assert (
+            json.loads((tmp_path / name / "result.json").read_text())["world_from_ct"]
+            == result["world_from_ct"]
+        )
         assert (tmp_path / name / "AP_edges_after.png").stat().st_size > 10_000
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(f'id="case-{number}"' in report for number in (1, 2, 3, 4))

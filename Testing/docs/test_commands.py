@@ -20,23 +20,37 @@ TEXT = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for 
 def code(text: str) -> list[str]:
     """The lines of its blocks of code, and its inline code."""
     blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line.strip() for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
+    lines = [
+        line.strip() for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()
+    ]
     return lines + re.findall(r"`([^`\n]+)`", text)
 
 
 def of_program(name: str) -> list[tuple[str, list[str]]]:
     """Page and words of every command of a program."""
-    found = [(page, re.match(rf"(?:\S*[/\\])?{name} (.+)", line)) for page, text in TEXT.items() for line in code(text)]
-    return [(page, shlex.split(match[1].replace("\\", "/"), comments=True)) for page, match in found if match]
+    found = [
+        (page, re.match(rf"(?:\S*[/\\])?{name} (.+)", line))
+        for page, text in TEXT.items()
+        for line in code(text)
+    ]
+    return [
+        (page, shlex.split(match[1].replace("\\", "/"), comments=True))
+        for page, match in found
+        if match
+    ]
 
 
 @pytest.mark.parametrize(
-    "page, words", of_program("mvreg"), ids=lambda value: value if isinstance(value, str) else " ".join(value)
+    "page, words",
+    of_program("mvreg"),
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_mvreg_has_the_command_and_its_options(page, words):
     parser, rest = _parser(words), words
     while rest:
-        choices = [one.choices for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+        choices = [
+            one.choices for one in parser._actions if isinstance(one, argparse._SubParsersAction)
+        ]
         if not choices or not re.fullmatch("[a-z][a-z-]*", rest[0]):
             break
         assert rest[0] in choices[0], f"{page}: mvreg {' '.join(words)}"
@@ -46,13 +60,19 @@ def test_mvreg_has_the_command_and_its_options(page, words):
 
 
 def test_make_has_the_targets():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     named = {words[0] for page, words in of_program("make") if re.fullmatch("[a-z-]+", words[0])}
     assert {"demo", "test", "docs"} <= named <= targets
 
 
-@pytest.mark.parametrize("argument, torch", [("", False), ("NETWORK=0", False), ("NETWORK=1", True)])
-def test_the_demo_gets_pytorch_only_where_that_is_asked_for(require_program, tmp_path, argument, torch):
+@pytest.mark.parametrize(
+    "argument, torch", [("", False), ("NETWORK=0", False), ("NETWORK=1", True)]
+)
+def test_the_demo_gets_pytorch_only_where_that_is_asked_for(
+    require_program, tmp_path, argument, torch
+):
     """With CUDA it is five times all else."""
     make = require_program("make", package="make")
     command = [
@@ -70,6 +90,10 @@ def test_the_demo_gets_pytorch_only_where_that_is_asked_for(require_program, tmp
 
 
 def test_pip_installs_extras_that_there_are():
-    extras = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
+    extras = set(
+        re.findall(
+            r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    )
     named = re.findall(r"pip install [^`\n]*\[([\w,]+)\]", "\n".join(TEXT.values()))
     assert named and {extra for extras_of in named for extra in extras_of.split(",")} <= extras

@@ -54,11 +54,16 @@ def anchors(path: Path) -> set[str]:
 
 
 def test_the_navigation_has_every_page_once():
-    there, named = {relative(path) for path in PAGES if written(path) or "tables" in path.parts}, navigation()
+    there, named = (
+        {relative(path) for path in PAGES if written(path) or "tables" in path.parts},
+        navigation(),
+    )
     assert sorted(named) == sorted(set(named)) and there == set(named)
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name
+)
 def test_links_lead_to_files_and_headings(page):
     broken = []
     for link in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
@@ -66,13 +71,19 @@ def test_links_lead_to_files_and_headings(page):
         if "://" in link or link.startswith("mailto:"):
             continue
         target = (page.parent / name).resolve() if name else page
-        found = target.exists() and (not heading or target.suffix != ".md" or heading in anchors(target))
+        found = target.exists() and (
+            not heading or target.suffix != ".md" or heading in anchors(target)
+        )
         broken += [] if found else [link]
     assert not broken
 
 
 def test_the_pages_are_short_enough_to_be_read():
-    words = {relative(path): len(path.read_text(encoding="utf-8").split()) for path in PAGES if written(path)}
+    words = {
+        relative(path): len(path.read_text(encoding="utf-8").split())
+        for path in PAGES
+        if written(path)
+    }
     assert sum(words.values()) <= MAX_WORDS, sorted(words.items(), key=lambda item: -item[1])[:5]
 
 
@@ -89,8 +100,12 @@ def test_the_reference_has_every_public_name():
 
 
 def test_messages_that_are_explained_are_still_written():
-    explained = re.findall(r'^\| "([^"]+)" \|', (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "MultiViewRegistration").rglob("*.py"))
+    explained = re.findall(
+        r'^\| "([^"]+)" \|', (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    code = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "MultiViewRegistration").rglob("*.py")
+    )
     code = re.sub(r'"\s*f?"', "", code)  # a text over several lines
     assert len(explained) > 20 and not [words for words in explained if words not in code]
 
@@ -99,9 +114,21 @@ def test_messages_that_are_explained_are_still_written():
 def test_the_site_builds_without_a_warning(tmp_path):
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         pytest.skip(f'needs {", ".join(missing)}: pip install -e ".[docs]"')
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
-    commands = (tmp_path / "site" / "reference" / "commands" / "index.html").read_text(encoding="utf-8")
+    commands = (tmp_path / "site" / "reference" / "commands" / "index.html").read_text(
+        encoding="utf-8"
+    )
     assert "mvreg case anonymise" in commands and "<!-- generated" not in commands

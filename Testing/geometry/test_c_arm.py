@@ -41,13 +41,28 @@ def detector_centre(camera):
 @pytest.mark.parametrize(
     "angles, towards_detector, right_in_image, up_in_image",
     [
-        ((0, 0), FRONT, -LEFT, HEAD),  # AP: seen from behind the patient, the patient's right is on the right
+        (
+            (0, 0),
+            FRONT,
+            -LEFT,
+            HEAD,
+        ),  # AP: seen from behind the patient, the patient's right is on the right
         ((90, 0), LEFT, FRONT, HEAD),  # left lateral
         ((-90, 0), -LEFT, -FRONT, HEAD),
         ((180, 0), -FRONT, LEFT, HEAD),  # PA
         ((0, 90), HEAD, -LEFT, -FRONT),
-        ((0, 30), FRONT * np.cos(np.pi / 6) + HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) - FRONT / 2),
-        ((0, -30), FRONT * np.cos(np.pi / 6) - HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) + FRONT / 2),
+        (
+            (0, 30),
+            FRONT * np.cos(np.pi / 6) + HEAD / 2,
+            -LEFT,
+            HEAD * np.cos(np.pi / 6) - FRONT / 2,
+        ),
+        (
+            (0, -30),
+            FRONT * np.cos(np.pi / 6) - HEAD / 2,
+            -LEFT,
+            HEAD * np.cos(np.pi / 6) + FRONT / 2,
+        ),
         ((90, 30), LEFT * np.cos(np.pi / 6) + HEAD / 2, FRONT, HEAD * np.cos(np.pi / 6) - LEFT / 2),
     ],
 )
@@ -80,7 +95,9 @@ def test_offsets():
 
 
 readings = st.builds(
-    lambda share, **others: c_arm(source_to_isocentre_mm=share * others["source_to_detector_mm"], **others),
+    lambda share, **others: c_arm(
+        source_to_isocentre_mm=share * others["source_to_detector_mm"], **others
+    ),
     st.floats(0.1, 0.9),
     source_to_detector_mm=st.floats(500, 2000),
     pixel_mm=st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
@@ -98,12 +115,16 @@ def test_there_and_back(reading):
     camera = reading.camera()
     found = CArm.from_camera(camera, reading.pixel_mm)
     for field in dataclasses.fields(CArm):
-        difference = np.subtract(getattr(found, field.name), getattr(reading, field.name), dtype=float)
+        difference = np.subtract(
+            getattr(found, field.name), getattr(reading, field.name), dtype=float
+        )
         if field.name.endswith("_deg"):
             difference = (difference + 180) % 360 - 180
         if abs(reading.cra_cau_deg) < 89.99 or field.name not in ("rao_lao_deg", "roll_deg"):
             assert_allclose(difference, 0, atol=1e-7, err_msg=field.name)
-    assert_allclose(found.camera().projection_matrix, camera.projection_matrix, rtol=1e-9, atol=1e-5)
+    assert_allclose(
+        found.camera().projection_matrix, camera.projection_matrix, rtol=1e-9, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("cra_cau_deg", [90, -90])
@@ -128,7 +149,9 @@ def test_skew_and_pixel_shape_are_read_approximately_on_request():
 
 
 def moved(z):
-    return Camera(np.diag([2000, 2500, 1]), rigid.from_rotation_translation(np.eye(3), [0, 0, z]), (512, 640))
+    return Camera(
+        np.diag([2000, 2500, 1]), rigid.from_rotation_translation(np.eye(3), [0, 0, z]), (512, 640)
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,4 +172,8 @@ def moved(z):
 def test_errors_name_field_and_fault(build, fault):
     with pytest.raises(InputError) as error:
         build()
-    assert fault in str(error.value) and "expected" in str(error.value) and "\n" not in str(error.value)
+    assert (
+        fault in str(error.value)
+        and "expected" in str(error.value)
+        and "\n" not in str(error.value)
+    )

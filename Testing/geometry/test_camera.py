@@ -31,7 +31,9 @@ def cameras(draw):
 
 
 pixels = st.tuples(st.floats(-100, 700), st.floats(-100, 700)).map(np.array)
-scales = st.builds(lambda sign, exponent: sign * 10.0**exponent, st.sampled_from([-1, 1]), st.floats(-30, 30))
+scales = st.builds(
+    lambda sign, exponent: sign * 10.0**exponent, st.sampled_from([-1, 1]), st.floats(-30, 30)
+)
 
 
 def point_before(camera, pixel=(300, 200), distance=900.0):
@@ -48,10 +50,14 @@ def assert_same_camera(found, expected):
 def test_projection_agrees_with_simpleitk(angles, translation, point):
     itk = sitk.Euler3DTransform((10, 20, 30), *angles, translation)
     R, c = np.reshape(itk.GetMatrix(), (3, 3)), np.array(itk.GetCenter())
-    camera_from_world = rigid.from_rotation_translation(R, c + itk.GetTranslation() - R @ c + [0, 0, 700])
+    camera_from_world = rigid.from_rotation_translation(
+        R, c + itk.GetTranslation() - R @ c + [0, 0, 700]
+    )
     x, y, z = np.add(itk.TransformPoint(point), [0, 0, 700])
     camera = Camera([[-3000, 7, 300], [0, 4000, 200], [0, 0, 1]], camera_from_world, SIZE)
-    assert_allclose(camera.project(point), [300 + (7 * y - 3000 * x) / z, 200 + 4000 * y / z], atol=1e-8)
+    assert_allclose(
+        camera.project(point), [300 + (7 * y - 3000 * x) / z, 200 + 4000 * y / z], atol=1e-8
+    )
     assert camera.depth(point) == pytest.approx(z)
 
 
@@ -88,7 +94,9 @@ def test_a_ray_projects_onto_its_pixel(camera, pixel, distance):
 @given(cameras(), st.integers(1, 16), pixels)
 def test_pooled_camera_sees_points_where_the_pooled_image_shows_them(camera, factor, pixel):
     pooled = camera.pooled(factor)
-    assert_allclose(pooled.project(point_before(camera, pixel)), (pixel + 0.5) / factor - 0.5, atol=1e-6)
+    assert_allclose(
+        pooled.project(point_before(camera, pixel)), (pixel + 0.5) / factor - 0.5, atol=1e-6
+    )
     assert pooled.size == (SIZE[0] // factor, SIZE[1] // factor)
 
 
@@ -110,12 +118,25 @@ K, POSE, P = np.diag([900.0, 900, 1]), np.eye(4), np.eye(3, 4)
         (lambda: Camera(K, POSE, (64, 48)).pooled(50), "size: found 1 columns, 0 rows"),
         (lambda: Camera.from_projection_matrix(POSE, SIZE), "projection_matrix: found 4x4"),
         (lambda: Camera.from_projection_matrix(P * np.nan, SIZE), "projection_matrix: found NaN"),
-        (lambda: Camera.from_projection_matrix(P * 0, SIZE), "projection_matrix: left 3x3 part is singular"),
-        (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2)), "in_front: found 2 numbers"),
-        (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2, 0)), "in_front: lies beside the source"),
+        (
+            lambda: Camera.from_projection_matrix(P * 0, SIZE),
+            "projection_matrix: left 3x3 part is singular",
+        ),
+        (
+            lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2)),
+            "in_front: found 2 numbers",
+        ),
+        (
+            lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2, 0)),
+            "in_front: lies beside the source",
+        ),
     ],
 )
 def test_errors_name_field_and_fault(build, fault):
     with pytest.raises(InputError) as error:
         build()
-    assert fault in str(error.value) and "expected" in str(error.value) and "\n" not in str(error.value)
+    assert (
+        fault in str(error.value)
+        and "expected" in str(error.value)
+        and "\n" not in str(error.value)
+    )

@@ -34,7 +34,11 @@ def cameras(draw):
     ]
     R = Rotation.from_rotvec([number(-3, 3) for _ in range(3)]).as_matrix()
     return Camera(
-        K, rigid.from_rotation_translation(R, [number(-200, 200), number(-200, 200), number(200, 1500)]), SIZE
+        K,
+        rigid.from_rotation_translation(
+            R, [number(-200, 200), number(-200, 200), number(200, 1500)]
+        ),
+        SIZE,
     )
 
 
@@ -90,7 +94,9 @@ def inside(points: np.ndarray, slack: float = 0.0) -> np.ndarray:
 def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, camera_to, pixel):
     assume(np.linalg.norm(camera_from.source - camera_to.source) > 1)
     ends = epipolar_line(camera_from, camera_to, pixel)
-    ray = camera_from.source + np.geomspace(0.01, 1e7, 4000)[:, None] * camera_from.ray_directions(pixel)
+    ray = camera_from.source + np.geomspace(0.01, 1e7, 4000)[:, None] * camera_from.ray_directions(
+        pixel
+    )
     seen = ray[camera_to.depth(ray) > 0.01]
     shown = camera_to.project(seen)
     shown = shown[inside(shown, slack=-1e-3)]
@@ -113,16 +119,25 @@ def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, c
         assert_allclose(ends[0], camera_to.project(camera_from.source), atol=1e-3)
     if not at_edge[1].any():
         assert_allclose(
-            ends[1], camera_to.project(camera_from.source + 1e12 * camera_from.ray_directions(pixel)), atol=1e-3
+            ends[1],
+            camera_to.project(camera_from.source + 1e12 * camera_from.ray_directions(pixel)),
+            atol=1e-3,
         )
 
 
 def test_the_line_ends_at_a_vanishing_point_and_at_the_edge_of_a_box():
     """Parallel views side by side: depth 0 is infinitely far to one side, infinite depth where the pixel itself is."""
     K = [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]]
-    views = Camera(K, np.eye(4), SIZE), Camera(K, rigid.from_rotation_translation(np.eye(3), [-50, 0, 0]), SIZE)
+    views = (
+        Camera(K, np.eye(4), SIZE),
+        Camera(K, rigid.from_rotation_translation(np.eye(3), [-50, 0, 0]), SIZE),
+    )
     assert_allclose(epipolar_line(*views, (400, 100)), [[-0.5, 100], [400, 100]], atol=1e-9)
-    assert_allclose(epipolar_line(*views, (400, 100), box=(300, 50, 350, 150)), [[300, 100], [350, 100]], atol=1e-9)
+    assert_allclose(
+        epipolar_line(*views, (400, 100), box=(300, 50, 350, 150)),
+        [[300, 100], [350, 100]],
+        atol=1e-9,
+    )
     assert epipolar_line(*views, (400, 100), box=(300, 50, 350, 90)) is None
 
 
@@ -174,7 +189,9 @@ def test_the_projections_of_a_point_give_it_back(one, other, pixel, depth):
 def test_skew_rays_give_the_least_squares_point(views, mirrored):
     random = np.random.default_rng(views)
     cameras = [c_arm(angle, mirrored=mirrored) for angle in (0, 40, 90, -60)[:views]]
-    pixels = np.array([camera.project([10, -20, 30]) for camera in cameras]) + random.normal(0, 5, (views, 2))
+    pixels = np.array([camera.project([10, -20, 30]) for camera in cameras]) + random.normal(
+        0, 5, (views, 2)
+    )
     rays = [(camera.source, camera.ray_directions(pixel)) for camera, pixel in zip(cameras, pixels)]
 
     def distances(point):
@@ -183,8 +200,13 @@ def test_skew_rays_give_the_least_squares_point(views, mirrored):
     found = triangulate(cameras, pixels)
     expected = least_squares(distances, [0, 0, 0], xtol=1e-15, ftol=1e-15, gtol=1e-15).x
     assert_allclose(found.point, expected, atol=1e-5)
-    assert found.residual_mm == pytest.approx(max(np.linalg.norm(distances(expected).reshape(-1, 3), axis=1)), abs=1e-5)
-    off = [np.linalg.norm(camera.project(found.point) - pixel) for camera, pixel in zip(cameras, pixels)]
+    assert found.residual_mm == pytest.approx(
+        max(np.linalg.norm(distances(expected).reshape(-1, 3), axis=1)), abs=1e-5
+    )
+    off = [
+        np.linalg.norm(camera.project(found.point) - pixel)
+        for camera, pixel in zip(cameras, pixels)
+    ]
     assert found.residual_px == pytest.approx(max(off)) and 0.5 < found.residual_mm < 10
 
 

@@ -24,20 +24,33 @@ class Scene:
     """Landmarks of a body at a random place in its CT, turned at random, before a C-arm's views."""
 
     def __init__(
-        self, seed: int, views: int = 2, landmarks: int = 8, *, coplanar: bool = False, mirrored: bool = False
+        self,
+        seed: int,
+        views: int = 2,
+        landmarks: int = 8,
+        *,
+        coplanar: bool = False,
+        mirrored: bool = False,
     ) -> None:
         self.random = np.random.default_rng(seed)
         angles = self.random.uniform(-20, 20) + np.array([0, 60, -50])[:views]
         self.cameras = {
-            f"view{n}": c_arm(angle, self.random.uniform(-10, 10), mirrored) for n, angle in enumerate(angles)
+            f"view{n}": c_arm(angle, self.random.uniform(-10, 10), mirrored)
+            for n, angle in enumerate(angles)
         }
         self.points = self.random.uniform(-50, 50, (landmarks, 3))
         if coplanar:
             self.points[:, 2] = 0
-        self.points = self.points @ Rotation.random(random_state=seed + 1).as_matrix().T + [180, -90, 1200]
+        self.points = self.points @ Rotation.random(random_state=seed + 1).as_matrix().T + [
+            180,
+            -90,
+            1200,
+        ]
         self.truth = np.eye(4)
         self.truth[:3, :3] = Rotation.random(random_state=seed).as_matrix()
-        self.truth[:3, 3] = self.random.uniform(-15, 15, 3) - self.truth[:3, :3] @ self.points.mean(axis=0)
+        self.truth[:3, 3] = self.random.uniform(-15, 15, 3) - self.truth[:3, :3] @ self.points.mean(
+            axis=0
+        )
         self.pixels = {
             (n, name): project(camera, self.truth, point)
             for n, point in enumerate(self.points)
@@ -52,7 +65,9 @@ class Scene:
     def spoil(self, share: float) -> list[tuple[str, str]]:
         """Puts this share of the positions anywhere, 60 px off at least; which ones."""
         keys = list(self.pixels)
-        chosen = [keys[i] for i in self.random.choice(len(keys), round(share * len(keys)), replace=False)]
+        chosen = [
+            keys[i] for i in self.random.choice(len(keys), round(share * len(keys)), replace=False)
+        ]
         for key in chosen:
             true = self.pixels[key]
             while np.linalg.norm(self.pixels[key] - true) < 60:
@@ -60,11 +75,18 @@ class Scene:
         return [(f"L{n}", view) for n, view in chosen]
 
     def swap(self, first: int, second: int, view: str) -> None:
-        self.pixels[first, view], self.pixels[second, view] = self.pixels[second, view], self.pixels[first, view]
+        self.pixels[first, view], self.pixels[second, view] = (
+            self.pixels[second, view],
+            self.pixels[first, view],
+        )
 
     def landmarks(self) -> list[Landmark]:
         return [
-            Landmark(f"L{n}", point, {view: self.pixels[n, view] for view in self.cameras if (n, view) in self.pixels})
+            Landmark(
+                f"L{n}",
+                point,
+                {view: self.pixels[n, view] for view in self.cameras if (n, view) in self.pixels},
+            )
             for n, point in enumerate(self.points)
         ]
 
@@ -74,7 +96,9 @@ class Scene:
     def error_mm(self, fit: LandmarkFit) -> float:
         """Mean distance of the landmarks from their true place."""
         difference = fit.world_from_ct - self.truth
-        return float(np.linalg.norm(self.points @ difference[:3, :3].T + difference[:3, 3], axis=1).mean())
+        return float(
+            np.linalg.norm(self.points @ difference[:3, :3].T + difference[:3, 3], axis=1).mean()
+        )
 
 
 def c_arm(primary_deg: float, secondary_deg: float, mirrored: bool) -> Camera:
@@ -104,7 +128,9 @@ def test_exact_positions_give_the_exact_pose(seed, views, landmarks, coplanar, m
     assert scene.error_mm(fit) < 1e-4
     assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
     for camera in scene.cameras.values():
-        assert (camera.depth(scene.points @ fit.world_from_ct[:3, :3].T + fit.world_from_ct[:3, 3]) > 0).all()
+        assert (
+            camera.depth(scene.points @ fit.world_from_ct[:3, :3].T + fit.world_from_ct[:3, 3]) > 0
+        ).all()
 
 
 @pytest.mark.parametrize("kinds", [("slot",), ("slot", "slot"), ("pinhole", "slot")], ids="-".join)
@@ -128,7 +154,9 @@ def test_exact_positions_in_slot_scans_give_the_exact_pose(seed, kinds):
                 x, y, z = (scene.truth @ [*point, 1])[:3]
                 side = np.array([x, y, z]) @ scan.columns_along
                 depth = 541 - np.array([x, y, z]) @ scan.isocentre_to_source
-                scene.pixels[landmark, name] = np.array([255.5 + side * 541 / depth / 0.6, (120 - z) / 0.5])
+                scene.pixels[landmark, name] = np.array(
+                    [255.5 + side * 541 / depth / 0.6, (120 - z) / 0.5]
+                )
     fit = scene.fit()
     assert scene.error_mm(fit) < 1e-4
     assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
@@ -141,7 +169,12 @@ def test_three_landmarks_of_which_one_is_seen_twice_are_enough(seed, mirrored):
     scene = Scene(seed, views=2, landmarks=3, mirrored=mirrored)
     del scene.pixels[1, "view1"], scene.pixels[2, "view1"]
     fit = scene.fit()
-    assert min(scene.error_mm(LandmarkFit(pose, ())) for pose in (fit.world_from_ct, *fit.alternatives)) < 1e-3
+    assert (
+        min(
+            scene.error_mm(LandmarkFit(pose, ())) for pose in (fit.world_from_ct, *fit.alternatives)
+        )
+        < 1e-3
+    )
 
 
 @pytest.mark.slow
@@ -157,14 +190,17 @@ def test_the_error_grows_with_the_noise_and_is_what_the_geometry_allows():
 
 
 @pytest.mark.parametrize(
-    ("views", "landmarks", "share", "limit_mm"), [(1, 14, 0.25, 20), (2, 6, 0.25, 4), (2, 10, 0.3, 4), (3, 8, 0.3, 3)]
+    ("views", "landmarks", "share", "limit_mm"),
+    [(1, 14, 0.25, 20), (2, 6, 0.25, 4), (2, 10, 0.3, 4), (3, 8, 0.3, 3)],
 )
 def test_gross_mismatches_are_left_out(views, landmarks, share, limit_mm):
     for seed in range(3):
         scene = Scene(seed, views, landmarks, mirrored=bool(seed % 2)).blur(3.0)
         spoilt = scene.spoil(share)
         fit = scene.fit()
-        left_out = {(residual.name, residual.view) for residual in fit.residuals if not residual.used}
+        left_out = {
+            (residual.name, residual.view) for residual in fit.residuals if not residual.used
+        }
         assert left_out >= set(spoilt) and len(left_out) <= len(spoilt) + 1
         assert scene.error_mm(fit) < limit_mm
 
@@ -177,14 +213,18 @@ def test_a_landmark_that_is_wrong_in_the_ct_is_left_out_in_every_view():
         ("L2", "view0"),
         ("L2", "view1"),
     ]
-    assert np.isfinite([[residual.residual_px, residual.residual_mm] for residual in fit.residuals]).all()
+    assert np.isfinite(
+        [[residual.residual_px, residual.residual_mm] for residual in fit.residuals]
+    ).all()
 
 
 def test_swapped_names_are_reported():
     scene = Scene(6, views=2, landmarks=6).blur(1.0)
     scene.swap(1, 4, "view1")
     fit = scene.fit()
-    assert {(each.name, each.view): each.swapped_with for each in fit.residuals if not each.used} == {
+    assert {
+        (each.name, each.view): each.swapped_with for each in fit.residuals if not each.used
+    } == {
         ("L1", "view1"): "L4",
         ("L4", "view1"): "L1",
     }
@@ -204,13 +244,18 @@ def test_a_second_solution_is_reported():
     pose = np.eye(4)
     pose[:3, :3] = R
     fit = locate(
-        [Landmark(f"L{n}", point, {"AP": project(camera, pose, point)}) for n, point in enumerate(points)],
+        [
+            Landmark(f"L{n}", point, {"AP": project(camera, pose, point)})
+            for n, point in enumerate(points)
+        ],
         {"AP": camera},
     )
     poses = [fit.world_from_ct, *fit.alternatives]
     assert len(poses) == 2
     tilts = sorted(
-        np.degrees(Rotation.from_matrix(camera.camera_from_world[:3, :3] @ each[:3, :3]).as_rotvec()[0])
+        np.degrees(
+            Rotation.from_matrix(camera.camera_from_world[:3, :3] @ each[:3, :3]).as_rotvec()[0]
+        )
         for each in poses
     )
     np.testing.assert_allclose(np.abs(tilts), np.degrees(0.35), atol=3)
@@ -227,7 +272,10 @@ def refusal(landmarks, cameras) -> str:
 
 def shuffled(scene: Scene) -> list[Landmark]:
     pixels = [landmark.pixels for landmark in scene.landmarks()]
-    return [Landmark(each.name, each.ct, pixels[(n + 3) % len(pixels)]) for n, each in enumerate(scene.landmarks())]
+    return [
+        Landmark(each.name, each.ct, pixels[(n + 3) % len(pixels)])
+        for n, each in enumerate(scene.landmarks())
+    ]
 
 
 def on_a_line(scene: Scene, off_mm: float) -> list[Landmark]:
@@ -246,13 +294,39 @@ def seen_at(scene: Scene, pixel: tuple[float, float]) -> list[Landmark]:
     "landmarks, scene, message",
     [
         (lambda scene: [], Scene(1), "found 0 with 0 positions"),
-        (Scene.landmarks, Scene(1, 1, 3), "found 3 with 3 positions in the views, expected four, or three"),
+        (
+            Scene.landmarks,
+            Scene(1, 1, 3),
+            "found 3 with 3 positions in the views, expected four, or three",
+        ),
         (Scene.landmarks, Scene(1, 3, 2), "found 2 with 6 positions"),
-        (lambda scene: on_a_line(scene, 0.5), Scene(1, 2, 6), "all 6 that are seen lie on one line"),
-        (lambda scene: [Landmark(each.name, np.ones(3), each.pixels) for each in scene.landmarks()], Scene(1), "line"),
-        (shuffled, Scene(2, 2, 10), r'no pose fits them.*"L\d" in "view0" by \d+ mm.*check their names'),
-        (lambda scene: seen_at(scene, (-1, 20)), Scene(1), '"L2" is at column -1, row 20 of "view1", outside its 512'),
-        (lambda scene: seen_at(scene, (np.nan, 20)), Scene(1), '"L2" is at column nan, row 20 of "view1", outside'),
+        (
+            lambda scene: on_a_line(scene, 0.5),
+            Scene(1, 2, 6),
+            "all 6 that are seen lie on one line",
+        ),
+        (
+            lambda scene: [
+                Landmark(each.name, np.ones(3), each.pixels) for each in scene.landmarks()
+            ],
+            Scene(1),
+            "line",
+        ),
+        (
+            shuffled,
+            Scene(2, 2, 10),
+            r'no pose fits them.*"L\d" in "view0" by \d+ mm.*check their names',
+        ),
+        (
+            lambda scene: seen_at(scene, (-1, 20)),
+            Scene(1),
+            '"L2" is at column -1, row 20 of "view1", outside its 512',
+        ),
+        (
+            lambda scene: seen_at(scene, (np.nan, 20)),
+            Scene(1),
+            '"L2" is at column nan, row 20 of "view1", outside',
+        ),
         (lambda scene: [*scene.landmarks(), scene.landmarks()[3]], Scene(1), '"L3" is given twice'),
     ],
 )
@@ -267,7 +341,9 @@ def test_an_unknown_view_and_a_mirrored_one_are_refused():
         scene.landmarks(), cameras
     )
     camera = scene.cameras["view1"]
-    mirrored = Camera(camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], camera.camera_from_world, SIZE)
+    mirrored = Camera(
+        camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], camera.camera_from_world, SIZE
+    )
     assert "whether the patient's right is on the left of an image" in refusal(
         scene.landmarks(), {**scene.cameras, "view1": mirrored}
     )

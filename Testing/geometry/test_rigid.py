@@ -14,7 +14,11 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 
-directions = st.tuples(*3 * [st.integers(-99, 99)]).filter(any).map(lambda d: np.array(d) / np.linalg.norm(d))
+directions = (
+    st.tuples(*3 * [st.integers(-99, 99)])
+    .filter(any)
+    .map(lambda d: np.array(d) / np.linalg.norm(d))
+)
 angles = st.one_of(
     st.just(0.0),
     st.floats(1e-100, 1e-3),
@@ -57,7 +61,9 @@ def test_log_so3_finds_the_vector_that_scipy_turned(direction, angle):
     assert_allclose(rigid.exp_so3(found), R, atol=5e-15)
 
 
-@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.6, 0, -0.8), (2 / 3, -1 / 3, 2 / 3)])
+@pytest.mark.parametrize(
+    "axis", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.6, 0, -0.8), (2 / 3, -1 / 3, 2 / 3)]
+)
 def test_log_so3_at_exactly_pi(axis):
     half_turn = 2 * np.outer(axis, axis) - np.eye(3)
     assert_allclose(np.abs(rigid.log_so3(half_turn)), np.pi * np.abs(axis), atol=1e-14)
@@ -89,27 +95,35 @@ def test_adjoint_carries_twists(twist, T):
 @given(poses, points)
 def test_inverse_and_points_agree_with_simpleitk(T, point):
     itk = sitk.AffineTransform(T[:3, :3].ravel().tolist(), T[:3, 3].tolist())
-    assert_allclose(rigid.transform_points(T, point), itk.TransformPoint(point.tolist()), atol=1e-10)
+    assert_allclose(
+        rigid.transform_points(T, point), itk.TransformPoint(point.tolist()), atol=1e-10
+    )
     back = itk.GetInverse().TransformPoint(point.tolist())
     assert_allclose(rigid.transform_points(rigid.inverse(T), point), back, atol=1e-10)
 
 
 @given(directions, angles, points, points, points)
-def test_about_agrees_with_a_simpleitk_transform_about_a_centre(direction, angle, translation, pivot, point):
+def test_about_agrees_with_a_simpleitk_transform_about_a_centre(
+    direction, angle, translation, pivot, point
+):
     itk = sitk.VersorRigid3DTransform()
     itk.SetRotation(direction.tolist(), angle)
     itk.SetTranslation(translation.tolist())
     itk.SetCenter(pivot.tolist())
     T = rigid.from_rotation_translation(rigid.exp_so3(direction * angle), translation)
     found = rigid.transform_points(rigid.about(pivot, T), point)
-    assert_allclose(found, itk.TransformPoint(point.tolist()), atol=1e-6)  # ITK takes a sqrt(1 - v^2)
+    assert_allclose(
+        found, itk.TransformPoint(point.tolist()), atol=1e-6
+    )  # ITK takes a sqrt(1 - v^2)
 
 
 @given(poses, poses, poses)
 def test_distances(a, b, c):
     angle = (Rotation.from_matrix(a[:3, :3]).inv() * Rotation.from_matrix(b[:3, :3])).magnitude()
     shift = np.linalg.norm(a[:3, 3] - b[:3, 3])
-    assert rigid.rotation_angle(a) == pytest.approx(Rotation.from_matrix(a[:3, :3]).magnitude(), abs=1e-13)
+    assert rigid.rotation_angle(a) == pytest.approx(
+        Rotation.from_matrix(a[:3, :3]).magnitude(), abs=1e-13
+    )
     assert rigid.rotation_distance(a, b) == pytest.approx(angle, abs=1e-13)
     assert rigid.translation_distance(a, b) == pytest.approx(shift)
     assert rigid.geodesic_distance(a, b, 50) == pytest.approx(np.sqrt((50 * angle) ** 2 + shift**2))
@@ -164,7 +178,9 @@ def test_robust_mean_holds_against_two_outliers_in_five(kind, count, rng):
         truth = rigid.exp_se3(rng.normal(size=6) * [2, 2, 2, 100, 100, 100])
         good = scattered(rng, count - wrong, truth, 0.01, 1)
         wrong_place = truth @ rigid.exp_se3([0, 0, 0.5, 80, 0, 0])
-        bad = scattered(rng, wrong, *((truth, 1, 100) if kind == "scattered" else (wrong_place, 0.01, 1)))
+        bad = scattered(
+            rng, wrong, *((truth, 1, 100) if kind == "scattered" else (wrong_place, 0.01, 1))
+        )
         bad = bad[rigid.geodesic_distance(bad, truth, 100) > 30]
         order = rng.permutation(len(good) + len(bad))
         T = np.concatenate([good, bad])[order]
@@ -188,7 +204,9 @@ def test_check_rigid_takes_six_digits_and_makes_a_rotation(T):
 
 
 def with_rotation_part(M):
-    return rigid.from_rotation_translation(rigid.exp_so3([0.3, 0.5, -0.7]) @ M, [10, 20, 30]).tolist()
+    return rigid.from_rotation_translation(
+        rigid.exp_so3([0.3, 0.5, -0.7]) @ M, [10, 20, 30]
+    ).tolist()
 
 
 def with_entry(row, column, value):

@@ -14,7 +14,11 @@ from MultiViewRegistrationLib.geometry import rigid
 torch = pytest.importorskip("torch")
 from MultiViewRegistrationLib.geometry import rigid_torch  # noqa: E402
 
-directions = st.tuples(*3 * [st.integers(-99, 99)]).filter(any).map(lambda d: np.array(d) / np.linalg.norm(d))
+directions = (
+    st.tuples(*3 * [st.integers(-99, 99)])
+    .filter(any)
+    .map(lambda d: np.array(d) / np.linalg.norm(d))
+)
 angles = st.one_of(
     st.just(0.0),
     st.floats(1e-100, 1e-3),
@@ -59,7 +63,9 @@ def test_poses_agree_with_scipy_and_rigid(twist, a, b):
     np.testing.assert_allclose(rigid.exp_se3(log), a, atol=1e-10)
     A, B = tensor(a), tensor(b)
     np.testing.assert_allclose(rigid_torch.inverse(A), rigid.inverse(a), atol=1e-12)
-    np.testing.assert_allclose(rigid_torch.geodesic_distance(A, B, 700), rigid.geodesic_distance(a, b, 700), atol=1e-8)
+    np.testing.assert_allclose(
+        rigid_torch.geodesic_distance(A, B, 700), rigid.geodesic_distance(a, b, 700), atol=1e-8
+    )
     if np.pi - rigid.rotation_angle(a) > 1e-7:  # at pi two rotation vectors are one rotation
         np.testing.assert_allclose(log, rigid.log_se3(a), atol=1e-6)
     if np.pi - rigid.rotation_distance(a, b) > 1e-7:
@@ -73,9 +79,15 @@ DISTANCES = [rigid_torch.geodesic, lambda a, b: rigid_torch.geodesic_distance(a,
 @pytest.mark.parametrize("angle", [0.0, 1e-200, 1e-9, 5e-5, 1e-3, 0.0999, 0.1, 2.0, np.pi - 1e-3])
 def test_gradients_are_finite_differences(angle):
     there, zero = turn_and_shift(tensor(twist_of(angle))), torch.zeros(6).double().requires_grad_()
-    assert torch.autograd.gradcheck(exp_so3, tensor(twist_of(angle)[:3]).requires_grad_(), atol=1e-6)
-    assert torch.autograd.gradcheck(rigid_torch.exp_se3, tensor(twist_of(angle)).requires_grad_(), atol=1e-5)
-    assert torch.autograd.gradcheck(lambda x: rigid_torch.log_se3(there @ turn_and_shift(x)), zero, atol=1e-6)
+    assert torch.autograd.gradcheck(
+        exp_so3, tensor(twist_of(angle)[:3]).requires_grad_(), atol=1e-6
+    )
+    assert torch.autograd.gradcheck(
+        rigid_torch.exp_se3, tensor(twist_of(angle)).requires_grad_(), atol=1e-5
+    )
+    assert torch.autograd.gradcheck(
+        lambda x: rigid_torch.log_se3(there @ turn_and_shift(x)), zero, atol=1e-6
+    )
     if angle >= 1e-4:
         fixed = tensor(rigid.exp_se3(twist_of(0.7, (0, 1, 0))))
         for distance in DISTANCES:
@@ -85,7 +97,9 @@ def test_gradients_are_finite_differences(angle):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("angle", [0.0, 1e-30, 1e-12, 1e-5, 0.1, 1.0, np.pi - 1e-6, np.pi, np.pi + 1e-6])
+@pytest.mark.parametrize(
+    "angle", [0.0, 1e-30, 1e-12, 1e-5, 0.1, 1.0, np.pi - 1e-6, np.pi, np.pi + 1e-6]
+)
 def test_gradients_are_finite_everywhere(angle, dtype):
     """To itself; to one that is half a turn away; to another."""
     twist = tensor(twist_of(angle), dtype).requires_grad_()
@@ -102,11 +116,15 @@ def test_gradients_are_finite_everywhere(angle, dtype):
 
 @pytest.mark.parametrize("angle", [1e-4, 0.05, 0.099, 0.101, 2.5])
 def test_single_precision_is_enough(angle):
-    double, single = (tensor(rigid.exp_se3(twist_of(angle)), dtype) for dtype in (torch.float64, torch.float32))
+    double, single = (
+        tensor(rigid.exp_se3(twist_of(angle)), dtype) for dtype in (torch.float64, torch.float32)
+    )
     np.testing.assert_allclose(rigid_torch.log_se3(single), rigid_torch.log_se3(double), atol=2e-5)
     gradients = []
     for dtype in (torch.float64, torch.float32):
         twist = tensor(twist_of(angle), dtype).requires_grad_()
-        gradients.append(torch.autograd.grad(rigid_torch.log_se3(turn_and_shift(twist)).sum(), twist)[0])
+        gradients.append(
+            torch.autograd.grad(rigid_torch.log_se3(turn_and_shift(twist)).sum(), twist)[0]
+        )
         assert gradients[-1].dtype == dtype
     np.testing.assert_allclose(gradients[1], gradients[0], atol=2e-4)

@@ -52,7 +52,9 @@ def test_a_source_that_moves_along_sees_where_its_level_rays_touch():
 @given(st.integers(0, 10**6), st.integers(8, 60))
 @settings(max_examples=40, deadline=None)
 def test_a_convex_body_has_the_outline_of_its_hull(seed, count):
-    points, triangles = convex_body(np.random.default_rng(seed).normal(size=(count, 3)) * [50, 20, 30])
+    points, triangles = convex_body(
+        np.random.default_rng(seed).normal(size=(count, 3)) * [50, 20, 30]
+    )
     outline = seen_flat(Surface(points, triangles).outline(SOURCE))
     flat = seen_flat(points)
     hull = flat[ConvexHull(flat).vertices]
@@ -64,7 +66,9 @@ def test_a_convex_body_has_the_outline_of_its_hull(seed, count):
 def test_a_fold_inwards_is_no_outline():
     """Two roofs side by side, seen from the front: the valley between them shows in no X-ray, the ridges do."""
     profile = np.array([[0, 0], [30, 0], [60, 0], [45, 30], [30, 10], [15, 30]], float)
-    front, back = [np.column_stack([profile[:, 0], np.full(6, y), profile[:, 1]]) for y in (0.0, 50.0)]
+    front, back = [
+        np.column_stack([profile[:, 0], np.full(6, y), profile[:, 1]]) for y in (0.0, 50.0)
+    ]
     walls = [[(i, (i + 1) % 6, 6 + i), ((i + 1) % 6, 6 + (i + 1) % 6, 6 + i)] for i in range(6)]
     cap = np.array([(0, 1, 5), (1, 4, 5), (1, 2, 3), (1, 3, 4)])
     triangles = np.concatenate([np.reshape(walls, (-1, 3)), cap[:, ::-1], cap + 6])

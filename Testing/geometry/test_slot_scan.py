@@ -14,7 +14,11 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.distortion import EqualAngles
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera, require_single_source
+from MultiViewRegistrationLib.geometry.slot_scan import (
+    SlotScan,
+    SlotScanCamera,
+    require_single_source,
+)
 
 SIZE = (640, 480)
 AP = SlotScan(
@@ -53,7 +57,9 @@ depths = st.floats(50, 1500)
 
 def point_of(scan, pixel, share):
     """The point at a share of the way from the source of a pixel's row to where its ray meets the plane of the isocentre."""
-    along = pixel[1] * scan.pixel_mm[1] * np.array(scan.rows_along) / np.linalg.norm(scan.rows_along)
+    along = (
+        pixel[1] * scan.pixel_mm[1] * np.array(scan.rows_along) / np.linalg.norm(scan.rows_along)
+    )
     across = (pixel[0] - scan.central_column) * scan.pixel_mm[0] * np.array(scan.columns_along)
     to_isocentre = -scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source)
     return scan.isocentre - to_isocentre + along + share * (to_isocentre + across)
@@ -77,15 +83,21 @@ def test_each_row_is_that_of_a_pinhole_at_its_own_source(scan, row, column, dept
     motion = np.eye(4)
     motion[:3, 3] = -(camera.sources((0, row)) - camera.world_from_camera[:3, 3])
     fx, cx = camera.intrinsics[0, 0], camera.intrinsics[0, 2]
-    pinhole = Camera([[fx, 0, cx], [0, abs(fx), 0], [0, 0, 1]], camera.camera_from_world @ motion, (SIZE[0], 1))
+    pinhole = Camera(
+        [[fx, 0, cx], [0, abs(fx), 0], [0, 0, 1]], camera.camera_from_world @ motion, (SIZE[0], 1)
+    )
     point = pinhole.at_depth((column, 0), depth)
     assert_allclose(camera.project(point), [column, row], atol=1e-6)
-    assert_allclose(camera.ray_directions((column, row)), pinhole.ray_directions((column, 0)), atol=1e-9)
+    assert_allclose(
+        camera.ray_directions((column, row)), pinhole.ray_directions((column, 0)), atol=1e-9
+    )
     assert_allclose(camera.pixel_mm(point)[0], pinhole.pixel_mm(point)[0])
 
 
 @given(scans(), st.integers(1, 16), st.integers(0, 50), pixels, depths)
-def test_pooled_and_cropped_cameras_see_points_where_their_images_show_them(scan, factor, left, pixel, depth):
+def test_pooled_and_cropped_cameras_see_points_where_their_images_show_them(
+    scan, factor, left, pixel, depth
+):
     camera = scan.camera()
     point = camera.at_depth(pixel, depth)
     assert_allclose(camera.pooled(factor).project(point), (pixel + 0.5) / factor - 0.5, atol=1e-6)
@@ -100,7 +112,11 @@ def test_the_field_holds_the_points_that_the_image_shows(scan, column, row, dept
     point = camera.at_depth((column, row), depth)
     inside = depth > 0 and -0.5 < column < SIZE[0] - 0.5 and -0.5 < row < SIZE[1] - 0.5
     assert (camera.field_planes @ [*point, 1] <= 1e-7).all() == inside or min(
-        abs(depth), abs(column + 0.5), abs(row + 0.5), abs(column - SIZE[0] + 0.5), abs(row - SIZE[1] + 0.5)
+        abs(depth),
+        abs(column + 0.5),
+        abs(row + 0.5),
+        abs(column - SIZE[0] + 0.5),
+        abs(row - SIZE[1] + 0.5),
     ) < 1e-3
 
 
@@ -115,7 +131,10 @@ def test_a_scout_is_what_one_draws():
 
 def test_corrections_widen_the_fan_and_the_scan_each_by_itself():
     point, camera = [30.0, 40.0, 100.0], AP.camera()
-    before, after = camera.project(point), camera.corrected(1.02, np.array([3.0, 5.0]), 1.01).project(point)
+    before, after = (
+        camera.project(point),
+        camera.corrected(1.02, np.array([3.0, 5.0]), 1.01).project(point),
+    )
     assert_allclose(after, [300 + 3 + 1.02 * (before[0] - 300), 5 + 1.01 * before[1]])
 
 
@@ -132,12 +151,16 @@ def test_equal_angles_are_straightened(pixel):
 def test_what_needs_a_single_source_says_so():
     require_single_source([Camera(np.diag([900.0, 900, 1]), np.eye(4), SIZE)], "tracking")
     with pytest.raises(InputError, match="tracking needs X-rays with a single source"):
-        require_single_source([Camera(np.diag([900.0, 900, 1]), np.eye(4), SIZE), AP.camera()], "tracking")
+        require_single_source(
+            [Camera(np.diag([900.0, 900, 1]), np.eye(4), SIZE), AP.camera()], "tracking"
+        )
 
 
 def test_two_cameras_are_the_same_where_they_project_alike():
     camera = AP.camera()
-    assert camera.same_as(AP.camera()) and not camera.same_as(replace(AP, pixel_mm=(0.6, 0.51)).camera())
+    assert camera.same_as(AP.camera()) and not camera.same_as(
+        replace(AP, pixel_mm=(0.6, 0.51)).camera()
+    )
     assert not camera.same_as(Camera(np.diag([900.0, 900, 1]), camera.camera_from_world, SIZE))
 
 
@@ -149,8 +172,14 @@ def test_two_cameras_are_the_same_where_they_project_alike():
         (lambda: replace(AP, pixel_mm=(0.6, 0)).camera(), "pixel_mm: found 0.6, 0"),
         (lambda: replace(AP, source_to_isocentre_mm=0).camera(), "source_to_isocentre_mm: found 0"),
         (lambda: replace(AP, rows_along=np.zeros(3)).camera(), "rows_along: found no length"),
-        (lambda: replace(AP, rows_along=np.array([0, 0.1, -1])).camera(), "rows_along: found 95.71 degrees"),
-        (lambda: replace(AP, columns_along=np.array([1, 0, 0.1])).camera(), "rows_along: found 95.71 degrees"),
+        (
+            lambda: replace(AP, rows_along=np.array([0, 0.1, -1])).camera(),
+            "rows_along: found 95.71 degrees",
+        ),
+        (
+            lambda: replace(AP, columns_along=np.array([1, 0, 0.1])).camera(),
+            "rows_along: found 95.71 degrees",
+        ),
         (lambda: replace(AP, size=(640, 0)).camera(), "size: found 640 columns, 0 rows"),
         (lambda: replace(AP, isocentre=(0, np.nan, 0)).camera(), "isocentre: found"),
     ],
@@ -168,5 +197,7 @@ def test_from_the_other_side_the_plane_at_the_isocentre_looks_the_same():
     pixels = np.random.default_rng(2).uniform(0, 300, (20, 2))
     there = camera.at_depth(pixels, AP.source_to_isocentre_mm)
     np.testing.assert_allclose(opposite.project(there), pixels, atol=1e-9)
-    described = SlotScan(**{**vars(AP), "isocentre_to_source": -np.asarray(AP.isocentre_to_source)}).camera()
+    described = SlotScan(
+        **{**vars(AP), "isocentre_to_source": -np.asarray(AP.isocentre_to_source)}
+    ).camera()
     assert opposite.same_as(described) and not opposite.same_as(camera)

@@ -51,7 +51,10 @@ DICOM_SYNTAXES = {
     "jls": "1.2.840.10008.1.2.4.80",
     "j2k": "1.2.840.10008.1.2.4.90",
 }
-INTEGERS = {2: [0, 1, 2, 255, 32767, 32768, 65535], 4: [0, 1, 3, 65536, 2**31 - 1, 2**31, 2**32 - 1]}
+INTEGERS = {
+    2: [0, 1, 2, 255, 32767, 32768, 65535],
+    4: [0, 1, 3, 65536, 2**31 - 1, 2**31, 2**32 - 1],
+}
 
 
 def whole_files(folder: Path) -> dict[str, Path]:
@@ -139,9 +142,15 @@ def _png(data: bytes, rng: random.Random) -> bytes:
     n = rng.randrange(len(chunks))
     kind, content = chunks[n]
     content = rng.choice([_integer, _bytes, _cut])(content, rng) if content else bytes(9)
-    chunks[n] = (rng.choice([kind, b"PLTE", b"tRNS", b"iCCP", b"sBIT"]) if rng.random() < 0.2 else kind, content)
+    chunks[n] = (
+        rng.choice([kind, b"PLTE", b"tRNS", b"iCCP", b"sBIT"]) if rng.random() < 0.2 else kind,
+        content,
+    )
     return data[:8] + b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
         for kind, content in chunks
     )
 
@@ -166,7 +175,11 @@ def _bytes(data: bytes, rng: random.Random) -> bytes:
 
 
 def _cut(data: bytes, rng: random.Random) -> bytes:
-    return data[: rng.randrange(len(data) + 1)] if rng.random() < 0.5 else data + data[: rng.randrange(len(data) + 1)]
+    return (
+        data[: rng.randrange(len(data) + 1)]
+        if rng.random() < 0.5
+        else data + data[: rng.randrange(len(data) + 1)]
+    )
 
 
 def transform_files(folder: Path) -> dict[str, Path]:

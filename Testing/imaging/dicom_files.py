@@ -15,7 +15,11 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 SERIES = "1.2.3.4.5"
 #: The same, as pydicom 3 and as pydicom 2 call it.
-WITH_FILE_META = {"enforce_file_format": True} if pydicom.__version_info__[0] != "2" else {"write_like_original": False}
+WITH_FILE_META = (
+    {"enforce_file_format": True}
+    if pydicom.__version_info__[0] != "2"
+    else {"write_like_original": False}
+)
 
 
 def item(**tags) -> Sequence:

@@ -11,7 +11,9 @@ import SimpleITK as sitk
 from MultiViewRegistrationLib.errors import InputError
 
 
-def image_of(values: np.ndarray, ct_from_index: np.ndarray | None = None, *, vector: bool = False) -> sitk.Image:
+def image_of(
+    values: np.ndarray, ct_from_index: np.ndarray | None = None, *, vector: bool = False
+) -> sitk.Image:
     image = sitk.GetImageFromArray(values, isVector=vector)
     if ct_from_index is not None:
         spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
@@ -21,7 +23,9 @@ def image_of(values: np.ndarray, ct_from_index: np.ndarray | None = None, *, vec
     return image
 
 
-def written(path: Path, values: np.ndarray, ct_from_index: np.ndarray | None = None, *, vector: bool = False) -> Path:
+def written(
+    path: Path, values: np.ndarray, ct_from_index: np.ndarray | None = None, *, vector: bool = False
+) -> Path:
     sitk.WriteImage(image_of(values, ct_from_index, vector=vector), str(path))
     return path
 

@@ -35,14 +35,22 @@ def test_an_array_is_the_image_that_its_file_is(tmp_path, dtype, largest, white)
     np.testing.assert_array_equal(array.values, file.values)
     assert array.values.dtype == np.float32 and array.values.flags.owndata
     assert white in (None, array.white)
-    assert (array.step, array.white, array.curve, array.pixel_mm) == (file.step, file.white, None, None)
+    assert (array.step, array.white, array.curve, array.pixel_mm) == (
+        file.step,
+        file.white,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
 def test_an_array_is_the_ct_that_its_file_is(tmp_path, oblique, dtype):
     values = body(-2000).astype(dtype)
     before = values.copy()
-    array, file = ct_from_array(values, oblique), load_ct(written(tmp_path / "ct.nrrd", values, oblique))
+    array, file = (
+        ct_from_array(values, oblique),
+        load_ct(written(tmp_path / "ct.nrrd", values, oblique)),
+    )
     np.testing.assert_array_equal(array.volume.values, file.volume.values)
     np.testing.assert_allclose(array.volume.ct_from_index, file.volume.ct_from_index, atol=1e-12)
     assert array.volume.values.min() == -1024 and array.mask is None and array.unit == "hu"
@@ -65,7 +73,9 @@ def test_an_array_is_the_ct_that_its_file_is(tmp_path, oblique, dtype):
 )
 def test_a_ct_is_refused_in_the_same_words(tmp_path, values, unit):
     path = written(tmp_path / "ct.nrrd", values, vector=values.ndim == 4)
-    assert refusal(ct_from_array, values, np.eye(4), unit, name=path) == refusal(load_ct, path, unit)
+    assert refusal(ct_from_array, values, np.eye(4), unit, name=path) == refusal(
+        load_ct, path, unit
+    )
 
 
 def test_a_grid_without_a_place_is_refused(oblique):
@@ -85,4 +95,6 @@ def test_masks(tmp_path, oblique):
     for labels in (np.zeros(body().shape, np.uint8), (body() < 0).astype(np.uint8)):
         file = written(tmp_path / "mask.nrrd", labels, oblique)
         assert refusal(masked, ct, labels, file) == refusal(load_ct, path, mask=file)
-    assert "7 x 7 x 6 voxels, but the CT's 8 x 7 x 6" in refusal(masked, ct, body()[:, :, 1:], "Femur")
+    assert "7 x 7 x 6 voxels, but the CT's 8 x 7 x 6" in refusal(
+        masked, ct, body()[:, :, 1:], "Femur"
+    )

@@ -46,7 +46,9 @@ def result_or_refusal(read, path):
 
 
 def metaimage(**changed) -> bytes:
-    return "".join(f"{key} = {value}\n" for key, value in (META | changed).items()).encode() + bytes(128)
+    return "".join(
+        f"{key} = {value}\n" for key, value in (META | changed).items()
+    ).encode() + bytes(128)
 
 
 def nrrd(**changed) -> bytes:
@@ -87,7 +89,9 @@ TRANSFORMS = {
 def test_small_headers_that_claim_much_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(IMAGES[name])
     for read in (read_image, image_header, load_image):
-        assert "expected" in refusal(read, tmp_path / name) or "save it again" in refusal(read, tmp_path / name)
+        assert "expected" in refusal(read, tmp_path / name) or "save it again" in refusal(
+            read, tmp_path / name
+        )
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -152,7 +156,9 @@ print(child._idle[0]._process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
     path = str(Path(child.__file__).parents[2])
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True
+    )
     assert done.returncode == -signal.SIGKILL
     until = time.monotonic() + 20
     while time.monotonic() < until and Path(f"/proc/{int(done.stdout)}").exists():
@@ -169,7 +175,9 @@ def test_a_large_image_is_not_copied_and_may_be_changed(tmp_path):
     assert np.array_equal(second, values) and (first == 7).all()
 
 
-def test_no_temporary_file_is_needed_where_the_system_has_files_in_memory_and_one_does_elsewhere(tmp_path, monkeypatch):
+def test_no_temporary_file_is_needed_where_the_system_has_files_in_memory_and_one_does_elsewhere(
+    tmp_path, monkeypatch
+):
     values = np.arange(3 * 200 * 100, dtype=np.float32).reshape(3, 200, 100)
     sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.mha"))
     monkeypatch.delattr(os, "memfd_create", raising=False)

@@ -49,7 +49,9 @@ def nifti():
 
 def png():
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -95,17 +97,24 @@ def test_a_detached_header_may_claim_what_lies_beside_it(tmp_path):
 
 @pytest.mark.parametrize("load", [load_ct, load_image, read_image])
 def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypatch, load):
-    (tmp_path / "a.mha").write_bytes(metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000))
+    (tmp_path / "a.mha").write_bytes(
+        metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000)
+    )
     monkeypatch.setattr(image_source, "free_bytes", lambda: 2 << 30)
     with pytest.raises(
-        InputError, match=r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it"
+        InputError,
+        match=r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it",
     ):
         load(tmp_path / "a.mha")
     assert (tmp_path / "a.mha").stat().st_size > 500_000
 
 
 def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
-    write_xray(tmp_path / "a.dcm", np.random.default_rng(1).integers(0, 4000, (50 * 64, 64)), NumberOfFrames=50)
+    write_xray(
+        tmp_path / "a.dcm",
+        np.random.default_rng(1).integers(0, 4000, (50 * 64, 64)),
+        NumberOfFrames=50,
+    )
     header = pydicom.dcmread(tmp_path / "a.dcm")
     header.Rows = 64
     header.save_as(tmp_path / "a.dcm")
@@ -117,14 +126,20 @@ def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_gzip_file_is_unpacked_no_further_than_its_header_says(tmp_path, monkeypatch):
-    image = nifti()[:352].replace(struct.pack("<3h", 3000, 3000, 600), struct.pack("<3h", 30, 30, 6)) + bytes(
-        2 * 30 * 30 * 6
+    image = nifti()[:352].replace(
+        struct.pack("<3h", 3000, 3000, 600), struct.pack("<3h", 30, 30, 6)
+    ) + bytes(2 * 30 * 30 * 6)
+    bomb = (
+        gzip.compress(image[:5000])
+        + gzip.compress(image[5000:])
+        + 20 * gzip.compress(bytes(10 << 20), 9)
     )
-    bomb = gzip.compress(image[:5000]) + gzip.compress(image[5000:]) + 20 * gzip.compress(bytes(10 << 20), 9)
     (tmp_path / "a.nii.gz").write_bytes(bomb)
     unpacked, plain = [], gzip.GzipFile.read
     monkeypatch.setattr(
-        gzip.GzipFile, "read", lambda self, size=-1: [unpacked.append(got := plain(self, size)), got][1]
+        gzip.GzipFile,
+        "read",
+        lambda self, size=-1: [unpacked.append(got := plain(self, size)), got][1],
     )
     assert read_image(tmp_path / "a.nii.gz").size == (30, 30, 6)
     assert sum(map(len, unpacked)) < 4 << 20

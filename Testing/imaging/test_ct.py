@@ -34,7 +34,9 @@ def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
     image = sitk.ReadImage(str(path))
     for index in ((0, 0, 0), (19, 3, 11)):
         np.testing.assert_allclose(
-            (ct.volume.ct_from_index @ [*index, 1])[:3], image.TransformIndexToPhysicalPoint(index), atol=1e-4
+            (ct.volume.ct_from_index @ [*index, 1])[:3],
+            image.TransformIndexToPhysicalPoint(index),
+            atol=1e-4,
         )
     np.testing.assert_allclose(ct.volume.ct_from_index, oblique, atol=1e-3)
 
@@ -43,7 +45,9 @@ def test_the_curve_from_hu_to_attenuation():
     """Corner points by the docstring; water by NIST's table between 60 (0.0206) and 80 keV (0.0184)."""
     hu = np.array([-3000, -1000, -851, -850, -500, 0, 500, 1000, 3000, 9000], np.float32)
     mu = attenuation(CT(Volume(hu[None, None], np.eye(4)))).values.ravel()
-    np.testing.assert_allclose(mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6)
+    np.testing.assert_allclose(
+        mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6
+    )
     assert 0.0184 < mu[5] < 0.0206
 
 
@@ -55,16 +59,22 @@ def test_relative_values_keep_their_proportions_and_zero():
 
 def test_the_centroid_is_the_bones_or_the_masks_or_everythings(oblique):
     bone = np.array([10, 6, 6, 1])
-    np.testing.assert_allclose(CT(Volume(body(), oblique)).centroid(), (oblique @ bone)[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        CT(Volume(body(), oblique)).centroid(), (oblique @ bone)[:3], atol=1e-6
+    )
     mask = np.zeros(body().shape, bool)
     mask[2:4, 7, 5:8] = True
     np.testing.assert_allclose(
         CT(Volume(body(), oblique), mask=mask).centroid(), (oblique @ [6, 7, 2.5, 1])[:3], atol=1e-6
     )
     soft = np.minimum(body(), -100)
-    np.testing.assert_allclose(CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6
+    )
     relative = np.maximum(body(), 0)
-    np.testing.assert_allclose(CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6
+    )
 
 
 def test_a_mask_on_another_grid_is_resampled_by_its_place(tmp_path, oblique):
@@ -81,7 +91,10 @@ def test_a_file_of_labels_as_a_mask_is_one_structure_and_says_so(tmp_path, obliq
     ct, labels = written(tmp_path / "ct.nrrd", body(), oblique), (body() > 0).astype(np.uint8)
     labels[labels.shape[0] // 2 :] *= 31
     path = written(tmp_path / "labels.nrrd", labels, oblique)
-    with pytest.warns(UserWarning, match=r"labels.nrrd: the mask has 2 labels, 1 to 31, and is taken as one structure"):
+    with pytest.warns(
+        UserWarning,
+        match=r"labels.nrrd: the mask has 2 labels, 1 to 31, and is taken as one structure",
+    ):
         mask = load_ct(ct, mask=path).mask
     np.testing.assert_array_equal(mask, body() > 0)
 
@@ -96,7 +109,9 @@ def test_masks_that_select_nothing(tmp_path, oblique):
     ones = np.ones(body().shape, np.uint8)
     assert "wholly outside the CT" in refused(ct, mask=written(tmp_path / "away.nrrd", ones, away))
     air = (body() < -900).astype(np.uint8)
-    assert "inside the mask is nothing but air" in refused(ct, mask=written(tmp_path / "air.nrrd", air, oblique))
+    assert "inside the mask is nothing but air" in refused(
+        ct, mask=written(tmp_path / "air.nrrd", air, oblique)
+    )
     assert "three-dimensional mask" in refused(ct, mask=written(tmp_path / "flat.png", ones[0]))
 
 
@@ -163,7 +178,9 @@ def test_images_of_another_dimension(tmp_path):
 
 def test_values_that_do_not_fit_the_unit(tmp_path):
     """What an array shares with a file is tested with the arrays."""
-    assert "nothing but air" in refused(written(tmp_path / "air.nrrd", np.full((4, 4, 4), -1000, np.int16)))
+    assert "nothing but air" in refused(
+        written(tmp_path / "air.nrrd", np.full((4, 4, 4), -1000, np.int16))
+    )
     hu = written(tmp_path / "hu.nrrd", body())
     assert 'set the unit to "hu"' in refused(hu, unit="relative")
     assert "offset" in refused(written(tmp_path / "offset.nrrd", (body() + 1024).astype(np.uint16)))

@@ -15,11 +15,18 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from MultiViewRegistrationLib.imaging import dicom_image
-from MultiViewRegistrationLib.imaging.xray import load_frames, load_image, load_xray, recognised, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import (
+    load_frames,
+    load_image,
+    load_xray,
+    recognised,
+    to_line_integrals,
+)
 
 SHAPE = (48, 64)  # rows, columns
 WRITES_SYNTAX = pytest.mark.skipif(
-    pydicom.__version_info__[0] == "2", reason="pydicom 2 writes its own word on the transfer syntax"
+    pydicom.__version_info__[0] == "2",
+    reason="pydicom 2 writes its own word on the transfer syntax",
 )
 DX_IMAGE, CR_IMAGE, RF_IMAGE = (
     "1.2.840.10008.5.1.4.1.1.1.1",
@@ -34,11 +41,17 @@ def body(frames: int = 0) -> np.ndarray:
     for number, image in enumerate(values):
         image[:, :4] = 3500
         image[20:24, 8 + number : 40 + number] -= 700
-    return values.clip(0, 4095).astype(np.uint16) if frames else values[0].clip(0, 4095).astype(np.uint16)
+    return (
+        values.clip(0, 4095).astype(np.uint16)
+        if frames
+        else values[0].clip(0, 4095).astype(np.uint16)
+    )
 
 
 def twelve_bits(path, pixels, sop_class=XA_IMAGE, **tags):
-    write_dicom(path, pixels, sop_class, **{"Modality": "XA", "BitsStored": 12, "HighBit": 11, **tags})
+    write_dicom(
+        path, pixels, sop_class, **{"Modality": "XA", "BitsStored": 12, "HighBit": 11, **tags}
+    )
     return path
 
 
@@ -46,10 +59,13 @@ refused = partial(refusal, load_xray)
 
 
 @pytest.mark.parametrize(
-    "sop_class, dtype", [(XA_IMAGE, np.uint8), (RF_IMAGE, np.uint16), (DX_IMAGE, np.int16), (CR_IMAGE, np.uint16)]
+    "sop_class, dtype",
+    [(XA_IMAGE, np.uint8), (RF_IMAGE, np.uint16), (DX_IMAGE, np.int16), (CR_IMAGE, np.uint16)],
 )
 def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
-    pixels = (body() // (16 if dtype == np.uint8 else 1)).astype(dtype) - (800 if dtype == np.int16 else 0)
+    pixels = (body() // (16 if dtype == np.uint8 else 1)).astype(dtype) - (
+        800 if dtype == np.int16 else 0
+    )
     write_dicom(tmp_path / "a.dcm", pixels, sop_class)
     theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.dcm"))).reshape(SHAPE)
     np.testing.assert_array_equal(load_image(tmp_path / "a.dcm").values, theirs)
@@ -91,7 +107,9 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
     decoded = []
     whole = dicom_image._decoded
     monkeypatch.setattr(
-        dicom_image, "_decoded", lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size)
+        dicom_image,
+        "_decoded",
+        lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size),
     )
     load_image(path, 3)
     assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
@@ -102,12 +120,18 @@ def test_a_modality_table_or_slope_is_applied(tmp_path):
     """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4); a slope makes larger steps."""
     entries = (60000 * np.exp((np.arange(4096) - 4095) / 800)).astype(int)
     stored = np.interp(body().astype(float), entries, np.arange(4096)).astype(np.uint16)
-    table = item(LUTDescriptor=[4096, 0, 16], LUTData=entries.astype("<u2").tobytes(), ModalityLUTType="US")
-    twelve_bits(tmp_path / "a.dcm", stored, ModalityLUTSequence=table, PixelIntensityRelationship="LOG")
+    table = item(
+        LUTDescriptor=[4096, 0, 16], LUTData=entries.astype("<u2").tobytes(), ModalityLUTType="US"
+    )
+    twelve_bits(
+        tmp_path / "a.dcm", stored, ModalityLUTSequence=table, PixelIntensityRelationship="LOG"
+    )
     image = load_image(tmp_path / "a.dcm")
     np.testing.assert_array_equal(image.values, entries[stored])
     assert image.curve == "linear" and image.step == 1
-    twelve_bits(tmp_path / "b.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US")
+    twelve_bits(
+        tmp_path / "b.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US"
+    )
     image = load_image(tmp_path / "b.dcm")
     np.testing.assert_array_equal(image.values, 0.5 * body() + 3)
     assert (image.step, image.white) == (0.5, 0.5 * 4095 + 3)
@@ -189,7 +213,9 @@ def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
         data.add_new((0x6002, element), vr, value)
     data.save_as(tmp_path / "bitmap.dcm", **WITH_FILE_META)
     np.testing.assert_array_equal(load_image(tmp_path / "bitmap.dcm").open, ~hidden)
-    np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "bitmap.dcm").overlay_array(0x6002), hidden)
+    np.testing.assert_array_equal(
+        pydicom.dcmread(tmp_path / "bitmap.dcm").overlay_array(0x6002), hidden
+    )
     del data[0x6002, 0x3000]
     data.save_as(tmp_path / "none.dcm", **WITH_FILE_META)
     assert "ShutterOverlayGroup" in refused(tmp_path / "none.dcm")
@@ -198,16 +224,27 @@ def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
 @pytest.mark.parametrize(
     "tags, said",
     [
-        ({"NumberOfFrames": "100000"}, "its header claims 614400000 bytes of pixels, but 6144 are there"),
+        (
+            {"NumberOfFrames": "100000"},
+            "its header claims 614400000 bytes of pixels, but 6144 are there",
+        ),
         ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
         ({"BitsAllocated": 12}, "12 bits in 12"),
         ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope of 0"),
         (
-            {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": ["900", "900"], "RadiusOfCircularShutter": "5"},
+            {
+                "ShutterShape": "CIRCULAR",
+                "CenterOfCircularShutter": ["900", "900"],
+                "RadiusOfCircularShutter": "5",
+            },
             "shutters hide every pixel",
         ),
         (
-            {"ModalityLUTSequence": item(LUTDescriptor=[4096, 0, 16], LUTData=b"\1\0\2\0", ModalityLUTType="US")},
+            {
+                "ModalityLUTSequence": item(
+                    LUTDescriptor=[4096, 0, 16], LUTData=b"\1\0\2\0", ModalityLUTType="US"
+                )
+            },
             "LUTDescriptor",
         ),
     ],
@@ -232,8 +269,15 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
     data.save_as(tmp_path / "deflated.dcm", **WITH_FILE_META)
     assert "deflated" in refused(tmp_path / "deflated.dcm")
-    assert "unknown transfer syntax (1.2.3.4.5)" in refused(rewritten(tmp_path / "a.dcm", "1.2.3.4.5", b"\0" * 2000))
-    frame = b"\xff\xd8\xff\xc3\0\x0b\x0c" + SHAPE[0].to_bytes(2, "big") + SHAPE[1].to_bytes(2, "big") + b"\1\1\x11\0"
+    assert "unknown transfer syntax (1.2.3.4.5)" in refused(
+        rewritten(tmp_path / "a.dcm", "1.2.3.4.5", b"\0" * 2000)
+    )
+    frame = (
+        b"\xff\xd8\xff\xc3\0\x0b\x0c"
+        + SHAPE[0].to_bytes(2, "big")
+        + SHAPE[1].to_bytes(2, "big")
+        + b"\1\1\x11\0"
+    )
     said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", frame + b"\0" * 2000))
     assert "cannot be decoded" in said and "export the file uncompressed" in said
     large = frame[:7] + b"\xff\xff\xff\xff" + frame[11:]
@@ -241,9 +285,17 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
         rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", large + b"\0" * 2000)
     )
     claims = rewritten(
-        tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, Rows=10000, Columns=10000, BitsStored=16, HighBit=15
+        tmp_path / "c.dcm",
+        "1.2.840.10008.1.2.4.90",
+        b"\0" * 100,
+        Rows=10000,
+        Columns=10000,
+        BitsStored=16,
+        HighBit=15,
     )
-    assert claims.stat().st_size < 2000 and "bytes for them, expected a whole file" in refused(claims)
+    assert claims.stat().st_size < 2000 and "bytes for them, expected a whole file" in refused(
+        claims
+    )
     whole = twelve_bits(tmp_path / "d.dcm", body()).read_bytes()
     for length in (140, 400, len(whole) - 2000):
         (tmp_path / "d.dcm").write_bytes(whole[:length])
@@ -254,11 +306,15 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
 def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
     roots = np.sqrt(body() * 16.0).astype(np.uint16)
     table = item(
-        LUTDescriptor=[256, 0, 16], LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(), LUTFunction="TO_LINEAR"
+        LUTDescriptor=[256, 0, 16],
+        LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(),
+        LUTFunction="TO_LINEAR",
     )
     shared = Dataset()
     shared.PixelIntensityRelationshipLUTSequence = table
-    shared.FramePixelDataPropertiesSequence = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
+    shared.FramePixelDataPropertiesSequence = item(
+        PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1
+    )
     twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=Sequence([shared]))
     image = load_image(tmp_path / "a.dcm")
     np.testing.assert_array_equal(image.values, np.float32(roots) ** 2)

@@ -20,8 +20,12 @@ def encoded(intensity: np.ndarray, encoding: str) -> tuple[RawImage, dict]:
     if encoding == "8 bit":
         return RawImage(np.floor(intensity / 257).astype(np.float32), 1, 255), {}
     if encoding == "inverted 8 bit":
-        return RawImage((255 - np.floor(intensity / 257)).astype(np.float32), 1, 255), {"inverted": True}
-    return RawImage(-np.log((intensity + 60) / 65_595).astype(np.float32), 0, 7), {"intensity": "log"}
+        return RawImage((255 - np.floor(intensity / 257)).astype(np.float32), 1, 255), {
+            "inverted": True
+        }
+    return RawImage(-np.log((intensity + 60) / 65_595).astype(np.float32), 0, 7), {
+        "intensity": "log"
+    }
 
 
 def valid_of(intensity: np.ndarray, encoding: str = "16 bit") -> np.ndarray:
@@ -65,7 +69,8 @@ ANATOMY = {
     "plate from the edge": limb(200, 150) + 6.0 * ((X < 100) & (abs(Y - 200) < 45)),
     "plate in the corner": limb(200, 150) + 6.0 * ((X < 90) & (Y < 80)),
     "rod across": limb(200, 150) + 6.0 * (abs(0.2 * X + Y - 230) < 10),
-    "hip stem": limb(200, 150) + 6.0 * ((np.hypot(X - 250, Y - 90) < 35) | (abs(X - 235) < 12) & (Y > 90)),
+    "hip stem": limb(200, 150)
+    + 6.0 * ((np.hypot(X - 250, Y - 90) < 35) | (abs(X - 235) < 12) & (Y > 90)),
     "table edge": trunk() + 0.25 * (X > 260),
 }
 
@@ -120,7 +125,9 @@ def test_simulated_xrays(shared_data):
         if "wires" not in path.parent.name:
             assert valid.mean() > 0.998
             continue
-        hidden = ndimage.binary_opening(image == 0, iterations=2)  # without the noise in a wire's shadow
+        hidden = ndimage.binary_opening(
+            image == 0, iterations=2
+        )  # without the noise in a wire's shadow
         depth = ndimage.distance_transform_edt(np.pad(~hidden, 1))[1:-1, 1:-1]
         assert not valid[hidden].any()
         assert valid[depth > 24].all()

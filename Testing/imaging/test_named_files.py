@@ -32,7 +32,11 @@ def leaked(read, path) -> str:
     except InputError as error:
         return "told" if planted_file.WORD.decode() in str(error) else ""
     return (
-        "read" if any(planted_file.WORD[:8] in np.asarray(array).astype(np.uint8).tobytes() for array in found) else ""
+        "read"
+        if any(
+            planted_file.WORD[:8] in np.asarray(array).astype(np.uint8).tobytes() for array in found
+        )
+        else ""
     )
 
 
@@ -68,7 +72,9 @@ def test_what_lies_beside_a_header_is_read(folder, name, below):
         text = (folder / name).read_text().replace(data[0].name, f"{below}/{data[0].name}")
         (folder / name).write_text(text)
     np.testing.assert_array_equal(read_image(folder / name).values, values)
-    assert without_data_files(path for path in folder.rglob("*") if path.is_file()) == [folder / name]
+    assert without_data_files(path for path in folder.rglob("*") if path.is_file()) == [
+        folder / name
+    ]
 
 
 def test_headers_as_other_programs_write_them_are_read(folder):
@@ -87,13 +93,17 @@ def test_headers_as_other_programs_write_them_are_read(folder):
 
 def test_a_dicom_file_that_is_a_metaimage_as_well_is_read_as_dicom(folder, tmp_path):
     target = planted_file.plant(tmp_path / "elsewhere")
-    header = (f"NDims=3\nDimSize=24 20 16\nElementType=MET_UCHAR\nElementDataFile={target}\n").encode()
+    header = (
+        f"NDims=3\nDimSize=24 20 16\nElementType=MET_UCHAR\nElementDataFile={target}\n"
+    ).encode()
     path = folder / "a.mhd"
     path.write_bytes(header[:128].ljust(128) + b"DICM" + header)
     assert not leaked(READERS["image"], path)
 
 
-@pytest.mark.parametrize("name", ["a", "b/c.raw", "b/../a", "a b", "./a", "ä.raw", "b\\c.raw", "a~", "100%.raw"])
+@pytest.mark.parametrize(
+    "name", ["a", "b/c.raw", "b/../a", "a b", "./a", "ä.raw", "b\\c.raw", "a~", "100%.raw"]
+)
 def test_names_that_stay_in_a_folder(tmp_path, name):
     assert inside(name, tmp_path) == (tmp_path / name).resolve()
 

@@ -20,7 +20,12 @@ IMAGES = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if "saturated" in name or "round" in name else name for name in IMAGES],
+    [
+        pytest.param(name, marks=pytest.mark.slow)
+        if "saturated" in name or "round" in name
+        else name
+        for name in IMAGES
+    ],
 )
 def test_bone(name):
     assert bone_is_bright(IMAGES[name]) is False

@@ -23,7 +23,9 @@ refused = partial(refusal, load_ct)
 def shifted(affine: np.ndarray, shift_along_slices: np.ndarray) -> np.ndarray:
     """(n, 3) slice positions, each moved along the normal by so many mm."""
     normal = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
-    return np.array([(affine @ [0, 0, k, 1])[:3] + mm * normal for k, mm in enumerate(shift_along_slices)])
+    return np.array(
+        [(affine @ [0, 0, k, 1])[:3] + mm * normal for k, mm in enumerate(shift_along_slices)]
+    )
 
 
 def test_an_oblique_series_lies_where_its_tags_say(tmp_path, oblique):
@@ -70,7 +72,9 @@ def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_enough(tmp_path):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_gantry_tilt_by_the_positions(tmp_path, oblique, axis):
     aside = oblique[:3, axis] / np.linalg.norm(oblique[:3, axis])
-    positions = shifted(oblique, np.zeros(7)) + np.outer(np.arange(7) * 2.5 * np.tan(np.radians(8)), aside)
+    positions = shifted(oblique, np.zeros(7)) + np.outer(
+        np.arange(7) * 2.5 * np.tan(np.radians(8)), aside
+    )
     write_series(tmp_path, PIXELS, oblique, positions=positions)
     assert "tilted gantry (8.0 degrees by the positions" in refused(tmp_path)
 
@@ -89,7 +93,10 @@ def test_a_real_tilted_series_is_refused_with_and_without_its_tag(tmp_path, shar
 def test_a_missing_slice(tmp_path, oblique, left_out):
     write_series(tmp_path, PIXELS, oblique)[left_out].unlink()
     message = refused(tmp_path)
-    assert f"5.00 mm between {left_out - 1:03d}.dcm and {left_out + 1:03d}.dcm, 2.50 mm elsewhere" in message
+    assert (
+        f"5.00 mm between {left_out - 1:03d}.dcm and {left_out + 1:03d}.dcm, 2.50 mm elsewhere"
+        in message
+    )
 
 
 def test_duplicate_slices(tmp_path, oblique):
@@ -101,7 +108,9 @@ def test_duplicate_slices(tmp_path, oblique):
 
 def test_several_series_are_listed_by_size(tmp_path, oblique):
     write_series(tmp_path, PIXELS[:3], oblique, prefix="a")
-    write_series(tmp_path, PIXELS, oblique, prefix="b", SeriesInstanceUID=SERIES + ".5", SeriesNumber=5)
+    write_series(
+        tmp_path, PIXELS, oblique, prefix="b", SeriesInstanceUID=SERIES + ".5", SeriesNumber=5
+    )
     assert "2 CT series (5: 7 slices 2.5 mm apart; 2: 3 slices 2.5 mm apart)" in refused(tmp_path)
     assert len(load_ct(tmp_path, series=SERIES).volume.values) == 3
     np.testing.assert_array_equal(load_ct(tmp_path, series=SERIES + ".5").volume.values, PIXELS)
@@ -110,8 +119,18 @@ def test_several_series_are_listed_by_size(tmp_path, oblique):
 
 def test_series_are_called_by_their_numbers_where_these_tell_them_apart(tmp_path, oblique):
     write_series(tmp_path, PIXELS[:3], oblique, prefix="a", SeriesDescription="thick")
-    write_series(tmp_path, PIXELS, oblique, prefix="b", SeriesInstanceUID=SERIES + ".5", SeriesDescription="thin")
-    assert [(each.number, each.description) for each in ct_series(tmp_path)] == [("1", "thin"), ("2", "thick")]
+    write_series(
+        tmp_path,
+        PIXELS,
+        oblique,
+        prefix="b",
+        SeriesInstanceUID=SERIES + ".5",
+        SeriesDescription="thin",
+    )
+    assert [(each.number, each.description) for each in ct_series(tmp_path)] == [
+        ("1", "thin"),
+        ("2", "thick"),
+    ]
     report = {"ImagePositionPatient": None, "SeriesInstanceUID": SERIES + ".9", "SeriesNumber": 999}
     write_series(tmp_path / "one", PIXELS, oblique)
     write_series(tmp_path / "one", PIXELS[:1], oblique, prefix="report", **report)
@@ -129,7 +148,8 @@ def test_a_folder_with_no_or_one_ct_slice(tmp_path, oblique):
 
 
 @pytest.mark.parametrize(
-    "tags", [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None}, {"PixelSpacing": ["0.5"]}]
+    "tags",
+    [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None}, {"PixelSpacing": ["0.5"]}],
 )
 def test_slices_without_their_place(tmp_path, oblique, tags):
     write_series(tmp_path, PIXELS, oblique, **tags)

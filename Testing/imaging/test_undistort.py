@@ -13,7 +13,9 @@ from MultiViewRegistrationLib.imaging.reading import undistorted
 from MultiViewRegistrationLib.imaging.xray import raw_image
 
 K = np.array([[60.0, 0, 31], [0, 62, 23.5], [0, 0, 1]])
-BARREL = Distortion([-0.31, 0.12, 0.002, -0.0015, 0.05, 0.01, -0.02, 0.003, 0.001, -0.002, 0.0015, 0.0005])
+BARREL = Distortion(
+    [-0.31, 0.12, 0.002, -0.0015, 0.05, 0.01, -0.02, 0.003, 0.001, -0.002, 0.0015, 0.0005]
+)
 #: cv2.initUndistortRectifyMap (OpenCV 5.0.0) at each 15th row and 20th column of 48 x 64 pixels, and cv2.remap at each 12th and 16th.
 COLUMNS = [
     [3.204007863998413, 20.573610305786133, 39.532676696777344, 57.03863525390625],
@@ -38,21 +40,32 @@ REMAPPED = [
 def test_pixels_go_where_opencv_sends_them():
     rows, columns = np.meshgrid(np.arange(0, 48, 15), np.arange(0, 64, 20), indexing="ij")
     np.testing.assert_allclose(
-        BARREL.distort_pixels(K, np.stack([columns, rows], -1)), np.stack([COLUMNS, ROWS], -1), atol=1e-5
+        BARREL.distort_pixels(K, np.stack([columns, rows], -1)),
+        np.stack([COLUMNS, ROWS], -1),
+        atol=1e-5,
     )
 
 
 def test_an_image_comes_out_as_opencvs():
-    image = np.fromfunction(lambda r, c: 100 + 40 * np.sin(c / 5) + 30 * np.cos(r / 4), (48, 64)).astype(np.float32)
+    image = np.fromfunction(
+        lambda r, c: 100 + 40 * np.sin(c / 5) + 30 * np.cos(r / 4), (48, 64)
+    ).astype(np.float32)
     ours = undistorted(raw_image(image, (0.3, 0.3)), K, BARREL)
-    np.testing.assert_allclose(ours.values[::12, ::16], REMAPPED, atol=0.3)  # OpenCV rounds to 1/32 pixel
+    np.testing.assert_allclose(
+        ours.values[::12, ::16], REMAPPED, atol=0.3
+    )  # OpenCV rounds to 1/32 pixel
     assert ours.pixel_mm == (0.3, 0.3) and np.isfinite(ours.values).all()
 
 
-@given(st.lists(st.floats(-0.05, 0.05), min_size=12, max_size=12), st.tuples(st.floats(0, 63), st.floats(0, 47)))
+@given(
+    st.lists(st.floats(-0.05, 0.05), min_size=12, max_size=12),
+    st.tuples(st.floats(0, 63), st.floats(0, 47)),
+)
 def test_the_inverse(coefficients, pixel):
     distortion = Distortion(coefficients)
-    np.testing.assert_allclose(distortion.undistort_pixels(K, distortion.distort_pixels(K, pixel)), pixel, atol=1e-8)
+    np.testing.assert_allclose(
+        distortion.undistort_pixels(K, distortion.distort_pixels(K, pixel)), pixel, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def test_pooled_is_simpleitks_bin_shrink(oblique):
     np.testing.assert_allclose(pooled.values, sitk.GetArrayFromImage(shrunk), atol=1e-5)
     for index in ((0, 0, 0), (5, 9, 2)):
         np.testing.assert_allclose(
-            (pooled.ct_from_index @ [*index, 1])[:3], shrunk.TransformIndexToPhysicalPoint(index), atol=1e-6
+            (pooled.ct_from_index @ [*index, 1])[:3],
+            shrunk.TransformIndexToPhysicalPoint(index),
+            atol=1e-6,
         )
 
 
@@ -41,7 +43,9 @@ def test_each_level_is_about_twice_as_coarse_and_evens_out_the_spacing(spacing, 
 @pytest.mark.parametrize("spacing", [(1, 1, 1), (0.7, 0.7, 2.5), (0.7, 0.7, 0.5)])
 @pytest.mark.parametrize("shape", [(24, 32, 32), (21, 32, 30), (5, 9, 40)])
 def test_each_level_is_as_if_pooled_from_the_finest(shape, spacing):
-    volume = Volume(np.random.default_rng(2).normal(size=shape).astype(np.float32), np.diag([*spacing, 1]))
+    volume = Volume(
+        np.random.default_rng(2).normal(size=shape).astype(np.float32), np.diag([*spacing, 1])
+    )
     for level in pyramid(volume, 5)[1:]:
         pooled = volume.pooled(tuple(np.rint(level.spacing_mm / volume.spacing_mm).astype(int)))
         np.testing.assert_allclose(level.values, pooled.values, atol=1e-6)

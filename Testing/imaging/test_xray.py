@@ -13,7 +13,14 @@ from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.xray import RawImage, View, XRay, load_image, load_xray, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import (
+    RawImage,
+    View,
+    XRay,
+    load_image,
+    load_xray,
+    to_line_integrals,
+)
 
 LINE_INTEGRALS = limb(200, 110)
 
@@ -38,17 +45,24 @@ def test_linear_intensities_become_the_line_integrals_they_came_from():
 def test_grey_levels_are_taken_at_their_middle(bits):
     """Truncated to 8 bits, intensities are half a level too low on average; line integrals must not be biased by it."""
     detected = np.random.default_rng(0).uniform(0.02, 1, (SIZE, SIZE)) * 2**bits
-    xray = to_line_integrals(raw(np.floor(detected), white=2**bits - 1), i0=2**bits, valid=np.ones((SIZE, SIZE), bool))
+    xray = to_line_integrals(
+        raw(np.floor(detected), white=2**bits - 1), i0=2**bits, valid=np.ones((SIZE, SIZE), bool)
+    )
     bias = xray.line_integrals + np.log(detected / 2**bits)
     assert abs(bias.mean()) < 1e-3
 
 
 def test_turned_grey_scales():
     image = exposed(trunk())
-    upright, turned = to_line_integrals(raw(image)), to_line_integrals(raw(65_535 - image), inverted=True)
+    upright, turned = (
+        to_line_integrals(raw(image)),
+        to_line_integrals(raw(65_535 - image), inverted=True),
+    )
     np.testing.assert_allclose(turned.line_integrals, upright.line_integrals, atol=1e-4)
     bone_dark = raw(7 - trunk(), step=0, white=7)
-    np.testing.assert_allclose(to_line_integrals(bone_dark, "log", inverted=True).line_integrals, trunk(), atol=1e-5)
+    np.testing.assert_allclose(
+        to_line_integrals(bone_dark, "log", inverted=True).line_integrals, trunk(), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("intensity", ["linear", "log"])
@@ -106,7 +120,9 @@ def test_frames(tmp_path):
     for path in (tmp_path / "run.dcm", written(tmp_path / "run.mha", frames)):
         np.testing.assert_array_equal(load_image(path).values, frames[0])
         np.testing.assert_array_equal(load_image(path, 2).values, frames[2])
-        assert "frame 3 was requested, but it has 3; give a frame from 0 to 2" in refused(path, frame=3)
+        assert "frame 3 was requested, but it has 3; give a frame from 0 to 2" in refused(
+            path, frame=3
+        )
         assert "frame -1" in refused(path, frame=-1)
 
 
@@ -165,5 +181,7 @@ def test_a_view_pools_its_image_and_its_camera_alike():
 
 def test_a_view_whose_camera_has_another_size():
     camera = Camera(np.diag([900.0, 900, 1]), np.eye(4), (70, 45))
-    with pytest.raises(InputError, match='view "lateral": the image has 45 x 70 pixels, its camera 70 x 45'):
+    with pytest.raises(
+        InputError, match='view "lateral": the image has 45 x 70 pixels, its camera 70 x 45'
+    ):
         View("lateral", XRay(np.zeros((70, 45), np.float32), np.ones((70, 45), bool)), camera)

@@ -22,13 +22,25 @@ GEOMETRY = {
 
 def pixels(seed: int = 1, frames: int | None = None, dtype=np.uint16) -> np.ndarray:
     shape = (ROWS, COLUMNS) if frames is None else (frames, ROWS, COLUMNS)
-    return np.random.default_rng(seed).integers(100, 4000 if dtype == np.uint16 else 255, shape).astype(dtype)
+    return (
+        np.random.default_rng(seed)
+        .integers(100, 4000 if dtype == np.uint16 else 255, shape)
+        .astype(dtype)
+    )
 
 
-def write_xa(path: Path, primary: float | str, secondary: float | str, image: np.ndarray | None = None, **tags) -> Path:
+def write_xa(
+    path: Path,
+    primary: float | str,
+    secondary: float | str,
+    image: np.ndarray | None = None,
+    **tags,
+) -> Path:
     """A tag given as None is left out."""
     angles = {"PositionerPrimaryAngle": str(primary), "PositionerSecondaryAngle": str(secondary)}
-    write_dicom(path, pixels() if image is None else image, XA_IMAGE, **{**GEOMETRY, **angles, **tags})
+    write_dicom(
+        path, pixels() if image is None else image, XA_IMAGE, **{**GEOMETRY, **angles, **tags}
+    )
     return path
 
 
@@ -37,10 +49,14 @@ def groups(*frames: dict[str, Sequence]) -> Sequence:
     return Sequence([item(**frame)[0] for frame in frames])
 
 
-def enhanced(primary: float, secondary: float, rotation: float | None = None, **isocentre) -> dict[str, Sequence]:
+def enhanced(
+    primary: float, secondary: float, rotation: float | None = None, **isocentre
+) -> dict[str, Sequence]:
     """The functional groups of a frame that say where the positioner stood: about the patient, and, with a rotation, about the machine."""
     reported = {
-        "PositionerPositionSequence": item(PositionerPrimaryAngle=str(primary), PositionerSecondaryAngle=str(secondary))
+        "PositionerPositionSequence": item(
+            PositionerPrimaryAngle=str(primary), PositionerSecondaryAngle=str(secondary)
+        )
     }
     if rotation is not None:
         reported["IsocenterReferenceSystemSequence"] = item(
@@ -53,13 +69,21 @@ def enhanced(primary: float, secondary: float, rotation: float | None = None, **
 
 
 def write_enhanced(
-    path: Path, frames: list[dict[str, Sequence]], image: np.ndarray | None = None, shared: dict | None = None, **tags
+    path: Path,
+    frames: list[dict[str, Sequence]],
+    image: np.ndarray | None = None,
+    shared: dict | None = None,
+    **tags,
 ) -> Path:
     """frames, shared: functional groups; `shared` adds to those of a usual detector, or replaces them."""
     shared = {
-        "XRayGeometrySequence": item(DistanceSourceToDetector="1195.25", DistanceSourceToIsocenter=765.5),
+        "XRayGeometrySequence": item(
+            DistanceSourceToDetector="1195.25", DistanceSourceToIsocenter=765.5
+        ),
         "FramePixelDataPropertiesSequence": item(
-            ImagerPixelSpacing=["0.308", "0.308"], PixelIntensityRelationship="LIN", PixelIntensityRelationshipSign=1
+            ImagerPixelSpacing=["0.308", "0.308"],
+            PixelIntensityRelationship="LIN",
+            PixelIntensityRelationshipSign=1,
         ),
         "FieldOfViewSequence": item(FieldOfViewRotation=0.0, FieldOfViewHorizontalFlip="NO"),
         **(shared or {}),

@@ -46,7 +46,12 @@ def mvreg(monkeypatch, capfd):
         capfd.readouterr()
         with monkeypatch.context() as patch, warnings.catch_warnings():
             warnings.resetwarnings()  # to what Python begins with, not pytest
-            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            for kind in (
+                DeprecationWarning,
+                PendingDeprecationWarning,
+                ImportWarning,
+                ResourceWarning,
+            ):
                 warnings.simplefilter("ignore", kind)
             if cwd is not None:
                 patch.chdir(cwd)

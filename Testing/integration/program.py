@@ -13,10 +13,19 @@ import numpy as np
 
 from MultiViewRegistrationLib.geometry import rigid
 
-MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli.main import main; sys.exit(main())"]
+MVREG = [
+    sys.executable,
+    "-c",
+    "import sys; from MultiViewRegistrationLib.cli.main import main; sys.exit(main())",
+]
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")])}
-RESULT_SCHEMA = json.loads((LIBRARY / "MultiViewRegistrationLib" / "io" / "result.schema.json").read_text())
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
+}
+RESULT_SCHEMA = json.loads(
+    (LIBRARY / "MultiViewRegistrationLib" / "io" / "result.schema.json").read_text()
+)
 #: The program, for `python -c`, where a package cannot be found; to be formatted with its name.
 WITHOUT = """
 import sys
@@ -36,7 +45,11 @@ def run(*arguments, without: str = "") -> subprocess.CompletedProcess:
     """The program in a process of its own.   without: a package that cannot be found there."""
     command = [sys.executable, "-c", WITHOUT.format(without)] if without else MVREG
     return subprocess.run(
-        [*command, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+        [*command, *map(str, arguments)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
@@ -50,7 +63,9 @@ def mtre_mm(world_from_ct, case: dict) -> float:
     """mTRE against the truth of a parsed case.json."""
     targets = np.array(case["targets"])
     true = np.array(case["truth"]["world_from_ct"])
-    difference = rigid.transform_points(np.array(world_from_ct), targets) - rigid.transform_points(true, targets)
+    difference = rigid.transform_points(np.array(world_from_ct), targets) - rigid.transform_points(
+        true, targets
+    )
     return float(np.linalg.norm(difference, axis=1).mean())
 
 

@@ -33,38 +33,66 @@ def prepared(case) -> PreparedCT:
 
 def test_a_registered_pose_has_the_similarity_of_its_registration(case, prepared):
     registered = register(case, anatomy=prepared)
-    assessed = assess(case, registered.world_from_ct, prepared, method="kept from an earlier session")
-    assert_allclose(assessed.refinement.fit.similarity, registered.refinement.fit.similarity, atol=1e-6)
+    assessed = assess(
+        case, registered.world_from_ct, prepared, method="kept from an earlier session"
+    )
+    assert_allclose(
+        assessed.refinement.fit.similarity, registered.refinement.fit.similarity, atol=1e-6
+    )
     assert_allclose(assessed.world_from_ct, registered.world_from_ct, atol=1e-12)
     assert assessed.errors.mtre_mm == pytest.approx(registered.errors.mtre_mm, abs=1e-9)
-    assumed = replace(case, assumptions={"view2": ("The central axis meets the middle of the image.",)})
+    assumed = replace(
+        case, assumptions={"view2": ("The central axis meets the middle of the image.",)}
+    )
     worse = assess(assumed, NEARBY, prepared)
     assert max(worse.refinement.fit.similarity) < min(assessed.refinement.fit.similarity) - 0.1
     assert worse.reasons[-1] == "Assumed: view2: The central axis meets the middle of the image."
     assert assess(case, phantom.TRUE_POSE, prepared).verdict == "check"  # at best
 
 
-def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(case, case_file, prepared, tmp_path):
-    result, sentence = assess(case, NEARBY, prepared), "The X-ray <LAT> was replaced after this result."
+def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(
+    case, case_file, prepared, tmp_path
+):
+    result, sentence = (
+        assess(case, NEARBY, prepared),
+        "The X-ray <LAT> was replaced after this result.",
+    )
     save_result(result, tmp_path, override=sentence)
     assert json.loads((tmp_path / "result.json").read_text())["override"] == sentence
-    assert "The X-ray &lt;LAT&gt; was replaced after this result." in (tmp_path / "report.html").read_text()
+    assert (
+        "The X-ray &lt;LAT&gt; was replaced after this result."
+        in (tmp_path / "report.html").read_text()
+    )
     for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
         assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {sentence}"
     assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
     save_result(result, tmp_path)
-    assert not [file for file in tmp_path.glob("*.*") if file.suffix != ".png" and "verride:" in file.read_text()]
+    assert not [
+        file
+        for file in tmp_path.glob("*.*")
+        if file.suffix != ".png" and "verride:" in file.read_text()
+    ]
     saved = json.loads((tmp_path / "result.json").read_text())
     assert_allclose(saved["world_from_ct"], NEARBY, atol=1e-12)
     assert saved["refinement"] is None and saved["alternative"] is None and "override" not in saved
-    assert (saved["start"]["method"], saved["start"]["candidates"], saved["start"]["refined"]) == ("by hand", 1, 0)
+    assert (saved["start"]["method"], saved["start"]["candidates"], saved["start"]["refined"]) == (
+        "by hand",
+        1,
+        0,
+    )
     assert saved["reasons"][0] == "The pose was not refined; it is as given (by hand)."
     assert saved["verdict"] == "reject" and "transforms were not written" in saved["withheld"]
     assert any("set, not registered" in reason for reason in saved["reasons"])
     assert saved["predicted_tre_mm"]["upper95"] > saved["errors"]["mtre_mm"]
-    assert saved["errors"]["mtre_mm"] == pytest.approx(mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9)
+    assert saved["errors"]["mtre_mm"] == pytest.approx(
+        mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9
+    )
     assert saved["seconds"]["refine"] == 0 < saved["seconds"]["assess"] < saved["seconds"]["total"]
-    pictures = {f"view{n}_{kind}_after.png" for n in (1, 2) for kind in ("edges", "checkerboard", "difference")}
+    pictures = {
+        f"view{n}_{kind}_after.png"
+        for n in (1, 2)
+        for kind in ("edges", "checkerboard", "difference")
+    }
     others = {"result.json", "report.html"}
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
 
@@ -73,7 +101,10 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(ca
 def test_a_case_reads_a_suggested_mask(case, case_file, prepared, tmp_path):
     spoilt = case.views[1].xray.line_integrals.copy()
     spoilt[56:72, 52:68] += 3.0
-    views = [case.views[0], replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt))]
+    views = [
+        case.views[0],
+        replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt)),
+    ]
     save_result(assess(replace(case, views=views), phantom.TRUE_POSE, prepared), tmp_path)
     assert (tmp_path / "view2_mask.png").exists() and not (tmp_path / "view1_mask.png").exists()
     content = json.loads(case_file.read_text())
@@ -87,9 +118,14 @@ def test_a_case_reads_a_suggested_mask(case, case_file, prepared, tmp_path):
 def test_an_unusable_view_is_named(case, prepared):
     aside = rigid.from_rotation_translation(np.eye(3), [0, 300, 0])
     second = case.views[1]
-    moved = replace(second, camera=replace(second.camera, camera_from_world=aside @ second.camera.camera_from_world))
+    moved = replace(
+        second,
+        camera=replace(second.camera, camera_from_world=aside @ second.camera.camera_from_world),
+    )
     result = assess(replace(case, views=[case.views[0], moved]), phantom.TRUE_POSE, prepared)
-    assert [reason.split(" was not used")[0] for reason in result.reasons if "was not used" in reason] == ["view2"]
+    assert [
+        reason.split(" was not used")[0] for reason in result.reasons if "was not used" in reason
+    ] == ["view2"]
     assert result.refinement.fit.similarity[0] > 0.9
     unknown = replace(second, rotation_sd_deg=None, translation_sd_mm=None)
     result = assess(replace(case, views=[case.views[0], unknown]), phantom.TRUE_POSE, prepared)
@@ -103,7 +139,10 @@ def test_an_unusable_view_is_named(case, prepared):
     [
         (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 0, 300]), "show too little of the CT"),
         (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 750, 0]), "show too little of the CT"),
-        (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [-750, 750, 0]), "behind the source of every view"),
+        (
+            phantom.off(phantom.TRUE_POSE, [0, 0, 0], [-750, 750, 0]),
+            "behind the source of every view",
+        ),
         (np.diag([1.0, 1.0, 2.0, 1.0]), "world_from_ct: "),
         (np.full((4, 4), np.nan), "world_from_ct: "),
     ],

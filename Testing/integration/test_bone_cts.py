@@ -32,7 +32,9 @@ def written(tmp_path_factory):
         sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
         camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
         camera["camera_from_world"] = view.camera.camera_from_world.tolist()
-        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
+        views.append(
+            {"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera}
+        )
     case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
     case["search"] = {"rotation_deg": 10, "translation_mm": 8}
     case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
@@ -45,22 +47,41 @@ def test_result_transforms_and_report(written, tmp_path):
     printed = run("register", folder, "--out", tmp_path / "out").stderr
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     assert_fits_schema(content)
-    assert [bone["name"] for bone in content["structures"]] == list(BONES) and content["motions"] == []
+    assert [bone["name"] for bone in content["structures"]] == list(BONES) and content[
+        "motions"
+    ] == []
     assert content["world_from_ct"] == content["structures"][0]["world_from_ct"]
     assert content["verdict"] == "check"
-    assert any(f"This is the pose of {BONES[0]}: use each bone's own." in reason for reason in content["reasons"])
+    assert any(
+        f"This is the pose of {BONES[0]}: use each bone's own." in reason
+        for reason in content["reasons"]
+    )
     for bone, ct, pose in zip(content["structures"], cts, true, strict=True):
         found = np.array(bone["world_from_ct"])
-        assert error_mm(ct, found, pose) < 0.05 and bone["verdict"] == "check" and "moved" not in bone
+        assert (
+            error_mm(ct, found, pose) < 0.05 and bone["verdict"] == "check" and "moved" not in bone
+        )
         transform = sitk.ReadTransform(str(tmp_path / "out" / f"{bone['name']}_world_from_ct.tfm"))
-        assert transform.TransformPoint((1.0, 2.0, 3.0)) == pytest.approx(rigid.transform_points(found, [1, 2, 3]))
+        assert transform.TransformPoint((1.0, 2.0, 3.0)) == pytest.approx(
+            rigid.transform_points(found, [1, 2, 3])
+        )
         assert f"{bone['name']}.nrrd" in content["inputs"] and f"{bone['name']}  check" in printed
     assert content["structures"][0]["mtre_mm"] < 0.05 and "mtre_mm" not in content["structures"][1]
     uids = [bone["ct_uid"] for bone in content["structures"]]
     assert content["frame_of_reference_uid"]["ct"] == uids[0] != uids[1]
     report = (tmp_path / "out" / "report.html").read_text()
     assert "The bones" in report and all(f"\u25a0 {name}" in report for name in BONES)
-    exported = run("export", tmp_path / "out", "--structure", BONES[1], "--as", "tfm", "txt", "--out", tmp_path / "one")
+    exported = run(
+        "export",
+        tmp_path / "out",
+        "--structure",
+        BONES[1],
+        "--as",
+        "tfm",
+        "txt",
+        "--out",
+        tmp_path / "one",
+    )
     assert exported.returncode == 0, exported.stderr
     of_one = np.loadtxt(tmp_path / "one" / f"{BONES[1]}_world_from_ct.lps.txt")
     assert of_one == pytest.approx(np.array(content["structures"][1]["world_from_ct"]), abs=1e-6)
@@ -93,18 +114,26 @@ def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(writ
 def test_a_pose_that_is_assessed_says_that_the_bones_were_not_registered(written):
     folder, _, true = written
     reasons = assess(Case.load(folder), true[0]).reasons
-    assert any(f"not registered together: this is the pose of {BONES[0]} alone" in reason for reason in reasons)
+    assert any(
+        f"not registered together: this is the pose of {BONES[0]} alone" in reason
+        for reason in reasons
+    )
 
 
 def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):
     folder, _, _ = written
-    with pytest.raises(InputError, match='start: found "auto", which is for one CT, expected given or search'):
+    with pytest.raises(
+        InputError, match='start: found "auto", which is for one CT, expected given or search'
+    ):
         register(folder, start="auto")
     case = Case.load(folder)
     away = case.bone_cts[1].world_from_ct.copy()
     away[0, 3] += 1000
     case.bone_cts = (case.bone_cts[0], type(case.bone_cts[1])("lost", case.bone_cts[1].ct, away))
-    with pytest.raises(InputError, match='structure "lost": world_from_ct: from this start pose the X-rays show too'):
+    with pytest.raises(
+        InputError,
+        match='structure "lost": world_from_ct: from this start pose the X-rays show too',
+    ):
         register(case)
 
 
@@ -126,12 +155,16 @@ def wrist_bones(monkeypatch):
 def test_the_bones_of_a_real_wrist_are_registered_together(shared_data, wrist_bones):
     """About where each is alone; and halves of the pixels agree better. The frames of the CTs say nothing of how the bones lie."""
     instant = "0002"
-    cases = [Case.load(shared_data / "wrist" / f"{name}_{instant}.json") for name in wrist_bones.BONES]
+    cases = [
+        Case.load(shared_data / "wrist" / f"{name}_{instant}.json") for name in wrist_bones.BONES
+    ]
     case = Case.from_arrays(
         dict(zip(wrist_bones.BONES, (each.ct for each in cases), strict=True)),
         images=[shared_data / "wrist" / f"camera{n}_{instant}.png" for n in (1, 2)],
         projections=[view.camera for view in cases[0].views],
-        world_from_ct=dict(zip(wrist_bones.BONES, (each.world_from_ct for each in cases), strict=True)),
+        world_from_ct=dict(
+            zip(wrist_bones.BONES, (each.world_from_ct for each in cases), strict=True)
+        ),
     )
     found, wrist = register(case).structures.bones, wrist_bones.Wrist(shared_data, instant)
     for bone, alone, together in zip(found, wrist.alone, wrist.together, strict=True):

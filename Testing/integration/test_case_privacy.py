@@ -25,8 +25,14 @@ def planted_case(tmp_path_factory):
         detected[20:110:12, 20:108] *= 0.5  # wires, by which "auto" sees what is dense
         detected = 65535 - detected if view.name == "view2" else detected
         # The second is of another patient, whose identity must not appear either.
-        other = {"PatientID": "PID-OTHER", "PixelIntensityRelationship": "LIN"} if view.name == "view2" else {}
-        write_xray(folder / f"{view.name}.dcm", detected, ImagerPixelSpacing=["1.25", "1.25"], **other)
+        other = (
+            {"PatientID": "PID-OTHER", "PixelIntensityRelationship": "LIN"}
+            if view.name == "view2"
+            else {}
+        )
+        write_xray(
+            folder / f"{view.name}.dcm", detected, ImagerPixelSpacing=["1.25", "1.25"], **other
+        )
         views.append(
             {
                 "name": view.name,
@@ -47,7 +53,9 @@ def held(text: str | bytes) -> list[str]:
     data = text.encode() if isinstance(text, str) else text
     secrets = [*SECRETS, "PID-OTHER"]
     return [
-        secret for secret in secrets if any(secret.encode(code) in data for code in ("utf-8", "utf-16-le", "utf-32-le"))
+        secret
+        for secret in secrets
+        if any(secret.encode(code) in data for code in ("utf-8", "utf-16-le", "utf-32-le"))
     ]
 
 
@@ -55,7 +63,9 @@ def test_what_is_planted_is_found_where_it_is(planted_case):
     """Or else the tests below could not fail: every identifying tag is in the files, and looked for."""
     everything = b"".join(path.read_bytes() for path in planted_case.parent.rglob("*.dcm"))
     assert set(held(everything)) == {*SECRETS, "PID-OTHER"} - {"2024-02-29"}
-    assert all(held(value) for tag, value in IDENTITY.items() if tag not in ("PatientSex", "Laterality"))
+    assert all(
+        held(value) for tag, value in IDENTITY.items() if tag not in ("PatientSex", "Laterality")
+    )
 
 
 @pytest.mark.filterwarnings("always")

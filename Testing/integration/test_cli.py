@@ -32,12 +32,18 @@ def test_register_finds_the_pose_and_writes_it_as_agreed(registered, case_file):
     assert_fits_schema(result)
     mtre = mtre_mm(result["world_from_ct"], case)
     assert mtre < 0.1 < 8 < mtre_mm(case["world_from_ct"], case)
-    assert result["verdict"] in ("accept", "check") and (result["verdict"] == "check" or result["reasons"] == [])
-    assert mtre <= result["predicted_tre_mm"]["upper95"] < 2 and result["uncertainty"]["failure_probability"] < 0.1
+    assert result["verdict"] in ("accept", "check") and (
+        result["verdict"] == "check" or result["reasons"] == []
+    )
+    assert (
+        mtre <= result["predicted_tre_mm"]["upper95"] < 2
+        and result["uncertainty"]["failure_probability"] < 0.1
+    )
     for views in (result["views"], result["uncertainty"]["views"]):
         assert [view["name"] for view in views] == ["view1", "view2"]
     assert all(
-        abs(view["similarity"]) <= 1 and np.shape(view["camera_from_world"]) == (4, 4) for view in result["views"]
+        abs(view["similarity"]) <= 1 and np.shape(view["camera_from_world"]) == (4, 4)
+        for view in result["views"]
     )
     assert result["errors"]["mtre_mm"] == pytest.approx(mtre, abs=1e-9)
     assert {"mtre_mm", "mpd_mm", "mrpd_mm", "diffpose_score"} <= set(result["errors"])
@@ -45,28 +51,47 @@ def test_register_finds_the_pose_and_writes_it_as_agreed(registered, case_file):
     assert {"load", "initialise", "refine", "assess", "total"} == set(result["seconds"])
     assert 0 < result["seconds"]["assess"] < result["seconds"]["total"]
     for name in ("case.json", "ct.nii.gz", "view1.mha", "view2.mha"):
-        assert result["inputs"][name] == hashlib.sha256((case_file.parent / name).read_bytes()).hexdigest()
+        assert (
+            result["inputs"][name]
+            == hashlib.sha256((case_file.parent / name).read_bytes()).hexdigest()
+        )
 
 
 def test_render_writes_what_the_camera_sees(mvreg, case_file, registered, tmp_path):
     done = mvreg("render", case_file, "--pose", "truth", "--out", tmp_path / "a", "--json")
-    assert done.returncode == 0 and len(json.loads(done.stdout)["files"]) == len(os.listdir(tmp_path / "a")) == 4
+    assert (
+        done.returncode == 0
+        and len(json.loads(done.stdout)["files"]) == len(os.listdir(tmp_path / "a")) == 4
+    )
     pose = registered[0] / "world_from_ct.tfm"
     assert mvreg("render", case_file, "--pose", pose, "--out", tmp_path / "b").returncode == 0
-    a, b = (sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / d / "view1_drr.mha"))) for d in "ab")
+    a, b = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / d / "view1_drr.mha"))) for d in "ab"
+    )
     xray = sitk.GetArrayFromImage(sitk.ReadImage(str(case_file.parent / "view1.mha"))).astype(float)
-    assert np.corrcoef(a.ravel(), -np.log(xray + 1).ravel())[0, 1] > 0.99 and np.abs(a - b).mean() < 0.01 * b.mean()
+    assert (
+        np.corrcoef(a.ravel(), -np.log(xray + 1).ravel())[0, 1] > 0.99
+        and np.abs(a - b).mean() < 0.01 * b.mean()
+    )
 
 
 def test_evaluate_measures_and_writes_its_page(mvreg, case_file, tmp_path):
     page = tmp_path / "page.md"
-    done = mvreg("evaluate", case_file, "--starts", "4", "--max-start-error", "8", "--page", page, "--json")
+    done = mvreg(
+        "evaluate", case_file, "--starts", "4", "--max-start-error", "8", "--page", page, "--json"
+    )
     assert done.returncode == 0, done.stderr
     runs = json.loads(done.stdout)["cases"][0]["runs"]
-    assert len(runs) == 4 and max(run["errors"]["mtre_mm"] for run in runs) < 0.2 and "100.0 %" in page.read_text()
+    assert (
+        len(runs) == 4
+        and max(run["errors"]["mtre_mm"] for run in runs) < 0.2
+        and "100.0 %" in page.read_text()
+    )
     starts = [run["start_mtre_mm"] for run in runs]
     assert 0 <= min(starts) < 2.1 and 5.9 < max(starts) <= 8
-    done = mvreg("evaluate", changed(case_file, tmp_path, truth=None), "--starts", "3", "--perturb", "4", "4")
+    done = mvreg(
+        "evaluate", changed(case_file, tmp_path, truth=None), "--starts", "3", "--perturb", "4", "4"
+    )
     assert done.returncode == 0 and "3 of 3" in done.stdout
     nothing = changed(case_file, tmp_path, truth=None, world_from_ct=None)
     done = mvreg("evaluate", case_file, nothing, "--page", tmp_path / "other.md")
@@ -122,5 +147,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(case_file):
     os.close(reading)
     command = [*MVREG, "case", "check", case_file, "--json"]
     with os.fdopen(writing, "w") as pipe:
-        done = subprocess.run(command, env=ENVIRONMENT, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=300)
+        done = subprocess.run(
+            command, env=ENVIRONMENT, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=300
+        )
     assert (done.returncode, done.stderr) == (141, "")

@@ -77,7 +77,10 @@ def test_wrong_use_is_one_sentence_that_says_what_to_do(mvreg, here, words, said
     assert sorted(os.listdir(here)) == before
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can make another, as /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(),
+    reason="needs a folder in which nobody can make another, as /proc",
+)
 def test_a_folder_in_which_nothing_can_be_made_is_refused_first(mvreg, here):
     done = mvreg("register", "no-such-case.json", "--out", "/proc/result")
     assert done.returncode == 2
@@ -93,7 +96,11 @@ def test_without_a_start_it_searches_and_writes_beside_the_case(mvreg, here, cas
     shutil.rmtree("result")
     (here / "result").write_text("in the way")
     done = mvreg("register", here)
-    assert done.returncode == 2 and "result cannot be written" in done.stderr and done.stderr.count("\n") == 1
+    assert (
+        done.returncode == 2
+        and "result cannot be written" in done.stderr
+        and done.stderr.count("\n") == 1
+    )
 
 
 def test_render_says_what_it_wrote_and_needs_no_start(mvreg, here, case_file):
@@ -116,7 +123,11 @@ def test_help_begins_with_what_a_command_does_and_ends_with_examples(mvreg, comm
 
 def test_alone_it_shows_what_there_is(mvreg):
     done = mvreg()
-    assert done.returncode == 2 and done.stdout == "" and all(f"    {name}" in done.stderr for name in COMMANDS)
+    assert (
+        done.returncode == 2
+        and done.stdout == ""
+        and all(f"    {name}" in done.stderr for name in COMMANDS)
+    )
 
 
 def test_in_a_pipe_it_says_now_and_then_that_it_is_alive(monkeypatch, capsys):
@@ -161,8 +172,12 @@ def test_kernels_that_are_compiled_are_told_once(capsys):
 
 
 @pytest.mark.slow
-def test_the_first_run_says_that_kernels_are_compiled_and_the_second_does_not(case_file, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules["program"].ENVIRONMENT, "NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+def test_the_first_run_says_that_kernels_are_compiled_and_the_second_does_not(
+    case_file, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(
+        sys.modules["program"].ENVIRONMENT, "NUMBA_CACHE_DIR", str(tmp_path / "cache")
+    )
     for first in (True, False):
         done = run("register", case_file, "--out", tmp_path / "out")
         assert done.returncode == 0 and ("compiling kernels, once" in done.stderr) == first

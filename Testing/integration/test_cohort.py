@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from program import ENVIRONMENT, MVREG
 
-distributed = pytest.importorskip("distributed", reason="needs Dask distributed: pip install distributed")
+distributed = pytest.importorskip(
+    "distributed", reason="needs Dask distributed: pip install distributed"
+)
 psutil = pytest.importorskip("psutil")
 
 from MultiViewRegistrationLib.errors import install_command  # noqa: E402
@@ -65,8 +67,13 @@ def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
         with subprocess.Popen(
             command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as child:
-            _wait_for(lambda folder=folder, child=child: records(folder) or child.poll() is not None)
-            family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+            _wait_for(
+                lambda folder=folder, child=child: records(folder) or child.poll() is not None
+            )
+            family = [
+                psutil.Process(child.pid),
+                *psutil.Process(child.pid).children(recursive=True),
+            ]
             listening = [
                 each.laddr.ip
                 for process in family
@@ -116,7 +123,11 @@ def kill_a_worker(cluster, after: int = 0) -> Future:
         tasks = [task for task in cluster.scheduler.tasks.values() if "mvreg" in str(task.key)]
         if sum(task.state == "memory" for task in tasks) < after:
             return []
-        return [pids[task.processing_on.address] for task in tasks if task.state == "processing" and task.processing_on]
+        return [
+            pids[task.processing_on.address]
+            for task in tasks
+            if task.state == "processing" and task.processing_on
+        ]
 
     def kill() -> int | None:
         while time.monotonic() < begun + 60:
@@ -152,23 +163,46 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg
         "to_frames",
         "from_frames",
     ):  # of the client and the scheduler, which are in this process: to and from the workers
-        monkeypatch.setattr(distributed.comm.tcp, name, _overheard(getattr(distributed.comm.tcp, name), sent))
+        monkeypatch.setattr(
+            distributed.comm.tcp, name, _overheard(getattr(distributed.comm.tcp, name), sent)
+        )
     killed = kill_a_worker(cluster)
     pids = {nanny.pid for nanny in cluster.workers.values()}
-    done = mvreg("evaluate", *cases, *OPTIONS, "--scheduler", cluster.scheduler_address, "--records", folder, "--json")
+    done = mvreg(
+        "evaluate",
+        *cases,
+        *OPTIONS,
+        "--scheduler",
+        cluster.scheduler_address,
+        "--records",
+        folder,
+        "--json",
+    )
     assert killed.result() in pids and not psutil.pid_exists(killed.result())
     assert done.returncode == 0, done.stderr
     together = json.loads(done.stdout)
     (failed,) = together["failed"]
-    assert failed["case"] == str(cases[2]) and "is not JSON" in failed["error"] and failed["error"] in done.stderr
-    assert {path: path.stat().st_mtime_ns for path in before if CohortRecord.read(path).outcome} == {
-        path: when for path, when in before.items() if CohortRecord.read(path).outcome
-    }
-    alone = json.loads(mvreg("evaluate", *(case for case in cases if case != cases[2]), *OPTIONS, "--json").stdout)
-    assert timeless(together) == timeless(alone) and len(alone["cases"]) == 5 and len(alone["motions"]) == 2
+    assert (
+        failed["case"] == str(cases[2])
+        and "is not JSON" in failed["error"]
+        and failed["error"] in done.stderr
+    )
+    assert {
+        path: path.stat().st_mtime_ns for path in before if CohortRecord.read(path).outcome
+    } == {path: when for path, when in before.items() if CohortRecord.read(path).outcome}
+    alone = json.loads(
+        mvreg("evaluate", *(case for case in cases if case != cases[2]), *OPTIONS, "--json").stdout
+    )
+    assert (
+        timeless(together) == timeless(alone)
+        and len(alone["cases"]) == 5
+        and len(alone["motions"]) == 2
+    )
     heard = b"".join(sent)
     assert b"mvreg-" in heard and os.fsencode(folder) in heard and PATIENT.encode() not in heard
-    assert PATIENT not in json.dumps([*cluster.get_logs().values()]) and PATIENT not in str([*cluster.scheduler.tasks])
+    assert PATIENT not in json.dumps([*cluster.get_logs().values()]) and PATIENT not in str(
+        [*cluster.scheduler.tasks]
+    )
 
 
 def _overheard(function, sent: list):
@@ -184,7 +218,15 @@ def test_a_case_that_ends_every_worker_is_reported(cases, cluster, mvreg, monkey
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     killed = kill_a_worker(cluster, after=1)
     done = mvreg(
-        "evaluate", cases[2], cases[0], "--starts", 40, "--scheduler", cluster.scheduler_address, "--records", tmp_path
+        "evaluate",
+        cases[2],
+        cases[0],
+        "--starts",
+        40,
+        "--scheduler",
+        cluster.scheduler_address,
+        "--records",
+        tmp_path,
     )
     assert killed.result() and done.returncode == 2
     assert (
@@ -198,10 +240,16 @@ def plan(cases, tmp_path):
     """A function: the plan of some cases, with a start each, written into `tmp_path`; and its name."""
 
     def make(
-        *numbers: int, groups: tuple[str, ...] = (), version: str = cohort.__version__, minutes=None, **more
+        *numbers: int,
+        groups: tuple[str, ...] = (),
+        version: str = cohort.__version__,
+        minutes=None,
+        **more,
     ) -> tuple[Plan, str]:
         setup = EvaluationSetup(**{"starts": 1, "max_start_error_mm": 10.0, **more}).to_json()
-        made = Plan([str(cases[number]) for number in numbers], setup, minutes, list(groups), version)
+        made = Plan(
+            [str(cases[number]) for number in numbers], setup, minutes, list(groups), version
+        )
         return made, made.write(tmp_path)
 
     return make
@@ -235,7 +283,9 @@ def test_a_case_is_done_once(plan, work, tmp_path, cases):
 
 @pytest.mark.filterwarnings("ignore:Only")
 @pytest.mark.slow
-def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp_path, cases, monkeypatch):
+def test_a_regressor_is_trained_once_for_the_cases_that_share_it(
+    plan, work, tmp_path, cases, monkeypatch
+):
     pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
     pytest.importorskip("safetensors")
     from MultiViewRegistrationLib.regressor import training
@@ -243,7 +293,9 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp
     monkeypatch.setattr(training, "VALIDATED", 2)
     monkeypatch.setattr(training, "LAST_VALIDATED", 4)
     monkeypatch.setattr(
-        training.Training, "_set_pace", lambda self: setattr(self, "card", replace(self.card, steps=4, every=2))
+        training.Training,
+        "_set_pace",
+        lambda self: setattr(self, "card", replace(self.card, steps=4, every=2)),
     )
     made, name = plan(2, 0, groups=("alike", "alike"), minutes=1.0, start="regressor")
     step = training.Training._step
@@ -261,7 +313,9 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp
     assert work("train", [0, 1], name) == DONE  # though the first case is damaged
     trained = Card.read(made.model(tmp_path, 1))
     assert trained.finished and trained.created == begun.created
-    assert CohortRecord.read(made.training(tmp_path, 1)).outcome["device"] == trained.device == "cpu"
+    assert (
+        CohortRecord.read(made.training(tmp_path, 1)).outcome["device"] == trained.device == "cpu"
+    )
     assert work("train", [0, 1], name) == KEPT
     assert Card.read(made.model(tmp_path, 1)) == trained
     assert work("evaluate", [1], name) == DONE
@@ -288,7 +342,17 @@ def test_which_cases_share_a_regressor(cases, tmp_path):
 
     pose = json.loads((cases[1] / "case.json").read_text())["world_from_ct"]
     assert group() == group(targets=[[0, 0, 0]])
-    assert len({group(), group(world_from_ct=pose), group(training={"roll_deg": 5}), group(ct_unit="relative")}) == 4
+    assert (
+        len(
+            {
+                group(),
+                group(world_from_ct=pose),
+                group(training={"roll_deg": 5}),
+                group(ct_unit="relative"),
+            }
+        )
+        == 4
+    )
 
 
 def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
@@ -300,7 +364,10 @@ def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
 def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monkeypatch, tmp_path):
     for arguments, said in (
         (["--workers", 2], "--workers: belongs to --scheduler"),
-        (["--scheduler", "tcp://127.0.0.1:1", "--workers", 2], "no address of a scheduler, which has its own"),
+        (
+            ["--scheduler", "tcp://127.0.0.1:1", "--workers", 2],
+            "no address of a scheduler, which has its own",
+        ),
         (
             ["--scheduler", "--minutes", 2],
             "--minutes: found 2, expected more than 0 and less than 10000, a start by a regressor",
@@ -312,7 +379,9 @@ def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monke
     ):
         monkeypatch.setattr(cohort, "_CONNECT_SECONDS", 0.5)
         done = mvreg("evaluate", cases[0], *arguments)
-        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert (
+            done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+        ), done.stderr
     monkeypatch.setattr(cohort, "find_spec", lambda name: None)
     done = mvreg("evaluate", cases[0], "--scheduler")
     assert done.returncode == 2 and f"install it with {install_command('cohort')}" in done.stderr

@@ -23,12 +23,17 @@ DONE = "; the processor does the work."
 
 
 def test_torch_registers_as_numba_and_the_result_names_it(case_file):
-    by_numba, by_torch = (register(Case.load(case_file), device=device) for device in ("cpu", "torch-cpu"))
+    by_numba, by_torch = (
+        register(Case.load(case_file), device=device) for device in ("cpu", "torch-cpu")
+    )
     assert error_mm(by_torch.world_from_ct, by_numba.world_from_ct) < 0.02
     software = by_torch.to_json()["software"]
     assert software["device"].startswith("CPU, ")
     assert software["device"].endswith("refined on the processor by PyTorch")
-    assert "fallback_reason" not in software and "PyTorch" not in by_numba.to_json()["software"]["device"]
+    assert (
+        "fallback_reason" not in software
+        and "PyTorch" not in by_numba.to_json()["software"]["device"]
+    )
 
 
 @pytest.mark.slow
@@ -39,7 +44,9 @@ def test_without_torch_the_program_registers_on_the_processor(case_file, tmp_pat
     assert f"mvreg: warning: {sentence}" in done.stderr
     saved = json.loads((tmp_path / "result.json").read_text())
     assert saved["software"]["fallback_reason"] == sentence and saved["errors"]["mtre_mm"] < 0.2
-    assert html.escape(sentence, quote=False) in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.escape(sentence, quote=False) in (tmp_path / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_processor_is_taken_silently_by_auto_and_with_a_reason_for_too_little_memory(
@@ -68,12 +75,28 @@ def test_the_processor_is_taken_silently_by_auto_and_with_a_reason_for_too_littl
 def test_torch_tracks_as_numba(tmp_path):
     case, tracks = write_moving_case(tmp_path, swing(3)), []
     for device in ("cpu", "torch-cpu"):
-        assert main(["track", str(case), "--pace", "quick", "--device", device, "--out", str(tmp_path / device)]) == 0
+        assert (
+            main(
+                [
+                    "track",
+                    str(case),
+                    "--pace",
+                    "quick",
+                    "--device",
+                    device,
+                    "--out",
+                    str(tmp_path / device),
+                ]
+            )
+            == 0
+        )
         tracks.append(json.loads((tmp_path / device / "track.json").read_text()))
     for mine, expected in zip(tracks[1]["frames"], tracks[0]["frames"], strict=True):
         assert mine["how"] == expected["how"]
         assert error_mm(np.array(mine["world_from_ct"]), np.array(expected["world_from_ct"])) < 0.02
-    assert "PyTorch" not in tracks[0]["software"]["device"] and tracks[1]["software"]["device"].endswith("by PyTorch")
+    assert "PyTorch" not in tracks[0]["software"]["device"] and tracks[1]["software"][
+        "device"
+    ].endswith("by PyTorch")
 
 
 @pytest.mark.slow

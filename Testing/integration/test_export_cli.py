@@ -34,36 +34,61 @@ def registered(case_file, tmp_path_factory):
     assert mvreg("register", folder / "case", *pose, "--out", folder / "result") == 0
     result = json.loads((folder / "result" / "result.json").read_text())
     assert_allclose(result["start"]["world_from_ct"], start, atol=1e-9)
-    assert rigid.rotation_angle(rigid.inverse(np.array(result["world_from_ct"])) @ phantom.TRUE_POSE) < 0.01
+    assert (
+        rigid.rotation_angle(rigid.inverse(np.array(result["world_from_ct"])) @ phantom.TRUE_POSE)
+        < 0.01
+    )
     assert "start.tfm" in result["inputs"]
     return folder
 
 
 def test_every_kind_of_file_is_exported(registered, tmp_path, capsys):
     out, case = tmp_path / "out", registered / "case"
-    assert mvreg("export", registered / "result", "--as", "all", "--out", out, "--case", case, "--json") == 0
+    assert (
+        mvreg(
+            "export", registered / "result", "--as", "all", "--out", out, "--case", case, "--json"
+        )
+        == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["files"]) == 34 == len(list(out.iterdir())) and answer["override"] is None
     result = json.loads((registered / "result" / "result.json").read_text())
-    reference_from_world = np.array(json.loads((case / "case.json").read_text())["reference_from_world"])
+    reference_from_world = np.array(
+        json.loads((case / "case.json").read_text())["reference_from_world"]
+    )
     transform = sitk.ReadTransform(str(out / "reference_from_ct.forward.tfm"))
     expected = reference_from_world @ np.array(result["world_from_ct"]) @ (10, -20, 30, 1)
     assert_allclose(transform.TransformPoint((10.0, -20.0, 30.0)), expected[:3], atol=1e-9)
     assert set(result["frame_of_reference_uid"]) == {"world", "ct", "reference"}
 
 
-def test_a_stale_result_is_exported_with_an_override_that_names_no_file(registered, tmp_path, capsys):
+def test_a_stale_result_is_exported_with_an_override_that_names_no_file(
+    registered, tmp_path, capsys
+):
     case = shutil.copytree(registered / "case", tmp_path / "case")
     one, other = case / "view1.mha", case / "view2.mha"
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second)
     other.write_bytes(first)
-    command = ["export", registered / "result", "--as", "json", "tfm", "--out", tmp_path / "out", "--case", case]
+    command = [
+        "export",
+        registered / "result",
+        "--as",
+        "json",
+        "tfm",
+        "--out",
+        tmp_path / "out",
+        "--case",
+        case,
+    ]
     assert mvreg(*command) == 2
     assert "changed since" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert mvreg(*command, "--override") == 0
     sentence = "An input has changed since the registration: X-ray 1, X-ray 2."
-    assert json.loads((tmp_path / "out" / "world_from_ct.lps.json").read_text())["override"] == sentence
+    assert (
+        json.loads((tmp_path / "out" / "world_from_ct.lps.json").read_text())["override"]
+        == sentence
+    )
     for file in (tmp_path / "out").glob("*.tfm"):
         assert f"# Override: {sentence}" in file.read_text()
 
@@ -90,5 +115,7 @@ def test_wrong_options_are_refused(registered, tmp_path, capsys, options, word):
 
 def test_a_server_ends_when_asked_to(registered, capsys):
     pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
-    assert main(["export", str(registered / "result"), "--igtl-server", "0", "--seconds", "0.1"]) == 0
+    assert (
+        main(["export", str(registered / "result"), "--igtl-server", "0", "--seconds", "0.1"]) == 0
+    )
     assert "waiting for clients at 127.0.0.1:" in capsys.readouterr().err

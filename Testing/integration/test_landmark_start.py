@@ -66,7 +66,10 @@ def test_the_program_lists_the_residual_of_each_landmark(mvreg, landmark_case, t
     ]
     lines = [line for line in done.stderr.splitlines() if line.startswith("  L")]
     assert len(lines) == 12
-    assert [line.split()[0] for line in lines if 'left out, swapped with "L' in line] == ["L1", "L4"]
+    assert [line.split()[0] for line in lines if 'left out, swapped with "L' in line] == [
+        "L1",
+        "L4",
+    ]
     assert all(" px " in line and " mm " in line for line in lines)
     assert "Landmarks at the start" in (tmp_path / "out" / "report.html").read_text()
 
@@ -80,7 +83,9 @@ def test_the_program_lists_the_residual_of_each_landmark(mvreg, landmark_case, t
             'case.json: landmarks: "L0" is at column 500',
         ),
         (
-            lambda landmarks: [each["views"].update(landmarks[n - 2]["views"]) for n, each in enumerate(landmarks)],
+            lambda landmarks: [
+                each["views"].update(landmarks[n - 2]["views"]) for n, each in enumerate(landmarks)
+            ],
             "no pose fits them",
         ),
     ],

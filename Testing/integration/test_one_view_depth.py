@@ -24,9 +24,18 @@ def singles(shared_data):
         for view in case.views:
             found = refine(anatomy, [view], case.world_from_ct)
             reported = assess(anatomy, [view], found, case.world_from_ct, case.targets)
-            split = metrics.split_by_view(view.camera, found.world_from_ct, case.truth_world_from_ct, case.targets)
+            split = metrics.split_by_view(
+                view.camera, found.world_from_ct, case.truth_world_from_ct, case.targets
+            )
             rows.append(
-                (anatomy, reported, *(float(np.sqrt(np.mean(each**2))) for each in (split.depth_mm, split.in_plane_mm)))
+                (
+                    anatomy,
+                    reported,
+                    *(
+                        float(np.sqrt(np.mean(each**2)))
+                        for each in (split.depth_mm, split.in_plane_mm)
+                    ),
+                )
             )
     return rows
 
@@ -36,14 +45,23 @@ def test_no_single_view_is_accepted(singles):
     assert len(singles) == 6
     for _, reported, *_ in singles:
         assert reported.verdict in ("check", "reject")
-        assert "Only one X-ray determines the pose: the depth along its beam is uncertain." in reported.reasons
+        assert (
+            "Only one X-ray determines the pose: the depth along its beam is uncertain."
+            in reported.reasons
+        )
 
 
 @pytest.mark.slow
 def test_the_depth_is_within_its_interval(singles):
     held = [depth <= reported.splits[0].depth_mm for _, reported, depth, _ in singles]
-    assert sum(held) >= 5, [(depth, reported.splits[0].depth_mm) for _, reported, depth, _ in singles]
+    assert sum(held) >= 5, [
+        (depth, reported.splits[0].depth_mm) for _, reported, depth, _ in singles
+    ]
     # Honest, not merely wide: the depth is reported as worse than what lies across the beam, as it is.
-    assert all(reported.splits[0].depth_mm > reported.splits[0].in_plane_mm for _, reported, *_ in singles)
-    assert np.median([depth for *_, depth, _ in singles]) > np.median([across for *_, across in singles])
+    assert all(
+        reported.splits[0].depth_mm > reported.splits[0].in_plane_mm for _, reported, *_ in singles
+    )
+    assert np.median([depth for *_, depth, _ in singles]) > np.median(
+        [across for *_, across in singles]
+    )
     assert np.median([reported.splits[0].depth_mm for _, reported, *_ in singles]) < 10

@@ -29,7 +29,9 @@ def arrays(tmp_path, monkeypatch):
     views = make_views(ct)
 
     def case(same_patient: bool = False, **tags) -> Case:
-        folder = write_ct(tmp_path / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **tags)
+        folder = write_ct(
+            tmp_path / "ct", np.rint(ct.volume.values), ct.volume.ct_from_index, **tags
+        )
         paths = [tmp_path / f"{view.name}.dcm" for view in views]
         for path, view in zip(paths, views, strict=True):
             write_xray(path, np.rint(40000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
@@ -47,7 +49,9 @@ def arrays(tmp_path, monkeypatch):
     return case
 
 
-@pytest.mark.parametrize("tags", [{"PatientID": OTHER}, {"PatientBirthDate": "19410407"}, {"Laterality": "R"}])
+@pytest.mark.parametrize(
+    "tags", [{"PatientID": OTHER}, {"PatientBirthDate": "19410407"}, {"Laterality": "R"}]
+)
 def test_another_patient_or_side_is_the_first_reason_of_a_check(arrays, tags):
     result = register(arrays(**tags))
     assert result.verdict == "check" and "are of different" in result.reasons[0]
@@ -63,7 +67,10 @@ def test_one_patient_is_accepted_and_another_day_is_a_caution(arrays):
 def test_a_person_may_say_that_it_is_the_same_patient_and_the_result_says_so(arrays, tmp_path):
     result = register(arrays(PatientID=OTHER, same_patient=True))
     assert result.verdict == "accept" and result.reasons == [SAME_PATIENT]
-    assert result.to_json()["same_patient"] is True and "same_patient" not in register(arrays()).to_json()
+    assert (
+        result.to_json()["same_patient"] is True
+        and "same_patient" not in register(arrays()).to_json()
+    )
     save_result(result, tmp_path / "out")
     written = "".join(path.read_text() for path in (tmp_path / "out").glob("*.[jh]*"))
     assert SAME_PATIENT in written and not any(secret in written for secret in [*SECRETS, OTHER])
@@ -81,18 +88,45 @@ def test_the_command_line_says_so_and_exports_no_identity(arrays, mvreg, case_fi
     ids = {pydicom.dcmread(path).PatientID for path in tmp_path.rglob("*.dcm")}
     assert len(ids) == 2
     views = [
-        {"name": view.name, "image": f"{view.name}.dcm", "projection_matrix": view.camera.projection_matrix.tolist()}
+        {
+            "name": view.name,
+            "image": f"{view.name}.dcm",
+            "projection_matrix": view.camera.projection_matrix.tolist(),
+        }
         for view in make_views(make_ct())
     ]
-    content = {"version": case["version"], "ct": "ct", "views": views, "world_from_ct": TRUE_POSE.tolist()}
+    content = {
+        "version": case["version"],
+        "ct": "ct",
+        "views": views,
+        "world_from_ct": TRUE_POSE.tolist(),
+    }
     path = tmp_path / "case.json"
     path.write_text(json.dumps(content))
     done = mvreg("register", path, "--json")
     result = json.loads(done.stdout)
-    assert done.returncode == 0 and result["verdict"] != "accept" and "different patients" in result["reasons"][0]
-    export = ("export", tmp_path / "result", "--case", path, "--as", "dicom", "--identity", "--out", tmp_path / "out")
+    assert (
+        done.returncode == 0
+        and result["verdict"] != "accept"
+        and "different patients" in result["reasons"][0]
+    )
+    export = (
+        "export",
+        tmp_path / "result",
+        "--case",
+        path,
+        "--as",
+        "dicom",
+        "--identity",
+        "--out",
+        tmp_path / "out",
+    )
     refused = mvreg(*export)
-    assert refused.returncode == 2 and "different patients" in refused.stderr and OTHER not in refused.stderr
+    assert (
+        refused.returncode == 2
+        and "different patients" in refused.stderr
+        and OTHER not in refused.stderr
+    )
     done = mvreg("register", path, "--json", "--same-patient")
     assert SAME_PATIENT in json.loads(done.stdout)["reasons"]
     path.write_text(json.dumps({**content, "same_patient": True}))

@@ -54,7 +54,9 @@ def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage
 @pytest.mark.parametrize("refinement, stage", [("joint", "writing"), ("xvr", "xvr at")])
 def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, refinement, stage):
     if refinement != "joint":
-        pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
+        pytest.importorskip(
+            "torch", reason="the published refinements need torch: pip install torch"
+        )
     job = Job(["register", case_file, "--refine", refinement, "--out", tmp_path / "out"])
     reported = polled(job, lambda record: stage in record.stage)
     assert reported[-1].cost > 0 and reported[-1].world_from_ct and job.state == "running"
@@ -75,6 +77,8 @@ def test_the_end_of_stdin_is_one_sentence_and_130(case_file, tmp_path):
         text=True,
         timeout=120,
     )
-    messages = [line for line in done.stderr.splitlines() if line and ProgressRecord.from_line(line) is None]
+    messages = [
+        line for line in done.stderr.splitlines() if line and ProgressRecord.from_line(line) is None
+    ]
     assert done.returncode == 130 and done.stdout == ""
     assert messages == ["mvreg: stopped; every file is whole."]

@@ -32,12 +32,17 @@ class Arrays:
         self.arguments = {
             "ct": ct.values.transpose(2, 1, 0),
             "ct_from_index": ct.ct_from_index,
-            "images": [sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"view{n}.mha"))) for n in (1, 2)],
+            "images": [
+                sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"view{n}.mha"))) for n in (1, 2)
+            ],
             "projections": [view.camera.projection_matrix for view in file.views],
         }
 
     def case(self, **more) -> Case:
-        changed = {key: value(self.arguments[key]) if callable(value) else value for key, value in more.items()}
+        changed = {
+            key: value(self.arguments[key]) if callable(value) else value
+            for key, value in more.items()
+        }
         return Case.from_arrays(**{**self.arguments, **changed})
 
 
@@ -55,7 +60,12 @@ def as_torch(arguments):
     torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
     ct, place, images, projections = arguments.values()
     images = [torch.from_numpy(image.astype(np.int32)) for image in images]
-    return torch.tensor(ct, requires_grad=True), torch.from_numpy(place), images, torch.tensor(np.array(projections))
+    return (
+        torch.tensor(ct, requires_grad=True),
+        torch.from_numpy(place),
+        images,
+        torch.tensor(np.array(projections)),
+    )
 
 
 def as_nibabel(arguments, folder):
@@ -67,12 +77,19 @@ def as_nibabel(arguments, folder):
 
 
 def as_simpleitk(arguments, folder):
-    ct, *images = (sitk.ReadImage(str(folder / name)) for name in ("ct.nii.gz", "view1.mha", "view2.mha"))
+    ct, *images = (
+        sitk.ReadImage(str(folder / name)) for name in ("ct.nii.gz", "view1.mha", "view2.mha")
+    )
     return ct, None, images, arguments["projections"]
 
 
 def as_paths(arguments, folder):
-    return folder / "ct.nii.gz", None, [str(folder / "view1.mha"), folder / "view2.mha"], arguments["projections"]
+    return (
+        folder / "ct.nii.gz",
+        None,
+        [str(folder / "view1.mha"), folder / "view2.mha"],
+        arguments["projections"],
+    )
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch", "nibabel", "simpleitk", "paths"])
@@ -92,7 +109,10 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
         assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
         assert_array_equal(ours.xray.valid, theirs.xray.valid)
         assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
-        assert (ours.name, ours.principal_point_sd_px) == (theirs.name, theirs.principal_point_sd_px)
+        assert (ours.name, ours.principal_point_sd_px) == (
+            theirs.name,
+            theirs.principal_point_sd_px,
+        )
         assert ours.xray.pixel_mm == (None if kind in ("numpy", "torch") else theirs.xray.pixel_mm)
 
 
@@ -122,21 +142,40 @@ def test_an_affine_in_ras_is_named_where_no_x_ray_shows_the_ct(arrays):
     away[:2, 3] = 100.0
     place, start = away @ arrays.arguments["ct_from_index"], arrays.start @ np.linalg.inv(away)
     assert arrays.case(ct_from_index=place, world_from_ct=start)
-    with pytest.raises(InputError, match=r"if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS"):
+    with pytest.raises(
+        InputError, match=r"if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS"
+    ):
         arrays.case(ct_from_index=np.diag([-1.0, -1, 1, 1]) @ place, world_from_ct=start)
     with pytest.raises(InputError, match="which images show it; correct it or the geometry"):
         arrays.case(ct_from_index=away @ place, world_from_ct=arrays.start)
 
 
 def test_a_result_shows_itself(arrays):
-    result = register(arrays.case(world_from_ct=arrays.start, truth_world_from_ct=TRUE_POSE, name="<b>"))
+    result = register(
+        arrays.case(world_from_ct=arrays.start, truth_world_from_ct=TRUE_POSE, name="<b>")
+    )
     assert repr(result).startswith("Result('<b>': accept, mTRE 0.0") and len(repr(result)) < 300
-    assert len(repr(result.case)) < 300 and "48 x 48 x 48 voxels of 2 x 2 x 2 mm" in repr(result.case)
+    assert len(repr(result.case)) < 300 and "48 x 48 x 48 voxels of 2 x 2 x 2 mm" in repr(
+        result.case
+    )
     html = result._repr_html_()
     assert "&lt;b&gt;" in html and ">accept<" in html and "mTRE 0.0" in html
-    assert html.count('src="data:image/png;base64,') == 2 and "<style" not in html and "<script" not in html
-    methods = {name for name in vars(type(result)) if not name.startswith("_") and callable(vars(type(result))[name])}
-    assert methods == {"similarity", "to_json", "errors_at", "withheld"}  # each of them takes something
+    assert (
+        html.count('src="data:image/png;base64,') == 2
+        and "<style" not in html
+        and "<script" not in html
+    )
+    methods = {
+        name
+        for name in vars(type(result))
+        if not name.startswith("_") and callable(vars(type(result))[name])
+    }
+    assert methods == {
+        "similarity",
+        "to_json",
+        "errors_at",
+        "withheld",
+    }  # each of them takes something
 
 
 def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
@@ -149,10 +188,18 @@ def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
     read = arrays.case(projections=arms, masks=[None, used], names=["AP", "LAT"])
     for view, expected in zip(read.views, make_views(ct), strict=True):
         assert_allclose(view.camera.projection_matrix, expected.camera.projection_matrix, atol=1e-6)
-        assert (view.rotation_sd_deg, view.principal_point_sd_px, view.xray.pixel_mm) == (1.0, 2.4, (1.25, 1.25))
+        assert (view.rotation_sd_deg, view.principal_point_sd_px, view.xray.pixel_mm) == (
+            1.0,
+            2.4,
+            (1.25, 1.25),
+        )
     assert read.views[0].xray.valid.all() and (read.views[1].xray.valid == used).all()
-    exact = arrays.case(projections=[arm.camera() for arm in arms], uncertainty={"principal_point_sd_px": 0})
-    assert [(view.rotation_sd_deg, view.principal_point_sd_px) for view in exact.views] == [(0, 0)] * 2
+    exact = arrays.case(
+        projections=[arm.camera() for arm in arms], uncertainty={"principal_point_sd_px": 0}
+    )
+    assert [(view.rotation_sd_deg, view.principal_point_sd_px) for view in exact.views] == [
+        (0, 0)
+    ] * 2
     bone = arrays.case(mask=ct.volume.values.T > 300)
     assert_array_equal(bone.ct.mask, ct.volume.values > 300)
 
@@ -227,9 +274,15 @@ def test_bad_arrays_are_a_sentence_each(arrays, changes, sentence):
 def test_what_looks_otherwise_than_it_is_taken_is_a_warning(arrays, views):
     with pytest.warns(UserWarning, match=r"ct: has the shape \(20, 48, 48\)"):
         arrays.case(ct=transposed_anisotropic)
-    wide = [np.array([[1, 0, 128], [0, 1, 0], [0, 0, 1]]) @ view.camera.projection_matrix for view in views]
+    wide = [
+        np.array([[1, 0, 128], [0, 1, 0], [0, 0, 1]]) @ view.camera.projection_matrix
+        for view in views
+    ]
     tall = [np.pad(image, ((0, 256), (0, 0)), mode="edge") for image in arrays.arguments["images"]]
-    with pytest.warns(UserWarning, match=r"projections\[0\]: its principal point \(192, 64\) is far off the middle"):
+    with pytest.warns(
+        UserWarning,
+        match=r"projections\[0\]: its principal point \(192, 64\) is far off the middle",
+    ):
         arrays.case(projections=wide, images=tall)
 
 
@@ -241,7 +294,10 @@ def test_what_looks_otherwise_than_it_is_taken_is_a_warning(arrays, views):
         (({"ct": "ct.nii"},), "case: found a dict"),
         (("no such case.json",), "no such case.json does not exist"),
         ((None, "serch"), 'start: found "serch", expected one of given, search'),
-        ((None, np.eye(4)), "start: found a numpy.ndarray of shape (4, 4), but a pose is the case's world_from_ct"),
+        (
+            (None, np.eye(4)),
+            "start: found a numpy.ndarray of shape (4, 4), but a pose is the case's world_from_ct",
+        ),
         ((None, "given"), "world_from_ct: the case has no start pose"),
     ],
 )
@@ -292,9 +348,19 @@ def test_a_checker_reads_the_hints(tmp_path):
         "text: str = render(case.ct, camera, pose)": "assignment",
     }
     (tmp_path / "use.py").write_text(USE + "\n".join(wrong) + "\n")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", "use.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--follow-imports=silent",
+        "use.py",
+    ]
     environment = {"MYPYPATH": str(LIBRARY), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=550)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=550
+    )
     lines = [line for line in done.stdout.splitlines() if ": error:" in line]
     first = USE.count("\n") + 1
     assert [re.search(r"use\.py:(\d+): .*\[([\w-]+)\]$", line).groups() for line in lines] == [
@@ -305,7 +371,9 @@ def test_a_checker_reads_the_hints(tmp_path):
 
 def test_the_package_shows_what_it_offers_and_loads_it_when_used():
     listed = dir(MultiViewRegistrationLib)
-    assert listed == MultiViewRegistrationLib.__all__ and {"Case", "register", "render"} <= set(listed)
+    assert listed == MultiViewRegistrationLib.__all__ and {"Case", "register", "render"} <= set(
+        listed
+    )
     for name in listed:
         if name != "DifferentiableRenderer":
             assert getattr(MultiViewRegistrationLib, name) is not None
@@ -318,8 +386,12 @@ def test_the_package_shows_what_it_offers_and_loads_it_when_used():
         "except ImportError as error: print(error)"
     )
     environment = {"PYTHONPATH": str(LIBRARY)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout == f"DifferentiableRenderer needs PyTorch: {install_command('torch')}\n", done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == f"DifferentiableRenderer needs PyTorch: {install_command('torch')}\n", (
+        done.stderr
+    )
 
 
 def test_nothing_is_warned_of_where_everything_is_said(arrays):

@@ -22,7 +22,9 @@ def quick(monkeypatch):
     pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
     from MultiViewRegistrationLib.published.refine import DIFFPOSE, PRESETS, Stage
 
-    monkeypatch.setitem(PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 15),), patch=7, patches=20))
+    monkeypatch.setitem(
+        PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 15),), patch=7, patches=20)
+    )
 
 
 def test_a_published_refinement_registers_and_the_result_names_it(quick, case_file, tmp_path):
@@ -30,14 +32,20 @@ def test_a_published_refinement_registers_and_the_result_names_it(quick, case_fi
     save_result(register(case, refinement="diffpose", progress=reported.append), tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
     assert len(reported) == 15 and saved["refinement"] == "diffpose" and len(saved["views"]) == 2
-    assert saved["software"]["device"].endswith("PyTorch on cpu") and 0 < saved["errors"]["mtre_mm"] < 9
+    assert (
+        saved["software"]["device"].endswith("PyTorch on cpu")
+        and 0 < saved["errors"]["mtre_mm"] < 9
+    )
     assert "diffpose" in (tmp_path / "report.html").read_text()
     with pytest.raises(Cancelled):
         register(case, refinement="diffpose", progress=lambda progress: False)
     with pytest.raises(InputError, match=r'"tomorrow".*joint, diffpose, cui2025, xvr'):
         register(case, refinement="tomorrow")
     default, joint = register(case), register(case, refinement="joint", device="cpu")
-    assert default.to_json()["refinement"] == "joint" and "PyTorch" not in default.to_json()["software"]["device"]
+    assert (
+        default.to_json()["refinement"] == "joint"
+        and "PyTorch" not in default.to_json()["software"]["device"]
+    )
     np.testing.assert_array_equal(default.world_from_ct, joint.world_from_ct)
     assert NAMES == ("joint", "diffpose", "cui2025", "xvr")
 
@@ -46,8 +54,12 @@ def test_a_published_refinement_registers_and_the_result_names_it(quick, case_fi
 def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file):
     mtre_mm = {}
     for name in ("joint", "diffpose"):
-        evaluation = evaluate([case_file], EvaluationSetup(starts=2, max_start_error_mm=8, refinement=name))
-        assert evaluation.to_json()["refinement"] == name and f"Refinement: `{name}`" in page(evaluation)
+        evaluation = evaluate(
+            [case_file], EvaluationSetup(starts=2, max_start_error_mm=8, refinement=name)
+        )
+        assert evaluation.to_json()["refinement"] == name and f"Refinement: `{name}`" in page(
+            evaluation
+        )
         mtre_mm[name] = [run["errors"]["mtre_mm"] for run in evaluation.cases[0]["runs"]]
     assert max(mtre_mm["joint"]) < 0.2 < max(mtre_mm["diffpose"])
 

@@ -69,7 +69,9 @@ def digest(path: Path) -> str:
 def assert_whole(out: Path) -> dict:
     """All files that a result.json names are those that came with it, and there are no others; returns its content."""
     result = json.loads((out / "result.json").read_text())
-    assert result["files"] == {path.name: digest(path) for path in out.iterdir() if path.name != "result.json"}
+    assert result["files"] == {
+        path.name: digest(path) for path in out.iterdir() if path.name != "result.json"
+    }
     return result
 
 
@@ -107,14 +109,22 @@ def test_a_second_case_is_refused_before_any_work_and_the_first_stays(mvreg, stu
     second = study.with_name("second.json")  # another structure of the same X-rays, say
     shutil.copy(study, second)
     done = mvreg("register", second)
-    assert done.returncode == 2 and "holds the result of another case" in done.stderr and "verdict" not in done.stderr
+    assert (
+        done.returncode == 2
+        and "holds the result of another case" in done.stderr
+        and "verdict" not in done.stderr
+    )
     assert done.stderr.count("\n") == 1 and assert_whole(out) == first
     other_patient(study)
     assert mvreg("register", study).returncode == 2 and assert_whole(out) == first
     assert mvreg("register", study, "--out", tmp_path / "other").returncode == 0
     (out / "result.json").write_text("[]")  # of somebody else
     done = mvreg("register", study)
-    assert done.returncode == 2 and "no result" in done.stderr and (out / "result.json").read_text() == "[]"
+    assert (
+        done.returncode == 2
+        and "no result" in done.stderr
+        and (out / "result.json").read_text() == "[]"
+    )
 
 
 def test_the_same_case_replaces_its_result_whole_and_nothing_else(mvreg, study):
@@ -127,12 +137,17 @@ def test_the_same_case_replaces_its_result_whole_and_nothing_else(mvreg, study):
     case["views"][0]["name"], case["views"][1]["name"] = "AP", "LAT"
     study.write_text(json.dumps(case))
     done = mvreg("register", study, "--json")
-    assert done.returncode == 0 and json.loads(done.stdout) == json.loads((out / "result.json").read_text())
+    assert done.returncode == 0 and json.loads(done.stdout) == json.loads(
+        (out / "result.json").read_text()
+    )
     assert {path.name for path in out.iterdir() if "view" in path.name} == {drawn.name}
     assert (out / "notes.txt").read_text() == "the user's"
     (out / "notes.txt").unlink()
     drawn.unlink()
-    assert {name.split("_")[0] for name in assert_whole(out)["files"] if name.endswith(".png")} == {"AP", "LAT"}
+    assert {name.split("_")[0] for name in assert_whole(out)["files"] if name.endswith(".png")} == {
+        "AP",
+        "LAT",
+    }
     out.rename(study.with_name("moved"))
     assert mvreg("register", study, "--out", study.parent).returncode == 0  # beside the case itself
     assert Case.load(study).views and not list(study.parent.glob(".*"))
@@ -142,13 +157,21 @@ def test_a_mask_that_the_case_names_by_now_is_neither_removed_nor_replaced(study
     case = Case.load(study)
     spoilt = case.views[1].xray.line_integrals.copy()
     spoilt[56:72, 52:68] += 3.0
-    views = [case.views[0], replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt))]
+    views = [
+        case.views[0],
+        replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt)),
+    ]
     prepared, out = PreparedCT(case.ct), tmp_path / "out"
     result = assess(replace(case, views=views), phantom.TRUE_POSE, prepared)
     save_result(result, out)
     before = digest(out / "view2_mask.png")
-    for again in (result, assess(case, phantom.TRUE_POSE, prepared)):  # that suggests a mask, that does not
-        named = replace(again, case=replace(again.case, inputs={**case.inputs, "view2_mask.png": before}))
+    for again in (
+        result,
+        assess(case, phantom.TRUE_POSE, prepared),
+    ):  # that suggests a mask, that does not
+        named = replace(
+            again, case=replace(again.case, inputs={**case.inputs, "view2_mask.png": before})
+        )
         assert "view2_mask.png" not in save_result(named, out)["files"]
         assert digest(out / "view2_mask.png") == before
     (out / "view2_mask.png").unlink()
@@ -178,7 +201,11 @@ def test_a_rejected_result_has_no_transforms_unless_asked_for_and_says_so(mvreg,
     assert done.returncode == 4 and "transforms were not written. --override" in done.stderr
     result = assert_whole(out)
     assert_fits_schema(result)
-    assert result["verdict"] == "reject" and "not written" in result["withheld"] and len(result["world_from_ct"]) == 4
+    assert (
+        result["verdict"] == "reject"
+        and "not written" in result["withheld"]
+        and len(result["world_from_ct"]) == 4
+    )
     assert not TRANSFORMS & {path.name for path in out.iterdir()}
     assert "transforms were not written" in (out / "report.html").read_text()
     assert mvreg("register", wrong).returncode == 0
@@ -190,7 +217,9 @@ def test_a_rejected_result_has_no_transforms_unless_asked_for_and_says_so(mvreg,
         assert (out / name).read_text().splitlines()[1] == "# Override: The result was rejected."
     assert_allclose(read_transform(out / "world_from_ct.tfm"), result["world_from_ct"], atol=1e-9)
     assert mvreg("register", wrong).returncode == 0
-    assert not TRANSFORMS & {path.name for path in out.iterdir()}  # those of before went with their result
+    assert not TRANSFORMS & {
+        path.name for path in out.iterdir()
+    }  # those of before went with their result
 
 
 def test_exit_codes_by_the_verdict(mvreg, study):
@@ -220,7 +249,10 @@ def test_a_reader_that_has_gone_costs_no_files(study, tmp_path):
         os.close(reading)
         out = tmp_path / str(number)
         with os.fdopen(writing, "w") as pipe:
-            streams = {name: pipe if name in closed else subprocess.DEVNULL for name in ("stdout", "stderr")}
+            streams = {
+                name: pipe if name in closed else subprocess.DEVNULL
+                for name in ("stdout", "stderr")
+            }
             command = [*MVREG, "register", str(study), "--out", str(out), "--json"]
             done = subprocess.run(command, env=ENVIRONMENT, timeout=300, **streams)
         assert done.returncode == (141 if "stdout" in closed else 0)
@@ -231,8 +263,12 @@ def test_a_reader_that_has_gone_costs_no_files(study, tmp_path):
 def test_a_full_disk_behind_stdout_is_named(study):
     with open("/dev/full", "w") as full:
         command = [*MVREG, "register", str(study), "--json"]
-        done = subprocess.run(command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
-    assert done.returncode == 1 and done.stderr.endswith("mvreg: standard output: No space left on device.\n")
+        done = subprocess.run(
+            command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300
+        )
+    assert done.returncode == 1 and done.stderr.endswith(
+        "mvreg: standard output: No space left on device.\n"
+    )
     assert_whole(study.parent / "result")
 
 
@@ -261,7 +297,9 @@ def test_a_kill_at_any_moment_leaves_one_result_whole(study):
             view["name"] = f"{name}{number}"
         study.write_text(json.dumps(case))
         before = json.loads((out / "result.json").read_text())["seconds"]
-        with subprocess.Popen([*MVREG, "register", str(study)], env=ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            [*MVREG, "register", str(study)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
+        ) as process:
             while process.poll() is None and not list(out.glob(".mvreg-*")):
                 time.sleep(0.002)
             time.sleep(moments.uniform(0, 0.35))

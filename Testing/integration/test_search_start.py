@@ -17,7 +17,9 @@ from MultiViewRegistrationLib.studies import statistics as protocol
 
 
 def test_a_search_needs_no_start_and_reports_the_alternative(mvreg, case_file, tmp_path):
-    path = changed(case_file, tmp_path, world_from_ct=None, search={"rotation_deg": 20, "translation_mm": 30})
+    path = changed(
+        case_file, tmp_path, world_from_ct=None, search={"rotation_deg": 20, "translation_mm": 30}
+    )
     done = mvreg("register", path, "--start", "search", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -39,14 +41,19 @@ def test_a_search_needs_no_start_and_reports_the_alternative(mvreg, case_file, t
 )
 def test_a_bad_search_is_refused_in_one_sentence(mvreg, case_file, tmp_path, arguments, words):
     done = mvreg("register", case_file, "--start", "search", *arguments, "--out", tmp_path / "out")
-    assert done.returncode == 2 and words in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert (
+        done.returncode == 2 and words in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    )
     assert not (tmp_path / "out").exists()
 
 
 SLOW = pytest.mark.slow
 SIM = [
     "pelvis-oblique-1",
-    *(pytest.param(f"pelvis-{name}", marks=SLOW) for name in ("lateral", "oblique-2", "three-views-wires")),
+    *(
+        pytest.param(f"pelvis-{name}", marks=SLOW)
+        for name in ("lateral", "oblique-2", "three-views-wires")
+    ),
 ]
 
 
@@ -55,7 +62,9 @@ def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
     case = Case.load(shared_data / "sim" / name)
     anatomy, random = PreparedCT(case.ct), np.random.default_rng(11)
     for reach in (Range(18, 55), Range(35, 100)):
-        for seed, centre in enumerate(reach.poses(case.truth_world_from_ct, anatomy.centroid, random.random((2, 6)))):
+        for seed, centre in enumerate(
+            reach.poses(case.truth_world_from_ct, anatomy.centroid, random.random((2, 6)))
+        ):
             found = refine(anatomy, case.views, centre, reach=reach, seed=seed)
             assert metrics.mtre(found.world_from_ct, case.truth_world_from_ct, case.targets) < 0.2
 

@@ -19,17 +19,30 @@ def study(tmp_path_factory):
 
 
 def test_all_starts_lead_back_to_the_scanner(study, tmp_path, mvreg):
-    done = mvreg("selfcheck", study, "--starts", 2, "--json", "--out", tmp_path / "kept" / "page.html")
+    done = mvreg(
+        "selfcheck", study, "--starts", 2, "--json", "--out", tmp_path / "kept" / "page.html"
+    )
     assert done.returncode == 0 and "Wrote" in done.stderr, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["mtre_mm"] < 0.05 and answer["verdict"] in ("accept", "check") and not answer["misfits"]
+    assert (
+        answer["mtre_mm"] < 0.05
+        and answer["verdict"] in ("accept", "check")
+        and not answer["misfits"]
+    )
     assert len(answer["runs"]) == answer["agreeing"] == 2
     first, second = answer["runs"]
-    assert min(first["start_mtre_mm"], second["start_mtre_mm"]) > 40 > 0.1 > max(first["mtre_mm"], second["mtre_mm"])
+    assert (
+        min(first["start_mtre_mm"], second["start_mtre_mm"])
+        > 40
+        > 0.1
+        > max(first["mtre_mm"], second["mtre_mm"])
+    )
     np.testing.assert_allclose(first["world_from_ct"], np.eye(4), atol=0.05)
     assert not np.allclose(first["start_world_from_ct"], second["start_world_from_ct"])
     page = (tmp_path / "kept" / "page.html").read_text()
-    assert "2 of 2 starts, 18 degrees and 55 mm off, end within" in page and "<script src" not in page
+    assert (
+        "2 of 2 starts, 18 degrees and 55 mm off, end within" in page and "<script src" not in page
+    )
     assert page.count("data:image/") > 6 and "http" not in page.replace("http-equiv", "")
 
 
@@ -39,17 +52,29 @@ def test_a_case_of_a_study_is_checked_as_the_study(study, tmp_path, mvreg):
     done = mvreg("case", "new", "--ct", study, "--scouts", "--out", tmp_path / "case.json")
     content = json.loads((tmp_path / "case.json").read_text())
     (tmp_path / "case.json").write_text(json.dumps({**content, "views": content["views"][:1]}))
-    done = mvreg("selfcheck", tmp_path / "case.json", "--starts", 1, "--out", tmp_path / "page.html")
+    done = mvreg(
+        "selfcheck", tmp_path / "case.json", "--starts", 1, "--out", tmp_path / "page.html"
+    )
     assert done.returncode == 0 and "Only one X-ray determines the pose" in done.stdout
-    assert "1 of 1 starts" in done.stdout and "Verdict, without knowing the scanner's pose: check." in done.stdout
+    assert (
+        "1 of 1 starts" in done.stdout
+        and "Verdict, without knowing the scanner's pose: check." in done.stdout
+    )
 
 
 def test_what_is_no_study_is_refused(study, tmp_path, case_file, mvreg):
     mirrored, untold = (shutil.copytree(study, tmp_path / name) for name in ("mirrored", "untold"))
     write_scout(untold, "LAT", DistanceSourceToPatient=None)
-    write_scout(mirrored, "LAT", np.ascontiguousarray(pydicom.dcmread(study / "LAT.dcm").pixel_array[:, ::-1]))
+    write_scout(
+        mirrored,
+        "LAT",
+        np.ascontiguousarray(pydicom.dcmread(study / "LAT.dcm").pixel_array[:, ::-1]),
+    )
     for words, said in (
-        ((untold,), f'{untold}: views[1] ("LAT") is missing source_to_isocentre_mm (DistanceSourceToPatient)'),
+        (
+            (untold,),
+            f'{untold}: views[1] ("LAT") is missing source_to_isocentre_mm (DistanceSourceToPatient)',
+        ),
         ((mirrored,), "LAT: its image is mirrored left to right against its header"),
         ((tmp_path / "nothing",), "is no folder, expected that of a CT study"),
         ((study / "ct",), "holds no localizer of its CT"),
@@ -58,7 +83,9 @@ def test_what_is_no_study_is_refused(study, tmp_path, case_file, mvreg):
         ((study, "--out", tmp_path / "page.pdf"), "expected the name of a page"),
     ):
         done = mvreg("selfcheck", *words)
-        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, (
+            done.stderr
+        )
 
 
 @pytest.mark.slow
@@ -78,7 +105,9 @@ def test_the_scouts_of_a_head_with_another_patients_ct_are_rejected(shared_data,
 
     content = _head_case(shared_data, tmp_path, mvreg)
     image = sitk.ReadImage(str(shared_data / "ct" / "torso_3mm.nii.gz"))
-    centre = np.array(image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()]))
+    centre = np.array(
+        image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()])
+    )
     image.SetOrigin((np.array(image.GetOrigin()) - centre + [3, 18, 63]).tolist())
     sitk.WriteImage(image, str(tmp_path / "torso.nii.gz"))
     (tmp_path / "case.json").write_text(json.dumps({**content, "ct": "torso.nii.gz"}))
@@ -88,6 +117,9 @@ def test_the_scouts_of_a_head_with_another_patients_ct_are_rejected(shared_data,
 
 def _head_case(shared_data, folder, mvreg):
     assert (
-        mvreg("case", "new", "--ct", shared_data / "scout", "--scouts", "--out", folder / "case.json").returncode == 0
+        mvreg(
+            "case", "new", "--ct", shared_data / "scout", "--scouts", "--out", folder / "case.json"
+        ).returncode
+        == 0
     )
     return json.loads((folder / "case.json").read_text())

@@ -22,7 +22,8 @@ def anatomy(shared_data):
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == CASES[1] else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+    "name",
+    [name if name == CASES[1] else pytest.param(name, marks=pytest.mark.slow) for name in CASES],
 )
 def test_every_start_within_22_mm_ends_within_a_tenth_of_a_millimetre(shared_data, anatomy, name):
     folder = shared_data / "sim" / name
@@ -31,5 +32,7 @@ def test_every_start_within_22_mm_ends_within_a_tenth_of_a_millimetre(shared_dat
     starts = np.array(json.loads((folder / "starts.json").read_text())["starts"])
     near = [start for start in starts if metrics.mtre(start, *truth) <= CAPTURE_MM]
     assert len(near) >= 3
-    errors = [metrics.mtre(refine(anatomy, case.views, start).world_from_ct, *truth) for start in near]
+    errors = [
+        metrics.mtre(refine(anatomy, case.views, start).world_from_ct, *truth) for start in near
+    ]
     assert max(errors) < 0.1

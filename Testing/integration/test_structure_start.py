@@ -34,22 +34,30 @@ def subject(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["given", "search"])
 def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
-    case = simulated(Trial(3, Condition("neighbours", "bone", nuisances=("neighbours",)), 0, 1, 0), subject, 0, 0).case
+    case = simulated(
+        Trial(3, Condition("neighbours", "bone", nuisances=("neighbours",)), 0, 1, 0), subject, 0, 0
+    ).case
     result = register(case, start, anatomy=subject.bones[0].anatomy)
     assert result.errors.mtre_mm < 0.5
-    assert mtre(result.refinement.world_from_background, case.truth_world_from_ct, case.targets) > 2, (
-        "its neighbours lie elsewhere"
-    )
+    assert (
+        mtre(result.refinement.world_from_background, case.truth_world_from_ct, case.targets) > 2
+    ), "its neighbours lie elsewhere"
     assert result.verdict == "check" and result.predicted_tre_mm["upper95"] < 2
     reported = result.to_json()["background"]
     assert 1 < reported["distance_mm"] < 10 and 1 < reported["rotation_deg"] < 8
     assert any(
-        f"It lies {reported['distance_mm']:.1f} mm and {reported['rotation_deg']:.1f} degrees from" in reason
+        f"It lies {reported['distance_mm']:.1f} mm and {reported['rotation_deg']:.1f} degrees from"
+        in reason
         for reason in result.reasons
     )
     again = assess(case, result.world_from_ct, subject.bones[0].anatomy)
-    np.testing.assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
-    assert min(result.similarity(case.world_from_ct)) < min(result.similarity(result.world_from_ct)) - 0.05
+    np.testing.assert_allclose(
+        again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02
+    )
+    assert (
+        min(result.similarity(case.world_from_ct))
+        < min(result.similarity(result.world_from_ct)) - 0.05
+    )
 
 
 def of_one_bone(folder, poses):
@@ -57,7 +65,10 @@ def of_one_bone(folder, poses):
     path = write_moving_case(folder, poses)
     labels, _ = ndimage.label(phantom.make_ct().volume.values > 300)
     mask = ndimage.binary_dilation(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]))
-    image, ct = sitk.GetImageFromArray(mask.astype(np.uint8)), sitk.ReadImage(str(folder / "ct.nii.gz"))
+    image, ct = (
+        sitk.GetImageFromArray(mask.astype(np.uint8)),
+        sitk.ReadImage(str(folder / "ct.nii.gz")),
+    )
     image.CopyInformation(ct)
     sitk.WriteImage(image, str(folder / "mask.nii.gz"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"mask": "mask.nii.gz"}))
@@ -65,7 +76,9 @@ def of_one_bone(folder, poses):
 
 
 @pytest.mark.parametrize("pace", [pytest.param("thorough", marks=pytest.mark.slow), "quick"])
-def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(tmp_path, pace):
+def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(
+    tmp_path, pace
+):
     sequence = of_one_bone(tmp_path, swing(4))
     found = list(follow(sequence, PreparedCT(sequence.first.ct), pace=pace))
     assert [each.how for each in found] == ["registered", "followed", "followed", "followed"]
@@ -81,5 +94,9 @@ def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_p
     sequence = of_one_bone(tmp_path, poses)
     found = list(follow(sequence, PreparedCT(sequence.first.ct)))
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
-    assert found[2].reasons == [BACKGROUND_LOST] and found[2].world_from_ct is None and not found[2].background.kept
+    assert (
+        found[2].reasons == [BACKGROUND_LOST]
+        and found[2].world_from_ct is None
+        and not found[2].background.kept
+    )
     assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

@@ -48,13 +48,21 @@ def test_result_transforms_and_report(written, tmp_path):
     assert "T12 on L1:" in printed
     assert all(bone["mtre_mm"] < 0.3 for bone in content["structures"])
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES) and BEFORE_AFTER in report
-    assert "bones.jpg" in content["files"] and (tmp_path / "out" / "bones.jpg").stat().st_size > 10_000
+    assert (
+        "The bones" in report
+        and all(f"\u25a0 {name}" in report for name in NAMES)
+        and BEFORE_AFTER in report
+    )
+    assert (
+        "bones.jpg" in content["files"] and (tmp_path / "out" / "bones.jpg").stat().st_size > 10_000
+    )
 
 
 def lines(picture: np.ndarray) -> list[int]:
     """How many pixels are blue, and orange."""
-    return [int((picture == colour.astype(np.uint8)).all(axis=-1).sum()) for colour in (BLUE, ORANGE)]
+    return [
+        int((picture == colour.astype(np.uint8)).all(axis=-1).sum()) for colour in (BLUE, ORANGE)
+    ]
 
 
 def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
@@ -90,7 +98,10 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
     result = register(case, progress=lambda done: fractions.append(done.fraction))
     assert result.structures is not None and fractions == sorted(fractions) and fractions[-1] == 1
     assert max(bone.displaced_mm for bone in result.structures.bones) < 0.5
-    assert not result.structures.displaced and max(each.degrees for each in result.structures.motions) < 0.7
+    assert (
+        not result.structures.displaced
+        and max(each.degrees for each in result.structures.motions) < 0.7
+    )
     blue, orange = lines(before_after(result))
     assert orange > 5000 and blue < 0.3 * orange  # the one is drawn over the other
     content = save_result(result, tmp_path / "out")

@@ -23,7 +23,9 @@ def behind_tools(sample, seed):
     put = OVERLAYS["tools"](np.random.default_rng(seed))
     views = []
     for view in sample.views:
-        through = put(np.full(view.xray.valid.shape, FULL_SCALE, np.uint16), view.camera) / FULL_SCALE
+        through = (
+            put(np.full(view.xray.valid.shape, FULL_SCALE, np.uint16), view.camera) / FULL_SCALE
+        )
         image = (view.xray.line_integrals - np.log(through)).astype(np.float32)
         views.append(replace(view, xray=replace(view.xray, line_integrals=image)))
     return views
@@ -42,8 +44,9 @@ def test_tools_cost_little(sample, anatomy, monkeypatch):
     assert np.mean(errors) < 1.5 * clean
     for views, each in zip(hidden, found, strict=True):
         assert each.levels[-1].name == "128 x 128 px, outliers left out" and each.levels[-1].steps
-        assert each.fit.pixels == anatomy.fit(views, each.world_from_ct, sample.truth_world_from_ct).pixels, (
-            "the fit is that of all pixels"
-        )
+        assert (
+            each.fit.pixels
+            == anatomy.fit(views, each.world_from_ct, sample.truth_world_from_ct).pixels
+        ), "the fit is that of all pixels"
     monkeypatch.setattr(pipeline, "outliers", lambda objective, projections: None)
     assert np.mean(errors) < 0.7 * np.mean([error(views)[1] for views in hidden])

@@ -47,11 +47,15 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
     track = json.loads((out / "track.json").read_text())
     assert json.loads(done.stdout) == track
     assert (track["version"], track["frames_in_all"], track["stopped"]) == (1, COUNT, False)
-    assert [frame["how"] for frame in track["frames"]] == "registered followed followed lost followed followed".split()
+    assert [
+        frame["how"] for frame in track["frames"]
+    ] == "registered followed followed lost followed followed".split()
     for frame, pose in zip(track["frames"], swing(COUNT), strict=True):
         if frame["number"] == LOST:
             assert (
-                frame["world_from_ct"] is None and frame["verdict"] == "reject" and "no contrast" in frame["reasons"][0]
+                frame["world_from_ct"] is None
+                and frame["verdict"] == "reject"
+                and "no contrast" in frame["reasons"][0]
             )
         else:
             assert phantom.error_mm(np.array(frame["world_from_ct"]), pose) < 0.1
@@ -62,13 +66,17 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked)
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
-def test_lists_of_images_and_a_case_for_each_frame_are_the_same_sequence(mvreg, tracked, moving, tmp_path):
+def test_lists_of_images_and_a_case_for_each_frame_are_the_same_sequence(
+    mvreg, tracked, moving, tmp_path
+):
     whole = json.loads((tracked[0] / "track.json").read_text())["frames"]
     lists, cases = {}, []
     for number, pose in enumerate(swing(3)):
         folder = tmp_path / f"frame{number}"
         folder.mkdir()
-        case = json.loads(changed(moving, folder, truth={"world_from_ct": pose.tolist()}).read_text())
+        case = json.loads(
+            changed(moving, folder, truth={"world_from_ct": pose.tolist()}).read_text()
+        )
         for view in case["views"]:
             file = folder / f"{view['name']}.mha"
             sitk.WriteImage(sitk.ReadImage(view["image"])[:, :, number], str(file))
@@ -77,14 +85,20 @@ def test_lists_of_images_and_a_case_for_each_frame_are_the_same_sequence(mvreg, 
         (folder / "case.json").write_text(json.dumps(case))
         cases.append(folder)
     images = [part for name, files in lists.items() for part in ("--images", name, *files)]
-    for given, names in (([moving, *images], ["view1.mha"] * 3), (cases, ["frame0", "frame1", "frame2"])):
+    for given, names in (
+        ([moving, *images], ["view1.mha"] * 3),
+        (cases, ["frame0", "frame1", "frame2"]),
+    ):
         done = mvreg("track", *given, "--pace", "quick", "--json", "--out", tmp_path / "out")
         frames = json.loads(done.stdout)["frames"]
         assert [frame["how"] for frame in frames] == ["registered", "followed", "followed"]
         assert [frame["name"] for frame in frames] == names
         assert frames[1]["verdict"] == "check" and "not measured" in frames[1]["reasons"][0]
         for frame, like in zip(frames, whole, strict=False):
-            assert phantom.error_mm(np.array(frame["world_from_ct"]), np.array(like["world_from_ct"])) < 0.1
+            assert (
+                phantom.error_mm(np.array(frame["world_from_ct"]), np.array(like["world_from_ct"]))
+                < 0.1
+            )
     assert all(frame["mtre_mm"] < 0.2 for frame in frames)
 
 
@@ -108,21 +122,40 @@ def test_what_stops_it_keeps_the_frames_that_are_done(mvreg, moving, tmp_path, m
     "arguments, words",
     [
         (["CASE", "CASE", "--images", "view1", "a.mha"], "--images: takes one case"),
-        (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view1", "CASE"], "names a view twice"),
-        (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view2", "CASE"], "2 of view1, 1 of view2"),
-        (["CASE", "--images", "view1", "CASE", "no.mha", "--images", "view2", "CASE", "CASE"], "no.mha: is no file"),
+        (
+            ["CASE", "--images", "view1", "CASE", "CASE", "--images", "view1", "CASE"],
+            "names a view twice",
+        ),
+        (
+            ["CASE", "--images", "view1", "CASE", "CASE", "--images", "view2", "CASE"],
+            "2 of view1, 1 of view2",
+        ),
+        (
+            ["CASE", "--images", "view1", "CASE", "no.mha", "--images", "view2", "CASE", "CASE"],
+            "no.mha: is no file",
+        ),
         (["STILL"], "has no frame after the case's own"),
         (["STILL", "SMALLER"], "names another CT"),
     ],
 )
-def test_bad_input_is_one_sentence_and_leaves_nothing(mvreg, moving, case_file, tmp_path, arguments, words):
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    mvreg, moving, case_file, tmp_path, arguments, words
+):
     ct = sitk.ReadImage(str(case_file.parent / "ct.nii.gz"))
     (tmp_path / "smaller").mkdir()
     sitk.WriteImage(ct[:40], str(tmp_path / "smaller" / "smaller.nii.gz"))
     smaller = changed(case_file, tmp_path / "smaller", ct="smaller.nii.gz")
     paths = {"CASE": moving, "STILL": case_file, "SMALLER": smaller}
-    done = mvreg("track", *(paths.get(word, word) for word in arguments), "--out", tmp_path / "out", cwd=tmp_path)
-    assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, done.stderr
+    done = mvreg(
+        "track",
+        *(paths.get(word, word) for word in arguments),
+        "--out",
+        tmp_path / "out",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, (
+        done.stderr
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -145,9 +178,13 @@ def test_a_camera_that_is_not_known_exactly_must_stay_the_same(mvreg, moving, tm
     corrected = [np.array(frames[n]["cameras"][1]["camera_from_world"]) for n in (0, 2)]
     assert_array_equal(*corrected)
     assert not np.allclose(
-        Camera.from_projection_matrix(given[1]["projection_matrix"], (128, 128)).camera_from_world, corrected[0]
+        Camera.from_projection_matrix(given[1]["projection_matrix"], (128, 128)).camera_from_world,
+        corrected[0],
     )
-    assert frames[2]["how"] == "followed" and phantom.error_mm(np.array(frames[2]["world_from_ct"]), swing(3)[2]) < 0.3
+    assert (
+        frames[2]["how"] == "followed"
+        and phantom.error_mm(np.array(frames[2]["world_from_ct"]), swing(3)[2]) < 0.3
+    )
 
 
 @pytest.fixture
@@ -158,12 +195,16 @@ def tracks(tracked, tmp_path):
     track = json.loads((out / "track.json").read_text())
     for frame in track["frames"]:
         if frame["world_from_ct"] is not None:
-            turn = rigid.from_rotation_translation(rigid.exp_so3(np.radians([5.0 * frame["number"], 0, 0])), [0, 0, 0])
+            turn = rigid.from_rotation_translation(
+                rigid.exp_so3(np.radians([5.0 * frame["number"], 0, 0])), [0, 0, 0]
+            )
             frame["world_from_ct"] = (np.array(frame["world_from_ct"]) @ turn).tolist()
     (tmp_path / "moving").mkdir()
 
     def write(**changes):
-        (tmp_path / "moving" / "track.json").write_text(json.dumps({**track, "case": "<b>moving</b>", **changes}))
+        (tmp_path / "moving" / "track.json").write_text(
+            json.dumps({**track, "case": "<b>moving</b>", **changes})
+        )
         return tmp_path / "fixed", tmp_path / "moving", "--out", tmp_path / "motion"
 
     return write
@@ -176,15 +217,24 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(mvreg
     assert [line["frame"] for line in lines] == list("012345")
     assert lines[LOST]["angle_deg"] == lines[LOST]["axis_x"] == lines[LOST]["m00"] == ""
     last = {key: float(value) for key, value in lines[5].items()}
-    assert (last["rotation_x_deg"], last["rotation_y_deg"], last["rotation_z_deg"]) == pytest.approx(
-        (25, 0, 0), abs=1e-4
-    )
+    assert (
+        last["rotation_x_deg"],
+        last["rotation_y_deg"],
+        last["rotation_z_deg"],
+    ) == pytest.approx((25, 0, 0), abs=1e-4)
     assert last["shift_z_mm"] == pytest.approx(10 * np.sin(np.radians(25)), abs=1e-4)
-    assert (last["axis_x"], last["along_axis_mm"], last["axis_point_y_mm"]) == pytest.approx((1, 0, 0), abs=1e-4)
+    assert (last["axis_x"], last["along_axis_mm"], last["axis_point_y_mm"]) == pytest.approx(
+        (1, 0, 0), abs=1e-4
+    )
     angles = [float(line["angle_deg"]) for line in lines if line["angle_deg"]]
     assert all(after > before for before, after in pairwise(angles))
     page = (tmp_path / "motion" / "motion.html").read_text()
-    assert page.count("<svg") > 2 and "&lt;b&gt;moving" in page and "<b>" not in page and "1 of 6 frames" in page
+    assert (
+        page.count("<svg") > 2
+        and "&lt;b&gt;moving" in page
+        and "<b>" not in page
+        and "1 of 6 frames" in page
+    )
     assert json.loads(done.stdout)["motion"][-1]["frame"] == 5
 
 
@@ -194,13 +244,28 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(mvreg
         ({"frames_in_all": 7}, "is of 7 frames, expected the 6"),
         ({"centroid_ct": [1, 2]}, "centroid_ct"),
         (
-            {"frames": [{"number": 0, "verdict": "accept", "world_from_ct": np.diag([1, 1, -1, 1]).tolist()}]},
+            {
+                "frames": [
+                    {
+                        "number": 0,
+                        "verdict": "accept",
+                        "world_from_ct": np.diag([1, 1, -1, 1]).tolist(),
+                    }
+                ]
+            },
             "world_from_ct",
         ),
-        ({"frames": [{"number": 0, "verdict": "reject", "world_from_ct": None}]}, "no frames of it"),
+        (
+            {"frames": [{"number": 0, "verdict": "reject", "world_from_ct": None}]},
+            "no frames of it",
+        ),
     ],
 )
-def test_tracks_that_do_not_fit_are_refused_in_one_sentence(mvreg, tracks, tmp_path, changes, words):
+def test_tracks_that_do_not_fit_are_refused_in_one_sentence(
+    mvreg, tracks, tmp_path, changes, words
+):
     done = mvreg("motion", *tracks(**changes))
-    assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, done.stderr
+    assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, (
+        done.stderr
+    )
     assert not (tmp_path / "motion").exists()

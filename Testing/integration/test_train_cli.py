@@ -55,21 +55,39 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, capsy
     assert listed["folder"] == trained["folder"] and listed["finished"] and listed["bytes"] > 1e6
     assert (
         main(["models"]) == 0
-        and f"{listed['name']}  CT {listed['ct_sha256'][:8]}  voting, 2 min" in capsys.readouterr().out
+        and f"{listed['name']}  CT {listed['ct_sha256'][:8]}  voting, 2 min"
+        in capsys.readouterr().out
     )
-    result = register(replace(Case.load(case_file), world_from_ct=None), "regressor", anatomy=anatomy)
+    result = register(
+        replace(Case.load(case_file), world_from_ct=None), "regressor", anatomy=anatomy
+    )
     assert result.regressor.model == listed["name"] and not result.regressor.trained
     assert main(["models", "--remove", "another"]) == 2
     assert 'found no models named "another"' in capsys.readouterr().err
-    assert main(["models", "--remove", listed["name"]]) == 0 and learning.find_model(Case.load(case_file)) is None
+    assert (
+        main(["models", "--remove", listed["name"]]) == 0
+        and learning.find_model(Case.load(case_file)) is None
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
 def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_steps, capsys):
     folder = tmp_path / "model"
-    command = [*MVREG, "train", str(case_file), "--out", str(folder), "--minutes", "9", "--progress", "json"]
-    child = subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        *MVREG,
+        "train",
+        str(case_file),
+        "--out",
+        str(folder),
+        "--minutes",
+        "9",
+        "--progress",
+        "json",
+    ]
+    child = subprocess.Popen(
+        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for line in child.stderr:
         if line.startswith("{") and "step 2 of" in json.loads(line)["stage"]:
             child.stdin.close()
@@ -86,10 +104,25 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
-def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(case_file, tmp_path, few_steps, capsys, monkeypatch):
+def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(
+    case_file, tmp_path, few_steps, capsys, monkeypatch
+):
     monkeypatch.setattr(devices, "_why_unusable", lambda kind, number: "there is no NVIDIA driver")
     monkeypatch.setattr(devices, "has_card", lambda: False)
-    assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                str(case_file),
+                "--out",
+                str(tmp_path / "asked"),
+                "--device",
+                "cuda",
+                "--json",
+            ]
+        )
+        == 0
+    )
     answer = capsys.readouterr()
     assert (
         "device cuda: there is no NVIDIA driver; the processor does the work." in answer.err
@@ -103,15 +136,26 @@ def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(case_file, tmp_
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
-def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, tmp_path, few_steps, anatomy):
+def test_a_regressor_is_trained_on_the_device_of_the_registration(
+    case_file, tmp_path, few_steps, anatomy
+):
     result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="torch-cpu")
     assert result.compute_device.name == "torch-cpu" and result.regressor.trained
-    assert result.to_json()["regressor"]["device"] == "torch-cpu" == learning.find_model(result.case).card.device
+    assert (
+        result.to_json()["regressor"]["device"]
+        == "torch-cpu"
+        == learning.find_model(result.case).card.device
+    )
     assert " of 2 minutes on torch-cpu, trained for this" in str(result.regressor)
 
 
 def test_device_on_which_a_published_refinement_trains():
-    for torch_device, trained_on in (("cuda", "cuda"), ("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")):
+    for torch_device, trained_on in (
+        ("cuda", "cuda"),
+        ("cuda:1", "cuda:1"),
+        ("mps", "cpu"),
+        ("cpu", "cpu"),
+    ):
         assert RefinementMethod("xvr", print, torch_device).trains_on == trained_on
 
 
@@ -119,9 +163,15 @@ def test_device_on_which_a_published_refinement_trains():
     "arguments, sentence",
     [
         (["--minutes", "-1"], "minutes: found -1, expected more than 0"),
-        (["--device", "gpu"], 'device: found "gpu", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0)'),
+        (
+            ["--device", "gpu"],
+            'device: found "gpu", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0)',
+        ),
         (["--network", "big"], 'the network "big" is not known, expected one of voting, published'),
-        (["--loss", "cui2025"], 'which the network "voting" does not say; use the network "published"'),
+        (
+            ["--loss", "cui2025"],
+            'which the network "voting" does not say; use the network "published"',
+        ),
         (["--resume"], "resume: found no folder"),
         (["--resume", "--out", "nothing"], f"found no {CARD}"),
     ],
@@ -142,5 +192,7 @@ def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
 
 def test_ranges_that_put_the_ct_out_of_the_field(case_file, few_steps):
     case = replace(Case.load(case_file), training={"columns_mm": 400.0})
-    with pytest.raises(InputError, match='training: at columns_mm -?400 the CT is out of the field of view "view1"'):
+    with pytest.raises(
+        InputError, match='training: at columns_mm -?400 the CT is out of the field of view "view1"'
+    ):
         api.train(case)

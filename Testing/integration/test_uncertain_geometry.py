@@ -25,8 +25,12 @@ def wrong(views, random, degrees=1.0, mm=3.0):
     """All cameras but the first off by this, about a random axis and in a random direction, as encoders are."""
     cameras = [views[0].camera]
     for view in views[1:]:
-        motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees) * unit(random)), mm * unit(random))
-        cameras.append(replace(view.camera, camera_from_world=view.camera.camera_from_world @ motion))
+        motion = rigid.from_rotation_translation(
+            rigid.exp_so3(np.radians(degrees) * unit(random)), mm * unit(random)
+        )
+        cameras.append(
+            replace(view.camera, camera_from_world=view.camera.camera_from_world @ motion)
+        )
     return [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]
 
 
@@ -40,16 +44,25 @@ def unsure(case_file, tmp_path_factory):
         result = register(replace(case, views=[given[0], replace(given[1], **certainty)]))
         folder = tmp_path_factory.mktemp("unsure")
         save_result(result, folder)
-        return case, result, json.loads((folder / "result.json").read_text()), (folder / "report.html").read_text()
+        return (
+            case,
+            result,
+            json.loads((folder / "result.json").read_text()),
+            (folder / "report.html").read_text(),
+        )
 
     return registered
 
 
 @pytest.mark.parametrize(
-    "certainty", [(1.0, 3.0), pytest.param((None, None), marks=pytest.mark.slow)], ids=["encoder", "unknown"]
+    "certainty",
+    [(1.0, 3.0), pytest.param((None, None), marks=pytest.mark.slow)],
+    ids=["encoder", "unknown"],
 )
 def test_result_and_report_show_given_and_corrected_cameras(unsure, certainty):
-    case, result, reported, html = unsure(rotation_sd_deg=certainty[0], translation_sd_mm=certainty[1])
+    case, result, reported, html = unsure(
+        rotation_sd_deg=certainty[0], translation_sd_mm=certainty[1]
+    )
     first, second = reported["views"]
     assert "given_camera_from_world" not in first
     given = result.case.views[1].camera
@@ -60,11 +73,15 @@ def test_result_and_report_show_given_and_corrected_cameras(unsure, certainty):
         case.views[1].camera.camera_from_world @ case.truth_world_from_ct,
         case.targets,
     )
-    before = metrics.mtre(given.camera_from_world, case.views[1].camera.camera_from_world, case.targets)
+    before = metrics.mtre(
+        given.camera_from_world, case.views[1].camera.camera_from_world, case.targets
+    )
     assert seen < 0.6 * before
 
     alone = certainty == (None, None)
-    assert any("The geometry of view2 is unknown" in reason for reason in reported["reasons"]) == alone
+    assert (
+        any("The geometry of view2 is unknown" in reason for reason in reported["reasons"]) == alone
+    )
     assert all(reason in html for reason in reported["reasons"])
     assert reported["verdict"] == "check"
     assert reported["reasons"][0].startswith("The cameras are known only to ±1°, 3 mm") != alone
@@ -85,10 +102,14 @@ def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
     views = json.loads(changed(case_file, tmp_path).read_text())["views"]
     for view in views:
         matrix = np.array(view["projection_matrix"])
-        matrix[:2] += np.array([[3.0], [0.0]]) * matrix[2]  # a principal point that is off by 3 pixels
+        matrix[:2] += (
+            np.array([[3.0], [0.0]]) * matrix[2]
+        )  # a principal point that is off by 3 pixels
         view["projection_matrix"] = matrix.tolist()
     unknowns = {"principal_point_sd_px": 3}
-    result = register(Case.load(changed(case_file, tmp_path, views=views, shared_unknowns=unknowns)))
+    result = register(
+        Case.load(changed(case_file, tmp_path, views=views, shared_unknowns=unknowns))
+    )
     for view in result.to_json()["views"]:
         shift = np.array(view["intrinsics"]) - view["given_intrinsics"]
         assert shift[0, 2] == pytest.approx(-3, abs=1)

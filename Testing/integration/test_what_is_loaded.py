@@ -35,7 +35,15 @@ LATER = "numba scipy.ndimage scipy.special PIL".split()
 
 def test_library_and_registration_import_nothing_that_they_do_not_use(case_file, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", REGISTER, "register", str(case_file), "--out", str(tmp_path / "out")],
+        [
+            sys.executable,
+            "-c",
+            REGISTER,
+            "register",
+            str(case_file),
+            "--out",
+            str(tmp_path / "out"),
+        ],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -50,7 +58,10 @@ def test_library_and_registration_import_nothing_that_they_do_not_use(case_file,
 def kernels() -> dict[str, set]:
     """The types for which each kernel of a registration is compiled, or loaded from numba's cache, in this process."""
     dispatchers = [
-        each for module in (cpu, similarity) for each in vars(module).values() if isinstance(each, Dispatcher)
+        each
+        for module in (cpu, similarity)
+        for each in vars(module).values()
+        if isinstance(each, Dispatcher)
     ]
     assert len(dispatchers) > 10
     return {each.py_func.__name__: set(each.signatures) for each in dispatchers}

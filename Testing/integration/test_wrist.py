@@ -25,7 +25,11 @@ def registered(shared_data):
         case = Case.load(shared_data / "wrist" / f"{name}.json")
         bone = name.split("_")[0]
         anatomies.setdefault(bone, PreparedCT(case.ct))
-        found[name] = case, anatomies[bone], refine(anatomies[bone], case.views, case.world_from_ct).world_from_ct
+        found[name] = (
+            case,
+            anatomies[bone],
+            refine(anatomies[bone], case.views, case.world_from_ct).world_from_ct,
+        )
     return found
 
 
@@ -34,23 +38,32 @@ def test_starts_8_degrees_and_8_mm_off_lead_to_one_pose(registered, name):
     case, anatomy, pose = registered[name]
     starts = protocol.perturbed(pose, anatomy.centroid, 8.0, 8.0, STARTS, seed=11)
     poses = [pose, *(refine(anatomy, case.views, start).world_from_ct for start in starts)]
-    assert protocol.consensus(np.stack(poses), anatomy.centroid, within_deg=1.5, within_mm=0.3).share == 1.0
+    assert (
+        protocol.consensus(np.stack(poses), anatomy.centroid, within_deg=1.5, within_mm=0.3).share
+        == 1.0
+    )
 
 
 @pytest.mark.parametrize("bone", ["radius", "ulna"])
 def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, bone):
     """In camera 2; in camera 1 radius and ulna lie over each other."""
-    (first, anatomy, pose), (second, _, other) = (registered[f"{bone}_{instant}"] for instant in ("0099", "0158"))
+    (first, anatomy, pose), (second, _, other) = (
+        registered[f"{bone}_{instant}"] for instant in ("0099", "0158")
+    )
     motion = check_motion(first.ct, first.views[1], second.views[1], pose, other)
     assert motion.patches >= 30
     assert np.hypot(*motion.tracked_px) > 5
     assert np.hypot(*motion.error_px) < 0.5
     wrong = other.copy()
     wrong[:3, 3] += [0.5, -0.5, 0.5]
-    assert np.hypot(*check_motion(first.ct, first.views[1], second.views[1], pose, wrong).error_px) > 1
+    assert (
+        np.hypot(*check_motion(first.ct, first.views[1], second.views[1], pose, wrong).error_px) > 1
+    )
 
 
-def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_starts_lead_to(registered):
+def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_starts_lead_to(
+    registered,
+):
     """About a hundred images and then sixty of the recording lie between them: the first step has to be found again."""
     instants = [registered[f"radius_{instant}"] for instant in ("0002", "0099", "0158")]
     (case, anatomy, pose), *later = instants
@@ -63,7 +76,10 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
         assert found.verdict == "check"  # as any structure
         assert (
             protocol.consensus(
-                np.stack([expected, found.world_from_ct]), anatomy.centroid, within_deg=1.5, within_mm=0.3
+                np.stack([expected, found.world_from_ct]),
+                anatomy.centroid,
+                within_deg=1.5,
+                within_mm=0.3,
             ).share
             == 1.0
         )

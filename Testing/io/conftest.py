@@ -41,6 +41,10 @@ def dciodvfy(require_program):
         said = (done.stdout + done.stderr).splitlines()
         assert kind in said
         unknown = ("needed to build DICOMDIR - Patient ID", "attribute <Laterality>")
-        return [line for line in said if line.startswith(("Error", "Warning")) and not line.endswith(unknown)]
+        return [
+            line
+            for line in said
+            if line.startswith(("Error", "Warning")) and not line.endswith(unknown)
+        ]
 
     return errors

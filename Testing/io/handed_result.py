@@ -34,12 +34,19 @@ def write_result(folder: Path, **changes) -> Path:
         "reasons": [],
         "predicted_tre_mm": None,
         "frame_of_reference_uid": {"world": WORLD_UID, "ct": CT_UID},
-        "views": [{"name": name, "similarity": 0.9, "camera_from_world": np.eye(4).tolist()} for name in names],
+        "views": [
+            {"name": name, "similarity": 0.9, "camera_from_world": np.eye(4).tolist()}
+            for name in names
+        ],
         "inputs": {"case.json": "00"},
     } | changes
     for number, name in enumerate(names):
-        Image.fromarray(np.full((6, 8, 3), 50 + number, np.uint8)).save(folder / f"{name}_edges_after.png")
-    content = {key: value for key, value in content.items() if value is not None or key == "verdict"}
+        Image.fromarray(np.full((6, 8, 3), 50 + number, np.uint8)).save(
+            folder / f"{name}_edges_after.png"
+        )
+    content = {
+        key: value for key, value in content.items() if value is not None or key == "verdict"
+    }
     (folder / "result.json").write_text(json.dumps(content), encoding="utf-8")
     return folder / "result.json"
 

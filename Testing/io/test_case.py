@@ -9,14 +9,27 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal, write_image
+from tiny_case import (
+    READING,
+    REMOVED,
+    SIZE,
+    START,
+    camera,
+    changed,
+    full,
+    minimal,
+    refusal,
+    write_image,
+)
 
 from MultiViewRegistrationLib.geometry.distortion import Distortion
 from MultiViewRegistrationLib.io.case import Case, ct_of
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
 VIEW = ["views", 0]
-C_ARM_CASE = changed(changed(minimal(), [*VIEW, "projection_matrix"], REMOVED), [*VIEW, "c_arm"], READING)
+C_ARM_CASE = changed(
+    changed(minimal(), [*VIEW, "projection_matrix"], REMOVED), [*VIEW, "c_arm"], READING
+)
 
 
 def test_a_full_case(write_case, tmp_path):
@@ -24,7 +37,13 @@ def test_a_full_case(write_case, tmp_path):
     path = write_case(content)
     with warnings.catch_warnings(action="error"):
         case = Case.load(path)
-    assert [view.name for view in case.views] == ["AP", "LAT", "oblique", "C-arm 30°", "scout"] and case.path == path
+    assert [view.name for view in case.views] == [
+        "AP",
+        "LAT",
+        "oblique",
+        "C-arm 30°",
+        "scout",
+    ] and case.path == path
     for view, angle in zip(case.views, (0, 90, 45, 30)):
         assert_allclose(view.camera.projection_matrix, camera(angle).projection_matrix, atol=1e-9)
     for view in case.views:
@@ -33,13 +52,19 @@ def test_a_full_case(write_case, tmp_path):
     assert case.views[3].xray.pixel_mm == case.views[4].xray.pixel_mm == (4, 4)
     scout = case.views[4]
     assert_allclose(scout.camera.project([8, 0, 10]), [11.5, 5])
-    assert (scout.distance_sd_percent, scout.principal_point_sd_px, scout.step_sd_percent) == (0.5, 0.125, 0.2)
+    assert (scout.distance_sd_percent, scout.principal_point_sd_px, scout.step_sd_percent) == (
+        0.5,
+        0.125,
+        0.2,
+    )
     assert case.ct.unit == "hu" and 0 < case.ct.mask.sum() < 100
     assert_array_equal(case.world_from_ct, START)
     valid = case.views[0].xray.valid  # its mask leaves out what it has as zero
     assert not valid[:3].any() and valid[3:].all()
     files = "case.json ct.mha bone.mha ap.mha ap_mask.mha lat.mha oblique.mha c_arm.mha scout.mha".split()
-    assert case.inputs == {file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in files}
+    assert case.inputs == {
+        file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in files
+    }
     ct = ct_of(CaseFile.read(path))
     assert Case.load(path, read_ct=lambda: ct).ct is ct
     assert Case.load(path, case, read_ct=lambda: ct).ct is case.ct  # as it was loaded before
@@ -48,7 +73,9 @@ def test_a_full_case(write_case, tmp_path):
 def test_two_inputs_of_one_name_both_have_their_hash(write_case, tmp_path):
     (tmp_path / "a").mkdir()
     shutil.copy(tmp_path / "lat.mha", tmp_path / "a" / "ap.mha")
-    case = Case.load(write_case(changed(minimal(), ["views", 1, "image"], str(tmp_path / "a" / "ap.mha"))))
+    case = Case.load(
+        write_case(changed(minimal(), ["views", 1, "image"], str(tmp_path / "a" / "ap.mha")))
+    )
     assert len(case.inputs) == 4 and len(set(case.inputs.values())) == 4
 
 
@@ -86,10 +113,30 @@ COPIED["views"][1] = {**COPIED["views"][0], "name": "copy", "image": "copy.mha"}
             moved(0, 1500, 0),
             "views[0].projection_matrix has the CT at its start pose behind",
         ),
-        (C_ARM_CASE, ["world_from_ct"], moved(0, 1500, 0), "views[0].c_arm has the CT at its start pose behind"),
-        (minimal(), ["world_from_ct"], moved(0, 0, 400), "world_from_ct has the CT outside every view"),
-        (C_ARM_CASE, [*VIEW, "c_arm", "size"], [16, 20], "size is [16, 20], but the image has 20 columns and 16 rows"),
-        (full(), ["landmarks", 0, "views", "AP"], [25, 3], 'row 3 of "AP", outside its 20 x 16 pixels'),
+        (
+            C_ARM_CASE,
+            ["world_from_ct"],
+            moved(0, 1500, 0),
+            "views[0].c_arm has the CT at its start pose behind",
+        ),
+        (
+            minimal(),
+            ["world_from_ct"],
+            moved(0, 0, 400),
+            "world_from_ct has the CT outside every view",
+        ),
+        (
+            C_ARM_CASE,
+            [*VIEW, "c_arm", "size"],
+            [16, 20],
+            "size is [16, 20], but the image has 20 columns and 16 rows",
+        ),
+        (
+            full(),
+            ["landmarks", 0, "views", "AP"],
+            [25, 3],
+            'row 3 of "AP", outside its 20 x 16 pixels',
+        ),
         (minimal(), ["ct"], "ap.mha", "ap.mha"),
         (minimal(), ["ct"], "broken.mha", "broken.mha"),
         (minimal(), [*VIEW, "image"], "broken.png", "broken.png"),
@@ -99,7 +146,9 @@ COPIED["views"][1] = {**COPIED["views"][0], "name": "copy", "image": "copy.mha"}
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_each_error_that_needs_the_pixels_is_refused(write_case, tmp_path, content, keys, value, part):
+def test_each_error_that_needs_the_pixels_is_refused(
+    write_case, tmp_path, content, keys, value, part
+):
     path = write_case(changed(content, keys, value))
     for name in ("broken.mha", "broken.png"):
         (tmp_path / name).write_bytes(b"\x89PNG no image")

@@ -30,7 +30,11 @@ def planted(tmp_path):
     random = np.random.default_rng(2)
     views = []
     for name, angle in (("AP", 0), (f"{NAME} seitlich", 90)):
-        write_xray(folder / f"{NAME}_{angle}.dcm", random.integers(2000, 4000, (16, 20)), ImagerPixelSpacing=["4", "4"])
+        write_xray(
+            folder / f"{NAME}_{angle}.dcm",
+            random.integers(2000, 4000, (16, 20)),
+            ImagerPixelSpacing=["4", "4"],
+        )
         views.append(
             {
                 "name": name,
@@ -51,7 +55,11 @@ def planted(tmp_path):
         "training": {"orbital_deg": 12},
         "targets": [[1, 2, 3]],
         "landmarks": [
-            {"name": f"{NAME}s Zahn", "ct": [1, 2, 3], "views": {"AP": [9, 7], f"{NAME} seitlich": [10, 7.5]}}
+            {
+                "name": f"{NAME}s Zahn",
+                "ct": [1, 2, 3],
+                "views": {"AP": [9, 7], f"{NAME} seitlich": [10, 7.5]},
+            }
         ],
     }
     (folder / "case.json").write_text(json.dumps(case))
@@ -67,17 +75,30 @@ def test_the_copy_is_the_same_case_without_a_person(planted, tmp_path, capsys):
     assert_array_equal(after.ct.volume.values, before.ct.volume.values)
     assert_allclose(after.ct.volume.ct_from_index, before.ct.volume.ct_from_index, atol=1e-12)
     for old, new in zip(before.views, after.views, strict=True):
-        assert_allclose(new.camera.projection_matrix, old.camera.projection_matrix, rtol=1e-12, atol=1e-12)
+        assert_allclose(
+            new.camera.projection_matrix, old.camera.projection_matrix, rtol=1e-12, atol=1e-12
+        )
         assert_array_equal(new.xray.valid, old.xray.valid)
-        assert_allclose(new.xray.line_integrals[old.xray.valid], old.xray.line_integrals[old.xray.valid], atol=1e-6)
+        assert_allclose(
+            new.xray.line_integrals[old.xray.valid],
+            old.xray.line_integrals[old.xray.valid],
+            atol=1e-6,
+        )
         assert new.xray.pixel_mm == pytest.approx(old.xray.pixel_mm)
     assert [view.name for view in after.views] == ["AP", "view2"]
-    assert after.landmarks[0].name == "landmark 1" and set(after.landmarks[0].pixels) == {"AP", "view2"}
+    assert after.landmarks[0].name == "landmark 1" and set(after.landmarks[0].pixels) == {
+        "AP",
+        "view2",
+    }
     assert_allclose(after.targets, before.targets)
     assert after.training == before.training
     for path in out.rglob("*"):
         text = path.name.encode() + path.read_bytes()
-        assert not [secret for secret in SECRETS if secret.encode() in text or secret.encode("utf-16-le") in text], path
+        assert not [
+            secret
+            for secret in SECRETS
+            if secret.encode() in text or secret.encode("utf-16-le") in text
+        ], path
     assert "1 view was renamed" in printed and not any(
         secret in printed.replace(str(planted.parent), "") for secret in SECRETS
     )
@@ -94,7 +115,9 @@ def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
     assert np.ptp(after.views[0].xray.line_integrals[left_out]) == 0
     assert_array_equal(after.views[0].xray.valid, before.views[0].xray.valid)
     assert [view.name for view in after.views] == "AP LAT oblique view4 view5".split()
-    assert all(new.camera.same_as(old.camera) for old, new in zip(before.views, after.views, strict=True))
+    assert all(
+        new.camera.same_as(old.camera) for old, new in zip(before.views, after.views, strict=True)
+    )
     assert_array_equal(after.ct.mask, before.ct.mask)
     assert_allclose(after.reference_from_world, before.reference_from_world)
 
@@ -112,7 +135,14 @@ words = st.recursive(
 def test_no_free_text_is_left_wherever_it_stands(data):
     """Names stay at first, those of views and landmarks alone, as they are replaced one by one."""
     case = full()
-    parts = [case, case["search"], case["truth"], *case["views"], case["views"][3]["c_arm"], *case["landmarks"]]
+    parts = [
+        case,
+        case["search"],
+        case["truth"],
+        *case["views"],
+        case["views"][3]["c_arm"],
+        *case["landmarks"],
+    ]
     for _ in range(3):
         part = parts[data.draw(st.integers(0, len(parts) - 1))]
         known = sorted(set(part) - {"name", "views", "landmarks"})
@@ -128,4 +158,7 @@ def test_a_folder_with_something_in_it_is_refused(write_case, tmp_path, capsys):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "mine.txt").write_text("mine")
     assert main(["case", "anonymise", str(path), "--out", str(tmp_path / "there")]) == 2
-    assert "choose another" in capsys.readouterr().err and (tmp_path / "there" / "mine.txt").read_text() == "mine"
+    assert (
+        "choose another" in capsys.readouterr().err
+        and (tmp_path / "there" / "mine.txt").read_text() == "mine"
+    )

@@ -42,7 +42,12 @@ def two_bones():
     content["ct_unit"] = "relative"
     content["structures"] = [
         {"name": "radius", "ct": "radius.mha", "world_from_ct": own_frame(START).tolist()},
-        {"name": "ulna", "ct": "ulna.mha", "ct_unit": "hu", "world_from_ct": own_frame(OTHER).tolist()},
+        {
+            "name": "ulna",
+            "ct": "ulna.mha",
+            "ct_unit": "hu",
+            "world_from_ct": own_frame(OTHER).tolist(),
+        },
     ]
     return content
 
@@ -124,9 +129,21 @@ def test_a_bone_without_a_start_has_none(folder, write_case):
 
 
 WRONG = {
-    "label, too": (["structures", 0, "label"], 3, "structures[0].label stands beside a CT of its own"),
-    "mask, too": (["structures", 1, "mask"], "bone.mha", "structures[1].mask stands beside a CT of its own"),
-    "one without": (["structures", 1, "ct"], REMOVED, "structures[1].ct is missing, but another structure has one"),
+    "label, too": (
+        ["structures", 0, "label"],
+        3,
+        "structures[0].label stands beside a CT of its own",
+    ),
+    "mask, too": (
+        ["structures", 1, "mask"],
+        "bone.mha",
+        "structures[1].mask stands beside a CT of its own",
+    ),
+    "one without": (
+        ["structures", 1, "ct"],
+        REMOVED,
+        "structures[1].ct is missing, but another structure has one",
+    ),
     "label in its place": (
         ["structures", 1],
         {"name": "ulna", "label": 3},
@@ -146,11 +163,27 @@ WRONG = {
 SQUEEZED = START.copy()
 SQUEEZED[0, 0] = 0.5
 WRONG_MEANING = {
-    "no file": (["structures", 1, "ct"], "nowhere.mha", 'structures[1].ct is "nowhere.mha", which does not exist'),
+    "no file": (
+        ["structures", 1, "ct"],
+        "nowhere.mha",
+        'structures[1].ct is "nowhere.mha", which does not exist',
+    ),
     "one name twice": (["structures", 1, "name"], "Radius", 'found the name "Radius" twice'),
-    "no rigid start": (["structures", 1, "world_from_ct"], SQUEEZED.tolist(), "structures[1].world_from_ct"),
-    "no bone": (["structures", 1, "ct"], "soft.mha", "soft.mha: has nothing above 200 HU, expected a bone"),
-    "first away": (["structures", 0, "world_from_ct"], None, "world_from_ct has the CT outside every view"),
+    "no rigid start": (
+        ["structures", 1, "world_from_ct"],
+        SQUEEZED.tolist(),
+        "structures[1].world_from_ct",
+    ),
+    "no bone": (
+        ["structures", 1, "ct"],
+        "soft.mha",
+        "soft.mha: has nothing above 200 HU, expected a bone",
+    ),
+    "first away": (
+        ["structures", 0, "world_from_ct"],
+        None,
+        "world_from_ct has the CT outside every view",
+    ),
     "second away": (
         ["structures", 1, "world_from_ct"],
         None,
@@ -161,7 +194,9 @@ WRONG_MEANING = {
 
 @pytest.mark.parametrize("name", [*WRONG, *WRONG_MEANING])
 def test_each_mistake_has_its_sentence(folder, write_case, name):
-    write_image(folder / "soft.mha", np.int16(60 * np.indices((12, 12, 12))[0] - 600), (4, 4, 4), (0, 0, 0))
+    write_image(
+        folder / "soft.mha", np.int16(60 * np.indices((12, 12, 12))[0] - 600), (4, 4, 4), (0, 0, 0)
+    )
     keys, value, part = {**WRONG, **WRONG_MEANING}[name]
     away = START.copy()
     away[2, 3] += 2000
@@ -174,7 +209,9 @@ def test_each_mistake_has_its_sentence(folder, write_case, name):
 def test_the_loader_asks_for_the_keys_of_the_schema(folder, write_case):
     content = two_bones()
     content["structures"][0]["colour"] = "red"
-    with pytest.warns(UserWarning, match=r'the key "colour" in structures\[0\] is not known') as caught:
+    with pytest.warns(
+        UserWarning, match=r'the key "colour" in structures\[0\] is not known'
+    ) as caught:
         CaseFile.read(write_case(content))
     assert len(caught) == 1
     known = set(SCHEMA["properties"]["structures"]["items"]["properties"])
@@ -191,10 +228,15 @@ def test_every_ct_is_an_input(folder, write_case):
 
 def test_cts_that_are_known_are_not_read_again(folder, write_case, monkeypatch):
     first = load(write_case, two_bones())
-    monkeypatch.setattr(case_module, "read_bone_ct", lambda path, unit: pytest.fail(f"read {path} again"))
+    monkeypatch.setattr(
+        case_module, "read_bone_ct", lambda path, unit: pytest.fail(f"read {path} again")
+    )
     content = changed(two_bones(), ["structures", 1, "world_from_ct"], own_frame(START).tolist())
     again = load(write_case, content, last=first)
-    assert [one.ct is two.ct for one, two in zip(first.bone_cts, again.bone_cts, strict=True)] == [True, True]
+    assert [one.ct is two.ct for one, two in zip(first.bone_cts, again.bone_cts, strict=True)] == [
+        True,
+        True,
+    ]
     assert_allclose(again.bone_cts[1].world_from_ct, own_frame(START))
 
 
@@ -235,7 +277,9 @@ def test_a_case_of_arrays(folder, write_case, monkeypatch):
         world_from_ct={"radius": own_frame(START), "ulna": own_frame(OTHER)},
     )
     assert_same(case, load(write_case, two_bones()))
-    together = of_arrays({"a": case.bone_cts[0].ct, "b": case.bone_cts[1].ct}, world_from_ct=own_frame(START))
+    together = of_arrays(
+        {"a": case.bone_cts[0].ct, "b": case.bone_cts[1].ct}, world_from_ct=own_frame(START)
+    )
     assert_allclose(together.bone_cts[1].world_from_ct, own_frame(START))
 
 
@@ -247,7 +291,11 @@ def test_a_case_of_arrays(folder, write_case, monkeypatch):
         ({"ulna": "ulna.mha", "Ulna": "ulna.mha"}, {}, 'the name "Ulna" twice'),
         ({"ulna": "ulna.mha"}, {"labels": np.ones((2, 2, 2))}, "labels: stands beside several CTs"),
         ({"ulna": "ulna.mha"}, {"mask": np.ones((2, 2, 2))}, "mask: stands beside several CTs"),
-        ({"ulna": "ulna.mha"}, {"world_from_ct": {"radius": np.eye(4)}}, 'world_from_ct: found "radius"'),
+        (
+            {"ulna": "ulna.mha"},
+            {"world_from_ct": {"radius": np.eye(4)}},
+            'world_from_ct: found "radius"',
+        ),
         ({"ulna": np.ones((3, 3, 3))}, {}, 'structure "ulna": ct_from_index: is missing'),
         ({"ulna": "ulna.mha"}, {"ct_unit": {"ulna": "mm"}}, 'structure "ulna":'),
     ],

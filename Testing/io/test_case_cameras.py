@@ -22,7 +22,9 @@ MIRROR = np.array([[-1, 0, SIZE[0] - 1], [0, 1, 0], [0, 0, 1.0]])  # columns fro
 
 
 def record(matrix):
-    return ViewRecord("AP", geometry=np.asarray(matrix), geometry_field="case.json: views[0].projection_matrix")
+    return ViewRecord(
+        "AP", geometry=np.asarray(matrix), geometry_field="case.json: views[0].projection_matrix"
+    )
 
 
 def settled(*matrices, centre=HERE):
@@ -47,18 +49,23 @@ def test_a_matrix_of_any_scale_and_sign_is_the_plain_camera(scale):
 def test_a_mirrored_image_with_positive_depths_has_a_negative_fx(scale, centre):
     matrices = [scale * MIRROR @ camera(angle).projection_matrix for angle in (0, 60)]
     for found, matrix in zip(settled(*matrices, centre=centre), matrices):
-        assert found.intrinsics[0, 0] == pytest.approx(-250) and found.intrinsics[1, 1] == pytest.approx(250)
+        assert found.intrinsics[0, 0] == pytest.approx(-250) and found.intrinsics[
+            1, 1
+        ] == pytest.approx(250)
         assert (found.depth(POINTS) > 600).all()
         assert_allclose(found.project(POINTS), pixels(matrix, POINTS), atol=1e-9)
 
 
 @pytest.mark.parametrize(
-    "matrix", [-MIRROR @ camera(0).projection_matrix, camera(0).projection_matrix @ np.diag([1, 1, 1, -1.0])]
+    "matrix",
+    [-MIRROR @ camera(0).projection_matrix, camera(0).projection_matrix @ np.diag([1, 1, 1, -1.0])],
 )
 def test_a_ct_behind_the_source_is_refused(matrix):
     assert np.linalg.det(matrix[:, :3]) > 0 > matrix[2] @ [*HERE, 1]
     message = refusal(settled, matrix)
-    assert "views[0].projection_matrix has the CT at its start pose behind the X-ray source" in message
+    assert (
+        "views[0].projection_matrix has the CT at its start pose behind the X-ray source" in message
+    )
     assert "multiply the matrix of a mirrored image by -1" in message
 
 
@@ -84,7 +91,9 @@ def test_where_nothing_tells_a_negative_determinant_is_not_guessed_at(angles):
 def test_views_of_one_isocentre_meet_there():
     shift = np.eye(4)
     shift[:3, 3] = -HERE
-    cameras = [Camera(c.intrinsics, c.camera_from_world @ shift, SIZE) for c in (camera(0), camera(70))]
+    cameras = [
+        Camera(c.intrinsics, c.camera_from_world @ shift, SIZE) for c in (camera(0), camera(70))
+    ]
     assert_allclose(meeting_point(cameras), HERE, atol=1e-9)
     assert meeting_point(cameras[:1]) is None and meeting_point(2 * cameras[:1]) is None
 
@@ -95,15 +104,22 @@ def test_a_box_is_seen_where_some_of_its_points_fall_on_the_image(seed):
     """Who shows a point of a grid in the box sees the box; who sees it shows one of the enlarged box."""
     random = np.random.default_rng(seed)
     world_from_index = np.eye(4)
-    world_from_index[:3, :3] = Rotation.random(random_state=seed).as_matrix() * random.uniform(1, 20, 3)
+    world_from_index[:3, :3] = Rotation.random(random_state=seed).as_matrix() * random.uniform(
+        1, 20, 3
+    )
     world_from_index[:3, 3] = random.uniform(-1, 1, 3) * [120, 300, 120]
     high = random.integers(2, 10, 3) - 0.5
     low = np.full(3, -0.5)
     view = camera(0, mirrored=bool(seed % 2))
 
     def shown(margin):
-        axes = [np.linspace(a - margin * (b - a), b + margin * (b - a), 21) for a, b in zip(low, high)]
-        points = np.array(list(itertools.product(*axes))) @ world_from_index[:3, :3].T + world_from_index[:3, 3]
+        axes = [
+            np.linspace(a - margin * (b - a), b + margin * (b - a), 21) for a, b in zip(low, high)
+        ]
+        points = (
+            np.array(list(itertools.product(*axes))) @ world_from_index[:3, :3].T
+            + world_from_index[:3, 3]
+        )
         u, v = view.project(points).T
         return (view.depth(points) > 0) & (np.abs(u - 9.5) <= 10) & (np.abs(v - 7.5) <= 8)
 

@@ -41,14 +41,20 @@ SIDE = {"rao_lao_deg": 90}
 def test_numbers_are_those_of_the_reading(check_of):
     check = check_of({}, SIDE)
     ap, lateral = check["views"]
-    assert ap["source_to_detector_mm"] == pytest.approx(1000) and ap["isocentre_depth_mm"] == pytest.approx(700)
+    assert ap["source_to_detector_mm"] == pytest.approx(1000) and ap[
+        "isocentre_depth_mm"
+    ] == pytest.approx(700)
     assert ap["field_mm"] == pytest.approx((20 * 4 * 0.7, 16 * 4 * 0.7))
-    assert_allclose(ap["source"], [0, 700, 0], atol=1e-9)  # behind the patient, as DICOM has it at 0/0
+    assert_allclose(
+        ap["source"], [0, 700, 0], atol=1e-9
+    )  # behind the patient, as DICOM has it at 0/0
     assert_allclose(lateral["source"], [-700, 0, 0], atol=1e-9)  # detector at the patient's left
     assert ap["anatomy_depth_mm"] == pytest.approx(703)  # START moves it by (2, -3, 1)
     assert ap["pixel_at_anatomy_mm"] == pytest.approx(4 * 0.703)
     assert ap["ct_inside"] == pytest.approx(16 * 4 * 0.7 / 48, abs=0.03)  # the box is 48 mm high
-    assert check["pairs"] == [{"views": ["AP", "LAT"], "angle_deg": pytest.approx(90), "gap_mm": pytest.approx(0)}]
+    assert check["pairs"] == [
+        {"views": ["AP", "LAT"], "angle_deg": pytest.approx(90), "gap_mm": pytest.approx(0)}
+    ]
     assert_allclose(check["isocentre"], 0, atol=1e-9)
     assert findings(check) == []
 
@@ -62,7 +68,8 @@ def test_a_slot_scan_is_shown_with_the_source_of_its_middle_row(write_case, tmp_
     assert scout["projection_matrix"] is None and scout["source_to_detector_mm"] is None
     assert scout["field_mm"][1] == pytest.approx(64) and scout["mirrored"]
     assert any(
-        "scout: a slot scan, source of its middle row at (0, 541, 0) mm" in line for line in summary_lines(check)
+        "scout: a slot scan, source of its middle row at (0, 541, 0) mm" in line
+        for line in summary_lines(check)
     )
     assert main(["case", "show", str(path), "--out", str(tmp_path / "show.html")]) == 0
     assert "scout source" in (tmp_path / "show.html").read_text()
@@ -98,7 +105,12 @@ def test_points_and_the_tracker_are_summarised(check_of):
     sentence = "2 of 3 targets lie outside of the CT; check that they are of this CT, in LPS mm."
     assert [finding for finding in findings(check) if "outside of the CT" in finding] == [sentence]
     reported = " ".join(summary_lines(check))
-    for part in ("3 targets, 1 of them within", "1 landmarks, all within", "7 degrees and 9.5", "(50, -60, 70) mm"):
+    for part in (
+        "3 targets, 1 of them within",
+        "1 landmarks, all within",
+        "7 degrees and 9.5",
+        "(50, -60, 70) mm",
+    ):
         assert part in reported
 
 
@@ -110,7 +122,10 @@ def test_which_way_the_patient_lies(check_of, mirrored):
     assert_allclose(ap["toward"]["L"], [1 if mirrored else -1, 0, 0], atol=1e-9)
     assert_allclose([ap["toward"]["P"], ap["toward"]["S"]], [[0, 0, -1], [0, -1, 0]], atol=1e-9)
     side = "right" if mirrored else "left"
-    assert f"the {side} on the left, the front towards the detector, the feet at the bottom" in summary_lines(check)[2]
+    assert (
+        f"the {side} on the left, the front towards the detector, the feet at the bottom"
+        in summary_lines(check)[2]
+    )
     assert ap["mirrored"] == mirrored and not findings(check)
 
 
@@ -134,10 +149,23 @@ def test_which_way_the_patient_lies(check_of, mirrored):
             SIDE,
             "AP has 100 mm from source to detector, unlike a C-arm",
         ),
-        ({}, {"rao_lao_deg": 1.5708}, "The angles of LAT look like radians, as the largest is 1.57 and"),
         (
-            {"source_to_detector_mm": 1.02, "source_to_isocentre_mm": 0.7, "pixel_mm": [0.016, 0.016]},
-            {**SIDE, "source_to_detector_mm": 1.02, "source_to_isocentre_mm": 0.7, "pixel_mm": [0.016, 0.016]},
+            {},
+            {"rao_lao_deg": 1.5708},
+            "The angles of LAT look like radians, as the largest is 1.57 and",
+        ),
+        (
+            {
+                "source_to_detector_mm": 1.02,
+                "source_to_isocentre_mm": 0.7,
+                "pixel_mm": [0.016, 0.016],
+            },
+            {
+                **SIDE,
+                "source_to_detector_mm": 1.02,
+                "source_to_isocentre_mm": 0.7,
+                "pixel_mm": [0.016, 0.016],
+            },
             "The geometry of AP and LAT looks like metres, as source to detector is 1.02; give mm.",
         ),
         ({"pixel_mm": [40, 40]}, SIDE, "AP has pixels of 28.1 mm at the anatomy"),
@@ -146,7 +174,9 @@ def test_which_way_the_patient_lies(check_of, mirrored):
 )
 @pytest.mark.filterwarnings("ignore:.*does not show the CT")
 def test_suspicious_geometry_is_reported(check_of, first, second, said):
-    reported = [finding for finding in findings(check_of(first, second)) if finding.startswith(said)]
+    reported = [
+        finding for finding in findings(check_of(first, second)) if finding.startswith(said)
+    ]
     assert len(reported) == 1 and reported[0].endswith(".")
 
 
@@ -164,13 +194,17 @@ def test_without_a_start_the_ct_is_put_where_the_views_meet(check_of, write_case
     pose = np.array(check["world_from_ct"])
     assert_allclose(pose[:3, :3] @ case.ct.centroid() + pose[:3, 3], 0, atol=1e-6)
     single = check_of({}, start=None)
-    assert single["views"][0]["isocentre_depth_mm"] == pytest.approx(700) and not single["pairs"] + findings(single)
+    assert single["views"][0]["isocentre_depth_mm"] == pytest.approx(700) and not single[
+        "pairs"
+    ] + findings(single)
 
 
 def test_a_page_never_replaces_a_case(write_case, capsys):
     path = write_case(minimal())
     before = path.read_bytes()
-    assert main(["case", "show", str(path), "--out", str(path)]) == 2 and path.read_bytes() == before
+    assert (
+        main(["case", "show", str(path), "--out", str(path)]) == 2 and path.read_bytes() == before
+    )
     assert "expected the name of a page" in capsys.readouterr().err
 
 
@@ -178,14 +212,21 @@ def test_the_program_prints_the_check_and_refuses_a_bad_case(write_case, capsys)
     path = write_case(minimal())
     assert main(["case", "check", str(path)]) == 0
     reported = capsys.readouterr()
-    assert "AP: source at (0, 700, 0) mm in the world" in reported.out and "90.0 degrees between them" in reported.out
+    assert (
+        "AP: source at (0, 700, 0) mm in the world" in reported.out
+        and "90.0 degrees between them" in reported.out
+    )
     assert "Nothing looks suspicious" in reported.out and not reported.err
     assert main(["case", "check", str(write_case({**minimal(), "tragets": []})), "--json"]) == 0
     assert any("tragets" in finding for finding in json.loads(capsys.readouterr().out)["findings"])
     write_case(changed(minimal(), ["views", 0, "projection_matrix", 0, 0], "x"))
     assert main(["case", "check", str(path)]) == 2
     reported = capsys.readouterr()
-    assert not reported.out and reported.err.count("\n") == 1 and "views[0].projection_matrix[0][0]" in reported.err
+    assert (
+        not reported.out
+        and reported.err.count("\n") == 1
+        and "views[0].projection_matrix[0][0]" in reported.err
+    )
 
 
 def test_show_prints_the_resolved_matrices_of_every_kind_of_geometry(write_case, capsys):

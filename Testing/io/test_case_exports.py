@@ -21,8 +21,16 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, VOLUME_FORMATS
-from MultiViewRegistrationLib.io.navigation.dicom_objects import Drr, identity_of, write_secondary_capture
-from MultiViewRegistrationLib.io.navigation.exports import resampled_ct, resampled_mask, write_exports
+from MultiViewRegistrationLib.io.navigation.dicom_objects import (
+    Drr,
+    identity_of,
+    write_secondary_capture,
+)
+from MultiViewRegistrationLib.io.navigation.exports import (
+    resampled_ct,
+    resampled_mask,
+    write_exports,
+)
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.report.exports import case_files, identities_of
 
@@ -32,12 +40,21 @@ POSE[:3, :3] = Rotation.from_euler("xyz", [20, -30, 75], degrees=True).as_matrix
 POSE[:3, 3] = 12, -7, 5
 BLOCK = np.array([15, 6, 11])  # (i, j, k) of its middle
 CT_FROM_INDEX = np.eye(4)
-CT_FROM_INDEX[:3, :3] = Rotation.from_euler("z", 10, degrees=True).as_matrix() @ np.diag([2.0, 2.5, 3.0])
+CT_FROM_INDEX[:3, :3] = Rotation.from_euler("z", 10, degrees=True).as_matrix() @ np.diag(
+    [2.0, 2.5, 3.0]
+)
 CT_FROM_INDEX[:3, 3] = -20, -30, -25
-C_ARM = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": (1.5, 1.5), "size": (120, 90)}
+C_ARM = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": (1.5, 1.5),
+    "size": (120, 90),
+}
 CAMERAS = {
     "Doe John": CArm(**C_ARM, rao_lao_deg=10, cra_cau_deg=5, principal_point=(50.0, 48.0)).camera(),
-    "LAT": CArm(**C_ARM, rao_lao_deg=95, cra_cau_deg=-3, principal_point=(59.5, 44.5), mirrored=True).camera(),
+    "LAT": CArm(
+        **C_ARM, rao_lao_deg=95, cra_cau_deg=-3, principal_point=(59.5, 44.5), mirrored=True
+    ).camera(),
 }
 
 
@@ -73,7 +90,9 @@ def folder(tmp_path_factory):
                 },
             }
         )
-    (folder / "case.json").write_text(json.dumps({"version": 1, "ct": "ct.mha", "mask": "block.mha", "views": views}))
+    (folder / "case.json").write_text(
+        json.dumps({"version": 1, "ct": "ct.mha", "mask": "block.mha", "views": views})
+    )
     return folder
 
 
@@ -103,11 +122,16 @@ def exported(folder, case, tmp_path):
             for n, (name, camera) in enumerate(CAMERAS.items(), start=1)
         ]
         exported = RegistrationExport.read(
-            write_result(tmp_path / "result", **{"world_from_ct": POSE.tolist(), "views": views} | changes)
+            write_result(
+                tmp_path / "result", **{"world_from_ct": POSE.tolist(), "views": views} | changes
+            )
         )
         identities = identities_of(folder / "case.json") if identity else {}
         further = case_files(exported, case, kinds or CASE_KINDS, volume, identities)
-        return {file.name: file for file in write_exports(exported, tmp_path / "out", [], further=further)}
+        return {
+            file.name: file
+            for file in write_exports(exported, tmp_path / "out", [], further=further)
+        }
 
     return export
 
@@ -117,7 +141,10 @@ def test_a_resampled_ct_is_the_ct_where_the_pose_puts_it(exported, case, volume)
     for name, target in (("world", POSE), ("reference", REFERENCE @ POSE)):
         files = exported("resampled-ct", volume=volume, reference_from_world=REFERENCE.tolist())
         image = sitk.ReadImage(str(files[f"ct_in_{name}.{volume}"]))
-        assert image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1) and image.GetPixelID() == sitk.sitkInt16
+        assert (
+            image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)
+            and image.GetPixelID() == sitk.sitkInt16
+        )
         assert_allclose(image.GetSpacing(), 2.5, rtol=1e-6)  # the median
         random = np.random.default_rng(1)
         index = np.c_[random.integers(0, image.GetSize(), (400, 3))]
@@ -138,14 +165,23 @@ def test_the_grid_holds_the_whole_ct_and_not_much_more(case):
         np.array([[i, j, k, 1] for i in (-0.5, 23.5) for j in (-0.5, 15.5) for k in (-0.5, 19.5)])
         @ (POSE @ CT_FROM_INDEX).T
     )
-    index = np.array([image.TransformPhysicalPointToContinuousIndex(corner[:3]) for corner in corners.tolist()])
-    assert index.min() >= -0.5 - 1e-3 and (index.max(0) <= np.array(image.GetSize()) - 0.5 + 1e-3).all()
+    index = np.array(
+        [image.TransformPhysicalPointToContinuousIndex(corner[:3]) for corner in corners.tolist()]
+    )
+    assert (
+        index.min() >= -0.5 - 1e-3
+        and (index.max(0) <= np.array(image.GetSize()) - 0.5 + 1e-3).all()
+    )
     assert (np.ptp(index, axis=0) > np.array(image.GetSize()) - 1).all()
 
 
 def test_relative_values_have_nothing_outside_and_keep_their_fractions():
-    image = resampled_ct(CT(Volume(np.full((4, 5, 6), 0.75, np.float32), np.eye(4)), "relative"), POSE)
-    assert image.GetPixelID() == sitk.sitkFloat32 and set(np.unique(sitk.GetArrayFromImage(image))) == {
+    image = resampled_ct(
+        CT(Volume(np.full((4, 5, 6), 0.75, np.float32), np.eye(4)), "relative"), POSE
+    )
+    assert image.GetPixelID() == sitk.sitkFloat32 and set(
+        np.unique(sitk.GetArrayFromImage(image))
+    ) == {
         0,
         np.float32(0.75),
     }
@@ -154,7 +190,11 @@ def test_relative_values_have_nothing_outside_and_keep_their_fractions():
 def test_the_mask_lies_on_the_grid_of_the_ct(exported, case):
     files = exported("resampled-ct", "resampled-mask", volume="nrrd")
     ct, mask = (sitk.ReadImage(str(files[f"{name}_in_world.nrrd"])) for name in ("ct", "mask"))
-    assert ct.GetSize() == mask.GetSize() and ct.GetOrigin() == mask.GetOrigin() and mask.GetPixelID() == sitk.sitkUInt8
+    assert (
+        ct.GetSize() == mask.GetSize()
+        and ct.GetOrigin() == mask.GetOrigin()
+        and mask.GetPixelID() == sitk.sitkUInt8
+    )
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.Execute(mask)
     assert_allclose(statistics.GetCentroid(1), (POSE @ CT_FROM_INDEX @ [*BLOCK, 1])[:3], atol=0.5)
@@ -170,27 +210,37 @@ def test_every_file_carries_the_override_and_none_the_patient(exported):
             assert f"NOT FOR USE: {OVERRIDE}" in file.read_text("utf-8", "ignore")
     for name, file in exported().items():
         data = file.read_bytes()
-        assert not any(secret.encode() in data for secret in (*SECRETS, "Doe", OVERRIDE)) and "Doe" not in name
+        assert (
+            not any(secret.encode() in data for secret in (*SECRETS, "Doe", OVERRIDE))
+            and "Doe" not in name
+        )
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"override": OVERRIDE}, {"identity": True}], ids=["plain", "override", "identity"]
+    "changes",
+    [{}, {"override": OVERRIDE}, {"identity": True}],
+    ids=["plain", "override", "identity"],
 )
 def test_dciodvfy_finds_no_error_in_a_drr(exported, dciodvfy, changes):
     for file in exported("drr", **changes).values():
         assert dciodvfy(file, "SCImage") == []
 
 
-def test_dciodvfy_finds_no_error_in_a_registration_with_identity(exported, folder, dciodvfy, tmp_path):
+def test_dciodvfy_finds_no_error_in_a_registration_with_identity(
+    exported, folder, dciodvfy, tmp_path
+):
     exported("cameras")
     identity = identities_of(folder / "case.json")["LAT"]
-    [file] = write_exports(RegistrationExport.read(tmp_path / "result"), tmp_path, ["dicom"], identity=identity)
+    [file] = write_exports(
+        RegistrationExport.read(tmp_path / "result"), tmp_path, ["dicom"], identity=identity
+    )
     assert dciodvfy(file, "SpatialRegistration") == []
     data = pydicom.dcmread(file)
     assert data.PatientID == IDENTITY["PatientID"] and data.StudyInstanceUID == "1.2.3.5"
     [series] = data.ReferencedSeriesSequence  # within its study, which is no other one
     assert (
-        len(series.ReferencedInstanceSequence) == 2 and "StudiesContainingOtherReferencedInstancesSequence" not in data
+        len(series.ReferencedInstanceSequence) == 2
+        and "StudiesContainingOtherReferencedInstancesSequence" not in data
     )
 
 
@@ -201,30 +251,53 @@ def test_a_drr_shows_the_ct_where_the_camera_projects_it_and_is_labelled(exporte
     for number, (data, camera) in enumerate(zip(drrs, CAMERAS.values(), strict=True), start=1):
         image = data.pixel_array * float(data.RescaleSlope)
         rows, columns = np.nonzero(image > 0.6 * image.max())
-        u, v, w = camera.intrinsics @ (camera.camera_from_world @ POSE @ CT_FROM_INDEX @ [*BLOCK, 1])[:3]
+        u, v, w = (
+            camera.intrinsics @ (camera.camera_from_world @ POSE @ CT_FROM_INDEX @ [*BLOCK, 1])[:3]
+        )
         assert (columns.mean(), rows.mean()) == pytest.approx((u / w, v / w), abs=0.5)
         assert data.PhotometricInterpretation == "MONOCHROME2" and data.pixel_array.max() == 65535
-        assert data.SeriesDescription.startswith("SIMULATED") and "not an X-ray" in data.DerivationDescription
+        assert (
+            data.SeriesDescription.startswith("SIMULATED")
+            and "not an X-ray" in data.DerivationDescription
+        )
         assert (
             list(data.ImageType) == ["DERIVED", "SECONDARY", "DRR"]
             and data.ConversionType == "SYN"
             and data.Modality == "OT"
         )
         assert data.ReferencedImageSequence[0].ReferencedSOPInstanceUID == f"1.2.3.7.{number}"
-        assert list(data.PixelSpacing) == [1.5, 1.5] and data.PatientName == "" and data.PatientID == ""
+        assert (
+            list(data.PixelSpacing) == [1.5, 1.5]
+            and data.PatientName == ""
+            and data.PatientID == ""
+        )
     first, second = drrs
     assert (
         first.StudyInstanceUID == second.StudyInstanceUID != "1.2.3.5"
         and first.SeriesInstanceUID == second.SeriesInstanceUID
     )
-    assert first.SOPInstanceUID != second.SOPInstanceUID and (first.InstanceNumber, second.InstanceNumber) == (1, 2)
+    assert first.SOPInstanceUID != second.SOPInstanceUID and (
+        first.InstanceNumber,
+        second.InstanceNumber,
+    ) == (1, 2)
 
 
 def test_with_identity_a_drr_belongs_to_the_study_of_its_x_ray(exported, folder, tmp_path):
     data = pydicom.dcmread(exported("drr", identity=True)["drr_view1.dcm"])
-    for key in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "AccessionNumber"):
+    for key in (
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "AccessionNumber",
+    ):
         assert str(data[key].value) == IDENTITY[key]
-    assert data.StudyInstanceUID == "1.2.3.5" and "PatientAddress" not in data and "InstitutionName" not in data
+    assert (
+        data.StudyInstanceUID == "1.2.3.5"
+        and "PatientAddress" not in data
+        and "InstitutionName" not in data
+    )
     other = pydicom.dcmread(folder / "LAT.dcm")
     other.PatientID = "PID-OTHER"
     for name in ("ct.mha", "block.mha", "Doe John.dcm", "case.json"):
@@ -239,10 +312,15 @@ def test_corrected_cameras_are_those_of_the_drr(exported):
     moved[0, 3] += 21.0  # at 700 of 1000 mm: 20 pixels
     views = [
         {"name": "Doe John"},
-        {"name": "LAT", "camera_from_world": moved.tolist(), "intrinsics": CAMERAS["LAT"].intrinsics.tolist()},
+        {
+            "name": "LAT",
+            "camera_from_world": moved.tolist(),
+            "intrinsics": CAMERAS["LAT"].intrinsics.tolist(),
+        },
     ]
     before, after = (
-        pydicom.dcmread(exported("drr", **changes)["drr_view2.dcm"]).pixel_array for changes in ({}, {"views": views})
+        pydicom.dcmread(exported("drr", **changes)["drr_view2.dcm"]).pixel_array
+        for changes in ({}, {"views": views})
     )
     columns = [np.nonzero(image > 0.6 * image.max())[1].mean() for image in (before, after)]
     assert columns[0] - columns[1] == pytest.approx(20, abs=0.8)
@@ -270,15 +348,23 @@ def test_slicers_cameras_see_points_where_the_x_rays_do(exported, frame):
     scene.RegisterNodeClass(slicer.vtkMRMLCameraNode())
     scene.SetURL(str(file))
     assert scene.Connect()
-    target_from_world = {"world": np.eye(4), "ct": np.linalg.inv(POSE), "reference": REFERENCE}[frame]
+    target_from_world = {"world": np.eye(4), "ct": np.linalg.inv(POSE), "reference": REFERENCE}[
+        frame
+    ]
     points = np.c_[np.random.default_rng(7).uniform(-60, 60, (20, 3)), np.ones(20)]
     assert scene.GetNumberOfNodesByClass("vtkMRMLCameraNode") == 2
     for number, (name, camera) in enumerate(CAMERAS.items()):
         node = scene.GetNthNodeByClass(number, "vtkMRMLCameraNode")
         assert node.GetName() == f"X-ray {number + 1}" and not node.GetParallelProjection()
         source = np.linalg.inv(camera.camera_from_world)[:, 3]
-        assert_allclose(node.GetPosition(), (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ source)[:3], atol=1e-9)
-        assert node.GetViewAngle() == pytest.approx(np.degrees(2 * np.arctan(90 * 1.5 / 2 / 1000)), abs=1e-9)
+        assert_allclose(
+            node.GetPosition(),
+            (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ source)[:3],
+            atol=1e-9,
+        )
+        assert node.GetViewAngle() == pytest.approx(
+            np.degrees(2 * np.arctan(90 * 1.5 / 2 / 1000)), abs=1e-9
+        )
         seen = _seen(
             node.GetCamera(),
             (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ points.T).T,
@@ -309,7 +395,8 @@ def _seen(vtk_camera, points, centre, size):
 
 
 @pytest.mark.parametrize(
-    "charset, name", [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")]
+    "charset, name",
+    [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")],
 )
 @pytest.mark.parametrize("warning", [None, OVERRIDE])
 def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, name, warning):
@@ -318,4 +405,6 @@ def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, n
     write_secondary_capture(tmp_path / "drr.dcm", drr, "1.2", "1.3", warning)
     data = pydicom.dcmread(tmp_path / "drr.dcm")
     assert_allclose(data.pixel_array * float(data.RescaleSlope), 500)
-    assert str(data.PatientName) == name and (warning is None or OVERRIDE in data.DerivationDescription)
+    assert str(data.PatientName) == name and (
+        warning is None or OVERRIDE in data.DerivationDescription
+    )

@@ -22,7 +22,10 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     content = minimal()
     del content["world_from_ct"]
     case = read(case_folder, content)
-    assert case.search == {"rotation_deg": 15, "translation_mm": 45}  # other defaults: test_case_schema
+    assert case.search == {
+        "rotation_deg": 15,
+        "translation_mm": 45,
+    }  # other defaults: test_case_schema
     for key in ("mask", "world_from_ct", "targets", "reference_from_world", "truth_world_from_ct"):
         assert getattr(case, key) is None
     assert case.landmarks == [] and case.training == {} and case.shared_unknowns == SharedUnknowns()
@@ -90,7 +93,10 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 @pytest.mark.parametrize(
     "keys, warning",
     [
-        (["Targets"], 'case.json: the key "Targets" is not known and was ignored; did you mean "targets"?'),
+        (
+            ["Targets"],
+            'case.json: the key "Targets" is not known and was ignored; did you mean "targets"?',
+        ),
         (
             ["views", 0, "intensities"],
             'the key "intensities" in views[0] is not known and was ignored; did you mean "intensity"?',

@@ -16,10 +16,15 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
-COMMON = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+COMMON = settings(
+    deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 
 FULL = json.dumps(full())
-KEYS = sorted({key for part in (full(), *full()["views"]) for key in part} | {"size", "intrinsics", "Version", "_"})
+KEYS = sorted(
+    {key for part in (full(), *full()["views"]) for key in part}
+    | {"size", "intrinsics", "Version", "_"}
+)
 WORDS = [
     "ct.mha",
     "lat.mha",
@@ -36,8 +41,14 @@ WORDS = [
 ]
 NUMBERS = [0, -1, 1, 2.5, 1e9, 1e99, -1e308, 5e-324, 10**30, 10**400, float("inf")]
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.sampled_from(WORDS) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.sampled_from(NUMBERS)
+    | st.sampled_from(WORDS)
+    | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
@@ -50,7 +61,11 @@ def damaged_cases(draw):
         part = case
         while part:
             key = draw(st.sampled_from(list(part) if isinstance(part, dict) else range(len(part))))
-            if not isinstance(part[key], (dict, list)) or not part[key] or draw(st.integers(0, 3)) == 0:
+            if (
+                not isinstance(part[key], (dict, list))
+                or not part[key]
+                or draw(st.integers(0, 3)) == 0
+            ):
                 break
             part = part[key]
         if not part:
@@ -77,7 +92,9 @@ def outcome(function, argument):
             assert len(str(error).splitlines()) == 1 and len(str(error)) < 1000, str(error)
             result = None
     for warning in warned:
-        assert warning.category is UserWarning and len(str(warning.message).splitlines()) == 1, str(warning)
+        assert warning.category is UserWarning and len(str(warning.message).splitlines()) == 1, str(
+            warning
+        )
     return result
 
 

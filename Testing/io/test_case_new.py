@@ -72,7 +72,12 @@ def files(case_folder, tmp_path, monkeypatch):
 
 def matrix(values):
     values = np.atleast_2d(values)
-    return {"rows": values.shape[0], "cols": values.shape[1], "dt": "d", "data": values.ravel().tolist()}
+    return {
+        "rows": values.shape[0],
+        "cols": values.shape[1],
+        "dt": "d",
+        "data": values.ravel().tolist(),
+    }
 
 
 def made(words, out=OUT):
@@ -95,7 +100,9 @@ def at_terminal(monkeypatch):
     def answered(*answers):
         asked = []
         monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-        monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answers[len(asked) - 1])
+        monkeypatch.setattr(
+            "builtins.input", lambda question: asked.append(question) or answers[len(asked) - 1]
+        )
         return asked
 
     return answered
@@ -103,7 +110,9 @@ def at_terminal(monkeypatch):
 
 def assert_cameras(case, *expected):
     for view, other in zip(case.views, expected, strict=True):
-        assert_allclose(view.camera.projection_matrix, other.projection_matrix, rtol=1e-9, atol=1e-6)
+        assert_allclose(
+            view.camera.projection_matrix, other.projection_matrix, rtol=1e-9, atol=1e-6
+        )
 
 
 def test_a_case_is_made_whose_cameras_are_those_given(files, capsys):
@@ -114,10 +123,17 @@ def test_a_case_is_made_whose_cameras_are_those_given(files, capsys):
     assert [view.translation_sd_mm for view in case.views] == [0, None]
     content = json.loads((files / OUT).read_text())
     assert content["ct"] == "../ct.mha" and content["views"][1]["mask"] == "../ap_mask.mha"
-    assert [view["intensity"] for view in content["views"]] == ["linear", "log"] and "frame" not in content["views"][0]
+    assert [view["intensity"] for view in content["views"]] == [
+        "linear",
+        "log",
+    ] and "frame" not in content["views"][0]
     assert os.listdir("new") == ["case.json"]
     (files / OUT).write_text("mine")
-    assert main(BASIC.split()) == 2 and (files / OUT).read_text() == "mine" and "--force" in capsys.readouterr().err
+    assert (
+        main(BASIC.split()) == 2
+        and (files / OUT).read_text() == "mine"
+        and "--force" in capsys.readouterr().err
+    )
     assert len(made(f"{BASIC} --force").views) == 2
 
 
@@ -167,15 +183,22 @@ def test_wrong_options_are_refused_and_nothing_is_written(files, capsys, old, ne
 )
 def test_wrong_files_are_refused_and_nothing_is_written(files, capsys, old, new, said):
     assert old in CALIBRATED
-    assert_refused(CALIBRATED.replace(old, new, 1 if old == "--calibration cameras.json" else -1), said, capsys)
+    assert_refused(
+        CALIBRATED.replace(old, new, 1 if old == "--calibration cameras.json" else -1), said, capsys
+    )
 
 
 def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
     readings = "1000 700 4 90 0 maybe N".split()
-    asked = at_terminal(*"nothing 'ct.mha' AP ap.mha dark ap.txt LAT lat.mha BRIGHT".split(), "", *readings, "")
+    asked = at_terminal(
+        *"nothing 'ct.mha' AP ap.mha dark ap.txt LAT lat.mha BRIGHT".split(), "", *readings, ""
+    )
     assert_cameras(made("case new", "case.json"), AP, LAT)
     assert len(asked) == 18 and asked[1] == asked[0] and asked[16] == asked[15]
-    assert "positive towards the head" in asked[14] and "the patient's front on the left of the image" in asked[15]
+    assert (
+        "positive towards the head" in asked[14]
+        and "the patient's front on the left of the image" in asked[15]
+    )
     os.remove("case.json")
     asked = at_terminal()
     made(BASIC)
@@ -184,7 +207,12 @@ def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
 
 @pytest.mark.parametrize(
     ("angles", "side", "mirrored"),
-    [((0, 0), "right", True), ((180, 0), "right", False), ((90, 0), "front", True), ((-90, 0), "front", False)],
+    [
+        ((0, 0), "right", True),
+        ((180, 0), "right", False),
+        ((90, 0), "front", True),
+        ((-90, 0), "front", False),
+    ],
 )
 def test_left_and_right_are_asked_by_what_is_at_the_left_of_the_image(
     files, at_terminal, angles, side, mirrored, capsys
@@ -192,12 +220,14 @@ def test_left_and_right_are_asked_by_what_is_at_the_left_of_the_image(
     """By the projection of a point 20 mm to that side: with yes, it lies in the image's left half."""
     asked = at_terminal("Yes")
     rao_lao, cra_cau = angles
-    words = (
-        f"source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg={rao_lao} cra_cau_deg={cra_cau}"
+    words = f"source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg={rao_lao} cra_cau_deg={cra_cau}"
+    case = made(
+        f"case new --ct ct.mha --out {OUT} --view A ap.mha --intensity linear --c-arm {words}"
     )
-    case = made(f"case new --ct ct.mha --out {OUT} --view A ap.mha --intensity linear --c-arm {words}")
     camera = case.views[0].camera
-    column = camera.project(np.array({"right": [[-20.0, 0, 0]], "front": [[0, -20.0, 0]]}[side]))[0][0]
+    column = camera.project(np.array({"right": [[-20.0, 0, 0]], "front": [[0, -20.0, 0]]}[side]))[
+        0
+    ][0]
     assert column < (camera.size[0] - 1) / 2 and (camera.intrinsics[0, 0] < 0) == mirrored
     assert len(asked) == 1 and f"the patient's {side} on the left" in asked[0]
 
@@ -212,7 +242,11 @@ def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, c
     words = BASIC.replace("ct.mha", "ct")
     assert main(words.split()) == 2
     said = capsys.readouterr().err
-    assert f'2: "HEAD", {len(ct)} slices' in said and '3: "BONE"' in said and "--ct-series NUMBER" in said
+    assert (
+        f'2: "HEAD", {len(ct)} slices' in said
+        and '3: "BONE"' in said
+        and "--ct-series NUMBER" in said
+    )
     assert main(f"{words} --ct-series 7".split()) == 2
     assert made(f"{words} --ct-series 3").ct.volume.values.shape == ct.shape
     assert json.loads((files / OUT).read_text())["ct_series"] == "1.2.4"
@@ -222,9 +256,14 @@ def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, c
     assert json.loads((files / OUT).read_text())["ct_series"] == "1.2.3" and len(asked) == 2
 
 
-def test_an_output_that_cannot_be_written_is_refused_before_any_question(files, at_terminal, capsys):
+def test_an_output_that_cannot_be_written_is_refused_before_any_question(
+    files, at_terminal, capsys
+):
     asked = at_terminal()
-    assert main(["case", "new", "--out", "ct.mha/case.json"]) == 2 and "ct.mha is a file" in capsys.readouterr().err
+    assert (
+        main(["case", "new", "--out", "ct.mha/case.json"]) == 2
+        and "ct.mha is a file" in capsys.readouterr().err
+    )
     assert not asked
 
 
@@ -238,7 +277,11 @@ def test_a_warning_names_the_new_case(files, capsys):
 
 
 def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, capsys):
-    tags = {"DistanceSourceToDetector": "1000", "DistanceSourceToPatient": "650", "ImagerPixelSpacing": ["4", "5"]}
+    tags = {
+        "DistanceSourceToDetector": "1000",
+        "DistanceSourceToPatient": "650",
+        "ImagerPixelSpacing": ["4", "5"],
+    }
     tags |= {"PositionerPrimaryAngle": "30", "PositionerSecondaryAngle": "-10"}
     write_xray(files / "xa.dcm", np.random.default_rng(3).integers(2000, 4000, (16, 20)), **tags)
     words = f"{BASIC} --view oblique xa.dcm --intensity linear --c-arm source_to_isocentre_mm=700"
@@ -257,7 +300,11 @@ def test_the_parts_of_a_case_come_from_their_files(files):
     case = made(CALIBRATED.replace("--out", f"{parts} --out"))
     assert_cameras(case, AP, LAT)
     ap, lateral = json.loads((files / OUT).read_text())["views"]
-    assert "distortion" not in ap and lateral["distortion"] == DISTORTION and lateral["camera"]["size"] == list(SIZE)
+    assert (
+        "distortion" not in ap
+        and lateral["distortion"] == DISTORTION
+        and lateral["camera"]["size"] == list(SIZE)
+    )
     assert case.search == {"rotation_deg": 12, "translation_mm": 34.5}
     assert_array_equal(case.targets, [[-1, -2, 3], [4, -5, 6]])
     assert_allclose(case.reference_from_world, REFERENCE, atol=1e-9)

@@ -41,7 +41,10 @@ def test_what_is_wrong_in_meaning_fits_the_schema(keys, value, parts):
 
 def test_the_file_has_the_fields_of_the_tables():
     """Or write it anew: python Testing/make_schema.py"""
-    assert make_schema.SCHEMA.read_text(encoding="utf-8") == make_schema.text(make_schema.with_fields(SCHEMA)) + "\n"
+    assert (
+        make_schema.SCHEMA.read_text(encoding="utf-8")
+        == make_schema.text(make_schema.with_fields(SCHEMA)) + "\n"
+    )
 
 
 def test_the_reference_has_what_is_usual_of_the_tables():
@@ -55,13 +58,26 @@ OBJECTS = [
     ([], SCHEMA),
     (["views", 0], VIEW),
     (["landmarks", 0], SCHEMA["properties"]["landmarks"]["items"]),
-    *([[key], SCHEMA["properties"][key]] for key in ("search", "training", "truth", "shared_unknowns")),
-    *([["views", n, kind], VIEW["properties"][kind]] for n, kind in ((2, "camera"), (3, "c_arm"), (4, "slot_scan"))),
+    *(
+        [[key], SCHEMA["properties"][key]]
+        for key in ("search", "training", "truth", "shared_unknowns")
+    ),
+    *(
+        [["views", n, kind], VIEW["properties"][kind]]
+        for n, kind in ((2, "camera"), (3, "c_arm"), (4, "slot_scan"))
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    "keys", [[*parents, key] for parents, node in OBJECTS for key in node["properties"] if key != "$schema"], ids=str
+    "keys",
+    [
+        [*parents, key]
+        for parents, node in OBJECTS
+        for key in node["properties"]
+        if key != "$schema"
+    ],
+    ids=str,
 )
 def test_the_loader_reads_each_key_of_the_schema(case_folder, keys):
     """A value that is of no field's kind is refused, where that of an unknown key would only warn."""
@@ -70,7 +86,9 @@ def test_the_loader_reads_each_key_of_the_schema(case_folder, keys):
 
 def test_the_ranges_to_train_on_are_those_of_the_regressor():
     """The file and the regressor name the six axes, and limit them, alike."""
-    assert tuple(case_file.TRAINING) == AXES == tuple(SCHEMA["properties"]["training"]["properties"])
+    assert (
+        tuple(case_file.TRAINING) == AXES == tuple(SCHEMA["properties"]["training"]["properties"])
+    )
     assert [most or np.inf for most in case_file.TRAINING.values()] == list(LARGEST)
 
 

@@ -44,7 +44,9 @@ def assert_refused(words, capsys, *said):
     assert main(words.split()) == 2
     reported = capsys.readouterr()
     *warnings, error = reported.err.strip().splitlines()
-    assert not reported.out and all("warning" in line or "by the DICOM header" in line for line in warnings)
+    assert not reported.out and all(
+        "warning" in line or "by the DICOM header" in line for line in warnings
+    )
     for part in said:
         assert part in error, error
     assert not os.path.exists("new")
@@ -66,11 +68,11 @@ def test_the_truth_is_the_frame_of_reference(study, capsys):
 
 def test_what_a_header_lacks_is_told_with_the_option_to_give(study, capsys):
     write_scout(study, "LAT", DistanceSourceToPatient=None)
-    missing = (
-        "view LAT: is missing source_to_isocentre_mm (DistanceSourceToPatient), expected all of a slot scan; give "
-    )
+    missing = "view LAT: is missing source_to_isocentre_mm (DistanceSourceToPatient), expected all of a slot scan; give "
     assert_refused(NEW, capsys, missing, "--view NAME IMAGE as --slot-scan KEY=VALUE")
-    assert main(f"{NEW} --view left study/LAT.dcm --slot-scan source_to_isocentre_mm=550".split()) == 0
+    assert (
+        main(f"{NEW} --view left study/LAT.dcm --slot-scan source_to_isocentre_mm=550".split()) == 0
+    )
     assert [view.name for view in Case.load("new/case.json").views] == ["left", "AP"]
 
 
@@ -80,7 +82,11 @@ def test_what_a_header_lacks_is_asked_for_at_a_terminal(study, monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or next(answers))
     assert main(NEW.split()) == 0
-    assert asked[0] == asked[1] and "0,1,0 is behind the patient" in asked[0] and "TubeAngle" in asked[0]
+    assert (
+        asked[0] == asked[1]
+        and "0,1,0 is behind the patient" in asked[0]
+        and "TubeAngle" in asked[0]
+    )
 
 
 def test_any_image_may_be_a_slot_scan(study, capsys):
@@ -91,7 +97,12 @@ def test_any_image_may_be_a_slot_scan(study, capsys):
         for key, value in scan.items()
         if key not in ("size", "rows_along")
     )
-    retagged(study / "AP.dcm", ImageType=["ORIGINAL", "PRIMARY"], Modality="DX", PixelIntensityRelationship="LOG")
+    retagged(
+        study / "AP.dcm",
+        ImageType=["ORIGINAL", "PRIMARY"],
+        Modality="DX",
+        PixelIntensityRelationship="LOG",
+    )
     words = f"case new --ct study/ct --view AP study/AP.dcm --intensity log --out new/case.json --slot-scan {given}"
     assert_refused(words, capsys, "AP: is missing rows_along, expected all of a slot scan")
     assert main(f"{words} rows_along=0,0,-1 fan=flat".split()) == 0
@@ -109,19 +120,30 @@ def test_any_image_may_be_a_slot_scan(study, capsys):
     ],
 )
 def test_wrong_readings_are_refused(study, capsys, reading, said):
-    assert_refused(f"{NEW} --view AP study/AP.dcm --slot-scan {reading}", capsys, "--slot-scan: ", said)
+    assert_refused(
+        f"{NEW} --view AP study/AP.dcm --slot-scan {reading}", capsys, "--slot-scan: ", said
+    )
 
 
 @pytest.mark.filterwarnings("always")
 def test_scouts_of_another_examination_are_refused_or_left_out(study, capsys):
     retagged(study / "AP.dcm", FrameOfReferenceUID="1.2.3.8")
-    assert_refused(f"{NEW} --view AP study/AP.dcm", capsys, "view AP: study/AP.dcm is no scout of this CT")
+    assert_refused(
+        f"{NEW} --view AP study/AP.dcm", capsys, "view AP: study/AP.dcm is no scout of this CT"
+    )
     assert main(NEW.split()) == 0
-    assert "AP.dcm is a localizer of another frame of reference than the CT, and is left out" in capsys.readouterr().err
+    assert (
+        "AP.dcm is a localizer of another frame of reference than the CT, and is left out"
+        in capsys.readouterr().err
+    )
     assert [view.name for view in Case.load("new/case.json").views] == ["LAT"]
     shutil.rmtree("new")
     retagged(study / "LAT.dcm", FrameOfReferenceUID="1.2.3.8")
-    assert_refused(NEW, capsys, "holds no localizer of its CT (2 of another frame of reference), expected one or more")
+    assert_refused(
+        NEW,
+        capsys,
+        "holds no localizer of its CT (2 of another frame of reference), expected one or more",
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,4 +164,7 @@ def test_a_scout_that_shows_the_ct_elsewhere_is_suspicious(study, capsys):
     """Cropped at the top, with the header left as it was."""
     write_scout(study, "LAT", pydicom.dcmread(study / "LAT.dcm").pixel_array[20:])
     assert main(NEW.split()) == 0
-    assert "Suspicious: LAT does not show the CT where the scanner has it (local NCC" in capsys.readouterr().out
+    assert (
+        "Suspicious: LAT does not show the CT where the scanner has it (local NCC"
+        in capsys.readouterr().out
+    )

@@ -50,13 +50,20 @@ def structured(labels="labels.mha", structures="all"):
 
 def listed(*entries):
     """Entries of "structures" from names, and labels if they are given."""
-    return [{"name": each} if isinstance(each, str) else dict(zip(("name", "label"), each)) for each in entries]
+    return [
+        {"name": each} if isinstance(each, str) else dict(zip(("name", "label"), each))
+        for each in entries
+    ]
 
 
 @pytest.fixture
 def folder(write_case, tmp_path):
     """The tiny case's files, and a label volume and two masks of the same structures."""
-    for name, values in (("labels", LABELS), ("l1", L1.astype(np.uint8)), ("l2", L2.astype(np.uint8))):
+    for name, values in (
+        ("labels", LABELS),
+        ("l1", L1.astype(np.uint8)),
+        ("l2", L2.astype(np.uint8)),
+    ):
         write_image(tmp_path / f"{name}.mha", values, (4, 4, 4), (-22, -22, -22))
     return tmp_path
 
@@ -102,7 +109,9 @@ def test_masks_of_their_own_beside_labels_and_alone(folder, write_case):
     assert {"l1.mha", "l2.mha"} < set(case.inputs)
     roles = dict(input_files(CaseFile.read(case.path)))
     assert roles["mask of L2"].path == folder / "l2.mha"
-    assert_structures(load(write_case, structured(structures=[masks[1], *listed(("L1", 31))])), L2=L2, L1=L1)
+    assert_structures(
+        load(write_case, structured(structures=[masks[1], *listed(("L1", 31))])), L2=L2, L1=L1
+    )
 
 
 def test_labels_are_an_input(folder, write_case):
@@ -116,7 +125,9 @@ def test_structures_are_read_once_for_cases_that_follow_each_other(folder, write
     monkeypatch.setattr(case_module, "structures_of", lambda file, ct: pytest.fail("read again"))
     assert Case.load(case.path, case).structures is case.structures
     monkeypatch.setattr(case_module, "structures_of", lambda file, ct: "read")
-    assert Case.load(write_case(structured(structures=listed(("L1", 31)))), case).structures == "read"
+    assert (
+        Case.load(write_case(structured(structures=listed(("L1", 31)))), case).structures == "read"
+    )
     assert Case.load(write_case(minimal()), case).structures == "read"
 
 
@@ -125,18 +136,26 @@ SEGMENTS = [("L1 vertebra", 1, 0), ("Wirbel – L2", 2, 0)]
 
 def test_slicers_segmentation_by_its_names(folder, write_case):
     write_seg_nrrd(folder / "s.seg.nrrd", [(L1 + 2 * L2).astype(np.uint8)], PLACE, SEGMENTS)
-    assert_structures(load(write_case, structured("s.seg.nrrd")), **{"L1 vertebra": L1, "Wirbel – L2": L2})
-    assert_structures(load(write_case, structured("s.seg.nrrd", listed("l1 VERTEBRA"))), **{"l1 VERTEBRA": L1})
+    assert_structures(
+        load(write_case, structured("s.seg.nrrd")), **{"L1 vertebra": L1, "Wirbel – L2": L2}
+    )
+    assert_structures(
+        load(write_case, structured("s.seg.nrrd", listed("l1 VERTEBRA"))), **{"l1 VERTEBRA": L1}
+    )
     assert_structures(load(write_case, structured("s.seg.nrrd", listed(("bone", 2)))), bone=L2)
 
 
 def test_the_layers_of_slicers_segmentation(folder, write_case):
     """Segments that overlap lie in layers of their own, under one value; what is chosen may not overlap."""
     layers, segments = [L1, L2 | L1], [("L1", 1, 0), ("both", 1, 1)]
-    write_seg_nrrd(folder / "s.seg.nrrd", [layer.astype(np.uint8) for layer in layers], PLACE, segments)
+    write_seg_nrrd(
+        folder / "s.seg.nrrd", [layer.astype(np.uint8) for layer in layers], PLACE, segments
+    )
     for name, mask in zip(("L1", "both"), layers):
         assert_structures(load(write_case, structured("s.seg.nrrd", listed(name))), **{name: mask})
-    assert_structures(load(write_case, structured("s.seg.nrrd", listed(("both", 1)))), both=layers[1])
+    assert_structures(
+        load(write_case, structured("s.seg.nrrd", listed(("both", 1)))), both=layers[1]
+    )
     message = refusal(Case.load, write_case(structured("s.seg.nrrd", listed(("L2", 1)))))
     assert "in 2 layers" in message and '"L1", "both"' in message
     message = refusal(Case.load, write_case(structured("s.seg.nrrd")))
@@ -147,7 +166,9 @@ def test_a_cropped_segmentation_is_on_the_grid_of_the_ct(folder, write_case):
     """As Slicer saves them: the same voxels, fewer of them; nothing is said."""
     cropped = PLACE.copy()
     cropped[:3, 3] += [8, 8, 12]
-    write_seg_nrrd(folder / "s.seg.nrrd", [L1[3:10, 2:9, 2:9].astype(np.uint8)], cropped, [("L1", 1, 0)])
+    write_seg_nrrd(
+        folder / "s.seg.nrrd", [L1[3:10, 2:9, 2:9].astype(np.uint8)], cropped, [("L1", 1, 0)]
+    )
     assert_structures(load(write_case, structured("s.seg.nrrd")), L1=L1)
 
 
@@ -157,7 +178,10 @@ def test_a_dicom_segmentation(folder, write_case, kind):
     write_seg(folder / "seg.dcm", {"L1": L1, "L2 body": L2}, PLACE, kind)
     assert_structures(load(write_case, structured("seg.dcm")), **{"L1": L1, "L2 body": L2})
     assert_structures(load(write_case, structured("seg.dcm", listed(("bone", 2)))), bone=L2)
-    assert_structures(load(write_case, structured("seg.dcm", listed("L2 body", "L1"))), **{"L2 body": L2, "L1": L1})
+    assert_structures(
+        load(write_case, structured("seg.dcm", listed("L2 body", "L1"))),
+        **{"L2 body": L2, "L1": L1},
+    )
 
 
 def test_a_compressed_dicom_segmentation(folder, write_case):
@@ -217,13 +241,21 @@ def test_a_volume_with_its_axes_the_other_way_round_is_on_the_grid(folder, write
 
 
 def test_a_structure_at_the_end_of_the_ct_is_said_to_be_cut_off(folder, write_case):
-    write_image(folder / "cut.mha", block((0, 12), (4, 8), (4, 8)).astype(np.uint8), (4, 4, 4), (-22, -22, -22))
+    write_image(
+        folder / "cut.mha",
+        block((0, 12), (4, 8), (4, 8)).astype(np.uint8),
+        (4, 4, 4),
+        (-22, -22, -22),
+    )
     with pytest.warns(UserWarning, match='structure "1" is cut off by the end of the CT'):
         Case.load(write_case(structured("cut.mha")))
 
 
 WRONG = {
-    "no structures": ({"structures": REMOVED}, ['structures is missing beside labels, expected "all"', "add it"]),
+    "no structures": (
+        {"structures": REMOVED},
+        ['structures is missing beside labels, expected "all"', "add it"],
+    ),
     "no labels": ({"labels": REMOVED}, ['labels is missing, but structures is "all"']),
     "all, misspelt": ({"structures": "ALL"}, ['structures is "ALL", expected "all", or a list']),
     "empty": ({"structures": []}, ["structures is an empty list"]),
@@ -232,7 +264,10 @@ WRONG = {
         {"structures": listed(("../L1", 31))},
         ['structures[0].name is "../L1"', "rename the structure"],
     ),
-    "a label that is none": ({"structures": listed(("L1", 0))}, ["structures[0].label is 0", "from 1 to 65535"]),
+    "a label that is none": (
+        {"structures": listed(("L1", 0))},
+        ["structures[0].label is 0", "from 1 to 65535"],
+    ),
     "a label too large": ({"structures": listed(("L1", 70000))}, ["structures[0].label is 70000"]),
     "label and mask": (
         {"structures": [{"name": "L1", "label": 31, "mask": "l1.mha"}]},
@@ -242,7 +277,10 @@ WRONG = {
         {"labels": REMOVED, "structures": listed("L1")},
         ["structures[0].mask is missing, and the case has no labels"],
     ),
-    "too many": ({"structures": listed(*((f"L{n}", n) for n in range(1, 62)))}, ["found 61", "at most 60"]),
+    "too many": (
+        {"structures": listed(*((f"L{n}", n) for n in range(1, 62)))},
+        ["found 61", "at most 60"],
+    ),
     "mask, too": ({"mask": "bone.mha"}, ["mask stands beside structures, expected one of the two"]),
 }
 WRONG_MEANING = {
@@ -250,17 +288,27 @@ WRONG_MEANING = {
     "one name twice": ({"structures": listed(("l1", 31), ("L1", 30))}, ['the name "L1" twice']),
     "no such label": (
         {"structures": listed(("L1", 31), ("L3", 29))},
-        ['structure "L3": has the label 29, which', "labels.mha has not", "choose one of its labels, 30, 31."],
+        [
+            'structure "L3": has the label 29, which',
+            "labels.mha has not",
+            "choose one of its labels, 30, 31.",
+        ],
     ),
     "no label in a plain volume": (
         {"structures": listed("L1")},
         ['structure "L1": has no label', "its labels, 30, 31"],
     ),
-    "one label twice": ({"structures": listed(("L1", 31), ("L2", 31))}, ['"L2": is the same segment as "L1"']),
+    "one label twice": (
+        {"structures": listed(("L1", 31), ("L2", 31))},
+        ['"L2": is the same segment as "L1"'],
+    ),
     "a CT": ({"labels": "ct.mha"}, ["ct.mha: has values from -1000 to 900, expected labels"]),
     "an image": ({"labels": "ap.mha"}, ["three-dimensional label volume is expected"]),
     "no label at all": ({"labels": "zero.mha"}, ["zero.mha: has no label above 0"]),
-    "interpolated": ({"labels": "smooth.mha"}, ["smooth.mha: has values that are no whole numbers"]),
+    "interpolated": (
+        {"labels": "smooth.mha"},
+        ["smooth.mha: has values that are no whole numbers"],
+    ),
     "elsewhere": ({"labels": "away.mha"}, ["has no voxel within the CT", "belongs to this CT"]),
     "in air": ({"labels": "air.mha"}, ['structure "1": has nothing but air inside']),
     "no such segment": (
@@ -276,7 +324,10 @@ WRONG_MEANING = {
         {"labels": "twice.seg.nrrd", "structures": listed("L1")},
         ["is the name of 2 segments", "give its label, too, one of 1, 2"],
     ),
-    "a name that no file can have": ({"labels": "slash.seg.nrrd"}, ['the name "L1/L2"', "rename it"]),
+    "a name that no file can have": (
+        {"labels": "slash.seg.nrrd"},
+        ['the name "L1/L2"', "rename it"],
+    ),
     "overlap": (
         {"structures": [*listed(("L1", 31)), {"name": "also", "mask": "l1.mha"}]},
         ['"L1" and "also": overlap'],
@@ -298,7 +349,9 @@ def write_wrong_files(folder):
     write("air.mha", block((0, 2), (0, 2), (0, 2)).astype(np.uint8))
     both = [(L1 + 2 * L2).astype(np.uint8)]
     for name, names in (("s", ("L1", "L2")), ("twice", ("L1", "L1")), ("slash", ("L1/L2", "L3"))):
-        write_seg_nrrd(folder / f"{name}.seg.nrrd", both, PLACE, [(names[0], 1, 0), (names[1], 2, 0)])
+        write_seg_nrrd(
+            folder / f"{name}.seg.nrrd", both, PLACE, [(names[0], 1, 0), (names[1], 2, 0)]
+        )
 
 
 @pytest.mark.parametrize("name", [*WRONG, *WRONG_MEANING])
@@ -337,7 +390,9 @@ def test_frames_that_make_no_volume_are_refused(folder, write_case):
     for shift, part in (([3, 0, 0], "3 mm beside each other"), ([0, 0, 1.7], "not evenly spaced")):
         file = pydicom.dcmread(folder / "seg.dcm")
         place = file.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
-        place.ImagePositionPatient = [float(a) + b for a, b in zip(place.ImagePositionPatient, shift)]
+        place.ImagePositionPatient = [
+            float(a) + b for a, b in zip(place.ImagePositionPatient, shift)
+        ]
         file.save_as(folder / "shifted.dcm")
         assert part in refusal(Case.load, write_case(structured("shifted.dcm")))
 
@@ -358,8 +413,13 @@ def test_the_written_case_has_the_same_structures(folder, write_case, tmp_path):
     from MultiViewRegistrationLib.imaging.xray import load_image
 
     case = load(write_case, structured(structures=listed(("L1", 31), ("L2", 30))))
-    content, images = minimal(), {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
-    path = write_case_folder(tmp_path / "copy", content, case.ct, images, structures=case.structures)
+    content, images = (
+        minimal(),
+        {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")},
+    )
+    path = write_case_folder(
+        tmp_path / "copy", content, case.ct, images, structures=case.structures
+    )
     jsonschema.validate(json.loads(path.read_text()), SCHEMA)
     assert_structures(Case.load(path), L1=L1, L2=L2)
 
@@ -374,7 +434,9 @@ def test_an_anonymised_case_keeps_only_the_usual_names(folder, write_case, tmp_p
 def test_the_loader_asks_for_the_keys_of_the_schema(folder, write_case):
     """A further key is warned of, and no other."""
     entry = {"name": "L1", "mask": "l1.mha", "colour": "red"}
-    with pytest.warns(UserWarning, match=r'the key "colour" in structures\[0\] is not known') as caught:
+    with pytest.warns(
+        UserWarning, match=r'the key "colour" in structures\[0\] is not known'
+    ) as caught:
         CaseFile.read(write_case({**minimal(), "structures": [entry]}))
     assert len(caught) == 1
 
@@ -391,11 +453,17 @@ def of_arrays(**named):
 def test_structures_of_arrays(folder, monkeypatch):
     monkeypatch.chdir(folder)
     labels = LABELS.transpose(2, 1, 0).astype(int)
-    assert_structures(of_arrays(labels=labels, structures={"L1": 31, "L2": np.int64(30)}), L1=L1, L2=L2)
+    assert_structures(
+        of_arrays(labels=labels, structures={"L1": 31, "L2": np.int64(30)}), L1=L1, L2=L2
+    )
     assert_structures(of_arrays(labels=labels), **{"30": L2, "31": L1})
-    assert_structures(of_arrays(labels=sitk.ReadImage("labels.mha"), structures=["31"]), **{"31": L1})
+    assert_structures(
+        of_arrays(labels=sitk.ReadImage("labels.mha"), structures=["31"]), **{"31": L1}
+    )
     ras = np.diag([-1, -1, 1, 1]) @ PLACE
-    assert_structures(of_arrays(labels=nibabel.Nifti1Image(labels.astype(np.uint8), ras)), **{"30": L2, "31": L1})
+    assert_structures(
+        of_arrays(labels=nibabel.Nifti1Image(labels.astype(np.uint8), ras)), **{"30": L2, "31": L1}
+    )
     case = of_arrays(ct="ct.mha", ct_from_index=None, labels="labels.mha", structures={"L1": 31})
     assert_structures(case, L1=L1)
     assert of_arrays().structures is None
@@ -405,7 +473,10 @@ def test_structures_of_arrays(folder, monkeypatch):
     "named, part",
     [
         ({"structures": {"L1": 31}}, "labels: is missing beside structures"),
-        ({"labels": np.ones((3, 4, 5), int)}, "labels: has 3 x 4 x 5 voxels, expected the CT's 12 x 12 x 12"),
+        (
+            {"labels": np.ones((3, 4, 5), int)},
+            "labels: has 3 x 4 x 5 voxels, expected the CT's 12 x 12 x 12",
+        ),
         ({"labels": np.full(SHAPE, -1)}, "labels: has values from -1 to -1, expected labels"),
         ({"labels": np.zeros(SHAPE, int)}, "labels: has no label above 0"),
         ({"labels": LABELS.T, "structures": {"L1": 5}}, "which labels has not"),
@@ -473,7 +544,9 @@ def test_a_copied_case_has_its_labels_beside_it(matrices):
 def test_wrong_options_are_refused_and_nothing_is_written(matrices, capsys, words, said):
     assert main(f"{CASE_NEW} {words}".split()) == 2
     reported = capsys.readouterr()
-    assert said in reported.err and reported.err.count("\n") == 1 and not (matrices / "new").exists()
+    assert (
+        said in reported.err and reported.err.count("\n") == 1 and not (matrices / "new").exists()
+    )
 
 
 def registered_case(words):
@@ -497,11 +570,17 @@ MASKS = [{"name": "L1", "mask": "l1.mha"}, {"name": "L2", "mask": "l2.mha"}]
         (structured(structures=listed(("L1", 31))), "--structures all", {"30": L2, "31": L1}),
         ({**minimal(), "structures": MASKS}, "--structures L2", {"L2": L2}),
         ({**minimal(), "structures": MASKS}, "--structures all", {"L1": L1, "L2": L2}),
-        ({**minimal(), "structures": MASKS}, "--ct-labels labels.mha --structures L1 two=30", {"L1": L1, "two": L2}),
+        (
+            {**minimal(), "structures": MASKS},
+            "--ct-labels labels.mha --structures L1 two=30",
+            {"L1": L1, "two": L2},
+        ),
         (structured("l1.mha"), "--ct-labels labels.mha --structures 30", {"30": L2}),
     ],
 )
-def test_options_add_to_the_case_that_is_registered_and_override_it(matrices, write_case, content, words, masks):
+def test_options_add_to_the_case_that_is_registered_and_override_it(
+    matrices, write_case, content, words, masks
+):
     write_case(content)
     case = registered_case(words)
     assert_structures(case, **masks)
@@ -513,7 +592,10 @@ def test_truths_go_with_the_new_names_of_an_anonymised_case(matrices, write_case
     write_case({**structured(structures=listed(("Smith", 31), ("L2", 30))), "truth": truth})
     assert main("case anonymise case.json --out plain".split()) == 0
     truths = Case.load("plain").structure_truths
-    assert set(truths) == {"structure 1", "L2"} and "Smith" not in (matrices / "plain" / "case.json").read_text()
+    assert (
+        set(truths) == {"structure 1", "L2"}
+        and "Smith" not in (matrices / "plain" / "case.json").read_text()
+    )
     assert_array_equal(truths["L2"], np.diag([-1, -1, 1, 1]))
 
 
@@ -527,9 +609,17 @@ def test_the_truths_of_the_chosen_structures_stay(matrices, write_case):
 @pytest.mark.parametrize(
     "content, words, said",
     [
-        (minimal(), "--structures L1", '--structures: found "L1", which is no structure of the case'),
+        (
+            minimal(),
+            "--structures L1",
+            '--structures: found "L1", which is no structure of the case',
+        ),
         (minimal(), "--structures all", "--structures: the case has no labels"),
-        ({**minimal(), "mask": "bone.mha"}, "--ct-labels labels.mha", "--structures: mask stands beside structures"),
+        (
+            {**minimal(), "mask": "bone.mha"},
+            "--ct-labels labels.mha",
+            "--structures: mask stands beside structures",
+        ),
     ],
 )
 def test_options_that_do_not_fit_the_case_are_refused(matrices, write_case, content, words, said):
@@ -540,5 +630,9 @@ def test_options_that_do_not_fit_the_case_are_refused(matrices, write_case, cont
 def test_each_structure_has_the_box_that_holds_it():
     labels = np.zeros((7, 8, 9), np.uint8)
     labels[2:4, 1:5, 3:9], labels[5:, 6, 0] = 1, 3
-    assert Structures(("a", "b", "c"), labels).boxes == [np.s_[2:4, 1:5, 3:9], None, np.s_[5:7, 6:7, 0:1]]
+    assert Structures(("a", "b", "c"), labels).boxes == [
+        np.s_[2:4, 1:5, 3:9],
+        None,
+        np.s_[5:7, 6:7, 0:1],
+    ]
     assert Structures(("a",), np.zeros((3, 3, 3), np.uint8)).boxes == [None]

@@ -52,7 +52,9 @@ def picture(seed: int, dtype: type, shape: tuple[int, int]) -> np.ndarray:
     intensity=st.sampled_from(["linear", "log"]),
     sd=st.sampled_from([0, 0.1, None]),
 )
-def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, flags, intensity, sd):
+def test_what_is_written_is_read_to_the_last_digit(
+    seed, dtype, pixel_mm, unit, flags, intensity, sd
+):
     mirrored, left_handed, whole, with_masks = flags
     random = np.random.default_rng(seed)
     values = random.uniform(-1024 if unit == "hu" else 0, 3071, (5, 6, 7))
@@ -67,8 +69,16 @@ def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, 
         rotation = Rotation.random(random_state=seed + number).as_matrix()
         pose = rigid.from_rotation_translation(rotation, random.uniform(-30, 30, 3) + [0, 0, 700])
         focal = random.uniform(500, 9000)
-        intrinsics = [[-focal if mirrored else focal, 0.3, columns / 3], [0, 1.01 * focal, rows / 7], [0, 0, 1]]
-        given_camera = {"intrinsics": np.array(intrinsics), "camera_from_world": pose, "size": [columns, rows]}
+        intrinsics = [
+            [-focal if mirrored else focal, 0.3, columns / 3],
+            [0, 1.01 * focal, rows / 7],
+            [0, 0, 1],
+        ]
+        given_camera = {
+            "intrinsics": np.array(intrinsics),
+            "camera_from_world": pose,
+            "size": [columns, rows],
+        }
         known = {"rotation_sd_deg": sd, "translation_sd_mm": sd}
         entries.append({"name": name, "intensity": intensity, "camera": given_camera, **known})
     assume(all(image.values.std() > 0 for image in images.values()))
@@ -82,7 +92,9 @@ def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, 
         assert_array_equal(view.xray.line_integrals, xray.line_integrals)
         assert_array_equal(view.xray.valid, xray.valid & masks.get(view.name, True))
         assert_array_equal(view.camera.intrinsics, entry["camera"]["intrinsics"])
-        assert_allclose(view.camera.camera_from_world, entry["camera"]["camera_from_world"], atol=1e-13)
+        assert_allclose(
+            view.camera.camera_from_world, entry["camera"]["camera_from_world"], atol=1e-13
+        )
         assert view.rotation_sd_deg == view.translation_sd_mm == sd
         assert view.xray.pixel_mm == (pixel_mm and pytest.approx(pixel_mm, rel=1e-15))
 
@@ -95,7 +107,9 @@ def test_simpleitk_reads_the_values_where_they_were(tmp_path, dtype):
     assert_array_equal(sitk.GetArrayFromImage(image), values)
     assert sitk.GetArrayFromImage(image).dtype == np.dtype(dtype).newbyteorder("=")
     for index in ((0, 0, 0), (3, 1, 0), (0, 2, 1)):
-        assert_allclose(image.TransformIndexToPhysicalPoint(index), (affine @ [*index, 1])[:3], rtol=1e-14)
+        assert_allclose(
+            image.TransformIndexToPhysicalPoint(index), (affine @ [*index, 1])[:3], rtol=1e-14
+        )
 
 
 def memory(**changes) -> dict:
@@ -106,12 +120,19 @@ def memory(**changes) -> dict:
     affine[:3, 3] = -22
     ct = masked(ct_from_array(values, affine), values > 0)
     names = enumerate(("AP", "LAT"))
-    images = {name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0)) for seed, name in names}
+    images = {
+        name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0)) for seed, name in names
+    }
     c_arm = {**READING, "rao_lao_deg": np.float32(90), "size": np.array([20, 16])}
     content = {
         "version": 1,
         "views": [
-            {"name": "AP", "frame": 7, "image": "elsewhere.dcm", "projection_matrix": camera(0).projection_matrix},
+            {
+                "name": "AP",
+                "frame": 7,
+                "image": "elsewhere.dcm",
+                "projection_matrix": camera(0).projection_matrix,
+            },
             {"name": "LAT", "c_arm": c_arm, "rotation_sd_deg": None, "translation_sd_mm": 2.5},
         ],
         "ct": "/scans/ct.nii.gz",
@@ -120,15 +141,25 @@ def memory(**changes) -> dict:
         "search": {"rotation_deg": 0.1 + 0.2, "translation_mm": 20},
         "training": {"roll_deg": 0.1 + 0.2, "beam_mm": 0},
         "targets": np.array([[1 / 3, 2, 3]]),
-        "landmarks": [{"name": "tip", "ct": np.array([1, 2, 3]), "views": {"AP": [9.5, 7], "LAT": [10, 7.5]}}],
+        "landmarks": [
+            {"name": "tip", "ct": np.array([1, 2, 3]), "views": {"AP": [9.5, 7], "LAT": [10, 7.5]}}
+        ],
         "truth": {"world_from_ct": START},
     }
-    return {"content": content, "ct": ct, "images": images, "masks": {"LAT": np.indices((16, 20))[0] > 2}, **changes}
+    return {
+        "content": content,
+        "ct": ct,
+        "images": images,
+        "masks": {"LAT": np.indices((16, 20))[0] > 2},
+        **changes,
+    }
 
 
 def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
     with pytest.warns(UserWarning, match='"colour"'):
-        path = write_case(tmp_path / "a" / "case", **memory(content={**memory()["content"], "colour": "blue"}))
+        path = write_case(
+            tmp_path / "a" / "case", **memory(content={**memory()["content"], "colour": "blue"})
+        )
     assert json.loads(path.read_text())["colour"] == "blue"
     path = write_case(tmp_path / "a" / "case", **memory())
     assert path == tmp_path / "a" / "case" / "case.json"
@@ -151,9 +182,15 @@ def test_a_case_is_replaced_as_a_whole(tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("kept")
     other = ct_from_array(np.linspace(0, 9, 1000).reshape(10, 10, 10), np.eye(4), "relative")
     loaded = Case.load(write_case(tmp_path, **memory(ct=other, masks={})))
-    assert loaded.ct.unit == "relative" and loaded.ct.mask is None and loaded.views[1].xray.valid.all()
+    assert (
+        loaded.ct.unit == "relative" and loaded.ct.mask is None and loaded.views[1].xray.valid.all()
+    )
     assert (tmp_path / "notes.txt").read_text() == "kept"
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "No permission")))
+    monkeypatch.setattr(
+        os,
+        "replace",
+        lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "No permission")),
+    )
     assert "No permission" in refusal(lambda: write_case(tmp_path, **memory()))
     monkeypatch.undo()
     assert Case.load(tmp_path).ct.unit == "relative"  # the older one is as it was
@@ -162,7 +199,9 @@ def test_a_case_is_replaced_as_a_whole(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("nth", [0, 2, 5])
 @pytest.mark.parametrize("older", [False, True])
-def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(tmp_path, monkeypatch, nth, older):
+def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(
+    tmp_path, monkeypatch, nth, older
+):
     folder = tmp_path / "case"
     if older:
         write_case(folder, **memory())
@@ -178,8 +217,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(tmp_path, monk
 
     monkeypatch.setattr(Path, "write_bytes", until_full)
     message = refusal(lambda: write_case(folder, **memory()))
-    assert message.startswith(f"{folder}: ") and "(No space left on device)" in message and len(written) == nth + 1
-    assert folder.exists() == older and before == {file.name: file.read_bytes() for file in folder.glob("*")}
+    assert (
+        message.startswith(f"{folder}: ")
+        and "(No space left on device)" in message
+        and len(written) == nth + 1
+    )
+    assert folder.exists() == older and before == {
+        file.name: file.read_bytes() for file in folder.glob("*")
+    }
 
 
 @pytest.mark.parametrize(

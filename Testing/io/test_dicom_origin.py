@@ -25,21 +25,34 @@ def origin(write_case, tmp_path):
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_dicom_files_are_known_by_their_uids(origin, tmp_path):
     write_series(
-        tmp_path / "slices", np.zeros((3, 4, 4), np.int16), np.diag([1.0, 1, 2, 1]), FrameOfReferenceUID="1.2.9"
+        tmp_path / "slices",
+        np.zeros((3, 4, 4), np.int16),
+        np.diag([1.0, 1, 2, 1]),
+        FrameOfReferenceUID="1.2.9",
     )
     frames = np.zeros((3, 16, 20), np.uint16)
     tags = {"SeriesInstanceUID": "1.2.7", "StudyInstanceUID": "1.2.6"}
     write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, **tags)
     write_dicom(tmp_path / "one.dcm", frames[0], XA_IMAGE, **tags)
-    write_dicom(tmp_path / "bad.dcm", frames[0], XA_IMAGE, **(tags | {"StudyInstanceUID": "1.2.no UID"}))
+    write_dicom(
+        tmp_path / "bad.dcm", frames[0], XA_IMAGE, **(tags | {"StudyInstanceUID": "1.2.no UID"})
+    )
     case = tiny_case.changed(tiny_case.minimal(), ["ct"], "slices")
     case["views"][0] |= {"image": "run.dcm", "frame": 1}
     case["views"][1] |= {"image": "one.dcm"}
     found = origin(case)
     assert found.ct_uid == "1.2.9" and found.views.keys() == {"AP", "LAT"}
     run = found.views["AP"]
-    assert (run.study_uid, run.series_uid, run.sop_class_uid, run.frame) == ("1.2.6", "1.2.7", XA_IMAGE, 1)
-    assert found.views["LAT"].frame is None and found.views["LAT"].sop_instance_uid != run.sop_instance_uid
+    assert (run.study_uid, run.series_uid, run.sop_class_uid, run.frame) == (
+        "1.2.6",
+        "1.2.7",
+        XA_IMAGE,
+        1,
+    )
+    assert (
+        found.views["LAT"].frame is None
+        and found.views["LAT"].sop_instance_uid != run.sop_instance_uid
+    )
     assert "LAT" not in origin(tiny_case.changed(case, ["views", 1, "image"], "bad.dcm")).views
 
 

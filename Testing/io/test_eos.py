@@ -25,8 +25,13 @@ def pair(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     k, j, i = np.indices((12, 12, 12)) - 5.5
     pixels = np.where(np.hypot(i, j) < 3, 800, -1000).astype(np.int16)
-    write_series(tmp_path / "ct", pixels, rigid.from_rotation_translation(np.eye(3), [-5.5, -5.5, -5.5]))
-    return [write_eos(tmp_path / f"{number}.dcm", plane) for number, plane in enumerate(COLUMNS, start=1)]
+    write_series(
+        tmp_path / "ct", pixels, rigid.from_rotation_translation(np.eye(3), [-5.5, -5.5, -5.5])
+    )
+    return [
+        write_eos(tmp_path / f"{number}.dcm", plane)
+        for number, plane in enumerate(COLUMNS, start=1)
+    ]
 
 
 NEW = "case new --ct ct --view AP 1.dcm --view LAT 2.dcm --out case.json"
@@ -43,7 +48,9 @@ def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
     """The tubes in front of the patient and at his left; each image by similar triangles about the middle of the cabin."""
     assert main([*NEW.split(), "--json"]) == 0
     case = Case.load("case.json")
-    assert_allclose([view.camera.source for view in case.views], [[0, -987, 0], [918, 0, 0]], atol=1e-9)
+    assert_allclose(
+        [view.camera.source for view in case.views], [[0, -987, 0], [918, 0, 0]], atol=1e-9
+    )
     for view, plane in zip(case.views, COLUMNS, strict=True):
         assert view.camera.intrinsics[0, 0] > 0  # as the tube sees it
         for point in ([0.0, 0, 0], [3.0, 2, 4], [-2.0, 3, -5]):
@@ -57,7 +64,10 @@ def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
             assumed.EOS_FAN,
             assumed.IN_IMAGE,
         } <= set(case.assumptions[view.name])
-    assert assumed.EOS_LATERAL in case.assumptions["LAT"] and assumed.EOS_LATERAL not in case.assumptions["AP"]
+    assert (
+        assumed.EOS_LATERAL in case.assumptions["LAT"]
+        and assumed.EOS_LATERAL not in case.assumptions["AP"]
+    )
     assert json.loads(capsys.readouterr().out)["findings"] is not None
 
 
@@ -86,8 +96,18 @@ def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
 @pytest.mark.parametrize(
     "plane, tags, columns, tube",
     [
-        ("frontal", {"ViewPosition": "PA"}, [1, 0, 0], [0, 1, 0]),  # mirrored, as one from the front looks
-        ("frontal", {"ViewPosition": "PA", "PatientOrientation": ["R", "F"]}, [-1, 0, 0], [0, 1, 0]),
+        (
+            "frontal",
+            {"ViewPosition": "PA"},
+            [1, 0, 0],
+            [0, 1, 0],
+        ),  # mirrored, as one from the front looks
+        (
+            "frontal",
+            {"ViewPosition": "PA", "PatientOrientation": ["R", "F"]},
+            [-1, 0, 0],
+            [0, 1, 0],
+        ),
         ("lateral", {"PatientOrientation": ["A", "F"]}, [0, -1, 0], [-1, 0, 0]),
         ("lateral", {"PatientOrientation": ["PL", "F"]}, [0, 1, 0], [1, 0, 0]),  # a little turned
         ("lateral", {"PatientOrientation": ["A", "H"]}, [0, -1, 0], [1, 0, 0]),  # turned by half
@@ -125,9 +145,14 @@ def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
 
 def test_one_of_two_distances_may_do(tmp_path):
     """That to the detector is not needed; that to the patient is taken for the isocentre's, and said."""
-    assert not read_slot_scan(write_eos(tmp_path / "one.dcm", DistanceSourceToDetector=None)).missing
+    assert not read_slot_scan(
+        write_eos(tmp_path / "one.dcm", DistanceSourceToDetector=None)
+    ).missing
     geometry = read_slot_scan(write_eos(tmp_path / "other.dcm", DistanceSourceToIsocenter=None))
-    assert geometry.values["source_to_isocentre_mm"] == 987 and assumed.AT_PATIENT in geometry.assumptions
+    assert (
+        geometry.values["source_to_isocentre_mm"] == 987
+        and assumed.AT_PATIENT in geometry.assumptions
+    )
 
 
 def assert_refused(capsys, *said):
@@ -149,7 +174,9 @@ def test_what_is_lacking_is_asked_for_and_may_be_given(pair, capsys):
     given = f"--slot-scan columns_along=1,0,0 rows_along=0,0,-1 pixel_mm={SPACING}"
     command = NEW.replace("--view LAT", f"{given} --view LAT")
     assert main(command.split()) == 2
-    assert "view AP: is missing isocentre_to_source (ViewPosition, AP or PA" in capsys.readouterr().err
+    assert (
+        "view AP: is missing isocentre_to_source (ViewPosition, AP or PA" in capsys.readouterr().err
+    )
     assert main(command.replace(given, f"{given} isocentre_to_source=0,-1,0").split()) == 0
     assert_allclose(Case.load("case.json").views[0].camera.source, [0, -987, 0], atol=1e-9)
 
@@ -171,7 +198,9 @@ def test_a_patient_who_turns_his_back_to_the_frontal_tube(pair):
 def test_an_image_beside_those_of_a_c_arm_is_refused(pair, capsys):
     c_arm = {"PositionerPrimaryAngle": "90", "PositionerSecondaryAngle": "0"}
     write_eos(pair[1], "lateral", Manufacturer="SIEMENS", ManufacturerModelName=None, **c_arm)
-    assert_refused(capsys, 'views[0] ("AP") is an EOS image and views[1] ("LAT") is not', "different worlds")
+    assert_refused(
+        capsys, 'views[0] ("AP") is an EOS image and views[1] ("LAT") is not', "different worlds"
+    )
 
 
 @pytest.mark.parametrize(

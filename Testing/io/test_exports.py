@@ -26,7 +26,10 @@ def exported(tmp_path):
 
     def export(*kinds, **changes):
         exported = RegistrationExport.read(write_result(tmp_path / "result", **changes).parent)
-        return {file.name: file for file in write_exports(exported, tmp_path / "out", *([kinds] if kinds else []))}
+        return {
+            file.name: file
+            for file in write_exports(exported, tmp_path / "out", *([kinds] if kinds else []))
+        }
 
     return export
 
@@ -49,7 +52,9 @@ def transform_file():
 
 
 @pytest.mark.parametrize("kind", ["tfm", "h5"])
-def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(exported, transform_file, tmp_path, kind):
+def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(
+    exported, transform_file, tmp_path, kind
+):
     """And what it saves then is read as the resampling direction."""
     import slicer
 
@@ -65,7 +70,9 @@ def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(exported, t
 
 
 def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
-    files = exported(override=OVERRIDE, reference_from_world=REFERENCE.tolist(), views=dicom_views())
+    files = exported(
+        override=OVERRIDE, reference_from_world=REFERENCE.tolist(), views=dicom_views()
+    )
     assert len(files) == 34
     for name, file in files.items():
         data = file.read_bytes()
@@ -78,7 +85,9 @@ def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
         else:
             assert f"Override: {OVERRIDE}" in data.decode("utf-8", "ignore")
         assert b"Doe" not in data and "Doe" not in name
-    assert not any(OVERRIDE.encode() in file.read_bytes() for file in exported(override=None).values())
+    assert not any(
+        OVERRIDE.encode() in file.read_bytes() for file in exported(override=None).values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,10 +114,16 @@ def test_pydicom_reads_the_frames_and_matrices(exported):
     found = matrix_of(ct)
     assert_allclose(POINTS @ found.T, POINTS @ POSE.T, atol=1e-9)
     images = world.ReferencedImageSequence
-    assert [image.ReferencedSOPInstanceUID for image in images] == ["1.2.3.5.1.1", "1.2.3.5.1.1", "1.2.3.6.1.1"]
+    assert [image.ReferencedSOPInstanceUID for image in images] == [
+        "1.2.3.5.1.1",
+        "1.2.3.5.1.1",
+        "1.2.3.6.1.1",
+    ]
     assert [image.get("ReferencedFrameNumber") for image in images] == [3, 8, None]
     assert {image.ReferencedSOPClassUID for image in images} == {XA}
-    assert [study.StudyInstanceUID for study in data.StudiesContainingOtherReferencedInstancesSequence] == [
+    assert [
+        study.StudyInstanceUID for study in data.StudiesContainingOtherReferencedInstancesSequence
+    ] == [
         "1.2.3.5",
         "1.2.3.6",
     ]
@@ -116,12 +131,16 @@ def test_pydicom_reads_the_frames_and_matrices(exported):
 
 
 def matrix_of(item):
-    numbers = item.MatrixRegistrationSequence[0].MatrixSequence[0].FrameOfReferenceTransformationMatrix
+    numbers = (
+        item.MatrixRegistrationSequence[0].MatrixSequence[0].FrameOfReferenceTransformationMatrix
+    )
     return np.array([float(number) for number in numbers]).reshape(4, 4)
 
 
 def test_a_tracker_gets_an_object_in_its_own_frame(exported, tmp_path):
-    data = pydicom.dcmread(exported("dicom", reference_from_world=REFERENCE.tolist())["reference_from_ct.dcm"])
+    data = pydicom.dcmread(
+        exported("dicom", reference_from_world=REFERENCE.tolist())["reference_from_ct.dcm"]
+    )
     tracker, world, ct = data.RegistrationSequence
     assert data.FrameOfReferenceUID == tracker.FrameOfReferenceUID not in (WORLD_UID, CT_UID)
     kept = json.loads((tmp_path / "result" / "result.json").read_text())["frame_of_reference_uid"]

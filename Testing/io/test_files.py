@@ -39,5 +39,10 @@ def test_sha256_of_a_folder_changes_with_content_and_names_only(tmp_path):
 
     first = folder("a", [("1.dcm", "x"), ("2.dcm", "y")])
     assert folder("b", [("2.dcm", "y"), ("1.dcm", "x")]) == first
-    others = [[("1.dcm", "y"), ("2.dcm", "x")], [("1.dcm", "x"), ("3.dcm", "y")], [("1.dcm", "x")], []]
+    others = [
+        [("1.dcm", "y"), ("2.dcm", "x")],
+        [("1.dcm", "x"), ("3.dcm", "y")],
+        [("1.dcm", "x")],
+        [],
+    ]
     assert len({first, *(folder(str(number), files) for number, files in enumerate(others))}) == 5

@@ -31,7 +31,9 @@ SIDES, DAYS = "sides of the body (laterality)", "days (StudyDate)"
 def header_warnings(tmp_path):
     """A function: what loading a case warns of whose headers have these tags, after the usual ones."""
 
-    def load(ct: dict | None = None, ap: dict | None = None, lateral: dict | None = None) -> list[str]:
+    def load(
+        ct: dict | None = None, ap: dict | None = None, lateral: dict | None = None
+    ) -> list[str]:
         random = np.random.default_rng(1)
         hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
         affine = np.diag([4.0, 4, 4, 1])
@@ -40,7 +42,9 @@ def header_warnings(tmp_path):
         content = {**minimal(), "ct": "ct"}
         for view, tags in zip(content["views"], (ap, lateral), strict=True):
             view["image"] = f"{view['name']}.dcm"
-            write_xray(tmp_path / view["image"], random.integers(2000, 4000, (16, 20)), **(tags or {}))
+            write_xray(
+                tmp_path / view["image"], random.integers(2000, 4000, (16, 20)), **(tags or {})
+            )
         (tmp_path / "case.json").write_text(json.dumps(content))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -58,8 +62,16 @@ def header_warnings(tmp_path):
         ({"ap": {"ImageLaterality": "R"}}, SIDES, "AP and CT"),
         ({"ct": {"Laterality": "R"}}, SIDES, "AP and LAT and CT"),
         ({"ct": {"StudyDate": "20240228"}}, DAYS, "AP and LAT and CT"),
-        ({"ct": {"PatientBirthDate": "19411212"}}, "dates of birth (PatientBirthDate)", "AP and LAT and CT"),
-        ({"lateral": {"PatientSex": "M"}, "ct": {"PatientSex": "F"}, "ap": {"PatientSex": "O"}}, SEXES, "LAT and CT"),
+        (
+            {"ct": {"PatientBirthDate": "19411212"}},
+            "dates of birth (PatientBirthDate)",
+            "AP and LAT and CT",
+        ),
+        (
+            {"lateral": {"PatientSex": "M"}, "ct": {"PatientSex": "F"}, "ap": {"PatientSex": "O"}},
+            SEXES,
+            "LAT and CT",
+        ),
         ({"ct": {"PatientName": "Smith^John"}}, "patients (PatientName)", "AP and LAT and CT"),
         ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and AP"),
     ],
@@ -78,7 +90,10 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
         {},
         {"ct": {"PatientID": " 00pid-77419-x "}},
         {"ct": {"PatientID": "ANON", "PatientName": "ANON^ANON"}, "ap": {"PatientID": "xxxx"}},
-        {"ct": {"PatientID": "Anonymized", "PatientBirthDate": "19000101"}, "ap": {"PatientID": "0000"}},
+        {
+            "ct": {"PatientID": "Anonymized", "PatientBirthDate": "19000101"},
+            "ap": {"PatientID": "0000"},
+        },
         {"ct": {"PatientName": "ELEONORE PLANTAGENET"}, "ap": {"PatientName": "Plantagenêt^E^^"}},
         {
             "ct": {"Laterality": ""},
@@ -98,7 +113,10 @@ def test_equal_or_missing_values_do_not_warn(header_warnings, tags):
         ({"StudyDescription": "Hip, left", "BodyPartExamined": "PELVIS"}, "Hip, left"),
         ({"BodyPartExamined": "PELVIS"}, "PELVIS"),
         ({}, "scans"),
-        ({"StudyDescription": "CT for PERSON", "BodyPartExamined": "PELVIS"}, "PELVIS"),  # of Secret^Person
+        (
+            {"StudyDescription": "CT for PERSON", "BodyPartExamined": "PELVIS"},
+            "PELVIS",
+        ),  # of Secret^Person
         ({"StudyDescription": "pelvis 4711"}, "scans"),
         ({"StudyDescription": "pelvis 2024-02-28"}, "scans"),
     ],
@@ -126,7 +144,9 @@ def dicom_case(tmp_path):
             added = write_ct(tmp_path / "others", hu, affine, **others)
             content["ct_series"] = pydicom.dcmread(next(added.iterdir())).SeriesInstanceUID
             for path in added.iterdir():
-                shutil.copy(path, tmp_path / ct / f"z{path.name}")  # after those of the first series
+                shutil.copy(
+                    path, tmp_path / ct / f"z{path.name}"
+                )  # after those of the first series
         for number, view in enumerate(content["views"]):
             view["image"] = image.format(view["name"])
             pixels = np.random.default_rng(number).integers(2000, 4000, (16, 20))
@@ -148,7 +168,9 @@ def test_names_of_files_with_the_patient_in_them_give_way_to_roles(dicom_case):
     inputs = Case.load(dicom_case(ct="Plantagênet_CT", image="19310407-{}.dcm")).inputs
     assert set(inputs) == {"case.json", "CT", "X-ray 1", "X-ray 2"}
     assert {"07041931_AP.dcm", "pid77419x.dcm", "a-eleonore.dcm"} == {
-        name for name in ("07041931_AP.dcm", "pid77419x.dcm", "a-eleonore.dcm", "AP.dcm") if reveals(name, PATIENT)
+        name
+        for name in ("07041931_AP.dcm", "pid77419x.dcm", "a-eleonore.dcm", "AP.dcm")
+        if reveals(name, PATIENT)
     }
 
 
@@ -159,7 +181,10 @@ def test_a_copy_without_headers_is_as_doubtful(dicom_case, tmp_path):
     case = Case.load(written)
     assert json.loads(written.read_text())["header_mismatch"] == {"patient": True, "day": True}
     (reason,), (caution,) = case.identity_reasons, case.identity_cautions
-    assert reason.startswith("CT and X-rays are of different patients ") and "different days" in caution
+    assert (
+        reason.startswith("CT and X-rays are of different patients ")
+        and "different days" in caution
+    )
 
 
 @pytest.mark.filterwarnings("ignore")

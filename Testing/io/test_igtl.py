@@ -45,7 +45,10 @@ def running(function, *arguments):
     """In a thread, until the block ends; yields what was reported."""
     stop, reported = threading.Event(), []
     thread = threading.Thread(
-        target=function, args=(*arguments, stop, reported.append), kwargs={"interval_s": 0.1}, daemon=True
+        target=function,
+        args=(*arguments, stop, reported.append),
+        kwargs={"interval_s": 0.1},
+        daemon=True,
     )
     thread.start()
     try:
@@ -76,18 +79,32 @@ def server(port):
 
 def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(messages):
     port = free_port()
-    with running(igtl.serve, port, messages(reference_from_world=REFERENCE.tolist())), client(port) as peer:
-        world, reference = peer.wait_for_message("CTToWorld", SOON_S), peer.wait_for_message("CTToReference", SOON_S)
+    with (
+        running(igtl.serve, port, messages(reference_from_world=REFERENCE.tolist())),
+        client(port) as peer,
+    ):
+        world, reference = (
+            peer.wait_for_message("CTToWorld", SOON_S),
+            peer.wait_for_message("CTToReference", SOON_S),
+        )
         assert_allclose(world.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
         assert_allclose(reference.matrix, TURN @ REFERENCE @ POSE @ TURN, rtol=1e-6, atol=1e-6)
-        assert world.metadata == {"Verdict": "null", "TransformStatus": "OK", "Pose": "world_from_ct, mm, RAS"}
+        assert world.metadata == {
+            "Verdict": "null",
+            "TransformStatus": "OK",
+            "Pose": "world_from_ct, mm, RAS",
+        }
         assert "reference_from_ct" in reference.metadata["Pose"]
         for number in (1, 2):
             overlay = peer.wait_for_message(f"Overlay{number}", SOON_S)
             assert_array_equal(overlay.image, np.full((1, 6, 8, 3), 49 + number))
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (13, "not assessed")
-        assert json.loads(status.text) == {"verdict": None, "override": None, "poses": ["CTToWorld", "CTToReference"]}
+        assert json.loads(status.text) == {
+            "verdict": None,
+            "override": None,
+            "poses": ["CTToWorld", "CTToReference"],
+        }
 
 
 @pytest.mark.parametrize(
@@ -105,10 +122,15 @@ def test_the_status_follows_the_verdict(messages, changes, code, name, override)
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (code, name)
         assert (
-            json.loads(status.text)["verdict"] == changes["verdict"] and json.loads(status.text)["override"] == override
+            json.loads(status.text)["verdict"] == changes["verdict"]
+            and json.loads(status.text)["override"] == override
         )
         transform = peer.wait_for_message("CTToWorld", SOON_S)
-        assert json.loads(status.text)["basis"] == "calibrated on simulated X-rays alone" == transform.metadata["Basis"]
+        assert (
+            json.loads(status.text)["basis"]
+            == "calibrated on simulated X-rays alone"
+            == transform.metadata["Basis"]
+        )
         assert transform.metadata["TransformStatus"] == ("UNKNOWN" if override else "OK")
         assert ("Override" in transform.metadata) == bool(override)
 
@@ -118,7 +140,9 @@ def test_clients_that_drop_are_served_again_and_others_meanwhile(messages):
     with running(igtl.serve, port, messages()) as reported:
         for _ in range(2):
             with client(port) as peer, client(port) as other:
-                assert peer.wait_for_message("Overlay1", SOON_S) and other.wait_for_message("Overlay1", SOON_S)
+                assert peer.wait_for_message("Overlay1", SOON_S) and other.wait_for_message(
+                    "Overlay1", SOON_S
+                )
         wait_until(lambda: reported.count("a client is gone") >= 4)
 
 
@@ -130,7 +154,9 @@ def test_a_server_of_pyigtl_that_drops_gets_everything_again(messages):
             with server(port) as peer:
                 transform = peer.wait_for_message("CTToWorld", SOON_S)
                 assert_allclose(transform.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
-                assert peer.wait_for_message("Overlay2", SOON_S) and peer.wait_for_message("MultiViewReg", SOON_S)
+                assert peer.wait_for_message("Overlay2", SOON_S) and peer.wait_for_message(
+                    "MultiViewReg", SOON_S
+                )
                 assert peer.wait_for_message("CTToWorld", SOON_S)  # once more
     assert sum("connected to" in line for line in reported) == 2
 
@@ -156,7 +182,8 @@ def test_only_this_machine_is_served(messages):
 
 
 @pytest.mark.parametrize(
-    "text, expected", [("host:1", ("host", 1)), ("host", ("host", 18944)), ("[::1]:18944", ("::1", 18944))]
+    "text, expected",
+    [("host:1", ("host", 1)), ("host", ("host", 18944)), ("[::1]:18944", ("::1", 18944))],
 )
 def test_an_address_is_host_and_port(text, expected):
     assert igtl.address(text) == expected

@@ -15,7 +15,13 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.dicom_geometry import BENT_FAN, BY_TUBE_ANGLE, FAR_SIDE, FLAT_FAN, IN_IMAGE
+from MultiViewRegistrationLib.io.dicom_geometry import (
+    BENT_FAN,
+    BY_TUBE_ANGLE,
+    FAR_SIDE,
+    FLAT_FAN,
+    IN_IMAGE,
+)
 from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
 
 SIZE = COLUMNS, ROWS = 40, 30
@@ -25,7 +31,9 @@ FRAME = "1.2.3.9"
 def write_localizer(path, **tags):
     """A topogram from the front as Siemens has it, 0.5 mm along the table and 1 mm across; a tag given as None is left out."""
     random = np.random.default_rng(3)
-    image = (random.integers(0, 40, (ROWS, COLUMNS)) + 900 * (np.indices((ROWS, COLUMNS))[1] > 15)).astype(np.int16)
+    image = (
+        random.integers(0, 40, (ROWS, COLUMNS)) + 900 * (np.indices((ROWS, COLUMNS))[1] > 15)
+    ).astype(np.int16)
     described = {
         "Modality": "CT",
         "Manufacturer": "SIEMENS",
@@ -93,7 +101,9 @@ def test_azimuth_of_ge_is_in_a_private_attribute(tmp_path):
 
 
 def test_the_central_ray_is_that_of_the_data_collection_centre_where_that_is_told(tmp_path):
-    path = write_localizer(tmp_path / "top.dcm", TubeAngle=0.0, DataCollectionCenterPatient=[3.0, -155.0, 0.0])
+    path = write_localizer(
+        tmp_path / "top.dcm", TubeAngle=0.0, DataCollectionCenterPatient=[3.0, -155.0, 0.0]
+    )
     values = read_slot_scan(path).values
     assert values["central_column"] == pytest.approx(23)
     assert_allclose(values["isocentre"], [3, -155, 15])
@@ -104,10 +114,22 @@ def test_the_central_ray_is_that_of_the_data_collection_centre_where_that_is_tol
     [
         ({}, "isocentre_to_source", "TubeAngle"),
         ({"TubeAngle": 0.0, "PatientPosition": None}, "isocentre_to_source", "PatientPosition"),
-        ({"TubeAngle": 0.0, "DistanceSourceToPatient": None}, "source_to_isocentre_mm", "DistanceSourceToPatient"),
-        ({"TubeAngle": 0.0, "DistanceSourceToPatient": "1090"}, "source_to_isocentre_mm", "1090 mm, not less than"),
+        (
+            {"TubeAngle": 0.0, "DistanceSourceToPatient": None},
+            "source_to_isocentre_mm",
+            "DistanceSourceToPatient",
+        ),
+        (
+            {"TubeAngle": 0.0, "DistanceSourceToPatient": "1090"},
+            "source_to_isocentre_mm",
+            "1090 mm, not less than",
+        ),
         ({"TubeAngle": 0.0, "PixelSpacing": None}, "pixel_mm", "PixelSpacing"),
-        ({"TubeAngle": 0.0, "ImageOrientationPatient": None}, "rows_along", "ImageOrientationPatient"),
+        (
+            {"TubeAngle": 0.0, "ImageOrientationPatient": None},
+            "rows_along",
+            "ImageOrientationPatient",
+        ),
         ({"TubeAngle": 0.0, "ImagePositionPatient": None}, "isocentre", "ImagePositionPatient"),
     ],
     ids=str,
@@ -119,7 +141,12 @@ def test_what_a_header_lacks_is_named(tmp_path, tags, key, why):
 
 def test_other_files_and_a_tilted_gantry_are_no_localizers(tmp_path, case_folder):
     assert read_slot_scan(case_folder / "ap.mha") is None
-    assert read_slot_scan(write_localizer(tmp_path / "axial.dcm", ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])) is None
+    assert (
+        read_slot_scan(
+            write_localizer(tmp_path / "axial.dcm", ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])
+        )
+        is None
+    )
     with pytest.raises(InputError, match="tilted gantry"):
         read_slot_scan(write_localizer(tmp_path / "tilted.dcm", GantryDetectorTilt="12"))
 
@@ -144,8 +171,13 @@ def test_a_study_becomes_a_case_whose_truth_is_the_frame_of_reference(study):
     assert_array_equal(case.truth_world_from_ct, np.eye(4))
     assert_allclose(view.camera.source_step, [0, 0, -0.5], atol=1e-12)
     assert_allclose(view.camera.project([-20, -155, 15]), [0, 0], atol=1e-9)
-    assert view.xray.pixel_mm == (1, 0.5) and (view.distance_sd_percent, view.principal_point_sd_px) == (0.5, 0.5)
-    assert view.xray.line_integrals[:, 20:].min() > 4 > 1 > view.xray.line_integrals[:, :10].max()  # bone bright
+    assert view.xray.pixel_mm == (1, 0.5) and (
+        view.distance_sd_percent,
+        view.principal_point_sd_px,
+    ) == (0.5, 0.5)
+    assert (
+        view.xray.line_integrals[:, 20:].min() > 4 > 1 > view.xray.line_integrals[:, :10].max()
+    )  # bone bright
     assert FLAT_FAN in case.assumptions["AP"]
 
 
@@ -162,7 +194,10 @@ def test_what_a_localizer_lacks_can_be_given_in_the_case(study):
         "slot_scan",
     ):
         assert part in str(error.value)
-    content["views"][0]["slot_scan"] = {"isocentre_to_source": [0, -1, 0], "source_to_isocentre_mm": 600}
+    content["views"][0]["slot_scan"] = {
+        "isocentre_to_source": [0, -1, 0],
+        "source_to_isocentre_mm": 600,
+    }
     path.write_text(json.dumps(content))
     (view,) = Case.load(path).views
     assert_allclose(view.camera.source, [-0.5, -755, 7.75])
@@ -173,7 +208,9 @@ def test_what_a_localizer_lacks_can_be_given_in_the_case(study):
 
 
 def test_localizers_of_different_examinations_are_refused(study):
-    other = write_localizer(study / "series 1" / "other.dcm", FrameOfReferenceUID="1.2.3.8", TubeAngle=90.0)
+    other = write_localizer(
+        study / "series 1" / "other.dcm", FrameOfReferenceUID="1.2.3.8", TubeAngle=90.0
+    )
     content, path = study_case(study), study / "case.json"
     content["views"].append({"name": "LAT", "image": str(other)})
     path.write_text(json.dumps(content))
@@ -196,7 +233,9 @@ def test_slices_and_scouts_may_lie_in_one_folder(study):
     for path in (study / "series 1").iterdir():
         shutil.move(path, study / "series 2")
     found = find_study(study / "series 2")
-    assert found.ct == study / "series 2" and found.localizers == {"AP": study / "series 2" / "top.dcm"}
+    assert found.ct == study / "series 2" and found.localizers == {
+        "AP": study / "series 2" / "top.dcm"
+    }
     path = study / "case.json"
     path.write_text(json.dumps(found.case()))
     assert Case.load(path).ct.volume.values.shape == (12, 16, 16)
@@ -212,18 +251,25 @@ def test_of_several_series_the_longest_with_localizers_is_taken(study):
                 setattr(data, tag, value)
             data.save_as(study / name / f"{number}.dcm")
     found = find_study(study)
-    assert found.ct.name == "series 2" and {path.name for path in found.other_series} == {"thick", "earlier"}
+    assert found.ct.name == "series 2" and {path.name for path in found.other_series} == {
+        "thick",
+        "earlier",
+    }
     assert "the longest is taken" in found.left_out[0]
 
 
 def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
     chest = ["-20", "-155", "-200"]
-    path = write_localizer(study / "series 1" / "chest.dcm", TubeAngle=0.0, ImagePositionPatient=chest)
+    path = write_localizer(
+        study / "series 1" / "chest.dcm", TubeAngle=0.0, ImagePositionPatient=chest
+    )
     found = find_study(study)
     assert found.elsewhere == [path] and len(found.localizers) == 1
     assert "chest.dcm is a localizer of another part of the patient" in found.left_out[0]
     write_localizer(study / "series 1" / "top.dcm", TubeAngle=0.0, ImagePositionPatient=chest)
-    with pytest.raises(InputError, match=r"no localizer of its CT \(2 of another part of the patient\)"):
+    with pytest.raises(
+        InputError, match=r"no localizer of its CT \(2 of another part of the patient\)"
+    ):
         study_case(study)
 
 
@@ -236,7 +282,9 @@ def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
 )
 def test_a_turned_localizer_is_refused(tmp_path, axes, said):
     with pytest.raises(InputError, match=said):
-        read_slot_scan(write_localizer(tmp_path / "turned.dcm", TubeAngle=0.0, ImageOrientationPatient=axes))
+        read_slot_scan(
+            write_localizer(tmp_path / "turned.dcm", TubeAngle=0.0, ImageOrientationPatient=axes)
+        )
 
 
 def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_path):
@@ -246,18 +294,33 @@ def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_p
         "ImagePositionPatient": ["19", "-155", "15"],
     }
     plain, other = (
-        SlotScan(**read_slot_scan(write_localizer(tmp_path / f"{nth}.dcm", TubeAngle=0.0, **tags)).values).camera()
+        SlotScan(
+            **read_slot_scan(write_localizer(tmp_path / f"{nth}.dcm", TubeAngle=0.0, **tags)).values
+        ).camera()
         for nth, tags in enumerate(({}, mirrored))
     )
     point = np.array([5.0, -100, 3])
-    assert_allclose(other.project(point), [COLUMNS - 1, 0] + plain.project(point) * [-1, 1], atol=1e-9)
-    derived = {"Manufacturer": "GE MEDICAL SYSTEMS", "ImageType": ["DERIVED", "SECONDARY", "LOCALIZER"]}
-    assert "isocentre_to_source" in read_slot_scan(write_localizer(tmp_path / "ge.dcm", **derived, **mirrored)).missing
+    assert_allclose(
+        other.project(point), [COLUMNS - 1, 0] + plain.project(point) * [-1, 1], atol=1e-9
+    )
+    derived = {
+        "Manufacturer": "GE MEDICAL SYSTEMS",
+        "ImageType": ["DERIVED", "SECONDARY", "LOCALIZER"],
+    }
+    assert (
+        "isocentre_to_source"
+        in read_slot_scan(write_localizer(tmp_path / "ge.dcm", **derived, **mirrored)).missing
+    )
 
 
 def test_a_cropped_localizer_has_no_central_column(tmp_path):
-    path = write_localizer(tmp_path / "cropped.dcm", TubeAngle=0.0, ImagePositionPatient=["-50", "-155", "15"])
-    assert "30 mm off the scanner's axis: it may be cropped or turned" in read_slot_scan(path).missing["central_column"]
+    path = write_localizer(
+        tmp_path / "cropped.dcm", TubeAngle=0.0, ImagePositionPatient=["-50", "-155", "15"]
+    )
+    assert (
+        "30 mm off the scanner's axis: it may be cropped or turned"
+        in read_slot_scan(path).missing["central_column"]
+    )
     geometry = read_slot_scan(path, {"central_column": 50})
     assert not geometry.missing
     assert_allclose(geometry.values["isocentre"], [0, -155, 15])

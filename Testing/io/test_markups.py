@@ -34,13 +34,20 @@ vtkMRMLMarkupsFiducialNode_1,{x2},{y2},0.125,0,0,0,1,1,1,0,tip,"a ""word"", or t
 
 def slicer_4(system, minor=10):
     sign = 1 if system in ("LPS", "1") else -1
-    return SLICER_4.format(minor=minor, system=system, x=sign * 118.25, y=sign * -64, x2=sign * -121, y2=sign * 61.5)
+    return SLICER_4.format(
+        minor=minor, system=system, x=sign * 118.25, y=sign * -64, x2=sign * -121, y2=sign * 61.5
+    )
 
 
 def markups(system, **changes):
     sign = np.array([1, 1, 1]) if system in ("LPS", "1") else np.array([-1, -1, 1])
     points = [
-        {"id": str(i), "label": label, "position": (sign * point).tolist(), "positionStatus": "defined"}
+        {
+            "id": str(i),
+            "label": label,
+            "position": (sign * point).tolist(),
+            "positionStatus": "defined",
+        }
         for i, (label, point) in enumerate(LPS.items())
     ]
     points.append({"id": "9", "label": "", "position": [0, 0, 0], "positionStatus": "undefined"})
@@ -51,7 +58,10 @@ def markups(system, **changes):
         "controlPoints": points,
     } | changes
     return json.dumps(
-        {"@schema": "https://raw.githubusercontent.com/Slicer/markups-schema-v1.0.3.json#", "markups": [markup]}
+        {
+            "@schema": "https://raw.githubusercontent.com/Slicer/markups-schema-v1.0.3.json#",
+            "markups": [markup],
+        }
     )
 
 
@@ -77,7 +87,11 @@ def test_every_version_gives_the_same_lps_points(tmp_path, name, content):
 
 
 @pytest.mark.parametrize(
-    "kind, ending", [("vtkMRMLMarkupsFiducialStorageNode", ".fcsv"), ("vtkMRMLMarkupsJsonStorageNode", ".mrk.json")]
+    "kind, ending",
+    [
+        ("vtkMRMLMarkupsFiducialStorageNode", ".fcsv"),
+        ("vtkMRMLMarkupsJsonStorageNode", ".mrk.json"),
+    ],
 )
 def test_what_slicer_itself_writes(tmp_path, kind, ending):
     pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
@@ -99,7 +113,11 @@ def test_what_slicer_itself_writes(tmp_path, kind, ending):
     "name, content, word",
     [
         ("a.fcsv", slicer_4("LPS").replace("# CoordinateSystem = LPS\n", ""), "CoordinateSystem"),
-        ("a.fcsv", slicer_4("LPS").replace("tip", "ASIS, left").replace("0,ASIS, left", '0,"ASIS, left"'), "twice"),
+        (
+            "a.fcsv",
+            slicer_4("LPS").replace("tip", "ASIS, left").replace("0,ASIS, left", '0,"ASIS, left"'),
+            "twice",
+        ),
         ("a.fcsv", slicer_4("LPS").replace("912.5", "high"), "high"),
         ("a.fcsv", slicer_4("LPS").replace("tip", ""), "without a label"),
         ("a.mrk.json", markups("IJK"), "IJK"),
@@ -114,8 +132,13 @@ def test_missing_and_wrong_entries_are_refused(tmp_path, name, content, word):
 
 def test_points_go_to_the_landmarks_of_their_names(tmp_path):
     (tmp_path / "a.fcsv").write_text(slicer_4("0"))
-    landmarks = [Landmark("tip", np.zeros(3), {"AP": np.zeros(2)}), Landmark("heel", np.ones(3), {})]
+    landmarks = [
+        Landmark("tip", np.zeros(3), {"AP": np.zeros(2)}),
+        Landmark("heel", np.ones(3), {}),
+    ]
     tip, heel = with_ct_points(landmarks, tmp_path / "a.fcsv")
     assert_allclose(tip.ct, LPS["tip"])
     assert "AP" in tip.pixels and np.array_equal(heel.ct, np.ones(3))
-    assert "none of the case's landmarks" in refusal(with_ct_points, landmarks[1:], tmp_path / "a.fcsv")
+    assert "none of the case's landmarks" in refusal(
+        with_ct_points, landmarks[1:], tmp_path / "a.fcsv"
+    )

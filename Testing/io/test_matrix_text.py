@@ -10,7 +10,11 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.calibration.matrices import read_matrix, read_matrix_file, read_number
+from MultiViewRegistrationLib.io.calibration.matrices import (
+    read_matrix,
+    read_matrix_file,
+    read_number,
+)
 
 K = np.array([[-480.0, 0, 51], [0, 500, 33], [0, 0, 1]])
 R = Rotation.from_euler("xyz", (100, 10, -20), degrees=True).as_matrix()
@@ -44,7 +48,9 @@ def test_ways_to_write_one(text, tmp_path):
 
 
 def test_the_size_that_json_tells():
-    text = json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist(), "size": [96, 72]})
+    text = json.dumps(
+        {"intrinsics": K.tolist(), "camera_from_world": POSE.tolist(), "size": [96, 72]}
+    )
     assert read_matrix(text).size == (96, 72)
     assert read_matrix(rows(P)).size is None
 
@@ -97,7 +103,10 @@ def test_a_number_is_read_with_a_point_or_a_comma(text, number):
 @pytest.mark.parametrize(
     "text, word",
     [(text, "more than one point or comma") for text in ("1.000,5", "1,000.5", "1.000.000")]
-    + [(text, "expected a number") for text in ("1 000", "12mm", "", "1e", "nan", "0x10", "--3", "1'000")],
+    + [
+        (text, "expected a number")
+        for text in ("1 000", "12mm", "", "1e", "nan", "0x10", "--3", "1'000")
+    ],
 )
 def test_what_is_no_number_or_two_is_refused(text, word):
     with pytest.raises(InputError, match=word):

@@ -26,9 +26,17 @@ def names(paths) -> list[str]:
 
 def test_real_files(shared_data):
     scout = recognise([shared_data / "scout"])
-    assert [(len(ct.files), ct.facts) for ct in scout.cts] == [(67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")]
-    assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.of("xray") and names(scout.unknown) == ["LICENSE"]
-    assert names(recognise([shared_data / "scout" / "AP.dcm"]).of("xray")) == ["AP.dcm"]  # without its CT
+    assert [(len(ct.files), ct.facts) for ct in scout.cts] == [
+        (67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")
+    ]
+    assert (
+        names(scout.scouts) == ["AP.dcm", "LAT.dcm"]
+        and not scout.of("xray")
+        and names(scout.unknown) == ["LICENSE"]
+    )
+    assert names(recognise([shared_data / "scout" / "AP.dcm"]).of("xray")) == [
+        "AP.dcm"
+    ]  # without its CT
     dicom = recognise([shared_data / "dicom"])
     assert names(dicom.of("xray")) == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
     assert [len(ct.files) for ct in dicom.cts] == [8]
@@ -36,7 +44,11 @@ def test_real_files(shared_data):
     assert len(ct.cts) == 4 and not ct.files
     wrist = recognise([shared_data / "wrist"])
     assert names(wrist.of("case"))[0] == "metacarpal3_0002.json" and len(wrist.of("case")) == 9
-    assert names(ct.files[0] for ct in wrist.cts) == ["metacarpal3.nrrd", "radius.nrrd", "ulna.nrrd"]
+    assert names(ct.files[0] for ct in wrist.cts) == [
+        "metacarpal3.nrrd",
+        "radius.nrrd",
+        "ulna.nrrd",
+    ]
     assert len(wrist.of("xray")) == 6
     case = recognise([shared_data / "sim" / "pelvis-oblique-1"])
     assert names(case.whole) == ["case.json"] and names(case.unknown) == ["starts.json"]
@@ -47,10 +59,20 @@ def test_names_do_not_matter(tmp_path):
     write_study(tmp_path / "study")
     hu = make_ct().volume.values.round().astype(np.int16)[:20]
     write_series(
-        tmp_path / "thin", hu, make_ct().volume.ct_from_index, SeriesInstanceUID="1.2.3.7", SeriesDescription="Bone"
+        tmp_path / "thin",
+        hu,
+        make_ct().volume.ct_from_index,
+        SeriesInstanceUID="1.2.3.7",
+        SeriesDescription="Bone",
     )
     write_xray(tmp_path / "ct.dcm", np.full((8, 8), 7), Modality="XA")
-    write_dicom(tmp_path / "report", np.zeros((4, 4), np.uint8), CT_IMAGE, Modality="CT", SeriesInstanceUID="1.2.3.8")
+    write_dicom(
+        tmp_path / "report",
+        np.zeros((4, 4), np.uint8),
+        CT_IMAGE,
+        Modality="CT",
+        SeriesInstanceUID="1.2.3.8",
+    )
     pool = tmp_path / "pool"
     pool.mkdir()
     files = [file for file in tmp_path.rglob("*") if file.is_file() and pool not in file.parents]
@@ -73,7 +95,9 @@ def test_volumes_by_their_values(tmp_path):
 
     hu, random = make_ct().volume.values, np.random.default_rng(1)
     write("hu.mha", hu.astype(np.int16))
-    write("relative.nrrd", random.integers(0, 4000, (20, 30, 40)).astype(np.uint16), (0.4, 0.4, 0.6))
+    write(
+        "relative.nrrd", random.integers(0, 4000, (20, 30, 40)).astype(np.uint16), (0.4, 0.4, 0.6)
+    )
     write("labels.nii.gz", (hu > 300).astype(np.uint8), (2, 2, 2))
     write("run.mha", random.integers(0, 4000, (20, 30, 40)).astype(np.uint16))
     write("film.png", random.integers(0, 4000, (30, 40)).astype(np.uint16))
@@ -81,7 +105,9 @@ def test_volumes_by_their_values(tmp_path):
     write("used.png", np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8))
     found = recognise([tmp_path])
     assert names(ct.files[0] for ct in found.cts) == ["hu.mha", "relative.nrrd"]
-    assert names(found.of("mask")) == ["labels.nii.gz"] and names(found.of("xray mask")) == ["used.png"]
+    assert names(found.of("mask")) == ["labels.nii.gz"] and names(found.of("xray mask")) == [
+        "used.png"
+    ]
     assert names(found.of("xray")) == ["film.png", "slice.mha"]
     assert names(found.of("ct", "xray")) == ["run.mha"]
 
@@ -112,10 +138,14 @@ def test_text_and_numbers(tmp_path):
         "p.json",
         "p.npy",
     ]  # what is damaged is said where it is read
-    assert names(found.of("pose")) == ["start.dat"] and names(found.of("pose", "calibration")) == ["t.dat", "t.h5"]
+    assert names(found.of("pose")) == ["start.dat"] and names(found.of("pose", "calibration")) == [
+        "t.dat",
+        "t.h5",
+    ]
     assert names(found.unknown) == ["README.txt", "empty", "objects.npy", "starts.json"]
     assert [
-        word in "".join(found.problems) for word in ("points.fcsv: holds landmarks", "study.zip: is an archive")
+        word in "".join(found.problems)
+        for word in ("points.fcsv: holds landmarks", "study.zip: is an archive")
     ] == [True] * 2
 
 
@@ -124,7 +154,9 @@ def test_what_is_opened_as_a_whole(tmp_path):
     case = write_phantom_case(tmp_path)
     case.rename(tmp_path / "my hip.json")
     assert names(recognise([tmp_path]).whole) == ["my hip.json"]
-    (tmp_path / "found.json").write_text(json.dumps({"version": 2, "world_from_ct": [], "verdict": None, "views": []}))
+    (tmp_path / "found.json").write_text(
+        json.dumps({"version": 2, "world_from_ct": [], "verdict": None, "views": []})
+    )
     (tmp_path / "deeper").mkdir()
     shutil.copy(tmp_path / "found.json", tmp_path / "deeper" / "found.json")
     assert recognise([tmp_path]).whole == [tmp_path / "found.json"]

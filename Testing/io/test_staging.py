@@ -68,10 +68,14 @@ def test_what_several_write_into_a_stage_comes_together(tmp_path):
         write(outer, "1")
         assert not contents(tmp_path)
         (outer / "b").write_text("1")
-    assert contents(tmp_path) == {"a": "1", "b": "1", "case": "1", "last": "1"} and not hidden(tmp_path)
+    assert contents(tmp_path) == {"a": "1", "b": "1", "case": "1", "last": "1"} and not hidden(
+        tmp_path
+    )
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device"), InputError("no")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, OSError(28, "No space left on device"), InputError("no")]
+)
 def test_what_fails_leaves_the_older_set(tmp_path, error):
     write(tmp_path / "out", "1")
     with (
@@ -80,7 +84,9 @@ def test_what_fails_leaves_the_older_set(tmp_path, error):
     ):
         (stage / "a").write_text("2")
         raise error
-    assert contents(tmp_path / "out") == {"a": "1", "b": "1", "last": "1"} and not hidden(tmp_path / "out")
+    assert contents(tmp_path / "out") == {"a": "1", "b": "1", "last": "1"} and not hidden(
+        tmp_path / "out"
+    )
 
 
 @pytest.mark.parametrize("nth", range(6))
@@ -174,7 +180,11 @@ def test_kills_at_many_moments(tmp_path):
         assert "last" not in raw or len(raw) == COUNT + 2
         complete(folder)
         whole = contents(folder)
-        assert len(set(whole.values())) == 1 and len(whole) == COUNT + 2 and f"own{whole['last']}" in whole
+        assert (
+            len(set(whole.values())) == 1
+            and len(whole) == COUNT + 2
+            and f"own{whole['last']}" in whole
+        )
         number = int(whole["last"]) + 1
     write(folder, "end", ["last"])
     assert not hidden(folder) and not hidden(tmp_path)

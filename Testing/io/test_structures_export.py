@@ -39,11 +39,22 @@ def result(tmp_path):
             for name, pose, verdict in zip(NAMES, POSES, verdicts, strict=True)
         ]
         views = [
-            {"name": f"view {n}", "similarity": 0.9, "camera_from_world": camera.camera_from_world.tolist()}
+            {
+                "name": f"view {n}",
+                "similarity": 0.9,
+                "camera_from_world": camera.camera_from_world.tolist(),
+            }
             for n, camera in enumerate(cameras(0, 88))
         ]
-        content = {"world_from_ct": POSE.tolist(), "structures": structures, "verdict": "check", "views": views}
-        return write_result(tmp_path / "result", **{**content, "reference_from_world": REFERENCE.tolist(), **more})
+        content = {
+            "world_from_ct": POSE.tolist(),
+            "structures": structures,
+            "verdict": "check",
+            "views": views,
+        }
+        return write_result(
+            tmp_path / "result", **{**content, "reference_from_world": REFERENCE.tolist(), **more}
+        )
 
     return write
 
@@ -54,7 +65,9 @@ def export(tmp_path, capsys):
 
     def run(result, *words):
         capsys.readouterr()
-        status = main(["export", str(result), "--out", str(tmp_path / "out"), "--json", *map(str, words)])
+        status = main(
+            ["export", str(result), "--out", str(tmp_path / "out"), "--json", *map(str, words)]
+        )
         said = capsys.readouterr()
         return status, json.loads(said.out) if said.out else None, said.err
 
@@ -78,21 +91,35 @@ def test_all_bones_are_written_at_once_each_by_its_name(result, export, tmp_path
         assert json.loads((out / f"{name}_world_from_ct.lps.json").read_text())["structure"] == name
         assert str(np.load(out / f"{name}_world_from_ct.lps.npy")["structure"]) == name
         transform = sitk.ReadTransform(str(out / f"{name}_reference_from_ct.forward.tfm"))
-        assert_allclose(transform.TransformPoint((1.0, 2.0, 3.0)), (REFERENCE @ pose @ (1, 2, 3, 1))[:3], atol=1e-9)
-        assert f"{name} alone, world_from_ct" in (out / f"{name}_world_from_ct.forward.tfm").read_text()
+        assert_allclose(
+            transform.TransformPoint((1.0, 2.0, 3.0)),
+            (REFERENCE @ pose @ (1, 2, 3, 1))[:3],
+            atol=1e-9,
+        )
+        assert (
+            f"{name} alone, world_from_ct"
+            in (out / f"{name}_world_from_ct.forward.tfm").read_text()
+        )
 
 
 def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export, tmp_path):
     path = result(frame_of_reference_uid=None)
     assert export(path, "--structure", "l1", "L3", "--as", "dicom")[0] == 0
-    one, other = (pydicom.dcmread(tmp_path / "out" / f"{name}_world_from_ct.dcm") for name in ("L1", "L3"))
-    assert one.FrameOfReferenceUID == other.FrameOfReferenceUID and one.SOPInstanceUID != other.SOPInstanceUID
+    one, other = (
+        pydicom.dcmread(tmp_path / "out" / f"{name}_world_from_ct.dcm") for name in ("L1", "L3")
+    )
+    assert (
+        one.FrameOfReferenceUID == other.FrameOfReferenceUID
+        and one.SOPInstanceUID != other.SOPInstanceUID
+    )
     for name, data in (("L1", one), ("L3", other)):
         assert data.SeriesDescription == f"world from CT, {name} alone"
         item = data.RegistrationSequence[-1]
         registration = item.MatrixRegistrationSequence[0]
         assert registration.FrameOfReferenceTransformationComment == f"world_from_ct, {name} alone"
-        matrix = np.array(registration.MatrixSequence[0].FrameOfReferenceTransformationMatrix, float).reshape(4, 4)
+        matrix = np.array(
+            registration.MatrixSequence[0].FrameOfReferenceTransformationMatrix, float
+        ).reshape(4, 4)
         assert_allclose(matrix, POSES[NAMES.index(name)], atol=1e-9)
     kept = json.loads(path.read_text())["frame_of_reference_uid"]
     assert kept["world"] == one.FrameOfReferenceUID and set(kept) == {"world", "ct", "reference"}
@@ -101,13 +128,21 @@ def test_dicom_objects_of_bones_name_them_and_share_their_frames(result, export,
 def test_volumes_and_drrs_are_of_the_bone_alone(case, result, export, tmp_path):
     kinds = ("resampled-ct", "resampled-mask", "drr", "cameras")
     inputs = Case.load(case).inputs
-    assert export(result(inputs=inputs), "--structure", "T12", "L2", "--as", *kinds, "--case", case)[0] == 0
+    assert (
+        export(result(inputs=inputs), "--structure", "T12", "L2", "--as", *kinds, "--case", case)[0]
+        == 0
+    )
     ct, labels = spine()
     for n, name in ((0, "T12"), (2, "L2")):
         mask = sitk.ReadImage(str(tmp_path / "out" / f"{name}_mask_in_world.nii.gz"))
         image = sitk.ReadImage(str(tmp_path / "out" / f"{name}_ct_in_world.nii.gz"))
         inside = np.argwhere(sitk.GetArrayFromImage(mask))[:, ::-1]
-        points = np.array([mask.TransformContinuousIndexToPhysicalPoint(tuple(map(float, each))) for each in inside])
+        points = np.array(
+            [
+                mask.TransformContinuousIndexToPhysicalPoint(tuple(map(float, each)))
+                for each in inside
+            ]
+        )
         index = np.argwhere(labels == n + 1)[:, ::-1].astype(float)
         middle = rigid.transform_points(POSES[n] @ ct.volume.ct_from_index, index).mean(axis=0)
         assert np.linalg.norm(points.mean(axis=0) - middle) < 0.3
@@ -133,7 +168,10 @@ def test_rejected_bones_are_left_out_of_all_and_refused_by_name(result, export, 
     assert status == 2 and "L1: the result was rejected; register again, or add --override" in said
     status, answer, _ = export(path, "--structure", "all", "--as", "tfm", "txt", "--override")
     assert status == 0 and len(answer["structures"]) == 4
-    assert "Override: The result was rejected." in (tmp_path / "out" / "L1_world_from_ct.lps.txt").read_text()
+    assert (
+        "Override: The result was rejected."
+        in (tmp_path / "out" / "L1_world_from_ct.lps.txt").read_text()
+    )
     assert "Override" not in (tmp_path / "out" / "L2_world_from_ct.lps.txt").read_text()
 
 
@@ -150,7 +188,10 @@ def test_a_single_bone_is_called_by_its_name_too(result, export, tmp_path):
         (["--structure", "L9"], '--structure: found "L9", expected one of T12, L1, L2, L3'),
         (["--structure", "L1", "all"], "--structure: found all among other names"),
         (["--structure", "L1", "l1"], '--structure: found "L1" twice'),
-        (["--structure", "L1", "L2", "--igtl-server", "0"], "--structure: OpenIGTLink sends one pose"),
+        (
+            ["--structure", "L1", "L2", "--igtl-server", "0"],
+            "--structure: OpenIGTLink sends one pose",
+        ),
     ],
 )
 def test_bad_names_are_one_sentence_and_write_nothing(result, export, tmp_path, words, said):
@@ -159,7 +200,9 @@ def test_bad_names_are_one_sentence_and_write_nothing(result, export, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(case, result, export, tmp_path):
+def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
+    case, result, export, tmp_path
+):
     status, _, said = export(result(structures=None), "--structure", "all", "--as", "tfm")
     assert status == 2 and "expected a result of a case with structures" in said
     content = json.loads(case.read_text())
@@ -167,7 +210,11 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(case, re
     (case.parent / "two.json").write_text(json.dumps(content))
     words = ["--structure", "L3", "--as", "resampled-mask", "--case", case.parent / "two.json"]
     status, _, said = export(result(inputs=Case.load(case.parent / "two.json").inputs), *words)
-    assert status == 2 and 'has no structure "L3" (it has T12, L1)' in said and not (tmp_path / "out").exists()
+    assert (
+        status == 2
+        and 'has no structure "L3" (it has T12, L1)' in said
+        and not (tmp_path / "out").exists()
+    )
 
 
 def test_what_goes_to_navigation_says_of_which_bone_it_is(result):

@@ -65,7 +65,9 @@ def test_simpleitk_takes_ct_to_world_with_the_one_and_back_with_the_other(tmp_pa
 
 
 @pytest.mark.parametrize("ending", [".tfm", ".txt", ".h5"])
-@pytest.mark.parametrize("kind", [sitk.Euler3DTransform, sitk.VersorRigid3DTransform, sitk.AffineTransform])
+@pytest.mark.parametrize(
+    "kind", [sitk.Euler3DTransform, sitk.VersorRigid3DTransform, sitk.AffineTransform]
+)
 def test_a_transform_about_a_centre_is_carried_as_it_acts(tmp_path, ending, kind):
     transform = kind(3) if kind is sitk.AffineTransform else kind()
     transform.SetCenter((100.0, -250.0, 75.0))
@@ -82,7 +84,10 @@ def test_a_transform_about_a_centre_is_carried_as_it_acts(tmp_path, ending, kind
     "transform, found",
     [
         (sitk.Euler2DTransform(), "2D"),
-        (sitk.CompositeTransform([sitk.TranslationTransform(3), sitk.Euler3DTransform()]), "several transforms"),
+        (
+            sitk.CompositeTransform([sitk.TranslationTransform(3), sitk.Euler3DTransform()]),
+            "several transforms",
+        ),
         (sitk.BSplineTransform(3), "BSplineTransform"),
     ],
 )
@@ -97,7 +102,9 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
     path = tmp_path / f"two.{ending}"
     sitk.WriteTransform(sitk.Euler3DTransform(), str(path))
     if ending == "tfm":
-        second = path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1")
+        second = (
+            path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1")
+        )
         path.write_text(path.read_text() + second)
     else:
         h5py = pytest.importorskip("h5py", reason='needs h5py: pip install -e ".[hdf5]"')
@@ -108,14 +115,19 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
 
 
 @pytest.mark.parametrize(
-    "comment", ["Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "mm ± 2°", "", "x" * 100_000, "\udc80"]
+    "comment",
+    ["Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "mm ± 2°", "", "x" * 100_000, "\udc80"],
 )
 def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
     path = tmp_path / "a.tfm"
     write_transform(path, POSE, comment)
     assert_allclose(by_itk(path, POINTS), moved(POSE, POINTS), atol=1e-9)
     lines = path.read_text("utf-8").splitlines()
-    assert len(lines) == 6 and lines[1].startswith("# ") and lines[1].count("Nothing") == comment.count("Nothing")
+    assert (
+        len(lines) == 6
+        and lines[1].startswith("# ")
+        and lines[1].count("Nothing") == comment.count("Nothing")
+    )
 
 
 def test_the_words_of_an_h5_file_leave_its_data_alone(tmp_path):
@@ -138,13 +150,20 @@ WRITERS = {
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("frame", ["lps", "ras"])
 @pytest.mark.parametrize("direction", ["forward", "resampling"])
-def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(tmp_path, ending, frame, direction):
+def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(
+    tmp_path, ending, frame, direction
+):
     to_frame = RAS_FROM_LPS if frame == "ras" else np.eye(4)
     matrix = to_frame @ POSE @ to_frame
-    WRITERS[ending](tmp_path / f"pose{ending}", matrix if direction == "forward" else np.linalg.inv(matrix))
+    WRITERS[ending](
+        tmp_path / f"pose{ending}", matrix if direction == "forward" else np.linalg.inv(matrix)
+    )
     path = tmp_path / f"pose{ending}"
     found = [read_start_pose(path, frame, direction)]
-    found += [read_pose(path, "world_from_ct", words) for words in ([frame, direction], [direction, frame])]
+    found += [
+        read_pose(path, "world_from_ct", words)
+        for words in ([frame, direction], [direction, frame])
+    ]
     for each in found:
         assert_allclose(each @ POINT, POSE @ POINT, atol=1e-9)
 
@@ -152,13 +171,19 @@ def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(tmp_path, endi
 def test_missing_conventions_of_a_file_are_requested(tmp_path):
     np.savetxt(tmp_path / "a.txt", POSE)
     write_transform(tmp_path / "a.tfm", POSE)
-    assert "--frame lps or --frame ras" in refusal(read_start_pose, tmp_path / "a.txt", None, "forward")
-    assert "--direction forward or --direction resampling" in refusal(read_start_pose, tmp_path / "a.txt", "lps", None)
+    assert "--frame lps or --frame ras" in refusal(
+        read_start_pose, tmp_path / "a.txt", None, "forward"
+    )
+    assert "--direction forward or --direction resampling" in refusal(
+        read_start_pose, tmp_path / "a.txt", "lps", None
+    )
     assert "--direction" in refusal(read_start_pose, tmp_path / "a.tfm", "lps", None)
     assert "--frame" in refusal(read_start_pose, tmp_path / "a.tfm", None, "forward")
 
 
-@pytest.mark.parametrize("write, ending", [(write_text, ".txt"), (write_npy, ".npy"), (write_json, ".json")])
+@pytest.mark.parametrize(
+    "write, ending", [(write_text, ".txt"), (write_npy, ".npy"), (write_json, ".json")]
+)
 @pytest.mark.parametrize("axes", ["lps", "ras"])
 @pytest.mark.parametrize("name", ["world_from_ct", "ct_from_world"])
 def test_a_files_own_conventions_are_used_and_not_contradicted(tmp_path, write, ending, axes, name):
@@ -169,12 +194,16 @@ def test_a_files_own_conventions_are_used_and_not_contradicted(tmp_path, write, 
     assert_allclose(read_start_pose(path), POSE, atol=1e-9)
     assert_allclose(read_start_pose(path, axes, direction), POSE, atol=1e-9)
     assert axes in refusal(read_start_pose, path, "ras" if axes == "lps" else "lps", None)
-    assert direction in refusal(read_start_pose, path, None, "resampling" if direction == "forward" else "forward")
+    assert direction in refusal(
+        read_start_pose, path, None, "resampling" if direction == "forward" else "forward"
+    )
 
 
 def array_bytes(descr, shape, tail=b"\0" * 128) -> bytes:
     stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
     return stream.getvalue() + tail
 
 
@@ -198,7 +227,10 @@ def pickled() -> bytes:
         ("a.json", json.dumps({"reference_from_ct": POSE.tolist(), "axes": "LPS"}).encode()),
         ("a.h5", b"\x89HDF\r\n\x1a\n"),
         ("a.tfm", b"#Insight Transform File V1.0\nTransform: Nothing\n"),
-        ("a.tfm", b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\n"),
+        (
+            "a.tfm",
+            b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\n",
+        ),
     ],
 )
 def test_a_file_without_a_matrix_is_refused(tmp_path, name, content):
@@ -233,7 +265,12 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_a_matrix_that_is_not_rigid_is_refused_everywhere(case_folder, tmp_path, kind):
     matrix = BAD[kind].tolist()
-    for key in (["world_from_ct"], ["reference_from_world"], ["truth", "world_from_ct"], ["views", 2, "camera"]):
+    for key in (
+        ["world_from_ct"],
+        ["reference_from_world"],
+        ["truth", "world_from_ct"],
+        ["views", 2, "camera"],
+    ):
         keys = [*key, "camera_from_world"] if key[-1] == "camera" else key
         content = changed(full(), keys, matrix)
         assert keys[-1] in refusal(CaseFile.from_json, case_folder / "case.json", content)
@@ -248,8 +285,12 @@ def test_a_matrix_that_is_not_rigid_is_refused_everywhere(case_folder, tmp_path,
         assert path.name in refusal(read_pose, path, "reference_from_world", ["ras", "resampling"])
     (tmp_path / "a.tra").write_text(",".join(map(repr, BAD[kind].ravel().tolist())))
     assert "a.tra" in refusal(read_tra, tmp_path / "a.tra", 0, 0, 1, 1.0)
-    (tmp_path / "k.json").write_text(json.dumps({"K": np.diag([100.0, 100, 1]).tolist(), "camera_from_world": matrix}))
-    assert "k.json" in refusal(read_calibration, tmp_path / "k.json", unit="mm", axes="lps", first_pixel=0)
+    (tmp_path / "k.json").write_text(
+        json.dumps({"K": np.diag([100.0, 100, 1]).tolist(), "camera_from_world": matrix})
+    )
+    assert "k.json" in refusal(
+        read_calibration, tmp_path / "k.json", unit="mm", axes="lps", first_pixel=0
+    )
     if kind != "perspective":
         sitk.WriteTransform(affine(BAD[kind]), str(tmp_path / "a.tfm"))
         assert "a.tfm" in refusal(read_start_pose, tmp_path / "a.tfm", "lps", "resampling")

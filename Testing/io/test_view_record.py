@@ -38,7 +38,9 @@ def test_a_record_writes_what_it_reads(case_folder, entry):
 def test_each_kind_of_geometry_has_its_camera_and_what_is_usual_for_it(case_folder):
     records = [read(entry, case_folder) for entry in VIEWS]
     assert [record.kind for record in records] == KINDS
-    usual = [replace(record, uncertainty={}).deviations["principal_point_sd_px"] for record in records]
+    usual = [
+        replace(record, uncertainty={}).deviations["principal_point_sd_px"] for record in records
+    ]
     assert usual == [0.5, 0.5, 0.5, 3 / 4, 0.5 / 4]  # a pixel is 4 mm
     sizes = {record.camera((20, 16)).size for record in records}
     assert sizes == {(20, 16)}
@@ -53,7 +55,9 @@ def test_the_fields_of_the_tables_are_those_of_the_classes():
 
 def test_readings_become_a_geometry_once_they_are_complete():
     known = {key: value for key, value in READING.items() if key != "rao_lao_deg"}
-    record = ViewRecord("AP", geometry=Readings("c_arm", known), field="views[0]", assumptions=("One.",))
+    record = ViewRecord(
+        "AP", geometry=Readings("c_arm", known), field="views[0]", assumptions=("One.",)
+    )
     assert record.kind == "c_arm" and record.geometry_json == {"c_arm": known}
     message = refusal(record.completed, "case.json", known, [])
     assert message.startswith("case.json: views[0].c_arm.rao_lao_deg is missing")
@@ -64,11 +68,20 @@ def test_readings_become_a_geometry_once_they_are_complete():
 
 def test_a_header_says_whether_rows_have_a_distance_of_their_own(tmp_path):
     write_eos(tmp_path / "eos.dcm")
-    tags = {"DistanceSourceToDetector": "1000", "DistanceSourceToPatient": "650", "ImagerPixelSpacing": ["4", "5"]}
-    tags |= {"PositionerPrimaryAngle": "30", "PositionerSecondaryAngle": "-10", "FieldOfViewHorizontalFlip": "NO"}
+    tags = {
+        "DistanceSourceToDetector": "1000",
+        "DistanceSourceToPatient": "650",
+        "ImagerPixelSpacing": ["4", "5"],
+    }
+    tags |= {
+        "PositionerPrimaryAngle": "30",
+        "PositionerSecondaryAngle": "-10",
+        "FieldOfViewHorizontalFlip": "NO",
+    }
     write_xray(tmp_path / "xa.dcm", np.arange(320, dtype=np.uint16).reshape(16, 20), **tags)
     scan, c_arm = (
-        read({"name": name, "image": f"{name}.dcm", "step_sd_percent": 0.3}, tmp_path) for name in ("eos", "xa")
+        read({"name": name, "image": f"{name}.dcm", "step_sd_percent": 0.3}, tmp_path)
+        for name in ("eos", "xa")
     )
     (completed,) = complete_by_headers("case.json", [scan])
     assert completed.kind == "slot_scan" and completed.deviations["step_sd_percent"] == 0.3
@@ -79,4 +92,6 @@ def test_a_header_says_whether_rows_have_a_distance_of_their_own(tmp_path):
 def test_a_camera_for_another_image_is_refused(case_folder):
     record = read(changed(VIEWS[3], ["c_arm", "size"], [16, 20]), case_folder)
     message = refusal(record.camera, (20, 16))
-    assert message.startswith("case.json: views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows")
+    assert message.startswith(
+        "case.json: views[0].c_arm.size is [16, 20], but the image has 20 columns and 16 rows"
+    )

@@ -49,8 +49,16 @@ def minimal():
         "version": 1,
         "ct": "ct.mha",
         "views": [
-            {"name": "AP", "image": "ap.mha", "projection_matrix": camera(0).projection_matrix.tolist()},
-            {"name": "LAT", "image": "lat.mha", "projection_matrix": camera(90).projection_matrix.tolist()},
+            {
+                "name": "AP",
+                "image": "ap.mha",
+                "projection_matrix": camera(0).projection_matrix.tolist(),
+            },
+            {
+                "name": "LAT",
+                "image": "lat.mha",
+                "projection_matrix": camera(90).projection_matrix.tolist(),
+            },
         ],
         "world_from_ct": START.tolist(),
     }
@@ -61,7 +69,9 @@ def full():
     case = minimal()
     ap, lateral = case["views"]
     third = camera(45)
-    ap.update(frame=0, intensity="linear", rotation_sd_deg=0, translation_sd_mm=0, mask="ap_mask.mha")
+    ap.update(
+        frame=0, intensity="linear", rotation_sd_deg=0, translation_sd_mm=0, mask="ap_mask.mha"
+    )
     lateral.update(intensity="log", rotation_sd_deg=None, translation_sd_mm=2.5)
     case["views"] += [
         {
@@ -109,7 +119,11 @@ def full():
             "ct_unit": "hu",
             "mask": "bone.mha",
             "search": {"rotation_deg": 10, "translation_mm": 20.5},
-            "shared_unknowns": {"source_to_detector_sd_mm": 10, "principal_point_sd_px": 20.5, "isocentre_sd_mm": 5},
+            "shared_unknowns": {
+                "source_to_detector_sd_mm": 10,
+                "principal_point_sd_px": 20.5,
+                "isocentre_sd_mm": 5,
+            },
             "training": {
                 "orbital_deg": 15,
                 "tilt_deg": 7.5,
@@ -138,9 +152,13 @@ def write_files(folder):
     distance = np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0)
     ct = np.where(distance < 2.5, 900, np.where(distance < 5, 30, -1000)).astype(np.int16)
     write_image(folder / "ct.mha", ct, spacing=(4, 4, 4), origin=(-22, -22, -22))
-    write_image(folder / "bone.mha", (ct > 500).astype(np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22))
+    write_image(
+        folder / "bone.mha", (ct > 500).astype(np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22)
+    )
     for name in ("ap", "lat", "oblique", "c_arm", "scout"):
-        write_image(folder / f"{name}.mha", random.integers(2000, 4000, SIZE[::-1]).astype(np.uint16))
+        write_image(
+            folder / f"{name}.mha", random.integers(2000, 4000, SIZE[::-1]).astype(np.uint16)
+        )
     mask = np.ones(SIZE[::-1], np.uint8)
     mask[:3] = 0
     write_image(folder / "ap_mask.mha", mask)
@@ -165,9 +183,11 @@ def refusal(function, *arguments, **named):
     with pytest.raises(InputError) as error:
         function(*arguments, **named)
     message = str(error.value)
-    assert len(message.splitlines()) == 1 and re.search(r"[.?]$", message) and not re.search(r"[.!?] [A-Z]", message), (
-        message
-    )
+    assert (
+        len(message.splitlines()) == 1
+        and re.search(r"[.?]$", message)
+        and not re.search(r"[.!?] [A-Z]", message)
+    ), message
     return message
 
 
@@ -177,5 +197,9 @@ def result_or_refusal(function, *arguments, **named):
         return function(*arguments, **named)
     except InputError as error:
         message = str(error)
-        assert len(message.splitlines()) == 1 and message.endswith((".", "?")) and "Secret" not in message, message
+        assert (
+            len(message.splitlines()) == 1
+            and message.endswith((".", "?"))
+            and "Secret" not in message
+        ), message
         return None

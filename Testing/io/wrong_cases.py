@@ -8,7 +8,12 @@ from MultiViewRegistrationLib.regressor.poses import AXES
 
 MIRRORED = START.copy()
 MIRRORED[:3, 2] *= -1
-AP, CAMERA, C_ARM, SCOUT = ["views", 0], ["views", 2, "camera"], ["views", 3, "c_arm"], ["views", 4, "slot_scan"]
+AP, CAMERA, C_ARM, SCOUT = (
+    ["views", 0],
+    ["views", 2, "camera"],
+    ["views", 3, "c_arm"],
+    ["views", 4, "slot_scan"],
+)
 TIP = ["landmarks", 0]
 
 WRONG_STRUCTURE = [  # a JSON schema can tell
@@ -22,7 +27,11 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ([*AP, "name"], "../AP", ["views[0].name", "without /"]),
     ([*AP, "name"], "x" * 81, ["views[0].name", "at most 80 characters"]),
     ([*AP, "frame"], -1, ["views[0].frame is -1"]),
-    ([*AP, "intensity"], "bright", ['views[0].intensity is "bright"', '"linear" or "log" or "auto"']),
+    (
+        [*AP, "intensity"],
+        "bright",
+        ['views[0].intensity is "bright"', '"linear" or "log" or "auto"'],
+    ),
     ([*AP, "rotation_sd_deg"], -0.1, ["views[0].rotation_sd_deg is -0.1", "null if unknown"]),
     (["views", 2, "distortion"], [0.1, 0], ["views[2].distortion: found 2 coefficients"]),
     (
@@ -31,8 +40,16 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
         ["views[0].distortion stands beside projection_matrix", "undistort the image"],
     ),
     ([*AP, "camera"], {}, ["views[0] has projection_matrix and camera", "keep one"]),
-    ([*AP, "projection_matrix"], [[1, 2, 3, 4]] * 2, ["views[0].projection_matrix is a list of 2", "3 rows of 4"]),
-    ([*AP, "projection_matrix", 1, 2], 10**400, ["views[0].projection_matrix[1][2] is 1000", "from -1e+100 to 1e+100"]),
+    (
+        [*AP, "projection_matrix"],
+        [[1, 2, 3, 4]] * 2,
+        ["views[0].projection_matrix is a list of 2", "3 rows of 4"],
+    ),
+    (
+        [*AP, "projection_matrix", 1, 2],
+        10**400,
+        ["views[0].projection_matrix[1][2] is 1000", "from -1e+100 to 1e+100"],
+    ),
     (["search"], {"rotation_deg": 10, "translation_mm": 0}, ["search.translation_mm is 0"]),
     (
         ["shared_unknowns", "source_to_detector_sd_mm"],
@@ -41,13 +58,21 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ),
     (["training", "orbital_deg"], -1, ["training.orbital_deg is -1", "degrees from 0 to 180"]),
     (["targets"], [[1, 2, 1e12]], ["targets[0][2] is 1000000000000.0", "to 1e+09"]),
-    ([*TIP, "views"], [10, 12], ["landmarks[0].views is a list of 2", "[column, row] for each view"]),
+    (
+        [*TIP, "views"],
+        [10, 12],
+        ["landmarks[0].views is a list of 2", "[column, row] for each view"],
+    ),
     ([*C_ARM, "pixel_mm"], [0.2, 0], ["c_arm.pixel_mm"]),
     ([*C_ARM, "mirrored"], "no", ["c_arm.mirrored", "true or false"]),
     ([*SCOUT, "fan"], "bent", ['slot_scan.fan is "bent"', '"flat" or "equal_angles"']),
     ([*SCOUT, "isocentre"], [0, 1], ["slot_scan.isocentre", "a point [x, y, z]"]),
     ([*SCOUT, "source_to_isocentre_mm"], 0, ["slot_scan.source_to_isocentre_mm: found 0"]),
-    ([*AP, "step_sd_percent"], 0.1, ["views[0].step_sd_percent stands beside another geometry", "slot_scan"]),
+    (
+        [*AP, "step_sd_percent"],
+        0.1,
+        ["views[0].step_sd_percent stands beside another geometry", "slot_scan"],
+    ),
     ([*AP, "slot_scan"], {}, ["views[0] has projection_matrix and slot_scan", "keep one"]),
 ]
 WRONG_MEANING = [  # it cannot
@@ -69,10 +94,18 @@ WRONG_MEANING = [  # it cannot
     ([*AP, "name"], "LAT", ["views[1] has the same name as views[0]"]),
     ([*AP, "image"], "lat.mha", ["views[1] has the same image as views[0]"]),
     ([*AP, "projection_matrix"], [[1, 2, 3, 4]] * 3, ["views[0].projection_matrix", "singular"]),
-    ([*TIP, "views", "ap"], [10, 7], ['landmarks[0].views has the key "ap", which is no view', 'one of "AP", "LAT"']),
+    (
+        [*TIP, "views", "ap"],
+        [10, 7],
+        ['landmarks[0].views has the key "ap", which is no view', 'one of "AP", "LAT"'],
+    ),
     (["world_from_ct"], MIRRORED.tolist(), ["case.json: world_from_ct", "mirror"]),
     (["training"], dict.fromkeys(AXES, 0), ["training has 0 everywhere", "single pose"]),
     ([*CAMERA, "intrinsics", 1, 0], 3, ["camera.intrinsics", "below the diagonal"]),
     ([*CAMERA, "intrinsics", 1, 1], -250, ["camera.intrinsics", "fy = -250"]),
-    ([*C_ARM, "source_to_detector_mm"], 600, ["c_arm.source_to_isocentre_mm", "less than source_to_detector_mm"]),
+    (
+        [*C_ARM, "source_to_detector_mm"],
+        600,
+        ["c_arm.source_to_isocentre_mm", "less than source_to_detector_mm"],
+    ),
 ]

@@ -18,7 +18,9 @@ def tree_items(scene) -> int:
 
 
 @pytest.mark.parametrize("by_hand", (False, True))
-def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, scene, watch, by_hand):
+def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(
+    slicer_app, scene, watch, by_hand
+):
     view = slice_view(slicer_app)
     above = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     items, before = tree_items(scene), nodes(scene)
@@ -38,11 +40,17 @@ def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, s
     assert ct.GetParentTransformNode() is above
     assert tree_items(scene) == items
     assert not view.get_background_volume_id() and view.get_view_node().GetOrientation() == "Axial"
-    assert slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetItemByName("Test") == 0
+    assert (
+        slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetItemByName("Test") == 0
+    )
 
 
 def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, scene, watch):
-    first, second, eye = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), threed_view(slicer_app)
+    first, second, eye = (
+        slice_view(slicer_app),
+        slice_view(slicer_app, "XRay2"),
+        threed_view(slicer_app),
+    )
     eye.render()
     registration = complete(scene)
     camera_node = eye.get_camera_node()
@@ -54,7 +62,10 @@ def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, sc
     assert [view.name for view in registration.xrays] == ["lateral"]
     for name in ("AP DRR", "AP frustum", "AP label", "AP label 3D", "Landmarks AP", "AP image"):
         assert scene.GetFirstNodeByName(name) is None
-    assert not first.get_background_volume_id() and second.get_background_volume_id() == lateral.GetID()
+    assert (
+        not first.get_background_volume_id()
+        and second.get_background_volume_id() == lateral.GetID()
+    )
     assert camera_node.GetPosition() == position
     display.show(registration)
     assert second.get_background_volume_id() == lateral.GetID()
@@ -91,9 +102,13 @@ def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, 
     assert (slicer.util.arrayFromVTKMatrix(views[2].get_view_node().GetSliceToRAS()) == plane).all()
     assert second.ct.GetParentTransformNode() is second.ct_transform
     gone = there - nodes(scene)
-    assert len(second.xrays) == 2 and all(view.node.GetNodeReference("frustum") for view in second.xrays)
+    assert len(second.xrays) == 2 and all(
+        view.node.GetNodeReference("frustum") for view in second.xrays
+    )
     assert not gone & {
-        node.GetID() for view in second.xrays for node in (view.node, view.source, view.node.GetNodeReference("label"))
+        node.GetID()
+        for view in second.xrays
+        for node in (view.node, view.source, view.node.GetNodeReference("label"))
     }
     third = complete(scene, "Third")
     assert [layout.tag_of(view) for view in third.xrays] == ["XRay1", "XRay2"]
@@ -116,7 +131,9 @@ def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
 def test_the_tree_has_a_folder_for_each_registration(scene, watch):
     registration = complete(scene)
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    inside = slicer.util.getSubjectHierarchyItemChildren(display.folder_of(registration), recursive=True)
+    inside = slicer.util.getSubjectHierarchyItemChildren(
+        display.folder_of(registration), recursive=True
+    )
     assert sorted(tree.GetItemName(item) for item in inside) == [
         "AP",
         "AP DRR",

@@ -19,7 +19,10 @@ def rendering(slicer_app, monkeypatch):
     """Slicer's module Volume Rendering."""
     logic = slicer_app.volume_rendering._logic
     monkeypatch.setattr(
-        slicer, "modules", SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: logic)), raising=False
+        slicer,
+        "modules",
+        SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: logic)),
+        raising=False,
     )
     return logic
 
@@ -46,7 +49,11 @@ def test_bone_is_shown_and_hidden(scene, registration, rendering):
     ct_3d.show_volume(registration, False)
     assert rendered(scene) == []
     ct_3d.show_volume(registration)
-    opacity = rendering.GetFirstVolumeRenderingDisplayNode(registration.ct).GetVolumePropertyNode().GetScalarOpacity()
+    opacity = (
+        rendering.GetFirstVolumeRenderingDisplayNode(registration.ct)
+        .GetVolumePropertyNode()
+        .GetScalarOpacity()
+    )
     assert opacity.GetValue(-500) == opacity.GetValue(0) == 0 and opacity.GetValue(600) > 0.5  # HU
     assert ct_3d.volume_is_shown(registration) and rendered(scene) == ["CT"]
     ct_3d.show_volume(registration, False)
@@ -60,7 +67,10 @@ def test_what_a_person_has_set_up_stays(scene, registration, rendering):
     before = display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600)
     assert rendered(scene) == []
     ct_3d.show_volume(registration)
-    assert rendered(scene) == ["CT"] and display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600) == before
+    assert (
+        rendered(scene) == ["CT"]
+        and display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600) == before
+    )
     remove(registration)
     assert scene.IsNodePresent(display)
 
@@ -71,7 +81,10 @@ def test_another_ct_takes_its_place(scene, registration, rendering):
     ct_3d.update_volume(registration)
     assert rendered(scene) == ["Other"]
     ct_3d.update_volume(registration)
-    assert rendered(scene) == ["Other"] and scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 1
+    assert (
+        rendered(scene) == ["Other"]
+        and scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 1
+    )
 
 
 def test_without_a_ct_or_volume_rendering_it_is_nothing(scene, registration, monkeypatch):

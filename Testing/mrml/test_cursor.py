@@ -96,7 +96,9 @@ def test_a_second_x_ray_makes_it_a_point_of_the_ct(cursor, registration):
     assert not cursor.reading.warning
     for view in registration.xrays:
         assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view), atol=1e-3)
-    assert np.allclose(np.array(registration.world_from_ct)[:3] @ [*lps(cursor.ct_ras), 1], lps(POINT), atol=1e-4)
+    assert np.allclose(
+        np.array(registration.world_from_ct)[:3] @ [*lps(cursor.ct_ras), 1], lps(POINT), atol=1e-4
+    )
     assert len(mark(oblique, "cursorLine")) == 4  # one from each
     assert see(cursor, oblique)  # a third one joins
     assert len(cursor.reading.seen) == 3
@@ -106,8 +108,12 @@ def test_a_second_x_ray_makes_it_a_point_of_the_ct(cursor, registration):
     assert registration.node.GetNodeReference("cursorBall") is None
 
 
-def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, registration, slicer_app):
-    of_ct, of_xray = [slice_view(slicer_app, name, (60, 60)).get_view_node() for name in ("Red", "XRay1")]
+def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(
+    cursor, registration, slicer_app
+):
+    of_ct, of_xray = [
+        slice_view(slicer_app, name, (60, 60)).get_view_node() for name in ("Red", "XRay1")
+    ]
     of_ct.SetOrientation("Axial")
     before = of_xray.GetSliceToRAS().GetElement(2, 3)
     cursor.points.AddControlPoint(*POINT)
@@ -118,7 +124,10 @@ def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, regis
     assert of_xray.GetSliceToRAS().GetElement(2, 3) == before
     of_ct.SetSliceOffset(-3.0)
     crosshair = registration.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-    for place in (crosshair.SetCursorPositionRAS, crosshair.SetCrosshairRAS):  # looking round with Shift, and back
+    for place in (
+        crosshair.SetCursorPositionRAS,
+        crosshair.SetCrosshairRAS,
+    ):  # looking round with Shift, and back
         place([50.0, 40.0, 30.0])
     assert cursor.update()
     crosshair.SetCursorPositionRAS([90.0, 0.0, 0.0])
@@ -139,7 +148,9 @@ def test_rays_that_miss_each_other_are_a_warning(cursor, registration):
 
 def test_views_from_one_direction_are_a_warning(registration, cursor):
     ap = registration.xrays[0]
-    twin = add_xray(registration, "AP again", 5.5)  # its plane is within a millimetre of the other's
+    twin = add_xray(
+        registration, "AP again", 5.5
+    )  # its plane is within a millimetre of the other's
     see(cursor, ap)
     see(cursor, twin)
     assert cursor.reading.ras is None
@@ -164,7 +175,9 @@ def test_clear_leaves_no_mark(cursor, registration, scene):
     assert see(cursor, registration.xrays[0])
 
 
-def test_where_the_ct_is_moved_a_point_of_x_rays_stays_and_one_of_the_ct_goes_with_it(cursor, registration, slicer_app):
+def test_where_the_ct_is_moved_a_point_of_x_rays_stays_and_one_of_the_ct_goes_with_it(
+    cursor, registration, slicer_app
+):
     of_ct = slice_view(slicer_app, "Red", (60, 60)).get_view_node()
     of_ct.SetOrientation("Axial")
     ap, lat, _ = registration.xrays
@@ -174,7 +187,9 @@ def test_where_the_ct_is_moved_a_point_of_x_rays_stays_and_one_of_the_ct_goes_wi
     of_ct.SetSliceOffset(-3.0)
     registration.world_from_ct = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 9], [0, 0, 0, 1]]
     assert cursor.update() and np.allclose(cursor.reading.ras, POINT, atol=1e-4)
-    assert np.allclose(cursor.ct_ras, place - [0, 0, 9], atol=1e-4)  # other anatomy, which the slices show
+    assert np.allclose(
+        cursor.ct_ras, place - [0, 0, 9], atol=1e-4
+    )  # other anatomy, which the slices show
     assert of_ct.GetSliceOffset() == pytest.approx(POINT[2], abs=1e-4) and not cursor.update()
 
     cursor.clear()
@@ -185,4 +200,6 @@ def test_where_the_ct_is_moved_a_point_of_x_rays_stays_and_one_of_the_ct_goes_wi
     assert cursor.update() and np.allclose(cursor.ct_ras, place, atol=1e-4)
     assert not np.allclose(cursor.reading.ras, POINT, atol=1)
     for view in registration.xrays:
-        assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view, cursor.reading.ras), atol=1e-3)
+        assert np.allclose(
+            mark(view, "cursorCross").mean(axis=0), pixel(view, cursor.reading.ras), atol=1e-3
+        )

@@ -33,12 +33,25 @@ def test_it_comes_back_with_all_that_was_made_for_it(scene, registration):
     before, place, of = all_nodes(scene), registration.world_from_ct, fingerprint(registration)
     history, ct = registration.parameter("history"), registration.ct
     deleted = delete(registration)
-    assert Registration.all(scene) == [] and ct.GetScene() is scene and ct.GetParentTransformNode() is None
+    assert (
+        Registration.all(scene) == []
+        and ct.GetScene() is scene
+        and ct.GetParentTransformNode() is None
+    )
     restored = deleted.restore(scene)
     display.show(restored)
-    assert restored == registration and Registration.all(scene) == [registration] and all_nodes(scene) == before
-    assert np.allclose(restored.world_from_ct, place) and ct.GetParentTransformNode() is restored.ct_transform
-    assert [view.name for view in restored.xrays] == ["view1", "view2"] and restored.xrays[0].mask is not None
+    assert (
+        restored == registration
+        and Registration.all(scene) == [registration]
+        and all_nodes(scene) == before
+    )
+    assert (
+        np.allclose(restored.world_from_ct, place)
+        and ct.GetParentTransformNode() is restored.ct_transform
+    )
+    assert [view.name for view in restored.xrays] == ["view1", "view2"] and restored.xrays[
+        0
+    ].mask is not None
     assert fingerprint(restored) == of and restored.parameter("history") == history
 
 

@@ -35,7 +35,9 @@ def shown_of(registration) -> dict:
     return {
         "tags": [tag_of(view) for view in views],
         "drawn": [
-            view.node.GetNodeReference(role) is not None for view in views for role in ("frustum", "label", "label3D")
+            view.node.GetNodeReference(role) is not None
+            for view in views
+            for role in ("frustum", "label", "label3D")
         ],
         "visible": sum(display.GetVisibility() for display in _displays(registration)),
     }
@@ -46,15 +48,21 @@ def test_it_comes_back_as_it_was(slicer_app, scene, watch):
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     first, second = dots(scene, "first", 0), dots(scene, "second", 20)
-    first.xrays[0].node.GetNodeReference("landmarks").GetDisplayNode().SetVisibility(False)  # by a person
+    first.xrays[0].node.GetNodeReference("landmarks").GetDisplayNode().SetVisibility(
+        False
+    )  # by a person
     display.show_alone(scene, first)
     before, pictures = shown_of(first), [pixels(view) for view in views]
     display.show_alone(scene, second)
     display.show_alone(scene, None)
-    assert shown_of(second)["tags"] == [None, None] and not any(view.get_background_volume_id() for view in views)
+    assert shown_of(second)["tags"] == [None, None] and not any(
+        view.get_background_volume_id() for view in views
+    )
     display.show_alone(scene, first)
     assert shown_of(first) == before
-    assert all((pixels(view) == picture).all() for view, picture in zip(views, pictures, strict=True))
+    assert all(
+        (pixels(view) == picture).all() for view, picture in zip(views, pictures, strict=True)
+    )
 
 
 @pytest.mark.parametrize("role", ("GetForegroundVolumeID", "GetBackgroundVolumeID"))
@@ -91,23 +99,37 @@ def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
     composite, foreign = layout.composite_node(scene, "XRay1"), registration.ct
     drr = view.node.GetNodeReference("drr")
     tag = scene.AddObserver(
-        scene.NodeAboutToBeRemovedEvent, lambda *_args: composite.SetForegroundVolumeID(foreign.GetID())
+        scene.NodeAboutToBeRemovedEvent,
+        lambda *_args: composite.SetForegroundVolumeID(foreign.GetID()),
     )
     scene.RemoveNode(drr)  # by a person, in Slicer's Data module
     scene.RemoveObserver(tag)
-    assert composite.GetForegroundVolumeID() is None and composite.GetBackgroundVolumeID() == view.node.GetID()
+    assert (
+        composite.GetForegroundVolumeID() is None
+        and composite.GetBackgroundVolumeID() == view.node.GetID()
+    )
 
 
 def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
     from MultiViewRegistrationLib.mrml import display, image
 
-    first, second, red = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), slice_view(slicer_app, "Red")
+    first, second, red = (
+        slice_view(slicer_app),
+        slice_view(slicer_app, "XRay2"),
+        slice_view(slicer_app, "Red"),
+    )
     registration = dots(scene, "first", 0)
     display.show(registration)
     view = registration.xrays[0]
     shown = view.mask.GetDisplayNode()
-    shows = [shown.IsDisplayableInView(each.get_view_node().GetID()) for each in (first, second, red)]
-    assert shows == [True, False, True] and shown.GetVisibility2DOutline() and not shown.GetVisibility2DFill()
+    shows = [
+        shown.IsDisplayableInView(each.get_view_node().GetID()) for each in (first, second, red)
+    ]
+    assert (
+        shows == [True, False, True]
+        and shown.GetVisibility2DOutline()
+        and not shown.GetVisibility2DFill()
+    )
     image.show_mask(view, filled=True)
     assert shown.GetVisibility2DFill() and shown.GetOpacity2DFill() == image.FILL_OPACITY
     display.show(registration)

@@ -49,8 +49,12 @@ def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
     manual_pose.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
     selected[7, 9, 14] = True
-    registration.choose_segment(*segmentation_node(registration.scene, "One voxel", selected, registration.ct))
-    assert np.allclose(manual_pose.centre_in_ct(registration), LUMP + 2 * np.array([14 - 12, 9 - 10, 7 - 8]))
+    registration.choose_segment(
+        *segmentation_node(registration.scene, "One voxel", selected, registration.ct)
+    )
+    assert np.allclose(
+        manual_pose.centre_in_ct(registration), LUMP + 2 * np.array([14 - 12, 9 - 10, 7 - 8])
+    )
 
 
 def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
@@ -75,7 +79,9 @@ def test_turn_is_counter_clockwise_in_the_image(registration, view):
 
 
 def test_tilt_takes_the_near_side_along(registration, view):
-    mirrored = np.sign(view.camera.intrinsics[0, 0])  # a mirrored image is looked at from the detector
+    mirrored = np.sign(
+        view.camera.intrinsics[0, 0]
+    )  # a mirrored image is looked at from the detector
     near = LUMP - 10 * mirrored * view.camera.camera_from_world[2, :3]
     for amount, expected in (((4.0, 0.0), (1, 0)), ((0.0, 4.0), (0, 1))):
         registration.world_from_ct = START
@@ -111,8 +117,15 @@ class Hand:
     def __init__(self, shown):
         self.shown, self.interactor = shown, shown.interactor()
         self.seen_by_others = []
-        for event in ("LeftButtonPressEvent", "MouseMoveEvent", "LeftButtonReleaseEvent", "KeyPressEvent"):
-            self.interactor.AddObserver(event, lambda _, event: self.seen_by_others.append(event), 0.5)
+        for event in (
+            "LeftButtonPressEvent",
+            "MouseMoveEvent",
+            "LeftButtonReleaseEvent",
+            "KeyPressEvent",
+        ):
+            self.interactor.AddObserver(
+                event, lambda _, event: self.seen_by_others.append(event), 0.5
+            )
 
     def at(self, ras):
         x, y = window_point(self.shown, ras)
@@ -120,7 +133,9 @@ class Hand:
 
     def drag(self, positions, *, shift=False, ctrl=False):
         for i, (x, y) in enumerate(np.round(positions).astype(int)):
-            self.interactor.SetEventInformation(int(x), int(y), int(ctrl), int(shift), "\0", 0, None)
+            self.interactor.SetEventInformation(
+                int(x), int(y), int(ctrl), int(shift), "\0", 0, None
+            )
             self.interactor.InvokeEvent("LeftButtonPressEvent" if i == 0 else "MouseMoveEvent")
         self.interactor.InvokeEvent("LeftButtonReleaseEvent")
 
@@ -161,7 +176,8 @@ def test_the_ct_follows_the_mouse(hand, dragging, registration, view):
 
 
 @pytest.mark.parametrize(
-    "key, shift, pixels", [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))]
+    "key, shift, pixels",
+    [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))],
 )
 def test_arrows_move_by_pixels(hand, dragging, registration, view, key, shift, pixels):
     before = seen(registration, view)

@@ -10,7 +10,13 @@ from tiny_scene import add_xray, c_arm, dot_image
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.mrml.case import xray_of
-from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, refresh, segmentation_node, set_mask
+from MultiViewRegistrationLib.mrml.image import (
+    change_image,
+    draw_mask,
+    refresh,
+    segmentation_node,
+    set_mask,
+)
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.geometry import give_geometry
 
@@ -41,7 +47,9 @@ def drawn(view, used=USED, volume=None):
     """A segmentation of `used`, drawn on a volume, the X-ray's picture by default."""
     volume = volume or view.node
     frames = volume.GetImageData().GetDimensions()[2]
-    return segmentation_node(view.node.GetScene(), "mask", np.repeat(used[None], frames, 0), volume)[0]
+    return segmentation_node(
+        view.node.GetScene(), "mask", np.repeat(used[None], frames, 0), volume
+    )[0]
 
 
 def valid(view) -> np.ndarray:
@@ -74,7 +82,9 @@ def test_it_goes_with_the_image(view, geometry):
     np.testing.assert_array_equal(valid(view), USED)
 
 
-@pytest.mark.parametrize("on_source", [False, True], ids=["drawn on the picture", "drawn on the source volume"])
+@pytest.mark.parametrize(
+    "on_source", [False, True], ids=["drawn on the picture", "drawn on the source volume"]
+)
 def test_it_goes_with_a_corrected_camera_and_a_flipped_image(view, on_source):
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source if on_source else view.node))

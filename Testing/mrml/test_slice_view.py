@@ -38,10 +38,14 @@ def expected(pixel, image_size, pixel_mm, view_size):
 
     Slicer's views have the middle of the image half a pixel right of, and above, that of the picture's pixels.
     """
-    scale = min(view_size[0] / image_size[0] / pixel_mm[0], view_size[1] / image_size[1] / pixel_mm[1]) * np.array(
-        pixel_mm
+    scale = min(
+        view_size[0] / image_size[0] / pixel_mm[0], view_size[1] / image_size[1] / pixel_mm[1]
+    ) * np.array(pixel_mm)
+    return (
+        np.array(view_size) / 2
+        + scale * (np.array(pixel) - (np.array(image_size) - 1) / 2)
+        - (0, 1)
     )
-    return np.array(view_size) / 2 + scale * (np.array(pixel) - (np.array(image_size) - 1) / 2) - (0, 1)
 
 
 @pytest.mark.parametrize("mirrored", (False, True))
@@ -69,9 +73,9 @@ def test_a_point_is_seen_where_the_camera_projects_it(
     style.SetPointLabelsVisibility(False)
     style.SetPropertiesLabelVisibility(False)
     xray.node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)
-    in_image = min(view_size[0] / camera.size[0] / pixel_mm[0], view_size[1] / camera.size[1] / pixel_mm[1]) * np.array(
-        pixel_mm
-    )
+    in_image = min(
+        view_size[0] / camera.size[0] / pixel_mm[0], view_size[1] / camera.size[1] / pixel_mm[1]
+    ) * np.array(pixel_mm)
     assert np.abs((brightest(pixels(view)) - where) / in_image).max() < 0.5
 
 
@@ -179,7 +183,9 @@ def test_position_and_letters_are_those_of_the_ct(slices, scene, orientation, ax
     # a point of the CT that far along its axis lies in the slice, wherever the CT is
     inside = np.append(CENTRE, 1.0)
     inside[which] += 12.5
-    assert np.linalg.solve(plane_of(node), moved_and_rotated() @ inside)[2] == pytest.approx(0, abs=1e-6)
+    assert np.linalg.solve(plane_of(node), moved_and_rotated() @ inside)[2] == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_a_slice_shows_all_of_the_ct_where_it_was_scrolled_to(slices):
@@ -188,7 +194,10 @@ def test_a_slice_shows_all_of_the_ct_where_it_was_scrolled_to(slices):
     follow(moved_and_rotated())
     scroll_to(ct, node, CENTRE[2] + 20)
     fit_to_ct(ct, node)
-    corners = np.array([[*(CENTRE + half), 1] for half in product((-50, 50), repeat=3)]) @ moved_and_rotated().T
+    corners = (
+        np.array([[*(CENTRE + half), 1] for half in product((-50, 50), repeat=3)])
+        @ moved_and_rotated().T
+    )
     xy = corners @ np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())).T
     assert xy[:, :2].min(axis=0) == pytest.approx((100 - 50 / 1.05, 50 - 50 / 1.05), abs=1)
     assert xy[:, :2].max(axis=0) == pytest.approx((100 + 50 / 1.05, 50 + 50 / 1.05), abs=1)

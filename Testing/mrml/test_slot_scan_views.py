@@ -72,7 +72,9 @@ def test_a_ray_of_the_cursor_begins_at_the_source_of_its_row(registration):
     pixel = np.array([30.0, 120.0])
     cursor.points.AddControlPoint(*view.ras_of(pixel))
     assert cursor.update()
-    ray = lps_from_ras(vtk_to_numpy(registration.node.GetNodeReference(RAY).GetPolyData().GetPoints().GetData()))
+    ray = lps_from_ras(
+        vtk_to_numpy(registration.node.GetNodeReference(RAY).GetPolyData().GetPoints().GetData())
+    )
     assert np.allclose(ray[0], [0, 550, 80 - 120], atol=1e-3)
     assert np.allclose(view.camera.project(ray[1]), pixel, atol=1e-3)
     other = registration.xrays[1]
@@ -81,17 +83,24 @@ def test_a_ray_of_the_cursor_begins_at_the_source_of_its_row(registration):
     for each in (view, other):
         cursor.points.AddControlPoint(*each.ras_of(each.camera.project(found)))
         cursor.update()
-    assert np.allclose(lps_from_ras(cursor.reading.ras), found, atol=1e-3) and cursor.reading.warning == ""
+    assert (
+        np.allclose(lps_from_ras(cursor.reading.ras), found, atol=1e-3)
+        and cursor.reading.warning == ""
+    )
 
 
 def test_what_needs_a_single_source_is_refused(registration, slicer_app):
     view = registration.xrays[0]
-    with pytest.raises(InputError, match="view1: is a slot scan, whose source moves from row to row"):
+    with pytest.raises(
+        InputError, match="view1: is a slot scan, whose source moves from row to row"
+    ):
         source_view.look(view, None, (320, 240))
     with pytest.raises(InputError, match="view1: is a slot scan, whose geometry says which way"):
         change_image(view, flipped=True)
     assert not view.record.flipped
-    assert "slot scan" in missing_for_kind(registration, "cameras") and not missing_for_kind(registration, "drr")
+    assert "slot scan" in missing_for_kind(registration, "cameras") and not missing_for_kind(
+        registration, "drr"
+    )
     for each in registration.xrays:
         each.change(use=False)
     assert not missing_for_kind(registration, "cameras")

@@ -47,14 +47,17 @@ def in_view(pixel, camera, size):
 
 @pytest.mark.parametrize("mirrored", (False, True))
 @pytest.mark.parametrize(
-    "principal_point, size", [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))]
+    "principal_point, size",
+    [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))],
 )
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=(2.0, 1.4))
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT}, (2.0, 1.4))
     resize(eye, *size)
     source_view.look(registration.xrays[0], eye.get_camera_node(), size)
-    assert brightest(pixels(eye)) == pytest.approx(in_view(camera.project(POINT), camera, size), abs=0.1)
+    assert brightest(pixels(eye)) == pytest.approx(
+        in_view(camera.project(POINT), camera, size), abs=0.1
+    )
 
 
 def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
@@ -73,7 +76,9 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
 
 
 def test_leaving_the_source_view_restores_the_camera(eye, scene):
-    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))})
+    registration = registration_of(
+        scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))}
+    )
     node = eye.get_camera_node()
     node.SetPosition(100, 900, 200)
     before = node.GetPosition(), node.GetFocalPoint(), node.GetViewUp(), node.GetViewAngle()
@@ -81,14 +86,21 @@ def test_leaving_the_source_view_restores_the_camera(eye, scene):
         source_view.look(view, node, (320, 240))
         assert source_view.viewed_xray(node) == view
     source_view.restore(node)
-    assert (node.GetPosition(), node.GetFocalPoint(), node.GetViewUp(), node.GetViewAngle()) == before
+    assert (
+        node.GetPosition(),
+        node.GetFocalPoint(),
+        node.GetViewUp(),
+        node.GetViewAngle(),
+    ) == before
     assert node.GetCamera().GetWindowCenter() == (0, 0) and source_view.viewed_xray(node) is None
     source_view.restore(node)
     assert node.GetPosition() == before[0]
 
 
 def test_the_overview_shows_all_of_it(eye, scene):
-    registration = registration_of(scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)})
+    registration = registration_of(
+        scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)}
+    )
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
     for view in registration.xrays:
         xray_annotations.show_frustum(view)
@@ -96,14 +108,21 @@ def test_the_overview_shows_all_of_it(eye, scene):
         resize(eye, *size)
         assert source_view.show_overview(registration, eye.get_camera_node(), size)
         rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
-        assert columns.min() > 1 and columns.max() < size[0] - 2 and rows.min() > 1 and rows.max() < size[1] - 2
+        assert (
+            columns.min() > 1
+            and columns.max() < size[0] - 2
+            and rows.min() > 1
+            and rows.max() < size[1] - 2
+        )
         assert max(np.ptp(columns) / size[0], np.ptp(rows) / size[1]) > 0.75
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
     """From the source's side, or the detector's: left in an image is left in the 3D view."""
-    registration = registration_of(scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)})
+    registration = registration_of(
+        scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)}
+    )
     assert source_view.show_overview(registration, eye.get_camera_node(), (320, 240))
     camera = eye.get_camera_node().GetCamera()
     for view in registration.xrays:
@@ -127,14 +146,18 @@ def test_the_overview_follows_the_ct_until_a_person_turns_it(eye, scene):
     registration = registration_of(scene, {"AP": c_arm(0), "lateral": c_arm(90)})
     ct_at(scene, registration, (0, 0, 0))
     node, size, overview = eye.get_camera_node(), (320, 240), source_view.Overview()
-    assert overview.update(registration, node, size) and not overview.update(registration, node, size)
+    assert overview.update(registration, node, size) and not overview.update(
+        registration, node, size
+    )
     far = np.eye(4)
     far[2, 3] = 900
     registration.world_from_ct = far
     assert overview.update(registration, node, size)
     node.GetCamera().Azimuth(30)
     registration.world_from_ct = np.eye(4)
-    assert not overview.update(registration, node, size) and not overview.update(registration, node, (200, 300))
+    assert not overview.update(registration, node, size) and not overview.update(
+        registration, node, (200, 300)
+    )
     overview.show(registration, node, size)
     registration.world_from_ct = far
     assert overview.update(registration, node, size)
@@ -189,12 +212,17 @@ def test_the_names_in_3d_never_overlap_and_are_whole(eye, scene, angles):
         boxes = []
         for view in registration.xrays:
             for other in registration.xrays:
-                other.node.GetNodeReference(xray_annotations.LABEL_3D).GetDisplayNode().SetVisibility(other == view)
+                other.node.GetNodeReference(
+                    xray_annotations.LABEL_3D
+                ).GetDisplayNode().SetVisibility(other == view)
             rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
             boxes.append((columns.min(), rows.min(), columns.max(), rows.max()))
             alone.append(len(rows))
         for number, (left, top, right, bottom) in enumerate(boxes):
             assert left > 0 and top > 0 and right < size[0] - 1 and bottom < size[1] - 1
             for other in boxes[:number]:
-                assert left > other[2] or right < other[0] or top > other[3] or bottom < other[1], (azimuth, boxes)
+                assert left > other[2] or right < other[0] or top > other[3] or bottom < other[1], (
+                    azimuth,
+                    boxes,
+                )
     assert min(alone) > 0.6 * max(alone)

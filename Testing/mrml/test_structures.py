@@ -105,14 +105,18 @@ def test_a_segment_is_drawn_as_its_conic(registration):
     ct.SetOrigin(*(CENTRE - 30))
     slicer.util.updateVolumeFromArray(ct, np.zeros((61, 61, 61), np.int16))
     k, j, i = np.indices((61, 61, 61)) - 30
-    segmentation, _ = segmentation_node(registration.scene, "Bone", k**2 + j**2 + i**2 <= RADIUS**2, ct)
+    segmentation, _ = segmentation_node(
+        registration.scene, "Bone", k**2 + j**2 + i**2 <= RADIUS**2, ct
+    )
     segmentation.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     projections(registration)
     for view in registration.xrays:
         drawn = drawn_pixels(view, products(registration)[view.name, "Bone"])
         off = off_conic(view.camera, in_world(registration, CENTRE), drawn)
         assert np.percentile(off, 90) < 0.5  # of pixels that are 1.3 voxels wide
-    assert not segmentation.GetSegmentation().ContainsRepresentation("Closed surface")  # the user's node is as it was
+    assert not segmentation.GetSegmentation().ContainsRepresentation(
+        "Closed surface"
+    )  # the user's node is as it was
 
 
 def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_app):
@@ -134,7 +138,9 @@ def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_a
         assert off.max() < 2.0  # the line is two pixels wide
         assert off.mean() < 0.8
         rows, columns = np.nonzero((image[..., 1] > 128) & (image[..., 0] < 64))
-        expected = window_point(shown, view.ras_of(view.camera.project(in_world(registration, [-35.0, 5, -15]))))
+        expected = window_point(
+            shown, view.ras_of(view.camera.project(in_world(registration, [-35.0, 5, -15])))
+        )
         assert np.abs([columns.mean() + 0.5, rows.mean() + 0.5] - expected).max() < 0.5
     assert pixels(red).max() == 0
 
@@ -148,7 +154,10 @@ def test_it_follows_pose_shape_colour_and_camera_and_rests_otherwise(registratio
     registration.world_from_ct = np.eye(4)
     assert kept.update()
     drawn = products(registration)["AP", "Ball"]
-    assert off_conic(view.camera, in_world(registration, CENTRE), drawn_pixels(view, drawn)).max() < 0.3
+    assert (
+        off_conic(view.camera, in_world(registration, CENTRE), drawn_pixels(view, drawn)).max()
+        < 0.3
+    )
 
     model.GetPolyData().GetPoints().SetPoint(0, 0, 0, 0)
     model.GetPolyData().GetPoints().Modified()
@@ -174,7 +183,12 @@ def test_visible_structures_of_the_patient_are_drawn_or_those_that_are_chosen(re
         kept.update()
         return {name for _, name in products(registration)}
 
-    assert set(products(registration)) == {("AP", "Ball"), ("LAT", "Ball"), ("AP", "Screw"), ("LAT", "Screw")}
+    assert set(products(registration)) == {
+        ("AP", "Ball"),
+        ("LAT", "Ball"),
+        ("AP", "Screw"),
+        ("LAT", "Screw"),
+    }
     model.GetDisplayNode().SetVisibility(False)
     assert drawn() == {"Screw"}
     model.GetDisplayNode().SetVisibility(True)
@@ -202,11 +216,17 @@ def test_a_saved_scene_comes_back_with_its_projections(registration, scene, tmp_
     projections(back)
     assert {key: node.GetID() for key, node in products(back).items()} == before
     for view in back.xrays:
-        off = off_conic(view.camera, in_world(back, CENTRE), drawn_pixels(view, products(back)[view.name, "Ball"]))
+        off = off_conic(
+            view.camera,
+            in_world(back, CENTRE),
+            drawn_pixels(view, products(back)[view.name, "Ball"]),
+        )
         assert off.max() < 0.3
 
 
-@pytest.mark.parametrize("kind, lines", [("Curve", 20), ("ClosedCurve", 20), ("Angle", 2), ("Fiducial", 12)])
+@pytest.mark.parametrize(
+    "kind, lines", [("Curve", 20), ("ClosedCurve", 20), ("Angle", 2), ("Fiducial", 12)]
+)
 def test_other_markups_are_drawn_too(registration, kind, lines):
     node = registration.scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", kind)
     node.CreateDefaultDisplayNodes()

@@ -22,7 +22,9 @@ from MultiViewRegistrationLib.session.session import Session
 SHIFTED = off(np.eye(4), (0, 0, 0), (20, 0, 0))
 TURNED = off(np.eye(4), (10, 20, -30), (20, 33, -17))
 FAR = off(np.eye(4), (5, 0, 0), (1000, -900, 800))
-POSES = pytest.mark.parametrize("pose", [SHIFTED, TURNED, FAR], ids=["shifted", "turned", "a metre away"])
+POSES = pytest.mark.parametrize(
+    "pose", [SHIFTED, TURNED, FAR], ids=["shifted", "turned", "a metre away"]
+)
 
 
 @pytest.fixture
@@ -100,7 +102,9 @@ def test_a_segment_that_reaches_beyond_the_ct_is_cut_off(registration, pose):
     segmentation, segment = segmentation_node(
         registration.scene, "large", np.ones((60, 60, 60), bool), larger_volume(registration.scene)
     )
-    segmentation.SetAndObserveTransformNodeID(transform(registration.scene, pose @ TRUE_POSE).GetID())
+    segmentation.SetAndObserveTransformNodeID(
+        transform(registration.scene, pose @ TRUE_POSE).GetID()
+    )
     registration.choose_segment(segmentation, segment)
     if pose is FAR:
         with pytest.raises(InputError, match="has no voxel within the CT"):
@@ -120,7 +124,9 @@ def larger_volume(scene):
 def test_a_mask_read_from_a_file_lies_on_the_placed_ct(registration):
     registration.world_from_ct = TURNED
     selected = bone(registration)
-    registration.choose_segment(*segmentation_node(registration.scene, "mask", selected, registration.ct))
+    registration.choose_segment(
+        *segmentation_node(registration.scene, "mask", selected, registration.ct)
+    )
     np.testing.assert_array_equal(ct_of(registration).mask, selected)
 
 
@@ -173,7 +179,9 @@ def test_a_mask_under_a_transform_is_used_where_it_is(registration, on_source):
     else:
         mask, _ = draw_mask(view)
         before = xray_of(view).valid
-        mask.SetAndObserveTransformNodeID(transform(registration.scene, off(np.eye(4), (0, 0, 0), (500, 0, 0))).GetID())
+        mask.SetAndObserveTransformNodeID(
+            transform(registration.scene, off(np.eye(4), (0, 0, 0), (500, 0, 0))).GetID()
+        )
         with pytest.raises(InputError, match="leaves nothing of the X-ray's field"):
             xray_of(view)
         mask.SetAndObserveTransformNodeID(None)
@@ -201,11 +209,15 @@ def test_a_ct_under_a_transform_that_is_not_rigid_is_refused(registration, by):
     volume.SetAndObserveTransformNodeID(transform(registration.scene, by).GetID())
     with pytest.raises(InputError, match="its transform a person's transform"):
         registration.ct = volume
-    assert registration.ct is None and volume.GetParentTransformNode() is not registration.ct_transform
+    assert (
+        registration.ct is None and volume.GetParentTransformNode() is not registration.ct_transform
+    )
 
 
 def test_the_transform_itself_may_lie_under_another(registration):
-    registration.ct_transform.SetAndObserveTransformNodeID(transform(registration.scene, TURNED).GetID())
+    registration.ct_transform.SetAndObserveTransformNodeID(
+        transform(registration.scene, TURNED).GetID()
+    )
     np.testing.assert_allclose(registration.world_from_ct, TURNED @ TRUE_POSE, atol=1e-9)
     registration.world_from_ct = SHIFTED
     np.testing.assert_allclose(registration.world_from_ct, SHIFTED, atol=1e-9)
@@ -282,7 +294,9 @@ def test_a_verdict_falls_when_the_ct_or_an_xray_is_elsewhere(accepted, change):
 
 def test_a_verdict_of_a_structure_falls_when_that_is_elsewhere(scene, accepted):
     registration = accepted.registration
-    segmentation, segment = segmentation_node(scene, "large", np.ones((60, 60, 60), bool), larger_volume(scene))
+    segmentation, segment = segmentation_node(
+        scene, "large", np.ones((60, 60, 60), bool), larger_volume(scene)
+    )
     registration.choose_segment(segmentation, segment)
     settle(accepted, registration.world_from_ct)
     assert accepted.stale_reason() == ""
@@ -295,7 +309,10 @@ def test_the_pose_of_a_verdict_is_found_again(accepted):
     registration, pose = accepted.registration, accepted.registration.world_from_ct
     taken_by_another(registration)
     accepted.history.go(accepted.history.position)
-    assert verdict(accepted) == "accept" and registration.ct.GetParentTransformNode() is registration.ct_transform
+    assert (
+        verdict(accepted) == "accept"
+        and registration.ct.GetParentTransformNode() is registration.ct_transform
+    )
     np.testing.assert_allclose(registration.world_from_ct, pose)
     [other] = [each for each in Registration.all(registration.scene) if each != registration]
     np.testing.assert_allclose(other.world_from_ct, pose)  # the CT is in one place
@@ -320,7 +337,9 @@ def test_an_xray_that_was_moved_goes_back(accepted):
 # Hardening
 
 
-@pytest.fixture(params=[np.diag([-1.0, -1, 1]), np.diag([-1.0, 1, 1])], ids=["as DICOM", "left-handed"])
+@pytest.fixture(
+    params=[np.diag([-1.0, -1, 1]), np.diag([-1.0, 1, 1])], ids=["as DICOM", "left-handed"]
+)
 def placed(scene, ct, views, request):
     """A registration of the phantom with a structure, at a pose."""
     from MultiViewRegistrationLib.mrml.loading import volume_node

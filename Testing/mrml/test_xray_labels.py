@@ -31,12 +31,19 @@ def xray_of(scene, camera, **fields):
     ],
 )
 def test_angles_are_those_of_the_c_arm(scene, rao_lao, cra_cau, text):
-    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
-    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), image_pixel_mm=(2, 2)))[1:] == [
+    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == [
+        "AP \u2013 Registration",
+        text,
+    ]
+    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), image_pixel_mm=(2, 2)))[
+        1:
+    ] == [
         text,
         "SID 1000 mm",
     ]
-    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")
+    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(
+        " (skipped)"
+    )
 
 
 @pytest.mark.parametrize("isocentre", [(0, 0, -100), (0, 0, 1300), (400, 0, 700)])
@@ -66,7 +73,12 @@ def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_
         "".join(sorted(side)) for side in left_right_top_bottom
     )
     # A point on the patient's left is seen on the side that says so.
-    for letter, point in (("L", (60, 0, 0)), ("R", (-60, 0, 0)), ("H", (0, 0, 60)), ("A", (0, -60, 0))):
+    for letter, point in (
+        ("L", (60, 0, 0)),
+        ("R", (-60, 0, 0)),
+        ("H", (0, 0, 60)),
+        ("A", (0, -60, 0)),
+    ):
         across, down = view.camera.project(point) - view.camera.project((0, 0, 0))
         edge = 1 if across > 0 else 0
         if abs(across) > 2 * abs(down) and abs(across) > 10:
@@ -90,7 +102,11 @@ def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
         drawn = pixels(view).max(axis=2) > 100
         rows, columns = drawn.shape
         assert drawn[2:60, 2:160].sum() > 200  # name, angles, distance
-        sides = drawn[60 : rows - 30, :30], drawn[60 : rows - 30, -30:], drawn[-30:, columns // 3 : -columns // 3]
+        sides = (
+            drawn[60 : rows - 30, :30],
+            drawn[60 : rows - 30, -30:],
+            drawn[-30:, columns // 3 : -columns // 3],
+        )
         assert all(side.sum() > 10 for side in sides)
         assert not drawn[70:-40, 60:-60].any()
 
@@ -135,4 +151,8 @@ def test_it_runs_from_the_source_to_the_corners(scene, mirrored):
     assert camera.depth(edges[4:]) == pytest.approx(np.full((4, 2), 1000.0), abs=1e-2)
     on_axis = camera.project(dashes[1:].reshape(-1, 3))
     assert on_axis == pytest.approx(np.tile((70.3, 20.2), (len(on_axis), 1)), abs=1e-2)
-    assert node.GetHideFromEditors() and not node.GetSelectable() and not node.GetDisplayNode().GetVisibility2D()
+    assert (
+        node.GetHideFromEditors()
+        and not node.GetSelectable()
+        and not node.GetDisplayNode().GetVisibility2D()
+    )

@@ -76,7 +76,9 @@ class _Scope(ast.NodeVisitor):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         for target in targets:
             name = ast.unparse(target)
-            if isinstance(target, (ast.Name, ast.Attribute)) and (not only_self or name.startswith("self.")):
+            if isinstance(target, (ast.Name, ast.Attribute)) and (
+                not only_self or name.startswith("self.")
+            ):
                 annotated = isinstance(node, ast.AnnAssign) and self._class_named(node.annotation)
                 cls = annotated or (node.value is not None and self.type_of(node.value))
                 if cls:
@@ -99,7 +101,12 @@ class _Scope(ast.NodeVisitor):
 
     def widgets(self, node) -> Mapping[str, str] | None:
         """The widgets that an expression means, if it is `ui`, `self.ui` or ends so."""
-        is_ui = isinstance(node, ast.Name) and node.id == "ui" or isinstance(node, ast.Attribute) and node.attr == "ui"
+        is_ui = (
+            isinstance(node, ast.Name)
+            and node.id == "ui"
+            or isinstance(node, ast.Attribute)
+            and node.attr == "ui"
+        )
         return self.ui if is_ui else None
 
     def type_of(self, node) -> str | None:
@@ -150,9 +157,13 @@ class _Scope(ast.NodeVisitor):
     def _check_module(self, node, module: str) -> None:
         known = api().modules[module]
         if module != "slicer" and node.attr not in known:
-            self.say(node, f"not in the tables of names; if {module} has it, add it to api/{module}.json")
+            self.say(
+                node, f"not in the tables of names; if {module} has it, add it to api/{module}.json"
+            )
         elif re.match(r"q(MRML|Slicer)", node.attr) and node.attr not in known:
-            self.say(node, "not in the tables of names; if Slicer has it, add it to api/slicer.json")
+            self.say(
+                node, "not in the tables of names; if Slicer has it, add it to api/slicer.json"
+            )
 
     def _check_class(self, node, cls: str) -> None:
         kind = api().kind(cls, node.attr)
@@ -160,7 +171,8 @@ class _Scope(ast.NodeVisitor):
             self.say(node, f"{cls} has no such name")
         elif kind == "enum" and isinstance(node.parent, ast.Attribute):
             self.say(
-                node.parent, f"PythonQt has {node.value.attr}'s values in the class itself, not in the enumeration"
+                node.parent,
+                f"PythonQt has {node.value.attr}'s values in the class itself, not in the enumeration",
             )
         elif kind == "signal":
             self.say(node, "a signal belongs to an object")
@@ -179,7 +191,9 @@ class _Scope(ast.NodeVisitor):
                 self.say(parent, f"a property of {cls} is not called")
         elif kind == "signal":
             handed_on = isinstance(parent, ast.Call) and node in parent.args
-            if not handed_on and not (isinstance(parent, ast.Attribute) and parent.attr in _ON_SIGNALS):
+            if not handed_on and not (
+                isinstance(parent, ast.Attribute) and parent.attr in _ON_SIGNALS
+            ):
                 self.say(node, f"a signal of {cls} is connected, disconnected or emitted")
         elif kind == "call" and not called and _is_used_as_value(node):
             self.say(node, f"a method of {cls} is called")
@@ -188,10 +202,18 @@ class _Scope(ast.NodeVisitor):
         self.generic_visit(node)
         if not isinstance(node.func, ast.Attribute):
             return
-        cls = self._class_named(node.func) or self.type_of(node.func.value) or self._class_named(node.func.value)
+        cls = (
+            self._class_named(node.func)
+            or self.type_of(node.func.value)
+            or self._class_named(node.func.value)
+        )
         if cls not in api():
             return
-        if node.func.attr in ("connect", "disconnect") and node.args and isinstance(node.args[0], ast.Constant):
+        if (
+            node.func.attr in ("connect", "disconnect")
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
             if not api().has_signal(cls, node.args[0].value):
                 self.say(node, f"{cls} has no signal {node.args[0].value}")
         elif node.keywords:
@@ -217,14 +239,26 @@ def _is_used_as_value(node) -> bool:
     """In a condition, a comparison or a text, where a method that is not called is always a mistake."""
     parent = node.parent
     return isinstance(
-        parent, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.FormattedValue, ast.Subscript, ast.Attribute)
+        parent,
+        (
+            ast.Compare,
+            ast.BoolOp,
+            ast.UnaryOp,
+            ast.BinOp,
+            ast.FormattedValue,
+            ast.Subscript,
+            ast.Attribute,
+        ),
     ) or (isinstance(parent, (ast.If, ast.While, ast.IfExp)) and parent.test is node)
 
 
 @cache
 def api() -> Api:
     return Api(
-        {name: json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8")) for name in ("qt", "ctk", "slicer")}
+        {
+            name: json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8"))
+            for name in ("qt", "ctk", "slicer")
+        }
     )
 
 
@@ -260,22 +294,35 @@ class Api:
     def kind(self, cls: str, name: str) -> str | None:
         """What a name is in a class; a property hides a method of its name, as it does in PythonQt. None: there is no such name."""
         found = {kind for ancestor in self.ancestry(cls) for kind in self._kinds(ancestor, name)}
-        found |= {_PYTHONQT[name]} if name in _PYTHONQT and "QObject" in self.ancestry(cls) else set()
-        return next((kind for kind in ("property", "readonly", "signal", "call", "enum") if kind in found), None)
+        found |= (
+            {_PYTHONQT[name]} if name in _PYTHONQT and "QObject" in self.ancestry(cls) else set()
+        )
+        return next(
+            (kind for kind in ("property", "readonly", "signal", "call", "enum") if kind in found),
+            None,
+        )
 
     def _kinds(self, cls: str, name: str) -> set[str]:
         entry = self._classes[cls]
         plain = name.removesuffix("_")  # exec_ is exec
         kinds = {
             kind
-            for key, kind in (("properties", "property"), ("readonly", "readonly"), ("enums", "enum"))
+            for key, kind in (
+                ("properties", "property"),
+                ("readonly", "readonly"),
+                ("enums", "enum"),
+            )
             if name in entry.get(key, "").split()
         }
         kinds |= (
-            {"call"} if {name, plain} & {call.partition(">")[0] for call in entry.get("calls", "").split()} else set()
+            {"call"}
+            if {name, plain} & {call.partition(">")[0] for call in entry.get("calls", "").split()}
+            else set()
         )
         return kinds | (
-            {"signal"} if any(s.startswith(f"{name}(") for s in entry.get("signals", "").split()) else set()
+            {"signal"}
+            if any(s.startswith(f"{name}(") for s in entry.get("signals", "").split())
+            else set()
         )
 
     def returned(self, cls: str, name: str) -> str | None:
@@ -289,4 +336,7 @@ class Api:
 
     def has_signal(self, cls: str, signature: str) -> bool:
         wanted = signature.replace(" ", "").replace("const", "").replace("&", "")
-        return any(wanted in self._classes[ancestor].get("signals", "").split() for ancestor in self.ancestry(cls))
+        return any(
+            wanted in self._classes[ancestor].get("signals", "").split()
+            for ancestor in self.ancestry(cls)
+        )

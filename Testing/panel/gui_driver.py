@@ -63,7 +63,10 @@ class GuiDriver:
         rest = QtCore.Qt.CopyAction, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            events = QtGui.QDragEnterEvent(QtCore.QPoint(5, 5), *rest), QtGui.QDropEvent(QtCore.QPointF(5, 5), *rest)
+            events = (
+                QtGui.QDragEnterEvent(QtCore.QPoint(5, 5), *rest),
+                QtGui.QDropEvent(QtCore.QPointF(5, 5), *rest),
+            )
         for event in events:
             event.ignore()
             QtWidgets.QApplication.sendEvent(self.panel.widget, event)
@@ -140,7 +143,9 @@ class GuiDriver:
             self.host.process()
         drawn = section.form.drawn[key]
         for around in section.form.drawn.values():  # groups that are folded
-            if getattr(around.widget, "collapsed", False) and around.widget.isAncestorOf(drawn.widget):
+            if getattr(around.widget, "collapsed", False) and around.widget.isAncestorOf(
+                drawn.widget
+            ):
                 around.widget.collapsed = False
                 self.host.process()
         return drawn
@@ -165,7 +170,9 @@ class GuiDriver:
 
     def note(self, number: int) -> str:
         """The sentences below the row of an X-ray, counted from 0."""
-        return " ".join(note["text"] for note in self.control("geometry", "fields").lines[number].notes)
+        return " ".join(
+            note["text"] for note in self.control("geometry", "fields").lines[number].notes
+        )
 
     def press(self, name: str, key: str) -> None:
         self.host.click(self.widget(name, key))

@@ -70,7 +70,10 @@ def test_without_views_the_handles_are_there_and_the_history_follows(person):
     assert person.history() == ["Before", "By hand", "By hand*"]
     person.registration.world_from_ct = off(STARTED_AT, (0, 0, 0), (9, 0, 0))
     host.leave(person.module_widget)
-    assert len(person.session.history.entries) == 4 and person.session.history.current.method == "by hand"
+    assert (
+        len(person.session.history.entries) == 4
+        and person.session.history.current.method == "by hand"
+    )
     assert not handles(person)
 
 
@@ -103,5 +106,9 @@ def test_escape_ends_moving_the_ct_wherever_the_focus_is(person):
         host.key(focused, QtCore.Qt.Key_Escape)
         assert not button.checked and not person.panel.hand.on
     host.process()
-    assert not [one for one in person.panel.widget.findChildren(QtGui.QShortcut) if one.key.toString() == "Esc"]
+    assert not [
+        one
+        for one in person.panel.widget.findChildren(QtGui.QShortcut)
+        if one.key.toString() == "Esc"
+    ]
     elsewhere.deleteLater()

@@ -22,7 +22,11 @@ ABOUT_MM = 4.0
 
 def error_mm(pose) -> float:
     """Mean distance of the sample's targets from where they truly are."""
-    return float(np.linalg.norm(transform_points(pose, TARGETS) - transform_points(TRUE_POSE, TARGETS), axis=1).mean())
+    return float(
+        np.linalg.norm(
+            transform_points(pose, TARGETS) - transform_points(TRUE_POSE, TARGETS), axis=1
+        ).mean()
+    )
 
 
 def test_the_sample_from_an_empty_scene_to_navigation(host, sample, tmp_path):
@@ -44,7 +48,9 @@ def test_the_sample_from_an_empty_scene_to_navigation(host, sample, tmp_path):
 
 
 def sees_where_to_begin(person) -> None:
-    assert [person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")] == ["\u25cb"] * 6
+    assert [
+        person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")
+    ] == ["\u25cb"] * 6
     assert "Drop a CT here" in person.text("ct", "status") and not person.ui.layoutButton.enabled
     assert person.control("register", "register") is None and person.message == ""
     assert not person.ui.answerFrame.visible  # the files that an empty panel asks for come first
@@ -53,12 +59,18 @@ def sees_where_to_begin(person) -> None:
 def downloads_the_sample(person) -> None:
     import slicer
 
-    (source,) = slicer.modules.sampleDataSources["MultiViewRegistration"]  # what Slicer's Sample Data does at a click
+    (source,) = slicer.modules.sampleDataSources[
+        "MultiViewRegistration"
+    ]  # what Slicer's Sample Data does at a click
     source.customDownloader(source)
-    person.wait(lambda: person.ui.registrationSelector.currentNode() is not None)  # it is read in a thread
+    person.wait(
+        lambda: person.ui.registrationSelector.currentNode() is not None
+    )  # it is read in a thread
     assert person.ui.registrationSelector.currentNode().GetName() == "MultiViewRegistrationChest"
     person.wait_until_read()
-    assert person.header("ct") == "\u25d0 chest" and "128 \u00d7 128 \u00d7 66" in person.text("ct", "facts")
+    assert person.header("ct") == "\u25d0 chest" and "128 \u00d7 128 \u00d7 66" in person.text(
+        "ct", "facts"
+    )
     assert [row[:2] for row in person.cells("xrays", "xrays")] == [
         ["AP", "LAO 2\u00b0, CRA 3\u00b0"],
         ["lateral", "LAO 88\u00b0, CAU 2\u00b0"],
@@ -85,10 +97,13 @@ def shows_the_views(person) -> None:
     assert {"XRay1", "XRay2"} <= set(person.views.sliceViewNames())
     assert all(person.picture(number).std() > 20 for number in (1, 2))
     assert (
-        len(np.unique(person.views.threeDWidget(0).threeDView()._pixels().reshape(-1, 3), axis=0)) > 300
+        len(np.unique(person.views.threeDWidget(0).threeDView()._pixels().reshape(-1, 3), axis=0))
+        > 300
     )  # more than the background
     person.views.threeDWidget(0).hide()  # what it shows takes Mesa longer to draw than all else
-    shown = [person.views.sliceWidget(f"XRay{number}").mrmlSliceCompositeNode() for number in (1, 2)]
+    shown = [
+        person.views.sliceWidget(f"XRay{number}").mrmlSliceCompositeNode() for number in (1, 2)
+    ]
     person.wait(
         lambda: all(node.GetForegroundVolumeID() for node in shown)
     )  # the CT as an X-ray, before anything is asked
@@ -101,7 +116,10 @@ def registers_by_search(person) -> None:
     event = transform.TransformModifiedEvent
     seen = transform.AddObserver(event, lambda *_: poses.add(person.pose.tobytes()))
     person.press("answer", "register")
-    assert person.widget("answer", "cancel").visible and not person.widget("register", "register").enabled
+    assert (
+        person.widget("answer", "cancel").visible
+        and not person.widget("register", "register").enabled
+    )
     assert person.text("answer", "progress")
     person.wait_for_work()
     transform.RemoveObserver(seen)
@@ -121,7 +139,10 @@ def goes_through_the_history(person) -> None:
 
 
 def looks_at_the_overlays(person) -> None:
-    modes, none = [option.title for option in person.control("check", "overlay").options], "X-ray alone"
+    modes, none = (
+        [option.title for option in person.control("check", "overlay").options],
+        "X-ray alone",
+    )
     person.choose("check", "overlay", none)
     person.wait(lambda: person.panel.session.drawing.at_rest)
     plain = person.picture(1)
@@ -144,12 +165,17 @@ def looks_at_the_overlays(person) -> None:
     person.host.process(0.2)
     assert likeness(person.picture(1), plain) < registered - 0.05
     person.pick("register", "history", 2)
-    person.wait(lambda: all(float(row[1] or 0) > 0.9 for row in person.cells("check", "similarity")))
+    person.wait(
+        lambda: all(float(row[1] or 0) > 0.9 for row in person.cells("check", "similarity"))
+    )
 
 
 def links_a_point(person) -> None:
     target = TARGETS[0]
-    pixels = [view.camera.project(transform_points(TRUE_POSE, target)) for view in person.panel.registration.xrays]
+    pixels = [
+        view.camera.project(transform_points(TRUE_POSE, target))
+        for view in person.panel.registration.xrays
+    ]
     person.press("check", "place_cursor")
     before = person.picture(2)
     person.click_pixel(1, pixels[0])
@@ -159,8 +185,12 @@ def links_a_point(person) -> None:
     assert len(line) > 50  # the epipolar line, which goes through the point
     assert np.linalg.norm(line - [at.x(), at.y()], axis=1).min() < 3
     person.click_pixel(2, pixels[1])
-    found = [float(number) for number in re.findall(r"[RAS] (-?[\d.]+)", person.text("check", "cursor"))]
-    assert np.linalg.norm(np.array(found) * [-1, -1, 1] - target) < ABOUT_MM, person.text("check", "cursor")
+    found = [
+        float(number) for number in re.findall(r"[RAS] (-?[\d.]+)", person.text("check", "cursor"))
+    ]
+    assert np.linalg.norm(np.array(found) * [-1, -1, 1] - target) < ABOUT_MM, person.text(
+        "check", "cursor"
+    )
     person.press("check", "place_cursor")
     person.press("check", "clear_cursor")
 
@@ -172,19 +202,35 @@ def exports(person, folder: Path) -> None:
     assert person.message == "" and person.header("export") == "\u2714 written"
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert np.allclose(result["world_from_ct"], person.pose) and result["errors"]["mtre_mm"] < 0.1
-    assert not result.get("override") and "<svg" in (folder / "report.html").read_text(encoding="utf-8")
+    assert not result.get("override") and "<svg" in (folder / "report.html").read_text(
+        encoding="utf-8"
+    )
     transform = sitk.ReadTransform(str(folder / "world_from_ct.tfm"))
-    assert np.linalg.norm(transform.TransformPoint(TARGETS[3]) - transform_points(TRUE_POSE, TARGETS[3])) < 0.2
-    assert np.allclose(json.loads((folder / "case.json").read_text(encoding="utf-8"))["world_from_ct"], person.pose)
+    assert (
+        np.linalg.norm(
+            transform.TransformPoint(TARGETS[3]) - transform_points(TRUE_POSE, TARGETS[3])
+        )
+        < 0.2
+    )
+    assert np.allclose(
+        json.loads((folder / "case.json").read_text(encoding="utf-8"))["world_from_ct"], person.pose
+    )
 
 
 def saves_and_loads(person, path: Path) -> None:
-    host, headers = person.host, [person.header(name) for name in ("ct", "xrays", "start", "register", "check")]
+    host, headers = (
+        person.host,
+        [person.header(name) for name in ("ct", "xrays", "start", "register", "check")],
+    )
     found, history, picture = person.pose, person.history(), person.picture(1)
     assert host.app._core.io_manager.write_scene(path)
     host.scene.Clear(False)
     host.process(0.2)
-    assert person.panel.registration is None and person.header("ct") == "\u25cb" and not person.ui.layoutButton.checked
+    assert (
+        person.panel.registration is None
+        and person.header("ct") == "\u25cb"
+        and not person.ui.layoutButton.checked
+    )
     assert host.app._core.io_manager.load_scene(path)
     person.wait(lambda: person.panel.registration is not None)
     person.wait_until_read()
@@ -206,7 +252,9 @@ def changes_the_geometry(person) -> None:
     person.type("geometry", field, "1000")
     person.press("geometry", "close")
     person.host.process(0.5)
-    assert not person.header("register").startswith("\u2714") and "stale" in person.text("export", "stale_reason")
+    assert not person.header("register").startswith("\u2714") and "stale" in person.text(
+        "export", "stale_reason"
+    )
     assert not person.control("export", "registration").enabled
 
 
@@ -225,4 +273,6 @@ def closes_the_scene_in_mid_run(person) -> None:
     person.host.scene.Clear(False)
     person.host.process(0.3)
     assert person.panel.registration is None and person.message == "" and no_thread_is_left()
-    assert [person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")] == ["\u25cb"] * 6
+    assert [
+        person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")
+    ] == ["\u25cb"] * 6

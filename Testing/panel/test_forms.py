@@ -59,7 +59,8 @@ def test_controls_come_go_and_keep_their_place(at):
     before = at.widget("second")
     at.show(Text("note", ""), group("box", "Box", Text("inside", "Inside.")))
     assert (
-        not (at.widget("note").visible or at.widget("first").visible or before.visible) and at.widget("inside").visible
+        not (at.widget("note").visible or at.widget("first").visible or before.visible)
+        and at.widget("inside").visible
     )
     at.show(row("pair", second))
     assert at.widget("second") is before and before.visible and not at.widget("box").visible
@@ -79,14 +80,31 @@ def test_every_control_calls_its_action(at, tmp_path):
     )
 
     options = (Option("a", "A"), Option("b", "B", "Better."))
-    lines = tuple(TableRow(name, (Cell(name), Cell("x", "More.")), on=name == "one") for name in ("one", "two"))
+    lines = tuple(
+        TableRow(name, (Cell(name), Cell("x", "More.")), on=name == "one")
+        for name in ("one", "two")
+    )
 
     def form(**changes):
         return (
-            Button("button", "Press", lambda: at.done("pressed"), question=changes.get("question", "")),
-            Button("toggle", "Toggle", lambda: at.done("toggled"), on=changes.get("on", False), icon="play"),
+            Button(
+                "button", "Press", lambda: at.done("pressed"), question=changes.get("question", "")
+            ),
+            Button(
+                "toggle",
+                "Toggle",
+                lambda: at.done("toggled"),
+                on=changes.get("on", False),
+                icon="play",
+            ),
             Switch("switch", "Switch", lambda on: at.done("switch", on)),
-            Choice("choice", "Choice", lambda value: at.done("choice", value), value="a", options=options),
+            Choice(
+                "choice",
+                "Choice",
+                lambda value: at.done("choice", value),
+                value="a",
+                options=options,
+            ),
             Choice(
                 "spread",
                 "Spread",
@@ -97,7 +115,10 @@ def test_every_control_calls_its_action(at, tmp_path):
                 refused=changes.get("refused", ()),
             ),
             Slider(
-                "slider", "Slider", lambda value: at.done("slider", round(value, 3)), value=changes.get("value", 0.2)
+                "slider",
+                "Slider",
+                lambda value: at.done("slider", round(value, 3)),
+                value=changes.get("value", 0.2),
             ),
             Table(
                 "table",
@@ -108,7 +129,13 @@ def test_every_control_calls_its_action(at, tmp_path):
                 selected="two",
                 switch=lambda *what: at.done("line", *what),
             ),
-            Files("files", "Files", lambda *files: at.done("files", *files), several=True, folders=True),
+            Files(
+                "files",
+                "Files",
+                lambda *files: at.done("files", *files),
+                several=True,
+                folders=True,
+            ),
         )
 
     host = at.host
@@ -125,9 +152,22 @@ def test_every_control_calls_its_action(at, tmp_path):
     host.click(at.form.drawn["files"].file)
     host.answers.directory = tmp_path
     host.click(at.form.drawn["files"].folder)
-    assert at.did[:5] == [("pressed",), ("toggled",), ("switch", True), ("choice", "b"), ("spread", "b")]
-    assert ("slider", 0.7) in at.did and ("cell", "two", 1) in at.did and ("line", "one", False) in at.did
-    assert at.did[-2:] == [("files", [tmp_path / "a.png", tmp_path / "b.png"], None), ("files", [tmp_path], None)]
+    assert at.did[:5] == [
+        ("pressed",),
+        ("toggled",),
+        ("switch", True),
+        ("choice", "b"),
+        ("spread", "b"),
+    ]
+    assert (
+        ("slider", 0.7) in at.did
+        and ("cell", "two", 1) in at.did
+        and ("line", "one", False) in at.did
+    )
+    assert at.did[-2:] == [
+        ("files", [tmp_path / "a.png", tmp_path / "b.png"], None),
+        ("files", [tmp_path], None),
+    ]
     at.did.clear()
     at.show(*form(value=0.9, on=True, refused=("b",), question="Really?"))
     assert (
@@ -148,9 +188,20 @@ def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
 
     def form(text="10", of="one"):
         return (
-            TextField("entry", "Angle", lambda text: at.done(number.read(text)), text=text, number=number, of=of),
             TextField(
-                "live", "Live", lambda text: at.done("left", text), text="", typed=lambda text: at.done("live", text)
+                "entry",
+                "Angle",
+                lambda text: at.done(number.read(text)),
+                text=text,
+                number=number,
+                of=of,
+            ),
+            TextField(
+                "live",
+                "Live",
+                lambda text: at.done("left", text),
+                text="",
+                typed=lambda text: at.done("live", text),
             ),
             TextField("area", "Matrix", lambda text: at.done("area", text), rows=3),
             Button("go", "Go", lambda: at.done("gone"), strict=True),
@@ -160,7 +211,12 @@ def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
     edit = at.form.drawn["entry"].edit
     for wrong in ("0,58,1", "500", "north"):
         host.type(edit, wrong)
-        assert edit.text == wrong and edit.property("tone") == "error" and not at.did and at.form.problems()
+        assert (
+            edit.text == wrong
+            and edit.property("tone") == "error"
+            and not at.did
+            and at.form.problems()
+        )
         assert at.person.message.startswith("Angle: ")
     at.show(*form())  # the form says what it said: what is typed stays
     assert edit.text == "500" or edit.text == "north"
@@ -183,7 +239,9 @@ def test_an_action_that_fails_is_a_message(at):
     def fail():
         raise InputError("File: is empty, expected a CT; choose another.")
 
-    at.show(Button("button", "Press", fail), Button("off", "Off", lambda: at.done("off"), enabled=False))
+    at.show(
+        Button("button", "Press", fail), Button("off", "Off", lambda: at.done("off"), enabled=False)
+    )
     at.host.click(at.widget("button"))
     assert at.person.message == "File: is empty, expected a CT; choose another."
     at.form.drawn["off"].press()
@@ -200,7 +258,10 @@ def test_pictures_progress_and_downloads(at, tmp_path):
         ProgressBar("progress", "Half", percent=50),
     )
     drawn = at.form.drawn
-    assert (drawn["picture"].picture.pixmap.width(), drawn["picture"].picture.pixmap.height()) == (240, 240)
+    assert (drawn["picture"].picture.pixmap.width(), drawn["picture"].picture.pixmap.height()) == (
+        240,
+        240,
+    )
     assert drawn["picture"].text.text == "Below" and drawn["svg"].picture.pixmap.width() == 40
     assert (drawn["progress"].bar.value, drawn["progress"].bar.maximum) == (50, 100)
     at.show(ProgressBar("progress", "Unknown"))
@@ -253,14 +314,27 @@ def test_names_that_look_like_html_are_shown_as_they_are(at):
         Text("text", NAME, tip=tip),
         Button("button", NAME, lambda: None, tip=tip, question=f"Remove {NAME}?"),
         Switch("switch", NAME, lambda on: None, tip=tip),
-        Choice("choice", NAME, print, value="a", options=(Option("a", NAME, tip),), spread=True, tip=tip),
+        Choice(
+            "choice",
+            NAME,
+            print,
+            value="a",
+            options=(Option("a", NAME, tip),),
+            spread=True,
+            tip=tip,
+        ),
         ProgressBar("progress", NAME),
         Table("table", "", columns=("1",), lines=(TableRow("x", (Cell(NAME),)),)),
         group("group", NAME, Text("inside", NAME), open=False),
     )
     at.person.panel.show_message(NAME)
     windows = (at._window, at.person.module_widget.parent)
-    labels = [label for window in windows for label in window.findChildren(QtWidgets.QLabel) if "<b>" in label.text]
+    labels = [
+        label
+        for window in windows
+        for label in window.findChildren(QtWidgets.QLabel)
+        if "<b>" in label.text
+    ]
     plain = QtCore.Qt.TextFormat.PlainText
     assert len(labels) >= 5 and all(label.property("textFormat") == plain for label in labels)
     for key in ("text", "button", "switch", "choice"):

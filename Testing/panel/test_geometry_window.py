@@ -31,7 +31,9 @@ def test_the_window_leaves_the_3d_view_in_sight_until_a_person_moves_it(host, ct
     window, view = person.panel.geometry.dialog, person.views.threeDWidget(0).threeDView()
     from PySide6 import QtCore
 
-    hidden = window.frameGeometry.intersected(QtCore.QRect(view.mapToGlobal(QtCore.QPoint(0, 0)), view.size))
+    hidden = window.frameGeometry.intersected(
+        QtCore.QRect(view.mapToGlobal(QtCore.QPoint(0, 0)), view.size)
+    )
     screen = host.main_window.windowHandle().screen().availableGeometry
     if screen.width() >= window.width + 240 or screen.height() >= window.height + 200:
         assert hidden.isEmpty()

@@ -22,9 +22,15 @@ def test_names_in_code(path):
 
 
 def test_classes_of_mrml_exist():
-    slicer = pytest.importorskip("slicer", reason='needs slicer-core: pip install "trame-slicer[standalone]>=2.0"')
+    slicer = pytest.importorskip(
+        "slicer", reason='needs slicer-core: pip install "trame-slicer[standalone]>=2.0"'
+    )
     files = [*CODE, *sorted((MODULE / "MultiViewRegistrationLib" / "mrml").glob("*.py"))]
-    names = {name for path in files for name in re.findall(r"\bslicer\.(vtk\w+)", path.read_text(encoding="utf-8"))}
+    names = {
+        name
+        for path in files
+        for name in re.findall(r"\bslicer\.(vtk\w+)", path.read_text(encoding="utf-8"))
+    }
     assert not [name for name in sorted(names) if not hasattr(slicer, name)]
 
 
@@ -43,7 +49,11 @@ def test_stand_ins_offer_only_what_the_real_classes_have(host):
             for attribute, value in base.__dict__.items()
         }
         for attribute, value in own.items():
-            if attribute.startswith("_") or attribute == "staticMetaObject" or hasattr(qt_base, attribute):
+            if (
+                attribute.startswith("_")
+                or attribute == "staticMetaObject"
+                or hasattr(qt_base, attribute)
+            ):
                 continue  # what overrides a method of Qt is not an offer
             kind = api().kind(name, attribute)
             meant = {QtCore.Property: ("property", "readonly"), QtCore.Signal: ("signal",)}.get(

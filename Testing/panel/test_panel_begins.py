@@ -45,7 +45,11 @@ def test_a_registration_begins_with_a_ct_or_an_xray_only(person, tmp_path):
     assert person.text("ct", "facts")
     person.host.scene.Clear(False)
     person.host.process(0.1)
-    assert registrations(person) == [] and person.control("ct", "facts") is None and person.header("ct") == "\u25cb"
+    assert (
+        registrations(person) == []
+        and person.control("ct", "facts") is None
+        and person.header("ct") == "\u25cb"
+    )
     sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
     person.drop(tmp_path / "AP.png")
     person.wait_until_read()
@@ -71,7 +75,9 @@ def test_the_views_button_shows_the_layout(person, ct, views):
     assert button.checked and "XRay2" in person.views.sliceViewNames()
     camera = np.array(person.views.threeDWidget(0).threeDView().cameraNode().GetPosition())
     sources = np.array([view.camera.source for view in registration.xrays])
-    assert np.linalg.norm(camera) > np.linalg.norm(sources, axis=1).max()  # back, where all of it is seen
+    assert (
+        np.linalg.norm(camera) > np.linalg.norm(sources, axis=1).max()
+    )  # back, where all of it is seen
     layout_node(person.host.scene).SetViewArrangement(
         layout_node(person.host.scene).SlicerLayoutConventionalView
     )  # by Slicer's tool bar
@@ -86,7 +92,10 @@ def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, mo
     """Which may take more than a minute where there is no graphics card."""
     logic = person.host.app._core.volume_rendering._logic
     monkeypatch.setattr(
-        person.host.slicer.modules, "volumerendering", SimpleNamespace(logic=lambda: logic), raising=False
+        person.host.slicer.modules,
+        "volumerendering",
+        SimpleNamespace(logic=lambda: logic),
+        raising=False,
     )
     registration = begun(make_registration(person.host.scene, ct, views))
     person.panel.choose(registration)
@@ -97,7 +106,10 @@ def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, mo
     assert bones.GetPolyData().GetNumberOfPoints() > 100 and bones.GetDisplayVisibility()
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 0
     person.press("ct", "in_3d")
-    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 1 and not bones.GetDisplayVisibility()
+    assert (
+        scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 1
+        and not bones.GetDisplayVisibility()
+    )
 
 
 def test_an_xray_that_was_taken_off_its_plane_unheard_comes_back(person, ct, views):
@@ -119,7 +131,10 @@ def test_a_ct_without_xrays_is_shown_in_slices_and_in_3d(person, coarse_chest):
     person.give_views(400, 320)
     person.drop(coarse_chest)
     person.wait_until_read()
-    ct, bones = person.panel.registration.ct, lambda: person.panel.registration.node.GetNodeReference("bones")
+    ct, bones = (
+        person.panel.registration.ct,
+        lambda: person.panel.registration.node.GetNodeReference("bones"),
+    )
     person.wait(lambda: bones() is not None)
     for name in ("Red", "Green", "Yellow"):
         widget = person.views.sliceWidget(name)
@@ -130,14 +145,19 @@ def test_a_ct_without_xrays_is_shown_in_slices_and_in_3d(person, coarse_chest):
     person.host.process(0.3)
     camera = person.views.threeDWidget(0).threeDView().cameraNode()
     ends = np.reshape(bones().GetPolyData().GetBounds(), (3, 2))
-    assert np.linalg.norm(np.array(camera.GetFocalPoint()) - ends.mean(axis=1)) < 0.2 * np.ptp(ends, axis=1).max()
+    assert (
+        np.linalg.norm(np.array(camera.GetFocalPoint()) - ends.mean(axis=1))
+        < 0.2 * np.ptp(ends, axis=1).max()
+    )
     red = person.views.sliceWidget("Red").mrmlSliceCompositeNode()
     red.SetBackgroundVolumeID(None)  # by a person, who wants something else there
     person.host.process(0.3)
     assert red.GetBackgroundVolumeID() is None
 
 
-def test_a_pane_is_fitted_and_the_3d_view_centred_once_a_matrix_says_where_the_xray_lies(person, views, tmp_path):
+def test_a_pane_is_fitted_and_the_3d_view_centred_once_a_matrix_says_where_the_xray_lies(
+    person, views, tmp_path
+):
     from MultiViewRegistrationLib.mrml import slice_view
     from MultiViewRegistrationLib.mrml.layout import slice_of
     from MultiViewRegistrationLib.session.geometry import give_geometry
@@ -148,15 +168,24 @@ def test_a_pane_is_fitted_and_the_3d_view_centred_once_a_matrix_says_where_the_x
     person.wait_until_read()
     person.host.process(0.3)
     (view,) = person.panel.registration.xrays
-    matrix = views[0].camera.intrinsics @ views[0].camera.camera_from_world[:3] + np.outer([1, 2, 0], [0, 0, 0, 1])
+    matrix = views[0].camera.intrinsics @ views[0].camera.camera_from_world[:3] + np.outer(
+        [1, 2, 0], [0, 0, 0, 1]
+    )
     give_geometry(view, matrix)
     person.wait(lambda: view.placed and slice_of(view) is not None)
     person.host.process(0.5)
     node = slice_of(view)
-    assert slice_view.is_fitted(view, node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin())
+    assert slice_view.is_fitted(
+        view, node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin()
+    )
     camera = person.views.threeDWidget(0).threeDView().cameraNode()
     eye, focus = np.array(camera.GetPosition()), np.array(camera.GetFocalPoint())
-    corners = np.array([view.ras_of((x * view.size[0], y * view.size[1])) for x in (0, 1) for y in (0, 1)]) - eye
+    corners = (
+        np.array(
+            [view.ras_of((x * view.size[0], y * view.size[1])) for x in (0, 1) for y in (0, 1)]
+        )
+        - eye
+    )
     ahead = (focus - eye) / np.linalg.norm(focus - eye)
     off = np.degrees(np.arccos(corners @ ahead / np.linalg.norm(corners, axis=1)))
     assert off.max() < camera.GetViewAngle()
@@ -193,12 +222,17 @@ def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     registration.world_from_ct = place
     person.host.process(0.3)
     assert (
-        position_in(registration.ct, red).mm == pytest.approx(before.mm) and red.GetOrientation() != "Axial"
+        position_in(registration.ct, red).mm == pytest.approx(before.mm)
+        and red.GetOrientation() != "Axial"
     )  # it goes with the CT
     person.press("start", "click")
     person.host.click(box)
     assert red.GetOrientation() == "Axial"
-    assert not box.checked and "Red" not in person.views.sliceViewNames() and person.ui.layoutButton.checked
+    assert (
+        not box.checked
+        and "Red" not in person.views.sliceViewNames()
+        and person.ui.layoutButton.checked
+    )
 
 
 def test_a_new_registration_is_visible_to_slicers_selectors_when_it_is_added(person):

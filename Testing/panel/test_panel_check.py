@@ -34,7 +34,12 @@ def settle(person) -> None:
     """Until all overlays are sharp, and nothing is measured any more."""
     drawing = person.panel.session.drawing
     person.wait(
-        lambda: drawing.at_rest and drawing._drawn and all(drawn.sharp for drawn in drawing._drawn.values()), 30
+        lambda: (
+            drawing.at_rest
+            and drawing._drawn
+            and all(drawn.sharp for drawn in drawing._drawn.values())
+        ),
+        30,
     )
 
 
@@ -136,13 +141,24 @@ def test_every_overlay_changes_the_x_ray_as_its_legend_says(viewer):
     names = list(pictures)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
-            assert all(unlike(a, b) > 1 for a, b in zip(pictures[one], pictures[other])), (one, other)
+            assert all(unlike(a, b) > 1 for a, b in zip(pictures[one], pictures[other])), (
+                one,
+                other,
+            )
     for orange, blue in colours["Edges"]:
         assert orange > 0.005
         assert blue == 0
     for name in ("Difference", "Two colours"):
         assert min(share for shares in colours[name] for share in shares) > 0.003, name
-    assert max(share for name in ("Checkerboard", "Blend") for shares in colours[name] for share in shares) == 0
+    assert (
+        max(
+            share
+            for name in ("Checkerboard", "Blend")
+            for shares in colours[name]
+            for share in shares
+        )
+        == 0
+    )
 
     choose(viewer, "Difference")
     before = sum(coloured(viewer, 1))
@@ -163,19 +179,27 @@ def test_overlays_follow_the_ct_while_another_module_is_open_and_go_with_their_r
     ball(viewer)
     viewer.slide("check", "opacity", 0.8)
     other = begun(phantom_registration(host.scene, "Other", TRUE_POSE))
-    assert [overlay.SliceCanvas().foreground(view, "blend") is not None for view in viewer.registration.xrays] == [
+    assert [
+        overlay.SliceCanvas().foreground(view, "blend") is not None
+        for view in viewer.registration.xrays
+    ] == [
         True,
         True,
     ]
     viewer.panel.choose(other)
-    assert [overlay.SliceCanvas().foreground(view, "blend") for view in viewer.registration.xrays] == [None, None]
+    assert [
+        overlay.SliceCanvas().foreground(view, "blend") for view in viewer.registration.xrays
+    ] == [None, None]
     assert not projections(viewer.registration) and viewer.control("check", "opacity").value == 0.5
     viewer.wait(viewer.panel.session.prepare)
     host.process(0.2)
     assert all(overlay.SliceCanvas().foreground(view, "blend") is not None for view in other.xrays)
     viewer.panel.choose(viewer.registration)
     settle(viewer)
-    assert len(projections(viewer.registration)) == 2 and viewer.control("check", "opacity").value == 0.8
+    assert (
+        len(projections(viewer.registration)) == 2
+        and viewer.control("check", "opacity").value == 0.8
+    )
 
 
 def test_nodes_that_are_deleted_while_they_are_shown(viewer):
@@ -226,10 +250,16 @@ def test_what_would_settle_a_doubt_is_a_click_away(host, ct, views):
 
     person = GuiDriver(host).open_phantom(ct, views)
     settled = fingerprint(person.registration)
-    entry = HistoryEntry.now("search", person.pose, fingerprint=settled, verdict="check", reasons=["Look."])
+    entry = HistoryEntry.now(
+        "search", person.pose, fingerprint=settled, verdict="check", reasons=["Look."]
+    )
     person.session.history.add(entry)
     host.process(0.5)
     section, look = person.panel.sections["check"].button, person.widget("answer", "look")
-    assert section.collapsed and look.font.bold() and not person.widget("answer", "registration").font.bold()
+    assert (
+        section.collapsed
+        and look.font.bold()
+        and not person.widget("answer", "registration").font.bold()
+    )
     person.press("answer", "look")
     assert not section.collapsed and look.text == "Look at the overlays"

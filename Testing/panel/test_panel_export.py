@@ -27,7 +27,9 @@ def test_the_report_and_the_transform_are_opened(person, tmp_path):
     person.press("export", "report.html")
     assert "is no longer there" in person.message
     person.press("export", "show_transform")
-    assert person.host.shown("module") == [f"module of {person.registration.ct_transform.GetName()}"]
+    assert person.host.shown("module") == [
+        f"module of {person.registration.ct_transform.GetName()}"
+    ]
 
 
 def test_each_export_has_a_folder_of_its_own(person, tmp_path):
@@ -39,11 +41,16 @@ def test_each_export_has_a_folder_of_its_own(person, tmp_path):
     assert first.name.startswith("registration-") and person.host.shown("question") == []
     before = {path.name: path.read_bytes() for path in first.iterdir()}
     assert "world_from_ct.tfm" in before and str(first) in person.text("export", "written")
-    assert person.drawn("export", "registration")._last == str(tmp_path)  # where the next dialog begins
+    assert person.drawn("export", "registration")._last == str(
+        tmp_path
+    )  # where the next dialog begins
     person.host.process(1.1)  # its name has another time
     person.host.answers.yes = False
     person.write_files("export", "registration", first)
-    assert "holds an earlier export" in person.host.shown("question")[0] and len(list(tmp_path.iterdir())) == 2
+    assert (
+        "holds an earlier export" in person.host.shown("question")[0]
+        and len(list(tmp_path.iterdir())) == 2
+    )
     person.host.answers.yes = True
     person.write_files("export", "registration", first)
     person.wait_for_work()
@@ -56,12 +63,17 @@ def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
     from MultiViewRegistrationLib.panel import packages
 
     find_spec = packages.find_spec
-    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "pyigtl" else find_spec(name))
+    monkeypatch.setattr(
+        packages, "find_spec", lambda name: None if name == "pyigtl" else find_spec(name)
+    )
     person.host.answers.yes = False
     person.drawn("export", "igtl").widget.collapsed = False
     person.host.process(0.1)
     person.press("export", "send")
     (asked,) = person.host.shown("question")
     assert asked.startswith("OpenIGTLink needs the Python package pyigtl")
-    assert "pyigtl is not installed, expected your consent" in person.message and person.host.shown("pip") == []
+    assert (
+        "pyigtl is not installed, expected your consent" in person.message
+        and person.host.shown("pip") == []
+    )
     assert not person.panel.session.igtl.open

@@ -77,12 +77,17 @@ def test_x_rays_of_two_patients_are_a_notice_until_acknowledged(person, tmp_path
         pixels = np.random.default_rng(ord(name)).integers(2000, 4000, (128, 128))
         write_xray(tmp_path / f"{name}.dcm", pixels, PatientID=patient)
     (tmp_path / "text.png").write_text("no image")
-    person.open_files("xrays", "files", *(tmp_path / name for name in ("a.dcm", "text.png", "b.dcm")))
+    person.open_files(
+        "xrays", "files", *(tmp_path / name for name in ("a.dcm", "text.png", "b.dcm"))
+    )
     person.wait_until_read()
     assert [row[0] for row in person.cells("xrays", "xrays")] == ["view1", "view2", "a", "b"]
     assert "text.png" in person.panel.files.form.controls["unused"].label
     ui = person.ui
-    assert ui.noticeLabel.visible and "b and a are of different patients (PatientID)" in ui.noticeLabel.text
+    assert (
+        ui.noticeLabel.visible
+        and "b and a are of different patients (PatientID)" in ui.noticeLabel.text
+    )
     assert "P-2" not in ui.noticeLabel.text
     person.host.click(ui.noticeButton)
     assert not ui.noticeLabel.visible and not ui.noticeButton.visible
@@ -106,19 +111,30 @@ def test_a_c_arm_is_typed_with_points_or_commas(person, german):
     assert edit.styleSheet == "" and "102.9 mm is less than C-arms have" in person.note(2)
     person.type("geometry", angle, "500")
     person.host.process(0.1)
-    assert edit.text == "500" and "500 is outside -180 to 180" in person.note(2) and "solid" in edit.styleSheet
+    assert (
+        edit.text == "500"
+        and "500 is outside -180 to 180" in person.note(2)
+        and "solid" in edit.styleSheet
+    )
     assert "500 is outside" in edit.accessibleDescription
     person.type("geometry", angle, "12,5")
     assert edit.styleSheet == "" and not view.placed
     person.choose("geometry", person.field(2, "left"), "yes")
     c_arm = view.record.geometry
-    assert (c_arm.pixel_mm, c_arm.source_to_detector_mm, c_arm.rao_lao_deg) == ((0.58, 0.6), 102.9, 12.5)
+    assert (c_arm.pixel_mm, c_arm.source_to_detector_mm, c_arm.rao_lao_deg) == (
+        (0.58, 0.6),
+        102.9,
+        12.5,
+    )
     assert edit.text == "12.5" and person.message == "" and c_arm.mirrored is True
     person.wait_until_read()
     person.type("geometry", angle, "500")
     person.host.click(person.widget("geometry", "close"))
     person.host.process(0.1)
-    assert not person.panel.geometry.dialog.visible and not person.widget("register", "register").enabled
+    assert (
+        not person.panel.geometry.dialog.visible
+        and not person.widget("register", "register").enabled
+    )
     assert "AP: LAO/RAO angle: 500 is outside" in person.text("xrays", "problem")
     assert person.header("xrays") == "\u26a0 a typed value is not taken"
     assert person.cells("xrays", "xrays")[2][1] == "not as typed"
@@ -156,7 +172,9 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(person):
     for letter in "1 2 ":
         QtTest.QTest.keyClicks(area, letter)
         person.panel.tick()
-    assert area.toPlainText() == "1 2 " and "Matrix has 2 numbers" in person.text("geometry", "geometry_problem")
+    assert area.toPlainText() == "1 2 " and "Matrix has 2 numbers" in person.text(
+        "geometry", "geometry_problem"
+    )
 
 
 def test_a_calibration_file_asks_for_its_package(person, tmp_path, monkeypatch):
@@ -169,7 +187,9 @@ def test_a_calibration_file_asks_for_its_package(person, tmp_path, monkeypatch):
         patched.setattr(packages, "find_spec", lambda name: None)
         person.host.answers.yes = False
         person.open_files("geometry", "calibration", tmp_path / "x.h5")
-    assert person.host.shown("question")[-1].startswith("Reading an HDF5 file needs the Python package h5py")
+    assert person.host.shown("question")[-1].startswith(
+        "Reading an HDF5 file needs the Python package h5py"
+    )
     assert "h5py is not installed, expected your consent" in person.message
     assert person.text("geometry", "calibration_name") == "File: none yet"
 
@@ -182,7 +202,10 @@ def test_a_wrong_number_in_any_field_prevents_a_registration(person):
     person.open_geometry(1)
     person.host.click(person.widget("geometry", "certainty"))
     person.choose("geometry", "certainty_known", "as typed")
-    edit, register = person.drawn("geometry", "rotation_sd_deg").edit, person.widget("register", "register")
+    edit, register = (
+        person.drawn("geometry", "rotation_sd_deg").edit,
+        person.widget("register", "register"),
+    )
     for text, begins in (("200", False), ("0,25", True)):
         person.open_geometry(1)
         edit.window().activateWindow()
@@ -196,7 +219,9 @@ def test_a_wrong_number_in_any_field_prevents_a_registration(person):
             person.press("geometry", "close")
         register.click()
         assert person.panel.session.running is begins
-        assert ("Certainty of the angles: 200 is outside 0 to 180" in register.toolTip) is not begins
+        assert (
+            "Certainty of the angles: 200 is outside 0 to 180" in register.toolTip
+        ) is not begins
     assert person.registration.xrays[1].record.uncertainty["rotation_sd_deg"] == 0.25
     person.wait_for_work()
 

@@ -16,7 +16,12 @@ MODULE = "MultiViewRegistration"
 def other_patient(views) -> list:
     """X-rays that cannot be taken for the phantom's own, one more of them."""
     turned = [
-        replace(view, xray=replace(view.xray, line_integrals=np.ascontiguousarray(view.xray.line_integrals[::-1])))
+        replace(
+            view,
+            xray=replace(
+                view.xray, line_integrals=np.ascontiguousarray(view.xray.line_integrals[::-1])
+            ),
+        )
         for view in views
     ]
     return [
@@ -26,7 +31,8 @@ def other_patient(views) -> list:
             name="third",
             camera=replace(
                 turned[0].camera,
-                camera_from_world=turned[0].camera.camera_from_world @ off(np.eye(4), (0, 20, 0), (0, 0, 0)),
+                camera_from_world=turned[0].camera.camera_from_world
+                @ off(np.eye(4), (0, 20, 0), (0, 0, 0)),
             ),
         ),
     ]
@@ -39,12 +45,16 @@ def person(host, ct, views):
     person.give_views()
     person.a = begun(make_registration(host.scene, ct, views, TRUE_POSE, name="A"))
     person.b = begun(
-        make_registration(host.scene, ct, other_patient(views), off(TRUE_POSE, (3, 2, 0), (5, 0, 4)), name="B")
+        make_registration(
+            host.scene, ct, other_patient(views), off(TRUE_POSE, (3, 2, 0), (5, 0, 4)), name="B"
+        )
     )
     person.panel.choose(person.a)
     host.click(person.ui.layoutButton)
     host.click(person.ui.ctSlicesBox)
-    person.wait(lambda: all(composite.GetForegroundVolumeID() for composite in panes(person).values()))
+    person.wait(
+        lambda: all(composite.GetForegroundVolumeID() for composite in panes(person).values())
+    )
     return person
 
 
@@ -70,7 +80,8 @@ def sees_only(person, registration) -> None:
     """All that is on the screen is this registration's."""
     person.host.process(0.2)
     assert (
-        person.panel.registration == registration and person.ui.registrationSelector.currentNode() is registration.node
+        person.panel.registration == registration
+        and person.ui.registrationSelector.currentNode() is registration.node
     )
     composites, views, ids = panes(person), registration.xrays, own(registration)
     assert len(composites) == len(views)
@@ -88,7 +99,9 @@ def sees_only(person, registration) -> None:
         if name in person.views.sliceViewNames():
             composite = person.views.sliceWidget(name).mrmlSliceCompositeNode()
             assert composite.GetBackgroundVolumeID() in (None, registration.ct.GetID())
-    for other in (other for other in (person.a, person.b) if other != registration and other.scene is not None):
+    for other in (
+        other for other in (person.a, person.b) if other != registration and other.scene is not None
+    ):
         assert not [node for node in visible(person.host.scene) if node.GetID() in own(other) - ids]
 
 
@@ -99,7 +112,9 @@ def visible(scene) -> list:
     return [
         node
         for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
-        if not node.IsA("vtkMRMLVolumeNode") and node.GetDisplayVisibility() and node.GetDisplayNode() is not None
+        if not node.IsA("vtkMRMLVolumeNode")
+        and node.GetDisplayVisibility()
+        and node.GetDisplayNode() is not None
     ]
 
 
@@ -156,7 +171,9 @@ def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
     person.host.process(0.5)
     from MultiViewRegistrationLib.mrml.registration import Registration
 
-    person.a, person.b = sorted(Registration.all(person.host.scene), key=lambda registration: registration.name)
+    person.a, person.b = sorted(
+        Registration.all(person.host.scene), key=lambda registration: registration.name
+    )
     sees_only(person, person.b)
 
 
@@ -194,7 +211,11 @@ def own_slices(person) -> list:
     import slicer
 
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", person.host.scene)
-    return [each.GetBackgroundVolumeID() for each in composites if not each.GetLayoutName().startswith("XRay")]
+    return [
+        each.GetBackgroundVolumeID()
+        for each in composites
+        if not each.GetLayoutName().startswith("XRay")
+    ]
 
 
 @pytest.mark.parametrize("own_layout", (False, True))
@@ -205,7 +226,9 @@ def test_slices_show_the_ct_of_the_one_chosen_in_any_layout(person, own_layout):
     if own_layout:
         four_up(person)
     assert person.a.ct.GetID() in own_slices(person)
-    person.ui.registrationSelector.setCurrentNode(Registration.create(person.host.scene, "Empty").node)
+    person.ui.registrationSelector.setCurrentNode(
+        Registration.create(person.host.scene, "Empty").node
+    )
     person.host.process(0.2)
     assert not any(own_slices(person))
     person.panel.choose(person.a)
@@ -239,7 +262,9 @@ def test_a_pane_shows_its_xray_whatever_other_modules_show(person, how):
     before, ct = person.picture(1), person.a.ct
     person.host.leave(person.module_widget)
     if how == "setSliceViewerLayers":
-        slicer.util.setSliceViewerLayers(background=ct, foreground=person.b.ct, foregroundOpacity=0.5)
+        slicer.util.setSliceViewerLayers(
+            background=ct, foreground=person.b.ct, foregroundOpacity=0.5
+        )
     else:
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
         editor.setSourceVolumeNode(ct if how == "the Segment Editor" else person.a.xrays[1].node)
@@ -247,7 +272,9 @@ def test_a_pane_shows_its_xray_whatever_other_modules_show(person, how):
         assert composite.GetBackgroundVolumeID() == view.node.GetID()
         assert composite.GetForegroundVolumeID() in {None, *own(person.a)}
     person.host.enter(person.module_widget)
-    person.wait(lambda: all(composite.GetForegroundVolumeID() for composite in panes(person).values()))
+    person.wait(
+        lambda: all(composite.GetForegroundVolumeID() for composite in panes(person).values())
+    )
     person.wait(lambda: person.panel.session.drawing.sharp)
     assert np.corrcoef(person.picture(1).ravel(), before.ravel())[0, 1] > 0.98
 
@@ -268,7 +295,9 @@ def test_the_panel_says_that_the_ct_was_moved_by_another_hand(person):
     from phantom_scene import settle
 
     settle(person.session)
-    person.session.history.add(replace(person.session.history.current, verdict="accept", typical_mm=0.4))
+    person.session.history.add(
+        replace(person.session.history.current, verdict="accept", typical_mm=0.4)
+    )
     person.wait(lambda: "ACCEPT" in person.answer())
     person.panel.choose(person.b)
     person.panel.sections["ct"].presenter.choose(person.a.ct.GetID())

@@ -124,7 +124,9 @@ def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
     go, session = threading.Event(), person.panel.session
     session.cancel()  # what a new registration begins by itself
     session.run(lambda: go.wait(20), lambda result: None)
-    for widget in person.module_widget.parent.findChildren(QtWidgets.QWidget, "", QtCore.Qt.FindDirectChildrenOnly):
+    for widget in person.module_widget.parent.findChildren(
+        QtWidgets.QWidget, "", QtCore.Qt.FindDirectChildrenOnly
+    ):
         shiboken6.delete(widget)
     person.module_widget.cleanup()
     assert not session.running and not person.panel._timer.active

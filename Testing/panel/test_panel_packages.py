@@ -29,14 +29,21 @@ def person(host, monkeypatch):
     person, find_spec = GuiDriver(host), packages.find_spec
     for module in (packages, session):
         monkeypatch.setattr(
-            module, "find_spec", lambda name: find_spec(name) if name != "numba" or host.shown("pip") else None
+            module,
+            "find_spec",
+            lambda name: find_spec(name) if name != "numba" or host.shown("pip") else None,
         )
     return person
 
 
 @pytest.fixture
 def requirements():
-    return str(Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources" / "requirements.txt")
+    return str(
+        Path(__file__).resolve().parents[2]
+        / "MultiViewRegistration"
+        / "Resources"
+        / "requirements.txt"
+    )
 
 
 def registers(person):
@@ -57,10 +64,14 @@ ACTIONS = [registers, chooses_an_overlay]
 def test_a_ct_is_shown_and_nothing_is_wrong(person, ct, views):
     person.begin("ct", make_registration(person.host.scene, ct, views))
     person.wait_until_read()
-    assert "Voxels: 48" in person.text("ct", "facts") and person.control("ct", "preview") is not None
+    assert (
+        "Voxels: 48" in person.text("ct", "facts") and person.control("ct", "preview") is not None
+    )
     assert person.text("ct", "packages") == SENTENCE and person.text("ct", "problem") == ""
     assert (
-        person.header("ct").startswith("\u25d0") and person.message == "" and not person.host.shown("question", "pip")
+        person.header("ct").startswith("\u25d0")
+        and person.message == ""
+        and not person.host.shown("question", "pip")
     )
 
 
@@ -96,7 +107,10 @@ def test_declining_is_a_message(person, ct, views, packaging, monkeypatch):
     person.wait_until_read()
     person.host.answers.yes = False
     person.press("ct", "install")
-    assert "numba is not installed, expected your consent" in person.message and person.host.shown("pip") == []
+    assert (
+        "numba is not installed, expected your consent" in person.message
+        and person.host.shown("pip") == []
+    )
     person.host.answers.yes = True
     person.press("ct", "install")
     assert person.message == "" and "requirements.txt" in person.host.shown("pip")[0] or packaging
@@ -115,9 +129,21 @@ def test_declining_is_a_message(person, ct, views, packaging, monkeypatch):
             FULL,
             "Could not install packages due to an OSError: [Errno 28] No space left on device.",
         ),
-        (CalledProcessError(2, "pip install"), "", "pip failed; the Python console has its output."),
-        (RuntimeError("PythonSlicer executable not found"), "", "PythonSlicer executable not found."),
-        (None, "", "Python does not find it; restart Slicer."),  # Slicer installs nothing in its own tests
+        (
+            CalledProcessError(2, "pip install"),
+            "",
+            "pip failed; the Python console has its output.",
+        ),
+        (
+            RuntimeError("PythonSlicer executable not found"),
+            "",
+            "PythonSlicer executable not found.",
+        ),
+        (
+            None,
+            "",
+            "Python does not find it; restart Slicer.",
+        ),  # Slicer installs nothing in its own tests
     ],
 )
 def test_why_it_cannot_be_installed(host, requirements, monkeypatch, capsys, failure, printed, why):

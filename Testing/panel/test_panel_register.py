@@ -40,7 +40,9 @@ def test_the_overlay_follows_level_by_level(person, held):
     assert len(seen) == 3
 
 
-def test_a_registration_goes_on_while_another_module_is_open_and_moves_nothing_there(person, held, caplog, capfd):
+def test_a_registration_goes_on_while_another_module_is_open_and_moves_nothing_there(
+    person, held, caplog, capfd
+):
     """What is drawn or measured on the CT meanwhile must stay on it."""
     host, run = person.host, person.session.running_registration
     host.process(60, until=lambda: not person.session.preparing)
@@ -51,7 +53,11 @@ def test_a_registration_goes_on_while_another_module_is_open_and_moves_nothing_t
     host.process(60, until=lambda: person.session.waiting)
     host.process(0.3)
     said = [text for text in host.shown("status") if "has ended" in text]
-    assert len(said) == 1 and person.is_at(STARTED_AT) and person.session.history.entries[-1].fingerprint == ""
+    assert (
+        len(said) == 1
+        and person.is_at(STARTED_AT)
+        and person.session.history.entries[-1].fingerprint == ""
+    )
     host.enter(person.module_widget)
     person.wait_for_work()
     assert error_mm(person.registration.world_from_ct) < 0.1 and person.session.ended == "done"
@@ -134,7 +140,9 @@ def test_ctrl_z_takes_back_a_landmark_also_where_the_focus_is_in_a_view(person):
     for left in (["\u2714", "next"], ["next"], ["next"]):
         host.key(view, Qt.Key_Z, Qt.ControlModifier)
         host.process(0.4)
-        assert [row[2] for row in person.cells("start", "landmarks")] == left and person.is_at(TRUE_POSE)
+        assert [row[2] for row in person.cells("start", "landmarks")] == left and person.is_at(
+            TRUE_POSE
+        )
     person.press("start", "click")
     host.process(0.4)
     host.key(view, Qt.Key_Z, Qt.ControlModifier)  # which are Slicer's keys there

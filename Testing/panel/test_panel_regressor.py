@@ -22,8 +22,13 @@ def person(host, ct, views, monkeypatch, tmp_path):
     person.panel.close()
 
 
-def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_its_own(person, ct, views):
-    assert person.header("start").startswith("\u25b6 training") and person.widget("register", "register").enabled
+def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_its_own(
+    person, ct, views
+):
+    assert (
+        person.header("start").startswith("\u25b6 training")
+        and person.widget("register", "register").enabled
+    )
     first, session = person.registration, person.session
     person.host.leave(person.module_widget)
     person.host.process(0.2)

@@ -48,7 +48,10 @@ def shown(person, number: int) -> str:
 
 
 def images(person) -> list[np.ndarray]:
-    return [person.host.slicer.util.arrayFromVolume(view.node).copy() for view in person.panel.registration.xrays]
+    return [
+        person.host.slicer.util.arrayFromVolume(view.node).copy()
+        for view in person.panel.registration.xrays
+    ]
 
 
 def test_a_tracked_sequence_is_opened_played_and_put_away(playing, track, tmp_path):
@@ -56,16 +59,24 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing, track, tmp_pa
     assert person.message == "" and person.header("sequence") == "\u2714 5 frames"
     first = images(person)
     person.press("sequence", "on")
-    assert shown(person, 1) == "Frame 1: followed, check." and person.widget("sequence", "frame").value == 1
+    assert (
+        shown(person, 1) == "Frame 1: followed, check."
+        and person.widget("sequence", "frame").value == 1
+    )
     assert not any(np.array_equal(a, b) for a, b in zip(first, images(person), strict=True))
     assert error_mm(person.pose, swing(COUNT)[1]) < 0.3
     person.press("sequence", "play")
     assert person.widget("sequence", "play").accessibleName == "Pause"
     person.wait(lambda: not person.panel.session.sequence.player.playing, 20)
-    assert person.widget("sequence", "play").accessibleName == "Play" and shown(person, COUNT - 1).startswith("Frame 4")
+    assert person.widget("sequence", "play").accessibleName == "Play" and shown(
+        person, COUNT - 1
+    ).startswith("Frame 4")
     person.slide("sequence", "frame", 2)
     shown(person, 2)
-    assert error_mm(person.pose, swing(COUNT)[2]) < 0.3 and person.widget("sequence", "frame").value == 2
+    assert (
+        error_mm(person.pose, swing(COUNT)[2]) < 0.3
+        and person.widget("sequence", "frame").value == 2
+    )
     assert "frame of a sequence" in person.text("export", "stale_reason")
 
     person.drawn("sequence", "motion_of").widget.collapsed = False
@@ -79,7 +90,9 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing, track, tmp_pa
 
     person.press("sequence", "close")
     person.host.process(0.2)
-    assert person.control("sequence", "player") is None and person.widget("sequence", "track").enabled
+    assert (
+        person.control("sequence", "player") is None and person.widget("sequence", "track").enabled
+    )
     assert all(np.array_equal(a, b) for a, b in zip(first, images(person), strict=True))
 
 

@@ -35,8 +35,13 @@ def test_what_lies_elsewhere_is_outlined_and_told(person, tmp_path):
     person.begin("check")
     person.wait(lambda: len(outlines(person)) == 2)
     for node, view in zip(outlines(person), person.registration.xrays, strict=True):
-        assert node.GetPolyData().GetNumberOfLines() > 20 and node.GetDisplayNode().GetColor()[0] > 0.9
-        assert tuple(node.GetDisplayNode().GetViewNodeIDs()) and not node.GetDisplayNode().GetVisibility3D()
+        assert (
+            node.GetPolyData().GetNumberOfLines() > 20 and node.GetDisplayNode().GetColor()[0] > 0.9
+        )
+        assert (
+            tuple(node.GetDisplayNode().GetViewNodeIDs())
+            and not node.GetDisplayNode().GetVisibility3D()
+        )
         assert node.GetName() == f"what does not fit in {view.name}"
     assert "Red outlines: L2, L3" in person.widget("check", "misfits").text
     host.process(2.0)

@@ -80,7 +80,9 @@ def least_contrast(person) -> dict[str, float]:
     for label in labels(person):
         tone, palette = label.property("tone"), label.palette
         if tone:
-            ratio = contrast(palette.color(label.foregroundRole()), palette.color(palette.ColorRole.Window))
+            ratio = contrast(
+                palette.color(label.foregroundRole()), palette.color(palette.ColorRole.Window)
+            )
             assert palette.color(label.foregroundRole()).name() in COLOURS[tone], label.objectName
             found[tone] = min(ratio, found.get(tone, 99))
     return found
@@ -91,7 +93,10 @@ def test_coloured_text_is_readable_in_both_themes(person, themes):
     for theme in ("light", "dark", "light", "dark"):
         themes(theme)
         found = least_contrast(person)
-        assert set(found) == {"error", "caution", "quiet"} and min(found.values()) >= 4.5, (theme, found)
+        assert set(found) == {"error", "caution", "quiet"} and min(found.values()) >= 4.5, (
+            theme,
+            found,
+        )
 
 
 # sizes -----------------------------------------------------------------------------------------------------------------
@@ -146,7 +151,10 @@ def test_a_long_header_is_elided_and_whole_in_its_tool_tip(full):
     full.module_widget.parent.resize(100, 900)
     full.host.process(0.1)
     button = full.panel.sections["ct"].button
-    assert button.text.endswith("\u2026") and button.fontMetrics().horizontalAdvance(button.text) < button.width
+    assert (
+        button.text.endswith("\u2026")
+        and button.fontMetrics().horizontalAdvance(button.text) < button.width
+    )
     assert LONG in button.toolTip
     full.module_widget.parent.resize(1000, 900)
     full.host.process(0.1)

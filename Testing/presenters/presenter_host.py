@@ -24,7 +24,9 @@ class PresenterHost:
         self.scene, self.told, self.drawn, self.camera = scene, [], [], None
         self.opened, self.shown, self.slicer_tools = [], [], self
         self._presenters = {}  # those that a test has asked for, which are followed
-        self.views = SimpleNamespace(camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None)
+        self.views = SimpleNamespace(
+            camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None
+        )
         self.registration = self.session = None
         if registration is not None:
             self.choose(registration)
@@ -123,7 +125,12 @@ class PresenterHost:
                 presenter.update_views()
                 presenter.tick()
                 if "files" in self._presenters:
-                    for other in (self.presenters.ct, self.presenters.xrays, self.presenters.start, self.files):
+                    for other in (
+                        self.presenters.ct,
+                        self.presenters.xrays,
+                        self.presenters.start,
+                        self.files,
+                    ):
                         if other is not presenter:
                             other.tick()
             elif presenter is self._presenters.get("files"):

@@ -57,17 +57,29 @@ def rest(host, answer) -> bool:
 def test_a_new_case_is_centred_and_registered_once_and_the_answer_says_how_good_it_is(host, answer):
     host.registration.world_from_ct = OUTSIDE
     done(host, answer)
-    assert methods(host) == ["before", "centred", "search"] and error_mm(host.registration.world_from_ct) < 0.1
-    said = answer.answer()
-    assert (said.kind, said.word, said.symbol) == ("accept", "ACCEPT", "\u2714") and said.headline.startswith(
-        "probably 0."
+    assert (
+        methods(host) == ["before", "centred", "search"]
+        and error_mm(host.registration.world_from_ct) < 0.1
     )
-    assert [(view.name, view.state) for view in said.views] == [("view1", "good"), ("view2", "good")]
+    said = answer.answer()
+    assert (said.kind, said.word, said.symbol) == (
+        "accept",
+        "ACCEPT",
+        "\u2714",
+    ) and said.headline.startswith("probably 0.")
+    assert [(view.name, view.state) for view in said.views] == [
+        ("view1", "good"),
+        ("view2", "good"),
+    ]
     assert "simulated X-rays alone" in said.why[-1] and text(answer, "why0") == said.why[0]
     assert control(answer, "registration").primary and control(answer, "registration").enabled
 
     act(answer, "undo")
-    assert kind(answer) == "moved" and rest(host, answer) and methods(host) == ["before", "centred", "search"]
+    assert (
+        kind(answer) == "moved"
+        and rest(host, answer)
+        and methods(host) == ["before", "centred", "search"]
+    )
     assert control(answer, "register").primary
     act(host.presenters.register, "redo")
     assert kind(answer) == "accept"
@@ -92,10 +104,15 @@ def test_a_start_from_a_file_is_taken_and_what_a_person_has_begun_is_left_alone(
     assert rest(host, answer)
 
 
-def test_nothing_begins_while_files_are_read_a_geometry_is_typed_or_packages_are_missing(host, answer):
+def test_nothing_begins_while_files_are_read_a_geometry_is_typed_or_packages_are_missing(
+    host, answer
+):
     host.waits_for = "Reading files\u2026"
     assert rest(host, answer) and answer.answer().headline == "Reading files\u2026"
-    host.waits_for, host.missing = "", "Rendering needs the Python package numba, which does not come with Slicer."
+    host.waits_for, host.missing = (
+        "",
+        "Rendering needs the Python package numba, which does not come with Slicer.",
+    )
     assert rest(host, answer) and answer.answer().headline == host.missing
     host.missing = ""
     host.show_geometry()
@@ -109,11 +126,21 @@ def test_after_cancel_nothing_begins_again(host, answer):
     held = PausedRegistration()
     host.wait(answer, lambda: host.session.running)
     said = answer.answer()
-    assert said.kind == "running" and control(answer, "progress") is not None and not control(answer, "undo").enabled
+    assert (
+        said.kind == "running"
+        and control(answer, "progress") is not None
+        and not control(answer, "undo").enabled
+    )
     act(answer, "cancel")
     held.resume()
-    assert kind(answer) == "none" and answer.answer().headline.startswith("Cancelled.") and rest(host, answer)
-    assert control(answer, "register").primary and np.allclose(host.registration.world_from_ct, START)
+    assert (
+        kind(answer) == "none"
+        and answer.answer().headline.startswith("Cancelled.")
+        and rest(host, answer)
+    )
+    assert control(answer, "register").primary and np.allclose(
+        host.registration.world_from_ct, START
+    )
 
 
 def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer):
@@ -127,8 +154,13 @@ def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer
     host.wait(answer, lambda: len(held.asked) == 2)
     held.resume()
     host.wait(answer, lambda: not host.session.running)
-    assert [len(case.views) for case in held.asked] == [2, 3] and methods(host) == ["before", "search"]
-    assert [view.name for view in answer.answer().views] == ["view1", "view2", "view3"] and rest(host, answer)
+    assert [len(case.views) for case in held.asked] == [2, 3] and methods(host) == [
+        "before",
+        "search",
+    ]
+    assert [view.name for view in answer.answer().views] == ["view1", "view2", "view3"] and rest(
+        host, answer
+    )
     first.change(use=False)
     host.wait(answer, lambda: len(held.asked) == 3)
     host.wait(answer, lambda: not host.session.running)
@@ -158,7 +190,10 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     assert xrays.geometry.open and xrays.selected == second
     assert "view2: has no geometry" in answer.answer().headline
     second.change(header=Header("c_arm", {}, missing=("pixel_mm",)))
-    assert answer.answer().headline == "view2: its header does not say all of the geometry; enter pixel size."
+    assert (
+        answer.answer().headline
+        == "view2: its header does not say all of the geometry; enter pixel size."
+    )
     second.change(geometry=cameras[0], header=None)
     assert control(answer, "geometry").label == "Correct the geometry" and rest(host, answer)
     second.change(geometry=cameras[1])
@@ -174,11 +209,11 @@ def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registra
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
-    doubt = (
-        "view1 and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
-    )
+    doubt = "view1 and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
     inputs = fingerprint(host.registration)
-    entry = HistoryEntry.now("search", START, fingerprint=inputs, verdict="check", reasons=[doubt, CAUSE])
+    entry = HistoryEntry.now(
+        "search", START, fingerprint=inputs, verdict="check", reasons=[doubt, CAUSE]
+    )
     host.session.history.add(entry)
     asked = control(answer, "patient")
     assert asked.primary and asked.question.endswith("Are they of the same patient all the same?")
@@ -189,7 +224,9 @@ def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registra
 
 CAUSE = "view1 seems to be mirrored left to right: turned back, it fits. Check how it was loaded."
 PART = "The X-rays show another part of the CT than the start says: moved by 90 mm towards the feet, the CT fits. Check the start."
-PLACED = "The pose was set, not registered: the failure probability was not measured for such poses."
+PLACED = (
+    "The pose was set, not registered: the failure probability was not measured for such poses."
+)
 RISK = "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted."
 WRONG = "Most likely wrong: 98 % risk of an error above 2 mm."
 
@@ -209,7 +246,9 @@ WRONG = "Most likely wrong: 98 % risk of an error above 2 mm."
         ("reject", [WRONG], 14.0, 0.98, "bb", "98 % risk of more than 2 mm", "search"),
     ],
 )  # fmt: skip
-def test_what_is_said_of_a_verdict(host, answer, verdict, reasons, typical_mm, risk, views, headline, next_act):
+def test_what_is_said_of_a_verdict(
+    host, answer, verdict, reasons, typical_mm, risk, views, headline, next_act
+):
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
@@ -226,7 +265,9 @@ def test_what_is_said_of_a_verdict(host, answer, verdict, reasons, typical_mm, r
     )
     host.session.history.add(entry)
     said = answer.answer()
-    assert (said.kind, said.headline) == (verdict, headline) and said.why[: len(reasons)] == tuple(reasons)
+    assert (said.kind, said.headline) == (verdict, headline) and said.why[: len(reasons)] == tuple(
+        reasons
+    )
     assert "".join(view.state[0] for view in said.views) == views
     answer.form()
     primary = [each.key for each in walk(answer.form()).values() if each.primary]
@@ -249,9 +290,16 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_register
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
     elsewhere = "The upper part of the bone lies elsewhere than this pose has it: it may be bent. Register the bones by themselves."
-    settled = {"fingerprint": fingerprint(host.registration), "verdict": "check", "reasons": [elsewhere]}
+    settled = {
+        "fingerprint": fingerprint(host.registration),
+        "verdict": "check",
+        "reasons": [elsewhere],
+    }
     host.session.history.add(HistoryEntry.now("search", START, **settled))
-    assert answer.answer().headline == "The upper part of the bone lies elsewhere than this pose has it"
+    assert (
+        answer.answer().headline
+        == "The upper part of the bone lies elsewhere than this pose has it"
+    )
     assert control(answer, "look").label == "Register the bones by themselves"
     act(answer, "look")
     assert host.shown == ["ct"]
@@ -265,11 +313,21 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_register
             "reasons": [of_one, of_all],
             "moved": moved,
         },
-        {"name": "L2", "world_from_ct": START.tolist(), "verdict": "check", "reasons": [of_all], "moved": moved},
+        {
+            "name": "L2",
+            "world_from_ct": START.tolist(),
+            "verdict": "check",
+            "reasons": [of_all],
+            "moved": moved,
+        },
     ]
     bones[1]["predicted_tre_mm"] = {"mean": 0.04, "upper95": 0.08}
-    motions = [{"name": "L1", "against": "L2", "deg": 3.0, "mm": 2.0, "words": "3.0 degrees of flexion"}]
-    host.session.history.add(HistoryEntry.now("search", START, structures=bones, motions=motions, **settled))
+    motions = [
+        {"name": "L1", "against": "L2", "deg": 3.0, "mm": 2.0, "words": "3.0 degrees of flexion"}
+    ]
+    host.session.history.add(
+        HistoryEntry.now("search", START, structures=bones, motions=motions, **settled)
+    )
     assert control(answer, "look").label == "Look at the overlays"
     why = answer.answer().why
     assert why[-4:] == (

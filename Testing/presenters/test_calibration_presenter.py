@@ -29,7 +29,11 @@ def section(host):
 
 
 def camera(angle):
-    geometry = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": (1.25, 1.25)}
+    geometry = {
+        "source_to_detector_mm": 1000,
+        "source_to_isocentre_mm": 700,
+        "pixel_mm": (1.25, 1.25),
+    }
     return CArm(**geometry, size=(128, 128), rao_lao_deg=angle, cra_cau_deg=5).camera()
 
 
@@ -52,7 +56,9 @@ def asked(section) -> list[str]:
     """The labels of the questions."""
     from MultiViewRegistrationLib.session.presenters.form import walk
 
-    return [found.label for key, found in walk(section.form()).items() if key.startswith("calibration.")]
+    return [
+        found.label for key, found in walk(section.form()).items() if key.startswith("calibration.")
+    ]
 
 
 def answer(section, **answers) -> None:
@@ -67,7 +73,8 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     assert text(section, "calibration_name") == "File: none yet" and control(section, "use") is None
     act(section, "calibration", [write_cameras(tmp_path / "rig.json", left=10, right=100)], None)
     assert (
-        asked(section) == ["Coordinates of the first pixel's centre", "World axes", "Unit of its lengths"]
+        asked(section)
+        == ["Coordinates of the first pixel's centre", "World axes", "Unit of its lengths"]
         and control(section, "camera") is None
     )
     assert (
@@ -83,9 +90,17 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     assert "press Use this geometry" in cell(section, "mode").caution
     act(section, "use")
     assert cell(section, "mode").caution == ""
-    np.testing.assert_allclose(view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
-    assert view.record.distortion.coefficients.tolist() == [-5, 1, 0, 0] and view.record.origin == "rig.json"
-    assert "The image is undistorted." in text(section, "geometry_summary") and field(section, "mode").value == "matrix"
+    np.testing.assert_allclose(
+        view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9
+    )
+    assert (
+        view.record.distortion.coefficients.tolist() == [-5, 1, 0, 0]
+        and view.record.origin == "rig.json"
+    )
+    assert (
+        "The image is undistorted." in text(section, "geometry_summary")
+        and field(section, "mode").value == "matrix"
+    )
 
 
 def test_the_next_xray_begins_with_the_same_file(section, tmp_path):
@@ -95,7 +110,10 @@ def test_the_next_xray_begins_with_the_same_file(section, tmp_path):
     act(section, "use")
     act(section, "fields", section._xrays.views[1].node.GetID())
     put(section, "mode", "file", 1)
-    assert text(section, "calibration_name") == "File: rig.json" and control(section, "camera").value == "view2"
+    assert (
+        text(section, "calibration_name") == "File: rig.json"
+        and control(section, "camera").value == "view2"
+    )
     assert control(section, "calibration.unit").value == "cm"
     act(section, "use")
     np.testing.assert_allclose(
@@ -106,7 +124,9 @@ def test_the_next_xray_begins_with_the_same_file(section, tmp_path):
 def test_numbers_are_typed_and_what_is_wrong_in_the_file_is_told(section, tmp_path):
     (tmp_path / "page.xml").write_text("<html/>")
     act(section, "calibration", [tmp_path / "page.xml"], None)
-    assert "is XML of <html>" in text(section, "geometry_problem") and control(section, "use") is None
+    assert (
+        "is XML of <html>" in text(section, "geometry_problem") and control(section, "use") is None
+    )
     (tmp_path / "rtk.xml").write_text(
         '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3"><SourceToIsocenterDistance>700'
         "</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance><Projection><GantryAngle>10</GantryAngle>"
@@ -119,7 +139,10 @@ def test_numbers_are_typed_and_what_is_wrong_in_the_file_is_told(section, tmp_pa
     assert 'found "wide", expected 2 numbers' in text(section, "geometry_problem")
     act(section, pixel, "1.25 1.25")
     act(section, origin, "-79.375 -79.375")
-    assert "RTK's fixed frame" in text(section, "calibration_summary") and control(section, "use") is not None
+    assert (
+        "RTK's fixed frame" in text(section, "calibration_summary")
+        and control(section, "use") is not None
+    )
     act(section, "put_back")
     assert not control(section, "put_back").enabled and field(section, "mode").value == "matrix"
 
@@ -175,7 +198,9 @@ def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypa
     go_on.set()
     until_read()
     assert asked(section) == questions
-    assert "The file does not say, and nothing is assumed: World axes" in text(section, "geometry_problem")
+    assert "The file does not say, and nothing is assumed: World axes" in text(
+        section, "geometry_problem"
+    )
     go_on.clear()
     act(
         section, "calibration", [tmp_path / "other" / "matrix.txt"], None
@@ -187,14 +212,22 @@ def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypa
 
 def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path):
     from MultiViewRegistrationLib.session.external_files import BESIDE
-    from MultiViewRegistrationLib.session.presenters.calibration import CalibrationFile, CalibrationPresenter
+    from MultiViewRegistrationLib.session.presenters.calibration import (
+        CalibrationFile,
+        CalibrationPresenter,
+    )
     from MultiViewRegistrationLib.session.presenters.form import walk
 
     folder, view = tmp_path / "sent", SimpleNamespace(size=(128, 128), name="view1")
     folder.mkdir()
     for path in (folder / "carm.tfm", folder / "camera.tfm", tmp_path / "elsewhere.tfm"):
         sitk.WriteTransform(sitk.AffineTransform(3), str(path))
-    answers = {"direction": "forward", "axes": "lps", "intrinsics": "1000 0 64 0 1000 64 0 0 1", "first_pixel": "0"}
+    answers = {
+        "direction": "forward",
+        "axes": "lps",
+        "intrinsics": "1000 0 64 0 1000 64 0 0 1",
+        "first_pixel": "0",
+    }
     presenter = CalibrationPresenter(None, None, patience_s=30)
 
     def given(beside: str) -> CalibrationFile:
@@ -202,10 +235,19 @@ def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path)
         return CalibrationFile(files[1], folder, files, {**answers, BESIDE: beside})
 
     asked = walk(presenter.form(view, given("")))
-    assert [choice.value for choice in asked[f"calibration.{BESIDE}"].options] == ["", "none", "camera.tfm"]
-    assert [choice.value for choice in asked["calibration_name"].options] == ["camera.tfm", "carm.tfm"]
+    assert [choice.value for choice in asked[f"calibration.{BESIDE}"].options] == [
+        "",
+        "none",
+        "camera.tfm",
+    ]
+    assert [choice.value for choice in asked["calibration_name"].options] == [
+        "camera.tfm",
+        "carm.tfm",
+    ]
     for beside in ("camera.tfm", "none"):
-        assert presenter.description(view, given(beside)).startswith("A camera of 128 \u00d7 128 pixels")
+        assert presenter.description(view, given(beside)).startswith(
+            "A camera of 128 \u00d7 128 pixels"
+        )
     for path in (tmp_path / "elsewhere.tfm", "../elsewhere.tfm", "/etc/hostname"):
         assert presenter.description(view, given(str(path))) == ""
         with pytest.raises(InputError, match="nothing is assumed"):

@@ -25,7 +25,9 @@ def test_overlays_are_chosen_with_their_legend_and_belong_to_the_registration(ch
     assert control(check, "overlay").value == "blend" and control(check, "opacity").value == 0.5
     act(check, "opacity", 0.8)
     act(check, "overlay", "difference")
-    assert control(check, "opacity") is None and text(check, "legend").startswith("Orange: the X-ray is brighter")
+    assert control(check, "opacity") is None and text(check, "legend").startswith(
+        "Orange: the X-ray is brighter"
+    )
     act(check, "overlay", "off")
     assert control(check, "legend") is None
     act(check, "overlay", "blend")
@@ -65,7 +67,9 @@ def test_similarity_is_measured_where_the_ct_comes_to_rest(check, host, monkeypa
     host.wait(check, lambda: all(similarities(check)))
     before = [float(each) for each in similarities(check)]
     check.registration.world_from_ct = TRUE_POSE
-    host.wait(check, lambda: similarities(check)[0] != f"{before[0]:.2f}" and all(similarities(check)))
+    host.wait(
+        check, lambda: similarities(check)[0] != f"{before[0]:.2f}" and all(similarities(check))
+    )
     assert min(float(each) for each in similarities(check)) > 0.95 and max(before) < 0.85
     shares = [line.cells[1].share for line in control(check, "similarity").lines]
     assert shares == pytest.approx([float(each) for each in similarities(check)], abs=0.006)
@@ -82,9 +86,14 @@ def test_errors_plots_and_maps_of_a_result(check, host):
     host.wait(check, lambda: not session.running, 120)
     assert check.state().kind == "done" and check.state().text.startswith("accept, probably")
     host.wait(check, lambda: control(check, "map.view2") is not None)
-    assert control(check, "map.view1").rgb.dtype == np.uint8 and "in 95 of 100 results" in text(check, "map.view1")
+    assert control(check, "map.view1").rgb.dtype == np.uint8 and "in 95 of 100 results" in text(
+        check, "map.view1"
+    )
     plots = [control(check, f"plot{number}") for number in range(4)]
-    assert [plot.label for plot in plots][:2] == ["Similarity", "Error to expect at the targets, had it ended there"]
+    assert [plot.label for plot in plots][:2] == [
+        "Similarity",
+        "Error to expect at the targets, had it ended there",
+    ]
     assert all(plot.svg.startswith("<svg") for plot in plots) and ">view1<" in plots[0].svg
     assert control(check, "leave_out").enabled
     act(check, "assess")

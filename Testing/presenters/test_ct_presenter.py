@@ -43,7 +43,9 @@ def phantom(host):
 
 def settled(section) -> None:
     """Until the CT is read and looked at."""
-    section.host.wait(section, lambda: not section.reading and section.form() and not section.looking)
+    section.host.wait(
+        section, lambda: not section.reading and section.form() and not section.looking
+    )
 
 
 def choose(section, node) -> None:
@@ -64,16 +66,28 @@ def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, mon
     from MultiViewRegistrationLib.session import ct_preview
 
     threads, look = [], ct_preview.preview
-    monkeypatch.setattr(ct_preview, "preview", lambda ct: threads.append(threading.current_thread()) or look(ct))
+    monkeypatch.setattr(
+        ct_preview, "preview", lambda ct: threads.append(threading.current_thread()) or look(ct)
+    )
     assert "Drop a CT here" in text(section, "status") and control(section, "unit") is None
     assert [option.title for option in control(section, "ct").options] == ["none", "Phantom"]
     choose(section, phantom)  # nobody asked for a registration: it begins with the CT
-    assert host.registration.ct is phantom and phantom.GetParentTransformNode() is host.registration.ct_transform
+    assert (
+        host.registration.ct is phantom
+        and phantom.GetParentTransformNode() is host.registration.ct_transform
+    )
     assert (section.state().kind, section.state().text) == ("ready", "Phantom")
     bone = np.count_nonzero(make_ct().volume.values > 200) * 8 / 1000
     facts = text(section, "facts")
-    assert "Voxels: 48 \u00d7 48 \u00d7 48" in facts and "Spacing: 2.00" in facts and f"Bone: {bone:.0f} ml" in facts
-    assert control(section, "preview").rgb.shape[2] == 3 and text(section, "status") == text(section, "problem") == ""
+    assert (
+        "Voxels: 48 \u00d7 48 \u00d7 48" in facts
+        and "Spacing: 2.00" in facts
+        and f"Bone: {bone:.0f} ml" in facts
+    )
+    assert (
+        control(section, "preview").rgb.shape[2] == 3
+        and text(section, "status") == text(section, "problem") == ""
+    )
     settled(section)
     assert len(threads) == 1 and threads[0] is not threading.main_thread()
     act(section, "ct", "")
@@ -98,7 +112,9 @@ def test_a_registration_without_a_name_is_called_as_its_ct(host, section, tmp_pa
     assert twin.name == "as a person calls it 2"
 
 
-def test_what_takes_long_of_a_ct_is_done_in_the_thread_that_reads_it(host, section, tmp_path, monkeypatch):
+def test_what_takes_long_of_a_ct_is_done_in_the_thread_that_reads_it(
+    host, section, tmp_path, monkeypatch
+):
     from MultiViewRegistrationLib.mrml import manual_pose
     from MultiViewRegistrationLib.session import inputs
 
@@ -123,7 +139,9 @@ def test_values_that_are_no_hounsfield_units(host, section, phantom):
     assert section.state().kind == "ready" and "HU" not in text(section, "facts")
 
 
-@pytest.mark.parametrize("kind, word", [("NaN", "not finite"), ("flat", "three-dimensional"), ("colours", "a voxel")])
+@pytest.mark.parametrize(
+    "kind, word", [("NaN", "not finite"), ("flat", "three-dimensional"), ("colours", "a voxel")]
+)
 def test_volumes_that_cannot_be_used(host, section, phantom, kind, word):
     import slicer
 
@@ -137,11 +155,15 @@ def test_volumes_that_cannot_be_used(host, section, phantom, kind, word):
         values = np.zeros((4, 4, 4, 3), np.uint8)
     slicer.util.updateVolumeFromArray(phantom, values)
     choose(section, phantom)
-    assert word in text(section, "problem") and text(section, "problem").startswith(f"{phantom.GetName()}: ")
+    assert word in text(section, "problem") and text(section, "problem").startswith(
+        f"{phantom.GetName()}: "
+    )
 
 
 def test_under_a_transform_that_is_not_linear(host, section, phantom):
-    phantom.SetAndObserveTransformNodeID(host.scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID())
+    phantom.SetAndObserveTransformNodeID(
+        host.scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID()
+    )
     with pytest.raises(InputError, match="lies under the transform warp, which is not linear"):
         act(section, "ct", phantom.GetID())
     assert host.registration.ct is None and control(section, "ct").value == ""
@@ -156,7 +178,12 @@ def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, w
     segmentation.GetSegmentation().AddEmptySegment("second", "Second")
     choose(section, phantom)
     values = {option.title: option.value for option in control(section, "structure").options}
-    assert list(values) == ["the whole CT", "the whole CT and 2 structures (Blobs)", "Blobs", "Second"]
+    assert list(values) == [
+        "the whole CT",
+        "the whole CT and 2 structures (Blobs)",
+        "Blobs",
+        "Second",
+    ]
     act(section, "structure", values["Blobs"])
     settled(section)
     registration = host.registration
@@ -168,13 +195,19 @@ def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, w
     assert "the segment Second has no voxel within the CT" in text(section, "problem")
     act(section, "structure", "")
     assert registration.segmentation is None
-    assert segmentation.GetParentTransformNode() is registration.ct_transform  # it is a part of the CT
+    assert (
+        segmentation.GetParentTransformNode() is registration.ct_transform
+    )  # it is a part of the CT
     act(section, "structure", values["Blobs"])
     host.scene.RemoveNode(segmentation)
     assert control(section, "structure").value == "" and not control(section, "structure").enabled
     host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Another patient's CT")
     host.scene.RemoveNode(phantom)
-    assert registration.ct is None and control(section, "ct").value == "" and section.state().text == "choose the CT"
+    assert (
+        registration.ct is None
+        and control(section, "ct").value == ""
+        and section.state().text == "choose the CT"
+    )
 
 
 def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared_data):
@@ -185,7 +218,11 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
     settled(section)
     ct, bounds = host.registration.ct, np.zeros(6)
     ct.GetBounds(bounds)
-    assert ct.GetName() == "pelvis" and "Voxels: 48" in text(section, "facts") and np.allclose(bounds, [-48, 48] * 3)
+    assert (
+        ct.GetName() == "pelvis"
+        and "Voxels: 48" in text(section, "facts")
+        and np.allclose(bounds, [-48, 48] * 3)
+    )
     assert not sent.exists()
     act(section, "files", [shared_data / "dicom" / "ct-gantry-tilt"])
     with pytest.raises(InputError, match="tilt"):
@@ -196,21 +233,30 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
 
 
 @pytest.mark.parametrize("key, unit", [("read_instead", "relative"), ("forget", None)])
-def test_the_unit_of_a_file_is_asked_where_its_values_do_not_fit(host, section, tmp_path, key, unit):
+def test_the_unit_of_a_file_is_asked_where_its_values_do_not_fit(
+    host, section, tmp_path, key, unit
+):
     act(section, "files", [written(tmp_path / "grey.nrrd", 1000)])
     settled(section)
-    assert "no voxel below 0" in text(host.files, "mismatch") and section.state().text == "say what its values are"
+    assert (
+        "no voxel below 0" in text(host.files, "mismatch")
+        and section.state().text == "say what its values are"
+    )
     assert text(host.files, "read_instead") == "Read as: Relative (0 is nothing, larger is denser)"
     act(host.files, key)
     settled(section)
     ct = host.registration.ct
-    assert (ct and host.registration.parameter("ctUnit")) == unit and control(host.files, "mismatch") is None
+    assert (ct and host.registration.parameter("ctUnit")) == unit and control(
+        host.files, "mismatch"
+    ) is None
 
 
 def test_what_a_host_lacks_and_has(host, section, phantom):
     host.missing = "Rendering needs the Python package numba."
     choose(section, phantom)
-    assert text(section, "packages") == host.missing and control(section, "install").needs == ("rendering",)
+    assert text(section, "packages") == host.missing and control(section, "install").needs == (
+        "rendering",
+    )
     host.missing = ""
     assert control(section, "install") is None
     for on in (True, False):
@@ -224,12 +270,16 @@ def test_a_scene_that_was_closed_leaves_nothing(host, section, phantom):
     choose(section, phantom)
     host.scene.Clear(False)
     host.choose(None)
-    assert [each.key for each in filter(None, section.form())] == ["files", "status", "problem"] and "Drop" in text(
-        section, "status"
-    )
+    assert [each.key for each in filter(None, section.form())] == [
+        "files",
+        "status",
+        "problem",
+    ] and "Drop" in text(section, "status")
 
 
-def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(host, section, phantom, watch):
+def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(
+    host, section, phantom, watch
+):
     from MultiViewRegistrationLib.imaging.structures import Structures
     from MultiViewRegistrationLib.mrml.image import structures_node
     from MultiViewRegistrationLib.session.result_files import missing_for_kind
@@ -243,24 +293,36 @@ def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(hos
     act(section, "structure", values["the whole CT and 2 structures (Spine)"])
     settled(section)
     assert host.registration.registers_each and section.state().text == "Phantom, 2 structures"
-    assert text(section, "each") == "Each to a pose of its own: L1, L2." and "Structure:" not in text(section, "facts")
+    assert text(
+        section, "each"
+    ) == "Each to a pose of its own: L1, L2." and "Structure:" not in text(section, "facts")
     assert "Choose a structure" in missing_for_kind(host.registration, "resampled-mask")
     assert np.array_equal(host.session.structures().labels, labels)
     node.GetSegmentation().RemoveSegment(node.GetSegmentation().GetNthSegmentID(0))
-    assert control(section, "structure").value in {option.value for option in control(section, "structure").options}
+    assert control(section, "structure").value in {
+        option.value for option in control(section, "structure").options
+    }
     act(section, "structure", values["L2"])
     assert not host.registration.registers_each and host.session.structures() is None
 
 
-def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_registered(host, section, phantom, watch):
+def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_registered(
+    host, section, phantom, watch
+):
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.mrml.image import segmentation_node
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
     choose(section, phantom)
     assert text(section, "segment") == ""
-    reasons = ["The upper part of the bone lies elsewhere than this pose has it. Register the bones by themselves."]
-    settled = {"fingerprint": fingerprint(host.registration), "verdict": "check", "reasons": reasons}
+    reasons = [
+        "The upper part of the bone lies elsewhere than this pose has it. Register the bones by themselves."
+    ]
+    settled = {
+        "fingerprint": fingerprint(host.registration),
+        "verdict": "check",
+        "reasons": reasons,
+    }
     host.session.history.add(HistoryEntry.now("search", host.registration.world_from_ct, **settled))
     assert text(section, "segment").startswith("A segmentation of the bones in this CT is missing")
     segmentation_node(host.scene, "L1", make_ct().volume.values > 300, phantom)

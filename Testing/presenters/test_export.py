@@ -48,23 +48,37 @@ def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
     assert export.state().kind == "ready" and control(export, "override") is None
     act(export, "case", True)
     names = write(export, tmp_path / "out")
-    assert {"result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm", "case.json"} <= set(names)
-    assert export.state().text == "written" and "world_from_ct.slicer.tfm" in text(export, "written")
+    assert {
+        "result.json",
+        "report.html",
+        "world_from_ct.tfm",
+        "world_from_ct.slicer.tfm",
+        "case.json",
+    } <= set(names)
+    assert export.state().text == "written" and "world_from_ct.slicer.tfm" in text(
+        export, "written"
+    )
     assert (
         control(export, "report.html").path == tmp_path / "out" / "report.html"
         and control(export, "result.json") is None
     )
-    export.host.slicer_tools = None  # a page offers single files, and says nothing of the server's folders
+    export.host.slicer_tools = (
+        None  # a page offers single files, and says nothing of the server's folders
+    )
     assert control(export, "world_from_ct.tfm") is not None and control(export, "written") is None
     export.reset()
     assert export.state().kind == "ready" and control(export, "report.html") is None
 
 
 @pytest.mark.parametrize("change, word", [(make_stale, "stale"), (move, "moved by hand")])
-def test_what_has_changed_since_needs_an_override_which_the_files_carry(export, tmp_path, change, word):
+def test_what_has_changed_since_needs_an_override_which_the_files_carry(
+    export, tmp_path, change, word
+):
     change(export)
     assert word in text(export, "stale_reason") and export.state().kind == "todo"
-    assert not control(export, "registration").enabled and "override the warning" in text(export, "missing")
+    assert not control(export, "registration").enabled and "override the warning" in text(
+        export, "missing"
+    )
     assert not control(export, "send").enabled and "override" in control(export, "send").tip
     act(export, "override", True)
     assert control(export, "send").enabled
@@ -85,7 +99,9 @@ def reject(export, verdict: str | None) -> None:
 
     registration = export.registration
     registration.world_from_ct = off(registration.world_from_ct, [8.0, 0, 9.0], [12.0, 0, 5.0])
-    entry = HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration))
+    entry = HistoryEntry.now(
+        "given", registration.world_from_ct, fingerprint=fingerprint(registration)
+    )
     export.session.history.add(replace(entry, verdict=verdict))
 
 
@@ -95,19 +111,30 @@ def test_a_rejected_result_needs_an_override_which_its_transforms_carry(export, 
     assert not control(export, "registration").enabled and not control(export, "send").enabled
     act(export, "override", True)
     write(export, tmp_path / "out")
-    assert "# Override: The result was rejected." in (tmp_path / "out" / "world_from_ct.tfm").read_text()
+    assert (
+        "# Override: The result was rejected."
+        in (tmp_path / "out" / "world_from_ct.tfm").read_text()
+    )
 
 
-def test_one_that_only_the_export_finds_wrong_comes_without_transforms_and_says_so(export, tmp_path):
+def test_one_that_only_the_export_finds_wrong_comes_without_transforms_and_says_so(
+    export, tmp_path
+):
     reject(export, None)
     assert control(export, "stale_reason") is None
     names = write(export, tmp_path / "out")
     assert "result.json" in names and not [name for name in names if name.endswith(".tfm")]
     assert "its transforms were not written" in text(export, "written")
-    assert "The result was rejected." in text(export, "stale_reason") and not control(export, "registration").enabled
+    assert (
+        "The result was rejected." in text(export, "stale_reason")
+        and not control(export, "registration").enabled
+    )
     act(export, "override", True)
     assert "world_from_ct.tfm" in write(export, tmp_path / "again")
-    assert json.loads((tmp_path / "again" / "result.json").read_text())["override"] == "The result was rejected."
+    assert (
+        json.loads((tmp_path / "again" / "result.json").read_text())["override"]
+        == "The result was rejected."
+    )
 
 
 def test_a_folder_has_a_name_of_its_own_without_the_case(export):
@@ -123,7 +150,10 @@ def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path
     settle(host.session)
     assert control(answer, "exported") is None
     write(host.presenters.export, tmp_path / "out")
-    assert str(tmp_path / "out") in text(answer, "exported") and control(answer, "open_report").path.is_file()
+    assert (
+        str(tmp_path / "out") in text(answer, "exported")
+        and control(answer, "open_report").path.is_file()
+    )
     host.slicer_tools = None  # a browser says it itself
     assert control(answer, "exported") is None
     host.slicer_tools = host
@@ -187,7 +217,9 @@ def test_all_that_the_command_line_writes_can_be_chosen(export, tmp_path):
     from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
     from MultiViewRegistrationLib.mrml.case import EXTRAS
 
-    kinds = [each.key for each in control(export, "formats").children if each.key.startswith("format.")]
+    kinds = [
+        each.key for each in control(export, "formats").children if each.key.startswith("format.")
+    ]
     assert kinds == [f"format.{kind}" for kind in (*KINDS, *CASE_KINDS)]
     mask = control(export, "format.resampled-mask")
     assert not mask.enabled and "Choose a structure" in mask.tip
@@ -195,9 +227,13 @@ def test_all_that_the_command_line_writes_can_be_chosen(export, tmp_path):
         act(export, f"format.{kind}", True)
     assert text(export, "formats") == "Files for other programs (2)"
     names = write(export, tmp_path / "out")
-    assert {"world_from_ct.forward.tfm", "world_from_ct.ras.json", "ct_from_world.lps.json"} <= set(names)
+    assert {"world_from_ct.forward.tfm", "world_from_ct.ras.json", "ct_from_world.lps.json"} <= set(
+        names
+    )
     assert text(export, "poses").startswith("Of world_from_ct; transforms in both directions")
-    export.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.eye(4).tolist()}))
+    export.registration.node.SetParameter(
+        EXTRAS, json.dumps({"reference_from_world": np.eye(4).tolist()})
+    )
     assert "world_from_ct and reference_from_ct" in text(export, "poses")
 
 
@@ -211,7 +247,9 @@ def test_a_folder_that_cannot_be_made_is_a_message_and_all_waits_meanwhile(expor
     assert text(export, "missing") == "Wait until the work under way is done."
     assert text(export, "written") == "Writing..."
     export.host.wait(export, lambda: not export.session.running)
-    assert "cannot be written there" in export.session.message and control(export, "written") is None
+    assert (
+        "cannot be written there" in export.session.message and control(export, "written") is None
+    )
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
@@ -232,7 +270,9 @@ def test_the_link_asks_for_a_host_and_a_port_and_says_what_it_prepares(export, m
     act(export, "mode", "server")
     assert not control(export, "host").enabled and text(export, "send") == "Offer"
     go = threading.Event()
-    monkeypatch.setattr(presenters.result_files, "take_messages", lambda session, override: lambda: go.wait(20))
+    monkeypatch.setattr(
+        presenters.result_files, "take_messages", lambda session, override: lambda: go.wait(20)
+    )
     act(export, "send")
     assert text(export, "link") == "Preparing the overlays to send..."
     export.session.cancel()
@@ -244,10 +284,17 @@ def test_the_link_says_which_pose_is_sent_and_that_it_is_stopped(export, monkeyp
     peer = export.session.igtl
     monkeypatch.setattr(type(peer), "open", True)
     peer.status, peer.pose = "connected to 127.0.0.1:18944", "the pose of 12:00:00 (accept)"
-    assert text(export, "link") == "Connected to 127.0.0.1:18944. It gets the pose of 12:00:00 (accept)."
+    assert (
+        text(export, "link")
+        == "Connected to 127.0.0.1:18944. It gets the pose of 12:00:00 (accept)."
+    )
     peer.stale_reason = "The CT lies elsewhere than when this was sent."
     said = text(export, "link")
-    assert "not sent any more" in said and "The CT lies elsewhere" in said and control(export, "link").tone == "caution"
+    assert (
+        "not sent any more" in said
+        and "The CT lies elsewhere" in said
+        and control(export, "link").tone == "caution"
+    )
     assert export.session.news() == [
         "Phantom: its pose is not sent to navigation any more. The CT lies elsewhere than when this was sent."
     ]

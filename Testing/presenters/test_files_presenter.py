@@ -49,7 +49,9 @@ def write_matrices(folder: Path, *names: str) -> list[Path]:
 def write_pngs(folder: Path, *names: str) -> list[Path]:
     views = make_views(make_ct(), angles=[(40 * n, 0) for n in range(len(names))])
     for name, view in zip(names, views, strict=True):
-        image = sitk.GetImageFromArray((60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
+        image = sitk.GetImageFromArray(
+            (60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16)
+        )
         sitk.WriteImage(image, str(folder / name))
     return [folder / name for name in names]
 
@@ -64,16 +66,29 @@ def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
     write_ct(sent / "a", make_ct().volume.values, make_ct().volume.ct_from_index)
     write_xrays(sent / "b")
     drop(files, sent, folder=sent)
-    assert host.registration.ct is not None and [view.name for view in host.registration.xrays] == ["view1", "view2"]
+    assert host.registration.ct is not None and [view.name for view in host.registration.xrays] == [
+        "view1",
+        "view2",
+    ]
     assert all(view.placed for view in host.registration.xrays) and not files.asking
     assert missing_images(host.registration) == "" and not sent.exists()
 
 
 def test_of_two_ct_series_one_is_chosen(host, files, tmp_path):
     hu, affine = make_ct().volume.values.round().astype(np.int16), make_ct().volume.ct_from_index
-    who = {key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")}
+    who = {
+        key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+    }
     write_series(tmp_path, hu, affine, SeriesInstanceUID="1.2.3.1", SeriesDescription="Soft", **who)
-    write_series(tmp_path, hu[:20], affine, prefix="b", SeriesInstanceUID="1.2.3.2", SeriesDescription="Bone", **who)
+    write_series(
+        tmp_path,
+        hu[:20],
+        affine,
+        prefix="b",
+        SeriesInstanceUID="1.2.3.2",
+        SeriesDescription="Bone",
+        **who,
+    )
     write_xrays(tmp_path / "x")
     drop(files, tmp_path)
     assert len(host.registration.xrays) == 2 and host.registration.ct is None  # all else is taken
@@ -101,9 +116,14 @@ def placed(host) -> list[bool]:
 
 
 def test_calibrations_find_their_x_rays_by_name(host, files, tmp_path):
-    xrays, matrices = write_pngs(tmp_path, "AP.png", "LAT.png"), write_matrices(tmp_path, "hip_lat.txt", "hip_ap.txt")
+    xrays, matrices = (
+        write_pngs(tmp_path, "AP.png", "LAT.png"),
+        write_matrices(tmp_path, "hip_lat.txt", "hip_ap.txt"),
+    )
     drop(files, *matrices, *xrays)
-    assert [key for key in ("unit", "axes", "first_pixel") if control(files, f"calibrations.{key}")] == [
+    assert [
+        key for key in ("unit", "axes", "first_pixel") if control(files, f"calibrations.{key}")
+    ] == [
         "unit",
         "axes",
         "first_pixel",
@@ -112,8 +132,12 @@ def test_calibrations_find_their_x_rays_by_name(host, files, tmp_path):
     assert placed(host) == [True, True] and not files.asking
     first, second = (view.camera.projection_matrix for view in host.registration.xrays)
     own = [view.camera for view in make_views(make_ct())]
-    assert np.allclose(first / first[2, 3], own[1].projection_matrix / own[1].projection_matrix[2, 3])
-    assert np.allclose(second / second[2, 3], own[0].projection_matrix / own[0].projection_matrix[2, 3])
+    assert np.allclose(
+        first / first[2, 3], own[1].projection_matrix / own[1].projection_matrix[2, 3]
+    )
+    assert np.allclose(
+        second / second[2, 3], own[0].projection_matrix / own[0].projection_matrix[2, 3]
+    )
 
 
 def test_two_matrices_for_three_x_rays_are_asked_for(host, files, tmp_path):
@@ -122,8 +146,16 @@ def test_two_matrices_for_three_x_rays_are_asked_for(host, files, tmp_path):
     drop(files, *write_pngs(tmp_path, "a.png", "b.png", "c.png"))
     answer_matrix(files)
     asked = [control(files, f"calibrations.camera.{n}") for n in range(2)]
-    assert [each.label for each in asked] == ["p.txt took", "q.txt took"] and placed(host) == [False] * 3
-    assert [option.title for option in asked[0].options] == ["choose...", "a", "b", "c", "none of these"]
+    assert [each.label for each in asked] == ["p.txt took", "q.txt took"] and placed(host) == [
+        False
+    ] * 3
+    assert [option.title for option in asked[0].options] == [
+        "choose...",
+        "a",
+        "b",
+        "c",
+        "none of these",
+    ]
     act(files, "calibrations.camera.0", "2")
     act(files, "calibrations.camera.1", "none")
     settled(files)
@@ -139,7 +171,9 @@ def test_a_case_is_opened_where_nothing_is_and_asked_about_elsewhere(host, files
     assert host.opened == [case] and host.registration is None
     drop(files, *write_pngs(tmp_path, "a.png"))
     drop(files, case)
-    assert host.opened == [case] and "case.json is a whole registration" in text(files, "asked0.title")
+    assert host.opened == [case] and "case.json is a whole registration" in text(
+        files, "asked0.title"
+    )
     act(files, "asked0.1")
     settled(files)
     assert [view.name for view in host.registration.xrays] == ["a", "view1", "view2"]
@@ -159,19 +193,27 @@ def test_a_mask_and_a_pose_wait_for_the_ct(host, files, tmp_path):
         sitk.WriteImage(image, str(tmp_path / name))
     np.savetxt(tmp_path / "start.txt", TRUE_POSE)
     drop(files, tmp_path)
-    host.wait(files, lambda: host.registration.segmentation is not None and control(files, "asked0.frame"))
+    host.wait(
+        files, lambda: host.registration.segmentation is not None and control(files, "asked0.frame")
+    )
     act(files, "asked0.frame", "lps")
     act(files, "asked0.direction", "forward")
     assert np.allclose(host.registration.world_from_ct, TRUE_POSE) and not files.asking
-    segment = host.registration.segmentation.GetSegmentation().GetSegment(host.registration.segment_id)
+    segment = host.registration.segmentation.GetSegmentation().GetSegment(
+        host.registration.segment_id
+    )
     assert segment.GetName() == "bone"
-    assert any("bone.nrrd: the mask has 2 labels, 1 to 2," in each for each in host.session.notices.sentences)
+    assert any(
+        "bone.nrrd: the mask has 2 labels, 1 to 2," in each
+        for each in host.session.notices.sentences
+    )
 
 
 def test_what_is_unclear_is_asked_but_where_the_person_said_it(host, files, tmp_path):
     random = np.random.default_rng(1)
     sitk.WriteImage(
-        sitk.GetImageFromArray(random.integers(0, 4000, (20, 30, 40)).astype(np.uint16)), str(tmp_path / "run.mha")
+        sitk.GetImageFromArray(random.integers(0, 4000, (20, 30, 40)).astype(np.uint16)),
+        str(tmp_path / "run.mha"),
     )
     drop(files, tmp_path / "run.mha")
     assert text(files, "asked0.title") == "run.mha: may be a CT or X-rays."
@@ -217,7 +259,9 @@ def test_another_patient_may_be_a_new_case_or_take_the_place_of_the_first(host, 
     drop(files, *other)
     act(files, "asked0.line1")  # in place of those there
     settled(files)
-    assert host.registration == first and len(first.xrays) == 2 and not host.session.notices.sentences
+    assert (
+        host.registration == first and len(first.xrays) == 2 and not host.session.notices.sentences
+    )
     drop(files, *write_xrays(tmp_path / "three"))
     act(files, "asked0.line0")  # a new case
     settled(files)

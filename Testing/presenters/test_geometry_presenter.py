@@ -42,19 +42,31 @@ def missing(table, number: int = 0) -> list[str]:
 def test_a_c_arm_field_by_field(section, table):
     (view,) = section.views
     assert cells(section) == [["AP", "needs geometry", ""]] and (section.state().kind) == "todo"
-    keys = ["rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "left"]
+    keys = [
+        "rao_lao_deg",
+        "cra_cau_deg",
+        "source_to_detector_mm",
+        "source_to_isocentre_mm",
+        "pixel_mm",
+        "left",
+    ]
     assert missing(table) == keys and faults(table) == {}
     for key, value in zip(keys, ("-30", "0", "1020", "1100", "0,58"), strict=False):
         put(table, key, value)
     assert missing(table) == ["left"] and list(faults(table)) == ["source_to_isocentre_mm"]
-    assert "expected less than source to detector, 1020 mm" in faults(table)["source_to_isocentre_mm"]
+    assert (
+        "expected less than source to detector, 1020 mm" in faults(table)["source_to_isocentre_mm"]
+    )
     put(table, "source_to_isocentre_mm", "600,25 mm")
     assert faults(table) == {} and not view.placed
     put(table, "left", "L")  # no, it is not the patient's right
     reading = view.record.geometry
     assert (reading.rao_lao_deg, reading.mirrored, reading.pixel_mm) == (-30, False, (0.58, 0.58))
     assert reading.source_to_isocentre_mm == 600.25 and reading.principal_point is None
-    assert cells(section)[0][1:3] == ["RAO 30\u00b0, CRA 0\u00b0", "reference"] and missing(table) == []
+    assert (
+        cells(section)[0][1:3] == ["RAO 30\u00b0, CRA 0\u00b0", "reference"]
+        and missing(table) == []
+    )
     settled(section)
     assert (section.state().kind, section.state().text) == ("ready", "1 view ready")
 
@@ -70,10 +82,17 @@ def test_the_rest_of_a_c_arm(section, table):
     )
     reading = section.views[0].record.geometry
     assert (reading.principal_point, reading.roll_deg) == ((41, ROWS / 2), 3)
-    assert (reading.isocentre_offset_mm, reading.mirrored, reading.pixel_mm) == ((1.5, 0), True, (2, 2.5))
+    assert (reading.isocentre_offset_mm, reading.mirrored, reading.pixel_mm) == (
+        (1.5, 0),
+        True,
+        (2, 2.5),
+    )
     assert field(table, "pixel_mm").text == "2 \u00d7 2.5"
     put(table, "principal_point", f"{(COLUMNS - 1) / 2} {(ROWS - 1) / 2}")
-    assert field(table, "principal_point").text == "" and field(table, "principal_point").hint == "middle"
+    assert (
+        field(table, "principal_point").text == ""
+        and field(table, "principal_point").hint == "middle"
+    )
     put(table, "principal_point", "41")
     assert 'found "41", expected two numbers, column and row' in faults(table)["principal_point"]
 
@@ -90,12 +109,18 @@ def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section,
         ("thirty", 'found "thirty"'),
     ):
         put(table, "rao_lao_deg", value, 0)
-        assert field(table, "rao_lao_deg", 0).text == value and sentence in faults(table)["rao_lao_deg"]
+        assert (
+            field(table, "rao_lao_deg", 0).text == value
+            and sentence in faults(table)["rao_lao_deg"]
+        )
     put(table, "source_to_detector_mm", "1.02", 0)
     put(table, "pixel_mm", "0.0003", 0)
     told = faults(table)
     assert told["source_to_detector_mm"] == "1.02 mm looks like metres; give mm: 1020."
-    assert told["pixel_mm"] == "0.0003 mm looks like metres; give mm: 0.3." and 'found "thirty"' in told["rao_lao_deg"]
+    assert (
+        told["pixel_mm"] == "0.0003 mm looks like metres; give mm: 0.3."
+        and 'found "thirty"' in told["rao_lao_deg"]
+    )
     notes = control(table, "fields").lines[0].notes
     assert (
         [each["column"] for each in notes] == [1, 3, 5]
@@ -105,7 +130,9 @@ def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section,
     assert faults(table, 1) == {} and field(table, "rao_lao_deg", 1).text == ""
     act(table, "fields", section.views[0].node.GetID())
     act(table, "put_back")
-    assert faults(table) == {} and not section.views[0].placed  # as it was when the table was opened
+    assert (
+        faults(table) == {} and not section.views[0].placed
+    )  # as it was when the table was opened
     enter(table, {"rao_lao_deg": "30"}, 1)
     first = host.registration
     host.choose(Registration.create(host.scene, "Other"))
@@ -119,10 +146,16 @@ def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section,
     "fields, key, sentence",
     [
         ({"pixel_mm": "5.8"}, "pixel_mm", "5.8 mm is more than"),
-        ({"source_to_detector_mm": "102,9", "source_to_isocentre_mm": "60"}, "source_to_detector_mm", "is it in cm?"),
+        (
+            {"source_to_detector_mm": "102,9", "source_to_isocentre_mm": "60"},
+            "source_to_detector_mm",
+            "is it in cm?",
+        ),
     ],
 )
-def test_what_is_unusual_is_marked_and_taken_once_the_field_is_left(section, table, fields, key, sentence):
+def test_what_is_unusual_is_marked_and_taken_once_the_field_is_left(
+    section, table, fields, key, sentence
+):
     enter_c_arm(table, pixel_mm="0.3")
     view, before = section.views[0], section.views[0].record.geometry
     field(table, key).typed(fields[key])
@@ -155,8 +188,13 @@ def test_a_registration_waits_for_what_is_typed_also_once_the_table_is_closed(
     put(table, key, value)
     act(table, "close")
     assert view.record.geometry == before  # which is not what a person thinks that it is
-    assert not control(register, "register").enabled and control(register, "register").tip == sentence
-    assert text(section, "problem") == answer.answer().headline == sentence and register.state().kind == "todo"
+    assert (
+        not control(register, "register").enabled and control(register, "register").tip == sentence
+    )
+    assert (
+        text(section, "problem") == answer.answer().headline == sentence
+        and register.state().kind == "todo"
+    )
     assert section.state().kind == "problem" and cells(section)[0][1] == "not as typed"
     assert control(answer, "geometry").label == "Correct the geometry"
     act(section, "xrays", section.views[1].id, 0)
@@ -174,7 +212,10 @@ def test_a_registration_waits_for_refused_certainties_too(host, section, table):
     (view,) = section.views
     put_back = text(table, "put_back")
     act(table, "certainty_known", "typed")
-    for key, kept in (("principal_point_sd_px", view.record.uncertainty["principal_point_sd_px"]), ("shared0", None)):
+    for key, kept in (
+        ("principal_point_sd_px", view.record.uncertainty["principal_point_sd_px"]),
+        ("shared0", None),
+    ):
         with pytest.raises(InputError, match="5000 is outside"):
             act(table, key, "5000")
         act(table, "close")
@@ -185,7 +226,9 @@ def test_a_registration_waits_for_refused_certainties_too(host, section, table):
         assert table.unfinished() == "" and text(table, key) == "2"
     with pytest.raises(InputError):
         act(table, "distance_sd_percent", "99")
-    assert put_back == "Put AP back" and table.unfinished().startswith("AP: Certainty of the distance: 99")
+    assert put_back == "Put AP back" and table.unfinished().startswith(
+        "AP: Certainty of the distance: 99"
+    )
     act(table, "put_back")
     assert table.unfinished() == "" and "principal_point_sd_px" not in view.record.uncertainty
 
@@ -255,8 +298,15 @@ def test_the_camera_follows_each_key(section, table):
     for typed in ("-", "-4", "-45", "-45x"):
         field(table, "rao_lao_deg").typed(typed)
         assert field(table, "rao_lao_deg").text == typed
-        turned.append((view.record.geometry.rao_lao_deg, "RAO 45" in control(table, "c_arm_picture").svg))
-    assert turned == [(30, False), (-4, False), (-45, True), (30, False)]  # what is no number leaves what was before
+        turned.append(
+            (view.record.geometry.rao_lao_deg, "RAO 45" in control(table, "c_arm_picture").svg)
+        )
+    assert turned == [
+        (30, False),
+        (-4, False),
+        (-45, True),
+        (30, False),
+    ]  # what is no number leaves what was before
 
 
 def test_radians_twins_and_left_and_right_that_differ_are_seen_at_their_fields(section, table):
@@ -277,11 +327,18 @@ def test_radians_twins_and_left_and_right_that_differ_are_seen_at_their_fields(s
     for letter in ("A", "P"):
         put(table, "left", letter, 1)
         ap, lat = (view.record.geometry.mirrored for view in section.views)
-        assert ("stored the other way round" in faults(table, 1).get("left", "")) == (ap != lat), letter
+        assert ("stored the other way round" in faults(table, 1).get("left", "")) == (ap != lat), (
+            letter
+        )
 
 
 @pytest.mark.parametrize(
-    "angle, titles", [("0", ["yes", "no"]), ("180", ["yes", "no"]), ("90", ["back on the left", "front on the left"])]
+    "angle, titles",
+    [
+        ("0", ["yes", "no"]),
+        ("180", ["yes", "no"]),
+        ("90", ["back on the left", "front on the left"]),
+    ],
 )
 def test_left_and_right_are_where_a_point_on_the_patient_falls(section, table, angle, titles):
     """The contract's left and right (docs/frames.md), held against a projected point."""
@@ -292,7 +349,10 @@ def test_left_and_right_are_where_a_point_on_the_patient_falls(section, table, a
     sides = {"R": [-30, 0, 0], "L": [30, 0, 0], "A": [0, -30, 0], "P": [0, 30, 0]}
     for letter in (options[title] for title in titles):
         put(table, "left", letter)
-        assert view.camera.project(np.array(sides[letter], float))[0] < view.camera.project(np.zeros(3))[0]
+        assert (
+            view.camera.project(np.array(sides[letter], float))[0]
+            < view.camera.project(np.zeros(3))[0]
+        )
 
 
 def test_the_side_on_the_left_stays_while_the_angle_is_corrected(section, table):
@@ -306,10 +366,20 @@ def test_the_side_on_the_left_stays_while_the_angle_is_corrected(section, table)
 
 def test_bone_in_the_file(section, table):
     view = section.views[0]
-    assert [option.title for option in field(table, "bone").options] == ["dark", "bright", "bright, log"]
-    for bone, stored in (("bright", ("linear", True)), ("bright log", ("log", False)), ("dark", ("linear", False))):
+    assert [option.title for option in field(table, "bone").options] == [
+        "dark",
+        "bright",
+        "bright, log",
+    ]
+    for bone, stored in (
+        ("bright", ("linear", True)),
+        ("bright log", ("log", False)),
+        ("dark", ("linear", False)),
+    ):
         put(table, "bone", bone)
-        assert (view.record.intensity, view.record.inverted) == stored and field(table, "bone").value == bone
+        assert (view.record.intensity, view.record.inverted) == stored and field(
+            table, "bone"
+        ).value == bone
 
 
 def test_a_c_arm_that_is_kept(section, table, tmp_path):
@@ -339,11 +409,17 @@ def test_a_c_arm_that_is_kept(section, table, tmp_path):
         "cra_cau_deg",
     ]
     enter(table, {"rao_lao_deg": "90", "cra_cau_deg": "0"}, 1)
-    assert section.views[1].record.geometry.principal_point == (41, 30) and section.views[1].record.geometry.mirrored
+    assert (
+        section.views[1].record.geometry.principal_point == (41, 30)
+        and section.views[1].record.geometry.mirrored
+    )
     put(table, "source_to_detector_mm", "1000", 1)
     act(table, "to_all")
     assert section.views[0].record.geometry.source_to_detector_mm == 1000
-    assert section.views[0].record.geometry.rao_lao_deg == 30 and cell(table, "pixel_mm", 0).origin == "as LAT"
+    assert (
+        section.views[0].record.geometry.rao_lao_deg == 30
+        and cell(table, "pixel_mm", 0).origin == "as LAT"
+    )
     kept["presets"][0]["size"] = [COLUMNS * 2, ROWS * 2]
     file.write_text(json.dumps(kept))
     act(table, "preset", "Cios Spin")
@@ -353,7 +429,9 @@ def test_a_c_arm_that_is_kept(section, table, tmp_path):
     enter(table, {"pixel_mm": "0.5"}, 1)
     act(table, "preset_name", "Ziehm")
     act(table, "keep_preset")
-    assert "was damaged; it lies beside the new one as c_arms-damaged-" in text(table, "presets_problem")
+    assert "was damaged; it lies beside the new one as c_arms-damaged-" in text(
+        table, "presets_problem"
+    )
     assert [each.read_text()[-4:] for each in file.parent.glob("c_arms-damaged-*.json")] == ["Half"]
     assert control(table, "preset").value == "Ziehm"
     act(table, "delete_preset")
@@ -376,7 +454,10 @@ P = np.array([[500.0, 40, 0, 28000], [0, 30, -500, 21000], [0, 1, 0, 700]])
 def test_a_matrix(section, table, given, axes):
     view = section.views[0]
     put(table, "mode", "matrix")
-    assert "Matrix: none is given" in text(table, "geometry_problem") and field(table, "rao_lao_deg").label == "\u2013"
+    assert (
+        "Matrix: none is given" in text(table, "geometry_problem")
+        and field(table, "rao_lao_deg").label == "\u2013"
+    )
     act(table, "matrix", "nothing of use")
     assert 'Matrix has "nothing" in it' in text(table, "geometry_problem")
     act(table, "matrix", "1 2 3")
@@ -385,7 +466,9 @@ def test_a_matrix(section, table, given, axes):
     act(table, "matrix", given)
     np.testing.assert_allclose(view.camera.projection_matrix, P, atol=1e-6)
     assert cells(section)[0][1] == "matrix" and control(table, "axes").value == "LPS"
-    np.testing.assert_allclose(np.array(control(table, "matrix").text.split(), float).reshape(3, 4), P, atol=1e-4)
+    np.testing.assert_allclose(
+        np.array(control(table, "matrix").text.split(), float).reshape(3, 4), P, atol=1e-4
+    )
     put(table, "mode", "c_arm")
     assert control(table, "put_back").enabled
     put(table, "mode", "matrix")  # back to what it has

@@ -32,7 +32,9 @@ def test_it_registers_and_goes_back_and_forth(host, register):
     assert re.fullmatch(r"Done in \d+\.\d s.*", text(register, "outcome"))
     before, after = (row[1:4] for row in cells(register, "history"))
     assert (
-        before == ["Before", "", ""] and after[:2] == ["From here", "accept"] and re.fullmatch(r"0\.\d+ mm", after[2])
+        before == ["Before", "", ""]
+        and after[:2] == ["From here", "accept"]
+        and re.fullmatch(r"0\.\d+ mm", after[2])
     )
     assert control(register, "history").selected == "1" and not control(register, "redo").enabled
     register.undo()
@@ -80,11 +82,16 @@ def test_the_button_says_what_is_missing(host, register):
 
 def test_a_failure_is_a_sentence(host, register, monkeypatch):
     def fail(*arguments, **options):
-        raise InputError("X-rays: they show too little of the CT, expected most of it; correct the pose.")
+        raise InputError(
+            "X-rays: they show too little of the CT, expected most of it; correct the pose."
+        )
 
     monkeypatch.setattr("MultiViewRegistrationLib.api.register", fail)
     run(host, register)
-    assert host.session.message.startswith("X-rays: they show too little") and register.state().kind == "problem"
+    assert (
+        host.session.message.startswith("X-rays: they show too little")
+        and register.state().kind == "problem"
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +104,9 @@ def test_a_failure_is_a_sentence(host, register, monkeypatch):
         (None, None, ("ready", "registered, not assessed")),
     ],
 )
-def test_the_state_is_the_verdict_and_a_stale_result_says_so(host, register, verdict, typical_mm, state):
+def test_the_state_is_the_verdict_and_a_stale_result_says_so(
+    host, register, verdict, typical_mm, state
+):
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 

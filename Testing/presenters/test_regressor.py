@@ -43,7 +43,10 @@ def trained(host, start) -> None:
 
 
 def test_one_is_trained_and_a_registration_begins_with_it(host, start, store):
-    assert "There is none for this CT yet" in text(start, "models_text") and control(start, "models") is None
+    assert (
+        "There is none for this CT yet" in text(start, "models_text")
+        and control(start, "models") is None
+    )
     assert control(start, "other_start").refused == ("regressor", "auto")
     assert "train one below" in control(start, "other_start").options[-1].tip
     begin(host, start)
@@ -54,10 +57,15 @@ def test_one_is_trained_and_a_registration_begins_with_it(host, start, store):
     assert store.arguments[:2] == ["train", "--minutes"] and float(store.arguments[2]) == 2
     name = host.session.regressors.model.name
     assert cells(start, "models") == [[name, "2 min", "3.0 mm", "7.6 MB", "in use"]]
-    assert control(start, "other_start").value == "auto" and control(start, "other_start").refused == ()
+    assert (
+        control(start, "other_start").value == "auto"
+        and control(start, "other_start").refused == ()
+    )
     host.session.register("auto")
     host.wait(start, lambda: not host.session.running)
-    assert [folder.name for folder in store.asked] == [name] and error_mm(host.registration.world_from_ct) < 0.1
+    assert [folder.name for folder in store.asked] == [name] and error_mm(
+        host.registration.world_from_ct
+    ) < 0.1
     assert host.session.history.current.regressor["expected_mm"] == pytest.approx(3.0)
 
 
@@ -67,10 +75,16 @@ def test_one_of_several_is_chosen_and_another_removed(host, start, store):
     store.add(ct, "c", finished=False)
     host.session.regressors.reload()
     looked(host, start)
-    assert [(row[0], row[-1]) for row in cells(start, "models")] == [("c", "unfinished"), ("b", "in use"), ("a", "")]
+    assert [(row[0], row[-1]) for row in cells(start, "models")] == [
+        ("c", "unfinished"),
+        ("b", "in use"),
+        ("a", ""),
+    ]
     assert host.session.regressors.model == second and control(start, "resume") is None
     act(start, "models", str(first), 1)
-    assert host.session.regressors.model == first and host.registration.parameter("model") == str(first)
+    assert host.session.regressors.model == first and host.registration.parameter("model") == str(
+        first
+    )
     assert "Remove the regressor a (7.6 MB)" in control(start, "remove_model").question
     act(start, "remove_model")
     looked(host, start)
@@ -89,18 +103,26 @@ def test_a_training_is_cancelled_and_gone_on_with(host, start, store):
     assert not control(start, "stop").enabled and text(start, "training") == "Stopping"
     store.release()
     trained(host, start)
-    assert [row[1:] for row in cells(start, "models")] == [["2 min", "7.0 mm", "7.6 MB", "unfinished"]]
+    assert [row[1:] for row in cells(start, "models")] == [
+        ["2 min", "7.0 mm", "7.6 MB", "unfinished"]
+    ]
     unfinished = str(host.session.regressors.models[0].folder)
     assert text(start, "ended") == "Cancelled. What was learnt is kept: Resume goes on with it."
     store.behave("learns")
     act(start, "resume")
     trained(host, start)
-    assert store.arguments[1:4] == ["--out", unfinished, "--resume"] and "--minutes" not in store.arguments
-    assert [row[-1] for row in cells(start, "models")] == ["in use"] and control(start, "resume") is None
+    assert (
+        store.arguments[1:4] == ["--out", unfinished, "--resume"]
+        and "--minutes" not in store.arguments
+    )
+    assert [row[-1] for row in cells(start, "models")] == ["in use"] and control(
+        start, "resume"
+    ) is None
 
 
 @pytest.mark.parametrize(
-    "behaviour, key, told", [("fails", "ended", "The disk is full"), ("stumbles", "models", "early")]
+    "behaviour, key, told",
+    [("fails", "ended", "The disk is full"), ("stumbles", "models", "early")],
 )
 def test_a_training_that_fails_or_ends_early_says_so(host, start, store, behaviour, key, told):
     act(start, "start", "given")
@@ -126,4 +148,6 @@ def test_what_training_needs_is_said(host, start, monkeypatch):
     monkeypatch.undo()
     for view in host.registration.xrays:
         host.registration.remove_xray(view)
-    assert not control(start, "train").enabled and control(start, "train").tip.startswith("Add an X-ray first")
+    assert not control(start, "train").enabled and control(start, "train").tip.startswith(
+        "Add an X-ray first"
+    )

@@ -20,7 +20,12 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_file import CaseFile
-from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, IN_IMAGE
+from MultiViewRegistrationLib.io.dicom_geometry import (
+    AT_PATIENT,
+    BY_TUBE_ANGLE,
+    EOS_LATERAL,
+    IN_IMAGE,
+)
 from MultiViewRegistrationLib.io.files import keep_within
 
 
@@ -82,10 +87,15 @@ def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
     else:
         read(ct, slices if given == "slices" else slices.parent)
     assert "Scouts of this CT lie in its folder: AP, LAT." in text(ct, "scouts")
-    assert xrays.state().text == "add X-rays, or use the CT's scouts" and text(xrays, "scouts_left_out") == ""
+    assert (
+        xrays.state().text == "add X-rays, or use the CT's scouts"
+        and text(xrays, "scouts_left_out") == ""
+    )
     act(xrays, "scouts")
     assert control(xrays, "scouts") is None and [view.name for view in xrays.views] == ["AP", "LAT"]
-    assert all(as_described(view, degrees) for view, degrees in zip(xrays.views, (0, 90), strict=True))
+    assert all(
+        as_described(view, degrees) for view, degrees in zip(xrays.views, (0, 90), strict=True)
+    )
     host.wait(xrays, lambda: not host.session.check_next())
     assert xrays.state().text == "2 views ready" and text(xrays, "problem") == ""
     assert cells(xrays, "xrays")[0][1:3] == ["slot scan", "reference"]
@@ -101,7 +111,9 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
     opened(ct, xrays, made(tmp_path / "study"))
     assert "scouts of this CT" in text(xrays, "truth")
     assert np.array_equal(case_content(host.session)["truth"]["world_from_ct"], np.eye(4))
-    host.registration.world_from_ct = rigid.from_rotation_translation(rigid.exp_so3([0.05, 0, 0]), [4, -3, 6.0])
+    host.registration.world_from_ct = rigid.from_rotation_translation(
+        rigid.exp_so3([0.05, 0, 0]), [4, -3, 6.0]
+    )
     host.session.register("given")
     host.session.finish()
     assert host.session.error() < 0.3
@@ -114,12 +126,19 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
 
 
 def test_what_a_header_lacks_is_asked_for(host, ct, xrays, tmp_path):
-    opened(ct, xrays, made(tmp_path / "study", "AP", AngularPosition=None, DistanceSourceToPatient=None))
+    opened(
+        ct,
+        xrays,
+        made(tmp_path / "study", "AP", AngularPosition=None, DistanceSourceToPatient=None),
+    )
     (view,) = xrays.views
     assert xrays.state().text == "AP needs geometry" and text(xrays, "truth") == ""
     act(xrays, "geometry")
     table = xrays.geometry
-    assert text(table, "geometry_summary") == "Not in the header: side of the tube, source to isocentre."
+    assert (
+        text(table, "geometry_summary")
+        == "Not in the header: side of the tube, source to isocentre."
+    )
     assert cell(table, "slot_distance").missing and cell(table, "tube").missing
     put(table, "slot_distance", "550")
     assert not cell(table, "slot_distance").missing and not view.placed
@@ -134,10 +153,15 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     (view,) = xrays.views
     act(xrays, "geometry")
     table = xrays.geometry
-    assert text(table, "slot_scan0") == "Columns run to the patient's left, rows to the patient's feet."
+    assert (
+        text(table, "slot_scan0")
+        == "Columns run to the patient's left, rows to the patient's feet."
+    )
     assert text(table, "slot_scan1") == "Pixels: 1.200 mm wide at the isocentre, 1.000 mm high."
     assert [field(table, key).text for key in ("slot_distance", "slot_column")] == ["550", ""]
-    assert field(table, "tube").value == "P" and "The CT's centre is" in text(table, "geometry_summary")
+    assert field(table, "tube").value == "P" and "The CT's centre is" in text(
+        table, "geometry_summary"
+    )
     before, assumed = view.camera, view.record.assumptions
     assert text(table, "assumed") == f"Assumed of the header ({len(assumed)})" and {
         AT_PATIENT,
@@ -150,13 +174,20 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     assert field(table, "tube").value == "A"
     pixels = np.array([[0.0, 0], [127, 159]])
     assert np.allclose(view.camera.at_depth(pixels, 550.0), before.at_depth(pixels, 550.0))
-    assert AT_PATIENT in view.record.assumptions and not {BY_TUBE_ANGLE, IN_IMAGE} & set(view.record.assumptions)
+    assert AT_PATIENT in view.record.assumptions and not {BY_TUBE_ANGLE, IN_IMAGE} & set(
+        view.record.assumptions
+    )
     put(table, "tube", "P")
     put(table, "slot_column", "")
     assert view.camera.same_as(before) and view.record.assumptions == assumed
-    assert field(table, "mode").options[0].title == "Slot scan" and "tube" not in text(table, "geometry_problem")
+    assert field(table, "mode").options[0].title == "Slot scan" and "tube" not in text(
+        table, "geometry_problem"
+    )
     put(table, "mode", "c_arm")
-    assert not control(xrays, "flipped").enabled and "which way its columns run" in control(xrays, "flipped").tip
+    assert (
+        not control(xrays, "flipped").enabled
+        and "which way its columns run" in control(xrays, "flipped").tip
+    )
 
 
 def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
@@ -164,9 +195,15 @@ def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
     act(xrays, "xrays", xrays.views[1].node.GetID(), 0)
     act(xrays, "geometry")
     table = xrays.geometry
-    assert control(table, "certainty_known").options[0].title == "\u00b10.1\u00b0, 0.3 mm, 0.42 px, 0.5 % (usual)"
+    assert (
+        control(table, "certainty_known").options[0].title
+        == "\u00b10.1\u00b0, 0.3 mm, 0.42 px, 0.5 % (usual)"
+    )
     act(table, "certainty_known", "typed")
-    assert [control(table, key).text for key in ("distance_sd_percent", "step_sd_percent")] == ["0.5", "0.1"]
+    assert [control(table, key).text for key in ("distance_sd_percent", "step_sd_percent")] == [
+        "0.5",
+        "0.1",
+    ]
     act(table, "step_sd_percent", "0.4")
     assert xrays.session.case().views[1].step_sd_percent == 0.4
     act(table, "certainty_known", "exactly")
@@ -199,12 +236,22 @@ def test_scouts_that_are_not_of_the_ct_are_left_out(host, ct, xrays, tmp_path):
 
 def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
     """The frontal tube is asked for where no view tells; images of another scan are refused."""
-    read(xrays, write_eos(tmp_path / "1.dcm", ViewPosition=None), write_eos(tmp_path / "2.dcm", "lateral"))
+    read(
+        xrays,
+        write_eos(tmp_path / "1.dcm", ViewPosition=None),
+        write_eos(tmp_path / "2.dcm", "lateral"),
+    )
     frontal, lateral = xrays.views
-    assert np.allclose(lateral.camera.source, [918, 0, 0]) and EOS_LATERAL in lateral.record.assumptions
+    assert (
+        np.allclose(lateral.camera.source, [918, 0, 0])
+        and EOS_LATERAL in lateral.record.assumptions
+    )
     table = xrays.geometry
     xrays.host.show_geometry()
-    assert table.view == frontal and text(table, "geometry_summary") == "Not in the header: side of the tube."
+    assert (
+        table.view == frontal
+        and text(table, "geometry_summary") == "Not in the header: side of the tube."
+    )
     put(table, "slot_column", "20")
     put(table, "tube", "A")
     assert np.allclose(frontal.camera.source, [0, -987, 0])
@@ -226,7 +273,9 @@ def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, t
     from MultiViewRegistrationLib.session.geometry import reading_of, use_reading
 
     refused = "{} is an EOS image and {} is not, whose headers place them in different worlds, expected X-rays of one machine; leave "
-    who = {key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")}
+    who = {
+        key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+    }
     eos, (c_arm, _) = write_eos(tmp_path / "eos.dcm", **who), write_xrays(tmp_path)
     read(xrays, c_arm)
     with pytest.raises(InputError, match=refused.format("eos", "view1")):
@@ -237,7 +286,9 @@ def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, t
     placed, other = xrays.views
     assert placed.camera is not None and not other.placed
     with pytest.raises(InputError, match=refused.format("eos", "view1")):
-        use_reading(xrays.session.registration, other, CArm(**{**reading_of(other), "size": other.size}))
+        use_reading(
+            xrays.session.registration, other, CArm(**{**reading_of(other), "size": other.size})
+        )
     case = {
         "version": 1,
         "ct": {"image": "ct"},
@@ -279,7 +330,11 @@ def test_scouts_are_files_like_others(host, xrays, tmp_path):
     write_study(tmp_path / "study")
     read(xrays, tmp_path / "study" / "AP.dcm")
     (view,) = xrays.views
-    assert as_described(view, 0) and view.record.header.frame_of_reference == FRAME and text(xrays, "truth") == ""
+    assert (
+        as_described(view, 0)
+        and view.record.header.frame_of_reference == FRAME
+        and text(xrays, "truth") == ""
+    )
     shutil.rmtree(tmp_path / "study")
     assert host.session.xray(view).line_integrals.shape == (160, 128)
 
@@ -310,7 +365,10 @@ def test_a_ct_of_slicers_dicom_module_has_its_scouts(host, ct, xrays, tmp_path, 
     node, host.session._scouts = host.registration.ct, ("", None)
     act(ct, "ct", "")
     monkeypatch.setattr(
-        slicer, "dicomDatabase", SimpleNamespace(fileForInstance=lambda uid: str(slices / uid)), raising=False
+        slicer,
+        "dicomDatabase",
+        SimpleNamespace(fileForInstance=lambda uid: str(slices / uid)),
+        raising=False,
     )
     node.SetAttribute(INSTANCES, "000.dcm 001.dcm")
     act(ct, "ct", node.GetID())
@@ -326,7 +384,10 @@ def test_how_far_a_pose_is_from_the_truth_of_a_case_is_told_too(scene, watch, tm
     check = host.presenters.check
     host.session.history.note("before")
     host.registration.world_from_ct = TRUE_POSE
-    assert text(check, "from_truth") == "The CT is 0.0 mm (at its centre) and 0.0\u00b0 from the case's truth."
+    assert (
+        text(check, "from_truth")
+        == "The CT is 0.0 mm (at its centre) and 0.0\u00b0 from the case's truth."
+    )
 
 
 @pytest.mark.parametrize("maker, bent", [("Philips", True), ("GE MEDICAL SYSTEMS", False)])
@@ -347,7 +408,9 @@ def test_the_image_of_a_bent_fan_is_flattened(host, ct, xrays, tmp_path, maker, 
     from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     found = host.session.xray(view)
-    assert (view.record.geometry.fan == "equal_angles") is bent and view.camera.same_as(expected.camera)
+    assert (view.record.geometry.fan == "equal_angles") is bent and view.camera.same_as(
+        expected.camera
+    )
     np.testing.assert_allclose(found.line_integrals, expected.xray.line_integrals, atol=1e-5)
     (written,) = write_case_folder(host.session, tmp_path / "written")()
     (back,) = Case.load(written).views

@@ -60,8 +60,13 @@ def test_a_track_is_stepped_through_and_played(sequence):
     strip = control(sequence, "strip").rgb
     assert len({tuple(strip[0, 320 * n // COUNT + 40]) for n in range(COUNT)}) == 3
     act(sequence, "on")
-    assert sequence.changing and control(sequence, "frame").value == 1  # at once, before its images are read
-    assert shown(sequence, 1) == "Frame 1: followed, check." and control(sequence, "headline").tone == "caution"
+    assert (
+        sequence.changing and control(sequence, "frame").value == 1
+    )  # at once, before its images are read
+    assert (
+        shown(sequence, 1) == "Frame 1: followed, check."
+        and control(sequence, "headline").tone == "caution"
+    )
     act(sequence, "frame", float(BLANK))
     assert shown(sequence, BLANK) == "Frame 2: lost, reject."
     told = text(sequence, "line0")
@@ -70,7 +75,9 @@ def test_a_track_is_stepped_through_and_played(sequence):
     act(sequence, "play")
     assert (control(sequence, "play").icon, control(sequence, "rate").value) == ("pause", "20")
     sequence.host.wait(sequence, lambda: not sequence.player.playing)
-    assert control(sequence, "play").icon == "play" and shown(sequence, COUNT - 1).startswith("Frame 3")
+    assert control(sequence, "play").icon == "play" and shown(sequence, COUNT - 1).startswith(
+        "Frame 3"
+    )
     act(sequence, "loop", True)
     act(sequence, "play")
     shown(sequence, 0)
@@ -82,7 +89,9 @@ def test_a_track_is_stepped_through_and_played(sequence):
     act(sequence, "track")
     assert control(sequence, "progress") is not None
     sequence.host.wait(sequence, lambda: not sequence.session.running, 60)
-    assert control(sequence, "progress") is None and shown(sequence, COUNT - 1).startswith("Frame 3")
+    assert control(sequence, "progress") is None and shown(sequence, COUNT - 1).startswith(
+        "Frame 3"
+    )
 
 
 def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence, tmp_path):
@@ -97,7 +106,9 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
         return answer.answer().kind, answer.answer().headline, primary.key
 
     kind, headline, key = said()
-    assert (kind, key) == ("accept", "poses") and headline.startswith("frame 0 was registered \u00b7 error below 1.")
+    assert (kind, key) == ("accept", "poses") and headline.startswith(
+        "frame 0 was registered \u00b7 error below 1."
+    )
     assert check.state().text == "frame 0: accept" and not control(check, "leave_out").enabled
     assert host.presenters.register.state().kind == "ready"
     assert host.presenters.export.state().kind == "todo"  # of a frame, from section Sequence
@@ -111,7 +122,10 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     shown(sequence, 1)
     pose = registration.world_from_ct
     registration.world_from_ct = off(pose, (0, 0, 1.0), (1.0, 0, 0))
-    assert said()[:2] == ("moved", "the CT was moved away from its place in frame 1") and check.state().kind == "todo"
+    assert (
+        said()[:2] == ("moved", "the CT was moved away from its place in frame 1")
+        and check.state().kind == "todo"
+    )
     registration.world_from_ct = pose
     assert said()[0] == "check"
     view = registration.xrays[0]
@@ -121,7 +135,9 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     view.change(geometry=camera)
     act(check, "assess")
     host.wait(check, lambda: not session.running)
-    assert said()[0] == session.history.current.verdict and not said()[1].startswith("frame")  # its own, later
+    assert said()[0] == session.history.current.verdict and not said()[1].startswith(
+        "frame"
+    )  # its own, later
 
 
 def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence, track, tmp_path):
@@ -137,7 +153,10 @@ def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence
         (str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
     ]
     pictures = [control(sequence, "motion_of").children[number] for number in (3, 4)]
-    assert [picture.label for picture in pictures] == ["Rotation, degrees", "Shift of the centroid, mm"]
+    assert [picture.label for picture in pictures] == [
+        "Rotation, degrees",
+        "Shift of the centroid, mm",
+    ]
     act(sequence, "motion", "3", 0)
     assert shown(sequence, 3).startswith("Frame 3") and control(sequence, "motion").selected == "3"
     assert control(sequence, "motion_of").children[3].svg != pictures[0].svg  # the frame is marked

@@ -37,7 +37,11 @@ def walk(form):
 
 
 def test_a_start_is_kept_with_its_registration(host, start):
-    assert [option.title for option in control(start, "start").options] == ["Search", "From here", "Landmarks"]
+    assert [option.title for option in control(start, "start").options] == [
+        "Search",
+        "From here",
+        "Landmarks",
+    ]
     assert control(start, "other_start").refused == ("regressor", "auto")
     for name in ("given", "landmarks", "by hand", "search"):
         act(start, "other_start" if name == "by hand" else "start", name)
@@ -49,7 +53,9 @@ def test_a_start_is_kept_with_its_registration(host, start):
     act(start, "range", "Known well (5°, 15 mm)")
     assert (text(start, "rotation_deg"), text(start, "translation_mm")) == ("5", "15")
     act(start, "rotation_deg", "7")
-    assert control(start, "range").value == "Custom" and start.state().text == "Search, 7° and 15 mm"
+    assert (
+        control(start, "range").value == "Custom" and start.state().text == "Search, 7° and 15 mm"
+    )
     assert host.session.case().search == {"rotation_deg": 7, "translation_mm": 15}
     with pytest.raises(InputError, match="Rotation: 500 is outside 1 to 180"):
         act(start, "rotation_deg", "500")
@@ -102,7 +108,11 @@ def test_the_pose_of_another_transform_is_copied(host, start, scene):
     transform(scene, "Mirrored", np.diag([-1.0, 1, 1, 1]))
     bent(scene, "Bent")
     ids = {option.title: option.value for option in control(start, "copy").options}
-    for name, told in (("Scaled", "Scaled: "), ("Mirrored", "mirrors space"), ("Bent", "not a linear transform")):
+    for name, told in (
+        ("Scaled", "Scaled: "),
+        ("Mirrored", "mirrors space"),
+        ("Bent", "not a linear transform"),
+    ):
         with pytest.raises(InputError, match=told):
             act(start, "copy", ids[name])
         assert np.allclose(pose(host), START)
@@ -114,9 +124,17 @@ def test_a_pose_from_a_file_is_placed_once_its_axes_and_direction_are_said(host,
     np.savetxt(tmp_path / "pose.txt", rigid.inverse(TRUE_POSE))
     act(start, "pose_file", [tmp_path / "pose.txt"], None)
     questions = {key: found for key, found in walk(start.form()).items() if key.startswith("pose.")}
-    assert [found.label for found in questions.values()] == ["Axes", "Direction"] and not control(start, "put").enabled
-    for (key, question), said in zip(questions.items(), ("LPS", "the world to the CT"), strict=True):
-        act(start, key, next(option.value for option in question.options if option.title.startswith(said)))
+    assert [found.label for found in questions.values()] == ["Axes", "Direction"] and not control(
+        start, "put"
+    ).enabled
+    for (key, question), said in zip(
+        questions.items(), ("LPS", "the world to the CT"), strict=True
+    ):
+        act(
+            start,
+            key,
+            next(option.value for option in question.options if option.title.startswith(said)),
+        )
     act(start, "put")
     np.testing.assert_allclose(pose(host), TRUE_POSE, atol=1e-9)
     (tmp_path / "bad.txt").write_text("1 2 3")
@@ -157,7 +175,10 @@ def test_landmarks_are_clicked_ordered_and_removed(host, start):
         ["4", "\u2714", "", ""],
         ["5", "next", "", ""],
     ]
-    assert "2 so far, with 2 positions" in text(start, "fit") and start.state().text == "landmarks are missing"
+    assert (
+        "2 so far, with 2 positions" in text(start, "fit")
+        and start.state().text == "landmarks are missing"
+    )
     act(start, "landmarks", "4", 2)
     click(host, start, POINTS[3:], front)
     assert cells(start, "landmarks")[3][2] == "\u2714" and cells(start, "landmarks")[2][2] == "next"
@@ -228,7 +249,10 @@ def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_m
     assert control(start, "outside") is None and control(register, "register").enabled
     click(host, start, FAR)
     assert text(start, "outside") == "2 landmarks were clicked outside the CT. Was that meant?"
-    assert len(cells(start, "landmarks")) == 5 and "outside the CT" in control(register, "register").tip
+    assert (
+        len(cells(start, "landmarks")) == 5
+        and "outside the CT" in control(register, "register").tip
+    )
     assert not control(register, "register").enabled
     start.landmarks.undo()
     assert text(start, "outside") == "A landmark was clicked outside the CT. Was that meant?"
@@ -239,13 +263,17 @@ def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_m
     assert control(start, "outside") is None and cells(start, "landmarks")[4][:2] == ["5", "\u2714"]
     start.landmarks.undo()
     assert len(cells(start, "landmarks")) == 5  # the next one
-    host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (400, 0, 0))  # the CT's box goes with it
+    host.registration.world_from_ct = off(
+        TRUE_POSE, (0, 0, 0), (400, 0, 0)
+    )  # the CT's box goes with it
     click(host, start, POINTS[:1])
     assert control(start, "outside") is None
 
 
 def markups(path, points):
-    listed = [{"label": name, "position": list(map(float, point))} for name, point in points.items()]
+    listed = [
+        {"label": name, "position": list(map(float, point))} for name, point in points.items()
+    ]
     path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": listed}]}))
     return [path]
 
@@ -256,11 +284,24 @@ def test_landmarks_come_from_files(host, start, tmp_path):
     act(start, "markups", markups(tmp_path / "ct.mrk.json", points), None)
     assert [row[0] for row in cells(start, "landmarks")][:4] == list(points)
     camera = phantom()[1][0].camera
-    pixels = {name: (*camera.project(rigid.transform_points(TRUE_POSE, point)), 0) for name, point in points.items()}
+    pixels = {
+        name: (*camera.project(rigid.transform_points(TRUE_POSE, point)), 0)
+        for name, point in points.items()
+    }
     act(start, "owner", host.registration.xrays[0].node.GetID())
-    ((key, question),) = [item for item in walk(start.form()).items() if item[0].startswith("landmark.")]
+    ((key, question),) = [
+        item for item in walk(start.form()).items() if item[0].startswith("landmark.")
+    ]
     assert not control(start, "markups").enabled
-    act(start, key, next(option.value for option in question.options if option.title == "on the image's own volume"))
+    act(
+        start,
+        key,
+        next(
+            option.value
+            for option in question.options
+            if option.title == "on the image's own volume"
+        ),
+    )
     act(start, "markups", markups(tmp_path / "view1.mrk.json", pixels), None)
     assert cells(start, "landmarks")[0][2] == "\u2714"
     with pytest.raises(InputError, match="has no points"):
@@ -274,6 +315,8 @@ def test_landmarks_of_a_damaged_file_are_told_once(host, start):
     landmark_list(host.registration).AddControlPoint(np.nan, 0, 0, "tip")
     for _ in range(3):
         start.tick()
-    told = [sentence for sentence in host.session.notices.sentences if "without a place" in sentence]
+    told = [
+        sentence for sentence in host.session.notices.sentences if "without a place" in sentence
+    ]
     assert len(told) == 1 and told[0].startswith("Landmarks: 1 without a place")
     assert control(start, "landmarks") is not None

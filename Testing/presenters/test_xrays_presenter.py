@@ -68,7 +68,9 @@ def select(section, number: int) -> None:
     act(section, "xrays", section.views[number].node.GetID(), 0)
 
 
-def test_an_xray_is_made_of_its_file_once_in_the_thread_that_reads_it(host, section, tmp_path, monkeypatch):
+def test_an_xray_is_made_of_its_file_once_in_the_thread_that_reads_it(
+    host, section, tmp_path, monkeypatch
+):
     from MultiViewRegistrationLib.mrml import case, image
     from MultiViewRegistrationLib.session import inputs
 
@@ -95,14 +97,24 @@ def test_files_are_read_one_after_the_other_and_told_of_together(host, section, 
         sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(sent / f"v{n}.png"))
     (sent / "text.png").write_text("no image")
     sitk.WriteImage(sitk.GetImageFromArray(np.full(SHAPE, 9, np.uint8)), str(sent / "flat.png"))
-    act(section, "files", [sent / name for name in ("v0.png", "text.png", "flat.png", "v1.png")], sent)
-    assert section.state().text == "reading v0.png" and text(section, "status") == "Reading v0.png\u2026"
+    act(
+        section,
+        "files",
+        [sent / name for name in ("v0.png", "text.png", "flat.png", "v1.png")],
+        sent,
+    )
+    assert (
+        section.state().text == "reading v0.png"
+        and text(section, "status") == "Reading v0.png\u2026"
+    )
     with pytest.raises(InputError) as told:
         settled(section)
     assert "flat: has no contrast" in str(told.value) and "text.png" in text(host.files, "unused")
     assert [view.name for view in host.registration.xrays] == ["v0", "v1"]
     host.files.tick()
-    assert section.selected.name == "v0" and not sent.exists()  # of several that were sent together the first
+    assert (
+        section.selected.name == "v0" and not sent.exists()
+    )  # of several that were sent together the first
 
 
 def test_a_case_in_a_folder(host, section, tmp_path):
@@ -113,16 +125,28 @@ def test_a_case_in_a_folder(host, section, tmp_path):
     image.SetSpacing((2, 2, 2))
     image.SetOrigin((-47, -47, -47))
     sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
-    reading = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "cra_cau_deg": 0}
+    reading = {
+        "source_to_detector_mm": 1000,
+        "source_to_isocentre_mm": 700,
+        "pixel_mm": [2, 2],
+        "cra_cau_deg": 0,
+    }
     views = []
     for n, name in enumerate(("AP", "LAT")):
         sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(tmp_path / f"{name}.mha"))
         c_arm = {**reading, "size": [COLUMNS, ROWS], "rao_lao_deg": 90 * n}
         views.append({"name": name, "image": f"{name}.mha", "c_arm": c_arm, "rotation_sd_deg": n})
-    content = {"version": 1, "ct": "ct.nrrd", "views": views, "shared_unknowns": {"isocentre_sd_mm": 4}}
+    content = {
+        "version": 1,
+        "ct": "ct.nrrd",
+        "views": views,
+        "shared_unknowns": {"isocentre_sd_mm": 4},
+    }
     (tmp_path / "case.json").write_text(json.dumps(content))
     host.begin()
-    host.registration.ct = volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    host.registration.ct = volume_node(
+        host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index
+    )
     act(section, "files", [tmp_path], None)
     settled(section)
     assert [row[1:3] for row in cells(section)] == [
@@ -130,7 +154,9 @@ def test_a_case_in_a_folder(host, section, tmp_path):
         ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 3 mm, 1.5 px, 1 %"],
     ]
     act(section, "geometry")
-    assert control(section.geometry, "shared2").text == "4" and section.state().text == "2 views ready"
+    assert (
+        control(section.geometry, "shared2").text == "4" and section.state().text == "2 views ready"
+    )
     assert host.registration.ct.GetName() == "Phantom"
 
 
@@ -141,14 +167,18 @@ def test_use_name_order_and_remove(host, section):
     act(section, "name", "Lateral")
     with pytest.raises(InputError, match="another view has the name"):
         act(section, "name", "A")
-    assert [row[0] for row in cells(section)] == ["a", "Lateral", "c"] and control(section, "name").text == "Lateral"
+    assert [row[0] for row in cells(section)] == ["a", "Lateral", "c"] and control(
+        section, "name"
+    ).text == "Lateral"
     control(section, "xrays").switch(section.views[0].node.GetID(), False)
     assert [view.used for view in section.views] == [False, True, True]
     select(section, 2)
     assert not control(section, "down").enabled
     act(section, "up")
     act(section, "up")
-    assert [row[0] for row in cells(section)] == ["c", "a", "Lateral"] and not control(section, "up").enabled
+    assert [row[0] for row in cells(section)] == ["c", "a", "Lateral"] and not control(
+        section, "up"
+    ).enabled
     assert "Remove the X-ray c, with its geometry and mask?" in control(section, "remove").question
     act(section, "remove")
     assert [row[0] for row in cells(section)] == ["a", "Lateral"] and section.selected.name == "a"
@@ -180,7 +210,11 @@ def test_the_image(host, section):
     settled(section)
     view = section.views[0]
     before, entry = control(section, "picture").rgb, control(section, "frame")
-    assert entry.text == "0" and entry.number.unit == " of 2" and not control(section, "frame_back").enabled
+    assert (
+        entry.text == "0"
+        and entry.number.unit == " of 2"
+        and not control(section, "frame_back").enabled
+    )
     assert control(section, "picture").rgb is before  # made again only where it has changed
     first = picture(view)
     act(section, "frame", "1")
@@ -248,14 +282,22 @@ def test_certainty(section):
     assert cells(section)[1][2] == "unknown" and "registered alone" in text(table, "certainty_hint")
     act(table, "shared0", "12")
     unknowns = shared_unknowns_of(section.registration)
-    assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(table, "certainty_hint")
+    assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(
+        table, "certainty_hint"
+    )
     act(table, "shared1", "2,5")
     act(table, "shared0", "0")
     unknowns = shared_unknowns_of(section.registration)
     assert (unknowns.source_to_detector_sd_mm, unknowns.principal_point_sd_px) == (None, 2.5)
-    assert control(table, "shared0").text == "" and control(table, "shared0").number.blank == "known"
+    assert (
+        control(table, "shared0").text == "" and control(table, "shared0").number.blank == "known"
+    )
     select(section, 0)
-    assert [option.value for option in control(table, "certainty_known").options] == ["usual", "exactly", "typed"]
+    assert [option.value for option in control(table, "certainty_known").options] == [
+        "usual",
+        "exactly",
+        "typed",
+    ]
     assert control(table, key) is None and "reference" in text(table, "certainty_hint")
 
 
@@ -280,8 +322,12 @@ def test_certainty(section):
         ),
     ],
 )
-def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, tags, proposes, lacks):
-    write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), **tags)
+def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(
+    section, tmp_path, tags, proposes, lacks
+):
+    write_xray(
+        tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), **tags
+    )
     act(section, "files", [tmp_path / "ap.dcm"], None)
     settled(section)
     act(section, "geometry")
@@ -291,7 +337,12 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, t
     if proposes:
         keys = ("rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "pixel_mm")
         assert [field(table, key).text for key in keys] == ["-20", "", "1000", "1"]
-        assert [cell(table, key).origin for key in keys] == ["DICOM header", "", "DICOM header", "DICOM header"]
+        assert [cell(table, key).origin for key in keys] == [
+            "DICOM header",
+            "",
+            "DICOM header",
+            "DICOM header",
+        ]
         put(table, "left", "R")
         assert cell(table, "cra_cau_deg").missing and not section.views[0].placed  # not taken for 0
         put(table, "cra_cau_deg", "0")
@@ -308,7 +359,9 @@ ALL_TAGS = {
 }
 
 
-def test_a_dicom_header_that_says_all_is_the_geometry_unless_it_is_of_another_machine(section, tmp_path):
+def test_a_dicom_header_that_says_all_is_the_geometry_unless_it_is_of_another_machine(
+    section, tmp_path
+):
     for name, machine in (("ap", "1"), ("lat", "2")):
         pixels = np.random.default_rng(int(machine)).integers(2000, 4000, (128, 128))
         write_xray(tmp_path / f"{name}.dcm", pixels, **ALL_TAGS, DeviceSerialNumber=machine)
@@ -318,7 +371,9 @@ def test_a_dicom_header_that_says_all_is_the_geometry_unless_it_is_of_another_ma
     assert ap.record.origin == "DICOM header" and section.state().text == "lat needs geometry"
     section.host.show_geometry()
     table = section.geometry
-    assert {cell(table, key).origin for key in ("rao_lao_deg", "pixel_mm", "left")} == {"DICOM header"}
+    assert {cell(table, key).origin for key in ("rao_lao_deg", "pixel_mm", "left")} == {
+        "DICOM header"
+    }
     assert table.view == lat and "press Use this geometry" in cell(table, "mode", 1).caution
     with pytest.raises(InputError, match="machine"):
         act(table, "use")

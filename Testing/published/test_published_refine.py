@@ -13,7 +13,14 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.published.refine import CUI2025, DIFFPOSE, XVR, Stage, choose_device, refine
+from MultiViewRegistrationLib.published.refine import (
+    CUI2025,
+    DIFFPOSE,
+    XVR,
+    Stage,
+    choose_device,
+    refine,
+)
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
@@ -22,7 +29,10 @@ QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
 @pytest.mark.parametrize(
     "preset, reached_mm",
     [
-        (replace(DIFFPOSE, stages=(Stage(32, 1, 60),), patch=9, patches=40), 2.0),  # its rates are still high
+        (
+            replace(DIFFPOSE, stages=(Stage(32, 1, 60),), patch=9, patches=40),
+            2.0,
+        ),  # its rates are still high
         (replace(CUI2025, stages=(Stage(64, 1, 60),), patches=40), 2.0),
         (replace(XVR, stages=(Stage(32, 1, 70), Stage(64, 2, 20)), gradient_patch=7), 0.5),
     ],
@@ -38,14 +48,21 @@ def test_they_come_near_the_true_pose(anatomy, views, preset, reached_mm):
 
 def test_a_plateau_ends_a_stage(anatomy, views):
     eager = replace(
-        XVR, stages=(Stage(32, 1, 40),), gradient_patch=None, schedule=partial(XVR.schedule, patience=0, threshold=10.0)
+        XVR,
+        stages=(Stage(32, 1, 40),),
+        gradient_patch=None,
+        schedule=partial(XVR.schedule, patience=0, threshold=10.0),
     )
     found = refine(anatomy, views, START, eager)
     assert len(found.levels[0].steps) == 3  # the first sets the mark, the next two fail it
 
 
 def test_learning_rates_decay_as_published(anatomy, views):
-    frozen = replace(QUICK, stages=(Stage(32, 1, 6),), schedule=partial(DIFFPOSE.schedule, step_size=2, gamma=0.0))
+    frozen = replace(
+        QUICK,
+        stages=(Stage(32, 1, 6),),
+        schedule=partial(DIFFPOSE.schedule, step_size=2, gamma=0.0),
+    )
     moved = [step.moved_mm for step in refine(anatomy, views, START, frozen).levels[0].steps]
     assert min(moved[:2]) > 1 and max(moved[2:]) < 1e-6
     # Adam's first step is its learning rate along each of the six.
@@ -58,10 +75,16 @@ def test_pixels_outside_the_mask_do_not_matter(anatomy, views):
     for view in views:
         rows, columns = np.indices(view.xray.valid.shape)
         valid = np.hypot(rows - 63, columns - 63) < 55
-        images = [np.where(valid, view.xray.line_integrals, outside).astype(np.float32) for outside in (0, 9)]
+        images = [
+            np.where(valid, view.xray.line_integrals, outside).astype(np.float32)
+            for outside in (0, 9)
+        ]
         hidden.append([replace(view, xray=XRay(image, valid)) for image in images])
     for preset in (QUICK, replace(XVR, stages=(Stage(64, 1, 3),))):
-        once, again = (refine(anatomy, list(views), START, preset).world_from_ct for views in zip(*hidden, strict=True))
+        once, again = (
+            refine(anatomy, list(views), START, preset).world_from_ct
+            for views in zip(*hidden, strict=True)
+        )
         np.testing.assert_array_equal(once, again)
 
 
@@ -78,17 +101,34 @@ def test_progress_counts_pixels_and_ends_with_the_result(anatomy, views):
     found = refine(anatomy, views, START, two_stages, progress=reports.append)
     assert [progress.fraction for progress in reports] == pytest.approx([0.05, 0.1, 0.15, 0.6])
     np.testing.assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
-    assert [(level.name, len(level.steps)) for level in found.levels] == [("32 x 32 px", 3), ("64 x 64 px", 1)]
+    assert [(level.name, len(level.steps)) for level in found.levels] == [
+        ("32 x 32 px", 3),
+        ("64 x 64 px", 1),
+    ]
     assert "diffpose" in reports[0].stage and 0 < reports[0].cost < 2
     reports.clear()
-    refine(anatomy, views, START, replace(XVR, stages=(Stage(32, 1, 5),), gradient_patch=None), progress=reports.append)
-    assert [progress.fraction for progress in reports] == pytest.approx([1 - 0.5 ** (n / 25) for n in range(1, 6)])
+    refine(
+        anatomy,
+        views,
+        START,
+        replace(XVR, stages=(Stage(32, 1, 5),), gradient_patch=None),
+        progress=reports.append,
+    )
+    assert [progress.fraction for progress in reports] == pytest.approx(
+        [1 - 0.5 ** (n / 25) for n in range(1, 6)]
+    )
 
 
 def test_progress_that_returns_false_cancels(anatomy, views):
     calls = []
     with pytest.raises(Cancelled):
-        refine(anatomy, views, START, QUICK, progress=lambda progress: calls.append(progress) or len(calls) < 2)
+        refine(
+            anatomy,
+            views,
+            START,
+            QUICK,
+            progress=lambda progress: calls.append(progress) or len(calls) < 2,
+        )
     assert len(calls) == 2
 
 
@@ -124,5 +164,8 @@ def test_a_missing_device_is_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_gives_what_the_cpu_gives(anatomy, views):
     for preset in (QUICK, replace(XVR, stages=(Stage(64, 1, 5),))):
-        cpu, gpu = (refine(anatomy, views, START, preset, device=device).world_from_ct for device in ("cpu", "cuda"))
+        cpu, gpu = (
+            refine(anatomy, views, START, preset, device=device).world_from_ct
+            for device in ("cpu", "cuda")
+        )
         assert np.abs(cpu - gpu).max() < 0.05

@@ -31,7 +31,9 @@ def test_image_and_gradient_come_to_the_reference_with_finer_steps(here, scene):
     def both(render):
         at = torch.from_numpy(pose).requires_grad_()
         image = render(at).ravel()
-        (gradient,) = torch.autograd.grad((image * torch.linspace(-1, 1, len(image)).double()).sum(), at)
+        (gradient,) = torch.autograd.grad(
+            (image * torch.linspace(-1, 1, len(image)).double()).sum(), at
+        )
         return image.detach(), gradient[:3, 3]
 
     expected, by_shift = both(lambda at: reference.render(values, volume.ct_from_index, camera, at))
@@ -45,7 +47,12 @@ def test_image_and_gradient_come_to_the_reference_with_finer_steps(here, scene):
 
 def test_its_gradient_is_its_own_finite_difference(here):
     ready, rays, pose = here()
-    weights = torch.rand(len(rays.directions), generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+    weights = (
+        torch.rand(
+            len(rays.directions), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
+        - 0.5
+    )
 
     def loss(shift):
         at = pose.clone()
@@ -63,8 +70,12 @@ def test_any_number_of_rays_is_rendered_alike_in_either_precision(here):
     ready, rays, pose = here()
     whole = line_integrals(ready, rays, pose, 1.0)
     for count in (1, 16, 37):
-        chosen = torch.randperm(len(rays.directions), generator=torch.Generator().manual_seed(count))[:count]
-        np.testing.assert_allclose(line_integrals(ready, rays[chosen], pose, 1.0), whole[chosen], atol=1e-12)
+        chosen = torch.randperm(
+            len(rays.directions), generator=torch.Generator().manual_seed(count)
+        )[:count]
+        np.testing.assert_allclose(
+            line_integrals(ready, rays[chosen], pose, 1.0), whole[chosen], atol=1e-12
+        )
     assert (line_integrals(*here(torch.float32), 1.0) - whole).abs().max() < 2e-3 * whole.max()
 
 

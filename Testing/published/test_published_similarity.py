@@ -37,7 +37,9 @@ def ncc_by_hand(a, b, valid, size, floor):
 def test_patch_ncc_is_the_mean_over_whole_patches(size, floor):
     a, b = images(1)
     ours = refine.patch_ncc(a[None], b[None], VALID, size, floor)
-    assert ours.item() == pytest.approx(ncc_by_hand(a.numpy(), b.numpy(), VALID.numpy(), size, floor), rel=1e-9)
+    assert ours.item() == pytest.approx(
+        ncc_by_hand(a.numpy(), b.numpy(), VALID.numpy(), size, floor), rel=1e-9
+    )
     single = refine.patch_ncc(a[None].float(), b[None].float(), VALID, size, floor)
     assert single.item() == pytest.approx(ours.item(), abs=1e-4)
 
@@ -48,14 +50,20 @@ def test_invalid_pixels_do_not_matter():
         lambda x: refine.patch_ncc(x[None], b[None], VALID, 5),
         lambda x: refine.gradient_ncc(x, b, VALID, 5),
     ):
-        assert compare(torch.where(VALID, a, 1e3)).item() == pytest.approx(compare(a).item(), rel=1e-9)
+        assert compare(torch.where(VALID, a, 1e3)).item() == pytest.approx(
+            compare(a).item(), rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("size", [None, 5, 9])
 def test_nanodrr_gives_the_same(size):
-    metrics = pytest.importorskip("nanodrr.metrics.ncc", reason="needs nanodrr: pip install nanodrr")
+    metrics = pytest.importorskip(
+        "nanodrr.metrics.ncc", reason="needs nanodrr: pip install nanodrr"
+    )
     a, b = images(3)
-    theirs = metrics.NormalizedCrossCorrelation2d(size, eps=1e-4)(a[None, None], b[None, None]).item()
+    theirs = metrics.NormalizedCrossCorrelation2d(size, eps=1e-4)(
+        a[None, None], b[None, None]
+    ).item()
     ours = refine.ncc(a.ravel(), b.ravel(), 1e-4)
     if size:
         ours = refine.patch_ncc(a[None], b[None], torch.ones_like(VALID), size, 1e-4)
@@ -64,7 +72,9 @@ def test_nanodrr_gives_the_same(size):
 
 def test_gradients_are_sobels():
     a, b = images(4)
-    derivatives = [[ndimage.sobel(x.numpy(), axis=axis, mode="constant") for axis in (1, 0)] for x in (a, b)]
+    derivatives = [
+        [ndimage.sobel(x.numpy(), axis=axis, mode="constant") for axis in (1, 0)] for x in (a, b)
+    ]
     np.testing.assert_allclose(refine.sobel(a), derivatives[0], atol=1e-12)
     inner = ndimage.binary_erosion(VALID.numpy(), np.ones((3, 3)))
     expected = np.mean([ncc_by_hand(x, y, inner, 7, 1e-5) for x, y in zip(*derivatives)])

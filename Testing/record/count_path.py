@@ -29,11 +29,20 @@ INLINE = ("<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>", "<module>", "<la
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "tree", nargs="?", type=Path, default=Path(__file__).resolve().parents[2], help="a checkout (default: this)"
+        "tree",
+        nargs="?",
+        type=Path,
+        default=Path(__file__).resolve().parents[2],
+        help="a checkout (default: this)",
     )
-    parser.add_argument("--case", type=Path, default=SIM / "pelvis-oblique-1", help="default: %(default)s")
     parser.add_argument(
-        "--options", nargs="*", default=[], help="of mvreg register, without the leading dashes: start=search"
+        "--case", type=Path, default=SIM / "pelvis-oblique-1", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--options",
+        nargs="*",
+        default=[],
+        help="of mvreg register, without the leading dashes: start=search",
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -43,7 +52,11 @@ def main() -> int:
 
     more = [word for each in options.options for word in f"--{each}".split("=", 1)]
     counts = Trail(tree / "MultiViewRegistration" / PACKAGE)
-    with tempfile.TemporaryDirectory() as folder, counts.counting(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        counts.counting(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         status = program(["register", str(options.case), *more, "--out", f"{folder}/out"])
     if status != 0:
         return status
@@ -75,7 +88,9 @@ class Trail:
         if code not in self._files:
             path = Path(code.co_filename)
             ours = (
-                path.is_relative_to(self.library) and code.co_name not in INLINE and code.co_flags & 2
+                path.is_relative_to(self.library)
+                and code.co_name not in INLINE
+                and code.co_flags & 2
             )  # no class body
             self._files[code] = path.relative_to(self.library).as_posix() if ours else None
         return self._files[code]
@@ -97,7 +112,9 @@ class Trail:
 
     def __str__(self) -> str:
         lines = [f"{len(self.calls)} files", *(f"  {file}" for file in sorted(self.calls))]
-        return "\n".join([*lines, f"{len(self.deepest)} frames", *(f"  {frame}" for frame in self.deepest)])
+        return "\n".join(
+            [*lines, f"{len(self.deepest)} frames", *(f"  {frame}" for frame in self.deepest)]
+        )
 
 
 if __name__ == "__main__":

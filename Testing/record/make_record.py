@@ -24,8 +24,12 @@ from recorded import RECORD, fingerprint, outcome  # noqa: E402
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
-    parser.add_argument("--json", type=Path, default=RECORD, help="the record (default: %(default)s)")
-    parser.add_argument("--tree", type=Path, default=ROOT, help="a checkout with the program (default: this one)")
+    parser.add_argument(
+        "--json", type=Path, default=RECORD, help="the record (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tree", type=Path, default=ROOT, help="a checkout with the program (default: this one)"
+    )
     options = parser.parse_args()
     sys.path.insert(0, str(options.tree.resolve() / "MultiViewRegistration"))
     if unknown := sorted(set(options.cases) - set(CASES)):
@@ -56,7 +60,11 @@ def write(path: Path, cases: dict, made_with: dict) -> None:
     """A line for each case."""
     lines = [f'  "{name}": {json.dumps(value)}' for name, value in cases.items()]
     path.write_text(
-        '{\n "made with": ' + json.dumps(made_with) + ',\n "cases": {\n' + ",\n".join(lines) + "\n }\n}\n",
+        '{\n "made with": '
+        + json.dumps(made_with)
+        + ',\n "cases": {\n'
+        + ",\n".join(lines)
+        + "\n }\n}\n",
         encoding="utf-8",
     )
 

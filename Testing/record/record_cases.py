@@ -60,7 +60,11 @@ def one_view(folder):
 def c_arms_mirrored(folder):
     save(
         folder,
-        write_body(folder, [replace(each, mirrored=True) for each in (CArm(-10, 12), CArm(75, -5))], geometry="c_arm"),
+        write_body(
+            folder,
+            [replace(each, mirrored=True) for each in (CArm(-10, 12), CArm(75, -5))],
+            geometry="c_arm",
+        ),
     )
     return [REGISTER]
 
@@ -69,14 +73,18 @@ def c_arms_mirrored(folder):
 def search_without_a_start(folder):
     save(
         folder,
-        write_body(folder) | {"world_from_ct": None, "search": {"rotation_deg": 20, "translation_mm": 30}},
+        write_body(folder)
+        | {"world_from_ct": None, "search": {"rotation_deg": 20, "translation_mm": 30}},
     )
     return [[*REGISTER, "--start", "search"]]
 
 
 def landmarks(c_arms) -> list[dict]:
     points = np.array(body.TARGETS)[[0, 1, 2, 4, 6, 7]] * [[1], [0.8], [1.1], [0.9], [1], [0.7]]
-    seen = {f"view{n + 1}": each.project(np.c_[points, np.ones(6)] @ body.TRUTH[:3].T) for n, each in enumerate(c_arms)}
+    seen = {
+        f"view{n + 1}": each.project(np.c_[points, np.ones(6)] @ body.TRUTH[:3].T)
+        for n, each in enumerate(c_arms)
+    }
     off = np.random.RandomState(3).standard_normal((2, 6, 2))
     return [
         {"name": f"L{n}", "ct": points[n].tolist(),
@@ -87,7 +95,9 @@ def landmarks(c_arms) -> list[dict]:
 
 @case
 def by_landmarks(folder):
-    save(folder, write_body(folder) | {"world_from_ct": None, "landmarks": landmarks(body.TWO_VIEWS)})
+    save(
+        folder, write_body(folder) | {"world_from_ct": None, "landmarks": landmarks(body.TWO_VIEWS)}
+    )
     return [[*REGISTER, "--start", "landmarks"]]
 
 
@@ -103,7 +113,12 @@ def off_camera(content: dict, view: int = 1, **certainty) -> dict:
 
 @case
 def uncalibrated_view(folder):
-    save(folder, off_camera(write_body(folder, geometry="camera"), rotation_sd_deg=None, translation_sd_mm=None))
+    save(
+        folder,
+        off_camera(
+            write_body(folder, geometry="camera"), rotation_sd_deg=None, translation_sd_mm=None
+        ),
+    )
     return [REGISTER]
 
 
@@ -116,7 +131,10 @@ def uncalibrated_third_view(folder):
 
 @case
 def camera_known_to_one_degree(folder):
-    save(folder, off_camera(write_body(folder, geometry="camera"), rotation_sd_deg=1, translation_sd_mm=3))
+    save(
+        folder,
+        off_camera(write_body(folder, geometry="camera"), rotation_sd_deg=1, translation_sd_mm=3),
+    )
     return [REGISTER]
 
 
@@ -149,7 +167,11 @@ def source_to_detector_unknown(folder):
     content = write_body(folder, geometry="c_arm")
     for view in content["views"]:
         view["c_arm"]["source_to_detector_mm"] += 15
-    save(folder, content | {"shared_unknowns": {"source_to_detector_sd_mm": 15}, "relative_geometry": "estimated"})
+    save(
+        folder,
+        content
+        | {"shared_unknowns": {"source_to_detector_sd_mm": 15}, "relative_geometry": "estimated"},
+    )
     return [REGISTER]
 
 
@@ -179,14 +201,18 @@ def structure(folder):
 @case
 def structure_moved_among_the_rest(folder):
     save(
-        folder, with_mask(folder, write_body(folder, structure_at=MOVED)) | {"truth": {"world_from_ct": MOVED.tolist()}}
+        folder,
+        with_mask(folder, write_body(folder, structure_at=MOVED))
+        | {"truth": {"world_from_ct": MOVED.tolist()}},
     )
     return [REGISTER]
 
 
 @case
 def structure_by_search(folder):
-    content = with_mask(folder, write_body(folder, structure_at=MOVED)) | {"truth": {"world_from_ct": MOVED.tolist()}}
+    content = with_mask(folder, write_body(folder, structure_at=MOVED)) | {
+        "truth": {"world_from_ct": MOVED.tolist()}
+    }
     save(folder, content)
     return [[*REGISTER, "--start", "search", "--range", "10", "15"]]
 
@@ -199,13 +225,18 @@ def search_of_another_seed(folder):
 
 @case
 def search_with_one_view(folder):
-    save(folder, write_body(folder, (CArm(30),)) | {"search": {"rotation_deg": 12, "translation_mm": 20}})
+    save(
+        folder,
+        write_body(folder, (CArm(30),)) | {"search": {"rotation_deg": 12, "translation_mm": 20}},
+    )
     return [[*REGISTER, "--start", "search"]]
 
 
 @case
 def search_with_an_uncertain_camera(folder):
-    content = off_camera(write_body(folder, geometry="camera"), rotation_sd_deg=1, translation_sd_mm=3)
+    content = off_camera(
+        write_body(folder, geometry="camera"), rotation_sd_deg=1, translation_sd_mm=3
+    )
     save(folder, content | {"search": {"rotation_deg": 10, "translation_mm": 15}})
     return [[*REGISTER, "--start", "search"]]
 
@@ -219,15 +250,22 @@ def auto_start_without_a_regressor(folder):
 @case
 def by_landmarks_of_slicer(folder):
     placed = landmarks(body.TWO_VIEWS)
-    rows = [f"{n},{','.join(map(str, each['ct']))},0,0,0,1,1,1,0,{each['name']},," for n, each in enumerate(placed)]
+    rows = [
+        f"{n},{','.join(map(str, each['ct']))},0,0,0,1,1,1,0,{each['name']},,"
+        for n, each in enumerate(placed)
+    ]
     columns = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"
-    head = f"# Markups fiducial file version = 5.0\n# CoordinateSystem = LPS\n# columns = {columns}\n"
+    head = (
+        f"# Markups fiducial file version = 5.0\n# CoordinateSystem = LPS\n# columns = {columns}\n"
+    )
     (folder / "points.fcsv").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
     # Two are exchanged in one view, which is found out.
     first, second = placed[1]["views"], placed[4]["views"]
     first["view2"], second["view2"] = second["view2"], first["view2"]
     save(
-        folder, write_body(folder) | {"world_from_ct": None, "landmarks": [each | {"ct": [0, 0, 0]} for each in placed]}
+        folder,
+        write_body(folder)
+        | {"world_from_ct": None, "landmarks": [each | {"ct": [0, 0, 0]} for each in placed]},
     )
     return [[*REGISTER, "--start", "landmarks", "--ct-landmarks", "points.fcsv"]]
 
@@ -247,13 +285,21 @@ def start_pose_of_itk(folder):
 def start_pose_as_text_in_ras(folder):
     save(folder, write_body(folder))
     flip = np.diag([-1.0, -1, 1, 1])
-    np.savetxt(folder / "start.txt", flip @ body.pose([2, 2, -3], [3, 1, 2]) @ body.TRUTH @ flip, fmt="%.17g")
+    np.savetxt(
+        folder / "start.txt",
+        flip @ body.pose([2, 2, -3], [3, 1, 2]) @ body.TRUTH @ flip,
+        fmt="%.17g",
+    )
     return [[*REGISTER, "--start-pose", "start.txt", "--frame", "ras", "--direction", "forward"]]
 
 
 @case
 def start_60_mm_away(folder):
-    save(folder, write_body(folder) | {"world_from_ct": (body.pose([25, 0, 10], [40, 30, -30]) @ body.TRUTH).tolist()})
+    save(
+        folder,
+        write_body(folder)
+        | {"world_from_ct": (body.pose([25, 0, 10], [40, 30, -30]) @ body.TRUTH).tolist()},
+    )
     return [REGISTER]
 
 
@@ -305,7 +351,9 @@ def turned_nrrd_cut_off_at_its_ends(folder):
     """The CT's axes are no patient's, and the body goes on beyond it."""
     content = write_body(folder, image="{}.nrrd")
     axes = body.pose([0, 0, 90], [0, 0, 0])[:3, :3].round()
-    image = sitk.GetImageFromArray(np.ascontiguousarray(np.rot90(body.ct_values()[10:40], axes=(1, 2))))
+    image = sitk.GetImageFromArray(
+        np.ascontiguousarray(np.rot90(body.ct_values()[10:40], axes=(1, 2)))
+    )
     image.SetSpacing([2.0] * 3)
     image.SetDirection(axes.ravel().tolist())
     image.SetOrigin((axes @ [-47, -47, 0] + [0, 0, -27]).tolist())
@@ -328,7 +376,9 @@ def coarse_voxels(folder):
 @case
 def relative_intensities(folder):
     content = write_body(folder)
-    body.write_ct(folder / "ct.mha", np.clip(body.ct_values().astype(int) - 200, 0, None).astype(np.uint16))
+    body.write_ct(
+        folder / "ct.mha", np.clip(body.ct_values().astype(int) - 200, 0, None).astype(np.uint16)
+    )
     save(folder, content | {"ct_unit": "relative"})
     return [REGISTER]
 
@@ -378,7 +428,13 @@ def write_dicom_body(folder: Path) -> dict:
             PixelIntensityRelationship="LIN", PixelIntensityRelationshipSign=1,
         )  # fmt: skip
         views.append({"name": f"view{number + 1}", "image": f"view{number + 1}.dcm"})
-    content = {"version": 1, "ct": "ct", "views": views, "world_from_ct": body.START.tolist(), "targets": body.TARGETS}
+    content = {
+        "version": 1,
+        "ct": "ct",
+        "views": views,
+        "world_from_ct": body.START.tolist(),
+        "targets": body.TARGETS,
+    }
     save(folder, content | {"truth": {"world_from_ct": body.TRUTH.tolist()}})
     return content
 
@@ -407,7 +463,9 @@ def one_frame_of_several(folder):
 @case
 def fault_image_mirrored(folder):
     content = write_body(folder)
-    body.write_image(folder / "view2.mha", np.ascontiguousarray(body.xray(CArm(90), number=1)[:, ::-1]))
+    body.write_image(
+        folder / "view2.mha", np.ascontiguousarray(body.xray(CArm(90), number=1)[:, ::-1])
+    )
     save(folder, content)
     return [REGISTER]
 
@@ -515,14 +573,17 @@ def refused_cases(folder):
         "no-geometry": {"views": [first, {"name": "view2", "image": "view2.mha"}]},
         "two-geometries": {"views": [first, second | {"camera": CArm(90).camera()}]},
         "few-landmarks": {"landmarks": landmarks(body.TWO_VIEWS)[:1]},
-        "behind-the-source": {"world_from_ct": (body.pose([0, 0, 0], [0, 900, 0]) @ body.START).tolist()},
+        "behind-the-source": {
+            "world_from_ct": (body.pose([0, 0, 0], [0, 900, 0]) @ body.START).tolist()
+        },
     }
     for name, change in wrong.items():
         save(folder, content | change, f"{name}.json")
     (folder / "broken.json").write_text("{", encoding="utf-8")
     start = {"few-landmarks": ["--start", "landmarks"]}
     return [
-        ["register", f"{name}.json", *start.get(name, []), "--out", "out"] for name in (*wrong, "broken", "nowhere")
+        ["register", f"{name}.json", *start.get(name, []), "--out", "out"]
+        for name in (*wrong, "broken", "nowhere")
     ] + ["register scaled.json --start search --range 200 10 --out out".split()]
 
 
@@ -549,7 +610,11 @@ def moving(folder) -> dict:
 
 @case
 def exported(folder):
-    save(folder, write_body(folder) | {"reference_from_world": body.pose([5, 10, 15], [40, 50, 60]).tolist()})
+    save(
+        folder,
+        write_body(folder)
+        | {"reference_from_world": body.pose([5, 10, 15], [40, 50, 60]).tolist()},
+    )
     return [
         REGISTER,
         "export out --as all --case case.json --out all".split(),
@@ -568,9 +633,15 @@ def evaluated(folder):
 def evaluated_otherwise(folder):
     """By a search, without a truth, and two cases together."""
     content = write_body(folder)
-    for name, more in (("one", {}), ("two", {"views": content["views"][:1]}), ("three", {"truth": None})):
+    for name, more in (
+        ("one", {}),
+        ("two", {"views": content["views"][:1]}),
+        ("three", {"truth": None}),
+    ):
         (folder / name).mkdir()
-        views = [view | {"image": f"../{view['image']}"} for view in more.pop("views", content["views"])]
+        views = [
+            view | {"image": f"../{view['image']}"} for view in more.pop("views", content["views"])
+        ]
         save(folder / name, content | {"ct": "../ct.mha", "views": views} | more)
     return [
         "evaluate one --search 15 20 --starts 2 --json".split(),
@@ -591,7 +662,8 @@ def tracked_in_other_ways(folder):
         views = []
         for view in content["views"]:
             sitk.WriteImage(
-                sitk.ReadImage(str(folder / view["image"]))[:, :, n], str(folder / f"frame{n}" / view["image"])
+                sitk.ReadImage(str(folder / view["image"]))[:, :, n],
+                str(folder / f"frame{n}" / view["image"]),
             )
             lists.setdefault(view["name"], []).append(f"frame{n}/{view['image']}")
             views.append(view)
@@ -600,7 +672,18 @@ def tracked_in_other_ways(folder):
     images = [word for name, files in lists.items() for word in ("--images", name, *files)]
     return [
         "track frame0 frame1 frame2 --pace quick --out cases".split(),
-        ["track", "case.json", *images, "--start", "search", "--pace", "quick", "--overlays", "--out", "lists"],
+        [
+            "track",
+            "case.json",
+            *images,
+            "--start",
+            "search",
+            "--pace",
+            "quick",
+            "--overlays",
+            "--out",
+            "lists",
+        ],
         "track structure.json --pace quick --tra-unit cm --out structure".split(),
         "motion lists/track.json cases/track.json --out motion".split(),
         ["track", "frame0", "--out", "refused"],
@@ -630,24 +713,41 @@ OFF_CENTRE = {
     "principal_point": [70.5, 61], "roll_deg": 12.5, "isocentre_offset_mm": [3, -4.5], "mirrored": True, "pixel_mm": [1.25, 1.2],
     "cra_cau_deg": 8,
 }  # fmt: skip
-SDS = {"rotation_sd_deg": 0.4, "translation_sd_mm": 2, "principal_point_sd_px": 1.5, "distance_sd_percent": 0.7}
+SDS = {
+    "rotation_sd_deg": 0.4,
+    "translation_sd_mm": 2,
+    "principal_point_sd_px": 1.5,
+    "distance_sd_percent": 0.7,
+}
 
 
 @case
 def geometry_of_every_kind(folder):
     """Each optional field, and each way to say how well a camera is known."""
-    content = write_body(folder, (CArm(), CArm(90), CArm(45, 10), CArm(-30), CArm(20), CArm(-60)), geometry="c_arm")
+    content = write_body(
+        folder, (CArm(), CArm(90), CArm(45, 10), CArm(-30), CArm(20), CArm(-60)), geometry="c_arm"
+    )
     usual, every, matrix, camera, scout, bent = content["views"]
     every["c_arm"] |= OFF_CENTRE
     every |= {"intensity": "log", "assumptions": ["Typed by hand."], **SDS}
-    matrix |= {"projection_matrix": (-2.5 * CArm(45, 10).projection_matrix()).tolist(), "rotation_sd_deg": None}
-    camera |= {"camera": CArm(-30).camera(), "distortion": [-0.1, 0.01, 0.001, 0], "principal_point_sd_px": 0}
+    matrix |= {
+        "projection_matrix": (-2.5 * CArm(45, 10).projection_matrix()).tolist(),
+        "rotation_sd_deg": None,
+    }
+    camera |= {
+        "camera": CArm(-30).camera(),
+        "distortion": [-0.1, 0.01, 0.001, 0],
+        "principal_point_sd_px": 0,
+    }
     scout |= {
         "slot_scan": SLOT_SCAN | {"central_column": 60, "fan": "flat"},
         "step_sd_percent": 0.3,
         "intensity": "auto",
     }
-    bent |= {"slot_scan": SLOT_SCAN | {"fan": "equal_angles", "isocentre_to_source": [0, -1, 0]}, "rotation_sd_deg": 0}
+    bent |= {
+        "slot_scan": SLOT_SCAN | {"fan": "equal_angles", "isocentre_to_source": [0, -1, 0]},
+        "rotation_sd_deg": 0,
+    }
     for view in (matrix, camera, scout, bent):
         del view["c_arm"]
     save(folder, content)
@@ -672,7 +772,8 @@ def geometry_by_headers(folder):
         moved.save_as(folder / f"moved_{name}")
     save(
         folder,
-        content | {"views": [view | {"image": f"moved_{view['image']}"} for view in content["views"]]},
+        content
+        | {"views": [view | {"image": f"moved_{view['image']}"} for view in content["views"]]},
         "moved.json",
     )
     del second.PositionerPrimaryAngle
@@ -682,7 +783,11 @@ def geometry_by_headers(folder):
         content | {"views": [content["views"][0], content["views"][1] | {"image": "without.dcm"}]},
         "without.json",
     )
-    return [CHECK, ["case", "check", "moved.json", "--json"], ["case", "check", "without.json", "--json"]]
+    return [
+        CHECK,
+        ["case", "check", "moved.json", "--json"],
+        ["case", "check", "without.json", "--json"],
+    ]
 
 
 @case
@@ -692,7 +797,12 @@ def geometry_made_by_case_new(folder):
     write_body(folder, (CArm(), CArm(90)))
     np.savetxt(folder / "matrix.txt", CArm().projection_matrix())
     K, pose = CArm(90).intrinsics(), CArm(90).camera_from_world()
-    camera = {"camera_matrix": K.tolist(), "R": pose[:3, :3].tolist(), "t": pose[:3, 3].tolist(), "size": [128, 128]}
+    camera = {
+        "camera_matrix": K.tolist(),
+        "R": pose[:3, :3].tolist(),
+        "t": pose[:3, 3].tolist(),
+        "size": [128, 128],
+    }
     (folder / "cameras.json").write_text(
         json.dumps({"side": camera | {"distortion_coefficients": [0.4, 0.1, 0.002, -0.001]}})
     )
@@ -715,7 +825,15 @@ def geometry_made_by_case_new(folder):
             "principal_point=60,61",
             *sds,
         ],
-        [*new, "scan.json", *view, "--slot-scan", *scan.split(), "central_column=60", "fan=equal_angles"],
+        [
+            *new,
+            "scan.json",
+            *view,
+            "--slot-scan",
+            *scan.split(),
+            "central_column=60",
+            "fan=equal_angles",
+        ],
         [
             *new,
             "files.json",
@@ -770,26 +888,43 @@ def geometry_refused(folder):
         "pixel": {"c_arm": c_arm | {"pixel_mm": [0, 1]}},
         "half a size": {"c_arm": c_arm | {"size": [128.5, 128]}},
         "other size": {"c_arm": c_arm | {"size": [64, 128]}},
-        **{f"scan without {key}": {"slot_scan": {k: v for k, v in scan.items() if k != key}} for key in scan},
-        **{f"scan of a text {key}": {"slot_scan": scan | {key: "x"}} for key in (*scan, "central_column", "fan")},
+        **{
+            f"scan without {key}": {"slot_scan": {k: v for k, v in scan.items() if k != key}}
+            for key in scan
+        },
+        **{
+            f"scan of a text {key}": {"slot_scan": scan | {key: "x"}}
+            for key in (*scan, "central_column", "fan")
+        },
         "no direction": {"slot_scan": scan | {"columns_along": [0, 0, 0]}},
         "askew": {"slot_scan": scan | {"rows_along": [0, 1, -1]}},
         "scan negative": {"slot_scan": scan | {"source_to_isocentre_mm": -1}},
         "scan pixel": {"slot_scan": scan | {"pixel_mm": [1, -1]}},
-        **{f"camera without {key}": {"camera": {k: v for k, v in camera.items() if k != key}} for key in camera},
+        **{
+            f"camera without {key}": {"camera": {k: v for k, v in camera.items() if k != key}}
+            for key in camera
+        },
         **{f"camera of a text {key}": {"camera": camera | {key: "x"}} for key in camera},
         "skewed": {"camera": camera | {"intrinsics": [[1, 2, 3], [4, 5, 6], [0, 0, 1]]}},
         "distorted": {"camera": camera, "distortion": [1, 2]},
         "distorted arm": {"c_arm": c_arm, "distortion": [0, 0, 0, 0]},
         "stepped": {"c_arm": c_arm, "step_sd_percent": 1},
         **{f"uncertain {key}": {"c_arm": c_arm, key: -1} for key in SDS},
-        **{f"unknown {key}": {"c_arm": c_arm, key: None} for key in SDS if key.endswith(("px", "percent"))},
+        **{
+            f"unknown {key}": {"c_arm": c_arm, key: None}
+            for key in SDS
+            if key.endswith(("px", "percent"))
+        },
         "two": {"c_arm": c_arm, "slot_scan": scan},
         "none": {},
     }
     commands = []
     for number, (name, geometry) in enumerate(geometries.items()):
-        save(folder, content | {"views": [first, {"name": name, "image": "view2.mha"} | geometry]}, f"{number}.json")
+        save(
+            folder,
+            content | {"views": [first, {"name": name, "image": "view2.mha"} | geometry]},
+            f"{number}.json",
+        )
         commands.append(["case", "check", f"{number}.json", "--json"])
     return commands
 
@@ -799,7 +934,9 @@ def geometry_refused(folder):
 
 
 def shared(name: str, case: Path, *more: str) -> None:
-    CASES[name] = RecordCase(name, lambda folder: [["register", str(case), *more, "--out", "out"]], needs=case)
+    CASES[name] = RecordCase(
+        name, lambda folder: [["register", str(case), *more, "--out", "out"]], needs=case
+    )
 
 
 for name in ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"):

@@ -44,7 +44,11 @@ def mvreg(*arguments: str) -> tuple[int, str, str]:
     from MultiViewRegistrationLib.cli.main import main  # of the tree that `make_record` names
 
     out, err = io.StringIO(), io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         warnings.resetwarnings()  # to what Python begins with, not pytest
         for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", kind)
@@ -70,8 +74,14 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
         told["lines of stderr"] = len([line for line in err.splitlines() if "warning" not in line])
     if "--out" in arguments:
         written = folder / arguments[arguments.index("--out") + 1]
-        told["files"] = sorted(path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file())
-        told["numbers"] = {name: numbers for name in told["files"] if (numbers := _numbers(written / name)) is not None}
+        told["files"] = sorted(
+            path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()
+        )
+        told["numbers"] = {
+            name: numbers
+            for name in told["files"]
+            if (numbers := _numbers(written / name)) is not None
+        }
         for name, read in (("result.json", _of_result), ("track.json", _of_track)):
             if name in told["files"]:
                 told |= read(json.loads((written / name).read_text(encoding="utf-8")))
@@ -82,7 +92,9 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
     if "--page" in arguments:
         page = folder / arguments[arguments.index("--page") + 1]
         told["files"] = sorted(
-            path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*") if path.is_file()
+            path.relative_to(page.parent).as_posix()
+            for path in page.parent.rglob("*")
+            if path.is_file()
         )
     return told
 
@@ -151,7 +163,12 @@ def _numbers(path: Path) -> list | None:
         clock = [n for n, name in enumerate(rows[0]) if name == "seconds"]  # never the same twice
         return [[cell for n, cell in enumerate(row) if n not in clock] for row in rows]
     if path.suffix == ".mrml":
-        return [float(x) for x in re.findall(r"(?<![\w.])-?\d+\.\d{3,}(?:e-?\d+)?", path.read_text(encoding="utf-8"))]
+        return [
+            float(x)
+            for x in re.findall(
+                r"(?<![\w.])-?\d+\.\d{3,}(?:e-?\d+)?", path.read_text(encoding="utf-8")
+            )
+        ]
     if path.suffix == ".dcm":
         return _dicom(path)
     if path.suffix in (".mha", ".nrrd", ".gz"):
@@ -206,7 +223,9 @@ def differences(expected, found, tolerance: float, where: str = "") -> list[str]
     """Where two outcomes are not the same: numbers by more than the tolerance, relative to 1 or to what they are; else at all."""
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
         return [
-            line for key in expected for line in differences(expected[key], found[key], tolerance, f"{where}.{key}")
+            line
+            for key in expected
+            for line in differences(expected[key], found[key], tolerance, f"{where}.{key}")
         ]
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         return [

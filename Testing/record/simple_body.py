@@ -28,7 +28,9 @@ def _ellipsoids(part: str) -> list[tuple]:
 SOFT, REST, STRUCTURE = map(_ellipsoids, ("soft", "rest", "structure"))
 ELLIPSOIDS = SOFT + REST + STRUCTURE
 #: An other patient's bones.
-OTHER = SOFT + [((y, -x, -z), (b, a, c), (0, 15, 0), hu) for (x, y, z), (a, b, c), _, hu in REST + STRUCTURE]
+OTHER = SOFT + [
+    ((y, -x, -z), (b, a, c), (0, 15, 0), hu) for (x, y, z), (a, b, c), _, hu in REST + STRUCTURE
+]
 
 
 def pose(rotation_deg: Sequence[float], shift_mm: Sequence[float]) -> np.ndarray:
@@ -59,11 +61,18 @@ class CArm:
     def intrinsics(self) -> np.ndarray:
         focal = self.source_to_detector_mm / self.pixel_mm
         (columns, rows), sign = self.size, -1 if self.mirrored else 1
-        return np.array([[sign * focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1.0]])
+        return np.array(
+            [[sign * focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1.0]]
+        )
 
     def camera_from_world(self) -> np.ndarray:
         at_zero = [[-1, 0, 0], [0, 0, -1], [0, -1, 0]]
-        turn = Rotation.from_euler("ZX", [self.rao_lao_deg, -self.cra_cau_deg], degrees=True).as_matrix() @ at_zero
+        turn = (
+            Rotation.from_euler(
+                "ZX", [self.rao_lao_deg, -self.cra_cau_deg], degrees=True
+            ).as_matrix()
+            @ at_zero
+        )
         matrix = np.eye(4)
         matrix[:3, :3] = turn.T
         matrix[2, 3] = self.source_to_isocentre_mm
@@ -108,7 +117,9 @@ def ct_values(other: bool = False, count: int = 48, spacing_mm: float = 2.0) -> 
     hu = np.full((2 * count,) * 3, -1000.0)
     for ellipsoid in OTHER if other else ELLIPSOIDS:
         m = _unit_from_mm(ellipsoid)
-        hu[sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1] += ellipsoid[3]
+        hu[sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1] += (
+            ellipsoid[3]
+        )
     return np.round(hu.reshape(count, 2, count, 2, count, 2).mean(axis=(1, 3, 5))).astype(np.int16)
 
 
@@ -119,7 +130,9 @@ def structure_mask() -> np.ndarray:
     inside = np.zeros((48,) * 3, bool)
     for centre, axes, turn, hu in STRUCTURE:
         m = _unit_from_mm((centre, np.add(axes, 2), turn, hu))
-        inside |= sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1
+        inside |= (
+            sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1
+        )
     return inside.astype(np.uint8)
 
 
@@ -154,10 +167,16 @@ def xray(
     if structure_at is None:
         integrals = line_integrals(c_arm, world_from_ct, ellipsoids or ELLIPSOIDS)
     else:
-        integrals = line_integrals(c_arm, world_from_ct, SOFT + REST) + line_integrals(c_arm, structure_at, STRUCTURE)
-    noise = np.random.RandomState(number).standard_normal(integrals.shape)  # a stream that numpy keeps for ever
+        integrals = line_integrals(c_arm, world_from_ct, SOFT + REST) + line_integrals(
+            c_arm, structure_at, STRUCTURE
+        )
+    noise = np.random.RandomState(number).standard_normal(
+        integrals.shape
+    )  # a stream that numpy keeps for ever
     counts = 45000 * np.exp(-integrals)
-    return np.clip(np.round(counts + 1500 + 0.5 * np.sqrt(counts) * noise), 0, 65535).astype(np.uint16)
+    return np.clip(np.round(counts + 1500 + 0.5 * np.sqrt(counts) * noise), 0, 65535).astype(
+        np.uint16
+    )
 
 
 def write_image(
@@ -202,7 +221,9 @@ def write_body(
     views = []
     for number, c_arm in enumerate(c_arms):
         name = f"view{number + 1}"
-        write_image(folder / image.format(name), xray(c_arm, number=number, **of_xray), [c_arm.pixel_mm] * 2)
+        write_image(
+            folder / image.format(name), xray(c_arm, number=number, **of_xray), [c_arm.pixel_mm] * 2
+        )
         told = {
             "projection_matrix": lambda each: each.projection_matrix().tolist(), "camera": CArm.camera, "c_arm": CArm.reading,
         }[geometry](c_arm)  # fmt: skip
@@ -216,5 +237,6 @@ def write_body(
 def save(folder: Path, case: dict, name: str = "case.json") -> None:
     """A key whose value is None is left out."""
     (folder / name).write_text(
-        json.dumps({key: value for key, value in case.items() if value is not None}), encoding="utf-8"
+        json.dumps({key: value for key, value in case.items() if value is not None}),
+        encoding="utf-8",
     )

@@ -30,7 +30,9 @@ NAMES = ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trees", nargs="+", type=Path, help="one checkout, or two: the old one first")
+    parser.add_argument(
+        "trees", nargs="+", type=Path, help="one checkout, or two: the old one first"
+    )
     parser.add_argument(
         "--cases",
         nargs="+",
@@ -47,12 +49,16 @@ def main() -> int:
     missing = [str(case) for case in options.cases if not case.exists()]
     if missing or len(options.trees) > 2:
         print(
-            f"speed.py: {missing[0]} does not exist" if missing else "speed.py: expected one checkout or two",
+            f"speed.py: {missing[0]} does not exist"
+            if missing
+            else "speed.py: expected one checkout or two",
             file=sys.stderr,
         )
         return 2
     measured = measure(
-        [tree.resolve() for tree in options.trees], [case.resolve() for case in options.cases], options.runs
+        [tree.resolve() for tree in options.trees],
+        [case.resolve() for case in options.cases],
+        options.runs,
     )
     print(table(measured))
     if options.json:
@@ -76,7 +82,8 @@ def measure(trees: list[Path], cases: list[Path], runs: int) -> dict:
                 {
                     "case": case.name,
                     "trees": [
-                        {what: [run[what] for run in some] for what in ("command", "registration")} for some in seconds
+                        {what: [run[what] for run in some] for what in ("command", "registration")}
+                        for some in seconds
                     ],
                 }
             )
@@ -91,7 +98,11 @@ def measure(trees: list[Path], cases: list[Path], runs: int) -> dict:
             {"path": str(tree), "commit": commit(tree), "peak_memory_mb": peak}
             for tree, peak in zip(trees, peaks, strict=True)
         ],
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "load_average": os.getloadavg()[0]},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "load_average": os.getloadavg()[0],
+        },
         "rows": rows,
     }
 
@@ -105,7 +116,8 @@ def table(measured: dict) -> str:
 
     two = len(measured["trees"]) == 2
     lines = [
-        f"{each['path']} at {each['commit']}: peak memory {each['peak_memory_mb']:.0f} MB" for each in measured["trees"]
+        f"{each['path']} at {each['commit']}: peak memory {each['peak_memory_mb']:.0f} MB"
+        for each in measured["trees"]
     ]
     for row in measured["rows"]:
         for what in ("command", "registration"):
@@ -114,14 +126,19 @@ def table(measured: dict) -> str:
             if two:
                 # Of neighbours in time, so that a machine that slows down meanwhile says nothing.
                 pairs = np.array(values[1]) / np.array(values[0])
-                ratio = (
-                    f"   new / old {np.median(values[1]) / np.median(values[0]):.3f}, in pairs {np.median(pairs):.3f}"
-                )
-            lines.append(f"{row['case']:28}{what:14}" + "   ".join(told(each) for each in values) + ratio)
+                ratio = f"   new / old {np.median(values[1]) / np.median(values[0]):.3f}, in pairs {np.median(pairs):.3f}"
+            lines.append(
+                f"{row['case']:28}{what:14}" + "   ".join(told(each) for each in values) + ratio
+            )
     if two:
         for what in ("command", "registration"):
-            ratios = [np.median(row["trees"][1][what]) / np.median(row["trees"][0][what]) for row in measured["rows"]]
-            lines.append(f"{'all, geometric mean':28}{what:14}new / old {np.exp(np.mean(np.log(ratios))):.3f}")
+            ratios = [
+                np.median(row["trees"][1][what]) / np.median(row["trees"][0][what])
+                for row in measured["rows"]
+            ]
+            lines.append(
+                f"{'all, geometric mean':28}{what:14}new / old {np.exp(np.mean(np.log(ratios))):.3f}"
+            )
     return "\n".join(lines)
 
 
@@ -165,7 +182,9 @@ def work(tree: Path) -> int:
             import resource
 
             print(
-                json.dumps({"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}),
+                json.dumps(
+                    {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+                ),
                 flush=True,
             )
             return 0
@@ -180,12 +199,17 @@ def work(tree: Path) -> int:
             seconds = json.loads(Path(folder, "out", "result.json").read_text())["seconds"]
         if status != 0:
             raise SystemExit(f"speed.py: mvreg register {line.strip()} ended with {status}")
-        print(json.dumps({"command": command, "registration": seconds["total"] - seconds["load"]}), flush=True)
+        print(
+            json.dumps({"command": command, "registration": seconds["total"] - seconds["load"]}),
+            flush=True,
+        )
     return 0
 
 
 def commit(tree: Path) -> str:
-    done = subprocess.run(["git", "-C", str(tree), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "-C", str(tree), "describe", "--always", "--dirty"], capture_output=True, text=True
+    )
     return done.stdout.strip() or "no commit"
 
 

@@ -33,16 +33,27 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 @pytest.fixture(scope="module")
 def case():
     ct, labels = spine()
-    world_from_ct = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+    world_from_ct = rigid.from_rotation_translation(
+        rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0]
+    )
     motions = bent(ct, labels)
-    return ct, Structures(NAMES, labels), motions, world_from_ct, xrays(ct, labels, motions, world_from_ct)
+    return (
+        ct,
+        Structures(NAMES, labels),
+        motions,
+        world_from_ct,
+        xrays(ct, labels, motions, world_from_ct),
+    )
 
 
 @pytest.fixture(scope="module")
 def whole(case):
     ct, _, _, world_from_ct, views = case
     anatomy = PreparedCT(ct)
-    start = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ world_from_ct
+    start = (
+        rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0])
+        @ world_from_ct
+    )
     return anatomy, refine(anatomy, views, start)
 
 
@@ -72,7 +83,13 @@ def test_progress_grows_to_the_end_and_false_cancels(case, whole):
     _, structures, _, _, _ = case
     anatomy, refinement = whole
     fractions = []
-    register_structures(structures, anatomy, refinement, False, progress=lambda done: fractions.append(done.fraction))
+    register_structures(
+        structures,
+        anatomy,
+        refinement,
+        False,
+        progress=lambda done: fractions.append(done.fraction),
+    )
     assert len(fractions) > 6 and fractions == sorted(fractions) and fractions[-1] == 1
     with pytest.raises(Cancelled):
         register_structures(structures, anatomy, refinement, False, progress=lambda done: False)
@@ -81,7 +98,11 @@ def test_progress_grows_to_the_end_and_false_cancels(case, whole):
 def test_relative_motions_are_those_of_the_patient(case, whole):
     _, structures, motions, _, _ = case
     found = register_structures(structures, *whole, in_doubt=False)
-    assert [(motion.name, motion.against) for motion in found.motions] == [("T12", "L1"), ("L1", "L2"), ("L2", "L3")]
+    assert [(motion.name, motion.against) for motion in found.motions] == [
+        ("T12", "L1"),
+        ("L1", "L2"),
+        ("L2", "L3"),
+    ]
     for n, motion in enumerate(found.motions):
         true = rigid.inverse(motions[n + 1]) @ motions[n]
         assert motion.degrees == pytest.approx(np.degrees(rigid.rotation_angle(true)), abs=0.3)
@@ -95,7 +116,10 @@ def test_gradient_and_hessian_are_those_of_the_cost(case, whole):
     bones = [Bone(name, anatomy.attenuation(0), structures.mask(n)) for n, name in enumerate(NAMES)]
     objective = objective_at(anatomy, bones, views, world_from_ct, ties_of(bones), LEVELS[1])
     poses = [
-        rigid.about(rigid.transform_points(world_from_ct, bone.centroid), rigid.exp_se3([0.01, 0, 0.01, 1, 0.5, 0]))
+        rigid.about(
+            rigid.transform_points(world_from_ct, bone.centroid),
+            rigid.exp_se3([0.01, 0, 0.01, 1, 0.5, 0]),
+        )
         @ world_from_ct
         for bone in bones
     ]
@@ -106,7 +130,9 @@ def test_gradient_and_hessian_are_those_of_the_cost(case, whole):
             twist = np.zeros(6)
             twist[axis] = sign * step
             moved = list(poses)
-            moved[b] = module.moved(poses[b], twist, rigid.transform_points(poses[b], bones[b].centroid))
+            moved[b] = module.moved(
+                poses[b], twist, rigid.transform_points(poses[b], bones[b].centroid)
+            )
             costs.append(objective.cost(objective.shadows(moved)))
         slope = (costs[0] - costs[1]) / (2 * step) / 2
         assert fit.gradient[6 * b + axis] == pytest.approx(slope, rel=0.05, abs=2e-5)
@@ -162,7 +188,9 @@ def test_the_prior_is_differentiated_right():
             twist[n % 6] = sign * 1e-5
             moved = list(poses)
             b = n // 6
-            moved[b] = module.moved(poses[b], twist, rigid.transform_points(poses[b], bones[b].centroid))
+            moved[b] = module.moved(
+                poses[b], twist, rigid.transform_points(poses[b], bones[b].centroid)
+            )
             costs.append(module.prior_cost(objective, moved))
         assert gradient[n] == pytest.approx((costs[0] - costs[1]) / 4e-5, rel=0.03, abs=0.5)
 
@@ -180,11 +208,22 @@ def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_rejected(cas
     anatomy, refinement = whole
     lowest = bones_z(ct, structures, 0)
     shown = [view.xray.valid & below(view, lowest, world_from_ct) for view in views]
-    cut = [replace(view, xray=replace(view.xray, valid=part)) for view, part in zip(views, shown, strict=True)]
+    cut = [
+        replace(view, xray=replace(view.xray, valid=part))
+        for view, part in zip(views, shown, strict=True)
+    ]
     found = register_structures(structures, anatomy, replace(refinement, views=cut), in_doubt=False)
-    assert found.bones[0].verdict == "reject" and "No X-ray shows enough of T12" in found.bones[0].reasons[0]
+    assert (
+        found.bones[0].verdict == "reject"
+        and "No X-ray shows enough of T12" in found.bones[0].reasons[0]
+    )
     assert np.isfinite(found.bones[0].world_from_ct).all()
-    assert errors_mm([bone.world_from_ct for bone in found.bones], found, motions, world_from_ct)[2:].max() < 0.4
+    assert (
+        errors_mm([bone.world_from_ct for bone in found.bones], found, motions, world_from_ct)[
+            2:
+        ].max()
+        < 0.4
+    )
 
 
 def bones_z(ct: CT, structures: Structures, n: int) -> float:
@@ -195,7 +234,9 @@ def bones_z(ct: CT, structures: Structures, n: int) -> float:
 
 def below(view: View, z_mm: float, world_from_ct: np.ndarray) -> np.ndarray:
     """Pixels (rows, columns) that lie below a height of the CT."""
-    line = view.camera.project(rigid.transform_points(world_from_ct, np.array([[0.0, 0, z_mm], [0, 0, z_mm - 30]])))
+    line = view.camera.project(
+        rigid.transform_points(world_from_ct, np.array([[0.0, 0, z_mm], [0, 0, z_mm - 30]]))
+    )
     rows = np.arange(view.camera.size[1])[:, None] * np.ones(view.camera.size[0])
     return rows > line[0, 1] if line[1, 1] > line[0, 1] else rows < line[0, 1]
 
@@ -214,19 +255,31 @@ def test_words(turn, words):
     """In LPS: in flexion the front of the upper vertebra goes down, in bending to the left its left side does, and in turning to the left
     its front goes left."""
     bones = [type("Any", (), {"name": name})() for name in ("L2", "L1")]
-    poses = [np.eye(4), rigid.from_rotation_translation(rigid.exp_so3(np.radians(turn)), np.zeros(3))]
+    poses = [
+        np.eye(4),
+        rigid.from_rotation_translation(rigid.exp_so3(np.radians(turn)), np.zeros(3)),
+    ]
     found = BonesRegistration(bones, poses, None, [], [Tie(0, 1, np.zeros(3))], np.eye(4))
     (motion,) = motions_of(found)
     assert (motion.name, motion.against, motion.words) == ("L1", "L2", words)
     front, left = np.array([0, -1.0, 0]), np.array([1.0, 0, 0])
     R = poses[1][:3, :3]
-    checks = {"flexion": (R @ front)[2] < 0, "extension": (R @ front)[2] > 0, "bending to the left": (R @ left)[2] < 0}
-    checks |= {"turning to the left": (R @ front)[0] > 0, "turning to the right": (R @ front)[0] < 0}
+    checks = {
+        "flexion": (R @ front)[2] < 0,
+        "extension": (R @ front)[2] > 0,
+        "bending to the left": (R @ left)[2] < 0,
+    }
+    checks |= {
+        "turning to the left": (R @ front)[0] > 0,
+        "turning to the right": (R @ front)[0] < 0,
+    }
     assert checks[words.split(" degrees of ")[1].split(",")[0]]
 
 
 def test_names_of_vertebrae():
-    assert [vertebra(name) for name in ("C1", "T12", "vertebrae_L1", "L5", "radius", "L1 left")] == [
+    assert [
+        vertebra(name) for name in ("C1", "T12", "vertebrae_L1", "L5", "radius", "L1 left")
+    ] == [
         1,
         19,
         20,

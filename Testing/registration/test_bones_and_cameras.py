@@ -12,7 +12,12 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.structures import Structures
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.bones import bones_of, objective_at, ties_of
-from MultiViewRegistrationLib.registration.bones_and_cameras import LEVEL, _State, _Step, correct_cameras
+from MultiViewRegistrationLib.registration.bones_and_cameras import (
+    LEVEL,
+    _State,
+    _Step,
+    correct_cameras,
+)
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -24,7 +29,9 @@ def case():
     ct, labels = spine()
     motions = bent(ct, labels)
     views = xrays(ct, labels, motions, POSE)
-    off = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0.8, -0.6, 0.7])), [2.0, 3.0, -1.5])
+    off = rigid.from_rotation_translation(
+        rigid.exp_so3(np.radians([0.8, -0.6, 0.7])), [2.0, 3.0, -1.5]
+    )
     moved = replace(views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off)
     wrong = [views[0], replace(views[1], camera=moved, rotation_sd_deg=1.0, translation_sd_mm=3.0)]
     anatomy, structures = PreparedCT(ct), Structures(NAMES, labels)
@@ -34,7 +41,9 @@ def case():
 def errors_mm(bones, poses, motions):
     return [
         np.linalg.norm(
-            rigid.transform_points(pose, bone.surface) - rigid.transform_points(POSE @ motion, bone.surface), axis=1
+            rigid.transform_points(pose, bone.surface)
+            - rigid.transform_points(POSE @ motion, bone.surface),
+            axis=1,
         ).mean()
         for bone, pose, motion in zip(bones, poses, motions, strict=True)
     ]
@@ -48,11 +57,16 @@ def test_bones_rest_and_camera_are_found_together(case):
     )
     before = register_structures(structures, anatomy, whole, False)
     after = register_structures(structures, anatomy, corrected, False, poses=poses)
-    mm = [errors_mm(bones, [bone.world_from_ct for bone in found.bones], motions) for found in (before, after)]
+    mm = [
+        errors_mm(bones, [bone.world_from_ct for bone in found.bones], motions)
+        for found in (before, after)
+    ]
     assert np.mean(mm[1]) < 0.6 * np.mean(mm[0]) and max(mm[1]) < 0.5, mm
     points = rigid.transform_points(POSE, np.concatenate([bone.surface for bone in bones]))
     pixels = [
-        np.linalg.norm(registered.views[1].camera.project(points) - views[1].camera.project(points), axis=1).mean()
+        np.linalg.norm(
+            registered.views[1].camera.project(points) - views[1].camera.project(points), axis=1
+        ).mean()
         for registered in (whole, corrected)
     ]
     assert pixels[1] < 0.6 * pixels[0], pixels
@@ -73,7 +87,9 @@ def test_exact_cameras_stay_and_so_do_those_that_nothing_ties(case):
 def test_false_cancels(case):
     anatomy, structures, _, _, wrong, whole = case
     with pytest.raises(Cancelled):
-        correct_cameras(anatomy, structures, wrong, CALIBRATED, whole, lambda done: done.fraction < 0.41)
+        correct_cameras(
+            anatomy, structures, wrong, CALIBRATED, whole, lambda done: done.fraction < 0.41
+        )
 
 
 @pytest.mark.slow
@@ -97,7 +113,10 @@ def test_gradient_is_that_of_finite_differences(case):
         return there.cost(there.shadows(trial.poses))
 
     small = np.concatenate(
-        [np.tile(np.repeat([2e-4, 2e-2], 3), 1 + len(bones)), np.where(cameras.sd[cameras.free] < 1, 2e-4, 2e-2)]
+        [
+            np.tile(np.repeat([2e-4, 2e-2], 3), 1 + len(bones)),
+            np.where(cameras.sd[cameras.free] < 1, 2e-4, 2e-2),
+        ]
     )
     numbers = [*range(12), *range(6 + 6 * len(bones), len(gradient))]
     expected = []
@@ -108,5 +127,8 @@ def test_gradient_is_that_of_finite_differences(case):
     scale = small[numbers]
     found = gradient[numbers]
     np.testing.assert_allclose(
-        found * scale, np.array(expected) * scale, rtol=0.05, atol=0.03 * np.abs(found * scale).max()
+        found * scale,
+        np.array(expected) * scale,
+        rtol=0.05,
+        atol=0.03 * np.abs(found * scale).max(),
     )

@@ -22,8 +22,12 @@ def two():
     cts = bone_cts()
     true = poses(cts)
     views, anatomies = xrays(cts, true), [PreparedCT(ct) for ct in cts]
-    starts = [off(pose, ct, 4, 4, seed) for seed, (pose, ct) in enumerate(zip(true, cts, strict=True))]
-    alone = [refine(anatomy, views, start) for anatomy, start in zip(anatomies, starts, strict=True)]
+    starts = [
+        off(pose, ct, 4, 4, seed) for seed, (pose, ct) in enumerate(zip(true, cts, strict=True))
+    ]
+    alone = [
+        refine(anatomy, views, start) for anatomy, start in zip(anatomies, starts, strict=True)
+    ]
     return cts, true, views, anatomies, alone, starts
 
 
@@ -38,7 +42,10 @@ def judged(two, found):
         BoneAlone(refinement, assess(anatomy, views, refinement, start))
         for anatomy, refinement, start in zip(anatomies, alone, starts, strict=True)
     ]
-    bone_cts = [BoneCT(name, ct, uid=f"1.2.{n}") for n, (name, ct) in enumerate(zip(BONES, cts, strict=True))]
+    bone_cts = [
+        BoneCT(name, ct, uid=f"1.2.{n}")
+        for n, (name, ct) in enumerate(zip(BONES, cts, strict=True))
+    ]
     return assess_bone_cts(found, singly, bone_cts).bones
 
 
@@ -46,17 +53,25 @@ def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, bo
     cts, true, views, _, alone, _ = two
     found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
     for ct, single, pose, truth in zip(cts, alone, found.poses, true, strict=True):
-        assert error_mm(ct, pose, truth) < min(0.02, 0.3 * error_mm(ct, single.world_from_ct, truth))
+        assert error_mm(ct, pose, truth) < min(
+            0.02, 0.3 * error_mm(ct, single.world_from_ct, truth)
+        )
     for n, bone in enumerate(judged(two, found)):
         assert bone.verdict == "check" and bone.moved is None
-        assert bone.to_json(["a", "b"])["ct_uid"] == f"1.2.{n}" and bone.predicted_tre_mm["upper95"] < 2
+        assert (
+            bone.to_json(["a", "b"])["ct_uid"] == f"1.2.{n}"
+            and bone.predicted_tre_mm["upper95"] < 2
+        )
 
 
 def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
     """By central differences. The first bone's CT ends within it."""
     cts, true, views, *_ = two
     values = cts[0].volume.values[:, :, : cts[0].volume.values.shape[2] // 2]
-    anatomies = [PreparedCT(CT(Volume(values, cts[0].volume.ct_from_index), "relative")), PreparedCT(cts[1])]
+    anatomies = [
+        PreparedCT(CT(Volume(values, cts[0].volume.ct_from_index), "relative")),
+        PreparedCT(cts[1]),
+    ]
     bones = [Bone.of_ct(name, anatomy) for name, anatomy in zip(BONES, anatomies, strict=True)]
     assert bones[0].cut.any() and not bones[1].cut.any()
     shifted = [off(pose, ct, 1, 1, 7) for pose, ct in zip(true, cts, strict=True)]
@@ -69,7 +84,10 @@ def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
             twist = np.zeros(6)
             twist[axis] = sign * step
             pivot = (shifted[b] @ [*bones[b].centroid, 1.0])[:3]
-            trial = [module.moved(pose, twist, pivot) if n == b else pose for n, pose in enumerate(shifted)]
+            trial = [
+                module.moved(pose, twist, pivot) if n == b else pose
+                for n, pose in enumerate(shifted)
+            ]
             costs.append(objective.cost(objective.shadows(trial)))
         slope = (costs[0] - costs[1]) / (2 * step) / 2
         assert fit.gradient[6 * b + axis] == pytest.approx(slope, rel=0.08, abs=2e-4)
@@ -94,7 +112,10 @@ def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, bones):
     found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
     moved = replace(found, poses=[off(found.poses[0], cts[0], 0, 3, 1), found.poses[1]])
     first, second = judged(two, moved)
-    assert first.verdict == "reject" and f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
+    assert (
+        first.verdict == "reject"
+        and f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
+    )
     assert second.verdict == "check"
 
 
@@ -112,7 +133,9 @@ def test_bones_in_one_place_are_rejected(two, bones):
     """A bone that was taken for its like: each is about where it is alone, only the two together are impossible."""
     cts, true, views, anatomies, alone, starts = two
     again = Bone.of_ct("again", anatomies[0])
-    found = register_bone_cts([bones[0], again], views, [alone[0].world_from_ct, off(true[0], cts[0], 1, 1, 2)])
+    found = register_bone_cts(
+        [bones[0], again], views, [alone[0].world_from_ct, off(true[0], cts[0], 1, 1, 2)]
+    )
     twice = cts[:1] * 2, true, views, anatomies[:1] * 2, alone[:1] * 2, starts[:1] * 2
     for bone, other in zip(judged(twice, found), ("again", BONES[0]), strict=True):
         assert bone.verdict == "reject"

@@ -36,7 +36,9 @@ def test_vertebrae_that_are_right_fit_worse_one_level_further(found):
 def test_vertebrae_that_are_a_level_too_low_fit_better_one_level_up(found):
     step = found.world_from_ct[:3, :3] @ (found.bones[1].centroid - found.bones[0].centroid)
     lower = [rigid.from_rotation_translation(np.eye(3), step) @ pose for pose in found.poses]
-    wrong = BonesRegistration(found.bones, lower, found.fit, found.objectives, found.ties, found.world_from_ct)
+    wrong = BonesRegistration(
+        found.bones, lower, found.fit, found.objectives, found.ties, found.world_from_ct
+    )
     up, _ = other_levels(wrong, NUMBERS)
     assert up.unlikeness.max() < 0.8, up.unlikeness
 
@@ -57,7 +59,10 @@ def test_bones_of_other_kinds_are_moved_along_the_body(found):
 def test_the_ways_go_to_the_neighbours(found):
     (up,), (down,) = (levels._steps(found, NUMBERS, up=each) for each in (True, False))
     centres = np.array(
-        [rigid.transform_points(pose, bone.centroid) for pose, bone in zip(found.poses, found.bones, strict=True)]
+        [
+            rigid.transform_points(pose, bone.centroid)
+            for pose, bone in zip(found.poses, found.bones, strict=True)
+        ]
     )
     assert centres[1:] + up[1:] == pytest.approx(centres[:-1], abs=1e-9)
     assert centres[:-1] + down[:-1] == pytest.approx(centres[1:], abs=1e-9)

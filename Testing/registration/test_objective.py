@@ -44,11 +44,14 @@ def test_gradient_is_that_of_finite_differences(scene, name):
         step = 2e-3 if p < 3 else 0.1
         twist = np.eye(6)[p] * step
         ahead, behind = (
-            objective.cost(objective.project(moved(pose, sign * twist, objective.pivot))) for sign in (1, -1)
+            objective.cost(objective.project(moved(pose, sign * twist, objective.pivot)))
+            for sign in (1, -1)
         )
         # The gradient is of half the cost.
         largest = np.abs(here.gradient[:3] if p < 3 else here.gradient[3:]).max()
-        assert (ahead - behind) / (4 * step) == pytest.approx(here.gradient[p], rel=0.05, abs=0.02 * largest)
+        assert (ahead - behind) / (4 * step) == pytest.approx(
+            here.gradient[p], rel=0.05, abs=0.02 * largest
+        )
 
 
 def test_what_lies_outside_the_xrays_mask_does_not_matter(scene):
@@ -94,13 +97,21 @@ def test_a_cost_is_over_the_pixels_that_were_selected_also_where_they_are_not_co
     (projection,) = objective.project(pose)
     whole = projector.render(views[0].camera, pose).image
     assert (projection.comparable[objective.masks[0] > 0] == 0).sum() > 50
-    assert objective.cost([replace(projection, image=whole)]) == pytest.approx(objective.cost([projection]), rel=1e-6)
+    assert objective.cost([replace(projection, image=whole)]) == pytest.approx(
+        objective.cost([projection]), rel=1e-6
+    )
 
 
 def test_a_ct_outside_the_views_costs_infinitely(scene):
     projector, views = scene
-    hidden = [replace(view, xray=XRay(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views]
-    assert cost_at(Objective(projector, hidden, SETTINGS["gradient"], np.zeros(3)), TRUE_POSE) == np.inf
+    hidden = [
+        replace(view, xray=XRay(view.xray.line_integrals, np.zeros_like(view.xray.valid)))
+        for view in views
+    ]
+    assert (
+        cost_at(Objective(projector, hidden, SETTINGS["gradient"], np.zeros(3)), TRUE_POSE)
+        == np.inf
+    )
 
 
 def test_too_few_pixels_too_small_a_share_or_air_alone_cost_infinitely(scene):
@@ -117,7 +128,9 @@ def test_too_few_pixels_too_small_a_share_or_air_alone_cost_infinitely(scene):
         (5.0, (20, 30), (20, 30), True),
         (5.0, (20, 29), (20, 29), False),
     ):
-        objective = Objective(projector, some, Settings(intensity_radius=4, silhouette_mm=silhouette_mm), np.zeros(3))
+        objective = Objective(
+            projector, some, Settings(intensity_radius=4, silhouette_mm=silhouette_mm), np.zeros(3)
+        )
         fit = objective._fit([nothing, nothing], pixels, shown)
         assert np.isfinite(fit.cost) == finite
         assert not finite or fit.cost == 16.0 / sum(pixels)
@@ -129,7 +142,10 @@ def test_only_what_shows_the_ct_is_shown_and_a_view_without_it_is_not_the_least_
     (drr, _) = projections = objective.project(TRUE_POSE)
     fit = objective.linearise(projections)
     inside = drr.image[1:-1, 1:-1]
-    assert fit.shown[0] == np.count_nonzero(inside > 0.05) < 0.8 * fit.pixels[0] and fit.pixels[0] == inside.size
+    assert (
+        fit.shown[0] == np.count_nonzero(inside > 0.05) < 0.8 * fit.pixels[0]
+        and fit.pixels[0] == inside.size
+    )
     assert replace(fit, similarity=(0.9, 0.2), shown=(100, 49)).min_similarity == 0.9
     assert replace(fit, similarity=(0.9, 0.2), shown=(100, 50)).min_similarity == 0.2
     assert replace(fit, shown=(49, 0)).min_similarity == 0
@@ -153,7 +169,8 @@ def test_tools_are_outliers_with_a_rim_about_them_and_noise_is_none(scene):
     assert found[0] is None
     for marked, tool in zip(found[1], tools[2:], strict=True):
         assert (
-            marked[tool].mean() > 0.85 and marked[ndimage.binary_dilation(tool, np.ones((3, 3))) & ~tool].mean() > 0.65
+            marked[tool].mean() > 0.85
+            and marked[ndimage.binary_dilation(tool, np.ones((3, 3))) & ~tool].mean() > 0.65
         )
         assert not marked[~ndimage.binary_dilation(tool, np.ones((3, 3)), iterations=9)].any()
 

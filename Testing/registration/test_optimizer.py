@@ -13,7 +13,11 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.registration import optimizer
 from MultiViewRegistrationLib.registration.cameras import LEVER_MM
 from MultiViewRegistrationLib.registration.objective import Objective
-from MultiViewRegistrationLib.registration.optimizer import LEAST_CURVATURE, minimise, with_curvature
+from MultiViewRegistrationLib.registration.optimizer import (
+    LEAST_CURVATURE,
+    minimise,
+    with_curvature,
+)
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
@@ -44,7 +48,12 @@ def test_a_step_along_which_the_cost_bends_down_keeps_a_share_of_the_curvature()
 def test_the_same_minimum_is_reached_in_fewer_steps():
     ct = make_ct()
     views = [  # smoother than the DRRs, which leaves residuals with derivatives of their own
-        replace(view, xray=replace(view.xray, line_integrals=ndimage.gaussian_filter(view.xray.line_integrals, 2.0)))
+        replace(
+            view,
+            xray=replace(
+                view.xray, line_integrals=ndimage.gaussian_filter(view.xray.line_integrals, 2.0)
+            ),
+        )
         for view in make_views(ct)
     ]
     projector = Projector(attenuation(ct))
@@ -59,7 +68,9 @@ def test_the_same_minimum_is_reached_in_fewer_steps():
     np.testing.assert_allclose(quick.world_from_ct, plain.world_from_ct, atol=5e-3)
     least = min(plain.fit.cost, quick.fit.cost)
     # Not until the last step: where rounding ends a descent, each processor has its own.
-    steps = [sum(step.cost > least * (1 + 1e-4) for step in descent.steps) for descent in (plain, quick)]
+    steps = [
+        sum(step.cost > least * (1 + 1e-4) for step in descent.steps) for descent in (plain, quick)
+    ]
     assert steps[1] <= 0.6 * steps[0]
 
 

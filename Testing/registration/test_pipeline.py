@@ -55,10 +55,14 @@ def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, ct, vi
     end = registration._without_outliers(best)
     assert error_mm(end.world_from_ct) < 0.5 * error_mm(best.world_from_ct)
     assert end.fit.pixels == best.fit.pixels
-    assert end.fit.cost == pytest.approx(anatomy.fit(plated, end.world_from_ct, TRUE_POSE).cost, rel=1e-3)
+    assert end.fit.cost == pytest.approx(
+        anatomy.fit(plated, end.world_from_ct, TRUE_POSE).cost, rel=1e-3
+    )
     found = registration.refine_to_finest(registration.descend(1, [DescentStart(TRUE_POSE)]))
     assert found.levels[-1].name == "128 x 128 px, outliers left out"
-    structure = PreparedCT(replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300)))
+    structure = PreparedCT(
+        replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300))
+    )
     alone = RegistrationPipeline(structure, plated, TRUE_POSE, lambda report: None, CALIBRATED)
     assert alone._without_outliers(best) is None, "what lies before and behind it would be left out"
     clean = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
@@ -73,26 +77,36 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
         image = view.xray.line_integrals.copy()
         rows, columns = np.indices(image.shape)
         for bar in range(4):
-            image[abs(rows + (bar - 1.5 + 0.3 * number) * columns - (20 + 30 * bar)) < 4 * np.hypot(1, bar - 1.5)] += (
-                3.0
-            )
+            image[
+                abs(rows + (bar - 1.5 + 0.3 * number) * columns - (20 + 30 * bar))
+                < 4 * np.hypot(1, bar - 1.5)
+            ] += 3.0
         barred.append(replace(view, xray=type(view.xray)(image, view.xray.valid)))
     assert (
         0.15
-        < np.mean([np.mean(a.xray.line_integrals != b.xray.line_integrals) for a, b in zip(views, barred, strict=True)])
+        < np.mean(
+            [
+                np.mean(a.xray.line_integrals != b.xray.line_integrals)
+                for a, b in zip(views, barred, strict=True)
+            ]
+        )
         < 0.4
     )
     start = off(TRUE_POSE, [0.3, -0.2, 0.3], [0.4, 0.3, -0.4])
     found = refine(anatomy, barred, start)
     assert found.fit.min_similarity < MIN_CONVINCING_NCC and error_mm(found.world_from_ct) < 0.5
     registration = RegistrationPipeline(anatomy, barred, start, lambda report: None, CALIBRATED)
-    coarse = registration.refine_to_finest(registration.descend(1, registration.descend(0, [DescentStart(start)])))
+    coarse = registration.refine_to_finest(
+        registration.descend(1, registration.descend(0, [DescentStart(start)]))
+    )
     assert coarse.fit.evidence < found.fit.evidence
 
 
 @pytest.mark.parametrize("structure", [False, True])
 @pytest.mark.parametrize(
-    "shift", [[0, 0, 300], [0, 900, 0], [-900, 900, 0]], ids=["beside the images", "behind a source", "behind both"]
+    "shift",
+    [[0, 0, 300], [0, 900, 0], [-900, 900, 0]],
+    ids=["beside the images", "behind a source", "behind both"],
 )
 def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shift, structure):
     k = np.indices(ct.volume.values.shape)[0]
@@ -104,8 +118,12 @@ def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shif
 @pytest.mark.slow
 def test_a_view_with_the_ct_behind_its_source_is_ignored(anatomy, ct, views):
     camera = views[1].camera
-    beyond = rigid.from_rotation_translation(np.eye(3), [0, 0, -1500])  # the source goes past the body
-    turned = replace(views[1], camera=replace(camera, camera_from_world=beyond @ camera.camera_from_world))
+    beyond = rigid.from_rotation_translation(
+        np.eye(3), [0, 0, -1500]
+    )  # the source goes past the body
+    turned = replace(
+        views[1], camera=replace(camera, camera_from_world=beyond @ camera.camera_from_world)
+    )
     assert turned.camera.depth(TRUE_POSE[:3, 3]) < 0
     found = refine(anatomy, [views[0], turned], off(TRUE_POSE, [1, 1, 2], [3, 2, -3]))
     pixels = views[0].camera.project(np.stack([found.world_from_ct[:3, 3], TRUE_POSE[:3, 3]]))

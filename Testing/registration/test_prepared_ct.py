@@ -55,7 +55,8 @@ def test_rays_through_a_cut_end_are_nan_in_a_drr(camera):
 
 
 @pytest.mark.parametrize(
-    "voxel_mm, structure, level", [(1.0, False, 1), (1.2, False, 0), (3.0, False, 0), (1.0, True, 0)]
+    "voxel_mm, structure, level",
+    [(1.0, False, 1), (1.2, False, 0), (3.0, False, 0), (1.0, True, 0)],
 )
 def test_pictures_are_of_voxels_that_are_fine_enough(voxel_mm, structure, level):
     values = np.full((24, 24, 24), 100.0, np.float32)
@@ -66,8 +67,12 @@ def test_pictures_are_of_voxels_that_are_fine_enough(voxel_mm, structure, level)
 def test_a_larger_ct_has_its_centroid_where_it_was(ct, anatomy):
     larger = anatomy.scaled(np.array([0.02, 0.0, 0.1]))
     index = np.array([[0.0, 0, 0], [47, 20, 3]])
-    here, there = (rigid.transform_points(each.projector(0).ct_from_index, index) for each in (anatomy, larger))
-    np.testing.assert_allclose(there - anatomy.centroid, (here - anatomy.centroid) * [1.02, 1.0, 1.1])
+    here, there = (
+        rigid.transform_points(each.projector(0).ct_from_index, index) for each in (anatomy, larger)
+    )
+    np.testing.assert_allclose(
+        there - anatomy.centroid, (here - anatomy.centroid) * [1.02, 1.0, 1.1]
+    )
     np.testing.assert_allclose(rigid.transform_points(larger.corrected_from_ct, here), there)
     assert larger.projector(0) is not anatomy.projector(0)
 
@@ -85,11 +90,17 @@ def test_the_corners_are_those_of_the_box(ct, anatomy):
 
 
 def test_a_structure_is_turned_about_its_own_centre_also_with_its_ct(ct):
-    structure = PreparedCT(replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 30) & (ct.volume.values > 300)))
+    structure = PreparedCT(
+        replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 30) & (ct.volume.values > 300))
+    )
     np.testing.assert_array_equal(structure.full_ct.centroid, structure.centroid)
     assert np.linalg.norm(structure.centroid - PreparedCT(ct).centroid) > 5
     views, before = make_views(ct, size=64), structure.with_background(TRUE_POSE)
-    for anatomy, compared in ((structure, STRUCTURE), (before, STRUCTURE_WITH_BACKGROUND), (PreparedCT(ct), BODY)):
+    for anatomy, compared in (
+        (structure, STRUCTURE),
+        (before, STRUCTURE_WITH_BACKGROUND),
+        (PreparedCT(ct), BODY),
+    ):
         levels = anatomy.levels(views, TRUE_POSE)
         assert [each.settings for each in levels] == [settings for settings, _, _ in compared]
     assert before.full_ct is structure.full_ct
@@ -105,7 +116,9 @@ def test_a_fit_is_that_of_the_finest_level(ct, anatomy):
 
 
 @pytest.mark.parametrize("extent_mm, columns", [(96.0, 128), (300.0, 128), (96.0, 512)])
-def test_the_coarsest_image_has_32_pixels_across_what_is_imaged_and_voxels_as_large_as_pixels(ct, extent_mm, columns):
+def test_the_coarsest_image_has_32_pixels_across_what_is_imaged_and_voxels_as_large_as_pixels(
+    ct, extent_mm, columns
+):
     """The field is 112 mm wide at the depth of the anatomy, less than a body of 300 mm."""
     views = make_views(ct, size=columns)
     levels = resolution_schedule(views, TRUE_POSE[:3, 3], extent_mm, 0.5, 8, BODY)
@@ -116,7 +129,11 @@ def test_the_coarsest_image_has_32_pixels_across_what_is_imaged_and_voxels_as_la
     for level in levels:
         assert 1 / 1.5 < 0.5 * 2**level.volume / (level.pool * pixel_mm) < 1.6
     coarse = scoring_level(levels[0], 8, structure=False)
-    assert (coarse.pool, coarse.volume, coarse.settings) == (2 * levels[0].pool, levels[0].volume + 1, SCORING)
+    assert (coarse.pool, coarse.volume, coarse.settings) == (
+        2 * levels[0].pool,
+        levels[0].volume + 1,
+        SCORING,
+    )
     assert scoring_level(levels[0], 8, structure=True) is levels[0]
 
 
@@ -130,11 +147,16 @@ def test_a_structure_is_compared_on_the_part_of_an_image_around_it(views):
     assert (first % 4 == 0).all() and (last % 4 == 0).all()
     around = corners[:, None] + 14.5 * np.concatenate([np.eye(3), -np.eye(3)])
     pixels = whole.project(around.reshape(-1, 3))
-    assert (pixels > first - 0.5).all() and (pixels < last - 0.5).all() and (last - first < 80).all()
+    assert (
+        (pixels > first - 0.5).all() and (pixels < last - 0.5).all() and (last - first < 80).all()
+    )
     np.testing.assert_array_equal(
-        part.xray.line_integrals, views[0].xray.line_integrals[first[1] : last[1], first[0] : last[0]]
+        part.xray.line_integrals,
+        views[0].xray.line_integrals[first[1] : last[1], first[0] : last[0]],
     )
     behind = 10 * corners + [0, 0, 2000.0] @ whole.camera_from_world[:3, :3] * -1
-    assert (whole.depth(behind) < 0).all() and prepared_ct._cropped(views[0], behind, 15.0, 4) is views[0]
+    assert (whole.depth(behind) < 0).all() and prepared_ct._cropped(
+        views[0], behind, 15.0, 4
+    ) is views[0]
     aside = corners + np.array([900.0, 0, 0]) @ whole.camera_from_world[:3, :3]
     assert prepared_ct._cropped(views[0], aside, 15.0, 4) is views[0]

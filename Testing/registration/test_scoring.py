@@ -38,7 +38,11 @@ def views():
 )
 def test_a_score_is_the_similarity_that_the_objective_has_there(settings, with_rest):
     projector = Projector(attenuation(CT), CUT)
-    rest = [0.1 * projector.render(view.camera, POSES[2]).image for view in views()] if with_rest else None
+    rest = (
+        [0.1 * projector.render(view.camera, POSES[2]).image for view in views()]
+        if with_rest
+        else None
+    )
     objective = Objective(projector, views(), settings, TRUE_POSE[:3, 3], rest)
     expected = []
     for pose in POSES:

@@ -44,7 +44,11 @@ FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
 def minimum(shift_mm, similarity, *origins, turn_deg=0.0) -> Descent:
     fit = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (1000,), (1000,), (similarity,), ())
     return Descent(
-        off(TRUE_POSE, [0, turn_deg, 0], [shift_mm, 0, 0]), np.zeros(2 * OWN + 6), fit, [], frozenset(origins)
+        off(TRUE_POSE, [0, turn_deg, 0], [shift_mm, 0, 0]),
+        np.zeros(2 * OWN + 6),
+        fit,
+        [],
+        frozenset(origins),
     )
 
 
@@ -54,7 +58,9 @@ def test_near_minima_are_one_and_the_best_of_them_stays():
     assert [each.world_from_ct.tolist() for each in found] == [
         each.world_from_ct.tolist() for each in (other, better)
     ], "most evidence first"
-    assert [each.n_descents for each in found] == [1, 2] and [set(each.origins) for each in found] == [{3}, {0, 1, 2}]
+    assert [each.n_descents for each in found] == [1, 2] and [
+        set(each.origins) for each in found
+    ] == [{3}, {0, 1, 2}]
     (same,) = cluster_minima([better], [first], np.zeros(3))
     assert same.fit is better.fit and same.n_descents == 2
 
@@ -65,8 +71,13 @@ def test_minima_with_much_less_evidence_are_pruned_and_too_many_of_them():
     for limit, most, stay in ((1.3, 3, 3), (1.3, 2, 2), (1.05, 3, 1), (0.0, 1, 1), (9.0, 9, 4)):
         kept, pruned = prune(minima, limit, most)
         assert kept == minima[:stay]
-        assert [ratio for ratio, _ in pruned] == pytest.approx([evidence[0] / each for each in evidence[stay:]])
-        assert all(pose is each.world_from_ct for (_, pose), each in zip(pruned, minima[stay:], strict=True))
+        assert [ratio for ratio, _ in pruned] == pytest.approx(
+            [evidence[0] / each for each in evidence[stay:]]
+        )
+        assert all(
+            pose is each.world_from_ct
+            for (_, pose), each in zip(pruned, minima[stay:], strict=True)
+        )
 
 
 def test_the_alternative_is_the_likeliest_of_all_that_are_elsewhere(anatomy, views):
@@ -74,12 +85,19 @@ def test_the_alternative_is_the_likeliest_of_all_that_are_elsewhere(anatomy, vie
     minima = [minimum(0, 0.9), minimum(3, 0.89), minimum(30, 0.8), minimum(10, 0.85, turn_deg=5.0)]
     assert registration._alternative(TRUE_POSE) is None
     nothing = replace(minima[0], fit=replace(minima[0].fit, cost=np.inf))
-    assert registration.merge([], [nothing]) == [] and registration.merge(minima[:1], [nothing]) == minima[:1]
+    assert (
+        registration.merge([], [nothing]) == []
+        and registration.merge(minima[:1], [nothing]) == minima[:1]
+    )
     assert registration.keep(minima, 1.0, 1) == minima[:1]
     other = registration._alternative(TRUE_POSE)
-    assert other.world_from_ct is minima[3].world_from_ct and other.rotation_deg == pytest.approx(5.0)
+    assert other.world_from_ct is minima[3].world_from_ct and other.rotation_deg == pytest.approx(
+        5.0
+    )
     assert other.evidence_ratio == pytest.approx(minima[0].fit.evidence / minima[3].fit.evidence)
-    assert other.distance_mm == pytest.approx(pose_difference(minima[3].world_from_ct, TRUE_POSE, anatomy.centroid)[0])
+    assert other.distance_mm == pytest.approx(
+        pose_difference(minima[3].world_from_ct, TRUE_POSE, anatomy.centroid)[0]
+    )
 
 
 def test_a_pose_is_plausible_if_it_looks_like_every_x_ray():
@@ -114,31 +132,44 @@ def test_the_start_is_refined_first_and_what_is_refined_lies_apart(anatomy, view
     assert first is TRUE_POSE and all(error_mm(pose) > 1 for pose in others)
     assert min(distance(a, b, anatomy.centroid) for a, b in combinations(poses, 2)) > 8
     registration.search(0, TRUE_POSE, Range(10, 15), SearchBudget(64, 64, 3))
-    any_poses = Range(10, 15).poses(TRUE_POSE, anatomy.centroid, np.random.default_rng(0).random((64, 6)))
+    any_poses = Range(10, 15).poses(
+        TRUE_POSE, anatomy.centroid, np.random.default_rng(0).random((64, 6))
+    )
     assert 1 < np.mean([*map(error_mm, rounds[-1])]) < 0.8 * np.mean([*map(error_mm, any_poses)])
 
 
-def test_where_no_answer_is_plausible_the_start_wins_if_it_has_more_evidence(anatomy, views, monkeypatch):
+def test_where_no_answer_is_plausible_the_start_wins_if_it_has_more_evidence(
+    anatomy, views, monkeypatch
+):
     """Of descents that end where they began."""
     poor, good = minimum(25, 0.3), minimum(0, 0.7)
     by_pose = {each.world_from_ct.tobytes(): each for each in (poor, good)}
 
     def ended(number, starts):
-        ends = [replace(by_pose[start.world_from_ct.tobytes()], origins=start.origins) for start in starts]
+        ends = [
+            replace(by_pose[start.world_from_ct.tobytes()], origins=start.origins)
+            for start in starts
+        ]
         return sorted(ends, key=lambda end: -end.fit.evidence)
 
     for found, start, winner in ((poor, good, good), (good, poor, good), (good, good, good)):
-        registration = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
+        registration = RegistrationPipeline(
+            anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED
+        )
         monkeypatch.setattr(registration, "descend", ended)
         monkeypatch.setattr(registration, "_without_outliers", lambda best: None)
         refined = registration.refine_to_finest([found], [start.world_from_ct])
         np.testing.assert_array_equal(refined.world_from_ct, winner.world_from_ct)
-        assert refined.alternative is None or found is poor, "where a worse start leads is no alternative"
+        assert refined.alternative is None or found is poor, (
+            "where a worse start leads is no alternative"
+        )
 
 
 def test_at_the_coarsest_level_cameras_count_as_exact(anatomy, views):
     uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]
-    registration = RegistrationPipeline(anatomy, uncertain, TRUE_POSE, lambda report: None, CALIBRATED)
+    registration = RegistrationPipeline(
+        anatomy, uncertain, TRUE_POSE, lambda report: None, CALIBRATED
+    )
     start = [DescentStart(off(TRUE_POSE, [1, 0, 0], [1, 2, 0]))]
     coarse, fine = (registration.descend(level, start)[0] for level in (0, 1))
     assert not coarse.corrections.any() and fine.corrections[OWN : OWN + 6].all()
@@ -164,7 +195,9 @@ def test_it_looks_farther_the_less_the_x_rays_look_like_the_ct(
         return [end], converged
 
     monkeypatch.setattr(RegistrationPipeline, "search", search)
-    monkeypatch.setattr(RegistrationPipeline, "descend", lambda self, number, starts: [end] if starts else [])
+    monkeypatch.setattr(
+        RegistrationPipeline, "descend", lambda self, number, starts: [end] if starts else []
+    )
     monkeypatch.setattr(RegistrationPipeline, "_without_outliers", lambda self, best: None)
     assert refine(anatomy, views, TRUE_POSE).fit is end.fit
     assert [reach for number, reach in asked if number == 0] == ranges
@@ -182,13 +215,30 @@ def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
     sure = refine(anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 4))
     assert sure.candidates == 64
     # One descent alone never finds the same answer twice in a round: it takes at least two rounds to be sure.
-    assert refine(anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 1)).candidates > 64
+    assert (
+        refine(
+            anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 1)
+        ).candidates
+        > 64
+    )
 
 
 @pytest.mark.parametrize(
     "similarities, converged",
-    [((0.9, 0.9, 0.86), False), ((0.9, 0.9, 0.7), True), ((0.9, 0.7, 0.7), False), ((0.9, 0.9), True), ((0.9,), False)],
-    ids=["another is as good", "the best one twice", "the other one twice", "one alone twice", "once"],
+    [
+        ((0.9, 0.9, 0.86), False),
+        ((0.9, 0.9, 0.7), True),
+        ((0.9, 0.7, 0.7), False),
+        ((0.9, 0.9), True),
+        ((0.9,), False),
+    ],
+    ids=[
+        "another is as good",
+        "the best one twice",
+        "the other one twice",
+        "one alone twice",
+        "once",
+    ],
 )
 def test_it_is_sure_of_what_was_found_again_if_nothing_else_is_nearly_as_good(
     anatomy, views, monkeypatch, similarities, converged
@@ -205,8 +255,13 @@ def test_an_unconvincing_result_is_searched_at_a_second_level(anatomy, views, mo
     once = refine(anatomy, views, FAR, reach=REACH)
     monkeypatch.setattr(pipeline, "MIN_CONVINCING_NCC", 1.1)
     fractions = []
-    again = refine(anatomy, views, FAR, lambda progress: fractions.append(progress.fraction), reach=REACH)
-    assert again.candidates == once.candidates + SECOND_LEVEL_BUDGET.poses and again.refined > once.refined
+    again = refine(
+        anatomy, views, FAR, lambda progress: fractions.append(progress.fraction), reach=REACH
+    )
+    assert (
+        again.candidates == once.candidates + SECOND_LEVEL_BUDGET.poses
+        and again.refined > once.refined
+    )
     np.testing.assert_allclose(again.world_from_ct, once.world_from_ct, atol=0.05)
     assert fractions == sorted(fractions)
 
@@ -214,7 +269,9 @@ def test_an_unconvincing_result_is_searched_at_a_second_level(anatomy, views, mo
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(anatomy, views, monkeypatch):
     once = refine(anatomy, views, FAR, reach=REACH, seed=3).world_from_ct
     monkeypatch.setenv("MVREG_THREADS", "1")
-    np.testing.assert_array_equal(refine(anatomy, views, FAR, reach=REACH, seed=3).world_from_ct, once)
+    np.testing.assert_array_equal(
+        refine(anatomy, views, FAR, reach=REACH, seed=3).world_from_ct, once
+    )
 
 
 def spine() -> CT:
@@ -229,7 +286,8 @@ def spine() -> CT:
     affine = np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = [-40, -40, -65]
     return CT(
-        Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine), mask=(abs(k - 25) < 7.5) & (hu > 300)
+        Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine),
+        mask=(abs(k - 25) < 7.5) & (hu > 300),
     )
 
 
@@ -237,14 +295,22 @@ def spine() -> CT:
 def test_a_neighbouring_vertebra_is_reported_as_the_alternative():
     vertebrae = spine()
     views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
-    found = refine(PreparedCT(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), reach=Range(12, 40))
+    found = refine(
+        PreparedCT(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), reach=Range(12, 40)
+    )
     assert found.alternative is not None
     assert found.alternative.evidence_ratio < 1.3 and 27 < found.alternative.distance_mm < 63
 
 
 def test_progress_comes_on_the_callers_thread_and_can_cancel(anatomy, views):
     reports = []
-    refine(anatomy, views, FAR, lambda progress: reports.append((progress, threading.current_thread())), reach=REACH)
+    refine(
+        anatomy,
+        views,
+        FAR,
+        lambda progress: reports.append((progress, threading.current_thread())),
+        reach=REACH,
+    )
     assert {thread for _, thread in reports} == {threading.current_thread()}
     fractions = [progress.fraction for progress, _ in reports]
     assert fractions == sorted(fractions) and "searching" in reports[0][0].stage
@@ -253,14 +319,19 @@ def test_progress_comes_on_the_callers_thread_and_can_cancel(anatomy, views):
 
 
 def test_a_range_that_never_shows_the_ct_is_refused(anatomy, views):
-    with pytest.raises(InputError, match="at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the CT"):
+    with pytest.raises(
+        InputError,
+        match="at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the CT",
+    ):
         refine(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), reach=Range(5, 20))
 
 
 def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
     camera = views[1].camera
     aside = replace(
-        camera, camera_from_world=rigid.from_rotation_translation(np.eye(3), [0, 600, 0]) @ camera.camera_from_world
+        camera,
+        camera_from_world=rigid.from_rotation_translation(np.eye(3), [0, 600, 0])
+        @ camera.camera_from_world,
     )
     with pytest.raises(InputError, match="does view2 show enough of the CT"):
         refine(anatomy, [views[0], replace(views[1], camera=aside)], TRUE_POSE, reach=Range(5, 20))

@@ -36,32 +36,48 @@ def motions(reach: Range, count: int = 4000):
 def test_poses_fill_the_range_evenly_and_stay_within_it(reach):
     angle, turns, shifts = motions(reach)
     distance = np.linalg.norm(shifts, axis=1)
-    assert angle.max() <= reach.rotation_deg + 1e-6 and distance.max() <= reach.translation_mm + 1e-6
+    assert (
+        angle.max() <= reach.rotation_deg + 1e-6 and distance.max() <= reach.translation_mm + 1e-6
+    )
     assert stats.kstest((distance / reach.translation_mm) ** 3, "uniform").pvalue > 1e-3
     most = np.radians(reach.rotation_deg)
     haar = (np.radians(angle) - np.sin(np.radians(angle))) / (most - np.sin(most))
     assert stats.kstest(haar, "uniform").pvalue > 1e-3
     for vectors in (turns, shifts):
         directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        np.testing.assert_allclose(directions.T @ directions / len(directions), np.eye(3) / 3, atol=0.03)
+        np.testing.assert_allclose(
+            directions.T @ directions / len(directions), np.eye(3) / 3, atol=0.03
+        )
         np.testing.assert_allclose(directions.mean(axis=0), 0, atol=0.04)
 
 
-@pytest.mark.parametrize("degrees, mm, inside", [(24, 0, True), (26, 0, False), (0, 39, True), (0, 41, False)])
+@pytest.mark.parametrize(
+    "degrees, mm, inside", [(24, 0, True), (26, 0, False), (0, 39, True), (0, 41, False)]
+)
 def test_a_range_holds_what_is_beyond_it_by_half_and_ten(degrees, mm, inside):
-    motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees) * np.array([0, 0.6, 0.8])), [0, mm, 0])
+    motion = rigid.from_rotation_translation(
+        rigid.exp_so3(np.radians(degrees) * np.array([0, 0.6, 0.8])), [0, mm, 0]
+    )
     pose = rigid.about(rigid.transform_points(CENTRE, CENTROID), motion) @ CENTRE
     assert Range(10, 20).holds(pose, CENTRE, CENTROID) == inside
 
 
 @pytest.mark.parametrize(
     "centre, shown",
-    [([0, 0, 700], True), ([0, 0, -700], False), ([56, 0, 700], True), ([90, 0, 700], False), ([0, -90, 700], False)],
+    [
+        ([0, 0, 700], True),
+        ([0, 0, -700], False),
+        ([56, 0, 700], True),
+        ([90, 0, 700], False),
+        ([0, -90, 700], False),
+    ],
     ids=["in the middle", "behind the source", "at the edge", "beside it", "above it"],
 )
 def test_a_camera_shows_a_box_that_is_before_it_and_within_both_axes(centre, shown):
     """Of 10 mm; at its depth the field is 100 mm wide."""
-    camera = Camera(np.array([[1000.0, 0, 71.0], [0, 1000, 71.0], [0, 0, 1]]), np.eye(4), (143, 143))
+    camera = Camera(
+        np.array([[1000.0, 0, 71.0], [0, 1000, 71.0], [0, 0, 1]]), np.eye(4), (143, 143)
+    )
     corners = 5.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     pose = rigid.from_rotation_translation(np.eye(3), centre)
     assert Range(1, 3).shown(camera, pose, np.zeros(3), corners) == shown
@@ -72,7 +88,10 @@ def test_expected_errors_make_ranges_up_to_a_limit():
     random = np.random.default_rng(3)
     points = 60 * stats.uniform_direction(3).rvs(20_000, random_state=random)
     reach = range_for_error(8.0, structure=False)
-    turn = Rotation.from_rotvec(np.radians(reach.rotation_deg / 2) * np.array([0, 0, 1])).apply(points) - points
+    turn = (
+        Rotation.from_rotvec(np.radians(reach.rotation_deg / 2) * np.array([0, 0, 1])).apply(points)
+        - points
+    )
     assert np.sqrt(np.mean(np.sum(turn**2, axis=1))) == pytest.approx(8 / np.sqrt(2), rel=0.02)
     assert reach.translation_mm / 2 == pytest.approx(8 / np.sqrt(2))
     assert range_for_error(100.0, structure=False) == range_for_error(25.0, structure=False)
@@ -81,17 +100,29 @@ def test_expected_errors_make_ranges_up_to_a_limit():
 
 
 @pytest.mark.parametrize(
-    "reach, poses", [(Range(18, 55), 1024), (Range(36, 55), 8192), (Range(18, 110), 8192), (Range(180, 500), 32768)]
+    "reach, poses",
+    [
+        (Range(18, 55), 1024),
+        (Range(36, 55), 8192),
+        (Range(18, 110), 8192),
+        (Range(180, 500), 32768),
+    ],
 )
 def test_a_range_of_more_poses_is_searched_longer(reach, poses):
     """Of a body about a start half as many, but no less than about any."""
-    assert search_budget(reach, structure=False).max_poses == search_budget(reach, structure=True).max_poses == poses
+    assert (
+        search_budget(reach, structure=False).max_poses
+        == search_budget(reach, structure=True).max_poses
+        == poses
+    )
     assert local_budget(reach, structure=False).max_poses == max(poses // 2, 512)
     assert search_budget(LOCAL_RANGE, structure=False).max_poses == 1024
     assert local_budget(reach, structure=True).max_poses == 128
 
 
-@pytest.mark.parametrize("rotation, translation", [(0, 0), (-1, 10), (181, 10), (10, -1), (np.nan, 10), (10, np.inf)])
+@pytest.mark.parametrize(
+    "rotation, translation", [(0, 0), (-1, 10), (181, 10), (10, -1), (np.nan, 10), (10, np.inf)]
+)
 def test_a_range_without_poses_is_refused(rotation, translation):
     with pytest.raises(InputError, match=r"search: found a range of .* expected 0 to 180 degrees"):
         Range(rotation, translation)

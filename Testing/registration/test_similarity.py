@@ -16,19 +16,25 @@ RADIUS, FLOOR = 3, 0.05
 @pytest.fixture(scope="module")
 def images():
     random = np.random.default_rng(3)
-    smooth = [ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5).astype(np.float32) * 4 + 2 for _ in range(2)]
+    smooth = [
+        ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5).astype(np.float32) * 4 + 2
+        for _ in range(2)
+    ]
     mask = np.ones((30, 37), np.float32)
     mask[8:14, 5:12] = 0
     eroded = np.empty_like(mask)
     similarity.erode(mask, eroded)
-    jacobian = np.stack([ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5) for _ in range(6)]).astype(
-        np.float32
-    )
+    jacobian = np.stack(
+        [ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5) for _ in range(6)]
+    ).astype(np.float32)
     return smooth[0], smooth[1], eroded, jacobian
 
 
 def window(r, c, shape):
-    return np.s_[max(r - RADIUS, 0) : min(r + RADIUS + 1, shape[0]), max(c - RADIUS, 0) : min(c + RADIUS + 1, shape[1])]
+    return np.s_[
+        max(r - RADIUS, 0) : min(r + RADIUS + 1, shape[0]),
+        max(c - RADIUS, 0) : min(c + RADIUS + 1, shape[1]),
+    ]
 
 
 def brute_force_intensity(image, mask):
@@ -61,18 +67,27 @@ def test_box_sum_is_a_uniform_filter():
 
 @pytest.mark.parametrize(
     ("residual_of", "brute_force"),
-    [(similarity.intensity_residual, brute_force_intensity), (similarity.gradient_residual, brute_force_gradient)],
+    [
+        (similarity.intensity_residual, brute_force_intensity),
+        (similarity.gradient_residual, brute_force_gradient),
+    ],
 )
 def test_residual_is_the_difference_of_locally_normalised_images(images, residual_of, brute_force):
     moving, fixed, mask, _ = images
     weight = similarity.window_weight(mask, RADIUS)
-    residual, _, products = residual_of(moving, np.empty((6, 0, 0), np.float32), fixed, mask, weight, RADIUS, FLOOR)
+    residual, _, products = residual_of(
+        moving, np.empty((6, 0, 0), np.float32), fixed, mask, weight, RADIUS, FLOOR
+    )
     m, f = brute_force(moving, mask), brute_force(fixed, mask)
     np.testing.assert_allclose(residual, (m - f).reshape(residual.shape), atol=2e-4)
-    np.testing.assert_allclose(products, [(m * f).sum(), (m * m).sum(), (f * f).sum()], rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(
+        products, [(m * f).sum(), (m * m).sum(), (f * f).sum()], rtol=1e-3, atol=0.05
+    )
 
 
-@pytest.mark.parametrize("residual_of", [similarity.intensity_residual, similarity.gradient_residual])
+@pytest.mark.parametrize(
+    "residual_of", [similarity.intensity_residual, similarity.gradient_residual]
+)
 def test_derivative_is_that_of_finite_differences(images, residual_of):
     moving, fixed, mask, jacobian = images
     weight = similarity.window_weight(mask, RADIUS)
@@ -81,7 +96,13 @@ def test_derivative_is_that_of_finite_differences(images, residual_of):
     for p in range(6):
         ahead, behind = (
             residual_of(
-                (moving + sign * step * jacobian[p]).astype(np.float32), none, fixed, mask, weight, RADIUS, FLOOR
+                (moving + sign * step * jacobian[p]).astype(np.float32),
+                none,
+                fixed,
+                mask,
+                weight,
+                RADIUS,
+                FLOOR,
             )[0]
             for sign in (1, -1)
         )
@@ -93,7 +114,9 @@ def test_derivative_is_that_of_finite_differences(images, residual_of):
 def test_normal_equations_by_numpy(images, cauchy):
     moving, fixed, mask, jacobian = images
     weight = similarity.window_weight(mask, RADIUS)
-    residual, derivative, _ = similarity.gradient_residual(moving, jacobian, fixed, mask, weight, RADIUS, FLOOR)
+    residual, derivative, _ = similarity.gradient_residual(
+        moving, jacobian, fixed, mask, weight, RADIUS, FLOOR
+    )
     gradient, hessian = np.zeros(6), np.zeros((6, 6))
     cost = similarity.normal_equations(residual, derivative, mask, cauchy, gradient, hessian)
     square = (residual.astype(float) ** 2).sum(0)
@@ -103,7 +126,9 @@ def test_normal_equations_by_numpy(images, cauchy):
     j = derivative.reshape(6, -1).astype(float)
     w = np.broadcast_to(robust * (mask > 0), residual.shape).ravel()
     np.testing.assert_allclose(gradient, j @ (w * residual.ravel()), rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(np.tril(hessian), np.tril(j @ (w[:, None] * j.T)), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        np.tril(hessian), np.tril(j @ (w[:, None] * j.T)), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_a_silhouettes_margin_is_in_mm_at_each_depth():
@@ -117,7 +142,9 @@ def test_a_silhouettes_margin_is_in_mm_at_each_depth():
 def test_weighted_products_of_two_parts_are_summed_where_they_overlap(images):
     random = np.random.default_rng(4)
     weight = images[2] * random.random(images[2].shape).astype(np.float32)
-    one, other = (random.normal(size=(n, 2, rows, columns)) for n, rows, columns in ((6, 20, 25), (3, 18, 22)))
+    one, other = (
+        random.normal(size=(n, 2, rows, columns)) for n, rows, columns in ((6, 20, 25), (3, 18, 22))
+    )
     (top, left), (other_top, other_left) = corners = (2, 3), (7, 9)
     whole = [np.zeros((len(each), 2, *weight.shape)) for each in (one, other)]
     whole[0][..., top : top + 20, left : left + 25] = one

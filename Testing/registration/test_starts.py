@@ -83,9 +83,13 @@ def test_uncertain_and_unknown_cameras(anatomy, ct):
         moved(second, 1.0, rotation_sd_deg=1.0, translation_sd_mm=1.0),
         moved(third, 6.0, rotation_sd_deg=None, translation_sd_mm=None),
     ]
-    found = register_views(given, lambda some, progress: refine_from(anatomy, some, [start(4, 3)], progress))
+    found = register_views(
+        given, lambda some, progress: refine_from(anatomy, some, [start(4, 3)], progress)
+    )
     exact = refine_from(
-        anatomy, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in given[:2]], [start(4, 3)]
+        anatomy,
+        [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in given[:2]],
+        [start(4, 3)],
     )
     assert error_mm(found.world_from_ct) < 0.3 and min(found.fit.similarity) > 0.9
     assert error_mm(found.world_from_ct) < error_mm(exact.world_from_ct)
@@ -93,7 +97,10 @@ def test_uncertain_and_unknown_cameras(anatomy, ct):
 
 def test_starts_that_show_nothing_are_refused(anatomy, views):
     hidden = [
-        replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views
+        replace(
+            view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))
+        )
+        for view in views
     ]
     with pytest.raises(InputError, match="from none of the poses"):
         refine_from(anatomy, hidden, [start(2, 2), start(9, 9)])
@@ -106,12 +113,16 @@ def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
     reach = range_for_error(10.0, structure=False)
     inside = [
         reach.holds(
-            missed(TRUE_POSE, np.zeros(3), 10 * np.sqrt(random.chisquare(6) / 6), random), TRUE_POSE, np.zeros(3)
+            missed(TRUE_POSE, np.zeros(3), 10 * np.sqrt(random.chisquare(6) / 6), random),
+            TRUE_POSE,
+            np.zeros(3),
         )
         for _ in range(200)
     ]
     assert np.mean(inside) > 0.98
-    assert range_for_error(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)
+    assert range_for_error(20.0, structure=False).translation_mm == pytest.approx(
+        2 * reach.translation_mm
+    )
 
 
 def astray(view, anatomy, mm):
@@ -129,7 +140,9 @@ def test_the_depth_along_the_beam_is_found(anatomy, views, mm, alone):
     shown = views[:1] if alone else views
     pose, covariance = astray(views[0], anatomy, mm)
     found, left = refine_along_least_certain_axis(anatomy, shown, pose, covariance)
-    assert error_mm(found, TRUE_POSE) < 0.3 * abs(mm)  # half a step of the tries, and what they tell
+    assert error_mm(found, TRUE_POSE) < 0.3 * abs(
+        mm
+    )  # half a step of the tries, and what they tell
     assert np.linalg.eigvalsh(left)[-1] == pytest.approx(
         REMAINING_DEVIATION**2 * np.linalg.eigvalsh(covariance)[-1], rel=0.01
     )
@@ -139,16 +152,25 @@ def test_the_depth_along_the_beam_is_found(anatomy, views, mm, alone):
 def test_an_angle_counts_by_how_far_it_moves_the_anatomy(anatomy, views):
     """A turn of 0.1 is 6 mm at 60 mm from the centre, more than shifts of 4 mm."""
     centre = rigid.transform_points(TRUE_POSE, anatomy.centroid)
-    pose = rigid.about(centre, rigid.from_rotation_translation(rigid.exp_so3([0, 0.12, 0]), np.zeros(3))) @ TRUE_POSE
+    pose = (
+        rigid.about(
+            centre, rigid.from_rotation_translation(rigid.exp_so3([0, 0.12, 0]), np.zeros(3))
+        )
+        @ TRUE_POSE
+    )
     covariance = np.diag([1e-6, 0.1**2, 1e-6, 16.0, 9.0, 9.0])
     found, left = refine_along_least_certain_axis(anatomy, views, pose, covariance)
     assert rigid.rotation_distance(found, TRUE_POSE) < 0.04
-    np.testing.assert_allclose(np.diag(left), [1e-6, (REMAINING_DEVIATION * 0.1) ** 2, 1e-6, 16, 9, 9], atol=1e-9)
+    np.testing.assert_allclose(
+        np.diag(left), [1e-6, (REMAINING_DEVIATION * 0.1) ** 2, 1e-6, 16, 9, 9], atol=1e-9
+    )
 
 
 def test_only_an_uncertain_pose_of_a_body_is_moved_along_its_axis(anatomy, views, ct):
     def said(expects_mm, of):
-        model = FakeModel(TRUE_POSE, anatomy.centroid, together_mm=expects_mm, expects_mm=expects_mm)
+        model = FakeModel(
+            TRUE_POSE, anatomy.centroid, together_mm=expects_mm, expects_mm=expects_mm
+        )
         return model.candidates(views, None), predict_poses(model, of, views, None)
 
     for expects_mm, of in (
@@ -156,13 +178,20 @@ def test_only_an_uncertain_pose_of_a_body_is_moved_along_its_axis(anatomy, views
         (CONFIDENT_MM + 4, PreparedCT(replace(ct, mask=ct.volume.values > 300))),
     ):
         plain, asked = said(expects_mm, of)
-        assert [each.world_from_ct.tolist() for each in plain] == [each.world_from_ct.tolist() for each in asked]
+        assert [each.world_from_ct.tolist() for each in plain] == [
+            each.world_from_ct.tolist() for each in asked
+        ]
     plain, asked = said(CONFIDENT_MM + 4, anatomy)
     assert len(asked) == len(plain) + 1 and asked[0].expected_mm() < plain[0].expected_mm()
-    assert [each.world_from_ct.tolist() for each in asked[1:]] == [each.world_from_ct.tolist() for each in plain]
+    assert [each.world_from_ct.tolist() for each in asked[1:]] == [
+        each.world_from_ct.tolist() for each in plain
+    ]
 
 
 def test_a_pose_outside_the_images_stays(anatomy, views):
-    beside, covariance = off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), np.diag([1e-6] * 3 + [4.0, 1.0, 1.0])
+    beside, covariance = (
+        off(TRUE_POSE, [0, 0, 0], [0, 0, 400]),
+        np.diag([1e-6] * 3 + [4.0, 1.0, 1.0]),
+    )
     found, left = refine_along_least_certain_axis(anatomy, views, beside, covariance)
     assert np.array_equal(found, beside) and np.array_equal(left, covariance)

@@ -43,13 +43,16 @@ def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
     hu, mask = ct.volume.values, bone_ct.mask
     rest = CT(Volume(np.where(mask & (hu > 0), np.float32(0), hu), ct.volume.ct_from_index))
     mu = attenuation(ct).values
-    beyond = Projector(Volume(np.where(mask, np.maximum(mu - np.float32(0.0192), 0), 0), ct.volume.ct_from_index))
+    beyond = Projector(
+        Volume(np.where(mask, np.maximum(mu - np.float32(0.0192), 0), 0), ct.volume.ct_from_index)
+    )
     views = make_views(rest, pose=rest_pose)
     return [
         replace(
             view,
             xray=XRay(
-                view.xray.line_integrals + np.float32(1.3) * beyond.render(view.camera, bone_pose).image,
+                view.xray.line_integrals
+                + np.float32(1.3) * beyond.render(view.camera, bone_pose).image,
                 view.xray.valid,
             ),
         )
@@ -59,16 +62,28 @@ def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
 
 def found_in(anatomy, views, start=START, progress=lambda report: None, starts=()):
     return register_structure(
-        anatomy, views, lambda of, some, progress: refine(of, some, start, progress), progress, starts
+        anatomy,
+        views,
+        lambda of, some, progress: refine(of, some, start, progress),
+        progress,
+        starts,
     )
 
 
 def error_of(bone_ct, pose, true):
     """mm, root mean square over the structure."""
-    points = rigid.transform_points(bone_ct.volume.ct_from_index, np.argwhere(bone_ct.mask)[:, ::-1])
+    points = rigid.transform_points(
+        bone_ct.volume.ct_from_index, np.argwhere(bone_ct.mask)[:, ::-1]
+    )
     return float(
         np.sqrt(
-            np.mean(np.sum((rigid.transform_points(pose, points) - rigid.transform_points(true, points)) ** 2, axis=1))
+            np.mean(
+                np.sum(
+                    (rigid.transform_points(pose, points) - rigid.transform_points(true, points))
+                    ** 2,
+                    axis=1,
+                )
+            )
         )
     )
 
@@ -77,7 +92,9 @@ def test_structure_and_background_add_up_to_the_whole_ct(ct, bone, bone_ct):
     views = make_views(ct)
     level = bone.with_background(TRUE_POSE).levels(views, TRUE_POSE)[-1]
     objective = bone.with_background(TRUE_POSE).objective(views, level, TRUE_POSE)
-    for projection, rest, view in zip(objective.project(TRUE_POSE), objective.rest, objective.views, strict=True):
+    for projection, rest, view in zip(
+        objective.project(TRUE_POSE), objective.rest, objective.views, strict=True
+    ):
         whole = bone.full_ct.projector(level.volume).render(view.camera, TRUE_POSE).image
         np.testing.assert_allclose(projection.image + rest, whole, atol=1e-4)
     assert 0.05 < objective.project(TRUE_POSE)[0].image.max() < 0.9 * whole.max()
@@ -88,7 +105,9 @@ def test_the_whole_ct_corrects_the_cameras_and_both_registrations_count(bone, ct
     views = [replace(view, rotation_sd_deg=2.0) for view in make_views(ct, size=64)]
     corrected = [replace(view, name=f"{view.name} corrected") for view in views]
     nothing = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (900, 900), (900, 900), (0.9, 0.6), ())
-    whole = Refinement(TRUE_POSE, nothing, [], corrected, np.ones(6), 100, 7, search_seconds=2.0, selected_start=3)
+    whole = Refinement(
+        TRUE_POSE, nothing, [], corrected, np.ones(6), 100, 7, search_seconds=2.0, selected_start=3
+    )
     asked = []
 
     class AtOnce:
@@ -97,20 +116,35 @@ def test_the_whole_ct_corrects_the_cameras_and_both_registrations_count(bone, ct
 
         def refinement(self, others):
             asked.append(others)
-            return Refinement(MOVED, nothing, [], list(asked[-2][1]), np.zeros(6), 10, 5, search_seconds=1.0)
+            return Refinement(
+                MOVED, nothing, [], list(asked[-2][1]), np.zeros(6), 10, 5, search_seconds=1.0
+            )
 
     def find(anatomy, views, progress):
         return whole if anatomy is bone.full_ct else "the structure by itself"
 
     monkeypatch.setattr(variants, "_StructurePipeline", AtOnce)
     own = off(TRUE_POSE, [0, 0, 0], [8, 0, 0])
-    found = register_structure(bone, views, find, starts=[own, off(TRUE_POSE, [0, 0, 0], [3, 0, 0])])
+    found = register_structure(
+        bone, views, find, starts=[own, off(TRUE_POSE, [0, 0, 0], [3, 0, 0])]
+    )
     (anatomy, exact), others = asked
-    assert anatomy.world_from_background is TRUE_POSE and others == [own], "a start near the whole CT's pose is none"
+    assert anatomy.world_from_background is TRUE_POSE and others == [own], (
+        "a start near the whole CT's pose is none"
+    )
     assert [view.name for view in exact] == [view.name for view in corrected]
     assert all(view.rotation_sd_deg == 0 for view in exact)
-    assert found.views is corrected and found.corrections is whole.corrections and found.world_from_ct is MOVED
-    assert (found.candidates, found.refined, found.search_seconds, found.selected_start) == (110, 12, 3.0, 3)
+    assert (
+        found.views is corrected
+        and found.corrections is whole.corrections
+        and found.world_from_ct is MOVED
+    )
+    assert (found.candidates, found.refined, found.search_seconds, found.selected_start) == (
+        110,
+        12,
+        3.0,
+        3,
+    )
     whole = replace(whole, fit=replace(nothing, similarity=(0.9, 0.49)))
     assert register_structure(bone, views, find) == "the structure by itself"
 
@@ -123,7 +157,10 @@ def test_rays_through_a_cut_end_of_the_whole_ct_are_not_compared():
     affine = np.diag([3.0, 3, 3, 1])
     affine[:3, 3] = [-43, -43, -34]
     tube = CT(Volume(hu, affine), mask=hu > 300)
-    structure, views = PreparedCT(tube).with_background(TRUE_POSE), make_views(tube, ((0, 0),), size=64)
+    structure, views = (
+        PreparedCT(tube).with_background(TRUE_POSE),
+        make_views(tube, ((0, 0),), size=64),
+    )
     level = structure.levels(views, TRUE_POSE)[-1]
     (view,) = structure.objective(views, level, TRUE_POSE, margin_mm=40.0).views
     seen = structure.full_ct.projector(level.volume).seen(view.camera, TRUE_POSE) > 0
@@ -136,15 +173,28 @@ def test_a_moved_bone_is_found_among_similar_neighbours(ct, bone, bone_ct):
     alone = refine(bone, views, START)
     found = found_in(bone, views)
     assert error_mm(found.world_from_background) < 1.5, "the rest lies where it is, nearly"
-    assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.3 < error_of(bone_ct, alone.world_from_ct, MOVED)
-    assert min(found.fit.similarity) > 0.9 and found.candidates > 1 and found.world_from_background is not None
+    assert (
+        error_of(bone_ct, found.world_from_ct, MOVED)
+        < 0.3
+        < error_of(bone_ct, alone.world_from_ct, MOVED)
+    )
+    assert (
+        min(found.fit.similarity) > 0.9
+        and found.candidates > 1
+        and found.world_from_background is not None
+    )
 
 
 @pytest.mark.slow
 def test_a_bone_moved_far_is_found_from_its_own_start(ct, bone, bone_ct):
     centre = rigid.transform_points(TRUE_POSE, bone.centroid)
     far = (
-        rigid.about(centre, rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, 35.0])), [9.0, 9.0, 9.0]))
+        rigid.about(
+            centre,
+            rigid.from_rotation_translation(
+                rigid.exp_so3(np.radians([0, 0, 35.0])), [9.0, 9.0, 9.0]
+            ),
+        )
         @ TRUE_POSE
     )
     views = xrays(ct, bone_ct, far)
@@ -158,8 +208,14 @@ def test_a_bone_moved_far_is_found_from_its_own_start(ct, bone, bone_ct):
 def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
     views = xrays(ct, bone_ct)
     true = views[1].camera
-    wrong = replace(true, camera_from_world=true.camera_from_world @ off(np.eye(4), [2.0, 0.0, 3.0], [0.0, 4.0, 4.0]))
-    uncertain = [views[0], replace(views[1], camera=wrong, rotation_sd_deg=2.0, translation_sd_mm=4.0)]
+    wrong = replace(
+        true,
+        camera_from_world=true.camera_from_world @ off(np.eye(4), [2.0, 0.0, 3.0], [0.0, 4.0, 4.0]),
+    )
+    uncertain = [
+        views[0],
+        replace(views[1], camera=wrong, rotation_sd_deg=2.0, translation_sd_mm=4.0),
+    ]
     found = found_in(bone, uncertain)
     as_given = [uncertain[0], replace(views[1], camera=wrong)]
     assert (
@@ -169,7 +225,9 @@ def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
         < error_of(bone_ct, found_in(bone, as_given).world_from_ct, MOVED)
     )
     assert found.views[1].rotation_sd_deg == 2.0, "what was said of it stays"
-    pose_difference = rigid.inverse(found.views[1].camera.camera_from_world) @ true.camera_from_world
+    pose_difference = (
+        rigid.inverse(found.views[1].camera.camera_from_world) @ true.camera_from_world
+    )
     assert (
         np.degrees(rigid.rotation_angle(pose_difference[:3, :3])) < 1.2
     )  # of 3.6; the blob that moved is a part of the whole
@@ -178,13 +236,16 @@ def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
 @pytest.mark.slow
 def test_where_the_whole_ct_does_not_match_the_structure_is_registered_alone(ct, bone, bone_ct):
     random = np.random.default_rng(3)
-    other = make_views(CT(Volume(np.ascontiguousarray(ct.volume.values[:, ::-1]), ct.volume.ct_from_index)))
+    other = make_views(
+        CT(Volume(np.ascontiguousarray(ct.volume.values[:, ::-1]), ct.volume.ct_from_index))
+    )
     beyond = xrays(ct, bone_ct)
     views = [
         replace(
             view,
             xray=XRay(
-                one.xray.line_integrals + random.normal(0, 0.3, view.xray.valid.shape).astype(np.float32),
+                one.xray.line_integrals
+                + random.normal(0, 0.3, view.xray.valid.shape).astype(np.float32),
                 view.xray.valid,
             ),
         )
@@ -198,7 +259,9 @@ def test_where_the_whole_ct_does_not_match_the_structure_is_registered_alone(ct,
 @pytest.mark.parametrize("of", ["the whole CT", "relative values"])
 def test_without_a_background_the_structure_is_the_ct(ct, bone_ct, of):
     values = np.maximum(ct.volume.values, 0) * bone_ct.mask
-    anatomy = PreparedCT(ct if of == "the whole CT" else CT(Volume(values, ct.volume.ct_from_index), "relative"))
+    anatomy = PreparedCT(
+        ct if of == "the whole CT" else CT(Volume(values, ct.volume.ct_from_index), "relative")
+    )
     assert anatomy.full_ct is None and anatomy.with_background(None) is anatomy
 
 

@@ -28,11 +28,16 @@ def split(ct, views, settings, pose=TRUE_POSE):
 
 
 def test_the_tiles_add_up_to_the_whole(ct, views):
-    _, fit, parts = split(ct, views, ROBUST, moved(TRUE_POSE, np.array([0.01, 0, 0, 1.0, 0, 0]), np.zeros(3)))
+    _, fit, parts = split(
+        ct, views, ROBUST, moved(TRUE_POSE, np.array([0.01, 0, 0, 1.0, 0, 0]), np.zeros(3))
+    )
     count = sum(fit.pixels)
     assert parts.pixels.sum() == count
     np.testing.assert_allclose(
-        parts.gradients.sum(axis=0) / count, fit.gradient, rtol=1e-3, atol=1e-4 * np.abs(fit.gradient).max()
+        parts.gradients.sum(axis=0) / count,
+        fit.gradient,
+        rtol=1e-3,
+        atol=1e-4 * np.abs(fit.gradient).max(),
     )
     for view in range(2):
         of_view = parts.views == view
@@ -53,11 +58,16 @@ def sharpness(ct, views, settings):
     measured = np.zeros((6, 6))
     for p, step in enumerate([4e-4] * 3 + [0.04] * 3):
         ahead, behind = (
-            objective.linearise(objective.project(moved(pose, sign * step * np.eye(6)[p], objective.pivot))).gradient
+            objective.linearise(
+                objective.project(moved(pose, sign * step * np.eye(6)[p], objective.pivot))
+            ).gradient
             for sign in (1, -1)
         )
         measured[p] = (ahead - behind) / (2 * step)
-    measured, off = (np.linalg.eigvals(np.linalg.solve(fit.hessian, each)).real for each in (measured, ours - measured))
+    measured, off = (
+        np.linalg.eigvals(np.linalg.solve(fit.hessian, each)).real
+        for each in (measured, ours - measured)
+    )
     return measured, off, min(fit.similarity)
 
 
@@ -74,7 +84,9 @@ def test_unmodelled_structures_flatten_the_minimum(ct, views):
     for view in views:
         clutter = ndimage.gaussian_filter(random.normal(size=view.xray.valid.shape), 2)
         image = view.xray.line_integrals + 0.3 * clutter / clutter.std()
-        cluttered.append(replace(view, xray=replace(view.xray, line_integrals=image.astype(np.float32))))
+        cluttered.append(
+            replace(view, xray=replace(view.xray, line_integrals=image.astype(np.float32)))
+        )
     measured, off, similarity = sharpness(ct, cluttered, Settings(intensity_radius=4, cauchy=0.5))
     assert similarity < 0.5
     assert measured.mean() < 0.3
@@ -84,14 +96,21 @@ def test_unmodelled_structures_flatten_the_minimum(ct, views):
 def test_similarity_of_a_tile_is_that_of_its_pixels(ct, views):
     """All alike but one tile, in which the X-ray shows something else."""
     spoilt = views[0].xray.line_integrals.copy()
-    spoilt[48:64, 64:80] += np.random.default_rng(0).normal(scale=1.0, size=(16, 16)).astype(np.float32)
+    spoilt[48:64, 64:80] += (
+        np.random.default_rng(0).normal(scale=1.0, size=(16, 16)).astype(np.float32)
+    )
     one = [replace(views[0], xray=XRay(spoilt, views[0].xray.valid)), views[1]]
     _, fit, parts = split(ct, one, ROBUST)
     place = (parts.views == 0) & (parts.places == [4, 3]).all(axis=1)
     assert parts.similarity[place] < 0.4
     near = (parts.views == 0) & (np.abs(parts.places - [4, 3]) <= 1).all(axis=1)
     assert np.median(parts.similarity[parts.comparable & ~near]) > 0.9
-    assert parts.similarity.min() <= min(fit.similarity) <= max(fit.similarity) <= parts.similarity.max()
+    assert (
+        parts.similarity.min()
+        <= min(fit.similarity)
+        <= max(fit.similarity)
+        <= parts.similarity.max()
+    )
 
 
 @pytest.mark.parametrize("sd", [0.02, 0.1])
@@ -103,7 +122,9 @@ def test_the_share_explained_by_noise_is_the_lost_correlation(sd):
     found = module._explained(noisy, np.ones(clean.shape, np.float32), 0.0)
     local, local_clean = (image - ndimage.uniform_filter(image, 9) for image in (noisy, clean))
     true = [
-        np.corrcoef(local[r : r + 16, c : c + 16].ravel(), local_clean[r : r + 16, c : c + 16].ravel())[0, 1]
+        np.corrcoef(
+            local[r : r + 16, c : c + 16].ravel(), local_clean[r : r + 16, c : c + 16].ravel()
+        )[0, 1]
         for r in range(0, 96, 16)
         for c in range(0, 96, 16)
     ]

@@ -60,7 +60,10 @@ def views(ct):
     first, second = make_views(ct, size=64)
     valid = first.xray.valid.copy()
     valid[:, :9] = valid[50:] = False
-    return [replace(first, xray=XRay(first.xray.line_integrals, valid)), second.cropped(3, 5, 52, 48)]
+    return [
+        replace(first, xray=XRay(first.xray.line_integrals, valid)),
+        second.cropped(3, 5, 52, 48),
+    ]
 
 
 def same_fit(mine, theirs):
@@ -75,8 +78,12 @@ def same_fit(mine, theirs):
 
 def same_system(mine, theirs, cost):
     scale = np.sqrt(np.diag(theirs[1]))
-    np.testing.assert_allclose(mine[0] / scale, theirs[0] / scale, rtol=0, atol=1e-4 * np.sqrt(cost))
-    np.testing.assert_allclose(mine[1] / np.outer(scale, scale), theirs[1] / np.outer(scale, scale), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        mine[0] / scale, theirs[0] / scale, rtol=0, atol=1e-4 * np.sqrt(cost)
+    )
+    np.testing.assert_allclose(
+        mine[1] / np.outer(scale, scale), theirs[1] / np.outer(scale, scale), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("intrinsics", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -100,7 +107,8 @@ def test_a_slot_scan_beside_a_pinhole_is_compared_as_by_numba(device, projector,
     mixed = [views[0], make_slot_scan(ct, 70).pooled(2)]
     settings, point = SETTINGS["both, robust"], EvaluationPoint(NEAR, intrinsics=True)
     fits = [
-        maker(projector, mixed, settings, PIVOT).evaluate(point).linearise() for maker in (Objective, device.objective)
+        maker(projector, mixed, settings, PIVOT).evaluate(point).linearise()
+        for maker in (Objective, device.objective)
     ]
     assert min(fits[0].similarity) > 0.2
     same_fit(fits[1], fits[0])
@@ -115,32 +123,51 @@ def test_a_slot_scan_beside_a_pinhole_is_compared_as_by_numba(device, projector,
 @pytest.mark.slow
 def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
     settings = SETTINGS["a structure"]
-    rest = [projector.render(view.camera, off(TRUE_POSE, [0, 30, 0], [5, 0, 5])).image for view in views]
+    rest = [
+        projector.render(view.camera, off(TRUE_POSE, [0, 30, 0], [5, 0, 5])).image for view in views
+    ]
     fits, costs = [], []
     for objective in (
-        maker(projector, views, settings, PIVOT, rest).with_pivot(PIVOT) for maker in (Objective, device.objective)
+        maker(projector, views, settings, PIVOT, rest).with_pivot(PIVOT)
+        for maker in (Objective, device.objective)
     ):
         fits.append(objective.evaluate(EvaluationPoint(NEAR)).linearise())
         costs.append(objective.evaluate(EvaluationPoint(NEXT)).cost())
     same_fit(fits[1], fits[0])
     assert costs[1] == pytest.approx(costs[0], rel=1e-4)
-    without = Objective(projector, views, settings, PIVOT).evaluate(EvaluationPoint(NEAR)).linearise()
+    without = (
+        Objective(projector, views, settings, PIVOT).evaluate(EvaluationPoint(NEAR)).linearise()
+    )
     assert fits[0].cost != pytest.approx(without.cost, rel=0.01)
     poses = np.stack([off(TRUE_POSE, [0, 0, 0], [2.0 * n, 0, 0]) for n in range(5)])
-    scored = [maker(projector, views, settings, np.zeros(3), rest).scores(poses) for maker in (Scorer, device.scorer)]
+    scored = [
+        maker(projector, views, settings, np.zeros(3), rest).scores(poses)
+        for maker in (Scorer, device.scorer)
+    ]
     np.testing.assert_allclose(scored[1], scored[0], rtol=0, atol=1e-4)
 
 
 def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projector, views):
     objective = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
-    assert objective.evaluate(EvaluationPoint(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0]))).linearise().cost == np.inf
-    assert objective.evaluate(EvaluationPoint(NEAR)).cost() == np.inf  # nothing was settled with which to compare it
+    assert (
+        objective.evaluate(EvaluationPoint(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0])))
+        .linearise()
+        .cost
+        == np.inf
+    )
+    assert (
+        objective.evaluate(EvaluationPoint(NEAR)).cost() == np.inf
+    )  # nothing was settled with which to compare it
 
 
-@pytest.mark.parametrize("settings", [Settings(intensity_radius=3), Settings(gradient_radius=6, silhouette_mm=6)])
+@pytest.mark.parametrize(
+    "settings", [Settings(intensity_radius=3), Settings(gradient_radius=6, silhouette_mm=6)]
+)
 def test_scores_are_those_of_numba(device, projector, views, settings):
     random = np.random.default_rng(2)
-    poses = np.stack([off(TRUE_POSE, random.uniform(-15, 15, 3), random.uniform(-40, 40, 3)) for _ in range(60)])
+    poses = np.stack(
+        [off(TRUE_POSE, random.uniform(-15, 15, 3), random.uniform(-40, 40, 3)) for _ in range(60)]
+    )
     poses[7, :3, 3] += 400  # out of the views
     centroid = np.array([2.0, -1.0, 4.0])
     expected = Scorer(projector, views, settings, centroid).scores(poses)
@@ -151,13 +178,20 @@ def test_scores_are_those_of_numba(device, projector, views, settings):
 
 STARTS = [
     off(TRUE_POSE, turn, shift)
-    for turn, shift in (([2.0, -1, 1], [2.0, 3, -1]), ([-2.0, 1, 2], [-3.0, 1, 1]), ([1.0, 3, 0], [0, -2, 3.0]))
+    for turn, shift in (
+        ([2.0, -1, 1], [2.0, 3, -1]),
+        ([-2.0, 1, 2], [-3.0, 1, 1]),
+        ([1.0, 3, 0], [0, -2, 3.0]),
+    )
 ]
 
 
 @pytest.mark.slow
 def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projector, views):
-    settings, how = SETTINGS["both, robust"], {"iterations": 15, "tolerance_mm": 0.005, "centroid": np.zeros(3)}
+    settings, how = (
+        SETTINGS["both, robust"],
+        {"iterations": 15, "tolerance_mm": 0.005, "centroid": np.zeros(3)},
+    )
     starts = [DescentStart(start) for start in STARTS]
     in_step = descend(device.objective(projector, views, settings, PIVOT), starts, **how)
     on_cpu = descend(Objective(projector, views, settings, PIVOT), starts, **how)
@@ -168,7 +202,9 @@ def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projecto
         assert error_mm(expected.world_from_ct) < 0.3
 
 
-def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(device, projector, views, monkeypatch):
+def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(
+    device, projector, views, monkeypatch
+):
     from MultiViewRegistrationLib.registration import torch_backend
 
     looks, sizes, most = torch_backend._evaluate_batch, [], 2
@@ -186,11 +222,13 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
     first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
     asked = [EvaluationPoint(start) for start in STARTS]
     expected = [
-        look.linearise().cost for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
+        look.linearise().cost
+        for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
     ]
     monkeypatch.setattr(torch_backend, "_evaluate_batch", limited)
     assert [
-        look.linearise().cost for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
+        look.linearise().cost
+        for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
     ] == expected
     assert sizes == [3, 1, 2]
     most = 0
@@ -214,14 +252,23 @@ def test_a_registration_ends_as_by_numba_and_needs_no_image_of_the_cpu(device, c
 @pytest.mark.slow
 def test_pixels_that_are_left_out_are_left_out_as_by_numba(device, projector, views):
     settings = SETTINGS["both, robust"]
-    pixels = [np.indices(view.xray.valid.shape)[0] < view.xray.valid.shape[0] // 3 for view in views]
+    pixels = [
+        np.indices(view.xray.valid.shape)[0] < view.xray.valid.shape[0] // 3 for view in views
+    ]
     fits = [
-        maker(projector, views, settings, PIVOT).excluding(pixels).evaluate(EvaluationPoint(NEAR)).linearise()
+        maker(projector, views, settings, PIVOT)
+        .excluding(pixels)
+        .evaluate(EvaluationPoint(NEAR))
+        .linearise()
         for maker in (Objective, device.objective)
     ]
     same_fit(fits[1], fits[0])
     assert (
         0
         < fits[0].pixels[0]
-        < 0.8 * Objective(projector, views, settings, PIVOT).evaluate(EvaluationPoint(NEAR)).linearise().pixels[0]
+        < 0.8
+        * Objective(projector, views, settings, PIVOT)
+        .evaluate(EvaluationPoint(NEAR))
+        .linearise()
+        .pixels[0]
     )

@@ -20,7 +20,10 @@ START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
 
 def register(anatomy, views, progress=lambda report: None, shared=CALIBRATED):
     return register_views(
-        views, lambda some, progress: refine(anatomy, some, START, progress, shared), progress, shared
+        views,
+        lambda some, progress: refine(anatomy, some, START, progress, shared),
+        progress,
+        shared,
     )
 
 
@@ -30,7 +33,10 @@ def three(ct):
     first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
     wrong = second.camera.camera_from_world @ off(np.eye(4), [2.0, 3.0, -1.5], [5.0, -6.0, 4.0])
     lost = replace(
-        second, camera=replace(second.camera, camera_from_world=wrong), rotation_sd_deg=None, translation_sd_mm=None
+        second,
+        camera=replace(second.camera, camera_from_world=wrong),
+        rotation_sd_deg=None,
+        translation_sd_mm=None,
     )
     return [first, lost, third], second.camera
 
@@ -38,7 +44,9 @@ def three(ct):
 def test_views_without_any_calibration_are_uncalibrated(three):
     views, _ = three
     assert uncalibrated_view_indices(views) == [1]
-    assert uncalibrated_view_indices([views[1], *views[1:]]) == [1], "the first view is what the others are tied to"
+    assert uncalibrated_view_indices([views[1], *views[1:]]) == [1], (
+        "the first view is what the others are tied to"
+    )
     assert uncalibrated_view_indices(views, SharedUnknowns(isocentre_sd_mm=3)) == []
     for known in ("rotation_sd_deg", "translation_sd_mm"):
         assert uncalibrated_view_indices([views[0], replace(views[1], **{known: 2.0})]) == []
@@ -54,12 +62,16 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     assert len(found.fit.similarity) == len(found.fit.pixels) == 3
     assert min(found.fit.similarity) > 0.9
     # What its image tells: the CT as this camera sees it, in the plane at least.
-    points = rigid.transform_points(TRUE_POSE, 25.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3))
-    seen = found.views[1].camera.project(rigid.transform_points(found.world_from_ct @ rigid.inverse(TRUE_POSE), points))
-    assert np.abs(seen - true_camera.project(points)).max() < 0.3
-    assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(
-        0.3
+    points = rigid.transform_points(
+        TRUE_POSE, 25.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     )
+    seen = found.views[1].camera.project(
+        rigid.transform_points(found.world_from_ct @ rigid.inverse(TRUE_POSE), points)
+    )
+    assert np.abs(seen - true_camera.project(points)).max() < 0.3
+    assert rigid.rotation_distance(
+        found.views[1].camera.camera_from_world, true_camera.camera_from_world
+    ) < np.radians(0.3)
     fractions = [progress.fraction for progress in reports]
     assert fractions == sorted(fractions) and fractions[-1] < 1
     np.testing.assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)

@@ -11,7 +11,15 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScanCamera
 from MultiViewRegistrationLib.imaging.ct import Volume, attenuation, ct_from_array
-from MultiViewRegistrationLib.regressor.fast_drr import BASES, KNOTS, LARGEST, Bases, Stacks, project, varied
+from MultiViewRegistrationLib.regressor.fast_drr import (
+    BASES,
+    KNOTS,
+    LARGEST,
+    Bases,
+    Stacks,
+    project,
+    varied,
+)
 from MultiViewRegistrationLib.rendering.drr import Grid, Projector
 
 
@@ -23,7 +31,9 @@ def line_integrals(bases: Bases, camera: Camera, world_from_ct: np.ndarray) -> n
     return out
 
 
-def camera_before(centre, direction, roll: float, *, mirrored: bool = False, kind: type[Camera] = Camera) -> Camera:
+def camera_before(
+    centre, direction, roll: float, *, mirrored: bool = False, kind: type[Camera] = Camera
+) -> Camera:
     """64 x 48 pixels, 300 mm away, looking along `direction` at `centre`."""
     turn, _ = Rotation.align_vectors([[0, 0, 1]], [direction])
     R = Rotation.from_rotvec([0, 0, roll]).as_matrix() @ turn.as_matrix()
@@ -35,16 +45,22 @@ def camera_before(centre, direction, roll: float, *, mirrored: bool = False, kin
 def oblique_bases(rng) -> Bases:
     """Smooth tissue, with bone in the middle of it, on a grid that lies anyhow; 1.2 x 1 x 1.4 mm."""
     values = gaussian_filter(rng.normal(size=(BASES, 50, 60, 54)), (0, 5, 5, 5))
-    values = np.maximum(0.5 + values / values.std(), 0) * np.array([0.02, 0.015, 0.03]).reshape(3, 1, 1, 1)
+    values = np.maximum(0.5 + values / values.std(), 0) * np.array([0.02, 0.015, 0.03]).reshape(
+        3, 1, 1, 1
+    )
     for axis, size in enumerate(values.shape[1:], 1):
         fade = np.sin(np.pi * (np.arange(size) + 1) / (size + 1)) ** 2
         values = values * fade.reshape([-1 if a == axis else 1 for a in range(4)])
     axes = Rotation.random(random_state=rng).as_matrix() * [1.2, 1.0, 1.4]
-    return Bases(values.astype(np.float32), rigid.from_rotation_translation(axes, rng.uniform(-200, 200, 3)))
+    return Bases(
+        values.astype(np.float32), rigid.from_rotation_translation(axes, rng.uniform(-200, 200, 3))
+    )
 
 
 def middle(bases: Bases) -> np.ndarray:
-    return rigid.transform_points(bases.ct_from_index, (np.array(bases.values.shape[:0:-1]) - 1) / 2)
+    return rigid.transform_points(
+        bases.ct_from_index, (np.array(bases.values.shape[:0:-1]) - 1) / 2
+    )
 
 
 @pytest.mark.parametrize("kind", [Camera, SlotScanCamera])
@@ -52,7 +68,9 @@ def middle(bases: Bases) -> np.ndarray:
 def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored, kind):
     rng = np.random.default_rng(seed)
     bases = oblique_bases(rng)
-    pose = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-100, 100, 3))
+    pose = rigid.from_rotation_translation(
+        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-100, 100, 3)
+    )
     at = rigid.transform_points(pose, middle(bases))
     camera = camera_before(at, rng.normal(size=3), rng.uniform(-3, 3), mirrored=mirrored, kind=kind)
     found = line_integrals(bases, camera, pose)
@@ -77,7 +95,8 @@ def test_a_lane_does_not_run_over_into_the_next():
     before = rigid.from_rotation_translation(np.eye(3), [-1.5, -1.5, 3000])
     camera = Camera([[4000, 0, 0], [0, 4000, 0], [0, 0, 1]], before, (1, 1))
     stacks = Stacks(
-        6 * (grid.values,), *(np.array(6 * [each]) for each in (grid.shape, grid.stored, [1e-3] * 3, np.eye(4)))
+        6 * (grid.values,),
+        *(np.array(6 * [each]) for each in (grid.shape, grid.stored, [1e-3] * 3, np.eye(4))),
     )
     out = np.empty((BASES, 1, 1), np.float32)
     project(tuple(stacks), tuple(stacks.rays(camera, np.eye(4)[None])), 0, out)
@@ -87,7 +106,9 @@ def test_a_lane_does_not_run_over_into_the_next():
 def test_nothing_behind_the_source_counts():
     bases = Bases(np.full((BASES, 20, 20, 20), 0.01, np.float32), np.eye(4))
     before = rigid.from_rotation_translation(np.eye(3), [-9.5, -9.5, -30])
-    assert not line_integrals(bases, Camera([[50, 0, 5], [0, 50, 5], [0, 0, 1]], before, (11, 11)), np.eye(4)).any()
+    assert not line_integrals(
+        bases, Camera([[50, 0, 5], [0, 50, 5], [0, 0, 1]], before, (11, 11)), np.eye(4)
+    ).any()
 
 
 def test_a_layer_begins_where_the_last_one_ends():
@@ -98,7 +119,9 @@ def test_a_layer_begins_where_the_last_one_ends():
     soft, bone, dense = Bases.of(mu, 1.0).values[:, 0, 0]
     np.testing.assert_allclose(soft, [KNOTS[0], KNOTS[0], KNOTS[0], 0], atol=2e-4)
     np.testing.assert_allclose(bone, [0, KNOTS[1] - KNOTS[0], KNOTS[1] - KNOTS[0], 0], atol=2e-4)
-    assert dense[2] == pytest.approx(mu.values[0, 0, 2] - KNOTS[1], abs=1e-6) and not dense[:2].any()
+    assert (
+        dense[2] == pytest.approx(mu.values[0, 0, 2] - KNOTS[1], abs=1e-6) and not dense[:2].any()
+    )
     coarse, pooled = Bases.of(mu, 2.0), mu.pooled((2, 2, 2))
     np.testing.assert_allclose(coarse.values[2, 0, 0], [0, dense[2] / 2], atol=1e-6)
     np.testing.assert_allclose(coarse.values.sum(axis=0), pooled.values, atol=1e-6)
@@ -122,15 +145,24 @@ def test_a_shaft_runs_on_as_it_ran(end):
     np.testing.assert_allclose(course, [0.3 * outwards, -0.25 * outwards], atol=0.05)
     longer = bases.continued(1, end, 12.0, course, smooth_mm=0.1, bone_fade_mm=np.inf)
     assert longer.values.shape == (3, 20, 52, 30)
-    np.testing.assert_array_equal(longer.values[:, :, :40] if end else longer.values[:, :, 12:], bases.values)
+    np.testing.assert_array_equal(
+        longer.values[:, :, :40] if end else longer.values[:, :, 12:], bases.values
+    )
     added = longer.values[0, :, -1 if end else 0]
-    k, i = (np.average(np.arange(n), weights=added.sum(axis=1 - axis)) for axis, n in enumerate(added.shape))
+    k, i = (
+        np.average(np.arange(n), weights=added.sum(axis=1 - axis))
+        for axis, n in enumerate(added.shape)
+    )
     j = 51 if end else -12
     place = longer.ct_from_index @ [i, 51 if end else 0, k, 1]
-    np.testing.assert_allclose(place, bases.ct_from_index @ [14 - 0.125 * j, j, 9 + 0.1 * j, 1], atol=1.2)
+    np.testing.assert_allclose(
+        place, bases.ct_from_index @ [14 - 0.125 * j, j, 9 + 0.1 * j, 1], atol=1.2
+    )
     np.testing.assert_allclose(longer.values[1, :, -1 if end else 0], 0.5 * added, atol=1e-6)
     fading = bases.continued(1, end, 12.0, course, smooth_mm=0.1, bone_fade_mm=2.0)
-    np.testing.assert_allclose(fading.values[1, :, -1 if end else 0], 0.5 * np.exp(-6) * added, atol=1e-6)
+    np.testing.assert_allclose(
+        fading.values[1, :, -1 if end else 0], 0.5 * np.exp(-6) * added, atol=1e-6
+    )
 
 
 def test_only_cut_ends_are_continued():

@@ -47,7 +47,9 @@ def camera(angle_deg: float, mirrored: bool = False) -> Camera:
 def slot_scan(angle_deg: float) -> Camera:
     """64 x 64 pixels of a slot scan."""
     scan = SlotScan(**slot_scan_of(angle_deg)).camera()
-    return Window.of(scan, rigid.transform_points(NOMINAL, CENTROID + 100 * np.stack([-np.ones(3), np.ones(3)]))).camera
+    return Window.of(
+        scan, rigid.transform_points(NOMINAL, CENTROID + 100 * np.stack([-np.ones(3), np.ones(3)]))
+    ).camera
 
 
 VIEWS = {
@@ -101,28 +103,42 @@ def test_perfect_votes_give_the_pose_and_a_third_may_be_wrong(views):
         assert error_mm(first.world_from_ct, true, points) < 0.02
         assert first.agree is True and not others  # for JSON, no bool of NumPy
         assert first.views == tuple(range(len(views)))
-        found = fuse([votes(view, points, true, rng, noise_px=0.5, wrong=0.33) for view in views], CENTROID, NOMINAL)
+        found = fuse(
+            [votes(view, points, true, rng, noise_px=0.5, wrong=0.33) for view in views],
+            CENTROID,
+            NOMINAL,
+        )
         assert error_mm(found[0].world_from_ct, true, points) < (6.0 if len(views) == 1 else 0.7)
 
 
 def test_the_minimum_is_that_of_scipy():
     """The same cost, as a sum of squares of square roots, projected by the camera's own method; some votes are surer than others."""
     rng, points, true = random_pose(2)
-    views = [votes(view, points, true, rng, noise_px=1.5, wrong=0.1) for view in VIEWS["two mirrored views"]]
-    views = [replace(view, scales=view.scales * rng.uniform(0.5, 2, view.scales.shape)) for view in views]
+    views = [
+        votes(view, points, true, rng, noise_px=1.5, wrong=0.1)
+        for view in VIEWS["two mirrored views"]
+    ]
+    views = [
+        replace(view, scales=view.scales * rng.uniform(0.5, 2, view.scales.shape)) for view in views
+    ]
 
     def roots(twist: np.ndarray) -> np.ndarray:
         world = rigid.transform_points(moved(true, twist * SPREAD, CENTROID), points)
         off = [
-            np.linalg.norm(view.positions - view.camera.project(world).T[..., None], axis=0) / view.scales
+            np.linalg.norm(view.positions - view.camera.project(world).T[..., None], axis=0)
+            / view.scales
             for view in views
         ]
         return np.sqrt(np.maximum(off, 1e-6)).ravel()
 
-    expected = moved(true, least_squares(roots, np.zeros(6), x_scale=0.01, xtol=1e-9).x * SPREAD, CENTROID)
+    expected = moved(
+        true, least_squares(roots, np.zeros(6), x_scale=0.01, xtol=1e-9).x * SPREAD, CENTROID
+    )
     found = fuse(views, CENTROID, NOMINAL)[0]
     assert error_mm(found.world_from_ct, expected, points) < 0.05
-    assert error_mm(expected, true, points) > 0.06, "the votes' noise must move the minimum, or this test is idle"
+    assert error_mm(expected, true, points) > 0.06, (
+        "the votes' noise must move the minimum, or this test is idle"
+    )
 
 
 def test_the_covariance_is_that_of_the_answers():
@@ -141,10 +157,14 @@ def test_an_augmentation_is_the_image_turned_scaled_and_shifted(mirrored):
     view, points = camera(20, mirrored), random_pose(10)[1]
     seen = view.project(rigid.transform_points(NOMINAL, points)) - view.intrinsics[:2, 2]
     angle = np.radians(15.0) * np.sign(view.intrinsics[0, 0])
-    turned = 1.1 * seen @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    turned = (
+        1.1 * seen @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    )
     expected = turned + view.intrinsics[:2, 2] + np.array([0.1, -0.2]) * view.size
     augmented = Augmentation(0.1, -0.2, 15.0, 1.1).camera(view, view)
-    np.testing.assert_allclose(augmented.project(rigid.transform_points(NOMINAL, points)), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        augmented.project(rigid.transform_points(NOMINAL, points)), expected, atol=1e-6
+    )
     np.testing.assert_allclose(augmented.source, view.source, atol=1e-9)
 
 
@@ -154,13 +174,16 @@ def test_augmentations_of_one_x_ray_are_joined_where_they_show_the_same(views):
     joined = []
     for view in views:
         first, *others = (
-            votes(each.camera(view, view), points, true, rng) for each in (Augmentation(), *CORNER_AUGMENTATIONS)
+            votes(each.camera(view, view), points, true, rng)
+            for each in (Augmentation(), *CORNER_AUGMENTATIONS)
         )
         joined.append(first.joined(others))
     found = fuse(joined, CENTROID, NOMINAL)[0]
     assert error_mm(found.world_from_ct, true, points) < 0.02
     alone = fuse([votes(view, points, true, rng) for view in views], CENTROID, NOMINAL)[0]
-    np.testing.assert_allclose(found.covariance, alone.covariance, rtol=0.1, err_msg="five tell no more than one")
+    np.testing.assert_allclose(
+        found.covariance, alone.covariance, rtol=0.1, err_msg="five tell no more than one"
+    )
 
 
 @pytest.mark.parametrize("outlier", range(3))
@@ -169,7 +192,10 @@ def test_of_three_views_one_may_be_wrong(outlier):
         rng, points, true = random_pose(5 + seed)
         wrong = moved(true, rng.choice([-1, 1], 6) * [0.2, 0.2, 0.2, 25, 25, 25], CENTROID)
         poses = [wrong if n == outlier else true for n in range(3)]
-        views = [votes(view, points, pose, rng, noise_px=0.7) for view, pose in zip(VIEWS["three views"], poses)]
+        views = [
+            votes(view, points, pose, rng, noise_px=0.7)
+            for view, pose in zip(VIEWS["three views"], poses)
+        ]
         first = fuse(views, CENTROID, NOMINAL)[0]
         assert first.agree and first.views == tuple(n for n in range(3) if n != outlier)
         assert error_mm(first.world_from_ct, true, points) < 1
@@ -179,7 +205,11 @@ def test_of_two_views_that_disagree_both_are_candidates():
     rng, points, true = random_pose(8)
     wrong = moved(true, np.array([0.3, -0.3, 0.2, 40, -30, 30]), CENTROID)
     first, second = VIEWS["two views"]
-    found = fuse([votes(first, points, true, rng, 0.5), votes(second, points, wrong, rng, 0.5)], CENTROID, NOMINAL)
+    found = fuse(
+        [votes(first, points, true, rng, 0.5), votes(second, points, wrong, rng, 0.5)],
+        CENTROID,
+        NOMINAL,
+    )
     assert found[0].agree is False and found[0].views == (0, 1)
     assert {candidate.views for candidate in found[1:]} == {(0,), (1,)}
     assert min(error_mm(candidate.world_from_ct, true, points) for candidate in found) < 3
@@ -203,7 +233,9 @@ def test_the_mean_of_guesses_is_that_of_scipy():
 
     def residuals(twist: np.ndarray) -> np.ndarray:
         pose = moved(true, twist * SPREAD, CENTROID)
-        return np.concatenate([root @ motion(pose, view.world_from_ct, CENTROID) for root, view in zip(roots, views)])
+        return np.concatenate(
+            [root @ motion(pose, view.world_from_ct, CENTROID) for root, view in zip(roots, views)]
+        )
 
     answer = least_squares(residuals, np.zeros(6), xtol=1e-14, ftol=1e-14)
     expected = moved(true, answer.x * SPREAD, CENTROID)
@@ -212,7 +244,9 @@ def test_the_mean_of_guesses_is_that_of_scipy():
     assert np.abs(motion(found.world_from_ct, expected, CENTROID) / SPREAD).max() < 1e-4
     expected = np.linalg.inv(np.diag(1 / SPREAD) @ answer.jac.T @ answer.jac @ np.diag(1 / SPREAD))
     sd = np.sqrt(np.diag(expected))
-    np.testing.assert_allclose(found.covariance / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.03)
+    np.testing.assert_allclose(
+        found.covariance / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.03
+    )
 
 
 def test_derivatives_are_those_of_finite_differences():
@@ -229,7 +263,9 @@ def test_derivatives_are_those_of_finite_differences():
             step = 2e-3 * SPREAD[axis] * np.tile(np.eye(6)[axis], (3, 1))
             up, down = (evidence.at(moved(poses, sign * step, CENTROID)).cost for sign in (1, -1))
             expected = (down - up) / (4e-3 * SPREAD[axis])
-            np.testing.assert_allclose(right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max())
+            np.testing.assert_allclose(
+                right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max()
+            )
 
 
 def test_an_uncertain_view_has_less_weight():
@@ -237,13 +273,18 @@ def test_an_uncertain_view_has_less_weight():
     off = rigid.exp_se3([0.06, 0.05, -0.06, 10.0, -12.0, 8.0])
     first, second = VIEWS["two views"]
     taken = Camera(second.intrinsics, second.camera_from_world @ off, second.size)
-    said = [votes(first, points, true, rng, 0.5), replace(votes(taken, points, true, rng, 0.5), camera=second)]
+    said = [
+        votes(first, points, true, rng, 0.5),
+        replace(votes(taken, points, true, rng, 0.5), camera=second),
+    ]
     trusting = fuse(said, CENTROID, NOMINAL)
     wary = fuse(said, CENTROID, NOMINAL, [None, geometry_covariance(4.0, 10.0, CENTROID, NOMINAL)])
     lost = fuse(said, CENTROID, NOMINAL, [None, geometry_covariance(None, None, CENTROID, NOMINAL)])
     alone = fuse(said[:1], CENTROID, NOMINAL)
     assert not trusting[0].agree and wary[0].agree
-    assert error_mm(wary[0].world_from_ct, true, points) < error_mm(trusting[0].world_from_ct, true, points)
+    assert error_mm(wary[0].world_from_ct, true, points) < error_mm(
+        trusting[0].world_from_ct, true, points
+    )
     assert error_mm(lost[0].world_from_ct, alone[0].world_from_ct, points) < 1.0
     assert geometry_covariance(0.0, 0.0, CENTROID, NOMINAL) is None
 

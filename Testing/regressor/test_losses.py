@@ -70,7 +70,9 @@ def off(twists, cameras=CAMERAS):
 
 
 def some_twists(scale=1.0, views=2, seed=3):
-    return torch.from_numpy(scale * np.random.default_rng(seed).normal(size=(views, 6)) * [0.05, 0.05, 0.05, 4, 4, 4])
+    return torch.from_numpy(
+        scale * np.random.default_rng(seed).normal(size=(views, 6)) * [0.05, 0.05, 0.05, 4, 4, 4]
+    )
 
 
 def test_all_are_0_at_the_perfect_answer_and_above_as_soon_as_a_view_is_wrong(volume):
@@ -82,7 +84,10 @@ def test_all_are_0_at_the_perfect_answer_and_above_as_soon_as_a_view_is_wrong(vo
     for view in (0, 1):
         twists = some_twists()
         twists[1 - view] = 0
-        assert min(term.item() for term in losses(volume).terms(off(twists), truth(), xrays).values()) > 1e-3
+        assert (
+            min(term.item() for term in losses(volume).terms(off(twists), truth(), xrays).values())
+            > 1e-3
+        )
 
 
 def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
@@ -90,7 +95,9 @@ def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
     predicted = camera_a.camera_from_world @ camera_b.world_from_camera @ predicted_b
     isocentre = rigid.from_rotation_translation(np.eye(3), [0, 0, RADIUS])
     a, b = (rigid.inverse(pose) @ isocentre for pose in (predicted, true_a))
-    pose = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b)) + rigid.geodesic_distance(a, b, RADIUS)
+    pose = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b)) + rigid.geodesic_distance(
+        a, b, RADIUS
+    )
     drr = Projector(volume).render(camera_a, camera_a.world_from_camera @ predicted).image
     return pose, 1 - np.corrcoef(xray_a.ravel(), drr.ravel())[0, 1]
 
@@ -108,14 +115,18 @@ def test_their_formulas_by_numpy(volume, cameras):
         [[own_formula(cameras[b], predicted[0, b].numpy(), *of_a[a], volume) for b in n] for a in n]
     )  # (a, b, 2)
     own = np.eye(len(cameras), dtype=bool)
-    expected = dict(zip(NAMES, [*table[own].mean(0), *(table[~own].mean(0) if len(cameras) > 1 else [])]))
+    expected = dict(
+        zip(NAMES, [*table[own].mean(0), *(table[~own].mean(0) if len(cameras) > 1 else [])])
+    )
     terms = losses(volume, cameras=cameras).terms(predicted, true, xrays)
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        expected, rel=1e-5, abs=1e-6
+    )
     if len(cameras) == 2:  # cui2025: a quarter of the sum over four
         total = (0.25 * table[..., 1] + 0.0025 * table[..., 0]).sum()
-        assert losses(volume, PRESETS["cui2025"], cameras)(predicted, true, xrays).item() == pytest.approx(
-            total, rel=1e-5
-        )
+        assert losses(volume, PRESETS["cui2025"], cameras)(
+            predicted, true, xrays
+        ).item() == pytest.approx(total, rel=1e-5)
     if len(cameras) == 1:
         total = table[0, 0, 1] + 0.01 * table[0, 0, 0]
         of_one = losses(volume, PRESETS["diffpose"], cameras)

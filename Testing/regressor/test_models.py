@@ -21,9 +21,18 @@ from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.fusion import LandmarkVotes
 from MultiViewRegistrationLib.regressor.images import Window
-from MultiViewRegistrationLib.regressor.model import MAX_CERTAIN_MM, RegressorModel, cameras_of, load_model
+from MultiViewRegistrationLib.regressor.model import (
+    MAX_CERTAIN_MM,
+    RegressorModel,
+    cameras_of,
+    load_model,
+)
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card, ct_sha256, save_checkpoint
-from MultiViewRegistrationLib.regressor.network import CORNER_AUGMENTATIONS, choose_landmarks, make_network
+from MultiViewRegistrationLib.regressor.network import (
+    CORNER_AUGMENTATIONS,
+    choose_landmarks,
+    make_network,
+)
 from MultiViewRegistrationLib.regressor.poses import AXES
 from MultiViewRegistrationLib.regressor.training import _cameras_json
 
@@ -54,9 +63,13 @@ def card(ct, views) -> Card:
 
 @pytest.fixture
 def folder(tmp_path, ct, card):
-    network = make_network("voting", cameras_of(card), np.eye(4), ct.centroid(), choose_landmarks(ct), seed=3)
+    network = make_network(
+        "voting", cameras_of(card), np.eye(4), ct.centroid(), choose_landmarks(ct), seed=3
+    )
     save_checkpoint(
-        tmp_path / "model", card, {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        tmp_path / "model",
+        card,
+        {f"network.{name}": tensor for name, tensor in network.state_dict().items()},
     )
     return tmp_path / "model"
 
@@ -76,7 +89,9 @@ class Oracle:
         return images
 
     def evidence(self, predicted, cameras):
-        projected = [camera.project(rigid.transform_points(self.truth, self.landmarks)) for camera in cameras]
+        projected = [
+            camera.project(rigid.transform_points(self.truth, self.landmarks)) for camera in cameras
+        ]
         scales = np.full((len(self.landmarks), 1), self.scale_px)
         return [
             LandmarkVotes(camera, self.landmarks, self.centroid, points.T[..., None], scales, 3.0)
@@ -86,7 +101,9 @@ class Oracle:
 
 def test_the_same_model_is_read_again(folder, card, views, ct):
     model, again = load_model(folder), load_model(folder)
-    assert replace(model.card, weights="", weights_sha256="") == replace(card, weights="", weights_sha256="")
+    assert replace(model.card, weights="", weights_sha256="") == replace(
+        card, weights="", weights_sha256=""
+    )
     first, second = (each.candidates(views)[0] for each in (model, again))
     np.testing.assert_array_equal(first.world_from_ct, second.world_from_ct)
     assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, model.card.weights])
@@ -98,7 +115,9 @@ def test_the_same_model_is_read_again(folder, card, views, ct):
 def rewritten(folder, **changes):
     content = json.loads((folder / CARD).read_text())
     content.update(changes)
-    (folder / CARD).write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
+    (folder / CARD).write_text(
+        json.dumps({key: value for key, value in content.items() if value is not ...})
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +151,9 @@ def test_other_files_are_refused(folder, tmp_path):
         load_model(folder)
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[: len(data) // 2], lambda data: data[:-1] + bytes([data[-1] ^ 1])]
+)
 def test_weights_that_were_cut_short_or_changed(folder, spoil):
     path = next(folder.glob("*.safetensors"))
     path.write_bytes(spoil(path.read_bytes()))
@@ -157,7 +178,10 @@ def test_pickles_are_refused(folder, suffix):
 
 
 def test_weights_with_nan_are_refused(folder, card):
-    state = {f"network.{name}": tensor for name, tensor in load_model(folder).network.state_dict().items()}
+    state = {
+        f"network.{name}": tensor
+        for name, tensor in load_model(folder).network.state_dict().items()
+    }
     state["network.head.bias"][0] = float("nan")
     save_checkpoint(folder, card, state)
     with pytest.raises(InputError, match="do not fit its card"):
@@ -169,7 +193,12 @@ def test_one_ct_has_one_hash_however_it_lies_in_memory(ct):
     assert ct_sha256(CT(Volume(values, ct.volume.ct_from_index + 1e-5))) == ct_sha256(ct)
     assert ct_sha256(CT(ct.volume, mask=ct.volume.values > 0)) != ct_sha256(ct)
     assert ct_sha256(CT(Volume(values, ct.volume.ct_from_index + 0.01))) != ct_sha256(ct)
-    other_way_round = ct.volume.ct_from_index @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(values) - 1], [0, 0, 0, 1]]
+    other_way_round = ct.volume.ct_from_index @ [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, -1, len(values) - 1],
+        [0, 0, 0, 1],
+    ]
     assert ct_sha256(CT(Volume(values[::-1], other_way_round))) == ct_sha256(ct)
 
 
@@ -188,7 +217,11 @@ def test_views_in_another_order_and_alone(card, ct, views):
 
 def test_an_uncertain_x_ray_is_augmented(card, ct, views):
     sure, unsure = oracle(card, ct, TRUE_POSE), oracle(card, ct, TRUE_POSE, 20.0)
-    assert sure.candidates(views)[0].expected_mm() < MAX_CERTAIN_MM < unsure.candidates(views)[0].expected_mm()
+    assert (
+        sure.candidates(views)[0].expected_mm()
+        < MAX_CERTAIN_MM
+        < unsure.candidates(views)[0].expected_mm()
+    )
     assert sure.network.seen == [[0, 1]] and unsure.network.seen == [[0, 1], [0] * 4 + [1] * 4]
     assert error_mm(unsure.candidates(views)[0].world_from_ct) < 0.2
 
@@ -198,12 +231,16 @@ def test_the_same_arm_in_another_world(card, ct, views):
     moved = off(np.eye(4), (0, 150, 20), (300, -200, 40))
     cameras = [view.camera.camera_from_world @ rigid.inverse(moved) for view in views]
     there = [
-        replace(view, camera=replace(view.camera, camera_from_world=camera)) for view, camera in zip(views, cameras)
+        replace(view, camera=replace(view.camera, camera_from_world=camera))
+        for view, camera in zip(views, cameras)
     ]
     model = oracle(card, ct, moved @ TRUE_POSE)
     found = model.candidates(there, moved @ off(np.eye(4), (3, 4, 2), (4, 5, 6)))[0]
     assert error_mm(found.world_from_ct, moved @ TRUE_POSE) < 0.2
-    with pytest.raises(InputError, match='view "view[12]": its camera sees the CT otherwise than any that the model'):
+    with pytest.raises(
+        InputError,
+        match='view "view[12]": its camera sees the CT otherwise than any that the model',
+    ):
         model.candidates(there)
 
 
@@ -211,12 +248,18 @@ def test_slot_scans_and_only_where_one_was_trained(card, ct, views):
     mixed = [views[0], make_slot_scan(ct, 90)]
     corners = rigid.transform_points(TRUE_POSE, 45 * np.stack([-np.ones(3), np.ones(3)]))
     windows = [Window.of(view.camera, corners) for view in mixed]
-    model = oracle(replace(card, cameras=json.loads(json.dumps(_cameras_json(windows)))), ct, TRUE_POSE, 20.0)
-    assert all(again.same_as(window.camera) for again, window in zip(cameras_of(model.card), windows))
+    model = oracle(
+        replace(card, cameras=json.loads(json.dumps(_cameras_json(windows)))), ct, TRUE_POSE, 20.0
+    )
+    assert all(
+        again.same_as(window.camera) for again, window in zip(cameras_of(model.card), windows)
+    )
     assert error_mm(model.candidates(mixed)[0].world_from_ct) < 0.2
     assert error_mm(model.candidates(mixed[::-1])[0].world_from_ct) < 0.2
     assert len(model.network.seen) == 4  # with augmentations
-    with pytest.raises(InputError, match='view "slot90": its camera sees the CT otherwise than any'):
+    with pytest.raises(
+        InputError, match='view "slot90": its camera sees the CT otherwise than any'
+    ):
         oracle(card, ct, TRUE_POSE).candidates(mixed)
 
 
@@ -243,7 +286,9 @@ def test_the_store(monkeypatch, tmp_path, card):
     models = model_store.all_models()
     assert len(models) == 3 and all(each.finished and each.bytes > 400 for each in models)
     model_store.remove_model(model_store.models_of("cd" * 32)[0])
-    assert model_store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()
+    assert (
+        model_store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()
+    )
 
 
 VALUES = [
@@ -268,7 +313,9 @@ VALUES = [
 
 
 @pytest.mark.slow
-def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(folder, monkeypatch, capsys, ct):
+def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(
+    folder, monkeypatch, capsys, ct
+):
     """Each value of a card in turn is another, at any depth; the store lists what is left, and a registration finds its model."""
     monkeypatch.setenv("MVREG_DATA", str(folder.parent))
     home = model_store.new_folder(ct_sha256(ct))
@@ -286,7 +333,10 @@ def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(folder, mo
             (home / CARD).write_text(json.dumps(content))
             try:
                 model = load_model(home)
-                assert model.card.finished in (True, False) and f"{model.card.minutes:g} {model.card.error_mm}"
+                assert (
+                    model.card.finished in (True, False)
+                    and f"{model.card.minutes:g} {model.card.error_mm}"
+                )
             except InputError as error:
                 assert len(str(error).splitlines()) == 1 and str(error).endswith("."), str(error)
                 refused += 1

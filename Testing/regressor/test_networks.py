@@ -29,8 +29,17 @@ from MultiViewRegistrationLib.regressor.optimiser import Optimiser, orthogonal
 
 CENTROID = np.array([5.0, -12.0, 30.0])
 NOMINAL = rigid.from_rotation_translation(np.eye(3), -CENTROID)
-ARM = dict(source_to_detector_mm=1010, source_to_isocentre_mm=700, pixel_mm=(4.64, 4.64), size=(64, 64), cra_cau_deg=3)
-CAMERAS = [CArm(**ARM, rao_lao_deg=angle, mirrored=mirrored).camera() for angle, mirrored in ((0, False), (80, True))]
+ARM = dict(
+    source_to_detector_mm=1010,
+    source_to_isocentre_mm=700,
+    pixel_mm=(4.64, 4.64),
+    size=(64, 64),
+    cra_cau_deg=3,
+)
+CAMERAS = [
+    CArm(**ARM, rao_lao_deg=angle, mirrored=mirrored).camera()
+    for angle, mirrored in ((0, False), (80, True))
+]
 POINTS = CENTROID + np.random.default_rng(1).uniform(-70, 70, (12, 3))
 each = pytest.mark.parametrize("name", ["voting", "published", "pose"])
 
@@ -43,7 +52,9 @@ def small(name: str) -> Network:
     torch.manual_seed(0)
     if name == "voting":
         return VotingNetwork(CAMERAS, POINTS, CENTROID, width=8)
-    return (PoseNetwork if name == "pose" else PublishedPoseNetwork)(CAMERAS, NOMINAL, CENTROID, width=8)
+    return (PoseNetwork if name == "pose" else PublishedPoseNetwork)(
+        CAMERAS, NOMINAL, CENTROID, width=8
+    )
 
 
 def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -62,7 +73,9 @@ def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor
     return poses, torch.from_numpy(images).flatten(0, 1), views, camera_from_ct
 
 
-def learn(network: Network, optimiser: Optimiser, seed: int, progress: float, count: int = 2) -> None:
+def learn(
+    network: Network, optimiser: Optimiser, seed: int, progress: float, count: int = 2
+) -> None:
     _, images, views, camera_from_ct = batch(seed, count)
     network.loss(network(images, views), camera_from_ct, views).mean().backward()
     optimiser.step(progress)
@@ -85,7 +98,10 @@ def test_a_seed_and_the_state_determine_the_output(name):
     uncalibrated = network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix
     network.calibrate(np.array([53.48, 1e9, 0.1]))  # ten times the median of chi squared
     np.testing.assert_allclose(
-        network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix, uncalibrated / 10, rtol=1e-3, atol=1e-12
+        network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix,
+        uncalibrated / 10,
+        rtol=1e-3,
+        atol=1e-12,
     )
     another = make_network(name, CAMERAS[::-1], np.eye(4), CENTROID + 1, POINTS - 1, 2)
     another.load_state_dict(network.state_dict())
@@ -111,13 +127,20 @@ def test_it_learns_where_a_constellation_of_balls_is(name, limit_mm):
         said = [network.evidence(network(images[pair], views[pair]), CAMERAS) for pair in pairs]
     found = np.stack([fuse(evidence, CENTROID, NOMINAL)[0].world_from_ct for evidence in said])
     assert np.linalg.norm(at_points(poses) - at_points(NOMINAL), axis=-1).mean() > 18
-    assert np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1)) < limit_mm
+    assert (
+        np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1))
+        < limit_mm
+    )
 
 
-SLOT_SCAN = Window.of(SlotScan(**slot_scan_of(90)).camera(), rigid.transform_points(NOMINAL, POINTS)).camera
+SLOT_SCAN = Window.of(
+    SlotScan(**slot_scan_of(90)).camera(), rigid.transform_points(NOMINAL, POINTS)
+).camera
 
 
-@pytest.mark.parametrize("cameras", [CAMERAS, [CAMERAS[0], SLOT_SCAN]], ids=["C-arms", "and a slot scan"])
+@pytest.mark.parametrize(
+    "cameras", [CAMERAS, [CAMERAS[0], SLOT_SCAN]], ids=["C-arms", "and a slot scan"]
+)
 def test_perfect_votes_are_the_true_pose_in_either_kind_of_image(cameras):
     network = make_network("voting", cameras, NOMINAL, CENTROID, POINTS)
     poses, _, views, _ = batch(5, 1)
@@ -142,7 +165,9 @@ def test_a_votes_likelihood_is_greatest_at_the_truth_and_at_its_own_distance():
         return network.loss(votes, camera_from_ct, views).mean().item()
 
     assert loss(true, 0.04) < loss(off, 0.04)
-    assert min((loss(off, scale), scale) for scale in np.linspace(0.02, 0.08, 61))[1] == pytest.approx(0.04)
+    assert min((loss(off, scale), scale) for scale in np.linspace(0.02, 0.08, 61))[
+        1
+    ] == pytest.approx(0.04)
 
 
 def test_a_pose_network_begins_at_the_nominal_pose_and_moves_about_the_centroid():
@@ -156,7 +181,9 @@ def test_a_pose_network_begins_at_the_nominal_pose_and_moves_about_the_centroid(
     turned = network(images, views).camera_from_ct
     centre = torch.tensor([*CENTROID, 1.0]).float()
     assert torch.allclose(turned @ centre, nominal @ centre, atol=1e-3)
-    turn = rigid.rotation_angle(turned[0].double().detach().numpy() @ np.linalg.inv(nominal[0].numpy()))
+    turn = rigid.rotation_angle(
+        turned[0].double().detach().numpy() @ np.linalg.inv(nominal[0].numpy())
+    )
     assert turn == pytest.approx(0.2 * np.linalg.norm([1, -0.5, 0.3]), rel=1e-3)
 
 
@@ -173,7 +200,9 @@ def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():
     matrix[:3] = np.column_stack([np.cross(twist[:3], np.eye(3), axisb=0, axisc=0), twist[3:]])
     motion = rigid.about(CENTROID, expm(matrix))
     for camera, pose in zip(CAMERAS, predicted.camera_from_ct.detach().numpy()):
-        np.testing.assert_allclose(pose, camera.camera_from_world @ NOMINAL @ np.linalg.inv(motion), atol=2e-3)
+        np.testing.assert_allclose(
+            pose, camera.camera_from_world @ NOMINAL @ np.linalg.inv(motion), atol=2e-3
+        )
     assert not predicted.log_scales.any()
     network = network.double()
     for start in (np.zeros(6), twist):
@@ -185,20 +214,30 @@ def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():
     network = network_of("pose")
     poses, images, views, camera_from_ct = batch(5, 1)
     scales = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 2.0])
-    said = network(images, views)._replace(camera_from_ct=camera_from_ct, log_scales=scales.log().expand(2, 6))
-    assert network.loss(said, camera_from_ct).tolist() == pytest.approx(2 * [scales.log().mean().item()], abs=1e-3)
+    said = network(images, views)._replace(
+        camera_from_ct=camera_from_ct, log_scales=scales.log().expand(2, 6)
+    )
+    assert network.loss(said, camera_from_ct).tolist() == pytest.approx(
+        2 * [scales.log().mean().item()], abs=1e-3
+    )
     for guess, camera in zip(network.evidence(said, CAMERAS), CAMERAS):
         np.testing.assert_allclose(guess.world_from_ct, poses[0], atol=1e-3)
         beam = camera.camera_from_world[2, :3]
-        assert np.sqrt(beam @ guess.covariance[3:, 3:] @ beam) == pytest.approx(np.sqrt(2) * 2.0 * 30, rel=1e-4)
-        assert np.sqrt(beam @ guess.covariance[:3, :3] @ beam) == pytest.approx(np.sqrt(2) * 0.3 * 0.2, rel=1e-4)
+        assert np.sqrt(beam @ guess.covariance[3:, 3:] @ beam) == pytest.approx(
+            np.sqrt(2) * 2.0 * 30, rel=1e-4
+        )
+        assert np.sqrt(beam @ guess.covariance[:3, :3] @ beam) == pytest.approx(
+            np.sqrt(2) * 0.3 * 0.2, rel=1e-4
+        )
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (8, 8)])
 def test_the_step_of_muon_is_the_nearest_orthogonal_matrix_or_nearly(shape):
     matrix = torch.from_numpy(np.random.default_rng(0).normal(size=shape)).float()
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    assert torch.linalg.matrix_norm(orthogonal(matrix) - u @ v) < 0.3 * torch.linalg.matrix_norm(u @ v)
+    assert torch.linalg.matrix_norm(orthogonal(matrix) - u @ v) < 0.3 * torch.linalg.matrix_norm(
+        u @ v
+    )
     values = torch.linalg.svdvals(orthogonal(100 * matrix))
     assert values.min() > 0.6 and values.max() < 1.25
 
@@ -223,8 +262,12 @@ def test_landmarks_are_on_the_bone_and_far_apart(ct):
     assert chosen.shape == (16, 3) and cKDTree(bone).query(chosen)[0].max() < 1e-6
     assert np.linalg.norm(chosen - ct.centroid(), axis=1).max() <= 60
     near = bone[np.linalg.norm(bone - ct.centroid(), axis=1) <= 60]
-    assert nearest_mm(chosen) > 2 * nearest_mm(np.random.default_rng(0).choice(near, 16, replace=False))
+    assert nearest_mm(chosen) > 2 * nearest_mm(
+        np.random.default_rng(0).choice(near, 16, replace=False)
+    )
     mask = np.zeros(ct.volume.values.shape, bool)
     mask[18:30, 18:30, 18:30] = True
-    index = rigid.transform_points(ct.volume.index_from_ct, choose_landmarks(masked(CT(ct.volume, ct.unit), mask), 12))
+    index = rigid.transform_points(
+        ct.volume.index_from_ct, choose_landmarks(masked(CT(ct.volume, ct.unit), mask), 12)
+    )
     assert (np.abs(index - 23.5) < 6).all()

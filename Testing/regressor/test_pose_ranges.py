@@ -14,13 +14,17 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange
 from MultiViewRegistrationLib.regressor.rng import key_of
 
-WIDTHS = dict(orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0)
+WIDTHS = dict(
+    orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0
+)
 CENTROID = np.array([40.0, -130.0, 900.0])
 CORNERS = CENTROID + 120.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
 
 
 def c_arm(primary=0.0, secondary=0.0, **others):
-    arm = dict(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.0, 1.0), size=(300, 320))
+    arm = dict(
+        source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.0, 1.0), size=(300, 320)
+    )
     return CArm(**arm, rao_lao_deg=primary, cra_cau_deg=secondary, **others).camera()
 
 
@@ -36,7 +40,9 @@ def some_range(camera=None, **widths):
     return PoseRange(camera, at_the_isocentre(), CENTROID, half_widths)
 
 
-values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 300, 300)]).map(np.array)
+values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 300, 300)]).map(
+    np.array
+)
 
 
 def test_random_poses_fill_the_range_evenly():
@@ -49,10 +55,16 @@ def test_random_poses_fill_the_range_evenly():
         assert stats.kstest(share, stats.uniform(-1, 2).cdf).pvalue > 1e-3
     assert np.abs(np.corrcoef(shares.T) - np.eye(5)).max() < 0.06
     # By another way too: the centroid's shift in the camera, and the total angle.
-    shift = rigid.transform_points(poses, CENTROID) - rigid.transform_points(reach.world_from_ct, CENTROID)
+    shift = rigid.transform_points(poses, CENTROID) - rigid.transform_points(
+        reach.world_from_ct, CENTROID
+    )
     largest = np.abs(rigid.rotate(reach.camera.camera_from_world, shift)).max(axis=0)
     assert (largest <= [50, 1e-9, 60]).all() and (largest >= [49.5, 0, 59.5]).all()
-    assert 30 < np.degrees(rigid.rotation_distance(poses, reach.world_from_ct)).max() < np.linalg.norm([15, 15, 30]) + 1
+    assert (
+        30
+        < np.degrees(rigid.rotation_distance(poses, reach.world_from_ct)).max()
+        < np.linalg.norm([15, 15, 30]) + 1
+    )
 
 
 @given(values)
@@ -64,15 +76,21 @@ def test_values_are_found_again_and_turns_are_those_of_the_c_arm(at):
     turned = reach.poses([*at[:3], 0, 0, 0])
     points = CENTROID + 60 * np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), -1).reshape(-1, 3)
     shown = c_arm().project(rigid.transform_points(turned, points))
-    expected = c_arm(at[0], at[1], roll_deg=at[2]).project(rigid.transform_points(reach.world_from_ct, points))
+    expected = c_arm(at[0], at[1], roll_deg=at[2]).project(
+        rigid.transform_points(reach.world_from_ct, points)
+    )
     np.testing.assert_allclose(shown, expected, atol=1e-6)
 
 
 def image_of(reach, axis, value, offset):
     """Where a point shows that lies by `offset` (camera's axes, mm) from the centroid, before and after a motion along one axis."""
-    point = CENTROID + rigid.rotate(rigid.inverse(reach.camera.camera_from_world @ reach.world_from_ct), offset)
+    point = CENTROID + rigid.rotate(
+        rigid.inverse(reach.camera.camera_from_world @ reach.world_from_ct), offset
+    )
     pose = reach.poses(value * np.eye(6)[AXES.index(axis)])
-    return [reach.camera.project(rigid.transform_points(T, point)) for T in (reach.world_from_ct, pose)]
+    return [
+        reach.camera.project(rigid.transform_points(T, point)) for T in (reach.world_from_ct, pose)
+    ]
 
 
 FRONT = 1000 * 35 / (700 + 70 * np.sqrt(0.75))
@@ -84,18 +102,30 @@ FRONT = 1000 * 35 / (700 + 70 * np.sqrt(0.75))
         ("columns_mm", 7, (0, 0, 0), (10, 0)),  # 7 mm at 700 of 1000 mm are 10 pixels of 1 mm
         ("rows_mm", 14, (0, 0, 0), (0, 20)),  # down
         ("beam_mm", 50, (0, 0, 0), (0, 0)),
-        ("beam_mm", 50, (70, 0, 0), (70 * 1000 / 750 - 100, 0)),  # away from the source all becomes smaller
+        (
+            "beam_mm",
+            50,
+            (70, 0, 0),
+            (70 * 1000 / 750 - 100, 0),
+        ),  # away from the source all becomes smaller
         ("orbital_deg", 10, (0, 0, 0), (0, 0)),  # turns are about the centroid
         ("roll_deg", 90, (70, 0, 0), (-100, 100)),  # clockwise: what was on the right comes down
         ("tilt_deg", 30, (0, 0, 70), (0, FRONT)),  # cranial: the front goes to the feet
-        ("orbital_deg", 30, (0, 0, 70), (FRONT, 0)),  # to LAO: the front goes to the patient's right
+        (
+            "orbital_deg",
+            30,
+            (0, 0, 70),
+            (FRONT, 0),
+        ),  # to LAO: the front goes to the patient's right
     ],
 )
 def test_axes_move_the_image_as_they_say(axis, value, offset, moved):
     for camera in (c_arm(), c_arm(35, -20, roll_deg=50)):  # wherever the first view stands
         before, after = image_of(some_range(camera), axis, value, np.array(offset, float))
         np.testing.assert_allclose(after - before, moved, atol=1e-6)
-    before, after = image_of(some_range(c_arm(35, mirrored=True)), axis, value, np.array(offset, float))
+    before, after = image_of(
+        some_range(c_arm(35, mirrored=True)), axis, value, np.array(offset, float)
+    )
     np.testing.assert_allclose(after - before, np.array(moved) * (-1, 1), atol=1e-6)
 
 
@@ -109,7 +139,9 @@ def of_case(training=None, search=(15.0, 45.0), world_from_ct=None):
 
 
 def test_a_case_without_training_is_trained_on_what_is_searched():
-    np.testing.assert_array_equal(of_case({"roll_deg": 30, "rows_mm": 20}).half_widths, [15, 15, 30, 45, 20, 45])
+    np.testing.assert_array_equal(
+        of_case({"roll_deg": 30, "rows_mm": 20}).half_widths, [15, 15, 30, 45, 20, 45]
+    )
     reach = of_case()
     np.testing.assert_array_equal(reach.half_widths, [15, 15, 15, 45, 45, 45])
     assert reach.camera is CAMERAS["AP"]

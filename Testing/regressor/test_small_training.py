@@ -53,7 +53,10 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
     model = begun.run()
 
     rng = np.random.default_rng(3)
-    truths, projector = poses.sample(key_of(3), range(10)), Patient(chest_ct(), couch=True, beyond_mm=60).projector
+    truths, projector = (
+        poses.sample(key_of(3), range(10)),
+        Patient(chest_ct(), couch=True, beyond_mm=60).projector,
+    )
     errors, chance = [], []
     targets = choose_landmarks(ct)
     for truth in truths:

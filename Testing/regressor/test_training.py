@@ -20,7 +20,9 @@ from MultiViewRegistrationLib.regressor.poses import PoseRange
 from MultiViewRegistrationLib.regressor.training import Training
 from MultiViewRegistrationLib.rendering.devices import TORCH_CPU
 
-pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Only"
+)  # what learns for a few steps is right too rarely
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +44,13 @@ def case(ct, views, anatomy):
 def begin(case, tmp_path):
     """A function: a training of so many steps in a new folder."""
 
-    def make(name: str = "model", steps: int = 6, every: int = 3, hardness: float = 0.0, **how) -> Training:
+    def make(
+        name: str = "model", steps: int = 6, every: int = 3, hardness: float = 0.0, **how
+    ) -> Training:
         ct, cameras, corners = case
-        poses = PoseRange(cameras[0], np.eye(4), ct.centroid(), np.array([15.0, 15, 20, 15, 15, 20]))
+        poses = PoseRange(
+            cameras[0], np.eye(4), ct.centroid(), np.array([15.0, 15, 20, 15, 15, 20])
+        )
         begun = Training.begin(ct, cameras, poses, corners, tmp_path / name, **how)
         begun.card = replace(begun.card, steps=steps, every=every, hardness=hardness)
         begun._images.harden(hardness)
@@ -80,8 +86,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one(begin, case):
     assert Card.read(folder).done == 4 and not Card.read(folder).finished
     resumed = Training.resume(folder, *case).run()
     ours, theirs = (model_store.load_checkpoint(each)[1] for each in (unbroken.folder, folder))
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items() if name.startswith("network."))
-    rows, again = ([[row[0], *row[2:]] for row in each.card.validation] for each in (unbroken, resumed))
+    assert all(
+        torch.equal(tensor, theirs[name])
+        for name, tensor in ours.items()
+        if name.startswith("network.")
+    )
+    rows, again = (
+        [[row[0], *row[2:]] for row in each.card.validation] for each in (unbroken, resumed)
+    )
     assert rows == again and len(rows) == 2
     assert unbroken.card.losses == resumed.card.losses
 
@@ -98,7 +110,9 @@ def test_an_interrupted_training_keeps_its_state(begin, case, monkeypatch):
     assert Card.read(begun.folder).done == 5
     # At its very end.
     again = Training.resume(begun.folder, *case)
-    monkeypatch.setattr(again, "_validate", lambda count: interrupt() if again.card.done == 6 else None)
+    monkeypatch.setattr(
+        again, "_validate", lambda count: interrupt() if again.card.done == 6 else None
+    )
     with pytest.raises(KeyboardInterrupt):
         again.run()
     assert Card.read(begun.folder).done == 6 and not Card.read(begun.folder).finished
@@ -111,16 +125,25 @@ def test_the_papers_networks_and_losses(begin, views, name, loss):
     model = begin(steps=2, every=5, network=name, loss=loss).run()
     pose = load_model(model.folder).candidates(views)[0].world_from_ct
     np.testing.assert_array_equal(pose, model.candidates(views)[0].world_from_ct)
-    assert (model.card.network, model.card.loss) == (name, loss) and np.isfinite(model.card.losses[-1][1])
+    assert (model.card.network, model.card.loss) == (name, loss) and np.isfinite(
+        model.card.losses[-1][1]
+    )
 
 
 def test_a_loss_of_nan_ends_it_with_the_last_good_state(begin, views):
     begun = begin(steps=9, every=4)
     good = begun._loss_function
-    begun._loss_function = lambda *given: good(*given) * (float("nan") if begun.card.done == 5 else 1.0)
-    with pytest.warns(UserWarning, match="no number at step 6; training stopped there, and the state before is kept"):
+    begun._loss_function = lambda *given: (
+        good(*given) * (float("nan") if begun.card.done == 5 else 1.0)
+    )
+    with pytest.warns(
+        UserWarning,
+        match="no number at step 6; training stopped there, and the state before is kept",
+    ):
         model = begun.run()
-    assert model.card.done == 5 and model.card.finished and "step 6" in Card.read(model.folder).fault
+    assert (
+        model.card.done == 5 and model.card.finished and "step 6" in Card.read(model.folder).fault
+    )
     assert len(load_model(model.folder).candidates(views)) >= 1
 
 
@@ -132,7 +155,9 @@ def test_it_ends_early_when_the_error_stops_falling(begin, monkeypatch):
         card.shortened == [12, pytest.approx(0.12)] and card.steps == card.done == 14
     )  # a fifth more than six validations
     begun = begin("falling", steps=14, every=2)
-    monkeypatch.setattr(begun, "_errors", lambda count: constant(50.0 / (begun.card.done + 1))(count))
+    monkeypatch.setattr(
+        begun, "_errors", lambda count: constant(50.0 / (begun.card.done + 1))(count)
+    )
     assert begun.run().card.done == 14 and begun.card.shortened is None
 
 
@@ -154,20 +179,35 @@ def test_minutes_become_steps_and_hard_images(begin, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(training, "_least_seconds", lambda work, repeats: (work(), each)[1])
     begun._set_pace()
-    validated = (begun.card.steps - 1) // begun.card.every * training.VALIDATED + training.LAST_VALIDATED
+    validated = (
+        begun.card.steps - 1
+    ) // begun.card.every * training.VALIDATED + training.LAST_VALIDATED
     assert each * (begun.card.steps + validated) == pytest.approx(24, rel=0.01)
     assert begun.card.hardness == training.hardness_of(begun.card.steps) > 0
-    assert [training.hardness_of(steps) for steps in (1, 1000, 1700, 2400, 10**6)] == [0, 0, 0.5, 1, 1]
+    assert [training.hardness_of(steps) for steps in (1, 1000, 1700, 2400, 10**6)] == [
+        0,
+        0,
+        0.5,
+        1,
+        1,
+    ]
 
 
 def test_arguments_out_of_range_are_refused(begin, tmp_path):
     with pytest.raises(InputError, match="minutes: found 0, expected more than 0"):
         begin(minutes=0)
-    with pytest.raises(InputError, match='the network "vote" is not known, expected one of voting, published'):
+    with pytest.raises(
+        InputError, match='the network "vote" is not known, expected one of voting, published'
+    ):
         begin(network="vote")
-    with pytest.raises(InputError, match='the loss "l2" is not known, expected one of likelihood, diffpose'):
+    with pytest.raises(
+        InputError, match='the loss "l2" is not known, expected one of likelihood, diffpose'
+    ):
         begin(loss="l2")
-    with pytest.raises(InputError, match='the loss "cui2025" is one of poses, which the network "voting" does not say'):
+    with pytest.raises(
+        InputError,
+        match='the loss "cui2025" is one of poses, which the network "voting" does not say',
+    ):
         begin(loss="cui2025")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "notes.txt").write_text("mine")
@@ -197,8 +237,13 @@ def test_an_inaccurate_network_is_a_warning(begin, monkeypatch):
         warnings.simplefilter("error")
         begun.run()
     begun = begin("other", steps=1, every=5)
-    monkeypatch.setattr(begun, "_errors", lambda count: (np.array([[5.0] * 3, [26.0] * 3]), np.full(2, 5.0)))
-    with pytest.warns(UserWarning, match="Only 50 % of the random images were found within 25 mm, .* train for longer"):
+    monkeypatch.setattr(
+        begun, "_errors", lambda count: (np.array([[5.0] * 3, [26.0] * 3]), np.full(2, 5.0))
+    )
+    with pytest.warns(
+        UserWarning,
+        match="Only 50 % of the random images were found within 25 mm, .* train for longer",
+    ):
         begun.run()
 
 
@@ -214,12 +259,16 @@ def device(request):
     return request.param
 
 
-@pytest.mark.parametrize("how", [{}, {"network": "published", "loss": "cui2025"}], ids=["voting", "cui2025"])
+@pytest.mark.parametrize(
+    "how", [{}, {"network": "published", "loss": "cui2025"}], ids=["voting", "cui2025"]
+)
 def test_a_device_learns_as_the_cpu_does(begin, device, case, how):
     mine, theirs = begin("device", device=device, **how), begin("cores", **how)
     tolerance = 1e-3 if device == TORCH_CPU else 0.05  # bfloat16
     expected = gradient(theirs)
-    assert torch.linalg.vector_norm(gradient(mine) - expected) < tolerance * torch.linalg.vector_norm(expected)
+    assert torch.linalg.vector_norm(
+        gradient(mine) - expected
+    ) < tolerance * torch.linalg.vector_norm(expected)
     theirs, folder = theirs.run(), stopped(mine, 3)
     mine = Training.resume(folder, *case).run()
     for row, expected in zip(mine.card.losses, theirs.card.losses, strict=True):
@@ -238,7 +287,9 @@ def test_with_too_little_memory_it_continues_on_the_cpu(begin, device):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
     begun._loss_function = short_of_memory
-    with pytest.warns(UserWarning, match="has too little free memory; the training goes on on the CPU"):
+    with pytest.warns(
+        UserWarning, match="has too little free memory; the training goes on on the CPU"
+    ):
         model = begun.run()
     assert model.card.done == 4 and Card.read(model.folder).device == "cpu"
     unbroken = begin("cores", steps=4).run()
@@ -251,7 +302,9 @@ def test_only_the_body_is_in_half_precision(begin, device, monkeypatch):
     begun = begin(device=device)
     whole = gradient(begun)
     half_inside, outside = [], []
-    begun._network.body.register_forward_hook(lambda *_: half_inside.append(torch.is_autocast_enabled("cpu")))
+    begun._network.body.register_forward_hook(
+        lambda *_: half_inside.append(torch.is_autocast_enabled("cpu"))
+    )
     begun._network.head.register_forward_hook(
         lambda module, given, found: outside.append((torch.is_autocast_enabled("cpu"), found.dtype))
     )

@@ -22,7 +22,9 @@ from MultiViewRegistrationLib.regressor.rng import key_of
 #: The CT as it is, without any chance; the attenuation of half the quanta is about that at their mean.
 CLEAN = Randomisation(
     *((0.0, 0.0) if isinstance(value, tuple) else 0.0 for value in BODY),
-)._replace(soft=(1.0, 1.0), bone=(1.0, 1.0), dense=(1.0, 1.0), hardening=(0.4, 0.4), photons=(1e12, 1e12))
+)._replace(
+    soft=(1.0, 1.0), bone=(1.0, 1.0), dense=(1.0, 1.0), hardening=(0.4, 0.4), photons=(1e12, 1e12)
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,9 @@ def made(ct, windows):
 
 def poses(count: int) -> np.ndarray:
     rng = np.random.default_rng(1)
-    return np.stack([off(TRUE_POSE, rng.uniform(-20, 20, 3), rng.uniform(-15, 15, 3)) for _ in range(count)])
+    return np.stack(
+        [off(TRUE_POSE, rng.uniform(-20, 20, 3), rng.uniform(-15, 15, 3)) for _ in range(count)]
+    )
 
 
 def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monkeypatch):
@@ -58,13 +62,22 @@ def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monke
         monkeypatch.setenv("MVREG_THREADS", threads)
         batches[threads, seed] = maker.batch(poses(21), windows, key_of(seed))
     first = batches["1", 5]
-    assert first.shape == (21, 2, 2, 64, 64) and first.dtype == np.float32 and np.isfinite(first).all()
+    assert (
+        first.shape == (21, 2, 2, 64, 64) and first.dtype == np.float32 and np.isfinite(first).all()
+    )
     np.testing.assert_array_equal(batches["2", 5], first)
     np.testing.assert_array_equal(batches["3", 5], first)
     assert not np.array_equal(batches["1", 6], first)
-    np.testing.assert_array_equal(maker.batch(poses(21)[4:], windows, key_of(5), first=4), first[4:])
-    same_pose = maker.batch(np.repeat(TRUE_POSE[None], 8, axis=0), windows, key_of(0))[:, :, 0].reshape(16, -1)
-    assert np.abs(same_pose[:, None] - same_pose[None]).max(axis=-1)[~np.eye(16, dtype=bool)].min() > 0.5
+    np.testing.assert_array_equal(
+        maker.batch(poses(21)[4:], windows, key_of(5), first=4), first[4:]
+    )
+    same_pose = maker.batch(np.repeat(TRUE_POSE[None], 8, axis=0), windows, key_of(0))[
+        :, :, 0
+    ].reshape(16, -1)
+    assert (
+        np.abs(same_pose[:, None] - same_pose[None]).max(axis=-1)[~np.eye(16, dtype=bool)].min()
+        > 0.5
+    )
 
 
 def test_a_clean_image_is_the_prepared_drr(ct, windows):
@@ -92,7 +105,9 @@ def test_a_clean_image_of_a_slot_scan_is_the_prepared_drr(ct):
 
 def plain(type_) -> bool:
     """Whether a type of numba's is made of numbers, arrays and plain tuples alone."""
-    return not isinstance(type_, types.BaseNamedTuple) and all(plain(part) for part in getattr(type_, "types", ()))
+    return not isinstance(type_, types.BaseNamedTuple) and all(
+        plain(part) for part in getattr(type_, "types", ())
+    )
 
 
 def test_compiled_code_on_disk_names_no_class(maker, windows):
@@ -105,7 +120,9 @@ def test_compiled_code_on_disk_names_no_class(maker, windows):
         if isinstance(each, Dispatcher) and each.stats.cache_path
     ]
     signatures = [signature for kernel in kernels for signature in kernel.signatures]
-    assert len(signatures) >= 3 and all(plain(part) for signature in signatures for part in signature)
+    assert len(signatures) >= 3 and all(
+        plain(part) for signature in signatures for part in signature
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +163,9 @@ def test_fields_leave_out_pixels(field, made):
     shares = valid.mean(axis=(1, 2))
     assert shares.min() > 0.03 and (shares < 1).mean() > 0.7
     # A border that is not recognised stays in the image, and is dense.
-    image, all_valid = np.moveaxis(made(CLEAN._replace(**{field: 1.0}, border_share=1.0), count=200), 1, 0)
+    image, all_valid = np.moveaxis(
+        made(CLEAN._replace(**{field: 1.0}, border_share=1.0), count=200), 1, 0
+    )
     assert all_valid.all()
     assert np.median(image[valid == 0]) > 0.3
 
@@ -167,13 +186,19 @@ def test_only_the_neighbours_of_a_structure_move(ct, made):
     """A mask of the upper half: with nothing else random, the images change below and nowhere else."""
     half = replace(ct, mask=np.indices(ct.volume.values.shape)[0] > 26)
     masked = TrainingImages(half, 1.75, variants=1)
-    spread = made(CLEAN._replace(neighbour_deg=15.0, neighbour_mm=6.0), count=12, of=masked)[:, 0].std(axis=0)
+    spread = made(CLEAN._replace(neighbour_deg=15.0, neighbour_mm=6.0), count=12, of=masked)[
+        :, 0
+    ].std(axis=0)
     top, bottom = spread[:18].mean(), spread[40:].mean()  # the head is up
     assert bottom > 0.1 and top < 0.3 * bottom
-    assert made(CLEAN, count=1, of=masked)[0, 0][40:].std() > 0.1  # what surrounds it is there at all
+    assert (
+        made(CLEAN, count=1, of=masked)[0, 0][40:].std() > 0.1
+    )  # what surrounds it is there at all
 
 
-@pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"])
+@pytest.mark.parametrize(
+    "name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"]
+)
 def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_data, name):
     """RTK's: with scatter, noise, other curves, a body that goes on beyond the CT; one case with round fields and wires."""
     case = Case.load(shared_data / "sim" / name / "case.json")
@@ -193,4 +218,6 @@ def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_d
 
 @pytest.fixture(scope="module")
 def pelvis(shared_data):
-    return TrainingImages(load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz"), 3.2, CLEAN, variants=1)
+    return TrainingImages(
+        load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz"), 3.2, CLEAN, variants=1
+    )

@@ -17,7 +17,9 @@ from MultiViewRegistrationLib.rendering.drr import Projector
 
 def camera_of(columns=200, rows=200, fx=900.0, fy=900.0) -> Camera:
     before = rigid.from_rotation_translation(np.eye(3), [0, 0, 600])
-    return Camera([[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]], before, (columns, rows))
+    return Camera(
+        [[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]], before, (columns, rows)
+    )
 
 
 def xray_of(values: np.ndarray) -> XRay:
@@ -41,7 +43,9 @@ def test_a_square_image_is_pooled_and_pixels_are_measured_at_the_anatomy():
 
 
 def test_beyond_the_image_nothing_is_valid():
-    window = Window.of(camera_of(200, 100, fx=900, fy=450))  # pixels twice as high as wide: square in mm
+    window = Window.of(
+        camera_of(200, 100, fx=900, fy=450)
+    )  # pixels twice as high as wide: square in mm
     assert window.inside.all()
     camera = camera_of(200, 100)
     window = Window.of(camera)
@@ -71,8 +75,12 @@ def test_another_detector_behind_the_same_source_shows_the_same(ct, mirrored):
     projector, camera = Projector(attenuation(ct)), camera_of(256, 256, fx=1500, fy=1500)
     grid, turn = Window.of(camera).camera, rigid.exp_so3([0.05, -0.04, 0.3])
     intrinsics = [[-2400.0 if mirrored else 2400.0, 0, 390], [0, 2400, 410], [0, 0, 1]]
-    other = Camera(intrinsics, rigid.from_rotation_translation(turn, turn @ [0, 0, 600]), (800, 800))
-    image, again = (prepare(xray_of(projector.render(c, TRUE_POSE).image), c, grid)[0] for c in (camera, other))
+    other = Camera(
+        intrinsics, rigid.from_rotation_translation(turn, turn @ [0, 0, 600]), (800, 800)
+    )
+    image, again = (
+        prepare(xray_of(projector.render(c, TRUE_POSE).image), c, grid)[0] for c in (camera, other)
+    )
     assert image.std() > 0.4 and likeness(image, again) > 0.998
 
 
@@ -84,13 +92,16 @@ def test_a_slot_scan_is_brought_onto_square_pixels_at_the_anatomy(ct):
     middle = points.mean(axis=0)
     across, along = window.camera.pixel_mm(middle)
     assert across == pytest.approx(along) and window.pixel_mm_at(middle) == pytest.approx(across)
-    np.testing.assert_allclose(window.camera.source_step, along * view.camera.source_step, atol=1e-9)  # rows of 1 mm
+    np.testing.assert_allclose(
+        window.camera.source_step, along * view.camera.source_step, atol=1e-9
+    )  # rows of 1 mm
     pixels = window.camera.project(points)
     assert (pixels.min(axis=0) > -0.51).all() and (pixels.max(axis=0) < 63.51).all()
     assert np.ptp(pixels, axis=0).max() == pytest.approx(64)
     rendered = xray_of(Projector(attenuation(ct)).render(window.camera, TRUE_POSE).image)
     shown, same = (
-        prepare(xray, camera, window.camera) for xray, camera in ((view.xray, view.camera), (rendered, window.camera))
+        prepare(xray, camera, window.camera)
+        for xray, camera in ((view.xray, view.camera), (rendered, window.camera))
     )
     np.testing.assert_array_equal(shown[1], window.inside)
     assert likeness(shown[0], same[0]) > 0.99
@@ -115,11 +126,15 @@ def with_metal(line):
 
 
 @pytest.mark.parametrize(
-    "change, least", [(lambda line: 0.3 * line - 4, 0.9999), (shaded, 0.95), (with_metal, 0.97)], ids=range(3)
+    "change, least",
+    [(lambda line: 0.3 * line - 4, 0.9999), (shaded, 0.95), (with_metal, 0.97)],
+    ids=range(3),
 )
 def test_gain_offset_shading_and_metal_change_little(seen, change, least):
     xray, camera, grid = seen
-    image, other = (prepare(each, camera, grid)[0, 32:] for each in (xray, xray_of(change(xray.line_integrals))))
+    image, other = (
+        prepare(each, camera, grid)[0, 32:] for each in (xray, xray_of(change(xray.line_integrals)))
+    )
     assert likeness(image, other) > least and 0.6 < other.std() / image.std() < 1.5
 
 
@@ -127,9 +142,13 @@ def test_invalid_pixels_do_not_count(seen):
     xray, camera, grid = seen
     valid = np.hypot(*(np.indices(xray.valid.shape) - 63.5)) < 55
     line = np.where(valid, xray.line_integrals, 11.0).astype(np.float32)
-    one, other = (prepare(XRay(values, valid), camera, grid) for values in (xray.line_integrals, line))
+    one, other = (
+        prepare(XRay(values, valid), camera, grid) for values in (xray.line_integrals, line)
+    )
     np.testing.assert_array_equal(one, other)
     assert not one[0][one[1] == 0].any()
     assert 0.45 < one[1].mean() < 0.62
-    inner = np.hypot(*(np.indices((64, 64)) - 31.5)) < 12  # well within the field the image is as without it
+    inner = (
+        np.hypot(*(np.indices((64, 64)) - 31.5)) < 12
+    )  # well within the field the image is as without it
     assert likeness(one[0][inner], prepare(xray, camera, grid)[0][inner]) > 0.99

@@ -8,7 +8,9 @@ import pytest
 @pytest.fixture(scope="session")
 def reference():
     """`rendering.reference`, on one thread: small images are no work for several, which only wait for each other."""
-    torch = pytest.importorskip("torch", reason="the reference renderer needs torch: pip install torch")
+    torch = pytest.importorskip(
+        "torch", reason="the reference renderer needs torch: pip install torch"
+    )
     import reference_renderer as reference
 
     before = torch.get_num_threads()

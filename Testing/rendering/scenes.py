@@ -29,7 +29,9 @@ class Scene:
 
     def moved(self, twist) -> np.ndarray:
         """The pose after the CT turned by twist[:3] (rad) about the pivot and shifted by twist[3:] (mm), by scipy's rotation."""
-        motion = rigid.from_rotation_translation(Rotation.from_rotvec(twist[:3]).as_matrix(), twist[3:])
+        motion = rigid.from_rotation_translation(
+            Rotation.from_rotvec(twist[:3]).as_matrix(), twist[3:]
+        )
         return rigid.about(self.pivot, motion) @ self.world_from_ct
 
 
@@ -72,7 +74,9 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
         tilt = Rotation.from_rotvec(np.radians(25) * rng.uniform(-0.5, 0.5, 3)).as_matrix()
         turn, _ = Rotation.align_vectors([[0, 0, 1]], [tilt @ z])
         camera_from_world[:3, :3] = turn.as_matrix()
-    camera_from_world[:3, 3] = [*rng.uniform(-8, 8, 2), rng.uniform(250, 450)] - camera_from_world[:3, :3] @ centre
+    camera_from_world[:3, 3] = [*rng.uniform(-8, 8, 2), rng.uniform(250, 450)] - camera_from_world[
+        :3, :3
+    ] @ centre
     fx, fy = rng.uniform(260, 330, 2)
     intrinsics = [
         [-fx if mirrored else fx, rng.uniform(-1, 1), 22 + rng.uniform(-6, 6)],
@@ -80,7 +84,10 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
         [0, 0, 1],
     ]
     return Scene(
-        volume, Camera(intrinsics, camera_from_world, (46, 36)), world_from_ct, centre + rng.uniform(-40, 40, 3)
+        volume,
+        Camera(intrinsics, camera_from_world, (46, 36)),
+        world_from_ct,
+        centre + rng.uniform(-40, 40, 3),
     )
 
 

@@ -26,7 +26,9 @@ def renderer(reference):  # which sees to one thread
 
 
 def seeded(shape, seed=0, dtype=torch.float64):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
+        dtype
+    )
 
 
 def moved(scene, twist):
@@ -34,7 +36,25 @@ def moved(scene, twist):
     zero = torch.zeros_like(twist[..., 0])
     x, y, z, *shift = twist.unbind(-1)
     generator = torch.stack(
-        [zero, -z, y, shift[0], z, zero, -x, shift[1], -y, x, zero, shift[2], zero, zero, zero, zero], -1
+        [
+            zero,
+            -z,
+            y,
+            shift[0],
+            z,
+            zero,
+            -x,
+            shift[1],
+            -y,
+            x,
+            zero,
+            shift[2],
+            zero,
+            zero,
+            zero,
+            zero,
+        ],
+        -1,
     )
     to_pivot = torch.eye(4, dtype=twist.dtype)
     to_pivot[:3, 3] = torch.from_numpy(scene.pivot)
@@ -67,7 +87,10 @@ def variable(drr, scene, camera):
             attenuation=attenuation,
         )
 
-    zeros, values = torch.zeros(6, dtype=torch.float64), torch.from_numpy(scene.volume.values).double()
+    zeros, values = (
+        torch.zeros(6, dtype=torch.float64),
+        torch.from_numpy(scene.volume.values).double(),
+    )
     inputs = zeros, torch.tensor(camera.intrinsics), zeros[:3].clone(), values
     return image, [each.requires_grad_() for each in inputs]
 
@@ -75,17 +98,25 @@ def variable(drr, scene, camera):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("seed", range(4))
 def test_image_and_gradient_are_those_of_the_reference(renderer, reference, seed, device):
-    scene = random_scene(seed, leading=[0, 1, 2, None][seed], mirrored=seed % 2 == 0, left_handed=seed > 1)
+    scene = random_scene(
+        seed, leading=[0, 1, 2, None][seed], mirrored=seed % 2 == 0, left_handed=seed > 1
+    )
     plain_twist = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     place, camera = scene.volume.ct_from_index, scene.camera
-    plain = reference.render(torch.from_numpy(scene.volume.values).double(), place, camera, moved(scene, plain_twist))
+    plain = reference.render(
+        torch.from_numpy(scene.volume.values).double(), place, camera, moved(scene, plain_twist)
+    )
     weights = seeded(plain.shape, seed) - 0.5
     (expected,) = torch.autograd.grad((weights * plain).sum(), plain_twist)
     twist = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     image = renderer(scene.volume, device)(camera, moved(scene, twist))
     (gradient,) = torch.autograd.grad((weights.float() * image).sum(), twist)
-    np.testing.assert_allclose(image.detach(), plain.detach(), rtol=0, atol=2e-5 * float(plain.max()))
-    for mine, theirs in zip(gradient.split(3), expected.split(3), strict=True):  # a sample may round into the next cell
+    np.testing.assert_allclose(
+        image.detach(), plain.detach(), rtol=0, atol=2e-5 * float(plain.max())
+    )
+    for mine, theirs in zip(
+        gradient.split(3), expected.split(3), strict=True
+    ):  # a sample may round into the next cell
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-3 * float(theirs.abs().max()))
 
 
@@ -97,7 +128,9 @@ def test_a_batch_is_its_poses_one_by_one(renderer):
     assert together.shape == (2, 3, 36, 46) and together.dtype == torch.float32
     one_by_one = torch.stack([drr(scene.camera, pose) for pose in poses.reshape(-1, 4, 4)])
     np.testing.assert_array_equal(together.detach().reshape(6, 36, 46), one_by_one.detach())
-    gradients, separate = (torch.autograd.grad(image.square().sum(), poses)[0] for image in (together, one_by_one))
+    gradients, separate = (
+        torch.autograd.grad(image.square().sum(), poses)[0] for image in (together, one_by_one)
+    )
     assert gradients.dtype == torch.float32
     np.testing.assert_array_equal(gradients, separate)
 
@@ -111,44 +144,72 @@ def test_wrong_shapes_and_poses_are_refused(renderer, pose):
 @pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
 def test_derivatives_by_pose_camera_and_attenuation_are_finite_differences(renderer, device):
     scene = small_scene()
-    image, inputs = variable(renderer(scene.volume, device, dtype=torch.float64), scene, scene.camera)
+    image, inputs = variable(
+        renderer(scene.volume, device, dtype=torch.float64), scene, scene.camera
+    )
     assert (image(*inputs) > 0).sum() > 10
     assert torch.autograd.gradcheck(image, inputs, atol=1e-6, rtol=1e-5)
     assert torch.autograd.gradcheck(
-        image, inputs, atol=1e-6, rtol=1e-5, fast_mode=True, check_forward_ad=True, check_backward_ad=False
+        image,
+        inputs,
+        atol=1e-6,
+        rtol=1e-5,
+        fast_mode=True,
+        check_forward_ad=True,
+        check_backward_ad=False,
     )
 
 
 @pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
 def test_second_derivatives_are_finite_differences(renderer, device):
     scene = small_scene(2)
-    image, inputs = variable(renderer(scene.volume, device, dtype=torch.float64), scene, scene.camera)
+    image, inputs = variable(
+        renderer(scene.volume, device, dtype=torch.float64), scene, scene.camera
+    )
     assert torch.autograd.gradgradcheck(image, inputs, atol=1e-5, rtol=1e-4, fast_mode=True)
 
 
 def test_derivatives_of_slot_scans_are_finite_differences(renderer):
     volume, scan, world_from_ct = slot_scene(1, 1, True)
-    camera, scene = scan.camera().pooled(9), Scene(volume, None, world_from_ct, world_from_ct[:3, 3])
-    image, (*inputs, values) = variable(renderer(volume, "torch-cpu", dtype=torch.float64), scene, camera)
-    assert torch.autograd.gradcheck(lambda *numbers: image(*numbers, values.detach()), inputs, atol=1e-5, rtol=1e-4)
+    camera, scene = (
+        scan.camera().pooled(9),
+        Scene(volume, None, world_from_ct, world_from_ct[:3, 3]),
+    )
+    image, (*inputs, values) = variable(
+        renderer(volume, "torch-cpu", dtype=torch.float64), scene, camera
+    )
+    assert torch.autograd.gradcheck(
+        lambda *numbers: image(*numbers, values.detach()), inputs, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_the_hessian_is_that_of_the_reference(renderer, reference):
     """It was 0 once; now each of PyTorch's ways to it leads there, in blocks of rows, too."""
     scene = small_scene(3)
-    drr, place = renderer(scene.volume, "torch-cpu", dtype=torch.float64), scene.volume.ct_from_index
+    drr, place = (
+        renderer(scene.volume, "torch-cpu", dtype=torch.float64),
+        scene.volume.ct_from_index,
+    )
     values, target = torch.from_numpy(scene.volume.values).double(), seeded((5, 6), 1)
 
     def loss(twist):
         return (drr(scene.camera, moved(scene, twist)) - target).square().sum()
 
     def plain(twist):
-        return (reference.render(values, place, scene.camera, moved(scene, twist)) - target).square().sum()
+        return (
+            (reference.render(values, place, scene.camera, moved(scene, twist)) - target)
+            .square()
+            .sum()
+        )
 
     at = 0.01 * seeded(6)
     expected = torch.autograd.functional.hessian(plain, at)
     assert torch.linalg.eigvalsh(expected).abs().min() > 1e-6 * expected.abs().max()
-    ways = torch.func.hessian, torch.func.jacrev(torch.func.grad(loss)), torch.autograd.functional.hessian
+    ways = (
+        torch.func.hessian,
+        torch.func.jacrev(torch.func.grad(loss)),
+        torch.autograd.functional.hessian,
+    )
     for found in (ways[0](loss)(at), ways[1](at), ways[2](loss, at)):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * float(expected.abs().max()))
 
@@ -223,10 +284,24 @@ def test_the_operators_are_what_their_fakes_say(renderer):
     grid = [6, 5, 7]
     for derivatives in (False, True):
         arguments = (values, rays, poses, poses[0].clone(), grid, [4, 3], derivatives)
-        torch.library.opcheck(drr_operator.project, arguments, test_utils=("test_schema", "test_faketensor"))
+        torch.library.opcheck(
+            drr_operator.project, arguments, test_utils=("test_schema", "test_faketensor")
+        )
         found = drr_operator.project(*arguments)
-        arguments = (*found[:1], values, rays, found[1], poses[0].clone(), grid, [4, 3], derivatives, True)
-        torch.library.opcheck(drr_operator.project_backward, arguments, test_utils=("test_schema", "test_faketensor"))
+        arguments = (
+            *found[:1],
+            values,
+            rays,
+            found[1],
+            poses[0].clone(),
+            grid,
+            [4, 3],
+            derivatives,
+            True,
+        )
+        torch.library.opcheck(
+            drr_operator.project_backward, arguments, test_utils=("test_schema", "test_faketensor")
+        )
 
 
 @pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
@@ -241,17 +316,26 @@ def test_labels_have_an_image_and_a_pose_each(renderer, device):
     images = drr(scene.camera, poses)
     assert images.shape == (2, 3, 5, 6)
     together = drr(scene.camera, poses[:, :1]).sum(1)
-    np.testing.assert_allclose(together.detach(), whole(scene.camera, poses[:, 0]).detach(), atol=1e-6)
+    np.testing.assert_allclose(
+        together.detach(), whole(scene.camera, poses[:, 0]).detach(), atol=1e-6
+    )
     for n, label in enumerate(drr.labels):
-        own = renderer(Volume(np.where(labels == label, values, 0), scene.volume.ct_from_index), device)
-        np.testing.assert_allclose(images[:, n].detach(), own(scene.camera, poses[:, n]).detach(), atol=1e-6)
+        own = renderer(
+            Volume(np.where(labels == label, values, 0), scene.volume.ct_from_index), device
+        )
+        np.testing.assert_allclose(
+            images[:, n].detach(), own(scene.camera, poses[:, n]).detach(), atol=1e-6
+        )
     (gradient,) = torch.autograd.grad(images[:, 1].sum(), poses)
     assert (gradient[:, 1].abs().amax((1, 2)) > 0).all() and not gradient[:, ::2].any()
     attenuation = values.clone().requires_grad_()
     by_labels = drr(scene.camera, poses, attenuation=attenuation)
     np.testing.assert_allclose(by_labels.detach(), images.detach(), atol=1e-6)
     (gradient,) = torch.autograd.grad(by_labels[:, 2].sum(), attenuation)
-    assert not gradient[torch.from_numpy(labels != 7)].any() and gradient[torch.from_numpy(labels == 7)].any()
+    assert (
+        not gradient[torch.from_numpy(labels != 7)].any()
+        and gradient[torch.from_numpy(labels == 7)].any()
+    )
     with pytest.raises(InputError, match="found the shape .2, 4, 4., expected"):
         drr(scene.camera, poses[:, 0])
 

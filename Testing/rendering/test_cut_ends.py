@@ -25,24 +25,32 @@ def elliptic(shape, axis, radii, centre):
 @pytest.mark.parametrize("axis", range(3))
 def test_a_body_that_goes_on(axis):
     values = elliptic((60, 60, 60), axis, (20, 15), (29, 31))
-    assert cut_ends(Volume(values, np.eye(4))).tolist() == [a == axis for a in range(3) for _ in range(2)]
+    assert cut_ends(Volume(values, np.eye(4))).tolist() == [
+        a == axis for a in range(3) for _ in range(2)
+    ]
     ends_inside = values.copy()
     ends_inside.swapaxes(0, 2 - axis)[-5:] = 0
     expected = [(a == axis, False) for a in range(3)]
-    assert cut_ends(Volume(ends_inside, np.eye(4))).tolist() == [side for pair in expected for side in pair]
+    assert cut_ends(Volume(ends_inside, np.eye(4))).tolist() == [
+        side for pair in expected for side in pair
+    ]
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0])
 def test_skin_that_touches_a_face_is_not_cut_off(spacing):
     """A body 80 mm thick that lies on the face +j, flattened by 2 mm."""
     size = round(100 / spacing)
-    values = elliptic((10, size, size), 2, (45 / spacing, 40 / spacing), (49 / spacing, size - 0.5 - 38 / spacing))
+    values = elliptic(
+        (10, size, size), 2, (45 / spacing, 40 / spacing), (49 / spacing, size - 0.5 - 38 / spacing)
+    )
     assert values[:, -1].any()
     assert cut_ends(Volume(values, np.diag([spacing, spacing, spacing, 1]))).tolist() == ALONG_K
 
 
 def test_a_side_that_the_field_of_view_cut_off():
-    values = elliptic((10, 100, 100), 2, (45, 40), (49, 70))  # 10 of 80 mm are missing, where it is 60 mm wide
+    values = elliptic(
+        (10, 100, 100), 2, (45, 40), (49, 70)
+    )  # 10 of 80 mm are missing, where it is 60 mm wide
     assert cut_ends(Volume(values, np.eye(4))).tolist() == [False, False, False, True, True, True]
 
 
@@ -76,11 +84,17 @@ def test_rays_that_go_on_through_tissue_are_marked(tilt, axis, mirrored):
     """A cylinder seen from the side, tilted; a hole runs from one side of it to the other, so its end slices differ."""
     rng = np.random.default_rng(axis)
     shape = (48, 42, 45)
-    across = np.linspace(-7, 7, shape[2 - axis]).reshape([-1 if a == 2 - axis else 1 for a in range(3)])
-    values = elliptic(shape, axis, (17, 12), (22, 20)) - elliptic(shape, axis, (6, 5), (22 + across, 20 + 0.7 * across))
+    across = np.linspace(-7, 7, shape[2 - axis]).reshape(
+        [-1 if a == 2 - axis else 1 for a in range(3)]
+    )
+    values = elliptic(shape, axis, (17, 12), (22, 20)) - elliptic(
+        shape, axis, (6, 5), (22 + across, 20 + 0.7 * across)
+    )
     spacing = np.array([1.5, 1.2, 1.8])
     volume = Volume(values, ct_from_index(rng, spacing, left_handed=mirrored))
-    world_from_ct = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), [50, 20, -70])
+    world_from_ct = rigid.from_rotation_translation(
+        Rotation.random(random_state=rng).as_matrix(), [50, 20, -70]
+    )
     world_from_index = world_from_ct @ volume.ct_from_index
     unit = world_from_index[:3, :3] / spacing
     aim = Rotation.from_rotvec(np.radians(tilt) * unit[:, axis - 1]).apply(unit[:, axis - 2])
@@ -107,9 +121,15 @@ def test_rays_that_go_on_through_tissue_are_marked(tilt, axis, mirrored):
 def facing_along_i(source, size, focal):
     """A camera at `source` that looks along +i of a volume in the world's axes, its columns along -j, its rows along -k."""
     rotation = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]])
-    camera_from_world = rigid.from_rotation_translation(rotation, -rotation @ np.array(source, float))
+    camera_from_world = rigid.from_rotation_translation(
+        rotation, -rotation @ np.array(source, float)
+    )
     columns, rows = size
-    return Camera([[focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1]], camera_from_world, size)
+    return Camera(
+        [[focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1]],
+        camera_from_world,
+        size,
+    )
 
 
 def test_a_cut_end_that_faces_the_beam_hides_no_ray():
@@ -118,7 +138,12 @@ def test_a_cut_end_that_faces_the_beam_hides_no_ray():
     assert projector.cut.tolist() == ALONG_K
     camera = facing_along_i([-300, 29, 29], (20, 20), 100)
     hidden = []
-    for degrees in (0, 30, 60, 90):  # between the cut end and the beam: from straight across to end on
+    for degrees in (
+        0,
+        30,
+        60,
+        90,
+    ):  # between the cut end and the beam: from straight across to end on
         tilt = Rotation.from_rotvec([0, np.radians(degrees), 0]).as_matrix()
         pose = rigid.from_rotation_translation(tilt, [29, 29, 29] - tilt @ [29, 29, 29])
         hidden.append(np.count_nonzero(projector.seen(camera, pose) == 0))

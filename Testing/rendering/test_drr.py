@@ -14,7 +14,9 @@ from MultiViewRegistrationLib.rendering.drr import Projector
 
 
 def rendered(scene, **more):
-    return Projector(scene.volume).render(scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot, **more)
+    return Projector(scene.volume).render(
+        scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot, **more
+    )
 
 
 def along_z(source, focal=1000.0, size=(1, 1), principal_point=(0, 0)):
@@ -52,7 +54,9 @@ def test_empty_margins_change_nothing():
     padded = np.pad(scene.volume.values, [(3, 1), (0, 4), (2, 7)])
     shift = np.eye(4)
     shift[:3, 3] = [-2, 0, -3]
-    wider = Projector(Volume(padded, scene.volume.ct_from_index @ shift)).render(scene.camera, scene.world_from_ct)
+    wider = Projector(Volume(padded, scene.volume.ct_from_index @ shift)).render(
+        scene.camera, scene.world_from_ct
+    )
     np.testing.assert_allclose(wider.image, rendered(scene).image, rtol=1e-5, atol=1e-7)
 
 
@@ -78,7 +82,9 @@ def test_a_source_within_the_body_sees_what_lies_before_it(axis, direction):
     camera_from_world[:3, 3] = -camera_from_world[:3, :3] @ np.where(z == 0, 20.3, 10.5)
     camera = Camera([[500, 0, 3], [0, 500, 3], [0, 0, 1]], camera_from_world, (7, 7))
     planes = 29 if direction > 0 else 11
-    assert Projector(volume).render(camera, np.eye(4)).image[3, 3] == pytest.approx(0.02 * planes, rel=1e-5)
+    assert Projector(volume).render(camera, np.eye(4)).image[3, 3] == pytest.approx(
+        0.02 * planes, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("side", [-0.9995, 9.9995])

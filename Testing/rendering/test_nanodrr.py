@@ -35,7 +35,10 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     from MultiViewRegistrationLib.published.renderer import TorchRays, TorchVolume, line_integrals
 
     rng = np.random.default_rng([left_handed, *(orientation or "").encode()])
-    volume = Volume(smooth_values(rng, (40, 50, 44)), ct_from_index(rng, [1.1, 0.9, 1.6], left_handed=left_handed))
+    volume = Volume(
+        smooth_values(rng, (40, 50, 44)),
+        ct_from_index(rng, [1.1, 0.9, 1.6], left_handed=left_handed),
+    )
     image = sitk.GetImageFromArray(volume.values)
     image.SetSpacing(volume.spacing_mm.tolist())
     image.SetOrigin(volume.ct_from_index[:3, 3].tolist())
@@ -43,10 +46,14 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     sitk.WriteImage(image, tmp_path / "ct.nii.gz")
 
     subject = Subject.from_filepath(tmp_path / "ct.nii.gz", convert_to_mu=False)
-    carm = nanodrr.DRR.from_carm_intrinsics(sdd=900.0, delx=2.0, dely=2.3, x0=11.0, y0=-7.0, height=HEIGHT, width=WIDTH)
+    carm = nanodrr.DRR.from_carm_intrinsics(
+        sdd=900.0, delx=2.0, dely=2.3, x0=11.0, y0=-7.0, height=HEIGHT, width=WIDTH
+    )
     distance = {"AP": [0, 600, 0], "PA": [0, -600, 0], None: [0, 0, -600]}[orientation]
     rotation = torch.tensor(rng.uniform(-40, 40, (1, 3)), dtype=torch.float32)
-    translation = torch.tensor(np.array([distance]) + rng.uniform(-10, 10, (1, 3)), dtype=torch.float32)
+    translation = torch.tensor(
+        np.array([distance]) + rng.uniform(-10, 10, (1, 3)), dtype=torch.float32
+    )
     ras_from_camera = make_rt_inv(rotation, translation, orientation, subject.isocenter)
     theirs = carm(subject, ras_from_camera, n_samples=400)[0, 0].double().numpy()
 
@@ -67,7 +74,9 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     pixels = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1).reshape(-1, 2)
     ready = TorchVolume.of(volume)
     plain = (
-        line_integrals(ready, TorchRays.of(camera, pixels, ready.values), torch.eye(4), step_mm=900 / 400)
+        line_integrals(
+            ready, TorchRays.of(camera, pixels, ready.values), torch.eye(4), step_mm=900 / 400
+        )
         .reshape(HEIGHT, WIDTH)
         .numpy()
     )

@@ -21,7 +21,9 @@ def looking_at(centre, rotation, distance_mm, focal_px, size):
         rotation, np.array([0.7, -0.4, distance_mm]) - rotation @ centre
     )
     columns, rows = size
-    return Camera([[focal_px, 0, columns / 2], [0, focal_px, rows / 2], [0, 0, 1]], camera_from_world, size)
+    return Camera(
+        [[focal_px, 0, columns / 2], [0, focal_px, rows / 2], [0, 0, 1]], camera_from_world, size
+    )
 
 
 def rays(camera):
@@ -39,12 +41,20 @@ def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
     values[4:22, 5:23, 3:20] = MU
     low, high = np.array([2.5, 4.5, 3.5]), np.array([19.5, 22.5, 21.5])
     volume = Volume(values, ct_from_index(rng, [1.2, 0.8, 1.5], left_handed=axis == 1))
-    world_from_ct = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), [30, -50, 80])
+    world_from_ct = rigid.from_rotation_translation(
+        Rotation.random(random_state=rng).as_matrix(), [30, -50, 80]
+    )
     world_from_index = world_from_ct @ volume.ct_from_index
     along = world_from_index[:3, axis] / volume.spacing_mm[axis]
-    turn, _ = Rotation.align_vectors([[0, 0, 1]], [Rotation.from_rotvec(rng.uniform(-0.15, 0.15, 3)).apply(along)])
+    turn, _ = Rotation.align_vectors(
+        [[0, 0, 1]], [Rotation.from_rotvec(rng.uniform(-0.15, 0.15, 3)).apply(along)]
+    )
     camera = looking_at(
-        rigid.transform_points(world_from_index, (low + high) / 2), turn.as_matrix(), 400, 600, (40, 40)
+        rigid.transform_points(world_from_index, (low + high) / 2),
+        turn.as_matrix(),
+        400,
+        600,
+        (40, 40),
     )
 
     index_from_world = np.linalg.inv(world_from_index)
@@ -61,7 +71,9 @@ def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
             (high[others] - 0.5 - source[others]) / directions[..., others],
         ]
     )
-    through = (inner.min(axis=0).max(axis=-1) < near[..., axis]) & (inner.max(axis=0).min(axis=-1) > far[..., axis])
+    through = (inner.min(axis=0).max(axis=-1) < near[..., axis]) & (
+        inner.max(axis=0).min(axis=-1) > far[..., axis]
+    )
     leads = np.abs(directions).argmax(axis=-1) == axis
     assert (through & leads).sum() > 100
     exact = MU * (far - near)[..., axis]

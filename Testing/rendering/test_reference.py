@@ -31,7 +31,9 @@ SCENES = [
 @pytest.mark.parametrize("settings", SCENES, ids=str)
 def test_kernel_gives_image_and_jacobian_of_the_reference(reference, settings):
     scene = random_scene(**settings)
-    ours = Projector(scene.volume).render(scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot)
+    ours = Projector(scene.volume).render(
+        scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot
+    )
     image = reference.render(*scene.in_float64(), scene.world_from_ct).numpy()
     jacobian = reference.jacobian(*scene.in_float64(), scene.world_from_ct, scene.pivot).numpy()
     assert 0.02 < np.mean(image == 0) < 0.7  # some rays miss
@@ -52,8 +54,12 @@ def test_rays_parallel_to_an_axis(reference, axis):
     world_from_index[:3, 3] = [-17.3, -20.2, 300]
     camera = Camera([[311.7, 0, 10], [0, 297.3, 8], [0, 0, 1]], np.eye(4), (21, 17))
     values = scene.in_float64()[0]
-    ours = Projector(Volume(scene.volume.values, world_from_index)).render(camera, np.eye(4), jacobian=True)
+    ours = Projector(Volume(scene.volume.values, world_from_index)).render(
+        camera, np.eye(4), jacobian=True
+    )
     image = reference.render(values, world_from_index, camera, np.eye(4))
     jacobian = reference.jacobian(values, world_from_index, camera, np.eye(4))
     np.testing.assert_allclose(ours.image, image, rtol=0, atol=1e-5 * ours.image.max())
-    np.testing.assert_allclose(ours.jacobian, jacobian, rtol=0, atol=1e-5 * np.abs(ours.jacobian).max())
+    np.testing.assert_allclose(
+        ours.jacobian, jacobian, rtol=0, atol=1e-5 * np.abs(ours.jacobian).max()
+    )

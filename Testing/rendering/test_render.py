@@ -46,21 +46,31 @@ def test_the_gradient_is_that_of_finite_differences_of_arrays(scene):
     (gradient,) = torch.autograd.grad((image.double() * torch.from_numpy(weights)).sum(), twist)
 
     def loss(step):
-        moved = rigid.from_rotation_translation(Rotation.from_rotvec(step[:3]).as_matrix(), step[3:])
+        moved = rigid.from_rotation_translation(
+            Rotation.from_rotvec(step[:3]).as_matrix(), step[3:]
+        )
         there = rigid.about(scene.pivot, moved) @ scene.world_from_ct
         return float((render(scene.volume, scene.camera, there).astype(float) * weights).sum())
 
     expected = [(loss(step) - loss(-step)) / (2 * step.sum()) for step in np.diag(STEP)]
     for part in (slice(3), slice(3, 6)):
-        np.testing.assert_allclose(gradient[part], expected[part], rtol=0, atol=0.02 * np.abs(expected[part]).max())
+        np.testing.assert_allclose(
+            gradient[part], expected[part], rtol=0, atol=0.02 * np.abs(expected[part]).max()
+        )
 
 
 @pytest.mark.parametrize(
     "changes, sentence",
     [
         ({"ct": 5}, "ct: found int, expected the CT of a case"),
-        ({"camera": np.eye(3, 4)}, "camera: found ndarray, expected a Camera; Camera.from_projection_matrix"),
-        ({"world_from_ct": np.eye(3)}, r"world_from_ct: found the shape \(3, 3\), expected \(..., 4, 4\)"),
+        (
+            {"camera": np.eye(3, 4)},
+            "camera: found ndarray, expected a Camera; Camera.from_projection_matrix",
+        ),
+        (
+            {"world_from_ct": np.eye(3)},
+            r"world_from_ct: found the shape \(3, 3\), expected \(..., 4, 4\)",
+        ),
         ({"world_from_ct": np.diag([2.0, 2, 2, 1])}, "world_from_ct: scales by 2"),
         ({"world_from_ct": np.full((4, 4), np.nan)}, "world_from_ct: found NaN"),
     ],

@@ -24,15 +24,23 @@ def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.nd
     u, v = np.meshgrid(np.arange(columns), np.arange(rows))
     along = v[..., None] * scan.pixel_mm[1] * np.array(scan.rows_along)
     plane = (
-        scan.isocentre + along + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * np.array(scan.columns_along)
+        scan.isocentre
+        + along
+        + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * np.array(scan.columns_along)
     )
-    source = scan.isocentre + scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source) + along
+    source = (
+        scan.isocentre + scan.source_to_isocentre_mm * np.array(scan.isocentre_to_source) + along
+    )
     rays = plane - source
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     total = np.zeros((rows, columns))
     for distance in np.arange(0, 400, STEP_MM) + STEP_MM / 2:
-        index = rigid.transform_points(np.linalg.inv(world_from_ct @ volume.ct_from_index), source + distance * rays)
-        total += map_coordinates(padded, np.moveaxis(index[..., ::-1] + 1, -1, 0), order=1) * STEP_MM
+        index = rigid.transform_points(
+            np.linalg.inv(world_from_ct @ volume.ct_from_index), source + distance * rays
+        )
+        total += (
+            map_coordinates(padded, np.moveaxis(index[..., ::-1] + 1, -1, 0), order=1) * STEP_MM
+        )
     return total
 
 
@@ -57,7 +65,9 @@ def test_jacobian_is_the_change_of_the_image_as_the_ct_moves(seed, leading, mirr
         def moved(sign, twist=twist):
             turn = Rotation.from_rotvec(sign * twist[:3]).as_matrix()
             motion = rigid.from_rotation_translation(turn, sign * twist[3:])
-            return projector.render(camera, rigid.about(pivot, motion) @ world_from_ct).image.astype(float)
+            return projector.render(
+                camera, rigid.about(pivot, motion) @ world_from_ct
+            ).image.astype(float)
 
         expected = (moved(1) - moved(-1)) / (2 * twist.sum())
         assert np.linalg.norm(ours - expected) < 0.01 * np.linalg.norm(expected)
@@ -80,7 +90,10 @@ def test_jacobian_by_the_intrinsics_is_the_change_of_the_image():
         ),
         strict=True,
     ):
-        ahead, behind = (projector.render(change(sign * step), world_from_ct).image.astype(float) for sign in (1, -1))
+        ahead, behind = (
+            projector.render(change(sign * step), world_from_ct).image.astype(float)
+            for sign in (1, -1)
+        )
         expected = (ahead - behind) / (2 * step)
         assert np.linalg.norm(mine - expected) < 0.02 * np.linalg.norm(expected)
 

@@ -10,7 +10,12 @@ import pytest
 
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.rendering import devices
-from MultiViewRegistrationLib.rendering.devices import SAMPLES_PER_TASK, available_threads, row_blocks, run_tasks
+from MultiViewRegistrationLib.rendering.devices import (
+    SAMPLES_PER_TASK,
+    available_threads,
+    row_blocks,
+    run_tasks,
+)
 
 
 @pytest.fixture(params=["1", "2", "5"], autouse=True)

@@ -27,11 +27,15 @@ def device(request):
 
 
 def scene_of(seed):
-    return random_scene(seed, leading=[0, 1, 2, None][seed % 4], mirrored=seed % 2 == 0, left_handed=seed > 3)
+    return random_scene(
+        seed, leading=[0, 1, 2, None][seed % 4], mirrored=seed % 2 == 0, left_handed=seed > 3
+    )
 
 
 def some_poses(scene, count=3):
-    return np.stack([scene.moved(0.1 * n * np.array([1, -1, 0.5, 20, -10, 5])) for n in range(count)])
+    return np.stack(
+        [scene.moved(0.1 * n * np.array([1, -1, 0.5, 20, -10, 5])) for n in range(count)]
+    )
 
 
 def close(mine, theirs, tolerance):
@@ -79,7 +83,10 @@ def test_slot_scans_are_those_of_numba(projector_on, device, seed, leading):
     volume, scan, world_from_ct = slot_scene(seed, leading, seed == 1)
     full = Volume(np.full_like(volume.values, 0.03), volume.ct_from_index)  # tissue up to all faces
     projector, camera = Projector(full), scan.camera()
-    cameras, poses = [camera.cropped(0, row, 46, 30) for row in (0, 6)], np.stack([world_from_ct] * 2)
+    cameras, poses = (
+        [camera.cropped(0, row, 46, 30) for row in (0, 6)],
+        np.stack([world_from_ct] * 2),
+    )
     batch, pivot = projector_on(projector, device), world_from_ct[:3, 3]
     images, jacobians = batch.render(cameras, poses, jacobian=True, pivot=pivot)
     seen = batch.seen(cameras, poses).cpu().numpy()
@@ -104,7 +111,9 @@ def test_what_pytorch_cannot_compile_is_done_step_by_step(projector_on, monkeypa
     expected = there.render([scene.camera], [scene.world_from_ct], jacobian=True)
     monkeypatch.setattr(torch_drr, "_fused", lambda *_: fails)
     monkeypatch.setattr(torch_drr, "_not_compiled", set())
-    with pytest.warns(UserWarning, match="torch.compile does not work here .Failed to find C compiler.") as caught:
+    with pytest.warns(
+        UserWarning, match="torch.compile does not work here .Failed to find C compiler."
+    ) as caught:
         found = there.render([scene.camera], [scene.world_from_ct], jacobian=True)
     assert len(caught) == 1
     for one, other in zip(found, expected, strict=True):

@@ -51,7 +51,10 @@ def test_where_there_are_devices(two_cards):
     device = ComputeDevice("cuda")
     assert str(device) == "cuda:0, NVIDIA H200" and str(ComputeDevice()) == "cpu"
     assert (device.torch_device, ComputeDevice(TORCH_CPU).torch_device) == ("cuda:0", "cpu")
-    assert ComputeDevice().describe("CPU") == "CPU" and device.display_name == "NVIDIA H200 (cuda:0) by PyTorch"
+    assert (
+        ComputeDevice().describe("CPU") == "CPU"
+        and device.display_name == "NVIDIA H200 (cuda:0) by PyTorch"
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,9 @@ def test_where_there_are_devices(two_cards):
     [
         (
             "init",
-            failing("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"),
+            failing(
+                "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"
+            ),
             "there is no NVIDIA driver",
         ),
         (
@@ -67,7 +72,11 @@ def test_where_there_are_devices(two_cards):
             failing("The NVIDIA driver on your system is too old (found version 11040)"),
             "the NVIDIA driver is too old for this PyTorch",
         ),
-        ("init", failing("Unexpected error\nfrom cudaGetDeviceCount()"), "CUDA does not start (Unexpected error)"),
+        (
+            "init",
+            failing("Unexpected error\nfrom cudaGetDeviceCount()"),
+            "CUDA does not start (Unexpected error)",
+        ),
         ("device_count", lambda: 0, "there is no CUDA device"),
         (
             "mem_get_info",
@@ -113,7 +122,9 @@ def test_geometry_is_in_single_precision_only_where_a_device_has_no_other(monkey
 
     from MultiViewRegistrationLib.rendering.torch_drr import real_of
 
-    monkeypatch.setattr(torch.xpu, "get_device_properties", lambda device: SimpleNamespace(has_fp64=has_float64))
+    monkeypatch.setattr(
+        torch.xpu, "get_device_properties", lambda device: SimpleNamespace(has_fp64=has_float64)
+    )
     assert real_of(torch.device("cpu")) == real_of(torch.device("cuda:0")) == torch.float64
     assert real_of(torch.device("mps:0")) == torch.float32
     assert real_of(torch.device("xpu:0")) == (torch.float64 if has_float64 else torch.float32)
@@ -132,5 +143,7 @@ def test_a_number_too_large(two_cards):
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "CPU", "mps:", "npu", "cuda:1234", ""])
 def test_unknown_names_are_refused(asked):
-    with pytest.raises(InputError, match=f'device: found "{asked}", expected auto, cpu, cuda or cuda:N'):
+    with pytest.raises(
+        InputError, match=f'device: found "{asked}", expected auto, cpu, cuda or cuda:N'
+    ):
         ComputeDevice(asked)

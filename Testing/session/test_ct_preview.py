@@ -25,7 +25,9 @@ def ct_with_a_spot(axes, signs) -> CT:
     values[3:-3, 3:-3, 3:-3] = 0
     index = np.argwhere(values == 0)
     world = index[:, ::-1] @ place[:3, :3].T
-    chosen = (world[:, 0] < np.percentile(world[:, 0], 25)) & (world[:, 2] > np.percentile(world[:, 2], 75))
+    chosen = (world[:, 0] < np.percentile(world[:, 0], 25)) & (
+        world[:, 2] > np.percentile(world[:, 2], 75)
+    )
     values[tuple(index[chosen].T)] = 1500
     return CT(Volume(values, place))
 
@@ -56,5 +58,7 @@ def test_numbers(slicer_app):
     chosen = preview(CT(ct.volume, "hu", mask))
     assert chosen.structure_ml == pytest.approx(mask.sum() * 24 / 1000)
     assert chosen.bone_ml == pytest.approx((mask & bone).sum() * 24 / 1000)
-    assert not np.array_equal(chosen.picture[..., 0], chosen.picture[..., 2])  # the structure is tinted
+    assert not np.array_equal(
+        chosen.picture[..., 0], chosen.picture[..., 2]
+    )  # the structure is tinted
     assert np.array_equal(found.picture[..., 0], found.picture[..., 2])

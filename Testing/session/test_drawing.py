@@ -105,7 +105,9 @@ def test_coarse_while_it_moves_sharp_at_rest(drawing, registration, clock):
     assert sides(registration) == [64, 64]
 
 
-def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(drawing, registration, clock, anatomy):
+def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(
+    drawing, registration, clock, anatomy
+):
     drawing.step()
     clock.now += 1
     clock.tick = 0.03  # a slow machine: a band or two, and the window has waited long enough
@@ -173,7 +175,9 @@ def test_an_unusable_x_ray_does_not_stop_the_others(registration, anatomy, clock
     rest(drawing, clock)
     assert sides(registration) == [0, 128]
     assert not drawing.step()
-    registration.xrays[1].node.SetAttribute("MultiViewRegistration.view", "{}")  # its geometry is gone
+    registration.xrays[1].node.SetAttribute(
+        "MultiViewRegistration.view", "{}"
+    )  # its geometry is gone
     drawing.step()
     assert sides(registration) == [0, 0]
     assert not drawing_of(registration, None).step()  # the CT is not ready
@@ -201,11 +205,15 @@ def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
     rest(drawing, clock)
     display = registration.xrays[0].node.GetDisplayNode()
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    assert window(registration) == pytest.approx(((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.02 * (high - low))
+    assert window(registration) == pytest.approx(
+        ((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.02 * (high - low)
+    )
     display.SetWindowLevelMinMax(low + 0.5, high - 0.5)  # as a person does with the mouse
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeInvertedGrey")
     drawing.step()
-    assert window(registration) == pytest.approx(((low + 0.3) / 1.3, (high - 0.7) / 1.3), abs=0.02 * (high - low))
+    assert window(registration) == pytest.approx(
+        ((low + 0.3) / 1.3, (high - 0.7) / 1.3), abs=0.02 * (high - low)
+    )
     assert (
         registration.xrays[0].node.GetNodeReference("drr").GetDisplayNode().GetColorNodeID()
         == "vtkMRMLColorTableNodeInvertedGrey"
@@ -213,7 +221,9 @@ def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
 
 
 def test_wrong_greys_are_corrected_at_rest_only(drawing, registration, clock):
-    registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [70.0, 0, 0])  # for the most part outside view1
+    registration.world_from_ct = off(
+        TRUE_POSE, [0, 0, 0], [70.0, 0, 0]
+    )  # for the most part outside view1
     drawing.step()
     before = window(registration)
     registration.world_from_ct = TRUE_POSE
@@ -222,7 +232,9 @@ def test_wrong_greys_are_corrected_at_rest_only(drawing, registration, clock):
     rest(drawing, clock)
     display = registration.xrays[0].node.GetDisplayNode()
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    assert window(registration) == pytest.approx(((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.2 * (high - low) / 1.3)
+    assert window(registration) == pytest.approx(
+        ((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.2 * (high - low) / 1.3
+    )
 
 
 def test_a_ct_far_away_gives_an_empty_drr(drawing, registration, clock):
@@ -256,7 +268,11 @@ DRR = np.linspace(1, 5, 4000, dtype=np.float32).reshape(50, 80)
 
 
 def test_gain_and_offset_are_found_of_what_both_show():
-    line_integrals, drr, valid = (0.7 * DRR + 2).astype(np.float32), DRR.copy(), np.ones(DRR.shape, bool)
+    line_integrals, drr, valid = (
+        (0.7 * DRR + 2).astype(np.float32),
+        DRR.copy(),
+        np.ones(DRR.shape, bool),
+    )
     line_integrals[:10], valid[:10] = 11, False  # a blade
     drr[40:] = np.nan  # beyond the CT's end
     line_integrals.ravel()[::200] = 9  # a few pixels of metal
@@ -265,7 +281,10 @@ def test_gain_and_offset_are_found_of_what_both_show():
     gain, offset = tones.line
     assert np.allclose(gain * DRR + offset, 0.7 * DRR + 2, atol=0.1)
     for gain, offset, suits in ((0.72, 2.1, True), (0.4, 2, False)):
-        assert tones.suits(ToneMatch.of(gain * DRR + offset, np.ones(DRR.shape, bool), DRR), 2.7, 5.5) == suits
+        assert (
+            tones.suits(ToneMatch.of(gain * DRR + offset, np.ones(DRR.shape, bool), DRR), 2.7, 5.5)
+            == suits
+        )
 
 
 def test_where_nothing_is_in_common_a_drr_fills_the_window_alone():

@@ -66,24 +66,42 @@ def camera(angle=20):
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
     registration, xray = view
     before, raw, path = fingerprint(registration), xray_of(xray), tmp_path / "c.json"
-    entry = {"camera_matrix": camera().intrinsics.tolist(), "R": camera().camera_from_world[:3, :3].tolist()}
-    entry |= {"t": camera().camera_from_world[:3, 3].tolist(), "image_width": 128, "image_height": 128}
+    entry = {
+        "camera_matrix": camera().intrinsics.tolist(),
+        "R": camera().camera_from_world[:3, :3].tolist(),
+    }
+    entry |= {
+        "t": camera().camera_from_world[:3, 3].tolist(),
+        "image_width": 128,
+        "image_height": 128,
+    }
     path.write_text(json.dumps({"LAT": {**entry, "distortion_coefficients": LENS}}))
     (found,) = read_cameras(path, SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
     assert "5 coefficients" in describe_camera(found)
     use_camera(registration, xray, found, path)
-    sitk.WriteImage(sitk.GetImageFromArray(phantom()[1][0].xray.line_integrals), str(tmp_path / "LAT.mha"))
+    sitk.WriteImage(
+        sitk.GetImageFromArray(phantom()[1][0].xray.line_integrals), str(tmp_path / "LAT.mha")
+    )
     sitk.WriteImage(sitk.GetImageFromArray(make_ct().volume.values), str(tmp_path / "ct.nrrd"))
-    record = found.given_to(ViewRecord("LAT", InputFile("LAT.mha", tmp_path / "LAT.mha"), intensity="log"))
-    (tmp_path / "case.json").write_text(json.dumps({"version": 1, "ct": "ct.nrrd", "views": [record.to_json()]}))
+    record = found.given_to(
+        ViewRecord("LAT", InputFile("LAT.mha", tmp_path / "LAT.mha"), intensity="log")
+    )
+    (tmp_path / "case.json").write_text(
+        json.dumps({"version": 1, "ct": "ct.nrrd", "views": [record.to_json()]})
+    )
     (expected,), here = Case.load(tmp_path / "case.json").views, xray_of(xray)
     np.testing.assert_array_equal(here.line_integrals, expected.xray.line_integrals)
     np.testing.assert_array_equal(here.valid, expected.xray.valid)
-    assert np.abs(here.line_integrals - raw.line_integrals).max() > 0.1 and fingerprint(registration) != before
+    assert (
+        np.abs(here.line_integrals - raw.line_integrals).max() > 0.1
+        and fingerprint(registration) != before
+    )
     assert summary(registration, xray).endswith("The image is undistorted.")
     (written,) = write_case_folder(Session(registration), tmp_path / "out")()
     (back,) = Case.load(written).views  # a case of it holds the undistorted image
-    np.testing.assert_allclose(back.xray.line_integrals[back.xray.valid], here.line_integrals[here.valid], atol=1e-6)
+    np.testing.assert_allclose(
+        back.xray.line_integrals[back.xray.valid], here.line_integrals[here.valid], atol=1e-6
+    )
     np.testing.assert_array_equal(back.xray.valid, here.valid)
     draw_mask(xray)
     np.testing.assert_array_equal(xray_of(xray).valid, here.valid)  # drawn on the undistorted image
@@ -102,22 +120,35 @@ def registration(scene):
 
 
 def markups(path, points):
-    points = [{"label": name, "position": list(map(float, point))} for name, point in points.items()]
-    content = {"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]}
+    points = [
+        {"label": name, "position": list(map(float, point))} for name, point in points.items()
+    ]
+    content = {
+        "markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]
+    }
     path.write_text(json.dumps(content))
     return path
 
 
 @pytest.mark.parametrize("flipped", [False, True])
-def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registration, tmp_path, flipped):
+def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(
+    registration, tmp_path, flipped
+):
     view, pixel = registration.xrays[0], np.array([40.25, 90.5])
-    landmarks_to_ct(registration, markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)}))
+    landmarks_to_ct(
+        registration, markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)})
+    )
     landmarks_to_xray(
-        registration, view, markups(tmp_path / "s.mrk.json", {"a": lps_from_ras(view.ras_of(pixel))}), "scene"
+        registration,
+        view,
+        markups(tmp_path / "s.mrk.json", {"a": lps_from_ras(view.ras_of(pixel))}),
+        "scene",
     )
     change_image(view, flipped=flipped)
     column = 127 - pixel[0] if flipped else pixel[0]
-    landmarks_to_xray(registration, view, markups(tmp_path / "i.mrk.json", {"b": (column, pixel[1], 0)}), "image")
+    landmarks_to_xray(
+        registration, view, markups(tmp_path / "i.mrk.json", {"b": (column, pixel[1], 0)}), "image"
+    )
     a, b = landmarks_of(registration, registration.xrays)
     for mark in (a, b):
         np.testing.assert_allclose(mark.pixels[view.name], pixel, atol=1e-6)

@@ -31,13 +31,21 @@ from MultiViewRegistrationLib.session.file_plan import (
 )
 
 AP, LAT = OpenXRay("n1", "AP", (128, 128), True), OpenXRay("n2", "LAT", (128, 128), True)
-SOFT, BONE = CTFiles((Path("soft.nrrd"),), "Soft", "48 slices"), CTFiles((Path("bone.nrrd"),), "Bone", "20 slices")
+SOFT, BONE = (
+    CTFiles((Path("soft.nrrd"),), "Soft", "48 slices"),
+    CTFiles((Path("bone.nrrd"),), "Bone", "20 slices"),
+)
 NOTHING, WHOLE = OpenCase(), OpenCase(there=True, ct=True, xrays=(AP, LAT))
 
 
-def found(*, cts: tuple[CTFiles, ...] = (), scouts: tuple[Path, ...] = (), **files: str) -> FoundFiles:
+def found(
+    *, cts: tuple[CTFiles, ...] = (), scouts: tuple[Path, ...] = (), **files: str
+) -> FoundFiles:
     """Files of kinds, as xray="a.png b.png"."""
-    by_kind = {(kind.replace("_", " "),): [Path(name) for name in names.split()] for kind, names in files.items()}
+    by_kind = {
+        (kind.replace("_", " "),): [Path(name) for name in names.split()]
+        for kind, names in files.items()
+    }
     return FoundFiles(list(cts), list(scouts), by_kind)
 
 
@@ -48,7 +56,9 @@ def choices(asked: Asked) -> list[str]:
 
 
 def test_each_kind_of_a_drop_is_planned_for_itself():
-    dropped = Dropped(found(cts=(SOFT,), xray="a.png b.png", mask="bone.nrrd", calibration="a.txt b.txt"))
+    dropped = Dropped(
+        found(cts=(SOFT,), xray="a.png b.png", mask="bone.nrrd", calibration="a.txt b.txt")
+    )
     assert plan(dropped, {}, NOTHING) == (
         Step.BEGIN,
         ReadXRays((Path("a.png"), Path("b.png"))),
@@ -112,7 +122,9 @@ def test_a_whole_registration_takes_the_place_of_what_is_open():
     assert plan(dropped, {"file": "1"}, NOTHING) == opening
     assert choices(plan(dropped, {"file": "1"}, WHOLE)) == ["open", "xrays"]
     assert plan(dropped, {"file": "1", "how": "open"}, WHOLE) == opening
-    assert plan(dropped, {"file": "1", "how": "xrays"}, WHOLE) == (ReadXRays((Path("b/case.json"),)),)
+    assert plan(dropped, {"file": "1", "how": "xrays"}, WHOLE) == (
+        ReadXRays((Path("b/case.json"),)),
+    )
     assert plan(dropped, {"file": "1"}, replace(WHOLE, replaces=False)) == opening
     assert choices(plan(Dropped(found(scene="a.mrb")), {}, WHOLE)) == ["open"]
     as_xrays = replace(dropped, preferred="xray")
@@ -122,15 +134,29 @@ def test_a_whole_registration_takes_the_place_of_what_is_open():
 @pytest.mark.parametrize("kinds, answer", [(("ct", "xray"), "xray"), (("slice", "xray"), "xray")])
 def test_what_is_unclear_is_asked_and_then_planned_anew(kinds, answer):
     unclear = Part(kinds, (Path("run.mha"),))
-    assert answer in choices(plan(unclear, {}, NOTHING)) and "slice" not in choices(plan(unclear, {}, NOTHING))
-    assert plan(unclear, {"kind": answer}, NOTHING) == (Step.BEGIN, ReadXRays((Path("run.mha"),)), Keep(()))
+    assert answer in choices(plan(unclear, {}, NOTHING)) and "slice" not in choices(
+        plan(unclear, {}, NOTHING)
+    )
+    assert plan(unclear, {"kind": answer}, NOTHING) == (
+        Step.BEGIN,
+        ReadXRays((Path("run.mha"),)),
+        Keep(()),
+    )
 
 
 def test_masks_wait_for_what_they_cover():
-    mask, xray_mask = Part(("mask",), (Path("bone.nrrd"),)), Part(("xray mask",), (Path("used.png"),))
-    assert plan(mask, {}, NOTHING) is None and plan(mask, {}, replace(WHOLE, ct_coming=True)) is None
+    mask, xray_mask = (
+        Part(("mask",), (Path("bone.nrrd"),)),
+        Part(("xray mask",), (Path("used.png"),)),
+    )
+    assert (
+        plan(mask, {}, NOTHING) is None and plan(mask, {}, replace(WHOLE, ct_coming=True)) is None
+    )
     assert plan(mask, {}, WHOLE) == (ReadMask(Path("bone.nrrd")),)
-    assert plan(xray_mask, {}, NOTHING) is None and plan(xray_mask, {}, replace(WHOLE, xrays_coming=True)) is None
+    assert (
+        plan(xray_mask, {}, NOTHING) is None
+        and plan(xray_mask, {}, replace(WHOLE, xrays_coming=True)) is None
+    )
     assert choices(plan(xray_mask, {}, WHOLE)) == ["n1", "n2"]
     assert plan(xray_mask, {"view": "n2"}, WHOLE) == (UseXRayMask(Path("used.png"), "n2"),)
 
@@ -142,13 +168,20 @@ def test_scouts_are_offered_where_there_is_no_x_ray():
     assert plan(scouts, {}, OpenCase(there=True, ct_coming=True)) is None
     assert plan(scouts, {}, ready).title == "The CT has scouts: AP."
     assert plan(scouts, {"use": "use"}, ready) == (Step.USE_SCOUTS,)
-    assert plan(scouts, {}, replace(ready, xrays=(AP,))) == () == plan(scouts, {}, replace(ready, scouts=()))
+    assert (
+        plan(scouts, {}, replace(ready, xrays=(AP,)))
+        == ()
+        == plan(scouts, {}, replace(ready, scouts=()))
+    )
 
 
 def test_a_pose_waits_for_the_ct_and_for_what_its_file_leaves_open(tmp_path):
     np.savetxt(tmp_path / "start.txt", TRUE_POSE)
     pose = Part(("pose",), (tmp_path / "start.txt",))
-    assert plan(pose, {}, NOTHING) is None and plan(pose, {}, replace(WHOLE, xrays_coming=True)) is None
+    assert (
+        plan(pose, {}, NOTHING) is None
+        and plan(pose, {}, replace(WHOLE, xrays_coming=True)) is None
+    )
     assert [question.key for question in plan(pose, {}, WHOLE).questions] == ["frame", "direction"]
     (placed,) = plan(pose, {"frame": "lps", "direction": "forward"}, WHOLE)
     assert np.allclose(placed.world_from_ct, TRUE_POSE)
@@ -176,7 +209,11 @@ def given(actions) -> dict[str, str]:
 def test_calibrations_find_x_rays_by_name_or_as_the_only_ones_left(matrices):
     assert plan(Part(("calibration",)), {}, WHOLE) is None
     assert plan(matrices, {}, NOTHING) == Asked("Calibration: p.txt, lat.txt")
-    assert [question.key for question in plan(matrices, {}, WHOLE).questions] == ["first_pixel", "axes", "unit"]
+    assert [question.key for question in plan(matrices, {}, WHOLE).questions] == [
+        "first_pixel",
+        "axes",
+        "unit",
+    ]
     assert given(plan(matrices, ANSWERS, WHOLE)) == {"n1": "p.txt", "n2": "lat.txt"}
     assert isinstance(plan(matrices, ANSWERS, replace(WHOLE, xrays_coming=True)), Asked)
 
@@ -184,17 +221,31 @@ def test_calibrations_find_x_rays_by_name_or_as_the_only_ones_left(matrices):
 def test_cameras_that_nothing_tells_apart_are_asked_for(matrices):
     three = replace(WHOLE, xrays=(AP, replace(AP, id="n3", name="other"), LAT))
     last = plan(matrices, ANSWERS, three).questions[-1]
-    assert last.key == "camera.0" and [label for _value, label in last.choices] == ["AP", "other", "none of these"]
-    assert given(plan(matrices, ANSWERS | {"camera.0": "1"}, three)) == {"n3": "p.txt", "n2": "lat.txt"}
+    assert last.key == "camera.0" and [label for _value, label in last.choices] == [
+        "AP",
+        "other",
+        "none of these",
+    ]
+    assert given(plan(matrices, ANSWERS | {"camera.0": "1"}, three)) == {
+        "n3": "p.txt",
+        "n2": "lat.txt",
+    }
     assert given(plan(matrices, ANSWERS | {"camera.0": "none"}, three)) == {"n2": "lat.txt"}
     one_left = replace(WHOLE, xrays=(replace(AP, needs_geometry=False), LAT))
     assert given(plan(matrices, ANSWERS, one_left)) == {"n2": "lat.txt"}  # the other has a geometry
     placed = replace(WHOLE, xrays=tuple(replace(xray, needs_geometry=False) for xray in (AP, LAT)))
-    assert [question.key for question in plan(matrices, ANSWERS, placed).questions[-2:]] == ["view.0", "view.1"]
+    assert [question.key for question in plan(matrices, ANSWERS, placed).questions[-2:]] == [
+        "view.0",
+        "view.1",
+    ]
 
 
 def test_files_of_no_use_are_named():
-    nothing = FoundFiles(unknown=[Path(f"{n}.txt") for n in range(6)], problems=["a.mha: cannot be read."])
+    nothing = FoundFiles(
+        unknown=[Path(f"{n}.txt") for n in range(6)], problems=["a.mha: cannot be read."]
+    )
     problem, names = unused(nothing).splitlines()
-    assert problem == "a.mha: cannot be read." and "0.txt, 1.txt, 2.txt, 3.txt and 2 more (" in names
+    assert (
+        problem == "a.mha: cannot be read." and "0.txt, 1.txt, 2.txt, 3.txt and 2 more (" in names
+    )
     assert unused(FoundFiles(files={("case",): [Path("case.json")]}, unknown=[Path("a.txt")])) == ""

@@ -38,14 +38,25 @@ def move(registration, history):
 
 def at(registration):
     """Which of POSES the CT is at."""
-    return next(number for number, pose in enumerate(POSES) if np.allclose(registration.world_from_ct, pose, atol=1e-9))
+    return next(
+        number
+        for number, pose in enumerate(POSES)
+        if np.allclose(registration.world_from_ct, pose, atol=1e-9)
+    )
 
 
 def test_back_and_forth(registration, history, move):
     for number in (0, 1, 2):
         move(number)
     ways = []
-    for step in (history.undo, history.undo, history.undo, history.redo, history.redo, history.redo):
+    for step in (
+        history.undo,
+        history.undo,
+        history.undo,
+        history.redo,
+        history.redo,
+        history.redo,
+    ):
         step()
         ways.append((at(registration), history.can_undo, history.can_redo))
     assert ways == [
@@ -61,8 +72,15 @@ def test_back_and_forth(registration, history, move):
     assert [entry.after for entry in history.entries] == [None, 0, 1, 0]
     history.undo()
     assert at(registration) == 0
-    again = History(Registration(registration.node))  # as after loading: nothing is known but the scene
-    assert (again.entries, again.position, again.can_undo, again.can_redo) == (history.entries, 0, False, True)
+    again = History(
+        Registration(registration.node)
+    )  # as after loading: nothing is known but the scene
+    assert (again.entries, again.position, again.can_undo, again.can_redo) == (
+        history.entries,
+        0,
+        False,
+        True,
+    )
     history.redo()
     assert at(registration) == 3  # the newer branch; the older one is a click away
     history.go(2)

@@ -64,10 +64,14 @@ def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session
     peer = client(port)
     try:
         world = peer.wait_for_message("CTToWorld", SOON_S)
-        np.testing.assert_allclose(world.matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-5)
+        np.testing.assert_allclose(
+            world.matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-5
+        )
         assert world.metadata["TransformStatus"] == "OK" and "Jane" not in str(vars(world))
         assert peer.wait_for_message("Overlay2", SOON_S).image.ndim == 4
-        assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # to be checked: it was not registered
+        assert (
+            peer.wait_for_message("MultiViewReg", SOON_S).code == 13
+        )  # to be checked: it was not registered
     finally:
         peer.stop()
     session.igtl.close()
@@ -101,7 +105,10 @@ def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
         assert "not sent to navigation any more" in news and "lies elsewhere" in news
         session.registration.world_from_ct = pose
         status_that(session, peer, lambda status: status.code == 13)
-        assert session.news() == [] and peer.wait_for_message("CTToWorld", SOON_S).metadata["TransformStatus"] == "OK"
+        assert (
+            session.news() == []
+            and peer.wait_for_message("CTToWorld", SOON_S).metadata["TransformStatus"] == "OK"
+        )
         session.registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
         status = status_that(session, peer, lambda status: status.code == 15)
         assert "stale" in json.loads(status.text)["override"]
@@ -111,15 +118,21 @@ def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
 
 def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
-    session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": reference_from_world.tolist()}))
+    session.registration.node.SetParameter(
+        EXTRAS, json.dumps({"reference_from_world": reference_from_world.tolist()})
+    )
     session.igtl.send_to(*address(" 127.0.0.1 ", port), *take_messages(session, override=True)())
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
     try:
         message = peer.wait_for_message("CTToReference", SOON_S)
         np.testing.assert_allclose(
-            message.matrix, FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP, atol=1e-5
+            message.matrix,
+            FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP,
+            atol=1e-5,
         )
-        assert "stale" in message.metadata["Override"]  # the frame was not there when the result was found
+        assert (
+            "stale" in message.metadata["Override"]
+        )  # the frame was not there when the result was found
         assert session.igtl.status == f"connected to 127.0.0.1:{port}"
     finally:
         peer.stop()

@@ -39,10 +39,17 @@ def assessed(session):
 def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registration):
     assert assessment.explanation(session) == []
     entry = assessed(session)
-    assert entry.verdict == "check" == assessment.verdict(session) and entry.assessed and not entry.fingerprint
+    assert (
+        entry.verdict == "check" == assessment.verdict(session)
+        and entry.assessed
+        and not entry.fingerprint
+    )
     lines = assessment.explanation(session)
     assert "Error probably about" in lines[-2] and lines[-1] == assessment.MEANINGS["check"]
-    assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
+    assert (
+        "The pose was set, not registered: the failure probability was not measured for such poses."
+        in lines
+    )
     assert session.stale_reason() == "The CT was moved by hand."  # an export needs an override
     registration.xrays[0].change(uncertainty={"rotation_sd_deg": 2.0})
     assert "stale" in assessment.outdated_reason(session) and assessment.verdict(session) == ""
@@ -50,7 +57,10 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
     assert assessed(session).verdict == "check" and session.result is not before
     assert assessment.outdated_reason(session) == ""
     registration.world_from_ct = ELSEWHERE
-    assert assessment.explanation(session)[0] == assessment.MOVED_SINCE and assessment.verdict(session) == ""
+    assert (
+        assessment.explanation(session)[0] == assessment.MOVED_SINCE
+        and assessment.verdict(session) == ""
+    )
     assert assessed(session).verdict == "reject" == assessment.verdict(session)
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 300))
     with pytest.raises(InputError, match="outside every view"):
@@ -62,7 +72,9 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     covered = views[0].xray.line_integrals.copy()
     covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)
     views = [replace(views[0], xray=replace(views[0].xray, line_integrals=covered)), views[1]]
-    session = new_session(make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1))))
+    session = new_session(
+        make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1)))
+    )
     with pytest.raises(InputError, match="the CT was moved by hand, expected a pose that was"):
         use_suggested_masks(session)
     session.register("given")
@@ -71,7 +83,10 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     sentence = use_suggested_masks(session)
     first, second = session.registration.xrays
     assert "% of view1" in sentence and "view2" not in sentence and second.mask is None
-    assert first.mask.GetName() == "view1 without what does not fit" and "stale" in session.stale_reason()
+    assert (
+        first.mask.GetName() == "view1 without what does not fit"
+        and "stale" in session.stale_reason()
+    )
     used = session.xray(first).valid
     assert used[TOOL].mean() < 0.5 and used.mean() > 0.8
 
@@ -80,8 +95,13 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     entry = session.history.current
     assert error_mm(entry.pose) < 0.3 and entry.verdict == "check"
     assert entry.reasons[-1] == f"Assumed: view1: {LEFT_OUT}"
-    assert [view.get("assumptions") for view in case_content(session)["views"]] == [[LEFT_OUT], None]
-    assert assessed(session) == entry and assessment.verdict(session) == "check"  # the registration's own verdict stays
+    assert [view.get("assumptions") for view in case_content(session)["views"]] == [
+        [LEFT_OUT],
+        None,
+    ]
+    assert (
+        assessed(session) == entry and assessment.verdict(session) == "check"
+    )  # the registration's own verdict stays
     session.registration.world_from_ct = ELSEWHERE
     with pytest.raises(InputError, match="moved by hand"):
         use_suggested_masks(session)

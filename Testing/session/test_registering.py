@@ -47,8 +47,15 @@ def test_a_published_refinement_begins_at_the_pose_and_its_end_is_a_result(sessi
         seen.add(session.running_registration.stage if session.running_registration else "")
     assert np.allclose(began[0], STARTED_AT) and "xvr at 32 x 32 px" in seen
     entry = session.history.current
-    assert error_mm(session.registration.world_from_ct) < 0.5 and (entry.method, entry.refinement) == ("given", "xvr")
-    assert 0 < entry.seconds < 60 and min(entry.similarity.values()) > 0.9 and session.stale_reason() == ""
+    assert error_mm(session.registration.world_from_ct) < 0.5 and (
+        entry.method,
+        entry.refinement,
+    ) == ("given", "xvr")
+    assert (
+        0 < entry.seconds < 60
+        and min(entry.similarity.values()) > 0.9
+        and session.stale_reason() == ""
+    )
     assert (session.result.refined_by, session.result.torch_device) == ("xvr", "cpu")
     assert entry.verdict is None and np.allclose(session.result.start_world_from_ct, STARTED_AT)
     assert json.dumps(session.result.to_json())  # can be exported as any other
@@ -78,7 +85,9 @@ def test_a_published_refinement_is_cancelled(session):
     assert np.allclose(session.registration.world_from_ct, STARTED_AT)
 
 
-def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, began, ct, monkeypatch, tmp_path):
+def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(
+    session, began, ct, monkeypatch, tmp_path
+):
     TinyStore(monkeypatch, tmp_path / "store", ct).add(ct, "2026-11-20-101500")
     while not session.regressors.up_to_date:
         session.regressors.update()

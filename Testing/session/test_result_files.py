@@ -45,7 +45,9 @@ def session(scene):
 
 
 def reference(session, matrix):
-    session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.asarray(matrix).tolist()}))
+    session.registration.node.SetParameter(
+        EXTRAS, json.dumps({"reference_from_world": np.asarray(matrix).tolist()})
+    )
 
 
 def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(session, tmp_path):
@@ -53,15 +55,34 @@ def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(s
     reference(session, np.diag([-1.0, -1, 1, 1]))  # the case has changed since
     with pytest.raises(InputError, match=r"the result is stale.*override"):
         write_result(session, tmp_path / "refused")
-    assert poses_offered(session) == ["world_from_ct", "reference_from_ct"] and not (tmp_path / "refused").exists()
-    written = {path.name for path in write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()}
+    assert (
+        poses_offered(session) == ["world_from_ct", "reference_from_ct"]
+        and not (tmp_path / "refused").exists()
+    )
+    written = {
+        path.name for path in write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
+    }
     assert written <= {path.name for path in tmp_path.iterdir()}
-    assert written >= {"world_from_ct.forward.tfm", "reference_from_ct.resampling.h5", "ct_from_reference.ras.txt"}
-    assert written >= {"world_from_ct.lps.npy", "reference_from_ct.lps.json", "reference_from_ct.dcm"}
-    transform, point = sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm")), np.array([10.0, -20.0, 30.0])
+    assert written >= {
+        "world_from_ct.forward.tfm",
+        "reference_from_ct.resampling.h5",
+        "ct_from_reference.ras.txt",
+    }
+    assert written >= {
+        "world_from_ct.lps.npy",
+        "reference_from_ct.lps.json",
+        "reference_from_ct.dcm",
+    }
+    transform, point = (
+        sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm")),
+        np.array([10.0, -20.0, 30.0]),
+    )
     expected = rigid.transform_points(session.registration.world_from_ct, point)
     assert np.allclose(transform.TransformPoint(point.tolist()), expected, atol=1e-6)
-    exported, header = RegistrationExport.read(tmp_path), pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
+    exported, header = (
+        RegistrationExport.read(tmp_path),
+        pydicom.dcmread(tmp_path / "reference_from_ct.dcm"),
+    )
     assert header.FrameOfReferenceUID == exported.uids["reference"]
     assert exported.uids["reference"] == session.registration.node.GetParameter("referenceUID")
     assert "NOT FOR USE" in header.SeriesDescription
@@ -139,7 +160,9 @@ def result(ct, anatomy):
 def test_similarity_ends_at_what_the_result_has(result):
     named = dict(curves.similarity(result))
     assert list(named) == ["view1", "view2"]
-    assert [points[-1][1] for points in named.values()] == pytest.approx(list(result.refinement.fit.similarity))
+    assert [points[-1][1] for points in named.values()] == pytest.approx(
+        list(result.refinement.fit.similarity)
+    )
     numbers = [number for number, _ in named["view1"]]
     assert numbers == list(range(1, 1 + sum(len(points) for _, points in curves.cost(result))))
 
@@ -149,8 +172,15 @@ def test_the_predicted_error_falls_to_that_of_the_result(result):
     prediction, targets = result.assessment.prediction, result.assessment.targets
     assert (expected[-1], bound[-1]) == (prediction.mean_mm, prediction.upper95_mm)
     first = result.refinement.levels[0].steps[0].world_from_ct
-    moved = rigid.transform_points(first, targets) - rigid.transform_points(result.world_from_ct, targets)
+    moved = rigid.transform_points(first, targets) - rigid.transform_points(
+        result.world_from_ct, targets
+    )
     way = np.linalg.norm(moved, axis=1)
-    assert way.min() < expected[0] < np.hypot(way.max(), prediction.mean_mm) and (expected <= bound).all()
-    unassessed = SimpleNamespace(**{**vars(result), "assessment": replace(result.assessment, prediction=None)})
+    assert (
+        way.min() < expected[0] < np.hypot(way.max(), prediction.mean_mm)
+        and (expected <= bound).all()
+    )
+    unassessed = SimpleNamespace(
+        **{**vars(result), "assessment": replace(result.assessment, prediction=None)}
+    )
     assert curves.predicted(unassessed) == []

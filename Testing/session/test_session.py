@@ -61,13 +61,17 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     while session.running:
         if session.poll():
             poses.append(registration.world_from_ct)
-            stages.append(session.running_registration.stage if session.running_registration else "")
+            stages.append(
+                session.running_registration.stage if session.running_registration else ""
+            )
     assert session.ended == "done" and session.message == ""
     assert error_mm(registration.world_from_ct) < 0.1 < error_mm(STARTED_AT)
     assert any("px" in stage for stage in stages) and len(poses) > 1
     before, entry = session.history.entries
     assert (before.method, entry.method) == ("before", "given")
-    assert np.allclose(before.pose, STARTED_AT) and np.array_equal(entry.pose, registration.world_from_ct)
+    assert np.allclose(before.pose, STARTED_AT) and np.array_equal(
+        entry.pose, registration.world_from_ct
+    )
     assert set(entry.similarity) == {"view1", "view2"} and min(entry.similarity.values()) > 0.9
     assert session.result.world_from_ct is not None and session.result.method == "given"
     assert session.stale_reason() == ""
@@ -82,7 +86,10 @@ def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
             Landmark(
                 f"L{i}",
                 point,
-                {view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point)) for view in views},
+                {
+                    view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point))
+                    for view in views
+                },
             )
             for i, point in enumerate(points)
         ],
@@ -203,8 +210,14 @@ STOPPED = "The registration was stopped, as {} was removed or replaced."
     "happen, message",
     [
         (lambda scene, registration: scene.RemoveNode(registration.ct), STOPPED.format("the CT")),
-        (lambda scene, registration: scene.RemoveNode(registration.ct_transform), STOPPED.format("the CT's transform")),
-        (lambda scene, registration: scene.RemoveNode(registration.xrays[1].node), STOPPED.format("view2")),
+        (
+            lambda scene, registration: scene.RemoveNode(registration.ct_transform),
+            STOPPED.format("the CT's transform"),
+        ),
+        (
+            lambda scene, registration: scene.RemoveNode(registration.xrays[1].node),
+            STOPPED.format("view2"),
+        ),
         (
             lambda scene, registration: setattr(registration, "ct", registration.xrays[0].source),
             STOPPED.format("the CT"),
@@ -214,7 +227,9 @@ STOPPED = "The registration was stopped, as {} was removed or replaced."
         (lambda scene, registration: scene.Clear(False), ""),
     ],
 )
-def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, registration, happen, message, caplog):
+def test_without_its_nodes_it_stops_and_they_do_not_come_back(
+    scene, session, registration, happen, message, caplog
+):
     held = hold(session)
     poll(session, 0.1)
     happen(scene, registration)

@@ -57,7 +57,9 @@ def uids(session, folder) -> dict:
 
 
 @pytest.mark.slow
-def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(session, tmp_path, scene):
+def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
+    session, tmp_path, scene
+):
     first = uids(session, tmp_path / "1")
     assert set(first) == {"world", "ct"} and uids(session, tmp_path / "2") == first
     session.register("given")
@@ -95,7 +97,11 @@ def loaded(scene, tmp_path):
         hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
         affine = np.diag([4.0, 4, 4, 1])
         folder = write_ct(tmp_path / "ct", hu, affine, FrameOfReferenceUID="1.2.3.4", **(ct or {}))
-        write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (16, 20)), **(ap or {}))
+        write_xray(
+            tmp_path / "ap.dcm",
+            np.random.default_rng(1).integers(2000, 4000, (16, 20)),
+            **(ap or {}),
+        )
         registration, read = Registration.create(scene, "Test"), load_ct(folder)
         node = volume_node(scene, "CT", read.volume.values, read.volume.ct_from_index)
         keep_header(node, header_of_ct(folder))
@@ -122,11 +128,16 @@ def test_different_patients_are_a_notice_without_values(loaded):
     assert notices.sentences == []
 
 
-def test_a_scene_that_is_loaded_still_knows_the_mismatch_and_what_a_person_said(loaded, scene, tmp_path, monkeypatch):
+def test_a_scene_that_is_loaded_still_knows_the_mismatch_and_what_a_person_said(
+    loaded, scene, tmp_path, monkeypatch
+):
     registration = loaded(ap={"PatientID": "OTHER-1"})
     (before,) = UnreadNotices(registration).sentences
     monkeypatch.setattr(identity, "_identities", {})  # as in another process
-    assert UnreadNotices(registration).sentences == [before] and UnreadNotices(registration).patient_in_doubt
+    assert (
+        UnreadNotices(registration).sentences == [before]
+        and UnreadNotices(registration).patient_in_doubt
+    )
     UnreadNotices(registration).say_same_patient()
     assert not UnreadNotices(registration).patient_in_doubt
     node = volume_node(scene, "CT", np.full((12, 12, 12), -900.0), np.eye(4))
@@ -175,7 +186,9 @@ def test_the_case_of_a_scene_has_mismatches(loaded):
 
 
 @pytest.mark.parametrize("suffix", [".mrml", ".mrb"])
-def test_a_doubt_and_what_was_said_of_it_are_in_a_saved_scene(loaded, slicer_app, tmp_path, monkeypatch, suffix):
+def test_a_doubt_and_what_was_said_of_it_are_in_a_saved_scene(
+    loaded, slicer_app, tmp_path, monkeypatch, suffix
+):
     registration = loaded(ap={"PatientID": "OTHER-1"})
     assert UnreadNotices(registration).patient_in_doubt
     for said in (False, True):
@@ -195,8 +208,13 @@ def test_the_doubt_of_a_case_without_headers_is_that_of_its_scene(scene, tmp_pat
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "header_mismatch": {"patient": True}}))
     registration = read_case(path)(scene)
-    assert UnreadNotices(registration).patient_in_doubt and Session(registration).case().identity_reasons
-    path.write_text(json.dumps({**content, "header_mismatch": {"patient": True}, "same_patient": True}))
+    assert (
+        UnreadNotices(registration).patient_in_doubt
+        and Session(registration).case().identity_reasons
+    )
+    path.write_text(
+        json.dumps({**content, "header_mismatch": {"patient": True}, "same_patient": True})
+    )
     assert Session(read_case(path)(scene)).case().identity_cautions == [SAME_PATIENT]
 
 
@@ -215,14 +233,21 @@ def test_no_patient_identity_is_in_the_scene(loaded, scene, tmp_path):
 def test_the_files_uids_go_into_the_result(loaded, tmp_path):
     origin = origin_of(loaded())
     header = pydicom.dcmread(tmp_path / "ap.dcm")
-    assert origin.ct_uid == "1.2.3.4" and origin.views["ap"].sop_instance_uid == header.SOPInstanceUID
+    assert (
+        origin.ct_uid == "1.2.3.4" and origin.views["ap"].sop_instance_uid == header.SOPInstanceUID
+    )
     assert origin.views["ap"].frame is None
 
 
-def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, monkeypatch):
+def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(
+    loaded, tmp_path, monkeypatch
+):
     class Database:
         def fileForInstance(self, uid: str) -> str:
-            return {"1.1": str(tmp_path / "ct" / "slice000.dcm"), "2.2": str(tmp_path / "ap.dcm")}.get(uid, "")
+            return {
+                "1.1": str(tmp_path / "ct" / "slice000.dcm"),
+                "2.2": str(tmp_path / "ap.dcm"),
+            }.get(uid, "")
 
     registration = loaded(ap={"PatientID": "OTHER-1"})
     monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)

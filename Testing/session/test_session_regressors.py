@@ -58,7 +58,9 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     session.finish()
     assert store.asked == [folder] and error_mm(registration.world_from_ct) < 0.1
     entry = session.history.current
-    assert entry.method == session.result.method == "auto" and entry.regressor["model"] == folder.name
+    assert (
+        entry.method == session.result.method == "auto" and entry.regressor["model"] == folder.name
+    )
 
 
 @pytest.mark.parametrize("seen", [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -76,7 +78,10 @@ def test_the_child_gets_the_pose_where_it_shows_the_ct(registration, store, ct, 
     assert store.told["placed"] == seen and store.told["search"]["rotation_deg"] == 25
     assert store.told["sha"] == sha_of(ct)
     look(session)
-    assert session.regressors.model == session.regressors.models[0].folder and registration.parameter("start") == "auto"
+    assert (
+        session.regressors.model == session.regressors.models[0].folder
+        and registration.parameter("start") == "auto"
+    )
 
 
 def test_a_training_that_is_for_another_ct_by_now_changes_nothing(registration, store, ct):
@@ -87,4 +92,7 @@ def test_a_training_that_is_for_another_ct_by_now_changes_nothing(registration, 
     while session.regressors.is_training:
         session.poll()
     look(session)
-    assert session.regressors.model is None and registration.parameter("model") == registration.parameter("start") == ""
+    assert (
+        session.regressors.model is None
+        and registration.parameter("model") == registration.parameter("start") == ""
+    )

@@ -109,13 +109,22 @@ def reopened(app, path):
     (registration,) = Registration.all(app.scene)
     session = new_session(registration)
     sequence = session.sequence
-    poll(session, 20, lambda: sequence.message or (sequence.player is not None and sequence.player.number is not None))
+    poll(
+        session,
+        20,
+        lambda: (
+            sequence.message or (sequence.player is not None and sequence.player.number is not None)
+        ),
+    )
     assert no_thread_is_left()
     return session
 
 
 def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, study):
-    sequence, registration = FrameSequence.of_images(study / "case" / "case.json"), session.registration
+    sequence, registration = (
+        FrameSequence.of_images(study / "case" / "case.json"),
+        session.registration,
+    )
     for number in (2, 1, 4):
         frame = go(session, number)
         assert np.array_equal(registration.world_from_ct, frame.world_from_ct)
@@ -124,7 +133,9 @@ def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, study):
             registration.xrays, pictures(registration), sequence.load(number).views, strict=True
         ):
             for image in (shown, session.xray(view).line_integrals):
-                assert np.ptp(image - there.xray.line_integrals) < 1e-4  # but for a constant, by the mask
+                assert (
+                    np.ptp(image - there.xray.line_integrals) < 1e-4
+                )  # but for a constant, by the mask
     session.history.undo()
     assert session.history.entries[-1].method == "tracked" and not session.sequence.player.at_frame
 
@@ -140,10 +151,14 @@ def test_it_plays_past_a_frame_that_cannot_be_read_and_loops(session):
             seen.append(player.number)
             assert ("no contrast" in player.problem) == (player.number == BLANK)
             if player.number == BLANK:
-                assert np.array_equal(session.registration.world_from_ct, before)  # lost: the CT stays
+                assert np.array_equal(
+                    session.registration.world_from_ct, before
+                )  # lost: the CT stays
             before = session.registration.world_from_ct
     assert seen == [0, 1, 2, 3, 4, 0, 1, 2, 3]
-    assert time.monotonic() - began > 0.7  # eight frames at ten a second, the first of which is shown at once
+    assert (
+        time.monotonic() - began > 0.7
+    )  # eight frames at ten a second, the first of which is shown at once
     player.pause()
     player.go(99)
     poll(session, 5, lambda: player.number == COUNT - 1)
@@ -154,15 +169,22 @@ def test_checking_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
     """To seek its field again would take longer than to show it, and the brightness would jump."""
     while session.check_next():
         pass
-    monkeypatch.setattr(imaging_xray, "find_field", lambda *unused: pytest.fail("the field was sought again"))
+    monkeypatch.setattr(
+        imaging_xray, "find_field", lambda *unused: pytest.fail("the field was sought again")
+    )
     displays = [view.node.GetDisplayNode() for view in session.registration.xrays]
     windows = [(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays]
     for number in (2, 1):
         go(session, number)
         shown = pictures(session.registration)
         assert not session.check_next()
-        assert all(np.array_equal(*pair) for pair in zip(shown, pictures(session.registration), strict=True))
-    assert windows == [(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays]
+        assert all(
+            np.array_equal(*pair)
+            for pair in zip(shown, pictures(session.registration), strict=True)
+        )
+    assert windows == [
+        (display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays
+    ]
 
 
 def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study, monkeypatch):
@@ -203,7 +225,10 @@ def test_x_rays_that_cannot_be_tracked_are_refused_in_one_sentence(scene, study,
     view.change(geometry=view.record.geometry.corrected(1.0, np.array([2.0, 0.0])))
     session.sequence.track()
     poll(session, 60, lambda: not session.running)
-    assert "is not that of case.json any more" in session.sequence.message and session.sequence.ended == "failed"
+    assert (
+        "is not that of case.json any more" in session.sequence.message
+        and session.sequence.ended == "failed"
+    )
     reading = read_track(study / "track")
     session = new_session(reading(scene))
     scene.RemoveNode(session.registration.xrays[1].source)
@@ -215,7 +240,9 @@ def test_x_rays_that_cannot_be_tracked_are_refused_in_one_sentence(scene, study,
 
 
 @pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
-def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene, study, tmp_path, suffix):
+def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(
+    slicer_app, scene, study, tmp_path, suffix
+):
     session, before = opened(scene, study / "track")
     go(session, 2)
     at_frame, shown = state(session.registration), pictures(session.registration)
@@ -225,32 +252,54 @@ def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene
     player, registration = session.sequence.player, session.registration
     assert session.sequence.message == "" and player.number == 2
     assert len(player.played.frames) == player.played.count == COUNT
-    assert np.allclose(state(registration)[1], at_frame[1]) and state(registration)[2:] == at_frame[2:]
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(pictures(registration), shown, strict=True))
+    assert (
+        np.allclose(state(registration)[1], at_frame[1]) and state(registration)[2:] == at_frame[2:]
+    )
+    assert all(
+        np.allclose(a, b, atol=1e-5) for a, b in zip(pictures(registration), shown, strict=True)
+    )
     assert "frame of a sequence" in session.stale_reason()
     assert [entry.method for entry in session.history.entries] == ["before"]
     go(session, 4)
     assert state(registration)[4] == ["view1, frame 4", "view2, frame 4"]
     session.sequence.close()
-    assert state(registration) == before and session.sequence.player is None and "frame" not in session.stale_reason()
-    assert not registration.parameter("sequence") and scene.GetNodesByName("view1, frame 4").GetNumberOfItems() == 0
+    assert (
+        state(registration) == before
+        and session.sequence.player is None
+        and "frame" not in session.stale_reason()
+    )
+    assert (
+        not registration.parameter("sequence")
+        and scene.GetNodesByName("view1, frame 4").GetNumberOfItems() == 0
+    )
 
 
-def test_without_its_files_the_scene_is_as_before_with_one_message(slicer_app, scene, copy, tmp_path):
+def test_without_its_files_the_scene_is_as_before_with_one_message(
+    slicer_app, scene, copy, tmp_path
+):
     session, before = opened(scene, copy / "track")
     go(session, 2)
     save(slicer_app, tmp_path / "scene.mrml")
     (copy / "case").rename(copy / "elsewhere")
     session = reopened(slicer_app, tmp_path / "scene.mrml")
-    assert session.sequence.player is None and not session.running and state(session.registration) == before
-    assert "case.json is not there" in session.sequence.message and "as they were before" in session.sequence.message
+    assert (
+        session.sequence.player is None
+        and not session.running
+        and state(session.registration) == before
+    )
+    assert (
+        "case.json is not there" in session.sequence.message
+        and "as they were before" in session.sequence.message
+    )
     save(slicer_app, tmp_path / "again.mrml")  # what was tracked is not lost
     (copy / "elsewhere").rename(copy / "case")
     session = reopened(slicer_app, tmp_path / "again.mrml")
     assert session.sequence.message == "" and session.sequence.player.number == 2
 
 
-def test_files_moved_with_the_scene_are_found_and_changed_files_refused(slicer_app, scene, copy, tmp_path):
+def test_files_moved_with_the_scene_are_found_and_changed_files_refused(
+    slicer_app, scene, copy, tmp_path
+):
     session, _ = opened(scene, copy / "track")
     go(session, 1)
     (copy / "scene").mkdir()
@@ -289,20 +338,30 @@ def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp
     assert player.number == 2 and [view.record.frame for view in registration.xrays] == [2, 2]
     assert "cases" not in registration.parameter("sequence")
     for frame, pose in zip(player.played.frames, found, strict=True):
-        assert frame.world_from_ct is None if pose is None else np.allclose(frame.world_from_ct, pose, atol=1e-12)
+        assert (
+            frame.world_from_ct is None
+            if pose is None
+            else np.allclose(frame.world_from_ct, pose, atol=1e-12)
+        )
     go(session, 1)
     assert [view.record.frame for view in registration.xrays] == [1, 1]
     session.sequence.close()
     assert state(registration)[1:] == before[1:]
 
 
-def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(slicer_app, scene, study, tmp_path, monkeypatch):
+def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(
+    slicer_app, scene, study, tmp_path, monkeypatch
+):
     follow = Tracker.follow
     slowly = lambda self, number, *given: (time.sleep(0.5), follow(self, number, *given))[1]  # noqa: E731
     monkeypatch.setattr(Tracker, "follow", slowly)
     session = loaded(scene, read_case(study / "case" / "case.json"))
     session.sequence.track("quick", "given")
-    poll(session, 60, lambda: session.sequence.player is not None and session.sequence.player.number is not None)
+    poll(
+        session,
+        60,
+        lambda: session.sequence.player is not None and session.sequence.player.number is not None,
+    )
     session.cancel()
     poll(session, 20, lambda: not session.running)
     done = len(session.sequence.player.played.frames)
@@ -325,7 +384,9 @@ def test_the_volume_of_an_x_ray_and_its_mask_stay_as_they_are(slicer_app, scene,
     view.node.SetNodeReferenceID(MASK, mask.GetID())
     reading.play(session)
     go(session, 2)
-    assert source.GetImageData().GetMTime() == before and np.array_equal(slicer.util.arrayFromVolume(source), voxels)
+    assert source.GetImageData().GetMTime() == before and np.array_equal(
+        slicer.util.arrayFromVolume(source), voxels
+    )
     assert view.mask_on_source and np.array_equal(drawn(view), used[0])
     save(slicer_app, tmp_path / "scene.mrml")
     session.sequence.close()
@@ -347,9 +408,13 @@ def test_an_image_that_was_replaced_meanwhile_stays(scene, study):
     shown = pictures(session.registration)[0]
     session.sequence.close()
     assert np.array_equal(pictures(session.registration)[0], shown)
-    assert first.source.GetName() == "another" and np.array_equal(slicer.util.arrayFromVolume(first.source), voxels)
+    assert first.source.GetName() == "another" and np.array_equal(
+        slicer.util.arrayFromVolume(first.source), voxels
+    )
     after = state(session.registration)
-    assert after[1] == before[1] and [part[1] for part in after[2:]] == [part[1] for part in before[2:]]
+    assert after[1] == before[1] and [part[1] for part in after[2:]] == [
+        part[1] for part in before[2:]
+    ]
 
 
 # The bone of another structure
@@ -362,9 +427,14 @@ def compared(session, path):
     return session.registration.node.GetNodeReference("otherStructure")
 
 
-def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(session, study, tmp_path):
+def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(
+    session, study, tmp_path
+):
     path = write_turning(study / "track", tmp_path / "turning")
-    node, poses = compared(session, path), [frame["world_from_ct"] for frame in json.loads(path.read_text())["frames"]]
+    node, poses = (
+        compared(session, path),
+        [frame["world_from_ct"] for frame in json.loads(path.read_text())["frames"]],
+    )
     seen, other = detectors(session.registration), session.sequence.other
     for number in (0, 4, BLANK, 1):
         go(session, number)
@@ -372,7 +442,9 @@ def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(sess
         if number == BLANK:
             assert len(other.outline(seen[0])) == 0
             continue
-        np.testing.assert_allclose(transform_of(node.GetParentTransformNode()), poses[number], atol=1e-9)
+        np.testing.assert_allclose(
+            transform_of(node.GetParentTransformNode()), poses[number], atol=1e-9
+        )
         points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
         matrix = slicer.util.arrayFromTransformMatrix(node.GetParentTransformNode())
         for detector in seen:
@@ -380,7 +452,9 @@ def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(sess
             lines = other.outline(detector).reshape(-1, 2)
             assert len(lines) > 40  # of its outermost points, none of a speck, nothing lies outside
             np.testing.assert_allclose(
-                [lines.min(axis=0), lines.max(axis=0)], [fallen.min(axis=0), fallen.max(axis=0)], atol=0.5
+                [lines.min(axis=0), lines.max(axis=0)],
+                [fallen.min(axis=0), fallen.max(axis=0)],
+                atol=0.5,
             )
     assert other.problem == "" and structures_of(session.registration) == [node]
 
@@ -407,11 +481,16 @@ def test_without_its_ct_the_motion_is_still_plotted(session, study, tmp_path):
     assert "Its bone is not shown: " in session.sequence.other.problem
     assert "is not what was tracked" in session.sequence.other.problem
     path.write_text(json.dumps({**content, "sequence": {"cases": ["nowhere/case.json"]}}))
-    assert compared(session, path) is None and "nowhere/case.json, which is not there" in session.sequence.other.problem
+    assert (
+        compared(session, path) is None
+        and "nowhere/case.json, which is not there" in session.sequence.other.problem
+    )
 
 
 def test_of_a_masked_ct_its_bone_alone_is_made(ct):
     right = np.indices(ct.volume.values.shape)[2] >= ct.volume.values.shape[2] // 2
     surfaces = [ct_3d.structure_surface(each) for each in (ct, replace(ct, mask=right))]
-    whole, half = (vtk_to_numpy(surface.GetPoints().GetData())[:, 0] for surface in surfaces)  # RAS: x to the left
+    whole, half = (
+        vtk_to_numpy(surface.GetPoints().GetData())[:, 0] for surface in surfaces
+    )  # RAS: x to the left
     assert whole.min() < half.min() and whole.max() > 10 and half.max() < 4

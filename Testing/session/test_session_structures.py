@@ -22,7 +22,11 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
-from MultiViewRegistrationLib.session.result_files import read_result, write_case_folder, write_result
+from MultiViewRegistrationLib.session.result_files import (
+    read_result,
+    write_case_folder,
+    write_result,
+)
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -53,12 +57,17 @@ def outlined(session) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["labels", "seg.nrrd", "dicom", "masks"])
-def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(scene, tmp_path, kind):
+def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(
+    scene, tmp_path, kind
+):
     write_case(tmp_path, kind)
     loaded = Case.load(tmp_path / "case.json")
     session = opened(scene, tmp_path)
     registration, segmentation = session.registration, session.registration.segmentation
-    assert registration.registers_each and segmentation.GetParentTransformNode() is registration.ct_transform
+    assert (
+        registration.registers_each
+        and segmentation.GetParentTransformNode() is registration.ct_transform
+    )
     back = case_of(registration)
     assert back.structures.names == loaded.structures.names == NAMES and back.ct.mask is None
     assert np.array_equal(back.structures.labels, loaded.structures.labels)
@@ -68,20 +77,30 @@ def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(sc
     assert np.array_equal(written.structures.labels, loaded.structures.labels)
 
 
-def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_command_line(scene, files, tmp_path):
+def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_command_line(
+    scene, files, tmp_path
+):
     folder, motions = files
     expected = save_result(register(folder), tmp_path / "line")
     session = registered(opened(scene, folder))
     entry = session.history.current
-    assert session.ended == "done" and entry.verdict == "check" and entry.reasons[0].startswith("L3 lies ")
-    assert assessment.verdict(session) == "check" and assessment.headline(session).startswith("L3 lies ")
+    assert (
+        session.ended == "done"
+        and entry.verdict == "check"
+        and entry.reasons[0].startswith("L3 lies ")
+    )
+    assert assessment.verdict(session) == "check" and assessment.headline(session).startswith(
+        "L3 lies "
+    )
     l3 = entry.structures[3]
     told = f"L3: {l3['verdict']}, moved by {l3['moved']['mm']:.1f} mm and "
     assert any(sentence.startswith(told) for sentence in assessment.explanation(session))
     assert any(sentence.startswith("T12 on L1: ") for sentence in assessment.explanation(session))
     for each, motion in zip(entry.structures, motions, strict=True):
         truth = rigid.transform_points(POSE @ motion, np.zeros(3))
-        assert rigid.transform_points(np.array(each["world_from_ct"]), np.zeros(3)) == pytest.approx(truth, abs=1.0)
+        assert rigid.transform_points(
+            np.array(each["world_from_ct"]), np.zeros(3)
+        ) == pytest.approx(truth, abs=1.0)
     written = write_result(session, tmp_path / "panel")()
     content = json.loads((tmp_path / "panel" / "result.json").read_text())
     assert {f"{name}_world_from_ct.tfm" for name in NAMES} <= {path.name for path in written}
@@ -89,7 +108,9 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     for ours, theirs in zip(content["structures"], expected["structures"], strict=True):
         assert (ours["name"], ours["verdict"]) == (theirs["name"], theirs["verdict"])
         assert np.allclose(ours["world_from_ct"], theirs["world_from_ct"], atol=1e-6)
-    assert [motion["words"] for motion in content["motions"]] == [motion["words"] for motion in expected["motions"]]
+    assert [motion["words"] for motion in content["motions"]] == [
+        motion["words"] for motion in expected["motions"]
+    ]
     assert content["reasons"] == expected["reasons"]
 
 
@@ -109,20 +130,30 @@ def test_what_lies_elsewhere_is_outlined_until_the_ct_moves(scene, files):
     assert outlined(session) == ["L2", "L3"]
 
 
-def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(scene, slicer_app, tmp_path):
+def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(
+    scene, slicer_app, tmp_path
+):
     write_case(tmp_path, shifted_mm=5.0)
     session = opened(scene, tmp_path)
     session.registration.choose_segment(None)
     registered(session)
     assert assessment.verdict(session) in ("check", "reject") and outlined(session) == [""]
-    assert any("part of the bone lies elsewhere" in reason for reason in assessment.reasons(session))
+    assert any(
+        "part of the bone lies elsewhere" in reason for reason in assessment.reasons(session)
+    )
     upper = "upper part" in " ".join(assessment.reasons(session))
-    structures, detector = Case.load(tmp_path / "case.json").structures, detectors(session.registration)[0]
+    structures, detector = (
+        Case.load(tmp_path / "case.json").structures,
+        detectors(session.registration)[0],
+    )
     place = session.ct().volume.ct_from_index
     own, others = (
-        detector.camera.project(rigid.transform_points(session.registration.world_from_ct @ place, voxels))
+        detector.camera.project(
+            rigid.transform_points(session.registration.world_from_ct @ place, voxels)
+        )
         for voxels in (
-            np.argwhere(np.isin(structures.labels, part))[:, ::-1] for part in ((1, 2), (3, 4))[:: 1 if upper else -1]
+            np.argwhere(np.isin(structures.labels, part))[:, ::-1]
+            for part in ((1, 2), (3, 4))[:: 1 if upper else -1]
         )
     )
     lines = session.misfits.outlines(detector)[""].reshape(-1, 2)
@@ -130,7 +161,10 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
     assert (lines.min(axis=0) > own.min(axis=0) - cells_px).all() and (
         lines.max(axis=0) < own.max(axis=0) + cells_px
     ).all()
-    assert abs(lines.mean(axis=0) - own.mean(axis=0))[1] < abs(lines.mean(axis=0) - others.mean(axis=0))[1]
+    assert (
+        abs(lines.mean(axis=0) - own.mean(axis=0))[1]
+        < abs(lines.mean(axis=0) - others.mean(axis=0))[1]
+    )
     save(slicer_app, tmp_path / "spine.mrb")
     scene.Clear(False)
     assert slicer_app.io_manager.load_scene(tmp_path / "spine.mrb")
@@ -145,7 +179,9 @@ def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
     assert assessment.verdict(session) == "" and "stale" in session.stale_reason()
     assert of_ct(registration) == before  # its CT is not prepared again
     anew = session.find_result(again=True)()
-    assert anew.structures is None and any("structures were not registered" in reason for reason in anew.reasons)
+    assert anew.structures is None and any(
+        "structures were not registered" in reason for reason in anew.reasons
+    )
     poll(session, 1.0, lambda: not session.misfits.shown)
     assert session.misfits.shown == ()
     segment.SetName("T12")
@@ -158,24 +194,34 @@ def test_a_pose_assessed_without_them_says_so_and_one_structure_is_registered_as
     session = opened(scene, files[0])
     assessment.assess(session)
     session.finish()
-    assert any("structures were not registered" in reason for reason in session.history.current.reasons)
+    assert any(
+        "structures were not registered" in reason for reason in session.history.current.reasons
+    )
     registration = session.registration
     registration.choose_segment(
         registration.segmentation, registration.segmentation.GetSegmentation().GetNthSegmentID(2)
     )
     case = session.case()
-    assert case.structures is None and np.array_equal(case.ct.mask, Case.load(files[0]).structures.mask(2))
+    assert case.structures is None and np.array_equal(
+        case.ct.mask, Case.load(files[0]).structures.mask(2)
+    )
     registered(session)
     entry = session.history.current
     assert entry.verdict != "accept" and not entry.structures
-    assert any(reason.startswith("Only one structure of the CT was registered") for reason in entry.reasons)
+    assert any(
+        reason.startswith("Only one structure of the CT was registered") for reason in entry.reasons
+    )
     assert not any("structures were not" in reason for reason in entry.reasons)
 
 
 def test_bones_can_be_cancelled(scene, files):
     session = opened(scene, files[0])
     session.register("given")
-    poll(session, 60.0, lambda: "4 bones" in getattr(session.running_registration, "stage", "4 bones"))
+    poll(
+        session,
+        60.0,
+        lambda: "4 bones" in getattr(session.running_registration, "stage", "4 bones"),
+    )
     assert session.running_registration.stage == "registering 4 bones"
     session.cancel()
     assert session.ended == "cancelled" and np.allclose(session.registration.world_from_ct, START)
@@ -195,8 +241,12 @@ def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
     write_result(session, tmp_path / "out")()
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     for ours, kept in zip(content["structures"], before.structures, strict=True):
-        assert ours["name"] == kept["name"] and np.allclose(ours["world_from_ct"], kept["world_from_ct"], atol=1e-4)
-    assert [motion["words"] for motion in content["motions"]] == [motion["words"] for motion in before.motions]
+        assert ours["name"] == kept["name"] and np.allclose(
+            ours["world_from_ct"], kept["world_from_ct"], atol=1e-4
+        )
+    assert [motion["words"] for motion in content["motions"]] == [
+        motion["words"] for motion in before.motions
+    ]
     assert (tmp_path / "out" / "L3_world_from_ct.tfm").exists()
 
 
@@ -242,6 +292,6 @@ def test_a_sequence_that_was_tracked_is_saved_with_the_files_of_its_structures(s
     written = session.sequence.save(tmp_path / "track")()
     assert sorted(written) == sorted((tmp_path / "track").iterdir())
     kinds = ("poses.csv", "track.tra", "track.json")
-    assert {f"{before}{kind}" for before in ("", *(f"{name}_" for name in NAMES)) for kind in kinds} <= {
-        path.name for path in written
-    }
+    assert {
+        f"{before}{kind}" for before in ("", *(f"{name}_" for name in NAMES)) for kind in kinds
+    } <= {path.name for path in written}

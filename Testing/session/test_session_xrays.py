@@ -60,7 +60,9 @@ def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
     node.SetSpacing(0.3, 0.2, 1)
     view = add_volume(registration, node)
     assert (view.name, view.record.image_pixel_mm, view.placed) == ("2 AP 1", (0.3, 0.2), False)
-    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(intensity())).line_integrals)
+    np.testing.assert_array_equal(
+        picture(view), to_line_integrals(raw_image(intensity())).line_integrals
+    )
     second = add_volume(Registration.create(scene), view.node)  # an X-ray serves two registrations
     assert second.record == view.record and second.source is view.source
     np.testing.assert_array_equal(picture(second), picture(view))
@@ -74,12 +76,16 @@ def test_files_are_taken_with_all_their_frames(scene, registration, tmp_path):
         sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name))
         (view,) = read(tmp_path / name)(registration)
         assert view.name == name.partition(".")[0] and view.source.GetHideFromEditors()
-        np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(values)).line_integrals)
+        np.testing.assert_array_equal(
+            picture(view), to_line_integrals(raw_image(values)).line_integrals
+        )
     frames = np.stack([intensity(seed) for seed in range(3)])
     sitk.WriteImage(sitk.GetImageFromArray(frames), str(tmp_path / "run.mha"))
     (view,) = read(tmp_path / "run.mha")(registration)
     change_image(view, frame=2, intensity="linear", inverted=False)
-    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(frames[2])).line_integrals)
+    np.testing.assert_array_equal(
+        picture(view), to_line_integrals(raw_image(frames[2])).line_integrals
+    )
     with pytest.raises(InputError, match="has 3; choose one from 0 to 2"):
         change_image(view, frame=3)
     assert view.record.frame == 2
@@ -104,7 +110,12 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
         ShutterLowerHorizontalEdge="50",
     )
     (view,) = read(tmp_path / "run.dcm")(registration)
-    assert view.record.header.missing == ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored")
+    assert view.record.header.missing == (
+        "source_to_detector_mm",
+        "source_to_isocentre_mm",
+        "pixel_mm",
+        "mirrored",
+    )
     assert any("principal point" in sentence for sentence in view.record.assumptions)
     assert reading_of(view)["rao_lao_deg"] == 10
     change_image(view, frame=2)
@@ -116,7 +127,9 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
 def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registration):
     set_shared_unknowns(registration, SharedUnknowns(isocentre_sd_mm=2))
     _add_views(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
-    assert shared_unknowns_of(registration) == SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=2)
+    assert shared_unknowns_of(registration) == SharedUnknowns(
+        source_to_detector_sd_mm=10, isocentre_sd_mm=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +146,9 @@ def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registratio
     ],
 )
 def test_an_unusable_volume_leaves_nothing(scene, registration, values, kind, word):
-    node = scene.AddNewNodeByClass(kind, "AP") if values is None else volume(scene, values, kind=kind)
+    node = (
+        scene.AddNewNodeByClass(kind, "AP") if values is None else volume(scene, values, kind=kind)
+    )
     before = nodes(scene)
     with pytest.raises(InputError, match=rf"^AP: .*{word}"):
         add_volume(registration, node)
@@ -145,11 +160,17 @@ def test_order_and_names(scene, registration):
     registration.move_xray(c, 0)
     assert registration.xrays == [c, b]
     History(registration).add(
-        HistoryEntry.now("search", np.eye(4), similarity={"b": 0.5, "c": 0.4}, cameras={"b": {"k": 1}})
+        HistoryEntry.now(
+            "search", np.eye(4), similarity={"b": 0.5, "c": 0.4}, cameras={"b": {"k": 1}}
+        )
     )
     rename(registration, b, " Lateral ")
     entry = History(registration).current
-    assert (b.name, entry.similarity, entry.cameras) == ("Lateral", {"Lateral": 0.5, "c": 0.4}, {"Lateral": {"k": 1}})
+    assert (b.name, entry.similarity, entry.cameras) == (
+        "Lateral",
+        {"Lateral": 0.5, "c": 0.4},
+        {"Lateral": {"k": 1}},
+    )
     for wrong, word in (("C", "another view"), ("a/b", "without"), ("", "is")):
         with pytest.raises(InputError, match=word):
             rename(registration, b, wrong)
@@ -179,7 +200,9 @@ def test_x_rays_are_checked_one_at_a_time(two_views, checking):
     lat.change(use=True, geometry=camera)
     ap.record = XRayRecord("AP", intensity="log")
     assert "AP: has no geometry" in checking.problem(ap)
-    ap.change(header=Header("c_arm", {"rao_lao_deg": 0.0}, missing=("source_to_isocentre_mm", "mirrored")))
+    ap.change(
+        header=Header("c_arm", {"rao_lao_deg": 0.0}, missing=("source_to_isocentre_mm", "mirrored"))
+    )
     assert checking.problem(ap) == (
         "AP: its header does not say all of the geometry; enter source to isocentre, whether the patient's right is on the "
         "left of the image."
@@ -254,7 +277,10 @@ def test_a_c_arm(with_ct):
     np.testing.assert_allclose(view.camera.source, -700 * towards, atol=1e-9)
     np.testing.assert_allclose(view.ras_of((47.5, 35.5)) * (-1, -1, 1), 300 * towards, atol=1e-9)
     assert view.camera.intrinsics[0, 0] < 0
-    assert (describe(view), certainty(view)) == ("LAO 30\u00b0, CAU 10\u00b0", "\u00b11\u00b0, 3 mm, 1.5 px, 1 %")
+    assert (describe(view), certainty(view)) == (
+        "LAO 30\u00b0, CAU 10\u00b0",
+        "\u00b11\u00b0, 3 mm, 1.5 px, 1 %",
+    )
     assert "700 mm from the source" in summary(with_ct, view)
 
 
@@ -265,7 +291,9 @@ def test_a_matrix_of_either_sign_may_be_of_a_mirrored_image(with_ct):
     np.testing.assert_allclose(matrix_of(view), matrix(), atol=1e-8)
     assert view.record.kind == "camera" and view.record.geometry.size == (96, 72)
     set_camera(with_ct, view, 3 * matrix(mirrored=True))
-    np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix(mirrored=True)), atol=1e-8)
+    np.testing.assert_allclose(
+        view.camera.project(POINTS), projected(matrix(mirrored=True)), atol=1e-8
+    )
     assert view.camera.intrinsics[0, 0] < 0 and (view.camera.depth(POINTS) > 0).all()
     with pytest.raises(InputError, match="behind the X-ray source"):
         set_camera(with_ct, view, -matrix(mirrored=True))
@@ -301,9 +329,12 @@ def two_frames(tmp_path, **tags):
     """A run during which the table moved by 9 mm left, 6 down, 3 to its head."""
     names = ("TableTopVerticalPosition", "TableTopLongitudinalPosition", "TableTopLateralPosition")
     before, after = (
-        {"TablePositionSequence": item(**dict(zip(names, place, strict=True)))} for place in ("000", "693")
+        {"TablePositionSequence": item(**dict(zip(names, place, strict=True)))}
+        for place in ("000", "693")
     )
-    return write_enhanced(tmp_path / "run.dcm", [{**enhanced(0, 0), **before}, {**enhanced(90, 10), **after}], **tags)
+    return write_enhanced(
+        tmp_path / "run.dcm", [{**enhanced(0, 0), **before}, {**enhanced(90, 10), **after}], **tags
+    )
 
 
 def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
@@ -311,13 +342,23 @@ def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, t
     first, second = (add(registration, path, frame) for frame in (0, 1))
     assert not any(TABLE_MOVED in each for each in header_proposals(registration, second))
     use(registration, first)
-    assert any(TABLE_MOVED in each and first.name in each for each in header_proposals(registration, second))
+    assert any(
+        TABLE_MOVED in each and first.name in each
+        for each in header_proposals(registration, second)
+    )
     use(registration, second)
     views = [ViewRecord(f"{n}", InputFile(path.name, path), n, field=f"views[{n}]") for n in (0, 1)]
-    for view, expected in zip((first, second), complete_by_headers("case.json", views), strict=True):
+    for view, expected in zip(
+        (first, second), complete_by_headers("case.json", views), strict=True
+    ):
         reading = expected.geometry.to_json()
         kept = view.record.geometry.to_json()
-        for key in ("isocentre_offset_mm", "source_to_isocentre_mm", "rao_lao_deg", "principal_point"):
+        for key in (
+            "isocentre_offset_mm",
+            "source_to_isocentre_mm",
+            "rao_lao_deg",
+            "principal_point",
+        ):
             np.testing.assert_allclose(kept.get(key, 0), reading.get(key, 0), atol=1e-9)
     assert TABLE_MOVED in second.record.assumptions and TABLE_MOVED not in first.record.assumptions
     use(registration, second, cra_cau_deg=11.0)  # it was carried once
@@ -330,7 +371,9 @@ def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, t
 
 def test_a_resting_table_is_an_assumption_until_a_matrix_is_given(scene, registration, tmp_path):
     paths = [
-        write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"])
+        write_xa(
+            tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"]
+        )
         for n in (0, 1)
     ]
     first, second = (add(registration, path) for path in paths)

@@ -34,7 +34,10 @@ def test_its_result_and_last_progress():
     "error, message",
     [
         (InputError("CT: is wrong."), "CT: is wrong."),
-        (ModuleNotFoundError("No module named 'numba'", name="numba"), "The Python package numba is not installed"),
+        (
+            ModuleNotFoundError("No module named 'numba'", name="numba"),
+            "The Python package numba is not installed",
+        ),
         (MemoryError(), "There is not enough memory"),
         (ZeroDivisionError(), "ZeroDivisionError"),  # a mistake of the program is logged
     ],

@@ -79,7 +79,9 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._modules = qSlicerModuleManager(self)
         self._temporary = tempfile.TemporaryDirectory(prefix="slicer_host_")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
-        QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, self._temporary.name)
+        QtCore.QSettings.setPath(
+            QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, self._temporary.name
+        )
 
     def testingEnabled(self) -> bool:
         return False

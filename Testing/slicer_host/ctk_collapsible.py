@@ -16,7 +16,9 @@ class _Folding:
     """
 
     _folded = _forcing = _created = False
-    collapsed = QtCore.Property(bool, lambda self: self._folded, lambda self, collapsed: self.setChecked(not collapsed))
+    collapsed = QtCore.Property(
+        bool, lambda self: self._folded, lambda self, collapsed: self.setChecked(not collapsed)
+    )
 
     def _fold(self, folded: bool) -> None:
         self._folded = folded
@@ -36,7 +38,9 @@ class _Folding:
         if child.testAttribute(Qt.WA_WState_Created) or not visible:
             child.setVisible(visible)
         if not hidden_by_code:
-            child.setAttribute(Qt.WA_WState_ExplicitShowHide, False)  # so that Qt hears when code hides it
+            child.setAttribute(
+                Qt.WA_WState_ExplicitShowHide, False
+            )  # so that Qt hears when code hides it
         self._forcing = False
 
     def setVisible(self, visible: bool) -> None:
@@ -51,7 +55,9 @@ class _Folding:
         child = event.child()
         if isinstance(child, QtWidgets.QWidget):
             if event.type() == Event.ChildAdded:
-                if child.testAttribute(Qt.WA_WState_ExplicitShowHide) and child.testAttribute(Qt.WA_WState_Hidden):
+                if child.testAttribute(Qt.WA_WState_ExplicitShowHide) and child.testAttribute(
+                    Qt.WA_WState_Hidden
+                ):
                     child.setProperty("visibilityToParent", False)
                 child.installEventFilter(self)
             elif event.type() == Event.ChildPolished:
@@ -93,12 +99,15 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
     def sizeHint(self):
         size = QtWidgets.QWidget.sizeHint(self)
         width = max(size.width(), self.fontMetrics().horizontalAdvance(self.text) + 40)
-        return QtCore.QSize(width, self._bar_height() if self._folded or self.layout() is None else size.height())
+        return QtCore.QSize(
+            width, self._bar_height() if self._folded or self.layout() is None else size.height()
+        )
 
     def minimumSizeHint(self):
         size = QtWidgets.QWidget.minimumSizeHint(self)
         return QtCore.QSize(
-            size.width(), self._bar_height() if self._folded or self.layout() is None else size.height()
+            size.width(),
+            self._bar_height() if self._folded or self.layout() is None else size.height(),
         )
 
     def hitButton(self, position) -> bool:
@@ -114,15 +123,22 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
             painter.drawPrimitive(QtWidgets.QStyle.PE_PanelButtonCommand, bar)
         if not self._folded and self.contentsFrameShape != QtWidgets.QFrame.NoFrame:
             painter.setPen(self.palette.mid().color())
-            painter.drawRect(0, self._bar_height() - 1, self.width - 1, self.height - self._bar_height())
+            painter.drawRect(
+                0, self._bar_height() - 1, self.width - 1, self.height - self._bar_height()
+            )
         arrow = QtWidgets.QStyleOption()
         arrow.initFrom(self)
         arrow.rect = QtCore.QRect(8, (self._bar_height() - 10) // 2, 10, 10)
         painter.drawPrimitive(
-            QtWidgets.QStyle.PE_IndicatorArrowRight if self._folded else QtWidgets.QStyle.PE_IndicatorArrowDown, arrow
+            QtWidgets.QStyle.PE_IndicatorArrowRight
+            if self._folded
+            else QtWidgets.QStyle.PE_IndicatorArrowDown,
+            arrow,
         )
         text = bar.rect.adjusted(24, 0, -8, 0)
-        painter.drawItemText(text, int(self.buttonTextAlignment), self.palette, self.enabled, self.text)
+        painter.drawItemText(
+            text, int(self.buttonTextAlignment), self.palette, self.enabled, self.text
+        )
 
 
 @stand_in
@@ -139,11 +155,19 @@ class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
 
     def sizeHint(self):
         size = QtWidgets.QGroupBox.sizeHint(self)
-        return QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight) if self._folded else size
+        return (
+            QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight)
+            if self._folded
+            else size
+        )
 
     def minimumSizeHint(self):
         size = QtWidgets.QGroupBox.minimumSizeHint(self)
-        return QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight) if self._folded else size
+        return (
+            QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight)
+            if self._folded
+            else size
+        )
 
     def paintEvent(self, event):
         option = QtWidgets.QStyleOptionGroupBox()
@@ -157,10 +181,16 @@ class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
         option.subControls = kind.SC_None if self._folded else kind.SC_GroupBoxFrame
         painter.drawComplexControl(kind.CC_GroupBox, option)
         painter.drawItemText(
-            label, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter, self.palette, self.enabled, self.title
+            label,
+            QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter,
+            self.palette,
+            self.enabled,
+            self.title,
         )
         # CTK draws an arrow for the check box.
         option = QtWidgets.QStyleOption()
         option.initFrom(self)
         option.rect = arrow.adjusted(2, 2, -2, -2)
-        painter.drawPrimitive(kind.PE_IndicatorArrowRight if self._folded else kind.PE_IndicatorArrowDown, option)
+        painter.drawPrimitive(
+            kind.PE_IndicatorArrowRight if self._folded else kind.PE_IndicatorArrowDown, option
+        )

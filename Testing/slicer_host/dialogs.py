@@ -10,7 +10,12 @@ from PySide6 import QtWidgets
 Box = QtWidgets.QMessageBox
 _YES = (Box.Yes, Box.Ok, Box.Retry)
 _NO = (Box.No, Box.Cancel, Box.Close)
-_KINDS = {Box.Information: "information", Box.Warning: "warning", Box.Critical: "critical", Box.Question: "question"}
+_KINDS = {
+    Box.Information: "information",
+    Box.Warning: "warning",
+    Box.Critical: "critical",
+    Box.Question: "question",
+}
 
 
 @dataclass

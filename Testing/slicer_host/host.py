@@ -75,7 +75,9 @@ class Host:
 
     def open_module(self, name: str | None = None, width: int = 520, height: int | None = None):
         """Show a module's panel, as on choosing it in Slicer's list; returns its Widget object."""
-        parent = getattr(self.slicer.modules, (name or self._loaded[-1]).lower()).widgetRepresentation()
+        parent = getattr(
+            self.slicer.modules, (name or self._loaded[-1]).lower()
+        ).widgetRepresentation()
         parent.resize(width, height or max(parent.sizeHint.height(), 100))
         parent.show()
         self.enter(parent.self())
@@ -136,22 +138,29 @@ class Host:
         from PySide6 import QtCore, QtTest, QtWidgets
 
         if not widget.visible or not widget.enabled:
-            raise AssertionError(f"{widget.name or widget.className()} is {'disabled' if widget.visible else 'hidden'}")
+            raise AssertionError(
+                f"{widget.name or widget.className()} is {'disabled' if widget.visible else 'hidden'}"
+            )
         if position is None:
             position = widget.rect.center()
             if isinstance(widget, (QtWidgets.QCheckBox, QtWidgets.QRadioButton)):
                 position.setX(10)  # these are wider than what can be clicked
             elif isinstance(widget, QtWidgets.QGroupBox) or hasattr(widget, "contentsCollapsed"):
                 position = QtCore.QPoint(10, 10)
-        self._do(QtTest.QTest.mouseClick, widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position)
+        self._do(
+            QtTest.QTest.mouseClick, widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position
+        )
 
-    def drag(self, widget, start: tuple[int, int], end: tuple[int, int], modifiers=None, steps: int = 5) -> None:
+    def drag(
+        self, widget, start: tuple[int, int], end: tuple[int, int], modifiers=None, steps: int = 5
+    ) -> None:
         """Press the left mouse button on a widget at `start` (pixels from its top left), move to `end`, release."""
         from PySide6 import QtCore, QtTest
 
         held = QtCore.Qt.LeftButton, modifiers or QtCore.Qt.NoModifier
         points = [
-            QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end))) for i in range(steps + 1)
+            QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end)))
+            for i in range(steps + 1)
         ]
         self._do(QtTest.QTest.mouseMove, widget, points[0])
         self._do(QtTest.QTest.mousePress, widget, *held, points[0])
@@ -178,7 +187,11 @@ class Host:
         """Replace what a line edit or spin box holds, key by key, and press Enter."""
         from PySide6 import QtCore, QtTest, QtWidgets
 
-        edit = widget if isinstance(widget, QtWidgets.QLineEdit) else widget.findChild(QtWidgets.QLineEdit)
+        edit = (
+            widget
+            if isinstance(widget, QtWidgets.QLineEdit)
+            else widget.findChild(QtWidgets.QLineEdit)
+        )
         edit.selectAll()
         self._do(QtTest.QTest.keyClicks, edit, text)
         self._do(QtTest.QTest.keyClick, edit, QtCore.Qt.Key_Return)
@@ -187,10 +200,16 @@ class Host:
         """Choose the entry of a combo box or node selector that has this text."""
         from PySide6 import QtWidgets
 
-        box = widget if isinstance(widget, QtWidgets.QComboBox) else widget.findChild(QtWidgets.QComboBox)
+        box = (
+            widget
+            if isinstance(widget, QtWidgets.QComboBox)
+            else widget.findChild(QtWidgets.QComboBox)
+        )
         number = box.findText(text)
         if number < 0:
-            raise AssertionError(f"{text!r} is not among {[box.itemText(i) for i in range(box.count)]}")
+            raise AssertionError(
+                f"{text!r} is not among {[box.itemText(i) for i in range(box.count)]}"
+            )
         self._do(box.setCurrentIndex, number)
         self._do(box.activated.emit, number)
 
@@ -201,7 +220,9 @@ class Host:
     def _do(self, function, *arguments) -> None:
         try:
             function(*arguments)
-        except Exception as error:  # some versions of PySide6 let it through, others hand it to sys.excepthook
+        except (
+            Exception
+        ) as error:  # some versions of PySide6 let it through, others hand it to sys.excepthook
             self._on_exception(type(error), error, error.__traceback__)
         self.process()
 

@@ -47,7 +47,13 @@ def install():
     qt = sys.modules["qt"] = _qt()
 
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
-    for name in ("ctk_collapsible", "mrml_widgets", "node_selector", "view_widgets", "layout_manager"):
+    for name in (
+        "ctk_collapsible",
+        "mrml_widgets",
+        "node_selector",
+        "view_widgets",
+        "layout_manager",
+    ):
         import_module(f".{name}", __package__)
     from .application import qSlicerApplication, select_module
     from .load_ui import UiLoader
@@ -60,7 +66,9 @@ def install():
 
     # slicer-core has Slicer's slicer.util, which is used as it is, and nothing else of Slicer's Python.
     i18n = types.SimpleNamespace(
-        tr=lambda text: text, translate=lambda context, text: text, getContext=lambda path: Path(path).stem
+        tr=lambda text: text,
+        translate=lambda context, text: text,
+        getContext=lambda path: Path(path).stem,
     )
     packaging = types.SimpleNamespace(load_requirements=_load_requirements, pip_ensure=_pip_ensure)
     for name, module in {
@@ -94,7 +102,9 @@ def _qt() -> types.ModuleType:
             if not name.startswith("_") and name not in _NOT_QT:
                 setattr(qt, name, getattr(module, name))
     qt.Qt = QtCore.Qt  # QtGui has a smaller one
-    qt.QDesktopServices = type("QDesktopServices", (QtGui.QDesktopServices,), {"openUrl": staticmethod(open_url)})
+    qt.QDesktopServices = type(
+        "QDesktopServices", (QtGui.QDesktopServices,), {"openUrl": staticmethod(open_url)}
+    )
     return qt
 
 

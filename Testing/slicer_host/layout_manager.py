@@ -59,9 +59,15 @@ class qSlicerLayoutManager(QtCore.QObject):
     def _make(self, element: ET.Element) -> QtWidgets.QWidget:
         """The widget of a <view> or <layout>."""
         if element.tag == "view":
-            kind = "vtkMRMLSliceNode" if element.get("class") == "vtkMRMLSliceNode" else "vtkMRMLViewNode"
+            kind = (
+                "vtkMRMLSliceNode"
+                if element.get("class") == "vtkMRMLSliceNode"
+                else "vtkMRMLViewNode"
+            )
             nodes = slicer.util.getNodesByClass(kind, self._core.scene)
-            node = next(node for node in nodes if node.GetLayoutName() == element.get("singletontag"))
+            node = next(
+                node for node in nodes if node.GetLayoutName() == element.get("singletontag")
+            )
             widget = self._widget(node)
             widget.show()
             return widget
@@ -70,7 +76,9 @@ class qSlicerLayoutManager(QtCore.QObject):
             for item in element.findall("item"):
                 box.addTab(self._make(item[0]), item.get("name") or "")
             return box
-        box = QtWidgets.QSplitter(Qt.Vertical if element.get("type") == "vertical" else Qt.Horizontal)
+        box = QtWidgets.QSplitter(
+            Qt.Vertical if element.get("type") == "vertical" else Qt.Horizontal
+        )
         items = element.findall("item")
         for item in items:
             box.addWidget(self._make(item[0]))
@@ -82,12 +90,18 @@ class qSlicerLayoutManager(QtCore.QObject):
     def _widget(self, node) -> QtWidgets.QWidget:
         name = f"{node.GetClassName()} {node.GetLayoutName()}"
         if name not in _widgets:
-            _widgets[name] = (qMRMLSliceWidget if node.IsA("vtkMRMLSliceNode") else qMRMLThreeDWidget)(self._core, node)
+            _widgets[name] = (
+                qMRMLSliceWidget if node.IsA("vtkMRMLSliceNode") else qMRMLThreeDWidget
+            )(self._core, node)
         return _widgets[name]
 
     def _nodes(self, kind: str) -> list:
         nodes = self._logic.GetViewNodes()
-        return [node for node in map(nodes.GetItemAsObject, range(nodes.GetNumberOfItems())) if node.IsA(kind)]
+        return [
+            node
+            for node in map(nodes.GetItemAsObject, range(nodes.GetNumberOfItems()))
+            if node.IsA(kind)
+        ]
 
     def viewport(self) -> QtWidgets.QWidget:
         return self._viewport
@@ -101,7 +115,12 @@ class qSlicerLayoutManager(QtCore.QObject):
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
         return next(
-            (self._widget(node) for node in self._nodes("vtkMRMLSliceNode") if node.GetLayoutName() == name), None
+            (
+                self._widget(node)
+                for node in self._nodes("vtkMRMLSliceNode")
+                if node.GetLayoutName() == name
+            ),
+            None,
         )
 
     def threeDWidget(self, which: int) -> qMRMLThreeDWidget | None:

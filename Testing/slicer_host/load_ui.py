@@ -36,7 +36,10 @@ class UiLoader(QtUiTools.QUiLoader):
         pairs = (
             []
             if connections is None
-            else [tuple(c.findtext(tag) for tag in ("sender", "signal", "receiver", "slot")) for c in connections]
+            else [
+                tuple(c.findtext(tag) for tag in ("sender", "signal", "receiver", "slot"))
+                for c in connections
+            ]
         )
         if connections is not None:
             root.remove(connections)

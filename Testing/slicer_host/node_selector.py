@@ -43,7 +43,9 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._combo_box.setSizePolicy(policy.Expanding, policy.Expanding)
         self.setSizePolicy(policy(policy.Preferred, policy.Fixed, policy.ComboBox))
         self._combo_box.currentTextChanged.connect(self._on_current)
-        self._combo_box.activated.connect(lambda number: self.nodeActivated.emit(self.currentNode()))
+        self._combo_box.activated.connect(
+            lambda number: self.nodeActivated.emit(self.currentNode())
+        )
         self.setEnabled(False)
 
     def _on_scene(self) -> None:
@@ -94,7 +96,9 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
 
     def _judge(self, node) -> None:
         """Give a node its row, or take it; a node that only lacks the attribute is followed as well."""
-        if (node.GetHideFromEditors() and not self.showHidden) or not any(map(node.IsA, self.nodeTypes)):
+        if (node.GetHideFromEditors() and not self.showHidden) or not any(
+            map(node.IsA, self.nodeTypes)
+        ):
             self._unlist(node)
             return
         self._names[node.GetID()] = node.GetName()
@@ -138,7 +142,9 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
 
     def nodeTypeLabel(self, node_type: str) -> str:
         scene = self._get_scene()
-        return self._labels.get(node_type) or (scene.GetTypeDisplayNameByClassName(node_type) if scene else "node")
+        return self._labels.get(node_type) or (
+            scene.GetTypeDisplayNameByClassName(node_type) if scene else "node"
+        )
 
     def addMenuAction(self, action) -> None:
         self._actions.append(action)
@@ -148,7 +154,9 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         scene, (name, value) = self._get_scene(), self._attribute
         node = scene.CreateNodeByClass(self.nodeTypes[0])
         node.UnRegister(None)
-        node.SetName(scene.GenerateUniqueName(self.baseName or self.nodeTypeLabel(self.nodeTypes[0])))
+        node.SetName(
+            scene.GenerateUniqueName(self.baseName or self.nodeTypeLabel(self.nodeTypes[0]))
+        )
         if name is not None:
             node.SetAttribute(name, value)
         scene.AddNode(node)
@@ -173,7 +181,11 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
 
     def currentNode(self):
         node_id = self._combo_box.itemData(self._combo_box.currentIndex, _ID)
-        return self._get_scene().GetNodeByID(node_id) if node_id and self._get_scene() is not None else None
+        return (
+            self._get_scene().GetNodeByID(node_id)
+            if node_id and self._get_scene() is not None
+            else None
+        )
 
     def _on_current(self, *unused) -> None:
         node = self.currentNode()
@@ -184,7 +196,9 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self.setCurrentNodeID(node.GetID() if node is not None else "")
 
     def setCurrentNodeID(self, node_id: str) -> None:
-        self._combo_box.setCurrentIndex(1 + self._listed.index(node_id) if node_id in self._listed else 0)
+        self._combo_box.setCurrentIndex(
+            1 + self._listed.index(node_id) if node_id in self._listed else 0
+        )
 
     nodeTypes = stored("QStringList", ())
     showHidden = stored(bool, False)

@@ -44,13 +44,17 @@ class _Field:
     def __get__(self, wrapper, owner=None):
         if wrapper is None:
             return self
-        if not wrapper.parameterNode.HasParameter(self.name):  # new, or emptied when the scene was closed
+        if not wrapper.parameterNode.HasParameter(
+            self.name
+        ):  # new, or emptied when the scene was closed
             self.__set__(wrapper, self.default)
         return self.kind(wrapper.parameterNode.GetParameter(self.name))
 
     def __set__(self, wrapper, value):
         if not isinstance(value, (int, float) if self.kind is float else self.kind):
-            raise TypeError(f"Value must be of type {self.kind}, is {value!r} of type {type(value)}")
+            raise TypeError(
+                f"Value must be of type {self.kind}, is {value!r} of type {type(value)}"
+            )
         self.validator.validate(value)
         wrapper.parameterNode.SetParameter(self.name, str(value))
 

@@ -44,20 +44,32 @@ cpp_classes: set[type] = set()
 class Attribute:
     """A Qt property as a Python attribute; read from the class it is still the method, which is how Qt's code calls it."""
 
-    def __init__(self, name: str, method, read: Callable | None, write: Callable | None, writable: bool):
-        self.name, self.method, self.read, self.write, self.writable = name, method, read, write, writable
+    def __init__(
+        self, name: str, method, read: Callable | None, write: Callable | None, writable: bool
+    ):
+        self.name, self.method, self.read, self.write, self.writable = (
+            name,
+            method,
+            read,
+            write,
+            writable,
+        )
 
     def __get__(self, obj, owner=None):
         if obj is None:
             if self.method is None:
-                raise AttributeError(f"{owner.__name__}.{self.name} is a property: read it from an object")
+                raise AttributeError(
+                    f"{owner.__name__}.{self.name} is a property: read it from an object"
+                )
             return self.method.__get__(None, owner)  # bound if it is static
         value = self.read.__get__(obj, owner)() if self.read else obj.property(self.name)
         return tuple(value) if isinstance(value, list) else value
 
     def __set__(self, obj, value):
         if not self.writable:
-            raise AttributeError(f"Property {self.name!r} of {type(obj).__name__} object is not writable")
+            raise AttributeError(
+                f"Property {self.name!r} of {type(obj).__name__} object is not writable"
+            )
         if self.write:
             try:
                 self.write.__get__(obj, type(obj))(value)
@@ -65,7 +77,9 @@ class Attribute:
             except TypeError:
                 pass  # Qt's own conversion is as generous as PythonQt's: float for int, int for an enum
         if not obj.setProperty(self.name, value):
-            raise AttributeError(f"Property {self.name!r} of {type(obj).__name__} does not accept {value!r}")
+            raise AttributeError(
+                f"Property {self.name!r} of {type(obj).__name__} does not accept {value!r}"
+            )
 
 
 def is_property(known) -> bool:
@@ -85,7 +99,9 @@ def see_as_pythonqt() -> None:
     """Change PySide6's classes; once per process."""
     if cpp_classes:
         return
-    for cls in {getattr(module, name) for module in MODULES for name in dir(module) if name[0] == "Q"}:
+    for cls in {
+        getattr(module, name) for module in MODULES for name in dir(module) if name[0] == "Q"
+    }:
         if isinstance(cls, type(QtCore.QObject)):
             give_truth(cls)
             if issubclass(cls, QtCore.QObject):
@@ -94,9 +110,13 @@ def see_as_pythonqt() -> None:
     for cls in sorted(cpp_classes, key=lambda cls: len(cls.__mro__)):
         if "staticMetaObject" in cls.__dict__:
             _add_attributes(cls)
-    QtCore.QObject.name = property(lambda self: self.objectName, lambda self, name: self.setObjectName(name))
+    QtCore.QObject.name = property(
+        lambda self: self.objectName, lambda self, name: self.setObjectName(name)
+    )
     QtCore.QObject.className = lambda self: type(self).__name__
-    for cls in [cls for cls in cpp_classes if cls is QtCore.QObject or "__setattr__" in cls.__dict__]:
+    for cls in [
+        cls for cls in cpp_classes if cls is QtCore.QObject or "__setattr__" in cls.__dict__
+    ]:
         cls.__setattr__ = _set_attribute
     for cls in (QtCore.QEventLoop, QtCore.QCoreApplication, QtGui.QDrag):
         cls.exec_ = cls.exec
@@ -116,7 +136,15 @@ def _add_attributes(cls: type) -> None:
         # The getter of a flag is called isX; a method x beside it is something else (QTimer.singleShot).
         read = _unbound(cls, f"is{capital}") or method or _unbound(cls, f"has{capital}")
         setattr(
-            cls, name, Attribute(name, method, read, _unbound(cls, f"set{capital}"), meta.property(index).isWritable())
+            cls,
+            name,
+            Attribute(
+                name,
+                method,
+                read,
+                _unbound(cls, f"set{capital}"),
+                meta.property(index).isWritable(),
+            ),
         )
 
 
@@ -130,10 +158,14 @@ def _set_attribute(self, name, value):
     known = owner.__dict__[name] if owner else None
     if is_property(known):
         if is_cpp(owner) and destroyed(self):
-            raise AttributeError(f"Trying to set property {name!r} on a destroyed {cpp_name(cls)} object")
+            raise AttributeError(
+                f"Trying to set property {name!r} on a destroyed {cpp_name(cls)} object"
+            )
         if isinstance(known, QtCore.Property) and known.fset is None:
             raise AttributeError(f"Property {name!r} of {cls.__name__} object is not writable")
-        known.fset(self, value) if isinstance(known, QtCore.Property) else known.__set__(self, value)
+        known.fset(self, value) if isinstance(known, QtCore.Property) else known.__set__(
+            self, value
+        )
     elif name.startswith("_") or _is_kept_by_pyside(name, value):
         self.__dict__[name] = value
     elif owner is not None and is_cpp(owner):
@@ -151,7 +183,9 @@ def _set_attribute(self, name, value):
 
 def _is_kept_by_pyside(name: str, value) -> bool:
     """PySide6 itself sets a signal that was looked up, and on what QUiLoader made each child by its name."""
-    return isinstance(value, QtCore.SignalInstance) or (isinstance(value, QtCore.QObject) and value.objectName == name)
+    return isinstance(value, QtCore.SignalInstance) or (
+        isinstance(value, QtCore.QObject) and value.objectName == name
+    )
 
 
 def _getting(plain: Callable) -> Callable:
@@ -177,7 +211,9 @@ def _of_destroyed(self, name: str, plain: Callable):
     if owner is None or not is_cpp(owner):
         return plain(self, name)
     if is_property(owner.__dict__[name]):
-        raise ValueError(f"Trying to read property {name!r} from a destroyed {cpp_name(cls)} object")
+        raise ValueError(
+            f"Trying to read property {name!r} from a destroyed {cpp_name(cls)} object"
+        )
 
     def call(*arguments):
         raise ValueError(f"Trying to call {name!r} on a destroyed {cpp_name(cls)} object")

@@ -45,7 +45,11 @@ def connect(sender: QtCore.QObject, signature: str, receiver, slot: str | None =
 
 def disconnect(sender: QtCore.QObject, signature: str, receiver=None) -> bool:
     connections = _connections(sender)
-    keys = [key for key in connections if key[0] == signature and (receiver is None or key[1] == receiver)]
+    keys = [
+        key
+        for key in connections
+        if key[0] == signature and (receiver is None or key[1] == receiver)
+    ]
     for key in keys:
         _signal(sender, *_parts(signature)).disconnect(connections.pop(key))
     return bool(keys)
@@ -66,7 +70,11 @@ def _accepts(function: Callable) -> int | None:
     """How many values PythonQt gives a slot at most; None: all."""
     bound = isinstance(function, types.MethodType)
     code = getattr(function.__func__ if bound else function, "__code__", None)
-    if not isinstance(function, (types.FunctionType, types.MethodType)) or code is None or code.co_flags & _VARIABLE:
+    if (
+        not isinstance(function, (types.FunctionType, types.MethodType))
+        or code is None
+        or code.co_flags & _VARIABLE
+    ):
         return None
     return code.co_argcount - bound
 

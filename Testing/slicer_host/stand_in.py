@@ -24,7 +24,9 @@ def stand_in(cls: type) -> type:
     """Decorator: the class stands for the C++ class of the same name, whose methods take no keyword arguments."""
     for name, function in vars(cls).items():
         if isinstance(function, types.FunctionType) and not name.startswith("_"):
-            function.__code__ = function.__code__.replace(co_posonlyargcount=function.__code__.co_argcount)
+            function.__code__ = function.__code__.replace(
+                co_posonlyargcount=function.__code__.co_argcount
+            )
     stand_ins[cls.__name__] = cls
     cpp_classes.add(cls)
     return cls

@@ -45,7 +45,10 @@ class _OfNode:
     def __init__(self, core, node, widget):
         self._given = node
         super().__init__(
-            core.scene, core.app_logic, node.GetLayoutName(), scheduled_render_strategy=_WhenPainted(widget)
+            core.scene,
+            core.app_logic,
+            node.GetLayoutName(),
+            scheduled_render_strategy=_WhenPainted(widget),
         )
 
     def set_scene(self, scene) -> None:
@@ -102,13 +105,19 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         reader.Update()
         columns, rows, _ = reader.GetOutput().GetDimensions()
         return (
-            vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3].copy()
+            vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars())
+            .reshape(rows, columns, -1)[::-1, :, :3]
+            .copy()
         )
 
     def paintEvent(self, event):
         pixels = self._pixels()
         image = QtGui.QImage(
-            pixels.data, pixels.shape[1], pixels.shape[0], 3 * pixels.shape[1], QtGui.QImage.Format_RGB888
+            pixels.data,
+            pixels.shape[1],
+            pixels.shape[0],
+            3 * pixels.shape[1],
+            QtGui.QImage.Format_RGB888,
         )
         QtGui.QPainter(self).drawImage(self.rect, image)
 
@@ -122,7 +131,9 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
             key = event.text()[:1] or key
         else:
             x, y = int(event.position().x()), self.height - 1 - int(event.position().y())
-        ctrl, shift = (int(bool(modifiers & held)) for held in (Qt.ControlModifier, Qt.ShiftModifier))
+        ctrl, shift = (
+            int(bool(modifiers & held)) for held in (Qt.ControlModifier, Qt.ShiftModifier)
+        )
         self.interactor().SetEventInformation(x, y, ctrl, shift, key, repeat, symbol)
         self.interactor().InvokeEvent(name)
         if name == "KeyPressEvent":
@@ -181,7 +192,9 @@ class _Framed(QtWidgets.QWidget):
         self._view, self._node = view, node
         self._bar = QtWidgets.QLabel(node.GetLayoutLabel() or node.GetLayoutName())
         red, green, blue = (round(255 * channel) for channel in node.GetLayoutColor())
-        self._bar.setStyleSheet(f"background: rgb({red}, {green}, {blue}); color: black; padding: 1px 4px;")
+        self._bar.setStyleSheet(
+            f"background: rgb({red}, {green}, {blue}); color: black; padding: 1px 4px;"
+        )
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -204,13 +217,19 @@ class qMRMLSliceControllerWidget(qMRMLWidget):
         for name, layer in _LAYERS.items():
             box = self._boxes[layer] = qMRMLNodeComboBox(self)
             box.setObjectName(f"{name}ComboBox")
-            box.nodeTypes = ["vtkMRMLLabelMapVolumeNode" if layer == "Label" else "vtkMRMLVolumeNode"]
+            box.nodeTypes = [
+                "vtkMRMLLabelMapVolumeNode" if layer == "Label" else "vtkMRMLVolumeNode"
+            ]
             box.noneEnabled = True
             box.setMRMLScene(logic.GetMRMLScene())
             for signal in (box.currentNodeChanged, box.nodeActivated):
                 signal.connect(lambda node, layer=layer: self._on_chosen(layer, node))
-        self._follower.start(self._logic.GetSliceCompositeNode(), "ModifiedEvent", "_from_composite_node")
-        self._follower.start(logic.GetMRMLScene(), logic.GetMRMLScene().EndBatchProcessEvent, "_from_composite_node")
+        self._follower.start(
+            self._logic.GetSliceCompositeNode(), "ModifiedEvent", "_from_composite_node"
+        )
+        self._follower.start(
+            logic.GetMRMLScene(), logic.GetMRMLScene().EndBatchProcessEvent, "_from_composite_node"
+        )
         self._from_composite_node()
         self.hide()
 

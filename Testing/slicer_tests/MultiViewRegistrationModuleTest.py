@@ -45,7 +45,8 @@ class MultiViewRegistrationModuleTest(unittest.TestCase):
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
 
     @unittest.skipUnless(
-        importlib.util.find_spec("numba"), "needs the Python package numba, which the module asks for in its panel"
+        importlib.util.find_spec("numba"),
+        "needs the Python package numba, which the module asks for in its panel",
     )
     def test_the_sample_is_registered_to_its_truth(self):
         try:

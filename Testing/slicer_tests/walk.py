@@ -68,14 +68,17 @@ def main() -> int:
     began = time.monotonic()
     failure = failure_of(go, options)
     say(
-        failure or f"All of it is as it should be, in {time.monotonic() - began:.0f} s. Pictures: {options.out}",
+        failure
+        or f"All of it is as it should be, in {time.monotonic() - began:.0f} s. Pictures: {options.out}",
         options.out / RECORD,
     )
     return 1 if failure else 0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--case", type=Path)
     parser.add_argument("--other", type=Path)
     parser.add_argument("--out", type=Path, default=Path("walk-pictures"))
@@ -86,7 +89,9 @@ def arguments() -> argparse.Namespace:
 def go(options: argparse.Namespace) -> None:
     from MultiViewRegistrationLib.panel import self_test
 
-    slicer.app.setAttribute(qt.Qt.AA_DontUseNativeDialogs, True)  # which nobody could fill in from here
+    slicer.app.setAttribute(
+        qt.Qt.AA_DontUseNativeDialogs, True
+    )  # which nobody could fill in from here
     number = iter(range(1, 100))
     slicer.util.mainWindow().resize(*WINDOW)
     slicer.util.setDataProbeVisible(False)  # the panel has its room
@@ -144,9 +149,9 @@ def picture(path: Path) -> None:
     window = slicer.util.mainWindow()
     window.grab().save(
         str(path)
-    ) if slicer.app.platformName == "offscreen" else window.windowHandle().screen().grabWindow(window.winId()).save(
-        str(path)
-    )
+    ) if slicer.app.platformName == "offscreen" else window.windowHandle().screen().grabWindow(
+        window.winId()
+    ).save(str(path))
 
 
 def when_asked(answer) -> None:
@@ -180,7 +185,9 @@ def refuse(dialog) -> bool:
 def agree(dialog) -> bool:
     if not dialog.inherits("QMessageBox"):
         return False
-    dialog.defaultButton().click() if dialog.defaultButton() is not None else dialog.button(qt.QMessageBox.Ok).click()
+    dialog.defaultButton().click() if dialog.defaultButton() is not None else dialog.button(
+        qt.QMessageBox.Ok
+    ).click()
     return True
 
 
@@ -191,7 +198,10 @@ def begins_with_an_empty_scene(walk) -> None:
     walk.check(walk.registration is None, "no registration is at work")
     for name in walk.panel.sections:
         walk.unfold(name)
-    walk.check(walk.panel.sections["register"].form.controls.get("register") is None, "there is nothing to register")
+    walk.check(
+        walk.panel.sections["register"].form.controls.get("register") is None,
+        "there is nothing to register",
+    )
 
 
 def case_path(walk) -> Path:
@@ -208,20 +218,37 @@ def shows_a_ct_alone(walk) -> None:
     path = case_path(walk)
     ct_path = path.parent / json.loads(path.read_text(encoding="utf-8"))["ct"]
     walk.panel.take_files([ct_path])
-    walk.wait(lambda: walk.registration is not None and walk.registration.ct is not None, "the CT is read", 60)
+    walk.wait(
+        lambda: walk.registration is not None and walk.registration.ct is not None,
+        "the CT is read",
+        60,
+    )
     registration, manager = walk.registration, slicer.app.layoutManager()
     name = registration.ct.GetName()
-    walk.check(registration.name == name != "Registration", f'the registration is called "{name}", as its CT')
+    walk.check(
+        registration.name == name != "Registration",
+        f'the registration is called "{name}", as its CT',
+    )
     if manager is not None:
-        walk.wait(lambda: registration.node.GetNodeReference("bones") is not None, "the surface of its bone", 60)
+        walk.wait(
+            lambda: registration.node.GetNodeReference("bones") is not None,
+            "the surface of its bone",
+            60,
+        )
         for slice_name in ("Red", "Green", "Yellow"):
             logic = manager.sliceWidget(slice_name).sliceLogic()
             shown = logic.GetSliceCompositeNode().GetBackgroundVolumeID()
             walk.check(shown == registration.ct.GetID(), f"{slice_name} shows the CT")
         bounds = registration.node.GetNodeReference("bones").GetPolyData().GetBounds()
-        middle, extent = np.mean(np.reshape(bounds, (3, 2)), axis=1), np.ptp(np.reshape(bounds, (3, 2)), axis=1).max()
+        middle, extent = (
+            np.mean(np.reshape(bounds, (3, 2)), axis=1),
+            np.ptp(np.reshape(bounds, (3, 2)), axis=1).max(),
+        )
         focus = np.array(manager.threeDWidget(0).threeDView().cameraNode().GetFocalPoint())
-        walk.check(np.linalg.norm(focus - middle) < 0.3 * extent, "its bone is in the middle of the 3D view")
+        walk.check(
+            np.linalg.norm(focus - middle) < 0.3 * extent,
+            "its bone is in the middle of the 3D view",
+        )
         picture(walk.options.out / "ct alone.png")
     slicer.mrmlScene.Clear()
     walk.process(0.5)
@@ -236,15 +263,23 @@ def menu_of(selector) -> list[str]:
 def deletes_and_brings_back(walk) -> None:
     selector, registration = walk.panel.ui.registrationSelector, walk.registration
     listed = menu_of(selector)
-    walk.check(not any("ScriptedModule" in text or "Delete current" in text for text in listed), f"listed are {listed}")
+    walk.check(
+        not any("ScriptedModule" in text or "Delete current" in text for text in listed),
+        f"listed are {listed}",
+    )
     names, pose = [view.name for view in registration.xrays], registration.world_from_ct
-    (action,) = (each for each in selector.findChildren(qt.QAction) if each.text.startswith("Delete"))
+    (action,) = (
+        each for each in selector.findChildren(qt.QAction) if each.text.startswith("Delete")
+    )
     walk.check(action.text in listed, "among them what deletes the registration, after a question")
     for answer in (refuse, agree):
         when_asked(answer)
         action.trigger()
         walk.process(0.5)
-        walk.check((walk.registration is None) == (answer is agree), f"{answer.__name__}: it is deleted, or stays")
+        walk.check(
+            (walk.registration is None) == (answer is agree),
+            f"{answer.__name__}: it is deleted, or stays",
+        )
     walk.check("was deleted" in walk.panel.ui.deletedLabel.text, walk.panel.ui.deletedLabel.text)
     walk.click(walk.panel.ui.restoreButton)
     walk.process(1.0)
@@ -268,7 +303,9 @@ def pastes_a_matrix(walk) -> None:
     camera = view.camera
     give_geometry(view, camera.intrinsics @ (camera.camera_from_world @ elsewhere)[:3])
     walk.process(1.0)
-    fitted = slice_view.is_fitted(view, node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin())
+    fitted = slice_view.is_fitted(
+        view, node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin()
+    )
     walk.check(fitted and slice_view.is_on_plane(view), "its pane shows all of it")
     view.record = before
     view.place()
@@ -279,7 +316,11 @@ def open_case(walk, path: Path) -> None:
     before = walk.registration
     when_asked(partial(fill_in, path.resolve()))
     walk.click(walk.panel.ui.loadCaseButton)
-    walk.wait(lambda: walk.registration is not None and walk.registration != before, "the case is loaded", 60)
+    walk.wait(
+        lambda: walk.registration is not None and walk.registration != before,
+        "the case is loaded",
+        60,
+    )
 
 
 def loads_a_case(walk) -> None:
@@ -288,7 +329,10 @@ def loads_a_case(walk) -> None:
         walk.panel.ui.registrationSelector.currentNode() is walk.registration.node,
         "the selector shows the registration",
     )
-    walk.check(walk.registration.ct is not None and walk.registration.xrays, "the CT and the X-rays are there")
+    walk.check(
+        walk.registration.ct is not None and walk.registration.xrays,
+        "the CT and the X-rays are there",
+    )
     for name in ("ct", "xrays", "start"):
         walk.unfold(name)
         walk.check("\u26a0" not in walk.header(name), walk.header(name))
@@ -312,13 +356,19 @@ def asks_for_packages(walk) -> None:
 def adds_slices_of_the_ct(walk) -> None:
     if slicer.app.layoutManager() is None:
         return
-    window, red = slicer.util.mainWindow(), slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    window, red = (
+        slicer.util.mainWindow(),
+        slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode(),
+    )
     for width, height in (NARROW_WINDOW, WINDOW):
         window.resize(width, height)
         walk.process(0.5)
         walk.click(walk.panel.ui.ctSlicesBox)
         walk.process(0.5)
-        walk.check(red.GetBackgroundVolumeID() == walk.registration.ct.GetID(), "the red slice view shows the CT")
+        walk.check(
+            red.GetBackgroundVolumeID() == walk.registration.ct.GetID(),
+            "the red slice view shows the CT",
+        )
         picture(walk.options.out / f"slices of the ct {width}.png")
         walk.check(window.width == width, f"the window is {width} pixels wide as before")
         walk.click(walk.panel.ui.ctSlicesBox)
@@ -326,7 +376,10 @@ def adds_slices_of_the_ct(walk) -> None:
 
 def types_numbers(walk) -> None:
     walk.press("xrays", "geometry")
-    form, xray = walk.panel.geometry.form, walk.panel.sections["xrays"].presenter.selected.node.GetID()
+    form, xray = (
+        walk.panel.geometry.form,
+        walk.panel.sections["xrays"].presenter.selected.node.GetID(),
+    )
     box = form.drawn[f"{xray}.mode"].widget
     before = box.currentIndex
     walk.choose(box, 0)
@@ -389,7 +442,9 @@ def moves_the_ct_by_mouse(walk) -> None:
     press_escape(walk)
     walk.check(not move.checked, "Esc ends Move the CT")
     walk.press("answer", "undo")
-    walk.check(np.allclose(walk.registration.world_from_ct, before, atol=1e-9), "Undo takes it back")
+    walk.check(
+        np.allclose(walk.registration.world_from_ct, before, atol=1e-9), "Undo takes it back"
+    )
 
 
 def press_escape(walk) -> None:
@@ -417,7 +472,9 @@ def puts_the_cursor(walk) -> None:
     walk.click(button)
     view = pane(walk, 1)
     mouse(walk, view, [(view.width // 2, view.height // 2)])
-    walk.wait(lambda: "another X-ray" in walk.text("check", "cursor"), "the cursor says where it is", 10)
+    walk.wait(
+        lambda: "another X-ray" in walk.text("check", "cursor"), "the cursor says where it is", 10
+    )
     walk.check(True, walk.text("check", "cursor"))
     if button.checked:
         walk.click(button)
@@ -430,13 +487,21 @@ def draws_a_mask(walk) -> None:
     walk.drawn("xrays", "image").widget.collapsed = False
     walk.press("xrays", "draw")
     walk.process(0.5)
-    walk.check(slicer.util.selectedModule() == "SegmentEditor", "the Segment Editor opens on a mask of the X-ray")
+    walk.check(
+        slicer.util.selectedModule() == "SegmentEditor",
+        "the Segment Editor opens on a mask of the X-ray",
+    )
     slicer.util.selectModule("MultiViewRegistration")
     walk.process(0.5)
     views = walk.registration.xrays
     display = views[0].mask.GetDisplayNode()
-    shows = [display.IsDisplayableInView(f"vtkMRMLSliceNodeXRay{number + 1}") for number in range(len(views))]
-    walk.check(shows == [True] + [False] * (len(views) - 1), "the mask is drawn in its own pane alone")
+    shows = [
+        display.IsDisplayableInView(f"vtkMRMLSliceNodeXRay{number + 1}")
+        for number in range(len(views))
+    ]
+    walk.check(
+        shows == [True] + [False] * (len(views) - 1), "the mask is drawn in its own pane alone"
+    )
 
 
 def shows_no_slices_of_the_other(walk, first) -> None:
@@ -490,18 +555,27 @@ def draws_a_segment_on_the_placed_ct(walk) -> None:
     box = walk.drawn("ct", "structure").widget
     walk.choose(box, box.findText("walk bone"))
     walk.check(registration.segmentation is segmentation, "the segment is to be registered")
-    walk.check(np.allclose(bounds_of(segmentation), bounds, atol=1e-3), "it stays where it was drawn")
+    walk.check(
+        np.allclose(bounds_of(segmentation), bounds, atol=1e-3), "it stays where it was drawn"
+    )
     selected = walk.panel.session.ct().mask
     walk.check(
-        np.array_equal(selected, slicer.util.arrayFromVolume(ct) >= MIN_BONE_HU), f"it has its {selected.sum()} voxels"
+        np.array_equal(selected, slicer.util.arrayFromVolume(ct) >= MIN_BONE_HU),
+        f"it has its {selected.sum()} voxels",
     )
-    walk.check("ACCEPT" not in walk.panel.ui.answerChip.text, "the verdict on the whole CT holds no more")
+    walk.check(
+        "ACCEPT" not in walk.panel.ui.answerChip.text, "the verdict on the whole CT holds no more"
+    )
     registration.world_from_ct = np.linalg.inv(pose)
-    walk.check(np.array_equal(walk.panel.session.ct().mask, selected), "the segment moves with the CT")
+    walk.check(
+        np.array_equal(walk.panel.session.ct().mask, selected), "the segment moves with the CT"
+    )
     registration.world_from_ct = pose
     walk.choose(box, 0)
     scene.RemoveNode(segmentation)
-    walk.wait(lambda: "ACCEPT" in walk.panel.ui.answerChip.text, "the whole CT has its verdict again", 10)
+    walk.wait(
+        lambda: "ACCEPT" in walk.panel.ui.answerChip.text, "the whole CT has its verdict again", 10
+    )
 
 
 def bounds_of(node) -> np.ndarray:
@@ -520,7 +594,9 @@ def shows_its_xrays(walk, when: str) -> None:
 
 
 def shows_the_ct_everywhere(walk) -> None:
-    slicer.util.setSliceViewerLayers(background=walk.registration.ct, foreground=walk.registration.ct)
+    slicer.util.setSliceViewerLayers(
+        background=walk.registration.ct, foreground=walk.registration.ct
+    )
     walk.process(0.5)
     shows_its_xrays(walk, "after setSliceViewerLayers")
 
@@ -539,7 +615,9 @@ def takes_the_ct_elsewhere(walk) -> None:
     slicer.mrmlScene.RemoveNode(other.node)
     walk.wait(lambda: "ACCEPT" in chip.text, "it holds again when the CT is back", 10)
     registration.ct.SetAndObserveTransformNodeID(None)
-    walk.wait(lambda: "ACCEPT" not in chip.text, "it falls when the CT is taken out of its transform", 10)
+    walk.wait(
+        lambda: "ACCEPT" not in chip.text, "it falls when the CT is taken out of its transform", 10
+    )
     registration.ct.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     walk.wait(lambda: "ACCEPT" in chip.text, "it holds again when the CT is put back", 10)
 
@@ -549,9 +627,16 @@ def hardens_the_transform(walk) -> None:
     bounds, pose = bounds_of(registration.ct), registration.world_from_ct
     slicer.vtkSlicerTransformLogic().hardenTransform(registration.ct)
     walk.process(1.0)
-    walk.check(registration.ct.GetParentTransformNode() is None, "the transform is hardened on the CT")
-    walk.check(np.allclose(bounds_of(registration.ct), bounds, atol=1e-3), "which lies where it did")
-    walk.check(np.allclose(registration.world_from_ct, pose, atol=1e-6) and "ACCEPT" in chip.text, chip.text)
+    walk.check(
+        registration.ct.GetParentTransformNode() is None, "the transform is hardened on the CT"
+    )
+    walk.check(
+        np.allclose(bounds_of(registration.ct), bounds, atol=1e-3), "which lies where it did"
+    )
+    walk.check(
+        np.allclose(registration.world_from_ct, pose, atol=1e-6) and "ACCEPT" in chip.text,
+        chip.text,
+    )
     walk.press("answer", "undo")
     walk.press("register", "redo")
     walk.check(
@@ -592,7 +677,9 @@ def opens_another_patient(walk) -> None:
     self_test.shows_each_xray_in_its_own_pane(walk)
     for view in first.xrays:
         frustum = view.node.GetNodeReference("frustum")
-        walk.check(not frustum.GetDisplayVisibility(), f"nothing is seen of {view.name} of {first.name}")
+        walk.check(
+            not frustum.GetDisplayVisibility(), f"nothing is seen of {view.name} of {first.name}"
+        )
     began = time.thread_time()
     walk.panel.ui.registrationSelector.setCurrentNode(first.node)
     walk.check(True, f"the window stood for {time.thread_time() - began:.2f} s of processor time")
@@ -619,15 +706,22 @@ def saves_and_reopens_the_scene(walk) -> None:
         walk.check(walk.registration is None, "nothing is left of it")
         slicer.util.loadScene(str(path))
         walk.process(1.0)
-    walk.check(walk.registration is not None and walk.registration.name == name, "it is there again")
-    walk.check(np.allclose(walk.registration.world_from_ct, pose, atol=1e-6), "the CT lies where it was found")
+    walk.check(
+        walk.registration is not None and walk.registration.name == name, "it is there again"
+    )
+    walk.check(
+        np.allclose(walk.registration.world_from_ct, pose, atol=1e-6),
+        "the CT lies where it was found",
+    )
 
 
 def reloads_the_module(walk) -> None:
     slicer.util.reloadScriptedModule("MultiViewRegistration")
     walk.process(0.5)
     walk.widget = slicer.modules.MultiViewRegistrationWidget
-    walk.check(walk.registration is not None, "after Reload the panel goes on with the registration")
+    walk.check(
+        walk.registration is not None, "after Reload the panel goes on with the registration"
+    )
 
 
 if __name__ == "__main__":

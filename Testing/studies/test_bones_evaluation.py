@@ -30,7 +30,9 @@ TARGETS = (60.0 * np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)).toli
 def case(tmp_path_factory):
     """The path of a case of a bent spine with its truth; the whole CT is that of T12, which has not moved."""
     folder, motions = tmp_path_factory.mktemp("spine"), bent(*spine())
-    return write_spine_case(folder, [motions], POSE, POSE, truth=truth_of(motions, POSE), targets=TARGETS)
+    return write_spine_case(
+        folder, [motions], POSE, POSE, truth=truth_of(motions, POSE), targets=TARGETS
+    )
 
 
 @pytest.fixture
@@ -40,20 +42,36 @@ def changed(case):
     def write(name: str, **entries):
         content = {**json.loads(case.read_text()), **entries}
         path = case.with_name(f"{name}.json")
-        path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+        path.write_text(
+            json.dumps({key: value for key, value in content.items() if value is not None})
+        )
         return path
 
     return write
 
 
 def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, capsys):
-    arguments = ["--starts", "2", "--max-start-error", "6", "--json", "--page", str(tmp_path / "page.md")]
+    arguments = [
+        "--starts",
+        "2",
+        "--max-start-error",
+        "6",
+        "--json",
+        "--page",
+        str(tmp_path / "page.md"),
+    ]
     assert main(["evaluate", str(case), *arguments]) == 0
     [outcome] = json.loads(capsys.readouterr().out)["cases"]
     rows = outcome["structures"]
-    assert [(row["run"], row["name"]) for row in rows] == [(run, name) for run in range(2) for name in NAMES]
+    assert [(row["run"], row["name"]) for row in rows] == [
+        (run, name) for run in range(2) for name in NAMES
+    ]
     for row in rows:
-        assert row["verdict"] == "accept" and row["errors"]["mtre_mm"] < 0.3 and 0 < row["predicted_upper95_mm"] < 1.5
+        assert (
+            row["verdict"] == "accept"
+            and row["errors"]["mtre_mm"] < 0.3
+            and 0 < row["predicted_upper95_mm"] < 1.5
+        )
     assert max(row["moved_mm"] for row in rows) > 2
     table = (tmp_path / "page.md").read_text().split("## Bones")[1]
     for name in NAMES:
@@ -71,27 +89,35 @@ def test_bones_without_a_truth_are_listed(changed):
         assert not outcome["runs"] and len(outcome["agreement"]["seconds"]) == 1
         assert [row["name"] for row in outcome["structures"]] == list(NAMES)
         for row in outcome["structures"]:
-            assert row["verdict"] == "accept" and (row["errors"] is not None) == (row["name"] in known)
+            assert row["verdict"] == "accept" and (row["errors"] is not None) == (
+                row["name"] in known
+            )
             assert row["errors"] is None or row["errors"]["mtre_mm"] < 0.3
     assert page(found).count("| truth unknown |") == 7
 
 
 def test_the_error_of_the_whole_ct_is_that_with_cameras_corrected_beside_the_bones(changed):
     entries = json.loads(changed("exact").read_text())
-    views = [{**view, "rotation_sd_deg": 0.5, "translation_sd_mm": 2} for view in entries["views"][1:]]
+    views = [
+        {**view, "rotation_sd_deg": 0.5, "translation_sd_mm": 2} for view in entries["views"][1:]
+    ]
     path = changed("unsure", views=[entries["views"][0], *views])
     [outcome] = evaluate([path], EvaluationSetup(starts=1)).cases
     loaded, [row] = Case.load(path), outcome["runs"]
     [start] = EvaluationSetup(starts=1).starts_about_truth(loaded, PreparedCT(loaded.ct))
     found = register(replace(loaded, world_from_ct=start), "given").refinement.world_from_ct
-    assert row["errors"]["mtre_mm"] == pytest.approx(mtre(found, *evaluation.truth_of(loaded)), abs=1e-6)
+    assert row["errors"]["mtre_mm"] == pytest.approx(
+        mtre(found, *evaluation.truth_of(loaded)), abs=1e-6
+    )
 
 
 def test_a_start_without_an_answer_leaves_bones_unregistered(case):
     loaded = Case.load(case)
     setup = EvaluationSetup(starts=1)
     rows = evaluation._structures(loaded, PreparedCT(loaded.ct), setup, None, 0)
-    assert [row["name"] for row in rows] == list(NAMES) and {row["verdict"] for row in rows} == {None}
+    assert [row["name"] for row in rows] == list(NAMES) and {row["verdict"] for row in rows} == {
+        None
+    }
     outcome = {"name": "spine", "views": 2, "runs": [], "agreement": None, "structures": rows}
     text = page(evaluation.Evaluation([outcome | {"relative_geometry": None}], [], setup))
     assert text.count("| 1 not registered | truth unknown |") == 4
@@ -125,7 +151,9 @@ def test_the_truth_of_a_label_that_is_not_there_is_told_once_the_labels_are_read
     with pytest.raises(InputError, match="expected one of the case's structures, 1, 2, 3, 4"):
         Case.load(path)
     assert set(
-        Case.load(changed("all", structures="all", truth={"structures": {"2": POSE.tolist()}})).structure_truths
+        Case.load(
+            changed("all", structures="all", truth={"structures": {"2": POSE.tolist()}})
+        ).structure_truths
     ) == {"2"}
 
 
@@ -144,4 +172,7 @@ def test_a_protocol_refuses_structures(case):
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_a_drr_says_that_structures_are_drawn_with_the_whole_ct(case, tmp_path, capsys):
     assert main(["render", str(case), "--pose", "start", "--out", str(tmp_path)]) == 0
-    assert "its structures are drawn where this pose of the whole CT has them" in capsys.readouterr().err
+    assert (
+        "its structures are drawn where this pose of the whole CT has them"
+        in capsys.readouterr().err
+    )

@@ -22,9 +22,18 @@ def run(start_mm, shift_mm, cameras=CAMERAS, pixel_mm=None, **more):
     errors = None
     if shift_mm is not None:
         found = off(TRUE_POSE, [0, 0, 0], shift_mm)
-        errors = asdict(metrics.errors(cameras, found, TRUE_POSE, TARGETS, [pixel_mm] * len(cameras)))
+        errors = asdict(
+            metrics.errors(cameras, found, TRUE_POSE, TARGETS, [pixel_mm] * len(cameras))
+        )
     none = {"evidence_ratio": None, "picture": None, "initial_mtre_mm": None}
-    return {"start_mtre_mm": start_mm, "errors": errors, "seconds": 0.2, "candidates": 0, **none, **more}
+    return {
+        "start_mtre_mm": start_mm,
+        "errors": errors,
+        "seconds": 0.2,
+        "candidates": 0,
+        **none,
+        **more,
+    }
 
 
 def case(name, views, *runs, agreement=None, relative_geometry=None):
@@ -52,13 +61,21 @@ def test_failures_missing_answers_and_failed_cases_are_counted_and_listed():
 def test_one_view_shows_its_depth_error():
     # The first view looks along +y: the patient's front to back.
     text = page(Evaluation([case("hip-01", 1, run(1.0, [0, 0.8, 0], CAMERAS[:1]))], [], SETUP))
-    row = next(line for line in text.splitlines() if line.startswith("| hip | 1 |") and "(" in line and "%" not in line)
+    row = next(
+        line
+        for line in text.splitlines()
+        if line.startswith("| hip | 1 |") and "(" in line and "%" not in line
+    )
     in_plane, depth = (float(cell.split()[0]) for cell in row.split("|")[3:5])
     assert depth > 0.75 > 0.1 > in_plane
 
 
 def test_agreement_and_motion_have_their_tables():
-    agreement = {"rotation_deg": [0.1, 2.0, 0.2], "distance_mm": [0.05, 9.0, 0.1], "seconds": [0.5, 0.5, 0.5]}
+    agreement = {
+        "rotation_deg": [0.1, 2.0, 0.2],
+        "distance_mm": [0.05, 9.0, 0.1],
+        "seconds": [0.5, 0.5, 0.5],
+    }
     motion = {"patches": 40, "tracked_px": (6.0, -4.0), "error_px": (0.3, 0.4)}
     motions = [{"first": "a", "second": "b", "view": "lateral", "motion": motion}]
     text = page(Evaluation([case("ulna", 2, agreement=agreement)], motions, SETUP))
@@ -68,14 +85,25 @@ def test_agreement_and_motion_have_their_tables():
 
 def test_a_search_tells_its_range_poses_gaps_and_misses():
     right = run(20.0, [0.1, 0, 0], candidates=256, evidence_ratio=2.5)
-    wrong = run(30.0, [9, 0, 0], candidates=1024, evidence_ratio=1.05, picture="hip-01-from-30.0mm.jpg")
+    wrong = run(
+        30.0, [9, 0, 0], candidates=1024, evidence_ratio=1.05, picture="hip-01-from-30.0mm.jpg"
+    )
     setup = replace(SETUP, search=(18, 55), start="search")
-    evaluation = Evaluation([case("hip-01", 2, right, wrong)], [], setup, pictures={wrong["picture"]: b"picture"})
+    evaluation = Evaluation(
+        [case("hip-01", 2, right, wrong)], [], setup, pictures={wrong["picture"]: b"picture"}
+    )
     text = page(evaluation, title="Searches", pictures="folder")
-    assert text.startswith("# Searches") and "within 18 degrees and 55 mm" in text and "capture range" not in text
+    assert (
+        text.startswith("# Searches")
+        and "within 18 degrees and 55 mm" in text
+        and "capture range" not in text
+    )
     assert "| hip | 1 | 2 | 50.0 % (9.5 to 90.5) | 640 |" in text
     assert "| right | 1 | 0 | 2.50 |" in text and "| wrong | 1 | 0 | 1.05 |" in text
-    assert "| hip-01 | 30.0 | 9.00 | 1.05 |" in text and "![hip-01](folder/hip-01-from-30.0mm.jpg)" in text
+    assert (
+        "| hip-01 | 30.0 | 9.00 | 1.05 |" in text
+        and "![hip-01](folder/hip-01-from-30.0mm.jpg)" in text
+    )
     assert "pictures" not in json.loads(json.dumps(evaluation.to_json()))
 
 

@@ -9,7 +9,9 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.studies import statistics as protocol
 
-TRUE = rigid.from_rotation_translation(rigid.exp_so3(np.array([0.4, -1.0, 0.2])), np.array([-200.0, 50, -900]))
+TRUE = rigid.from_rotation_translation(
+    rigid.exp_so3(np.array([0.4, -1.0, 0.2])), np.array([-200.0, 50, -900])
+)
 TARGETS = np.array([200.0, 100, 900]) + np.random.default_rng(1).uniform(-80, 80, (20, 3))
 CENTRE = TARGETS.mean(axis=0)
 
@@ -19,7 +21,9 @@ def rotations_deg(poses: np.ndarray) -> np.ndarray:
 
 
 def shifts_mm(poses: np.ndarray, point_ct: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(rigid.transform_points(poses, point_ct) - rigid.transform_points(TRUE, point_ct), axis=-1)
+    return np.linalg.norm(
+        rigid.transform_points(poses, point_ct) - rigid.transform_points(TRUE, point_ct), axis=-1
+    )
 
 
 def test_starting_poses_have_the_error_they_say():
@@ -31,7 +35,10 @@ def test_starting_poses_have_the_error_they_say():
 
 def test_starting_errors_are_uniform_in_their_interval():
     starts = protocol.starting_poses(TRUE, TARGETS, (4, 6), per_interval=150, seed=0)
-    assert stats.kstest([mtre(pose, TRUE, TARGETS) for pose in starts], "uniform", args=(4, 2)).pvalue > 0.01
+    assert (
+        stats.kstest([mtre(pose, TRUE, TARGETS) for pose in starts], "uniform", args=(4, 2)).pvalue
+        > 0.01
+    )
 
 
 def test_starting_poses_both_turn_and_shift():

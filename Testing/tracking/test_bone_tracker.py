@@ -44,35 +44,54 @@ def tracked(tmp_path_factory):
         blank = sitk.GetImageFromArray(values)
         blank.CopyInformation(image)
         sitk.WriteImage(blank, str(folder / f"{name}.mha"))
-    assert main(["track", str(case), "--pace", "quick", "--overlays", "--out", str(folder / "track")]) == 0
+    assert (
+        main(["track", str(case), "--pace", "quick", "--overlays", "--out", str(folder / "track")])
+        == 0
+    )
     return folder / "track"
 
 
 def error_mm(pose, motion: np.ndarray) -> float:
     """Mean distance of points 20 mm about the CT's middle at a pose from where they are."""
     points = 20 * np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)
-    difference = rigid.transform_points(np.array(pose), points) - rigid.transform_points(POSE @ motion, points)
+    difference = rigid.transform_points(np.array(pose), points) - rigid.transform_points(
+        POSE @ motion, points
+    )
     return float(np.linalg.norm(difference, axis=1).mean())
 
 
 def test_each_bone_has_its_pose_in_each_frame_and_its_files(tracked):
     content = json.loads((tracked / "track.json").read_text())
-    assert [frame["how"] for frame in content["frames"]] == ["registered", "followed", "lost", "followed"]
+    assert [frame["how"] for frame in content["frames"]] == [
+        "registered",
+        "followed",
+        "lost",
+        "followed",
+    ]
     for frame in content["frames"]:
         assert [bone["name"] for bone in frame["structures"]] == list(NAMES)
         for bone, motion in zip(frame["structures"], motions_in(frame["number"]), strict=True):
             if frame["number"] == BLANK:
-                assert (bone["how"], bone["world_from_ct"], bone["verdict"]) == ("lost", None, "reject")
+                assert (bone["how"], bone["world_from_ct"], bone["verdict"]) == (
+                    "lost",
+                    None,
+                    "reject",
+                )
                 assert "no contrast" in bone["reasons"][0]
                 continue
             assert error_mm(bone["world_from_ct"], motion) < 0.3
-            assert bone["verdict"] == ("check" if frame["number"] else "accept") and min(bone["similarity"]) > 0.9
+            assert (
+                bone["verdict"] == ("check" if frame["number"] else "accept")
+                and min(bone["similarity"]) > 0.9
+            )
             assert ("mtre_mm" in bone) == (frame["number"] == 0)
             if "mtre_mm" in bone:
                 assert bone["mtre_mm"] < 0.1
     assert FOLLOWED in content["frames"][3]["structures"][0]["reasons"]
     last = content["frames"][3]
-    assert any("lies" in reason and "use each bone's own pose" in reason for reason in last["reasons"])
+    assert any(
+        "lies" in reason and "use each bone's own pose" in reason for reason in last["reasons"]
+    )
     for n, name in enumerate(NAMES):
         one = StoredTrack.read(tracked / f"{name}_track.json")
         assert (one.name, one.bone) == (name, name)
@@ -92,8 +111,13 @@ def test_the_outlines_of_bones_are_drawn_where_each_is(tracked):
     camera = cameras(88)[0]
     for n, motion in enumerate(motions_in(3), start=1):
         index = np.argwhere(labels == n)[:, ::-1].astype(float)
-        pixels = camera.project(rigid.transform_points(POSE @ motion @ ct.volume.ct_from_index, index))
-        (left, top), (right, bottom) = np.floor(pixels.min(axis=0)).astype(int), np.ceil(pixels.max(axis=0)).astype(int)
+        pixels = camera.project(
+            rigid.transform_points(POSE @ motion @ ct.volume.ct_from_index, index)
+        )
+        (left, top), (right, bottom) = (
+            np.floor(pixels.min(axis=0)).astype(int),
+            np.ceil(pixels.max(axis=0)).astype(int),
+        )
         part = coloured[top - 2 : bottom + 3, left - 2 : right + 3]
         assert part.sum() > right - left + bottom - top
     assert coloured.mean() < 0.1
@@ -110,7 +134,11 @@ def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path,
             turn = rigid.rotation_angle(rigid.inverse(motions[upper + 1]) @ motions[upper])
             assert float(lines[frame]["angle_deg"]) == pytest.approx(np.degrees(turn), abs=0.3)
     last = json.loads((tracked / "track.json").read_text())["frames"][3]
-    assert [(each["name"], each["against"]) for each in last["motions"]] == [("T12", "L1"), ("L1", "L2"), ("L2", "L3")]
+    assert [(each["name"], each["against"]) for each in last["motions"]] == [
+        ("T12", "L1"),
+        ("L1", "L2"),
+        ("L2", "L3"),
+    ]
     assert last["motions"][0]["deg"] == pytest.approx(3 * DEGREES, abs=0.3)
     both = [str(tracked / f"{name}_track.json") for name in ("L3", "T12")]
     assert main(["motion", *both, "--out", str(tmp_path), "--json"]) == 0
@@ -129,7 +157,9 @@ def test_an_older_track_leaves_no_bone_behind(tracked, tmp_path):
     for file in tracked.iterdir():
         (out / file.name).write_bytes(file.read_bytes())
     (out / "of another.txt").write_text("stays")
-    assert main(["track", str(tracked.parent / "one.json"), "--pace", "quick", "--out", str(out)]) == 0
+    assert (
+        main(["track", str(tracked.parent / "one.json"), "--pace", "quick", "--out", str(out)]) == 0
+    )
     left = {name for name in names if not name.startswith(("L", "T12_on"))}
     assert {file.name for file in out.iterdir()} == {*left, "of another.txt"}
 
@@ -140,7 +170,10 @@ def test_frames_of_other_structures_are_refused(tracked, tmp_path, capsys):
     (tracked.parent / "other.json").write_text(json.dumps(case))
     cases = [str(tracked.parent / name) for name in ("case.json", "other.json")]
     assert main(["track", *cases, "--out", str(tmp_path / "out")]) == 2
-    assert "other.json: names another CT, mask or structures than the first frame" in capsys.readouterr().err
+    assert (
+        "other.json: names another CT, mask or structures than the first frame"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +202,9 @@ def without_lowest(views: list[View]) -> list[View]:
     ct, labels = spine()
     index = np.argwhere(labels == 4)[:, ::-1]
     for view in views:
-        rows = view.camera.project(rigid.transform_points(POSE @ ct.volume.ct_from_index, index.astype(float)))[:, 1]
+        rows = view.camera.project(
+            rigid.transform_points(POSE @ ct.volume.ct_from_index, index.astype(float))
+        )[:, 1]
         values = view.xray.line_integrals.copy()
         low, high = int(rows.mean()) + 2, int(rows.max()) + 2  # not where L2 is compared
         values[low:high] = rng.normal(1, 0.5, values[low:high].shape)
@@ -182,15 +217,21 @@ def test_a_lost_bone_stops_no_other_and_is_found_again(begun):
     tracker, motions = make(), [motions_in(frame / 4) for frame in range(4)]
     for frame in (1, 2, 3):
         views = taken(motions[frame])
-        found = tracker.follow(whole_in(frame), without_lowest(views) if frame == 2 else views, POSE)
+        found = tracker.follow(
+            whole_in(frame), without_lowest(views) if frame == 2 else views, POSE
+        )
         tracker.keep(found)
         for name, motion in zip(NAMES[:3], motions[frame], strict=False):
-            assert found.bones[name].how == "followed" and error_mm(found.bones[name].world_from_ct, motion) < 0.5
+            assert (
+                found.bones[name].how == "followed"
+                and error_mm(found.bones[name].world_from_ct, motion) < 0.5
+            )
         lowest = found.bones["L3"]
         if frame == 2:
-            assert (lowest.how, lowest.verdict) == ("lost", "reject") and "in the frames before (0.9" in lowest.reasons[
-                0
-            ]
+            assert (lowest.how, lowest.verdict) == (
+                "lost",
+                "reject",
+            ) and "in the frames before (0.9" in lowest.reasons[0]
             assert ("L2", "L3") not in [(each.name, each.against) for each in found.motions]
         else:
             assert lowest.kept and error_mm(lowest.world_from_ct, motions[frame][3]) < 0.3
@@ -199,8 +240,12 @@ def test_a_lost_bone_stops_no_other_and_is_found_again(begun):
 def test_the_whole_ct_is_not_accepted_where_a_bone_is_lost(begun):
     make, taken = begun
     found = make().follow(whole_in(1, "accept"), without_lowest(taken([np.eye(4)] * 4)), POSE)
-    assert found.bones["L3"].verdict == "reject" and not any("from where this pose" in each for each in found.reasons)
-    assert found.verdict == "check" and found.reasons[0].endswith("L3 may lie elsewhere than this pose has it.")
+    assert found.bones["L3"].verdict == "reject" and not any(
+        "from where this pose" in each for each in found.reasons
+    )
+    assert found.verdict == "check" and found.reasons[0].endswith(
+        "L3 may lie elsewhere than this pose has it."
+    )
 
 
 def test_a_bone_that_jumped_is_found_again_from_the_whole_ct(begun):
@@ -221,7 +266,11 @@ def test_bones_are_followed_where_the_whole_ct_is_lost_and_say_so(begun):
     found = make().follow(lost, taken(motions_in(0.25)), POSE)
     assert found.verdict == "reject" and found.reasons == lost.reasons
     for bone, motion in zip(found.bones.values(), motions_in(0.25), strict=True):
-        assert bone.verdict == "check" and REST_LOST in bone.reasons and error_mm(bone.world_from_ct, motion) < 0.3
+        assert (
+            bone.verdict == "check"
+            and REST_LOST in bone.reasons
+            and error_mm(bone.world_from_ct, motion) < 0.3
+        )
 
 
 def test_progress_is_told_and_false_cancels(begun):

@@ -27,9 +27,14 @@ def turned_about(axis, point, degrees, along) -> np.ndarray:
 @pytest.mark.parametrize("degrees", [5.0, -40.0, 170.0])
 def test_a_hinge_is_found_as_its_axis_wherever_both_stand_in_the_world(degrees):
     axis, point, along = np.array([2.0, -1.0, 2.0]) / 3, np.array([20.0, 15.0, -10.0]), 3.0
-    fixed = [rigid.from_rotation_translation(rigid.exp_so3([0.2 * n, 0.1, -0.3]), [n, 2.0 * n, -5.0]) for n in range(2)]
+    fixed = [
+        rigid.from_rotation_translation(rigid.exp_so3([0.2 * n, 0.1, -0.3]), [n, 2.0 * n, -5.0])
+        for n in range(2)
+    ]
     motion = turned_about(axis, point, degrees, along)
-    first, second = relative_motion(fixed, [fixed[0] @ MOVING, fixed[1] @ motion @ MOVING], CENTROID)
+    first, second = relative_motion(
+        fixed, [fixed[0] @ MOVING, fixed[1] @ motion @ MOVING], CENTROID
+    )
     np.testing.assert_allclose(second.rotation_deg, degrees * axis, atol=1e-9)
     sign = np.sign(degrees)
     np.testing.assert_allclose(sign * second.axis, axis, atol=1e-9)
@@ -65,7 +70,9 @@ def test_an_even_screw_is_predicted_exactly(turn, shift, gap):
     generator[:3] = [[0, -z, y, shift[0]], [z, 0, -x, shift[1]], [-y, x, 0, shift[2]]]
     kept = [(4, expm(4 * generator) @ POSE), (5, expm(5 * generator) @ POSE)]
     number = 5 + min(gap, 2)
-    np.testing.assert_allclose(predict_pose(kept, number), expm(number * generator) @ POSE, atol=1e-7)
+    np.testing.assert_allclose(
+        predict_pose(kept, number), expm(number * generator) @ POSE, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("kept, number", [([(0, POSE)], 1), ([(0, np.eye(4)), (1, POSE)], 9)])

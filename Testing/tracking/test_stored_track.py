@@ -29,8 +29,15 @@ def study(tmp_path_factory):
 
 
 def test_what_was_found_is_read_back(study):
-    told, track = json.loads((study / "track" / "track.json").read_text()), StoredTrack.read(study / "track")
-    assert (track.name, track.count, track.names) == ("case", COUNT, [f"frame {n}" for n in range(COUNT)])
+    told, track = (
+        json.loads((study / "track" / "track.json").read_text()),
+        StoredTrack.read(study / "track"),
+    )
+    assert (track.name, track.count, track.names) == (
+        "case",
+        COUNT,
+        [f"frame {n}" for n in range(COUNT)],
+    )
     for frame, like in zip(track.frames, told["frames"], strict=True):
         assert (frame.how, frame.verdict, frame.reasons, list(frame.similarity)) == tuple(
             like[key] for key in ("how", "verdict", "reasons", "similarity")
@@ -47,7 +54,9 @@ def test_its_frames_are_found_again_also_where_both_have_moved(study, tmp_path):
     shutil.copytree(study, tmp_path / "elsewhere")
     files = StoredTrack.read(tmp_path / "elsewhere" / "track").files()
     assert len(files) == COUNT and files.file(2).views[0].frame == 2
-    assert files.file(2).views[0].image.path.resolve() == tmp_path / "elsewhere" / "case" / "view1.mha"
+    assert (
+        files.file(2).views[0].image.path.resolve() == tmp_path / "elsewhere" / "case" / "view1.mha"
+    )
 
 
 def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
@@ -72,15 +81,25 @@ def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
     "changes, words",
     [
         ({"sequence": None}, "does not say where its frames are"),
-        ({"sequence": {"cases": ["gone/case.json"]}}, "which is not there, expected the files that were tracked"),
+        (
+            {"sequence": {"cases": ["gone/case.json"]}},
+            "which is not there, expected the files that were tracked",
+        ),
         ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
-        ({"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9}, "is of 9 frames, but its files have 3"),
+        (
+            {"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9},
+            "is of 9 frames, but its files have 3",
+        ),
     ],
 )
 def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, changes, words):
     shutil.copytree(study, tmp_path / "study")
     path = tmp_path / "study" / "track" / "track.json"
-    told = {key: value for key, value in {**json.loads(path.read_text()), **changes}.items() if value is not None}
+    told = {
+        key: value
+        for key, value in {**json.loads(path.read_text()), **changes}.items()
+        if value is not None
+    }
     path.write_text(json.dumps(told))
     with pytest.raises(InputError, match=words):
         StoredTrack.read(path).files()

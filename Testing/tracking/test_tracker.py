@@ -52,14 +52,21 @@ def spoiled(frames) -> list[list[View]]:
     """The same, the fourth frame being noise."""
     random = np.random.default_rng(1)
     noise = [
-        replace(view, xray=XRay(random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32), view.xray.valid))
+        replace(
+            view,
+            xray=XRay(
+                random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32), view.xray.valid
+            ),
+        )
         for view in frames[3]
     ]
     return [*frames[:3], noise, *frames[4:]]
 
 
 def test_slot_scans_are_not_tracked(ct):
-    sequence = SimpleNamespace(first=SimpleNamespace(cameras={"scout": phantom.make_slot_scan(ct, 0).camera}))
+    sequence = SimpleNamespace(
+        first=SimpleNamespace(cameras={"scout": phantom.make_slot_scan(ct, 0).camera})
+    )
     with pytest.raises(InputError, match="tracking needs X-rays with a single source"):
         next(follow(sequence, None))
 
@@ -73,10 +80,13 @@ def pelvis(shared_data) -> Pelvis:
 @pytest.mark.slow
 @pytest.mark.parametrize("pace, bound_mm", [("quick", 0.2), ("thorough", 0.1)])
 def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_mm):
-    found = followed(begun(PreparedCT(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:])
+    found = followed(
+        begun(PreparedCT(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:]
+    )
     assert [each.how for each in found] == ["followed"] * 9
     errors = [
-        mtre(each.world_from_ct, pose, pelvis.targets) for each, pose in zip(found, pelvis.poses[1:], strict=True)
+        mtre(each.world_from_ct, pose, pelvis.targets)
+        for each, pose in zip(found, pelvis.poses[1:], strict=True)
     ]
     assert max(errors) < bound_mm
     assert all(each.kept and each.seconds > 0 for each in found)
@@ -88,7 +98,9 @@ def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_
 
 
 @pytest.mark.slow
-def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_kept(anatomy, spoiled, monkeypatch):
+def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_kept(
+    anatomy, spoiled, monkeypatch
+):
     poses, begins = swing(6), []
     descended = Tracker._descended
 
@@ -99,7 +111,11 @@ def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_k
     monkeypatch.setattr(Tracker, "_descended", remembering)
     found = followed(begun(anatomy, spoiled[0], poses[0], search=Range(4.0, 6.0)), spoiled[1:])
     assert [each.how for each in found] == ["followed"] * 2 + ["lost"] + ["followed"] * 2
-    assert found[2].verdict == "reject" and found[2].reasons[0].startswith("Lost: ") and not found[2].kept
+    assert (
+        found[2].verdict == "reject"
+        and found[2].reasons[0].startswith("Lost: ")
+        and not found[2].kept
+    )
     lost = found[2].world_from_ct
     assert lost is None or not any(np.array_equal(lost, begin) for begin in begins)
     for each, pose in zip(found, poses[1:], strict=True):
@@ -110,7 +126,8 @@ def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
     poses = swing(3)
     far = phantom.off(poses[2], [9.0, -6.0, 7.0], [18.0, 13.0, -16.0])
     found = followed(
-        begun(anatomy, frames[0], poses[0], search=Range(15.0, 35.0)), [frames[1], phantom.make_views(ct, pose=far)]
+        begun(anatomy, frames[0], poses[0], search=Range(15.0, 35.0)),
+        [frames[1], phantom.make_views(ct, pose=far)],
     )
     assert [each.how for each in found] == ["followed", "found again"]
     assert phantom.error_mm(found[1].world_from_ct, far) < 0.1
@@ -149,6 +166,8 @@ def test_each_frame_says_first_that_the_patients_differ(tmp_path):
 def test_a_later_case_of_another_patient_is_a_doubt_of_the_sequence(tmp_path):
     first = write_moving_case(tmp_path, swing(1))
     later = first.with_name("later.json")
-    later.write_text(json.dumps({**json.loads(first.read_text()), "header_mismatch": {"patient": True}}))
+    later.write_text(
+        json.dumps({**json.loads(first.read_text()), "header_mismatch": {"patient": True}})
+    )
     assert FrameSequence.of_cases([first, first]).first.identity_reasons == []
     assert len(FrameSequence.of_cases([first, later, later]).first.identity_reasons) == 1

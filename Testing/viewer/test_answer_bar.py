@@ -28,4 +28,8 @@ def test_the_first_steps_are_folded_once_there_is_a_verdict():
     assert shown("accept", FIRST_STEPS) == [] and state.answer["kind"] == "accept"
     assert shown("accept", FIRST_STEPS) == FIRST_STEPS  # opened again, they stay
     shown("moved", [])
-    assert shown("check", ["ct", "xrays", "check"]) == ["ct", "xrays", "check"]  # somebody looks at more
+    assert shown("check", ["ct", "xrays", "check"]) == [
+        "ct",
+        "xrays",
+        "check",
+    ]  # somebody looks at more

@@ -107,14 +107,18 @@ def test_only_what_has_changed_is_written(application, autosave, tmp_path):
     move(application.registration)
     autosave.close()
     second = files()
-    assert {file for file in second if file.suffix == ".nrrd"} == {file for file in first if file.suffix == ".nrrd"}
+    assert {file for file in second if file.suffix == ".nrrd"} == {
+        file for file in first if file.suffix == ".nrrd"
+    }
     assert len(second) == len(first) and second != first
     move(application.registration)  # and then written elsewhere, as by Save
     transform = application.registration.ct.GetParentTransformNode()
     transform.GetStorageNode().SetFileName(str(tmp_path / "t.h5"))
     assert transform.GetStorageNode().WriteData(transform) and not transform.GetModifiedSinceRead()
     autosave.close()
-    assert {file for file in files() if file.suffix == ".h5"} != {file for file in second if file.suffix == ".h5"}
+    assert {file for file in files() if file.suffix == ".h5"} != {
+        file for file in second if file.suffix == ".h5"
+    }
 
 
 @pytest.mark.slow
@@ -122,7 +126,9 @@ def test_a_registration_under_way_has_not_begun(application, autosave, scene, en
     registration, session = application.registration, application.session
     before = np.array(registration.world_from_ct)
     session.register("given")
-    while session.running_registration.progress is None or np.allclose(registration.world_from_ct, before):
+    while session.running_registration.progress is None or np.allclose(
+        registration.world_from_ct, before
+    ):
         session.poll()
     shown = np.array(registration.world_from_ct)
     autosave.close()
@@ -166,7 +172,9 @@ def test_a_full_disk_is_reported_and_leaves_what_was_kept(
     np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)
 
 
-def test_the_newest_are_kept_and_folders_without_a_scene_removed(monkeypatch, tmp_path, end_process):
+def test_the_newest_are_kept_and_folders_without_a_scene_removed(
+    monkeypatch, tmp_path, end_process
+):
     monkeypatch.setenv("MVREG_DATA", str(tmp_path))
     place().mkdir()
     now = datetime(2026, 11, 22, 14, 10)
@@ -256,7 +264,10 @@ def test_what_ended_servers_left_is_removed_and_nothing_else(temporary, end_proc
     (left / "patient").mkdir()
     (left / "patient" / "ct.nrrd").write_text("private")
     living = own_folders.new_folder(own_folders.TEMPORARY)
-    others = [temporary / name for name in ("mvreg-view-x", "mvreg-view-0-1-a", left.name.replace("-view", "-open"))]
+    others = [
+        temporary / name
+        for name in ("mvreg-view-x", "mvreg-view-0-1-a", left.name.replace("-view", "-open"))
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         others.append(end_process(own_folders.new_folder(own_folders.TEMPORARY)))
     for folder in others:

@@ -81,10 +81,16 @@ def leak(scene, tmp_path):
             sent(path)(scene)
         except InputError as error:
             return "message" if word.decode() in str(error) else ""
-        text, volume = (scene.GetFirstNodeByClass(f"vtkMRML{kind}Node") for kind in ("Text", "Volume"))
+        text, volume = (
+            scene.GetFirstNodeByClass(f"vtkMRML{kind}Node") for kind in ("Text", "Volume")
+        )
         if text is not None and word.decode() in (text.GetText() or ""):
             return "text"
-        if volume is not None and volume.GetImageData() and word in slicer.util.arrayFromVolume(volume).tobytes():
+        if (
+            volume is not None
+            and volume.GetImageData()
+            and word in slicer.util.arrayFromVolume(volume).tobytes()
+        ):
             return "volume"
         with zipfile.ZipFile(save_scene(scene, tmp_path / "saved.mrb")()) as archive:
             return "saved" if any(word in archive.read(name) for name in archive.namelist()) else ""
@@ -99,9 +105,15 @@ def test_no_scene_that_was_sent_reads_another_file(folder, target, leak, capfd):
     for spelling, name in planted_file.spellings(target, folder / "a").items():
         for key in ("fileName", "fileListMember0", "uri", "uriListMember0", "filename"):
             plain = "" if key == "fileName" else 'fileName="a.txt" '
-            for nodes in (TEXT, VOLUME, f'<SceneView id="vtkMRMLSceneViewNode1" name="x">{TEXT}</SceneView>'):
+            for nodes in (
+                TEXT,
+                VOLUME,
+                f'<SceneView id="vtkMRMLSceneViewNode1" name="x">{TEXT}</SceneView>',
+            ):
                 for spelled in (name, name.replace("/", "&#47;"), name.replace("..", "&#x2e;.")):
-                    (folder / "a" / "a.mrml").write_text(scene_of(nodes.format(f'{plain}{key}="{spelled}"')))
+                    (folder / "a" / "a.mrml").write_text(
+                        scene_of(nodes.format(f'{plain}{key}="{spelled}"'))
+                    )
                     found += [f"{key} {spelling} {where}" for where in [leak(folder)] if where]
     assert not found
     assert planted_file.WORD.decode() not in "".join(capfd.readouterr())
@@ -136,18 +148,29 @@ def test_what_an_archive_holds_becomes_plain_files(folder, target, leak):
 @pytest.mark.parametrize(
     "files, message",
     [
-        ({"a/s.mrml": TEXT.format('fileName="a.seq.mrb"'), "a/a.seq.mrb": "x"}, "of none of the formats"),
+        (
+            {"a/s.mrml": TEXT.format('fileName="a.seq.mrb"'), "a/a.seq.mrb": "x"},
+            "of none of the formats",
+        ),
         ({"a/s.mrml": TEXT.format('fileName="a.vtm"'), "a/a.vtm": "x"}, "of none of the formats"),
-        ({"a/s.mrml": TEXT.format('fileName="b.mrml"'), "a/b.mrml": "x", "a/b/c.txt": ""}, "of none of the formats"),
+        (
+            {"a/s.mrml": TEXT.format('fileName="b.mrml"'), "a/b.mrml": "x", "a/b/c.txt": ""},
+            "of none of the formats",
+        ),
         ({"../../evil.txt": "x", "a/a.mrml": ""}, "stays in its folder"),
         ({"a/a.mrml": '<!DOCTYPE x [<!ENTITY a "b">]>'}, "is no scene"),
         ({"a.txt": "x"}, r"holds no \.mrml"),
-        ({"a/a.mrml": "", "a/zeros.txt": "0" * (3 << 20)}, r"would take more than 0\.00195 GB unpacked"),
+        (
+            {"a/a.mrml": "", "a/zeros.txt": "0" * (3 << 20)},
+            r"would take more than 0\.00195 GB unpacked",
+        ),
         ({f"{n}.txt": "" for n in range(8)}, "holds 8 files"),
     ],
 )
 def test_a_scene_is_refused(folder, monkeypatch, files, message):
-    monkeypatch.setattr(scene_files.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2 << 20}))
+    monkeypatch.setattr(
+        scene_files.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2 << 20})
+    )
     monkeypatch.setattr(scene_files, "MAX_FILES", 7)
     wrapped = {
         name: text if text.startswith("<!") or not name.endswith(".mrml") else scene_of(text)
@@ -181,15 +204,23 @@ def test_no_case_that_was_sent_reads_another_file(folder, target):
             (changed if key in ("ct", "mask") else changed["views"][1])[key.split()[-1]] = name
             (folder / "case.json").write_text(json.dumps(changed))
             for read in (lambda: sent(folder), lambda: adding.read(folder / "case.json")):
-                with pytest.raises(InputError, match=r"outside the folder that was sent|does not exist"):
+                with pytest.raises(
+                    InputError, match=r"outside the folder that was sent|does not exist"
+                ):
                     read()
 
 
 def test_a_sentence_names_files_as_they_were_sent(folder):
     home, temporary = folder.resolve(), tempfile.gettempdir()
-    assert as_sent(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.") == "a/x.mha: is broken, and so is y.mha."
+    assert (
+        as_sent(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.")
+        == "a/x.mha: is broken, and so is y.mha."
+    )
     assert as_sent(f"{home}: holds nothing.") == "Dropped files: holds nothing."
-    assert as_sent(f"{temporary}/mvreg-case-1_x/case.json: ct is missing.") == "case.json: ct is missing."
+    assert (
+        as_sent(f"{temporary}/mvreg-case-1_x/case.json: ct is missing.")
+        == "case.json: ct is missing."
+    )
     assert as_sent("/data/x.mha: is broken.") == "/data/x.mha: is broken."
 
 
@@ -207,7 +238,10 @@ def study(tmp_path_factory):
 
 def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
     for read in (reader(study / "track"), reader(study / "track" / "track.json"), sent(study)):
-        assert len(read.track.frames) == 3 and [view.name for view in read.case.views] == ["view1", "view2"]
+        assert len(read.track.frames) == 3 and [view.name for view in read.case.views] == [
+            "view1",
+            "view2",
+        ]
     shutil.copytree(study / "track", tmp_path / "track")
     with pytest.raises(InputError, match="which is not there"):
         reader(tmp_path / "track")
@@ -229,7 +263,12 @@ def test_other_files_than_those_that_were_tracked_are_reported(study, tmp_path):
         ("track/track.json", {"sequence": {"cases": ["/etc/passwd"]}}),
         (
             "track/track.json",
-            {"sequence": {"cases": ["../case/case.json"], "images": {"view1": ["/etc/passwd", "/etc/passwd"]}}},
+            {
+                "sequence": {
+                    "cases": ["../case/case.json"],
+                    "images": {"view1": ["/etc/passwd", "/etc/passwd"]},
+                }
+            },
         ),
         ("case/case.json", {"ct": "/etc/passwd"}),
     ],
@@ -249,7 +288,9 @@ def poll(session, until) -> None:
         session.poll()
 
 
-def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent(scene, study, tmp_path):
+def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent(
+    scene, study, tmp_path
+):
     read = read_track(study / "track" / "track.json")
     scene.Clear(False)
     session = Session(read(scene))
@@ -266,9 +307,15 @@ def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent
         scene.Clear(False)
         session = Session(load(scene))
         sequence = session.sequence
-        poll(session, lambda s=sequence: s.message or (s.player is not None and s.player.number is not None))
+        poll(
+            session,
+            lambda s=sequence: s.message or (s.player is not None and s.player.number is not None),
+        )
         sequences.append(sequence)
     assert sequences[0].message == "" and sequences[0].player.number == 2
-    assert sequences[1].player is None and "sent without the files of its frames" in sequences[1].message
+    assert (
+        sequences[1].player is None
+        and "sent without the files of its frames" in sequences[1].message
+    )
     assert [view.source.GetName() for view in session.registration.xrays] == ["view1", "view2"]
     assert str(study) not in session.registration.parameter("sequence")

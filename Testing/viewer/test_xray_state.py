@@ -16,7 +16,14 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.viewer import application
 from MultiViewRegistrationLib.viewer.browser_drr import checked_pose
-from MultiViewRegistrationLib.viewer.xray_pixels import FIRST, LAST, MASKED, USED, encoded, field_codes
+from MultiViewRegistrationLib.viewer.xray_pixels import (
+    FIRST,
+    LAST,
+    MASKED,
+    USED,
+    encoded,
+    field_codes,
+)
 
 
 def test_line_integrals_become_codes_and_nothing_is_0():
@@ -35,15 +42,33 @@ def test_the_field_has_codes_for_what_is_used_and_what_a_mask_leaves_out_within(
     codes = field_codes(xray, 1, used.shape)
     assert codes.dtype == np.uint8 and (codes[:, :2] == 0).all()
     assert (codes[2:4, 4:6] == MASKED).all() and (codes == USED).sum() == used.sum()
-    assert field_codes(xray, 2, (3, 4)).tolist() == [[0, *[USED] * 3], [0, USED, MASKED, USED], [0, *[USED] * 3]]
+    assert field_codes(xray, 2, (3, 4)).tolist() == [
+        [0, *[USED] * 3],
+        [0, USED, MASKED, USED],
+        [0, *[USED] * 3],
+    ]
     assert not field_codes(None, 2, (3, 4)).any()
 
 
 def test_only_poses_are_taken():
     pose = rigid.from_rotation_translation(rigid.exp_so3([0.1, 0.2, -0.3]), [1.0, -2, 3])
     assert np.allclose(checked_pose(pose.tolist()), pose, atol=1e-12)
-    far, mirrored, unknown = pose + 1e6 * np.eye(4, k=3), pose @ np.diag([-1, 1, 1, 1]), pose * np.nan
-    for wrong in (far, mirrored, unknown, 1.1 * pose, pose[:3], {"turn": [1]}, None, "pose", [[True] * 4] * 4):
+    far, mirrored, unknown = (
+        pose + 1e6 * np.eye(4, k=3),
+        pose @ np.diag([-1, 1, 1, 1]),
+        pose * np.nan,
+    )
+    for wrong in (
+        far,
+        mirrored,
+        unknown,
+        1.1 * pose,
+        pose[:3],
+        {"turn": [1]},
+        None,
+        "pose",
+        [[True] * 4] * 4,
+    ):
         with pytest.raises(InputError, match="Movement"):
             checked_pose(wrong.tolist() if isinstance(wrong, np.ndarray) else wrong)
 
@@ -67,5 +92,9 @@ def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):
     faulty = Faulty()
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(faulty.run())
-    assert ["ValueError" in faulty.messages[0], "KeyError" in faulty.messages[1], len(faulty.messages)] == [1, 1, 2]
+    assert [
+        "ValueError" in faulty.messages[0],
+        "KeyError" in faulty.messages[1],
+        len(faulty.messages),
+    ] == [1, 1, 2]
     assert len([record for record in caplog.records if record.exc_info]) == 2

@@ -59,9 +59,23 @@ class Walk:
         name = f"{len(self.steps) + 1:02}.jpg"
         picture = Image.open(io.BytesIO(self._picture())).convert("RGB")
         if picture.width > WIDTH:
-            picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-        picture.save(self.folder / self.host / self.task / name, quality=QUALITY, optimize=True, progressive=True)
-        self.steps.append({"picture": name, "text": text, "clicks": self.clicks, "seconds": round(self.seconds, 1)})
+            picture = picture.resize(
+                (WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS
+            )
+        picture.save(
+            self.folder / self.host / self.task / name,
+            quality=QUALITY,
+            optimize=True,
+            progressive=True,
+        )
+        self.steps.append(
+            {
+                "picture": name,
+                "text": text,
+                "clicks": self.clicks,
+                "seconds": round(self.seconds, 1),
+            }
+        )
         self._away += time.monotonic() - began
 
     @property
@@ -99,7 +113,9 @@ def write_page(folder: Path) -> None:
     ]
     for task, title in TASKS.items():
         cells = [
-            f"{record[host][task]['clicks']} | {record[host][task]['seconds']:.0f}" if task in record[host] else " | "
+            f"{record[host][task]['clicks']} | {record[host][task]['seconds']:.0f}"
+            if task in record[host]
+            else " | "
             for host in hosts
         ]
         lines.append(f"| [{title}](#{_anchor(title)}) | " + " | ".join(cells) + " |")

@@ -126,5 +126,6 @@ def error_mm(path: Path) -> float:
     found, truth = sitk.ReadTransform(str(path)), np.array(truth_of_sample())
     points = np.array([[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 0.0, -200.0]])
     return max(
-        float(np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3])) for p in points
+        float(np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3]))
+        for p in points
     )

@@ -68,7 +68,9 @@ class PageWalk(Walk):
         session = self.page.context.new_cdp_session(self.page)
         data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
-            session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 450, "data": data})
+            session.send(
+                "Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 450, "data": data}
+            )
             self.page.wait_for_timeout(50)
         session.detach()
         self.act()
@@ -84,7 +86,9 @@ class PageWalk(Walk):
 
     def wait_verdict(self) -> str:
         """Until the bar has a verdict; the bar's text."""
-        self.page.wait_for_selector(".mv-chip-accept, .mv-chip-check, .mv-chip-reject", timeout=PATIENCE_MS)
+        self.page.wait_for_selector(
+            ".mv-chip-accept, .mv-chip-check, .mv-chip-reject", timeout=PATIENCE_MS
+        )
         self.settle()
         return self.bar()
 
@@ -103,7 +107,9 @@ class PageWalk(Walk):
         """
         began = time.monotonic()
         self.tab.drawn()
-        self.page.wait_for_function("() => document.querySelectorAll('.mv-fill img').length >= 4", timeout=PATIENCE_MS)
+        self.page.wait_for_function(
+            "() => document.querySelectorAll('.mv-fill img').length >= 4", timeout=PATIENCE_MS
+        )
         if self.tab.button("Understood").count():
             self.tab.button("Understood").click()
         self.page.wait_for_timeout(1000 * seconds)
@@ -135,7 +141,10 @@ def export(walk: PageWalk, files: Path) -> None:
     found = sitk.ReadTransform(str(next((files / "exported").rglob("world_from_ct.tfm"))))
     truth = np.array(material.truth_of_sample())
     points = np.array([[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 0.0, -200.0]])
-    errors = [np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3]) for p in points]
+    errors = [
+        np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3])
+        for p in points
+    ]
     assert max(errors) < 5, errors
 
 
@@ -144,7 +153,9 @@ def wrist(walk: PageWalk, files: Path) -> None:
     case = material.write_wrist(files / "wrist")
     walk.drop(case.parent)
     text = walk.wait_verdict()
-    walk.step("The folder of the case dropped on the window: the radius is found; the bar says what is to be checked.")
+    walk.step(
+        "The folder of the case dropped on the window: the radius is found; the bar says what is to be checked."
+    )
     assert "CHECK" in text, text
     walk.page.get_by_text("Why", exact=True).click()
     walk.act()
@@ -163,7 +174,9 @@ def mirrored(walk: PageWalk, files: Path) -> None:
     walk.settle(0.5)
     walk.step("The next act opens the geometry, with AP selected.")
     answer = walk.page.get_by_label(re.compile("patient's right on the left.* of AP"))
-    answer.select_option(label="no" if answer.evaluate("e => e.selectedOptions[0].label") == "yes" else "yes")
+    answer.select_option(
+        label="no" if answer.evaluate("e => e.selectedOptions[0].label") == "yes" else "yes"
+    )
     walk.act(2)  # opens the list, chooses
     walk.settle(0.5)
     walk.step("The question on left and right is answered the other way.")
@@ -208,10 +221,16 @@ def reopen(walk: PageWalk, files: Path) -> None:
 
 def main() -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all by default"
+    )
     parser.add_argument("--out", type=Path, default=material.ROOT / "docs" / "walks")
-    parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    parser.add_argument(
+        "--chromium", default=shutil.which("chromium") or shutil.which("google-chrome")
+    )
     options = parser.parse_args()
     steps = {"own": own, "wrist": wrist, "mirrored": mirrored, "undo": undo, "reopen": reopen}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -226,7 +245,11 @@ def main() -> int:
                 try:
                     steps[task](walk, Path(folder))
                     walk.end()
-                    print(json.dumps({task: {"clicks": walk.clicks, "seconds": round(walk.seconds, 1)}}))
+                    print(
+                        json.dumps(
+                            {task: {"clicks": walk.clicks, "seconds": round(walk.seconds, 1)}}
+                        )
+                    )
                 finally:
                     walk.close()
         browser.close()

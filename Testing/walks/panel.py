@@ -83,7 +83,10 @@ class PanelWalk(Walk):
         mime.setUrls([qt.QUrl.fromLocalFile(str(path)) for path in paths])
         rest = qt.Qt.CopyAction, mime, qt.Qt.LeftButton, qt.Qt.NoModifier
         place = widget.width // 2, widget.height // 2
-        for event in (qt.QDragEnterEvent(qt.QPoint(*place), *rest), qt.QDropEvent(qt.QPointF(*place), *rest)):
+        for event in (
+            qt.QDragEnterEvent(qt.QPoint(*place), *rest),
+            qt.QDropEvent(qt.QPointF(*place), *rest),
+        ):
             event.ignore()
             slicer.app.sendEvent(widget, event)
             assert event.isAccepted(), "the panel does not take files"
@@ -115,7 +118,11 @@ class PanelWalk(Walk):
         began = time.monotonic()
         self.by.process(1.0)
         session = self.panel.session
-        if session is not None and session.running_registration is None and session.registration.ct is not None:
+        if (
+            session is not None
+            and session.running_registration is None
+            and session.registration.ct is not None
+        ):
             self.by.wait(lambda: session.drawing.sharp or not self.shown(), "sharp overlays", 60)
         self.by.process(0.5)
         self._away += time.monotonic() - began
@@ -130,7 +137,10 @@ class PanelWalk(Walk):
 
     def end(self) -> None:
         super().end()
-        print(json.dumps({self.task: {"clicks": self.clicks, "seconds": round(self.seconds, 1)}}), flush=True)
+        print(
+            json.dumps({self.task: {"clicks": self.clicks, "seconds": round(self.seconds, 1)}}),
+            flush=True,
+        )
 
 
 def picture() -> bytes:
@@ -139,7 +149,11 @@ def picture() -> bytes:
     slicer.app.processEvents()
     window = slicer.util.mainWindow()
     corner = window.mapToGlobal(qt.QPoint(0, 0))
-    screen = window.windowHandle().screen().grabWindow(0, corner.x(), corner.y(), window.width, window.height)
+    screen = (
+        window.windowHandle()
+        .screen()
+        .grabWindow(0, corner.x(), corner.y(), window.width, window.height)
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "window.png")
         screen.save(str(path))
@@ -154,7 +168,9 @@ def own(walk: PanelWalk, files: Path) -> None:
     walk.step("The empty panel says what to do.")
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
     text = walk.wait_verdict()
-    walk.step("CT and X-rays dropped on the panel: told apart, centred, registered and judged without a further click.")
+    walk.step(
+        "CT and X-rays dropped on the panel: told apart, centred, registered and judged without a further click."
+    )
     assert "CHECK" in text and "mm" in text, text  # a C-arm's readings alone are never accepted
     export(walk, files)
     error = material.error_mm(files / "out" / "world_from_ct.tfm")
@@ -169,7 +185,9 @@ def export(walk: PanelWalk, files: Path) -> None:
     walk.act(2)  # the folder, and Choose
     walk.press("answer", "registration")
     walk.by.wait_for_work("the export")
-    walk.by.wait(lambda: (files / "out" / "world_from_ct.tfm").is_file(), "the exported transform", 20)
+    walk.by.wait(
+        lambda: (files / "out" / "world_from_ct.tfm").is_file(), "the exported transform", 20
+    )
     walk.step("Exported into a folder: the transform, the result and the report.")
 
 
@@ -177,7 +195,9 @@ def wrist(walk: PanelWalk, files: Path) -> None:
     """One bone of a wrist, real radiographs."""
     walk.drop(files)
     text = walk.wait_verdict()
-    walk.step("The folder of the case dropped on the panel: the radius is found; the bar says what is to be checked.")
+    walk.step(
+        "The folder of the case dropped on the panel: the radius is found; the bar says what is to be checked."
+    )
     assert "CHECK" in text, text
     walk.toggle("answer", "why")
     walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
@@ -229,14 +249,18 @@ def undo(walk: PanelWalk, files: Path) -> None:
     view = hands.pane(walk, 1)
     middle = view.width // 2, view.height // 2
     walk.act()
-    hands.mouse(walk.by, view, [middle, *((middle[0] + 8 * n, middle[1] + 3 * n) for n in range(1, 8))])
+    hands.mouse(
+        walk.by, view, [middle, *((middle[0] + 8 * n, middle[1] + 3 * n) for n in range(1, 8))]
+    )
     walk.by.wait(lambda: "NOT ASSESSED" in walk.panel.ui.answerChip.text, "the verdict is gone", 10)
     walk.step("A bad drag in the AP X-ray: the verdict is gone at once.")
     walk.press("answer", "undo")
     text = walk.wait_verdict()
     walk.step("Undo: the CT is back where it was found, and so is the verdict.")
     assert "ACCEPT" in text, text
-    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-9), "the CT is not back"
+    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-9), (
+        "the CT is not back"
+    )
 
 
 def reopen(walk: PanelWalk, files: Path) -> None:
@@ -253,14 +277,18 @@ def reopen(walk: PanelWalk, files: Path) -> None:
     walk.drop(scene)
     assert walk.wait_verdict() == text, walk.bar()
     walk.step("The saved scene dropped on the panel: pose and verdict are there.")
-    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-6), "the CT lies elsewhere"
+    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-6), (
+        "the CT lies elsewhere"
+    )
 
 
 def save(walk: PanelWalk, folder: Path) -> None:
     """Slicer's own Save: as a bundle, in this folder."""
     slicer.mrmlScene.SetRootDirectory(str(folder))
     window = slicer.util.mainWindow()
-    button = next(each for each in window.findChildren(qt.QAction) if each.name == "FileSaveSceneAction")
+    button = next(
+        each for each in window.findChildren(qt.QAction) if each.name == "FileSaveSceneAction"
+    )
     pictured = []
 
     def fill_in(dialog) -> bool:
@@ -290,7 +318,9 @@ STEPS = {"own": own, "wrist": wrist, "mirrored": mirrored, "undo": undo, "reopen
 
 
 def go(options: argparse.Namespace) -> None:
-    slicer.app.setAttribute(qt.Qt.AA_DontUseNativeDialogs, True)  # which nobody could fill in from here
+    slicer.app.setAttribute(
+        qt.Qt.AA_DontUseNativeDialogs, True
+    )  # which nobody could fill in from here
     slicer.util.mainWindow().resize(*WINDOW)
     slicer.util.mainWindow().move(0, 0)
     slicer.util.setDataProbeVisible(False)  # the panel has its room
@@ -315,8 +345,12 @@ def go(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all by default"
+    )
     parser.add_argument("--out", type=Path, default=material.ROOT / "docs" / "walks")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,10 @@ def judge(rows: Rows) -> list[Judged]:
         _rejects("rejected of the right", bodies),
         *(_rejects(f"{name}: rejected of the right", group) for (name,), group in persons),
         _accepted("accepted of the right with calibrated cameras", bodies),
-        *(_accepted(f"{name}: accepted of the right with calibrated cameras", group) for (name,), group in persons),
+        *(
+            _accepted(f"{name}: accepted of the right with calibrated cameras", group)
+            for (name,), group in persons
+        ),
         _auroc("AUROC with calibrated cameras", bodies),
         *(_auroc(f"{name}: AUROC with calibrated cameras", group) for (name,), group in persons),
         _auroc("bones: AUROC with calibrated cameras", bones),
@@ -102,7 +105,10 @@ def _accepts(rows: Rows) -> Judged:
     wrong = int((accepted & (mtre(rows) > WRONG_MM)).sum())
     found = f"{wrong} of {accepted.sum()}"
     return Judged(
-        "wrong of the accepted", f"0 of {MIN_ACCEPTS} or more", found, bool(accepted.sum() >= MIN_ACCEPTS and not wrong)
+        "wrong of the accepted",
+        f"0 of {MIN_ACCEPTS} or more",
+        found,
+        bool(accepted.sum() >= MIN_ACCEPTS and not wrong),
     )
 
 
@@ -116,25 +122,36 @@ def _rejects(what: str, rows: Rows) -> Judged:
     right = mtre(rows) < SUCCESS_MM
     rate = SuccessRate.of(_is(rows, "reject"), right)
     reached = rate.rate <= MAX_REJECTED if rate.total else None
-    return Judged(what, f"at most {100 * MAX_REJECTED:g} %", share(_is(rows, "reject"), right), reached)
+    return Judged(
+        what, f"at most {100 * MAX_REJECTED:g} %", share(_is(rows, "reject"), right), reached
+    )
 
 
 def _accepted(what: str, rows: Rows) -> Judged:
     right = np.array([row["error"] is None for row in rows], bool) & (mtre(rows) < SUCCESS_MM)
     rate = SuccessRate.of(_is(rows, "accept"), right)
     reached = rate.rate >= MIN_ACCEPTED if rate.total else None
-    return Judged(what, f"{100 * MIN_ACCEPTED:g} % or more", share(_is(rows, "accept"), right), reached)
+    return Judged(
+        what, f"{100 * MIN_ACCEPTED:g} % or more", share(_is(rows, "accept"), right), reached
+    )
 
 
 def _area(rows: Rows) -> tuple[float, str]:
     wrong = mtre(rows) > WRONG_MM
     area = auroc([row["failure_probability"] for row in rows], wrong)
-    return area, f"{area:.3f} ({wrong.sum()} wrong, {(~wrong).sum()} not)" if np.isfinite(area) else "no two kinds"
+    return area, f"{area:.3f} ({wrong.sum()} wrong, {(~wrong).sum()} not)" if np.isfinite(
+        area
+    ) else "no two kinds"
 
 
 def _auroc(what: str, rows: Rows) -> Judged:
     area, found = _area([row for row in rows if is_predicted(row) and row["error"] is None])
-    return Judged(what, f"{MIN_AUROC:g} or more", found, bool(area >= MIN_AUROC) if np.isfinite(area) else None)
+    return Judged(
+        what,
+        f"{MIN_AUROC:g} or more",
+        found,
+        bool(area >= MIN_AUROC) if np.isfinite(area) else None,
+    )
 
 
 def _auroc_of_condition(what: str, rows: Rows, calibrated: Rows) -> Judged:

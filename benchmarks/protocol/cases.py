@@ -28,7 +28,16 @@ from ..simulation.cases import Patient, random_cameras, random_pose, targets_of
 from ..simulation.projector import Joseph, MaterialProjector, MovedBone
 from ..simulation.simulator import PIXEL_MM, SimulatedXRay, overlays_with, xrays_with
 from . import conditions
-from .conditions import CT_ERRORS, GEOMETRY_ERRORS, PARTS, TOGETHER, Condition, Trial, calibrated, trials
+from .conditions import (
+    CT_ERRORS,
+    GEOMETRY_ERRORS,
+    PARTS,
+    TOGETHER,
+    Condition,
+    Trial,
+    calibrated,
+    trials,
+)
 
 #: Points that stand for a bone.
 MAX_POINTS = 20000
@@ -66,13 +75,17 @@ class TrialCase:
     nuisances: tuple[str, ...] = ()
 
 
-def _start(truth: np.ndarray, targets: np.ndarray, largest_mm: float, of: int, interval: int, rng) -> np.ndarray:
+def _start(
+    truth: np.ndarray, targets: np.ndarray, largest_mm: float, of: int, interval: int, rng
+) -> np.ndarray:
     """(4, 4) a start with an mTRE from one of so many intervals up to the largest."""
     edges = [largest_mm / of * (interval + end) for end in (0, 1)]
     return starting_poses(truth, targets, edges, 1, int(rng.integers(2**31)))[0]
 
 
-def _moved(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: tuple, mm: tuple) -> np.ndarray:
+def _moved(
+    rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: tuple, mm: tuple
+) -> np.ndarray:
     """The pose turned about a point of the CT and shifted, by amounts within these ranges, in directions drawn evenly."""
     return perturbed(pose, centre, rng.uniform(*degrees), rng.uniform(*mm), 1, rng)[0]
 
@@ -102,10 +115,14 @@ class CachedProjector:
 class Part:
     """The registered part of a CT: the body, or one bone among others."""
 
-    def __init__(self, whole: CT, body: Patient, mask: np.ndarray | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, whole: CT, body: Patient, mask: np.ndarray | None = None, seed: int = 0
+    ) -> None:
         """mask: bool, of the voxels of the bone; None for the body."""
         self._whole, self._body, self._mask, self.patient = whole, body, mask, body
-        if mask is not None:  # the body, with the bone's points and its centre in the middle of the images
+        if (
+            mask is not None
+        ):  # the body, with the bone's points and its centre in the middle of the images
             self.patient, volume = copy(body), whole.volume
             index = np.argwhere(mask & (volume.values > BONE_HU))[:, ::-1]
             index = np.random.default_rng(seed).permutation(index)[:MAX_POINTS]
@@ -139,9 +156,13 @@ class Subject:
         self.name = ct_name(path)
         drift = np.random.default_rng(seed).uniform(-DRIFT, DRIFT, 2)
         self._whole = load_ct(path)
-        self._patient = Patient(path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift), simulator=simulator)
+        self._patient = Patient(
+            path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift), simulator=simulator
+        )
         if not len(self._patient.bone_points):
-            raise InputError(f"{path}: found no bone, expected a CT of a patient in Hounsfield units.")
+            raise InputError(
+                f"{path}: found no bone, expected a CT of a patient in Hounsfield units."
+            )
         self.projector = CachedProjector(self._patient.projector)
         self.body = Part(self._whole, self._patient)
 
@@ -181,7 +202,9 @@ class SimulatedCases:
                     f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file."
                 )
         if len({path.name for path in cts}) < len(cts):
-            raise InputError("--protocol: found two CTs with one file name, expected different names; rename one.")
+            raise InputError(
+                "--protocol: found two CTs with one file name, expected different names; rename one."
+            )
         self.files, self.seed, self.kind = cts, seed, simulator
         listed = listed or (conditions.CONDITIONS if simulator == "rtk" else conditions.BODIES)
         self.trials = trials(len(cts), listed, rounds, seed)
@@ -194,9 +217,15 @@ class SimulatedCases:
         """
         condition = trial.condition
         if trial.ct not in self._subjects:
-            self._subjects[trial.ct] = Subject(self.files[trial.ct], self.seed + trial.ct, self.kind)
+            self._subjects[trial.ct] = Subject(
+                self.files[trial.ct], self.seed + trial.ct, self.kind
+            )
         subject = self._subjects[trial.ct]
-        bone = trial.repeat % len(subject.bones) if condition.part == "bone" and subject.bones else None
+        bone = (
+            trial.repeat % len(subject.bones)
+            if condition.part == "bone" and subject.bones
+            else None
+        )
         row = _row(trial, condition, subject.name) | {"bone": bone}
         if condition.part == "bone" and bone is None:
             return row | {"skipped": "The CT has no bone that stands by itself."}, None
@@ -220,7 +249,10 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     else is drawn for each trial.
     """
     condition, rng = trial.condition, np.random.default_rng([seed, trial.number])
-    names = (*condition.nuisances, *(choices[rng.integers(len(choices))] for choices in TOGETHER if condition.together))
+    names = (
+        *condition.nuisances,
+        *(choices[rng.integers(len(choices))] for choices in TOGETHER if condition.together),
+    )
     if bone is None:
         names = tuple(name for name in names if name != "neighbours")
     part = subject.body if bone is None else subject.bones[bone]
@@ -239,9 +271,13 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     views = calibrated(rng, _taken(names, subject, part, cameras, xrays, pose, rng))
     if condition.error in GEOMETRY_ERRORS:
         views = GEOMETRY_ERRORS[condition.error](rng, views)
-    start = _start(pose, targets, conditions.MAX_START_ERROR_MM, conditions.INTERVALS, trial.interval, rng)
+    start = _start(
+        pose, targets, conditions.MAX_START_ERROR_MM, conditions.INTERVALS, trial.interval, rng
+    )
     name = f"{subject.name}-{trial.number:04d}"
-    case = Case(part.ct, views, world_from_ct=start, targets=targets, truth_world_from_ct=pose, name=name)
+    case = Case(
+        part.ct, views, world_from_ct=start, targets=targets, truth_world_from_ct=pose, name=name
+    )
     if condition.error in CT_ERRORS:
         case = with_wrong_ct(case, CT_ERRORS[condition.error](rng, part.ct.volume))
         return TrialCase(case, PreparedCT(case.ct), cameras, names)
@@ -285,7 +321,11 @@ def _taken(
         image = xray.take(projector, camera, at, rng)
         for put in overlays:
             image = put(image, camera)
-        views.append(View(f"view{nth + 1}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM))), camera))
+        views.append(
+            View(
+                f"view{nth + 1}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM))), camera
+            )
+        )
     return views
 
 
@@ -363,11 +403,15 @@ class RealCase:
         targets = rng.choice(points[seen], min(REAL_TARGETS, int(seen.sum())), replace=False)
         views = [self._with_projection(view, truth) for view in self.case.views]
         start = _start(truth, targets, REAL_MAX_START_ERROR_MM, REAL_INTERVALS, interval, rng)
-        return replace(self.case, views=views, world_from_ct=start, targets=targets, truth_world_from_ct=truth)
+        return replace(
+            self.case, views=views, world_from_ct=start, targets=targets, truth_world_from_ct=truth
+        )
 
     def _in_all_fields(self, world_from_ct: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(n,) bool of points (n, 3), CT mm."""
-        return np.all(in_field(self.case.views, rigid.transform_points(world_from_ct, points)), axis=0)
+        return np.all(
+            in_field(self.case.views, rigid.transform_points(world_from_ct, points)), axis=0
+        )
 
     def _with_projection(self, view: View, pose: np.ndarray) -> View:
         added = self.density * self._joseph.project(view.camera, pose)[0]
@@ -379,6 +423,7 @@ class RealCase:
         bone = self._joseph.project(view.camera, self._real)[0]
         within = (bone > 0) & view.xray.valid
         projected, shown = (
-            image - local_moments(image, within, RADIUS)[0] for image in (bone, view.xray.line_integrals)
+            image - local_moments(image, within, RADIUS)[0]
+            for image in (bone, view.xray.line_integrals)
         )
         return float(np.sum(projected[within] * shown[within]) / np.sum(projected[within] ** 2))

@@ -7,7 +7,13 @@ import json
 from pathlib import Path
 
 from MultiViewRegistrationLib.cli.evaluate import write_page
-from MultiViewRegistrationLib.cli.options import PREPARING, add_json, out_file, out_folder, progress_of
+from MultiViewRegistrationLib.cli.options import (
+    PREPARING,
+    add_json,
+    out_file,
+    out_folder,
+    progress_of,
+)
 from MultiViewRegistrationLib.errors import InputError
 
 from .cases import RealCases, SimulatedCases
@@ -24,7 +30,13 @@ def main() -> None:
     parser.set_defaults(progress="line")
     add_json(parser)
     add = parser.add_argument
-    add("files", type=Path, nargs="+", metavar="CT", help="files of CTs (Hounsfield units, head first, supine)")
+    add(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="CT",
+        help="files of CTs (Hounsfield units, head first, supine)",
+    )
     add(
         "--real",
         action="store_true",
@@ -36,7 +48,13 @@ def main() -> None:
         default="rtk",
         help="whose X-rays; gVirtualXray, the extra gvxr, knows bodies alone (default: %(default)s)",
     )
-    add("--out", type=out_folder, metavar="DIR", required=True, help="a small file for each registration, and pictures")
+    add(
+        "--out",
+        type=out_folder,
+        metavar="DIR",
+        required=True,
+        help="a small file for each registration, and pictures",
+    )
     add(
         "--limit",
         type=int,
@@ -45,13 +63,20 @@ def main() -> None:
         "(default: all)",
     )
     add("--seed", type=int, default=0)
-    add("--page", type=out_file, metavar="FILE.md", help="where to write the page (default: DIR/protocol.md)")
+    add(
+        "--page",
+        type=out_file,
+        metavar="FILE.md",
+        help="where to write the page (default: DIR/protocol.md)",
+    )
     add("--append", action="store_true", help="add to that page instead of replacing it")
     add("--title", default="Protocol", help="of that page (default: %(default)s)")
     add("--description", default="", metavar="TEXT", help="what the cases are, for that page")
     options = parser.parse_args()
     if options.real and options.simulator != "rtk":
-        raise InputError("--simulator: found with --real, whose X-rays are real; leave out one of the two.")
+        raise InputError(
+            "--simulator: found with --real, whose X-rays are real; leave out one of the two."
+        )
     cases = (
         RealCases(options.files, options.seed)
         if options.real
@@ -63,4 +88,8 @@ def main() -> None:
     file = options.page or options.out / "protocol.md"
     text, pictures = page(done, options.description, options.title, file.with_suffix("").name)
     write_page(file, text, pictures, options.append)
-    print(json.dumps({"done": len(done.rows), "planned": done.planned, "page": str(file)}) if options.json else text)
+    print(
+        json.dumps({"done": len(done.rows), "planned": done.planned, "page": str(file)})
+        if options.json
+        else text
+    )

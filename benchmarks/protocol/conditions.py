@@ -90,7 +90,9 @@ def principal_point(rng: np.random.Generator, views: Views) -> Views:
 _MISREAD: tuple[Callable[[CArm], CArm], ...] = (
     lambda arm: replace(arm, rao_lao_deg=-arm.rao_lao_deg),
     lambda arm: replace(arm, cra_cau_deg=-arm.cra_cau_deg),
-    lambda arm: replace(arm, rao_lao_deg=arm.cra_cau_deg, cra_cau_deg=float(np.clip(arm.rao_lao_deg, -90, 90))),
+    lambda arm: replace(
+        arm, rao_lao_deg=arm.cra_cau_deg, cra_cau_deg=float(np.clip(arm.rao_lao_deg, -90, 90))
+    ),
 )
 
 
@@ -128,12 +130,17 @@ def scaled(rng: np.random.Generator, views: Views) -> Views:
 def flipped(rng: np.random.Generator, views: Views) -> Views:
     """One of the images is mirrored, or all are."""
     which = rng.integers(len(views) + 1)
-    return [restored(view, np.fliplr) if which in (i, len(views)) else view for i, view in enumerate(views)]
+    return [
+        restored(view, np.fliplr) if which in (i, len(views)) else view
+        for i, view in enumerate(views)
+    ]
 
 
 def restored(view: View, turn: Callable[[np.ndarray], np.ndarray]) -> View:
     """The view with its image stored otherwise than it was taken."""
-    image, valid = (np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    image, valid = (
+        np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid)
+    )
     return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
 
 
@@ -142,7 +149,9 @@ def encoder(rng: np.random.Generator, views: Views, degrees: float = 1.0, mm: fl
     wrong = []
     for view in views[1:]:
         turn, shift = np.radians(degrees) * rng.normal(size=3), mm * rng.normal(size=3)
-        pose = view.camera.camera_from_world @ rigid.from_rotation_translation(rigid.exp_so3(turn), shift)
+        pose = view.camera.camera_from_world @ rigid.from_rotation_translation(
+            rigid.exp_so3(turn), shift
+        )
         camera = replace(view.camera, camera_from_world=pose)
         wrong.append(replace(view, camera=camera, rotation_sd_deg=degrees, translation_sd_mm=mm))
     return [views[0], *wrong]
@@ -161,7 +170,9 @@ def ct_scale(rng: np.random.Generator, volume: Volume) -> np.ndarray:
 def slice_spacing(rng: np.random.Generator, volume: Volume) -> np.ndarray:
     """The slices of the CT are 2 to 3 % too far apart, or too near."""
     along = volume.ct_from_index[:3, 2] / volume.spacing_mm[2]
-    return _about_middle(volume, np.eye(3) + (_two_to_three_percent(rng) - 1) * np.outer(along, along))
+    return _about_middle(
+        volume, np.eye(3) + (_two_to_three_percent(rng) - 1) * np.outer(along, along)
+    )
 
 
 def _two_to_three_percent(rng: np.random.Generator) -> float:
@@ -170,12 +181,18 @@ def _two_to_three_percent(rng: np.random.Generator) -> float:
 
 def _about_middle(volume: Volume, linear: np.ndarray) -> np.ndarray:
     """(4, 4), CT mm: the linear map (3, 3) about the middle of the volume."""
-    middle = rigid.transform_points(volume.ct_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2)
+    middle = rigid.transform_points(
+        volume.ct_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2
+    )
     return rigid.from_rotation_translation(linear, middle - linear @ middle)
 
 
 #: Errors of the CT: each gives (4, 4), from the true CT's mm to those of the wrong one.
-CT_ERRORS: dict[str, CTError] = {"mirrored ct": mirrored_ct, "ct scale": ct_scale, "slice spacing": slice_spacing}
+CT_ERRORS: dict[str, CTError] = {
+    "mirrored ct": mirrored_ct,
+    "ct scale": ct_scale,
+    "slice spacing": slice_spacing,
+}
 #: Errors of the given geometry; the simulation knows the true cameras.
 GEOMETRY_ERRORS: dict[str, GeometryError] = {
     "encoder 1": partial(encoder, degrees=1.0, mm=2.0),
@@ -218,7 +235,13 @@ class Condition:
     @property
     def group(self) -> str:
         """The table that it is in."""
-        return "geometry error" if self.error else "nuisance" if self.nuisances or self.together else "geometry"
+        return (
+            "geometry error"
+            if self.error
+            else "nuisance"
+            if self.nuisances or self.together
+            else "geometry"
+        )
 
 
 @dataclass(frozen=True)
@@ -244,7 +267,11 @@ def _of(part: str) -> list[Condition]:
         return "1 view" if views == 1 else f"{views} views, {angle_deg} degrees"
 
     body = part == "body"
-    errors = [*GEOMETRY_ERRORS, *CT_ERRORS] if body else ["encoder 1", "encoder 2", "turned", "scaled", "flipped"]
+    errors = (
+        [*GEOMETRY_ERRORS, *CT_ERRORS]
+        if body
+        else ["encoder 1", "encoder 2", "turned", "scaled", "flipped"]
+    )
     seldom = 8 if not body else 4
     often, near = (1, 2) if body else (seldom, seldom)
 
@@ -252,20 +279,37 @@ def _of(part: str) -> list[Condition]:
         return seldom if views == 1 or angle_deg <= SELDOM_DEG else often
 
     return [
-        *(Condition(named(*geometry), part, *geometry, every=plain(*geometry)) for geometry in GEOMETRIES),
         *(
-            Condition(name, part, nuisances=(name,), every=near if name in ("motion", "neighbours") else often)
+            Condition(named(*geometry), part, *geometry, every=plain(*geometry))
+            for geometry in GEOMETRIES
+        ),
+        *(
+            Condition(
+                name,
+                part,
+                nuisances=(name,),
+                every=near if name in ("motion", "neighbours") else often,
+            )
             for name in NUISANCES
             if name != "neighbours" or not body
         ),
         *(
-            Condition(f"all at once, {named(*geometry)}", part, *geometry, together=True, every=seldom)
+            Condition(
+                f"all at once, {named(*geometry)}", part, *geometry, together=True, every=seldom
+            )
             for geometry in ((2, 90), (2, 45), (3, 90))
         ),
-        *(Condition(name, part, error=name, every=near if name in NEAR_MISSES else seldom) for name in errors),
+        *(
+            Condition(name, part, error=name, every=near if name in NEAR_MISSES else seldom)
+            for name in errors
+        ),
         Condition("encoder 1, 3 views", part, 3, 60, error="encoder 1", every=near),
         Condition("encoder 1, tools", part, nuisances=("tools",), error="encoder 1", every=near),
-        *([Condition("readings, 3 views", part, 3, 60, error="readings", every=near)] if body else []),
+        *(
+            [Condition("readings, 3 views", part, 3, 60, error="readings", every=near)]
+            if body
+            else []
+        ),
     ]
 
 
@@ -274,16 +318,27 @@ CONDITIONS = tuple(condition for part in PARTS for condition in _of(part))
 BODIES = tuple(condition for condition in CONDITIONS if condition.part == "body")
 
 
-def trials(cts: int, conditions: Sequence[Condition] = CONDITIONS, rounds: int = ROUNDS, seed: int = 0) -> list[Trial]:
+def trials(
+    cts: int, conditions: Sequence[Condition] = CONDITIONS, rounds: int = ROUNDS, seed: int = 0
+) -> list[Trial]:
     """The list for so many CTs: in each round the conditions whose turn it is with every CT, in an order of its own.
 
     Starts go through the intervals in turn, each condition beginning with another.
     """
     listed: list[Trial] = []
     for number in range(rounds):
-        each = [(n, of, ct) for n, of in enumerate(conditions) if number % of.every == 0 for ct in range(cts)]
-        for n, condition, ct in (each[at] for at in np.random.default_rng([seed, number]).permutation(len(each))):
+        each = [
+            (n, of, ct)
+            for n, of in enumerate(conditions)
+            if number % of.every == 0
+            for ct in range(cts)
+        ]
+        for n, condition, ct in (
+            each[at] for at in np.random.default_rng([seed, number]).permutation(len(each))
+        ):
             repeat = number // condition.every
-            interval = (n + (INTERVALS // 2) * ct + 3 * repeat) % INTERVALS  # 3 and 8 have no common divisor
+            interval = (
+                n + (INTERVALS // 2) * ct + 3 * repeat
+            ) % INTERVALS  # 3 and 8 have no common divisor
             listed.append(Trial(len(listed), condition, ct, interval, repeat))
     return listed

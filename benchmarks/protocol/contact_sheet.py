@@ -19,7 +19,9 @@ def contact_sheet(figures: Sequence[tuple[str, bytes]]) -> bytes:
         size = (max(round(image.width * SIDE / image.height), 1), SIDE)
         small.append((caption, image.resize(size, Image.Resampling.LANCZOS)))
     width, height = max(image.width for _, image in small) + GAP, SIDE + CAPTION + GAP
-    sheet = Image.new("RGB", (width * min(len(small), ACROSS), height * -(-len(small) // ACROSS)), "white")
+    sheet = Image.new(
+        "RGB", (width * min(len(small), ACROSS), height * -(-len(small) // ACROSS)), "white"
+    )
     draw = ImageDraw.Draw(sheet)
     draw.font = ImageFont.load_default(CAPTION - 1)
     for n, (caption, image) in enumerate(small):

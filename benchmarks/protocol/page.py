@@ -55,7 +55,13 @@ MOST_PICTURED = 4
 #: The plot, after what the page's pictures are called.
 FIGURE = "reliability.svg"
 #: Okabe and Ito's colours that stand out on white, and a mark each.
-STYLES = dict(zip(VERDICTS, (("#009e73", "circle"), ("#e69f00", "square"), ("#d55e00", "diamond")), strict=True))
+STYLES = dict(
+    zip(
+        VERDICTS,
+        (("#009e73", "circle"), ("#e69f00", "square"), ("#d55e00", "diamond")),
+        strict=True,
+    )
+)
 #: Ends of the reliability plot: probabilities, and mm.
 SHARES, LIMITS_MM = (0.001, 0.999), (0.01, 100.0)
 #: Whose X-rays, by `Outcome.kind`.
@@ -123,13 +129,20 @@ def reliability_plot(rows: Rows) -> str:
 
     Beside it the 95 % bound against the error, of every result that has one.
     """
-    share_ticks = {share: f"{100 * share:g} %" for share in (SHARES[0], 0.01, 0.1, 0.5, 0.9, 0.99, SHARES[1])}
+    share_ticks = {
+        share: f"{100 * share:g} %" for share in (SHARES[0], 0.01, 0.1, 0.5, 0.9, 0.99, SHARES[1])
+    }
     bands = reliability(rows)
     diagonal = ("#1a1a1a", None, None)
     lines = [Line("", SHARES, SHARES, diagonal)]
-    lines += [Line("", [mean, mean], found.interval, ("#666666", None, None)) for _, _, mean, found in bands]
+    lines += [
+        Line("", [mean, mean], found.interval, ("#666666", None, None))
+        for _, _, mean, found in bands
+    ]
     means, shares = [mean for _, _, mean, _ in bands], [found.rate for *_, found in bands]
-    lines.append(Line("share found wrong", means, shares, ("#0072b2", "circle", None), joined=False))
+    lines.append(
+        Line("share found wrong", means, shares, ("#0072b2", "circle", None), joined=False)
+    )
     axes = (
         Axis(label, "logit", SHARES, share_ticks)
         for label in (f"predicted probability of an error above {WRONG_MM:g} mm", "found")
@@ -139,9 +152,16 @@ def reliability_plot(rows: Rows) -> str:
     for verdict, (colour, marker) in STYLES.items():
         group = [row for row in predicted(rows) if verdict_is([row], verdict)]
         bounds = column(group, "upper95_mm").tolist()
-        points.append(Line(verdict, bounds, _at_most(mtre(group)), (colour, marker, None), joined=False))
-    axes = (Axis(label, "log", LIMITS_MM) for label in ("predicted: mTRE below this with 95 % (mm)", "mTRE (mm)"))
-    right = line_plot([Line("", LIMITS_MM, LIMITS_MM, diagonal), *points], "Error against its bound", *axes)
+        points.append(
+            Line(verdict, bounds, _at_most(mtre(group)), (colour, marker, None), joined=False)
+        )
+    axes = (
+        Axis(label, "log", LIMITS_MM)
+        for label in ("predicted: mTRE below this with 95 % (mm)", "mTRE (mm)")
+    )
+    right = line_plot(
+        [Line("", LIMITS_MM, LIMITS_MM, diagonal), *points], "Error against its bound", *axes
+    )
     return svg_file([left, right], points)
 
 
@@ -190,15 +210,24 @@ def _real(rows: Rows) -> str:
 
 def _skipped(rows: Rows) -> str:
     reasons = Counter(row["skipped"] for row in rows if "skipped" in row)
-    return "".join(f"; {count} could not be simulated ({reason})" for reason, count in reasons.items())
+    return "".join(
+        f"; {count} could not be simulated ({reason})" for reason, count in reasons.items()
+    )
 
 
 def _sheets(done: Outcome, rows: Rows, prefix: str) -> dict[tuple[str, str], tuple[str, bytes]]:
     """Name and JPEG of failures with a picture, by structure and condition, MOST_PICTURED of the nearest starts."""
     sheets = {}
     for (part, condition), group in grouped(_wrong(rows), "part", "condition"):
-        files = [(row["number"], done.records.picture(row["number"])) for row in sorted(group, key=_start)]
-        figures = [(str(number), file.read_bytes()) for number, file in files[:MOST_PICTURED] if file.exists()]
+        files = [
+            (row["number"], done.records.picture(row["number"]))
+            for row in sorted(group, key=_start)
+        ]
+        figures = [
+            (str(number), file.read_bytes())
+            for number, file in files[:MOST_PICTURED]
+            if file.exists()
+        ]
         if figures:
             name = f"{prefix}-{part}-{re.sub('[^a-z0-9]+', '-', condition.lower())}.jpg"
             sheets[part, condition] = name, contact_sheet(figures)
@@ -210,19 +239,35 @@ def _failures(rows: Rows, sheets: dict[tuple[str, str], str]) -> str:
     if not wrong:
         return "No registration is wrong."
     sound = [
-        (row["number"], row["ct"], row["part"], row["condition"], *_outcome(row)) for row in wrong if is_sound(row)
+        (row["number"], row["ct"], row["part"], row["condition"], *_outcome(row))
+        for row in wrong
+        if is_sound(row)
     ]
     parts = ["## Failures"]
     if sound:
-        head = ("number", "CT", "registered", "condition", "start mTRE mm", "final mTRE mm", "verdict")
-        parts += ["All wrong answers whose geometry is right, or as uncertain as the case says:", table(head, sound)]
+        head = (
+            "number",
+            "CT",
+            "registered",
+            "condition",
+            "start mTRE mm",
+            "final mTRE mm",
+            "verdict",
+        )
+        parts += [
+            "All wrong answers whose geometry is right, or as uncertain as the case says:",
+            table(head, sound),
+        ]
     if sheets:
         parts += [
             "### Pictures",
             f"Wrong answers by their numbers, of each condition the {MOST_PICTURED} from the nearest starts: contours of the CT over "
             "each view, above at the pose that was found, or at the start, below at the true one. All lie in `pictures`, larger, beside "
             "the rows.",
-            *(f"{part}, {condition}:\n\n![{part}, {condition}]({file})" for (part, condition), file in sheets.items()),
+            *(
+                f"{part}, {condition}:\n\n![{part}, {condition}]({file})"
+                for (part, condition), file in sheets.items()
+            ),
         ]
     return "\n\n".join(parts)
 
@@ -238,7 +283,11 @@ def _start(row: dict) -> float:
 def _outcome(row: dict) -> tuple[str, str, str]:
     """Start mTRE, final mTRE, or why there is none, and verdict."""
     start = f"{row['start_mm']:.1f}" if "start_mm" in row else "none"
-    return (start, row["failed"], "none") if row["failed"] else (start, f"{row['mtre_mm']:.2f}", row["verdict"])
+    return (
+        (start, row["failed"], "none")
+        if row["failed"]
+        else (start, f"{row['mtre_mm']:.2f}", row["verdict"])
+    )
 
 
 def column(rows: Rows, key: str) -> np.ndarray:
@@ -258,7 +307,10 @@ def predicted(rows: Rows) -> list[dict]:
 
 def grouped(rows: Rows, *keys: str) -> list[tuple[tuple, list[dict]]]:
     """Rows with the same values of these keys, by the order of the conditions."""
-    ordered = sorted(rows, key=lambda row: (_ORDER.get((row["part"], row["condition"]), len(_ORDER)), row["number"]))
+    ordered = sorted(
+        rows,
+        key=lambda row: (_ORDER.get((row["part"], row["condition"]), len(_ORDER)), row["number"]),
+    )
     return statistics.grouped(ordered, lambda row: tuple(row[key] for key in keys))
 
 
@@ -280,7 +332,9 @@ def success_by_condition(rows: Rows) -> str:
             "95th percentile": lambda group: quantile(mtre(group), 0.95),
             f"median, starts up to {STEP_MM:g} mm": lambda group: quantile(mtre(near(group)), 0.5),
             "their 95th percentile": lambda group: quantile(mtre(near(group)), 0.95),
-            "s": lambda group: median([row["register_s"] for row in group if row["failed"] is None], 2),
+            "s": lambda group: median(
+                [row["register_s"] for row in group if row["failed"] is None], 2
+            ),
         },
     )
 
@@ -295,12 +349,16 @@ def success_by_start(rows: Rows) -> str:
         kind = "plain" if group == "geometry" else "with nuisances"
         cells = (f"{rate.successes} of {rate.total}" if rate.total else "" for rate in rates)
         body.append((f"{part}, {kind}, {_views(views)}", len(each), *cells))
-    return table(("registered", "runs", *(f"{low:g} to {high:g} mm" for low, high in pairwise(edges))), body)
+    return table(
+        ("registered", "runs", *(f"{low:g} to {high:g} mm" for low, high in pairwise(edges))), body
+    )
 
 
 def cost_of_nuisances(rows: Rows) -> str:
     """The cost of each nuisance alone: its registrations beside those of the same pose and cameras without it."""
-    alone = [row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1]
+    alone = [
+        row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1
+    ]
     pairs = [(key, beside_clean(group, rows)) for key, group in grouped(alone, "part", "condition")]
     columns = {
         "pairs": lambda pair: len(pair[0]),
@@ -340,8 +398,12 @@ def verdicts_by_kind(rows: Rows) -> str:
         "number": len,
         "wrong of the accepted": _wrong_of_accepted,
         "accepted of the wrong": _accepted_of_wrong,
-        f"rejected of those {UNDER}": lambda group: share(verdict_is(group, "reject"), mtre(group) < SUCCESS_MM),
-        f"accepted of those {UNDER}": lambda group: share(verdict_is(group, "accept"), mtre(group) < SUCCESS_MM),
+        f"rejected of those {UNDER}": lambda group: share(
+            verdict_is(group, "reject"), mtre(group) < SUCCESS_MM
+        ),
+        f"accepted of those {UNDER}": lambda group: share(
+            verdict_is(group, "accept"), mtre(group) < SUCCESS_MM
+        ),
     }
     return table_of(_kinds(rows), ("results",), columns)
 
@@ -352,7 +414,9 @@ def verdicts_by_condition(rows: Rows) -> str:
     def counts(low: float, high: float) -> Callable[[Rows], str]:
         def cell(group: Rows) -> str:
             band = (mtre(group) >= low) & ((mtre(group) < high) | (high == np.inf))
-            return " / ".join(str(int((band & verdict_is(group, verdict)).sum())) for verdict in VERDICTS)
+            return " / ".join(
+                str(int((band & verdict_is(group, verdict)).sum())) for verdict in VERDICTS
+            )
 
         return cell
 
@@ -373,12 +437,22 @@ def causes(rows: Rows) -> str:
         return ", ".join(f"{cause} {count}" for cause, count in counted.most_common())
 
     def beside(group: Rows) -> str:
-        told = [row for row in group if row.get("cause") and row["cause"]["predicts"] and row["failed"] is None]
-        return median([abs(row["cause"]["moved_mm"] - row["mtre_mm"]) for row in told], 2) if told else ""
+        told = [
+            row
+            for row in group
+            if row.get("cause") and row["cause"]["predicts"] and row["failed"] is None
+        ]
+        return (
+            median([abs(row["cause"]["moved_mm"] - row["mtre_mm"]) for row in told], 2)
+            if told
+            else ""
+        )
 
     bodies = [row for row in rows if row["part"] == "body"]
     faulty = [row for row in bodies if row["error"] or row["condition"] == "motion"]
-    groups = [((condition,), group) for (_, condition), group in grouped(faulty, "part", "condition")]
+    groups = [
+        ((condition,), group) for (_, condition), group in grouped(faulty, "part", "condition")
+    ]
     others = [row for row in bodies if not row["error"] and row["condition"] != "motion"]
     groups += [(("all others",), others)] if others else []
     columns = {
@@ -415,7 +489,9 @@ def reliability(rows: Rows) -> list[tuple[float, float, float, SuccessRate]]:
     for low, high in pairwise(BANDS):
         in_band = (probability >= low) & ((probability < high) | (high == 1))
         if in_band.any():
-            bands.append((low, high, float(probability[in_band].mean()), SuccessRate.of(wrong, in_band)))
+            bands.append(
+                (low, high, float(probability[in_band].mean()), SuccessRate.of(wrong, in_band))
+            )
     return bands
 
 
@@ -452,8 +528,15 @@ def corrections(rows: Rows) -> str:
     for key, group in grouped(uncertain, "part", "condition"):
         right = [row for row, mm in zip(group, mtre(group), strict=True) if mm <= WRONG_MM]
         if right:
-            (given, given_mm), (left, left_mm) = np.median([row["camera_off"] for row in right], axis=0)
-            cells = len(group), len(right), f"{given:.2f} / {given_mm:.1f}", f"{left:.3f} / {left_mm:.2f}"
+            (given, given_mm), (left, left_mm) = np.median(
+                [row["camera_off"] for row in right], axis=0
+            )
+            cells = (
+                len(group),
+                len(right),
+                f"{given:.2f} / {given_mm:.1f}",
+                f"{left:.3f} / {left_mm:.2f}",
+            )
             body.append((*key, *cells))
     return table(
         (
@@ -473,13 +556,21 @@ def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
     sound = [row for row in rows if is_sound(row)]
     bodies, bones = ([row for row in sound if row["part"] == part] for part in ("body", "bone"))
     angles = statistics.grouped(sorted(bodies, key=_angle), lambda row: _angle(row))
-    persons = statistics.grouped(sorted(bodies, key=lambda row: row["ct"]), lambda row: (row["ct"],))
+    persons = statistics.grouped(
+        sorted(bodies, key=lambda row: row["ct"]), lambda row: (row["ct"],)
+    )
     kinds = [
         ("all", rows),
         ("sound: right, or as uncertain as the case says", sound),
-        *((f"sound, body, {_views(views)}, {angle} degrees", group) for (views, angle), group in angles),
+        *(
+            (f"sound, body, {_views(views)}, {angle} degrees", group)
+            for (views, angle), group in angles
+        ),
         *((f"sound, body, {name}", group) for (name,), group in persons),
-        *((f"sound, bone, {_views(count)}", [row for row in bones if row["views"] == count]) for count in (1, 2, 3)),
+        *(
+            (f"sound, bone, {_views(count)}", [row for row in bones if row["views"] == count])
+            for count in (1, 2, 3)
+        ),
         ("geometry or CT wrong", [row for row in rows if not is_sound(row)]),
     ]
     return [((name,), group) for name, group in kinds if group]

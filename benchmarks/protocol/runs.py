@@ -57,8 +57,12 @@ class Records:
         """InputError where the folder has registrations of another protocol: they do not go together."""
         self._folder = folder
         inputs = [{"name": path.name, "sha256": sha256(path)} for path in files]
-        about = {"version": VERSION, "seed": seed, "cts": inputs} | ({"simulator": kind} if kind == "gvxr" else {})
-        self.sha256 = {ct_name(path): each["sha256"] for path, each in zip(files, inputs, strict=True)}
+        about = {"version": VERSION, "seed": seed, "cts": inputs} | (
+            {"simulator": kind} if kind == "gvxr" else {}
+        )
+        self.sha256 = {
+            ct_name(path): each["sha256"] for path, each in zip(files, inputs, strict=True)
+        }
         file = folder / "protocol.json"
         if file.exists() and read_record(file) != about:
             raise InputError(
@@ -129,11 +133,15 @@ def run(
     if left:
         warm_up()
     for done, trial in enumerate(left):
-        progress(done / len(left), f"{cases.files[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
+        progress(
+            done / len(left),
+            f"{cases.files[trial.ct].name}, {trial.condition.part}, {trial.condition.name}",
+        )
         records.keep(*measured(trial, cases))
     model_of = {"body": "body", "bone": "structure"}
     rows = [
-        reevaluate(row, calibrated(model_of[row["part"]], records.sha256.get(row["ct"], ""))) for row in records.rows()
+        reevaluate(row, calibrated(model_of[row["part"]], records.sha256.get(row["ct"], "")))
+        for row in records.rows()
     ]
     return Outcome(rows, len(cases.trials), records, cases.kind)
 
@@ -204,7 +212,8 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "register_s": result.seconds["initialise"] + result.seconds["refine"],
         "assess_s": result.seconds["assess"],
         "camera_off": [
-            cameras_off(made.cameras, [view.camera for view in views]) for views in (case.views, result.views)
+            cameras_off(made.cameras, [view.camera for view in views])
+            for views in (case.views, result.views)
         ],
     }
 
@@ -214,14 +223,24 @@ def _cause_of(cause: Cause) -> dict:
 
 
 #: Of a prediction in a row.
-_PREDICTED = ("failure_probability", "image_failure_probability", "mean_mm", "upper95_mm", "bounded")
+_PREDICTED = (
+    "failure_probability",
+    "image_failure_probability",
+    "mean_mm",
+    "upper95_mm",
+    "bounded",
+)
 
 
 def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
     """[degrees, mm] by which a further camera is off against the first at most, mm at the world origin, about which C-arms turn."""
     worst = np.zeros(2)
     for a, b in zip(true[1:], given[1:], strict=True):
-        with_first_true = b.camera_from_world @ rigid.inverse(given[0].camera_from_world) @ true[0].camera_from_world
+        with_first_true = (
+            b.camera_from_world
+            @ rigid.inverse(given[0].camera_from_world)
+            @ true[0].camera_from_world
+        )
         away = rigid.inverse(a.camera_from_world) @ with_first_true
         degrees = np.degrees(rigid.rotation_angle(away[:3, :3]))
         worst = np.maximum(worst, [degrees, np.linalg.norm(away[:3, 3])])
@@ -240,7 +259,9 @@ def reevaluate(row: dict, model: Model) -> dict:
     }  # the structures' are of before views were asked where else the CT may lie
     prediction, cause = model.predict(features, cameras).no_less_than(*noise), row.get("cause")
     if cause and cause["predicts"]:
-        prediction = prediction.moved(cause["moved_mm"], precise=cause["precise"]).no_less_than(*noise)
+        prediction = prediction.moved(cause["moved_mm"], precise=cause["precise"]).no_less_than(
+            *noise
+        )
         verdict_now = decide(prediction, model, measured=False)
         split = {"depth95_mm": prediction.upper95_mm, "in_plane95_mm": prediction.upper95_mm}
     else:
@@ -249,4 +270,9 @@ def reevaluate(row: dict, model: Model) -> dict:
         split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
     if row.get("contradicted"):
         verdict_now = "reject"
-    return {**row, **split, **{key: getattr(prediction, key) for key in _PREDICTED}, "verdict": verdict_now}
+    return {
+        **row,
+        **split,
+        **{key: getattr(prediction, key) for key in _PREDICTED},
+        "verdict": verdict_now,
+    }

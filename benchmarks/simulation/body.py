@@ -54,10 +54,14 @@ def transmission(water: np.ndarray, bone: np.ndarray, iron: np.ndarray) -> np.nd
 
 
 CT_ENERGY_KEV = 70.0  # mean energy of a CT at 120 kV, to which the Hounsfield units refer
-SOFT_TISSUE_HU = 100.0  # denser is bone mineral, or contrast agent, which attenuates in much the same way
+SOFT_TISSUE_HU = (
+    100.0  # denser is bone mineral, or contrast agent, which attenuates in much the same way
+)
 AIR_HU = -900.0
 COARSE_MM = 3.0  # voxel size that is fine enough to separate bone, vessels and couch
-BEYOND_SD_MM = 3.0  # smooths the repeated end slices: noise drawn out over centimetres would be streaks
+BEYOND_SD_MM = (
+    3.0  # smooths the repeated end slices: noise drawn out over centimetres would be streaks
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,9 @@ class Body:
     ct_from_index: np.ndarray
 
     @staticmethod
-    def from_hu(ct: Volume, beyond_mm: float = 130.0, drift: tuple[float, float] = (0.0, 0.0)) -> Body:
+    def from_hu(
+        ct: Volume, beyond_mm: float = 130.0, drift: tuple[float, float] = (0.0, 0.0)
+    ) -> Body:
         """The body of a CT in Hounsfield units, which goes on above and below it, see `continued`."""
         whole = continued(ct, beyond_mm, drift)
         water, bone = base_materials(whole.values)
@@ -92,7 +98,9 @@ def base_materials(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     bone_per_water = at_energy(BONE, CT_ENERGY_KEV) / at_energy(WATER, CT_ENERGY_KEV)
     cortical_hu = 1000 * (BONE_DENSITY * bone_per_water - 1)
-    bone = np.maximum(hu - SOFT_TISSUE_HU, 0) * np.float32(BONE_DENSITY / (cortical_hu - SOFT_TISSUE_HU))
+    bone = np.maximum(hu - SOFT_TISSUE_HU, 0) * np.float32(
+        BONE_DENSITY / (cortical_hu - SOFT_TISSUE_HU)
+    )
     water = np.maximum(hu / np.float32(1000) + 1, 0)
     water -= bone * np.float32(bone_per_water)
     return np.maximum(water, 0, out=water), bone
@@ -190,17 +198,27 @@ def single_bones(ct: Volume, most: int = 2) -> list[np.ndarray]:
     spacing = coarse.spacing_mm[::-1]
     bone = np.stack([binary_fill_holes(each) for each in binary_closing(coarse.values > BONE_HU)])
     # The body goes on above and below, but not beside the CT.
-    deep = distance_transform_edt(np.pad(bone, ((0, 0), (1, 1), (1, 1))), sampling=spacing)[:, 1:-1, 1:-1]
+    deep = distance_transform_edt(np.pad(bone, ((0, 0), (1, 1), (1, 1))), sampling=spacing)[
+        :, 1:-1, 1:-1
+    ]
     hills = sitk.GetImageFromArray(-gaussian_filter(deep, 1).astype(np.float32))
-    pieces = sitk.GetArrayFromImage(sitk.MorphologicalWatershed(hills, NECK_MM, markWatershedLine=False)) * bone
+    pieces = (
+        sitk.GetArrayFromImage(sitk.MorphologicalWatershed(hills, NECK_MM, markWatershedLine=False))
+        * bone
+    )
     ml = np.prod(coarse.spacing_mm) / 1000
     sizes = np.bincount(pieces.ravel()) * ml
     sizes[0] = 0
     found = [_thick(pieces == piece, spacing) for piece in np.flatnonzero(sizes >= LEAST_ML)]
     found = [
-        each for each in found if each.sum() * ml >= LEAST_ML and np.percentile(coarse.values[each], 10) < MARROW_HU
+        each
+        for each in found
+        if each.sum() * ml >= LEAST_ML and np.percentile(coarse.values[each], 10) < MARROW_HU
     ]
-    return [_finer(each, factors, ct.values.shape) for each in sorted(found, key=np.sum, reverse=True)[:most]]
+    return [
+        _finer(each, factors, ct.values.shape)
+        for each in sorted(found, key=np.sum, reverse=True)[:most]
+    ]
 
 
 def _thick(piece: np.ndarray, spacing: np.ndarray) -> np.ndarray:

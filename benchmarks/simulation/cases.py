@@ -68,7 +68,9 @@ def demo_case(folder: str | Path, patient: Patient | None = None) -> Path:
     """The case of `mvreg demo`: its patient in a C-arm, anteroposterior and left lateral; path of its case.json."""
     patient, rng = patient or demo_patient(), np.random.default_rng(4)
     cameras = [c_arm.camera() for c_arm in demo_c_arms(rng)]
-    return write_case(folder, patient, cameras, random_pose(patient, rng), rng, names=("AP", "lateral"))
+    return write_case(
+        folder, patient, cameras, random_pose(patient, rng), rng, names=("AP", "lateral")
+    )
 
 
 def demo_c_arms(rng: np.random.Generator) -> list[CArm]:
@@ -110,10 +112,14 @@ def write_case(
             "camera_from_world": camera.camera_from_world.tolist(),
             "size": list(camera.size),
         }
-        views.append({"name": name, "image": f"{name}.mha", "intensity": "linear", "camera": geometry})
+        views.append(
+            {"name": name, "image": f"{name}.mha", "intensity": "linear", "camera": geometry}
+        )
     case = {
         "version": 1,
-        "ct": patient.ct_path.name if patient.ct_path.parent == folder.resolve() else str(patient.ct_path),
+        "ct": patient.ct_path.name
+        if patient.ct_path.parent == folder.resolve()
+        else str(patient.ct_path),
         "views": views,
         **about,
         "targets": targets.tolist(),
@@ -123,21 +129,34 @@ def write_case(
     return folder / "case.json"
 
 
-def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[float, float]) -> list[Camera]:
+def random_cameras(
+    rng: np.random.Generator, views: int, separation_deg: tuple[float, float]
+) -> list[Camera]:
     """C-arm cameras, all stored mirrored or none; the first within 20 degrees of anteroposterior."""
     mirrored = bool(rng.random() < 0.5)
     primary, secondary = rng.uniform(-20, 20), rng.uniform(-10, 10)
     cameras = [_c_arm(rng, primary, secondary, mirrored).camera()]
     side = rng.choice([-1, 1])
     for _ in range(views - 1):
-        other, separation = np.radians(rng.uniform(-10, 10)), np.radians(rng.uniform(*separation_deg))
+        other, separation = (
+            np.radians(rng.uniform(-10, 10)),
+            np.radians(rng.uniform(*separation_deg)),
+        )
         first = np.radians(secondary)
-        other = np.clip(other, first - separation, first + separation)  # in latitude alone it must not be more already
+        other = np.clip(
+            other, first - separation, first + separation
+        )  # in latitude alone it must not be more already
         # The angle between two directions in longitude and latitude, solved for the difference in longitude.
         turn = np.arccos(
-            np.minimum((np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other)), 1)
+            np.minimum(
+                (np.cos(separation) - np.sin(first) * np.sin(other))
+                / (np.cos(first) * np.cos(other)),
+                1,
+            )
         )
-        cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored).camera())
+        cameras.append(
+            _c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored).camera()
+        )
         side = -side
     return cameras
 
@@ -166,7 +185,9 @@ def _start_pose(
         twist = rng.normal(size=6) * [0.07, 0.07, 0.07, 8, 8, 8]
         for _ in range(10):  # the error is nearly proportional to the twist
             start = rigid.about(true.mean(axis=0), rigid.exp_se3(twist))
-            twist *= error_mm / np.linalg.norm(rigid.transform_points(start, true) - true, axis=1).mean()
+            twist *= (
+                error_mm / np.linalg.norm(rigid.transform_points(start, true) - true, axis=1).mean()
+            )
         if np.degrees(rigid.rotation_angle(start)) < SEARCH["rotation_deg"] - 2:
             return start @ world_from_ct
 
@@ -191,7 +212,9 @@ def targets_of(
     return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
 
 
-def _c_arm(rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False) -> CArm:
+def _c_arm(
+    rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False
+) -> CArm:
     """A C-arm with distances and principal point as they vary from one view to the next."""
     principal_point = (np.array(SIZE) - 1) / 2 + rng.uniform(-12, 12, 2)
     return CArm(

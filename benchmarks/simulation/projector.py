@@ -38,7 +38,9 @@ def without_skew(camera: Camera) -> None:
     """InputError where the camera's columns and rows are not at right angles, which simulators do not know."""
     skew = camera.intrinsics[0, 1]
     if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
-        raise InputError(f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0.")
+        raise InputError(
+            f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0."
+        )
 
 
 class MaterialProjector(Protocol):
@@ -186,7 +188,11 @@ class MovedBones:
     """Projects a body in which several bones have moved: used as a `RtkProjector`, with the pose of the body."""
 
     def __init__(
-        self, whole: MaterialProjector, ct: Volume, labels: np.ndarray, motions: Mapping[int, np.ndarray]
+        self,
+        whole: MaterialProjector,
+        ct: Volume,
+        labels: np.ndarray,
+        motions: Mapping[int, np.ndarray],
     ) -> None:
         """whole: of the CT's body.   labels: integers (k, j, i).   motions: (4, 4) ct_from_bone of each bone, by its label.
 
@@ -202,7 +208,9 @@ class MovedBones:
         """As `RtkProjector.project`: all but the bones at this pose, each bone at `world_from_ct @ ct_from_bone`."""
         image = self._whole.project(camera, world_from_ct)
         for bone, ct_from_bone in self._moved:
-            moved = bone.project(camera, world_from_ct @ ct_from_bone) - bone.project(camera, world_from_ct)
+            moved = bone.project(camera, world_from_ct @ ct_from_bone) - bone.project(
+                camera, world_from_ct
+            )
             image = image + moved / 10  # mm g/cm^3 to g/cm^2
         return np.maximum(image, 0)
 
@@ -255,7 +263,9 @@ class SurfaceProjector:
             inside = _base_densities(gvxr, float(between.mean(dtype=np.float64)))
             label = f"surface {next(_numbers)}"
             points, triangles = _isosurface(closed, low)
-            gvxr.makeTriangularMesh(label, points.ravel().tolist(), triangles.ravel().tolist(), "mm")
+            gvxr.makeTriangularMesh(
+                label, points.ravel().tolist(), triangles.ravel().tolist(), "mm"
+            )
             gvxr.addPolygonMeshAsInnerSurface(label)
             self._surfaces.append((label, inside - outside))
             outside = inside
@@ -269,9 +279,9 @@ class SurfaceProjector:
         columns, rows = camera.size
         image = np.zeros((2, rows, columns), np.float32)
         for label, more in self._surfaces:
-            length_cm = np.array(self._gvxr.computeLBuffer(label), np.float32).reshape(rows, columns)[
-                ::-1
-            ]  # from the lowest row on
+            length_cm = np.array(self._gvxr.computeLBuffer(label), np.float32).reshape(
+                rows, columns
+            )[::-1]  # from the lowest row on
             image += more.astype(np.float32)[:, None, None] * length_cm
         return image[..., :: 1 if camera.intrinsics[0, 0] > 0 else -1]
 
@@ -286,7 +296,9 @@ class SurfaceProjector:
         if fx < 0:  # a mirrored detector would see triangles from behind
             u0 = columns - 1 - u0
         far = detector_mm(camera_from_ct @ self._middle)
-        centre = source + far * (z + ((columns - 1) / 2 - u0) / abs(fx) * x + ((rows - 1) / 2 - v0) / fy * y)
+        centre = source + far * (
+            z + ((columns - 1) / 2 - u0) / abs(fx) * x + ((rows - 1) / 2 - v0) / fy * y
+        )
         gvxr.setSourcePosition(*source.tolist(), "mm")
         gvxr.setDetectorPosition(*centre.tolist(), "mm")
         gvxr.setDetectorNumberOfPixels(columns, rows)
@@ -320,7 +332,9 @@ def gvxr_scene():
         ) from error
     gvxr.usePointSource()
     gvxr.setMonoChromaticPerPixelAtSDD(0.06, "MeV", 1)  # without a beam it measures no lengths
-    gvxr.autoAlignDetector(False)  # else it turns the detector about to face the source wherever its principal point is
+    gvxr.autoAlignDetector(
+        False
+    )  # else it turns the detector about to face the source wherever its principal point is
     return gvxr
 
 
@@ -330,7 +344,9 @@ def _base_densities(gvxr, hu: float) -> np.ndarray:
         return np.zeros(2)
     attenuation = np.array([gvxr.getMuFromHU(hu, float(energy), "keV") for energy in ENERGIES_KEV])
     weight = np.sqrt(SIGNAL_SHARE)
-    return np.linalg.lstsq(weight[:, None] * np.stack([WATER, BONE], axis=1), weight * attenuation, rcond=None)[0]
+    return np.linalg.lstsq(
+        weight[:, None] * np.stack([WATER, BONE], axis=1), weight * attenuation, rcond=None
+    )[0]
 
 
 def _isosurface(ct: Volume, hu: float) -> tuple[np.ndarray, np.ndarray]:
@@ -349,7 +365,9 @@ def _isosurface(ct: Volume, hu: float) -> tuple[np.ndarray, np.ndarray]:
     edges.ComputeScalarsOff()
     edges.Update()
     found = edges.GetOutput()
-    points = transform_points(ct.ct_from_index, vtk_to_numpy(found.GetPoints().GetData()).astype(np.float64))
+    points = transform_points(
+        ct.ct_from_index, vtk_to_numpy(found.GetPoints().GetData()).astype(np.float64)
+    )
     triangles = vtk_to_numpy(found.GetPolys().GetConnectivityArray()).reshape(-1, 3)
     if np.linalg.det(ct.ct_from_index) < 0:
         triangles = triangles[:, ::-1]

@@ -19,7 +19,9 @@ from .projector import MaterialProjector
 SIZE = 512, 512
 PIXEL_MM = 0.58
 FULL_SCALE = 65535
-IN_TISSUE = 5.0  # g/cm^2 of water and bone: the exposure is set for what lies behind at least this much
+IN_TISSUE = (
+    5.0  # g/cm^2 of water and bone: the exposure is set for what lies behind at least this much
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class SimulatedXRay:
         iron = np.zeros_like(water)
         for part in self.metal:
             iron += chord_lengths(camera, part) * (IRON_DENSITY / 10)  # mm g/cm^3 to g/cm^2
-        primary = gaussian_filter(transmission(water, bone, iron), self.focal_spot_sd_mm / self.pixel_mm)
+        primary = gaussian_filter(
+            transmission(water, bone, iron), self.focal_spot_sd_mm / self.pixel_mm
+        )
         open_field, black = self._field(camera, rng)
         signal = (primary + self._scatter(primary)) * open_field
 
@@ -102,7 +106,9 @@ class SimulatedXRay:
         brightest = np.percentile(signal[tissue if tissue.any() else ~black], 99.5)
         gain = FULL_SCALE * rng.uniform(0.5, 0.9) / brightest
         offset = FULL_SCALE * rng.uniform(0.0, 0.004)
-        return np.where(black, 0, np.clip(np.rint(gain * signal + offset), 0, FULL_SCALE)).astype(np.uint16)
+        return np.where(black, 0, np.clip(np.rint(gain * signal + offset), 0, FULL_SCALE)).astype(
+            np.uint16
+        )
 
     def shows(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(N,) bool: which pixels (N, 2) are well within the image's largest circle and behind no blade."""
@@ -116,7 +122,11 @@ class SimulatedXRay:
         source = -primary * np.log(np.clip(primary, 1e-9, 1))
         scatter = gaussian_filter(source, self.scatter_sd_mm / self.pixel_mm, truncate=3)
         median = np.median(scatter)
-        return scatter * (self.scatter_to_primary * np.median(primary) / median) if median > 0 else scatter
+        return (
+            scatter * (self.scatter_to_primary * np.median(primary) / median)
+            if median > 0
+            else scatter
+        )
 
     def _field(self, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Intensity of the field without a body, and where the image is blanked; (rows, columns) both."""
@@ -128,7 +138,9 @@ class SimulatedXRay:
         intensity = 1 - self.vignetting * r2
         left, top, right, bottom = self.collimation
         covered = (u < left) | (u >= columns - right) | (v < top) | (v >= rows - bottom)
-        intensity *= 1 - 0.995 * gaussian_filter(covered.astype(np.float64), self.blade_sd_mm / self.pixel_mm)
+        intensity *= 1 - 0.995 * gaussian_filter(
+            covered.astype(np.float64), self.blade_sd_mm / self.pixel_mm
+        )
         black = np.zeros((rows, columns), bool)
         if self.round_field:
             black = np.hypot(u - centre[0], v - centre[1]) > 0.497 * min(camera.size)
@@ -138,15 +150,21 @@ class SimulatedXRay:
 def chord_lengths(camera: Camera, part: Metal) -> np.ndarray:
     """(rows, columns) float32: mm that the ray to each pixel's centre runs in the metal."""
     columns, rows = camera.size
-    rays = camera.ray_directions(np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1))
-    chords = _in_ball(camera, rays, part) if isinstance(part, Ball) else _in_cylinder(camera, rays, part)
+    rays = camera.ray_directions(
+        np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)
+    )
+    chords = (
+        _in_ball(camera, rays, part) if isinstance(part, Ball) else _in_cylinder(camera, rays, part)
+    )
     return chords.astype(np.float32)
 
 
 def _in_ball(camera: Camera, rays: np.ndarray, ball: Ball) -> np.ndarray:
     from_source = ball.centre - camera.source
     along = rays @ from_source
-    return 2 * np.sqrt(np.maximum((ball.diameter_mm / 2) ** 2 - (from_source @ from_source - along**2), 0))
+    return 2 * np.sqrt(
+        np.maximum((ball.diameter_mm / 2) ** 2 - (from_source @ from_source - along**2), 0)
+    )
 
 
 def _in_cylinder(camera: Camera, rays: np.ndarray, wire: Wire) -> np.ndarray:
@@ -179,7 +197,9 @@ def random_wires(rng: np.random.Generator) -> tuple[Wire, ...]:
     return tuple(wires)
 
 
-def random_implant(rng: np.random.Generator, build: Callable[[], tuple[Metal, ...]] | None = None) -> tuple[Metal, ...]:
+def random_implant(
+    rng: np.random.Generator, build: Callable[[], tuple[Metal, ...]] | None = None
+) -> tuple[Metal, ...]:
     """A hip prosthesis or a spine's rods and screws, or the requested one, a few cm from the isocentre, world mm (LPS)."""
     build = build or (hip_prosthesis, rods_and_screws)[rng.integers(2)]
     centre = rng.uniform(-30, 30, 3)
@@ -212,7 +232,9 @@ def random_shutters(rng: np.random.Generator) -> tuple[int, int, int, int]:
     across, down = np.add(*sides.reshape(2, 2))
     covered = rng.uniform(0.25, 0.45)
     # (1 - s across) (1 - s down) = 1 - covered, by its smaller root
-    s = ((across + down) - np.sqrt((across + down) ** 2 - 4 * across * down * covered)) / (2 * across * down)
+    s = ((across + down) - np.sqrt((across + down) ** 2 - 4 * across * down * covered)) / (
+        2 * across * down
+    )
     return tuple(np.rint(s * sides * [*SIZE, *SIZE]).astype(int).tolist())
 
 
@@ -225,19 +247,27 @@ ALIKE: dict[str, Changes] = {
     "rods": lambda rng: {"metal": random_implant(rng, rods_and_screws)},
     "prosthesis": lambda rng: {"metal": random_implant(rng, hip_prosthesis)},
     "blades": lambda rng: {"collimation": tuple(rng.integers(60, 120, 4).tolist())},
-    "scatter": lambda rng: {"scatter_to_primary": rng.uniform(2, 4), "photons": rng.uniform(150, 500)},
+    "scatter": lambda rng: {
+        "scatter_to_primary": rng.uniform(2, 4),
+        "photons": rng.uniform(150, 500),
+    },
     "weak": lambda rng: {"mineral": rng.uniform(0.35, 0.65)},
     "round field": lambda rng: {"round_field": True},
 }
 EACH: dict[str, Changes] = {
-    "shutters": lambda rng: {"collimation": random_shutters(rng), "blade_sd_mm": rng.uniform(1, 2.5)},
+    "shutters": lambda rng: {
+        "collimation": random_shutters(rng),
+        "blade_sd_mm": rng.uniform(1, 2.5),
+    },
 }
 TAKEN = (*ALIKE, *EACH)
 
 
 def xrays_with(rng: np.random.Generator, names: Sequence[str], views: int) -> list[SimulatedXRay]:
     """The settings of each view: random noise and scatter, an open field, but for those of the names that are in TAKEN."""
-    plain = SimulatedXRay(PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0))
+    plain = SimulatedXRay(
+        PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0)
+    )
     xrays = [plain] * views
     for name in names:
         if name in EACH:
@@ -269,13 +299,18 @@ def _text(rng: np.random.Generator) -> Overlay:
         columns, rows = camera.size
         stencil = Image.new("L", (columns, rows))
         draw = ImageDraw.Draw(stencil)
-        for size, words in ((rows // 12, rng.choice(["L", "R"])), (rows // 28, "LAO 12  CRAN 3\n71 kV  4.2 mA")):
+        for size, words in (
+            (rows // 12, rng.choice(["L", "R"])),
+            (rows // 28, "LAO 12  CRAN 3\n71 kV  4.2 mA"),
+        ):
             at = rng.uniform(0.02, 0.75) * columns, rng.choice([0.02, 0.85]) * rows
             draw.text(at, str(words), fill=255, font=ImageFont.load_default(size))
         ruler = 0.97 * columns
         for tick in np.linspace(0.3, 0.7, 9) * rows:
             draw.line([(ruler - columns // 60, tick), (ruler, tick)], fill=255, width=2)
-        return np.where(np.asarray(stencil) > 127, rng.choice([0, FULL_SCALE]), image).astype(image.dtype)
+        return np.where(np.asarray(stencil) > 127, rng.choice([0, FULL_SCALE]), image).astype(
+            image.dtype
+        )
 
     return put
 
@@ -316,11 +351,14 @@ def _contrast(rng: np.random.Generator) -> Overlay:
     tubes: list[Wire] = []
     for _ in range(rng.integers(2, 5)):
         points = np.cumsum(
-            np.vstack([rng.uniform(-50, 50, 3), rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)]), axis=0
+            np.vstack([rng.uniform(-50, 50, 3), rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)]),
+            axis=0,
         )
         wide = rng.uniform(3, 9)
         tubes += [Wire(tuple(start), tuple(end), wide) for start, end in pairwise(points)]
-    return _attenuated(lambda camera: IODINE * np.sum([chord_lengths(camera, tube) for tube in tubes], axis=0))
+    return _attenuated(
+        lambda camera: IODINE * np.sum([chord_lengths(camera, tube) for tube in tubes], axis=0)
+    )
 
 
 def _cast(rng: np.random.Generator) -> Overlay:
@@ -329,7 +367,9 @@ def _cast(rng: np.random.Generator) -> Overlay:
     half = np.array([*lean, 1.0]) * 200
     outer = Wire(tuple(middle - half), tuple(middle + half), wide)
     inner = replace(outer, diameter_mm=wide - 2 * rng.uniform(5, 10))
-    return _attenuated(lambda camera: PLASTER * (chord_lengths(camera, outer) - chord_lengths(camera, inner)))
+    return _attenuated(
+        lambda camera: PLASTER * (chord_lengths(camera, outer) - chord_lengths(camera, inner))
+    )
 
 
 def _table(rng: np.random.Generator) -> Overlay:

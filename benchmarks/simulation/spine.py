@@ -51,7 +51,9 @@ def bend(
             axis, way = (each / np.linalg.norm(each) for each in rng.normal(size=(2, 3)))
             turn = rigid.exp_so3(axis * np.radians(rng.uniform(*turn_deg)))
             step = rigid.from_rotation_translation(turn, way * rng.uniform(*shift_mm))
-            motions[n] = motions[neighbour] @ rigid.about((centres[n] + centres[neighbour]) / 2, step)
+            motions[n] = motions[neighbour] @ rigid.about(
+                (centres[n] + centres[neighbour]) / 2, step
+            )
     return motions
 
 
@@ -72,7 +74,9 @@ def spine_case(folder: str | Path, patient: Patient) -> SpineCase:
     """
     labels, rng = read_volume(chest_labels(), "labels"), np.random.default_rng(SEED)
     centres = [
-        rigid.transform_points(labels.ct_from_index, np.argwhere(labels.values == label)[:, ::-1].mean(axis=0))
+        rigid.transform_points(
+            labels.ct_from_index, np.argwhere(labels.values == label)[:, ::-1].mean(axis=0)
+        )
         for label in VERTEBRAE.values()
     ]
     motions = bend(rng, centres)
@@ -86,13 +90,18 @@ def spine_case(folder: str | Path, patient: Patient) -> SpineCase:
     )
     pose = random_pose(bent, rng)
     c_arms = demo_c_arms(rng)
-    path = write_case(folder, bent, [c_arm.camera() for c_arm in c_arms], pose, rng, names=("AP", "lateral"))
+    path = write_case(
+        folder, bent, [c_arm.camera() for c_arm in c_arms], pose, rng, names=("AP", "lateral")
+    )
     case = json.loads(path.read_text(encoding="utf-8"))
     del case["truth"], case["targets"]
     case["labels"] = str(chest_labels())
     case["structures"] = [{"name": name, "label": label} for name, label in VERTEBRAE.items()]
     write_atomically(path, json_text(case))
     truth = {name: pose @ motion for name, motion in zip(VERTEBRAE, motions, strict=True)}
-    content = {"rest": pose.tolist(), "structures": {name: each.tolist() for name, each in truth.items()}}
+    content = {
+        "rest": pose.tolist(),
+        "structures": {name: each.tolist() for name, each in truth.items()},
+    }
     write_atomically(path.with_name("truth.json"), json_text(content))
     return SpineCase(path, c_arms)

@@ -15,7 +15,9 @@ from .program import run, terminal
 
 def main() -> None:
     """Measure, and print a table, or with --json the machine and the rows."""
-    parser = argparse.ArgumentParser(description="Measures speed, memory and accuracy beside other programs.")
+    parser = argparse.ArgumentParser(
+        description="Measures speed, memory and accuracy beside other programs."
+    )
     parser.set_defaults(progress="line")
     add_json(parser)
     parser.add_argument(
@@ -42,6 +44,10 @@ def main() -> None:
         results = run(Setting(device=device), options.only, options.page, progress=line.show)
     rows = [row for record in results.values() for row in record.rows]
     if options.json:
-        print(json.dumps({"machine": machine(device), "rows": [asdict(row) for row in rows]}, indent=1))
+        print(
+            json.dumps(
+                {"machine": machine(device), "rows": [asdict(row) for row in rows]}, indent=1
+            )
+        )
     else:
         print(terminal(rows))

@@ -115,7 +115,14 @@ class BenchmarkRecord:
 
 
 def compared(
-    name: str, unit: str, ours: Sequence[float], peer: Sequence[float], peer_name: str, *, paired: bool = False, **more
+    name: str,
+    unit: str,
+    ours: Sequence[float],
+    peer: Sequence[float],
+    peer_name: str,
+    *,
+    paired: bool = False,
+    **more,
 ) -> Row:
     """The row of measured values; either side may be empty, where it was not or could not be measured.
 
@@ -150,7 +157,9 @@ def _ends(values: np.ndarray) -> list[float] | None:
     return [float(values.min()), float(values.max())] if values.size else None
 
 
-def alternated(works: Sequence[Callable[[], object]], repeats: int, factor: float = 1e3) -> list[list[float]]:
+def alternated(
+    works: Sequence[Callable[[], object]], repeats: int, factor: float = 1e3
+) -> list[list[float]]:
     """The seconds times `factor` that each work took, each `repeats` times, in turns, so that a busy moment hits all of them.
 
     Every work is done once before the clock starts.
@@ -246,7 +255,9 @@ class Setting:
 
         def one_by_one(jacobian: bool) -> list[np.ndarray]:
             seen = zip(cameras, poses, strict=True)
-            return [projector.render(camera, pose, jacobian=jacobian).image for camera, pose in seen]
+            return [
+                projector.render(camera, pose, jacobian=jacobian).image for camera, pose in seen
+            ]
 
         return one_by_one
 
@@ -269,14 +280,21 @@ class Setting:
         camera = self.case.views[0].camera
         factor = camera.size[0] / pixels
         shift = 0.5 / factor - 0.5
-        scaled = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]]) @ camera.intrinsics
+        scaled = (
+            np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]])
+            @ camera.intrinsics
+        )
         return replace(camera, intrinsics=scaled, size=(pixels, pixels))
 
     def poses(self, count: int) -> np.ndarray:
         """(count, 4, 4) about the true pose, the first of them itself."""
-        middle = rigid.transform_points(self.volume.ct_from_index, (np.array(self.volume.values.shape[::-1]) - 1) / 2)
+        middle = rigid.transform_points(
+            self.volume.ct_from_index, (np.array(self.volume.values.shape[::-1]) - 1) / 2
+        )
         centre = rigid.transform_points(self.pose, middle)
-        twists = np.random.default_rng(0).uniform(-1, 1, (count, 6)) * np.repeat([np.radians(APART_DEG), APART_MM], 3)
+        twists = np.random.default_rng(0).uniform(-1, 1, (count, 6)) * np.repeat(
+            [np.radians(APART_DEG), APART_MM], 3
+        )
         twists[0] = 0
         return np.stack([rigid.about(centre, rigid.exp_se3(twist)) @ self.pose for twist in twists])
 
@@ -334,6 +352,10 @@ def _card(device: str) -> str:
 
 def _cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
+    lines = (
+        cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        if cpuinfo.is_file()
+        else []
+    )
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or "unknown CPU"

@@ -49,7 +49,9 @@ def modules() -> SimpleNamespace:
             f"{install_command('bench')}."
         ) from error
     torch.set_num_threads(available_threads())
-    return SimpleNamespace(torch=torch, data=data, drr=drr, geometry=geometry, metrics=metrics, ScalarImage=ScalarImage)
+    return SimpleNamespace(
+        torch=torch, data=data, drr=drr, geometry=geometry, metrics=metrics, ScalarImage=ScalarImage
+    )
 
 
 def subject_of(volume: Volume, device: str = "cpu", *, half: bool = False):
@@ -82,7 +84,9 @@ def depth_behind(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> f
     """A depth in mm behind the volume. nanodrr's rays must end somewhere; clipped to the volume, it does not matter where."""
     size = np.array(volume.values.shape[::-1])
     corners = np.stack(np.meshgrid(*[(-1, n) for n in size], indexing="ij"), -1).reshape(-1, 3)
-    return 1.1 * float(camera.depth(rigid.transform_points(world_from_ct @ volume.ct_from_index, corners)).max())
+    return 1.1 * float(
+        camera.depth(rigid.transform_points(world_from_ct @ volume.ct_from_index, corners)).max()
+    )
 
 
 class Renderer:
@@ -113,15 +117,23 @@ class Renderer:
         seen = list(zip(cameras, poses, strict=True))
 
         def batch(values):
-            return m.torch.tensor(np.stack(values), dtype=m.torch.float32, device=subject.image.device)
+            return m.torch.tensor(
+                np.stack(values), dtype=m.torch.float32, device=subject.image.device
+            )
 
         sdd = batch([depth_behind(volume, camera, pose) for camera, pose in seen])
-        drr = m.drr.DRR(batch([inverse_intrinsics(camera) for camera in cameras]), sdd, rows, columns)
+        drr = m.drr.DRR(
+            batch([inverse_intrinsics(camera) for camera in cameras]), sdd, rows, columns
+        )
         on_card = subject.image.device.type == "cuda"
         # By name: left to choose, nanodrr takes its slow way where Triton is missing, and does not say so.
         self._how = {"n_samples": samples, "backend": "triton" if on_card else "torch"}
-        self._drr = m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
-        self._pose = batch([ras_from_camera(camera, pose) for camera, pose in seen]).requires_grad_()
+        self._drr = (
+            m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
+        )
+        self._pose = batch(
+            [ras_from_camera(camera, pose) for camera, pose in seen]
+        ).requires_grad_()
 
     def run(self):
         """The images (cameras, 1, rows, columns) on the device, which may still be at work; no gradient kept."""
@@ -139,7 +151,9 @@ class Renderer:
         return self.run()[:, 0].float().cpu().numpy()
 
 
-def samples_for_step(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> tuple[int, float, float]:
+def samples_for_step(
+    volume: Volume, camera: Camera, world_from_ct: np.ndarray
+) -> tuple[int, float, float]:
     """The number of samples a ray with which nanodrr steps as far as we do, our mean step and its mean step in mm.
 
     Means over the rays that cross the volume. We sample where a ray crosses the voxel planes of the axis that it follows most
@@ -156,7 +170,9 @@ def samples_for_step(volume: Volume, camera: Camera, world_from_ct: np.ndarray) 
     size = np.array(volume.values.shape[::-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         faces = np.stack([(-1 - source) / directions, (size - source) / directions])
-    inside = np.maximum(faces.max(axis=0).min(axis=1) - np.maximum(faces.min(axis=0).max(axis=1), 0), 0)
+    inside = np.maximum(
+        faces.max(axis=0).min(axis=1) - np.maximum(faces.min(axis=0).max(axis=1), 0), 0
+    )
     crossing = inside > 0
     step = 1 / np.abs(directions[crossing]).max(axis=1)
     samples = max(2, round(inside[crossing].mean() / step.mean()))
@@ -181,11 +197,19 @@ def register(
     torch = m.torch
     began = perf_counter()
     on_device = {"dtype": torch.float32, "device": subject.image.device}
-    images = torch.tensor(np.stack([view.xray.line_integrals for view in views])[:, None], **on_device)
-    pose = _SharedPose(subject, np.stack([ras_from_camera(view.camera, world_from_ct) for view in views]))
+    images = torch.tensor(
+        np.stack([view.xray.line_integrals for view in views])[:, None], **on_device
+    )
+    pose = _SharedPose(
+        subject, np.stack([ras_from_camera(view.camera, world_from_ct) for view in views])
+    )
     k_inv = torch.tensor(np.stack([inverse_intrinsics(view.camera) for view in views]), **on_device)
-    sdd = torch.tensor([depth_behind(volume, view.camera, world_from_ct) for view in views], **on_device)
-    multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]).to(on_device["device"])
+    sdd = torch.tensor(
+        [depth_behind(volume, view.camera, world_from_ct) for view in views], **on_device
+    )
+    multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]).to(
+        on_device["device"]
+    )
     gradient = m.metrics.GradientNormalizedCrossCorrelation2d(11, 0.0).to(on_device["device"])
     trace: list[tuple[float, np.ndarray]] = []
     for stage, scale in enumerate(SCALES):
@@ -201,11 +225,15 @@ def register(
             ],
             maximize=True,
         )
-        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, "max", DECAY, PATIENCE, THRESHOLD)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, "max", DECAY, PATIENCE, THRESHOLD
+        )
         plateaus, rate = 0, np.inf
         for _ in range(iterations):
             optimiser.zero_grad()
-            rendered = m.drr.render(subject, scaled, pose.ras_from_camera(), sdd, rows, columns, SAMPLES)
+            rendered = m.drr.render(
+                subject, scaled, pose.ras_from_camera(), sdd, rows, columns, SAMPLES
+            )
             moving = _prepared(torch, rendered, rows, columns)
             score = (0.5 * multiscale(fixed, moving) + 0.5 * gradient(fixed, moving)).mean()
             score.backward()
@@ -236,7 +264,11 @@ class _SharedPose:
         self.shift = torch.nn.Parameter(torch.full((1, 3), 1e-8, device=device))
 
     def _moved(self):
-        return self._pivot @ self._convert(self.rotation, self.shift, "so3_log") @ self._pivot.inverse()
+        return (
+            self._pivot
+            @ self._convert(self.rotation, self.shift, "so3_log")
+            @ self._pivot.inverse()
+        )
 
     def ras_from_camera(self):
         return self._moved() @ self._start
@@ -250,5 +282,7 @@ def _prepared(torch, images, rows: int, columns: int):
     """Each image stretched to 0..1, resized, and shifted by xvr's mean and deviation of an X-ray."""
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     stretched = (images - low) / (high - low + 1e-6)
-    resized = torch.nn.functional.interpolate(stretched, (rows, columns), mode="bilinear", align_corners=False)
+    resized = torch.nn.functional.interpolate(
+        stretched, (rows, columns), mode="bilinear", align_corners=False
+    )
     return (resized - 0.15) / 0.1

@@ -15,7 +15,17 @@ from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
 from MultiViewRegistrationLib.studies.statistics import grouped, table
 
 from . import nanodrr_peer, registration, rendering
-from .measurement import START_MTRE_MM, BenchmarkJob, BenchmarkRecord, Measured, Row, Setting, described, machine, now
+from .measurement import (
+    START_MTRE_MM,
+    BenchmarkJob,
+    BenchmarkRecord,
+    Measured,
+    Row,
+    Setting,
+    described,
+    machine,
+    now,
+)
 
 CARD, ON_CARD = "card", ", on the card"
 NOT_MEASURED = """Not measured yet: on a machine with a card `make bench ARGS="--device cuda --page docs/tables/benchmarks.md"` does it, and
@@ -121,10 +131,14 @@ def chosen(jobs: Sequence[BenchmarkJob], only: str) -> list[BenchmarkJob]:
     found = []
     for word in words:
         matching = [
-            job for job in jobs if (word == job.part if word in PARTS else any(word in row for row in job.rows))
+            job
+            for job in jobs
+            if (word == job.part if word in PARTS else any(word in row for row in job.rows))
         ]
         if not matching:
-            raise InputError(f'--only: found "{word}", expected {", ".join(PARTS)}, or a piece of a row\'s name.')
+            raise InputError(
+                f'--only: found "{word}", expected {", ".join(PARTS)}, or a piece of a row\'s name.'
+            )
         found += matching
     return [job for job in jobs if job in found] if words else list(jobs)
 
@@ -161,7 +175,9 @@ def run(
         if setting.device is not None:
             part, measured = CARD, _on_card(measured)
         key = f"{part}: {measured.rows[0].name if measured.rows else job.rows[0]}"
-        found[key] = BenchmarkRecord(part, now(), machine(setting.device), measured.rows, measured.curves)
+        found[key] = BenchmarkRecord(
+            part, now(), machine(setting.device), measured.rows, measured.curves
+        )
         done += job.seconds
         if page and store:
             save(store, earlier | found)
@@ -195,7 +211,10 @@ def load(path: Path) -> Results:
 
 def save(path: Path, results: Results) -> None:
     """Write the file; it appears whole or not at all."""
-    content = {"version": VERSION, "records": {key: asdict(record) for key, record in results.items()}}
+    content = {
+        "version": VERSION,
+        "records": {key: asdict(record) for key, record in results.items()},
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
@@ -256,7 +275,11 @@ def write_page(path: Path, results: Mapping[str, BenchmarkRecord]) -> None:
         if not records:
             sections += [about, NOT_MEASURED] if part == CARD else []
             continue
-        sections += [about, _measured(records), markdown([row for record in records for row in record.rows])]
+        sections += [
+            about,
+            _measured(records),
+            markdown([row for record in records for row in record.rows]),
+        ]
         for name, (shown, svg) in figures(records).items():
             write_atomically(folder / f"{name}.svg", svg)
             sections.append(f"![{shown}]({folder.name}/{name}.svg)")
@@ -270,7 +293,11 @@ def _measured(records: Sequence[BenchmarkRecord]) -> str:
     for (on,), group in groups:
         times = sorted({record.when for record in group})
         when = times[0] if len(times) == 1 else f"{times[0]} to {times[-1]}"
-        rows = "" if len(groups) == 1 else " (" + "; ".join(record.rows[0].name for record in group) + ")"
+        rows = (
+            ""
+            if len(groups) == 1
+            else " (" + "; ".join(record.rows[0].name for record in group) + ")"
+        )
         lines.append(f"Measured {when}{rows} on {on}.")
     return "\n".join(lines)
 
@@ -291,14 +318,27 @@ class _Figure:
 _FIGURES = {
     "pixels": _Figure(rendering.FIGURE, "pixels", tick=lambda x: f"{math.isqrt(int(x))}²"),
     "registration": _Figure(registration.FIGURE, "time (s)", Axis("mTRE (mm)", "log"), None),
-    "voxels": _Figure(rendering.GROWTH["voxels"], "million voxels", tick=lambda x: f"{x / 1e6:.2g}"),
+    "voxels": _Figure(
+        rendering.GROWTH["voxels"], "million voxels", tick=lambda x: f"{x / 1e6:.2g}"
+    ),
     **{name: _Figure(rendering.GROWTH[name], name) for name in ("views", "threads", "poses")},
     "search-time": _Figure(registration.SEARCH_TIME, "poses scored", Axis("time (s)", "log")),
-    "search-success": _Figure(registration.SEARCH_SUCCESS, "poses scored", Axis("found (%)", limits=(0, 100))),
+    "search-success": _Figure(
+        registration.SEARCH_SUCCESS, "poses scored", Axis("found (%)", limits=(0, 100))
+    ),
 }
 #: Okabe and Ito's colours that stand out on white, a marker each, and a dash for what is less work.
-_SIDES = {"ours": ("#0072b2", "circle"), "RTK": ("#009e73", "diamond"), "nanodrr": ("#d55e00", "square")}
-_DASHED = (rendering.OURS, rendering.FORWARD, "RTK, image", "ours, {}° and {} mm".format(*registration.RANGES[0]))
+_SIDES = {
+    "ours": ("#0072b2", "circle"),
+    "RTK": ("#009e73", "diamond"),
+    "nanodrr": ("#d55e00", "square"),
+}
+_DASHED = (
+    rendering.OURS,
+    rendering.FORWARD,
+    "RTK, image",
+    "ours, {}° and {} mm".format(*registration.RANGES[0]),
+)
 
 
 def figures(records: Sequence[BenchmarkRecord]) -> dict[str, tuple[str, str]]:

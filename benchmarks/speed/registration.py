@@ -58,7 +58,10 @@ def jobs(setting: Setting, peer_limit_s: float = PEER_LIMIT_S) -> list[Benchmark
     rows = (*THRESHOLDS_MM.values(), FINAL, READY)
     return [
         BenchmarkJob(
-            "registration", rows, 20 + PEER_STARTS * peer_limit_s, partial(_registration, setting, peer_limit_s)
+            "registration",
+            rows,
+            20 + PEER_STARTS * peer_limit_s,
+            partial(_registration, setting, peer_limit_s),
         )
     ]
 
@@ -68,8 +71,13 @@ def search_jobs(setting: Setting) -> list[BenchmarkJob]:
     found = []
     for degrees, mm in RANGES:
         within = f"search within {degrees} degrees and {mm} mm"
-        names = (*(f"{within}, {poses} poses" for poses in POSES), f"{within}, as many poses as it needs")
-        found.append(BenchmarkJob("search", names, 70, partial(_searches, setting, degrees, mm, names)))
+        names = (
+            *(f"{within}, {poses} poses" for poses in POSES),
+            f"{within}, as many poses as it needs",
+        )
+        found.append(
+            BenchmarkJob("search", names, 70, partial(_searches, setting, degrees, mm, names))
+        )
     return found
 
 
@@ -78,10 +86,14 @@ def _registration(setting: Setting, peer_limit_s: float) -> Measured:
     warm_up()
     ready = _making_ready(setting)
     _ours(setting, starts[0])
-    nanodrr_peer.register(setting.subject, setting.volume, case.views, starts[0], np.inf, iterations=1)
+    nanodrr_peer.register(
+        setting.subject, setting.volume, case.views, starts[0], np.inf, iterations=1
+    )
     ours, theirs, ended = [_ours(setting, start) for start in starts], [], []
     for start in starts[:PEER_STARTS]:
-        steps, complete = nanodrr_peer.register(setting.subject, setting.volume, case.views, start, peer_limit_s)
+        steps, complete = nanodrr_peer.register(
+            setting.subject, setting.volume, case.views, start, peer_limit_s
+        )
         theirs.append(_errors(setting, steps))
         ended.append(complete)
     rows = [_reached(name, threshold, ours, theirs) for threshold, name in THRESHOLDS_MM.items()]
@@ -144,7 +156,10 @@ def _reached(name: str, threshold_mm: float, ours: list[Trace], theirs: list[Tra
         name,
         "s",
         [time for time in times if time is not None],
-        [trace[-1][0] if time is None else time for time, trace in zip(peer_times, theirs, strict=True)],
+        [
+            trace[-1][0] if time is None else time
+            for time, trace in zip(peer_times, theirs, strict=True)
+        ],
         PEER,
         peer_at_least=None in peer_times,
         failed=f"{missed} of {len(ours)} starts of ours did not get there" if missed else "",
@@ -155,7 +170,9 @@ def _reached(name: str, threshold_mm: float, ours: list[Trace], theirs: list[Tra
 
 def _searches(setting: Setting, degrees: float, mm: float, names: Sequence[str]) -> Measured:
     reach = Range(degrees, mm)
-    centres = reach.poses(setting.pose, setting.anatomy.centroid, np.random.default_rng(0).random((TRUTHS, 6)))
+    centres = reach.poses(
+        setting.pose, setting.anatomy.centroid, np.random.default_rng(0).random((TRUTHS, 6))
+    )
     warm_up()
     _search(setting, centres[0], reach, None)
     rows, times, successes = [], [], []
@@ -175,34 +192,54 @@ def _searches(setting: Setting, degrees: float, mm: float, names: Sequence[str])
     return Measured(rows, {SEARCH_TIME: {line: times}, SEARCH_SUCCESS: {line: successes}})
 
 
-def _search(setting: Setting, centre: np.ndarray, reach: Range, budget: SearchBudget | None) -> tuple[float, float]:
+def _search(
+    setting: Setting, centre: np.ndarray, reach: Range, budget: SearchBudget | None
+) -> tuple[float, float]:
     """Seconds, and the final mTRE in mm, infinite where no answer was given."""
     began = perf_counter()
     try:
-        pose = refine(setting.anatomy, setting.case.views, centre, reach=reach, budget=budget).world_from_ct
+        pose = refine(
+            setting.anatomy, setting.case.views, centre, reach=reach, budget=budget
+        ).world_from_ct
     except InputError:  # no pose that was tried shows enough of the CT
         return perf_counter() - began, np.inf
     return perf_counter() - began, mtre(pose, setting.pose, setting.targets)
 
 
-def memory_jobs(setting: Setting, batches: Sequence[tuple[int, int]] = MEMORY_BATCHES) -> list[BenchmarkJob]:
+def memory_jobs(
+    setting: Setting, batches: Sequence[tuple[int, int]] = MEMORY_BATCHES
+) -> list[BenchmarkJob]:
     """A job for each image size and batch, and one for a registration."""
     works = [(MEMORY, "nanodrr, xvr's settings", "register", (0, 0))]
     for pixels, count in reversed(batches):
-        name = f"peak memory, image+jacobian {pixels}x{pixels}" + (f", {count} at a time" if count > 1 else "")
+        name = f"peak memory, image+jacobian {pixels}x{pixels}" + (
+            f", {count} at a time" if count > 1 else ""
+        )
         works.insert(0, (name, "nanodrr forward + backward", "render", (pixels, count)))
-    return [BenchmarkJob("memory", (work[0],), 40, partial(_memory, setting, *work)) for work in works]
+    return [
+        BenchmarkJob("memory", (work[0],), 40, partial(_memory, setting, *work)) for work in works
+    ]
 
 
-def _memory(setting: Setting, name: str, peer_name: str, what: str, batch: tuple[int, int]) -> Measured:
+def _memory(
+    setting: Setting, name: str, peer_name: str, what: str, batch: tuple[int, int]
+) -> Measured:
     ours, failed = _peak_mib(setting, "ours", what, batch)
     peer, peer_failed = _peak_mib(setting, "nanodrr", what, batch)
     return Measured([compared(name, "MiB", ours, peer, peer_name, failed=failed or peer_failed)])
 
 
-def _peak_mib(setting: Setting, side: str, what: str, batch: tuple[int, int]) -> tuple[list[float], str]:
+def _peak_mib(
+    setting: Setting, side: str, what: str, batch: tuple[int, int]
+) -> tuple[list[float], str]:
     """[peak] and "", or [] and why there is none."""
-    arguments = [side, what, str(setting.case.path), *map(str, batch), *filter(None, [setting.device])]
+    arguments = [
+        side,
+        what,
+        str(setting.case.path),
+        *map(str, batch),
+        *filter(None, [setting.device]),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", __name__, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -211,11 +248,15 @@ def _peak_mib(setting: Setting, side: str, what: str, batch: tuple[int, int]) ->
     )
     if done.returncode == 0:
         return [float(done.stdout)], ""
-    last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}, not enough memory?"])[-1]
+    last = (
+        done.stderr.strip().splitlines() or [f"exit status {done.returncode}, not enough memory?"]
+    )[-1]
     return [], f"{side} did not finish ({last})"
 
 
-def main(side: str, what: str, case: str, pixels: str, count: str, device: str | None = None) -> None:
+def main(
+    side: str, what: str, case: str, pixels: str, count: str, device: str | None = None
+) -> None:
     """Do one thing and print the peak in MiB."""
     _WORK[side, what](Setting(Case.load(case), device), int(pixels), int(count))
     print(peak_mib_on(device) if device and device.startswith("cuda") else peak_mib())
@@ -224,12 +265,20 @@ def main(side: str, what: str, case: str, pixels: str, count: str, device: str |
 def peak_mib() -> float:
     """Largest resident size of this process so far, in MiB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux's ru_maxrss starts from what the parent process had when it started this one
-        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+    if (
+        status.is_file()
+    ):  # Linux's ru_maxrss starts from what the parent process had when it started this one
+        line = next(
+            line
+            for line in status.read_text(encoding="utf-8").splitlines()
+            if line.startswith("VmHWM:")
+        )
         return int(line.split()[1]) / 2**10
     import resource  # not on Windows, where the standard library has nothing like it
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def peak_mib_on(device: str) -> float:
@@ -240,7 +289,9 @@ def peak_mib_on(device: str) -> float:
 
 
 def _our_render(setting: Setting, pixels: int, count: int) -> None:
-    setting.renderer(setting.projector, [setting.camera(pixels)] * count, setting.poses(count))(True)
+    setting.renderer(setting.projector, [setting.camera(pixels)] * count, setting.poses(count))(
+        True
+    )
     setting.wait()
 
 
@@ -253,7 +304,9 @@ def _nanodrr_render(setting: Setting, pixels: int, count: int) -> None:
     camera = setting.camera(pixels)
     samples, *_ = nanodrr_peer.samples_for_step(setting.volume, camera, setting.pose)
     poses = setting.poses(count)
-    nanodrr_peer.Renderer(setting.subject, setting.volume, [camera] * count, poses, samples).run_backward()
+    nanodrr_peer.Renderer(
+        setting.subject, setting.volume, [camera] * count, poses, samples
+    ).run_backward()
     setting.wait()
 
 

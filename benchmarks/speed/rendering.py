@@ -27,7 +27,11 @@ MIN_NCC = 0.99
 BATCHES = ((64, 1), (64, 256), (128, 1), (128, 128), (200, 1), (200, 64), (512, 1), (512, 16))
 BATCH_REPEATS = 15
 #: nanodrr's variants on a card: what a row says of each, whether the volume is in bfloat16, whether torch compiles it.
-VARIANTS = (("Triton", False, False), ("Triton, bf16", True, False), ("Triton, bf16, torch.compile", True, True))
+VARIANTS = (
+    ("Triton", False, False),
+    ("Triton, bf16", True, False),
+    ("Triton, bf16, torch.compile", True, True),
+)
 #: How often RTK projects for an image and central differences in six directions.
 IMAGES_FOR_A_JACOBIAN = 13
 PIXELS, REPEATS, LEVELS = 200, 5, 4
@@ -53,17 +57,23 @@ def jobs(setting: Setting, sizes: dict[int, int] = SIZES) -> list[BenchmarkJob]:
     found = []
     for pixels, repeats in sizes.items():
         rows = tuple(
-            f"{what} {pixels}x{pixels}{peer}" for peer in ("", ", RTK") for what in ("image", "image+jacobian")
+            f"{what} {pixels}x{pixels}{peer}"
+            for peer in ("", ", RTK")
+            for what in ("image", "image+jacobian")
         )
         seconds = 3 + 1e-4 * pixels**2 * (repeats + 1)
-        found.append(BenchmarkJob("render", rows, seconds, partial(_size, setting, pixels, repeats, rows)))
+        found.append(
+            BenchmarkJob("render", rows, seconds, partial(_size, setting, pixels, repeats, rows))
+        )
     if COMPILED_AT in sizes:
         name = f"image+jacobian {COMPILED_AT}x{COMPILED_AT}, nanodrr compiled"
         found.append(BenchmarkJob("render", (name,), 90, partial(_compiled, setting, name)))
     return found
 
 
-def jobs_in_batches(setting: Setting, batches: Sequence[tuple[int, int]] = BATCHES) -> list[BenchmarkJob]:
+def jobs_in_batches(
+    setting: Setting, batches: Sequence[tuple[int, int]] = BATCHES
+) -> list[BenchmarkJob]:
     """A job for each size and batch, on a device."""
     found = []
     for pixels, batch in batches:
@@ -71,7 +81,11 @@ def jobs_in_batches(setting: Setting, batches: Sequence[tuple[int, int]] = BATCH
         variants = [variant for variant in VARIANTS if pixels == COMPILED_AT or not variant[2]]
         names = [f"{what} {size}" for what in ("image", "image+jacobian")]
         rows = tuple(f"{name}, nanodrr {variant}" for variant, *_ in variants for name in names)
-        found.append(BenchmarkJob("render", rows, 30, partial(_batch, setting, pixels, batch, rows, variants)))
+        found.append(
+            BenchmarkJob(
+                "render", rows, 30, partial(_batch, setting, pixels, batch, rows, variants)
+            )
+        )
     return found
 
 
@@ -79,8 +93,16 @@ def growth_jobs(setting: Setting, last: str = "threads") -> list[BenchmarkJob]:
     """A job for each of voxels, views, and "threads" or "poses"; a device renders all poses at once."""
     counts, points = {"threads": (_thread_counts(), _by_threads), "poses": (POSES, _by_poses)}[last]
     variables: dict[str, tuple[str, list[str], Callable]] = {
-        "voxels": (f"{PIXELS}x{PIXELS}", [f"volume at 1/{2**level}" for level in range(LEVELS)], _by_voxels),
-        "views": (f"{VIEW_PIXELS}x{VIEW_PIXELS}", [_counted(count, "view") for count in VIEWS], _by_views),
+        "voxels": (
+            f"{PIXELS}x{PIXELS}",
+            [f"volume at 1/{2**level}" for level in range(LEVELS)],
+            _by_voxels,
+        ),
+        "views": (
+            f"{VIEW_PIXELS}x{VIEW_PIXELS}",
+            [_counted(count, "view") for count in VIEWS],
+            _by_views,
+        ),
         last: (
             f"{PIXELS}x{PIXELS}",
             [_counted(count, last[:-1]) for count in counts],
@@ -91,7 +113,12 @@ def growth_jobs(setting: Setting, last: str = "threads") -> list[BenchmarkJob]:
     for variable, (size, labels, by) in variables.items():
         rows = tuple(f"image+jacobian {size}, {label}" for label in labels)
         found.append(
-            BenchmarkJob("growth", rows, 10 * len(rows), partial(_growth, setting, GROWTH[variable], rows, by))
+            BenchmarkJob(
+                "growth",
+                rows,
+                10 * len(rows),
+                partial(_growth, setting, GROWTH[variable], rows, by),
+            )
         )
     return found
 
@@ -128,18 +155,25 @@ def measure(
     """
     projector = setting.projector if volume is None else Projector(volume)
     volume = setting.volume if volume is None else volume
-    steps = [nanodrr_peer.samples_for_step(volume, camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
+    steps = [
+        nanodrr_peer.samples_for_step(volume, camera, pose)
+        for camera, pose in zip(cameras, poses, strict=True)
+    ]
     samples, our_step, peer_step = np.mean(steps, axis=0)
     ours = setting.renderer(projector, cameras, poses)
     subject = setting.subject if subject is None else subject
     peers = {names[0]: f"{peer} forward", names[1]: f"{peer} forward + backward"}
     try:
-        nanodrr = nanodrr_peer.Renderer(subject, volume, cameras, poses, round(samples), compiled=compiled)
+        nanodrr = nanodrr_peer.Renderer(
+            subject, volume, cameras, poses, round(samples), compiled=compiled
+        )
         theirs = nanodrr.images()
         nanodrr.run_backward()
     except Exception as error:  # whatever a compiler, or a device that is too small, may raise
         failed = f"{peer} does not work here ({type(error).__name__})"
-        return [compared(name, "ms", [], [], peers[name], failed=failed) for name in names if name], {}
+        return [
+            compared(name, "ms", [], [], peers[name], failed=failed) for name in names if name
+        ], {}
     images = ours(False)
     agreement = min(ncc(np.asarray(_on_cpu(images[n])), theirs[n]) for n in (0, -1))
     failed = "" if agreement > MIN_NCC else f"the images do not agree, NCC {agreement:.3f}"
@@ -160,7 +194,9 @@ def measure(
     for name in filter(None, names):
         ours_line, peer_line = lines[name]
         found = times[ours_line], times[peer_line]
-        rows.append(compared(name, "ms", *found, peers[name], paired=True, failed=failed, note=note))
+        rows.append(
+            compared(name, "ms", *found, peers[name], paired=True, failed=failed, note=note)
+        )
     return rows, times
 
 
@@ -173,7 +209,9 @@ def _size(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...]) -
         projection.Modified()
         projection.Update()
 
-    rows, times = measure(setting, (names[0], names[1]), [camera], [pose], repeats, others={"RTK, image": joseph})
+    rows, times = measure(
+        setting, (names[0], names[1]), [camera], [pose], repeats, others={"RTK, image": joseph}
+    )
     differences = f"RTK, image x {IMAGES_FOR_A_JACOBIAN}"
     times[differences] = [IMAGES_FOR_A_JACOBIAN * time for time in times["RTK, image"]]
     agreement = ncc(setting.projector.render(camera, pose).image, rtk.project(camera, pose)[0])
@@ -183,18 +221,39 @@ def _size(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...]) -
         (names[3], OURS_JACOBIAN, differences, f"RTK Joseph x {IMAGES_FOR_A_JACOBIAN}"),
     ):
         note = f"images agree, NCC {agreement:.5f}"
-        rows.append(compared(name, "ms", times[ours], times[peer], peer_name, paired=True, failed=failed, note=note))
+        rows.append(
+            compared(
+                name,
+                "ms",
+                times[ours],
+                times[peer],
+                peer_name,
+                paired=True,
+                failed=failed,
+                note=note,
+            )
+        )
     return Measured(rows, {FIGURE: _points(pixels**2, times)})
 
 
 def _compiled(setting: Setting, name: str) -> Measured:
     """nanodrr names torch.compile as its fastest mode."""
     camera = setting.camera(COMPILED_AT)
-    rows, _ = measure(setting, (None, name), [camera], [setting.pose], 7, peer="nanodrr, torch.compile,", compiled=True)
+    rows, _ = measure(
+        setting,
+        (None, name),
+        [camera],
+        [setting.pose],
+        7,
+        peer="nanodrr, torch.compile,",
+        compiled=True,
+    )
     return Measured(rows)
 
 
-def _batch(setting: Setting, pixels: int, batch: int, names: tuple[str, ...], variants: Sequence[tuple]) -> Measured:
+def _batch(
+    setting: Setting, pixels: int, batch: int, names: tuple[str, ...], variants: Sequence[tuple]
+) -> Measured:
     cameras, poses = [setting.camera(pixels)] * batch, setting.poses(batch)
     rows: list[Row] = []
     first: Times = {}
@@ -232,13 +291,18 @@ def _growth(setting: Setting, figure: str, names: tuple[str, ...], points: Calla
 
 def _by_voxels(setting: Setting) -> Iterator[tuple]:
     for volume in pyramid(setting.volume, LEVELS):
-        more = {"volume": volume, "subject": nanodrr_peer.subject_of(volume, setting.device or "cpu")}
+        more = {
+            "volume": volume,
+            "subject": nanodrr_peer.subject_of(volume, setting.device or "cpu"),
+        }
         yield volume.values.size, [setting.camera(PIXELS)], [setting.pose], more
 
 
 def _by_views(setting: Setting) -> Iterator[tuple]:
     for count in VIEWS:
-        cameras = [_turned(setting.camera(VIEW_PIXELS), 180 * view / count) for view in range(count)]
+        cameras = [
+            _turned(setting.camera(VIEW_PIXELS), 180 * view / count) for view in range(count)
+        ]
         yield count, cameras, [setting.pose] * count, {}
 
 

@@ -48,7 +48,11 @@ class RegisteredBoneCT(RegisteredBone):
     def predicted_tre_mm(self) -> dict[str, float] | None:
         """Mean and 95 % bound; None where no view shows it."""
         prediction = self.alone.prediction
-        return None if prediction is None else {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm}
+        return (
+            None
+            if prediction is None
+            else {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm}
+        )
 
     def to_json(self, views: Sequence[str]) -> dict:
         """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
@@ -61,10 +65,16 @@ def assess_bone_cts(
     """Judge each bone, none better than it was judged alone."""
     shared = _shared(found)
     bones: list[RegisteredBone] = []
-    for n, (features, single) in enumerate(zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)):
+    for n, (features, single) in enumerate(
+        zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)
+    ):
         bone, pose = found.bones[n], found.poses[n]
-        wrong = _wrong(found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface))
-        wrong += [f"{bone.name} overlaps {other}: one of the two is wrong." for other in shared.get(n, ())]
+        wrong = _wrong(
+            found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface)
+        )
+        wrong += [
+            f"{bone.name} overlaps {other}: one of the two is wrong." for other in shared.get(n, ())
+        ]
         rejected = wrong or single.assessment.verdict == "reject"
         bones.append(
             RegisteredBoneCT(
@@ -100,7 +110,9 @@ def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[str]:
 def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[str]:
     reasons = ambiguity(single.refinement.alternative)
     if features.split_half_mm > WRONG_MM:
-        reasons.append(f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.")
+        reasons.append(
+            f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm."
+        )
     return reasons
 
 
@@ -108,7 +120,9 @@ def _shared(found: BonesRegistration) -> dict[int, list[str]]:
     """Return the names of the bones that each bone overlaps, by its number."""
     shared: dict[int, list[str]] = {}
     for a, b in permutations(range(len(found.bones)), 2):
-        points = rigid.transform_points(rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface)
+        points = rigid.transform_points(
+            rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface
+        )
         if found.bones[b].contains(points).mean() > MAX_SHARED:
             for one, other in ((a, b), (b, a)):
                 names = shared.setdefault(one, [])

@@ -11,7 +11,13 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.ct import WATER, Volume
 from ..imaging.structures import Structures
-from ..registration.bones import PRECISION, SHOWN, BonesRegistration, ViewComparison, relative_motions
+from ..registration.bones import (
+    PRECISION,
+    SHOWN,
+    BonesRegistration,
+    ViewComparison,
+    relative_motions,
+)
 from ..registration.levels import OtherLevel
 from ..registration.objective import TILE_SIDE
 from .uncertainty import cluster_correction, root_mean_square, target_jacobians
@@ -75,13 +81,19 @@ def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
     reach = np.maximum(np.round(EDGE_MM / attenuation.spacing_mm[::-1]), 1).astype(int)
     found = []
     for n, box in enumerate(structures.boxes, start=1):
-        wider = tuple(slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True))
+        wider = tuple(
+            slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True)
+        )
         labels = structures.labels[wider]
         mask, bone = labels == n, np.maximum(attenuation.values[wider] - np.float32(BONE), 0)
         outside = _grown(mask, reach) & (labels == 0)
         inside = mask & _grown(~mask, reach)
         within = float(bone[inside].sum())
-        found.append(MaskEdge(float(bone[outside].sum()) / max(within, 1e-9), float((bone[inside] == 0).mean())))
+        found.append(
+            MaskEdge(
+                float(bone[outside].sum()) / max(within, 1e-9), float((bone[inside] == 0).mean())
+            )
+        )
     return found
 
 
@@ -113,24 +125,38 @@ def bone_features(
     compared = found.objectives[-1].compare(found.poses)
     hessian = fit.hessian * fit.pixels
     scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
-    inverse = np.linalg.pinv(hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
+    inverse = np.linalg.pinv(
+        hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True
+    ) / np.outer(scale, scale)
     ties = list(zip(found.ties, relative_motions(found.ties, found.poses), strict=True))
     features = []
     for b, (bone, pose) in enumerate(zip(found.bones, found.poses, strict=True)):
-        views = [v for v in range(len(compared)) if fit.shown[b, v] >= SHOWN and b in compared[v].parts]
+        views = [
+            v for v in range(len(compared)) if fit.shown[b, v] >= SHOWN and b in compared[v].parts
+        ]
         parts = [_part(compared[v], b) for v in views]
         own, pivot = slice(6 * b, 6 * b + 6), rigid.transform_points(pose, bone.centroid)
         at = target_jacobians(rigid.transform_points(pose, bone.surface), pivot)
         inverse_own = inverse[own, own]
-        gradients = np.concatenate([part.gradients for part in parts]) if parts else np.empty((0, 6))
+        gradients = (
+            np.concatenate([part.gradients for part in parts]) if parts else np.empty((0, 6))
+        )
         meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
         form = np.einsum("nki,nkj->ij", at, at) / len(at)
-        sds = [np.sqrt(motion @ (PRECISION * motion)) for tie, motion in ties if b in (tie.one, tie.other)]
+        sds = [
+            np.sqrt(motion @ (PRECISION * motion))
+            for tie, motion in ties
+            if b in (tie.one, tie.other)
+        ]
         features.append(
             BoneFeatures(
                 similarity=float(min((fit.similarity[b, v] for v in views), default=0.0)),
-                noise_mm=float(np.sqrt(np.trace(form @ inverse_own @ meat @ inverse_own))) if parts else np.inf,
-                split_half_mm=max((_apart(parts, axis, inverse_own, at) for axis in range(3)), default=0.0),
+                noise_mm=float(np.sqrt(np.trace(form @ inverse_own @ meat @ inverse_own)))
+                if parts
+                else np.inf,
+                split_half_mm=max(
+                    (_apart(parts, axis, inverse_own, at) for axis in range(3)), default=0.0
+                ),
                 motion_sds=float(max(sds, default=0.0)),
                 shown=float(np.sort(fit.shown[b])[-2]) if fit.shown.shape[1] > 1 else 0.0,
                 level_ratio=min([MOST_RATIO, *(float(other.unlikeness[b]) for other in others)]),
@@ -145,11 +171,17 @@ def _part(compared: ViewComparison, b: int) -> _Part:
     part, around = compared.parts[b], compared.around[b]
     rows, columns = (each.stop - each.start for each in part)
     gradient = np.zeros((6, rows, columns))
-    for change, weights, residual in zip(compared.changes[b], compared.weights, compared.residuals, strict=True):
-        gradient += np.einsum("pkrc,krc->prc", change, weights[part] * residual[:, part[0], part[1]])
+    for change, weights, residual in zip(
+        compared.changes[b], compared.weights, compared.residuals, strict=True
+    ):
+        gradient += np.einsum(
+            "pkrc,krc->prc", change, weights[part] * residual[:, part[0], part[1]]
+        )
     side = TILE_SIDE // 2
     before = [own.start - all_.start for own, all_ in zip(part, around, strict=True)]
-    more = [(first, -(first + size) % side) for first, size in zip(before, (rows, columns), strict=True)]
+    more = [
+        (first, -(first + size) % side) for first, size in zip(before, (rows, columns), strict=True)
+    ]
     padded = np.pad(gradient, ((0, 0), *more))
     tiles = padded.reshape(6, padded.shape[1] // side, side, -1, side).sum(axis=(2, 4))
     used = np.abs(tiles).sum(axis=0) > 0

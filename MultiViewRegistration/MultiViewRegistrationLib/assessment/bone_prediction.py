@@ -100,9 +100,15 @@ def columns(features: BoneFeatures) -> np.ndarray:
 @lru_cache
 def fitted() -> BoneModel:
     """Return the model that comes with the program."""
-    content = json.loads(Path(__file__).with_name("bone_prediction.json").read_text(encoding="utf-8"))
+    content = json.loads(
+        Path(__file__).with_name("bone_prediction.json").read_text(encoding="utf-8")
+    )
     if content["columns"] != list(COLUMNS):
-        raise ValueError("bone_prediction.json was fitted to other columns; run python -m benchmarks bones_fit.")
+        raise ValueError(
+            "bone_prediction.json was fitted to other columns; run python -m benchmarks bones_fit."
+        )
     values = {part.name: content["model"][part.name] for part in fields(BoneModel)}
-    arrays: dict[str, Any] = {k: np.array(value) if isinstance(value, list) else value for k, value in values.items()}
+    arrays: dict[str, Any] = {
+        k: np.array(value) if isinstance(value, list) else value for k, value in values.items()
+    }
     return BoneModel(**arrays)

@@ -28,7 +28,9 @@ OF_LEVEL, OF_LIMIT = 0.25, 0.05
 OF_WHOLE = "What the verdict on the whole CT says of cameras and X-rays holds for its bones, too."
 
 
-def decide(features: BoneFeatures, model: BoneModel | None = None) -> tuple[BonePrediction | None, str]:
+def decide(
+    features: BoneFeatures, model: BoneModel | None = None
+) -> tuple[BonePrediction | None, str]:
     """Return the error to expect, None where no view shows the bone, and the verdict.
 
     Parameters
@@ -44,10 +46,17 @@ def decide(features: BoneFeatures, model: BoneModel | None = None) -> tuple[Bone
         return prediction, "reject"
     masked = features.left_out <= LEFT_OUT and features.soft <= SOFT
     placed = features.level_ratio >= NEXT_LEVEL
-    if not (masked and placed and features.motion_sds <= UNUSUAL_SDS and features.shown >= MEASURED_SHOWN):
+    if not (
+        masked
+        and placed
+        and features.motion_sds <= UNUSUAL_SDS
+        and features.shown >= MEASURED_SHOWN
+    ):
         besides = OF_LIMIT if placed else OF_LEVEL
         return replace(prediction, risk=besides + (1 - besides) * prediction.risk), "check"
-    safe = prediction.risk <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
+    safe = (
+        prediction.risk <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
+    )
     return prediction, "accept" if safe else "check"
 
 
@@ -70,14 +79,18 @@ def judge(
         return (
             None,
             verdict,
-            [f"No X-ray shows enough of {name} to say where it is: it is drawn where its neighbours are."],
+            [
+                f"No X-ray shows enough of {name} to say where it is: it is drawn where its neighbours are."
+            ],
         )
     if verdict == "accept" and not in_doubt:
         return prediction, verdict, []
     verdict, model = ("check" if verdict == "accept" else verdict), fitted()
     reasons = []
     if verdict == "reject":
-        reasons.append(f"Most likely wrong: {percent(prediction.risk)} risk of an error above {WRONG_MM:g} mm.")
+        reasons.append(
+            f"Most likely wrong: {percent(prediction.risk)} risk of an error above {WRONG_MM:g} mm."
+        )
     elif prediction.risk > model.accept:
         reasons.append(
             f"The risk of an error above {WRONG_MM:g} mm is {percent(prediction.risk)}; up to {percent(model.accept)} is accepted."
@@ -91,16 +104,30 @@ def judge(
     if features.soft > SOFT:
         reasons.append(f"Much of the mask of {name} is no bone: correct the mask.")
     if features.level_ratio < NEXT_LEVEL:
-        where = "one level up or down: check the level" if vertebra(name) else "farther up or down: check its outline"
+        where = (
+            "one level up or down: check the level"
+            if vertebra(name)
+            else "farther up or down: check its outline"
+        )
         reasons.append(f"{name} fits about as well {where}.")
     if features.similarity < UNLIKE:
-        reasons.append(f"{name} does not look like the X-rays (similarity {features.similarity:.2f}).")
+        reasons.append(
+            f"{name} does not look like the X-rays (similarity {features.similarity:.2f})."
+        )
     if features.split_half_mm > WRONG_MM:
-        reasons.append(f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.")
+        reasons.append(
+            f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm."
+        )
     if features.motion_sds > UNUSUAL_SDS:
-        reasons.append(f"{name} has moved against a neighbour by more than is usual: it may be another one.")
+        reasons.append(
+            f"{name} has moved against a neighbour by more than is usual: it may be another one."
+        )
     if not prediction.bounded:
         reasons.append(f"The result for {name} looks unlike every correct result we know.")
     if in_doubt:
         reasons.append(OF_WHOLE)
-    return prediction, verdict, reasons or [f"The error of {name} may reach {prediction.upper95_mm:.1f} mm."]
+    return (
+        prediction,
+        verdict,
+        reasons or [f"The error of {name} may reach {prediction.upper95_mm:.1f} mm."],
+    )

@@ -76,7 +76,11 @@ class RegisteredBone:
 
     def to_json(self, views: Sequence[str]) -> dict:
         """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
-        similarity = {name: float(each) for name, each in zip(views, self.similarity, strict=True) if np.isfinite(each)}
+        similarity = {
+            name: float(each)
+            for name, each in zip(views, self.similarity, strict=True)
+            if np.isfinite(each)
+        }
         return {
             "name": self.name,
             "world_from_ct": self.world_from_ct.tolist(),
@@ -103,7 +107,9 @@ class RegisteredBones:
     @property
     def lost(self) -> list[RegisteredBone]:
         """The bones that X-rays show, and that are most likely wrong."""
-        return [bone for bone in self.bones if bone.verdict == "reject" and bone.prediction is not None]
+        return [
+            bone for bone in self.bones if bone.verdict == "reject" and bone.prediction is not None
+        ]
 
     @property
     def unseen(self) -> list[RegisteredBone]:
@@ -177,9 +183,15 @@ def _assessed(
     mm, _ = pose_difference(pose, found.world_from_ct, bone.centroid)
     turn = rigid.log_so3((rigid.inverse(found.world_from_ct) @ pose)[:3, :3])
     angle = float(np.linalg.norm(turn))
-    moved = Moved(mm, float(np.degrees(angle)), turn / angle if angle else np.array([0.0, 0.0, 1.0]))
+    moved = Moved(
+        mm, float(np.degrees(angle)), turn / angle if angle else np.array([0.0, 0.0, 1.0])
+    )
     displaced = surface_distance(pose, found.world_from_ct, bone.surface)
     similarity = tuple(float(each) for each in found.fit.similarity[n])
-    showing = [view.name for view, share in zip(views, found.fit.shown[n], strict=True) if share >= SHOWN]
+    showing = [
+        view.name for view, share in zip(views, found.fit.shown[n], strict=True) if share >= SHOWN
+    ]
     prediction, verdict, reasons = judge(bone.name, features, showing, in_doubt)
-    return RegisteredBone(bone.name, pose, verdict, reasons, prediction, similarity, moved, displaced, features, bone)
+    return RegisteredBone(
+        bone.name, pose, verdict, reasons, prediction, similarity, moved, displaced, features, bone
+    )

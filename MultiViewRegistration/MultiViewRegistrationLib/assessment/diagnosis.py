@@ -21,8 +21,21 @@ from ..geometry.c_arm import CArm
 from ..geometry.slot_scan import SlotScanCamera
 from ..imaging.xray import SharedUnknowns, View, XRay
 from ..registration.cameras import CALIBRATED, OWN, CameraCorrections, uncalibrated_view_indices
-from ..registration.optimizer import KEEP_AFTER_FINER, LOCAL_RANGE, Descent, DescentStart, SearchBudget, cluster_minima
-from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, pose_difference, prune
+from ..registration.optimizer import (
+    KEEP_AFTER_FINER,
+    LOCAL_RANGE,
+    Descent,
+    DescentStart,
+    SearchBudget,
+    cluster_minima,
+)
+from ..registration.pipeline import (
+    Progress,
+    Refinement,
+    RegistrationPipeline,
+    pose_difference,
+    prune,
+)
 from ..registration.prepared_ct import PreparedCT
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
@@ -136,7 +149,10 @@ class Cause:
         corrected = rigid.transform_points(self.world_from_ct @ self.corrected_from_ct, targets)
         by_size = abs(self.size_share) * np.linalg.norm(targets - targets.mean(axis=0), axis=-1)
         return float(
-            max(np.linalg.norm(corrected - rigid.transform_points(pose, targets), axis=-1).mean(), by_size.mean())
+            max(
+                np.linalg.norm(corrected - rigid.transform_points(pose, targets), axis=-1).mean(),
+                by_size.mean(),
+            )
         )
 
     @property
@@ -144,9 +160,7 @@ class Cause:
         """The sentence, with how far correcting the cause moves the CT."""
         if self.cause in ("level", "part", "short") or not self.moved_mm:
             return self.sentence
-        return (
-            f"{self.sentence} Correcting this moves the CT by {self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f} mm."
-        )
+        return f"{self.sentence} Correcting this moves the CT by {self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f} mm."
 
     @property
     def holds(self) -> bool:
@@ -154,7 +168,9 @@ class Cause:
         if self.cause == "short":
             return True
         return (
-            self.cause == "level" and self._fits(AS_GOOD) or self._fits(SLIGHTLY if self.cause in SLIGHT else CLEARER)
+            self.cause == "level"
+            and self._fits(AS_GOOD)
+            or self._fits(SLIGHTLY if self.cause in SLIGHT else CLEARER)
         )
 
     @property
@@ -233,18 +249,22 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
         if cause == "mirrored":  # in the words in which left and right are asked for
             right = "whether the patient's right is on the left of"
             one = f"Left and right of {{}} seem to be exchanged: the other way, it fits. Check {right} the image."
-            every = (
-                f"Left and right of all X-rays seem to be exchanged: the other way, they fit. Check {right} the images."
-            )
+            every = f"Left and right of all X-rays seem to be exchanged: the other way, they fit. Check {right} the images."
         yield from _of_one_or_all(cause, views, turned, one, every)
-    inverted = [replace(view, xray=replace(view.xray, line_integrals=-view.xray.line_integrals)) for view in views]
+    inverted = [
+        replace(view, xray=replace(view.xray, line_integrals=-view.xray.line_integrals))
+        for view in views
+    ]
     one = "The grey scale of {} seems to be the wrong way round: inverted, it fits. Check its intensity."
     every = "The grey scale of all X-rays seems to be the wrong way round: inverted, they fit. Check their intensity."
     yield from _of_one_or_all("inverted", views, inverted, one, every)
     for i, j in combinations(range(len(views)), 2):
         if views[i].xray.valid.shape == views[j].xray.valid.shape:
             swapped = list(views)
-            swapped[i], swapped[j] = replace(views[i], xray=views[j].xray), replace(views[j], xray=views[i].xray)
+            swapped[i], swapped[j] = (
+                replace(views[i], xray=views[j].xray),
+                replace(views[j], xray=views[i].xray),
+            )
             sentence = (
                 f"The images of {names[i]} and {names[j]} seem to be exchanged: the other way round, they fit. "
                 "Check which file belongs to which view."
@@ -280,14 +300,21 @@ def _by_opposite_tube(view: View) -> View | None:
     """Return the view with its tube beyond the isocentre; None of one that is no slot scan."""
     if not isinstance(view.camera, SlotScanCamera) or not view.xray.pixel_mm:
         return None
-    return replace(view, camera=view.camera.from_other_side(view.camera.focal_px * view.xray.pixel_mm[0]))
+    return replace(
+        view, camera=view.camera.from_other_side(view.camera.focal_px * view.xray.pixel_mm[0])
+    )
 
 
-def _with_angles(view: View, reading: CArm, change: Callable[[float, float], tuple[float, float]]) -> View | None:
+def _with_angles(
+    view: View, reading: CArm, change: Callable[[float, float], tuple[float, float]]
+) -> View | None:
     """Return the view with other angles; None where they hardly differ."""
     before = reading.rao_lao_deg, reading.cra_cau_deg
     rao_lao, cra_cau = change(*before)
-    if max(abs(rao_lao - before[0]), abs(cra_cau - before[1])) < LEAST_SIGN_DEG or abs(cra_cau) > 90:
+    if (
+        max(abs(rao_lao - before[0]), abs(cra_cau - before[1])) < LEAST_SIGN_DEG
+        or abs(cra_cau) > 90
+    ):
         return None
     pose = replace(reading, rao_lao_deg=rao_lao, cra_cau_deg=cra_cau).camera().camera_from_world
     return replace(view, camera=replace(view.camera, camera_from_world=pose))
@@ -301,11 +328,11 @@ def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     world = np.diag([-1.0, 1.0, 1.0, 1.0])
     ct = world.copy()
     ct[0, 3] = 2 * centroid[0]
-    sentence = (
-        "Left and right of the CT seem to be exchanged: mirrored, it fits. Check how the CT was exported and loaded."
-    )
+    sentence = "Left and right of the CT seem to be exchanged: mirrored, it fits. Check how the CT was exported and loaded."
     mirrored = [_in_mirrored_world(view, world) for view in views]
-    return Hypothesis("mirrored ct", (), mirrored, sentence, world_from_world=world, corrected_from_ct=ct)
+    return Hypothesis(
+        "mirrored ct", (), mirrored, sentence, world_from_world=world, corrected_from_ct=ct
+    )
 
 
 def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
@@ -320,9 +347,15 @@ def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
 
 
 def _in_mirrored_world(view: View, world: np.ndarray) -> View:
-    image, valid = (np.ascontiguousarray(np.fliplr(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    image, valid = (
+        np.ascontiguousarray(np.fliplr(each))
+        for each in (view.xray.line_integrals, view.xray.valid)
+    )
     intrinsics = view.camera.intrinsics.copy()
-    intrinsics[0, 1], intrinsics[0, 2] = -intrinsics[0, 1], view.camera.size[0] - 1 - intrinsics[0, 2]
+    intrinsics[0, 1], intrinsics[0, 2] = (
+        -intrinsics[0, 1],
+        view.camera.size[0] - 1 - intrinsics[0, 2],
+    )
     pose = np.diag([-1.0, 1.0, 1.0, 1.0]) @ view.camera.camera_from_world @ world
     camera = replace(view.camera, intrinsics=intrinsics, camera_from_world=pose)
     return replace(view, xray=XRay(image, valid, view.xray.pixel_mm), camera=camera)
@@ -340,7 +373,9 @@ def _of_one_or_all(
     """
     for i, view in enumerate(changed):
         if view is not None:
-            yield Hypothesis(cause, (view.name,), [*views[:i], view, *views[i + 1 :]], one.format(view.name))
+            yield Hypothesis(
+                cause, (view.name,), [*views[:i], view, *views[i + 1 :]], one.format(view.name)
+            )
     possible = [view for view in changed if view is not None]
     if len(possible) == len(views) > 1:
         yield Hypothesis(cause, (), possible, every)
@@ -348,11 +383,19 @@ def _of_one_or_all(
 
 def _turned(view: View, back: Callable[[np.ndarray], np.ndarray]) -> View | None:
     """Return the view with its image turned; None where that has another size."""
-    image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
-    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm)) if image.shape == view.xray.valid.shape else None
+    image, valid = (
+        np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid)
+    )
+    return (
+        replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
+        if image.shape == view.xray.valid.shape
+        else None
+    )
 
 
-def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> Iterator[Hypothesis]:
+def camera_hypotheses(
+    views: Sequence[View], shared: SharedUnknowns = CALIBRATED
+) -> Iterator[Hypothesis]:
     """Yield faults of cameras that can be found together with the pose, those with the fewest unknowns first.
 
     Of one view alone none can. Cameras that are corrected already (views that say so, or shared) may have no further unknown
@@ -363,14 +406,18 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
     if shared == CALIBRATED and len({view.camera.fan_axes for view in views}) == 1:
         # Only a share of the distance counts.
         scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
-        all_distances = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * views[0].camera.focal_px)
+        all_distances = SharedUnknowns(
+            source_to_detector_sd_mm=DISTANCE_SD * views[0].camera.focal_px
+        )
         sentence = f"{_distance(views[0])} seems to be wrong:"
         advice = f"Check it, and {_looks_like_distance(views[0])}."
         yield Hypothesis("distance", (), scaled, sentence, advice, all_distances)
     for i, view in enumerate(views):
         freed = replace(view, distance_sd_percent=100 * DISTANCE_SD)
         sentence = f"{_distance(view)} of {view.name} seems to be wrong:"
-        yield Hypothesis("distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared=shared)
+        yield Hypothesis(
+            "distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared=shared
+        )
     # Of two views the images cannot say which is off. Cameras are corrected against the first view's: the one in question goes last.
     for i in range(len(views)) if len(views) > 2 else (1,):
         view, others = views[i], [*views[:i], *views[i + 1 :]]
@@ -481,10 +528,15 @@ class CauseSearch:
         return self.progress(Progress(1.0, stage, self._pose, self.found.fit.cost))
 
     def _registration(
-        self, views: list[View], shared: SharedUnknowns | None = None, anatomy: PreparedCT | None = None
+        self,
+        views: list[View],
+        shared: SharedUnknowns | None = None,
+        anatomy: PreparedCT | None = None,
     ) -> RegistrationPipeline:
         shared = self.shared if shared is None else shared
-        return RegistrationPipeline(anatomy or self.anatomy, views, self.start, self._report, shared)
+        return RegistrationPipeline(
+            anatomy or self.anatomy, views, self.start, self._report, shared
+        )
 
     def _alone(self) -> dict[str, np.ndarray]:
         """Return the pose of each view alone, by its name."""
@@ -493,7 +545,9 @@ class CauseSearch:
         runs = {view.name: self._coarse([view], [self._pose, self.start]) for view in self._views}
         return {name: run[0].world_from_ct for name, run in runs.items() if run}
 
-    def _coarse(self, views: list[View], poses: Sequence[np.ndarray], *, search: bool = False) -> list[Descent]:
+    def _coarse(
+        self, views: list[View], poses: Sequence[np.ndarray], *, search: bool = False
+    ) -> list[Descent]:
         """Return the minima at the coarsest resolution, most evidence first.
 
         Parameters
@@ -504,7 +558,9 @@ class CauseSearch:
         registration = self._registration(views)
         minima = registration.descend(0, [DescentStart(pose) for pose in poses])
         if search:
-            minima = registration.merge(minima, registration.search(0, poses[0], LOCAL_RANGE, LOOK)[0])
+            minima = registration.merge(
+                minima, registration.search(0, poses[0], LOCAL_RANGE, LOOK)[0]
+            )
         return minima
 
     def _best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
@@ -518,16 +574,24 @@ class CauseSearch:
         """Yield the likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
         for each in group:
-            unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
+            unharmed = [
+                pose for name, pose in alone.items() if each.about and name not in each.about
+            ]
             poses = [each.pose(pose) for pose in (self.start, *unharmed)]
             tried.append((self._coarse(each.views, poses, search=not unharmed), each))
-        better = [(minima, each) for minima, each in tried if minima and minima[0].fit.evidence > least]
+        better = [
+            (minima, each) for minima, each in tried if minima and minima[0].fit.evidence > least
+        ]
         runs = [(self._best_refined(each.views, minima), each) for minima, each in better]
         refined = [(run, each) for run, each in runs if run]
         if refined:
             run, each = max(refined, key=lambda pair: pair[0].fit.evidence)
             cause = _cause(each.cause, each.about, each.sentence, run, evidence)
-            yield replace(cause, world_from_ct=each.pose(cause.world_from_ct), corrected_from_ct=each.corrected_from_ct)
+            yield replace(
+                cause,
+                world_from_ct=each.pose(cause.world_from_ct),
+                corrected_from_ct=each.corrected_from_ct,
+            )
 
     def _of_cameras(
         self, alone: dict[str, np.ndarray], evidence: float, signs: Sequence[Cause] = ()
@@ -561,13 +625,16 @@ class CauseSearch:
                 cause = _cause(each.cause, each.about, sentence, minima[0], evidence)
                 if each.cause == "distance" and not each.about:
                     cause = replace(cause, size_share=size_share)
-                causes.append((len(CameraCorrections(each.views, each.shared).free), cause if words else None))
+                causes.append(
+                    (len(CameraCorrections(each.views, each.shared).free), cause if words else None)
+                )
         calibrated = all(view.distance_sd_percent < 100 * LEAST_SHARE for view in self._views)
         scales = [*self._of_scale(evidence, size_share)]
         causes = [*scales, *causes] if calibrated else [*causes, *scales]
         most = max((cause.gain for _, cause in causes if cause), default=0.0)
         likely = sorted(
-            (pair for pair in causes if pair[1] and pair[1].gain >= NEARLY * most), key=lambda pair: pair[0]
+            (pair for pair in causes if pair[1] and pair[1].gain >= NEARLY * most),
+            key=lambda pair: pair[0],
         )
         yield from (cause for _, cause in likely[:1] if cause)
 
@@ -579,7 +646,9 @@ class CauseSearch:
         apart, whole = np.array([0, 0, 1]), np.ones(3)
         spacing = self._share(apart, evidence)
         size_share = self._share(whole, evidence) if self._rows_in_mm else size_share
-        check = "how it was exported" + ("" if self._rows_in_mm else ", and the distance to the detector")
+        check = "how it was exported" + (
+            "" if self._rows_in_mm else ", and the distance to the detector"
+        )
         for kind, what, share, axes in (
             ("slice spacing", "slice spacing", spacing, apart),
             ("ct scale", "scale", size_share, whole),
@@ -610,10 +679,15 @@ class CauseSearch:
     def _scaled(self, shares: np.ndarray, rounds: int = 1) -> Descent | None:
         """Return the best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""
         registration = self._registration(self._views, anatomy=self.anatomy.scaled(shares))
-        return next(iter(self._several_rounds(registration, [DescentStart(self._pose)], rounds)), None)
+        return next(
+            iter(self._several_rounds(registration, [DescentStart(self._pose)], rounds)), None
+        )
 
     def _several_rounds(
-        self, registration: RegistrationPipeline, starts: Sequence[DescentStart], rounds: int = ROUNDS
+        self,
+        registration: RegistrationPipeline,
+        starts: Sequence[DescentStart],
+        rounds: int = ROUNDS,
     ) -> list[Descent]:
         """Return the minima at the second resolution, most evidence first."""
         minima = registration.descend(1, starts)
@@ -633,12 +707,21 @@ class CauseSearch:
             share = self._distance_share(each, run)
             longer = "longer" if share > 0 else "shorter"
             enough = max(LEAST_SHARE, self._stated("distance_sd_percent") / 100)
-            return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= enough else ""
+            return (
+                f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= enough else ""
+            )
         if each.cause == "principal point":
             column, row = own[-1, 7:9]
-            least = max(LEAST_PRINCIPAL_POINT_MM / _pixel_mm(each.views[-1]), self._stated("principal_point_sd_px"))
+            least = max(
+                LEAST_PRINCIPAL_POINT_MM / _pixel_mm(each.views[-1]),
+                self._stated("principal_point_sd_px"),
+            )
             enough = np.hypot(column, row) >= least
-            return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit" if enough else ""
+            return (
+                f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit"
+                if enough
+                else ""
+            )
         motion = rigid.from_rotation_translation(rigid.exp_so3(own[-1, :3]), own[-1, 3:6])
         there = rigid.transform_points(run.world_from_ct, self.anatomy.centroid)
         mm = float(np.linalg.norm(rigid.transform_points(motion, there) - there))
@@ -660,7 +743,11 @@ class CauseSearch:
             minima = cluster_minima(minima, registration.descend(1, starts), self.anatomy.centroid)
         for run in minima:
             length, along, degrees = self._distance(run, self._pose)
-            if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and degrees <= MOST_TURN_DEG:
+            if (
+                length >= LEAST_LEVEL_MM
+                and abs(along) >= ALONG * length
+                and degrees <= MOST_TURN_DEG
+            ):
                 fits = "better" if _gain(run, here.fit.evidence) > CLEARER else "about as well"
                 sentence = (
                     f"The CT may be registered to the wrong vertebra: moved by {length:.0f} mm towards the {_end(along)}, it fits "
@@ -672,7 +759,9 @@ class CauseSearch:
     def _other_part(self, evidence: float) -> Iterator[Cause]:
         """Yield the best pose farther along the CT's long axis, from the start: where nothing fits the answer may be turned any way."""
         length_mm = np.ptp(self.anatomy.corners()[:, 2])
-        poses = [_shifted(self.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)]
+        poses = [
+            _shifted(self.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)
+        ]
         run = self._best_refined(self._views, self._coarse(self._views, poses))
         if run is None:
             return
@@ -698,17 +787,26 @@ class CauseSearch:
                 f"The CT is too short, or {name} shows another part of the body: {100 * beyond[name]:.0f} % of this X-ray lies beyond "
                 "the ends of the CT."
             )
-            yield Cause("short", (name,), sentence, 1.0, tuple(self.found.fit.similarity), self._pose)
+            yield Cause(
+                "short", (name,), sentence, 1.0, tuple(self.found.fit.similarity), self._pose
+            )
 
     def _distance(self, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
         """Return the distance of a pose from another one (4, 4): mm, mm along the CT's long axis towards the head, degrees."""
         mm, degrees = pose_difference(run.world_from_ct, pose, self.anatomy.centroid)
-        here, there = (rigid.transform_points(each, self.anatomy.centroid) for each in (run.world_from_ct, pose))
+        here, there = (
+            rigid.transform_points(each, self.anatomy.centroid)
+            for each in (run.world_from_ct, pose)
+        )
         return mm, float((here - there) @ pose[:3, 2]), degrees
 
 
-def _cause(cause: str, about: tuple[str, ...], sentence: str, run: Descent, evidence: float) -> Cause:
-    return Cause(cause, about, sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+def _cause(
+    cause: str, about: tuple[str, ...], sentence: str, run: Descent, evidence: float
+) -> Cause:
+    return Cause(
+        cause, about, sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct
+    )
 
 
 def _gain(run: Descent, evidence: float) -> float:

@@ -153,7 +153,12 @@ class ReliabilityFeatures:
         left, top = np.array(self.corners[view]) * self.pooled
         strength = (split.explained - split.similarity) / OUTLIER_NCC_DROP
         return [
-            Tile(int(top + split.places[n][1] * side), int(left + split.places[n][0] * side), side, float(strength[n]))
+            Tile(
+                int(top + split.places[n][1] * side),
+                int(left + split.places[n][0] * side),
+                side,
+                float(strength[n]),
+            )
             for n in np.flatnonzero((split.views == view) & split.comparable)
         ]
 
@@ -188,21 +193,39 @@ def compute_features(
     split = tiles(objective, projections)
     uncertainty = pose_uncertainty(objective, fit, split, unknowns)
     wider = anatomy.objective(views, levels[-2], pose)
-    parts = [] if anatomy.structure else _parts(divided(anatomy, views, pose), pose, objective, fit, split, wider)
+    parts = (
+        []
+        if anatomy.structure
+        else _parts(divided(anatomy, views, pose), pose, objective, fit, split, wider)
+    )
     moved = _steps(wider, levels[-2], pose, unknowns)
     settled = moved.world_from_ct
     wider_mm = root_mean_square(target_errors(settled, pose, targets))
-    back = _steps(objective, levels[-1], settled, unknowns).world_from_ct if wider_mm > MOVED_MM else pose
+    back = (
+        _steps(objective, levels[-1], settled, unknowns).world_from_ct
+        if wider_mm > MOVED_MM
+        else pose
+    )
     alone = _alone_mm(wider, levels[-2], settled, targets) if len(views) > 1 else []
     of_views = view_uncertainties(objective, fit, split)
-    across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
+    across_mm = np.array(
+        [each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)]
+    )
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
-    cameras = camera_uncertainty(objective, fit, split, unknowns, camera_response(objective, fit, unknowns))
+    cameras = camera_uncertainty(
+        objective, fit, split, unknowns, camera_response(objective, fit, unknowns)
+    )
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
     several, at = len(views) > 1, uncertainty.at(points)
-    off = disagreement(objective, fit, split, calibrated, points) if several else Disagreement(0.0, 0.0, None)
+    off = (
+        disagreement(objective, fit, split, calibrated, points)
+        if several
+        else Disagreement(0.0, 0.0, None)
+    )
     if off.share > DISAGREE:
-        off = off._replace(mm=_refined_disagreement_mm(objective, pose, views, off, shared, targets))
+        off = off._replace(
+            mm=_refined_disagreement_mm(objective, pose, views, off, shared, targets)
+        )
     return ReliabilityFeatures(
         uncertainty,
         cameras,
@@ -213,7 +236,9 @@ def compute_features(
         basin_shift_mm=root_mean_square(target_errors(back, pose, targets)),
         single_view_shift_mm=np.array(alone),
         single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
-        tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels)) if several else 0.0,
+        tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels))
+        if several
+        else 0.0,
         disagreement=off.share,
         disagreement_mm=off.mm,
         disagreement_by_size=off.view is None,
@@ -231,7 +256,8 @@ def compute_features(
         similarity=fit.min_similarity,
         wider_similarity=moved.fit.min_similarity,
         outlier_fraction=float(
-            split.pixels[split.comparable & outliers].sum() / max(split.pixels[split.comparable].sum(), 1)
+            split.pixels[split.comparable & outliers].sum()
+            / max(split.pixels[split.comparable].sum(), 1)
         ),
         parts=parts,
     )
@@ -262,7 +288,9 @@ def _parts(
     several = len(finest.views) > 1
     return [
         Part(points, similarity, several * shift, several * wider_shift)
-        for points, (similarity, shift), (_, wider_shift) in zip(divided, at_finest, at_wider, strict=True)
+        for points, (similarity, shift), (_, wider_shift) in zip(
+            divided, at_finest, at_wider, strict=True
+        )
     ]
 
 
@@ -290,7 +318,12 @@ def split_half_mm(
     source
         (3,) or (N, 3) world mm; how far apart across the rays from there, without depth.
     """
-    gradients = np.stack([ways[view][:, :6].T @ each for view, each in zip(split.views, split.gradients, strict=True)])
+    gradients = np.stack(
+        [
+            ways[view][:, :6].T @ each
+            for view, each in zip(split.views, split.gradients, strict=True)
+        ]
+    )
     inverse = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
     at_points = target_jacobians(points, pivot)
     column, row = split.places.T
@@ -307,7 +340,9 @@ def split_half_mm(
 
 def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
     """Return the column and row, in pooled pixels, at which a part of a view begins."""
-    column, row = np.rint(view.camera.pooled(pool).principal_point - part.camera.principal_point).astype(int)
+    column, row = np.rint(
+        view.camera.pooled(pool).principal_point - part.camera.principal_point
+    ).astype(int)
     return int(column), int(row)
 
 
@@ -329,14 +364,21 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
             covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
             covariance += pixels**2 * response.view_gradient_covariance(view)
             largest = max(
-                largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
+                largest,
+                float(
+                    np.sqrt(
+                        total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6
+                    )
+                ),
             )
     return largest
 
 
 def _at_least_calibrated(view: View) -> View:
     """Return the view with a camera that is known no better than a calibration tells: even an exact one counts as right to half a pixel."""
-    return replace(view, **{key: max(getattr(view, key), sd) for key, sd in usual_uncertainty().items() if sd})
+    return replace(
+        view, **{key: max(getattr(view, key), sd) for key, sd in usual_uncertainty().items() if sd}
+    )
 
 
 def _middle(split: Tiles, axis: int) -> np.ndarray:
@@ -349,8 +391,12 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
     return middle
 
 
-def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections) -> Descent:
-    return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns)
+def _steps(
+    objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections
+) -> Descent:
+    return minimise(
+        objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns
+    )
 
 
 def _refined_disagreement_mm(
@@ -369,18 +415,26 @@ def _refined_disagreement_mm(
         views = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
         shared = SharedUnknowns(source_to_detector_sd_mm=SIZE_SD * views[0].camera.focal_px)
     else:
-        freed = replace(views[off.view], rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
+        freed = replace(
+            views[off.view], rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM
+        )
         views = [freed if i == off.view else view for i, view in enumerate(views)]
     unknowns = CameraCorrections(views, shared)
-    run = minimise(objective, pose, iterations=APART_STEPS, tolerance_mm=APART_MM, unknowns=unknowns)
+    run = minimise(
+        objective, pose, iterations=APART_STEPS, tolerance_mm=APART_MM, unknowns=unknowns
+    )
     moved = root_mean_square(target_errors(run.world_from_ct, pose, targets))
     if off.view is not None:
         return moved
     growth = abs(run.corrections[-6]) / views[0].camera.focal_px
-    return max(moved, growth * root_mean_square(np.linalg.norm(targets - targets.mean(axis=0), axis=-1)))
+    return max(
+        moved, growth * root_mean_square(np.linalg.norm(targets - targets.mean(axis=0), axis=-1))
+    )
 
 
-def _alone_mm(objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray) -> list[float]:
+def _alone_mm(
+    objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray
+) -> list[float]:
     """Return how far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
     shifts = [np.inf] * len(objective.views)
 
@@ -389,7 +443,9 @@ def _alone_mm(objective: Objective, level: ResolutionLevel, pose: np.ndarray, ta
         only = Objective(objective.projector, [view], objective.settings, objective.pivot, rest)
         alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
         if np.isfinite(alone.fit.cost):
-            shifts[index] = root_mean_square(split_by_view(view.camera, alone.world_from_ct, pose, targets).in_plane_mm)
+            shifts[index] = root_mean_square(
+                split_by_view(view.camera, alone.world_from_ct, pose, targets).in_plane_mm
+            )
 
     run_tasks([partial(ask, index) for index in range(len(shifts))])
     return shifts

@@ -26,7 +26,9 @@ PixelSize = tuple[float, float]
 MAX_TARGETS, MIN_TARGETS = 300, 10
 
 
-def default_targets(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:
+def default_targets(
+    anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray
+) -> np.ndarray:
     """Return points (N, 3), CT mm, of bone in the fields of all views at a pose; (0, 3) where there are hardly any."""
     points = anatomy.bone_points()
     points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
@@ -43,7 +45,9 @@ def in_field(views: Sequence[View], points: np.ndarray) -> np.ndarray:
         before = np.flatnonzero(view.camera.depth(points) > 0)
         column, row = np.rint(view.camera.project(points[before])).T
         within = (column >= 0) & (row >= 0) & (column < columns) & (row < rows)
-        inside[i, before[within]] = view.xray.valid[row[within].astype(int), column[within].astype(int)]
+        inside[i, before[within]] = view.xray.valid[
+            row[within].astype(int), column[within].astype(int)
+        ]
     return inside
 
 
@@ -63,10 +67,16 @@ def mtre(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
 
 
 def mpd(
-    camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray, pixel_mm: PixelSize = (1.0, 1.0)
+    camera: Camera,
+    estimated: np.ndarray,
+    true: np.ndarray,
+    targets: np.ndarray,
+    pixel_mm: PixelSize = (1.0, 1.0),
 ) -> float:
     """Return the mPD: mean distance on the detector between estimated and true projection of the targets, mm; by default pixels."""
-    here, there = (camera.project(rigid.transform_points(pose, targets)) for pose in (estimated, true))
+    here, there = (
+        camera.project(rigid.transform_points(pose, targets)) for pose in (estimated, true)
+    )
     return float(np.linalg.norm((here - there) * np.asarray(pixel_mm), axis=-1).mean())
 
 
@@ -77,7 +87,10 @@ def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.nd
     sees.
     """
     pixels = camera.project(rigid.transform_points(estimated, targets))
-    rays, from_source = camera.ray_directions(pixels), rigid.transform_points(true, targets) - camera.sources(pixels)
+    rays, from_source = (
+        camera.ray_directions(pixels),
+        rigid.transform_points(true, targets) - camera.sources(pixels),
+    )
     return float(np.linalg.norm(np.cross(from_source, rays), axis=-1).mean())
 
 
@@ -97,7 +110,9 @@ def diffpose_score(
         pixels = camera.project(rigid.transform_points(world_from_ct, targets))
         homogeneous = np.concatenate([pixels, np.ones((*pixels.shape[:-1], 1))], axis=-1)
         on_detector = source_to_detector_mm * homogeneous @ np.linalg.inv(camera.intrinsics).T
-        return rigid.transform_points(rigid.inverse(camera.camera_from_world @ world_from_ct), on_detector)
+        return rigid.transform_points(
+            rigid.inverse(camera.camera_from_world @ world_from_ct), on_detector
+        )
 
     distances = np.linalg.norm(detector_points_ct(estimated) - detector_points_ct(true), axis=-1)
     return float(pixel_mm * distances.mean())
@@ -112,7 +127,9 @@ class ErrorSplit(NamedTuple):
     """(N,) length of the rest, at right angles to that ray."""
 
 
-def split_by_view(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> ErrorSplit:
+def split_by_view(
+    camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray
+) -> ErrorSplit:
     """Split each target's error vector into the view's depth and in-plane parts."""
     error = _displacements(estimated, true, targets)
     points = rigid.transform_points(true, targets)
@@ -159,7 +176,9 @@ def errors(
     targets = np.atleast_2d(np.asarray(targets, float))
     pose = (estimated, true, targets)
     tre = target_errors(*pose)
-    known = [(camera, size) for camera, size in zip(cameras, pixels_mm, strict=True) if size is not None]
+    known = [
+        (camera, size) for camera, size in zip(cameras, pixels_mm, strict=True) if size is not None
+    ]
     complete = len(known) == len(cameras)
     translation_mm, rotation_deg = pose_difference(estimated, true, targets.mean(axis=0))
     split = split_by_view(cameras[0], *pose)
@@ -167,7 +186,9 @@ def errors(
         mtre_mm=float(tre.mean()),
         max_tre_mm=float(tre.max()),
         mpd_px=float(np.mean([mpd(camera, *pose) for camera in cameras])),
-        mpd_mm=float(np.mean([mpd(camera, *pose, size) for camera, size in known])) if complete else None,
+        mpd_mm=float(np.mean([mpd(camera, *pose, size) for camera, size in known]))
+        if complete
+        else None,
         mrpd_mm=float(np.mean([mrpd(camera, *pose) for camera in cameras])),
         diffpose_score=(
             float(np.mean([diffpose_score(camera, *pose, size[1]) for camera, size in known]))

@@ -44,7 +44,13 @@ class NeighbourMotion:
 
     def to_json(self) -> dict:
         """Return an entry of `motions` of a result.json."""
-        return {"name": self.name, "against": self.against, "deg": self.degrees, "mm": self.mm, "words": self.words}
+        return {
+            "name": self.name,
+            "against": self.against,
+            "deg": self.degrees,
+            "mm": self.mm,
+            "words": self.words,
+        }
 
 
 def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
@@ -54,7 +60,9 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
         names = found.bones[tie.one].name, found.bones[tie.other].name
         one, other = map(vertebra, names)
         spine = one is not None and other is not None
-        upper, lower = (tie.one, tie.other) if spine and (one or 0) < (other or 0) else (tie.other, tie.one)
+        upper, lower = (
+            (tie.one, tie.other) if spine and (one or 0) < (other or 0) else (tie.other, tie.one)
+        )
         motion = rigid.inverse(found.poses[lower]) @ found.poses[upper]
         turn = np.degrees(rigid.log_so3(motion[:3, :3]))
         mm = float(np.linalg.norm(rigid.transform_points(motion, tie.joint) - tie.joint))
@@ -62,7 +70,11 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
         words = _in_words(turn) if spine else ""
         motions.append(
             NeighbourMotion(
-                found.bones[upper].name, found.bones[lower].name, degrees, mm, words or f"{degrees:.1f} degrees"
+                found.bones[upper].name,
+                found.bones[lower].name,
+                degrees,
+                mm,
+                words or f"{degrees:.1f} degrees",
             )
         )
     return sorted(motions, key=lambda motion: vertebra(motion.name) or 0)

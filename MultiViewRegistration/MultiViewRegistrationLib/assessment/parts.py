@@ -55,7 +55,9 @@ class Part:
     wider_shift_mm: float
 
 
-def divided(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> list[np.ndarray]:
+def divided(
+    anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray
+) -> list[np.ndarray]:
     """Divide the bone that all views show at a pose (4, 4) into parts, points (N, 3) CT mm each.
 
     Lloyd, IEEE Trans. Inf. Theory 28, 1982.
@@ -125,7 +127,9 @@ def _shares(objective: Objective, split: Tiles, world_points: Sequence[np.ndarra
     shares = np.zeros((len(world_points), len(split.views)))
     for v, view in enumerate(objective.views):
         tiles = np.flatnonzero(split.views == v)
-        number = np.full(split.places[tiles].max(axis=0, initial=0) + 2, -1)  # -1: nothing is compared there
+        number = np.full(
+            split.places[tiles].max(axis=0, initial=0) + 2, -1
+        )  # -1: nothing is compared there
         number[tuple(split.places[tiles].T)] = tiles
         for n, points in enumerate(world_points):
             place = np.floor((view.camera.project(points) + 0.5) / TILE_SIDE).astype(int)
@@ -161,7 +165,9 @@ def columns(parts: Sequence[tuple[float, float, float]]) -> np.ndarray:
     """Return the columns (N, 3) of the logistic function, from similarity, shift and wider shift, mm, of all parts of a body."""
     similarity, *shifts = np.array(parts).T
     lacks = 1 - similarity / max(float(np.percentile(similarity, 90)), 1e-6)
-    return np.column_stack([lacks, *(np.log(shift + pad) for shift, pad in zip(shifts, PADS_MM, strict=True))])
+    return np.column_stack(
+        [lacks, *(np.log(shift + pad) for shift, pad in zip(shifts, PADS_MM, strict=True))]
+    )
 
 
 def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
@@ -176,12 +182,16 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     if not moved[_nearest(targets, middles)].any():
         return None
     if moved.mean() > 0.5:
-        return Elsewhere(bool(unlike.any()), "Most of the bone does not fit where this pose has it.", most=True)
+        return Elsewhere(
+            bool(unlike.any()), "Most of the bone does not fit where this pose has it.", most=True
+        )
     off = middles[moved].mean(axis=0) - middles[~moved].mean(axis=0)
     axis = int(np.abs(off).argmax())
     return Elsewhere(
         bool(unlike.any()),
         f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose has it: the patient may be bent or have "
         "moved, or the CT lacks slices. Register the bones by themselves.",
-        points=np.concatenate([part.points for part, there in zip(parts, ~moved, strict=True) if not there]),
+        points=np.concatenate(
+            [part.points for part, there in zip(parts, ~moved, strict=True) if not there]
+        ),
     )

@@ -99,7 +99,9 @@ class Prediction:
             As of `diagnosis.Cause`.
         """
         sd_mm, sd_share, misnamed = (
-            (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED) if precise else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
+            (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED)
+            if precise
+            else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
         )
         sd = sd_mm + sd_share * mm
         beyond = (1 - misnamed) * float(scipy.special.ndtr((mm - WRONG_MM) / sd))
@@ -206,7 +208,9 @@ class Model:
     contradicted_mm: float
     contradicted_risk: float
 
-    def predict(self, numbers: Mapping[str, float], cameras: ScaledChiSquare | None = None) -> Prediction:
+    def predict(
+        self, numbers: Mapping[str, float], cameras: ScaledChiSquare | None = None
+    ) -> Prediction:
         """Predict the error of a pose.
 
         Parameters
@@ -225,7 +229,9 @@ class Model:
         )
         if disagree:
             shift, near_sd = (
-                (self.sized, self.sized_sd) if numbers["disagreement_by_size"] else (self.apart, self.apart_sd)
+                (self.sized, self.sized_sd)
+                if numbers["disagreement_by_size"]
+                else (self.apart, self.apart_sd)
             )
             near = float(np.log(numbers["disagreement_mm"] + PAD_MM) + shift)
         shifts_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
@@ -240,7 +246,9 @@ class Model:
 
         logs = np.linspace(-9, 9, 1801)  # of mm
         lengths = np.exp(logs)
-        below = (1 - wrong) * right_below(lengths) + wrong * scipy.special.ndtr((logs - self.far) / self.far_sd)
+        below = (1 - wrong) * right_below(lengths) + wrong * scipy.special.ndtr(
+            (logs - self.far) / self.far_sd
+        )
         median, mean, bound = summary(logs, below)
         exact, known = (
             float(scipy.special.ndtr((np.log(WRONG_MM) - near) / near_sd)),
@@ -253,7 +261,9 @@ class Model:
         return Prediction(
             mean_mm=mean,
             upper95_mm=bound if agree else max(bound, self.contradicted_mm),
-            failure_probability=max(wrong + (1 - wrong) * (counted - known), 0.0 if agree else self.contradicted_risk),
+            failure_probability=max(
+                wrong + (1 - wrong) * (counted - known), 0.0 if agree else self.contradicted_risk
+            ),
             image_failure_probability=wrong + (1 - wrong) * (counted - exact),
             bounded=bool((scaled <= self.limits).all()),
             typical_mm=median,
@@ -265,7 +275,11 @@ class Model:
         """Return the features that are worse than in nearly all correct results, the worst first."""
         usual = columns(self.usual)
         beyond = (columns(numbers) - usual) / self.scale
-        return [name for excess, name in sorted(zip(beyond, COLUMNS, strict=True), reverse=True) if excess > 0]
+        return [
+            name
+            for excess, name in sorted(zip(beyond, COLUMNS, strict=True), reverse=True)
+            if excess > 0
+        ]
 
 
 def summary(logs: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
@@ -281,9 +295,16 @@ def summary(logs: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
     float, float, float
         The median, the mean of what lies below the 95 % bound, and that bound, mm.
     """
-    lengths, (median, bound) = np.exp(logs), (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95))
+    lengths, (median, bound) = (
+        np.exp(logs),
+        (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95)),
+    )
     inside = lengths < bound
-    return median, float(bound - np.trapezoid([*below[inside], 0.95], [*lengths[inside], bound]) / 0.95), bound
+    return (
+        median,
+        float(bound - np.trapezoid([*below[inside], 0.95], [*lengths[inside], bound]) / 0.95),
+        bound,
+    )
 
 
 def columns(numbers: Mapping[str, float]) -> np.ndarray:
@@ -303,10 +324,14 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
     """
     content = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
     if content["columns"] != list(COLUMNS):
-        raise ValueError("prediction.json was fitted to other columns; run python -m benchmarks trust_fit.")
+        raise ValueError(
+            "prediction.json was fitted to other columns; run python -m benchmarks trust_fit."
+        )
     content = content[kind]["without"].get(apart_from, content[kind])
     values = {part.name: content[part.name] for part in fields(Model)}
-    arrays: dict[str, Any] = {k: np.array(value) if isinstance(value, list) else value for k, value in values.items()}
+    arrays: dict[str, Any] = {
+        k: np.array(value) if isinstance(value, list) else value for k, value in values.items()
+    }
     return Model(**arrays)
 
 

@@ -28,5 +28,7 @@ _WORDS = {
 
 def remedy(reasons: Sequence[str]) -> str:
     """Say what would settle the first of the reasons that something can be done about."""
-    found = (what for reason in reasons for what, words in _WORDS.items() if re.search(words, reason))
+    found = (
+        what for reason in reasons for what, words in _WORDS.items() if re.search(words, reason)
+    )
     return next(found, OVERLAYS)

@@ -30,7 +30,9 @@ def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
     for view in views:
         fit = anatomy.fit([view], world_from_ct, world_from_ct)
         if fit.shown[0] < MIN_PIXELS:
-            sentences.append(f"{view.name} shows hardly anything of the CT where the scanner has it.")
+            sentences.append(
+                f"{view.name} shows hardly anything of the CT where the scanner has it."
+            )
             continue
         turned = {words: _fit(anatomy, view, world_from_ct, back) for words, back in TURNS.values()}
         words, best = max(turned.items(), key=lambda each: each[1].evidence if each[1] else 0.0)
@@ -47,9 +49,13 @@ def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
     return sentences
 
 
-def _fit(anatomy: PreparedCT, view: View, pose: np.ndarray, back: Callable[[np.ndarray], np.ndarray]) -> PoseFit | None:
+def _fit(
+    anatomy: PreparedCT, view: View, pose: np.ndarray, back: Callable[[np.ndarray], np.ndarray]
+) -> PoseFit | None:
     """Return the fit of a view whose image is turned back; None where that has another size."""
-    image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    image, valid = (
+        np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid)
+    )
     if image.shape != view.xray.valid.shape:
         return None
     return anatomy.fit([replace(view, xray=XRay(image, valid, view.xray.pixel_mm))], pose, pose)

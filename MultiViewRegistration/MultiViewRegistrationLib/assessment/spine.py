@@ -49,7 +49,9 @@ def middle(anatomy: PreparedCT) -> np.ndarray:
     x_mm, y_mm, z_mm = volume.spacing_mm
     slices = max(1, round(STEP_MM / z_mm))
     count = len(volume.values) // slices
-    if count == 0 or np.any(np.abs(volume.ct_from_index[[0, 1, 2], [0, 1, 2]]) < ALIGNED * volume.spacing_mm):
+    if count == 0 or np.any(
+        np.abs(volume.ct_from_index[[0, 1, 2], [0, 1, 2]]) < ALIGNED * volume.spacing_mm
+    ):
         return np.empty((0, 3))
     blocks = volume.values[: slices * count].reshape(count, slices, *volume.values.shape[1:])
     bone, body = (blocks > BONE).mean(axis=1), blocks.mean(axis=1) > WATER / 2
@@ -78,10 +80,15 @@ def middle(anatomy: PreparedCT) -> np.ndarray:
     if not len(known):
         return np.empty((0, 3))
     heights = np.arange(count)
-    along = [scipy.ndimage.median_filter(np.interp(heights, known, each[known]), 5, mode="nearest") for each in found.T]
+    along = [
+        scipy.ndimage.median_filter(np.interp(heights, known, each[known]), 5, mode="nearest")
+        for each in found.T
+    ]
     if backwards:
         along[1] = bone.shape[1] - 1 - along[1]
-    return rigid.transform_points(volume.ct_from_index, np.column_stack([*along, (heights + 0.5) * slices - 0.5]))
+    return rigid.transform_points(
+        volume.ct_from_index, np.column_stack([*along, (heights + 0.5) * slices - 0.5])
+    )
 
 
 def slabs(anatomy: PreparedCT) -> list[Bone]:
@@ -104,20 +111,28 @@ def _slabs(anatomy: PreparedCT) -> list[Bone]:
     found: list[Bone] = []
     for part in np.array_split(heights, max(1, round(len(heights) * z_mm / SLAB_MM))):
         near = [
-            np.arange(max(0, int(line.min() - RADIUS_MM / mm)), int(line.max() + RADIUS_MM / mm) + 1)
+            np.arange(
+                max(0, int(line.min() - RADIUS_MM / mm)), int(line.max() + RADIUS_MM / mm) + 1
+            )
             for line, mm in ((rows[part], y_mm), (columns[part], x_mm))
         ]
-        values = volume.values[part[0] : part[-1] + 1, near[0][0] : near[0][-1] + 1, near[1][0] : near[1][-1] + 1]
+        values = volume.values[
+            part[0] : part[-1] + 1, near[0][0] : near[0][-1] + 1, near[1][0] : near[1][-1] + 1
+        ]
         j, i = (each[: values.shape[axis]] for axis, each in enumerate(near, start=1))
         own = part[:, None, None]
         across = np.hypot((i - columns[own]) * x_mm, (j[:, None] - rows[own]) * y_mm)
         mask = (across < RADIUS_MM) & (values > BONE)
         if mask.sum() * x_mm * y_mm * z_mm >= LEAST_MM3:
-            found.append(Bone(f"slab {len(found)}", volume, mask, (int(part[0]), int(j[0]), int(i[0]))))
+            found.append(
+                Bone(f"slab {len(found)}", volume, mask, (int(part[0]), int(j[0]), int(i[0])))
+            )
     return found
 
 
-def shift_mm(anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], world_from_ct: np.ndarray) -> float:
+def shift_mm(
+    anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], world_from_ct: np.ndarray
+) -> float:
     """Return how far the slabs that two views show ask to be moved at a pose (4, 4), root mean square; 0 where there are fewer than two.
 
     A shift by noise is smaller the more views there are: those of more than two are scaled to what two would leave.
@@ -125,10 +140,17 @@ def shift_mm(anatomy: PreparedCT, bones: Sequence[Bone], views: Sequence[View], 
     if not bones:
         return 0.0
     middles = rigid.transform_points(world_from_ct, np.array([bone.centroid for bone in bones]))
-    bones = [bone for bone, seen in zip(bones, in_field(views, middles).sum(axis=0) >= 2, strict=True) if seen]
+    bones = [
+        bone
+        for bone, seen in zip(bones, in_field(views, middles).sum(axis=0) >= 2, strict=True)
+        if seen
+    ]
     if len(bones) < 2:
         return 0.0
-    objective, poses = objective_at(anatomy, bones, views, world_from_ct, [], LEVELS[1]), [world_from_ct] * len(bones)
+    objective, poses = (
+        objective_at(anatomy, bones, views, world_from_ct, [], LEVELS[1]),
+        [world_from_ct] * len(bones),
+    )
     fit = objective.linearise(poses, objective.shadows(poses))
     unit = fit.cost * (objective.radius + 0.5) ** 2 / max(fit.pixels, 1)
     prior = unit * np.diag(np.repeat([1 / np.radians(TURN_SD_DEG) ** 2, 1 / SHIFT_SD_MM**2], 3))

@@ -65,11 +65,17 @@ class PoseUncertainty:
 
     def __add__(self, other: PoseUncertainty | None) -> PoseUncertainty:
         """Return the uncertainty of the sum of two independent errors about the same pivot."""
-        return self if other is None else PoseUncertainty(self.covariance + other.covariance, self.pivot)
+        return (
+            self
+            if other is None
+            else PoseUncertainty(self.covariance + other.covariance, self.pivot)
+        )
 
     def at(self, points: np.ndarray) -> TargetUncertainty:
         """Return the uncertainty of targets (N, 3), world mm."""
-        return TargetUncertainty(np.asarray(points, float), target_jacobians(points, self.pivot), self.covariance)
+        return TargetUncertainty(
+            np.asarray(points, float), target_jacobians(points, self.pivot), self.covariance
+        )
 
     def least_certain_rotation(self) -> tuple[float, np.ndarray]:
         """Return the standard deviation in rad and the world axis (3,) of the rotation that the images show least.
@@ -96,11 +102,17 @@ class ScaledChiSquare(NamedTuple):
 
     def quantiles_mm(self, count: int) -> np.ndarray:
         """Return root mean squares (count,) of equal probability."""
-        return np.sqrt(self.spread * chi_square_quantile((np.arange(count) + 0.5) / count, self.freedom))
+        return np.sqrt(
+            self.spread * chi_square_quantile((np.arange(count) + 0.5) / count, self.freedom)
+        )
 
     def probability_beyond(self, mm: float) -> float:
         """Return the probability of a root mean square above mm."""
-        return float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread))) if self.spread else 0.0
+        return (
+            float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread)))
+            if self.spread
+            else 0.0
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +148,8 @@ class TargetUncertainty:
         """Expected TRE, all targets together."""
         spread, freedom = self.distribution
         return float(
-            np.sqrt(2 * spread) * np.exp(scipy.special.gammaln((freedom + 1) / 2) - scipy.special.gammaln(freedom / 2))
+            np.sqrt(2 * spread)
+            * np.exp(scipy.special.gammaln((freedom + 1) / 2) - scipy.special.gammaln(freedom / 2))
         )
 
     def bound_mm(self, share: float = 0.95) -> float:
@@ -151,7 +164,11 @@ class TargetUncertainty:
         Satterthwaite, Biometrics 2, 1946.
         """
         mean, variance = self._moments()
-        return ScaledChiSquare(variance / (2 * mean), 2 * mean**2 / variance) if mean > 0 else ScaledChiSquare(0.0, 1.0)
+        return (
+            ScaledChiSquare(variance / (2 * mean), 2 * mean**2 / variance)
+            if mean > 0
+            else ScaledChiSquare(0.0, 1.0)
+        )
 
     def split(self, camera: Camera) -> tuple[float, float]:
         """Return the standard deviation along a view's rays (depth) and in all across them (in plane), mm.
@@ -178,10 +195,14 @@ class TargetUncertainty:
 def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     """Return the shift (N, 3, 6) of points (N, 3) by a small (omega, v) about the pivot, all world: [-hat(x - pivot), I]."""
     points = np.asarray(points, float)
-    return np.concatenate([-rigid.hat(points - pivot), np.broadcast_to(np.eye(3), (len(points), 3, 3))], axis=-1)
+    return np.concatenate(
+        [-rigid.hat(points - pivot), np.broadcast_to(np.eye(3), (len(points), 3, 3))], axis=-1
+    )
 
 
-def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> PoseUncertainty:
+def pose_uncertainty(
+    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
+) -> PoseUncertainty:
     """Return what noise explains at a minimum.
 
     Parameters
@@ -196,7 +217,13 @@ def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns:
     ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
     count = sum(fit.pixels)
     gradients = (
-        np.stack([ways[view].T @ gradient for view, gradient in zip(split.views, split.gradients, strict=True)]) / count
+        np.stack(
+            [
+                ways[view].T @ gradient
+                for view, gradient in zip(split.views, split.gradients, strict=True)
+            ]
+        )
+        / count
     )
     hessian = curvature(objective, fit, split, unknowns)
     meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
@@ -239,7 +266,9 @@ class CameraResponse(NamedTuple):
         return left @ left.T
 
 
-def camera_response(objective: Objective, fit: PoseFit, unknowns: CameraCorrections) -> CameraResponse:
+def camera_response(
+    objective: Objective, fit: PoseFit, unknowns: CameraCorrections
+) -> CameraResponse:
     """Compute how the minimum answers errors of the cameras.
 
     Parameters
@@ -249,7 +278,8 @@ def camera_response(objective: Objective, fit: PoseFit, unknowns: CameraCorrecti
     """
     ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
     hessians = [
-        way.T @ (np.tril(half) + np.tril(half, -1).T) @ way for way, (_, half) in zip(ways, fit.by_view, strict=True)
+        way.T @ (np.tril(half) + np.tril(half, -1).T) @ way
+        for way, (_, half) in zip(ways, fit.by_view, strict=True)
     ]
     total, solved = sum(hessians), 6 + unknowns.free.size
     total[6:solved, 6:solved] += np.diag(unknowns.precision(objective, fit))
@@ -257,7 +287,11 @@ def camera_response(objective: Objective, fit: PoseFit, unknowns: CameraCorrecti
 
 
 def camera_uncertainty(
-    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, response: CameraResponse
+    objective: Objective,
+    fit: PoseFit,
+    split: Tiles,
+    unknowns: CameraCorrections,
+    response: CameraResponse,
 ) -> PoseUncertainty | None:
     """Return what the uncertainty of the cameras adds; None for exact ones. Parameters as of `pose_uncertainty`."""
     covariance = np.zeros((6, 6))
@@ -290,7 +324,11 @@ class Disagreement(NamedTuple):
 
 
 def disagreement(
-    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, points: np.ndarray
+    objective: Objective,
+    fit: PoseFit,
+    split: Tiles,
+    unknowns: CameraCorrections,
+    points: np.ndarray,
 ) -> Disagreement:
     """Return by how much the views would fit better with the CT elsewhere in one of them, or of another size, and how far off it is.
 
@@ -310,7 +348,10 @@ def disagreement(
     known = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
     unit, count = fit.cost / independent_residuals(fit, objective.settings), sum(fit.pixels)
     hessians = [
-        _at_least(split.hessians[split.views == i].sum(axis=0) / count, np.tril(half) + np.tril(half, -1).T)
+        _at_least(
+            split.hessians[split.views == i].sum(axis=0) / count,
+            np.tril(half) + np.tril(half, -1).T,
+        )
         for i, (_, half) in enumerate(fit.by_view)
     ]
 
@@ -331,7 +372,10 @@ def disagreement(
 
     views, place = range(len(ways)), np.eye(9, 6)
     # The rows of a slot scan are apart by a distance of their own.
-    scale = [np.isin(range(9), [6, 8] if view.camera.fan_axes == 1 else [6])[:, None] * 1.0 for view in objective.views]
+    scale = [
+        np.isin(range(9), [6, 8] if view.camera.fan_axes == 1 else [6])[:, None] * 1.0
+        for view in objective.views
+    ]
     explained, _ = newton([np.zeros((9, 0))] * len(ways), np.zeros(0))
     place_sd = np.repeat([np.radians(PLACE_SD_DEG), PLACE_SD_MM], 3)
     tried = [newton([place * (i == k) for i in views], place_sd) for k in views[1:]]
@@ -339,7 +383,10 @@ def disagreement(
     sized, grown = newton(scale, np.array([SIZE_SD]))
     by_size = sized - explained >= SIZE_PREFERRED * (moved - explained)
     drop, step, growth = (sized, grown, abs(float(grown[-1]))) if by_size else (moved, twist, 0.0)
-    shifts, radii = target_jacobians(points, objective.pivot) @ step[:6], points - points.mean(axis=0)
+    shifts, radii = (
+        target_jacobians(points, objective.pivot) @ step[:6],
+        points - points.mean(axis=0),
+    )
     mm, radius = (root_mean_square(np.linalg.norm(each, axis=-1)) for each in (shifts, radii))
     view = None if by_size else 1 + [each[0] for each in tried].index(moved)
     return Disagreement(drop - explained, mm + growth * radius, view)
@@ -355,21 +402,28 @@ def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list
     found = []
     for view, (_, half) in enumerate(fit.by_view):
         gradients, hessians = (
-            each[split.views == view] for each in (split.gradients[:, :6], split.hessians[:, :6, :6])
+            each[split.views == view]
+            for each in (split.gradients[:, :6], split.hessians[:, :6, :6])
         )
         gauss_newton = (np.tril(half) + np.tril(half, -1).T)[:6, :6] * sum(fit.pixels)
         meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
-        found.append(PoseUncertainty(sandwich(_at_least(hessians.sum(axis=0), gauss_newton), meat), objective.pivot))
+        found.append(
+            PoseUncertainty(
+                sandwich(_at_least(hessians.sum(axis=0), gauss_newton), meat), objective.pivot
+            )
+        )
     return found
 
 
-def curvature(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> np.ndarray:
+def curvature(
+    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections
+) -> np.ndarray:
     """Return the Hessian (6 + n, 6 + n) of half the cost and the prior by pose and free corrections, as at a minimum."""
     _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
     ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
-    hessian = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(
-        fit.pixels
-    )
+    hessian = sum(
+        way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)
+    ) / sum(fit.pixels)
     hessian[6:, 6:] += np.diag(unknowns.precision(objective, fit))
     return _at_least(hessian, gauss_newton)
 

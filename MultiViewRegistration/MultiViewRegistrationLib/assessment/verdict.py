@@ -24,7 +24,17 @@ from .diagnosis import OF_ONE_VIEW, Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere
-from .prediction import BESIDE, COLUMNS, DISAGREE, ONE_VIEW_BEYOND, WRONG_MM, Model, Prediction, calibrated, percent
+from .prediction import (
+    BESIDE,
+    COLUMNS,
+    DISAGREE,
+    ONE_VIEW_BEYOND,
+    WRONG_MM,
+    Model,
+    Prediction,
+    calibrated,
+    percent,
+)
 from .spine import spine_elsewhere
 from .uncertainty import TargetUncertainty
 
@@ -109,7 +119,9 @@ class Assessment:
         """Return "good", "check" or "bad" of each view, by name: what speaks for the pose, is in doubt, or is to blame."""
         if self.verdict == "accept":
             return dict.fromkeys(names, "good")
-        blamed = (self.cause.views if self.cause else ()) or (self.suspects if self.contradictions else ())
+        blamed = (self.cause.views if self.cause else ()) or (
+            self.suspects if self.contradictions else ()
+        )
         if self.verdict == "reject":
             return {name: "bad" if name in (blamed or names) else "good" for name in names}
         return {name: "check" if name in (blamed or self.suspects) else "good" for name in names}
@@ -119,14 +131,21 @@ class Assessment:
         """The prediction as a sentence; "" without one."""
         if self.prediction is None:
             return ""
-        return f"{str(self.prediction)[:-1]}, {self.condition}." if self.condition else str(self.prediction)
+        return (
+            f"{str(self.prediction)[:-1]}, {self.condition}."
+            if self.condition
+            else str(self.prediction)
+        )
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm; empty without features."""
         if self.features is None:
             return []
         each = [self.features.total_uncertainty.at(point[None]) for point in points]
-        return [(self.error_inflation * one.mean_mm, self.error_inflation * one.bound_mm()) for one in each]
+        return [
+            (self.error_inflation * one.mean_mm, self.error_inflation * one.bound_mm())
+            for one in each
+        ]
 
     def to_json(self) -> dict | None:
         """Return `uncertainty` of a result.json."""
@@ -179,35 +198,51 @@ def assess(
     alone = uncalibrated_view_indices(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
     if max(found.fit.shown[i] for i in tied) < MIN_PIXELS or not np.isfinite(found.fit.cost):
-        return Assessment("reject", ["At this pose no X-ray shows enough of the CT to compare them."])
+        return Assessment(
+            "reject", ["At this pose no X-ray shows enough of the CT to compare them."]
+        )
     corrected = [found.views[i] for i in tied]
     chosen, limits = _targets(anatomy, corrected, found.world_from_ct, targets)
     features = compute_features(
-        anatomy.with_background(found.world_from_background), corrected, found, start, chosen, shared
+        anatomy.with_background(found.world_from_background),
+        corrected,
+        found,
+        start,
+        chosen,
+        shared,
     )
     strain, contradicted = _camera_strain([views[i] for i in tied], corrected, shared)
     contradictions = [sentence for _name, sentence in contradicted]
     if features.camera_uncertainty and strain > EXPECTED_STRAIN:
         covariance = features.camera_uncertainty.covariance * (strain / EXPECTED_STRAIN) ** 2
-        features = replace(features, camera_uncertainty=replace(features.camera_uncertainty, covariance=covariance))
+        features = replace(
+            features, camera_uncertainty=replace(features.camera_uncertainty, covariance=covariance)
+        )
     limits += [*_structure_limits(anatomy, found), *_view_limits(corrected, features, shared)]
     if masked:
-        limits.append("What did not fit at an earlier pose was left out: a wrong pose would look right, too.")
+        limits.append(
+            "What did not fit at an earlier pose was left out: a wrong pose would look right, too."
+        )
     if not registered:
-        limits.append("The pose was set, not registered: the failure probability was not measured for such poses.")
+        limits.append(
+            "The pose was set, not registered: the failure probability was not measured for such poses."
+        )
     model = model or calibrated("structure" if anatomy.structure else "body")
     points = rigid.transform_points(found.world_from_ct, chosen)
     at = features.total_uncertainty.at(points)
     cameras = features.camera_uncertainty.at(points) if features.camera_uncertainty else None
-    prediction = model.predict(model_inputs(features), cameras.distribution if cameras else None).no_less_than(
-        at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied))
-    )
+    prediction = model.predict(
+        model_inputs(features), cameras.distribution if cameras else None
+    ).no_less_than(at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied)))
     apart = elsewhere(features.parts, chosen)
     if apart and not (apart.unlike or prediction.agree):
         apart = None  # views that contradict each other ask for another place of every part
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
     measured = not (limits or alone or ambiguous or apart)
-    if not (anatomy.structure or contradictions) and decide(prediction, model, measured) == "accept":
+    if (
+        not (anatomy.structure or contradictions)
+        and decide(prediction, model, measured) == "accept"
+    ):
         apart = spine_elsewhere(anatomy, corrected, found.world_from_ct, chosen)
         measured = not apart
     if apart:
@@ -221,7 +256,9 @@ def assess(
             limits.append(_contradiction_of_views(features))
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
-        known = [_camera_limit(corrected, cameras.bound_mm(), prediction)] if cameras and unsure else []
+        known = (
+            [_camera_limit(corrected, cameras.bound_mm(), prediction)] if cameras and unsure else []
+        )
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,
@@ -239,14 +276,20 @@ def assess(
         reasons,
         prediction,
         features,
-        [ViewSplit(view.name, *(SDS_95 * inflation * sd for sd in at.split(view.camera))) for view in corrected],
+        [
+            ViewSplit(view.name, *(SDS_95 * inflation * sd for sd in at.split(view.camera)))
+            for view in corrected
+        ],
         least_certain_rotation=(float(np.degrees(SDS_95 * inflation * sd)), axis),
         error_inflation=inflation,
         targets=chosen,
         measured=measured,
         in_doubt=in_doubt,
         contradictions=tuple(contradictions),
-        suspects=(*_suspects(model, features, corrected, contradicted), *(views[i].name for i in alone)),
+        suspects=(
+            *_suspects(model, features, corrected, contradicted),
+            *(views[i].name for i in alone),
+        ),
         condition=_condition(corrected),
         elsewhere=apart.points if apart else np.empty((0, 3)),
     )
@@ -274,8 +317,14 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor for one structure, for which no causes were
     measured. With a cause, the predicted error is how far correcting it moves the targets, and the verdict is never "accept".
     """
-    prediction, pose, similarity = assessment.prediction, search.found.world_from_ct, search.found.fit.similarity
-    accepted = prediction is not None and prediction.image_failure_probability <= calibrated().accept
+    prediction, pose, similarity = (
+        assessment.prediction,
+        search.found.world_from_ct,
+        search.found.fit.similarity,
+    )
+    accepted = (
+        prediction is not None and prediction.image_failure_probability <= calibrated().accept
+    )
     if search.anatomy.structure or (accepted and max(similarity) - min(similarity) <= UNEVEN):
         return assessment
     cause = search.cause()
@@ -294,11 +343,20 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
 
     The cause does not say along which beam the error lies, so each view's bound is the whole.
     """
-    before, features, rotation = assessment.prediction, assessment.features, assessment.least_certain_rotation
+    before, features, rotation = (
+        assessment.prediction,
+        assessment.features,
+        assessment.least_certain_rotation,
+    )
     if before is None or features is None or rotation is None or not cause.predicts:
         verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-        return replace(assessment, cause=cause, verdict=verdict, reasons=[cause.reason, *assessment.reasons])
-    model, at = calibrated(), features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
+        return replace(
+            assessment, cause=cause, verdict=verdict, reasons=[cause.reason, *assessment.reasons]
+        )
+    model, at = (
+        calibrated(),
+        features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets)),
+    )
     views = len(assessment.splits)
     prediction = before.moved(cause.moved_mm, precise=cause.precise).no_less_than(
         at.mean_mm, at.bound_mm(), views, depth_risk(at, views)
@@ -306,14 +364,21 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     contradicted = assessment.contradictions
     verdict = "reject" if contradicted else decide(prediction, model, measured=False)
     wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
-    others = [reason for reason in assessment.reasons if reason not in contradicted and not is_about_risk(reason)]
+    others = [
+        reason
+        for reason in assessment.reasons
+        if reason not in contradicted and not is_about_risk(reason)
+    ]
     return replace(
         assessment,
         cause=cause,
         verdict=verdict,
         prediction=prediction,
         error_inflation=wider * assessment.error_inflation,
-        splits=[ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm) for split in assessment.splits],
+        splits=[
+            ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm)
+            for split in assessment.splits
+        ],
         least_certain_rotation=(wider * degrees, axis),
         reasons=[cause.reason, *contradicted, *_risk(prediction, model, verdict), *others],
     )
@@ -342,7 +407,9 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
         )
     prediction, besides = assessment.prediction, assessment.reasons
     if displaced:
-        others = f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
+        others = (
+            f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
+        )
         reasons.insert(
             0,
             f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has it{others}: use each bone's own pose.",
@@ -395,7 +462,9 @@ def depth_risk(noise: TargetUncertainty, views: int) -> float:
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
     """Return the features by the names of `prediction.COLUMNS` and BESIDE; the worst of all views that show enough of the CT."""
     values = {name: np.atleast_1d(getattr(features, name)) for name in (*COLUMNS, *BESIDE)}
-    return {name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()}
+    return {
+        name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()
+    }
 
 
 def _targets(
@@ -404,7 +473,9 @@ def _targets(
     """Return the points to which the errors belong, and what is wrong with them."""
     if given is not None:
         shown = in_field(views, rigid.transform_points(pose, given)).any(axis=0)
-        return given, [] if shown.any() else ["No X-ray shows a target: nothing was compared where the error counts."]
+        return given, [] if shown.any() else [
+            "No X-ray shows a target: nothing was compared where the error counts."
+        ]
     bone = anatomy.bone_points()
     if len(bone) < MIN_TARGETS:
         return anatomy.corners(), [
@@ -413,23 +484,35 @@ def _targets(
     default = default_targets(anatomy, views, pose)
     if len(default):
         return default, []
-    return bone, ["No bone lies in the fields of all X-rays: the error is given for all bone of the CT."]
+    return bone, [
+        "No bone lies in the fields of all X-rays: the error is given for all bone of the CT."
+    ]
 
 
 def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[str]:
     """Return why one structure is never accepted, and what it was compared with."""
     if not anatomy.structure:
         return []
-    limits = ["Only one structure of the CT was registered: it may lie on a similar structure. Check its outline."]
+    limits = [
+        "Only one structure of the CT was registered: it may lie on a similar structure. Check its outline."
+    ]
     if found.world_from_background is not None:
-        mm, degrees = pose_difference(found.world_from_ct, found.world_from_background, anatomy.centroid)
-        limits.append(f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT.")
+        mm, degrees = pose_difference(
+            found.world_from_ct, found.world_from_background, anatomy.centroid
+        )
+        limits.append(
+            f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT."
+        )
     elif anatomy.full_ct is not None:
-        limits.append("It was compared without the rest of its CT: a similar structure may have attracted it.")
+        limits.append(
+            "It was compared without the rest of its CT: a similar structure may have attracted it."
+        )
     return limits
 
 
-def _view_limits(views: list[View], features: ReliabilityFeatures, shared: SharedUnknowns) -> list[str]:
+def _view_limits(
+    views: list[View], features: ReliabilityFeatures, shared: SharedUnknowns
+) -> list[str]:
     """Return why the measured failure probability does not hold for these views."""
     limits = []
     if len(views) == 1:
@@ -445,7 +528,9 @@ def _view_limits(views: list[View], features: ReliabilityFeatures, shared: Share
         if not np.isfinite(shift)
     ]
     if shared != CALIBRATED:
-        limits.append("All X-rays share an unknown: the failure probability was not measured for such cases.")
+        limits.append(
+            "All X-rays share an unknown: the failure probability was not measured for such cases."
+        )
     return limits
 
 
@@ -465,7 +550,11 @@ def _camera_strain(
         shift = (after.camera.principal_point - before.camera.principal_point).tolist()
         scale = after.camera.focal_px / before.camera.focal_px - 1
         corrections = {
-            "angles": (np.degrees(rigid.log_so3(motion[:3, :3])), before.rotation_sd_deg, "degrees"),
+            "angles": (
+                np.degrees(rigid.log_so3(motion[:3, :3])),
+                before.rotation_sd_deg,
+                "degrees",
+            ),
             "place": (motion[:3, 3], before.translation_sd_mm, "mm"),
             "principal point": (np.array(shift), before.principal_point_sd_px, "px"),
             "distance to the detector": (np.array([100 * scale]), before.distance_sd_percent, "%"),
@@ -489,7 +578,9 @@ def _condition(views: list[View]) -> str:
 
 
 def _least_known(views: list[View]) -> str:
-    return describe_uncertainty({key: max((getattr(view, key) or 0.0) for view in views) for key in UNCERTAINTY})
+    return describe_uncertainty(
+        {key: max((getattr(view, key) or 0.0) for view in views) for key in UNCERTAINTY}
+    )
 
 
 def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> str:
@@ -503,7 +594,9 @@ def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) ->
 
 def _widest_deg(views: list[View]) -> float:
     axes = [view.camera.camera_from_world[2, :3] for view in views]
-    return float(np.degrees(max(np.arccos(np.clip(abs(a @ b), 0, 1)) for a, b in combinations(axes, 2))))
+    return float(
+        np.degrees(max(np.arccos(np.clip(abs(a @ b), 0, 1)) for a, b in combinations(axes, 2)))
+    )
 
 
 def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View]) -> list[str]:
@@ -544,7 +637,10 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
 
 
 def _suspects(
-    model: Model, features: ReliabilityFeatures, views: list[View], contradicted: list[tuple[str, str]]
+    model: Model,
+    features: ReliabilityFeatures,
+    views: list[View],
+    contradicted: list[tuple[str, str]],
 ) -> list[str]:
     """Return the names of the views that contradict their cameras; without any, of those that a weak point is about."""
     if contradicted:

@@ -32,7 +32,12 @@ def add_case(command: Parser) -> None:
     parts = command.add_subparsers(required=True, metavar="new|check|show|anonymise")
     add_new(parts)
 
-    part = _part(parts, "check", "read the whole case; explain its geometry and what is suspicious", "case.json")
+    part = _part(
+        parts,
+        "check",
+        "read the whole case; explain its geometry and what is suspicious",
+        "case.json",
+    )
     part.set_defaults(run=_check)
 
     part = _part(
@@ -43,13 +48,23 @@ def add_case(command: Parser) -> None:
         "case.json --out look.html",
     )
     part.add_argument(
-        "--out", type=out_file, metavar="FILE.html", help="the page (default: case.html here; none with --json)"
+        "--out",
+        type=out_file,
+        metavar="FILE.html",
+        help="the page (default: case.html here; none with --json)",
     )
     part.add_argument("--open", action="store_true", help="open the page in a browser")
     part.set_defaults(run=_show)
 
-    part = _part(parts, "anonymise", "copy a case without names, IDs, dates and headers", "case.json --out copy")
-    part.add_argument("--out", type=out_folder, required=True, metavar="DIR", help="a new or empty folder")
+    part = _part(
+        parts,
+        "anonymise",
+        "copy a case without names, IDs, dates and headers",
+        "case.json --out copy",
+    )
+    part.add_argument(
+        "--out", type=out_folder, required=True, metavar="DIR", help="a new or empty folder"
+    )
     part.set_defaults(run=_anonymise)
 
 
@@ -72,7 +87,10 @@ def _check(options: argparse.Namespace) -> dict:
     if not options.json:
         print(f"{answer['name']}: the case is complete and valid.")
         print("\n".join(f"  {line}" for line in answer["lines"]))
-        print("\n".join(f"  Suspicious: {finding}" for finding in answer["findings"]) or "  Nothing looks suspicious.")
+        print(
+            "\n".join(f"  Suspicious: {finding}" for finding in answer["findings"])
+            or "  Nothing looks suspicious."
+        )
     return answer
 
 
@@ -82,7 +100,9 @@ def _show(options: argparse.Namespace) -> dict:
     from ..io.files import write_atomically
 
     if options.out and options.out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out: found {options.out.name}, expected the name of a page, as in case.html; correct it.")
+        raise InputError(
+            f"--out: found {options.out.name}, expected the name of a page, as in case.html; correct it."
+        )
     case = Case.load(options.case)
     report = case_report(check_case(case))
     out = options.out or (None if options.json else Path("case.html"))
@@ -99,7 +119,10 @@ def _page(case: Case, report: dict) -> str:
     from ..report.scene_svg import Scene, case_page
 
     views = report["views"]
-    detector_mm = [view["source_to_detector_mm"] or UNKNOWN_DETECTOR * view["anatomy_depth_mm"] for view in views]
+    detector_mm = [
+        view["source_to_detector_mm"] or UNKNOWN_DETECTOR * view["anatomy_depth_mm"]
+        for view in views
+    ]
     unknown = [view["name"] for view in views if view["source_to_detector_mm"] is None]
     notes = []
     if unknown:
@@ -112,7 +135,12 @@ def _page(case: Case, report: dict) -> str:
             "The case has no start pose: the CT is drawn where the views meet, with its axes along the world's; with a single view, "
             "or parallel ones, at the world's origin."
         )
-    scene = Scene(case.views, detector_mm, np.array(report["ct_corners_world"]), np.array(report["world_from_ct"]))
+    scene = Scene(
+        case.views,
+        detector_mm,
+        np.array(report["ct_corners_world"]),
+        np.array(report["world_from_ct"]),
+    )
     return case_page(report["name"], scene, report["lines"], report["findings"], notes)
 
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, warn
 from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, TABLES
-from .options import Parser, add_json, add_structures, checked, out_file, parse_structures, progress_of
+from .options import (
+    Parser,
+    add_json,
+    add_structures,
+    checked,
+    out_file,
+    parse_structures,
+    progress_of,
+)
 
 if TYPE_CHECKING:
     from ..io.case import Case
@@ -62,7 +70,12 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     )
     add_json(part)
     add, words = part.add_argument, "[lps|ras] [forward|resampling]"
-    add("--ct", type=Path, metavar="CT", help="file that SimpleITK reads, or a folder of DICOM slices")
+    add(
+        "--ct",
+        type=Path,
+        metavar="CT",
+        help="file that SimpleITK reads, or a folder of DICOM slices",
+    )
     add(
         "--ct-series",
         metavar="NUMBER|UID",
@@ -74,7 +87,12 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         help="--ct is the folder of a CT study: add its own scouts (localizers, topograms) as views, with the scanner's pose as truth "
         "and start; one that needs more than its header says is given as a --view, too",
     )
-    add("--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)")
+    add(
+        "--ct-unit",
+        choices=["hu", "relative"],
+        default="hu",
+        help="relative: 0 is nothing (default: %(default)s)",
+    )
     add("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
     add_structures(part, "all")
     add(
@@ -139,9 +157,13 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         ("c_arm", "readings of a C-arm"),
         ("slot_scan", "of a CT scout, or of a slot scanner such as EOS"),
     ):
-        of_view(f"--{kind.replace('_', '-')}", _described(kind, what), nargs="+", metavar="KEY=VALUE")
+        of_view(
+            f"--{kind.replace('_', '-')}", _described(kind, what), nargs="+", metavar="KEY=VALUE"
+        )
     of_view("--frame", "of a multi-frame image, from 0", type=int)
-    tones = "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
+    tones = (
+        "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
+    )
     of_view("--intensity", tones, choices=("linear", "log", "auto"))
     of_view("--mask", "pixels to use", type=Path, metavar="FILE")
     for field in SLOT_SCAN_UNCERTAINTY.values():
@@ -181,9 +203,13 @@ def _new(options: argparse.Namespace) -> dict:
         readline.parse_and_bind("tab: complete")
     out = _new_file(options)
     if options.structures and not options.ct_labels:
-        raise InputError("--ct-labels: is missing beside --structures, expected the file with their labels; add it.")
+        raise InputError(
+            "--ct-labels: is missing beside --structures, expected the file with their labels; add it."
+        )
     if options.ct_labels and options.ct_mask:
-        raise InputError("--ct-mask: stands beside --ct-labels, expected one of the two; leave one out.")
+        raise InputError(
+            "--ct-mask: stands beside --ct-labels, expected one of the two; leave one out."
+        )
     ct = options.ct
     if ct is None:
         if ask is None:
@@ -206,7 +232,9 @@ def _new(options: argparse.Namespace) -> dict:
     views = [_view(each, ask) for each in given]
     if not views:
         if ask is None:
-            raise InputError("--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT IMAGE.")
+            raise InputError(
+                "--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT IMAGE."
+            )
         views = _asked_views(ask)
     chosen = parse_structures(options.structures) if options.structures else []
     new = NewCase(ct, views, options.ct_mask, more, options.ct_labels, chosen)
@@ -219,7 +247,9 @@ def _new(options: argparse.Namespace) -> dict:
         print(f"Wrote {out}.")
         lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
         print("\n".join(f"  {line}" for line in lines))
-        print(f"Look at it before you use it: mvreg case show {out}; then register it: mvreg register {out}")
+        print(
+            f"Look at it before you use it: mvreg case show {out}; then register it: mvreg register {out}"
+        )
     return {"case": str(out), **report}
 
 
@@ -231,7 +261,9 @@ def _new_file(options: argparse.Namespace) -> Path:
     InputError
         Where it is there, or cannot be written.
     """
-    out = options.out / "case.json" if options.out.is_dir() or not options.out.suffix else options.out
+    out = (
+        options.out / "case.json" if options.out.is_dir() or not options.out.suffix else options.out
+    )
     if out.exists() and not options.force:
         raise InputError(
             f"{out}: exists already, expected the name of a new file; choose another as --out, or add --force."
@@ -262,7 +294,9 @@ def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | N
         raise InputError(
             f"{folder}: found {len(found)} CT series, expected one; name it with --ct-series NUMBER:{listed}"
         )
-    return ask(f"{folder} has {len(found)} CT series:{listed}\nnumber of the one to register: ", understood)
+    return ask(
+        f"{folder} has {len(found)} CT series:{listed}\nnumber of the one to register: ", understood
+    )
 
 
 def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dict[str, Any]]:
@@ -283,7 +317,11 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dic
             )
     for sentence in study.left_out:
         warn(sentence)
-    return study.ct, [*given, *({"view": (name, str(path))} for path, name in scouts.items())], SCANNERS_POSE
+    return (
+        study.ct,
+        [*given, *({"view": (name, str(path))} for path, name in scouts.items())],
+        SCANNERS_POSE,
+    )
 
 
 def _scout_misfits(case: Case) -> list[str]:
@@ -330,17 +368,34 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
         return _calibrated(view, given, given["calibration"], ask)
     rows, columns = load_image(image, frame).values.shape
     kind = next((kind for kind in ("c_arm", "slot_scan") if kind in given), by_header(view).kind)
-    option, table = f"--{kind.replace('_', '-')}", {key: field for key, field in TABLES[kind].items() if key != "size"}
-    readings = {"size": [columns, rows], **dict(parse_field(option, table, text) for text in given.get(kind, []))}
+    option, table = (
+        f"--{kind.replace('_', '-')}",
+        {key: field for key, field in TABLES[kind].items() if key != "size"},
+    )
+    readings = {
+        "size": [columns, rows],
+        **dict(parse_field(option, table, text) for text in given.get(kind, [])),
+    }
     view = replace(view, geometry=Readings(kind, readings))
     header = header_of(view)
-    found = {key: value for key, value in header.values.items() if key not in readings} if header else {}
+    found = (
+        {key: value for key, value in header.values.items() if key not in readings}
+        if header
+        else {}
+    )
     if found:
         listed = "; ".join(f"{key} {_plain(reading)}" for key, reading in found.items())
         print(f"mvreg: {name}: by the DICOM header: {listed}", file=sys.stderr)
-    if ask and kind not in given and kind == "c_arm" and missing_readings(view).keys() - {"mirrored"}:
+    if (
+        ask
+        and kind not in given
+        and kind == "c_arm"
+        and missing_readings(view).keys() - {"mirrored"}
+    ):
         question = f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): "
-        if calibrated := ask(question, lambda file: _geometry_in(view, file, given, ask) if file else None):
+        if calibrated := ask(
+            question, lambda file: _geometry_in(view, file, given, ask) if file else None
+        ):
             return calibrated
     while ask and (missing := missing_readings(view)):
         key, why = next(iter(missing.items()))
@@ -350,7 +405,8 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
             field = table[key]
             what = f"{field.title} ({field.help}{f'; not in its header: {why}' if why else ''})"
             readings[key] = ask(
-                f"{name}: {what}: ", lambda value, key=key: parse_field(option, table, f"{key}={value}")[1]
+                f"{name}: {what}: ",
+                lambda value, key=key: parse_field(option, table, f"{key}={value}")[1],
             )
         view = replace(view, geometry=Readings(kind, readings))
     return view
@@ -371,7 +427,9 @@ def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
     from ..io.files import YES_OR_NO
 
     p, s, roll = (float(c_arm.get(key, 0)) for key in ("rao_lao_deg", "cra_cau_deg", "roll_deg"))
-    x, y, z = (rotation(p, s) @ about_axis(2, -roll))[:, 0]  # LPS, along the rows of an image that is not mirrored
+    x, y, z = (rotation(p, s) @ about_axis(2, -roll))[
+        :, 0
+    ]  # LPS, along the rows of an image that is not mirrored
     side, along = max((("right", -x), ("front", -y), ("head", z)), key=lambda each: abs(each[1]))
 
     def understood(answer: str) -> bool:
@@ -379,7 +437,9 @@ def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
             raise InputError(f'found "{answer}", expected yes or no; type one of the two.')
         return YES_OR_NO[answer.lower()]
 
-    return ask(f"{name}: is the patient's {side} on the left of the image (yes or no)? ", understood) == bool(along > 0)
+    return ask(
+        f"{name}: is the patient's {side} on the left of the image (yes or no)? ", understood
+    ) == bool(along > 0)
 
 
 def _with_matrix(view: ViewRecord, file: str | Path) -> ViewRecord:
@@ -396,7 +456,9 @@ def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewReco
         return _calibrated(view, given, [file], ask)
 
 
-def _calibrated(view: ViewRecord, given: dict, calibration: Sequence[str], ask: Ask | None) -> ViewRecord:
+def _calibrated(
+    view: ViewRecord, given: dict, calibration: Sequence[str], ask: Ask | None
+) -> ViewRecord:
     """Return a view with the geometry of a calibration.
 
     Prints the reader's notes on stderr. InputError where the file or an answer is wrong or missing.
@@ -430,7 +492,9 @@ def _calibrated(view: ViewRecord, given: dict, calibration: Sequence[str], ask: 
             if key == "size":
                 values[key] = (columns, rows)
             elif ask is None:
-                raise InputError(f"view {name}: {str(error).rstrip('.')}, as --given {key}=VALUE.") from None
+                raise InputError(
+                    f"view {name}: {str(error).rstrip('.')}, as --given {key}=VALUE."
+                ) from None
             else:
                 values[key] = ask(
                     f"{name}: {Path(calibration[0]).name} does not say the {OPEN[key].words}: {OPEN[key].help or OPEN[key].allowed}: ",
@@ -450,13 +514,17 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
     if wanted not in by_name:
         what = "has several cameras" if wanted is None else f'has no camera "{wanted}"'
         names = ", ".join([*by_name][:12]) + (", ..." if len(by_name) > 12 else "")
-        raise InputError(f"view {view}: {calibration[0]} {what}, expected one of {names}; name it behind the file.")
+        raise InputError(
+            f"view {view}: {calibration[0]} {what}, expected one of {names}; name it behind the file."
+        )
     return by_name[wanted]
 
 
 def _asked_views(ask: Ask) -> list[ViewRecord]:
     views: list[ViewRecord] = []
-    while name := ask(f"name of X-ray {len(views) + 1} ({'empty when that is all' if views else 'such as AP'}): "):
+    while name := ask(
+        f"name of X-ray {len(views) + 1} ({'empty when that is all' if views else 'such as AP'}): "
+    ):
         views.append(_view({"view": (name, ask(f"{name}: image file: ", _image_file))}, ask))
     if not views:
         raise InputError("the case: has no X-ray, expected at least one; name one.")
@@ -467,7 +535,9 @@ def _path(answer: str) -> Path:
     """Return the file or folder of an answer, which may be in quotes, as a file manager drops it."""
     path = Path(answer.strip("'\"")).expanduser()
     if not answer or not path.exists():
-        raise InputError(f'found "{answer}", expected a file or folder that is there; correct the path.')
+        raise InputError(
+            f'found "{answer}", expected a file or folder that is there; correct the path.'
+        )
     return path
 
 
@@ -529,7 +599,11 @@ def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, 
     """Return the landmarks of the CT, with the pixels at which views show them."""
     from ..io.points import read_markups, read_pixels
 
-    pixels = {view["view"][0]: read_pixels(view["landmark_pixels"]) for view in views if "landmark_pixels" in view}
+    pixels = {
+        view["view"][0]: read_pixels(view["landmark_pixels"])
+        for view in views
+        if "landmark_pixels" in view
+    }
     if file is None:
         if pixels:
             raise InputError(
@@ -543,5 +617,10 @@ def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, 
                 f'--landmark-pixels: view {view} has "{unknown[0]}", which {file} has not, expected names of its points '
                 f"({', '.join(list(points)[:6])}); rename it."
             )
-    shown = {name: {view: seen[name].tolist() for view, seen in pixels.items() if name in seen} for name in points}
-    return [{"name": name, "ct": point.tolist(), "views": shown[name]} for name, point in points.items()]
+    shown = {
+        name: {view: seen[name].tolist() for view, seen in pixels.items() if name in seen}
+        for name in points
+    }
+    return [
+        {"name": name, "ct": point.tolist(), "views": shown[name]} for name, point in points.items()
+    ]

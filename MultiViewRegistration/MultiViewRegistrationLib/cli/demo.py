@@ -70,11 +70,17 @@ def _demo(options: argparse.Namespace) -> dict:
         done = run_demo(options.out, on_progress=line.show)
     for result in done.results:
         summarise(result)
-    lines = [f"{each.name:3}  {each.whole_ct_mm:.2f} mm, {each.own_mm:.2f} mm  {each.verdict}" for each in done.bones]
+    lines = [
+        f"{each.name:3}  {each.whole_ct_mm:.2f} mm, {each.own_mm:.2f} mm  {each.verdict}"
+        for each in done.bones
+    ]
     say("\n    ".join([f"  {ERRORS}", *lines]))
     say(f"  Their outlines: {options.out / SPINE / 'bones.jpg'}")
     if missing_packages():
-        print(f"  No network was trained, as PyTorch is not installed: {install_command('torch')}.", file=sys.stderr)
+        print(
+            f"  No network was trained, as PyTorch is not installed: {install_command('torch')}.",
+            file=sys.stderr,
+        )
     say_report(options.out)
     if options.open:
         webbrowser.open((options.out / "report.html").resolve().as_uri())
@@ -111,7 +117,9 @@ class _Run:
     model: Regressor | None = None
 
 
-def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None) -> Demo:
+def run_demo(
+    out: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None
+) -> Demo:
     """Register the samples in folders of `out`, with one report.html.
 
     The chest is registered from a given start, by a search, and by a network that is trained first if PyTorch is installed;
@@ -125,10 +133,14 @@ def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fra
     on_progress(0.0, PREPARING)
     spine = write_sample(out / SPINE, BENT_SPINE_FOLDER)
     chest, truth = Case.load(write_sample(out / "chest")), bent_spine_truth()
-    runs = [_Run(chest, CHEST_NOTE), _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search")]
+    runs = [
+        _Run(chest, CHEST_NOTE),
+        _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search"),
+    ]
     if missing_packages():
         runs[-1] = replace(
-            runs[-1], note=f"{SEARCH_NOTE} A network that finds the pose needs PyTorch, which is not installed here."
+            runs[-1],
+            note=f"{SEARCH_NOTE} A network that finds the pose needs PyTorch, which is not installed here.",
         )
     else:
         runs.append(
@@ -164,7 +176,10 @@ def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneErr
         BoneError(
             bone.name,
             bone.verdict,
-            *(mtre(pose, truth[bone.name], bone.bone.surface) for pose in (result.world_from_ct, bone.world_from_ct)),
+            *(
+                mtre(pose, truth[bone.name], bone.bone.surface)
+                for pose in (result.world_from_ct, bone.world_from_ct)
+            ),
         )
         for bone in (result.structures.bones if result.structures else ())
     ]
@@ -172,7 +187,8 @@ def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneErr
 
 def _error_table(bones: Sequence[BoneError]) -> list[ET.Element]:
     rows: list[list[Content]] = [
-        [each.name, number(each.whole_ct_mm, "mm", 2), number(each.own_mm, "mm", 2), each.verdict] for each in bones
+        [each.name, number(each.whole_ct_mm, "mm", 2), number(each.own_mm, "mm", 2), each.verdict]
+        for each in bones
     ]
     return [tag("p", ERRORS), table(["", "Whole CT", "Own pose", "Verdict"], rows)] if rows else []
 
@@ -181,7 +197,12 @@ def _trained(case: Case, folder: Path, on_progress: Callable[[float, str], objec
     """Return the case with a network that is trained now; one of an earlier demo is replaced."""
     rmtree(folder, ignore_errors=True)
     model = train(
-        case, folder, minutes=MINUTES, progress=lambda fraction, stage, error_mm: on_progress(fraction, stage)
+        case,
+        folder,
+        minutes=MINUTES,
+        progress=lambda fraction, stage, error_mm: on_progress(fraction, stage),
     )
-    note = REGRESSOR_NOTE.format(minutes=MINUTES, s="" if MINUTES == 1 else "s", median=model.card.expected[0])
+    note = REGRESSOR_NOTE.format(
+        minutes=MINUTES, s="" if MINUTES == 1 else "s", median=model.card.expected[0]
+    )
     return _Run(replace(case, name="chest-regressor"), note, "regressor", model)

@@ -39,8 +39,20 @@ def add_evaluate(command: Parser) -> None:
     add_json(command)
     add_progress(command)
     add_refinement(command)
-    add("cases", type=case_path, nargs="+", metavar="CASE", help="case.json files, or folders that hold one")
-    add("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
+    add(
+        "cases",
+        type=case_path,
+        nargs="+",
+        metavar="CASE",
+        help="case.json files, or folders that hold one",
+    )
+    add(
+        "--starts",
+        type=int,
+        default=20,
+        metavar="N",
+        help="starts of each case (default: %(default)s)",
+    )
     add(
         "--max-start-error",
         type=float,
@@ -71,7 +83,12 @@ def add_evaluate(command: Parser) -> None:
         help="where to start, see register --start; several are tabulated side by side "
         "(default: given, or search where there is a --search)",
     )
-    add("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)")
+    add(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="folder of the regressor (default: the newest one of each case's CT)",
+    )
     add("--seed", type=int, default=0)
     add(
         "--page",
@@ -90,7 +107,12 @@ def add_evaluate(command: Parser) -> None:
         help="share the cases among processes, by Dask: those of the scheduler at this address, such as "
         "tcp://127.0.0.1:8786, or, without one, processes on this computer; what is done already is not done again",
     )
-    add("--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on this computer, for --scheduler (default: one a core)",
+    )
     add(
         "--records",
         type=out_folder,
@@ -132,7 +154,11 @@ def _evaluate(options: argparse.Namespace) -> dict:
     folder = (options.page or Path("pictures")).with_suffix("")
     text = pages(evaluations, options.description, options.title, folder.name)
     if options.page:
-        pictures = {name: picture for evaluation in evaluations for name, picture in evaluation.pictures.items()}
+        pictures = {
+            name: picture
+            for evaluation in evaluations
+            for name, picture in evaluation.pictures.items()
+        }
         write_page(options.page, text, pictures, options.append)
     if not options.json:
         print(text)
@@ -148,7 +174,9 @@ def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
     InputError
         For options that need a scheduler, without one.
     """
-    given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
+    given = [
+        name for name in ("workers", "records", "minutes") if getattr(options, name) is not None
+    ]
     if options.scheduler is None:
         if given:
             raise InputError(f"--{given[0]}: belongs to --scheduler; add that, or leave this out.")

@@ -55,22 +55,39 @@ def add_export(command: Parser) -> None:
         help="forward: takes points of the CT to the world; resampling: the inverse, which Slicer wants of an ITK file "
         "(default: both, each by its name)",
     )
-    add("--frame", choices=AXES, help="axes of the matrices in txt, npy and json (default: both, each by its name)")
+    add(
+        "--frame",
+        choices=AXES,
+        help="axes of the matrices in txt, npy and json (default: both, each by its name)",
+    )
     add(
         "--case",
         type=case_path,
         help="the case of this result: to check whether its files have changed, and for its CT and views",
     )
-    add("--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})")
+    add(
+        "--volume",
+        choices=VOLUME_FORMATS,
+        help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})",
+    )
     add(
         "--identity",
         action="store_true",
         help="put patient and study of the X-rays into the DICOM files; files carry no patient identity without this; needs "
         "--case",
     )
-    add("--override", action="store_true", help="export a rejected or stale result; every file then says so")
+    add(
+        "--override",
+        action="store_true",
+        help="export a rejected or stale result; every file then says so",
+    )
     add("--igtl", metavar="HOST:PORT", help="send it to an OpenIGTLink server, until Ctrl-C")
-    add("--igtl-server", type=int, metavar="PORT", help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C")
+    add(
+        "--igtl-server",
+        type=int,
+        metavar="PORT",
+        help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C",
+    )
     add("--seconds", type=float, help="of --igtl and --igtl-server, rather than until Ctrl-C")
     command.set_defaults(run=run)
 
@@ -81,27 +98,46 @@ def run(options: argparse.Namespace) -> dict:
 
     links = [link for link in (options.igtl, options.igtl_server) if link is not None]
     if bool(options.kinds) != bool(options.out) or not (options.kinds or links) or len(links) > 1:
-        raise InputError("export: give one of --as KIND --out DIR, --igtl HOST:PORT, or --igtl-server PORT.")
+        raise InputError(
+            "export: give one of --as KIND --out DIR, --igtl HOST:PORT, or --igtl-server PORT."
+        )
     named = set(options.kinds or ())
-    kinds = [kind for kind in (*KINDS, *CASE_KINDS) if kind in named or kind in KINDS and "all" in named]
+    kinds = [
+        kind for kind in (*KINDS, *CASE_KINDS) if kind in named or kind in KINDS and "all" in named
+    ]
     _refuse_idle_options(options, kinds)
     if options.seconds is not None and not 0 < options.seconds < 1e6:
-        raise InputError(f"--seconds: found {options.seconds:g}, expected a number above 0; correct it.")
+        raise InputError(
+            f"--seconds: found {options.seconds:g}, expected a number above 0; correct it."
+        )
     if options.structure is None:
         exports = [RegistrationExport.read(options.result)]
     else:
         exports = RegistrationExport.read_structures(options.result, options.structure)
     exports = _settled(exports, options)
     if links and len(exports) > 1:
-        raise InputError("--structure: OpenIGTLink sends one pose, and several are named; name one.")
+        raise InputError(
+            "--structure: OpenIGTLink sends one pose, and several are named; name one."
+        )
     files = _write(exports, kinds, options) if kinds else []
     if links:
         _send(exports[0], options)
-    answer = {"files": [str(file) for file in files], "verdict": exports[0].verdict, "override": exports[0].warning}
+    answer = {
+        "files": [str(file) for file in files],
+        "verdict": exports[0].verdict,
+        "override": exports[0].warning,
+    }
     if options.structure is None:
         return answer
-    bones = [{"name": each.structure, "verdict": each.verdict, "override": each.warning} for each in exports]
-    return {"structures": bones, **answer} if len(bones) == 1 else {"structures": bones, "files": answer["files"]}
+    bones = [
+        {"name": each.structure, "verdict": each.verdict, "override": each.warning}
+        for each in exports
+    ]
+    return (
+        {"structures": bones, **answer}
+        if len(bones) == 1
+        else {"structures": bones, "files": answer["files"]}
+    )
 
 
 def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
@@ -111,19 +147,28 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
             "OpenIGTLink is RAS); leave it out."
         )
     if options.direction == "resampling" and not set(kinds) & {"tfm", "h5", *MATRICES}:
-        raise InputError("--direction: resampling applies to tfm, h5, txt, npy and json only; leave it out.")
+        raise InputError(
+            "--direction: resampling applies to tfm, h5, txt, npy and json only; leave it out."
+        )
     if options.volume and not {"resampled-ct", "resampled-mask"} & set(kinds):
-        raise InputError(f"--volume: {options.volume} applies to resampled-ct and resampled-mask only; leave it out.")
+        raise InputError(
+            f"--volume: {options.volume} applies to resampled-ct and resampled-mask only; leave it out."
+        )
     if options.identity and not {"dicom", "drr"} & set(kinds):
         raise InputError("--identity: applies to dicom and drr only; leave it out.")
-    needing = [*(kind for kind in kinds if kind in CASE_KINDS), *(["--identity"] if options.identity else [])]
+    needing = [
+        *(kind for kind in kinds if kind in CASE_KINDS),
+        *(["--identity"] if options.identity else []),
+    ]
     if needing and not options.case:
         raise InputError(
             f"--case: is missing, expected the case of this result for {', '.join(needing)}; add --case CASE."
         )
 
 
-def _settled(exports: list[RegistrationExport], options: argparse.Namespace) -> list[RegistrationExport]:
+def _settled(
+    exports: list[RegistrationExport], options: argparse.Namespace
+) -> list[RegistrationExport]:
     """Return the results with their inputs compared, of all structures those that may be used.
 
     Raises
@@ -136,7 +181,9 @@ def _settled(exports: list[RegistrationExport], options: argparse.Namespace) -> 
         exports = [each.with_changes(stale) for each in exports]
     elif not options.json:
         print("  Inputs not re-checked; pass --case to verify them.", file=sys.stderr)
-    refused = [each for each in exports if each.warning and not (each.overridden or options.override)]
+    refused = [
+        each for each in exports if each.warning and not (each.overridden or options.override)
+    ]
     kept = [each for each in exports if each not in refused]
     if refused and kept and options.structure == [ALL]:
         names = ", ".join(str(each.structure) for each in refused)
@@ -152,7 +199,9 @@ def _settled(exports: list[RegistrationExport], options: argparse.Namespace) -> 
     return exports
 
 
-def _write(exports: list[RegistrationExport], kinds: list[str], options: argparse.Namespace) -> list[Path]:
+def _write(
+    exports: list[RegistrationExport], kinds: list[str], options: argparse.Namespace
+) -> list[Path]:
     from ..io.case import Case
     from ..io.navigation.exports import export_files, write_together
     from ..report.exports import case_files, identities_of
@@ -166,7 +215,9 @@ def _write(exports: list[RegistrationExport], kinds: list[str], options: argpars
     for exported in exports:
         further = {}
         if case is not None:
-            further = case_files(exported, case, kinds, options.volume or VOLUME_FORMATS[0], identities)
+            further = case_files(
+                exported, case, kinds, options.volume or VOLUME_FORMATS[0], identities
+            )
         jobs |= export_files(
             exported,
             [kind for kind in kinds if kind in KINDS],

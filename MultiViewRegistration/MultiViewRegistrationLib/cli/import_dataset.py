@@ -30,7 +30,11 @@ def add_import(command: Parser) -> None:
         add_json(part)
         part.add_argument("file", type=Path, metavar="FILE", help=file)
         part.add_argument(
-            "--out", type=out_folder, required=True, metavar="DIR", help="folder of the case.json and its files"
+            "--out",
+            type=out_folder,
+            required=True,
+            metavar="DIR",
+            help="folder of the case.json and its files",
         )
         part.set_defaults(run=run)
         return part
@@ -39,10 +43,18 @@ def add_import(command: Parser) -> None:
     crop: dict[str, Any] = {"type": int, "default": 0, "metavar": "PX"}
 
     part = dataset(
-        "deepfluoro", "DeepFluoro's full-resolution HDF5 file", "ipcai_2020_full_res_data.h5", _import_deepfluoro
+        "deepfluoro",
+        "DeepFluoro's full-resolution HDF5 file",
+        "ipcai_2020_full_res_data.h5",
+        _import_deepfluoro,
     )
     add = part.add_argument
-    add("--specimen", required=True, metavar="ID", help="17-1882, 18-1109, 18-0725, 18-2799, 18-2800 or 17-1905")
+    add(
+        "--specimen",
+        required=True,
+        metavar="ID",
+        help="17-1882, 18-1109, 18-0725, 18-2799, 18-2800 or 17-1905",
+    )
     add(
         "--views",
         **numbers,
@@ -54,8 +66,16 @@ def add_import(command: Parser) -> None:
         help="register this one alone, by the CT's segmentation (default: the whole CT, at the pelvis's pose)",
     )
     add("--crop", **crop, help="cut off each side; papers cut 50 (default: %(default)s)")
-    add("--upright", action="store_true", help="turn images by 180 degrees where the file has the patient upside down")
-    add("--all-targets", action="store_true", help="all 14 landmarks as targets, rather than those that an image shows")
+    add(
+        "--upright",
+        action="store_true",
+        help="turn images by 180 degrees where the file has the patient upside down",
+    )
+    add(
+        "--all-targets",
+        action="store_true",
+        help="all 14 landmarks as targets, rather than those that an image shows",
+    )
 
     part = dataset(
         "deepfluoro-small",
@@ -63,15 +83,29 @@ def add_import(command: Parser) -> None:
         "the 2x, 4x, 8x or 16x down-sampled file",
         _import_small,
     )
-    part.add_argument("--specimen", required=True, metavar="ID", help="as in the full-resolution file, or 01 to 06")
+    part.add_argument(
+        "--specimen",
+        required=True,
+        metavar="ID",
+        help="as in the full-resolution file, or 01 to 06",
+    )
     part.add_argument("--views", **numbers, help="numbers of the X-rays")
 
     part = dataset(
-        "ljubljana", "Ljubljana's angiograms in the HDF5 file of DiffPose", "ljubljana.h5", _import_ljubljana
+        "ljubljana",
+        "Ljubljana's angiograms in the HDF5 file of DiffPose",
+        "ljubljana.h5",
+        _import_ljubljana,
     )
     add = part.add_argument
     add("--subject", required=True, type=int, metavar="N", help="1 to 10")
-    add("--views", required=True, type=_words, metavar="NAME,...", help="some of ap, lat, ap-max, lat-max")
+    add(
+        "--views",
+        required=True,
+        type=_words,
+        metavar="NAME,...",
+        help="some of ap, lat, ap-max, lat-max",
+    )
     add("--crop", **crop, help="cut off each side (default: %(default)s)")
     add(
         "--threshold",
@@ -103,7 +137,11 @@ def add_import(command: Parser) -> None:
         choices=["mm", "cm", "m"],
         help="of calibration and voxels, which no trial states either; XMALab's is that of its calibration object",
     )
-    add("--volume", metavar="NAME", help="the volume's file without its ending, where the trial has several")
+    add(
+        "--volume",
+        metavar="NAME",
+        help="the volume's file without its ending, where the trial has several",
+    )
     add(
         "--start",
         type=Path,
@@ -154,11 +192,21 @@ def _import_ljubljana(options: argparse.Namespace) -> dict:
 def _import_autoscoper(options: argparse.Namespace) -> dict:
     from ..io.datasets.autoscoper import read_autoscoper
 
-    how = [getattr(options, name) for name in ("frame", "intensity", "unit", "volume", "start", "truth")]
+    how = [
+        getattr(options, name)
+        for name in ("frame", "intensity", "unit", "volume", "start", "truth")
+    ]
     return _written(options, read_autoscoper(options.file, *how))
 
 
 def _written(options: argparse.Namespace, imported: Imported) -> dict:
     path, count = imported.write(options.out), len(imported.images)
-    print("\n  ".join([f"{path}: {count} view{'s' * (count != 1)}.", *imported.notes]), file=sys.stderr)
-    return {"case": str(path), "relative_geometry": imported.content.get("relative_geometry"), "notes": imported.notes}
+    print(
+        "\n  ".join([f"{path}: {count} view{'s' * (count != 1)}.", *imported.notes]),
+        file=sys.stderr,
+    )
+    return {
+        "case": str(path),
+        "relative_geometry": imported.content.get("relative_geometry"),
+        "notes": imported.notes,
+    }

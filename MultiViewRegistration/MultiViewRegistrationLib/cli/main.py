@@ -42,7 +42,9 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit status."""
-    atexit.register(gc.freeze)  # or Python goes through all of numba's objects once more at its end: 0.15 s
+    atexit.register(
+        gc.freeze
+    )  # or Python goes through all of numba's objects once more at its end: 0.15 s
     words = sys.argv[1:] if arguments is None else list(map(str, arguments))
     try:
         with warnings.catch_warnings():
@@ -62,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         say("\nmvreg: stopped; every file is whole.")
         return 130
     except MemoryError:
-        say("mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.")
+        say(
+            "mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs."
+        )
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
         _close_stdout()

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from ..imaging.structures import StructureSource
     from ..registration.pipeline import Progress
 
-CASE_HELP, RESULT_HELP = "case.json, or a folder that holds one", "result.json, or a folder that holds one"
+CASE_HELP, RESULT_HELP = (
+    "case.json, or a folder that holds one",
+    "result.json, or a folder that holds one",
+)
 MAX_LOOKED_AT = 20
 _OPTION = re.compile(r"--?[A-Za-z]")
 #: Of a terminal: go to the beginning of the line, and clear it.
@@ -47,7 +50,9 @@ class Parser(argparse.ArgumentParser):
     def describe(self, usage: str, *examples: str) -> None:
         """Set the usage, in short, and the examples, both without the name of the command."""
         self.usage, self._example = f"{self.prog} {usage}", examples[0].partition("  ")[0]
-        self.epilog = "\n  ".join(["examples:", *(f"{self.prog} {example}" for example in examples)])
+        self.epilog = "\n  ".join(
+            ["examples:", *(f"{self.prog} {example}" for example in examples)]
+        )
 
     def add_subparsers(self, **settings):
         """Add commands, under the name of this one."""
@@ -68,7 +73,9 @@ class Parser(argparse.ArgumentParser):
                     self.error(f"there is no option {option}{_nearest(option, known)}")
         namespace, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self.error(f'unexpected argument "{unknown[0]}"; remove it, or quote values with spaces')
+            self.error(
+                f'unexpected argument "{unknown[0]}"; remove it, or quote values with spaces'
+            )
         return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -87,7 +94,9 @@ class Parser(argparse.ArgumentParser):
         if "; " not in message:  # it does not say what to do
             message += f"; see {self.prog} --help"
         command = self.prog.partition(" ")[2]
-        raise InputError(f"{command}{': ' * bool(command)}{message}{'' if message.endswith('?') else '.'}")
+        raise InputError(
+            f"{command}{': ' * bool(command)}{message}{'' if message.endswith('?') else '.'}"
+        )
 
     def _check_value(self, action, value) -> None:
         if action.choices is not None and value not in action.choices:
@@ -109,7 +118,9 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 def add_json(command: argparse.ArgumentParser) -> None:
     """Add --json."""
     command.add_argument(
-        "--json", action="store_true", help="print machine-readable output on stdout, and nothing else there"
+        "--json",
+        action="store_true",
+        help="print machine-readable output on stdout, and nothing else there",
     )
 
 
@@ -132,7 +143,9 @@ def add_refinement(command: argparse.ArgumentParser) -> None:
         default="joint",
         help="joint: all views together, second order (default); the others are published ones, which need PyTorch",
     )
-    add_device(command, "; a published refinement also runs on PyTorch's other devices, such as mps")
+    add_device(
+        command, "; a published refinement also runs on PyTorch's other devices, such as mps"
+    )
 
 
 def add_device(command: argparse.ArgumentParser, more: str = "") -> None:
@@ -167,7 +180,9 @@ def labels_path(text: str) -> Path:
     path = Path(text)
     _check_exists(path, "file with the labels of the CT's bones")
     if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a folder, expected the file of a segmentation; name that")
+        raise argparse.ArgumentTypeError(
+            f"{text} is a folder, expected the file of a segmentation; name that"
+        )
     return path
 
 
@@ -186,13 +201,17 @@ def parse_structures(words: Sequence[str]) -> list[StructureSource]:
 
     if ALL in words:
         if len(words) > 1:
-            raise InputError(f"--structures: found {ALL} among other names, expected one of the two; leave one out.")
+            raise InputError(
+                f"--structures: found {ALL} among other names, expected one of the two; leave one out."
+            )
         return []
     sources = []
     for word in words:
         name, _, label = word.rpartition("=")
         has_label = bool(name) and label.isdecimal()
-        name = view_name(JsonObject("--structures", "", {"name": name if has_label else word}), "structure")
+        name = view_name(
+            JsonObject("--structures", "", {"name": name if has_label else word}), "structure"
+        )
         sources.append(StructureSource(name, int(label) if has_label else None))
     return sources
 
@@ -203,8 +222,15 @@ def case_path(text: str) -> Path:
     _check_exists(path, CASE_HELP)
     results = [path.name] if path.is_file() else [each.name for each in path.iterdir()]
     if {"result.json", "track.json"} & set(results) and "case.json" not in results:
-        raise argparse.ArgumentTypeError(f"{text} is a result, expected the case.json that it was made of; name that")
-    if path.is_dir() and not (path / "case.json").is_file() or path.is_file() and not _is_json(path):
+        raise argparse.ArgumentTypeError(
+            f"{text} is a result, expected the case.json that it was made of; name that"
+        )
+    if (
+        path.is_dir()
+        and not (path / "case.json").is_file()
+        or path.is_file()
+        and not _is_json(path)
+    ):
         what, ct, image = _recognised(path)
         raise argparse.ArgumentTypeError(
             f"{text} is {what}, expected a case.json, which names CT, X-rays and their geometry; make one: "
@@ -221,8 +247,12 @@ def result_path(text: str) -> Path:
     if path.is_dir() and not (path / "result.json").is_file() or path.name == "case.json":
         folder = path if path.is_dir() else path.parent
         there = (folder / "result" / "result.json").is_file()
-        hint = f"did you mean {folder / 'result'}?" if there else "register first: mvreg register CASE"
-        raise argparse.ArgumentTypeError(f"{text} is not a result, expected a {RESULT_HELP}; {hint}")
+        hint = (
+            f"did you mean {folder / 'result'}?" if there else "register first: mvreg register CASE"
+        )
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a result, expected a {RESULT_HELP}; {hint}"
+        )
     return path
 
 
@@ -236,7 +266,10 @@ def _check_exists(path: Path, expected: str) -> None:
 
 def _is_json(path: Path) -> bool:
     with path.open("rb") as file:
-        return path.suffix.lower() == ".json" or file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
+        return (
+            path.suffix.lower() == ".json"
+            or file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
+        )
 
 
 def _recognised(path: Path) -> tuple[str, str, str]:
@@ -291,7 +324,9 @@ def out_folder(text: str) -> Path:
 def out_file(text: str) -> Path:
     """Check an option for a file of results, and make its folder."""
     if Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a folder, expected the name of a file; add one")
+        raise argparse.ArgumentTypeError(
+            f"{text} is a folder, expected the name of a file; add one"
+        )
     return _writable(text, Path(text).parent)
 
 

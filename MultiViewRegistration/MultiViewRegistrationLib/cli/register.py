@@ -67,14 +67,25 @@ def add_register(command: Parser) -> None:
         "regressor: a regressor of this CT, trained first if there is none; auto: a regressor if there is one, and a "
         "search (default: what the case has: its pose, else its landmarks, else a search)",
     )
-    add("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)")
+    add(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="folder of the regressor (default: the newest one of this CT)",
+    )
     add(
         "--minutes",
         type=float,
         default=2.0,
         help="of training, if --start regressor finds no model (default: %(default)g)",
     )
-    add("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
+    add(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("DEG", "MM"),
+        help="range of the search (default: the case's)",
+    )
     add(
         "--start-pose",
         type=Path,
@@ -82,7 +93,11 @@ def add_register(command: Parser) -> None:
         help="a transform in place of the case's world_from_ct: ITK or Slicer (.tfm, .txt, .h5), or a 4x4 matrix (text, "
         ".npy, .json), with --frame and --direction unless the file defines them",
     )
-    add("--frame", choices=AXES, help="axes of the --start-pose; ITK's and Slicer's own files are lps")
+    add(
+        "--frame",
+        choices=AXES,
+        help="axes of the --start-pose; ITK's and Slicer's own files are lps",
+    )
     add(
         "--direction",
         choices=DIRECTIONS,
@@ -182,29 +197,51 @@ def _case_file(options: argparse.Namespace) -> CaseFile:
     file = CaseFile.read(options.case)
     file.same_patient |= options.same_patient
     if options.ct_labels or options.structures:
-        file = _with_structures(file, options.ct_labels, parse_structures(options.structures or ["all"]))
+        file = _with_structures(
+            file, options.ct_labels, parse_structures(options.structures or ["all"])
+        )
     if not options.start_pose:
         return file
-    return replace(file, world_from_ct=read_start_pose(options.start_pose, options.frame, options.direction))
+    return replace(
+        file, world_from_ct=read_start_pose(options.start_pose, options.frame, options.direction)
+    )
 
 
-def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[StructureSource]) -> CaseFile:
+def _with_structures(
+    file: CaseFile, labels: Path | None, chosen: Sequence[StructureSource]
+) -> CaseFile:
     """Return the case with these labels in place of its own, and the chosen structures, none for all.
 
     A name that is given without a label means the case's structure of that name, if its labels are not replaced or it has a mask.
     """
     if file.has_bone_cts and labels is not None:
-        raise InputError("--ct-labels: the structures of the case have a CT each, expected one CT; leave it out.")
-    own = {source.name.casefold(): source for source in file.structures if labels is None or source.mask is not None}
+        raise InputError(
+            "--ct-labels: the structures of the case have a CT each, expected one CT; leave it out."
+        )
+    own = {
+        source.name.casefold(): source
+        for source in file.structures
+        if labels is None or source.mask is not None
+    }
     named = None if labels is None else InputFile(str(labels), labels)
-    sources = tuple(own.get(each.name.casefold(), each) if each.label is None else each for each in chosen)
+    sources = tuple(
+        own.get(each.name.casefold(), each) if each.label is None else each for each in chosen
+    )
     if not chosen and named is None and file.labels is None:
         sources = file.structures
-    truths = {each.name: file.structure_truths[each.name] for each in sources if each.name in file.structure_truths}
+    truths = {
+        each.name: file.structure_truths[each.name]
+        for each in sources
+        if each.name in file.structure_truths
+    }
     found = replace(file, labels=named or file.labels, structures=sources, structure_truths=truths)
     if not found.has_structures:
-        raise InputError("--structures: the case has no labels, expected them; add --ct-labels FILE.")
-    if found.labels is None and (unknown := [each.name for each in sources if each.mask is None and each.ct is None]):
+        raise InputError(
+            "--structures: the case has no labels, expected them; add --ct-labels FILE."
+        )
+    if found.labels is None and (
+        unknown := [each.name for each in sources if each.mask is None and each.ct is None]
+    ):
         raise InputError(
             f'--structures: found "{unknown[0]}", which is no structure of the case; correct it, or add --ct-labels FILE.'
         )
@@ -212,7 +249,9 @@ def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[Struc
     return found.choosing(sources) if found.has_bone_cts else found
 
 
-def _case_to_register(options: argparse.Namespace, file: CaseFile, read_ct: Callable[[], CT]) -> Case:
+def _case_to_register(
+    options: argparse.Namespace, file: CaseFile, read_ct: Callable[[], CT]
+) -> Case:
     """Return the case to register.
 
     It has the landmarks of another program's file, the SHA-256 of such files among its inputs, and the range of --range.
@@ -237,11 +276,18 @@ def summarise(result: Result) -> None:
     risk = result.assessment.summary if result.assessment else ""
     similarity = ", ".join(
         f"{view.name} {similarity:.3f}"
-        for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True)
+        for view, similarity in zip(
+            result.case.views, result.refinement.fit.similarity, strict=True
+        )
     )
-    lines = [f"{result.case.name}, verdict: {result.verdict or 'not assessed'}. {risk}".rstrip(), *result.reasons]
+    lines = [
+        f"{result.case.name}, verdict: {result.verdict or 'not assessed'}. {risk}".rstrip(),
+        *result.reasons,
+    ]
     if errors:
-        lines.append(f"Against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm.")
+        lines.append(
+            f"Against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm."
+        )
     if result.regressor:
         lines.append(f"Start: {result.regressor}")
     if result.landmark_fit:
@@ -264,8 +310,14 @@ def _bone_lines(found: RegisteredBones) -> list[str]:
         f"{' '.join(bone.reasons)}".rstrip()
         for bone in found.bones
     ]
-    motions = [f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions]
-    return ["Bones, against the pose of the whole CT:" if found.bones[0].moved else "Bones:", *bones, *motions]
+    motions = [
+        f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions
+    ]
+    return [
+        "Bones, against the pose of the whole CT:" if found.bones[0].moved else "Bones:",
+        *bones,
+        *motions,
+    ]
 
 
 def say_report(out: Path) -> None:
@@ -276,7 +328,8 @@ def say_report(out: Path) -> None:
 def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:
     """Return a line for each landmark and view: its distance at the start, and whether it was used."""
     names, views = (
-        max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals))
+        max(len(text) for text in column)
+        for column in zip(*((each.name, each.view) for each in residuals))
     )
     return "\n".join(
         f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.status}"

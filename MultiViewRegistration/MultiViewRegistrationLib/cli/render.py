@@ -23,7 +23,9 @@ from .options import CASE_HELP, PREPARING, Parser, add_json, case_path, out_fold
 def add_render(command: Parser) -> None:
     """Add the options of `mvreg render`."""
     command.describe(
-        "CASE --out DIR [options]", "case.json --out drr", "case.json --pose result/world_from_ct.tfm --out drr"
+        "CASE --out DIR [options]",
+        "case.json --out drr",
+        "case.json --pose result/world_from_ct.tfm --out drr",
     )
     add = command.add_argument
     add_json(command)
@@ -48,7 +50,9 @@ def _render(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     case.warn_of_other_bones()
     if case.structures is not None:
-        warn(f"{case.name}: its structures are drawn where this pose of the whole CT has them, not each at its own.")
+        warn(
+            f"{case.name}: its structures are drawn where this pose of the whole CT has them, not each at its own."
+        )
     with progress_of(options, "Rendering") as line:
         files = render_views(case, options.pose, options.out, line.show)
     if not options.json:
@@ -57,7 +61,10 @@ def _render(options: argparse.Namespace) -> dict:
 
 
 def render_views(
-    case: Case, pose: str, folder: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None
+    case: Case,
+    pose: str,
+    folder: Path,
+    on_progress: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> list[Path]:
     """Write for each view NAME_drr.mha (line integrals, float32, with the pixel size if known) and NAME_drr.png (bone bright).
 
@@ -96,8 +103,12 @@ def _pose(case: Case, pose: str) -> np.ndarray:
         return start_pose(case, case.ct.centroid())
     if pose != "truth":
         if not Path(pose).is_file():
-            raise InputError(f'--pose: found "{pose}", expected start, truth or the file of a transform; correct it.')
+            raise InputError(
+                f'--pose: found "{pose}", expected start, truth or the file of a transform; correct it.'
+            )
         return read_transform(pose)
     if case.truth_world_from_ct is None:
-        raise InputError("--pose: found truth, but the case holds none; leave it out, or give a transform file.")
+        raise InputError(
+            "--pose: found truth, but the case holds none; leave it out, or give a transform file."
+        )
     return case.truth_world_from_ct

@@ -18,7 +18,9 @@ PAGE = Path("selfcheck.html")
 def add_selfcheck(command: Parser) -> None:
     """Add the options of `mvreg selfcheck`."""
     command.describe(
-        "STUDY [options]", "STUDY                  # a folder of DICOM files", "case.json --starts 10 --open"
+        "STUDY [options]",
+        "STUDY                  # a folder of DICOM files",
+        "case.json --starts 10 --open",
     )
     add = command.add_argument
     add_json(command)
@@ -38,20 +40,29 @@ def add_selfcheck(command: Parser) -> None:
         help=f"searches, each about a start {START_DEG:g} degrees and {START_MM:g} mm from the true pose (default: %(default)s, a minute)",
     )
     add("--seed", type=int, default=0, help="of the starts' directions (default: %(default)s)")
-    add("--out", type=out_file, metavar="FILE.html", help=f"the page to keep (default: {PAGE} here; none with --json)")
+    add(
+        "--out",
+        type=out_file,
+        metavar="FILE.html",
+        help=f"the page to keep (default: {PAGE} here; none with --json)",
+    )
     add("--open", action="store_true", help="open the page in a browser")
     command.set_defaults(run=_selfcheck)
 
 
 def _selfcheck(options: argparse.Namespace) -> dict:
     if options.out and options.out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out: found {options.out.name}, expected the name of a page, as in {PAGE}; correct it.")
+        raise InputError(
+            f"--out: found {options.out.name}, expected the name of a page, as in {PAGE}; correct it."
+        )
     out = options.out or (None if options.json else PAGE)
     with progress_of(options, "Checking") as line:
         line.show(0.0, PREPARING)
         check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
     if not options.json:
-        reasons = [f"  {reason}" for reason in check.result.reasons if not reason.startswith("Assumed:")]
+        reasons = [
+            f"  {reason}" for reason in check.result.reasons if not reason.startswith("Assumed:")
+        ]
         verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
         print("\n".join([*check.summary, *check.misfits, verdict, *reasons]))
     if out is not None:

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .options import PREPARING, Parser, add_device, add_json, add_progress, case_path, out_folder, progress_of
+from .options import (
+    PREPARING,
+    Parser,
+    add_device,
+    add_json,
+    add_progress,
+    case_path,
+    out_folder,
+    progress_of,
+)
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
@@ -64,8 +73,18 @@ def add_track(command: Parser) -> None:
         default="mm",
         help="unit of the Autoscoper trial, for track.tra (default: %(default)s)",
     )
-    add("--overlays", action="store_true", help="also draw the edges of the CT, and bones' outlines, over each frame")
-    add("--out", type=out_folder, required=True, metavar="DIR", help="folder of track.json, poses.csv and track.tra")
+    add(
+        "--overlays",
+        action="store_true",
+        help="also draw the edges of the CT, and bones' outlines, over each frame",
+    )
+    add(
+        "--out",
+        type=out_folder,
+        required=True,
+        metavar="DIR",
+        help="folder of track.json, poses.csv and track.tra",
+    )
     command.set_defaults(run=_track)
 
 
@@ -74,9 +93,25 @@ def add_motion(command: Parser) -> None:
     command.describe("FIXED MOVING --out DIR", "radius-track ulna-track --out motion")
     add = command.add_argument
     add_json(command)
-    add("fixed", type=Path, metavar="FIXED", help="track.json of the reference structure, or its folder")
-    add("moving", type=Path, metavar="MOVING", help="track.json of the other structure, of the same frames")
-    add("--out", type=out_folder, required=True, metavar="DIR", help="folder of motion.csv and motion.html")
+    add(
+        "fixed",
+        type=Path,
+        metavar="FIXED",
+        help="track.json of the reference structure, or its folder",
+    )
+    add(
+        "moving",
+        type=Path,
+        metavar="MOVING",
+        help="track.json of the other structure, of the same frames",
+    )
+    add(
+        "--out",
+        type=out_folder,
+        required=True,
+        metavar="DIR",
+        help="folder of motion.csv and motion.html",
+    )
     command.set_defaults(run=_motion)
 
 
@@ -104,10 +139,19 @@ def _track(options: argparse.Namespace) -> dict:
 
         try:
             for frame in follow(
-                sequence, track.anatomy, start, options.pace, options.seed, registering, track.compute_device
+                sequence,
+                track.anatomy,
+                start,
+                options.pace,
+                options.seed,
+                registering,
+                track.compute_device,
             ):
                 track.frames.append(frame)
-                line.show(len(track.frames) / len(sequence), f"frame {len(track.frames)} of {len(sequence)}")
+                line.show(
+                    len(track.frames) / len(sequence),
+                    f"frame {len(track.frames)} of {len(sequence)}",
+                )
             pictures = track.overlays(line.show) if options.overlays else {}
         except KeyboardInterrupt:
             if track.frames:
@@ -124,7 +168,9 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 
     if len(options.cases) > 1:
         if options.images:
-            raise InputError("--images: takes one case, and there are several; leave it out, or give one case.")
+            raise InputError(
+                "--images: takes one case, and there are several; leave it out, or give one case."
+            )
         return FrameSequence.of_cases(options.cases)
     images = {name: [Path(file) for file in files] for name, *files in options.images or ()}
     if len(images) < len(options.images or ()):
@@ -134,8 +180,15 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 
 def _summarise(track: Track, out: Path) -> None:
     """Print the summary of a tracked sequence."""
-    frames, seconds = track.frames, [frame.seconds for frame in track.frames if frame.how == "followed"]
-    pace = f"; followed at {len(seconds) / sum(seconds):.1f} frames a second without loading" if seconds else ""
+    frames, seconds = (
+        track.frames,
+        [frame.seconds for frame in track.frames if frame.how == "followed"],
+    )
+    pace = (
+        f"; followed at {len(seconds) / sum(seconds):.1f} frames a second without loading"
+        if seconds
+        else ""
+    )
     print(
         f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. Verdicts: {_verdicts(frames)}.",
         file=sys.stderr,
@@ -143,18 +196,29 @@ def _summarise(track: Track, out: Path) -> None:
     for name in frames[0].bones if frames else ():
         print(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.", file=sys.stderr)
     for frame in frames:
-        bones = [(name, bone) for name, bone in frame.bones.items() if frame.world_from_ct is not None]
+        bones = [
+            (name, bone) for name, bone in frame.bones.items() if frame.world_from_ct is not None
+        ]
         for name, found in (("", frame), *bones):
-            if (found.how != "followed" and not (name and found.how == "registered")) or not found.kept:
+            if (
+                found.how != "followed" and not (name and found.how == "registered")
+            ) or not found.kept:
                 what = ", ".join(filter(None, [track.sequence.names[frame.number], name]))
-                print(f"  {what}: {found.how}, {found.verdict}. {' '.join(found.reasons)}".rstrip(), file=sys.stderr)
+                print(
+                    f"  {what}: {found.how}, {found.verdict}. {' '.join(found.reasons)}".rstrip(),
+                    file=sys.stderr,
+                )
     print(f"  {out / 'track.json'}", file=sys.stderr)
 
 
 def _verdicts(frames: Sequence[Tracked]) -> str:
     """Count the frames with each verdict."""
     counts = Counter(frame.verdict for frame in frames)
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("accept", "check", "reject") if counts[verdict])
+    return ", ".join(
+        f"{counts[verdict]} {verdict}"
+        for verdict in ("accept", "check", "reject")
+        if counts[verdict]
+    )
 
 
 def _motion(options: argparse.Namespace) -> dict:

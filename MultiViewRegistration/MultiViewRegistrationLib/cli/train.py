@@ -25,12 +25,21 @@ from .options import (
 
 def add_train(command: Parser) -> None:
     """Add the options of `mvreg train`."""
-    command.describe("CASE [options]", "case.json --minutes 2", "case.json --minutes 10 --out model --device auto")
+    command.describe(
+        "CASE [options]",
+        "case.json --minutes 2",
+        "case.json --minutes 10 --out model --device auto",
+    )
     add = command.add_argument
     add_json(command)
     add_progress(command)
     add_device(command)
-    add("case", type=case_path, metavar="CASE", help=f"{CASE_HELP}; only the geometry of its X-rays is used")
+    add(
+        "case",
+        type=case_path,
+        metavar="CASE",
+        help=f"{CASE_HELP}; only the geometry of its X-rays is used",
+    )
     add(
         "--out",
         type=out_folder,
@@ -67,7 +76,9 @@ def _train(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     case.warn_of_other_bones()
     if case.structures is not None:
-        warn(f"{case.name}: the network learns the whole CT; structures are registered from the pose of that.")
+        warn(
+            f"{case.name}: the network learns the whole CT; structures are registered from the pose of that."
+        )
     with progress_of(options, "Training") as line:
         line.show(0.0, PREPARING)
         model = train(

@@ -12,7 +12,9 @@ from .options import Parser, add_json
 
 def add_view(command: Parser) -> None:
     """Add the options of `mvreg view`."""
-    command.describe("[PATH] [options]", "           # the start page: open files there", "case.json", "result")
+    command.describe(
+        "[PATH] [options]", "           # the start page: open files there", "case.json", "result"
+    )
     add = command.add_argument
     add_json(command)
     add(

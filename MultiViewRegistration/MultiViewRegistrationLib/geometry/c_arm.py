@@ -109,7 +109,9 @@ class CArm:
             If pixels would move further, if the isocentre is not between source and detector, and for a slot scan.
         """
         if camera.fan_axes == 1:
-            raise InputError("camera: is that of a slot scan, expected one with a single source, which a C-arm has.")
+            raise InputError(
+                "camera: is that of a slot scan, expected one with a single source, which a C-arm has."
+            )
         pixel_mm = C_ARM["pixel_mm"].check(pixel_mm)
         (fx, skew, _), (_, fy, _), _ = camera.intrinsics
         p, s, roll = angles(camera.camera_from_world[:3, :3].T)
@@ -158,7 +160,9 @@ def angles(R):
     """Return (rao_lao, cra_cau, roll) in degrees of a rotation (3, 3), world from camera."""
     x, y, z = R[:, 2]
     level = np.hypot(x, y)
-    p = np.degrees(np.arctan2(x, -y)) if level > 1e-12 else 0.0  # at the poles any longitude would do
+    p = (
+        np.degrees(np.arctan2(x, -y)) if level > 1e-12 else 0.0
+    )  # at the poles any longitude would do
     s = np.degrees(np.arctan2(z, level))
     turn = rotation(p, s).T @ R
     return p, s, np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))

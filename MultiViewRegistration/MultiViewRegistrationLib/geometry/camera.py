@@ -156,7 +156,9 @@ class Camera:
 
     def depth(self, points) -> np.ndarray:
         """Return distances (...) in mm of world points (..., 3) from the source along z; negative behind it."""
-        return np.asarray(points, float) @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
+        return (
+            np.asarray(points, float) @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
+        )
 
     def ray_directions(self, pixels) -> np.ndarray:
         """Return unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
@@ -169,7 +171,9 @@ class Camera:
         """Return world points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
-        return self.sources(pixels) + np.asarray(depth_mm, float)[..., None] * (homogeneous @ self.ray_matrix.T)
+        return self.sources(pixels) + np.asarray(depth_mm, float)[..., None] * (
+            homogeneous @ self.ray_matrix.T
+        )
 
     def plane_at(self, depth_mm: float) -> np.ndarray:
         """Return the homography (3, 3) from pixels to the plane at a depth in mm along z.
@@ -201,7 +205,9 @@ class Camera:
         """(5, 4): the image shows the world points X = (x, 1) with field_planes @ X <= 0: before the source, within the four sides."""
         a, b, c, d = self.linear_forms
         columns, rows = self.size
-        return np.array([-c, -(a + 0.5 * c), a - (columns - 0.5) * c, -(b + 0.5 * d), b - (rows - 0.5) * d])
+        return np.array(
+            [-c, -(a + 0.5 * c), a - (columns - 0.5) * c, -(b + 0.5 * d), b - (rows - 0.5) * d]
+        )
 
     def same_as(self, other: Camera) -> bool:
         """Return whether both project alike, but for rounding."""
@@ -230,7 +236,9 @@ class Camera:
         scale, shift = 1 / factor, 0.5 / factor - 0.5
         pixels = np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
         columns, rows = self.size
-        return replace(self, intrinsics=pixels @ self.intrinsics, size=(columns // factor, rows // factor))
+        return replace(
+            self, intrinsics=pixels @ self.intrinsics, size=(columns // factor, rows // factor)
+        )
 
     def cropped(self, left: int, top: int, columns: int, rows: int) -> Camera:
         """Return the camera of the part of the image whose top-left pixel is (left, top)."""
@@ -256,7 +264,9 @@ def check_size(size) -> tuple[int, int]:
     """
     columns, rows = rigid.check_numbers(size, (2,), "size")
     if columns < 1 or rows < 1 or columns % 1 or rows % 1:
-        raise InputError(f"size: found {columns:g} columns, {rows:g} rows, expected whole numbers above 0.")
+        raise InputError(
+            f"size: found {columns:g} columns, {rows:g} rows, expected whole numbers above 0."
+        )
     return int(columns), int(rows)
 
 
@@ -283,5 +293,7 @@ def _sign(P, in_front) -> float:
         return np.sign(np.linalg.det(P[:, :3]))
     depth = P[2] @ np.append(rigid.check_numbers(in_front, (3,), "in_front"), 1)
     if depth == 0:
-        raise InputError("in_front: lies beside the source, expected a point between source and detector.")
+        raise InputError(
+            "in_front: lies beside the source, expected a point between source and detector."
+        )
     return np.sign(depth)

@@ -57,7 +57,9 @@ class Distortion:
 
     def distort(self, points) -> np.ndarray:
         """Return distorted points (..., 2) of ideal ones (..., 2), both normalised."""
-        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = np.pad(self.coefficients, (0, 12 - len(self.coefficients)))
+        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = np.pad(
+            self.coefficients, (0, 12 - len(self.coefficients))
+        )
         x, y = np.moveaxis(np.asarray(points, float), -1, 0)
         r2 = x * x + y * y
         radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))

@@ -139,7 +139,9 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
         )
     distances = np.linalg.norm(np.einsum("nij,nj->ni", across, point - sources), axis=1)
     projected = np.stack([camera.project(point) for camera in cameras])
-    return Triangulation(point, float(distances.max()), float(np.linalg.norm(projected - pixels, axis=1).max()))
+    return Triangulation(
+        point, float(distances.max()), float(np.linalg.norm(projected - pixels, axis=1).max())
+    )
 
 
 def default_pose_at_isocentre(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:

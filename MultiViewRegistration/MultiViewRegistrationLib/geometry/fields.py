@@ -87,13 +87,18 @@ class Field:
     @property
     def labels(self) -> dict[str, Any]:
         """The choices by what a person types."""
-        return {("yes" if value else "no") if self.is_truth else str(value): value for value in self.choices}
+        return {
+            ("yes" if value else "no") if self.is_truth else str(value): value
+            for value in self.choices
+        }
 
     @property
     def allowed(self) -> str:
         """The choices in words, each with its meaning."""
         meanings = zip(self.labels, self.choices.values(), strict=True)
-        *others, last = (f"{label} ({meaning})" if meaning else label for label, meaning in meanings)
+        *others, last = (
+            f"{label} ({meaning})" if meaning else label for label, meaning in meanings
+        )
         return f"{', '.join(others)} or {last}" if others else last
 
     @property
@@ -117,7 +122,9 @@ class Field:
         InputError
             Beginning with the key, where it is of another kind or out of its range.
         """
-        if self.choices and (value not in self.choices or isinstance(value, bool) is not self.is_truth):
+        if self.choices and (
+            value not in self.choices or isinstance(value, bool) is not self.is_truth
+        ):
             raise InputError(
                 f"{self.key}: found {value!r}, expected {self.expected or self.allowed}; choose one of these."
             )
@@ -126,7 +133,11 @@ class Field:
         if self.whole:
             return check_size(value)
         numbers = rigid.check_numbers(value, self.shape, self.key)
-        if (numbers < self.least).any() or (numbers <= self.above).any() or (numbers > self.most).any():
+        if (
+            (numbers < self.least).any()
+            or (numbers <= self.above).any()
+            or (numbers > self.most).any()
+        ):
             found = ", ".join(f"{number:g}" for number in np.ravel(numbers))
             raise InputError(f"{self.key}: found {found}, expected {self.range}; {self.remedy}.")
         return tuple(numbers.tolist()) if self.shape else float(numbers)
@@ -153,7 +164,8 @@ def to_json(table: Table, values: Any) -> dict[str, Any]:
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in given.items()
-        if value is not None and (table[key].required or table[key].asked or value != table[key].default)
+        if value is not None
+        and (table[key].required or table[key].asked or value != table[key].default)
     }
 
 
@@ -265,7 +277,10 @@ C_ARM = table_of(
     ),
 )
 
-FAN = {"flat": "columns at equal distances on a plane", "equal_angles": "as on a detector bent about the source"}
+FAN = {
+    "flat": "columns at equal distances on a plane",
+    "equal_angles": "as on a detector bent about the source",
+}
 FANS = tuple(FAN)
 #: Of a slot scan; see `slot_scan.SlotScan`.
 SLOT_SCAN = table_of(
@@ -425,11 +440,18 @@ SLOT_SCAN_UNCERTAINTY = UNCERTAINTY | table_of(
 C_ARM_SD = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
 C_ARM_PRINCIPAL_POINT_SD_MM = 3.0
 #: A slot scan by a machine's own word: of a CT scanner's scouts the fan was 0.4 and 0.8 % wider than that (docs/scouts.md).
-SLOT_SCAN_SD = {"rotation_sd_deg": 0.1, "translation_sd_mm": 0.3, "distance_sd_percent": 0.5, STEP_SD.key: 0.1}
+SLOT_SCAN_SD = {
+    "rotation_sd_deg": 0.1,
+    "translation_sd_mm": 0.3,
+    "distance_sd_percent": 0.5,
+    STEP_SD.key: 0.1,
+}
 SLOT_SCAN_CENTRE_SD_MM = 0.5
 
 
-def usual_uncertainty(kind: str = "camera", pixel_mm: tuple[float, float] = (1.0, 1.0)) -> dict[str, float | None]:
+def usual_uncertainty(
+    kind: str = "camera", pixel_mm: tuple[float, float] = (1.0, 1.0)
+) -> dict[str, float | None]:
     """Return the standard deviations that are usual for a geometry, by key.
 
     Parameters
@@ -441,9 +463,15 @@ def usual_uncertainty(kind: str = "camera", pixel_mm: tuple[float, float] = (1.0
     """
     usual: dict[str, float | None] = {key: field.default for key, field in UNCERTAINTY.items()}
     if kind == "c_arm":
-        return usual | C_ARM_SD | {"principal_point_sd_px": C_ARM_PRINCIPAL_POINT_SD_MM / min(pixel_mm)}
+        return (
+            usual
+            | C_ARM_SD
+            | {"principal_point_sd_px": C_ARM_PRINCIPAL_POINT_SD_MM / min(pixel_mm)}
+        )
     if kind == "slot_scan":
-        return usual | SLOT_SCAN_SD | {"principal_point_sd_px": SLOT_SCAN_CENTRE_SD_MM / pixel_mm[0]}
+        return (
+            usual | SLOT_SCAN_SD | {"principal_point_sd_px": SLOT_SCAN_CENTRE_SD_MM / pixel_mm[0]}
+        )
     return usual
 
 

@@ -86,7 +86,11 @@ class LandmarkResidual:
         """The use of the position in the fit, in words."""
         if self.used:
             return "used"
-        return f'left out, swapped with "{self.swapped_with}"?' if self.swapped_with else "left out, does not fit"
+        return (
+            f'left out, swapped with "{self.swapped_with}"?'
+            if self.swapped_with
+            else "left out, does not fit"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,11 @@ class LandmarkFit:
     @property
     def rms_mm(self) -> float:
         """Root mean square of the residuals that are used."""
-        return float(np.sqrt(np.mean([residual.residual_mm**2 for residual in self.residuals if residual.used])))
+        return float(
+            np.sqrt(
+                np.mean([residual.residual_mm**2 for residual in self.residuals if residual.used])
+            )
+        )
 
 
 def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> LandmarkFit:
@@ -130,7 +138,9 @@ def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> Land
     seen = [(landmark, view) for landmark in landmarks for view in landmark.pixels]
     positions = Positions(
         points=np.array([landmark.ct for landmark, _ in seen], float).reshape(-1, 3),
-        landmark=np.repeat(np.arange(len(landmarks)), [len(landmark.pixels) for landmark in landmarks]),
+        landmark=np.repeat(
+            np.arange(len(landmarks)), [len(landmark.pixels) for landmark in landmarks]
+        ),
         pixels=np.array([landmark.pixels[view] for landmark, view in seen], float).reshape(-1, 2),
         cameras=[cameras[view] for _, view in seen],
     )
@@ -206,17 +216,23 @@ def _fit(positions: Positions, seen: list[tuple[Landmark, str]], pose: np.ndarra
         if np.array_equal(before, used) or _missing(positions, used):
             break
         part = [camera for camera, use in zip(positions.cameras, used) if use]
-        kept = Positions(positions.points[used], positions.landmark[used], positions.pixels[used], part)
+        kept = Positions(
+            positions.points[used], positions.landmark[used], positions.pixels[used], part
+        )
         pose = refined(kept, pose)
     world = rigid.transform_points(pose, positions.points)
     projected = np.stack([camera.project(point) for camera, point in zip(positions.cameras, world)])
     pixels = np.linalg.norm(projected - positions.pixels, axis=1)
     distance = np.linalg.norm(positions.offsets(pose), axis=1)
-    swapped = _swaps(positions, seen, projected, distance / pixels.clip(1e-12), used, _limit(distance))
+    swapped = _swaps(
+        positions, seen, projected, distance / pixels.clip(1e-12), used, _limit(distance)
+    )
     return LandmarkFit(
         pose,
         tuple(
-            LandmarkResidual(landmark.name, view, float(px), float(mm), bool(use), swapped.get(i, ""))
+            LandmarkResidual(
+                landmark.name, view, float(px), float(mm), bool(use), swapped.get(i, "")
+            )
             for i, ((landmark, view), px, mm, use) in enumerate(zip(seen, pixels, distance, used))
         ),
     )
@@ -245,7 +261,10 @@ def _swaps(
     swapped = {}
     for i, j in combinations(np.flatnonzero(~used), 2):
         if seen[i][1] == seen[j][1]:
-            crossed = np.linalg.norm(projected[[i, j]] - positions.pixels[[j, i]], axis=1) * mm_per_px[[i, j]]
+            crossed = (
+                np.linalg.norm(projected[[i, j]] - positions.pixels[[j, i]], axis=1)
+                * mm_per_px[[i, j]]
+            )
             if (crossed <= limit_mm).all():
                 swapped[int(i)], swapped[int(j)] = seen[j][0].name, seen[i][0].name
     return swapped
@@ -258,8 +277,14 @@ def _is_alternative(fit: LandmarkFit, best: LandmarkFit) -> bool:
 
 
 def _describe_mismatch(fit: LandmarkFit) -> str:
-    outliers = sorted((residual for residual in fit.residuals if not residual.used), key=lambda each: -each.residual_mm)
-    worst = ", ".join(f'"{each.name}" in "{each.view}" by {each.residual_mm:.0f} mm' for each in outliers[:MAX_LISTED])
+    outliers = sorted(
+        (residual for residual in fit.residuals if not residual.used),
+        key=lambda each: -each.residual_mm,
+    )
+    worst = ", ".join(
+        f'"{each.name}" in "{each.view}" by {each.residual_mm:.0f} mm'
+        for each in outliers[:MAX_LISTED]
+    )
     more = " and more" if len(outliers) > MAX_LISTED else ""
     return (
         f"landmarks: no pose fits them, the best one misses {worst or 'some'}{more}, expected more than two thirds of the "
@@ -325,19 +350,25 @@ class Positions:
 
     def distances(self, poses: np.ndarray) -> np.ndarray:
         """Return the distances (..., n), mm, from the ray at each point's depth; infinite for a point behind its source."""
-        return np.where(self.in_cameras(poses)[..., 2] > 0, np.linalg.norm(self.offsets(poses), axis=-1), np.inf)
+        return np.where(
+            self.in_cameras(poses)[..., 2] > 0, np.linalg.norm(self.offsets(poses), axis=-1), np.inf
+        )
 
     @cached_property
     def normalised(self) -> np.ndarray:
         """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not; of a slot scan (X / Z, Y)."""
         homogeneous = np.concatenate([self.pixels, np.ones((len(self.pixels), 1))], axis=1)
-        return np.stack([np.linalg.solve(c.intrinsics, h) for c, h in zip(self.cameras, homogeneous)])[:, :2]
+        return np.stack(
+            [np.linalg.solve(c.intrinsics, h) for c, h in zip(self.cameras, homogeneous)]
+        )[:, :2]
 
     def equations(self) -> tuple[np.ndarray, np.ndarray]:
         """Return a (n, 2, 3) and b (n, 2) with A @ x_world + b = 0 for a point x_world on its ray, in mm."""
         m = self.normalised
         along = np.where(self.spreads, m, 0)
-        across = np.concatenate([np.broadcast_to(np.eye(2), (len(m), 2, 2)), -along[..., None]], axis=2)
+        across = np.concatenate(
+            [np.broadcast_to(np.eye(2), (len(m), 2, 2)), -along[..., None]], axis=2
+        )
         b = np.einsum("nij,nj->ni", across, self.camera_from_world[:, :3, 3])
         return across @ self.camera_from_world[:, :3, :3], np.where(self.spreads, b, b - m)
 
@@ -393,7 +424,9 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
 
 def _samples(landmark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return (up to SAMPLES, SAMPLE) rows, of three landmarks or more each."""
-    drawn = np.sort(np.argsort(rng.random((16 * SAMPLES, len(landmark))), axis=1)[:, :SAMPLE], axis=1)
+    drawn = np.sort(
+        np.argsort(rng.random((16 * SAMPLES, len(landmark))), axis=1)[:, :SAMPLE], axis=1
+    )
     kinds = np.sort(landmark[drawn], axis=1)
     drawn = drawn[(np.diff(kinds, axis=1) > 0).sum(axis=1) >= 2]
     _, first = np.unique(drawn, axis=0, return_index=True)
@@ -408,7 +441,9 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     """
     from scipy.spatial.transform import Rotation  # slow to import, too
 
-    A, b = (part[rows][:, None] for part in positions.equations())  # (S, 1, k, 2, 3) and (S, 1, k, 2)
+    A, b = (
+        part[rows][:, None] for part in positions.equations()
+    )  # (S, 1, k, 2, 3) and (S, 1, k, 2)
     centre, radius = positions.centre, positions.radius
     points = (positions.points - centre)[rows][:, None]
     poses = len(rows), 24
@@ -423,7 +458,9 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     for _ in range(ITERATIONS):
         turned = _turned(R, points)
         turn = (-A @ rigid.hat(turned / radius)).reshape(*poses, -1, 3)
-        step = _least_squares_step(np.concatenate([turn, flat_A], axis=-1), across(turned + t[:, :, None]), 1e-3)
+        step = _least_squares_step(
+            np.concatenate([turn, flat_A], axis=-1), across(turned + t[:, :, None]), 1e-3
+        )
         R = rigid.exp_so3(step[..., :3] / radius) @ R
         t = t + step[..., 3:]
     return rigid.from_rotation_translation(R, t - rigid.rotate(R, centre)).reshape(-1, 4, 4)
@@ -437,7 +474,9 @@ def _turned(R: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _least_squares_step(J: np.ndarray, e: np.ndarray, damping: float) -> np.ndarray:
     """Return the changes (..., p) of the parameters of residuals e (..., n) with derivatives J (..., n, p)."""
     transposed = np.swapaxes(J, -1, -2)
-    return -np.linalg.solve(transposed @ J + damping * np.eye(J.shape[-1]), transposed @ e[..., None])[..., 0]
+    return -np.linalg.solve(
+        transposed @ J + damping * np.eye(J.shape[-1]), transposed @ e[..., None]
+    )[..., 0]
 
 
 def _cost(positions: Positions, poses: np.ndarray) -> np.ndarray:

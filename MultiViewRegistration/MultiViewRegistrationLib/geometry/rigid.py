@@ -45,7 +45,10 @@ def log_so3(R):
     """
     R = np.asarray(R, float)
     turn = np.moveaxis(
-        np.stack([R[..., 2, 1], R[..., 0, 2], R[..., 1, 0]]) - [R[..., 1, 2], R[..., 2, 0], R[..., 0, 1]], 0, -1
+        np.stack([R[..., 2, 1], R[..., 0, 2], R[..., 1, 0]])
+        - [R[..., 1, 2], R[..., 2, 0], R[..., 0, 1]],
+        0,
+        -1,
     )
     trace = np.trace(R, axis1=-2, axis2=-1)[..., None]
     products = np.empty((*R.shape[:-2], 4, 4))  # 4 q q^T, the real part last
@@ -123,7 +126,9 @@ def inverse(T):
 
 def rotate(T, vectors):
     """Return vectors (..., 3) turned, not moved, by T (..., 4, 4) or (..., 3, 3); leading dims broadcast."""
-    return np.einsum("...ij,...j->...i", np.asarray(T, float)[..., :3, :3], np.asarray(vectors, float))
+    return np.einsum(
+        "...ij,...j->...i", np.asarray(T, float)[..., :3, :3], np.asarray(vectors, float)
+    )
 
 
 def transform_points(T, points):
@@ -150,7 +155,9 @@ def rotation_distance(a, b):
 
 def translation_distance(a, b):
     """Return distances (...) in mm between the translations of poses a and b (..., 4, 4)."""
-    return np.linalg.norm(np.asarray(b, float)[..., :3, 3] - np.asarray(a, float)[..., :3, 3], axis=-1)
+    return np.linalg.norm(
+        np.asarray(b, float)[..., :3, 3] - np.asarray(a, float)[..., :3, 3], axis=-1
+    )
 
 
 def geodesic_distance(a, b, radius_mm):
@@ -228,9 +235,15 @@ def kind_of(value):
         return "nothing"
     kind = type(value)
     name = (
-        kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__qualname__}"
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__.split('.')[0]}.{kind.__qualname__}"
     )
-    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") and np.ndim(value.shape) == 1 else ""
+    shape = (
+        f" of shape {tuple(value.shape)}"
+        if hasattr(value, "shape") and np.ndim(value.shape) == 1
+        else ""
+    )
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{shape}"
 
 
@@ -246,7 +259,9 @@ def array_of(name, value):
     try:
         if type(value).__module__.split(".")[0] == "torch":
             tensor = value.detach().cpu()
-            half = tensor.is_floating_point() and tensor.element_size() < 4  # of which NumPy knows only one kind
+            half = (
+                tensor.is_floating_point() and tensor.element_size() < 4
+            )  # of which NumPy knows only one kind
             array = (tensor.float() if half else tensor).numpy()
         else:
             array = np.asarray(value)
@@ -256,7 +271,9 @@ def array_of(name, value):
             f"{name}: found {kind_of(value)}{where} that NumPy cannot read, {expected}; convert it, with .cpu() from a device."
         ) from None
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{name}: found {kind_of(value)} with values of type {array.dtype}, {expected}; convert it.")
+        raise InputError(
+            f"{name}: found {kind_of(value)} with values of type {array.dtype}, {expected}; convert it."
+        )
     return array
 
 
@@ -293,7 +310,9 @@ def check_rigid(matrix, name):
     """
     T = check_numbers(matrix, (4, 4), name)
     if not np.allclose(T[3], (0, 0, 0, 1), rtol=0, atol=RIGID_TOLERANCE):
-        raise InputError(f"{name}: last row is {_text(T[3])}, expected 0, 0, 0, 1; is the matrix transposed?")
+        raise InputError(
+            f"{name}: last row is {_text(T[3])}, expected 0, 0, 0, 1; is the matrix transposed?"
+        )
     M = T[:3, :3]
     if np.linalg.det(M) < 0:
         raise InputError(
@@ -334,14 +353,18 @@ def _versine(angle):
 def _exp_curvature(angle):
     """Return (a - sin a) / a^3, by its series where the difference cancels."""
     small, a = angle < 0.1, np.maximum(angle, 0.1)
-    series = np.polynomial.polynomial.polyval(angle**2 * small, (1 / 6, -1 / 120, 1 / 5040, -1 / 362880))
+    series = np.polynomial.polynomial.polyval(
+        angle**2 * small, (1 / 6, -1 / 120, 1 / 5040, -1 / 362880)
+    )
     return np.where(small, series, (a - np.sin(a)) / a**3)
 
 
 def _log_curvature(angle):
     """Return (1 - a/2 cot(a/2)) / a^2, by its series where the difference cancels."""
     small, a = angle < 0.1, np.maximum(angle, 0.1)
-    series = np.polynomial.polynomial.polyval(angle**2 * small, (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600))
+    series = np.polynomial.polynomial.polyval(
+        angle**2 * small, (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600)
+    )
     return np.where(small, series, (1 - a / 2 / np.tan(a / 2)) / a**2)
 
 

@@ -90,7 +90,9 @@ def _exp_so3_and_V(w: Tensor) -> tuple[Tensor, Tensor]:
     The exponential of [[hat(w), 1], [0, 0]] is [[R, V], [0, 1]]; it holds no mm, so that it loses no digits of R.
     """
     eye = torch.eye(3, dtype=w.dtype, device=w.device).expand(*w.shape[:-1], 3, 3)
-    upper = torch.linalg.matrix_exp(functional.pad(torch.cat([hat(w), eye], -1), (0, 0, 0, 3)))[..., :3, :]
+    upper = torch.linalg.matrix_exp(functional.pad(torch.cat([hat(w), eye], -1), (0, 0, 0, 3)))[
+        ..., :3, :
+    ]
     return upper[..., :3], upper[..., 3:]
 
 
@@ -104,6 +106,15 @@ def _quaternion(R: Tensor) -> Tensor:
     vector = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1)[..., None, :]
     block = R + R.mT + (1 - trace) * torch.eye(3, dtype=R.dtype, device=R.device)
     outer = torch.cat([torch.cat([1 + trace, vector], -1), torch.cat([vector.mT, block], -1)], -2)
-    largest = outer.detach().diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None].expand(*R.shape[:-2], 1, 4)
+    largest = (
+        outer.detach()
+        .diagonal(dim1=-2, dim2=-1)
+        .argmax(-1)[..., None, None]
+        .expand(*R.shape[:-2], 1, 4)
+    )
     q = outer.gather(-2, largest)[..., 0, :]
-    return q * torch.where(q[..., :1] < 0, -1.0, 1.0) / torch.linalg.vector_norm(q, dim=-1, keepdim=True)
+    return (
+        q
+        * torch.where(q[..., :1] < 0, -1.0, 1.0)
+        / torch.linalg.vector_norm(q, dim=-1, keepdim=True)
+    )

@@ -71,7 +71,9 @@ class Surface:
 
 def _edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return edges (k, 2) between two triangles, which triangles (k, 2), and edges (l, 2) of one triangle only."""
-    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    edges = np.sort(
+        np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1
+    )
     keys = edges[:, 0] * count + edges[:, 1]
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
@@ -79,7 +81,11 @@ def _edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, n
     first = np.flatnonzero(same)
     faces = order % max(len(triangles), 1)
     alone = ~(np.append(same, False) | np.append(False, same)) if len(keys) else np.zeros(0, bool)
-    return edges[order[first]], np.stack([faces[first], faces[first + 1]], axis=1), edges[order[alone]]
+    return (
+        edges[order[first]],
+        np.stack([faces[first], faces[first + 1]], axis=1),
+        edges[order[alone]],
+    )
 
 
 def _lengths_of_pieces(edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -88,7 +94,9 @@ def _lengths_of_pieces(edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     points, index = np.unique(edges, return_inverse=True)
     index = index.reshape(-1, 2)
-    graph = scipy.sparse.coo_matrix((np.ones(len(index), np.int8), index.T), shape=(len(points),) * 2)
+    graph = scipy.sparse.coo_matrix(
+        (np.ones(len(index), np.int8), index.T), shape=(len(points),) * 2
+    )
     pieces, of_point = scipy.sparse.csgraph.connected_components(graph, directed=False)
     piece = of_point[index[:, 0]]
     lengths = np.bincount(piece, np.linalg.norm(lines[:, 1] - lines[:, 0], axis=1), pieces)

@@ -92,7 +92,9 @@ class SlotScanCamera(Camera):
     def ray_matrix(self) -> np.ndarray:
         """See `Camera`: its middle column is 0, as rows are parallel."""
         (fx, _, cx), _, _ = self.intrinsics
-        return self.camera_from_world[:3, :3].T @ np.array([[1 / fx, 0, -cx / fx], [0, 0, 0], [0, 0, 1]])
+        return self.camera_from_world[:3, :3].T @ np.array(
+            [[1 / fx, 0, -cx / fx], [0, 0, 0], [0, 0, 1]]
+        )
 
     def project(self, points) -> np.ndarray:
         """Return pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
@@ -108,7 +110,9 @@ class SlotScanCamera(Camera):
     def pixel_mm(self, points) -> np.ndarray:
         """Return the size (..., 2) of a pixel, mm across columns and down rows, at the depths of world points (..., 3)."""
         depth = self.depth(points)
-        return np.stack([depth / self.focal_px, np.full_like(depth, 1 / self.intrinsics[1, 1])], axis=-1)
+        return np.stack(
+            [depth / self.focal_px, np.full_like(depth, 1 / self.intrinsics[1, 1])], axis=-1
+        )
 
     def from_other_side(self, depth_mm: float) -> SlotScanCamera:
         """Return the camera with its source on the other side of a plane, of which the image shows the same points as before.
@@ -124,7 +128,9 @@ class SlotScanCamera(Camera):
         intrinsics[0, 2] = self.intrinsics[0, 2]
         return replace(self, intrinsics=intrinsics, camera_from_world=turn @ self.camera_from_world)
 
-    def corrected(self, scale: float, shift_px: np.ndarray, step_scale: float = 1.0) -> SlotScanCamera:
+    def corrected(
+        self, scale: float, shift_px: np.ndarray, step_scale: float = 1.0
+    ) -> SlotScanCamera:
         """Return the camera with its fan spread, its rows denser, and then moved.
 
         Parameters
@@ -224,14 +230,20 @@ class SlotScan:
         y /= np.linalg.norm(y)
         across = np.cross(y, z)
         source = self.isocentre - distance * z
-        world_from_camera = rigid.from_rotation_translation(np.stack([across, y, z], axis=1), source)
+        world_from_camera = rigid.from_rotation_translation(
+            np.stack([across, y, z], axis=1), source
+        )
         intrinsics = np.diag([np.sign(across @ x) * distance / width, 1 / height, 1])
         intrinsics[0, 2] = central
         return SlotScanCamera(intrinsics, rigid.inverse(world_from_camera), self.size)
 
     def _axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return unit vectors along columns, along rows, and from the source to the isocentre."""
-        return self._direction("columns_along"), self._direction("rows_along"), -self._direction("isocentre_to_source")
+        return (
+            self._direction("columns_along"),
+            self._direction("rows_along"),
+            -self._direction("isocentre_to_source"),
+        )
 
     def _direction(self, key: str) -> np.ndarray:
         """Return a unit vector."""

@@ -64,7 +64,10 @@ class _Child:
             start_new_session=True,  # Ctrl-C is for the parent
             env={**environment(), **_PLAIN},
         )
-        self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stderr)
+        self._requests, self._answers = (
+            cast(IO[bytes], self._process.stdin),
+            cast(IO[bytes], self._process.stderr),
+        )
         self.used = time.monotonic()
 
     def call(self, request: dict, seconds: float) -> Answer:
@@ -74,7 +77,9 @@ class _Child:
         timer.start()
         to = 1 if os.name == "nt" else self._files[-1].fileno()
         try:
-            self._requests.write(json.dumps({**request, "to": to, "kept": MAPPED_BYTES}).encode() + b"\n")
+            self._requests.write(
+                json.dumps({**request, "to": to, "kept": MAPPED_BYTES}).encode() + b"\n"
+            )
             self._requests.flush()
             said = json.loads(self._answers.readline())
             if "refused" in said:
@@ -155,7 +160,12 @@ def call(function: str, arguments: Sequence[object], memory: int, seconds: float
         For all else.
     """
     child = _taken()
-    request = {"function": function, "arguments": list(arguments), "memory": memory, "seconds": seconds}
+    request = {
+        "function": function,
+        "arguments": list(arguments),
+        "memory": memory,
+        "seconds": seconds,
+    }
     answer = child.call({**request, "folder": _folder()}, seconds)
     if child.used_up:
         child.end()

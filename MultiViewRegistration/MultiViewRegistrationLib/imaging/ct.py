@@ -43,7 +43,9 @@ class Volume:
         object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float32))
         object.__setattr__(self, "ct_from_index", np.array(self.ct_from_index, dtype=np.float64))
         if self.values.ndim != 3 or self.ct_from_index.shape != (4, 4):
-            raise ValueError(f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}")
+            raise ValueError(
+                f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}"
+            )
 
     @property
     def index_from_ct(self) -> np.ndarray:
@@ -64,10 +66,16 @@ class Volume:
         """
         fi, fj, fk = factors
         values = np.empty(
-            [-(-size // factor) for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)], np.float32
+            [
+                -(-size // factor)
+                for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)
+            ],
+            np.float32,
         )
 
-        def pool(slabs: slice) -> None:  # one at a time: they fit the cache, and no second volume is needed
+        def pool(
+            slabs: slice,
+        ) -> None:  # one at a time: they fit the cache, and no second volume is needed
             for k, slab in enumerate(values[slabs], start=slabs.start):
                 slices = self.values[k * fk : (k + 1) * fk]
                 slab[:] = _block_mean(_block_mean(_block_mean(slices, fk, 0), fj, 1), fi, 2)[0]
@@ -80,7 +88,10 @@ class Volume:
 
 def _parts(count: int) -> list[slice]:
     """Divide so many slices into parts that are worth a thread each."""
-    return [slice(first, min(first + SLICES_PER_TASK, count)) for first in range(0, count, SLICES_PER_TASK)]
+    return [
+        slice(first, min(first + SLICES_PER_TASK, count))
+        for first in range(0, count, SLICES_PER_TASK)
+    ]
 
 
 def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[Volume]:
@@ -168,7 +179,9 @@ class CT:
         if self.mask is not None:
             columns, slices = _counts(self.mask, False)
         else:
-            columns, slices = _counts(values, BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
+            columns, slices = _counts(
+                values, BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max()
+            )
             if not slices.any():
                 columns, slices = _counts(values, AIR_BELOW_HU if self.unit == "hu" else 0)
         counts = columns.sum(axis=0), columns.sum(axis=1), slices
@@ -187,7 +200,10 @@ def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_ct(
-    path: str | Path | Sequence[Path], unit: str = "hu", mask: str | Path | None = None, series: str | None = None
+    path: str | Path | Sequence[Path],
+    unit: str = "hu",
+    mask: str | Path | None = None,
+    series: str | None = None,
 ) -> CT:
     """Read a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
 
@@ -212,13 +228,19 @@ def load_ct(
     _check_unit(unit)
     if isinstance(path, (str, Path)):
         path = Path(path)
-        image = read_series(path, ct_slices(path, series)) if path.is_dir() else read_volume(path, "CT")
+        image = (
+            read_series(path, ct_slices(path, series)) if path.is_dir() else read_volume(path, "CT")
+        )
     else:
         slices = ct_slices(path, series)
         path = slices[0].parent
         image = read_series(path, slices)
     ct = _checked(image.values, image.ct_from_index, unit, path)
-    return ct if mask is None else masked(ct, load_mask(Path(mask), image.ct_from_index, image.values.shape), mask)
+    return (
+        ct
+        if mask is None
+        else masked(ct, load_mask(Path(mask), image.ct_from_index, image.values.shape), mask)
+    )
 
 
 def ct_from_array(
@@ -244,7 +266,9 @@ def ct_from_array(
     """
     _check_unit(unit)
     values = np.asarray(values)
-    return _checked(values.copy() if values.dtype == np.float32 else values, ct_from_index, unit, name)
+    return _checked(
+        values.copy() if values.dtype == np.float32 else values, ct_from_index, unit, name
+    )
 
 
 def _checked(values: np.ndarray, ct_from_index: np.ndarray, unit: str, name: str | Path) -> CT:
@@ -284,7 +308,10 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
     """
     mask = np.asarray(mask)
     if mask.shape != ct.volume.values.shape:
-        size, expected = (" x ".join(str(n) for n in shape[::-1]) for shape in (mask.shape, ct.volume.values.shape))
+        size, expected = (
+            " x ".join(str(n) for n in shape[::-1])
+            for shape in (mask.shape, ct.volume.values.shape)
+        )
         raise InputError(
             f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it on the CT's grid."
         )
@@ -414,11 +441,15 @@ def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:
 def _check_matter(ct: CT, where: str) -> None:
     values = ct.volume.values if ct.mask is None else ct.volume.values[ct.mask]
     if not values.max() > (AIR_BELOW_HU if ct.unit == "hu" else 0):
-        raise InputError(f"{where} is nothing but air, but a body is expected; check the file and its unit.")
+        raise InputError(
+            f"{where} is nothing but air, but a body is expected; check the file and its unit."
+        )
 
 
 def _empty(name: str | Path) -> InputError:
-    return InputError(f"{name}: the mask is empty, but voxels other than 0 are expected where the structure is.")
+    return InputError(
+        f"{name}: the mask is empty, but voxels other than 0 are expected where the structure is."
+    )
 
 
 def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -440,7 +471,9 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
     if not np.any(image.values):
         raise _empty(path)
     _warn_of_labels(path, image.values)
-    if image.values.shape == tuple(shape) and np.allclose(image.ct_from_index, ct_from_index, rtol=0, atol=1e-3):
+    if image.values.shape == tuple(shape) and np.allclose(
+        image.ct_from_index, ct_from_index, rtol=0, atol=1e-3
+    ):
         return image.values != 0
     mask = on_grid(image.values, image.ct_from_index, ct_from_index, shape) != 0
     if not mask.any():
@@ -462,7 +495,9 @@ def _warn_of_labels(path: Path, values: np.ndarray) -> None:
         )
 
 
-def on_grid(values: np.ndarray, place: np.ndarray, ct_from_index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def on_grid(
+    values: np.ndarray, place: np.ndarray, ct_from_index: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
     """Return the nearest values of a volume at the voxels of another grid, 0 outside.
 
     Parameters
@@ -487,4 +522,6 @@ def on_grid(values: np.ndarray, place: np.ndarray, ct_from_index: np.ndarray, sh
 
     grid = placed(sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8), ct_from_index)
     source = placed(sitk.GetImageFromArray(values), place)
-    return sitk.GetArrayFromImage(sitk.Resample(source, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0))
+    return sitk.GetArrayFromImage(
+        sitk.Resample(source, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
+    )

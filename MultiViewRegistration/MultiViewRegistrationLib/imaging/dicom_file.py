@@ -104,7 +104,9 @@ class DicomFile:
         except (TypeError, ValueError):
             numbers = np.array([np.nan])
         if not np.isfinite(numbers).all():
-            self.refuse(f"its DICOM attribute {keyword} is no number, expected one; export the file again.")
+            self.refuse(
+                f"its DICOM attribute {keyword} is no number, expected one; export the file again."
+            )
         return numbers
 
     def whole(self, keyword: str, default: int | None = None) -> int:
@@ -119,7 +121,9 @@ class DicomFile:
         if not len(numbers) and default is not None:
             return default
         if len(numbers) != 1 or numbers[0] % 1 or abs(numbers[0]) > UNDEFINED:
-            self.refuse(f"has no usable DICOM attribute {keyword}, expected one whole number; export the file again.")
+            self.refuse(
+                f"has no usable DICOM attribute {keyword}, expected one whole number; export the file again."
+            )
         return int(numbers[0])
 
     def text(self, keyword: str, within: pydicom.Dataset | None = None) -> str:
@@ -196,7 +200,10 @@ def _pixels(data: mmap.mmap, at: int, big_endian: bool) -> tuple[int | None, int
     """Offset and length of the pixels whose element begins at `at`, and whether its value representation is written."""
     order: Literal["big", "little"] = "big" if big_endian else "little"
     start = data[at : at + 12]
-    if len(start) < 8 or int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order) != PIXEL_DATA:
+    if (
+        len(start) < 8
+        or int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order) != PIXEL_DATA
+    ):
         return None, None, start[4:6].isalpha()
     explicit = start[4:6] in (b"OB", b"OW", b"UN")
     header = 12 if explicit else 8
@@ -265,7 +272,9 @@ class DicomFrame:
 
     def items(self, name: str) -> list[pydicom.Dataset]:
         """Return all items of a functional group."""
-        return next((items for macros in self._macros if (items := self.file.items(name, macros))), [])
+        return next(
+            (items for macros in self._macros if (items := self.file.items(name, macros))), []
+        )
 
     def _holder(self, keyword: str, groups: tuple[str, ...]) -> pydicom.Dataset:
         for name in groups:
@@ -278,7 +287,10 @@ class DicomFrame:
     def _macros(self) -> list[pydicom.Dataset]:
         """The items that hold the functional groups: of this frame, and of all."""
         per_frame = self.file.items("PerFrameFunctionalGroupsSequence")
-        return [*per_frame[self.index : self.index + 1], *self.file.items("SharedFunctionalGroupsSequence")[:1]]
+        return [
+            *per_frame[self.index : self.index + 1],
+            *self.file.items("SharedFunctionalGroupsSequence")[:1],
+        ]
 
 
 TILT_TOLERANCE_DEG = 0.1
@@ -365,11 +377,15 @@ def ct_slices(folder: str | Path | Sequence[Path], series: str | None = None) ->
 
 def _ct_files(folder: Path | Sequence[Path]) -> tuple[list[DicomFile], int]:
     """Return the CT's slices by name, and the number of other files."""
-    paths = sorted(p for p in (folder.iterdir() if isinstance(folder, Path) else folder) if p.is_file())
+    paths = sorted(
+        p for p in (folder.iterdir() if isinstance(folder, Path) else folder) if p.is_file()
+    )
     files = [
         file
         for path in paths
-        if (file := read_dicom(path)) is not None and file.text("Modality") == "CT" and not is_localizer(file)
+        if (file := read_dicom(path)) is not None
+        and file.text("Modality") == "CT"
+        and not is_localizer(file)
     ]
     return files, len(paths) - len(files)
 
@@ -379,7 +395,11 @@ def _by_series(slices: list[DicomFile]) -> dict[str, list[DicomFile]]:
     found = defaultdict(list)
     for file in slices:
         found[str(file.value("SeriesInstanceUID") or "")].append(file)
-    placed = {uid: files for uid, files in found.items() if any(len(f.numbers("ImagePositionPatient")) for f in files)}
+    placed = {
+        uid: files
+        for uid, files in found.items()
+        if any(len(f.numbers("ImagePositionPatient")) for f in files)
+    }
     return dict(sorted((placed or found).items(), key=lambda item: -len(item[1])))
 
 
@@ -389,7 +409,11 @@ def _listed(series: dict[str, list[DicomFile]]) -> list[CTSeries]:
         numbers = [str(nth) for nth in range(1, 1 + len(numbers))]
     return [
         CTSeries(
-            number, uid, str(files[0].value("SeriesDescription") or "").strip(), len(files), slice_spacing_mm(files)
+            number,
+            uid,
+            str(files[0].value("SeriesDescription") or "").strip(),
+            len(files),
+            slice_spacing_mm(files),
         )
         for number, (uid, files) in zip(numbers, series.items())
     ]
@@ -441,10 +465,15 @@ def _check_slice(file: DicomFile) -> None:
 def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
     first = slices[0]
     if len(slices) == 1:
-        raise InputError(f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series.")
+        raise InputError(
+            f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series."
+        )
     for file in slices:
         for keyword, (_, tolerance) in _GRID.items():
-            same = tolerance is None or np.abs(file.numbers(keyword) - first.numbers(keyword)).max() <= tolerance
+            same = (
+                tolerance is None
+                or np.abs(file.numbers(keyword) - first.numbers(keyword)).max() <= tolerance
+            )
             if not same:
                 raise InputError(
                     f"{folder}: the slices {first.path.name} and {file.path.name} of one series differ in {keyword}, but a "
@@ -478,9 +507,14 @@ def _stacked(folder: Path, slices: list[DicomFile]) -> list[Path]:
             f"{folder}: the slices {slices[narrowest].path.name} and {slices[narrowest + 1].path.name} lie at the same "
             "position, but one slice for each is expected; keep one copy, or one phase, of the series."
         )
-    aside = np.linalg.norm(positions - positions[0] - np.outer(depth - depth[0], normal), axis=1).max()
+    aside = np.linalg.norm(
+        positions - positions[0] - np.outer(depth - depth[0], normal), axis=1
+    ).max()
     if aside > POSITION_TOLERANCE_MM + np.tan(np.radians(TILT_TOLERANCE_DEG)) * length:
-        raise _tilted(folder, f"{np.degrees(np.arctan2(aside, length)):.1f} degrees by the positions of its slices")
+        raise _tilted(
+            folder,
+            f"{np.degrees(np.arctan2(aside, length)):.1f} degrees by the positions of its slices",
+        )
     index = np.arange(len(depth))
     uneven = np.abs(depth - np.polyval(np.polyfit(index, depth, 1), index)).max()
     if uneven > min(POSITION_TOLERANCE_MM, 0.2 * spacing):

@@ -18,7 +18,9 @@ from .reading import MAX_PIXELS, RawImage, read_image
 if TYPE_CHECKING:
     import pydicom
 
-J2K_BEGINS = b"\xff\x4f\xff\x51"  # start of codestream, image and tile size (ISO 15444-1, A.4 and A.5)
+J2K_BEGINS = (
+    b"\xff\x4f\xff\x51"  # start of codestream, image and tile size (ISO 15444-1, A.4 and A.5)
+)
 JPEG_BEGINS = b"\xff\xd8"
 #: Markers of a frame's header in JPEG (ISO 10918-1, B.1.1.3) and JPEG-LS (ISO 14495-1, C.1.1.1).
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -42,10 +44,18 @@ def _jpeg(encoded: bytes) -> tuple[int, int, int] | None:
             return None
         marker = encoded[at + 1]
         if marker in FRAMES:
-            rows, columns = (int.from_bytes(encoded[start : start + 2], "big") for start in (at + 5, at + 7))
+            rows, columns = (
+                int.from_bytes(encoded[start : start + 2], "big") for start in (at + 5, at + 7)
+            )
             return columns, rows, encoded[at + 9]
         alone = marker in ALONE
-        at += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+        at += (
+            1
+            if marker == 0xFF
+            else 2
+            if alone
+            else 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+        )
     return None
 
 
@@ -56,7 +66,10 @@ def _j2k(sizes: bytes) -> tuple[int, int, int] | None:
         int.from_bytes(sizes[at : at + 4], "big") for at in range(4, 28, 4)
     )
     components = int.from_bytes(sizes[36:38], "big")
-    if min(tile_columns, tile_rows) < 1 or -(-right // tile_columns) * -(-bottom // tile_rows) > MAX_TILES:
+    if (
+        min(tile_columns, tile_rows) < 1
+        or -(-right // tile_columns) * -(-bottom // tile_rows) > MAX_TILES
+    ):
         return None
     return right - left, bottom - top, components
 
@@ -90,7 +103,9 @@ def requested_frame(file: DicomFile, frame: int | None) -> DicomFrame:
     """
     count, index = frame_count(file), frame or 0
     if not 0 <= index < count:
-        file.refuse(f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}.")
+        file.refuse(
+            f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}."
+        )
     return DicomFrame(file, index)
 
 
@@ -102,7 +117,9 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
     InputError
         For a file that ends early or claims more than it holds, and for pixels that cannot be decoded.
     """
-    rows, columns, allocated, stored = (file.whole(key) for key in ("Rows", "Columns", "BitsAllocated", "BitsStored"))
+    rows, columns, allocated, stored = (
+        file.whole(key) for key in ("Rows", "Columns", "BitsAllocated", "BitsStored")
+    )
     if file.pixels_at is None:
         file.refuse(
             "has no pixels (PixelData), or ends before them, expected an X-ray image; copy or export the file again."
@@ -117,7 +134,11 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
             f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MAX_PIXELS >> 20} million; check "
             "that it is the right file."
         )
-    pixels = _decoded(file, frame, rows, columns) if file.compressed else _plain(file, frame, rows, columns, allocated)
+    pixels = (
+        _decoded(file, frame, rows, columns)
+        if file.compressed
+        else _plain(file, frame, rows, columns, allocated)
+    )
     return _of_bits_stored(file, pixels, allocated, stored)
 
 
@@ -193,7 +214,10 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
         path = Path(folder, "frame.dcm")
         try:
             with quiet():
-                one.is_little_endian, one.is_implicit_VR = True, False  # pydicom 3 takes it from the transfer syntax
+                one.is_little_endian, one.is_implicit_VR = (
+                    True,
+                    False,
+                )  # pydicom 3 takes it from the transfer syntax
                 pydicom.dcmwrite(path, one)
             values = read_image(path).values
         except Exception:
@@ -296,13 +320,18 @@ def _in_nepers(values: np.ndarray) -> np.ndarray:
 def _relationship(frame: DicomFrame) -> tuple[str | None, int | None]:
     """Return the curve, and whether larger stored values are more (1) or less (-1) intensity; None for what the header does not say."""
     sign = frame.number("PixelIntensityRelationshipSign", PROPERTIES)
-    return CURVES.get(frame.text("PixelIntensityRelationship", PROPERTIES)), int(sign) if sign in (1, -1) else None
+    return CURVES.get(frame.text("PixelIntensityRelationship", PROPERTIES)), int(sign) if sign in (
+        1,
+        -1,
+    ) else None
 
 
 def _to_linear(frame: DicomFrame, curve: str | None) -> pydicom.Dataset | None:
     """Return the table that makes stored values linear in intensity, where they are not (PS3.3 C.7.6.16.2.13)."""
     tables = frame.items("PixelIntensityRelationshipLUTSequence") if curve != "linear" else []
-    return next((table for table in tables if frame.file.text("LUTFunction", table) == "TO_LINEAR"), None)
+    return next(
+        (table for table in tables if frame.file.text("LUTFunction", table) == "TO_LINEAR"), None
+    )
 
 
 def _modality(
@@ -324,7 +353,9 @@ def _modality(
             turned,
         )
     slope, intercept = (
-        number if (number := frame.number(key, "PixelValueTransformationSequence")) is not None else default
+        number
+        if (number := frame.number(key, "PixelValueTransformationSequence")) is not None
+        else default
         for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
     if slope == 0:
@@ -333,11 +364,15 @@ def _modality(
     with np.errstate(over="ignore", invalid="ignore"):
         values = slope * stored.astype(np.float64) + intercept
     if not max(abs(low), abs(high), np.abs(values).max()) < float(np.finfo(np.float32).max) / 4:
-        file.refuse("has a RescaleSlope or RescaleIntercept beyond all measure, expected grey values; export it again.")
+        file.refuse(
+            "has a RescaleSlope or RescaleIntercept beyond all measure, expected grey values; export it again."
+        )
     return values, low, high, abs(slope), curve, 1 if slope > 0 else -1
 
 
-def _looked_up(file: DicomFile, stored: np.ndarray, table: pydicom.Dataset) -> tuple[np.ndarray, float, float]:
+def _looked_up(
+    file: DicomFile, stored: np.ndarray, table: pydicom.Dataset
+) -> tuple[np.ndarray, float, float]:
     """Return the values of a table, and the least and largest that it has."""
     entries, first = _table(file, table)
     values = entries[np.clip(stored.astype(np.int64) - first, 0, len(entries) - 1)]
@@ -363,7 +398,9 @@ def _table(file: DicomFile, table: pydicom.Dataset) -> tuple[np.ndarray, int]:
 def _pixel_mm(frame: DicomFrame) -> tuple[float, float] | None:
     """(between columns, between rows) on the detector, where the header says it: PixelSpacing may be that of a plane in the patient."""
     spacing = frame.numbers("ImagerPixelSpacing", PROPERTIES)
-    return (float(spacing[1]), float(spacing[0])) if len(spacing) == 2 and spacing.min() > 0 else None
+    return (
+        (float(spacing[1]), float(spacing[0])) if len(spacing) == 2 and spacing.min() > 0 else None
+    )
 
 
 #: What a localizer shows from air to dense bone, in nepers: 6.4 in both of a head (shared/data/scout), by its CT.
@@ -431,7 +468,9 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
         if row_a == row_b:
             continue
         crosses = (rows >= min(row_a, row_b)) & (rows < max(row_a, row_b))
-        inside ^= crosses & (columns <= column_a + (rows - row_a) * (column_b - column_a) / (row_b - row_a))
+        inside ^= crosses & (
+            columns <= column_a + (rows - row_a) * (column_b - column_a) / (row_b - row_a)
+        )
     return inside
 
 
@@ -447,14 +486,20 @@ def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndar
             "the image again."
         )
     first = (group, 0x0051)
-    number = frame.index - int(header[first].value if first in header else 1) + 1 if planes.ndim == 3 else 0
+    number = (
+        frame.index - int(header[first].value if first in header else 1) + 1
+        if planes.ndim == 3
+        else 0
+    )
     planes = planes.reshape(-1, *planes.shape[-2:])
     is_open = np.ones((len(rows), len(columns)), bool)
     if 0 <= number < len(planes):
         place = header[group, 0x0050].value if (group, 0x0050) in header else (1, 1)
         row, column = (int(part) - 1 for part in place)
         top, left = max(row, 0), max(column, 0)
-        part = planes[number, top - row :, left - column :][: len(rows) - top, : len(columns) - left]
+        part = planes[number, top - row :, left - column :][
+            : len(rows) - top, : len(columns) - left
+        ]
         is_open[top : top + part.shape[0], left : left + part.shape[1]] = ~part
     return is_open
 
@@ -468,4 +513,9 @@ def _numbers(frame: DicomFrame, keyword: str, count: int) -> np.ndarray:
     return numbers
 
 
-_SHUTTERS = {"RECTANGULAR": _rectangular, "CIRCULAR": _circular, "POLYGONAL": _polygonal, "BITMAP": _bitmap}
+_SHUTTERS = {
+    "RECTANGULAR": _rectangular,
+    "CIRCULAR": _circular,
+    "POLYGONAL": _polygonal,
+    "BITMAP": _bitmap,
+}

@@ -57,7 +57,9 @@ class DicomSegmentation:
             if len(number) == 1 and 0 < number[0] < 1 << 16:  # of a label map 0 is the background
                 self.names[int(number[0])] = str(file.value("SegmentLabel", item) or "")
         if not self.names:
-            file.refuse("is a DICOM segmentation without segments, expected one or more; export it again.")
+            file.refuse(
+                "is a DICOM segmentation without segments, expected one or more; export it again."
+            )
 
     def volumes(self, numbers: dict[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Volumes (uint8) that together hold segments, and (4, 4) from their (i, j, k, 1) to LPS mm.
@@ -75,14 +77,21 @@ class DicomSegmentation:
         place, count = self._grid
         rows, columns = (self._file.whole(key) for key in ("Rows", "Columns"))
         shape = (count, rows, columns)
-        check_room(self.path, f"{np.prod(shape, dtype=float):.3g} voxels", 2 * count * rows * columns)
+        check_room(
+            self.path, f"{np.prod(shape, dtype=float):.3g} voxels", 2 * count * rows * columns
+        )
         if self._kind == "LABELMAP":
             yield self._label_map(numbers, shape), place
             return
         volumes: list[np.ndarray] = []
         for segment, value in numbers.items():
-            frames = [(self._slices[index], self._selected(index)) for index in self._frames.get(segment, ())]
-            volume = next((each for each in volumes if not any(each[k][of].any() for k, of in frames)), None)
+            frames = [
+                (self._slices[index], self._selected(index))
+                for index in self._frames.get(segment, ())
+            ]
+            volume = next(
+                (each for each in volumes if not any(each[k][of].any() for k, of in frames)), None
+            )
             if volume is None:
                 volume = np.zeros(shape, np.uint8)
                 volumes.append(volume)
@@ -120,7 +129,9 @@ class DicomSegmentation:
         with file.opened() as data:
             there = len(data) - file.pixels_at if file.pixels_at else 0
             if there < -(-frame_count(file) * rows * columns // 8):
-                file.refuse("ends before the last of its frames, expected a whole file; copy or export it again.")
+                file.refuse(
+                    "ends before the last of its frames, expected a whole file; copy or export it again."
+                )
             at = file.pixels_at or 0
             packed = np.frombuffer(data[at + begin : at + end], np.uint8)
         bits = np.unpackbits(packed, bitorder="little")[first - 8 * begin :]
@@ -131,7 +142,9 @@ class DicomSegmentation:
         """The frames of each segment, by its number."""
         frames = defaultdict(list)
         for index in range(frame_count(self._file)):
-            number = DicomFrame(self._file, index).number("ReferencedSegmentNumber", "SegmentIdentificationSequence")
+            number = DicomFrame(self._file, index).number(
+                "ReferencedSegmentNumber", "SegmentIdentificationSequence"
+            )
             if number is None:
                 self._file.refuse(
                     f"does not say of which segment its frame {index + 1} is, expected that; export it again."
@@ -154,13 +167,20 @@ class DicomSegmentation:
     def _stack(self) -> tuple[np.ndarray, list[int]]:
         """(4, 4) from (i, j, k, 1) to LPS mm, and the slice k of each frame."""
         frames = [DicomFrame(self._file, index) for index in range(frame_count(self._file))]
-        axes = self._same(frames, "ImageOrientationPatient", "PlaneOrientationSequence", 6).reshape(2, 3)
-        between_rows, between_columns = self._same(frames, "PixelSpacing", "PixelMeasuresSequence", 2)
+        axes = self._same(frames, "ImageOrientationPatient", "PlaneOrientationSequence", 6).reshape(
+            2, 3
+        )
+        between_rows, between_columns = self._same(
+            frames, "PixelSpacing", "PixelMeasuresSequence", 2
+        )
         direction = np.stack([*axes, np.cross(*axes)], 1)
         check_right_angles(self.path, direction)
         normal = direction[:, 2]
         positions = np.array(
-            [self._numbers(frame, "ImagePositionPatient", "PlanePositionSequence", 3) for frame in frames]
+            [
+                self._numbers(frame, "ImagePositionPatient", "PlanePositionSequence", 3)
+                for frame in frames
+            ]
         )
         origin = positions[np.argmin(positions @ normal)]
         depths = (positions - origin) @ normal
@@ -174,7 +194,10 @@ class DicomSegmentation:
 
     def _spaced(self, frame: DicomFrame, depths: np.ndarray) -> tuple[float, list[int]]:
         """Return the distance of slices in mm, and the slice of each frame; slices without a segment may be missing."""
-        given = [frame.number(key, "PixelMeasuresSequence") for key in ("SpacingBetweenSlices", "SliceThickness")]
+        given = [
+            frame.number(key, "PixelMeasuresSequence")
+            for key in ("SpacingBetweenSlices", "SliceThickness")
+        ]
         gaps = np.diff(np.sort(depths))
         gaps = gaps[gaps > SAME_PLACE_MM]
         if not len(gaps):
@@ -183,7 +206,9 @@ class DicomSegmentation:
             if not step or step <= 0:
                 continue
             slices = np.rint(depths / step)
-            fitted = float(slices @ depths / max(slices @ slices, 1.0))  # the header's may be rounded
+            fitted = float(
+                slices @ depths / max(slices @ slices, 1.0)
+            )  # the header's may be rounded
             if np.abs(depths - slices * fitted).max() <= min(POSITION_TOLERANCE_MM, 0.2 * step):
                 return fitted, slices.astype(int).tolist()
         self._file.refuse(

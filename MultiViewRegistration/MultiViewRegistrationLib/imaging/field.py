@@ -105,7 +105,9 @@ def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
     return min(clear, key=lambda border: border.area, default=None)
 
 
-def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, painted: bool) -> _Border | None:
+def _border_above(
+    density: np.ndarray, threshold: float, known: np.ndarray, painted: bool
+) -> _Border | None:
     """Return the border of the region above a threshold that reaches the edge of the field, if there is one."""
     beyond = _touching_edge(density > threshold, known) & known
     if not beyond.any():
@@ -150,7 +152,9 @@ def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, pain
         return None
     if spread > (MAX_SPREAD_PAINTED if strict else MAX_SPREAD) or contents <= spread / 2:
         return None  # neither lead nor paint; or border and field have changed places
-    return _Border(sides + [0, 0, _blur(profile)], int(inside.sum()), min(sharpness, 1.0) - 0.3 * spread)
+    return _Border(
+        sides + [0, 0, _blur(profile)], int(inside.sum()), min(sharpness, 1.0) - 0.3 * spread
+    )
 
 
 def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
@@ -164,7 +168,9 @@ def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
 def _across(density: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Return (n, 17), density along a line through each of n edge points, from 8 pixels inside to 8 outside."""
     sampled = points[:, None] + normals[:, None] * _ACROSS[:, None]
-    return scipy.ndimage.map_coordinates(density, [sampled[..., 1], sampled[..., 0]], order=1, mode="nearest")
+    return scipy.ndimage.map_coordinates(
+        density, [sampled[..., 1], sampled[..., 0]], order=1, mode="nearest"
+    )
 
 
 def _blur(profile: np.ndarray) -> float:
@@ -188,7 +194,9 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     m = np.pad(mask, 1, mode="edge")
     thick = m[1:-1, 1:-1] & m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
     t = np.pad(thick, 1)
-    labels, _ = scipy.ndimage.label(t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:])
+    labels, _ = scipy.ndimage.label(
+        t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:]
+    )
     return labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
 
 
@@ -226,7 +234,9 @@ def _corners_of(points: np.ndarray) -> np.ndarray:
 def _half_planes(corners: np.ndarray) -> np.ndarray:
     """Return (n, 3), the side from each corner to the next as a x + b y + c <= 0, (a, b) the outward unit normal."""
     along = np.roll(corners, -1, axis=0) - corners
-    normals = np.column_stack([along[:, 1], -along[:, 0]]) / np.linalg.norm(along, axis=1, keepdims=True)
+    normals = np.column_stack([along[:, 1], -along[:, 0]]) / np.linalg.norm(
+        along, axis=1, keepdims=True
+    )
     return np.column_stack([normals, -(normals * corners).sum(1)])
 
 
@@ -247,7 +257,9 @@ def _along_edge(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     along = np.roll(corners, -1, axis=0) - corners
     counts = np.maximum(1, np.linalg.norm(along, axis=1).astype(int))
     side = np.repeat(np.arange(len(counts)), counts)
-    share = (np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[side]
+    share = (np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[
+        side
+    ]
     return corners[side] + share[:, None] * along[side], side
 
 
@@ -255,12 +267,16 @@ def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return (n,) bool: the mask at the pixels nearest to (n, 2) points (x, y), False off the image."""
     columns, rows = np.rint(points).astype(int).T
     on_image = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
-    return on_image & mask[np.clip(rows, 0, mask.shape[0] - 1), np.clip(columns, 0, mask.shape[1] - 1)]
+    return (
+        on_image & mask[np.clip(rows, 0, mask.shape[0] - 1), np.clip(columns, 0, mask.shape[1] - 1)]
+    )
 
 
 def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Return the image with everything outside the field replaced by the nearest pixel of the field."""
-    nearest = scipy.ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~inside, return_distances=False, return_indices=True
+    )
     return density[tuple(nearest)]
 
 
@@ -301,7 +317,9 @@ def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarra
             )
     grown = scipy.ndimage.binary_dilation(found, iterations=2) & field
     labels, _ = scipy.ndimage.label(grown)
-    strokes = np.bincount(labels[found], minlength=labels.max() + 1) >= MIN_PIXELS  # the others are noise
+    strokes = (
+        np.bincount(labels[found], minlength=labels.max() + 1) >= MIN_PIXELS
+    )  # the others are noise
     return grown & strokes[labels]
 
 

@@ -46,7 +46,12 @@ BEGINNINGS = (
     (b"# vtk DataFile", "VTKImageIO"),
 )
 NIFTI = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
-ENDINGS = ((".gipl", "GiplImageIO"), (".gipl.gz", "GiplImageIO"), (".mrc", "MRCImageIO"), (".rec", "MRCImageIO"))
+ENDINGS = (
+    (".gipl", "GiplImageIO"),
+    (".gipl.gz", "GiplImageIO"),
+    (".mrc", "MRCImageIO"),
+    (".rec", "MRCImageIO"),
+)
 PAIR = re.compile(r"\.(nii|hdr|img)(\.gz)?$", re.IGNORECASE)
 
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")  # of a URL, or a drive of Windows
@@ -88,7 +93,12 @@ def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
     home = (home or folder).resolve()
     found = None
     for spelling in (name.replace("\\", "/"), name):  # whichever of the two a reader takes
-        if not name.strip() or spelling[0] in "/~\\" or _SCHEME.match(spelling) or _CONTROL.search(spelling):
+        if (
+            not name.strip()
+            or spelling[0] in "/~\\"
+            or _SCHEME.match(spelling)
+            or _CONTROL.search(spelling)
+        ):
             return None
         try:
             found = (folder / spelling).resolve()
@@ -120,7 +130,9 @@ def image_source(path: Path) -> ImageSource:
         with path.open("rb") as stream:
             head = stream.read(HEAD)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions."
+        ) from None
     name = path.name.lower()
     if head[128:132] == b"DICM":
         return ImageSource("GDCMImageIO", (path,))
@@ -133,7 +145,10 @@ def image_source(path: Path) -> ImageSource:
     for beginning, reader in BEGINNINGS:
         if head.startswith(beginning):
             return ImageSource(reader, (path,))
-    return ImageSource(next((reader for ending, reader in ENDINGS if name.endswith(ending)), "GDCMImageIO"), (path,))
+    return ImageSource(
+        next((reader for ending, reader in ENDINGS if name.endswith(ending)), "GDCMImageIO"),
+        (path,),
+    )
 
 
 def without_data_files(files: Iterable[Path]) -> list[Path]:
@@ -234,12 +249,17 @@ def nrrd_pairs(path: Path) -> dict[str, str]:
         key, is_pair, value = line.partition(b":=")
         if is_pair and not line.startswith(b"#"):
             escaped = value.decode("utf-8", "replace")
-            pairs[key.decode("utf-8", "replace")] = re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], escaped)
+            pairs[key.decode("utf-8", "replace")] = re.sub(
+                r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], escaped
+            )
     return pairs
 
 
 def _check_header_grid(
-    path: Path, found: dict[bytes, bytes], allowed: dict[bytes, re.Pattern[bytes]], needed: tuple[bytes, bytes]
+    path: Path,
+    found: dict[bytes, bytes],
+    allowed: dict[bytes, re.Pattern[bytes]],
+    needed: tuple[bytes, bytes],
 ) -> None:
     """Refuse a header whose values of the grid are not as allowed.
 
@@ -254,7 +274,9 @@ def _check_header_grid(
         Naming the file.
     """
     count, sizes = (found.get(key, b"") for key in needed)
-    if str(len(sizes.split())).encode() != count or not all(allowed[key].fullmatch(found[key]) for key in found):
+    if str(len(sizes.split())).encode() != count or not all(
+        allowed[key].fullmatch(found[key]) for key in found
+    ):
         raise _odd(path)
 
 
@@ -295,7 +317,9 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
         return (path,)
     stem = PAIR.sub("", path.name).lower()
     others = [
-        file for file in path.parent.iterdir() if PAIR.search(file.name) and PAIR.sub("", file.name).lower() == stem
+        file
+        for file in path.parent.iterdir()
+        if PAIR.search(file.name) and PAIR.sub("", file.name).lower() == stem
     ]
     for file in others:
         if (file.name != path.name or name.endswith(".img")) and not file.resolve().is_relative_to(
@@ -307,7 +331,10 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
             )
     files = [path, *(file.resolve() for file in others if file.name != path.name)]
     for file in files:
-        if re.search(r"\.(nii|hdr)(\.gz)?$", file.name, re.IGNORECASE) and _beginning(file)[:4] not in NIFTI:
+        if (
+            re.search(r"\.(nii|hdr)(\.gz)?$", file.name, re.IGNORECASE)
+            and _beginning(file)[:4] not in NIFTI
+        ):
             raise InputError(
                 f"{path}: cannot be read as an image; it is damaged or not NIfTI or Analyze, so export it again."
             )
@@ -357,7 +384,9 @@ def free_bytes() -> int | None:
     """Return the free memory in bytes, without swapping; on a Mac all of its memory; None where unknown."""
     found: list[int] = []
     with suppress(OSError):
-        available = re.search(r"MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))
+        available = re.search(
+            r"MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8")
+        )
         found += [1024 * int(available[1])] if available else []
     with suppress(OSError, ValueError):  # "max" without a limit
         found.append(int(LIMIT.read_text(encoding="utf-8")))

@@ -73,8 +73,14 @@ def transform(path: str) -> dict[str, Any]:
     kind, matrix = read.Downcast().GetName(), None
     if read.GetDimension() == 3 and read.IsLinear() and kind != "CompositeTransform":
         origin = read.TransformPoint([0.0] * 3)
-        ends = [read.TransformPoint([REACH_MM * (axis == along) for axis in range(3)]) for along in range(3)]
-        matrix = [[*((end[row] - origin[row]) / REACH_MM for end in ends), origin[row]] for row in range(3)]
+        ends = [
+            read.TransformPoint([REACH_MM * (axis == along) for axis in range(3)])
+            for along in range(3)
+        ]
+        matrix = [
+            [*((end[row] - origin[row]) / REACH_MM for end in ends), origin[row]]
+            for row in range(3)
+        ]
         matrix.append([0.0, 0.0, 0.0, 1.0])
     return {"dimension": read.GetDimension(), "kind": kind, "matrix": matrix}
 

@@ -158,7 +158,9 @@ def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImag
     header = _header(path, source)
     limits = _limits(source.size, header.bytes)
     with _failing_as(_unreadable(path), path):
-        answer = call(f"{_ITK}:image", [os.fspath(path), source.reader, choose(header), KEYS], *limits)
+        answer = call(
+            f"{_ITK}:image", [os.fspath(path), source.reader, choose(header), KEYS], *limits
+        )
         image = _stored(answer)
         if "sform_code" in image.said:
             _check_nifti(path, image)
@@ -168,7 +170,9 @@ def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImag
 
 def _header(path: Path, source: ImageSource) -> ImageHeader:
     with _failing_as(_unreadable(path), path):
-        found = call(f"{_ITK}:header", [os.fspath(path), source.reader], *_limits(source.size)).value
+        found = call(
+            f"{_ITK}:header", [os.fspath(path), source.reader], *_limits(source.size)
+        ).value
         header = _header_of(found)
     _check_claim(path, header, source.size)
     return header
@@ -182,7 +186,9 @@ def read_series(folder: Path, files: Sequence[Path]) -> StoredImage:
     )
     stored = sum(file.stat().st_size for file in files)
     with _failing_as(unreadable, folder):
-        first = _header_of(call(f"{_ITK}:header", [os.fspath(files[0]), "GDCMImageIO"], *_limits(stored)).value)
+        first = _header_of(
+            call(f"{_ITK}:header", [os.fspath(files[0]), "GDCMImageIO"], *_limits(stored)).value
+        )
     _check_claim(folder, first, stored, len(files))
     with _failing_as(unreadable, folder):
         limits = _limits(stored, 2 * first.bytes * len(files))
@@ -193,7 +199,9 @@ def read_series(folder: Path, files: Sequence[Path]) -> StoredImage:
 
 def _limits(stored: int, claimed: int = 0) -> tuple[int, float]:
     """Return the bytes of memory and the seconds that reading an image may take, by its bytes in the file and in memory."""
-    return READING_BYTES + 2 * stored + 3 * claimed, READING_S + (stored + claimed) / MIN_BYTES_PER_S
+    return READING_BYTES + 2 * stored + 3 * claimed, READING_S + (
+        stored + claimed
+    ) / MIN_BYTES_PER_S
 
 
 @contextmanager
@@ -202,7 +210,12 @@ def _failing_as(error: InputError, path: Path) -> Iterator[None]:
         yield
     except ChildFailed as failure:
         raise (_sheared(path) if "orthonormal" in str(failure) else error) from None
-    except (KeyError, TypeError, ValueError, OverflowError) as failure:  # of an answer that makes no sense
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as failure:  # of an answer that makes no sense
         raise (failure if isinstance(failure, InputError) else error) from None
 
 
@@ -215,7 +228,9 @@ def _unreadable(path: Path) -> InputError:
 
 def _header_of(found: dict[str, Any]) -> ImageHeader:
     size, components = tuple(found["size"]), int(found["components"])
-    here = np.allclose(found["origin"], 0) and np.allclose(found["direction"], np.eye(len(size)).ravel())
+    here = np.allclose(found["origin"], 0) and np.allclose(
+        found["direction"], np.eye(len(size)).ravel()
+    )
     return ImageHeader(
         size,
         tuple(found["spacing"]),
@@ -259,7 +274,9 @@ def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) 
     """
     if min(header.size) < 1:
         shown = " x ".join(map(str, header.size))
-        raise InputError(f"{path}: has {shown} pixels by its header, but an image is expected; export it again.")
+        raise InputError(
+            f"{path}: has {shown} pixels by its header, but an image is expected; export it again."
+        )
     voxels, claimed = math.prod(header.size) * header.components * slices, header.bytes * slices
     if claimed > UNCHECKED and claimed > MAX_COMPRESSION * stored:
         raise InputError(
@@ -275,7 +292,9 @@ def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) 
         check_room(path, f"{voxels:.3g} voxels", claimed + 4 * voxels)  # they are copied as float32
 
 
-def affine_of(spacing_mm: Sequence[float], origin_mm: Sequence[float], direction: npt.ArrayLike) -> np.ndarray:
+def affine_of(
+    spacing_mm: Sequence[float], origin_mm: Sequence[float], direction: npt.ArrayLike
+) -> np.ndarray:
     """Return (4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm; direction has (3, 3) numbers, the axes as columns."""
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)
@@ -298,7 +317,9 @@ def check_right_angles(name: str | Path, cosines: np.ndarray) -> None:
     InputError
         Where they are sheared.
     """
-    if not np.allclose(cosines.T @ cosines, np.eye(len(cosines)), rtol=0, atol=ORTHOGONAL_TOLERANCE):
+    if not np.allclose(
+        cosines.T @ cosines, np.eye(len(cosines)), rtol=0, atol=ORTHOGONAL_TOLERANCE
+    ):
         raise _sheared(name)
 
 
@@ -312,25 +333,38 @@ def _sheared(name: str | Path) -> InputError:
 def _check_nifti(path: Path, image: StoredImage) -> None:
     """Refuse two broken kinds of NIfTI that ITK reads without a word: a sheared sform beside a qform, and a cut file."""
     if int(image.said["sform_code"]) > 0:
-        sform = np.array([[float(x) for x in image.said[f"srow_{axis}"].split()] for axis in "xyz"])[:, :3]
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is not at right angles
+        sform = np.array(
+            [[float(x) for x in image.said[f"srow_{axis}"].split()] for axis in "xyz"]
+        )[:, :3]
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # what is not finite is not at right angles
             check_right_angles(path, sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12))
     voxels = np.prod([max(1, int(image.said[f"dim[{d}]"])) for d in range(1, 8)], dtype=np.int64)
     expected = int(float(image.said["vox_offset"])) + int(voxels) * int(image.said["bitpix"]) // 8
-    if path.suffix == ".nii" and path.stat().st_size < expected or path.suffix == ".gz" and not _holds(path, expected):
+    if (
+        path.suffix == ".nii"
+        and path.stat().st_size < expected
+        or path.suffix == ".gz"
+        and not _holds(path, expected)
+    ):
         raise InputError(f"{path}: the file ends before its last voxel; copy or export it again.")
 
 
 def _holds(path: Path, expected: int) -> bool:
     """Return whether a gzip file unpacks to at least `expected` bytes."""
-    with open(path, "rb") as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
+    with open(
+        path, "rb"
+    ) as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
         file.seek(-4, os.SEEK_END)
         if int.from_bytes(file.read(), "little") == expected % 2**32:
             return True
     try:
         with gzip.open(path) as file:
             left = expected
-            while left > 0 and (chunk := file.read(1 << 20)):  # no further: a small file may unpack to anything
+            while left > 0 and (
+                chunk := file.read(1 << 20)
+            ):  # no further: a small file may unpack to anything
                 left -= len(chunk)
             return left <= 0
     except (EOFError, OSError, zlib.error):
@@ -399,7 +433,9 @@ def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -
         values = _grey(values)
     if values.ndim != 2 or not values.size:
         shape = " x ".join(str(size) for size in values.shape) or "no"
-        raise InputError(f"has the shape {shape}, but an X-ray image of rows x columns is expected; give one frame.")
+        raise InputError(
+            f"has the shape {shape}, but an X-ray image of rows x columns is expected; give one frame."
+        )
     if pixel_mm is not None and not (np.isfinite(pixel_mm).all() and min(pixel_mm) > 0):
         raise InputError(
             f"has pixels of {pixel_mm[0]:g} x {pixel_mm[1]:g} mm, but a size above 0 is expected; correct its spacing."
@@ -408,7 +444,11 @@ def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -
     with np.errstate(over="ignore"):  # beyond float32 is not finite
         values = values.astype(np.float32)
     largest = float(values.max(initial=-np.inf, where=np.isfinite(values)))
-    white = next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits), largest) if integer else largest
+    white = (
+        next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits), largest)
+        if integer
+        else largest
+    )
     pixel_mm = None if pixel_mm is None else (float(pixel_mm[0]), float(pixel_mm[1]))
     return RawImage(values, float(integer), white, pixel_mm=pixel_mm)
 
@@ -417,13 +457,17 @@ def _grey(values: np.ndarray) -> np.ndarray:
     colours = values[..., :3]  # without opacity
     if colours.shape[-1] == 3 and np.ptp(colours, axis=-1).max() <= 2:
         return colours[..., 1]
-    raise InputError("is a colour image, but a grey X-ray image is expected; export it without colour overlays.")
+    raise InputError(
+        "is a colour image, but a grey X-ray image is expected; export it without colour overlays."
+    )
 
 
 ROWS_AT_ONCE = 32
 
 
-def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion | EqualAngles) -> RawImage:
+def undistorted(
+    raw: RawImage, intrinsics: np.ndarray, distortion: Distortion | EqualAngles
+) -> RawImage:
     """Return the image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
 
     Linear between pixels. What the image as it was taken does not show is NaN, and so left out of what is valid.
@@ -432,7 +476,9 @@ def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion | 
     return replace(raw, values=_resampled(raw.values, intrinsics, distortion, np.nan), open=is_open)
 
 
-def undistorted_mask(used: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles) -> np.ndarray:
+def undistorted_mask(
+    used: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles
+) -> np.ndarray:
     """Return a mask (rows, columns), drawn on the image as it was taken, on the undistorted one.
 
     It is True where all pixels between which that one's are interpolated are True.
@@ -453,5 +499,7 @@ def _resampled(
         part = result[top : top + ROWS_AT_ONCE]
         v, u = np.indices(part.shape)
         pixels = distortion.distort_pixels(intrinsics, np.stack([u, v + top], -1))
-        scipy.ndimage.map_coordinates(image, (pixels[..., 1], pixels[..., 0]), part, order=1, cval=outside)
+        scipy.ndimage.map_coordinates(
+            image, (pixels[..., 1], pixels[..., 0]), part, order=1, cval=outside
+        )
     return result

@@ -58,11 +58,17 @@ class Structures:
         """The part (k, j, i) of the grid that holds each structure."""
         slices = np.flatnonzero(self.labels.any(axis=(1, 2)))
         rows, columns = (np.flatnonzero(self.labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
-        ends = [slice(held[0], held[-1] + 1) if len(held) else slice(0, 1) for held in (slices, rows, columns)]
+        ends = [
+            slice(held[0], held[-1] + 1) if len(held) else slice(0, 1)
+            for held in (slices, rows, columns)
+        ]
         boxes = scipy.ndimage.find_objects(self.labels[tuple(ends)], len(self.names))
         firsts = [end.start for end in ends]
         return [
-            box and tuple(slice(n + side.start, n + side.stop) for n, side in zip(firsts, box, strict=True))
+            box
+            and tuple(
+                slice(n + side.start, n + side.stop) for n, side in zip(firsts, box, strict=True)
+            )
             for box in boxes
         ]
 
@@ -165,14 +171,22 @@ class Segmentation(Protocol):
         """Return volumes (uint8) that together hold these segments, each with its number, and (4, 4) of their grid to CT LPS mm."""
 
 
-def colour_of(n: int, lightness: float = 0.6, saturation: float = 0.9) -> tuple[float, float, float]:
+def colour_of(
+    n: int, lightness: float = 0.6, saturation: float = 0.9
+) -> tuple[float, float, float]:
     """Return the colour of the n-th structure of a list, red, green, blue from 0 to 1."""
-    return colorsys.hls_to_rgb(HUES[0] + (HUES[1] - HUES[0]) * (n * HUE_STEP % 1), lightness, saturation)
+    return colorsys.hls_to_rgb(
+        HUES[0] + (HUES[1] - HUES[0]) * (n * HUE_STEP % 1), lightness, saturation
+    )
 
 
 def fits_file_names(name: str) -> bool:
     """Return whether a name can be part of a file's."""
-    return 0 < len(name) <= MAX_NAME_LENGTH and not set(name) & set(NOT_IN_FILE_NAMES) and name == name.strip(" .")
+    return (
+        0 < len(name) <= MAX_NAME_LENGTH
+        and not set(name) & set(NOT_IN_FILE_NAMES)
+        and name == name.strip(" .")
+    )
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -226,7 +240,11 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
 
 
 def structures_of_array(
-    values: np.ndarray, place: np.ndarray | None, sources: Sequence[StructureSource], ct: CT, name: str = "labels"
+    values: np.ndarray,
+    place: np.ndarray | None,
+    sources: Sequence[StructureSource],
+    ct: CT,
+    name: str = "labels",
 ) -> Structures:
     """Return the structures of labels in memory.
 
@@ -242,7 +260,9 @@ def structures_of_array(
     expected = ct.volume.values.shape
     if place is None and values.shape != expected:
         found, wanted = (" x ".join(map(str, shape[::-1])) for shape in (values.shape, expected))
-        raise InputError(f"{name}: has {found} voxels, expected the CT's {wanted}; give it on the CT's grid.")
+        raise InputError(
+            f"{name}: has {found} voxels, expected the CT's {wanted}; give it on the CT's grid."
+        )
     check_grid(name, "label volume", values.shape[::-1])
     grid = ct.volume.ct_from_index if place is None else place
     return structures_in(LabelVolume(name, [_whole(name, values)], grid), sources, ct)
@@ -260,7 +280,9 @@ def _read_segmentation(path: Path) -> Segmentation:
     check_grid(path, "label volume", image.size)
     layers = [image.values] if image.components == 1 else list(np.moveaxis(image.values, -1, 0))
     segments = _slicer_segments(pairs, len(layers))
-    return LabelVolume(path, [_whole(path, layer) for layer in layers], image.ct_from_index, segments)
+    return LabelVolume(
+        path, [_whole(path, layer) for layer in layers], image.ct_from_index, segments
+    )
 
 
 def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
@@ -270,7 +292,12 @@ def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
         name = pairs.get(f"Segment{number}_Name", identifier)
         label = pairs.get(f"Segment{number}_LabelValue", "1")
         layer = pairs.get(f"Segment{number}_Layer", str(number if layers > 1 else 0))
-        if label.isdecimal() and layer.isdecimal() and 0 < int(label) <= MAX_LABEL and int(layer) < layers:
+        if (
+            label.isdecimal()
+            and layer.isdecimal()
+            and 0 < int(label) <= MAX_LABEL
+            and int(layer) < layers
+        ):
             found.append(Segment(_one_line(name), int(label), int(layer)))
         number += 1
     return found
@@ -318,16 +345,24 @@ class LabelVolume:
     """
 
     def __init__(
-        self, name: str | Path, layers: list[np.ndarray], place: np.ndarray, segments: Sequence[Segment] = ()
+        self,
+        name: str | Path,
+        layers: list[np.ndarray],
+        place: np.ndarray,
+        segments: Sequence[Segment] = (),
     ) -> None:
         self.name, self.named = name, bool(segments)
         self._layers, self._place = layers, place
-        self.segments: Sequence[Segment] = segments or [Segment(str(label), label) for label in _labels_in(layers[0])]
+        self.segments: Sequence[Segment] = segments or [
+            Segment(str(label), label) for label in _labels_in(layers[0])
+        ]
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield volumes with the numbers of these segments, each with its place."""
         for nth, values in enumerate(self._layers):
-            chosen = {segment.label: number for segment, number in numbers.items() if segment.layer == nth}
+            chosen = {
+                segment.label: number for segment, number in numbers.items() if segment.layer == nth
+            }
             if chosen:
                 number_of = np.zeros(MAX_LABEL + 1, np.uint8)
                 number_of[list(chosen)] = list(chosen.values())
@@ -348,17 +383,23 @@ class _Dicom:
     def __init__(self, file: DicomSegmentation) -> None:
         self.name: str | Path = file.path
         self.named = True
-        self.segments = [Segment(_one_line(name) or str(number), number) for number, name in file.names.items()]
+        self.segments = [
+            Segment(_one_line(name) or str(number), number) for number, name in file.names.items()
+        ]
         self._file = file
 
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return self._file.volumes({segment.label: number for segment, number in numbers.items()})
 
 
-def structures_in(segmentation: Segmentation | None, sources: Sequence[StructureSource], ct: CT) -> Structures:
+def structures_in(
+    segmentation: Segmentation | None, sources: Sequence[StructureSource], ct: CT
+) -> Structures:
     """Return the structures of a CT in what was read already, as `read_structures`."""
     if segmentation is not None and not sources:
-        sources = [StructureSource(segment.name, segment.label) for segment in segmentation.segments]
+        sources = [
+            StructureSource(segment.name, segment.label) for segment in segmentation.segments
+        ]
         if not sources:
             raise InputError(
                 f"{segmentation.name}: has no label above 0, expected one for each structure; choose the file of the segmentation."
@@ -404,14 +445,20 @@ def _parts(
     for number, source in enumerate(sources, start=1):
         if source.mask is not None:
             image = read_volume(source.mask, "mask")
-            yield source.mask, (image.values != 0).astype(np.uint8) * np.uint8(number), image.ct_from_index
+            yield (
+                source.mask,
+                (image.values != 0).astype(np.uint8) * np.uint8(number),
+                image.ct_from_index,
+            )
 
 
 def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> Segment:
     """Return the segment that is meant."""
     what = f'structure "{source.name}"'
     if segmentation is None:
-        raise InputError(f"{what}: has no mask, expected one, or labels for the case; add one of the two.")
+        raise InputError(
+            f"{what}: has no mask, expected one, or labels for the case; add one of the two."
+        )
     segments = segmentation.segments
     if source.label is not None:
         found = [segment for segment in segments if segment.label == source.label]
@@ -428,7 +475,9 @@ def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> S
             )
         return (named or found)[0]
     found = [segment for segment in segments if segment.name == source.name]
-    found = found or [segment for segment in segments if segment.name.casefold() == source.name.casefold()]
+    found = found or [
+        segment for segment in segments if segment.name.casefold() == source.name.casefold()
+    ]
     if len(found) == 1:
         return found[0]
     if found:
@@ -451,7 +500,9 @@ def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> S
 
 def _listed(values: Sequence[object]) -> str:
     """List values for a message, not too many."""
-    shown = [f'"{value}"' if isinstance(value, str) else str(value) for value in values[:MAX_LISTED]]
+    shown = [
+        f'"{value}"' if isinstance(value, str) else str(value) for value in values[:MAX_LISTED]
+    ]
     return ", ".join([*shown, *(["..."] if len(values) > MAX_LISTED else [])]) or "none"
 
 
@@ -481,7 +532,9 @@ def _add(labels: np.ndarray, part: np.ndarray, names: Sequence[str]) -> None:
     for of, more in zip(labels, part, strict=True):  # by slices: they fit the cache
         both = (of > 0) & (more > 0)
         if both.any():
-            shared += np.bincount(of[both].astype(int) * count + more[both], minlength=count * count)
+            shared += np.bincount(
+                of[both].astype(int) * count + more[both], minlength=count * count
+            )
     if shared.any():
         ours, theirs = _sizes(labels, count), _sizes(part, count)
         for pair in np.flatnonzero(shared):

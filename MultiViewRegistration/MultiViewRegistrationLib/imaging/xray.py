@@ -50,7 +50,10 @@ class XRay:
         if factor == 1:
             return self
         weight = self.valid.astype(np.float32)
-        total, count = _block_sums(self.line_integrals * weight, factor), _block_sums(weight, factor)
+        total, count = (
+            _block_sums(self.line_integrals * weight, factor),
+            _block_sums(weight, factor),
+        )
         pixel_mm = self.pixel_mm and (factor * self.pixel_mm[0], factor * self.pixel_mm[1])
         return XRay(total / np.maximum(count, 1), count >= MIN_VALID_SHARE * factor**2, pixel_mm)
 
@@ -207,12 +210,16 @@ def to_line_integrals(
         Where the image has no contrast or no valid pixel, for "auto" where it does not show it, and for i0 <= 0.
     """
     if i0 is not None and not i0 > 0:
-        raise InputError(f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected.")
+        raise InputError(
+            f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected."
+        )
     values, finite = _filled(raw.values), np.isfinite(raw.values)
     if intensity == "auto":
         intensity, inverted = _recognise(values, raw)
     elif intensity not in ("linear", "log"):
-        raise InputError(f'the intensity is "{intensity}", but "linear", "log" or "auto" is expected.')
+        raise InputError(
+            f'the intensity is "{intensity}", but "linear", "log" or "auto" is expected.'
+        )
     if inverted:
         values = raw.white - values
     if intensity == "linear":
@@ -233,7 +240,11 @@ def to_line_integrals(
     if not valid.any():
         raise InputError("has no valid pixel; check its mask.")
     if intensity == "linear":
-        air = np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE) if i0 is None else -np.log(i0)
+        air = (
+            np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE)
+            if i0 is None
+            else -np.log(i0)
+        )
         line_integrals -= np.float32(air)
     return XRay(line_integrals, valid, raw.pixel_mm)
 
@@ -355,5 +366,9 @@ class View:
     def cropped(self, left: int, top: int, columns: int, rows: int) -> View:
         """Return the part of the view whose top-left pixel is (left, top)."""
         part = np.s_[top : top + rows, left : left + columns]
-        xray = XRay(np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm)
+        xray = XRay(
+            np.ascontiguousarray(self.xray.line_integrals[part]),
+            self.xray.valid[part],
+            self.xray.pixel_mm,
+        )
         return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))

@@ -35,7 +35,14 @@ from ..imaging.structures import (
 from ..imaging.xray import load_image
 from .files import InputFile, JsonObject, printable
 from .view_headers import complete_by_headers
-from .view_record import INTENSITIES, Geometry, ViewRecord, default_intensity, read_uncertainty, view_name
+from .view_record import (
+    INTENSITIES,
+    Geometry,
+    ViewRecord,
+    default_intensity,
+    read_uncertainty,
+    view_name,
+)
 
 #: nibabel's world is RAS.
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -84,11 +91,15 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
     else:
         values, place = _volume("mask", mask, None)
     if place is not None and not np.allclose(place, found.volume.ct_from_index, rtol=0, atol=1e-3):
-        raise InputError("mask: lies on another grid than the CT, expected the CT's; resample it to that.")
+        raise InputError(
+            "mask: lies on another grid than the CT, expected the CT's; resample it to that."
+        )
     return masked(found, values, "mask")
 
 
-def bone_cts_of_arrays(cts: Mapping, places: Any, units: Any, of_one_ct: Mapping[str, Any]) -> dict[str, CT]:
+def bone_cts_of_arrays(
+    cts: Mapping, places: Any, units: Any, of_one_ct: Mapping[str, Any]
+) -> dict[str, CT]:
     """Return the CTs of bones that have one each, by name.
 
     Parameters
@@ -109,14 +120,18 @@ def bone_cts_of_arrays(cts: Mapping, places: Any, units: Any, of_one_ct: Mapping
                 f"{argument}: stands beside several CTs, expected none, as it belongs to one; leave it out."
             )
     if not cts:
-        raise InputError('ct: has no bone, expected one CT for each, as {"radius": "radius.nrrd"}; give them.')
+        raise InputError(
+            'ct: has no bone, expected one CT for each, as {"radius": "radius.nrrd"}; give them.'
+        )
     names = [view_name(JsonObject("ct", "", {"name": name}), "structure") for name in cts]
     check_names(names)
     places, units = _by_bone("ct_from_index", places, names), _by_bone("ct_unit", units, names)
     found = {}
     for name in names:
         with naming(f'structure "{name}"'):
-            found[name] = bone_of_ct(ct_of_arrays(cts[name], places[name], units[name] or "hu", None), "ct")
+            found[name] = bone_of_ct(
+                ct_of_arrays(cts[name], places[name], units[name] or "hu", None), "ct"
+            )
     return found
 
 
@@ -125,7 +140,9 @@ def starts_of_bones(world_from_ct: Any, names: Sequence[str]) -> dict[str, np.nd
     starts: dict[str, np.ndarray | None] = dict.fromkeys(names)
     for name, pose in _by_bone("world_from_ct", world_from_ct, names).items():
         if pose is not None:
-            starts[name] = rigid.check_rigid(array_of("world_from_ct", pose), f'world_from_ct of "{name}"')
+            starts[name] = rigid.check_rigid(
+                array_of("world_from_ct", pose), f'world_from_ct of "{name}"'
+            )
     return starts
 
 
@@ -134,7 +151,9 @@ def _by_bone(argument: str, given: Any, names: Sequence[str]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         return dict.fromkeys(names, given)
     if unknown := [name for name in given if name not in names]:
-        raise InputError(f'{argument}: found "{unknown[0]}", expected one of {", ".join(names)}; correct it.')
+        raise InputError(
+            f'{argument}: found "{unknown[0]}", expected one of {", ".join(names)}; correct it.'
+        )
     return {name: given.get(name) for name in names}
 
 
@@ -148,7 +167,9 @@ def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | N
     """
     if labels is None:
         if structures is not None:
-            raise InputError("labels: is missing beside structures, expected the volume with their labels; give it.")
+            raise InputError(
+                "labels: is missing beside structures, expected the volume with their labels; give it."
+            )
         return None
     if ct.mask is not None:
         raise InputError("mask: stands beside labels, expected one of the two; leave one out.")
@@ -164,14 +185,22 @@ def _structure_sources(structures: Any) -> list[StructureSource]:
     if structures is None:
         return []
     if is_path(structures) or not hasattr(structures, "__iter__") or not len(structures):
-        raise InputError(f"structures: found {kind_of(structures)}, expected {expected}; leave it out for all labels.")
+        raise InputError(
+            f"structures: found {kind_of(structures)}, expected {expected}; leave it out for all labels."
+        )
     sources = []
     for n, name in enumerate(structures):
         fields = JsonObject("structures", f"structures[{n}]", {"name": name})
         label = structures[name] if isinstance(structures, Mapping) else None
-        if label is not None and (isinstance(label, bool) or not isinstance(label, (int, np.integer))):
-            raise InputError(f"structures: found {kind_of(label)} as a label, expected {expected}; correct it.")
-        sources.append(StructureSource(view_name(fields, "structure"), None if label is None else int(label)))
+        if label is not None and (
+            isinstance(label, bool) or not isinstance(label, (int, np.integer))
+        ):
+            raise InputError(
+                f"structures: found {kind_of(label)} as a label, expected {expected}; correct it."
+            )
+        sources.append(
+            StructureSource(view_name(fields, "structure"), None if label is None else int(label))
+        )
     return sources
 
 
@@ -179,7 +208,9 @@ def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.
     """Return the values (nk, nj, ni) and their matrix (4, 4) to LPS mm; None for an array without."""
     if isinstance(volume, StoredImage):
         if len(volume.size) != 3:
-            raise InputError(f"{name}: the image has {len(volume.size)} dimensions, expected 3; give the volume.")
+            raise InputError(
+                f"{name}: the image has {len(volume.size)} dimensions, expected 3; give the volume."
+            )
         return volume.values, volume.ct_from_index
     if _is_simpleitk(volume):
         _refuse_position(volume, ct_from_index)
@@ -187,7 +218,9 @@ def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.
             raise InputError(
                 f"{name}: found a SimpleITK image of {volume.GetDimension()} dimensions, expected 3; give the volume."
             )
-        return _values(volume), affine_of(volume.GetSpacing(), volume.GetOrigin(), volume.GetDirection())
+        return _values(volume), affine_of(
+            volume.GetSpacing(), volume.GetOrigin(), volume.GetDirection()
+        )
     if _is_nibabel(volume):
         _refuse_position(volume, ct_from_index)
         return _transposed(name, volume.dataobj), LPS_FROM_RAS @ np.asarray(volume.affine, float)
@@ -283,16 +316,27 @@ def views_of_arrays(
     """
     images = _listed("images", images, 2)
     count = len(images)
-    projections = [None] * count if projections is None else _matched("projections", projections, count, 2)
-    names = [f"view{n + 1}" for n in range(count)] if names is None else _matched("names", names, count, 0)
+    projections = (
+        [None] * count if projections is None else _matched("projections", projections, count, 2)
+    )
+    names = (
+        [f"view{n + 1}" for n in range(count)]
+        if names is None
+        else _matched("names", names, count, 0)
+    )
     each_has_its_own = intensity is not None and not isinstance(intensity, str)
-    intensities = _matched("intensity", intensity, count, 0) if each_has_its_own else [intensity] * count
+    intensities = (
+        _matched("intensity", intensity, count, 0) if each_has_its_own else [intensity] * count
+    )
     pixel = None
     if pixel_mm is not None:
         pair = np.broadcast_to(rigid.check_numbers(pixel_mm, np.shape(pixel_mm), "pixel_mm"), 2)
         pixel = float(pair[0]), float(pair[1])
     raws = [_raw_of(f"images[{n}]", image, pixel) for n, image in enumerate(images)]
-    records = [_record(n, *view) for n, view in enumerate(zip(names, images, projections, raws, strict=True))]
+    records = [
+        _record(n, *view)
+        for n, view in enumerate(zip(names, images, projections, raws, strict=True))
+    ]
     by_header = [n for n, record in enumerate(records) if record.geometry is None]
     completed = complete_by_headers("images", [records[n] for n in by_header])
     for n, record in zip(by_header, completed, strict=True):
@@ -327,21 +371,33 @@ def _record(n: int, name: Any, image: Any, projection: Any, raw: RawImage) -> Vi
 
 
 def _view(
-    n: int, record: ViewRecord, raw: RawImage, intensity: Any, uncertainty: Mapping[str, float | None]
+    n: int,
+    record: ViewRecord,
+    raw: RawImage,
+    intensity: Any,
+    uncertainty: Mapping[str, float | None],
 ) -> tuple[ViewRecord, RawImage]:
     if intensity not in (None, *INTENSITIES):
         raise InputError(
             f"intensity: found {printable(repr(intensity))}, expected one of {', '.join(INTENSITIES)}; correct it."
         )
     assumed = record.assumptions
-    if record.image is not None and intensity is None and default_intensity(record.image_path, None) == "auto":
+    if (
+        record.image is not None
+        and intensity is None
+        and default_intensity(record.image_path, None) == "auto"
+    ):
         intensity = "auto"  # as its header says
     elif intensity != "log":
         assumed += tuple(_polarity(f"images[{n}]", raw, intensity))
     if unknown := [key for key in uncertainty if key not in SLOT_SCAN_UNCERTAINTY]:
-        raise InputError(f'uncertainty: found "{unknown[0]}", expected {", ".join(UNCERTAINTY)}; correct it.')
+        raise InputError(
+            f'uncertainty: found "{unknown[0]}", expected {", ".join(UNCERTAINTY)}; correct it.'
+        )
     sds = read_uncertainty(JsonObject("uncertainty", "", dict(uncertainty)), record.kind)
-    record = replace(record, intensity=intensity or INTENSITIES[0], uncertainty=sds, assumptions=assumed)
+    record = replace(
+        record, intensity=intensity or INTENSITIES[0], uncertainty=sds, assumptions=assumed
+    )
     return record, undistorted(raw, *record.lens) if record.lens else raw
 
 
@@ -355,7 +411,9 @@ def _polarity(name: str, raw: RawImage, intensity: str | None) -> list[str]:
         )
     if intensity == "linear" or not finite.any():
         return []
-    bright = bone_is_bright(raw.values if finite.all() else np.where(finite, raw.values, np.median(raw.values[finite])))
+    bright = bone_is_bright(
+        raw.values if finite.all() else np.where(finite, raw.values, np.median(raw.values[finite]))
+    )
     if intensity == "auto":
         return [BONE_BRIGHT] if bright and raw.bone_bright is None else []
     if bright:
@@ -407,7 +465,9 @@ def _check_rows_and_columns(name: str, camera: Camera) -> None:
     Its principal point is far off the middle, and in it once they are swapped back.
     """
     size = np.array(camera.size)
-    off, swapped = (np.abs(camera.principal_point / each - 0.5).max() for each in (size, size[::-1]))
+    off, swapped = (
+        np.abs(camera.principal_point / each - 0.5).max() for each in (size, size[::-1])
+    )
     if off > OFF_CENTRE > 4 * swapped:
         u, v = camera.principal_point
         warn(
@@ -429,7 +489,9 @@ def _listed(name: str, values: Any, ndim: int) -> list:
             f"{name}: found {kind_of(values)}, expected a list with one for each view; write [it] for a single view."
         )
     if isinstance(values, Mapping) or not hasattr(values, "__iter__"):
-        raise InputError(f"{name}: found {kind_of(values)}, expected a list with one for each view.")
+        raise InputError(
+            f"{name}: found {kind_of(values)}, expected a list with one for each view."
+        )
     if not (listed := list(values)):
         raise InputError(f"{name}: found none, expected one or more X-rays; add them.")
     return listed
@@ -438,5 +500,7 @@ def _listed(name: str, values: Any, ndim: int) -> list:
 def _matched(name: str, values: Any, count: int, ndim: int) -> list:
     listed = _listed(name, values, ndim)
     if len(listed) != count:
-        raise InputError(f"{name}: found {len(listed)}, but there are {count} images; give one for each.")
+        raise InputError(
+            f"{name}: found {len(listed)}, but there are {count} images; give one for each."
+        )
     return listed

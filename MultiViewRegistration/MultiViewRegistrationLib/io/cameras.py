@@ -12,7 +12,9 @@ from ..geometry.camera import Camera
 from ..geometry.epipolar import closest_point
 from .view_record import ViewRecord
 
-PARALLEL = 0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
+PARALLEL = (
+    0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
+)
 #: Of three planes with normals of length 1, the determinant below which they meet in no point; voxels by which planes may miss one.
 PARALLEL_PLANES, TOUCHING = 1e-12, 1e-7
 #: An assumption: a mask leaves out what did not fit at an earlier pose.
@@ -63,7 +65,9 @@ def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
 
     It has the least squared distances to one line a view, from the source through the middle of the image.
     """
-    directions = np.stack([camera.ray_directions((np.array(camera.size) - 1) / 2) for camera in cameras])
+    directions = np.stack(
+        [camera.ray_directions((np.array(camera.size) - 1) / 2) for camera in cameras]
+    )
     if len(cameras) - np.linalg.eigvalsh(directions.T @ directions)[-1] < PARALLEL:
         return None
     return closest_point(np.stack([camera.source for camera in cameras]), directions)[0]

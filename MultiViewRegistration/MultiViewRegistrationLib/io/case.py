@@ -57,7 +57,9 @@ from .dicom_identity import (
 from .files import NAMELESS, InputFile, describe, home_of, printable, sha256
 from .view_record import ViewRecord
 
-SAME_PATIENT = "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
+SAME_PATIENT = (
+    "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
+)
 #: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another unit, so many mm long.
 NOT_MM = {10.0: ("metres", 1000), 250.0: ("centimetres", 10)}
 
@@ -110,7 +112,9 @@ class Case(CaseSettings):
     @property
     def structure_names(self) -> tuple[str, ...]:
         """The names of all that has a pose of its own."""
-        return self.structures.names if self.structures else tuple(bone.name for bone in self.bone_cts)
+        return (
+            self.structures.names if self.structures else tuple(bone.name for bone in self.bone_cts)
+        )
 
     def warn_of_other_bones(self) -> None:
         """Say that what follows takes the first of several bones that have a CT each."""
@@ -123,7 +127,11 @@ class Case(CaseSettings):
     @property
     def identity_reasons(self) -> list[str]:
         """Why the result may not be accepted: CT and X-rays are of different patients or sides, a sentence each."""
-        return [] if self.same_patient else [each.sentence for each in self.mismatches if each.kind != DAY]
+        return (
+            []
+            if self.same_patient
+            else [each.sentence for each in self.mismatches if each.kind != DAY]
+        )
 
     @property
     def identity_cautions(self) -> list[str]:
@@ -173,7 +181,9 @@ class Case(CaseSettings):
         return cls.of(file, last, read_ct)
 
     @classmethod
-    def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
+    def of(
+        cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None
+    ) -> Case:
         """Load the case of what a case.json says; parameters, errors and warnings as `load`."""
         began = perf_counter()
         cts = [source.ct for source in file.structures if source.ct]
@@ -191,7 +201,9 @@ class Case(CaseSettings):
         structures_key = *anatomy_key, *structure_sources(file, by_path.__getitem__)
         same = last is not None and last.structures_key == structures_key
         views = views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct)
-        bone_cts = _bone_cts(file, views, ct, by_path, last.bone_cts if last is not None and same else ())
+        bone_cts = _bone_cts(
+            file, views, ct, by_path, last.bone_cts if last is not None and same else ()
+        )
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
             **{**settings, "landmarks": _undistorted_landmarks(file)},
@@ -214,7 +226,9 @@ class Case(CaseSettings):
             if case.landmarks:
                 landmarks.check(case.landmarks, case.cameras)
         if case.structures is not None and case.structure_truths:
-            check_structure_truths(printable(file.path), case.structure_truths, case.structures.names)
+            check_structure_truths(
+                printable(file.path), case.structure_truths, case.structures.names
+            )
         return case
 
     @classmethod
@@ -301,20 +315,33 @@ class Case(CaseSettings):
         began = perf_counter()
         start, truth, points = None, None, None
         if world_from_ct is not None and not isinstance(ct, Mapping):
-            start = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
+            start = rigid.check_rigid(
+                rigid.array_of("world_from_ct", world_from_ct), "world_from_ct"
+            )
         if truth_world_from_ct is not None:
-            truth = rigid.check_rigid(rigid.array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct")
+            truth = rigid.check_rigid(
+                rigid.array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct"
+            )
         if targets is not None:
             points = rigid.array_of("targets", targets)
             points = rigid.check_numbers(points, (len(points) if points.ndim else 0, 3), "targets")
         bones: dict[str, CT] = {}
         starts: dict[str, np.ndarray | None] = {}
         if isinstance(ct, Mapping):
-            of_one_ct = {"mask": mask, "labels": labels, "structures": structures, "targets": targets}
-            bones = bone_cts_of_arrays(ct, ct_from_index, ct_unit, of_one_ct | {"truth_world_from_ct": truth})
+            of_one_ct = {
+                "mask": mask,
+                "labels": labels,
+                "structures": structures,
+                "targets": targets,
+            }
+            bones = bone_cts_of_arrays(
+                ct, ct_from_index, ct_unit, of_one_ct | {"truth_world_from_ct": truth}
+            )
             starts = starts_of_bones(world_from_ct, list(bones))
             start = starts[next(iter(bones))]
-        taken = next(iter(bones.values())) if bones else ct_of_arrays(ct, ct_from_index, ct_unit, mask)
+        taken = (
+            next(iter(bones.values())) if bones else ct_of_arrays(ct, ct_from_index, ct_unit, mask)
+        )
         views = views_of_arrays(images, projections, names, intensity, pixel_mm, uncertainty)
         files = [file for file, _ in views]
         xrays = [_xray(file.field, raw, file) for file, raw in views]
@@ -323,22 +350,30 @@ class Case(CaseSettings):
             raise InputError(f"{found}; give one, or None, for each.")
         for n, used in enumerate(masks or ()):
             if used is not None:
-                xrays[n] = _masked(xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:")
+                xrays[n] = _masked(
+                    xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:"
+                )
         _check_sources(files, xrays, taken, start)
         chosen = structures_of_arrays(labels, structures, taken)
         cts = [(f"the CT of {name}", each) for name, each in ct.items()] if bones else [("ct", ct)]
         given = [*cts, ("labels", labels), *zip((file.name for file in files), images, strict=True)]
-        different = mismatches([(entry, read_identity(Path(each))) for entry, each in given if is_path(each)])
+        different = mismatches(
+            [(entry, read_identity(Path(each))) for entry, each in given if is_path(each)]
+        )
         for mismatch in different:
             warn(mismatch.sentence)
         made = views_of("the case", files, xrays, taken, start)
         for bone, own in list(bones.items())[1:]:
             if (pose := starts[bone]) is not None:
-                _check_start(f'structure "{bone}"', files, [view.camera for view in made], own, pose)
+                _check_start(
+                    f'structure "{bone}"', files, [view.camera for view in made], own, pose
+                )
         return cls(
             ct=taken,
             views=made,
-            bone_cts=tuple(BoneCT(bone, own, starts[bone], new_uid()) for bone, own in bones.items()),
+            bone_cts=tuple(
+                BoneCT(bone, own, starts[bone], new_uid()) for bone, own in bones.items()
+            ),
             images=tuple(hashlib.sha256(raw.values.tobytes()).hexdigest() for _, raw in views),
             assumptions={file.name: file.assumptions for file in files if file.assumptions},
             world_from_ct=start,
@@ -359,7 +394,9 @@ class Case(CaseSettings):
             structure = f", that of {self.bone_cts[0].name}, and {len(self.bone_cts) - 1} more"
         if self.structures is not None:
             structure = f", {len(self.structures.names)} structures of it"
-        views = ", ".join(f"{view.name} {view.camera.size[0]} x {view.camera.size[1]}" for view in self.views)
+        views = ", ".join(
+            f"{view.name} {view.camera.size[0]} x {view.camera.size[1]}" for view in self.views
+        )
         start = "no start" if self.world_from_ct is None else "with a start"
         truth = "" if self.truth_world_from_ct is None else ", with truth"
         return f"Case({self.name!r}: CT of {size} voxels of {mm} mm{structure}; views {views}; {start}{truth})"
@@ -373,7 +410,12 @@ class Case(CaseSettings):
 def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
     """Return a key that cases have in common whose structures are of the same files. `sha256_of` gives that of a file."""
     sources = [
-        (source.name, source.label, source.ct_unit, *(path and sha256_of(path) for path in (source.mask, source.ct)))
+        (
+            source.name,
+            source.label,
+            source.ct_unit,
+            *(path and sha256_of(path) for path in (source.mask, source.ct)),
+        )
         for source in file.structures
     ]
     return file.labels and sha256_of(file.labels.path), tuple(sources)
@@ -384,7 +426,11 @@ def xray_of(file: CaseFile, view: ViewRecord) -> XRay:
     xray = in_field(view)
     if view.mask is None:
         return xray
-    return _masked(xray, mask_of(view), f"{printable(file.path)}: {view.field}.mask, {describe(view.mask.written)},")
+    return _masked(
+        xray,
+        mask_of(view),
+        f"{printable(file.path)}: {view.field}.mask, {describe(view.mask.written)},",
+    )
 
 
 def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
@@ -397,7 +443,11 @@ def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
     """
     if used.shape != xray.valid.shape:
         size, (image_rows, image_columns) = " x ".join(map(str, used.shape)), xray.valid.shape
-        size = f"{used.shape[1]} columns and {used.shape[0]} rows" if used.ndim == 2 else f"the shape {size}"
+        size = (
+            f"{used.shape[1]} columns and {used.shape[0]} rows"
+            if used.ndim == 2
+            else f"the shape {size}"
+        )
         raise InputError(
             f"{mask} has {size}, expected the image's {image_columns} and {image_rows}; draw it on the image."
         )
@@ -436,7 +486,9 @@ def _xray(name: str, image: RawImage, view: ViewRecord, valid: np.ndarray | None
                 "frame; give images of one size."
             )
         xray = to_line_integrals(image, view.intensity, valid=valid)
-    return replace(xray, pixel_mm=view.pixel_mm or xray.pixel_mm)  # rather than what the image's header says
+    return replace(
+        xray, pixel_mm=view.pixel_mm or xray.pixel_mm
+    )  # rather than what the image's header says
 
 
 def image_of(view: ViewRecord) -> RawImage:
@@ -484,13 +536,20 @@ def views_of(
     """
     low, high = ct_box(ct)
     world_from_index = None if world_from_ct is None else world_from_ct @ ct.volume.ct_from_index
-    centre = None if world_from_index is None else rigid.transform_points(world_from_index, (low + high) / 2)
+    centre = (
+        None
+        if world_from_index is None
+        else rigid.transform_points(world_from_index, (low + high) / 2)
+    )
     sizes = [xray.valid.shape[::-1] for xray in xrays]
     cameras = settle(files, sizes, centre)
     _refuse_copies(where, files, xrays, cameras)
     if world_from_ct is not None:
         _check_start(where, files, cameras, ct, world_from_ct)
-    return [View(file.name, xray, camera, **file.deviations) for file, xray, camera in zip(files, xrays, cameras)]
+    return [
+        View(file.name, xray, camera, **file.deviations)
+        for file, xray, camera in zip(files, xrays, cameras)
+    ]
 
 
 def _name(path: Path) -> str:
@@ -512,7 +571,10 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
 
     with naming(f"{printable(file.path)}: a landmark's pixel"):
         return [
-            replace(landmark, pixels={name: straight(name, pixel) for name, pixel in landmark.pixels.items()})
+            replace(
+                landmark,
+                pixels={name: straight(name, pixel) for name, pixel in landmark.pixels.items()},
+            )
             for landmark in file.landmarks
         ]
 
@@ -526,7 +588,9 @@ def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
     return low - 0.5, high + 0.5
 
 
-def _check_sources(files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> None:
+def _check_sources(
+    files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None
+) -> None:
     """Refuse cameras whose source lies within the CT, as a matrix for metres has it.
 
     Without a start pose the CT is taken to lie where the central rays meet.
@@ -534,7 +598,10 @@ def _check_sources(files: list[ViewRecord], xrays: list[XRay], ct: CT, world_fro
     cameras = [file.camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
     centroid = ct.centroid()
     pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
-    index_from_world, size = ct.volume.index_from_ct @ rigid.inverse(pose), np.array(ct.volume.values.shape[::-1])
+    index_from_world, size = (
+        ct.volume.index_from_ct @ rigid.inverse(pose),
+        np.array(ct.volume.values.shape[::-1]),
+    )
     for file, camera in zip(files, cameras, strict=True):
         index = rigid.transform_points(index_from_world, camera.source)
         if not ((index > -0.5) & (index < size - 0.5)).all():
@@ -542,7 +609,11 @@ def _check_sources(files: list[ViewRecord], xrays: list[XRay], ct: CT, world_fro
         away = float(np.linalg.norm(camera.source - rigid.transform_points(pose, centroid)))
         unit, factor = next((unit for limit, unit in NOT_MM.items() if away < limit), ("", 0))
         is_matrix = file.kind == "projection_matrix"
-        how = f"divide its first three columns by {factor}" if is_matrix else f"multiply its distances by {factor}"
+        how = (
+            f"divide its first three columns by {factor}"
+            if is_matrix
+            else f"multiply its distances by {factor}"
+        )
         raise InputError(
             f"{file.geometry_field}: puts the X-ray source inside the CT, {away:.2g} mm from its middle, expected a camera in millimetres "
             f"with the CT between source and detector; {f'if it is in {unit}, {how}' if unit else 'correct it or world_from_ct'}."
@@ -550,7 +621,11 @@ def _check_sources(files: list[ViewRecord], xrays: list[XRay], ct: CT, world_fro
 
 
 def _bone_cts(
-    file: CaseFile, views: list[View], ct: CT, by_path: Mapping[Path, str], known: tuple[BoneCT, ...]
+    file: CaseFile,
+    views: list[View],
+    ct: CT,
+    by_path: Mapping[Path, str],
+    known: tuple[BoneCT, ...],
 ) -> tuple[BoneCT, ...]:
     """Return the bones that have a CT each. `ct` is that of the first; `known` the same bones, if they were read before."""
     found, cameras = [], [view.camera for view in views]
@@ -559,23 +634,36 @@ def _bone_cts(
         own = ct if n == 0 else known[n].ct if known else read_bone_ct(source.ct, source.ct_unit)
         start = file.world_from_ct if n == 0 else source.world_from_ct
         if n and start is not None:
-            _check_start(f'{printable(file.path)}: structure "{source.name}"', file.views, cameras, own, start)
+            _check_start(
+                f'{printable(file.path)}: structure "{source.name}"',
+                file.views,
+                cameras,
+                own,
+                start,
+            )
         uid = frame_of_reference(source.ct) or uid_of(by_path[source.ct])
         found.append(BoneCT(source.name, own, start, uid))
     return tuple(found)
 
 
-def _check_start(where: str, files: list[ViewRecord], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray) -> None:
+def _check_start(
+    where: str, files: list[ViewRecord], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray
+) -> None:
     """Refuse a start pose (4, 4) as `_check_visible` does."""
     low, high = ct_box(ct)
     seen, seen_from_ras = (
-        [sees(camera, world_from_ct @ turn @ ct.volume.ct_from_index, low, high) for camera in cameras]
+        [
+            sees(camera, world_from_ct @ turn @ ct.volume.ct_from_index, low, high)
+            for camera in cameras
+        ]
         for turn in (np.eye(4), LPS_FROM_RAS)
     )
     _check_visible(where, files, seen, any(seen_from_ras))
 
 
-def _check_visible(where: str, files: list[ViewRecord], seen: list[bool], seen_from_ras: bool) -> None:
+def _check_visible(
+    where: str, files: list[ViewRecord], seen: list[bool], seen_from_ras: bool
+) -> None:
     """Refuse a start pose at which no X-ray shows the CT.
 
     Parameters
@@ -591,10 +679,14 @@ def _check_visible(where: str, files: list[ViewRecord], seen: list[bool], seen_f
         )
     for view, sees_ct in zip(files, seen):
         if not sees_ct:
-            warn(f"{where}: {view.field} does not show the CT at the start pose world_from_ct; check its geometry.")
+            warn(
+                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; check its geometry."
+            )
 
 
-def _refuse_copies(where: str, files: list[ViewRecord], xrays: list[XRay], cameras: list[Camera]) -> None:
+def _refuse_copies(
+    where: str, files: list[ViewRecord], xrays: list[XRay], cameras: list[Camera]
+) -> None:
     for (i, a), (j, b) in combinations(enumerate(cameras), 2):
         if a.same_as(b) and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
             first, second = files[i].field, files[j].field
@@ -610,12 +702,18 @@ def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     Folders are left out: their names are often those of patients. A name that has a patient's in it, by the headers of the
     images, gives way to the file's role in the case.
     """
-    roles = {part.path: role for role, part in reversed(input_files(file))}  # several frames are one file
+    roles = {
+        part.path: role for role, part in reversed(input_files(file))
+    }  # several frames are one file
     by_path = {part.path: sha256(part.path) for _, part in input_files(file)}
     identities = [read_identity(path) for path in by_path]
     named: dict[str, str] = {}
     for path, digest in by_path.items():
-        own = roles[path] if any(reveals(path.name, identity) for identity in identities) else path.name
+        own = (
+            roles[path]
+            if any(reveals(path.name, identity) for identity in identities)
+            else path.name
+        )
         names = (own if n == 1 else f"{own} ({n})" for n in range(1, len(by_path) + 1))
         named[next(name for name in names if name not in named)] = digest
     return named, by_path
@@ -638,6 +736,10 @@ def input_files(file: CaseFile) -> list[tuple[str, InputFile]]:
 def changed_inputs(recorded: Mapping[str, str], file: CaseFile) -> list[str]:
     """Return the roles of files of a case that differ from those of a result's `inputs`, which had folders in its names before."""
     named, by_path = hashes(file)
-    known = {(PurePosixPath(name).name, digest) for name, digest in recorded.items()} | set(recorded.items())
-    changed = {path for path, one in zip(by_path, named.items()) if not known & {one, (path.name, one[1])}}
+    known = {(PurePosixPath(name).name, digest) for name, digest in recorded.items()} | set(
+        recorded.items()
+    )
+    changed = {
+        path for path, one in zip(by_path, named.items()) if not known & {one, (path.name, one[1])}
+    }
     return [role for role, part in input_files(file) if part.path in changed]

@@ -24,7 +24,8 @@ from .view_record import DESCRIBED, ViewRecord
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name made of these words alone identifies nobody.
 _PLAIN_NAME = re.compile(
-    r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}", re.IGNORECASE
+    r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}",
+    re.IGNORECASE,
 )
 #: The same of a structure's.
 _BONE = (
@@ -55,7 +56,9 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         For a case that `Case.load` refuses, and a folder with something in it.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{printable(folder)}: is there already, expected a new or empty folder; choose another.")
+        raise InputError(
+            f"{printable(folder)}: is there already, expected a new or empty folder; choose another."
+        )
     case, file = Case.load(path), CaseFile.read(path)
     content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
@@ -67,13 +70,19 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
         entry["name"] = names[given.name]
         if given.assumptions:
-            entry["assumptions"] = [sentence for sentence in given.assumptions if sentence in ASSUMPTIONS]
+            entry["assumptions"] = [
+                sentence for sentence in given.assumptions if sentence in ASSUMPTIONS
+            ]
         entry.pop("distortion", None)  # the image is written without, and flat
         images[entry["name"]], entry["intensity"] = _image(given, view.xray)
         masks[entry["name"]] = view.xray.valid
-    for number, (landmark, loaded) in enumerate(zip(kept.get("landmarks", []), case.landmarks), start=1):
+    for number, (landmark, loaded) in enumerate(
+        zip(kept.get("landmarks", []), case.landmarks), start=1
+    ):
         landmark["name"] = f"landmark {number}"
-        landmark["views"] = {names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()}
+        landmark["views"] = {
+            names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()
+        }
     if case.mismatches:  # which the files do not say any more
         kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
     structures, new_names = case.structures, _structure_names(case.structure_names)
@@ -81,12 +90,16 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         structures = replace(structures, names=new_names)
     if "structures" in kept.get("truth", {}):
         renamed = dict(zip(case.structure_names, new_names, strict=True))
-        kept["truth"]["structures"] = {renamed[name]: pose for name, pose in kept["truth"]["structures"].items()}
+        kept["truth"]["structures"] = {
+            renamed[name]: pose for name, pose in kept["truth"]["structures"].items()
+        }
     bone_cts = [replace(bone, name=name) for bone, name in zip(case.bone_cts, new_names)]
     written = write_case(folder, kept, case.ct, images, masks, structures, bone_cts)
     notes = _notes(file, names, content, dropped)
     if new_names != case.structure_names:
-        notes.insert(-1, "Structures whose names are not usual ones of bones were renamed to numbers.")
+        notes.insert(
+            -1, "Structures whose names are not usual ones of bones were renamed to numbers."
+        )
     return written, notes
 
 
@@ -135,7 +148,10 @@ def _new_names(names: list[str]) -> dict[str, str]:
 def _structure_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the structures in the copy."""
     numbered = enumerate(names, start=1)
-    return tuple(name if _PLAIN_STRUCTURE.fullmatch(name) else f"structure {number}" for number, name in numbered)
+    return tuple(
+        name if _PLAIN_STRUCTURE.fullmatch(name) else f"structure {number}"
+        for number, name in numbered
+    )
 
 
 def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
@@ -165,11 +181,17 @@ def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
     if valid.all():
         return plain, intensity
     blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, _going_on)]
-    if intensity == "linear" and plain.values[valid].min() + step / 2 < MIN_TRANSMISSION * np.nanmax(plain.values):
-        for image in blanked:  # the floor of the logarithm depends on the largest value, wherever that is
+    if intensity == "linear" and plain.values[
+        valid
+    ].min() + step / 2 < MIN_TRANSMISSION * np.nanmax(plain.values):
+        for (
+            image
+        ) in blanked:  # the floor of the logarithm depends on the largest value, wherever that is
             image.values[tuple(np.argwhere(~valid)[0])] = np.nanmax(plain.values)
     same_field = (
-        image for image in blanked if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid)
+        image
+        for image in blanked
+        if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid)
     )
     return next(same_field, blanked[0]), intensity
 
@@ -178,12 +200,16 @@ def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Put the median of the invalid pixels in place of each of them."""
     beyond = values[~valid]
     beyond = beyond[np.isfinite(beyond)]
-    return np.where(valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid])))
+    return np.where(
+        valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid]))
+    )
 
 
 def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Put the nearest valid pixel's value in place of each invalid one: `find_field` sees no border of a narrower field in that."""
-    return values[tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))]
+    return values[
+        tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))
+    ]
 
 
 def _notes(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:

@@ -61,10 +61,18 @@ def check_case(case: Case) -> dict[str, Any]:
         world_from_ct = rigid.from_rotation_translation(np.eye(3), isocentre - case.ct.centroid())
     low, high = ct_box(case.ct)
     world_from_index = world_from_ct @ case.ct.volume.ct_from_index
-    unit = np.stack(np.meshgrid(*[(np.arange(SAMPLES) + 0.5) / SAMPLES] * 3, indexing="ij"), -1).reshape(-1, 3)
+    unit = np.stack(
+        np.meshgrid(*[(np.arange(SAMPLES) + 0.5) / SAMPLES] * 3, indexing="ij"), -1
+    ).reshape(-1, 3)
     bits = (np.arange(8)[:, None] >> np.arange(3)) & 1
-    box, corners = (rigid.transform_points(world_from_index, low + (high - low) * part) for part in (unit, bits))
-    tracker = None if case.reference_from_world is None else rigid.inverse(case.reference_from_world)[:3, 3].tolist()
+    box, corners = (
+        rigid.transform_points(world_from_index, low + (high - low) * part) for part in (unit, bits)
+    )
+    tracker = (
+        None
+        if case.reference_from_world is None
+        else rigid.inverse(case.reference_from_world)[:3, 3].tolist()
+    )
     return {
         "name": case.name,
         "views": [
@@ -94,7 +102,10 @@ def case_report(check: dict[str, Any]) -> dict[str, Any]:
 
 
 def _points(case: Case) -> list[dict[str, Any]]:
-    given = {"targets": case.targets, "landmarks": np.array([landmark.ct for landmark in case.landmarks])}
+    given = {
+        "targets": case.targets,
+        "landmarks": np.array([landmark.ct for landmark in case.landmarks]),
+    }
     index_from_ct = np.linalg.inv(case.ct.volume.ct_from_index)
     low, high = ct_box(replace(case.ct, mask=None))
     checked = []
@@ -107,7 +118,11 @@ def _points(case: Case) -> list[dict[str, Any]]:
 
 
 def _view(
-    view: View, world_from_ct: np.ndarray, box: np.ndarray, corners: np.ndarray, isocentre: np.ndarray
+    view: View,
+    world_from_ct: np.ndarray,
+    box: np.ndarray,
+    corners: np.ndarray,
+    isocentre: np.ndarray,
 ) -> dict[str, Any]:
     """Return a view's camera in numbers.
 
@@ -143,7 +158,9 @@ def _view(
         "slot_scan": not single,
         "size": list(camera.size),
         "source": camera.source.tolist(),
-        "source_to_detector_mm": float(np.sqrt(np.prod(focal * pixel_mm))) if single and pixel_mm else None,
+        "source_to_detector_mm": float(np.sqrt(np.prod(focal * pixel_mm)))
+        if single and pixel_mm
+        else None,
         "mirrored": bool(camera.intrinsics[0, 0] < 0),
         **{key: getattr(view, key) for key in UNCERTAINTY},
         "angles_deg": reading and [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg],
@@ -161,30 +178,46 @@ def _view(
 def _same_image(view: View, before: list[View]) -> str | None:
     """Return the name of an earlier view with the same pixels."""
     pixels = view.xray.line_integrals
-    return next((other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None)
+    return next(
+        (other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None
+    )
 
 
 def _pair(first: View, second: View) -> dict[str, Any]:
-    a, b = (view.camera.ray_directions((np.array(view.camera.size) - 1) / 2) for view in (first, second))
+    a, b = (
+        view.camera.ray_directions((np.array(view.camera.size) - 1) / 2) for view in (first, second)
+    )
     between = second.camera.source - first.camera.source
     across = np.cross(a, b)
     angle = float(np.degrees(np.arctan2(np.linalg.norm(across), a @ b)))
     parallel = np.linalg.norm(across) < 1e-9
-    gap = np.linalg.norm(between - between @ a * a) if parallel else abs(between @ across) / np.linalg.norm(across)
+    gap = (
+        np.linalg.norm(between - between @ a * a)
+        if parallel
+        else abs(between @ across) / np.linalg.norm(across)
+    )
     return {"views": [first.name, second.name], "angle_deg": angle, "gap_mm": float(gap)}
 
 
 def summary_lines(check: dict[str, Any]) -> list[str]:
     """Describe the geometry in words, lines for each view, pair and the CT."""
     structure, placed = check["structure"], check["start_pose"] == "given"
-    sentences = [line for view in check["views"] for line in _view_lines(view, "structure" if structure else "CT")]
+    sentences = [
+        line
+        for view in check["views"]
+        for line in _view_lines(view, "structure" if structure else "CT")
+    ]
     for pair in check["pairs"]:
         first, second = pair["views"]
         meet = "meet" if pair["gap_mm"] < 0.05 else f"pass {pair['gap_mm']:.1f} mm apart"
         sentences.append(
             f"{first} and {second}: {pair['angle_deg']:.1f} degrees between them; the rays through the middle of the images {meet}."
         )
-    sentences += [f"{name}, assumed: {each}" for name, assumed in check["assumptions"].items() for each in assumed]
+    sentences += [
+        f"{name}, assumed: {each}"
+        for name, assumed in check["assumptions"].items()
+        for each in assumed
+    ]
     corners = np.array(check["ct_corners_world"])
     size = np.linalg.norm(corners[[1, 2, 4]] - corners[0], axis=1)
     middle = _point(corners.mean(0))
@@ -204,9 +237,13 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
         sentences.append(f"Each with a pose of its own: {', '.join(check['structures'])}.")
     for points in check["points"]:
         inside = "all" if points["inside"] == points["count"] else f"{points['inside']} of them"
-        sentences.append(f"The case has {points['count']} {points['what']}, {inside} within the box of the CT.")
+        sentences.append(
+            f"The case has {points['count']} {points['what']}, {inside} within the box of the CT."
+        )
     if check["tracker"] is not None:
-        sentences.append(f"The tracker's frame has its origin at {_point(check['tracker'])} in the world.")
+        sentences.append(
+            f"The tracker's frame has its origin at {_point(check['tracker'])} in the world."
+        )
     return sentences
 
 
@@ -247,7 +284,10 @@ def _patient(toward: dict[str, list[float]]) -> str:
 def findings(check: dict[str, Any]) -> list[str]:
     """List the suspicious values, a sentence each."""
     where = "at the start pose" if check["start_pose"] == "given" else "put where the views meet"
-    sentences = [*_units(check), *(finding for view in check["views"] for finding in _of_view(view, where))]
+    sentences = [
+        *_units(check),
+        *(finding for view in check["views"] for finding in _of_view(view, where)),
+    ]
     for pair in check["pairs"]:
         both, angle = " and ".join(pair["views"]), pair["angle_deg"]
         if min(angle, 180 - angle) < NEARLY_PARALLEL_DEG:
@@ -280,7 +320,9 @@ def _units(check: dict[str, Any]) -> list[str]:
     for view in check["views"]:
         largest = max(map(abs, view["angles_deg"] or [0.0]))
         apart = [
-            min(pair["angle_deg"], 180 - pair["angle_deg"]) for pair in check["pairs"] if view["name"] in pair["views"]
+            min(pair["angle_deg"], 180 - pair["angle_deg"])
+            for pair in check["pairs"]
+            if view["name"] in pair["views"]
         ]
         if like_radians(largest, apart):
             sentences.append(
@@ -298,8 +340,12 @@ def _units(check: dict[str, Any]) -> list[str]:
             )
             return sentences
     shift = np.linalg.norm(np.array(check["world_from_ct"])[:3, 3])
-    if 0 < shift < START_IN_METRES and all(view["ct_inside"] < HARDLY_INSIDE for view in check["views"]):
-        sentences.append(f"world_from_ct looks like metres, as it moves the CT by {shift:.3g}; give mm.")
+    if 0 < shift < START_IN_METRES and all(
+        view["ct_inside"] < HARDLY_INSIDE for view in check["views"]
+    ):
+        sentences.append(
+            f"world_from_ct looks like metres, as it moves the CT by {shift:.3g}; give mm."
+        )
     return sentences
 
 
@@ -340,7 +386,9 @@ def _of_view(view: dict[str, Any], where: str) -> list[str]:
             f"{name} has the anatomy {anatomy:.4g} mm from the source, unlike a C-arm; check that its geometry is in mm."
         )
     elif detector is not None and anatomy > detector:
-        sentences.append(f"{name} has the anatomy behind the detector; check the pixel size and the source's distance.")
+        sentences.append(
+            f"{name} has the anatomy behind the detector; check the pixel size and the source's distance."
+        )
     if not PIXEL_MM[0] <= pixel <= PIXEL_MM[1]:
         sentences.append(
             f"{name} has pixels of {pixel:.3g} mm at the anatomy, unlike an X-ray image; check the unit "

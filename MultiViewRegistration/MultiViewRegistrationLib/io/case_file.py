@@ -36,7 +36,14 @@ RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
 MISMATCH_KINDS = ("patient", "side", "day")
 DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
 #: The largest half-width of each range to train on, None for any.
-TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": None, "rows_mm": None, "beam_mm": None}
+TRAINING = {
+    "orbital_deg": 180,
+    "tilt_deg": 90,
+    "roll_deg": 180,
+    "columns_mm": None,
+    "rows_mm": None,
+    "beam_mm": None,
+}
 #: In place of a list of structures: all labels.
 ALL = "all"
 #: What belongs to one CT, so that a case whose structures have a CT each has none of it.
@@ -130,7 +137,13 @@ class CaseFile(CaseSettings):
         first = structures[0]
         assert first.ct is not None
         ct = InputFile(first.ct.name, first.ct)
-        return replace(self, structures=structures, ct=ct, ct_unit=first.ct_unit, world_from_ct=first.world_from_ct)
+        return replace(
+            self,
+            structures=structures,
+            ct=ct,
+            ct_unit=first.ct_unit,
+            world_from_ct=first.world_from_ct,
+        )
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -155,23 +168,34 @@ class CaseFile(CaseSettings):
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
-        views = complete_by_headers(fields.file, [ViewRecord.read(entry, folder) for entry in entries])
+        views = complete_by_headers(
+            fields.file, [ViewRecord.read(entry, folder) for entry in entries]
+        )
         _refuse_same_view_twice(fields.file, views)
         truth, structure_truths = _truth(fields)
-        targets = fields.optional("targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm")
+        targets = fields.optional(
+            "targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm"
+        )
         unit = fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0])
         start = fields.optional("world_from_ct", fields.rigid)
         structures = _structures(fields, folder, unit, start)
         own = structures[0].ct if structures else None
         if own is not None and truth is not None:
             fields.refuse(
-                "truth.world_from_ct", "stands beside structures with a CT each", "truth.structures", "write it there"
+                "truth.world_from_ct",
+                "stands beside structures with a CT each",
+                "truth.structures",
+                "write it there",
             )
         case = cls(
             path=path,
-            ct=input_file(fields, "ct", folder, "file or DICOM folder") if own is None else InputFile(own.name, own),
+            ct=input_file(fields, "ct", folder, "file or DICOM folder")
+            if own is None
+            else InputFile(own.name, own),
             ct_unit=unit,
-            ct_series=fields.optional("ct_series", fields.text, "the SeriesInstanceUID of one in the folder"),
+            ct_series=fields.optional(
+                "ct_series", fields.text, "the SeriesInstanceUID of one in the folder"
+            ),
             mask=input_file(fields, "mask", folder) if fields.has("mask") else None,
             labels=input_file(fields, "labels", folder) if fields.has("labels") else None,
             structures=structures,
@@ -185,18 +209,26 @@ class CaseFile(CaseSettings):
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
             truth_world_from_ct=truth,
             structure_truths=structure_truths,
-            relative_geometry=fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES),
+            relative_geometry=fields.optional(
+                "relative_geometry", fields.choice, RELATIVE_GEOMETRIES
+            ),
             header_mismatch=_header_mismatch(fields.section("header_mismatch"))
             if fields.has("header_mismatch")
             else {},
-            same_patient=fields.optional("same_patient", fields.value, "true or false", bool, default=False),
+            same_patient=fields.optional(
+                "same_patient", fields.value, "true or false", bool, default=False
+            ),
         )
         if len(case.training) == len(TRAINING) and not any(case.training.values()):
             expected = "a range above 0, as a single pose is nothing to learn"
             fields.refuse("training", "has 0 everywhere", expected, "widen it")
         refuse_mask_beside_structures(fields.file, case)
-        if structure_truths and not (case.labels and not case.structures):  # all labels: known once these are read
-            check_structure_truths(fields.file, structure_truths, [source.name for source in case.structures])
+        if structure_truths and not (
+            case.labels and not case.structures
+        ):  # all labels: known once these are read
+            check_structure_truths(
+                fields.file, structure_truths, [source.name for source in case.structures]
+            )
         fields.warn_unread()
         return case.choosing(structures) if case.has_bone_cts else case
 
@@ -215,12 +247,16 @@ SHARED_UNKNOWNS = {
     )
 }
 TRAINING_RANGES = {
-    key: ("mm, 0 or more", {"least": 0}) if most is None else (f"degrees from 0 to {most}", {"least": 0, "most": most})
+    key: ("mm, 0 or more", {"least": 0})
+    if most is None
+    else (f"degrees from 0 to {most}", {"least": 0, "most": most})
     for key, most in TRAINING.items()
 }
 
 
-def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = False) -> dict[str, float]:
+def _ranges(
+    fields: JsonObject, key: str, ranges: dict, *, required: bool = False
+) -> dict[str, float]:
     """Return the numbers in a section, all of them or those that are given; none without the section."""
     if not fields.has(key):
         return {}
@@ -249,7 +285,9 @@ def _structures(
         return ()
     if fields.values["structures"] == ALL:
         if not has_labels:
-            fields.refuse("labels", f'is missing, but structures is "{ALL}"', "the path of a file", "add it")
+            fields.refuse(
+                "labels", f'is missing, but structures is "{ALL}"', "the path of a file", "add it"
+            )
         return ()
     if not isinstance(fields.values["structures"], list):
         fields.refuse_value("structures", expected)
@@ -258,17 +296,29 @@ def _structures(
     if any(entry.has("ct") for entry in entries):
         sources = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in entries]
         for key in filter(fields.has, OF_ONE_CT):
-            fields.refuse(key, "stands beside structures with a CT each", "none, as it belongs to one CT", "remove it")
+            fields.refuse(
+                key,
+                "stands beside structures with a CT each",
+                "none, as it belongs to one CT",
+                "remove it",
+            )
         entries = []
     for entry in entries:
         name, has_label = view_name(entry, "structure"), entry.has("label")
         if entry.has("mask"):
             if has_label:
-                entry.refuse("label", "stands beside mask", "one of the two", "remove the one that is wrong")
+                entry.refuse(
+                    "label", "stands beside mask", "one of the two", "remove the one that is wrong"
+                )
             sources.append(StructureSource(name, mask=input_file(entry, "mask", folder).path))
             continue
         if not has_labels:
-            entry.refuse("mask", "is missing, and the case has no labels", "the path of a file", "add one of the two")
+            entry.refuse(
+                "mask",
+                "is missing, and the case has no labels",
+                "the path of a file",
+                "add one of the two",
+            )
         expected = f"a whole number from 1 to {MAX_LABEL}"
         label = entry.integer("label", expected, least=1) if has_label else None
         if label is not None and label > MAX_LABEL:
@@ -279,14 +329,23 @@ def _structures(
     return tuple(sources)
 
 
-def _with_ct(entry: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None) -> StructureSource:
+def _with_ct(
+    entry: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None
+) -> StructureSource:
     """Return a structure with a CT of its own."""
     name = view_name(entry, "structure")
     if not entry.has("ct"):
-        entry.refuse("ct", "is missing, but another structure has one", "the path of a file", "add it")
+        entry.refuse(
+            "ct", "is missing, but another structure has one", "the path of a file", "add it"
+        )
     for key in ("label", "mask"):
         if entry.has(key):
-            entry.refuse(key, "stands beside a CT of its own", "one of the two", "remove the one that is wrong")
+            entry.refuse(
+                key,
+                "stands beside a CT of its own",
+                "one of the two",
+                "remove the one that is wrong",
+            )
     return StructureSource(
         name,
         ct=input_file(entry, "ct", folder, "file or DICOM folder").path,
@@ -304,7 +363,11 @@ def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:
 
 
 def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
-    return {kind: fields.value(kind, "true or false", bool) for kind in MISMATCH_KINDS if fields.has(kind)}
+    return {
+        kind: fields.value(kind, "true or false", bool)
+        for kind in MISMATCH_KINDS
+        if fields.has(kind)
+    }
 
 
 def _truth(fields: JsonObject) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
@@ -315,14 +378,20 @@ def _truth(fields: JsonObject) -> tuple[np.ndarray | None, dict[str, np.ndarray]
     if not truth.has("structures"):
         return truth.rigid("world_from_ct"), {}
     poses = truth.section("structures", "an object with a rigid 4x4 matrix for each structure")
-    return truth.optional("world_from_ct", truth.rigid), {name: poses.rigid(name) for name in poses.values}
+    return truth.optional("world_from_ct", truth.rigid), {
+        name: poses.rigid(name) for name in poses.values
+    }
 
 
 def check_structure_truths(where: str, truths: Iterable[str], names: Sequence[str]) -> None:
     """Refuse the truth of a structure that is none of these. `where` begins the sentence."""
     if unknown := [name for name in truths if name not in names]:
-        expected = f"one of the case's structures, {', '.join(names)}" if names else "structures beside it"
-        raise InputError(f"{where}: truth.structures has {describe(unknown[0])}, expected {expected}; correct it.")
+        expected = (
+            f"one of the case's structures, {', '.join(names)}" if names else "structures beside it"
+        )
+        raise InputError(
+            f"{where}: truth.structures has {describe(unknown[0])}, expected {expected}; correct it."
+        )
 
 
 def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
@@ -334,12 +403,16 @@ def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
         for name in seen.values:
             if name not in views:
                 expected = "one of " + ", ".join(describe(view) for view in views)
-                landmark.refuse("views", f"has the key {describe(name)}, which is no view", expected)
+                landmark.refuse(
+                    "views", f"has the key {describe(name)}, which is no view", expected
+                )
         landmarks.append(
             Landmark(
                 name=landmark.text("name", "a name for the landmark"),
                 ct=landmark.array("ct", (3,), "a point [x, y, z] in CT LPS mm"),
-                pixels={name: seen.array(name, (2,), "a pixel [column, row]") for name in seen.values},
+                pixels={
+                    name: seen.array(name, (2,), "a pixel [column, row]") for name in seen.values
+                },
             )
         )
     return landmarks
@@ -350,7 +423,10 @@ def _refuse_same_view_twice(file: str, views: list[ViewRecord]) -> None:
     for view in views:
         status = os.stat(view.image_path)
         image = ("image", status.st_dev, status.st_ino, view.frame or 0)
-        name = ("name", unicodedata.normalize("NFKC", view.name).casefold())  # to some file systems it is all one
+        name = (
+            "name",
+            unicodedata.normalize("NFKC", view.name).casefold(),
+        )  # to some file systems it is all one
         for key in (name, image):
             other = first.setdefault(key, view)
             if other is not view:
@@ -417,7 +493,12 @@ def ct_of(file: CaseFile) -> CT:
     """
     if file.has_bone_cts:
         return read_bone_ct(file.ct.path, file.ct_unit)
-    return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None, series=file.ct_series)
+    return load_ct(
+        file.ct.path,
+        file.ct_unit,
+        mask=file.mask.path if file.mask else None,
+        series=file.ct_series,
+    )
 
 
 def structures_of(file: CaseFile, ct: CT) -> Structures | None:

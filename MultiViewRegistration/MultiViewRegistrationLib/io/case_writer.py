@@ -28,7 +28,13 @@ from .view_record import ViewRecord
 #: On a CT 9 gains 4 % of the size and takes several times as long.
 COMPRESSION = 1
 
-_TYPES = {"u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET_USHORT", "i8": "MET_LONG_LONG", "f4": "MET_FLOAT"}
+_TYPES = {
+    "u1": "MET_UCHAR",
+    "i2": "MET_SHORT",
+    "u2": "MET_USHORT",
+    "i8": "MET_LONG_LONG",
+    "f4": "MET_FLOAT",
+}
 
 
 def metaimage(values: np.ndarray, world_from_index: np.ndarray) -> bytes:
@@ -137,7 +143,9 @@ def _write_ct(folder: Path, ct: CT) -> dict[str, Any]:
     (folder / "ct.mha").write_bytes(metaimage(smallest(ct.volume.values), ct.volume.ct_from_index))
     if ct.mask is not None:
         named["mask"] = "mask.mha"
-        (folder / "mask.mha").write_bytes(metaimage(ct.mask.astype(np.uint8), ct.volume.ct_from_index))
+        (folder / "mask.mha").write_bytes(
+            metaimage(ct.mask.astype(np.uint8), ct.volume.ct_from_index)
+        )
     return named
 
 
@@ -320,11 +328,19 @@ def write_new_case(
             for view, read in zip(new.views, file.views, strict=True)  # some may come from a header
         ]
         named = (
-            _copied(sources, staging) if copy else {source: relative_path(source, path.parent) for source in sources}
+            _copied(sources, staging)
+            if copy
+            else {source: relative_path(source, path.parent) for source in sources}
         )
-        taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
+        taken = [
+            name
+            for name in named.values()
+            if copy and ((path.parent / name).exists() or name == path.name)
+        ]
         if taken:
-            raise InputError(f"{printable(path.parent / taken[0])}: exists already; choose another folder.")
+            raise InputError(
+                f"{printable(path.parent / taken[0])}: exists already; choose another folder."
+            )
         probe.write_text(_case_text(new, named))
     for warning in caught:
         warn(warning.replace(printable(probe), printable(path)))
@@ -339,7 +355,10 @@ def _refuse_gaps(new: NewCase) -> None:
             "c_arm",
             "a projection matrix or all readings of a C-arm; give --projection-matrix FILE, or these keys as --c-arm KEY=VALUE ...",
         ),
-        ("slot_scan", "all of a slot scan; give these keys behind --view NAME IMAGE as --slot-scan KEY=VALUE ..."),
+        (
+            "slot_scan",
+            "all of a slot scan; give these keys behind --view NAME IMAGE as --slot-scan KEY=VALUE ...",
+        ),
     ):
         missing = [
             f"view {printable(view.name)}: is missing "
@@ -355,7 +374,10 @@ def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
     """Return the case.json with these names of files."""
     views = []
     for view in new.views:
-        image, mask = (part and InputFile(os.fspath(named[part.path]), part.path) for part in (view.image, view.mask))
+        image, mask = (
+            part and InputFile(os.fspath(named[part.path]), part.path)
+            for part in (view.image, view.mask)
+        )
         views.append(replace(view, image=image, mask=mask).to_json())
     anatomy: dict[str, Any] = {"ct": os.fspath(named[new.ct])}
     if new.mask:

@@ -27,18 +27,22 @@ BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationF
 SPACING_AT_ISOCENTRE = "PixelSpacing is that at the isocentre, and the detector's is larger by the magnification there."
 BY_BINNING = "A pixel is as large as the DetectorBinning elements of the detector."
 HEAD_UP = "Before any turn or flip of its field of view, the image has the patient's head up: it is not turned about the central axis."
-QUARTERS = "The image is turned about the central axis by whole quarters, as PatientOrientation says."
+QUARTERS = (
+    "The image is turned about the central axis by whole quarters, as PatientOrientation says."
+)
 BY_LETTERS = "The patient's right is on the left of the image or not as PatientOrientation says; FieldOfViewHorizontalFlip differs."
 IN_IMAGE = "The central axis meets the middle of the image (principal point)."
 ON_DETECTOR = "The central axis meets the middle of the physical detector (principal point)."
-SAME_TABLE = "The table, and the patient on it, had not moved since the first view: the headers do not say."
+SAME_TABLE = (
+    "The table, and the patient on it, had not moved since the first view: the headers do not say."
+)
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
 #: Of CT localizers, see `localizer`.
-ACROSS_AT_ISOCENTRE = (
-    "PixelSpacing across a localizer is that at the isocentre, in whose plane ImagePositionPatient lies."
-)
+ACROSS_AT_ISOCENTRE = "PixelSpacing across a localizer is that at the isocentre, in whose plane ImagePositionPatient lies."
 FLAT_FAN = "The columns of a localizer are at equal distances on a plane, not at equal angles."
-BENT_FAN = "The columns of a localizer by Philips are at equal angles, not at equal distances on a plane."
+BENT_FAN = (
+    "The columns of a localizer by Philips are at equal angles, not at equal distances on a plane."
+)
 BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
 #: Of EOS images, see `eos`.
@@ -142,7 +146,10 @@ MIN_MM, MAX_MM = 1.0, 1e4
 def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """Find source_to_detector_mm and source_to_isocentre_mm."""
     geometry.put("source_to_detector_mm", _length(frame, "DistanceSourceToDetector"))
-    geometry.put("source_to_isocentre_mm", *distance_to_isocentre(frame, geometry.values.get("source_to_detector_mm")))
+    geometry.put(
+        "source_to_isocentre_mm",
+        *distance_to_isocentre(frame, geometry.values.get("source_to_detector_mm")),
+    )
 
 
 def distance_to_isocentre(frame: DicomFrame, to_detector: float | None) -> tuple:
@@ -171,7 +178,9 @@ def distance_to_isocentre(frame: DicomFrame, to_detector: float | None) -> tuple
             return (f"DistanceSourceToPatient; {name} is {factor:g}, which is not above 1",)
         depth = to_detector / factor
     if to_detector is not None and not isinstance(depth, str) and depth >= to_detector:
-        return (f"{name} is {depth:g} mm, not less than the {to_detector:g} mm from source to detector",)
+        return (
+            f"{name} is {depth:g} mm, not less than the {to_detector:g} mm from source to detector",
+        )
     return depth, *assumed
 
 
@@ -189,17 +198,28 @@ def _pixel_mm(frame: DicomFrame, values: dict[str, Any]) -> tuple:
         return (_contradiction(frame, imager, element) or imager[::-1].tolist(),)
     spacing = frame.numbers("PixelSpacing")
     distances = [values.get(key) for key in ("source_to_detector_mm", "source_to_isocentre_mm")]
-    if _are_sizes(spacing) and frame.text("PixelSpacingCalibrationType") == "GEOMETRY" and all(distances):
+    if (
+        _are_sizes(spacing)
+        and frame.text("PixelSpacingCalibrationType") == "GEOMETRY"
+        and all(distances)
+    ):
         return (spacing[::-1] * distances[0] / distances[1]).tolist(), SPACING_AT_ISOCENTRE
     if element is not None:
         return element[::-1].tolist(), BY_BINNING
-    at_unknown = "; PixelSpacing does not say at which distance from the source it holds" if len(spacing) else ""
+    at_unknown = (
+        "; PixelSpacing does not say at which distance from the source it holds"
+        if len(spacing)
+        else ""
+    )
     return (f"ImagerPixelSpacing{at_unknown}",)
 
 
 def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
     """Return the mm (rows, columns) that DetectorBinning elements measure; None where the header does not say it."""
-    element, binning = frame.numbers("DetectorElementSpacing"), frame.numbers("DetectorBinning", DETECTOR)
+    element, binning = (
+        frame.numbers("DetectorElementSpacing"),
+        frame.numbers("DetectorBinning", DETECTOR),
+    )
     return element * binning if _are_sizes(element) and _are_sizes(binning) else None
 
 
@@ -239,7 +259,10 @@ PATIENT_FROM_TABLE = {
     "FFDL": [[0, 1, 0], [1, 0, 0], [0, 0, -1]],
 }
 #: Of each angle: its attribute and the largest that it may be, either way.
-ANGLES = {"rao_lao_deg": ("PositionerPrimaryAngle", 180.0), "cra_cau_deg": ("PositionerSecondaryAngle", 90.0)}
+ANGLES = {
+    "rao_lao_deg": ("PositionerPrimaryAngle", 180.0),
+    "cra_cau_deg": ("PositionerSecondaryAngle", 90.0),
+}
 
 
 def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
@@ -247,7 +270,11 @@ def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     position = PATIENT_FROM_TABLE.get(frame.text("PatientPosition"))
     if position is None:
         return
-    turns = (("TableHorizontalRotationAngle", 1, 1), ("TableHeadTiltAngle", 0, 1), ("TableCradleTiltAngle", 2, -1))
+    turns = (
+        ("TableHorizontalRotationAngle", 1, 1),
+        ("TableHeadTiltAngle", 0, 1),
+        ("TableCradleTiltAngle", 2, -1),
+    )
     isocentre_from_table = np.eye(3)
     for name, axis, sign in turns:
         isocentre_from_table = isocentre_from_table @ c_arm.about_axis(
@@ -269,7 +296,11 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
     in_isocentre = [frame.number(f"PositionerIsocenter{name}", ISOCENTRE) for name in names]
     complete = None not in in_isocentre
     known = [angle for angle in in_isocentre if angle is not None]
-    if complete and geometry.stand.patient is not None and not ANGLES.keys() & geometry.values.keys():
+    if (
+        complete
+        and geometry.stand.patient is not None
+        and not ANGLES.keys() & geometry.values.keys()
+    ):
         primary, secondary, rotation = known
         if abs(primary) > 180 or abs(secondary) > 90 or abs(rotation) > 180:
             why = f"its isocentre's angles of {primary:g}, {secondary:g} and {rotation:g} degrees are out of range"
@@ -304,15 +335,30 @@ def _angle(frame: DicomFrame, name: str, largest: float, in_isocentre: bool) -> 
         angle += frame.index * increments[0]
     elif len(increments):
         return f"{name}Increment has {len(increments)} values for {count} frames"
-    elif frame.index and frame.text("PositionerMotion") == "DYNAMIC" and frame.group(POSITIONER) is None:
+    elif (
+        frame.index
+        and frame.text("PositionerMotion") == "DYNAMIC"
+        and frame.group(POSITIONER) is None
+    ):
         return f"{name}Increment, as the positioner moves"
     if largest == 180 and abs(angle) > 180:
         angle = (angle + 180) % 360 - 180
-    return float(angle) if abs(angle) <= largest else f"{name} with {name}Increment is {angle:g} degrees, beyond 90"
+    return (
+        float(angle)
+        if abs(angle) <= largest
+        else f"{name} with {name}Increment is {angle:g} degrees, beyond 90"
+    )
 
 
 FIELD = "FieldOfViewSequence"
-LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
+LETTERS = {
+    "L": (1, 0, 0),
+    "R": (-1, 0, 0),
+    "P": (0, 1, 0),
+    "A": (0, -1, 0),
+    "H": (0, 0, 1),
+    "F": (0, 0, -1),
+}
 #: How well the letters of PatientOrientation must fit the angles: the sum of two cosines, and how much better than mirrored.
 MIN_FIT, MIN_FIT_MARGIN = 1.2, 0.4
 
@@ -328,7 +374,9 @@ def _field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
     return int(turn), flip
 
 
-def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll: float | None) -> None:
+def find_orientation(
+    geometry: HeaderGeometry, frame: DicomFrame, detector_roll: float | None
+) -> None:
     """Find mirrored and roll_deg.
 
     The detector's own rows and columns are as seen from behind it, looking to the source (C.8.19.6.13.1.2): an image that is not flipped
@@ -344,14 +392,19 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
     angles = [geometry.values[key] for key in ANGLES if key in geometry.values]
     if letters is not None and len(angles) < len(ANGLES):
         return  # known once there are angles
-    fitting = None if letters is None else _fitting(letters, angles, geometry.values.get("mirrored"))
+    fitting = (
+        None if letters is None else _fitting(letters, angles, geometry.values.get("mirrored"))
+    )
     contradicted = fitting is not None and flip is not None and fitting[1] == flip
     if fitting is not None:
         geometry.put("mirrored", fitting[1], *([BY_LETTERS] if contradicted else []))
     elif letters is not None:
         geometry.put("mirrored", "PatientOrientation does not fit the angles")
     else:
-        geometry.put("mirrored", "PatientOrientation or FieldOfViewHorizontalFlip" if flip is None else not flip)
+        geometry.put(
+            "mirrored",
+            "PatientOrientation or FieldOfViewHorizontalFlip" if flip is None else not flip,
+        )
     if "roll_deg" in geometry.values:
         return
     if detector_roll is not None and flip is not None and not contradicted:
@@ -369,16 +422,25 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
 
 def _letters(texts: list[str]) -> np.ndarray | None:
     """Return unit vectors (2, 3), LPS, of where rows and columns run, by letters, the first counts most; None for no such letters."""
-    if len(texts) != 2 or not all(texts) or any(letter not in LETTERS for text in texts for letter in text):
+    if (
+        len(texts) != 2
+        or not all(texts)
+        or any(letter not in LETTERS for text in texts for letter in text)
+    ):
         return None
     directions = np.array(
-        [sum(np.array(LETTERS[letter], float) / 2**nth for nth, letter in enumerate(text)) for text in texts]
+        [
+            sum(np.array(LETTERS[letter], float) / 2**nth for nth, letter in enumerate(text))
+            for text in texts
+        ]
     )
     lengths = np.linalg.norm(directions, axis=1)
     return None if lengths.min() < 0.5 else directions / lengths[:, None]
 
 
-def _fitting(letters: np.ndarray, angles: list[float], mirrored: bool | None) -> tuple[float, bool] | None:
+def _fitting(
+    letters: np.ndarray, angles: list[float], mirrored: bool | None
+) -> tuple[float, bool] | None:
     """Return the quarter turns, as roll_deg, and whether mirrored, with which rows and columns run by the letters; None for none."""
     fits = {}
     for roll, mirror in product((0.0, 90.0, 180.0, -90.0), (False, True)):
@@ -394,11 +456,19 @@ def _fitting(letters: np.ndarray, angles: list[float], mirrored: bool | None) ->
 
 def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[float] | None, str]:
     """Return the principal point by the stored part of the detector, and the assumption for it; None for the middle."""
-    origin, element = frame.numbers("FieldOfViewOrigin", FIELD), frame.numbers("DetectorElementSpacing")
+    origin, element = (
+        frame.numbers("FieldOfViewOrigin", FIELD),
+        frame.numbers("DetectorElementSpacing"),
+    )
     at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
-    known, binning = len(element) == 2 and element.min() > 0, frame.numbers("DetectorBinning", DETECTOR)
+    known, binning = (
+        len(element) == 2 and element.min() > 0,
+        frame.numbers("DetectorBinning", DETECTOR),
+    )
     turn, flip = _field_of_view(frame)
-    per_pixel = binning if len(binning) == 2 and binning.min() > 0 else None  # (rows, columns), before it is turned
+    per_pixel = (
+        binning if len(binning) == 2 and binning.min() > 0 else None
+    )  # (rows, columns), before it is turned
     if known and "pixel_mm" in values:
         per_pixel = np.array(values["pixel_mm"])[:: 1 if turn % 180 else -1] / element
     assumed = ""
@@ -407,8 +477,8 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
     if len(origin) != 2 or per_pixel is None or len(at) != 2:
         return None, IN_IMAGE
     row, column = (
-        at - origin + 0.5
-    ) / per_pixel - 0.5  # from the centre of the detector's first element to that of the first pixel
+        (at - origin + 0.5) / per_pixel - 0.5
+    )  # from the centre of the detector's first element to that of the first pixel
     columns, rows = values["size"]
     if turn == 90:  # to the right: what was at the bottom is at the left
         column, row = columns - 1 - row, column
@@ -422,7 +492,11 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
 POSITION = "TablePositionSequence"
 #: Attributes along the machine's axes, which run to the left, down, and to the head of the table. In DICOM a table's longitudinal way is
 #: to the patient's left, and its lateral way to the head.
-TO_ISOCENTRE = ("TableXPositionToIsocenter", "TableYPositionToIsocenter", "TableZPositionToIsocenter")
+TO_ISOCENTRE = (
+    "TableXPositionToIsocenter",
+    "TableYPositionToIsocenter",
+    "TableZPositionToIsocenter",
+)
 TABLE_TOP = ("TableTopLongitudinalPosition", "TableTopVerticalPosition", "TableTopLateralPosition")
 INCREMENTS = ("TableLongitudinalIncrement", "TableVerticalIncrement", "TableLateralIncrement")
 
@@ -494,14 +568,18 @@ HOW_TO_ADD = (
 STILL_MM = 1e-6
 
 
-def share_isocentres(where: str, views: Sequence[ViewRecord], found: Sequence[HeaderGeometry]) -> None:
+def share_isocentres(
+    where: str, views: Sequence[ViewRecord], found: Sequence[HeaderGeometry]
+) -> None:
     """Carry what the headers of views say to the isocentre of the first, as `share_isocentre`, and add what is assumed for it."""
     for view, geometry in zip(views[1:], found[1:]):
         names, first = (views[0].field, view.field), found[0].stand
         if "isocentre_offset_mm" in view.readings:
             _check_machine(where, names, first, geometry.stand)
         else:
-            geometry.assumptions += share_isocentre(where, names, first, geometry.stand, geometry.values, HOW_TO_ADD)
+            geometry.assumptions += share_isocentre(
+                where, names, first, geometry.stand, geometry.values, HOW_TO_ADD
+            )
 
 
 def share_isocentre(
@@ -560,9 +638,9 @@ def _moved(first: Stand, other: Stand) -> np.ndarray | None:
 
 def _carry(values: dict, patient_moved: np.ndarray) -> None:
     """Make a complete reading that of a world which the patient, moved by (3,) mm along his own axes (LPS), took with him."""
-    camera_from_world = c_arm.rotation(values["rao_lao_deg"], values["cra_cau_deg"]) @ c_arm.about_axis(
-        2, -values.get("roll_deg", 0.0)
-    )
+    camera_from_world = c_arm.rotation(
+        values["rao_lao_deg"], values["cra_cau_deg"]
+    ) @ c_arm.about_axis(2, -values.get("roll_deg", 0.0))
     x, y, depth = camera_from_world.T @ patient_moved
     offset = values.get("isocentre_offset_mm", (0.0, 0.0))
     values["isocentre_offset_mm"] = [float(offset[0] + x), float(offset[1] + y)]

@@ -29,7 +29,9 @@ class Compared(NamedTuple):
 PATIENT_ID, PATIENT_NAME = "patients (PatientID)", "patients (PatientName)"
 BIRTH_DATE = "dates of birth (PatientBirthDate)"
 #: What stands where a value was taken out or never known: nothing follows from it.
-PLACEHOLDERS = "ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED DEIDENTIFIED REMOVED UNKNOWN NONE NA".split()
+PLACEHOLDERS = (
+    "ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED DEIDENTIFIED REMOVED UNKNOWN NONE NA".split()
+)
 #: PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1. Neutral are a sex other than male or female, an unpaired part and both sides.
 COMPARED = {
     PATIENT_ID: Compared(PATIENT, ("PatientID",)),
@@ -64,8 +66,14 @@ def mismatches_of(case: CaseFile) -> list[Mismatch]:
     """Find the mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
     views = [(view.name, read_identity(view.image.path)) for view in case.views if view.image]
     labels = [] if case.labels is None else [("the labels", read_identity(case.labels.path))]
-    more = [(f"the CT of {source.name}", read_identity(source.ct)) for source in case.structures[1:] if source.ct]
-    found = mismatches([("CT", read_identity(case.ct.path, case.ct_series)), *more, *labels, *views])
+    more = [
+        (f"the CT of {source.name}", read_identity(source.ct))
+        for source in case.structures[1:]
+        if source.ct
+    ]
+    found = mismatches(
+        [("CT", read_identity(case.ct.path, case.ct_series)), *more, *labels, *views]
+    )
     return with_recorded(found, case.header_mismatch)
 
 
@@ -75,7 +83,10 @@ def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[M
     more = [kind for kind in MISMATCH_KINDS if recorded.get(kind) and kind not in kinds]
     return [
         *found,
-        *(Mismatch(kind, f"CT and X-rays are of different {KIND_WORDS[kind]} {BY_HEADERS}") for kind in more),
+        *(
+            Mismatch(kind, f"CT and X-rays are of different {KIND_WORDS[kind]} {BY_HEADERS}")
+            for kind in more
+        ),
     ]
 
 
@@ -96,7 +107,9 @@ def contradictions(entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[
         (what, one, other)
         for what in COMPARED
         for (one, ours), (other, theirs) in combinations(entries, 2)
-        if what in ours and what in theirs and set(ours[what].split()).isdisjoint(theirs[what].split())
+        if what in ours
+        and what in theirs
+        and set(ours[what].split()).isdisjoint(theirs[what].split())
     ]
 
 
@@ -107,7 +120,9 @@ def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
         pairs = [(one, other) for each, one, other in found if each == what]
         others = [other for one, other in pairs if one == pairs[0][0]]
         if others:
-            sentence = f"{' and '.join(others)} and {pairs[0][0]} are of different {what} {BY_HEADERS}"
+            sentence = (
+                f"{' and '.join(others)} and {pairs[0][0]} are of different {what} {BY_HEADERS}"
+            )
             mismatched.append(Mismatch(compared.kind, sentence))
     return mismatched
 
@@ -131,8 +146,14 @@ def read_identity(path: Path, series: str | None = None) -> dict[str, str]:
         with suppress(InputError):  # as in _headers
             if series not in (None, dicom.value("SeriesInstanceUID")):
                 continue
-            values = {what: _first_value(dicom, compared.tags) for what, compared in COMPARED.items()}
-            return {what: value for what, value in values.items() if value and value not in COMPARED[what].neutral}
+            values = {
+                what: _first_value(dicom, compared.tags) for what, compared in COMPARED.items()
+            }
+            return {
+                what: value
+                for what, value in values.items()
+                if value and value not in COMPARED[what].neutral
+            }
     return {}
 
 
@@ -171,12 +192,18 @@ def reveals(file_name: str, identity: dict[str, str]) -> bool:
         "".join(plain_words(identity.get(PATIENT_ID, ""))),
         *(born, f"{born[6:]}{born[4:6]}{born[:4]}", f"{born[4:]}{born[:4]}"),
     ]
-    return any(secret in parts or len(secret) > 3 and secret in joined for secret in secrets if len(secret) > 1)
+    return any(
+        secret in parts or len(secret) > 3 and secret in joined
+        for secret in secrets
+        if len(secret) > 1
+    )
 
 
 def _headers(path: Path) -> Iterator[DicomFile]:
     """Return the headers of a DICOM file, or of those in a folder; a damaged one is reported where the image is read."""
-    for file in sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]:
+    for file in (
+        sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    ):
         with suppress(InputError):
             if (dicom := read_dicom(file)) is not None:
                 yield dicom
@@ -187,8 +214,14 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """Return the UIDs of the files that a case names."""
-    images = {view.name: image for view in file.views if (image := image_origin(view.image_path, view.frame))}
-    return DicomOrigin(frame_of_reference(file.ct.path, file.ct_series) or uid_of(ct_sha256), images)
+    images = {
+        view.name: image
+        for view in file.views
+        if (image := image_origin(view.image_path, view.frame))
+    }
+    return DicomOrigin(
+        frame_of_reference(file.ct.path, file.ct_series) or uid_of(ct_sha256), images
+    )
 
 
 def frame_of_reference(ct: Path, series: str | None = None) -> str | None:
@@ -210,7 +243,9 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
             study, series, sop_class, instance = (_uid(dicom, key) for key in UIDS)
             several = dicom.whole("NumberOfFrames", 1) > 1
             if study and series and sop_class and instance:
-                return DicomImage(study, series, sop_class, instance, (frame or 0) if several else None)
+                return DicomImage(
+                    study, series, sop_class, instance, (frame or 0) if several else None
+                )
     return None
 
 
@@ -244,10 +279,14 @@ def study_name(path: Path, otherwise: str) -> str:
     """
     for dicom in _headers(path):
         identity = " ".join(_said(dicom, tag) for tag in IDENTITIES)
-        parts = [part for part in re.findall(r"[^\W_]+", identity.casefold()) if len(part) >= MIN_PART]
+        parts = [
+            part for part in re.findall(r"[^\W_]+", identity.casefold()) if len(part) >= MIN_PART
+        ]
         names = (*(_said(dicom, tag) for tag in DESCRIPTIONS), otherwise)
         safe = (
-            name for name in names if not (MANY_DIGITS.search(name) or any(part in name.casefold() for part in parts))
+            name
+            for name in names
+            if not (MANY_DIGITS.search(name) or any(part in name.casefold() for part in parts))
         )
         return next(filter(None, safe), "")
     return otherwise

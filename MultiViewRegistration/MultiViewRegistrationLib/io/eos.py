@@ -55,14 +55,19 @@ def find_eos(geometry: HeaderGeometry, file: DicomFile) -> None:
     frame = DicomFrame(file)
     geometry.assumptions += [EOS_WORLD, EOS_TOGETHER]
     _find_axes(geometry, file)
-    geometry.put("source_to_isocentre_mm", *distance_to_isocentre(frame, frame.number("DistanceSourceToDetector")))
+    geometry.put(
+        "source_to_isocentre_mm",
+        *distance_to_isocentre(frame, frame.number("DistanceSourceToDetector")),
+    )
     geometry.put("pixel_mm", *_pixel_mm(file))
     if {"columns_along", "rows_along"} <= geometry.values.keys():
         geometry.put("isocentre_to_source", *_to_source(geometry.values, file))
     if {"rows_along", "pixel_mm"} <= geometry.values.keys():
         along = np.array(geometry.values["rows_along"], float)
         half_mm = (geometry.values["size"][1] - 1) / 2 * geometry.values["pixel_mm"][1]
-        geometry.put("isocentre", (-half_mm * along / (np.linalg.norm(along) or 1.0) + 0.0).tolist())
+        geometry.put(
+            "isocentre", (-half_mm * along / (np.linalg.norm(along) or 1.0) + 0.0).tolist()
+        )
     for key, assumed in (("central_column", IN_IMAGE), ("fan", EOS_FAN)):
         geometry.assumptions += [] if key in geometry.values else [assumed]
 
@@ -101,7 +106,11 @@ def _pixel_mm(file: DicomFile) -> tuple:
     """
     spacing, imager = file.numbers("PixelSpacing"), file.numbers("ImagerPixelSpacing")
     if len(spacing) != 2 or spacing.min() <= 0:
-        return ("PixelSpacing; ImagerPixelSpacing is that on the detector" if len(imager) else "PixelSpacing",)
+        return (
+            "PixelSpacing; ImagerPixelSpacing is that on the detector"
+            if len(imager)
+            else "PixelSpacing",
+        )
     if len(imager) == 2 and np.allclose(spacing, imager, rtol=SAME_SPACING, atol=0):
         return ("PixelSpacing is the same as ImagerPixelSpacing, that on the detector",)
     return spacing[::-1].tolist(), EOS_AT_ISOCENTRE
@@ -118,7 +127,9 @@ def _to_source(values: dict[str, Any], file: DicomFile) -> tuple:
     view = file.text("ViewPosition")
     if view in FRONTAL_TUBE:
         return (FRONTAL_TUBE[view],)
-    return ("ViewPosition, AP or PA: where the tube is, [0, -1, 0] in front of the patient and [0, 1, 0] behind",)
+    return (
+        "ViewPosition, AP or PA: where the tube is, [0, -1, 0] in front of the patient and [0, 1, 0] behind",
+    )
 
 
 def scan_of(file: DicomFile) -> str:
@@ -140,7 +151,10 @@ def mismatch(one: Mapping[str, Any], other: Mapping[str, Any], given: Collection
             f"their rows cover {heights[0]:.0f} and {heights[1]:.0f} mm of the patient, and how they lie to each other is not told "
             "(isocentre)"
         )
-    if not all("isocentre_to_source" in each for each in (one, other)) or "isocentre_to_source" in given:
+    if (
+        not all("isocentre_to_source" in each for each in (one, other))
+        or "isocentre_to_source" in given
+    ):
         return ""
     tubes = np.array([each["isocentre_to_source"] for each in (one, other)], float)
     frontal, lateral = tubes if abs(tubes[0, 1]) > abs(tubes[0, 0]) else tubes[::-1]

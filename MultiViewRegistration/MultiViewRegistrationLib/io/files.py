@@ -132,7 +132,9 @@ def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path
 
 def _lies_in(home: Path, folder: Path, name: str) -> bool:
     path = Path(name)
-    if path.is_absolute() and path.is_relative_to(home):  # as a sequence has made it of a name that was checked
+    if path.is_absolute() and path.is_relative_to(
+        home
+    ):  # as a sequence has made it of a name that was checked
         return path.resolve().is_relative_to(home.resolve())
     return inside(name, folder, home) is not None
 
@@ -183,7 +185,9 @@ def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
             f"{file} cannot be read ({error.strerror}), expected {expected}; check its permissions."
         ) from None
     if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{file} is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another file.")
+        raise InputError(
+            f"{file} is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another file."
+        )
     return data
 
 
@@ -198,7 +202,9 @@ def decode(data: bytes, file: str, expected: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{file} is not text in UTF-8, expected {expected}; choose another file.") from None
+        raise InputError(
+            f"{file} is not text in UTF-8, expected {expected}; choose another file."
+        ) from None
 
 
 def read_text(path: str | os.PathLike, expected: str) -> str:
@@ -206,7 +212,9 @@ def read_text(path: str | os.PathLike, expected: str) -> str:
     return decode(read_bytes(path, expected), printable(path), expected)
 
 
-def parse_numbers(text: str, count: int | None = None, limit: float = MAX_NUMBER) -> list[float] | None:
+def parse_numbers(
+    text: str, count: int | None = None, limit: float = MAX_NUMBER
+) -> list[float] | None:
     """Read the numbers in a text, between spaces, commas or semicolons.
 
     Returns
@@ -218,7 +226,11 @@ def parse_numbers(text: str, count: int | None = None, limit: float = MAX_NUMBER
         numbers = [float(word) for word in re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))]
     except ValueError:
         return None
-    return numbers if count in (None, len(numbers)) and all(abs(number) <= limit for number in numbers) else None
+    return (
+        numbers
+        if count in (None, len(numbers)) and all(abs(number) <= limit for number in numbers)
+        else None
+    )
 
 
 #: What is understood as yes and no, in any case.
@@ -259,7 +271,9 @@ def parse_field(option: str, table: Table, text: str) -> tuple[str, Any]:
         if len(numbers) == count:
             found = np.reshape(numbers, field.shape).tolist()
     if found is None:
-        raise InputError(f'{option}: {key} is "{printable(typed)}", expected {expected}; correct it.')
+        raise InputError(
+            f'{option}: {key} is "{printable(typed)}", expected {expected}; correct it.'
+        )
     with naming(option):
         field.check(found)
     return key, found
@@ -275,7 +289,9 @@ def read_json(path: str | os.PathLike) -> Any:
     """
 
     def refuse(what: str, remedy: str) -> NoReturn:
-        raise InputError(f"{printable(path)} {what}, expected JSON text in UTF-8; {remedy}.") from None
+        raise InputError(
+            f"{printable(path)} {what}, expected JSON text in UTF-8; {remedy}."
+        ) from None
 
     def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
@@ -293,7 +309,10 @@ def read_json(path: str | os.PathLike) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
-        refuse(f"is not JSON (line {error.lineno}, column {error.colno}: {error.msg})", "correct it there")
+        refuse(
+            f"is not JSON (line {error.lineno}, column {error.colno}: {error.msg})",
+            "correct it there",
+        )
     except InputError:
         raise
     except (RecursionError, ValueError):  # brackets without end; an integer of thousands of digits
@@ -328,7 +347,9 @@ class JsonObject:
         """Read the object that a file holds."""
         content = read_json(path)
         if not isinstance(content, dict):
-            raise InputError(f"{printable(path)} is {describe(content)}, expected {expected}; choose another file.")
+            raise InputError(
+                f"{printable(path)} is {describe(content)}, expected {expected}; choose another file."
+            )
         return cls(printable(path), "", content)
 
     def label(self, key: str) -> str:
@@ -354,7 +375,9 @@ class JsonObject:
         self.read_keys.add(key)
         return key in self.values
 
-    def optional(self, key: str, read: Callable, *arguments: Any, default: Any = None, **named: Any) -> Any:
+    def optional(
+        self, key: str, read: Callable, *arguments: Any, default: Any = None, **named: Any
+    ) -> Any:
         """Return the key's value as `read` (a method of this object, or a similar one) converts it, or the default if it is missing."""
         return read(key, *arguments, **named) if self.has(key) else default
 
@@ -363,7 +386,12 @@ class JsonObject:
         if not self.has(key):
             similar = _similar(key, [other for other in self.values if other not in self.read_keys])
             if similar:
-                self.refuse(key, f"is missing, but there is {describe(similar)}", expected, "rename that key")
+                self.refuse(
+                    key,
+                    f"is missing, but there is {describe(similar)}",
+                    expected,
+                    "rename that key",
+                )
             self.refuse(key, "is missing", expected, "add it")
         if not isinstance(self.values[key], kind):
             self.refuse_value(key, expected)
@@ -375,7 +403,9 @@ class JsonObject:
         if not value.strip():
             self.refuse_value(key, expected)
         if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in value):
-            self.refuse(key, f"is {describe(value)}, with a control character", expected, "remove that")
+            self.refuse(
+                key, f"is {describe(value)}, with a control character", expected, "remove that"
+            )
         return value
 
     def texts(self, key: str, expected: str) -> list[str]:
@@ -392,7 +422,12 @@ class JsonObject:
         return value
 
     def number(
-        self, key: str, expected: str, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+        self,
+        key: str,
+        expected: str,
+        least: float = -math.inf,
+        above: float = -math.inf,
+        most: float = math.inf,
     ) -> float:
         """Return a number >= `least`, > `above` and <= `most`."""
         number = self._number(key, self.value(key, expected), expected, MAX_NUMBER)
@@ -407,7 +442,9 @@ class JsonObject:
             self.refuse_value(key, expected)
         return int(number)
 
-    def array(self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = MAX_NUMBER) -> np.ndarray:
+    def array(
+        self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = MAX_NUMBER
+    ) -> np.ndarray:
         """Return nested lists of numbers as float64 of `shape`, where None is any length."""
         value = self.value(key, expected)
         lists = self._list(key, value, shape, expected, limit)
@@ -443,8 +480,12 @@ class JsonObject:
             if key not in self.read_keys:
                 similar = _similar(key, sorted(self.read_keys - set(self.values)))
                 where = f" in {self.name}" if self.name else ""
-                advice = f"did you mean {describe(similar)}?" if similar else "correct or remove it."
-                warn(f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}")
+                advice = (
+                    f"did you mean {describe(similar)}?" if similar else "correct or remove it."
+                )
+                warn(
+                    f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}"
+                )
         for part in self._parts:
             part.warn_unread()
 
@@ -455,12 +496,17 @@ class JsonObject:
             self.refuse(key, f"is {describe(value)}", f"a number from {-limit:g} to {limit:g}")
         return float(value)
 
-    def _list(self, key: str, value: Any, shape: tuple[int | None, ...], expected: str, limit: float) -> Any:
+    def _list(
+        self, key: str, value: Any, shape: tuple[int | None, ...], expected: str, limit: float
+    ) -> Any:
         if not shape:
             return self._number(key, value, "a number", limit)
         if not isinstance(value, list) or shape[0] not in (None, len(value)):
             self.refuse(key, f"is {describe(value)}", expected)
-        return [self._list(f"{key}[{i}]", item, shape[1:], expected, limit) for i, item in enumerate(value)]
+        return [
+            self._list(f"{key}[{i}]", item, shape[1:], expected, limit)
+            for i, item in enumerate(value)
+        ]
 
 
 def _similar(key: str, others: list[str]) -> str | None:
@@ -489,4 +535,6 @@ def input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") -
         if os.path.isfile(path) or kind != "file" and os.path.isdir(path):
             return InputFile(written, path)
     what = "is no file" if os.path.exists(folder / written) else "does not exist"
-    fields.refuse(key, f"is {describe(written)}, which {what}", expected, "correct it or put the file there")
+    fields.refuse(
+        key, f"is {describe(written)}, which {what}", expected, "correct it or put the file there"
+    )

@@ -24,7 +24,13 @@ UNCHECKED = 1 << 20  # bytes that any data set may claim
 MAX_TEXT_LENGTH = 1000
 READING_BYTES, READING_S = 512 << 20, 60.0  # what a check of all may take
 MAX_DEPTH = 20  # groups within groups, which a file can close to a ring
-DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises for a broken file
+DAMAGED = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+)  # what h5py raises for a broken file
 
 
 def refuse_other_files(path: str | os.PathLike, what: str) -> None:
@@ -172,7 +178,9 @@ class Hdf5:
 
     def rigid(self, path: str) -> np.ndarray:
         """Return a rigid transform (4, 4)."""
-        return check_rigid(self.matrix(path, (4, 4), "a rigid 4 x 4 matrix"), f"{self.name}: {path}")
+        return check_rigid(
+            self.matrix(path, (4, 4), "a rigid 4 x 4 matrix"), f"{self.name}: {path}"
+        )
 
     def vector(self, path: str, length: int, expected: str) -> np.ndarray:
         """Return finite numbers (length,), float64, from a row, a column or a plain list of them."""
@@ -227,7 +235,9 @@ class Hdf5:
         dataset, kind, nothing = self._check(path, expected)
         if kind not in kinds or nothing:
             self.refuse(
-                path, "is empty" if nothing else f"holds values of type {printable(str(dataset.dtype))}", expected
+                path,
+                "is empty" if nothing else f"holds values of type {printable(str(dataset.dtype))}",
+                expected,
             )
         try:
             return np.asarray(dataset[()])
@@ -240,13 +250,20 @@ class Hdf5:
         if hasattr(dataset, "keys"):
             self.refuse(path, "is a group", expected)
         try:
-            kind, claimed, stored = dataset.dtype.kind, dataset.nbytes, dataset.id.get_storage_size()
+            kind, claimed, stored = (
+                dataset.dtype.kind,
+                dataset.nbytes,
+                dataset.id.get_storage_size(),
+            )
             elsewhere, nothing = dataset.is_virtual or bool(dataset.external), dataset.shape is None
         except (AttributeError, *DAMAGED):  # a named type, or damage
             self.refuse(path, "cannot be read", expected)
         if elsewhere:
             self.refuse(
-                path, "keeps its values in another file", "all values in this file", "repack the file with h5repack"
+                path,
+                "keeps its values in another file",
+                "all values in this file",
+                "repack the file with h5repack",
             )
         if claimed > MAX_BYTES or claimed > UNCHECKED + MAX_COMPRESSION * stored:
             self.refuse(path, f"claims {claimed} bytes, but {stored} are in the file", expected)
@@ -268,12 +285,25 @@ class Hdf5:
                     node = node[part]
                     continue
             except DAMAGED:
-                self.refuse(here, "cannot be read", "a part of the layout", "copy or download the file again")
+                self.refuse(
+                    here,
+                    "cannot be read",
+                    "a part of the layout",
+                    "copy or download the file again",
+                )
             if link is None:
                 self.refuse(
-                    here, "is missing", f"it in {self.layout}", "check that it is that file, and the names given"
+                    here,
+                    "is missing",
+                    f"it in {self.layout}",
+                    "check that it is that file, and the names given",
                 )
-            self.refuse(here, "is a link to another place", "what belongs there", "repack the file without links")
+            self.refuse(
+                here,
+                "is a link to another place",
+                "what belongs there",
+                "repack the file without links",
+            )
         return node
 
 

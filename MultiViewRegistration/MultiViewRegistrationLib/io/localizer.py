@@ -43,7 +43,10 @@ TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
 PLANE = ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
 MAX_FILES = 20_000
 #: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the start, and the truth.
-SCANNERS_POSE = {"world_from_ct": np.eye(4).tolist(), "truth": {"world_from_ct": np.eye(4).tolist()}}
+SCANNERS_POSE = {
+    "world_from_ct": np.eye(4).tolist(),
+    "truth": {"world_from_ct": np.eye(4).tolist()},
+}
 
 
 def is_slot_scan(file: DicomFile) -> bool:
@@ -51,7 +54,9 @@ def is_slot_scan(file: DicomFile) -> bool:
     return is_localizer(file) or is_eos(file)
 
 
-def read_slot_scan(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
+def read_slot_scan(
+    path: str | os.PathLike, given: dict[str, Any] | None = None
+) -> HeaderGeometry | None:
     """Read the geometry of a localizer in its scanner's frame of reference, or of an EOS image (`find_eos`).
 
     Parameters
@@ -80,7 +85,9 @@ def read_slot_scan(path: str | os.PathLike, given: dict[str, Any] | None = None)
 
 def _find_localizer(geometry: HeaderGeometry, file: DicomFile) -> None:
     if np.any(np.abs(file.numbers("GantryDetectorTilt")) > 0.1):
-        file.refuse("a localizer by a tilted gantry, expected one across the table; choose another.")
+        file.refuse(
+            "a localizer by a tilted gantry, expected one across the table; choose another."
+        )
     _find_plane(geometry, file)
     _refuse_turned(geometry, file)
     _find_distance(geometry, file)
@@ -98,12 +105,17 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
     for key, axis in (("columns_along", axes[:3]), ("rows_along", axes[3:])):
         geometry.put(key, (axis + 0.0).tolist() if len(axes) == 6 else "ImageOrientationPatient")
     known = len(spacing) == 2 and spacing.min() > 0
-    geometry.put("pixel_mm", spacing[::-1].tolist() if known else "PixelSpacing", ACROSS_AT_ISOCENTRE)
+    geometry.put(
+        "pixel_mm", spacing[::-1].tolist() if known else "PixelSpacing", ACROSS_AT_ISOCENTRE
+    )
     if len(first) != 3 or not {"columns_along", "pixel_mm"} <= geometry.values.keys():
         geometry.put("isocentre", "ImagePositionPatient, ImageOrientationPatient and PixelSpacing")
         return
     along, width = np.array(geometry.values["columns_along"]), geometry.values["pixel_mm"][0]
-    column, centre = (geometry.values["size"][0] - 1) / 2, file.numbers("DataCollectionCenterPatient")
+    column, centre = (
+        (geometry.values["size"][0] - 1) / 2,
+        file.numbers("DataCollectionCenterPatient"),
+    )
     off_mm = _off_axis_mm(first + column * width * along, along, file)
     if "central_column" in geometry.values:
         column = geometry.values["central_column"]
@@ -138,14 +150,18 @@ def _refuse_turned(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
     frame, key = DicomFrame(file), "source_to_isocentre_mm"
-    exact, usual = (frame.number(name) for name in ("DistanceSourceToDataCollectionCenter", "DistanceSourceToPatient"))
+    exact, usual = (
+        frame.number(name)
+        for name in ("DistanceSourceToDataCollectionCenter", "DistanceSourceToPatient")
+    )
     to_detector = frame.number("DistanceSourceToDetector")
     distance = exact or usual
     if not distance or distance <= 0:
         geometry.put(key, "DistanceSourceToPatient")
     elif to_detector and distance >= to_detector:
         geometry.put(
-            key, f"DistanceSourceToPatient is {distance:g} mm, not less than the {to_detector:g} mm to the detector"
+            key,
+            f"DistanceSourceToPatient is {distance:g} mm, not less than the {to_detector:g} mm to the detector",
         )
     else:
         geometry.put(key, distance, *([] if exact else [AT_PATIENT]))
@@ -158,11 +174,15 @@ def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
         turn = np.radians(angle)
         to_source = np.array(position, float) @ [np.sin(turn), -np.cos(turn), 0]
         return (to_source.round(12) + 0.0).tolist(), BY_TUBE_ANGLE
-    as_displayed = file.text("Manufacturer").startswith("GE ") and "DERIVED" not in file.texts("ImageType")
+    as_displayed = file.text("Manufacturer").startswith("GE ") and "DERIVED" not in file.texts(
+        "ImageType"
+    )
     if {"columns_along", "rows_along"} <= geometry.values.keys() and as_displayed:
         normal = np.cross(geometry.values["columns_along"], geometry.values["rows_along"])
         return normal.tolist(), FAR_SIDE
-    return ("TubeAngle and PatientPosition: where the tube is, [0, 1, 0] behind the patient and [1, 0, 0] at the left",)
+    return (
+        "TubeAngle and PatientPosition: where the tube is, [0, 1, 0] behind the patient and [1, 0, 0] at the left",
+    )
 
 
 def _tube_angle(file: DicomFile) -> float | None:
@@ -195,7 +215,9 @@ def check_worlds(where: str, views: Sequence[ViewRecord], found: Sequence[Header
             f"{where}: {other} and {first} are slot scans of different frames of reference (EOS images: studies), which do not tell how "
             "they lie to each other; expected those of one examination."
         )
-    pairs = combinations(zip(views, found), 2) if found and EOS_WORLD in found[0].assumptions else ()
+    pairs = (
+        combinations(zip(views, found), 2) if found and EOS_WORLD in found[0].assumptions else ()
+    )
     for (view, one), (later, other_one) in pairs:
         if why := mismatch(one.values, other_one.values, {*view.readings, *later.readings}):
             raise InputError(
@@ -243,7 +265,10 @@ class Study:
         return {
             "version": 1,
             "ct": str(self.ct.resolve()),
-            "views": [{"name": name, "image": str(path.resolve())} for name, path in self.localizers.items()],
+            "views": [
+                {"name": name, "image": str(path.resolve())}
+                for name, path in self.localizers.items()
+            ],
             **SCANNERS_POSE,
         }
 
@@ -258,7 +283,11 @@ class Study:
                 for what, paths in others.items()
                 for path in paths
             ),
-            *([f"Of several CT series the longest is taken, {printable(self.ct)}, not {series}."] if series else []),
+            *(
+                [f"Of several CT series the longest is taken, {printable(self.ct)}, not {series}."]
+                if series
+                else []
+            ),
         ]
 
 
@@ -277,7 +306,9 @@ def find_study(folder: str | os.PathLike) -> Study:
     along: dict[Path, list[float]] = {}  # of each slice in a folder, its place along the patient
     frames: dict[Path, str] = {}
     localizers: list[tuple[Path, str, DicomFile]] = []
-    for number, path in enumerate(path for path in sorted(Path(folder).rglob("*")) if path.is_file()):
+    for number, path in enumerate(
+        path for path in sorted(Path(folder).rglob("*")) if path.is_file()
+    ):
         if number == MAX_FILES:
             raise InputError(
                 f"{printable(Path(folder))}: holds more than {MAX_FILES} files, expected one study; name its folder."
@@ -301,7 +332,11 @@ def find_study(folder: str | os.PathLike) -> Study:
     for path, frame, file in localizers:
         if not frame or frame != frames[ct]:
             others.append(path)
-        elif (rows := _rows_extent(file)) is None or min(along[ct]) <= rows[1] and rows[0] <= max(along[ct]):
+        elif (
+            (rows := _rows_extent(file)) is None
+            or min(along[ct]) <= rows[1]
+            and rows[0] <= max(along[ct])
+        ):
             mine.append(file)
         else:
             elsewhere.append(path)
@@ -342,7 +377,10 @@ def study_with_localizers(folder: str | os.PathLike) -> Study:
     """
     study = find_study(folder)
     if not study.localizers:
-        found = {"of another frame of reference": study.others, "of another part of the patient": study.elsewhere}
+        found = {
+            "of another frame of reference": study.others,
+            "of another part of the patient": study.elsewhere,
+        }
         listed = " and ".join(f"{len(paths)} {what}" for what, paths in found.items() if paths)
         raise InputError(
             f"{printable(Path(folder))}: holds no localizer of its CT{f' ({listed})' if listed else ''}, expected one or more; export "

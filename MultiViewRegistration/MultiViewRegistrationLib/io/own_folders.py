@@ -77,7 +77,9 @@ def _prefix(kind: str) -> str:
 def _is_ours(folder: Path) -> bool:
     with suppress(OSError):
         return (
-            folder.is_dir() and not folder.is_symlink() and (os.name == "nt" or folder.lstat().st_uid == os.geteuid())
+            folder.is_dir()
+            and not folder.is_symlink()
+            and (os.name == "nt" or folder.lstat().st_uid == os.geteuid())
         )
     return False
 

@@ -16,7 +16,12 @@ from .files import JsonObject, describe, parse_numbers, printable, read_text
 from .transforms import AXES
 
 #: By the words of all versions: before Slicer 4.11 a number was written.
-SIGNS = {"RAS": (-1.0, -1.0, 1.0), "0": (-1.0, -1.0, 1.0), "LPS": (1.0, 1.0, 1.0), "1": (1.0, 1.0, 1.0)}
+SIGNS = {
+    "RAS": (-1.0, -1.0, 1.0),
+    "0": (-1.0, -1.0, 1.0),
+    "LPS": (1.0, 1.0, 1.0),
+    "1": (1.0, 1.0, 1.0),
+}
 MARKUPS_EXPECTED = "a .fcsv or .mrk.json file"
 #: Columns where no line names them, as Slicer 4 wrote them.
 COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID".split(",")
@@ -38,13 +43,19 @@ def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
     by_label: dict[str, np.ndarray] = {}
     for label, point in labelled_points(path):
         if not label.strip() or label in by_label:
-            what = f"has the label {describe(label)} twice" if label.strip() else "has a point without a label"
+            what = (
+                f"has the label {describe(label)} twice"
+                if label.strip()
+                else "has a point without a label"
+            )
             raise InputError(
                 f"{printable(path)}: {what}, expected a name of its own for each point; rename it in Slicer."
             )
         by_label[label] = point
     if not by_label:
-        raise InputError(f"{printable(path)}: has no points, expected landmarks of the CT; choose another file.")
+        raise InputError(
+            f"{printable(path)}: has no points, expected landmarks of the CT; choose another file."
+        )
     return by_label
 
 
@@ -83,7 +94,9 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
             "it again with Slicer."
         )
     signs = _signs(file, "RAS" if system is None else system)
-    columns = [name.strip() for name in heads["columns"].split(",")] if "columns" in heads else COLUMNS
+    columns = (
+        [name.strip() for name in heads["columns"].split(",")] if "columns" in heads else COLUMNS
+    )
     try:
         places = [columns.index(name) for name in ("label", "x", "y", "z")]
     except ValueError:
@@ -127,17 +140,27 @@ def _from_json(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     points = []
     content = JsonObject.read(path, "Slicer's markups")
     for markup in content.sections("markups", "a list of markups, as Slicer saves it"):
-        signs = _signs(f"{markup.file}: {markup.name}", str(markup.value("coordinateSystem", '"LPS" or "RAS"')))
-        if markup.has("coordinateUnits") and markup.values["coordinateUnits"] not in ("mm", ["mm", "mm", "mm"]):
+        signs = _signs(
+            f"{markup.file}: {markup.name}", str(markup.value("coordinateSystem", '"LPS" or "RAS"'))
+        )
+        if markup.has("coordinateUnits") and markup.values["coordinateUnits"] not in (
+            "mm",
+            ["mm", "mm", "mm"],
+        ):
             markup.refuse(
-                "coordinateUnits", f"is {describe(markup.values['coordinateUnits'])}", '"mm"', "save it in mm"
+                "coordinateUnits",
+                f"is {describe(markup.values['coordinateUnits'])}",
+                '"mm"',
+                "save it in mm",
             )
         given = markup.value("controlPoints", "a list of points")
         for point in markup.sections("controlPoints", "a list of points") if given else []:
             placed = point.values.get("positionStatus", "defined") == "defined"
             if placed:
                 label = point.text("label", "the landmark's name")
-                points.append((label, signs * point.array("position", (3,), "a point [x, y, z] in mm")))
+                points.append(
+                    (label, signs * point.array("position", (3,), "a point [x, y, z] in mm"))
+                )
     return points
 
 
@@ -176,7 +199,9 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
             )
         points = _point_rows(path) * _signs(printable(path), axes)
     if not len(points):
-        raise InputError(f"{printable(path)}: has no points, expected targets in the CT; choose another file.")
+        raise InputError(
+            f"{printable(path)}: has no points, expected targets in the CT; choose another file."
+        )
     return points
 
 
@@ -189,7 +214,9 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
         For anything else.
     """
     pixels: dict[str, np.ndarray] = {}
-    for number, row in enumerate(_csv_rows(printable(path), read_text(path, EXPECTED).splitlines()), start=1):
+    for number, row in enumerate(
+        _csv_rows(printable(path), read_text(path, EXPECTED).splitlines()), start=1
+    ):
         name, *words = (word.strip() for word in row)
         pixel = parse_numbers(" ".join(words), 2)
         if pixel is None or not name or name in pixels:
@@ -202,7 +229,9 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _point_rows(path: str | os.PathLike) -> np.ndarray:
-    lines = [re.sub("[#%].*", "", line).strip(" \t,;") for line in read_text(path, EXPECTED).splitlines()]
+    lines = [
+        re.sub("[#%].*", "", line).strip(" \t,;") for line in read_text(path, EXPECTED).splitlines()
+    ]
     rows = [parse_numbers(line, 3) for line in lines if line]
     if None in rows:
         raise InputError(

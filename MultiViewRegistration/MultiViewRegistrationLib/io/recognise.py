@@ -30,14 +30,24 @@ MAX_FILES = 20_000
 SCENE, RESULT, TRACK, CASE = WHOLES = ("scene", "result", "track", "case")
 #: What a file that this program names so is, where its content does not say it.
 NAMED = {"result.json": RESULT, "track.json": TRACK, "case.json": CASE}
-CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE = ("ct", "xray", "mask", "xray mask", "calibration", "pose")
+CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE = (
+    "ct",
+    "xray",
+    "mask",
+    "xray mask",
+    "calibration",
+    "pose",
+)
 #: A single slice of a CT, of which no volume can be made.
 SLICE = "slice"
 
 #: Modalities of X-rays in DICOM (PS3.3 C.7.3.1.1.1); "OT" and "SC" are pictures of any kind, mostly digitised films.
 XRAY_MODALITIES = ("XA", "RF", "DX", "CR", "RG", "MG", "IO", "PX", "RTIMAGE", "XC", "OT", "SC")
 #: SOP classes of X-ray images: CR, DX for presentation and processing, XA, RF, enhanced XA and XRF.
-XRAY_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("1", "1.1", "1.1.1", "12.1", "12.1.1", "12.2", "12.2.1"))
+XRAY_CLASSES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{n}"
+    for n in ("1", "1.1", "1.1.1", "12.1", "12.1.1", "12.2", "12.2.1")
+)
 #: Values of a mask in one slice, at most: structures are numbered.
 MAX_LABELS = 64
 #: Files that systems leave in folders, and nobody means.
@@ -74,7 +84,11 @@ class CTFiles:
         """The name of the file, or of the folder of the slices, which tells nothing of the patient; "" for slices sent without one."""
         folder = self.files[0].parent
         return (
-            self.files[0].name if len(self.files) == 1 else "" if home_of(folder) == folder.resolve() else folder.name
+            self.files[0].name
+            if len(self.files) == 1
+            else ""
+            if home_of(folder) == folder.resolve()
+            else folder.name
         )
 
 
@@ -276,7 +290,9 @@ def kinds_of(path: Path) -> tuple[str, ...]:
         with path.open("rb") as stream:
             begin = stream.read(HEAD)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions."
+        ) from None
     if path.suffix.lower() in (".mrb", ".mrml") or b"<MRML" in begin:
         return (SCENE,)
     if not begin:
@@ -306,11 +322,15 @@ def _of_archive(path: Path) -> tuple[str, ...]:
         return (SCENE,)
     if names and all(name.endswith(".npy") for name in names):
         return _of_numbers(path, ZIP)
-    raise InputError(f"{path}: is an archive, expected what is in it; unpack it, and drop its folder.")
+    raise InputError(
+        f"{path}: is an archive, expected what is in it; unpack it, and drop its folder."
+    )
 
 
 def _is_image(path: Path, begin: bytes) -> bool:
-    known = begin.startswith((b"NRRD0", b"ObjectType", b"NDims", *(beginning for beginning, _ in BEGINNINGS)))
+    known = begin.startswith(
+        (b"NRRD0", b"ObjectType", b"NDims", *(beginning for beginning, _ in BEGINNINGS))
+    )
     return known or bool(PAIR.search(path.name)) or path.suffix.lower() in (".mha", ".mhd")
 
 

@@ -74,13 +74,18 @@ def files_of_result(folder: Path, kept: Collection[str] = ()) -> list[str]:
     listed = _content(folder).get("files")
     files = listed if isinstance(listed, dict) else {}
     there = [name for name in files if Path(name).name == name and (folder / name).is_file()]
-    return [name for name in there if files[name] not in kept and files[name] == sha256(folder / name)]
+    return [
+        name for name in there if files[name] not in kept and files[name] == sha256(folder / name)
+    ]
 
 
 def list_files(result: Path, names: Collection[str]) -> None:
     """Add files beside a result.json to those that came with it."""
     content = read_json(result)
-    content["files"] = {**content.get("files", {}), **{name: sha256(result.with_name(name)) for name in names}}
+    content["files"] = {
+        **content.get("files", {}),
+        **{name: sha256(result.with_name(name)) for name in names},
+    }
     write_atomically(result, json.dumps(content, indent=1) + "\n")
 
 
@@ -112,5 +117,7 @@ def _content(folder: Path) -> dict:
 
 def _texts(values: object) -> list[str]:
     """Return the texts in a list, or among the values of an object, whatever it is."""
-    found = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
+    found = (
+        values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
+    )
     return [value for value in found if isinstance(value, str)]

@@ -59,10 +59,17 @@ class FrameFiles:
     @classmethod
     def of_cases(cls, paths: Sequence[Path]) -> FrameFiles:
         """Take a case.json, or a folder that holds one, for each frame."""
-        return cls(tuple(paths), [_name(path) for path in paths], {}, [partial(CaseFile.read, path) for path in paths])
+        return cls(
+            tuple(paths),
+            [_name(path) for path in paths],
+            {},
+            [partial(CaseFile.read, path) for path in paths],
+        )
 
     @classmethod
-    def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameFiles:
+    def of_images(
+        cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None
+    ) -> FrameFiles:
         """Take the frames of a case.
 
         Parameters
@@ -87,13 +94,18 @@ class FrameFiles:
             entries = _multiframe(file)
             names = [f"frame {entry['frame']}" for entry in entries[0]]
         frames = [_with_images(content, entry) for entry in zip(*entries, strict=True)]
-        return cls((path,), names, listed, [partial(CaseFile.from_json, path, frame) for frame in frames])
+        return cls(
+            (path,), names, listed, [partial(CaseFile.from_json, path, frame) for frame in frames]
+        )
 
     def written(self, folder: Path | None) -> dict[str, Any]:
         """Return the JSON for a file in this folder, for `read`: relative paths where possible; absolute for a file that will move."""
 
         def names(paths: Sequence[Path]) -> list[str]:
-            return [path.resolve().as_posix() if folder is None else relative_path(path, folder) for path in paths]
+            return [
+                path.resolve().as_posix() if folder is None else relative_path(path, folder)
+                for path in paths
+            ]
 
         images = {name: names(files) for name, files in self.images.items()}
         return {"cases": names(self.cases), **({"images": images} if images else {})}
@@ -118,7 +130,9 @@ class FrameFiles:
         if not fields.has("images"):
             return cls.of_images(cases[0])
         images = fields.section("images", "lists of images by the names of the views")
-        return cls.of_images(cases[0], {name: _paths(images, name, folder, homes) for name in images.values})
+        return cls.of_images(
+            cases[0], {name: _paths(images, name, folder, homes) for name in images.values}
+        )
 
 
 def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
@@ -136,7 +150,9 @@ def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) ->
         check_within_upload(fields.file, folder, name, homes)
         if not (folder / name).exists():
             what = f"names {printable(folder / name)}, which is not there"
-            fields.refuse(key, what, "the files that were tracked", "put them back, or track them again")
+            fields.refuse(
+                key, what, "the files that were tracked", "put them back, or track them again"
+            )
     return [folder / name for name in names]
 
 
@@ -154,9 +170,13 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
         raise InputError(
             f"--images: found {listed_counts}, expected two images or more and as many of each view; correct the lists."
         )
-    missing = next((path for files in images.values() for path in files if not path.is_file()), None)
+    missing = next(
+        (path for files in images.values() for path in files if not path.is_file()), None
+    )
     if missing:
-        raise InputError(f"{printable(missing)}: is no file, expected an X-ray image; correct the path.")
+        raise InputError(
+            f"{printable(missing)}: is no file, expected an X-ray image; correct the path."
+        )
     return {name: tuple(path.resolve() for path in images[name]) for name in views}
 
 
@@ -175,14 +195,18 @@ def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
         warn(
             f"{printable(file.path)}: the images have frames of different number ({listed_counts}); the first {count} are taken."
         )
-    return [[{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views]
+    return [
+        [{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views
+    ]
 
 
 def _with_images(content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the content of a case.json with other images, or frames of its images."""
     views = []
     for view, entry in zip(content["views"], entries, strict=True):
-        other = {key: value for key, value in view.items() if key != "frame" or "image" not in entry}
+        other = {
+            key: value for key, value in view.items() if key != "frame" or "image" not in entry
+        }
         views.append({**other, **entry})
     return {**content, "views": views}
 
@@ -251,13 +275,18 @@ class FrameSequence:
     def read(self, number: int) -> Frame:
         """Read a frame from its files, also the first. Views that the first has not are left out."""
         with collect_warnings():  # the first frame has warned
-            file, known = self.files.file(number), {view.name: view.xray.valid for view in self.first.views}
+            file, known = (
+                self.files.file(number),
+                {view.name: view.xray.valid for view in self.first.views},
+            )
             entries = [view for view in file.views if view.name in known]
             if self.files.own_cases:
                 xrays = [xray_of(file, view) for view in entries]
             else:
                 xrays = [in_field(view, known[view.name]) for view in entries]
-            views = views_of(printable(file.path), entries, xrays, self.first.ct, file.world_from_ct)
+            views = views_of(
+                printable(file.path), entries, xrays, self.first.ct, file.world_from_ct
+            )
         return Frame(views, file.world_from_ct if self.files.own_cases else None)
 
     @classmethod
@@ -271,7 +300,11 @@ class FrameSequence:
         """
         first = Case.load(paths[0])
         hashed: dict[Path, str] = {}
-        views, truths, of_structures = list(first.cameras), [first.truth_world_from_ct], [first.structure_truths]
+        views, truths, of_structures = (
+            list(first.cameras),
+            [first.truth_world_from_ct],
+            [first.structure_truths],
+        )
         for path in paths[1:]:
             file = CaseFile.read(path)
             if [view.name for view in file.views] != views:
@@ -291,7 +324,9 @@ class FrameSequence:
         return cls(first, FrameFiles.of_cases(paths), known, dict(enumerate(of_structures)))
 
     @classmethod
-    def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameSequence:
+    def of_images(
+        cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None
+    ) -> FrameSequence:
         """Take the frames of a case; parameters and errors as of `FrameFiles.of_images`."""
         files = FrameFiles.of_images(path, images)
         with collect_warnings():  # warned above
@@ -315,4 +350,10 @@ def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
         return hashed[path.resolve()]
 
     mask = file.mask and sha256_of(file.mask.path)
-    return sha256_of(file.ct.path), file.ct_unit, mask, file.ct_series, *structure_sources(file, sha256_of)
+    return (
+        sha256_of(file.ct.path),
+        file.ct_unit,
+        mask,
+        file.ct_series,
+        *structure_sources(file, sha256_of),
+    )

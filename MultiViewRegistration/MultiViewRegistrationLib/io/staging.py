@@ -28,7 +28,9 @@ ABANDONED_S = 24 * 3600.0
 
 @contextmanager
 def staged(
-    folder: str | os.PathLike, last: str, earlier: Callable[[Path], Iterable[str]] = lambda folder: ()
+    folder: str | os.PathLike,
+    last: str,
+    earlier: Callable[[Path], Iterable[str]] = lambda folder: (),
 ) -> Iterator[Path]:
     """Yield a new, hidden folder for files that belong together; they are in `folder` when the block has ended.
 
@@ -65,8 +67,13 @@ def staged(
                 staging = staging.rename(folder / staging.name)
                 with _locked(folder):
                     _complete(folder)
-                    new = {file.name for file in staging.iterdir()}  # which stay once they have come
-                    files = {"last": last, "earlier": [name for name in earlier(folder) if name not in new]}
+                    new = {
+                        file.name for file in staging.iterdir()
+                    }  # which stay once they have come
+                    files = {
+                        "last": last,
+                        "earlier": [name for name in earlier(folder) if name not in new],
+                    }
                     (staging / JOURNAL).write_text(json.dumps(files), encoding="utf-8")
                     _move(staging, folder)
     except BaseException as error:
@@ -75,7 +82,9 @@ def staged(
             kind = OutputError if isinstance(error, OutputError) else InputError
             raise kind(str(error).replace(printable(staging), printable(folder))) from None
         if isinstance(error, OSError):
-            where = printable(error.filename or folder).replace(printable(staging), printable(folder))
+            where = printable(error.filename or folder).replace(
+                printable(staging), printable(folder)
+            )
             why = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
             raise OutputError(
                 f"{where}: cannot be written there ({why}), expected a folder with room that may be written to; free some space, or "
@@ -92,7 +101,9 @@ def complete(folder: Path) -> None:
 
 
 def _interrupted(folder: Path) -> Iterator[Path]:
-    return (path.parent for path in folder.glob(f"{KIND}-*/{JOURNAL}") if not path.parent.is_symlink())
+    return (
+        path.parent for path in folder.glob(f"{KIND}-*/{JOURNAL}") if not path.parent.is_symlink()
+    )
 
 
 def _complete(folder: Path) -> None:
@@ -152,7 +163,10 @@ def _sweep(folder: Path) -> None:
         for stage in {*own_folders.abandoned(KIND, parent), *old}:
             if (stage / JOURNAL).exists() or stage.is_symlink():
                 continue
-            with suppress(OSError), _locked(stage, wait=False):  # another container's processes are not seen
+            with (
+                suppress(OSError),
+                _locked(stage, wait=False),
+            ):  # another container's processes are not seen
                 own_folders.remove(stage)
 
 

@@ -46,7 +46,9 @@ READING_BYTES, READING_S = 512 << 20, 60.0  # what reading one may take
 _ITK = "MultiViewRegistrationLib.imaging.itk_files"
 
 
-def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
+def write_transform(
+    path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None
+) -> None:
     """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm.
 
     ITK's own writer leaves a short file on a full disk without a word.
@@ -68,7 +70,9 @@ def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment:
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
+def write_slicer_transform(
+    path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None
+) -> None:
     """Write the inverse of world_from_ct (4, 4), for Slicer; `comment` as in `write_transform`.
 
     Slicer takes a transform file for ITK's resampling direction, so the node that it makes of this one moves the CT into the world.
@@ -76,7 +80,9 @@ def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray, c
     write_transform(path, rigid.inverse(world_from_ct), comment)
 
 
-def write_h5_transform(path: str | os.PathLike, target_from_source: np.ndarray, comment: str) -> None:
+def write_h5_transform(
+    path: str | os.PathLike, target_from_source: np.ndarray, comment: str
+) -> None:
     """Write a matrix (4, 4) as ITK's HDF5, with `comment` as plain text in a block before the data.
 
     HDF5 leaves such a block to the user (File Format Specification III.A: the superblock may lie at 512, 1024, ... bytes), and ITK's own
@@ -120,7 +126,9 @@ def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
     try:
         read = call(f"{_ITK}:transform", [os.fspath(path)], READING_BYTES, READING_S).value
     except ChildFailed:
-        raise InputError(f"{file} cannot be read as a transform, {wanted}; check the path and the format.") from None
+        raise InputError(
+            f"{file} cannot be read as a transform, {wanted}; check the path and the format."
+        ) from None
     if read["matrix"] is None:
         raise InputError(
             f"{file} holds a {read['dimension']}D {read['kind']}, {wanted}; harden it to one linear transform and save that."
@@ -134,7 +142,10 @@ def _count(path: str | os.PathLike) -> int:
         data = Path(path).read_bytes() if os.path.getsize(path) <= MAX_LINEAR_BYTES else b""
     except OSError:
         return 1
-    text, binary = len(re.findall(rb"^Transform:", data, re.MULTILINE)), data.count(b"TransformType")
+    text, binary = (
+        len(re.findall(rb"^Transform:", data, re.MULTILINE)),
+        data.count(b"TransformType"),
+    )
     return max(text, binary, 1)
 
 
@@ -171,7 +182,9 @@ def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 arrays = {name: loaded[name] for name in loaded.files}
     except Exception:  # zipfile, zlib, struct and NumPy's parser of headers each have their own
         raise refused from None
-    if not all(isinstance(array, np.ndarray) and array.dtype.kind in "iufV" for array in arrays.values()):
+    if not all(
+        isinstance(array, np.ndarray) and array.dtype.kind in "iufV" for array in arrays.values()
+    ):
         raise refused
     return arrays
 
@@ -226,7 +239,10 @@ def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
     warning
         A sentence that goes with it.
     """
-    comments = [named.meaning, *([] if named.structure is None else [f"Of {printable(named.structure)} alone"])]
+    comments = [
+        named.meaning,
+        *([] if named.structure is None else [f"Of {printable(named.structure)} alone"]),
+    ]
     comments += [] if warning is None else [f"Override: {printable(' '.join(warning.split()))}"]
     rows = [" ".join(repr(float(number)) for number in row) for row in named.matrix]
     write_atomically(path, "\n".join([*(f"# {comment}" for comment in comments), *rows]) + "\n")
@@ -288,15 +304,21 @@ def numbers_of(words: Sequence[str], file: str, expected: str) -> list[float]:
     """
     for word in words:
         if not _NUMBER.fullmatch(word) or math.isinf(float(word)):
-            raise InputError(f"{file} has {describe(word[:30])} in it, expected {expected}; correct it.")
+            raise InputError(
+                f"{file} has {describe(word[:30])} in it, expected {expected}; correct it."
+            )
     return [float(word) for word in words]
 
 
 def _from_text(path: str | os.PathLike) -> NamedMatrix:
     text = read_text(path, EXPECTED)
-    numbers = numbers_of([word for word in BETWEEN.split(COMMENT.sub(" ", text)) if word], printable(path), EXPECTED)
+    numbers = numbers_of(
+        [word for word in BETWEEN.split(COMMENT.sub(" ", text)) if word], printable(path), EXPECTED
+    )
     if len(numbers) != 16:
-        raise InputError(f"{printable(path)}: has {len(numbers)} numbers, expected {EXPECTED}; correct it.")
+        raise InputError(
+            f"{printable(path)}: has {len(numbers)} numbers, expected {EXPECTED}; correct it."
+        )
     head = _HEAD.search(text)
     name, axes = (head[1], head[2].lower()) if head else (None, None)
     return NamedMatrix(np.array(numbers).reshape(4, 4), name, axes)
@@ -319,8 +341,14 @@ def _from_npy(path: str | os.PathLike) -> NamedMatrix:
 
 def _from_json(path: str | os.PathLike) -> NamedMatrix:
     content = read_json(path)
-    fields = JsonObject(printable(path), "", content if isinstance(content, dict) else {"matrix": content})
-    names = [name for name in fields.values if re.fullmatch(r"\w+_from_\w+", name) and name != "reference_from_world"]
+    fields = JsonObject(
+        printable(path), "", content if isinstance(content, dict) else {"matrix": content}
+    )
+    names = [
+        name
+        for name in fields.values
+        if re.fullmatch(r"\w+_from_\w+", name) and name != "reference_from_world"
+    ]
     if len(names) > 1:
         fields.refuse(names[0], f"is there beside {names[1]}", "one matrix", "remove the other")
     key = names[0] if names else "matrix"
@@ -329,7 +357,9 @@ def _from_json(path: str | os.PathLike) -> NamedMatrix:
         axes = fields.choice("axes", tuple(axis.upper() for axis in AXES)).lower()
     if fields.has("unit"):
         fields.choice("unit", ("mm",))
-    return NamedMatrix(fields.array(key, (4, 4), "4 rows of 4 numbers"), names[0] if names else None, axes)
+    return NamedMatrix(
+        fields.array(key, (4, 4), "4 rows of 4 numbers"), names[0] if names else None, axes
+    )
 
 
 ITK_ENDINGS = (".h5", ".hdf5", ".hdf", ".tfm")
@@ -340,7 +370,9 @@ DIRECTION_MEANING = {
 }
 
 
-def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction: str | None = None) -> np.ndarray:
+def read_start_pose(
+    path: str | os.PathLike, frame: str | None = None, direction: str | None = None
+) -> np.ndarray:
     """Read world_from_ct from a file of another program.
 
     Parameters
@@ -437,7 +469,11 @@ def _posed(
 
 
 def _agreed(
-    path: str | os.PathLike, option: str, in_file: str | None, given: str | None, choices: dict[str, str]
+    path: str | os.PathLike,
+    option: str,
+    in_file: str | None,
+    given: str | None,
+    choices: dict[str, str],
 ) -> str:
     """Return the value of the file or the caller, one of `choices`."""
     if in_file is None and given is None:

@@ -22,7 +22,10 @@ def by_header(view: ViewRecord) -> ViewRecord:
     if view.geometry is not None:
         return view
     file = read_dicom(view.image_path)
-    return replace(view, geometry=Readings("slot_scan" if file and localizer.is_slot_scan(file) else "c_arm", {}))
+    return replace(
+        view,
+        geometry=Readings("slot_scan" if file and localizer.is_slot_scan(file) else "c_arm", {}),
+    )
 
 
 def header_of(view: ViewRecord) -> HeaderGeometry | None:
@@ -44,7 +47,11 @@ def missing_readings(view: ViewRecord) -> dict[str, str]:
         return {}
     if header := header_of(view):
         return header.missing
-    return {key: "" for key, field in TABLES[view.kind].items() if field.asked and key not in view.readings}
+    return {
+        key: ""
+        for key, field in TABLES[view.kind].items()
+        if field.asked and key not in view.readings
+    }
 
 
 def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
@@ -61,8 +68,12 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
         For what is missing in the headers too, and X-rays that do not share a world.
     """
     views = [by_header(view) for view in views]
-    scans, c_arms = ([view for view in views if view.kind == kind and view.has_gaps] for kind in EXPECTED)
-    found_scans, found_c_arms = ([header_of(view) or HeaderGeometry() for view in each] for each in (scans, c_arms))
+    scans, c_arms = (
+        [view for view in views if view.kind == kind and view.has_gaps] for kind in EXPECTED
+    )
+    found_scans, found_c_arms = (
+        [header_of(view) or HeaderGeometry() for view in each] for each in (scans, c_arms)
+    )
     _refuse_gaps(file, scans, found_scans)
     localizer.check_worlds(file, scans, found_scans)
     eos = next((view for view in scans if is_eos(read_dicom(view.image_path))), None)
@@ -77,7 +88,9 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
     dicom_geometry.share_isocentres(file, c_arms, found_c_arms)
     found = dict(zip(map(id, (*scans, *c_arms)), (*found_scans, *found_c_arms)))
     return [
-        view.completed(file, found[id(view)].values, found[id(view)].assumptions) if id(view) in found else view
+        view.completed(file, found[id(view)].values, found[id(view)].assumptions)
+        if id(view) in found
+        else view
         for view in views
     ]
 
@@ -98,4 +111,6 @@ def _refuse_gaps(file: str, views: list[ViewRecord], found: list[HeaderGeometry]
     ]
     if gaps:
         expected, how = EXPECTED[views[0].kind]
-        raise InputError(f"{file}: {'; '.join(gaps)} in its DICOM header, expected {expected}; {how}.")
+        raise InputError(
+            f"{file}: {'; '.join(gaps)} in its DICOM header, expected {expected}; {how}."
+        )

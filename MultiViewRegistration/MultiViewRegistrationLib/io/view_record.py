@@ -16,7 +16,14 @@ from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion, EqualAngles
-from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, STEP_SD, TABLES, Field, Table, usual_uncertainty
+from ..geometry.fields import (
+    SLOT_SCAN_UNCERTAINTY,
+    STEP_SD,
+    TABLES,
+    Field,
+    Table,
+    usual_uncertainty,
+)
 from ..geometry.slot_scan import FANS, SlotScan
 from ..imaging.dicom_file import read_dicom
 from ..imaging.dicom_image import has_grey_scale
@@ -125,7 +132,9 @@ class ViewRecord:
             image=image,
             frame=frame,
             intensity=entry.optional("intensity", entry.choice, INTENSITIES, default=intensity),
-            mask=input_file(entry, "mask", folder) if folder is not None and entry.has("mask") else None,
+            mask=input_file(entry, "mask", folder)
+            if folder is not None and entry.has("mask")
+            else None,
             geometry=geometry,
             distortion=distortion,
             uncertainty=read_uncertainty(entry, kind or "slot_scan"),  # which a header may say
@@ -136,7 +145,10 @@ class ViewRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of "views"; `read` makes an equal record of it."""
-        files = {"image": self.image and self.image.written, "mask": self.mask and self.mask.written}
+        files = {
+            "image": self.image and self.image.written,
+            "mask": self.mask and self.mask.written,
+        }
         entry = {"name": self.name, **files, "frame": self.frame, "intensity": self.intensity}
         entry = {key: value for key, value in entry.items() if value is not None}
         assumptions = {"assumptions": list(self.assumptions)} if self.assumptions else {}
@@ -147,7 +159,9 @@ class ViewRecord:
         """The keys of `to_json` that say how the X-ray was taken."""
         if self.geometry is None:
             return {}
-        bent = {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
+        bent = (
+            {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
+        )
         if isinstance(self.geometry, np.ndarray):
             return {"projection_matrix": self.geometry.tolist()}
         return {self.kind: self.geometry.to_json(), **bent}
@@ -177,8 +191,17 @@ class ViewRecord:
     @property
     def kind(self) -> str:
         """One of GEOMETRIES, "" for none."""
-        kinds = {CArm: "c_arm", SlotScan: "slot_scan", np.ndarray: "projection_matrix", type(None): ""}
-        return self.geometry.kind if isinstance(self.geometry, Readings) else kinds.get(type(self.geometry), "camera")
+        kinds = {
+            CArm: "c_arm",
+            SlotScan: "slot_scan",
+            np.ndarray: "projection_matrix",
+            type(None): "",
+        }
+        return (
+            self.geometry.kind
+            if isinstance(self.geometry, Readings)
+            else kinds.get(type(self.geometry), "camera")
+        )
 
     @property
     def image_path(self) -> Path:
@@ -210,7 +233,13 @@ class ViewRecord:
     def own_camera(self) -> Camera | None:
         """The camera that the geometry says without the image; None of a matrix."""
         given = self.geometry
-        return given.camera() if isinstance(given, (CArm, SlotScan)) else given if isinstance(given, Camera) else None
+        return (
+            given.camera()
+            if isinstance(given, (CArm, SlotScan))
+            else given
+            if isinstance(given, Camera)
+            else None
+        )
 
     def camera(self, size: tuple[int, int]) -> Camera:
         """Return the camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
@@ -238,12 +267,20 @@ class ViewRecord:
         """Intrinsics (3, 3) and distortion of the image as it was taken; None of an ideal one."""
         bent = isinstance(self.geometry, SlotScan) and self.geometry.fan != FANS[0]
         distortion = EqualAngles() if bent else self.distortion
-        return None if distortion is None or self.own_camera is None else (self.own_camera.intrinsics, distortion)
+        return (
+            None
+            if distortion is None or self.own_camera is None
+            else (self.own_camera.intrinsics, distortion)
+        )
 
     @cached_property
     def flat(self) -> Self:
         """The record of its image once the distortion is undone."""
-        geometry = replace(self.geometry, fan=FANS[0]) if isinstance(self.geometry, SlotScan) else self.geometry
+        geometry = (
+            replace(self.geometry, fan=FANS[0])
+            if isinstance(self.geometry, SlotScan)
+            else self.geometry
+        )
         return replace(self, geometry=geometry, distortion=None)
 
     def completed(self, file: str, values: dict[str, Any], assumed: list[str]) -> ViewRecord:
@@ -258,7 +295,12 @@ class ViewRecord:
         section = JsonObject(file, f"{self.field}.{self.kind}", values)
         geometry = read_described(section, DESCRIBED[self.kind])
         read_uncertainty(JsonObject(file, self.field, dict(self.uncertainty)), self.kind)
-        return replace(self, geometry=geometry, geometry_field=f"{file}: {section.name}", assumptions=assumptions)
+        return replace(
+            self,
+            geometry=geometry,
+            geometry_field=f"{file}: {section.name}",
+            assumptions=assumptions,
+        )
 
 
 def sha256_of(content: Any) -> str:
@@ -290,9 +332,16 @@ def view_name(fields: JsonObject, kind: str = "view") -> str:
 def read_uncertainty(fields: JsonObject, kind: str) -> dict[str, float | None]:
     """Return the standard deviations that are stated for a camera of this kind."""
     if fields.has(STEP_SD.key) and kind != "slot_scan":
-        fields.refuse(STEP_SD.key, "stands beside another geometry", "a slot_scan, whose rows it is about", "remove it")
+        fields.refuse(
+            STEP_SD.key,
+            "stands beside another geometry",
+            "a slot_scan, whose rows it is about",
+            "remove it",
+        )
     return {
-        key: None if sd.nullable and fields.values[key] is None else fields.number(key, sd.expected, least=sd.least)
+        key: None
+        if sd.nullable and fields.values[key] is None
+        else fields.number(key, sd.expected, least=sd.least)
         for key, sd in SLOT_SCAN_UNCERTAINTY.items()
         if fields.has(key)
     }
@@ -306,10 +355,18 @@ def read_fields(section: JsonObject, table: Table, *, whole: bool = True) -> dic
     whole
         Whether those that are required have to be there.
     """
-    missing = [key for key, each in table.items() if each.required and whole and not section.has(key)]
+    missing = [
+        key for key, each in table.items() if each.required and whole and not section.has(key)
+    ]
     if len(missing) > 1:
-        raise InputError(f"{section.file}: {section.name} is missing {', '.join(missing)}; add them.")
-    return {key: _value(section, each) for key, each in table.items() if section.has(key) or key in missing}
+        raise InputError(
+            f"{section.file}: {section.name} is missing {', '.join(missing)}; add them."
+        )
+    return {
+        key: _value(section, each)
+        for key, each in table.items()
+        if section.has(key) or key in missing
+    }
 
 
 def _value(section: JsonObject, each: Field) -> Any:
@@ -345,7 +402,9 @@ def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Dis
             if given
             else ("no geometry, and its image no DICOM header with one", "add the one you know")
         )
-        raise InputError(f"{entry.file}: {entry.name} has {what}, expected one of {', '.join(GEOMETRIES)}; {remedy}.")
+        raise InputError(
+            f"{entry.file}: {entry.name} has {what}, expected one of {', '.join(GEOMETRIES)}; {remedy}."
+        )
     kind = given[0] if given else ""
     if kind != "camera" and entry.has("distortion"):
         entry.refuse(
@@ -357,7 +416,9 @@ def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Dis
     if not kind:
         return kind, None, None
     if kind == "projection_matrix":
-        matrix = entry.array(kind, (3, 4), "3 rows of 4 numbers that take world mm (LPS) to pixels", limit=1e100)
+        matrix = entry.array(
+            kind, (3, 4), "3 rows of 4 numbers that take world mm (LPS) to pixels", limit=1e100
+        )
         _built(Camera.from_projection_matrix, entry, projection_matrix=matrix, size=(1, 1))
         return kind, matrix, None
     section = entry.section(kind)
@@ -365,8 +426,14 @@ def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Dis
         camera = _built(Camera, section, **read_fields(section, TABLES[kind]))
         expected = "OpenCV's coefficients, [k1, k2, p1, p2, k3, ...]"
         coefficients = entry.optional("distortion", entry.array, (None,), expected)
-        return kind, camera, None if coefficients is None else _built(Distortion, entry, coefficients=coefficients)
-    lacking = [key for key, each in TABLES[kind].items() if each.required and key not in section.values]
+        return (
+            kind,
+            camera,
+            None if coefficients is None else _built(Distortion, entry, coefficients=coefficients),
+        )
+    lacking = [
+        key for key, each in TABLES[kind].items() if each.required and key not in section.values
+    ]
     if partial and lacking:
         read_fields(section, TABLES[kind], whole=False)
         return kind, Readings(kind, section.values), None
@@ -376,7 +443,9 @@ def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Dis
 def _built(kind: Callable[..., Any], fields: JsonObject, **values: Any) -> Any:
     """Return `kind(**values)`; its errors begin with a keyword, and here name that as it stands in the file."""
     try:
-        with np.errstate(over="ignore"):  # infinite intrinsics, of a pixel of 1e-308 mm, are refused
+        with np.errstate(
+            over="ignore"
+        ):  # infinite intrinsics, of a pixel of 1e-308 mm, are refused
             return kind(**values)
     except InputError as error:
         raise InputError(f"{fields.file}: {fields.label(str(error))}") from None

@@ -46,12 +46,16 @@ def keep_extras(registration: Registration, case: Case) -> None:
         for key in ("training", "relative_geometry", "same_patient", "header_mismatch")
         if (value := getattr(case, key))
     }
-    registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
+    registration.node.SetParameter(
+        EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)})
+    )
 
 
 def set_same_patient(registration: Registration) -> None:
     """Keep that a person says that CT and X-rays are of one patient, whatever their headers say."""
-    registration.node.SetParameter(EXTRAS, json.dumps({**_extras(registration), "same_patient": True}))
+    registration.node.SetParameter(
+        EXTRAS, json.dumps({**_extras(registration), "same_patient": True})
+    )
 
 
 def is_same_patient(registration: Registration) -> bool:
@@ -75,7 +79,9 @@ def _extras(registration: Registration) -> dict:
 
 def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) -> None:
     """Keep the shared unknowns of all views, beside the other extras."""
-    registration.node.SetParameter(EXTRAS, json.dumps({**_extras(registration), "shared_unknowns": asdict(unknowns)}))
+    registration.node.SetParameter(
+        EXTRAS, json.dumps({**_extras(registration), "shared_unknowns": asdict(unknowns)})
+    )
 
 
 def truth_of(registration: Registration) -> np.ndarray | None:
@@ -132,7 +138,10 @@ def case_of(
             world_from_ct,
         ),
         world_from_ct=world_from_ct,
-        search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
+        search={
+            key: float(registration.parameter(key, str(default)))
+            for key, default in DEFAULT_SEARCH.items()
+        },
         training=extras.get("training", {}),
         relative_geometry=extras.get("relative_geometry"),
         same_patient=is_same_patient(registration),
@@ -212,7 +221,9 @@ def structures_of(registration: Registration, ct: CT) -> Structures | None:
         raise InputError(
             f"{segments.name}: has no segment, expected one for each structure; draw them, or register the whole CT."
         )
-    return structures_in(segments, [StructureSource(each.name, each.label) for each in segments.segments], ct)
+    return structures_in(
+        segments, [StructureSource(each.name, each.label) for each in segments.segments], ct
+    )
 
 
 class SceneSegments:
@@ -227,7 +238,9 @@ class SceneSegments:
         self.segments: list[Segment] = []
         for segment_id in node.GetSegmentation().GetSegmentIDs():
             segment = node.GetSegmentation().GetSegment(segment_id)
-            layer = segment.GetRepresentation(kind.GetSegmentationBinaryLabelmapRepresentationName())
+            layer = segment.GetRepresentation(
+                kind.GetSegmentationBinaryLabelmapRepresentationName()
+            )
             if layer is None:  # a surface, say
                 layer = slicer.vtkOrientedImageData()
                 node.GetBinaryLabelmapRepresentation(segment_id, layer)
@@ -241,14 +254,19 @@ class SceneSegments:
     def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the voxels of these segments, as `imaging.structures.Segmentation`."""
         for nth, layer in enumerate(self._layers):
-            chosen = {segment.label: number for segment, number in numbers.items() if segment.layer == nth}
+            chosen = {
+                segment.label: number for segment, number in numbers.items() if segment.layer == nth
+            }
             if layer.IsEmpty() or not chosen:
                 continue
             number_of = np.zeros(MAX_LABEL + 1, np.uint8)
             number_of[list(chosen)] = list(chosen.values())
             first = np.eye(4)
             first[:3, 3] = layer.GetExtent()[::2]
-            yield number_of[voxels_of_labelmap(layer)], lps_from_ras(self._from_node @ place_of_labelmap(layer) @ first)
+            yield (
+                number_of[voxels_of_labelmap(layer)],
+                lps_from_ras(self._from_node @ place_of_labelmap(layer) @ first),
+            )
 
 
 def xray_of(view: XRayView) -> XRay:
@@ -262,7 +280,9 @@ def xray_of(view: XRayView) -> XRay:
     record = view.record
     try:
         if view.source is not None:
-            xray = to_line_integrals(frame_of(view.source, record), record.intensity, record.inverted)
+            xray = to_line_integrals(
+                frame_of(view.source, record), record.intensity, record.inverted
+            )
         else:
             xray = to_line_integrals(_picture(view), "log")
     except InputError as error:
@@ -394,7 +414,9 @@ def drawn(view: XRayView) -> np.ndarray | None:
         return None
     refuse_nonlinear(view.mask)
     segments = view.mask.GetSegmentation().GetSegmentIDs()
-    selected = segments_on(view.mask, segments, grid_of(view.masked), from_node_to(view.masked, view.mask))
+    selected = segments_on(
+        view.mask, segments, grid_of(view.masked), from_node_to(view.masked, view.mask)
+    )
     if not view.mask_on_source:
         return selected[0]
     record = view.record
@@ -403,7 +425,9 @@ def drawn(view: XRayView) -> np.ndarray | None:
     return undistorted_mask(painted, *record.lens) if record.lens else painted
 
 
-def segments_on(segmentation, segment_ids: list[str], grid, grid_from_segmentation: np.ndarray) -> np.ndarray:
+def segments_on(
+    segmentation, segment_ids: list[str], grid, grid_from_segmentation: np.ndarray
+) -> np.ndarray:
     """Return bool (slices, rows, columns), the voxels of a grid that these segments cover.
 
     Parameters
@@ -421,7 +445,9 @@ def segments_on(segmentation, segment_ids: list[str], grid, grid_from_segmentati
             continue
         place = grid_from_segmentation @ place_of_labelmap(labelmap)
         labelmap.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(place))
-        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, grid, resampled)
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+            labelmap, grid, resampled
+        )
         covered |= vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(covered.shape) != 0
     return covered
 
@@ -430,5 +456,7 @@ def grid_of(volume, place: np.ndarray | None = None):
     """Return a vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame, or at a place (4, 4), RAS mm."""
     grid = slicer.vtkOrientedImageData()
     grid.SetDimensions(volume.GetImageData().GetDimensions())
-    grid.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(place_of(volume) if place is None else place))
+    grid.SetGeometryFromImageToWorldMatrix(
+        slicer.util.vtkMatrixFromArray(place_of(volume) if place is None else place)
+    )
     return grid

@@ -12,7 +12,11 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
 from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm
 from vtkmodules.vtkCommonTransforms import vtkTransform
-from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D, vtkPolyDataNormals, vtkWindowedSincPolyDataFilter
+from vtkmodules.vtkFiltersCore import (
+    vtkFlyingEdges3D,
+    vtkPolyDataNormals,
+    vtkWindowedSincPolyDataFilter,
+)
 from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
 from vtkmodules.vtkImagingCore import vtkImageShrink3D
 
@@ -38,7 +42,11 @@ SMOOTHING, PASS_BAND = 12, 0.15
 def surface_is_current(registration: Registration) -> bool:
     """Return whether there is a surface of the CT as it is."""
     node = registration.node.GetNodeReference(BONES)
-    return node is not None and node.GetPolyData() is not None and node.GetAttribute(MADE_OF) == of_ct(registration)
+    return (
+        node is not None
+        and node.GetPolyData() is not None
+        and node.GetAttribute(MADE_OF) == of_ct(registration)
+    )
 
 
 def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
@@ -58,7 +66,9 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
     image.ShallowCopy(ct.GetImageData())
     to_ras = slicer.util.vtkMatrixFromArray(registration.ct_place)
     level = (
-        BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
+        BONE_HU
+        if registration.parameter(CT_UNIT, "hu") == "hu"
+        else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
     )
     return lambda: isosurface(image, level, _steps(spacing_mm), to_ras)
 
@@ -73,10 +83,13 @@ def structure_surface(ct: CT) -> vtkPolyData:
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True))
     there = [np.flatnonzero((values >= level).any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
     longest_mm = max(
-        (np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)), default=0.0
+        (np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)),
+        default=0.0,
     )
     steps = _steps(ct.volume.spacing_mm, min(GRAIN_MM, GRAIN_SHARE * longest_mm))
-    return isosurface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
+    return isosurface(
+        image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index))
+    )
 
 
 def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
@@ -109,7 +122,10 @@ def isosurface(image: Any, level: float, steps: Iterable[float], to_ras: Any) ->
     transform.SetMatrix(to_ras)
     last: vtkAlgorithm = thin
     for following, values in (
-        (vtkFlyingEdges3D(), {"Value": (0, level), "ComputeNormals": False, "ComputeScalars": False}),
+        (
+            vtkFlyingEdges3D(),
+            {"Value": (0, level), "ComputeNormals": False, "ComputeScalars": False},
+        ),
         (
             vtkWindowedSincPolyDataFilter(),
             {"NumberOfIterations": SMOOTHING, "PassBand": PASS_BAND, "NormalizeCoordinates": True},
@@ -130,11 +146,22 @@ def _steps(spacing_mm: Iterable[float], grain_mm: float = GRAIN_MM) -> np.ndarra
 def put_surface(registration: Registration, made: vtkPolyData) -> None:
     """Show a surface of the CT as it is; hidden, should a person have hidden the one before."""
     name = f"{registration.name} bones"
-    node = put_model(registration.node, BONES, name, made, registration.ct_transform, SURFACE_COLOUR, hidden=True)
+    node = put_model(
+        registration.node, BONES, name, made, registration.ct_transform, SURFACE_COLOUR, hidden=True
+    )
     node.SetAttribute(MADE_OF, of_ct(registration))
 
 
-def put_model(owner, role: str, name: str, made: vtkPolyData, transform, colour: tuple, *, hidden: bool = False):
+def put_model(
+    owner,
+    role: str,
+    name: str,
+    made: vtkPolyData,
+    transform,
+    colour: tuple,
+    *,
+    hidden: bool = False,
+):
     """Show a surface in 3D, under a transform node, in the owner's model of that role; in this colour, if it was not shown before."""
     style = {"Color": colour, "Visibility2D": False, "Specular": 0.2}
     node = product(owner, role, "vtkMRMLModelNode", name, hidden=hidden, **style)
@@ -199,14 +226,20 @@ def update_volume(registration: Registration) -> None:
 
 def _volume_display(registration: Registration):
     """Return the CT's volume rendering display node, whoever made it."""
-    return _logic().GetFirstVolumeRenderingDisplayNode(registration.ct) if can_show_volume(registration) else None
+    return (
+        _logic().GetFirstVolumeRenderingDisplayNode(registration.ct)
+        if can_show_volume(registration)
+        else None
+    )
 
 
 def _new_volume_display(registration: Registration):
     logic = _logic()
     display = logic.CreateDefaultVolumeRenderingNodes(registration.ct)
     properties = display.GetVolumePropertyNode()
-    preset = logic.GetPresetByName(PRESET) if registration.parameter(CT_UNIT, "hu") == "hu" else None
+    preset = (
+        logic.GetPresetByName(PRESET) if registration.parameter(CT_UNIT, "hu") == "hu" else None
+    )
     if preset is not None:
         properties.Copy(preset)
     properties.SetHideFromEditors(True)

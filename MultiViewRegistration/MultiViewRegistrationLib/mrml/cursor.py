@@ -111,7 +111,10 @@ class LinkedCursor:
         markups = self._registration.node.GetNodeReference(CURSOR)
         self._carry(markups)
         given = positions(markups)
-        hovered, pose = _hovered(self._registration.scene), self._pose.tobytes() if len(given) else b""
+        hovered, pose = (
+            _hovered(self._registration.scene),
+            self._pose.tobytes() if len(given) else b"",
+        )
         stamp = (given.tobytes(), hovered, pose, *[detector.stamp for detector in self._detectors])
         if stamp == self._shown:
             return False
@@ -171,8 +174,20 @@ class LinkedCursor:
                 if other is not detector and other.view.id in reading.seen
             ]
             parts = [part for line in lines if line is not None for part in pairwise(line)]
-            _mark(detector.view.node, LINE, 2, detector.on_plane(parts) if shown and parts else None, detector.slice_id)
-            _mark(detector.view.node, CROSS, 3, _cross(reading, detector) if shown else None, detector.slice_id)
+            _mark(
+                detector.view.node,
+                LINE,
+                2,
+                detector.on_plane(parts) if shown and parts else None,
+                detector.slice_id,
+            )
+            _mark(
+                detector.view.node,
+                CROSS,
+                3,
+                _cross(reading, detector) if shown else None,
+                detector.slice_id,
+            )
         seen = [(detector, reading.seen.get(detector.view.id)) for detector in self._detectors]
         rays = [
             (ras_from_lps(detector.camera.sources(pixel)), detector.on_plane(pixel))
@@ -201,7 +216,9 @@ def kept(places: list[str | None]) -> list[int]:
 
 def read(points, among: list[DetectorPlane]) -> Reading:
     """Return the reading of points that belong together: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
-    on = [(detector, point) for point in points if (detector := detector_of(point, among)) is not None]
+    on = [
+        (detector, point) for point in points if (detector := detector_of(point, among)) is not None
+    ]
     seen = {detector.view.id: detector.locate(point)[0] for detector, point in on}
     if not seen:
         return Reading(ras=np.array(points[0], float) if len(points) else None)
@@ -251,7 +268,11 @@ def _hovered(scene) -> tuple | None:
     mouse = [0.0, 0.0, 0.0]
     if crosshair is None or not crosshair.GetCursorPositionRAS(mouse):
         return None
-    return tuple(mouse) if np.abs(np.subtract(crosshair.GetCrosshairRAS(), mouse)).max() < HOVERING_MM else None
+    return (
+        tuple(mouse)
+        if np.abs(np.subtract(crosshair.GetCrosshairRAS(), mouse)).max() < HOVERING_MM
+        else None
+    )
 
 
 def _cross(reading: Reading, detector: DetectorPlane) -> np.ndarray | None:
@@ -261,7 +282,9 @@ def _cross(reading: Reading, detector: DetectorPlane) -> np.ndarray | None:
     return detector.on_plane(cross(detector.pixels(reading.ras), GAP * side, REACH * side))
 
 
-def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: str | None = None) -> None:
+def _mark(
+    owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: str | None = None
+) -> None:
     """Draw lines in the owner's product of that role; None takes it away."""
     if lines is None:
         remove_product(owner, role)

@@ -41,10 +41,16 @@ class DeletedRegistration:
                 for node_id in node_ids:
                     if node_id in own or scene.GetNodeByID(node_id) is not None:
                         node.AddNodeReferenceID(role, node_id)
-        for node in reversed(self.nodes):  # display nodes first: Slicer makes one for markups without
+        for node in reversed(
+            self.nodes
+        ):  # display nodes first: Slicer makes one for markups without
             scene.AddNode(node)
         registration = Registration(self.nodes[0])
-        ct, segmentation, segment_id = registration.ct, registration.segmentation, registration.segment_id
+        ct, segmentation, segment_id = (
+            registration.ct,
+            registration.segmentation,
+            registration.segment_id,
+        )
         registration.node.SetNodeReferenceID(CT, None)
         registration.choose_segment(None)
         if ct is not None and _is_free(ct):
@@ -58,7 +64,9 @@ class DeletedRegistration:
 def delete(registration: Registration) -> DeletedRegistration:
     """Take a registration and all that was made for it out of the scene; CT and segmentation stay, where they were before."""
     kept = _with_displays(_made_for(registration.node))
-    deleted = DeletedRegistration(registration.name, kept, list(map(_references, kept)), registration.world_from_ct)
+    deleted = DeletedRegistration(
+        registration.name, kept, list(map(_references, kept)), registration.world_from_ct
+    )
     registration.scene.RemoveNode(registration.node)
     return deleted
 

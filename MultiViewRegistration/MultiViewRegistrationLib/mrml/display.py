@@ -105,7 +105,9 @@ def show_alone(scene, registration: Registration | None) -> None:
     others = [other for other in Registration.all(scene) if other != registration]
     for other in others:
         hide(other)
-    slice_view.show_instead(scene, [other.ct for other in others if other.ct], registration and registration.ct)
+    slice_view.show_instead(
+        scene, [other.ct for other in others if other.ct], registration and registration.ct
+    )
     if registration is not None:
         show(registration)
     if registration is None or not layout.shows(registration):
@@ -169,7 +171,12 @@ def hide_xray(view: XRayView) -> None:
 def _displays(registration: Registration) -> list:
     """Return the display nodes of what was made for a registration and its X-rays, of SHOWN_BY_SLICER."""
     owners = [registration.node, *(view.node for view in registration.xrays)]
-    nodes = [node for owner in owners for node in products_of(owner) if any(map(node.IsA, SHOWN_BY_SLICER))]
+    nodes = [
+        node
+        for owner in owners
+        for node in products_of(owner)
+        if any(map(node.IsA, SHOWN_BY_SLICER))
+    ]
     return [
         display
         for node in nodes
@@ -261,8 +268,12 @@ class SceneObserver:
         if node.IsA("vtkMRMLLinearTransformNode"):
             for registration in Registration.all(scene):
                 registration.reclaim(node.GetID())
-        elif node.IsA("vtkMRMLVolumeNode"):  # which another one may have taken the place of in a slice view
-            for view in (view for registration in Registration.all(scene) for view in registration.xrays):
+        elif node.IsA(
+            "vtkMRMLVolumeNode"
+        ):  # which another one may have taken the place of in a slice view
+            for view in (
+                view for registration in Registration.all(scene) for view in registration.xrays
+            ):
                 slice_view.fill(view)
 
     # Scenes
@@ -295,11 +306,17 @@ class SceneObserver:
 
     def _view_in(self, tag: str) -> XRayView | None:
         """Return the X-ray whose slice view has this tag, if what happens there was not done here."""
-        return None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, tag)
+        return (
+            None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, tag)
+        )
 
     def _slice_changed(self, node, event) -> None:
         view = self._view_in(node.GetLayoutName())
-        if view is None or 0 in view.size or not node.HasSliceOrientationPreset(slice_view.ORIENTATION):
+        if (
+            view is None
+            or 0 in view.size
+            or not node.HasSliceOrientationPreset(slice_view.ORIENTATION)
+        ):
             return
         self._busy = True
         try:
@@ -308,7 +325,11 @@ class SceneObserver:
                 slice_view.fit(view)
             slice_view.keep_on_plane(view)
             xray_annotations.settle_labels(view)
-            self._seen[node.GetID()] = node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin()
+            self._seen[node.GetID()] = (
+                node.GetDimensions(),
+                node.GetFieldOfView(),
+                node.GetXYZOrigin(),
+            )
         finally:
             self._busy = False
 

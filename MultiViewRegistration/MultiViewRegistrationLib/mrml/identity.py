@@ -35,8 +35,21 @@ from ..io.dicom_identity import (
     with_recorded,
 )
 from ..io.view_record import sha256_of
-from .case import EXTRAS, header_mismatch_of, is_same_patient, reference_from_world_of, set_same_patient
-from .nodes import box_in_labelmap, from_node_to, is_linear, place_of_labelmap, ras_from_node, voxels_of_labelmap
+from .case import (
+    EXTRAS,
+    header_mismatch_of,
+    is_same_patient,
+    reference_from_world_of,
+    set_same_patient,
+)
+from .nodes import (
+    box_in_labelmap,
+    from_node_to,
+    is_linear,
+    place_of_labelmap,
+    ras_from_node,
+    voxels_of_labelmap,
+)
 from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
 from .xray import XRayView, from_other_end, is_left_handed, place_of
 
@@ -73,9 +86,15 @@ def of_ct(registration: Registration) -> str:
 def of_structures(registration: Registration) -> str:
     """Return the fingerprint of all segments that are registered after the whole CT, each with its name, which a result has."""
     segments, lies = registration.segmentation.GetSegmentation(), _in_ct(registration)
-    named = ((segments.GetSegment(segment_id).GetName(), segment_id) for segment_id in segments.GetSegmentIDs())
+    named = (
+        (segments.GetSegment(segment_id).GetName(), segment_id)
+        for segment_id in segments.GetSegmentIDs()
+    )
     return sha256_of(
-        [[name, _segment(registration.segmentation, segment_id, lies)] for name, segment_id in sorted(named)]
+        [
+            [name, _segment(registration.segmentation, segment_id, lies)]
+            for name, segment_id in sorted(named)
+        ]
     )
 
 
@@ -98,8 +117,12 @@ def _mask(view: XRayView) -> list | None:
     mask = view.mask
     if mask is None or mask.GetAttribute(UNDRAWN) == _on_image(view, _segments(mask)):
         return None
-    lies = _place(mask, view.masked.GetParentTransformNode(), lambda: from_node_to(view.masked, mask))
-    return [_segment(mask, segment_id, lies) for segment_id in mask.GetSegmentation().GetSegmentIDs()]
+    lies = _place(
+        mask, view.masked.GetParentTransformNode(), lambda: from_node_to(view.masked, mask)
+    )
+    return [
+        _segment(mask, segment_id, lies) for segment_id in mask.GetSegmentation().GetSegmentIDs()
+    ]
 
 
 def _place(node, transform, found: Callable[[], np.ndarray]) -> np.ndarray | None:
@@ -124,7 +147,10 @@ def keep_undrawn(view: XRayView) -> None:
 
 def _segments(segmentation) -> list:
     """Return the fingerprints of all segments."""
-    return [_segment(segmentation, segment_id, None) for segment_id in segmentation.GetSegmentation().GetSegmentIDs()]
+    return [
+        _segment(segmentation, segment_id, None)
+        for segment_id in segmentation.GetSegmentation().GetSegmentIDs()
+    ]
 
 
 def _on_image(view: XRayView, segments: list) -> str:
@@ -134,7 +160,10 @@ def _on_image(view: XRayView, segments: list) -> str:
     """
     pixel_from_ras = np.linalg.inv(place_of(view.node))
     return sha256_of(
-        [segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)] for segment in segments]
+        [
+            segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)]
+            for segment in segments
+        ]
     )
 
 
@@ -248,14 +277,18 @@ def origin_of(registration: Registration) -> DicomOrigin:
     used = registration.used_xrays
     images = {view.name: image for view in used if (image := _image_origin(view))}
     tracked = reference_from_world_of(registration) is not None
-    return DicomOrigin(_ct_uid(registration), images, _kept_uid(registration, REFERENCE) if tracked else None)
+    return DicomOrigin(
+        _ct_uid(registration), images, _kept_uid(registration, REFERENCE) if tracked else None
+    )
 
 
 def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
     """Return whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
     record, ct = view.record, registration.ct
     frame = record.header.frame_of_reference
-    return bool(frame and ct is not None and record.kind == "slot_scan" and _ct_uid(registration) == frame)
+    return bool(
+        frame and ct is not None and record.kind == "slot_scan" and _ct_uid(registration) == frame
+    )
 
 
 def true_pose(registration: Registration) -> np.ndarray | None:
@@ -286,7 +319,9 @@ def keep_frame_uid(ct, uid: str | None) -> None:
 def file_of(volume) -> Path | None:
     """Return the first file from which Slicer's DICOM module made a volume, where it did, and knows it still."""
     database, instances = getattr(slicer, "dicomDatabase", None), volume.GetAttribute(INSTANCES)
-    found = database.fileForInstance(instances.split()[0]) if database is not None and instances else ""
+    found = (
+        database.fileForInstance(instances.split()[0]) if database is not None and instances else ""
+    )
     return Path(found) if found and is_dicom(Path(found)) else None
 
 
@@ -368,13 +403,18 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
         kept.update(live)
         registration.node.SetParameter(CONTRADICTIONS, json.dumps(sorted(kept)))
     pairs = [(one, other, {a, b}) for (one, a, _), (other, b, _) in combinations(images, 2)]
-    found = sentences([(what, one, other) for one, other, keys in pairs for what, a, b in kept if keys == {a, b}])
+    found = sentences(
+        [(what, one, other) for one, other, keys in pairs for what, a, b in kept if keys == {a, b}]
+    )
     return with_recorded(found, header_mismatch_of(registration))
 
 
 def patient_of(registration: Registration) -> str:
     """Return the PatientID of the CT or the X-rays, for the screen alone; "" where no header has one, and of several patients."""
-    nodes = [registration.ct, *(node for view in registration.used_xrays for node in (view.node, view.source))]
+    nodes = [
+        registration.ct,
+        *(node for view in registration.used_xrays for node in (view.node, view.source)),
+    ]
     known = {_identity(node).get(PATIENT_ID, "") for node in nodes} - {""}
     return known.pop() if len(known) == 1 else ""
 
@@ -390,14 +430,19 @@ def is_of_another_patient(registration: Registration, identities: Sequence[dict[
     ]
     pairs = [("", known) for known in there if known]
     return any(
-        mismatch.kind == PATIENT for new in identities for each in pairs for mismatch in mismatches([each, ("", new)])
+        mismatch.kind == PATIENT
+        for new in identities
+        for each in pairs
+        for mismatch in mismatches([each, ("", new)])
     )
 
 
 def say_same_patient(registration: Registration) -> None:
     """Keep that a person says that the CT and the X-rays that are used are of one patient, whatever their headers say."""
     set_same_patient(registration)
-    registration.node.SetParameter(SAME_PATIENT, json.dumps([key for _, key, _ in _images(registration)]))
+    registration.node.SetParameter(
+        SAME_PATIENT, json.dumps([key for _, key, _ in _images(registration)])
+    )
 
 
 def said_same_patient(registration: Registration) -> bool:
@@ -410,7 +455,10 @@ def _images(registration: Registration) -> list[tuple[str, str, dict[str, str]]]
     """Return name, `_header_key` and header values, if at hand, of the CT and the used X-rays that had a header."""
     nodes = [
         ("CT", registration.ct),
-        *((view.name, view.node if _header_key(view.node) else view.source) for view in registration.used_xrays),
+        *(
+            (view.name, view.node if _header_key(view.node) else view.source)
+            for view in registration.used_xrays
+        ),
     ]
     return [(name, key, _identity(node)) for name, node in nodes if (key := _header_key(node))]
 

@@ -176,7 +176,9 @@ def draw_mask(view: XRayView):
     Returns its vtkMRMLSegmentationNode and the segment's ID. InputError where the image cannot be used.
     """
     used: np.ndarray = xray_of(view).valid
-    node, segment = segmentation_node(view.node.GetScene(), f"{view.name} mask", used[None], view.node)
+    node, segment = segmentation_node(
+        view.node.GetScene(), f"{view.name} mask", used[None], view.node
+    )
     node.SetNodeReferenceID(OWNER, view.id)
     view.node.SetNodeReferenceID(MASK, node.GetID())
     keep_undrawn(view)
@@ -257,7 +259,9 @@ def stored(*frames: RawImage) -> np.ndarray:
     return np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
 
 
-def show_frame(view: XRayView, xray: XRay, settings: dict, raw: RawImage | None = None, name: str = "") -> None:
+def show_frame(
+    view: XRayView, xray: XRay, settings: dict, raw: RawImage | None = None, name: str = ""
+) -> None:
     """Show an image of a sequence in a view; brightness and contrast stay, so that nothing flashes.
 
     Parameters

@@ -30,8 +30,14 @@ def settle_labels_3d(
     density
         Its screen scale factor.
     """
-    labels = [(view, view.node.GetNodeReference(LABEL_3D)) for view in registration.xrays if view.placed]
-    labels = [(view, markups) for view, markups in labels if markups is not None and markups.GetNumberOfControlPoints()]
+    labels = [
+        (view, view.node.GetNodeReference(LABEL_3D)) for view in registration.xrays if view.placed
+    ]
+    labels = [
+        (view, markups)
+        for view, markups in labels
+        if markups is not None and markups.GetNumberOfControlPoints()
+    ]
     if not labels:
         return
     to_screen, grow = _Screen(camera_node, size), density / USUAL_DENSITY
@@ -39,19 +45,30 @@ def settle_labels_3d(
     feet, _depths = to_screen(
         np.array(
             [
-                ras_from_lps(view.camera.source + view.detector_mm * view.camera.world_from_camera[:3, 2])
+                ras_from_lps(
+                    view.camera.source + view.detector_mm * view.camera.world_from_camera[:3, 2]
+                )
                 for view, _ in labels
             ]
         )
     )
     seen = depths > 0
-    halves = grow * np.array([[LETTER_WIDTH * len(view.name), LETTER_HEIGHT] for view, _ in labels]) / 2
+    halves = (
+        grow * np.array([[LETTER_WIDTH * len(view.name), LETTER_HEIGHT] for view, _ in labels]) / 2
+    )
     below_title = size[0], size[1] - grow * TITLE
-    centres = spread(beside(sources[seen], feet[seen], halves[seen], grow * GAP), halves[seen], below_title, grow * GAP)
+    centres = spread(
+        beside(sources[seen], feet[seen], halves[seen], grow * GAP),
+        halves[seen],
+        below_title,
+        grow * GAP,
+    )
     for (_view, markups), centre, half, depth in zip(
         np.array(labels, object)[seen], centres, halves[seen], depths[seen], strict=True
     ):
-        place = to_screen.back(centre - [0, half[1]], depth)  # a text stands on its point, in its middle
+        place = to_screen.back(
+            centre - [0, half[1]], depth
+        )  # a text stands on its point, in its middle
         if not np.allclose(markups.GetNthControlPointPosition(0), place, atol=1e-3):
             markups.SetNthControlPointPosition(0, *place)
 
@@ -63,7 +80,11 @@ class Labels3D:
         self._settled: tuple | None = None
 
     def update(
-        self, registration: Registration, camera_node, size: tuple[int, int], density: float = USUAL_DENSITY
+        self,
+        registration: Registration,
+        camera_node,
+        size: tuple[int, int],
+        density: float = USUAL_DENSITY,
     ) -> None:
         """Follow the view; call it as often as the view is looked after."""
         now = camera_node.GetCamera().GetMTime(), size, stamp(registration)
@@ -92,7 +113,9 @@ def beside(sources: np.ndarray, feet: np.ndarray, halves: np.ndarray, gap: float
     return sources + away * (gap + np.abs(away * halves).sum(axis=1, keepdims=True))
 
 
-def spread(centres: np.ndarray, halves: np.ndarray, size: tuple[float, float], gap: float) -> np.ndarray:
+def spread(
+    centres: np.ndarray, halves: np.ndarray, size: tuple[float, float], gap: float
+) -> np.ndarray:
     """Return centres (n, 2) of labels that do not overlap, near the wanted ones and inside a view, as far as it has room.
 
     Parameters
@@ -123,7 +146,8 @@ class _Screen:
 
     def __init__(self, camera_node, size: tuple[int, int]) -> None:
         eye, focus, up = (
-            np.array(getattr(camera_node, f"Get{each}")()) for each in ("Position", "FocalPoint", "ViewUp")
+            np.array(getattr(camera_node, f"Get{each}")())
+            for each in ("Position", "FocalPoint", "ViewUp")
         )
         forward = (focus - eye) / np.linalg.norm(focus - eye)
         right = np.cross(forward, up) / np.linalg.norm(np.cross(forward, up))
@@ -131,7 +155,11 @@ class _Screen:
         self._scale = size[1] / 2 / np.tan(np.radians(camera_node.GetViewAngle()) / 2)
         window = np.array(camera_node.GetCamera().GetWindowCenter())
         self._middle = np.array(size) / 2 * (1 - window)
-        self._parallel = size[1] / 2 / camera_node.GetParallelScale() if camera_node.GetParallelProjection() else None
+        self._parallel = (
+            size[1] / 2 / camera_node.GetParallelScale()
+            if camera_node.GetParallelProjection()
+            else None
+        )
 
     def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         seen = (points - self._eye) @ self._axes.T

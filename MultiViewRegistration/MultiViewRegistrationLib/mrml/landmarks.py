@@ -68,7 +68,9 @@ ROUNDING_MM = 1e-6
 CT = "CT"
 
 
-def tidy(registration: Registration, order: ClickOrder | None = None, *, outside: bool = False) -> None:
+def tidy(
+    registration: Registration, order: ClickOrder | None = None, *, outside: bool = False
+) -> None:
     """Put the landmarks in order after points were placed, moved or removed; nothing happens where all is in order.
 
     A new point, which has no name yet, belongs to the X-ray on whose detector plane it lies, else to the CT, whichever list it was
@@ -86,12 +88,16 @@ def tidy(registration: Registration, order: ClickOrder | None = None, *, outside
     among, order = detectors(registration), order or ClickOrder()
     waiting = [] if outside else outside_ct(registration, among)
     for markups in lists(registration):
-        _settle(registration, markups, among, order, [i for other, i in waiting if other is markups])
+        _settle(
+            registration, markups, among, order, [i for other, i in waiting if other is markups]
+        )
     for detector in among:
         _keep_on_plane(detector)
 
 
-def outside_ct(registration: Registration, among: list[DetectorPlane] | None = None) -> list[tuple[Any, int]]:
+def outside_ct(
+    registration: Registration, among: list[DetectorPlane] | None = None
+) -> list[tuple[Any, int]]:
     """Return new points, each with its list, that lie on no X-ray and outside the CT's box.
 
     Parameters
@@ -142,7 +148,9 @@ def are_being_placed(registration: Registration) -> bool:
 def lists(registration: Registration) -> list:
     """Return the lists of landmarks there are, the CT's first."""
     owners = [registration.node, *[view.node for view in registration.xrays]]
-    return [markups for markups in (landmark_markups(owner) for owner in owners) if markups is not None]
+    return [
+        markups for markups in (landmark_markups(owner) for owner in owners) if markups is not None
+    ]
 
 
 def clicked(registration: Registration) -> dict[str, list[str]]:
@@ -153,10 +161,15 @@ def clicked(registration: Registration) -> dict[str, list[str]]:
 
 def without_place(registration: Registration) -> int:
     """Return the number of points whose place is no number, as a damaged file may have it; they count as not clicked."""
-    return sum(markups.GetNumberOfDefinedControlPoints() - len(placed(markups)) for markups in lists(registration))
+    return sum(
+        markups.GetNumberOfDefinedControlPoints() - len(placed(markups))
+        for markups in lists(registration)
+    )
 
 
-def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def in_xray(
+    registration: Registration, detector: DetectorPlane
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the places of landmarks, by name: CT mm (3,) in the CT, and the pixels (2,) where they were clicked in an X-ray."""
     in_ct = control_points(landmark_markups(registration.node), world=False)
     of_ct = {name: lps_from_ras(point) for name, point in in_ct if name}
@@ -204,7 +217,11 @@ def _points(markups) -> list[tuple[str, np.ndarray]]:
 
 
 def _settle(
-    registration: Registration, markups, among: list[DetectorPlane], order: ClickOrder, waiting: list[int]
+    registration: Registration,
+    markups,
+    among: list[DetectorPlane],
+    order: ClickOrder,
+    waiting: list[int],
 ) -> None:
     """Name the new points of a list, and move those that belong to another one there; those that wait stay as they are."""
     gone = 0
@@ -233,8 +250,12 @@ def _keep_on_plane(detector: DetectorPlane) -> None:
     before, now = markups.GetAttribute(PLANE), json.dumps(detector.ras_from_pixel.tolist())
     carried = np.eye(4)
     if before and before != now:
-        with suppress(ValueError, TypeError):  # LinAlgError is one: what a damaged file says of the plane before
-            carried = detector.ras_from_pixel @ np.linalg.inv(np.reshape(json.loads(before), (4, 4)))
+        with suppress(
+            ValueError, TypeError
+        ):  # LinAlgError is one: what a damaged file says of the plane before
+            carried = detector.ras_from_pixel @ np.linalg.inv(
+                np.reshape(json.loads(before), (4, 4))
+            )
     for i in placed(markups):
         point = (carried @ [*markups.GetNthControlPointPositionWorld(i), 1.0])[:3]
         flat = detector.on_plane(detector.pixels(point))
@@ -270,7 +291,9 @@ def landmark_list(registration: Registration, view: XRayView | None = None):
             GlyphType=slicer.vtkMRMLMarkupsDisplayNode.CrossDot2D,  # what lies under it stays in sight
             SelectedColor=LANDMARK_COLOURS[view is not None],
         )
-        node.SetControlPointLabelFormat("")  # a new point has no name until it is known where it belongs
+        node.SetControlPointLabelFormat(
+            ""
+        )  # a new point has no name until it is known where it belongs
         if view is None:
             node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     return node
@@ -310,12 +333,19 @@ def distances(registration: Registration) -> list[Distance]:
         for node in _shown("vtkMRMLMarkupsLineNode", registration)
         if len(placed(node)) == 2
     ]
-    named = [(node.GetName(), _named_points(node)) for node in _shown("vtkMRMLMarkupsFiducialNode", registration)]
+    named = [
+        (node.GetName(), _named_points(node))
+        for node in _shown("vtkMRMLMarkupsFiducialNode", registration)
+    ]
     for _, points in named:
         if len(points) <= MAX_POINTS:
             pairs += [(f"{a} to {b}", points[a], points[b]) for a, b in combinations(points, 2)]
     for (one, points), (other, partners) in combinations(named, 2):
-        pairs += [(f"{name}: {one} to {other}", points[name], partners[name]) for name in points if name in partners]
+        pairs += [
+            (f"{name}: {one} to {other}", points[name], partners[name])
+            for name in points
+            if name in partners
+        ]
     return [_distance(registration, among, *pair) for pair in pairs]
 
 
@@ -333,7 +363,9 @@ def _distance(
     detector = detector_of(a, among)
     if detector is None or detector_of(b, among) is not detector:
         return Distance(name, mm)
-    nearer = detector.camera.depth(manual_pose.centre(registration)) / detector.depth(detector.on_plane([0, 0]))
+    nearer = detector.camera.depth(manual_pose.centre(registration)) / detector.depth(
+        detector.on_plane([0, 0])
+    )
     return Distance(name, mm, detector.view.name, float(mm * nearer))
 
 

@@ -93,7 +93,9 @@ def composite_of(view: XRayView):
 def slice_nodes(scene) -> list:
     """Return the slice nodes of all X-rays, also of removed ones."""
     return [
-        node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene) if number_of(node.GetLayoutName() or "")
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene)
+        if number_of(node.GetLayoutName() or "")
     ]
 
 
@@ -132,10 +134,16 @@ def description(tags: list[str], ct_slices: bool = False, *, tabs: bool = False)
     """
     cells = [_view("vtkMRMLViewNode", "1", viewlabel="1"), *map(_xray, tags)]
     if len(tags) in BESIDE_3D:
-        grid = _layout("vertical", *[_layout("horizontal", *[cells[i] for i in row]) for row in BESIDE_3D[len(tags)]])
+        grid = _layout(
+            "vertical",
+            *[_layout("horizontal", *[cells[i] for i in row]) for row in BESIDE_3D[len(tags)]],
+        )
         views = _layout("horizontal", cells[0], grid, split=(500, 500))
     else:
-        views = _layout("vertical", *[_layout("horizontal", *[cells[i] for i in row]) for row in WITH_3D[len(tags)]])
+        views = _layout(
+            "vertical",
+            *[_layout("horizontal", *[cells[i] for i in row]) for row in WITH_3D[len(tags)]],
+        )
     if not ct_slices:
         return views
     slices = [
@@ -180,7 +188,9 @@ def show(registration: Registration, ct_slices: bool = False, tabs: bool | None 
     if not shown(registration.scene):
         node.SetAttribute(BEFORE, str(node.GetViewArrangement()))
     tabs = TABS in (node.GetCurrentLayoutDescription() or "") if tabs is None else tabs
-    node.SetLayoutDescription(number, description([claim(view) for view in views], ct_slices, tabs=tabs))
+    node.SetLayoutDescription(
+        number, description([claim(view) for view in views], ct_slices, tabs=tabs)
+    )
     node.SetViewArrangement(number)
     _show_box(registration.scene, False)
     return True
@@ -253,8 +263,12 @@ def _layout(direction: str, *items: str, split: tuple[int, ...] = ()) -> str:
 
 
 def _tabs(*items: str) -> str:
-    named = zip((orientation for _tag, orientation, _label, _colour in CT_SLICES), items, strict=True)
-    return TABS + "".join(f'<item name="{name}">{item}</item>' for name, item in named) + "</layout>"
+    named = zip(
+        (orientation for _tag, orientation, _label, _colour in CT_SLICES), items, strict=True
+    )
+    return (
+        TABS + "".join(f'<item name="{name}">{item}</item>' for name, item in named) + "</layout>"
+    )
 
 
 def _xray(tag: str) -> str:
@@ -271,6 +285,7 @@ def _xray(tag: str) -> str:
 
 def _view(class_name: str, name: str, **properties: str) -> str:
     inside = "".join(
-        f'<property name="{key}" action="default">{escape(value)}</property>' for key, value in properties.items()
+        f'<property name="{key}" action="default">{escape(value)}</property>'
+        for key, value in properties.items()
     )
     return f'<view class="{class_name}" singletontag="{name}">{inside}</view>'

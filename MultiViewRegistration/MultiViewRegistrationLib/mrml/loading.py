@@ -111,16 +111,22 @@ class ReadCase:
         """
         case = self.case
         registration = Registration.create(scene, case.name)
-        ct = volume_node(scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index)
+        ct = volume_node(
+            scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index
+        )
         keep_frame_uid(ct, case.dicom.ct_uid)
         remember_identity(ct, self.identity)
         registration.ct = ct
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
         if case.ct.mask is not None and self.file.mask is not None:
-            registration.choose_segment(*segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct))
+            registration.choose_segment(
+                *segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct)
+            )
         if case.structures is not None:
             labels = self.file.labels and name_of(self.file.labels.path)
-            registration.choose_segment(structures_node(scene, labels or STRUCTURES, case.structures, ct))
+            registration.choose_segment(
+                structures_node(scene, labels or STRUCTURES, case.structures, ct)
+            )
         keep_centre(registration, self.centre)
         for key, value in case.search.items():
             registration.node.SetParameter(key, str(value))
@@ -144,7 +150,10 @@ def read_views(case: Case, file: CaseFile) -> list[AddView]:
     InputError
         For unreadable files.
     """
-    return [_read_view(*view, case.dicom.views.get(view[0].name)) for view in zip(case.views, file.views, strict=True)]
+    return [
+        _read_view(*view, case.dicom.views.get(view[0].name))
+        for view in zip(case.views, file.views, strict=True)
+    ]
 
 
 def _read_view(view: View, entry: ViewRecord, dicom: DicomImage | None) -> AddView:

@@ -41,11 +41,15 @@ def centre_in_ct(registration: Registration) -> np.ndarray:
 
 def keep_centre(registration: Registration, centre: np.ndarray) -> None:
     """Keep the result of `centre_in_ct` for the chosen CT and segment, (3,) LPS mm, where it is known already."""
-    registration.node.SetParameter(CENTRE, json.dumps({"of": _chosen(registration), "at": centre.tolist()}))
+    registration.node.SetParameter(
+        CENTRE, json.dumps({"of": _chosen(registration), "at": centre.tolist()})
+    )
 
 
 def _chosen(registration: Registration) -> list:
-    return [node and node.GetID() for node in (registration.ct, registration.segmentation)] + [registration.segment_id]
+    return [node and node.GetID() for node in (registration.ct, registration.segmentation)] + [
+        registration.segment_id
+    ]
 
 
 def centre(registration: Registration) -> np.ndarray:
@@ -64,7 +68,10 @@ def distance_to(registration: Registration, world_from_ct: np.ndarray) -> tuple[
 def shift(registration: Registration, view: XRayView, columns: float, rows: float) -> None:
     """Move the CT parallel to the image, so far that its centre moves by so many pixels there."""
     camera = view.camera
-    _move(registration, camera.plane_at(float(camera.depth(centre(registration)))) @ [columns, rows, 0.0])
+    _move(
+        registration,
+        camera.plane_at(float(camera.depth(centre(registration)))) @ [columns, rows, 0.0],
+    )
 
 
 def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
@@ -128,7 +135,9 @@ def _beam(registration: Registration, view: XRayView) -> np.ndarray:
 
 
 def _move(registration: Registration, by_mm: np.ndarray) -> None:
-    registration.world_from_ct = rigid.from_rotation_translation(np.eye(3), by_mm) @ registration.world_from_ct
+    registration.world_from_ct = (
+        rigid.from_rotation_translation(np.eye(3), by_mm) @ registration.world_from_ct
+    )
 
 
 def _rotate(registration: Registration, degrees: np.ndarray) -> None:
@@ -140,7 +149,9 @@ def _rotate(registration: Registration, degrees: np.ndarray) -> None:
         (3,) rotation vector in the world.
     """
     turned = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees)), np.zeros(3))
-    registration.world_from_ct = rigid.about(centre(registration), turned) @ registration.world_from_ct
+    registration.world_from_ct = (
+        rigid.about(centre(registration), turned) @ registration.world_from_ct
+    )
 
 
 def copy_pose(registration: Registration, transform) -> None:
@@ -165,7 +176,11 @@ def copy_pose(registration: Registration, transform) -> None:
 def other_transforms(registration: Registration) -> list:
     """Return the transform nodes that a person sees, without the CT's own."""
     nodes = slicer.util.getNodesByClass("vtkMRMLTransformNode", registration.scene)
-    return [node for node in nodes if node is not registration.ct_transform and not node.GetHideFromEditors()]
+    return [
+        node
+        for node in nodes
+        if node is not registration.ct_transform and not node.GetHideFromEditors()
+    ]
 
 
 def centre_ct(registration: Registration) -> None:
@@ -216,7 +231,9 @@ def ct_box(registration: Registration) -> CTBox | None:
     if ct is None or ct.GetImageData() is None:
         return None
     world_from_index = registration.world_from_ct @ lps_from_ras(registration.ct_place)
-    return CTBox(world_from_index, np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5)
+    return CTBox(
+        world_from_index, np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5
+    )
 
 
 def xrays_without_ct(registration: Registration) -> list[str]:
@@ -229,14 +246,17 @@ def xrays_without_ct(registration: Registration) -> list[str]:
         view.name
         for view in views
         if not (
-            _is_on_image(view.camera, box.centre) or sees(view.camera, box.world_from_index, box.low, box.high)
+            _is_on_image(view.camera, box.centre)
+            or sees(view.camera, box.world_from_index, box.low, box.high)
         )  # the latter takes milliseconds
     ]
 
 
 def ct_is_seen(registration: Registration) -> bool:
     """Return whether any X-ray that is used and has a geometry shows the CT where it is now."""
-    return len(xrays_without_ct(registration)) < sum(view.placed for view in registration.used_xrays)
+    return len(xrays_without_ct(registration)) < sum(
+        view.placed for view in registration.used_xrays
+    )
 
 
 def centre_is_seen(registration: Registration) -> bool:
@@ -300,7 +320,10 @@ class Dragging:
         self._begin, self._moved, self._end = begin, moved, end
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
-        _ = centre_in_ct(registration), view.camera  # raises now if something is missing, not while the mouse moves
+        _ = (
+            centre_in_ct(registration),
+            view.camera,
+        )  # raises now if something is missing, not while the mouse moves
         reactions = {
             "LeftButtonPressEvent": self._press,
             "LeftButtonDoubleClickEvent": self._press,
@@ -387,7 +410,9 @@ class Dragging:
 
     def _pixel(self, position: np.ndarray) -> np.ndarray:
         """Return the pixel (column, row) of the X-ray under a position (2,) in the view."""
-        detector = next(detector for detector in detectors(self._registration) if detector.view == self._view)
+        detector = next(
+            detector for detector in detectors(self._registration) if detector.view == self._view
+        )
         node = self._registration.scene.GetNodeByID(detector.slice_id)
         ras = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()) @ [*position, 0.0, 1.0]
         return detector.locate(ras[:3])[0]

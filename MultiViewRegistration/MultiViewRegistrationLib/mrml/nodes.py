@@ -174,7 +174,10 @@ def labelmap_of(segmentation):
     """Return the vtkOrientedImageData of a segmentation's first segment that has voxels; None without any."""
     kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segments = segmentation.GetSegmentation()
-    found = (segments.GetSegment(segment_id).GetRepresentation(kind) for segment_id in segments.GetSegmentIDs())
+    found = (
+        segments.GetSegment(segment_id).GetRepresentation(kind)
+        for segment_id in segments.GetSegmentIDs()
+    )
     return next((labelmap for labelmap in found if labelmap), None)
 
 
@@ -249,7 +252,9 @@ def lines_node(owner, name: str, thickness: int = 2):
     return node
 
 
-def draw(node, lines: np.ndarray, colour: tuple[float, float, float], slice_id: str | None = None) -> None:
+def draw(
+    node, lines: np.ndarray, colour: tuple[float, float, float], slice_id: str | None = None
+) -> None:
     """Show lines (k, 2, 3), RAS mm, in the place of those before: in this slice view only, without one in the 3D views only."""
     node.SetAndObservePolyData(mesh_of(lines))
     display = node.GetDisplayNode()
@@ -266,7 +271,9 @@ def mesh_of(lines: np.ndarray) -> vtkPolyData:
     points, cells, mesh = vtkPoints(), vtkCellArray(), vtkPolyData()
     points.SetData(numpy_to_vtk(ends, deep=True))
     offsets, index = np.arange(0, len(ends) + 1, 2), np.arange(len(ends))
-    cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(index, deep=True))
+    cells.SetData(
+        numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(index, deep=True)
+    )
     mesh.SetPoints(points)
     mesh.SetLines(cells)
     return mesh
@@ -313,13 +320,17 @@ def label_of(markups, i: int) -> str:
 
 def control_points(markups, *, world: bool = True) -> list[tuple[str, np.ndarray]]:
     """Return label and position (3,), RAS mm, of the placed control points; in the world, or in the frame of the markups."""
-    position = markups and (markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition)
+    position = markups and (
+        markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
+    )
     return [(label_of(markups, i), np.array(position(i))) for i in placed(markups)]
 
 
 def positions(markups, *, world: bool = True) -> np.ndarray:
     """Return the positions (n, 3) of the placed control points."""
-    return np.array([point for _, point in control_points(markups, world=world)], float).reshape(-1, 3)
+    return np.array([point for _, point in control_points(markups, world=world)], float).reshape(
+        -1, 3
+    )
 
 
 def place(markups) -> None:
@@ -348,4 +359,6 @@ def is_placing(markups) -> bool:
 
 
 def _modes(scene) -> tuple:
-    return scene.GetNodeByID("vtkMRMLSelectionNodeSingleton"), scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    return scene.GetNodeByID("vtkMRMLSelectionNodeSingleton"), scene.GetNodeByID(
+        "vtkMRMLInteractionNodeSingleton"
+    )

@@ -117,9 +117,10 @@ def lay(registration: Registration, seconds: float) -> None:
         Of any clock, for the flicker.
     """
     canvas, mode = SliceCanvas(), mode_of(registration)
-    opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(
-        mode, 1.0
-    )
+    opacity = {
+        "blend": opacity_of(registration),
+        "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S),
+    }.get(mode, 1.0)
     for view in registration.xrays:
         slice_view.lay_over(view, canvas.foreground(view, mode), opacity)
 
@@ -136,4 +137,6 @@ def _place(node: Any, detector: DetectorPlane, factor: int) -> None:
     """Lay a volume on the detector's plane, each of its pixels over `factor` x `factor` of the X-ray's."""
     pixel_from_pooled = np.diag([factor, factor, 1.0, 1.0])
     pixel_from_pooled[:2, 3] = (factor - 1) / 2
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(detector.ras_from_pixel @ pixel_from_pooled))
+    node.SetIJKToRASMatrix(
+        slicer.util.vtkMatrixFromArray(detector.ras_from_pixel @ pixel_from_pooled)
+    )

@@ -13,7 +13,15 @@ import slicer
 from ..errors import InputError
 from ..geometry.rigid import check_rigid
 from . import nodes
-from .nodes import OWNER, is_linear, is_under, product, ras_from_node, ras_from_transform, remove_with_products
+from .nodes import (
+    OWNER,
+    is_linear,
+    is_under,
+    product,
+    ras_from_node,
+    ras_from_transform,
+    remove_with_products,
+)
 from .xray import XRayView, from_other_end, is_left_handed, place_of
 
 MODULE = "MultiViewRegistration"
@@ -116,7 +124,9 @@ class Registration:
     @property
     def ct_transform(self):
         """The vtkMRMLLinearTransformNode that takes the CT to the world: the result."""
-        return product(self.node, CT_TRANSFORM, "vtkMRMLLinearTransformNode", f"{self.name} CT to world")
+        return product(
+            self.node, CT_TRANSFORM, "vtkMRMLLinearTransformNode", f"{self.name} CT to world"
+        )
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -231,9 +241,15 @@ class Registration:
             return np.eye(4)
         for registration in Registration.all(self.scene):
             transform = registration.node.GetNodeReference(CT_TRANSFORM)
-            if registration.ct is self.ct and transform is not None and is_under(segmentation, transform):
+            if (
+                registration.ct is self.ct
+                and transform is not None
+                and is_under(segmentation, transform)
+            ):
                 return np.linalg.inv(ras_from_transform(transform)) @ ras_from_node(segmentation)
-        in_world = np.linalg.inv(nodes.transform_to_ras(self.world_from_ct)) @ ras_from_node(segmentation)
+        in_world = np.linalg.inv(nodes.transform_to_ras(self.world_from_ct)) @ ras_from_node(
+            segmentation
+        )
         left_behind = self._is_on_grid(np.eye(4)) and not self._is_on_grid(in_world)
         return np.eye(4) if left_behind else in_world
 
@@ -242,7 +258,9 @@ class Registration:
         labelmap = nodes.labelmap_of(self.segmentation)
         if labelmap is None:
             return False
-        index_from_index = np.linalg.inv(self.ct_place) @ ct_from_segmentation @ nodes.place_of_labelmap(labelmap)
+        index_from_index = (
+            np.linalg.inv(self.ct_place) @ ct_from_segmentation @ nodes.place_of_labelmap(labelmap)
+        )
         axes, shift = np.abs(index_from_index[:3, :3]), index_from_index[:3, 3]
         return np.allclose(axes, np.eye(3), atol=OFF_AXES) and np.allclose(
             shift, np.round(shift), rtol=0, atol=OFF_GRID
@@ -261,7 +279,9 @@ class Registration:
     def add_xray(self, name: str) -> XRayView:
         """Return a further view, with a name of its own."""
         if len(self.xrays) >= MAX_VIEWS:
-            raise InputError(f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove one.")
+            raise InputError(
+                f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove one."
+            )
         view = XRayView.create(self.scene, self._free_name(name))
         view.node.SetNodeReferenceID(OWNER, self.node.GetID())
         self.node.AddNodeReferenceID(XRAY, view.id)

@@ -12,7 +12,16 @@ import numpy as np
 import slicer
 from vtkmodules.vtkCommonMath import vtkMatrix3x3
 
-from .layout import colour, composite_node, composite_of, group, number_of, slice_node, slice_of, tag_of
+from .layout import (
+    colour,
+    composite_node,
+    composite_of,
+    group,
+    number_of,
+    slice_node,
+    slice_of,
+    tag_of,
+)
 from .nodes import OWNER, configure, ras_from_node
 from .xray import XRayView, place_of
 
@@ -53,7 +62,9 @@ def fill(view: XRayView) -> None:
             BackgroundVolumeID=view.id,
             LabelVolumeID=None,
         )
-        over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
+        over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(
+            composite.GetForegroundVolumeID()
+        )
         if over is None or over.GetNodeReferenceID(OWNER) != view.id:
             composite.SetForegroundVolumeID(None)
             composite.SetForegroundOpacity(0.0)
@@ -112,7 +123,9 @@ def keep_on_plane(view: XRayView) -> None:
             fit(view)
     (width, height, thickness), dimensions = node.GetFieldOfView(), node.GetDimensions()
     proportional = width * _stretch(view) * dimensions[1] / max(dimensions[0], 1)
-    if not np.isclose(height, proportional, rtol=1e-6):  # Slicer makes both axes alike where the view's size changes
+    if not np.isclose(
+        height, proportional, rtol=1e-6
+    ):  # Slicer makes both axes alike where the view's size changes
         node.SetFieldOfView(width, proportional, thickness)
 
 
@@ -122,10 +135,15 @@ def is_on_plane(view: XRayView) -> bool:
 
 
 def is_fitted(
-    view: XRayView, dimensions: Sequence[int], field_of_view: Sequence[float], origin: Sequence[float]
+    view: XRayView,
+    dimensions: Sequence[int],
+    field_of_view: Sequence[float],
+    origin: Sequence[float],
 ) -> bool:
     """Return whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
-    return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)
+    return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(
+        origin[:2], 0, atol=1e-6
+    )
 
 
 def show_instead(scene, volumes: list, ct) -> None:
@@ -137,7 +155,9 @@ def show_instead(scene, volumes: list, ct) -> None:
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
         if composite.GetForegroundVolumeID() in unwanted:
             composite.SetForegroundVolumeID(None)
-        if composite.GetBackgroundVolumeID() in unwanted and not number_of(composite.GetLayoutName() or ""):
+        if composite.GetBackgroundVolumeID() in unwanted and not number_of(
+            composite.GetLayoutName() or ""
+        ):
             composite.SetBackgroundVolumeID(shown)
             node = slice_node(scene, composite.GetLayoutName())
             if ct is not None and ct.GetImageData() is not None and node is not None:
@@ -233,14 +253,18 @@ class CTSliceFollower:
 
     def update(self, ct: Any, nodes: dict[str, Any]) -> None:
         """Have each vtkMRMLSliceNode, by its orientation, go where the CT has gone; of another CT than before, to its middle."""
-        place = None if ct is None or ct.GetImageData() is None else ras_from_node(ct) @ place_of(ct)
+        place = (
+            None if ct is None or ct.GetImageData() is None else ras_from_node(ct) @ place_of(ct)
+        )
         if place is None:
             self._ct = None
             return
         if ct is not self._ct:
             for orientation, node in nodes.items():
                 lay_through(ct, node, orientation)
-        elif not np.allclose(place, self._place, rtol=0, atol=1e-6):  # of the voxels: a hardened transform moves none
+        elif not np.allclose(
+            place, self._place, rtol=0, atol=1e-6
+        ):  # of the voxels: a hardened transform moves none
             for node in nodes.values():
                 move(node, _rigid(place @ np.linalg.inv(self._place) @ plane_of(node)))
         self._ct, self._place = ct, place
@@ -296,7 +320,10 @@ def position_in(ct: Any, node: Any) -> SlicePosition:
     ct_from_ras, plane = np.linalg.inv(ras_from_node(ct)), plane_of(node)
     right, up, normal = (ct_from_ras @ plane)[:3, :3].T
     axis = int(np.abs(normal).argmax())
-    corners = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)]) @ (ct_from_ras @ box)[:3].T
+    corners = (
+        np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])
+        @ (ct_from_ras @ box)[:3].T
+    )
     across = normal * np.sign(normal[axis])
     reach = corners @ across
     mm = float(across @ (ct_from_ras @ plane)[:3, 3])
@@ -314,7 +341,9 @@ def scroll_to(ct, node, mm: float) -> None:
     """Move a slice view along its normal to a `SlicePosition.mm`."""
     position, plane = position_in(ct, node), plane_of(node)
     normal = plane[:3, 2]
-    along = (np.linalg.inv(ras_from_node(ct))[:3, :3] @ normal)[[axis[0] for axis in LETTERS].index(position.axis)]
+    along = (np.linalg.inv(ras_from_node(ct))[:3, :3] @ normal)[
+        [axis[0] for axis in LETTERS].index(position.axis)
+    ]
     plane[:3, 3] += (mm - position.mm) * np.sign(along) * normal
     move(node, plane)
 

@@ -84,10 +84,15 @@ def view_window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[flo
         (width, height) of the view.
     """
     half = np.array(camera.size) / 2 / camera.intrinsics.diagonal()[:2]
-    middle = ((np.array(camera.size) - 1) / 2 - camera.principal_point) / camera.intrinsics.diagonal()[:2]
+    middle = (
+        (np.array(camera.size) - 1) / 2 - camera.principal_point
+    ) / camera.intrinsics.diagonal()[:2]
     aspect = size[0] / size[1]
     tangent = max(abs(half[1]), abs(half[0]) / aspect)
-    return 2 * np.degrees(np.arctan(tangent)), (middle[0] / (tangent * aspect), -middle[1] / tangent)
+    return 2 * np.degrees(np.arctan(tangent)), (
+        middle[0] / (tangent * aspect),
+        -middle[1] / tangent,
+    )
 
 
 def restore(camera_node) -> None:
@@ -160,7 +165,14 @@ class Overview:
         self._of: tuple | None = None
         self._left: tuple | None = None
 
-    def update(self, registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
+    def update(
+        self,
+        registration: Registration,
+        camera_node,
+        size: tuple[int, int],
+        *,
+        sources: bool = False,
+    ) -> bool:
         """Stand back where CT, bone, a geometry, or the view's size is another, unless a person has moved the camera.
 
         Parameters
@@ -178,7 +190,14 @@ class Overview:
             return False
         return self.show(registration, camera_node, size, sources=sources)
 
-    def show(self, registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
+    def show(
+        self,
+        registration: Registration,
+        camera_node,
+        size: tuple[int, int],
+        *,
+        sources: bool = False,
+    ) -> bool:
         """Stand back, as `show_overview`, and go on to keep all in sight."""
         shown = show_overview(registration, camera_node, size, sources=sources)
         self._of = (*self._stamp(registration, size), sources)
@@ -193,10 +212,16 @@ class Overview:
 
 
 def _place_of(camera_node) -> tuple:
-    return tuple(np.round([*camera_node.GetPosition(), *camera_node.GetFocalPoint(), *camera_node.GetViewUp()], 3))
+    return tuple(
+        np.round(
+            [*camera_node.GetPosition(), *camera_node.GetFocalPoint(), *camera_node.GetViewUp()], 3
+        )
+    )
 
 
-def show_overview(registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
+def show_overview(
+    registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False
+) -> bool:
     """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored.
 
     From the sources' side, or from the detectors', where the images are mirrored. Where the CT's bone would be too
@@ -228,7 +253,12 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
     if not len(points):
         return False
     restore(camera_node)
-    back = _direction([-np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2] for camera, _ in cameras])
+    back = _direction(
+        [
+            -np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2]
+            for camera, _ in cameras
+        ]
+    )
     right = np.cross(WORLD_UP, back) / np.linalg.norm(np.cross(WORLD_UP, back))
     axes = np.stack([right, np.cross(back, right), back])
     tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
@@ -259,14 +289,20 @@ def _ct_corners(registration: Registration) -> np.ndarray:
 def _bone_corners(registration: Registration) -> np.ndarray:
     """Return the corners (8, 3), world LPS mm, of the box about the surface of the CT's bone; (0, 3) before there is one."""
     surface = registration.node.GetNodeReference(BONES)
-    if surface is None or surface.GetPolyData() is None or not surface.GetPolyData().GetNumberOfPoints():
+    if (
+        surface is None
+        or surface.GetPolyData() is None
+        or not surface.GetPolyData().GetNumberOfPoints()
+    ):
         return np.empty((0, 3))
     ends = np.reshape(surface.GetPolyData().GetBounds(), (3, 2))
     corners = np.array([[*corner, 1] for corner in product(*ends)])
     return lps_from_ras(corners @ ras_from_node(surface)[:3].T)
 
 
-def _framed(points: np.ndarray, tangents: np.ndarray, margin: float = OVERVIEW_MARGIN) -> tuple[np.ndarray, float]:
+def _framed(
+    points: np.ndarray, tangents: np.ndarray, margin: float = OVERVIEW_MARGIN
+) -> tuple[np.ndarray, float]:
     """Return the focal point and distance that put points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     for _ in range(4):

@@ -58,7 +58,11 @@ class Shape:
 
     def seen_from(self, source: np.ndarray, scan: np.ndarray | None = None) -> np.ndarray:
         """Return the lines (k, 2, 3) to draw for a source (3,), which moves along `scan`, if at all; all in the shape's frame."""
-        return self.lines if self.surface is None else np.concatenate([self.surface.outline(source, scan), self.lines])
+        return (
+            self.lines
+            if self.surface is None
+            else np.concatenate([self.surface.outline(source, scan), self.lines])
+        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,11 @@ def parts_of(node) -> list[StructurePart]:
             else []
         )
     stamp = (_markups_lines(node).tobytes(), _markups_points(node).tobytes())
-    return [StructurePart(node, "", node.GetName(), display.GetSelectedColor(), stamp)] if any(stamp) else []
+    return (
+        [StructurePart(node, "", node.GetName(), display.GetSelectedColor(), stamp)]
+        if any(stamp)
+        else []
+    )
 
 
 def _segments(node, display) -> list[StructurePart]:
@@ -123,7 +131,11 @@ def _segments(node, display) -> list[StructurePart]:
             segmentation.GetSourceRepresentationName()
         )
         if display.GetSegmentVisibility(segment_id) and shown is not None:
-            parts.append(StructurePart(node, segment_id, segment.GetName(), segment.GetColor(), (shown.GetMTime(),)))
+            parts.append(
+                StructurePart(
+                    node, segment_id, segment.GetName(), segment.GetColor(), (shown.GetMTime(),)
+                )
+            )
     return parts
 
 
@@ -134,7 +146,9 @@ def _segment_mesh(node, segment_id: str) -> vtkPolyData:
         mesh = _labelmap_mesh(node.GetSegmentation().GetSegment(segment_id))
     if mesh is None:
         mesh = vtkPolyData()
-        slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentClosedSurfaceRepresentation(node, segment_id, mesh, False)
+        slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentClosedSurfaceRepresentation(
+            node, segment_id, mesh, False
+        )
     return mesh
 
 
@@ -149,7 +163,9 @@ def _labelmap_mesh(segment) -> vtkPolyData | None:
     if voxels is None or box is None:
         return None
     place = place_of_labelmap(labelmap)
-    place[:3, 3] += place[:3, :3] @ (np.array(labelmap.GetExtent()[::2]) + [side.start for side in box[::-1]])
+    place[:3, 3] += place[:3, :3] @ (
+        np.array(labelmap.GetExtent()[::2]) + [side.start for side in box[::-1]]
+    )
     return mask_surface(voxels[box] == segment.GetLabelValue(), place)
 
 
@@ -176,7 +192,10 @@ def _surface(mesh: vtkPolyData) -> Surface | None:
     mesh = triangles.GetOutput()
     if not mesh.GetNumberOfPolys():
         return None
-    return Surface(_array(mesh.GetPoints()), vtk_to_numpy(mesh.GetPolys().GetConnectivityArray()).reshape(-1, 3))
+    return Surface(
+        _array(mesh.GetPoints()),
+        vtk_to_numpy(mesh.GetPolys().GetConnectivityArray()).reshape(-1, 3),
+    )
 
 
 def _mesh_lines(mesh: vtkPolyData) -> np.ndarray:
@@ -200,7 +219,11 @@ def _markups_lines(node) -> np.ndarray:
 
 def _markups_points(node) -> np.ndarray:
     """Return the control points that have been placed, of point lists, lines and angles."""
-    if node.IsA("vtkMRMLMarkupsPlaneNode") or node.IsA("vtkMRMLMarkupsROINode") or node.IsA("vtkMRMLMarkupsCurveNode"):
+    if (
+        node.IsA("vtkMRMLMarkupsPlaneNode")
+        or node.IsA("vtkMRMLMarkupsROINode")
+        or node.IsA("vtkMRMLMarkupsCurveNode")
+    ):
         return np.zeros((0, 3))
     return positions(node, world=False)
 
@@ -240,7 +263,9 @@ def candidates(registration: Registration) -> list:
 
 
 def _all(registration: Registration) -> list:
-    return [node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene)]
+    return [
+        node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene)
+    ]
 
 
 def structures_of(registration: Registration) -> list:
@@ -251,7 +276,8 @@ def structures_of(registration: Registration) -> list:
     return [
         node
         for node in _all(registration)
-        if node is other or (is_under(node, registration.ct_transform) and not node.GetHideFromEditors())
+        if node is other
+        or (is_under(node, registration.ct_transform) and not node.GetHideFromEditors())
     ]  # of the CT's own surface there is the DRR
 
 
@@ -261,7 +287,9 @@ MISFIT_COLOUR = (1.0, 0.35, 0.3)
 MISFIT_THICKNESS = 3
 
 
-def show_misfits(registration: Registration, lines_in: Callable[[DetectorPlane], np.ndarray]) -> None:
+def show_misfits(
+    registration: Registration, lines_in: Callable[[DetectorPlane], np.ndarray]
+) -> None:
     """Draw the outlines of what does not fit on each X-ray that is shown.
 
     Parameters
@@ -302,7 +330,11 @@ class Projections:
         parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
         self._shapes = {part.key: self._shape(part) for part in parts}
         places = {part.node.GetID(): ras_from_node(part.node) for part in parts}
-        seen = {detector.view.id: detector for detector in detectors(self._registration) if detector.slice_id}
+        seen = {
+            detector.view.id: detector
+            for detector in detectors(self._registration)
+            if detector.slice_id
+        }
         changed = False
         for view in self._registration.xrays:
             nodes = {_key(node): node for node in references(view.node, PROJECTION)}
@@ -325,11 +357,18 @@ class Projections:
         known = self._shapes.get(part.key)
         return known if known and known[0] == part.stamp else (part.stamp, part.shape())
 
-    def _project(self, node, part: StructurePart, ras_from_node: np.ndarray, detector: DetectorPlane) -> bool:
+    def _project(
+        self, node, part: StructurePart, ras_from_node: np.ndarray, detector: DetectorPlane
+    ) -> bool:
         stamp = (part.stamp, part.name, part.colour, ras_from_node.tobytes(), detector.stamp)
         if self._drawn.get(node.GetID()) == stamp:
             return False
-        draw(node, projected(self._shapes[part.key][1], ras_from_node, detector), part.colour, detector.slice_id)
+        draw(
+            node,
+            projected(self._shapes[part.key][1], ras_from_node, detector),
+            part.colour,
+            detector.slice_id,
+        )
         node.SetName(f"{part.name} in {detector.view.name}")
         self._drawn[node.GetID()] = stamp
         return True
@@ -347,7 +386,9 @@ def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) 
     scan = step / np.linalg.norm(step) if step.any() else None
     place = ras_from_shape[:3, :3].T, ras_from_shape[:3, 3]
     lines = shape.seen_from(source, scan) @ place[0] + place[1]
-    lines = detector.pixels(lines[(detector.depth(lines) > 0).all(axis=1)])  # what lies before the source
+    lines = detector.pixels(
+        lines[(detector.depth(lines) > 0).all(axis=1)]
+    )  # what lies before the source
     points = shape.points @ place[0] + place[1]
     points = detector.pixels(points[detector.depth(points) > 0])
     side = max(detector.camera.size)

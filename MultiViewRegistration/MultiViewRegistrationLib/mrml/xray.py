@@ -169,7 +169,11 @@ class XRayView:
             As `given_camera`.
         """
         corrected = self.record.corrected
-        return corrected if corrected is not None and corrected.size == self.size else self.given_camera
+        return (
+            corrected
+            if corrected is not None and corrected.size == self.size
+            else self.given_camera
+        )
 
     def ras_of(self, pixel) -> np.ndarray:
         """RAS mm (3,) of a pixel (column, row) in the image as it lies in the scene."""
@@ -178,7 +182,9 @@ class XRayView:
 
     def check_place(self) -> None:
         """InputError where the image lies under a transform, as its geometry says where it lies."""
-        if not is_linear(self.node) or not np.allclose(ras_from_node(self.node), np.eye(4), rtol=0, atol=1e-6):
+        if not is_linear(self.node) or not np.allclose(
+            ras_from_node(self.node), np.eye(4), rtol=0, atol=1e-6
+        ):
             raise InputError(
                 f"{self.name}: lies under the transform {self.node.GetParentTransformNode().GetName()}, but its geometry says where it "
                 "lies; take it out of the transform."
@@ -201,9 +207,16 @@ class XRayView:
 
     def carry_mask(self, before: np.ndarray, after: np.ndarray) -> None:
         """Take a mask that was drawn on the image from one place of the image, ras_from_pixel (4, 4), to another."""
-        if self.mask is not None and not self.mask_on_source and not np.allclose(before, after, rtol=1e-9, atol=1e-9):
+        if (
+            self.mask is not None
+            and not self.mask_on_source
+            and not np.allclose(before, after, rtol=1e-9, atol=1e-9)
+        ):
             ras_from_mask = ras_from_node(self.mask)
-            move_segments(self.mask, np.linalg.inv(ras_from_mask) @ after @ np.linalg.inv(before) @ ras_from_mask)
+            move_segments(
+                self.mask,
+                np.linalg.inv(ras_from_mask) @ after @ np.linalg.inv(before) @ ras_from_mask,
+            )
 
     @property
     def placed(self) -> bool:
@@ -216,7 +229,11 @@ class XRayView:
     @property
     def detector_mm(self) -> float:
         """The distance from the source at which the image is shown: at the detector, where it is known."""
-        camera, pixel_mm, geometry = self.camera, self.record.detector_pixel_mm, self.record.geometry
+        camera, pixel_mm, geometry = (
+            self.camera,
+            self.record.detector_pixel_mm,
+            self.record.geometry,
+        )
         if isinstance(geometry, SlotScan):
             isocentre_mm = geometry.source_to_isocentre_mm
         elif pixel_mm:
@@ -234,7 +251,9 @@ class XRayView:
     def pixel_aspect(self) -> float:
         """The height of a pixel over its width in the image as it is read: of a slot scan at the isocentre, as only its width grows."""
         geometry = self.record.geometry
-        width, height = geometry.pixel_mm if isinstance(geometry, SlotScan) else self.node.GetSpacing()[:2]
+        width, height = (
+            geometry.pixel_mm if isinstance(geometry, SlotScan) else self.node.GetSpacing()[:2]
+        )
         return height / width
 
 

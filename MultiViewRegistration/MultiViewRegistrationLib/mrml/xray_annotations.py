@@ -47,7 +47,9 @@ def show_frustum(view: XRayView) -> None:
         BackfaceCulling=True,  # the ball is not in the way of an eye at the source
     )
     node.SetSelectable(False)  # points are placed on what lies behind it
-    made_of = hashlib.sha256(camera.linear_forms.tobytes() + repr((camera.size, depth_mm)).encode()).hexdigest()
+    made_of = hashlib.sha256(
+        camera.linear_forms.tobytes() + repr((camera.size, depth_mm)).encode()
+    ).hexdigest()
     if node.GetAttribute(MADE_OF) != made_of or node.GetPolyData() is None:
         node.SetAndObservePolyData(frustum_polydata(camera, depth_mm))
         node.SetAttribute(MADE_OF, made_of)
@@ -72,11 +74,16 @@ def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
     """
     edge = detector_corners(camera, depth_mm)
     foot = camera.source + depth_mm * camera.world_from_camera[:3, 2]
-    dashes = np.arange(0, depth_mm, DASH_MM)[: int(depth_mm / DASH_MM) // 2 * 2].reshape(-1, 2) / depth_mm
+    dashes = (
+        np.arange(0, depth_mm, DASH_MM)[: int(depth_mm / DASH_MM) // 2 * 2].reshape(-1, 2)
+        / depth_mm
+    )
     dashes = camera.source + dashes[..., None] * (foot - camera.source)
     sources = camera.sources(camera.corners)
     way = sources[None, [0, 2]] if camera.source_step.any() else np.empty((0, 2, 3))
-    segments = np.concatenate([np.stack([sources, edge], axis=1), polyline(edge, closed=True), dashes, way])
+    segments = np.concatenate(
+        [np.stack([sources, edge], axis=1), polyline(edge, closed=True), dashes, way]
+    )
 
     ball = vtkSphereSource()
     configure(ball, Center=tuple(ras_from_lps(camera.source)), Radius=SOURCE_RADIUS_MM)
@@ -125,7 +132,9 @@ def show_labels(view: XRayView) -> None:
     camera = view.camera
     anchor = ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])
     if markups.GetAttribute(ANCHOR) == repr(anchor.tolist()) and markups.GetNumberOfControlPoints():
-        anchor = np.array(markups.GetNthControlPointPosition(0))  # where it can be read, see `labels_3d`
+        anchor = np.array(
+            markups.GetNthControlPointPosition(0)
+        )  # where it can be read, see `labels_3d`
     else:
         markups.SetAttribute(ANCHOR, repr(anchor.tolist()))
     _write_labels(markups, [view.name], [anchor])
@@ -135,7 +144,9 @@ def settle_labels(view: XRayView) -> None:
     """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
     markups, node = view.node.GetNodeReference(LABEL), slice_of(view)
     if markups is not None and node is not None:
-        texts = [markups.GetNthControlPointLabel(i) for i in range(markups.GetNumberOfControlPoints())]
+        texts = [
+            markups.GetNthControlPointLabel(i) for i in range(markups.GetNumberOfControlPoints())
+        ]
         _write_labels(markups, texts, _places(view, node, texts))
 
 
@@ -149,11 +160,15 @@ def title(view: XRayView) -> list[str]:
     name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
     lines = [name if view.used else f"{name} (skipped)"]
     if reading is not None:
-        lines.append(f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  {_angle(reading.cra_cau_deg, 'CRA', 'CAU')}")
+        lines.append(
+            f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  {_angle(reading.cra_cau_deg, 'CRA', 'CAU')}"
+        )
         if view.detector_known:
             lines.append(f"SID {reading.source_to_detector_mm:.0f} mm")
     elif isinstance(geometry, SlotScan) and view.placed:
-        lines.append(f"Slot scan, tube at {side_of_direction(-view.camera.world_from_camera[:3, 2])}")
+        lines.append(
+            f"Slot scan, tube at {side_of_direction(-view.camera.world_from_camera[:3, 2])}"
+        )
         lines.append(f"SOD {geometry.source_to_isocentre_mm:.0f} mm")
     return lines
 
@@ -176,7 +191,12 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
     if c_arm_of(view) is None and not (view.placed and view.record.kind == "slot_scan"):
         return None
     right, down = view.camera.plane_at(1.0)[:, :2].T
-    return side_of_direction(-right), side_of_direction(right), side_of_direction(-down), side_of_direction(down)
+    return (
+        side_of_direction(-right),
+        side_of_direction(right),
+        side_of_direction(-down),
+        side_of_direction(down),
+    )
 
 
 def side_of_direction(direction) -> str:
@@ -211,7 +231,9 @@ def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
     xy = [(margin, size[1] - margin - len(lines) * letter[1])]
     if len(texts) > 1:
         highest = top - margin - letter[1]
-        if margin + grow * TITLE_LETTER_WIDTH * max(map(len, lines)) > centre - width[3] / 2:  # the title is in the way
+        if (
+            margin + grow * TITLE_LETTER_WIDTH * max(map(len, lines)) > centre - width[3] / 2
+        ):  # the title is in the way
             highest = min(highest, xy[0][1] - letter[1])
         xy += [
             (left + margin, middle),
@@ -256,7 +278,9 @@ def _label_markups(view: XRayView, role: str, name: str, tone) -> tuple:
     node.SetName(name)
     display = node.GetDisplayNode()
     configure(display, Color=tone, SelectedColor=tone)
-    configure(display.GetTextProperty(), Shadow=True, LineSpacing=LINE_SPACING)  # no scene file has these
+    configure(
+        display.GetTextProperty(), Shadow=True, LineSpacing=LINE_SPACING
+    )  # no scene file has these
     return node, display
 
 

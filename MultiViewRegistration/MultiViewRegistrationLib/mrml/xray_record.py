@@ -54,7 +54,9 @@ class Header:
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Header:
         """Read what `dataclasses.asdict` made of one, and JSON of that."""
-        parts: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in values.items()}
+        parts: dict[str, Any] = {
+            key: tuple(each) if isinstance(each, list) else each for key, each in values.items()
+        }
         parts["stands"] = tuple(Stand(**one) for one in parts.get("stands", ()))
         return cls(**parts)
 
@@ -123,13 +125,18 @@ class XRayRecord(ViewRecord):
             "corrected": record.camera_like,
         }
         given = {key: entry.values[key] for key in OF_SCENE if key in entry.values}
-        return replace(record, **{key: kinds[key](value) if key in kinds else value for key, value in given.items()})
+        return replace(
+            record,
+            **{key: kinds[key](value) if key in kinds else value for key, value in given.items()},
+        )
 
     def scene_json(self) -> dict[str, Any]:
         """Return it as the X-ray's node keeps it, which has the name."""
         entry = self.to_json()
         del entry["name"]
-        given = {key: value for key in OF_SCENE if (value := getattr(self, key)) not in (None, Header())}
+        given = {
+            key: value for key in OF_SCENE if (value := getattr(self, key)) not in (None, Header())
+        }
         return {"version": VERSION, **entry, **{key: _plain(value) for key, value in given.items()}}
 
     @property
@@ -140,7 +147,9 @@ class XRayRecord(ViewRecord):
     @property
     def inputs(self) -> dict[str, Any]:
         """What of it a registration depends on; null where it is as by default, so that results in scenes of before stay valid."""
-        stated = {key: "unknown" if value is None else value for key, value in self.uncertainty.items()}
+        stated = {
+            key: "unknown" if value is None else value for key, value in self.uncertainty.items()
+        }
         return {
             **dict.fromkeys(UNCERTAINTY),
             **stated,
@@ -155,7 +164,9 @@ class XRayRecord(ViewRecord):
     @property
     def detector_pixel_mm(self) -> tuple[float, float] | None:
         """(between columns, between rows) on the detector; None for unknown."""
-        return self.image_pixel_mm or (self.geometry.pixel_mm if isinstance(self.geometry, CArm) else None)
+        return self.image_pixel_mm or (
+            self.geometry.pixel_mm if isinstance(self.geometry, CArm) else None
+        )
 
     @property
     def shown_frame(self) -> int:
@@ -196,11 +207,24 @@ class XRayRecord(ViewRecord):
 
 #: What a person gives an X-ray in the table of geometries.
 OF_GEOMETRY = (
-    *("geometry", "distortion", "uncertainty", "assumptions", "image_pixel_mm", "origin", "origins", "world"),
+    *(
+        "geometry",
+        "distortion",
+        "uncertainty",
+        "assumptions",
+        "image_pixel_mm",
+        "origin",
+        "origins",
+        "world",
+    ),
     *("intensity", "inverted"),
 )
 #: What only a scene has.
-OF_SCENE = tuple(each.name for each in fields(XRayRecord) if each.name not in {one.name for one in fields(ViewRecord)})
+OF_SCENE = tuple(
+    each.name
+    for each in fields(XRayRecord)
+    if each.name not in {one.name for one in fields(ViewRecord)}
+)
 
 
 def _plain(value: Any) -> Any:
@@ -221,21 +245,35 @@ def record_of(name: str, text: str) -> XRayRecord:
     content = loads(text)
     version = content.pop("version", 1)
     if version > VERSION:
-        raise InputError(f"{name}: is of a scene of a later version, {version}, expected {VERSION} at most; update.")
-    return XRayRecord.of_scene(JsonObject(name, "", content if version == VERSION else migrated(content)))
+        raise InputError(
+            f"{name}: is of a scene of a later version, {version}, expected {VERSION} at most; update."
+        )
+    return XRayRecord.of_scene(
+        JsonObject(name, "", content if version == VERSION else migrated(content))
+    )
 
 
 def migrated(before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of an X-ray's node in version 2, of one from before: its only migration."""
     after = {key: value for key, value in before.items() if value is not None or key in UNCERTAINTY}
-    after |= {new: after.pop(old) for old, new in (("from", "origin"), ("pixel_mm", "image_pixel_mm")) if old in after}
+    after |= {
+        new: after.pop(old)
+        for old, new in (("from", "origin"), ("pixel_mm", "image_pixel_mm"))
+        if old in after
+    }
     if "slot_scan" not in after:
         after.pop(STEP_SD.key, None)
     header, localizer = after.pop("header", None), after.pop("localizer", None)
-    missing, frames, stands = (after.pop(key, ()) for key in ("header_missing", "header_of_frames", "stands"))
+    missing, frames, stands = (
+        after.pop(key, ()) for key in ("header_missing", "header_of_frames", "stands")
+    )
     frame_of_reference = after.pop("frame_of_reference", "")
     if localizer is not None:
-        after["header"] = {"kind": "slot_scan", **localizer, "frame_of_reference": frame_of_reference}
+        after["header"] = {
+            "kind": "slot_scan",
+            **localizer,
+            "frame_of_reference": frame_of_reference,
+        }
     elif header is not None:
         assumptions = after.get("assumptions", ())
         parts = {"missing": missing, "assumptions": assumptions, "frames": frames, "stands": stands}

@@ -40,9 +40,7 @@ class AnswerBar(PanelSection):
         answer, ui = self.presenter.answer(), self.panel.ui
         ground, text = CHIPS.get(answer.kind, GREY)
         ui.answerChip.text = f"{answer.symbol} {answer.word}"
-        ui.answerChip.styleSheet = (
-            f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
-        )
+        ui.answerChip.styleSheet = f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
         ui.answerHeadline.text = answer.headline.replace(" %", "\u00a0%")
         ui.answerViews.text = "    ".join(f"{view.symbol} {view.name}" for view in answer.views)
         ui.answerViews.toolTip = plain_tip("\n".join(view.tip for view in answer.views))

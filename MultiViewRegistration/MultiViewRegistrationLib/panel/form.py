@@ -258,7 +258,11 @@ class _Button(_PushButton[controls.Button]):
         else:
             super().show(control)
         for shortcut in self._shortcuts:
-            shortcut.setContext(qt.Qt.ApplicationShortcut if control.everywhere else qt.Qt.WidgetWithChildrenShortcut)
+            shortcut.setContext(
+                qt.Qt.ApplicationShortcut
+                if control.everywhere
+                else qt.Qt.WidgetWithChildrenShortcut
+            )
         self.widget.checkable = control.on is not None
         self.widget.checked = bool(control.on)
 
@@ -331,12 +335,17 @@ class _Choice(_Drawn[controls.Choice]):
         for number in range(len(self._buttons), len(options)):
             button = qt.QRadioButton()
             button.clicked.connect(lambda *_args, number=number: self._choose(number))
-            self.widget.layout().addWidget(button, number // SPREAD_COLUMNS, number % SPREAD_COLUMNS)
+            self.widget.layout().addWidget(
+                button, number // SPREAD_COLUMNS, number % SPREAD_COLUMNS
+            )
             self._buttons.append(button)
         for number, button in enumerate(self._buttons):
             button.setVisible(number < len(options))
             if number < len(options):
-                button.text, button.toolTip = button_text(options[number].title), plain_tip(options[number].tip)
+                button.text, button.toolTip = (
+                    button_text(options[number].title),
+                    plain_tip(options[number].tip),
+                )
 
     def _choose(self, number: int) -> None:
         if self._values[number] != self.control.value:
@@ -376,7 +385,9 @@ class _Entry(_Drawn[controls.TextField]):
 
     def _show_text(self, control: controls.TextField) -> None:
         before = self.before
-        if (before is None or (control.text, control.of) != (before.text, before.of)) and control.text != self.text:
+        if (
+            before is None or (control.text, control.of) != (before.text, before.of)
+        ) and control.text != self.text:
             self._write(control.text)
         set_tone(self.edit, ERROR if self.problem else PLAIN)
 
@@ -389,7 +400,9 @@ class _Entry(_Drawn[controls.TextField]):
             return
         set_tone(self.edit, ERROR if self.problem else PLAIN)
         control = self.form.controls.get(self.key)
-        if isinstance(control, controls.TextField) and (control.typed is not None or self.ALWAYS_TYPED):
+        if isinstance(control, controls.TextField) and (
+            control.typed is not None or self.ALWAYS_TYPED
+        ):
             self.form.act_meanwhile(self.key, self.text)
 
     def _on_finished(self) -> None:
@@ -431,7 +444,10 @@ class _Slider(_Drawn[controls.Slider]):
         return slider
 
     def show(self, control: controls.Slider) -> None:
-        self.widget.minimum, self.widget.maximum = 0, round((control.high - control.low) / control.step)
+        self.widget.minimum, self.widget.maximum = (
+            0,
+            round((control.high - control.low) / control.step),
+        )
         self.widget.value = round((control.value - control.low) / control.step)
 
     def _on_moved(self, steps: int) -> None:
@@ -490,9 +506,13 @@ class _Table(_Drawn[controls.Table]):
         """Make the table as high as its rows, each as high as the font."""
         table = self.widget
         height = table.fontMetrics().height() + ROW_PADDING_PX
-        table.verticalHeader().minimumSectionSize = table.verticalHeader().defaultSectionSize = height
+        table.verticalHeader().minimumSectionSize = table.verticalHeader().defaultSectionSize = (
+            height
+        )
         rows = min(max(table.rowCount, 1), MAX_ROWS)
-        table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * height + 2 * table.frameWidth)
+        table.setFixedHeight(
+            table.horizontalHeader().sizeHint.height() + rows * height + 2 * table.frameWidth
+        )
 
     def _id(self, row: int) -> str:
         return self.control.lines[row].id
@@ -542,7 +562,13 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         seen, notes = set(), 0
         for number, line in enumerate(control.lines):
             row = 1 + 2 * number
-            seen |= {line.id, *(self._place(cell, row, column) for column, cell in enumerate(line.cells, start=1))}
+            seen |= {
+                line.id,
+                *(
+                    self._place(cell, row, column)
+                    for column, cell in enumerate(line.cells, start=1)
+                ),
+            }
             self._title(line, row, control)
             for note in line.notes:
                 self._write_note(notes, note, row + 1)
@@ -557,7 +583,9 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         if title is None:
             title = self._titles[line.id] = qt.QToolButton()
             title.autoRaise, title.checkable = True, True
-            title.clicked.connect(lambda *_args, id=line.id: self.act(id) if self.control.action else None)
+            title.clicked.connect(
+                lambda *_args, id=line.id: self.act(id) if self.control.action else None
+            )
         self._grid.addWidget(title, row, 0)
         title.text, title.toolTip = button_text(line.title), plain_tip(line.tip)
         title.checked = line.id == control.selected
@@ -577,11 +605,18 @@ class _FieldTable(_Drawn[controls.FieldTable]):
         self.form.drawn[field.key] = drawn
         drawn.update(field)
         inner = drawn.edit if isinstance(drawn, _Entry) else drawn.widget
-        tip = [cell.fault or cell.caution, cell.origin and _("From: {origin}").format(origin=cell.origin), field.tip]
+        tip = [
+            cell.fault or cell.caution,
+            cell.origin and _("From: {origin}").format(origin=cell.origin),
+            field.tip,
+        ]
         inner.toolTip = plain_tip("\n".join(filter(None, tip)))
         inner.accessibleName = field.label if not isinstance(field, controls.Text) else ""
         inner.accessibleDescription = cell.fault or cell.caution
-        mark_field(inner, FAULTY if cell.fault else DOUBTFUL if cell.caution else MISSING if cell.missing else "")
+        mark_field(
+            inner,
+            FAULTY if cell.fault else DOUBTFUL if cell.caution else MISSING if cell.missing else "",
+        )
         font = inner.font
         font.setItalic(bool(cell.origin))
         inner.font = font
@@ -601,7 +636,11 @@ class _FieldTable(_Drawn[controls.FieldTable]):
     def _down(self, key: str) -> None:
         """Go on in the column, and after its end in the next one, on Enter."""
         row, column = self._places[key]
-        seen = (name for name, each in self._cells.items() if isinstance(each, _Entry) and each.widget.visible)
+        seen = (
+            name
+            for name, each in self._cells.items()
+            if isinstance(each, _Entry) and each.widget.visible
+        )
         columns = sorted((self._places[name][::-1], name) for name in seen)
         after = [name for place, name in columns if place > (column, row)]
         if after:
@@ -619,7 +658,9 @@ class _Progress(_Drawn[controls.ProgressBar]):
         return joined(qt.QVBoxLayout, self.bar, self.text)
 
     def show(self, control: controls.ProgressBar) -> None:
-        self.bar.setMaximum(0 if control.percent is None else 100)  # 0: unknown, the bar goes to and fro
+        self.bar.setMaximum(
+            0 if control.percent is None else 100
+        )  # 0: unknown, the bar goes to and fro
         self.bar.value = control.percent or 0
         self.text.text = control.label
 
@@ -680,7 +721,9 @@ class _Download(_PushButton[controls.Download]):
 
     def press(self) -> None:
         self.widget.setFocus()
-        label = _("{what}: choose where; a new folder is made there").format(what=self.control.label)
+        label = _("{what}: choose where; a new folder is made there").format(
+            what=self.control.label
+        )
         chosen = qt.QFileDialog.getExistingDirectory(self.widget, label, self._last)
         if chosen:
             with self.form.panel.ui_action():
@@ -703,7 +746,9 @@ class _Link(_PushButton[controls.Link]):
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
         else:
             self.form.panel.show_message(
-                _("{file}: is no longer there, expected what was written; export again.").format(file=path)
+                _("{file}: is no longer there, expected what was written; export again.").format(
+                    file=path
+                )
             )
 
 
@@ -724,7 +769,12 @@ class _Picture(_Drawn[controls.Picture]):
         if control.rgb is not None and control.rgb is not self._rgb:
             self._rgb = control.rgb
             self.picture.setPixmap(
-                pixmap(control.rgb, round(PICTURE_WIDTH * control.height), control.height, control.aspect)
+                pixmap(
+                    control.rgb,
+                    round(PICTURE_WIDTH * control.height),
+                    control.height,
+                    control.aspect,
+                )
             )
         elif control.svg and (self.before is None or control.svg != self.before.svg):
             picture = qt.QPixmap()
@@ -757,7 +807,9 @@ class _Group(_Drawn[controls.Group]):
 
     def show(self, control: controls.Group) -> None:
         title = button_text(control.label)
-        self.widget.title = title if control.open is None else f"{title}  "  # CTK's arrow takes room of it
+        self.widget.title = (
+            title if control.open is None else f"{title}  "
+        )  # CTK's arrow takes room of it
         self._box.show(control.children)
         if self.before is None and control.open is not None:
             self.widget.collapsed = not control.open
@@ -800,7 +852,11 @@ def embolden(widget: Any, on: bool) -> None:
 
 
 def _kind(control: Control) -> type[_Drawn[Any]]:
-    return _Area if isinstance(control, controls.TextField) and control.rows > 1 else KINDS[type(control)]
+    return (
+        _Area
+        if isinstance(control, controls.TextField) and control.rows > 1
+        else KINDS[type(control)]
+    )
 
 
 def pixmap(picture: np.ndarray, width: int, height: int, aspect: float = 1.0) -> Any:
@@ -815,7 +871,9 @@ def pixmap(picture: np.ndarray, width: int, height: int, aspect: float = 1.0) ->
     """
     rows, columns, _ = picture.shape
     whole = qt.QPixmap()
-    whole.loadFromData(qt.QByteArray(b"P6 %d %d 255\n" % (columns, rows) + picture.tobytes()), "PPM")
+    whole.loadFromData(
+        qt.QByteArray(b"P6 %d %d 255\n" % (columns, rows) + picture.tobytes()), "PPM"
+    )
     scale = min(width / columns, height / (rows * aspect))
     size = qt.QSize(max(round(columns * scale), 1), max(round(rows * aspect * scale), 1))
     return whole.scaled(size, qt.Qt.IgnoreAspectRatio, qt.Qt.SmoothTransformation)

@@ -56,7 +56,9 @@ class GeometryWindow:
     def close(self) -> None:
         """Close the table, as the module is left."""
         self.presenter.close()
-        with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
+        with suppress(
+            ValueError, RuntimeError
+        ):  # what PythonQt, and PySide, say of a widget that is gone
             if self.dialog is not None:
                 self.dialog.hide()
 
@@ -119,4 +121,6 @@ def aside(seen: Sequence[int], size: Sequence[int], area: Sequence[int]) -> tupl
         return width * height
 
     right, bottom = (max(area[i] + area[2 + i] - size[i], area[i]) for i in (0, 1))
-    return min(((right, bottom), (right, area[1]), (area[0], bottom), (area[0], area[1])), key=hidden)
+    return min(
+        ((right, bottom), (right, area[1]), (area[0], bottom), (area[0], area[1])), key=hidden
+    )

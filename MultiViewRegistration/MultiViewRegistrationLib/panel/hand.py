@@ -49,7 +49,12 @@ class Hand:
     def possible(self) -> bool:
         """Whether it can be."""
         registration, session = self._panel.registration, self._panel.session
-        return registration is not None and session is not None and registration.ct is not None and not session.running
+        return (
+            registration is not None
+            and session is not None
+            and registration.ct is not None
+            and not session.running
+        )
 
     def keys(self) -> str:
         """Return the way in which the CT is moved."""

@@ -33,7 +33,9 @@ NEEDED_BY = {
     "requirements_regressor.txt": _("A regressor"),
 }
 #: What pip prints where it does not reach the package index.
-OFFLINE = re.compile("connection broken|Could not fetch URL|ProxyError|SSLError|ConnectTimeout|ReadTimeout")
+OFFLINE = re.compile(
+    "connection broken|Could not fetch URL|ProxyError|SSLError|ConnectTimeout|ReadTimeout"
+)
 
 
 def missing_message(requirements: str) -> str:
@@ -84,7 +86,9 @@ def ensure(requirements: str) -> None:
     importlib.invalidate_caches()
     if why or _missing(requirements):
         message = _("Packages: {names} could not be installed: {why}.")
-        raise InputError(message.format(names=names, why=why or _("Python does not find it; restart Slicer")))
+        raise InputError(
+            message.format(names=names, why=why or _("Python does not find it; restart Slicer"))
+        )
     if version("numpy") != np.__version__:
         raise InputError(
             _(
@@ -112,7 +116,11 @@ def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> Non
             ensure(resource_path("requirements_regressor.txt"))
             ensure_torch()
         else:
-            ensure(resource_path({RENDERING: "requirements.txt", NAVIGATION: "requirements_navigation.txt"}[need]))
+            ensure(
+                resource_path(
+                    {RENDERING: "requirements.txt", NAVIGATION: "requirements_navigation.txt"}[need]
+                )
+            )
 
 
 def ensure_for_files(paths: Iterable[Path], resource_path: Callable[[str], str]) -> None:
@@ -147,7 +155,9 @@ def ensure_torch() -> None:
             )
         ) from None
     if (
-        PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH_VERSION)
+        PyTorchUtils.PyTorchUtilsLogic().installTorch(
+            askConfirmation=True, torchVersionRequirement=TORCH_VERSION
+        )
         is None
     ):
         raise InputError(
@@ -180,10 +190,15 @@ def _install(requirements: str) -> str:
                 with busy():  # this Slicer shows nothing meanwhile
                     slicer.util.pip_install(["-r", requirements])
             else:
-                pip_ensure(load_requirements(requirements), requester=REQUESTER, prompt_install=False)
+                pip_ensure(
+                    load_requirements(requirements), requester=REQUESTER, prompt_install=False
+                )
     except CalledProcessError:
         return _why("".join(printed.text))
-    except (RuntimeError, OSError) as error:  # PythonSlicer is missing, or another installation is under way
+    except (
+        RuntimeError,
+        OSError,
+    ) as error:  # PythonSlicer is missing, or another installation is under way
         return str(error).rstrip(".")
     return ""
 

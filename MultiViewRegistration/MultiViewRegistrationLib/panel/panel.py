@@ -145,7 +145,9 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self._timer.stop()
         self.opening.stop()
         for form in self._forms:
-            with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
+            with suppress(
+                ValueError, RuntimeError
+            ):  # what PythonQt, and PySide, say of a widget that is gone
                 form.presenter.exit()
         self.sections, self._forms = {}, []
         self._deleted = None
@@ -216,7 +218,8 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         if kind != SCENE:
             self.opening.read(path, {RESULT: read_result, TRACK: read_track}.get(kind, read_case))
         elif display.is_empty(slicer.mrmlScene) or slicer.util.confirmOkCancelDisplay(
-            plain_tip(_("Close the scene, and open {file} in its place?").format(file=path.name)), _("Open a scene")
+            plain_tip(_("Close the scene, and open {file} in its place?").format(file=path.name)),
+            _("Open a scene"),
         ):
             slicer.util.loadScene(str(path))
 
@@ -227,7 +230,9 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def _follow(self) -> None:
         """See when the registration's node changes."""
         node = self.registration and self.registration.node
-        if node is not None and not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
+        if node is not None and not self.hasObserver(
+            node, vtk.vtkCommand.ModifiedEvent, self._on_changed
+        ):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
 
     def _leave(self) -> None:
@@ -235,8 +240,12 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
             form.presenter.exit()
         if self.registration is not None and self.session is not None:
             self._say_in_status_bar(self.session.hold())
-            if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
-                self.removeObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
+            if self.hasObserver(
+                self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed
+            ):
+                self.removeObserver(
+                    self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed
+                )
 
     # What slots do
 
@@ -261,7 +270,9 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def describe_unexpected(self, error: Exception) -> str:
         """Return what a person reads of an error of the program, a sentence."""
-        return _("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error)
+        return _(
+            "Something unexpected went wrong ({error}); the Python console has the details."
+        ).format(error=error)
 
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
@@ -278,7 +289,11 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def waiting(self) -> str:
         """Return what the case waits for, a sentence; "" for nothing."""
-        return _("A dialog is open.") if qt.QApplication.activeModalWidget() is not None else super().waiting()
+        return (
+            _("A dialog is open.")
+            if qt.QApplication.activeModalWidget() is not None
+            else super().waiting()
+        )
 
     def missing_packages(self) -> str:
         """Return a sentence on the missing packages for DRRs; "" where all are installed."""
@@ -452,9 +467,14 @@ class FileOpening:
         """
         path, reader = Path(path), reader or read_case
         self._panel.show_message("")
-        self._before, self._reading = self._panel.registration, Task(lambda on_progress: reader(path))
+        self._before, self._reading = (
+            self._panel.registration,
+            Task(lambda on_progress: reader(path)),
+        )
         self._show(
-            _("Reading {name}...").format(name=path.parent.name if path.stem in ("case", "track") else path.stem)
+            _("Reading {name}...").format(
+                name=path.parent.name if path.stem in ("case", "track") else path.stem
+            )
         )
         self._timer.start()
 

@@ -9,7 +9,17 @@ import qt
 
 from ..errors import InputError
 from ..session.presenters.form import Text
-from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
+from ..session.presenters.section import (
+    CHECK,
+    DONE,
+    PROBLEM,
+    READY,
+    REJECT,
+    RUNNING,
+    TODO,
+    Presenter,
+    State,
+)
 from ..session.translation import _
 from .form import QtForm
 from .style import plain_tip
@@ -59,7 +69,9 @@ class PanelSection:
         there = self.panel.registration is not None or self.presenter.BEGINS
         self.widget.enabled = there
         self.form.show(
-            self.presenter.form() if there else [Text("no registration", _("Choose a CT, or load a case, first."))]
+            self.presenter.form()
+            if there
+            else [Text("no registration", _("Choose a CT, or load a case, first."))]
         )
         self._show_state()
 
@@ -78,8 +90,12 @@ class PanelSection:
     def _show_state(self) -> None:
         """Write the state into the header."""
         state = self.presenter.state() if self.panel.registration else State(TODO)
-        text = f"{SYMBOLS[state.kind]}  {self.title}" + (f"  \u2013  {state.text}" if state.text else "")
+        text = f"{SYMBOLS[state.kind]}  {self.title}" + (
+            f"  \u2013  {state.text}" if state.text else ""
+        )
         metrics = self.button.fontMetrics()
-        self.button.text = metrics.elidedText(text, qt.Qt.ElideRight, self.button.width - 3 * metrics.height())
+        self.button.text = metrics.elidedText(
+            text, qt.Qt.ElideRight, self.button.width - 3 * metrics.height()
+        )
         self.button.toolTip = "" if self.button.text == text else plain_tip(text)
         self.button.setProperty("state", state.kind)

@@ -54,13 +54,20 @@ class Walk:
     """
 
     def __init__(
-        self, widget, say: Callable[[str], object] = print, picture: Callable[[str], object] = lambda name: None
+        self,
+        widget,
+        say: Callable[[str], object] = print,
+        picture: Callable[[str], object] = lambda name: None,
     ) -> None:
         self.widget, self._say, self.picture = widget, say, picture
         self._caught: list[str] = []
         self._hooks = sys.excepthook, threading.excepthook
-        sys.excepthook = lambda *error: self._caught.append("".join(traceback.format_exception(*error)))
-        threading.excepthook = lambda error: self._caught.append("".join(traceback.format_exception(*error[:3])))
+        sys.excepthook = lambda *error: self._caught.append(
+            "".join(traceback.format_exception(*error))
+        )
+        threading.excepthook = lambda error: self._caught.append(
+            "".join(traceback.format_exception(*error[:3]))
+        )
         self._log = _Caught(self._caught)
         logging.getLogger().addHandler(self._log)
 
@@ -117,7 +124,9 @@ class Walk:
     def check(self, holds: object, what: str) -> None:
         """Say that something is as it should be."""
         if not holds:
-            raise AssertionError(f"not so: {what}; the panel says: {self.panel.ui.messageLabel.text}")
+            raise AssertionError(
+                f"not so: {what}; the panel says: {self.panel.ui.messageLabel.text}"
+            )
         self._say(f"  - {what}")
 
     def form(self, name: str):
@@ -158,7 +167,9 @@ class Walk:
         box.setCurrentIndex(index - 1 if index else 1)
         box.blockSignals(False)
         for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
-            slicer.app.sendEvent(box, qt.QKeyEvent(kind, qt.Qt.Key_Down if index else qt.Qt.Key_Up, qt.Qt.NoModifier))
+            slicer.app.sendEvent(
+                box, qt.QKeyEvent(kind, qt.Qt.Key_Down if index else qt.Qt.Key_Up, qt.Qt.NoModifier)
+            )
         self.process(0.1)
 
     def header(self, name: str) -> str:
@@ -178,7 +189,9 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
         walk.click(walk.panel.ui.layoutButton)
     views = walk.registration.xrays
     walk.wait(
-        lambda: all(composite_node(slicer.mrmlScene, tag_of(view)) for view in views), "the panes of the X-rays", 10
+        lambda: all(composite_node(slicer.mrmlScene, tag_of(view)) for view in views),
+        "the panes of the X-rays",
+        10,
     )
     for view in views:
         composite = composite_node(slicer.mrmlScene, tag_of(view))
@@ -197,13 +210,19 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
 def is_told_the_answer(walk: Walk) -> None:
     """Check that a new case is registered by itself."""
     history = walk.panel.session.history
-    walk.wait(lambda: history.current is not None and not walk.panel.session.running, "the registration of a new case")
+    walk.wait(
+        lambda: history.current is not None and not walk.panel.session.running,
+        "the registration of a new case",
+    )
     chip, headline = walk.panel.ui.answerChip.text, walk.panel.ui.answerHeadline.text
     walk.check(
-        "ACCEPT" in chip, f'the answer is "{chip} {headline}", and the X-rays are {walk.panel.ui.answerViews.text}'
+        "ACCEPT" in chip,
+        f'the answer is "{chip} {headline}", and the X-rays are {walk.panel.ui.answerViews.text}',
     )
     walk.press("answer", "undo")
-    walk.check("ACCEPT" not in walk.panel.ui.answerChip.text, "what is said of it holds no more after Undo")
+    walk.check(
+        "ACCEPT" not in walk.panel.ui.answerChip.text, "what is said of it holds no more after Undo"
+    )
 
 
 def registers_by_search(walk: Walk) -> None:
@@ -239,7 +258,9 @@ def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
 def _is_laid(views: list, mode: str) -> bool:
     """Return whether each pane shows what belongs over its X-ray in this mode, and nothing else."""
     over = [overlay.SliceCanvas().foreground(view, mode) for view in views]
-    shown = [composite_node(slicer.mrmlScene, tag_of(view)).GetForegroundVolumeID() for view in views]
+    shown = [
+        composite_node(slicer.mrmlScene, tag_of(view)).GetForegroundVolumeID() for view in views
+    ]
     return shown == [volume and volume.GetID() for volume in over] and (all(shown) or mode == "off")
 
 
@@ -249,7 +270,10 @@ def goes_back_and_forth(walk: Walk) -> None:
     walk.press("answer", "undo")
     walk.check(not np.allclose(walk.registration.world_from_ct, found), "Undo takes the CT back")
     walk.press("register", "redo")
-    walk.check(np.allclose(walk.registration.world_from_ct, found, atol=1e-9), "Redo brings it where it was found")
+    walk.check(
+        np.allclose(walk.registration.world_from_ct, found, atol=1e-9),
+        "Redo brings it where it was found",
+    )
 
 
 def exports_the_transform(walk: Walk) -> None:
@@ -267,7 +291,9 @@ def exports_the_transform(walk: Walk) -> None:
         read, reader = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
         reader.SetFileName(str(Path(folder, "world_from_ct.slicer.tfm")))
         walk.check(reader.ReadData(read), "Slicer reads the transform's file")
-    exported, of_node = map(slicer.util.arrayFromTransformMatrix, (read, walk.registration.ct_transform))
+    exported, of_node = map(
+        slicer.util.arrayFromTransformMatrix, (read, walk.registration.ct_transform)
+    )
     walk.check(np.allclose(exported, of_node, atol=1e-6), "and it is the transform of the scene")
 
 

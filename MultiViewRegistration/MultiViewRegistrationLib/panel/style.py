@@ -10,7 +10,11 @@ import qt
 
 PLAIN, ERROR, CAUTION, QUIET = "", "error", "caution", "quiet"
 #: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows and macOS.
-COLOURS = {ERROR: ("#b00020", "#ff9a9a"), CAUTION: ("#8a4600", "#ffb454"), QUIET: ("#575757", "#b8b8b8")}
+COLOURS = {
+    ERROR: ("#b00020", "#ff9a9a"),
+    CAUTION: ("#8a4600", "#ffb454"),
+    QUIET: ("#575757", "#b8b8b8"),
+}
 _TONE = "tone"
 #: Of the panel, whichever section is open.
 WIDTH_IN_CHARACTERS = 66
@@ -48,7 +52,11 @@ def set_tone(widget, tone: str) -> None:
 
 #: Marks of a field, and their borders on a light and on a dark window.
 FAULTY, DOUBTFUL, MISSING = "faulty", "doubtful", "missing"
-_BORDERS = {FAULTY: ("2px solid", ERROR), DOUBTFUL: ("2px solid", CAUTION), MISSING: ("2px dashed", CAUTION)}
+_BORDERS = {
+    FAULTY: ("2px solid", ERROR),
+    DOUBTFUL: ("2px solid", CAUTION),
+    MISSING: ("2px dashed", CAUTION),
+}
 
 
 def mark_field(widget, mark: str) -> None:
@@ -99,7 +107,9 @@ class PanelStyle(qt.QObject):
                 set_tone(widget, widget.property(_TONE))
 
     def _fit(self) -> None:
-        self._widget.minimumWidth = WIDTH_IN_CHARACTERS * self._widget.fontMetrics().averageCharWidth()
+        self._widget.minimumWidth = (
+            WIDTH_IN_CHARACTERS * self._widget.fontMetrics().averageCharWidth()
+        )
 
 
 @contextmanager

@@ -74,14 +74,20 @@ class Views:
             return
         self._bones.update(registration)
         for view in registration.xrays:
-            slice_view.keep_on_plane(view)  # a slider of Slicer that lags behind may have taken it off
+            slice_view.keep_on_plane(
+                view
+            )  # a slider of Slicer that lags behind may have taken it off
         if layout.has_ct_slices(registration.scene):
             self._slices = self._slices or slice_view.CTSliceFollower()
             self._slices.update(registration.ct, _slice_nodes())
         camera = self.camera()
         if camera is None:
             return
-        if self._overview is not None and session.drawing.at_rest and session.running_registration is None:
+        if (
+            self._overview is not None
+            and session.drawing.at_rest
+            and session.running_registration is None
+        ):
             geometry = self._panel.geometry.presenter.open
             self._overview.update(registration, camera, self.size(), sources=geometry)
         density = self.three_d_view().mrmlViewNode().GetScreenScaleFactor()
@@ -126,7 +132,9 @@ class Views:
     def three_d_view():
         """Return the first 3D view of the layout; None where there is none."""
         manager = slicer.app.layoutManager()
-        widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
+        widget = (
+            manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
+        )
         return widget and widget.threeDView()
 
     def camera(self):
@@ -161,7 +169,11 @@ class Views:
 
     def _stand_back_now(self) -> None:
         registration = self._panel.registration
-        if registration is not None and registration.scene is not None and self.camera() is not None:
+        if (
+            registration is not None
+            and registration.scene is not None
+            and self.camera() is not None
+        ):
             self._overview = source_view.Overview()
             self._overview.show(registration, self.camera(), self.size())
 

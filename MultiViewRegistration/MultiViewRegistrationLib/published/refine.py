@@ -158,9 +158,15 @@ def patch_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-
         (rows, columns) bool.
     """
     whole = whole_patches(valid, size)
-    a, b = (torch.where(valid, x - x[..., valid].mean(), 0) for x in (a, b))  # so that the squares cancel less
-    mean_a, mean_b, aa, bb, ab = functional.avg_pool2d(torch.stack([a, b, a * a, b * b, a * b]), size, stride=1)
-    variances = ((aa - mean_a.square()).clamp(min=0) + floor) * ((bb - mean_b.square()).clamp(min=0) + floor)
+    a, b = (
+        torch.where(valid, x - x[..., valid].mean(), 0) for x in (a, b)
+    )  # so that the squares cancel less
+    mean_a, mean_b, aa, bb, ab = functional.avg_pool2d(
+        torch.stack([a, b, a * a, b * b, a * b]), size, stride=1
+    )
+    variances = ((aa - mean_a.square()).clamp(min=0) + floor) * (
+        (bb - mean_b.square()).clamp(min=0) + floor
+    )
     return ((ab - mean_a * mean_b) / variances.sqrt())[:, whole].mean()
 
 
@@ -177,7 +183,9 @@ def gradient_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 
 def sobel(image: Tensor) -> Tensor:
     """Return (2, rows, columns), Sobel's derivatives along the columns and the rows of (rows, columns), 0 beyond the border."""
     across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(image)
-    return functional.conv2d(image[None, None], torch.stack([across, across.T])[:, None], padding=1)[0]
+    return functional.conv2d(
+        image[None, None], torch.stack([across, across.T])[:, None], padding=1
+    )[0]
 
 
 def standardised(values: Tensor, mean: float, sd: float) -> Tensor:
@@ -195,7 +203,9 @@ class Comparison:
     InputError where no patch of the view is wholly valid.
     """
 
-    def __init__(self, view: View, volume: TorchVolume, preset: Preset, random: torch.Generator) -> None:
+    def __init__(
+        self, view: View, volume: TorchVolume, preset: Preset, random: torch.Generator
+    ) -> None:
         self._volume, self._preset, self._random = volume, preset, random
         self.size = view.camera.size
         valid = view.xray.valid
@@ -209,11 +219,17 @@ class Comparison:
         self._rays = TorchRays.of(view.camera, np.stack([columns, rows], axis=-1), volume.values)
         self._valid = torch.from_numpy(valid).to(volume.values.device)
         fixed = torch.from_numpy(view.xray.line_integrals[valid]).to(volume.values)
-        self._fixed = standardised(fixed, preset.mean, preset.sd)  # (pixels,), the valid ones, in the order of the rays
+        self._fixed = standardised(
+            fixed, preset.mean, preset.sd
+        )  # (pixels,), the valid ones, in the order of the rays
         self._fixed_image = self._image(self._fixed)
-        self._number = torch.zeros(self._valid.shape, dtype=torch.long, device=fixed.device)  # which ray a pixel has
+        self._number = torch.zeros(
+            self._valid.shape, dtype=torch.long, device=fixed.device
+        )  # which ray a pixel has
         self._number[self._valid] = torch.arange(len(fixed), device=fixed.device)
-        self._corners = whole_patches(self._valid, preset.patch).nonzero()  # (patches, 2), of wholly valid patches
+        self._corners = whole_patches(
+            self._valid, preset.patch
+        ).nonzero()  # (patches, 2), of wholly valid patches
 
     def shows(self, world_from_ct: Tensor) -> bool:
         """Return whether any ray meets the CT at this pose (4, 4)."""
@@ -229,10 +245,14 @@ class Comparison:
         preset = self._preset
         moving = standardised(self._render(self._rays, world_from_ct), preset.mean, preset.sd)
         image = self._image(moving)
-        local = patch_ncc(self._fixed_image[None], image[None], self._valid, preset.patch, preset.floor)
+        local = patch_ncc(
+            self._fixed_image[None], image[None], self._valid, preset.patch, preset.floor
+        )
         similarity = 0.5 * ncc(self._fixed, moving, preset.floor) + 0.5 * local
         if preset.gradient_patch:
-            gradients = gradient_ncc(self._fixed_image, image, self._valid, preset.gradient_patch, preset.floor)
+            gradients = gradient_ncc(
+                self._fixed_image, image, self._valid, preset.gradient_patch, preset.floor
+            )
             similarity = 0.5 * similarity + 0.5 * gradients
         return similarity
 
@@ -242,11 +262,19 @@ class Comparison:
         chosen = torch.randint(len(self._corners), (patches,), generator=self._random)
         corners = self._corners[chosen.to(self._corners.device)]
         along = torch.arange(preset.patch, device=corners.device)
-        rows, columns = corners[:, 0, None, None] + along[:, None], corners[:, 1, None, None] + along
+        rows, columns = (
+            corners[:, 0, None, None] + along[:, None],
+            corners[:, 1, None, None] + along,
+        )
         pixels, where = torch.unique(self._number[rows, columns].flatten(1), return_inverse=True)
-        moving = standardised(self._render(self._rays[pixels], world_from_ct), preset.mean, preset.sd)
+        moving = standardised(
+            self._render(self._rays[pixels], world_from_ct), preset.mean, preset.sd
+        )
         fixed = self._fixed[pixels]
-        return 0.5 * ncc(fixed, moving, preset.floor) + 0.5 * ncc(fixed[where], moving[where], preset.floor).mean()
+        return (
+            0.5 * ncc(fixed, moving, preset.floor)
+            + 0.5 * ncc(fixed[where], moving[where], preset.floor).mean()
+        )
 
     def _render(self, rays: TorchRays, world_from_ct: Tensor) -> Tensor:
         pose = world_from_ct.to(self._volume.values)
@@ -254,7 +282,9 @@ class Comparison:
 
     def _image(self, values: Tensor) -> Tensor:
         """Return (rows, columns) of the values of the valid pixels, 0 elsewhere."""
-        return torch.zeros(self._valid.shape, device=values.device).masked_scatter(self._valid, values)
+        return torch.zeros(self._valid.shape, device=values.device).masked_scatter(
+            self._valid, values
+        )
 
 
 def choose_device(name: str) -> torch.device:
@@ -266,7 +296,13 @@ def choose_device(name: str) -> torch.device:
         For one not there.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
@@ -321,7 +357,10 @@ def refine(
     traces = []
     work = np.cumsum([0] + [stage.pixels**2 for stage in preset.stages])
     for number, stage in enumerate(preset.stages):
-        comparisons = [Comparison(view.pooled(_pool(view, preset, stage)), volume, preset, random) for view in views]
+        comparisons = [
+            Comparison(view.pooled(_pool(view, preset, stage)), volume, preset, random)
+            for view in views
+        ]
         if number == 0 and not any(comparison.shows(motion()) for comparison in comparisons):
             raise InputError(
                 "world_from_ct: from this start pose the X-rays show nothing of the CT, expected a start at which they show "
@@ -331,7 +370,10 @@ def refine(
 
         def report(share: float, step: Step, number: int = number, name: str = name) -> None:
             done = float((work[number] + share * (work[number + 1] - work[number])) / work[-1])
-            if progress(Progress(done, f"{preset.name} at {name}", step.world_from_ct, step.cost)) is False:
+            if (
+                progress(Progress(done, f"{preset.name} at {name}", step.world_from_ct, step.cost))
+                is False
+            ):
                 raise Cancelled
 
         traces.append(LevelTrace(name, _descend(motion, comparisons, preset, stage, report)))
@@ -347,7 +389,9 @@ class _Motion:
 
     def __init__(self, world_from_ct: np.ndarray, centroid: np.ndarray) -> None:
         self._centroid = centroid
-        self.turn, self.shift = (torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        self.turn, self.shift = (
+            torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2)
+        )
         pivot = rigid.transform_points(world_from_ct, centroid)
         to_pivot = rigid.from_rotation_translation(np.eye(3), pivot)
         self._before = torch.from_numpy(rigid.inverse(to_pivot) @ world_from_ct)
@@ -363,12 +407,18 @@ class _Motion:
 
     def moved_mm(self, before: np.ndarray, after: np.ndarray) -> float:
         """Return the largest motion of a point at LEVER_MM from the centroid, between two poses."""
-        shift = rigid.transform_points(after, self._centroid) - rigid.transform_points(before, self._centroid)
+        shift = rigid.transform_points(after, self._centroid) - rigid.transform_points(
+            before, self._centroid
+        )
         return float(np.linalg.norm(shift) + LEVER_MM * rigid.rotation_distance(before, after))
 
 
 def _descend(
-    motion: _Motion, comparisons: list[Comparison], preset: Preset, stage: Stage, report: Callable[[float, Step], None]
+    motion: _Motion,
+    comparisons: list[Comparison],
+    preset: Preset,
+    stage: Stage,
+    report: Callable[[float, Step], None],
 ) -> list[Step]:
     """Descend by Adam at one resolution, with a fresh state, as published."""
     optimiser = torch.optim.Adam(
@@ -384,7 +434,9 @@ def _descend(
     for iteration in range(stage.iterations):
         optimiser.zero_grad()
         similarity = []
-        for comparison in comparisons:  # one after another, so that one view's samples are in memory at a time
+        for (
+            comparison
+        ) in comparisons:  # one after another, so that one view's samples are in memory at a time
             similar = comparison.similarity(motion())
             ((1 - similar) / len(comparisons)).backward()
             similarity.append(similar.item())

@@ -41,7 +41,9 @@ class TorchVolume:
     voxel: Tensor
 
     @classmethod
-    def of(cls, volume: Volume, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> TorchVolume:
+    def of(
+        cls, volume: Volume, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> TorchVolume:
         """Return the volume on a device."""
         size = np.array(volume.values.shape[::-1])
         voxel = 2 / np.maximum(size - 1, 1)
@@ -49,7 +51,9 @@ class TorchVolume:
         unit_from_index[:3, 3] = -voxel * (size - 1) / 2
         unit_from_ct = unit_from_index @ volume.index_from_ct
         values = torch.from_numpy(volume.values).to(device, dtype)[None, None]
-        return cls(values, *(torch.from_numpy(array).to(device, dtype) for array in (unit_from_ct, voxel)))
+        return cls(
+            values, *(torch.from_numpy(array).to(device, dtype) for array in (unit_from_ct, voxel))
+        )
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,19 @@ class TorchRays:
         """
         require_single_source([camera], "a published refinement")
         return cls(
-            *(torch.from_numpy(np.array(array)).to(like) for array in (camera.source, camera.ray_directions(pixels)))
+            *(
+                torch.from_numpy(np.array(array)).to(like)
+                for array in (camera.source, camera.ray_directions(pixels))
+            )
         )
 
     def __getitem__(self, chosen) -> TorchRays:
         return TorchRays(self.source, self.directions[chosen])
 
 
-def line_integrals(volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, step_mm: float) -> Tensor:
+def line_integrals(
+    volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, step_mm: float
+) -> Tensor:
     """Return the line integrals (n,) along rays at a pose (4, 4), rigid, mm; autograd gives the gradient by the pose.
 
     Each ray is sampled in the middle of steps of `step_mm`, from the air before the volume to the air behind it.
@@ -98,7 +107,9 @@ def line_integrals(volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, 
     points = torch.addcmul(source, (near[:, None] + steps)[..., None], along[:, None]).reshape(
         _PORTIONS, 1, portion, count, 3
     )
-    samples = functional.grid_sample(volume.values.expand(_PORTIONS, -1, -1, -1, -1), points, align_corners=True)
+    samples = functional.grid_sample(
+        volume.values.expand(_PORTIONS, -1, -1, -1, -1), points, align_corners=True
+    )
     sums = step_mm * samples.reshape(-1, count).sum(-1)[: len(near) - more]
     return torch.zeros_like(directions[:, 0]).masked_scatter(hit, sums)
 

@@ -78,13 +78,23 @@ class BoneLevel(NamedTuple):
 LEVELS = (
     BoneLevel(4, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=8), 30, 0.3),
     BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 30, 0.1),
-    BoneLevel(1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 8, 0.05),
+    BoneLevel(
+        1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 8, 0.05
+    ),
 )
 #: Of bones with a CT each, which begin where each was registered alone. Much of what the X-rays show is missing in them, so that steps of
 #: Gauss and Newton are much too short without the curvature.
 LEVELS_WITHOUT_REST = (
-    BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 25, 0.03, secant=True),
-    BoneLevel(1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 25, 0.01, secant=True),
+    BoneLevel(
+        2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 25, 0.03, secant=True
+    ),
+    BoneLevel(
+        1,
+        Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5),
+        25,
+        0.01,
+        secant=True,
+    ),
 )
 
 
@@ -136,9 +146,13 @@ class Bone:
         self._finest = Volume(values, placed)
         points = rigid.transform_points(placed, (places - low)[:, ::-1].astype(float))
         self.centroid = points.mean(axis=0)
-        self.surface = points[np.linspace(0, len(points) - 1, min(SURFACE_POINTS, len(points))).astype(int)]
+        self.surface = points[
+            np.linspace(0, len(points) - 1, min(SURFACE_POINTS, len(points))).astype(int)
+        ]
         ends = [(-0.5, size - 0.5) for size in values.shape[::-1]]
-        self.corners = rigid.transform_points(placed, np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
+        self.corners = rigid.transform_points(
+            placed, np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
+        )
         self._projectors: dict[int, Projector] = {}
         self._making = Lock()
 
@@ -147,12 +161,20 @@ class Bone:
         """Return the bone of a CT that shows nothing else; relative values do not say what soft tissue attenuates."""
         attenuation = anatomy.attenuation(0)
         replaced = 0.0 if anatomy.relative else WATER
-        return cls(name, attenuation, attenuation.values > replaced, replaced=replaced, cut=cut_ends(attenuation))
+        return cls(
+            name,
+            attenuation,
+            attenuation.values > replaced,
+            replaced=replaced,
+            cut=cut_ends(attenuation),
+        )
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Return bool (N,), which of the points (N, 3), CT mm, lie in a voxel of the bone."""
         values = self._finest.values
-        index = np.rint(rigid.transform_points(self._finest.index_from_ct, points)).astype(int)[:, ::-1]
+        index = np.rint(rigid.transform_points(self._finest.index_from_ct, points)).astype(int)[
+            :, ::-1
+        ]
         inside = ((index >= 0) & (index < values.shape)).all(axis=1)
         inside[inside] = values[tuple(index[inside].T)] > 0
         return inside
@@ -183,7 +205,9 @@ def bones_of(structures: Structures, whole: PreparedCT) -> list[Bone]:
     attenuation = whole.attenuation(0)
     return [
         Bone(name, attenuation, structures.labels[box] == n, [side.start for side in box])
-        for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True), start=1)
+        for n, (name, box) in enumerate(
+            zip(structures.names, structures.boxes, strict=True), start=1
+        )
     ]
 
 
@@ -226,11 +250,15 @@ def relative_motions(ties: Sequence[Tie], poses: Sequence[np.ndarray]) -> np.nda
     """
     if not ties:
         return np.empty((0, 6))
-    ones, others = (np.array([poses[number] for number in numbers]) for numbers in list(zip(*ties, strict=True))[:2])
+    ones, others = (
+        np.array([poses[number] for number in numbers])
+        for numbers in list(zip(*ties, strict=True))[:2]
+    )
     joints = np.array([tie.joint for tie in ties])
     turns = rigid.log_so3(others[:, :3, :3] @ np.swapaxes(ones[:, :3, :3], 1, 2))
     return np.concatenate(
-        [turns, rigid.transform_points(others, joints) - rigid.transform_points(ones, joints)], axis=1
+        [turns, rigid.transform_points(others, joints) - rigid.transform_points(ones, joints)],
+        axis=1,
     )
 
 
@@ -342,9 +370,18 @@ class _Rest:
     """
 
     def __init__(
-        self, projector: Projector, camera: Camera, world_from_ct: np.ndarray, shadows: Sequence[Shadow]
+        self,
+        projector: Projector,
+        camera: Camera,
+        world_from_ct: np.ndarray,
+        shadows: Sequence[Shadow],
     ) -> None:
-        self._projector, self._camera, self._pose, self._shadows = projector, camera, world_from_ct, shadows
+        self._projector, self._camera, self._pose, self._shadows = (
+            projector,
+            camera,
+            world_from_ct,
+            shadows,
+        )
         self.image = np.zeros(camera.size[::-1], np.float32)
         self._known = np.zeros(self.image.shape, bool)
 
@@ -392,7 +429,13 @@ class BonesObjective:
         world_from_ct: np.ndarray | None,
         ties: Sequence[Tie],
     ) -> None:
-        self.bones, self.views, self.settings, self.voxel_mm, self.ties = bones, views, settings, voxel_mm, ties
+        self.bones, self.views, self.settings, self.voxel_mm, self.ties = (
+            bones,
+            views,
+            settings,
+            voxel_mm,
+            ties,
+        )
         self._projectors = [bone.projector(bone.level(voxel_mm)) for bone in bones]
         self._corners = np.array([bone.corners for bone in bones])
         self._centroids = np.array([bone.centroid for bone in bones])
@@ -424,10 +467,15 @@ class BonesObjective:
             shadows = self._empty_shadows(view, corners, pivots, jacobian)
             shown = [b for b, shadow in enumerate(shadows) if shadow]
             drawn = [shadow for shadow in shadows if shadow]
-            projectors, parts = [self._projectors[b] for b in shown], [shadow.part for shadow in drawn]
+            projectors, parts = (
+                [self._projectors[b] for b in shown],
+                [shadow.part for shadow in drawn],
+            )
             renderings = [Rendering(shadow.image, shadow.jacobian) for shadow in drawn]
             if shown:
-                tasks += part_tasks(projectors, view.camera, placed[shown], pivots[shown], parts, renderings)
+                tasks += part_tasks(
+                    projectors, view.camera, placed[shown], pivots[shown], parts, renderings
+                )
             found.append(shadows)
         run_tasks(tasks)
         return found
@@ -442,14 +490,20 @@ class BonesObjective:
         room = np.maximum(margins + self.radius + 1, 2 * self.radius + 2)
         low, high = np.floor(pixels.min(axis=1)), np.ceil(pixels.max(axis=1)) + 1
         (lows, highs), (far_lows, far_highs) = (
-            [np.clip(end, 0, view.camera.size).astype(int) for end in (low - wide[:, None], high + wide[:, None])]
+            [
+                np.clip(end, 0, view.camera.size).astype(int)
+                for end in (low - wide[:, None], high + wide[:, None])
+            ]
             for wide in (room, margins + 2 * self.radius + 2)
         )
         shadows: list[Shadow | None] = []
         for b, shown in enumerate(before & (highs - lows >= 3).all(axis=1)):
             part, around = _part(lows[b], highs[b]), _part(far_lows[b], far_highs[b])
             shape = tuple(side.stop - side.start for side in part)
-            images = np.empty(shape, np.float32), np.empty((6, *shape), np.float32) if jacobian else None
+            images = (
+                np.empty(shape, np.float32),
+                np.empty((6, *shape), np.float32) if jacobian else None,
+            )
             shadows.append(Shadow(part, around, *images) if shown else None)
         return shadows
 
@@ -481,7 +535,10 @@ class BonesObjective:
     def linearise(self, poses: Sequence[np.ndarray], shadows: Shadows) -> BonesFit:
         """Return the fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
         count = len(self.bones)
-        gradients, hessians = np.zeros((len(self.views), 6 * count)), np.zeros((len(self.views), 6 * count, 6 * count))
+        gradients, hessians = (
+            np.zeros((len(self.views), 6 * count)),
+            np.zeros((len(self.views), 6 * count, 6 * count)),
+        )
         costs, shown = [0.0] * len(self.views), self._select(poses, shadows)
 
         def add(v: int) -> None:
@@ -521,7 +578,9 @@ class BonesObjective:
         self._selected = other._selected
         self._fill_rest()
 
-    def changes(self, v: int, shadows: Sequence[Shadow | None], jacobian: np.ndarray) -> list[np.ndarray]:
+    def changes(
+        self, v: int, shadows: Sequence[Shadow | None], jacobian: np.ndarray
+    ) -> list[np.ndarray]:
         """Return the derivatives (n, k, rows, columns) of a view's residuals, by kind of comparison.
 
         Parameters
@@ -529,8 +588,17 @@ class BonesObjective:
         jacobian
             (n, rows, columns), the derivatives of the view's image.
         """
-        image, fixed, selected = self._image(v, shadows), self.views[v].xray.line_integrals, self._selected[v]
-        return [change for _, change, _ in self._residuals(image, jacobian, fixed, selected.mask, selected.windows)]
+        image, fixed, selected = (
+            self._image(v, shadows),
+            self.views[v].xray.line_integrals,
+            self._selected[v],
+        )
+        return [
+            change
+            for _, change, _ in self._residuals(
+                image, jacobian, fixed, selected.mask, selected.windows
+            )
+        ]
 
     def _select(self, poses: Sequence[np.ndarray], shadows: Shadows) -> np.ndarray:
         """Choose the pixels that can be compared and are near a silhouette, and return their share (B, views) of each shadow."""
@@ -546,16 +614,22 @@ class BonesObjective:
                 if shadow is None:
                     continue
                 near, dark = usable[shadow.part].copy(), shadow.image > 0
-                shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], shadow), 1)
+                shown[b, v] = near[dark].sum() / max(
+                    self._whole_shadow(b, view, poses[b], shadow), 1
+                )
                 similarity.keep_near(shadow.image, margins[b], near)
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
             if self.settings.silhouette_mm is None:
                 mask = usable
-            windows = [similarity.window_weight(mask, radius) if radius else None for radius in radii]
+            windows = [
+                similarity.window_weight(mask, radius) if radius else None for radius in radii
+            ]
             box = _box_of(mask)
             parts = [None if each is None else np.ascontiguousarray(each[box]) for each in windows]
             fixed = np.ascontiguousarray(view.xray.line_integrals[box])
-            selected[v] = _Selected(mask, windows, box, (np.ascontiguousarray(mask[box]), fixed, parts))
+            selected[v] = _Selected(
+                mask, windows, box, (np.ascontiguousarray(mask[box]), fixed, parts)
+            )
 
         run_tasks([partial(select, v) for v in range(len(self.views))])
         self._selected = selected
@@ -566,10 +640,14 @@ class BonesObjective:
         for rest, selected in zip(self._rest or (), self._selected, strict=self._rest is not None):
             rest.fill(selected.mask)  # one after another, each by all threads
 
-    def _usable(self, v: int, poses: Sequence[np.ndarray], shadows: Sequence[Shadow | None]) -> np.ndarray:
+    def _usable(
+        self, v: int, poses: Sequence[np.ndarray], shadows: Sequence[Shadow | None]
+    ) -> np.ndarray:
         """Return 1 for the pixels (rows, columns) that can be compared, with their neighbours: not those through the cut end of a bone."""
         valid, usable = self._valid[v].copy(), np.empty(self._valid[v].shape, np.float32)
-        for bone, projector, pose, shadow in zip(self.bones, self._projectors, poses, shadows, strict=True):
+        for bone, projector, pose, shadow in zip(
+            self.bones, self._projectors, poses, shadows, strict=True
+        ):
             if shadow is not None and bone.cut.any():
                 valid[shadow.part] &= projector.seen(_part_of(self.views[v], shadow.part), pose)
         similarity.erode(valid, usable)
@@ -586,13 +664,22 @@ class BonesObjective:
         return float(dark / max(inside, 1e-3))
 
     def _image(self, v: int, shadows: Sequence[Shadow | None]) -> np.ndarray:
-        image = np.zeros(self._valid[v].shape, np.float32) if self._rest is None else self._rest[v].image.copy()
+        image = (
+            np.zeros(self._valid[v].shape, np.float32)
+            if self._rest is None
+            else self._rest[v].image.copy()
+        )
         for shadow in filter(None, shadows):
             image[shadow.part] += shadow.image
         return image
 
     def _residuals(
-        self, image: np.ndarray, jacobian: np.ndarray, fixed: np.ndarray, mask: np.ndarray, windows: Iterable
+        self,
+        image: np.ndarray,
+        jacobian: np.ndarray,
+        fixed: np.ndarray,
+        mask: np.ndarray,
+        windows: Iterable,
     ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return the residual, derivative and products for each kind of comparison."""
         settings = self.settings
@@ -609,7 +696,9 @@ class BonesObjective:
     def _residuals_within(self, v: int, image: np.ndarray) -> Iterable[np.ndarray]:
         """Return the residual in the selected pixels' box, for each kind of comparison."""
         _, _, box, (mask, fixed, windows) = self._selected[v]
-        for residual, _, _ in self._residuals(np.ascontiguousarray(image[box]), NOTHING, fixed, mask, windows):
+        for residual, _, _ in self._residuals(
+            np.ascontiguousarray(image[box]), NOTHING, fixed, mask, windows
+        ):
             yield residual
 
     def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
@@ -637,7 +726,9 @@ class BonesObjective:
             if shadow is None or shadow.jacobian is None:
                 continue
             parts[b], around[b] = shadow.part, shadow.around
-            found = self._residuals_in(shadow.part, image, shadow.jacobian, fixed, self._selected[v])
+            found = self._residuals_in(
+                shadow.part, image, shadow.jacobian, fixed, self._selected[v]
+            )
             changes[b] = [change for _, change, _ in found]
         return ViewComparison(mask, residuals, weights, cost, parts, around, changes)
 
@@ -652,11 +743,15 @@ class BonesObjective:
         """Return `_residuals` of the part of a view to which `jacobian` belongs, by whole images."""
         here = [each[part].copy() for each in (image, fixed, selected.mask)]
         here[2][[0, -1]] = here[2][:, [0, -1]] = 0  # gradients read the neighbours
-        windows = [None if each is None else np.ascontiguousarray(each[part]) for each in selected.windows]
+        windows = [
+            None if each is None else np.ascontiguousarray(each[part]) for each in selected.windows
+        ]
         return self._residuals(here[0], jacobian, here[1], here[2], windows)
 
 
-def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessian: np.ndarray) -> None:
+def _add_normal_equations(
+    compared: ViewComparison, gradient: np.ndarray, hessian: np.ndarray
+) -> None:
     """Add those of a view to `gradient` (6 B,) and `hessian` (6 B, 6 B)."""
     for b, changes in compared.changes.items():
         (rows, columns), here = compared.parts[b], slice(6 * b, 6 * b + 6)
@@ -665,7 +760,9 @@ def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessia
             (rows.start, rows.stop, columns.start, columns.stop),
             np.zeros((6, 1)),
         )
-        for change, weight, residual in zip(changes, compared.weights, compared.residuals, strict=True):
+        for change, weight, residual in zip(
+            changes, compared.weights, compared.residuals, strict=True
+        ):
             similarity.add_products(change, corner, residual[None], (0, 0), weight, box, sums)
         gradient[here] += sums[:, 0]
         for c in (c for c in compared.changes if c <= b):
@@ -675,7 +772,9 @@ def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessia
             block, there = np.zeros((6, 6)), slice(6 * c, 6 * c + 6)
             (rows, columns), other_corner = both, tuple(side.start for side in compared.parts[c])
             box = rows.start, rows.stop, columns.start, columns.stop
-            for change, other, weight in zip(changes, compared.changes[c], compared.weights, strict=True):
+            for change, other, weight in zip(
+                changes, compared.changes[c], compared.weights, strict=True
+            ):
                 similarity.add_products(change, corner, other, other_corner, weight, box, block)
             hessian[here, there] += block
             if c < b:
@@ -690,11 +789,15 @@ def _part(low: np.ndarray, high: np.ndarray) -> tuple[slice, slice]:
 def _part_of(view: View, part: tuple[slice, slice]) -> Camera:
     """Return the camera of a part of a view."""
     rows, columns = part
-    return view.camera.cropped(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+    return view.camera.cropped(
+        columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+    )
 
 
 def _overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice] | None:
-    rows, columns = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
     return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
 
 
@@ -708,7 +811,11 @@ def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def add_prior(
-    objective: BonesObjective, poses: Sequence[np.ndarray], share: float, gradient: np.ndarray, hessian: np.ndarray
+    objective: BonesObjective,
+    poses: Sequence[np.ndarray],
+    share: float,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
 ) -> float:
     """Add the prior, of this share, to the normal equations, and return its cost."""
     total = 0.0
@@ -740,7 +847,9 @@ def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
 
 def largest_step_mm(twists: np.ndarray, fit: BonesFit) -> float:
     """Return how far in mm the twists (B, 6) move any bone that a view shows, an angle at LEVER_MM."""
-    lengths = np.linalg.norm(twists[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(twists[:, :3], axis=1)
+    lengths = np.linalg.norm(twists[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(
+        twists[:, :3], axis=1
+    )
     return float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
 
 
@@ -760,7 +869,11 @@ def minimise(
     secant
         As of `BoneLevel`.
     """
-    centroids, poses, damping = np.array([bone.centroid for bone in objective.bones]), list(poses), DAMPING
+    centroids, poses, damping = (
+        np.array([bone.centroid for bone in objective.bones]),
+        list(poses),
+        DAMPING,
+    )
     last: tuple[np.ndarray, np.ndarray] | None = None
     fit = objective.linearise(poses, objective.shadows(poses))
     for _ in range(iterations):
@@ -774,7 +887,9 @@ def minimise(
         better = False
         while damping < MOST_DAMPING:
             step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient).reshape(-1, 6)
-            trial = list(moved(np.array(poses), step, rigid.transform_points(np.array(poses), centroids)))
+            trial = list(
+                moved(np.array(poses), step, rigid.transform_points(np.array(poses), centroids))
+            )
             size = largest_step_mm(step, fit)
             shadows = objective.shadows(trial)
             better = objective.cost(shadows) + share * prior_cost(objective, trial) < here
@@ -886,8 +1001,13 @@ def register_bone_cts(
         As of `register_bones`, with the pose of the first bone.
     """
     levels = LEVELS_WITHOUT_REST
-    centres = [rigid.transform_points(pose, bone.centroid) for pose, bone in zip(poses, bones, strict=True)]
-    objectives = [_objective(None, bones, views, np.mean(centres, axis=0), None, [], level) for level in levels]
+    centres = [
+        rigid.transform_points(pose, bone.centroid) for pose, bone in zip(poses, bones, strict=True)
+    ]
+    objectives = [
+        _objective(None, bones, views, np.mean(centres, axis=0), None, [], level)
+        for level in levels
+    ]
     return _registered(objectives, levels, poses, poses[0], progress)
 
 
@@ -901,7 +1021,10 @@ def _registered(
     bones, steps, most = objectives[-1].bones, 0, sum(level.iterations for level in levels)
 
     def report(cost: float) -> None:
-        if progress(Progress(steps / most, f"registering {len(bones)} bones", world_from_ct, cost)) is False:
+        if (
+            progress(Progress(steps / most, f"registering {len(bones)} bones", world_from_ct, cost))
+            is False
+        ):
             raise Cancelled
 
     def on_step(cost: float) -> None:
@@ -912,7 +1035,9 @@ def _registered(
     poses = list(poses)
     for level, objective in zip(levels, objectives[-len(levels) :], strict=True):
         before = steps
-        poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant)
+        poses, fit = minimise(
+            objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant
+        )
         steps = before + level.iterations  # those that were not needed
         report(fit.cost)
     ties = list(objectives[-1].ties)
@@ -928,7 +1053,9 @@ def objective_at(
     level: BoneLevel,
 ) -> BonesObjective:
     """Make the objective at one resolution."""
-    centre = rigid.transform_points(world_from_ct, np.mean([bone.centroid for bone in bones], axis=0))
+    centre = rigid.transform_points(
+        world_from_ct, np.mean([bone.centroid for bone in bones], axis=0)
+    )
     return _objective(whole, bones, views, centre, world_from_ct, ties, level)
 
 

@@ -41,7 +41,9 @@ from .pipeline import Progress, Refinement
 from .prepared_ct import PreparedCT
 
 #: The finest of several bones', of the whole images.
-LEVEL = LEVELS[-1]._replace(settings=replace(LEVELS[-1].settings, silhouette_mm=None), iterations=20)
+LEVEL = LEVELS[-1]._replace(
+    settings=replace(LEVELS[-1].settings, silhouette_mm=None), iterations=20
+)
 #: The share of the time in which bones are registered with the cameras as the whole CT has them.
 BONES_SHARE = 0.4
 
@@ -74,7 +76,11 @@ def correct_cameras(
         return registered, None
     pose, bones = registered.world_from_ct, bones_of(structures, whole)
     found = register_bones(
-        whole, bones, registered.views, pose, lambda part: progress(replace(part, fraction=BONES_SHARE * part.fraction))
+        whole,
+        bones,
+        registered.views,
+        pose,
+        lambda part: progress(replace(part, fraction=BONES_SHARE * part.fraction)),
     )
     step = _Step(whole, objective_at(whole, bones, views, pose, found.ties, LEVEL), cameras)
     state = step.minimise(_State(pose, found.poses, registered.corrections), progress)
@@ -82,7 +88,9 @@ def correct_cameras(
     views = [replace(view, camera=camera) for view, camera in zip(views, corrected, strict=True)]
     fit = whole.fit(views, state.rest, pose)
     corrections = state.corrections
-    return replace(registered, world_from_ct=state.rest, fit=fit, views=views, corrections=corrections), state.poses
+    return replace(
+        registered, world_from_ct=state.rest, fit=fit, views=views, corrections=corrections
+    ), state.poses
 
 
 class _State(NamedTuple):
@@ -103,7 +111,9 @@ class _Given(NamedTuple):
 class _Step:
     """`given`: the objective of the bones, with the cameras that the case gives."""
 
-    def __init__(self, whole: PreparedCT, given: BonesObjective, cameras: CameraCorrections) -> None:
+    def __init__(
+        self, whole: PreparedCT, given: BonesObjective, cameras: CameraCorrections
+    ) -> None:
         self._whole, self._given, self._cameras, self._bones = whole, given, cameras, given.bones
         self._sd = cameras.sd[cameras.free]
         self._centroid = np.mean([bone.centroid for bone in given.bones], axis=0)
@@ -115,7 +125,9 @@ class _Step:
         fit, gradient, hessian = self._linearised(here, here.shadows(state.poses), state)
         for n in range(LEVEL.iterations):
             share = prior_share(here, fit)
-            cost = fit.cost + add_prior(here, state.poses, share, gradient[of_bones], hessian[of_bones, of_bones])
+            cost = fit.cost + add_prior(
+                here, state.poses, share, gradient[of_bones], hessian[of_bones, of_bones]
+            )
             cost += share * self._unlikely(state)
             gradient[of_bones.stop :] += share * state.corrections[self._cameras.free] / self._sd**2
             hessian[of_bones.stop :, of_bones.stop :] += np.diag(share / self._sd**2)
@@ -124,7 +136,10 @@ class _Step:
             better = False
             while damping < MOST_DAMPING:
                 step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient)
-                trial, size = self._moved(state, step), largest_step_mm(step[of_bones].reshape(-1, 6), fit)
+                trial, size = (
+                    self._moved(state, step),
+                    largest_step_mm(step[of_bones].reshape(-1, 6), fit),
+                )
                 there = self._at(trial)
                 there.compare_as(here)
                 shadows = there.shadows(trial.poses)
@@ -138,7 +153,10 @@ class _Step:
             state, here, damping = trial, there, max(damping / 5, LEAST_DAMPING)
             fit, gradient, hessian = self._linearised(here, shadows, state)
             fraction = BONES_SHARE + (1 - BONES_SHARE) * (n + 1) / LEVEL.iterations
-            if progress(Progress(fraction, "correcting the cameras", state.rest, fit.cost)) is False:
+            if (
+                progress(Progress(fraction, "correcting the cameras", state.rest, fit.cost))
+                is False
+            ):
                 raise Cancelled
             if size < LEVEL.tolerance_mm:
                 break
@@ -148,8 +166,12 @@ class _Step:
         """Return the objective with the corrected cameras."""
         given = self._given
         cameras = self._cameras.cameras(state.corrections, [view.camera for view in given.views])
-        views = [replace(view, camera=camera) for view, camera in zip(given.views, cameras, strict=True)]
-        return BonesObjective(self._whole, self._bones, views, given.voxel_mm, given.settings, state.rest, given.ties)
+        views = [
+            replace(view, camera=camera) for view, camera in zip(given.views, cameras, strict=True)
+        ]
+        return BonesObjective(
+            self._whole, self._bones, views, given.voxel_mm, given.settings, state.rest, given.ties
+        )
 
     def _moved(self, state: _State, step: np.ndarray) -> _State:
         twists, corrections = np.split(step, [6 + 6 * len(self._bones)])
@@ -172,7 +194,10 @@ class _Step:
     ) -> tuple[BonesFit, np.ndarray, np.ndarray]:
         """Return the fit, and gradient and Hessian of half the cost by the poses of rest and bones, and by the free corrections."""
         fit = objective.linearise(state.poses, shadows)
-        pivot, corrections = rigid.transform_points(state.rest, self._centroid), 6 + 6 * len(self._bones)
+        pivot, corrections = (
+            rigid.transform_points(state.rest, self._centroid),
+            6 + 6 * len(self._bones),
+        )
         ways = self._cameras.jacobians(_Given(self._given.views, pivot), state.corrections, 9)
         size = corrections + len(self._cameras.free)
         gradient, hessian = np.zeros(size), np.zeros((size, size))
@@ -182,7 +207,9 @@ class _Step:
         for v, (way, in_rest, in_place) in enumerate(zip(ways, at_rest, shadows, strict=True)):
             by_image = np.zeros((15, 6 + len(self._cameras.free)))
             by_image[:6, :6], by_image[6:, 6:] = np.eye(6), way[:, 6:]
-            changes = objective.changes(v, in_place, self._jacobian(objective, v, state, pivot, in_rest, in_place))
+            changes = objective.changes(
+                v, in_place, self._jacobian(objective, v, state, pivot, in_rest, in_place)
+            )
             compared = objective.compare_view(v, in_place)
             for kind, (change, weight, residual) in enumerate(
                 zip(changes, compared.weights, compared.residuals, strict=True)
@@ -190,7 +217,9 @@ class _Step:
                 weighted = change * weight
                 flat = weighted.reshape(15, -1) / fit.pixels
                 gradient[own] += by_image.T @ (flat @ residual.ravel())
-                hessian[np.ix_(own, own)] += by_image.T @ (flat @ change.reshape(15, -1).T) @ by_image
+                hessian[np.ix_(own, own)] += (
+                    by_image.T @ (flat @ change.reshape(15, -1).T) @ by_image
+                )
                 for b, (rows, columns) in compared.parts.items():
                     here = weighted[..., rows, columns].reshape(15, -1) / fit.pixels
                     block = by_image.T @ (here @ compared.changes[b][kind].reshape(6, -1).T)
@@ -209,7 +238,10 @@ class _Step:
         in_place: Sequence[Shadow | None],
     ) -> np.ndarray:
         """Return (15, rows, columns), a view's image by the pose of the rest (6), by that of all (6), and by the intrinsics (3)."""
-        camera, projector = objective.views[v].camera, self._whole.projector(self._whole.level(objective.voxel_mm))
+        camera, projector = (
+            objective.views[v].camera,
+            self._whole.projector(self._whole.level(objective.voxel_mm)),
+        )
         jacobian = np.empty((15, *camera.size[::-1]), np.float32)
         rest, everything = jacobian[:6], jacobian[6:12]
         rest[:] = projector.render(camera, state.rest, jacobian=True, pivot=pivot).jacobian

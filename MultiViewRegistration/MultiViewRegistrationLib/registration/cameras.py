@@ -49,11 +49,17 @@ FREE_FROM = np.repeat([np.radians(0.2), 0.5, 0.003, 0.001, 0.003], [3, 3, 1, 2, 
 LEVER_MM = 100.0
 
 
-def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
+def uncalibrated_view_indices(
+    views: Sequence[View], shared: SharedUnknowns = CALIBRATED
+) -> list[int]:
     """Return indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all."""
     if shared != CALIBRATED:
         return []
-    return [i for i, view in enumerate(views) if i and view.rotation_sd_deg is None and view.translation_sd_mm is None]
+    return [
+        i
+        for i, view in enumerate(views)
+        if i and view.rotation_sd_deg is None and view.translation_sd_mm is None
+    ]
 
 
 class Compared(Protocol):
@@ -91,7 +97,9 @@ class CameraCorrections:
     def __init__(self, views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> None:
         self._focal_px = [view.camera.focal_px for view in views]
         self._source_to_detector_mm = [_source_to_detector(view, shared) for view in views]
-        own = np.array([_own_sd(view, first=i == 0) for i, view in enumerate(views)]).reshape(-1, OWN)
+        own = np.array([_own_sd(view, first=i == 0) for i, view in enumerate(views)]).reshape(
+            -1, OWN
+        )
         together = [
             shared.source_to_detector_sd_mm or 0,
             *[shared.principal_point_sd_px or 0] * 2,
@@ -119,7 +127,9 @@ class CameraCorrections:
         shift = rigid.from_rotation_translation(np.eye(3), shared[3:])
         motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:6])
         scale = 1 + own[6] + shared[0] / self._source_to_detector_mm[i]
-        corrected = given.corrected(scale, (own[7:9] + shared[1:3]) * self._pooling(i, given), 1 + own[9])
+        corrected = given.corrected(
+            scale, (own[7:9] + shared[1:3]) * self._pooling(i, given), 1 + own[9]
+        )
         return replace(corrected, camera_from_world=shift @ given.camera_from_world @ motion)
 
     def cameras(self, corrections: np.ndarray, given: Sequence[Camera]) -> list[Camera]:
@@ -144,14 +154,17 @@ class CameraCorrections:
         own[:, [6, 9]] *= 1000.0
         return float(parts.max())
 
-    def system(self, objective: Objective, fit: PoseFit, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def system(
+        self, objective: Objective, fit: PoseFit, corrections: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
         if not self.free.size:
             return fit.gradient[:6], fit.hessian[:6, :6]
         jacobians = self.jacobians(objective, corrections, len(fit.gradient))
         gradient = sum(way.T @ g for way, (g, _) in zip(jacobians, fit.by_view, strict=True))
         hessian = sum(
-            way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(jacobians, fit.by_view, strict=True)
+            way.T @ (np.tril(h) + np.tril(h, -1).T) @ way
+            for way, (_, h) in zip(jacobians, fit.by_view, strict=True)
         )
         precision = self.precision(objective, fit)
         gradient[6:] += precision * corrections[self.free]
@@ -159,7 +172,12 @@ class CameraCorrections:
         return gradient, hessian
 
     def jacobians(
-        self, objective: Compared, corrections: np.ndarray, derivatives: int, *, considered: bool = False
+        self,
+        objective: Compared,
+        corrections: np.ndarray,
+        derivatives: int,
+        *,
+        considered: bool = False,
     ) -> list[np.ndarray]:
         """Return what the Jacobian of each view's projection is by, 6 or 9 numbers, by pose and free corrections: (derivatives, 6 + n).
 
@@ -179,14 +197,23 @@ class CameraCorrections:
         cost = fit.cost if np.isfinite(fit.cost) else 1.0
         return cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
 
-    def prior_ratio(self, objective: Objective, fit: PoseFit, corrections: np.ndarray, others: np.ndarray) -> float:
+    def prior_ratio(
+        self, objective: Objective, fit: PoseFit, corrections: np.ndarray, others: np.ndarray
+    ) -> float:
         """Return the factor on the cost by which the prior makes `others` worse than `corrections`."""
         if not self.free.size:
             return 1.0
-        before, after = (np.sum((vector[self.free] / self.sd[self.free]) ** 2) for vector in (corrections, others))
-        return float(np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0)))
+        before, after = (
+            np.sum((vector[self.free] / self.sd[self.free]) ** 2)
+            for vector in (corrections, others)
+        )
+        return float(
+            np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0))
+        )
 
-    def _derivative(self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray) -> np.ndarray:
+    def _derivative(
+        self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray
+    ) -> np.ndarray:
         """Return what view i sees by the pose and all N corrections, (9, 6 + N).
 
         It sees (omega, v) about the pivot and `intrinsics_jacobian`'s three.
@@ -198,7 +225,9 @@ class CameraCorrections:
         way = np.zeros((9, 6 + self.sd.size))
         way[:6, :6] = np.eye(6)
         own, shared = way[:, 6 + OWN * i : 6 + OWN * (i + 1)], way[:, -6:]
-        own[:6, :6] = rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
+        own[:6, :6] = (
+            rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
+        )
         scale = 1 + corrections[OWN * i + 6] + corrections[-6] / self._source_to_detector_mm[i]
         own[6, 6] = 1 / scale
         shared[6, 0] = 1 / (scale * self._source_to_detector_mm[i])
@@ -231,7 +260,12 @@ def _own_sd(view: View, *, first: bool) -> list[float]:
     rotation = np.inf if view.rotation_sd_deg is None else np.radians(view.rotation_sd_deg)
     translation = np.inf if view.translation_sd_mm is None else view.translation_sd_mm
     tied = [0.0] * 6 if first else [rotation] * 3 + [translation] * 3
-    return [*tied, view.distance_sd_percent / 100, *[view.principal_point_sd_px] * 2, view.step_sd_percent / 100]
+    return [
+        *tied,
+        view.distance_sd_percent / 100,
+        *[view.principal_point_sd_px] * 2,
+        view.step_sd_percent / 100,
+    ]
 
 
 def _right_jacobian(rotation: np.ndarray) -> np.ndarray:

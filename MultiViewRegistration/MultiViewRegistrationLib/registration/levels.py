@@ -55,18 +55,26 @@ def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> lis
     others: list[OtherLevel] = []
 
     def search(*, up: bool) -> None:
-        objectives = [copy(objective) for objective in found.objectives]  # each remembers which pixels are compared
+        objectives = [
+            copy(objective) for objective in found.objectives
+        ]  # each remembers which pixels are compared
         poses = _nearest_start(objectives[0], found.poses, _steps(found, numbers, up=up))
         for level, objective, iterations in zip(LEVELS, objectives, ITERATIONS, strict=False):
             poses, fit = minimise(objective, poses, iterations, level.tolerance_mm)
-        others.append(OtherLevel(up, np.where(_apart_mm(found, poses) > SAME_MM, _unlikeness(here, fit), np.inf)))
+        others.append(
+            OtherLevel(
+                up, np.where(_apart_mm(found, poses) > SAME_MM, _unlikeness(here, fit), np.inf)
+            )
+        )
 
     run_tasks([partial(search, up=up) for up in (True, False)])
     return sorted(others, key=lambda other: not other.up)
 
 
 def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
-    seen = (np.minimum(here.shown, there.shown) >= SHOWN) & np.isfinite(here.similarity + there.similarity)
+    seen = (np.minimum(here.shown, there.shown) >= SHOWN) & np.isfinite(
+        here.similarity + there.similarity
+    )
     lacks = [np.sum(1 - fit.similarity, axis=1, where=seen) for fit in (here, there)]
     return np.where(seen.any(axis=1), lacks[1] / np.maximum(lacks[0], 1e-9), np.inf)
 
@@ -74,20 +82,25 @@ def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
 def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarray:
     """Return (B,) how far the centres lie from where they were registered."""
     ends = [
-        rigid.transform_points(pose, bone.centroid) - rigid.transform_points(registered, bone.centroid)
+        rigid.transform_points(pose, bone.centroid)
+        - rigid.transform_points(registered, bone.centroid)
         for bone, pose, registered in zip(found.bones, poses, found.poses, strict=True)
     ]
     return np.linalg.norm(ends, axis=1)
 
 
-def _steps(found: BonesRegistration, numbers: Sequence[int | None], *, up: bool) -> list[np.ndarray]:
+def _steps(
+    found: BonesRegistration, numbers: Sequence[int | None], *, up: bool
+) -> list[np.ndarray]:
     """Return ways (B, 3), world mm, to the next level: by the distances of neighbours, or by usual ones where the case has none."""
     centres = {
         number: rigid.transform_points(pose, bone.centroid)
         for number, bone, pose in zip(numbers, found.bones, found.poses, strict=True)
         if number is not None
     }
-    spacings = {number: centres[number] - centres[number + 1] for number in centres if number + 1 in centres}
+    spacings = {
+        number: centres[number] - centres[number + 1] for number in centres if number + 1 in centres
+    }
     superior, sign = found.world_from_ct[:3, 2], 1 if up else -1
     ways = []
     for mm in (None,) if spacings or not centres else SPACINGS_MM:
@@ -99,7 +112,9 @@ def _steps(found: BonesRegistration, numbers: Sequence[int | None], *, up: bool)
                 way.append(mm * superior)
             else:
                 known = np.array(list(spacings))
-                way.append(spacings[int(known[np.abs(known - (number - 1 if up else number)).argmin()])])
+                way.append(
+                    spacings[int(known[np.abs(known - (number - 1 if up else number)).argmin()])]
+                )
         ways.append(sign * np.array(way))
     return ways
 
@@ -110,7 +125,14 @@ def _nearest_start(
     """Return the poses moved by that one of the ways where they cost least."""
     starts = []
     for way in ways:
-        there = [rigid.from_rotation_translation(np.eye(3), step) @ pose for step, pose in zip(way, poses, strict=True)]
-        cost = objective.linearise(there, objective.shadows(there, jacobian=False)).cost if len(ways) > 1 else 0.0
+        there = [
+            rigid.from_rotation_translation(np.eye(3), step) @ pose
+            for step, pose in zip(way, poses, strict=True)
+        ]
+        cost = (
+            objective.linearise(there, objective.shadows(there, jacobian=False)).cost
+            if len(ways) > 1
+            else 0.0
+        )
         starts.append((cost, there))
     return min(starts, key=lambda start: start[0])[1]

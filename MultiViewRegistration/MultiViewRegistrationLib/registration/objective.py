@@ -83,7 +83,11 @@ class PoseFit:
         """The smallest similarity of the views that show enough of the CT to be compared; 0 where none does."""
         return float(
             min(
-                (each for each, shown in zip(self.similarity, self.shown, strict=True) if shown >= MIN_PIXELS),
+                (
+                    each
+                    for each, shown in zip(self.similarity, self.shown, strict=True)
+                    if shown >= MIN_PIXELS
+                ),
                 default=0.0,
             )
         )
@@ -154,7 +158,9 @@ class Objective:
         the DRR.
     """
 
-    evaluate_together: Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None = None
+    evaluate_together: (
+        Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None
+    ) = None
     """Evaluates a pose for each of several objectives in one batch, where that is better than a thread for each."""
 
     def __init__(
@@ -196,7 +202,9 @@ class Objective:
         projections = [
             Projection(
                 np.empty(valid.shape, np.float32),
-                np.empty((derivatives, *valid.shape) if jacobian else (derivatives, 0, 0), np.float32),
+                np.empty(
+                    (derivatives, *valid.shape) if jacobian else (derivatives, 0, 0), np.float32
+                ),
                 valid.copy(),
             )
             for valid in self._valid
@@ -218,7 +226,9 @@ class Objective:
         )
         if jacobian and intrinsics:
             for camera, projection in zip(cameras, projections, strict=True):
-                intrinsics_jacobian(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
+                intrinsics_jacobian(
+                    camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:]
+                )
         return projections
 
     def with_pivot(self, pivot: np.ndarray) -> Objective:
@@ -227,7 +237,9 @@ class Objective:
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> Objective:
         """Return the objective without some pixels of each view, bool (rows, columns); no pixels selected yet."""
-        return Objective(self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest)
+        return Objective(
+            self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest
+        )
 
     def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:
         return [
@@ -238,7 +250,9 @@ class Objective:
     def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
         """Evaluate a trial pose: its cost over the pixels selected last, and its linearisation if the descent accepts it."""
         projections = self.project(point.world_from_ct, point.cameras, intrinsics=point.intrinsics)
-        return TrialEvaluation(partial(self.cost, projections), partial(self.linearise, projections))
+        return TrialEvaluation(
+            partial(self.cost, projections), partial(self.linearise, projections)
+        )
 
     @property
     def masks(self) -> list[np.ndarray]:
@@ -247,7 +261,12 @@ class Objective:
 
     def linearise(self, projections: list[Projection]) -> PoseFit:
         """Return the cost, gradient and Hessian over the pixels that can be compared at this pose."""
-        run_tasks([partial(self._select_pixels, i, projection) for i, projection in enumerate(projections)])
+        run_tasks(
+            [
+                partial(self._select_pixels, i, projection)
+                for i, projection in enumerate(projections)
+            ]
+        )
         return self._evaluate(projections, derivative=True)
 
     def cost(self, projections: list[Projection]) -> float:
@@ -260,7 +279,9 @@ class Objective:
         mask = np.empty(projection.image.shape, np.float32)
         similarity.erode(projection.comparable, mask)
         if settings.silhouette_mm is not None:
-            similarity.keep_near(projection.image, int(silhouette_margin(settings, camera, self.pivot)), mask)
+            similarity.keep_near(
+                projection.image, int(silhouette_margin(settings, camera, self.pivot)), mask
+            )
         self._masks[index] = mask
         seen = (
             mask > 0
@@ -275,7 +296,12 @@ class Objective:
 
     def _evaluate(self, projections: list[Projection], *, derivative: bool) -> PoseFit:
         parts: list = [None] * len(self.views)
-        run_tasks([partial(self._compare, index, projections[index], derivative, parts) for index in range(len(parts))])
+        run_tasks(
+            [
+                partial(self._compare, index, projections[index], derivative, parts)
+                for index in range(len(parts))
+            ]
+        )
         return self._fit(parts, tuple(int(mask.sum()) for mask in self._masks), tuple(self._shown))
 
     def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:
@@ -287,17 +313,25 @@ class Objective:
         return PoseFit(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
-            hessian=hessian + hessian.T - np.diag(np.diag(hessian)),  # the parts have the lower triangle alone
+            hessian=hessian
+            + hessian.T
+            - np.diag(np.diag(hessian)),  # the parts have the lower triangle alone
             pixels=pixels,
             shown=shown,
             similarity=tuple(part[3] for part in parts),
             by_view=tuple((part[1] / count, part[2] / count) for part in parts),
         )
 
-    def residuals(self, index: int, projection: Projection, *, derivative: bool = True) -> Iterator[Residual]:
+    def residuals(
+        self, index: int, projection: Projection, *, derivative: bool = True
+    ) -> Iterator[Residual]:
         """Return the residuals of a view's selected pixels, for each kind of comparison."""
         settings, mask = self.settings, self._masks[index]
-        jacobian = projection.jacobian if derivative else np.empty((len(projection.jacobian), 0, 0), np.float32)
+        jacobian = (
+            projection.jacobian
+            if derivative
+            else np.empty((len(projection.jacobian), 0, 0), np.float32)
+        )
         image = projection.image if self.rest is None else projection.image + self.rest[index]
         for residual_of, radius, floor, weight in (
             (
@@ -306,11 +340,24 @@ class Objective:
                 settings.intensity_floor,
                 self._weights[index][0],
             ),
-            (similarity.gradient_residual, settings.gradient_radius, settings.gradient_floor, self._weights[index][1]),
+            (
+                similarity.gradient_residual,
+                settings.gradient_radius,
+                settings.gradient_floor,
+                self._weights[index][1],
+            ),
         ):
             if radius:
                 yield Residual(
-                    *residual_of(image, jacobian, self.views[index].xray.line_integrals, mask, weight, radius, floor)
+                    *residual_of(
+                        image,
+                        jacobian,
+                        self.views[index].xray.line_integrals,
+                        mask,
+                        weight,
+                        radius,
+                        floor,
+                    )
                 )
 
     def _compare(self, index: int, projection: Projection, derivative: bool, parts: list) -> None:
@@ -324,7 +371,9 @@ class Objective:
             0.0,
         )
         for residual, change, sums in self.residuals(index, projection, derivative=derivative):
-            cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
+            cost += similarity.normal_equations(
+                residual, change, mask, settings.cauchy, gradient, hessian
+            )
             products += sums
         parts[index] = cost, gradient, hessian, local_ncc(products)
 
@@ -348,10 +397,16 @@ def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np
         list of (rows, columns) bool, by view; None where the outliers are too few to matter.
     """
     found = [
-        _outlying(next(objective.residuals(n, projection, derivative=False)).residual[0], objective.masks[n])
+        _outlying(
+            next(objective.residuals(n, projection, derivative=False)).residual[0],
+            objective.masks[n],
+        )
         for n, projection in enumerate(projections)
     ]
-    share = sum(np.count_nonzero(each & (mask > 0)) for each, mask in zip(found, objective.masks, strict=True))
+    share = sum(
+        np.count_nonzero(each & (mask > 0))
+        for each, mask in zip(found, objective.masks, strict=True)
+    )
     if share < MIN_OUTLIER_SHARE * sum(np.count_nonzero(mask) for mask in objective.masks):
         return None
     return [scipy.ndimage.maximum_filter(each, 2 * GROWN + 1) for each in found]
@@ -366,7 +421,9 @@ def _outlying(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
         (rows, columns), the latter 1 or 0.
     """
     side = 2 * WINDOW + 1
-    squares, pixels = (scipy.ndimage.uniform_filter(each, side) for each in (residual**2 * mask, mask))
+    squares, pixels = (
+        scipy.ndimage.uniform_filter(each, side) for each in (residual**2 * mask, mask)
+    )
     return squares > OUTLYING**2 * np.maximum(pixels, 1 / side**2)
 
 
@@ -440,7 +497,9 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
     hessians = np.zeros((*pixels.shape, derivatives, derivatives))
     products = np.zeros((3, *pixels.shape))
     of_xray = _normalised_xray(objective, index, projection)
-    for (residual, change, _), fixed in zip(objective.residuals(index, projection), of_xray, strict=True):
+    for (residual, change, _), fixed in zip(
+        objective.residuals(index, projection), of_xray, strict=True
+    ):
         square = np.sum(residual**2, axis=0)
         weight = mask / (1 + square / cauchy**2) if cauchy else mask
         along = np.sum(change * residual, axis=1)  # of half the square
@@ -450,15 +509,28 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
         sharp = weight - mask * _missing(residual, drr, weight, mask)
         similarity.add_tile_hessians(change, along, sharp, bend, TILE_SIDE, hessians)
         products += _sums(
-            mask * np.stack([np.sum(a * b, axis=0) for a, b in ((drr, fixed), (drr, drr), (fixed, fixed))])
+            mask
+            * np.stack(
+                [np.sum(a * b, axis=0) for a, b in ((drr, fixed), (drr, drr), (fixed, fixed))]
+            )
         )
     used = pixels > 0
     full = hessians[used]
     full += np.swapaxes(np.tril(full, -1), -1, -2)
     ncc = products[0] / np.sqrt(products[1] * products[2] + 1e-12)
-    explained = _explained(objective.views[index].xray.line_integrals, mask, objective.settings.intensity_floor)
+    explained = _explained(
+        objective.views[index].xray.line_integrals, mask, objective.settings.intensity_floor
+    )
     places = np.argwhere(used)[:, ::-1]
-    return np.full(len(places), index), places, pixels[used], gradients[:, used].T, full, ncc[used], explained[used]
+    return (
+        np.full(len(places), index),
+        places,
+        pixels[used],
+        gradients[:, used].T,
+        full,
+        ncc[used],
+        explained[used],
+    )
 
 
 def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np.ndarray) -> float:
@@ -468,12 +540,17 @@ def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np
     holds the share a of m thus adds a m m'' = -a m'^2 to the second derivative of its half square, and all else in it, what lies before
     and behind, adds nothing.
     """
-    return float(np.sum(weight * np.sum(residual * drr, axis=0)) / max(np.sum(mask * np.sum(drr**2, axis=0)), 1e-12))
+    return float(
+        np.sum(weight * np.sum(residual * drr, axis=0))
+        / max(np.sum(mask * np.sum(drr**2, axis=0)), 1e-12)
+    )
 
 
 def _normalised_xray(objective: Objective, index: int, projection: Projection) -> list[np.ndarray]:
     """Return the X-ray as it is compared, in each way: what an image without contrast differs by from it."""
-    nothing = Projection(np.zeros_like(projection.image), np.empty((0, 0, 0), np.float32), projection.comparable)
+    nothing = Projection(
+        np.zeros_like(projection.image), np.empty((0, 0, 0), np.float32), projection.comparable
+    )
     return [-each.residual for each in objective.residuals(index, nothing, derivative=False)]
 
 
@@ -498,4 +575,6 @@ def _sums(images: np.ndarray) -> np.ndarray:
     padded = images
     if rows % TILE_SIDE or columns % TILE_SIDE:
         padded = np.pad(images, ((0, 0), (0, -rows % TILE_SIDE), (0, -columns % TILE_SIDE)))
-    return padded.reshape(n, padded.shape[1] // TILE_SIDE, TILE_SIDE, -1, TILE_SIDE).sum(axis=(2, 4), dtype=np.float64)
+    return padded.reshape(n, padded.shape[1] // TILE_SIDE, TILE_SIDE, -1, TILE_SIDE).sum(
+        axis=(2, 4), dtype=np.float64
+    )

@@ -42,7 +42,9 @@ class Range:
                 "not both 0; widen it."
             )
 
-    def poses(self, world_from_ct: np.ndarray, centroid: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def poses(
+        self, world_from_ct: np.ndarray, centroid: np.ndarray, points: np.ndarray
+    ) -> np.ndarray:
         """Return the poses (N, 4, 4) at points (N, 6) of the unit cube, evenly spread in rotation and translation about a pose.
 
         Turns are uniform in the Haar measure: the angle has the density 1 - cos (Miles, Biometrika 52, 1965).
@@ -52,17 +54,25 @@ class Range:
         angle = np.interp(points[:, 0] * below[-1], below, grid)
         distance = self.translation_mm * np.cbrt(points[:, 3])
         motion = rigid.from_rotation_translation(
-            rigid.exp_so3(angle[:, None] * _directions(points[:, 1:3])), distance[:, None] * _directions(points[:, 4:6])
+            rigid.exp_so3(angle[:, None] * _directions(points[:, 1:3])),
+            distance[:, None] * _directions(points[:, 4:6]),
         )
         return rigid.about(rigid.transform_points(world_from_ct, centroid), motion) @ world_from_ct
 
     def holds(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> bool:
         """Return whether a pose lies within the range about a pose, or beyond it by not more than half and 10 degrees or mm."""
-        moved = rigid.transform_points(pose, centroid) - rigid.transform_points(world_from_ct, centroid)
+        moved = rigid.transform_points(pose, centroid) - rigid.transform_points(
+            world_from_ct, centroid
+        )
         turned = np.degrees(rigid.rotation_distance(pose, world_from_ct))
-        return bool(np.linalg.norm(moved) <= 1.5 * self.translation_mm + 10 and turned <= 1.5 * self.rotation_deg + 10)
+        return bool(
+            np.linalg.norm(moved) <= 1.5 * self.translation_mm + 10
+            and turned <= 1.5 * self.rotation_deg + 10
+        )
 
-    def shown(self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray) -> bool:
+    def shown(
+        self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray
+    ) -> bool:
         """Return whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
         poses = self.poses(world_from_ct, centroid, Sobol(0).random(256))
         points = rigid.transform_points(poses[:, None], corners)
@@ -143,7 +153,10 @@ def range_for_error(expected_mm: float, *, structure: bool) -> Range:
     expected_mm = min(expected_mm, MAX_EXPECTED_MM)
     turn_deg, shift_mm = np.degrees(np.sqrt(3) * expected_mm / 60), np.sqrt(2) * expected_mm
     if structure:
-        turn_deg, shift_mm = min(turn_deg, LOCAL_RANGE.rotation_deg), min(shift_mm, LOCAL_RANGE.translation_mm)
+        turn_deg, shift_mm = (
+            min(turn_deg, LOCAL_RANGE.rotation_deg),
+            min(shift_mm, LOCAL_RANGE.translation_mm),
+        )
     return Range(float(turn_deg), float(shift_mm))
 
 
@@ -152,7 +165,8 @@ def local_budget(reach: Range, *, structure: bool) -> SearchBudget:
     if structure:
         return STRUCTURE_LOCAL_BUDGET
     return replace(
-        LOCAL_BUDGET, max_poses=max(LOCAL_BUDGET.max_poses, search_budget(reach, structure=False).max_poses // 2)
+        LOCAL_BUDGET,
+        max_poses=max(LOCAL_BUDGET.max_poses, search_budget(reach, structure=False).max_poses // 2),
     )
 
 
@@ -236,7 +250,9 @@ def levenberg_marquardt(
     last: tuple[np.ndarray, np.ndarray] | None = None
     """The last step near the minimum, and the gradient before it."""
     corrections = unknowns.none if start.corrections is None else start.corrections
-    evaluation = yield EvaluationPoint(pose, unknowns.cameras(corrections, given), unknowns.intrinsics)
+    evaluation = yield EvaluationPoint(
+        pose, unknowns.cameras(corrections, given), unknowns.intrinsics
+    )
     here = evaluation.linearise()
     for _ in range(iterations):
         gradient, hessian = unknowns.system(objective, here, corrections)
@@ -244,10 +260,20 @@ def levenberg_marquardt(
         if last is not None:
             hessian = with_curvature(hessian, last[0], gradient - last[1])
         while damping < 1e6:
-            step = -np.linalg.solve(hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient)
-            trial, trial_corrections = moved(pose, step[:6], objective.pivot), unknowns.moved(corrections, step[6:])
-            size = max(float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3])), unknowns.size(step[6:]))
-            evaluation = yield EvaluationPoint(trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics)
+            step = -np.linalg.solve(
+                hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient
+            )
+            trial, trial_corrections = (
+                moved(pose, step[:6], objective.pivot),
+                unknowns.moved(corrections, step[6:]),
+            )
+            size = max(
+                float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3])),
+                unknowns.size(step[6:]),
+            )
+            evaluation = yield EvaluationPoint(
+                trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics
+            )
             prior_ratio = unknowns.prior_ratio(objective, here, corrections, trial_corrections)
             better = evaluation.cost() * prior_ratio < here.cost
             if better or size < tolerance_mm:
@@ -298,7 +324,9 @@ def minimise(
 ) -> Descent:
     """Run one descent about the objective's own pivot, see `descend`."""
     start = DescentStart(world_from_ct)
-    return descend(objective, [start], iterations, tolerance_mm, unknowns=unknowns, secant=secant)[0]
+    return descend(objective, [start], iterations, tolerance_mm, unknowns=unknowns, secant=secant)[
+        0
+    ]
 
 
 def descend(
@@ -328,19 +356,28 @@ def descend(
         See `levenberg_marquardt`.
     """
     objectives = [objective]
-    if centroid is not None:  # an objective remembers which pixels count: each descent needs its own
-        objectives = [objective.with_pivot(rigid.transform_points(start.world_from_ct, centroid)) for start in starts]
+    if (
+        centroid is not None
+    ):  # an objective remembers which pixels count: each descent needs its own
+        objectives = [
+            objective.with_pivot(rigid.transform_points(start.world_from_ct, centroid))
+            for start in starts
+        ]
     unknowns = unknowns or CameraCorrections.exact(objective.views)
     report_step = on_step if len(starts) == 1 else lambda step: None
     descents = [
-        levenberg_marquardt(own, start, unknowns, iterations, tolerance_mm, report_step, secant=secant)
+        levenberg_marquardt(
+            own, start, unknowns, iterations, tolerance_mm, report_step, secant=secant
+        )
         for own, start in zip(objectives, starts, strict=True)
     ]
     ends: list = [None] * len(descents)
 
     def advance(number: int, evaluation: TrialEvaluation | None) -> EvaluationPoint | None:
         try:
-            return next(descents[number]) if evaluation is None else descents[number].send(evaluation)
+            return (
+                next(descents[number]) if evaluation is None else descents[number].send(evaluation)
+            )
         except StopIteration as end:
             ends[number] = end.value
             return None
@@ -360,7 +397,9 @@ def descend(
             evaluations = [objectives[number].evaluate(point) for number, point in points.items()]
         else:
             evaluations = together([objectives[number] for number in points], list(points.values()))
-        following = {number: advance(number, one) for number, one in zip(points, evaluations, strict=True)}
+        following = {
+            number: advance(number, one) for number, one in zip(points, evaluations, strict=True)
+        }
     return ends
 
 
@@ -370,18 +409,26 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
 
 
-def cluster_minima(minima: Sequence[Descent], descents: Sequence[Descent], centroid: np.ndarray) -> list[Descent]:
+def cluster_minima(
+    minima: Sequence[Descent], descents: Sequence[Descent], centroid: np.ndarray
+) -> list[Descent]:
     """Add descents to distinct minima: of those within SAME_MM of each other the best is kept. Most evidence first."""
     minima = list(minima)
     for descent in descents:
-        near = (n for n, a in enumerate(minima) if distance(a.world_from_ct, descent.world_from_ct, centroid) < SAME_MM)
+        near = (
+            n
+            for n, a in enumerate(minima)
+            if distance(a.world_from_ct, descent.world_from_ct, centroid) < SAME_MM
+        )
         same = next(near, None)
         if same is None:
             minima.append(replace(descent, n_descents=1))
         else:
             old = minima[same]
             best = max(old, descent, key=lambda each: each.fit.evidence)
-            minima[same] = replace(best, origins=old.origins | descent.origins, n_descents=old.n_descents + 1)
+            minima[same] = replace(
+                best, origins=old.origins | descent.origins, n_descents=old.n_descents + 1
+            )
     return sorted(minima, key=lambda minimum: -minimum.fit.evidence)
 
 
@@ -400,11 +447,15 @@ class Sobol:
     def __init__(self, seed: int) -> None:
         rng, dimensions = np.random.default_rng(seed), len(DIRECTIONS)
         places = np.arange(BITS, dtype=np.uint32)
-        self._shift = rng.integers(2, size=(dimensions, BITS), dtype=np.uint32) @ (np.uint32(1) << places)
+        self._shift = rng.integers(2, size=(dimensions, BITS), dtype=np.uint32) @ (
+            np.uint32(1) << places
+        )
         mixing = np.tril(rng.integers(2, size=(dimensions, BITS, BITS), dtype=np.uint32))
         mixing[:, places, places] = 1
         numbers = np.array([_direction_numbers(*each) for each in DIRECTIONS], np.uint32)
-        bits = numbers[:, None, :] >> places[::-1, None] & 1  # (dimensions, bits, numbers), the highest bit first
+        bits = (
+            numbers[:, None, :] >> places[::-1, None] & 1
+        )  # (dimensions, bits, numbers), the highest bit first
         self._numbers = np.tensordot(np.uint32(1) << places[::-1], mixing @ bits & 1, (0, 1))
         self._drawn = 0
 

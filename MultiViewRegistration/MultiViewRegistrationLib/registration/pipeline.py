@@ -179,12 +179,16 @@ def refine(
         if minima and minima[0].fit.min_similarity >= MIN_PLAUSIBLE_NCC:
             break
         with_start = given and number == 0
-        coarse, converged = registration.search(0, world_from_ct, about, effort, with_start=with_start)
+        coarse, converged = registration.search(
+            0, world_from_ct, about, effort, with_start=with_start
+        )
         if number == 0:
             registration.trace(0, coarse)
         found = registration.descend(1, registration.keep(coarse, *KEEP_AFTER_COARSEST))
         if not (converged and is_plausible(found)):
-            found = registration.search_second_level(found, world_from_ct, about, with_start=with_start)
+            found = registration.search_second_level(
+                found, world_from_ct, about, with_start=with_start
+            )
         minima = found if number == 0 else registration.merge(minima, found)
     refinement = registration.refine_to_finest(minima, [world_from_ct] if given else [])
     if refinement is not None:
@@ -197,7 +201,9 @@ def refine(
     )
 
 
-def _check_shown(anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, reach: Range) -> None:
+def _check_shown(
+    anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, reach: Range
+) -> None:
     """Refuse views that show nothing of the CT at any pose within the range.
 
     Raises
@@ -206,7 +212,11 @@ def _check_shown(anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarr
         Naming the views.
     """
     corners = anatomy.corners()
-    blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, corners)]
+    blind = [
+        view.name
+        for view in views
+        if not reach.shown(view.camera, world_from_ct, anatomy.centroid, corners)
+    ]
     if blind:
         raise _not_shown(reach, ", ".join(blind))
 
@@ -250,7 +260,9 @@ class RegistrationPipeline:
         self._pruned: list[tuple[float, np.ndarray]] = []
         """The ratio of the best evidence to that of each pruned pose, and that pose."""
 
-    def refine_to_finest(self, minima: list[Descent], near: Sequence[np.ndarray] = ()) -> Refinement | None:
+    def refine_to_finest(
+        self, minima: list[Descent], near: Sequence[np.ndarray] = ()
+    ) -> Refinement | None:
         """Return the best of the second level's answers, refined on. Others go along as long as they are nearly as good.
 
         Parameters
@@ -269,14 +281,19 @@ class RegistrationPipeline:
             minima = self._compare_with_starts(minima, near)
             if undisturbed := self._without_outliers(minima[0]):
                 minima[0] = undisturbed
-                self._traces.append(LevelTrace(f"{self._level_name(-1)}, outliers left out", undisturbed.steps))
+                self._traces.append(
+                    LevelTrace(f"{self._level_name(-1)}, outliers left out", undisturbed.steps)
+                )
         (best,) = self.keep(minima, 0.0, 1)
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
         return Refinement(
             best.world_from_ct,
             best.fit,
             self._traces,
-            [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)],
+            [
+                replace(view, camera=camera)
+                for view, camera in zip(self._views, cameras, strict=True)
+            ],
             best.corrections,
             self._n_scored,
             self._n_refined,
@@ -286,7 +303,13 @@ class RegistrationPipeline:
         )
 
     def search(
-        self, number: int, centre: np.ndarray, reach: Range, budget: SearchBudget, *, with_start: bool = False
+        self,
+        number: int,
+        centre: np.ndarray,
+        reach: Range,
+        budget: SearchBudget,
+        *,
+        with_start: bool = False,
     ) -> tuple[list[Descent], bool]:
         """Search a range about a pose at a level, the coarsest being number 0.
 
@@ -308,7 +331,11 @@ class RegistrationPipeline:
             Whether several descents led to the best one, and no other is nearly as good.
         """
         began = perf_counter()
-        level, centroid, margin_mm = self._levels[number], self.anatomy.centroid, MARGIN_MM + reach.translation_mm
+        level, centroid, margin_mm = (
+            self._levels[number],
+            self.anatomy.centroid,
+            MARGIN_MM + reach.translation_mm,
+        )
         objective = self.anatomy.objective(self._views, level, centre, margin_mm)
         scorer = self.anatomy.scorer(self._views, level, centre, margin_mm)
         sequence = Sobol(self._seed)
@@ -318,12 +345,18 @@ class RegistrationPipeline:
         converged = False
         while len(poses) < budget.max_poses and not converged:
             fresh = reach.poses(centre, centroid, sequence.random(max(len(poses), budget.poses)))
-            poses, scores = np.concatenate([poses, fresh]), np.concatenate([scores, scorer.scores(fresh).mean(axis=0)])
+            poses, scores = (
+                np.concatenate([poses, fresh]),
+                np.concatenate([scores, scorer.scores(fresh).mean(axis=0)]),
+            )
             chosen = [centre] if with_start and not started else []
             for index in np.argsort(-scores, kind="stable"):
                 if len(chosen) == budget.refined or scores[index] <= 0:
                     break
-                if all(distance(poses[index], other, centroid) > APART_MM for other in [*started, *chosen]):
+                if all(
+                    distance(poses[index], other, centroid) > APART_MM
+                    for other in [*started, *chosen]
+                ):
                     chosen.append(poses[index])
             starts = [DescentStart(pose) for pose in chosen]
             ends = descend(objective, starts, level.iterations, level.tolerance_mm, centroid)
@@ -333,10 +366,16 @@ class RegistrationPipeline:
             if minima:
                 stage = f"searching at {self._level_name(number)}"
                 self._report(number, stage, len(poses) / budget.max_poses, minima[0])
-                clear = len(minima) == 1 or minima[0].fit.evidence > CONVERGED_RATIO * minima[1].fit.evidence
+                clear = (
+                    len(minima) == 1
+                    or minima[0].fit.evidence > CONVERGED_RATIO * minima[1].fit.evidence
+                )
                 converged = clear and minima[0].n_descents >= CONVERGED_DESCENTS
         self._search_seconds += perf_counter() - began
-        self._n_scored, self._n_refined = self._n_scored + len(poses), self._n_refined + len(started)
+        self._n_scored, self._n_refined = (
+            self._n_scored + len(poses),
+            self._n_refined + len(started),
+        )
         return minima, converged
 
     def search_second_level(
@@ -345,13 +384,19 @@ class RegistrationPipeline:
         """Return the second level's answers with those that a search there finds; a structure's own windows need none."""
         if self.anatomy.structure:
             return minima
-        return self.merge(minima, self.search(1, centre, reach, SECOND_LEVEL_BUDGET, with_start=with_start)[0])
+        return self.merge(
+            minima, self.search(1, centre, reach, SECOND_LEVEL_BUDGET, with_start=with_start)[0]
+        )
 
     def descend(self, number: int, starts: Sequence[DescentStart | Descent]) -> list[Descent]:
         """Return the answers of a level to which starts lead; cameras as given at first, unless there are corrections of them already."""
         if not starts:
             return []
-        level, centroid, first = self._levels[number], self.anatomy.centroid, starts[0].world_from_ct
+        level, centroid, first = (
+            self._levels[number],
+            self.anatomy.centroid,
+            starts[0].world_from_ct,
+        )
         farthest = max(distance(start.world_from_ct, first, centroid) for start in starts)
         objective = self.anatomy.objective(self._views, level, first, MARGIN_MM + farthest)
         stage, steps = f"refining at {self._level_name(number)}", 0
@@ -363,7 +408,14 @@ class RegistrationPipeline:
 
         unknowns = self._unknowns if number else None
         ends = descend(
-            objective, starts, level.iterations, level.tolerance_mm, centroid, unknowns, on_step, secant=number > 0
+            objective,
+            starts,
+            level.iterations,
+            level.tolerance_mm,
+            centroid,
+            unknowns,
+            on_step,
+            secant=number > 0,
         )
         minima = self.merge([], ends)
         if len(starts) > 1 and minima:
@@ -372,7 +424,9 @@ class RegistrationPipeline:
 
     def merge(self, minima: list[Descent], more: list[Descent]) -> list[Descent]:
         """Return the distinct answers of both, those left out that show too little of the CT; see `cluster_minima`."""
-        return cluster_minima(minima, [end for end in more if np.isfinite(end.fit.cost)], self.anatomy.centroid)
+        return cluster_minima(
+            minima, [end for end in more if np.isfinite(end.fit.cost)], self.anatomy.centroid
+        )
 
     def keep(self, minima: list[Descent], limit: float, most: int) -> list[Descent]:
         """Return the minima that `prune` keeps; the others are kept as alternatives."""
@@ -384,7 +438,9 @@ class RegistrationPipeline:
         """Remember the steps to the best answer of a level."""
         self._traces.append(LevelTrace(self._level_name(number), minima[0].steps if minima else []))
 
-    def _compare_with_starts(self, minima: list[Descent], near: Sequence[np.ndarray]) -> list[Descent]:
+    def _compare_with_starts(
+        self, minima: list[Descent], near: Sequence[np.ndarray]
+    ) -> list[Descent]:
         """Return the finest level's answers, and the one to which `near` leads, if it has more evidence.
 
         It leads there from the finest level, or from the level before: metal misleads most where a window holds much of the image.
@@ -396,7 +452,9 @@ class RegistrationPipeline:
             if distance(pose, best.world_from_ct, self.anatomy.centroid) > SAME_START_MM
         ]
         direct = [*self.descend(last, starts), *self.descend(last, self.descend(last - 1, starts))]
-        return self.merge(minima, [each for each in direct if each.fit.evidence > best.fit.evidence])
+        return self.merge(
+            minima, [each for each in direct if each.fit.evidence > best.fit.evidence]
+        )
 
     def _without_outliers(self, best: Descent) -> Descent | None:
         """Return where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there.
@@ -410,7 +468,9 @@ class RegistrationPipeline:
         objective = self.anatomy.objective(self._views, level, best.world_from_ct, MARGIN_MM)
 
         def point_of(descent: Descent) -> EvaluationPoint:
-            cameras = self._unknowns.cameras(descent.corrections, [view.camera for view in objective.views])
+            cameras = self._unknowns.cameras(
+                descent.corrections, [view.camera for view in objective.views]
+            )
             return EvaluationPoint(descent.world_from_ct, cameras, self._unknowns.intrinsics)
 
         projections = objective.project(*point_of(best)[:2])
@@ -427,11 +487,19 @@ class RegistrationPipeline:
             self._unknowns,
             secant=True,
         )
-        return replace(end, fit=objective.evaluate(point_of(end)).linearise()) if np.isfinite(end.fit.cost) else None
+        return (
+            replace(end, fit=objective.evaluate(point_of(end)).linearise())
+            if np.isfinite(end.fit.cost)
+            else None
+        )
 
     def _alternative(self, best: np.ndarray) -> AlternativeSolution | None:
         """Return the answer left behind with the least evidence ratio that is still another one than the best."""
-        others = [each for each in self._pruned if distance(each[1], best, self.anatomy.centroid) > DISTINCT_MM]
+        others = [
+            each
+            for each in self._pruned
+            if distance(each[1], best, self.anatomy.centroid) > DISTINCT_MM
+        ]
         if not others:
             return None
         ratio, pose = min(others, key=lambda other: other[0])
@@ -443,16 +511,22 @@ class RegistrationPipeline:
         return f"{columns // pool} x {rows // pool} px"
 
     def _report(self, number: int, stage: str, share: float, at: Step | Descent) -> None:
-        self._done = max(self._done, (number + share) / len(self._levels))  # a second search goes back
+        self._done = max(
+            self._done, (number + share) / len(self._levels)
+        )  # a second search goes back
         cost = at.cost if isinstance(at, Step) else at.fit.cost
         if self._progress(Progress(self._done, stage, at.world_from_ct, cost)) is False:
             raise Cancelled
 
 
-def pose_difference(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> tuple[float, float]:
+def pose_difference(
+    pose: np.ndarray, other: np.ndarray, centroid: np.ndarray
+) -> tuple[float, float]:
     """Return the distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
     here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
-    return float(np.linalg.norm(here - there)), float(np.degrees(rigid.rotation_distance(pose, other)))
+    return float(np.linalg.norm(here - there)), float(
+        np.degrees(rigid.rotation_distance(pose, other))
+    )
 
 
 def is_plausible(minima: list[Descent]) -> bool:
@@ -460,7 +534,9 @@ def is_plausible(minima: list[Descent]) -> bool:
     return bool(minima) and min(minima[0].fit.similarity) > MIN_CONVINCING_NCC
 
 
-def prune(minima: list[Descent], limit: float, most: int) -> tuple[list[Descent], list[tuple[float, np.ndarray]]]:
+def prune(
+    minima: list[Descent], limit: float, most: int
+) -> tuple[list[Descent], list[tuple[float, np.ndarray]]]:
     """Keep the best minimum and those with at least 1 / `limit` of its evidence, `most` at the most.
 
     Returns
@@ -472,7 +548,11 @@ def prune(minima: list[Descent], limit: float, most: int) -> tuple[list[Descent]
     """
     ratios = [minima[0].fit.evidence / max(minimum.fit.evidence, 1e-9) for minimum in minima]
     kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]
-    pruned = [(ratio, each.world_from_ct) for ratio, each, stays in zip(ratios, minima, kept, strict=True) if not stays]
+    pruned = [
+        (ratio, each.world_from_ct)
+        for ratio, each, stays in zip(ratios, minima, kept, strict=True)
+        if not stays
+    ]
     return [each for each, stays in zip(minima, kept, strict=True) if stays], pruned
 
 
@@ -499,4 +579,6 @@ class RefinementMethod:
     @property
     def trains_on(self) -> str:
         """The device that trains its regressor, see `api.train`: on the same device, where networks can be trained there."""
-        return self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name
+        return (
+            self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name
+        )

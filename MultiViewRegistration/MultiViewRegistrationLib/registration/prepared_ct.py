@@ -119,7 +119,9 @@ class PreparedCT:
             other.full_ct = self.full_ct.on_device(device)
         return other
 
-    def run_on(self, device: ComputeDevice, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    def run_on(
+        self, device: ComputeDevice, work: Callable[..., T], *arguments: Any, **options: Any
+    ) -> T:
         """Call `work` with this CT on a device; on the processor, from then on, where the device has too little memory for one pose."""
         try:
             return work(self.on_device(device.name), *arguments, **options)
@@ -149,9 +151,12 @@ class PreparedCT:
         other, axes = copy(self), self._volumes[0].ct_from_index[:3, :3]
         directions = axes / np.linalg.norm(axes, axis=0)
         larger = directions @ np.diag(1 + np.asarray(shares, float)) @ directions.T
-        other.corrected_from_ct = rigid.about(self.centroid, rigid.from_rotation_translation(larger, np.zeros(3)))
+        other.corrected_from_ct = rigid.about(
+            self.centroid, rigid.from_rotation_translation(larger, np.zeros(3))
+        )
         other._volumes = [
-            Volume(volume.values, other.corrected_from_ct @ volume.ct_from_index) for volume in self._volumes
+            Volume(volume.values, other.corrected_from_ct @ volume.ct_from_index)
+            for volume in self._volumes
         ]
         other._projectors, other._making = {}, Lock()
         return other
@@ -165,7 +170,11 @@ class PreparedCT:
         if world_from_background is None:
             return self
         other = copy(self._above_soft_tissue)
-        other._device, other.full_ct, other.world_from_background = self._device, self.full_ct, world_from_background
+        other._device, other.full_ct, other.world_from_background = (
+            self._device,
+            self.full_ct,
+            world_from_background,
+        )
         return other
 
     @cached_property
@@ -173,7 +182,9 @@ class PreparedCT:
         """The structure by what it attenuates more than soft tissue does."""
         other, finest = copy(self), self._volumes[0]
         other._volumes = pyramid(
-            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), VOLUME_LEVELS, run_tasks
+            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index),
+            VOLUME_LEVELS,
+            run_tasks,
         )
         other._projectors, other._making = {}, Lock()
         return other
@@ -219,7 +230,9 @@ class PreparedCT:
         """The level whose voxels are fine enough for pictures: the second at most, of a structure the first."""
         return 0 if self.structure else min(1, self.level(PICTURE_MM))
 
-    def drr(self, camera: Camera, world_from_ct: np.ndarray, level: int = 0, *, bones: bool = False) -> np.ndarray:
+    def drr(
+        self, camera: Camera, world_from_ct: np.ndarray, level: int = 0, *, bones: bool = False
+    ) -> np.ndarray:
         """Return the DRR (rows, columns), NaN for rays through a cut end of the CT.
 
         Parameters
@@ -244,12 +257,16 @@ class PreparedCT:
         volume, sections = self._volumes[0], []
         for axis in range(3):
             for side, end in enumerate((0, volume.values.shape[2 - axis] - 1)):
-                index = np.argwhere(volume.values.take([end], 2 - axis) > (0 if self.structure else BONE_PER_MM))
+                index = np.argwhere(
+                    volume.values.take([end], 2 - axis) > (0 if self.structure else BONE_PER_MM)
+                )
                 if len(index):
                     section = index[:, ::-1].astype(float)
                     section[:, axis] = end + side - 0.5
                     voxel_mm = float(np.delete(volume.spacing_mm, axis).max())
-                    sections.append((rigid.transform_points(volume.ct_from_index, section), voxel_mm))
+                    sections.append(
+                        (rigid.transform_points(volume.ct_from_index, section), voxel_mm)
+                    )
         return sections
 
     def _cut_rims(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
@@ -261,10 +278,14 @@ class PreparedCT:
             points = points[camera.depth(points) > 0]
             if not len(points):
                 continue
-            gap = int(np.ceil(voxel_mm / max(float(camera.pixel_mm(points.mean(axis=0)).min()), 1e-6)))
+            gap = int(
+                np.ceil(voxel_mm / max(float(camera.pixel_mm(points.mean(axis=0)).min()), 1e-6))
+            )
             room = gap + CUT_RIM_PIXELS
             column, row = np.rint(camera.project(points)).astype(int).T + room
-            inside = (column >= 0) & (row >= 0) & (column < columns + 2 * room) & (row < rows + 2 * room)
+            inside = (
+                (column >= 0) & (row >= 0) & (column < columns + 2 * room) & (row < rows + 2 * room)
+            )
             shown = np.zeros((rows + 2 * room, columns + 2 * room), bool)
             shown[row[inside], column[inside]] = True
             shown = scipy.ndimage.binary_closing(shown, iterations=gap)
@@ -277,12 +298,16 @@ class PreparedCT:
         """Return the CT for the graphics card of a browser."""
         ends = [np.insert(points, 3, voxel_mm, axis=1) for points, voxel_mm in self._cut_sections]
         bone_ends = np.concatenate([np.empty((0, 4)), *ends]).astype(np.float32)
-        return Texture.of(self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM, bone_ends)
+        return Texture.of(
+            self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM, bone_ends
+        )
 
     def corners(self) -> np.ndarray:
         """Return (8, 3) CT mm: the corners of the box around all that attenuates."""
         box = self.projector(1)
-        index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1).reshape(-1, 3)
+        index = np.stack(
+            np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1
+        ).reshape(-1, 3)
         return rigid.transform_points(box.ct_from_index, index)
 
     def bone_points(self, most: int = 4000) -> np.ndarray:
@@ -311,11 +336,18 @@ class PreparedCT:
     def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:
         """Make the projectors that a registration to these views will ask for."""
         levels = self.levels(views, world_from_ct)
-        for level in [*levels, scoring_level(levels[0], len(self._volumes), structure=self.structure)]:
+        for level in [
+            *levels,
+            scoring_level(levels[0], len(self._volumes), structure=self.structure),
+        ]:
             self.projector(level.volume)
 
     def objective(
-        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float = 15.0
+        self,
+        views: list[View],
+        level: ResolutionLevel,
+        world_from_ct: np.ndarray,
+        margin_mm: float = 15.0,
     ) -> Objective:
         """Return the objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
@@ -347,7 +379,9 @@ class PreparedCT:
 
         return TorchScorer(*arguments, self._device)
 
-    def _with_background(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
+    def _with_background(
+        self, views: list[View], level: ResolutionLevel
+    ) -> tuple[list[View], list[np.ndarray] | None]:
         """Return views without the rays in which the rest of the CT has a false value, and what it adds to each DRR.
 
         None in place of that where the rest is left out.
@@ -359,7 +393,8 @@ class PreparedCT:
         for view in views:
             seen = whole.seen(view.camera, self.world_from_background)
             both, own = (
-                each.render(view.camera, self.world_from_background, wanted=seen).image for each in (whole, part)
+                each.render(view.camera, self.world_from_background, wanted=seen).image
+                for each in (whole, part)
             )
             left.append(replace(view, xray=replace(view.xray, valid=view.xray.valid & (seen > 0))))
             rest.append(np.where(seen > 0, both - own, np.float32(0)))
@@ -387,7 +422,9 @@ def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -
     pixels = view.camera.project(corners)
     room = margin_mm / pixel_size_mm(view, corners.mean(axis=0))
     low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
-    high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
+    high = np.minimum(
+        np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size
+    ).astype(int)
     return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view
 
 
@@ -395,7 +432,12 @@ def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -
     """Return the resolution at which poses are scored; of a structure the coarsest, as it is small in the images."""
     if structure:
         return coarsest
-    return replace(coarsest, pool=2 * coarsest.pool, volume=min(coarsest.volume + 1, volumes - 1), settings=SCORING)
+    return replace(
+        coarsest,
+        pool=2 * coarsest.pool,
+        volume=min(coarsest.volume + 1, volumes - 1),
+        settings=SCORING,
+    )
 
 
 def voxel_side_mm(volume: Volume) -> float:
@@ -405,7 +447,10 @@ def voxel_side_mm(volume: Volume) -> float:
 
 def level_of(volumes: Sequence[Volume], voxel_mm: float) -> int:
     """Return the coarsest of a pyramid's levels with voxels of this size at most; 0 where even its finest are larger."""
-    return max((level for level, volume in enumerate(volumes) if voxel_side_mm(volume) <= voxel_mm), default=0)
+    return max(
+        (level for level, volume in enumerate(volumes) if voxel_side_mm(volume) <= voxel_mm),
+        default=0,
+    )
 
 
 def pixel_size_mm(view: View, point: np.ndarray) -> float:
@@ -451,5 +496,9 @@ def resolution_schedule(
     for number, (settings, iterations, tolerance_mm) in enumerate(compared):
         pool = 2 ** max(coarsest - number, 0)
         volume = round(np.log2(1.1 * pool * pixel_mm / voxel_mm))
-        levels.append(ResolutionLevel(pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm))
+        levels.append(
+            ResolutionLevel(
+                pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm
+            )
+        )
     return levels

@@ -187,7 +187,9 @@ def _local_rms(gx, gy, mask, weight, radius, floor):
     inverse_rms = _local_mean(square, mask, mask, weight, radius)
     for r in range(rows):
         for c in range(columns):
-            inverse_rms[r, c] = 1.0 / math.sqrt(max(inverse_rms[r, c], np.float32(0)) + floor * floor)
+            inverse_rms[r, c] = 1.0 / math.sqrt(
+                max(inverse_rms[r, c], np.float32(0)) + floor * floor
+            )
     return inverse_rms
 
 
@@ -247,7 +249,9 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
                 if mask[r, c] > 0:
                     s = inverse_sd[r, c]
                     d_sd = (mean_ij[r, c] - mean[r, c] * mean_j[r, c]) * s
-                    derivative[p, 0, r, c] = (jacobian[p, r, c] - mean_j[r, c] - normalised[r, c] * d_sd) * s
+                    derivative[p, 0, r, c] = (
+                        jacobian[p, r, c] - mean_j[r, c] - normalised[r, c] * d_sd
+                    ) * s
     return residual, derivative, products
 
 
@@ -385,7 +389,9 @@ def add_products(one, one_corner, other, other_corner, weight, box, sums):
                 for c in range(len(weighted)):
                     weighted[c] = along[c] * first[c]
                 for o in range(other.shape[0]):
-                    second = other[o, i, r - other_corner[0], left - other_corner[1] : right - other_corner[1]]
+                    second = other[
+                        o, i, r - other_corner[0], left - other_corner[1] : right - other_corner[1]
+                    ]
                     total = np.float32(0)
                     for c in range(len(weighted)):
                         total += weighted[c] * second[c]
@@ -473,7 +479,9 @@ class Scorer:
         rays = projector.grid.rays(view.camera, poses)
         margins = np.zeros(len(poses), int)
         if settings.silhouette_mm is not None:
-            margins = silhouette_margin(settings, view.camera, rigid.transform_points(poses, self._centroid))
+            margins = silhouette_margin(
+                settings, view.camera, rigid.transform_points(poses, self._centroid)
+            )
         cut = projector.cut_across(view.camera, poses)
         score_poses(
             projector.values,
@@ -539,7 +547,10 @@ def score_poses(
     image = np.empty((rows, columns), np.float32)
     mask = np.empty((rows, columns), np.float32)
     nothing = np.empty((6, 0, 0), np.float32)
-    block = (np.int64(0), rows)  # a bare 0 would be another type, for which the renderer is compiled once more
+    block = (
+        np.int64(0),
+        rows,
+    )  # a bare 0 would be another type, for which the renderer is compiled once more
     usable = 0
     for r in range(rows):
         for c in range(columns):
@@ -590,10 +601,14 @@ def score_poses(
         cross, own, its = 0.0, 0.0, 0.0
         if intensity_radius:
             weight = window_weight(mask, intensity_radius)
-            sums = intensity_residual(image, nothing, fixed, mask, weight, intensity_radius, intensity_floor)[2]
+            sums = intensity_residual(
+                image, nothing, fixed, mask, weight, intensity_radius, intensity_floor
+            )[2]
             cross, own, its = sums[0], sums[1], sums[2]
         if gradient_radius:
             weight = window_weight(mask, gradient_radius)
-            sums = gradient_residual(image, nothing, fixed, mask, weight, gradient_radius, gradient_floor)[2]
+            sums = gradient_residual(
+                image, nothing, fixed, mask, weight, gradient_radius, gradient_floor
+            )[2]
             cross, own, its = cross + sums[0], own + sums[1], its + sums[2]
         out[n] = cross / math.sqrt(own * its + 1e-12) * math.sqrt(share)

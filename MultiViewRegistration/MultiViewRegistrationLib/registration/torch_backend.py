@@ -79,7 +79,9 @@ class TorchObjective(Objective):
     def excluding(self, pixels: Sequence[np.ndarray]) -> TorchObjective:
         """Return the objective without these pixels, a mask a view."""
         views = self._views_without(pixels)
-        return TorchObjective(self.projector, views, self.settings, self.pivot, self.rest, self._device)
+        return TorchObjective(
+            self.projector, views, self.settings, self.pivot, self.rest, self._device
+        )
 
     def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
         """Evaluate one point."""
@@ -90,7 +92,11 @@ class TorchObjective(Objective):
         objectives: list[TorchObjective], points: list[EvaluationPoint]
     ) -> list[TrialEvaluation]:
         """See `Objective.evaluate_together`; they differ in their pivots alone."""
-        return _in_halves(_evaluate_batch, list(zip(objectives, points, strict=True)), objectives[0]._images.projector)
+        return _in_halves(
+            _evaluate_batch,
+            list(zip(objectives, points, strict=True)),
+            objectives[0]._images.projector,
+        )
 
     def answer(self, numbers: np.ndarray, derivatives: int, mask: Tensor) -> TrialEvaluation:
         """Return the evaluation of what came back: (views, SYSTEM + n + n * n)."""
@@ -146,8 +152,12 @@ class TorchScorer:
         pixels, products = numbers[..., PIXELS], numbers[..., PRODUCTS : PRODUCTS + 3]
         whole = images.settings.silhouette_mm is not None
         share = np.ones_like(pixels) if whole else pixels / np.maximum(images.usable, 1)
-        scores = products[..., 0] / np.sqrt(products[..., 1] * products[..., 2] + 1e-12) * np.sqrt(share)
-        return list(np.where((share < MIN_SHARE) | (pixels < MIN_PIXELS), 0, scores).astype(np.float32))
+        scores = (
+            products[..., 0] / np.sqrt(products[..., 1] * products[..., 2] + 1e-12) * np.sqrt(share)
+        )
+        return list(
+            np.where((share < MIN_SHARE) | (pixels < MIN_PIXELS), 0, scores).astype(np.float32)
+        )
 
 
 def on_device(projector: Projector, device: str) -> TorchProjector:
@@ -181,10 +191,16 @@ class _Images:
     """
 
     def __init__(
-        self, projector: TorchProjector, views: list[View], settings: Settings, rest: Sequence[np.ndarray] | None
+        self,
+        projector: TorchProjector,
+        views: list[View],
+        settings: Settings,
+        rest: Sequence[np.ndarray] | None,
     ) -> None:
         self.settings, self.views, self.projector = settings, len(views), projector
-        self._columns, self._rows = (max(view.camera.size[axis] for view in views) for axis in (0, 1))
+        self._columns, self._rows = (
+            max(view.camera.size[axis] for view in views) for axis in (0, 1)
+        )
         self._cameras = [self._padded(view.camera) for view in views]
         self.usable = np.array([np.count_nonzero(view.xray.valid) for view in views])
         self.fixed = self._sent([view.xray.line_integrals for view in views], np.float32)
@@ -218,13 +234,18 @@ class _Images:
             for by_view in (cameras or [None] * count)
             for camera in (self._cameras if by_view is None else map(self._padded, by_view))
         ]
-        everywhere, about = np.repeat(np.stack(poses), self.views, axis=0), np.repeat(pivots, self.views, axis=0)
+        everywhere, about = (
+            np.repeat(np.stack(poses), self.views, axis=0),
+            np.repeat(pivots, self.views, axis=0),
+        )
         margins = None
         if self.settings.silhouette_mm is not None:
             by_view = [silhouette_margin(self.settings, camera, pivots) for camera in self._cameras]
             margins = torch.from_numpy(np.stack(by_view, axis=1).ravel()).to(projector.device)
         numbers = (
-            [_beam(camera, pivot) for camera, pivot in zip(seen_by, about, strict=True)] if derivatives == 9 else []
+            [_beam(camera, pivot) for camera, pivot in zip(seen_by, about, strict=True)]
+            if derivatives == 9
+            else []
         )
         inputs = _Inputs(
             projector.beams(seen_by, everywhere, about),
@@ -261,10 +282,15 @@ def _evaluate_batch(pairs: list[tuple[TorchObjective, EvaluationPoint]]) -> list
         torch.stack([nothing if own._kept is None else own._kept for own, _ in pairs]),
         derivatives,
     )
-    return [own.answer(of_it, derivatives, mask) for (own, _), of_it, mask in zip(pairs, numbers, masks, strict=True)]
+    return [
+        own.answer(of_it, derivatives, mask)
+        for (own, _), of_it, mask in zip(pairs, numbers, masks, strict=True)
+    ]
 
 
-def _compare(projector: TorchProjector, settings: Settings, derivatives: int, inputs: _Inputs) -> tuple[Tensor, Tensor]:
+def _compare(
+    projector: TorchProjector, settings: Settings, derivatives: int, inputs: _Inputs
+) -> tuple[Tensor, Tensor]:
     """Return what comes back of each image, (B, SYSTEM + n + n * n), and the pixels selected (B, rows, columns)."""
     rows, columns = inputs.fixed.shape[1:]
     poses = len(inputs.beams) // len(inputs.fixed)
@@ -272,7 +298,9 @@ def _compare(projector: TorchProjector, settings: Settings, derivatives: int, in
     if projector.projector.cut.any():
         comparable = comparable & projector.unhidden(inputs.beams, rows, columns)
     wanted = comparable if inputs.kept is None else comparable | (_largest_near(inputs.kept) > 0)
-    image, jacobian = projector.project(inputs.beams, rows, columns, jacobian=derivatives > 0, wanted=wanted)
+    image, jacobian = projector.project(
+        inputs.beams, rows, columns, jacobian=derivatives > 0, wanted=wanted
+    )
     if jacobian is None:
         jacobian = image.new_empty(0, *image.shape)
     elif inputs.intrinsics is not None:
@@ -288,20 +316,37 @@ def _compare(projector: TorchProjector, settings: Settings, derivatives: int, in
     if inputs.kept is not None:
         before = _sums_of(settings, projector.real, image, jacobian[:0], fixed, inputs.kept)[:, 0]
     sums = _sums_of(settings, projector.real, image, jacobian, fixed, mask)
-    shown = mask > 0 if settings.silhouette_mm is not None else (mask > 0) & (image > settings.intensity_floor)
+    shown = (
+        mask > 0
+        if settings.silhouette_mm is not None
+        else (mask > 0) & (image > settings.intensity_floor)
+    )
     counts = [each.sum(dim=(1, 2), dtype=projector.real)[:, None] for each in (mask, shown)]
     return torch.cat([before[:, None], sums[:, :4], *counts, sums[:, 4:]], dim=1), mask
 
 
 def _sums_of(
-    settings: Settings, real: torch.dtype, image: Tensor, jacobian: Tensor, fixed: Tensor, mask: Tensor
+    settings: Settings,
+    real: torch.dtype,
+    image: Tensor,
+    jacobian: Tensor,
+    fixed: Tensor,
+    mask: Tensor,
 ) -> Tensor:
     """Return robust squares, m f, m m, f f, gradient (n,) and Hessian (n, n) of each image in a row, see `similarity`."""
     kinds = []
     if settings.intensity_radius:
-        kinds.append(_intensities(image, jacobian, fixed, mask, settings.intensity_radius, settings.intensity_floor))
+        kinds.append(
+            _intensities(
+                image, jacobian, fixed, mask, settings.intensity_radius, settings.intensity_floor
+            )
+        )
     if settings.gradient_radius:
-        kinds.append(_gradients(image, jacobian, fixed, mask, settings.gradient_radius, settings.gradient_floor))
+        kinds.append(
+            _gradients(
+                image, jacobian, fixed, mask, settings.gradient_radius, settings.gradient_floor
+            )
+        )
     count, derivatives = len(image), len(jacobian)
     cost = image.new_zeros(count, dtype=real)
     products = cost.new_zeros(count, 3)
@@ -322,7 +367,9 @@ def _sums_of(
                 a = _lanes(component.transpose(0, 1)).transpose(1, 2)  # (B, lanes, n + 1, pixels)
                 w = _lanes(weight)[:, :, None]
                 system = system + ((a[:, :, :-1] * w) @ a.transpose(2, 3)).sum(1, dtype=real)
-    return torch.cat([cost[:, None], products, system[:, :, -1], system[:, :, :-1].flatten(1)], dim=1)
+    return torch.cat(
+        [cost[:, None], products, system[:, :, -1], system[:, :, :-1].flatten(1)], dim=1
+    )
 
 
 def _lanes(images: Tensor) -> Tensor:
@@ -355,7 +402,9 @@ def _gradients(
     """Return what `_intensities` does, of the images' gradients, k being 2."""
     drr, xray, slopes = (_central_differences(each) * mask for each in (image, fixed, jacobian))
     growth = (drr[:, None] * slopes).sum(0)
-    local = _box_sums(torch.cat([torch.stack([mask, (drr**2).sum(0), (xray**2).sum(0)]), growth]), radius)
+    local = _box_sums(
+        torch.cat([torch.stack([mask, (drr**2).sum(0), (xray**2).sum(0)]), growth]), radius
+    )
     local = local * torch.where(local[0] > 0.5, 1 / local[0], 0)
     scale, fixed_scale = (1 / (each + floor**2).sqrt() for each in local[1:3])
     shrink = local[3:] * scale**2
@@ -383,7 +432,10 @@ def _window_sums(marks: Tensor, radii: Tensor) -> Tensor:
     for dim in (1, 2):
         size = marks.shape[dim]
         place = torch.arange(size, device=marks.device)
-        high, low = (place + radii[:, None]).clamp(max=size - 1) + 1, (place - radii[:, None]).clamp(min=0)
+        high, low = (
+            (place + radii[:, None]).clamp(max=size - 1) + 1,
+            (place - radii[:, None]).clamp(min=0),
+        )
         running = F.pad(marks.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
         high, low = (each[:, None] if dim == 2 else each[:, :, None] for each in (high, low))
         high, low = (each.expand(marks.shape) for each in (high, low))
@@ -399,7 +451,13 @@ def _largest_near(images: Tensor) -> Tensor:
 def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
     """Return (18,) float32: ray_matrix, pivot minus the source of row 0, principal point, source_step and fan_axes of a camera."""
     lever = pivot - camera.sources(FIRST_ROW)
-    parts = camera.ray_matrix.ravel(), lever, camera.principal_point, camera.source_step, [camera.fan_axes]
+    parts = (
+        camera.ray_matrix.ravel(),
+        lever,
+        camera.principal_point,
+        camera.source_step,
+        [camera.fan_axes],
+    )
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -417,7 +475,9 @@ def _by_intrinsics(cameras: Tensor, jacobian: Tensor) -> Tensor:
     by_u, by_v, corner = numbers[0:9:3], numbers[1:9:3], numbers[2:9:3]
     step, centre = numbers[14:17], numbers[12:14]
     q = u * by_u + v * by_v + corner
-    turn = jacobian[:3] + torch.linalg.cross((numbers[9:12] - v * step).expand_as(q), jacobian[3:], dim=0)
+    turn = jacobian[:3] + torch.linalg.cross(
+        (numbers[9:12] - v * step).expand_as(q), jacobian[3:], dim=0
+    )
     across = torch.linalg.cross(turn, q, dim=0) / (q**2).sum(0)
     to_u, to_v = (by_u * across).sum(0), (by_v * across).sum(0)
     slot = numbers[17] == 1
@@ -434,7 +494,9 @@ def _replayed(
         return _compare(projector, settings, derivatives, inputs)
     key = settings, derivatives, *(None if each is None else each.shape for each in inputs)
     if key not in projector.recorded:
-        projector.recorded[key] = _record(partial(_compare, projector, settings, derivatives), inputs)
+        projector.recorded[key] = _record(
+            partial(_compare, projector, settings, derivatives), inputs
+        )
     graph, places, results = projector.recorded[key]
     for place, each in zip(places, inputs, strict=True):
         if each is not None:
@@ -446,14 +508,18 @@ def _replayed(
 
 def _record(work: Callable, inputs: _Inputs) -> tuple:
     """Return the graph, the inputs' places and those of the results."""
-    places = inputs._replace(**{name: each.clone() for name, each in inputs._asdict().items() if each is not None})
+    places = inputs._replace(
+        **{name: each.clone() for name, each in inputs._asdict().items() if each is not None}
+    )
     beside = torch.cuda.Stream(inputs.beams.device)
     beside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(beside):  # what is compiled, and made once, is made before
         work(places)
     torch.cuda.current_stream().wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may be at work on the card
+    with torch.cuda.graph(
+        graph, capture_error_mode="thread_local"
+    ):  # others may be at work on the card
         results = work(places)
     return graph, places, results
 
@@ -470,7 +536,10 @@ def _in_halves(work: Callable[[list], list], items: list, projector: TorchProjec
     projector.recorded.clear()  # outside, so that what the error holds is free
     torch.cuda.empty_cache()
     middle = len(items) // 2
-    return [*_in_halves(work, items[:middle], projector), *_in_halves(work, items[middle:], projector)]
+    return [
+        *_in_halves(work, items[:middle], projector),
+        *_in_halves(work, items[middle:], projector),
+    ]
 
 
 def _within_memory(work: Callable):

@@ -40,7 +40,14 @@ from .optimizer import (
     range_for_error,
     search_budget,
 )
-from .pipeline import CONVERGED_DESCENTS, DISTINCT_MM, Progress, Refinement, RegistrationPipeline, is_plausible
+from .pipeline import (
+    CONVERGED_DESCENTS,
+    DISTINCT_MM,
+    Progress,
+    Refinement,
+    RegistrationPipeline,
+    is_plausible,
+)
 from .prepared_ct import PreparedCT
 
 #: The share of the time that the whole CT takes.
@@ -83,7 +90,11 @@ def register_views(
         def report(part: Progress) -> object:
             fraction = (done + part.fraction) / (1 + len(alone))
             return progress(
-                replace(part, fraction=fraction, world_from_ct=part.world_from_ct if pose is None else pose)
+                replace(
+                    part,
+                    fraction=fraction,
+                    world_from_ct=part.world_from_ct if pose is None else pose,
+                )
             )
 
         return find([views[i] for i in chosen], progress=report)
@@ -91,14 +102,25 @@ def register_views(
     joint = found(0, together)
     pose, seconds = joint.world_from_ct, joint.search_seconds
     fit = joint.fit
-    seen = dict(zip(together, zip(joint.views, fit.pixels, fit.shown, fit.similarity, strict=True), strict=True))
+    seen = dict(
+        zip(
+            together,
+            zip(joint.views, fit.pixels, fit.shown, fit.similarity, strict=True),
+            strict=True,
+        )
+    )
     for done, i in enumerate(alone, start=1):
         single = found(done, [i])
         seconds += single.search_seconds
         given = views[i].camera
         motion = single.world_from_ct @ rigid.inverse(pose)
         camera = replace(given, camera_from_world=given.camera_from_world @ motion)
-        seen[i] = replace(views[i], camera=camera), single.fit.pixels[0], single.fit.shown[0], single.fit.similarity[0]
+        seen[i] = (
+            replace(views[i], camera=camera),
+            single.fit.pixels[0],
+            single.fit.shown[0],
+            single.fit.similarity[0],
+        )
     corrected, pixels, shown, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
     fit = replace(fit, pixels=pixels, shown=shown, similarity=similarity)
     return replace(joint, fit=fit, views=list(corrected), search_seconds=seconds)
@@ -132,7 +154,9 @@ def register_structure(
         views,
         find,
         lambda done: progress(
-            replace(done, fraction=FULL_CT_SHARE * done.fraction, stage=f"the whole CT: {done.stage}")
+            replace(
+                done, fraction=FULL_CT_SHARE * done.fraction, stage=f"the whole CT: {done.stage}"
+            )
         ),
     )
 
@@ -142,10 +166,18 @@ def register_structure(
     if background is None:
         return find(anatomy, views, progress=after)
     world_from_background = background.world_from_ct
-    others = [start for start in starts if distance(start, world_from_background, anatomy.centroid) > DISTINCT_MM]
+    others = [
+        start
+        for start in starts
+        if distance(start, world_from_background, anatomy.centroid) > DISTINCT_MM
+    ]
     exact = [view.exact() for view in background.views]
     found = _StructurePipeline(
-        anatomy.with_background(world_from_background), exact, world_from_background, after, CALIBRATED
+        anatomy.with_background(world_from_background),
+        exact,
+        world_from_background,
+        after,
+        CALIBRATED,
     ).refinement(others)
     if found is None:  # the structure is not in the X-rays where the CT is
         return find(anatomy, views, progress=after)
@@ -183,7 +215,9 @@ class _StructurePipeline(RegistrationPipeline):
     def refinement(self, others: Sequence[np.ndarray]) -> Refinement | None:
         """Return the best answer about where the rest has the structure, and from other poses (4, 4); None if there is none."""
         starts = [DescentStart(pose) for pose in others]
-        found, _ = self.search(0, self._centre, STRUCTURE_LOCAL_RANGE, STRUCTURE_LOCAL_BUDGET, with_start=True)
+        found, _ = self.search(
+            0, self._centre, STRUCTURE_LOCAL_RANGE, STRUCTURE_LOCAL_BUDGET, with_start=True
+        )
         coarse = self.merge(found, self.descend(0, starts))
         if coarse:
             self.trace(0, coarse)
@@ -250,11 +284,14 @@ class _StartsPipeline(RegistrationPipeline):
         structure, all_starts = self.anatomy.structure, range(len(starts))
         near = [n for n in all_starts if starts[n].expected_mm <= CAPTURE_RADIUS_MM]
         ranges = [
-            range_for_error(max(start.expected_mm, 2 * CAPTURE_RADIUS_MM), structure=structure) for start in starts
+            range_for_error(max(start.expected_mm, 2 * CAPTURE_RADIUS_MM), structure=structure)
+            for start in starts
         ]
 
         def descended(level: int, numbers: Sequence[int]) -> list[Descent]:
-            return self.descend(level, [DescentStart(starts[n].world_from_ct, frozenset([n])) for n in numbers])
+            return self.descend(
+                level, [DescentStart(starts[n].world_from_ct, frozenset([n])) for n in numbers]
+            )
 
         def around(n: int) -> list[Descent]:
             """Return the coarsest level's answers about a start."""
@@ -262,7 +299,9 @@ class _StartsPipeline(RegistrationPipeline):
             found, _ = self.search(0, starts[n].world_from_ct, ranges[n], budget, with_start=True)
             return [replace(minimum, origins=frozenset([n])) for minimum in found]
 
-        minima = descended(1, [n for n in all_starts if starts[n].expected_mm <= 3 * CAPTURE_RADIUS_MM])
+        minima = descended(
+            1, [n for n in all_starts if starts[n].expected_mm <= 3 * CAPTURE_RADIUS_MM]
+        )
         coarse = descended(0, [n for n in all_starts if n not in near])
         if not near:
             coarse = self.merge(coarse, around(0))
@@ -282,7 +321,9 @@ class _StartsPipeline(RegistrationPipeline):
             minima = self._add_coarse(minima, coarse)
         for start, about in zip(starts[:2], ranges, strict=False):
             if not self._is_settled(minima):
-                minima = self.search_second_level(minima, start.world_from_ct, about, with_start=True)
+                minima = self.search_second_level(
+                    minima, start.world_from_ct, about, with_start=True
+                )
         if reach and not self._is_settled(minima):
             minima = self.search_second_level(minima, self._centre, reach)
         return self.refine_to_finest(minima, [start.world_from_ct for start in starts[:MAX_NEAR]])
@@ -301,7 +342,10 @@ class _StartsPipeline(RegistrationPipeline):
         minima, new = list(minima), []
         for each in coarse:
             for n, old in enumerate(minima):
-                if distance(old.world_from_ct, each.world_from_ct, self.anatomy.centroid) <= DISTINCT_MM:
+                if (
+                    distance(old.world_from_ct, each.world_from_ct, self.anatomy.centroid)
+                    <= DISTINCT_MM
+                ):
                     minima[n] = replace(old, n_descents=old.n_descents + each.n_descents)
                     break
             else:
@@ -349,4 +393,6 @@ def refine_along_least_certain_axis(
     evidence = [fit.evidence if np.isfinite(fit.cost) else 0.0 for fit in fits]
     if not any(evidence):  # nowhere is enough of the CT shown
         return world_from_ct, covariance
-    return poses[int(np.argmax(evidence))], covariance - (1 - REMAINING_DEVIATION**2) * np.outer(deviation, deviation)
+    return poses[int(np.argmax(evidence))], covariance - (1 - REMAINING_DEVIATION**2) * np.outer(
+        deviation, deviation
+    )

@@ -61,7 +61,12 @@ def _warm_up_search() -> None:
 
 
 #: The search before the rest, which the child process compiles meanwhile.
-_PARTS: tuple[Callable[[], None], ...] = (warm_up_drr, _warm_up_search, _warm_up_gradients, _warm_up_intensities)
+_PARTS: tuple[Callable[[], None], ...] = (
+    warm_up_drr,
+    _warm_up_search,
+    _warm_up_gradients,
+    _warm_up_intensities,
+)
 
 
 def _compare(settings: Settings) -> None:
@@ -75,8 +80,12 @@ def _compare(settings: Settings) -> None:
 
 def _view() -> View:
     intrinsics = np.array([[100.0, 0, 7.5], [0, 100, 7.5], [0, 0, 1]])
-    camera = Camera(intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (SIDE, SIDE))
-    return View("warm-up", XRay(np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), bool)), camera)
+    camera = Camera(
+        intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (SIDE, SIDE)
+    )
+    return View(
+        "warm-up", XRay(np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), bool)), camera
+    )
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +103,9 @@ def _helped() -> Iterator[None]:
         if not children and available_threads() > 1:
             children.append(None)  # it is tried once
             with suppress(InputError, OSError):  # there is no interpreter, say
-                children[0] = start_python(f"from {__name__} import warm_up_comparison; warm_up_comparison()")
+                children[0] = start_python(
+                    f"from {__name__} import warm_up_comparison; warm_up_comparison()"
+                )
 
     try:
         with when_compiling(begin):

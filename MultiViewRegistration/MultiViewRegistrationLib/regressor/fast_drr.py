@@ -41,10 +41,14 @@ _ONE = float(1 << 20)
 _HALF_WEIGHT = float(1 << 16)  # to round to eighths
 
 # Unsigned all through: a signed one among them would make numba turn to floating point.
-_3, _7, _11, _17, _20, _21, _22, _32, _42, _49, _52 = (np.uint64(n) for n in (3, 7, 11, 17, 20, 21, 22, 32, 42, 49, 52))
+_3, _7, _11, _17, _20, _21, _22, _32, _42, _49, _52 = (
+    np.uint64(n) for n in (3, 7, 11, 17, 20, 21, 22, 32, 42, 49, 52)
+)
 _INDEX, _SUM = np.uint64((1 << 12) - 1), np.uint64((1 << _WIDE) - 1)
 _NEVER = np.uint64((1 << 64) - 1)
-_FIRST, _SECOND, _THIRD = (np.uint64(((1 << _NARROW) - 1) << (_NARROW * lane)) for lane in range(BASES))
+_FIRST, _SECOND, _THIRD = (
+    np.uint64(((1 << _NARROW) - 1) << (_NARROW * lane)) for lane in range(BASES)
+)
 
 
 def pack(bases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +72,9 @@ def _sums_along(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_
     near, right = words, words[stride_b:]
     below, across = words[stride_c:], words[stride_b + stride_c :]
     place = u64(i64(b * _ONE + _HALF_WEIGHT)) + (u64(i64(c * _ONE + _HALF_WEIGHT)) << _32)
-    move = u64(i64(math.floor(slope_b * _ONE + 0.5))) + (u64(i64(math.floor(slope_c * _ONE + 0.5))) << _32)
+    move = u64(i64(math.floor(slope_b * _ONE + 0.5))) + (
+        u64(i64(math.floor(slope_c * _ONE + 0.5))) << _32
+    )
     at, to_b, to_c, to_a = u64(offset), u64(stride_b), u64(stride_c), u64(stride_a)
     sum_0, sum_1, sum_2 = u64(0), u64(0), u64(0)
     for start in range(0, count, _SAMPLES):
@@ -136,7 +142,9 @@ def project(stacks, rays, n, out):
             if count <= 0:
                 continue
             b, c = max(start_0 + first * slope_0, 0.0), max(start_1 + first * slope_1, 0.0)
-            sums = _sums_along(words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1)
+            sums = _sums_along(
+                words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1
+            )
             mm = mm_per_depth[r, col] * abs(per_plane) / _WEIGHTS
             for lane in range(BASES):
                 out[lane, r, col] = mm * steps[lane] * sums[lane]
@@ -178,10 +186,18 @@ class Bases:
         slabs = []
         for first in range(0, len(mu.values), slices):
             slab = mu.values[first : first + slices]
-            slabs.append([Volume(layer, mu.ct_from_index).pooled(tuple(factors)).values for layer in _layers(slab)])
+            slabs.append(
+                [
+                    Volume(layer, mu.ct_from_index).pooled(tuple(factors)).values
+                    for layer in _layers(slab)
+                ]
+            )
         index_from_pooled = np.diag([*factors, 1.0])
         index_from_pooled[:3, 3] = (factors - 1) / 2
-        return cls(np.concatenate([np.stack(slab) for slab in slabs], axis=1), mu.ct_from_index @ index_from_pooled)
+        return cls(
+            np.concatenate([np.stack(slab) for slab in slabs], axis=1),
+            mu.ct_from_index @ index_from_pooled,
+        )
 
     @property
     def spacing_mm(self) -> np.ndarray:
@@ -191,7 +207,9 @@ class Bases:
     def largest_piece(self) -> Bases:
         """Return only the largest connected body and what it encloses: without the scanner's couch, and hands that lie beside a hip."""
         mu = self.values.sum(axis=0)
-        pieces, _ = scipy.ndimage.label(scipy.ndimage.binary_opening(mu > _BODY, np.ones((1, 3, 3))))
+        pieces, _ = scipy.ndimage.label(
+            scipy.ndimage.binary_opening(mu > _BODY, np.ones((1, 3, 3)))
+        )
         sizes = np.bincount(pieces.ravel())[1:]
         if not sizes.size:
             return self
@@ -200,7 +218,13 @@ class Bases:
         return Bases(self.values * body, self.ct_from_index)
 
     def continued(
-        self, axis: int, end: int, length_mm: float, drift: np.ndarray, smooth_mm: float, bone_fade_mm: float
+        self,
+        axis: int,
+        end: int,
+        length_mm: float,
+        drift: np.ndarray,
+        smooth_mm: float,
+        bone_fade_mm: float,
     ) -> Bases:
         """Return the volume with its last layer repeated beyond one of its faces.
 
@@ -223,11 +247,15 @@ class Bases:
         values = np.moveaxis(self.values, 3 - axis, 1)
         values = values if end else values[:, ::-1]
         count = max(1, round(length_mm / spacing[axis]))
-        last = scipy.ndimage.gaussian_filter(values[:, -1], (0, *(smooth_mm / spacing[others])), mode="nearest")
+        last = scipy.ndimage.gaussian_filter(
+            values[:, -1], (0, *(smooth_mm / spacing[others])), mode="nearest"
+        )
         beyond = np.empty((BASES, count, *last.shape[1:]), np.float32)
         for n in range(count):
             away_mm = (n + 1) * spacing[axis]
-            beyond[:, n] = scipy.ndimage.shift(last, (0, *(away_mm * drift / spacing[others])), order=1)
+            beyond[:, n] = scipy.ndimage.shift(
+                last, (0, *(away_mm * drift / spacing[others])), order=1
+            )
             beyond[1:, n] *= np.exp(-away_mm / bone_fade_mm)
         values = np.concatenate([values, beyond], axis=1)
         affine = self.ct_from_index.copy()
@@ -244,7 +272,10 @@ class Bases:
         mu = (mu[::-1] if end else mu)[: max(2, round(_COURSE_MM / spacing[axis]))]
         mass = np.maximum(mu.sum(axis=(1, 2)), 1e-9)
         inwards = np.arange(len(mu)) * spacing[axis]
-        centroids = [(mu.sum(axis=2 - n) @ np.arange(mu.shape[1 + n])) / mass * spacing[others[n]] for n in range(2)]
+        centroids = [
+            (mu.sum(axis=2 - n) @ np.arange(mu.shape[1 + n])) / mass * spacing[others[n]]
+            for n in range(2)
+        ]
         return -np.polyfit(inwards, np.stack(centroids, axis=1), 1)[0]
 
 
@@ -347,10 +378,14 @@ class Stacks(NamedTuple):
         the next it would skip voxels.
         """
         columns, rows = camera.size
-        index_from_world = np.linalg.inv(self.ct_from_index)[:, None] @ rigid.inverse(world_from_ct)  # (6, n, 4, 4)
+        index_from_world = np.linalg.inv(self.ct_from_index)[:, None] @ rigid.inverse(
+            world_from_ct
+        )  # (6, n, 4, 4)
         directions = np.swapaxes(index_from_world[..., :3, :3] @ camera.ray_matrix, -1, -2)
         middle = [(columns - 1) / 2, (rows - 1) / 2, 1.0]
-        along = np.abs(np.einsum("snij,i->snj", directions, middle))  # (6, n, 3) voxels, slices last
+        along = np.abs(
+            np.einsum("snij,i->snj", directions, middle)
+        )  # (6, n, 3) voxels, slices last
         oblique = along[..., :2].max(axis=-1) / np.maximum(along[..., 2], 1e-12)
         axis, each = np.argmin(oblique[:3], axis=0), np.arange(len(world_from_ct))
         stack = np.where(oblique[3 + axis, each] <= MAX_OBLIQUE, 3 + axis, axis)

@@ -94,11 +94,15 @@ class LandmarkVotes:
         weight = 1 / (scales * np.maximum(distance, np.float32(NEAR) * scales))
         pull = np.moveaxis((weight[:, None] * off).sum(axis=-1), 1, -1).reshape(len(poses), 1, -1)
         rows = by_motion.reshape(len(poses), -1, 6)
-        matrix = np.swapaxes(rows, -1, -2) @ (np.repeat(weight.sum(axis=-1), 2, axis=-1)[..., None] * rows)
+        matrix = np.swapaxes(rows, -1, -2) @ (
+            np.repeat(weight.sum(axis=-1), 2, axis=-1)[..., None] * rows
+        )
         # 2: what a median in the plane knows less than a mean, of Laplace's distribution
         share = self.worth / (2 * self.scales.size)
         return NormalEquations(
-            share * (distance / scales).sum(axis=(1, 2)), share * matrix, share * (pull @ rows)[:, 0]
+            share * (distance / scales).sum(axis=(1, 2)),
+            share * matrix,
+            share * (pull @ rows)[:, 0],
         )
 
     def joined(self, others: Sequence[LandmarkVotes]) -> LandmarkVotes:
@@ -112,8 +116,14 @@ class LandmarkVotes:
             here_from_there = self.camera.intrinsics @ turn @ np.linalg.inv(other.camera.intrinsics)
             here = np.tensordot(here_from_there, [*other.positions, np.ones_like(other.scales)], 1)
             positions.append(here[:2] / here[2])
-            scales.append(other.scales * self.camera.intrinsics[1, 1] / other.camera.intrinsics[1, 1])
-        return replace(self, positions=np.concatenate(positions, axis=-1), scales=np.concatenate(scales, axis=-1))
+            scales.append(
+                other.scales * self.camera.intrinsics[1, 1] / other.camera.intrinsics[1, 1]
+            )
+        return replace(
+            self,
+            positions=np.concatenate(positions, axis=-1),
+            scales=np.concatenate(scales, axis=-1),
+        )
 
     def _projected(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels (S, K, 2) of the landmarks, and their derivatives (S, K, 2, 6) by the motion."""
@@ -125,7 +135,9 @@ class LandmarkVotes:
         per_mm = np.where(fans, 1 / depth, 1.0)
         ray = np.concatenate([x[..., :2] * per_mm, np.ones_like(depth)], axis=-1)
         K = self.camera.intrinsics[:2]
-        by_point = K[:, :2] @ (per_mm[..., None] * (R[:2] - (fans * ray[..., :2])[..., None] * R[2]))
+        by_point = K[:, :2] @ (
+            per_mm[..., None] * (R[:2] - (fans * ray[..., :2])[..., None] * R[2])
+        )
         lever = world - rigid.transform_points(poses, self.centroid)[:, None]
         return ray @ K.T, np.concatenate([-by_point @ rigid.hat(lever), by_point], axis=-1)
 
@@ -260,7 +272,9 @@ def fuse(
         """Return the largest squared distance of a view's pose from the common one, and the common candidate."""
         joint = _best([views[n] for n in numbers], starts, centroid, numbers)
         far = max(alone[n].squared_error(joint.world_from_ct, centroid) for n in numbers)
-        return far, replace(joint, agree=bool(far <= WIDER * 2 * scipy.special.gammaincinv(6 / 2, AGREEING_SHARE)))
+        return far, replace(
+            joint, agree=bool(far <= WIDER * 2 * scipy.special.gammaincinv(6 / 2, AGREEING_SHARE))
+        )
 
     found = [together(tuple(range(len(views))))[1]]
     while not found[0].agree and len(found[0].views) > 2:
@@ -273,7 +287,10 @@ def distinct(candidates: Sequence[Candidate], centroid: np.ndarray) -> list[Cand
     """Return the candidates in their order, without those that are nearly the same as an earlier one."""
     kept: list[Candidate] = []
     for candidate in candidates:
-        distances = (_size_mm(motion(candidate.world_from_ct, other.world_from_ct, centroid)) for other in kept)
+        distances = (
+            _size_mm(motion(candidate.world_from_ct, other.world_from_ct, centroid))
+            for other in kept
+        )
         if all(mm > SAME_MM for mm in distances):
             kept.append(candidate)
     return kept
@@ -302,7 +319,9 @@ def geometry_covariance(
         return None
     turn = MAX_SD[0] if rotation_sd_deg is None else np.radians(rotation_sd_deg)
     shift = MAX_SD[3] if translation_sd_mm is None else translation_sd_mm
-    by_turn = np.concatenate([np.eye(3), -rigid.hat(rigid.transform_points(world_from_ct, centroid))])
+    by_turn = np.concatenate(
+        [np.eye(3), -rigid.hat(rigid.transform_points(world_from_ct, centroid))]
+    )
     covariance = turn**2 * by_turn @ by_turn.T
     covariance[3:, 3:] += shift**2 * np.eye(3)
     return covariance
@@ -323,7 +342,10 @@ def descend(
         damping = np.where(down, np.maximum(damping / 10, 1e-9), damping * 10)
         poses = np.where(down[:, None, None], tried, poses)
         now = NormalEquations(
-            *(np.where(down.reshape(-1, *[1] * (b.ndim - 1)), a, b) for a, b in zip(there, now, strict=True))
+            *(
+                np.where(down.reshape(-1, *[1] * (b.ndim - 1)), a, b)
+                for a, b in zip(there, now, strict=True)
+            )
         )
         if (_size_mm(step) < TOLERANCE_MM).all():
             break
@@ -331,17 +353,23 @@ def descend(
 
 
 def _summed(views: Sequence[Evidence], poses: np.ndarray) -> NormalEquations:
-    cost, matrix, right = (np.sum(parts, axis=0) for parts in zip(*(view.at(poses) for view in views), strict=True))
+    cost, matrix, right = (
+        np.sum(parts, axis=0) for parts in zip(*(view.at(poses) for view in views), strict=True)
+    )
     return NormalEquations(cost, matrix + np.diag(MAX_SD**-2.0), right)
 
 
-def _best(views: Sequence[Evidence], starts: np.ndarray, centroid: np.ndarray, numbers: tuple[int, ...]) -> Candidate:
+def _best(
+    views: Sequence[Evidence], starts: np.ndarray, centroid: np.ndarray, numbers: tuple[int, ...]
+) -> Candidate:
     if len(starts) > MAX_STARTS:
         poses, equations = descend(views, starts, centroid, FIRST_ITERATIONS)
         starts = poses[np.argsort(equations.cost)[:MAX_STARTS]]
     poses, equations = descend(views, starts, centroid)
     best = int(np.argmin(equations.cost))
-    return Candidate(poses[best], np.linalg.inv(equations.matrix[best]) + np.diag(MIN_SD**2), numbers)
+    return Candidate(
+        poses[best], np.linalg.inv(equations.matrix[best]) + np.diag(MIN_SD**2), numbers
+    )
 
 
 def _starts(world_from_ct: np.ndarray, centroid: np.ndarray) -> np.ndarray:

@@ -64,7 +64,9 @@ class Window:
             Pixels to a side.
         """
         middle_px = (np.array(camera.size) - 1) / 2
-        mm = camera.pixel_mm(camera.at_depth(middle_px, camera.focal_px) if points is None else points.mean(axis=0))
+        mm = camera.pixel_mm(
+            camera.at_depth(middle_px, camera.focal_px) if points is None else points.mean(axis=0)
+        )
         extent = np.array(camera.size) * mm
         middle, side = (extent - mm) / 2, extent.max()
         if points is not None:
@@ -77,7 +79,9 @@ class Window:
         grid_from_pixels = np.diag([*(size / side * mm), 1.0])
         grid_from_pixels[:2, 2] = (size - 1) / 2 - size / side * middle
         grid = replace(camera, intrinsics=grid_from_pixels @ camera.intrinsics, size=(size, size))
-        pixels = (np.arange(size)[:, None] - grid_from_pixels[:2, 2]) / np.diag(grid_from_pixels)[:2]
+        pixels = (np.arange(size)[:, None] - grid_from_pixels[:2, 2]) / np.diag(grid_from_pixels)[
+            :2
+        ]
         columns, rows = ((pixels >= -0.5) & (pixels <= np.array(camera.size) - 0.5)).T
         return cls(grid, rows[:, None] & columns)
 
@@ -184,7 +188,9 @@ def standardise(line, valid, out):
     values, squares_of = np.empty_like(weights), np.empty_like(weights)
     for r in range(rows):
         for c in range(columns):
-            values[r, c] = np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd) * weights[r, c]
+            values[r, c] = (
+                np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd) * weights[r, c]
+            )
             squares_of[r, c] = values[r, c] * values[r, c]
     sums = values.copy()
     box_sum(weights, radius, weights)
@@ -215,7 +221,13 @@ class TrainingImages:
     """
 
     def __init__(
-        self, ct: CT, pixel_mm: float, how: Randomisation | None = None, *, variants: int = 4, seed: int = 0
+        self,
+        ct: CT,
+        pixel_mm: float,
+        how: Randomisation | None = None,
+        *,
+        variants: int = 4,
+        seed: int = 0,
     ) -> None:
         structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
@@ -232,7 +244,9 @@ class TrainingImages:
         if self.how == BODY:
             self.how = hardened_body(hardness)
 
-    def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0) -> np.ndarray:
+    def batch(
+        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0
+    ) -> np.ndarray:
         """Return random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
 
         Parameters
@@ -253,12 +267,17 @@ class TrainingImages:
         states = states_of_images(key, first, *poses.shape[:2])
         rendered = [(self._stacks[variant], poses)]
         if self._around:
-            rendered.append((self._around[variant], poses @ self.neighbours(key, first, len(poses))[:, None]))
+            rendered.append(
+                (self._around[variant], poses @ self.neighbours(key, first, len(poses))[:, None])
+            )
         out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
         tasks = []
         for view, window in enumerate(windows):
             mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
-            shown = [(tuple(stacks), tuple(stacks.rays(window.camera, placed[:, view]))) for stacks, placed in rendered]
+            shown = [
+                (tuple(stacks), tuple(stacks.rays(window.camera, placed[:, view])))
+                for stacks, placed in rendered
+            ]
             arguments = (
                 *shown[0],
                 *shown[-1],
@@ -280,8 +299,12 @@ class TrainingImages:
     def neighbours(self, key: np.uint64, first: int, count: int) -> np.ndarray:
         """Return motions (count, 4, 4) of what surrounds a structure: a normally distributed turn about its centroid, then a shift."""
         how = self.how
-        six = sixes(key, first, count, NEIGHBOURS) * np.repeat([np.radians(how.neighbour_deg), how.neighbour_mm], 3)
-        return rigid.about(self.centroid, rigid.from_rotation_translation(rigid.exp_so3(six[:, :3]), six[:, 3:]))
+        six = sixes(key, first, count, NEIGHBOURS) * np.repeat(
+            [np.radians(how.neighbour_deg), how.neighbour_mm], 3
+        )
+        return rigid.about(
+            self.centroid, rigid.from_rotation_translation(rigid.exp_so3(six[:, :3]), six[:, 3:])
+        )
 
 
 def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:
@@ -291,7 +314,9 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
 
 
 @nb.njit(nogil=True, cache=True)
-def _make_images(stacks, rays, around, rays_around, with_around, how, mm, inside, states, out, view, start, stop):
+def _make_images(
+    stacks, rays, around, rays_around, with_around, how, mm, inside, states, out, view, start, stop
+):
     """Return images `start` to `stop` of a view, of a batch's states (views, n) and images (n, views, 2, rows, columns).
 
     Parameters

@@ -75,7 +75,9 @@ class RegressorReport:
     def __str__(self) -> str:
         if not self.candidates:
             return (
-                "no model of this CT" if self.model is None else "a model that cannot say anything of these views"
+                "no model of this CT"
+                if self.model is None
+                else "a model that cannot say anything of these views"
             ) + ": searched for"
         name = f" {self.model}" if self.model else ""
         trained = ", trained for this" if self.trained else ""
@@ -118,7 +120,12 @@ class RegressorInitialisation:
         reach: Range | None = None,
         seed: int = 0,
     ) -> None:
-        self._model, self._anatomy, self._nominal, self._shared = model, anatomy, world_from_ct, shared
+        self._model, self._anatomy, self._nominal, self._shared = (
+            model,
+            anatomy,
+            world_from_ct,
+            shared,
+        )
         self._centre, self._reach, self._seed = centre, reach, seed
         self.seconds = 0.0
         """The time of the model's prediction."""
@@ -128,7 +135,11 @@ class RegressorInitialisation:
         """The candidates of the views registered together, the most credible first; none for a search alone."""
 
     def run(
-        self, method: RefinementMethod, anatomy: PreparedCT, views: list[View], progress: Callable[[Progress], object]
+        self,
+        method: RefinementMethod,
+        anatomy: PreparedCT,
+        views: list[View],
+        progress: Callable[[Progress], object],
     ) -> Refinement:
         """Register views, those that belong together or one of the others, see `register_views`.
 
@@ -142,13 +153,32 @@ class RegressorInitialisation:
             return method.run(anatomy, views, candidates[0].world_from_ct, progress, self._shared)
         if not candidates:
             assert self._centre is not None and self._reach is not None
-            return refine(anatomy, views, self._centre, progress, self._shared, reach=self._reach, seed=self._seed)
-        starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
+            return refine(
+                anatomy,
+                views,
+                self._centre,
+                progress,
+                self._shared,
+                reach=self._reach,
+                seed=self._seed,
+            )
+        starts = [
+            Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates
+        ]
         centre, reach = self._centre, self._reach
         if self._model and reach is None and starts[0].expected_mm > MAX_EXPECTED_MM:
             centre, degrees, mm = self._model.reach(views, self._nominal)
             reach = Range(degrees, mm)
-        return refine_from(anatomy, views, starts, progress, self._shared, centre=centre, reach=reach, seed=self._seed)
+        return refine_from(
+            anatomy,
+            views,
+            starts,
+            progress,
+            self._shared,
+            centre=centre,
+            reach=reach,
+            seed=self._seed,
+        )
 
     def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
         """Return the report on the start that led to this refinement."""

@@ -29,10 +29,14 @@ class Regressor(Protocol):
     card: Any
     folder: Path | None
 
-    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]:
+    def candidates(
+        self, views: Sequence[View], world_from_ct: np.ndarray | None
+    ) -> list[Candidate]:
         """Return poses to begin from."""
 
-    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, float, float]:
+    def reach(
+        self, views: Sequence[View], world_from_ct: np.ndarray | None
+    ) -> tuple[np.ndarray, float, float]:
         """Return the nominal pose (4, 4), and how far from it poses were trained: degrees and mm."""
 
     def check_ct(self, ct: CT) -> None:

@@ -81,13 +81,19 @@ class PoseAndImageLoss:
         weights: Mapping[str, float],
         device: str = "cpu",
     ) -> None:
-        self._cameras, self._weights, self._radius_mm = tuple(cameras), weights, source_to_isocentre_mm
+        self._cameras, self._weights, self._radius_mm = (
+            tuple(cameras),
+            weights,
+            source_to_isocentre_mm,
+        )
         camera_from_world = np.stack([camera.camera_from_world for camera in cameras])
         self._camera_from_world = torch.from_numpy(camera_from_world).to(device)
         self._world_from_camera = rigid_torch.inverse(self._camera_from_world)
         self._renderer = DifferentiableRenderer(volume, device)
 
-    def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
+    def terms(
+        self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return each loss with a weight, (n,), by its name; those across views only where there are several.
 
         Parameters
@@ -103,7 +109,10 @@ class PoseAndImageLoss:
             A pose is not finite, where an image counts.
         """
         poses, views = through(predicted, self._camera_from_world), range(len(self._cameras))
-        pairs = {"": [(a, a) for a in views], "cross_": [(a, b) for a in views for b in views if a != b]}
+        pairs = {
+            "": [(a, a) for a in views],
+            "cross_": [(a, b) for a in views for b in views if a != b],
+        }
         found = {}
         for prefix, of in pairs.items():
             if of and prefix + "pose" in self._weights:
@@ -127,7 +136,9 @@ class PoseAndImageLoss:
 
 def in_cameras(cameras: Sequence[Camera], world_from_ct: Tensor) -> Tensor:
     """Return camera_from_ct (..., views, 4, 4) of poses (..., 4, 4)."""
-    camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in cameras])).to(world_from_ct)
+    camera_from_world = torch.from_numpy(
+        np.stack([camera.camera_from_world for camera in cameras])
+    ).to(world_from_ct)
     return camera_from_world @ world_from_ct[..., None, :, :]
 
 
@@ -157,7 +168,9 @@ def pose_loss(predicted: Tensor, true: Tensor, radius_mm: float) -> Tensor:
     def ct_from_isocentre(camera_from_ct: Tensor) -> Tensor:
         ct_from_camera = rigid_torch.inverse(camera_from_ct)
         R = ct_from_camera[..., :3, :3]
-        return rigid_torch.from_rotation_translation(R, ct_from_camera[..., :3, 3] + radius_mm * R[..., 2])
+        return rigid_torch.from_rotation_translation(
+            R, ct_from_camera[..., :3, 3] + radius_mm * R[..., 2]
+        )
 
     a, b = ct_from_isocentre(predicted), ct_from_isocentre(true)
     return rigid_torch.geodesic(a, b) + rigid_torch.geodesic_distance(a, b, radius_mm)
@@ -168,7 +181,9 @@ def image_loss(xray: Tensor, image: Tensor) -> Tensor:
 
     It is 0 for images that are one up to scale and offset, 1 where one of them is empty.
     """
-    return 1 - ncc(xray.to(image).flatten(-2), image.flatten(-2), torch.finfo(image.dtype).tiny ** 0.25)
+    return 1 - ncc(
+        xray.to(image).flatten(-2), image.flatten(-2), torch.finfo(image.dtype).tiny ** 0.25
+    )
 
 
 def make_loss(
@@ -201,7 +216,9 @@ def make_loss(
         return likelihood
     if name not in PRESETS:
         known = ", ".join([LIKELIHOOD, *PRESETS])
-        raise InputError(f'the loss "{name}" is not known, expected one of {known}; correct its name.')
+        raise InputError(
+            f'the loss "{name}" is not known, expected one of {known}; correct its name.'
+        )
     if network == VOTING:
         raise InputError(
             f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "published", or '
@@ -225,7 +242,9 @@ def make_loss(
         if not torch.isfinite(poses).all():
             return poses.sum()
         with torch.no_grad():
-            xrays = torch.stack([losses.drr(n, camera_from_ct[:, n]) for n in range(len(cameras))], dim=1)
+            xrays = torch.stack(
+                [losses.drr(n, camera_from_ct[:, n]) for n in range(len(cameras))], dim=1
+            )
         fixed = predicted._replace(camera_from_ct=predicted.camera_from_ct.detach())
         scales = network.loss(fixed, camera_from_ct.flatten(0, 1), view)
         return losses(poses, camera_from_ct, xrays).mean() + scales.mean()

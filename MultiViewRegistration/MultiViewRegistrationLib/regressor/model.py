@@ -38,7 +38,11 @@ class RegressorModel:
 
     def __init__(self, card: Card, network: Network, folder: Path | None) -> None:
         self.card, self.network, self.folder = card, network, folder
-        self._cameras, self._poses, self._centroid = cameras_of(card), poses_of(card), np.array(card.centroid)
+        self._cameras, self._poses, self._centroid = (
+            cameras_of(card),
+            poses_of(card),
+            np.array(card.centroid),
+        )
 
     def check_ct(self, ct: CT) -> None:
         """Refuse a CT of which the model is not.
@@ -53,7 +57,9 @@ class RegressorModel:
                 f"{self.folder}: the model is of another CT, and knows nothing of this one; train one for this CT."
             )
 
-    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> list[Candidate]:
+    def candidates(
+        self, views: Sequence[View], world_from_ct: np.ndarray | None = None
+    ) -> list[Candidate]:
         """Return the network's predictions for X-rays, the most credible pose first; see `fusion.fuse`.
 
         Parameters
@@ -71,14 +77,21 @@ class RegressorModel:
         """
         nominal, trained = self._placed(views, world_from_ct)
         slack = [
-            geometry_covariance(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views
+            geometry_covariance(
+                view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal
+            )
+            for view in views
         ]
         slack[0] = None  # the others are known against the first
         first = [evidence for (evidence,) in self._predict(views, trained, [Augmentation()])]
         found = fuse(first, self._centroid, nominal, slack)
-        if self.network.AUGMENTATIONS and not (found[0].agree and found[0].expected_mm() < MAX_CERTAIN_MM):
+        if self.network.AUGMENTATIONS and not (
+            found[0].agree and found[0].expected_mm() < MAX_CERTAIN_MM
+        ):
             more = self._predict(views, trained, self.network.AUGMENTATIONS)
-            together = [evidence.joined(others) for evidence, others in zip(first, more, strict=True)]
+            together = [
+                evidence.joined(others) for evidence, others in zip(first, more, strict=True)
+            ]
             found = fuse(together, self._centroid, nominal, slack)
         return found
 
@@ -93,9 +106,13 @@ class RegressorModel:
             Which view of the training each is.
         """
         shown = [
-            (view, n, augmentation) for view, n in zip(views, trained, strict=True) for augmentation in augmentations
+            (view, n, augmentation)
+            for view, n in zip(views, trained, strict=True)
+            for augmentation in augmentations
         ]
-        cameras = [augmentation.camera(self._cameras[n], view.camera) for view, n, augmentation in shown]
+        cameras = [
+            augmentation.camera(self._cameras[n], view.camera) for view, n, augmentation in shown
+        ]
         images = np.empty((len(cameras), 2, *cameras[0].size[::-1]), np.float32)
         run_tasks(
             [
@@ -104,11 +121,18 @@ class RegressorModel:
             ]
         )
         with torch.no_grad():
-            predicted = self.network(torch.from_numpy(images), torch.tensor([n for _, n, _ in shown]))
+            predicted = self.network(
+                torch.from_numpy(images), torch.tensor([n for _, n, _ in shown])
+            )
         evidence = self.network.evidence(predicted, cameras)
-        return [evidence[n : n + len(augmentations)] for n in range(0, len(evidence), len(augmentations))]
+        return [
+            evidence[n : n + len(augmentations)]
+            for n in range(0, len(evidence), len(augmentations))
+        ]
 
-    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
+    def reach(
+        self, views: Sequence[View], world_from_ct: np.ndarray | None = None
+    ) -> tuple[np.ndarray, float, float]:
         """Return the nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball.
 
         Parameters and errors as of `candidates`.
@@ -116,7 +140,9 @@ class RegressorModel:
         degrees, mm = np.linalg.norm(self._poses.half_widths.reshape(2, 3), axis=1).tolist()
         return self._placed(views, world_from_ct)[0], min(degrees, 180.0), mm
 
-    def _placed(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
+    def _placed(
+        self, views: Sequence[View], world_from_ct: np.ndarray | None
+    ) -> tuple[np.ndarray, list[int]]:
         """Return the nominal pose in the world of these views, and for each the view of the training that saw the anatomy most alike.
 
         The world may be another than in training, or cameras may have moved by some degrees: what counts is that the nominal pose, seen
@@ -126,10 +152,17 @@ class RegressorModel:
         if world_from_ct is not None:
             nominals.append(np.asarray(world_from_ct, float))
         offs = [
-            np.array([[self._off(view.camera, camera, nominal) for camera in self._cameras] for view in views])
+            np.array(
+                [
+                    [self._off(view.camera, camera, nominal) for camera in self._cameras]
+                    for view in views
+                ]
+            )
             for nominal in nominals
         ]
-        nominal, off = min(zip(nominals, offs, strict=True), key=lambda pair: pair[1].min(axis=1).max())
+        nominal, off = min(
+            zip(nominals, offs, strict=True), key=lambda pair: pair[1].min(axis=1).max()
+        )
         nearest = off.min(axis=1)
         if nearest.max() > 1:
             raise InputError(
@@ -154,7 +187,9 @@ def cameras_of(card: Card) -> list[Camera]:
     """Return the cameras of the training images."""
     return [
         (SlotScanCamera if c.get("slot_scan") else Camera)(
-            np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"])
+            np.array(c["intrinsics"], float),
+            np.array(c["camera_from_world"], float),
+            tuple(c["size"]),
         )
         for c in card.cameras
     ]
@@ -163,7 +198,9 @@ def cameras_of(card: Card) -> list[Camera]:
 def poses_of(card: Card) -> PoseRange:
     """Return the poses it is trained on."""
     half_widths = np.array(list(card.half_widths.values()), float)
-    return PoseRange(cameras_of(card)[0], np.array(card.world_from_ct), np.array(card.centroid), half_widths)
+    return PoseRange(
+        cameras_of(card)[0], np.array(card.world_from_ct), np.array(card.centroid), half_widths
+    )
 
 
 def load_weights(network: Network, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
@@ -174,7 +211,11 @@ def load_weights(network: Network, tensors: Mapping[str, torch.Tensor], folder: 
     InputError
         Where they do not fit, or are not finite.
     """
-    state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
+    state = {
+        name.removeprefix("network."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("network.")
+    }
     try:
         network.load_state_dict(state)
     except RuntimeError:
@@ -194,10 +235,16 @@ def load_model(folder: str | Path) -> RegressorModel:
     folder = Path(folder)
     card, tensors = load_checkpoint(folder)
     if not card.validation:
-        raise InputError(f"{folder}: the training was stopped before it had learnt anything; resume it.")
+        raise InputError(
+            f"{folder}: the training was stopped before it had learnt anything; resume it."
+        )
     poses = poses_of(card)
     network = make_network(
-        card.network, cameras_of(card), poses.world_from_ct, poses.centroid, np.zeros((LANDMARKS, 3))
+        card.network,
+        cameras_of(card),
+        poses.world_from_ct,
+        poses.centroid,
+        np.zeros((LANDMARKS, 3)),
     )
     load_weights(network, tensors, folder)
     return RegressorModel(card, network.eval(), folder)

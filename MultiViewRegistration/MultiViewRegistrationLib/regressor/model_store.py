@@ -153,17 +153,23 @@ class Card:
                 f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train."
             ) from None
         except (ValueError, NotADirectoryError):
-            raise InputError(f"{path}: is damaged, expected the card of a trained model; train it again.") from None
+            raise InputError(
+                f"{path}: is damaged, expected the card of a trained model; train it again."
+            ) from None
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
         if content.pop("version", None) != VERSION:
-            raise InputError(f"{path}: was written by another version of this program; train the model again.")
+            raise InputError(
+                f"{path}: was written by another version of this program; train the model again."
+            )
         try:
             card = cls(**content)
             _check(card)
         except (TypeError, ValueError, OverflowError) as error:
             what = f" (at {error})" if type(error) is ValueError else ""
-            raise InputError(f"{path}: was changed or damaged{what}; train the model again.") from None
+            raise InputError(
+                f"{path}: was changed or damaged{what}; train the model again."
+            ) from None
         if Path(card.weights).name != card.weights:
             raise InputError(f'{path}: "weights" is no file beside it; train the model again.')
         return card
@@ -178,12 +184,15 @@ _MAX_AMOUNT = 2**53
 def _check(card: Card) -> None:
     """ValueError, with the name of the field, where a value is not of its kind."""
     for field in fields(Card):
-        if field.type in _KINDS and not isinstance(getattr(card, field.name), _KINDS[str(field.type)]):
+        if field.type in _KINDS and not isinstance(
+            getattr(card, field.name), _KINDS[str(field.type)]
+        ):
             raise ValueError(field.name)
     amounts = ("seed", "steps", "every", "done", "minutes", "hardness", "seconds")
     valid = {
         **{name: _is_amount(getattr(card, name)) for name in amounts},
-        "half_widths": len(card.half_widths) == 6 and all(map(_is_amount, card.half_widths.values())),
+        "half_widths": len(card.half_widths) == 6
+        and all(map(_is_amount, card.half_widths.values())),
         "steps": 0 < card.steps < _MAX_AMOUNT and card.done <= card.steps,
         "every": 0 < card.every < _MAX_AMOUNT,
         "world_from_ct": _are_numbers(card.world_from_ct, 4, 4),
@@ -214,7 +223,11 @@ _KINDS: dict[str, Any] = {
 def _are_numbers(values: object, *shape: int) -> bool:
     """Return whether these are finite numbers in rows, and rows of rows, of so many."""
     if shape:
-        return isinstance(values, list) and len(values) == shape[0] and all(_are_numbers(v, *shape[1:]) for v in values)
+        return (
+            isinstance(values, list)
+            and len(values) == shape[0]
+            and all(_are_numbers(v, *shape[1:]) for v in values)
+        )
     return isinstance(values, (int, float)) and math.isfinite(values)
 
 
@@ -224,7 +237,11 @@ def _is_amount(value: object) -> bool:
 
 def _is_row(values: object, least: int) -> bool:
     """Return whether these are so many numbers or more, finite or not: a training may fail."""
-    return isinstance(values, list) and len(values) >= least and all(isinstance(v, (int, float)) for v in values)
+    return (
+        isinstance(values, list)
+        and len(values) >= least
+        and all(isinstance(v, (int, float)) for v in values)
+    )
 
 
 def _is_camera(camera: object) -> bool:
@@ -359,7 +376,9 @@ def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
     try:
         return card, from_bytes(path.read_bytes())
     except SafetensorError:
-        raise InputError(f"{path}: holds no weights as safetensors; train the model again.") from None
+        raise InputError(
+            f"{path}: holds no weights as safetensors; train the model again."
+        ) from None
 
 
 def ct_sha256(ct: CT) -> str:

@@ -60,11 +60,18 @@ class Augmentation(NamedTuple):
     def camera(self, window: Camera, camera: Camera) -> Camera:
         """Whose image that is: of a detector behind the source of `camera`, like that of `window` but for the augmentation."""
         intrinsics = np.diag([self.scale, self.scale, 1.0]) @ window.intrinsics
-        intrinsics[:2, 2] = window.intrinsics[:2, 2] + np.array([self.right, self.down]) * window.size
+        intrinsics[:2, 2] = (
+            window.intrinsics[:2, 2] + np.array([self.right, self.down]) * window.size
+        )
         roll_deg = self.roll_deg if camera.fan_axes == 2 else 0.0
-        roll = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, roll_deg])), np.zeros(3))
+        roll = rigid.from_rotation_translation(
+            rigid.exp_so3(np.radians([0, 0, roll_deg])), np.zeros(3)
+        )
         return replace(
-            camera, intrinsics=intrinsics, camera_from_world=roll @ camera.camera_from_world, size=window.size
+            camera,
+            intrinsics=intrinsics,
+            camera_from_world=roll @ camera.camera_from_world,
+            size=window.size,
         )
 
 
@@ -109,7 +116,9 @@ class Network(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Return the prediction; the body in the device's precision, the heads in single precision, as positions need more than 8 bits."""
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision_on(x.device) is torch.bfloat16):
+        with torch.autocast(
+            x.device.type, torch.bfloat16, enabled=precision_on(x.device) is torch.bfloat16
+        ):
             return self.body(x).float()
 
     def loss(self, predicted: Any, camera_from_ct: Tensor, view: Tensor) -> Tensor:
@@ -214,14 +223,30 @@ class VotingNetwork(Network):
     landmarks: Tensor
     centroid: Tensor
 
-    def __init__(self, cameras: Sequence[Camera], landmarks: np.ndarray, centroid: np.ndarray, width: int = 16) -> None:
+    def __init__(
+        self,
+        cameras: Sequence[Camera],
+        landmarks: np.ndarray,
+        centroid: np.ndarray,
+        width: int = 16,
+    ) -> None:
         size = np.array(cameras[0].size)
         widths_from_pixels = np.diag([*1 / size, 1.0])
         widths_from_pixels[:2, 2] = 0.5 / size - 0.5
-        widths_from_camera = np.stack([widths_from_pixels @ camera.intrinsics for camera in cameras])
-        super().__init__(widths_from_camera=widths_from_camera, landmarks=landmarks, centroid=centroid)
-        self.register_buffer("slot_scans", torch.tensor([camera.fan_axes == 1 for camera in cameras]), persistent=False)
-        self.stem = nn.Sequential(nn.Conv2d(2, width, 5, 2, 2, bias=False), _norm(width), nn.ReLU(inplace=True))
+        widths_from_camera = np.stack(
+            [widths_from_pixels @ camera.intrinsics for camera in cameras]
+        )
+        super().__init__(
+            widths_from_camera=widths_from_camera, landmarks=landmarks, centroid=centroid
+        )
+        self.register_buffer(
+            "slot_scans",
+            torch.tensor([camera.fan_axes == 1 for camera in cameras]),
+            persistent=False,
+        )
+        self.stem = nn.Sequential(
+            nn.Conv2d(2, width, 5, 2, 2, bias=False), _norm(width), nn.ReLU(inplace=True)
+        )
         self.body = _TwoScales(width)
         self.head = nn.Conv2d(8 * width, 3 * len(landmarks), 1)
         nn.init.normal_(self.head.weight, std=0.01)
@@ -241,7 +266,10 @@ class VotingNetwork(Network):
         output = self.head(self.features(images))
         n, _, rows, columns = output.shape
         output = output.reshape(n, 3, -1, rows * columns)
-        middles = [(torch.arange(size, device=output.device) + 0.5) / size - 0.5 for size in (rows, columns)]
+        middles = [
+            (torch.arange(size, device=output.device) + 0.5) / size - 0.5
+            for size in (rows, columns)
+        ]
         cells = torch.stack(torch.meshgrid(*middles, indexing="ij")[::-1]).flatten(1)
         log_scales = output[:, 2].clamp(math.log(MIN_VOTE_SCALE), math.log(MAX_VOTE_SCALE))
         return CellVotes(output[:, :2] + cells[:, None], log_scales)
@@ -250,25 +278,42 @@ class VotingNetwork(Network):
         """Return a vote's mean of distance / scale + 2 log scale."""
         off = self.project(camera_from_ct, view)[..., None] - predicted.positions
         distance = (off.square().sum(dim=1) + 1e-8).sqrt()
-        return (distance * torch.exp(-predicted.log_scales) + 2 * predicted.log_scales).mean(dim=(1, 2))
+        return (distance * torch.exp(-predicted.log_scales) + 2 * predicted.log_scales).mean(
+            dim=(1, 2)
+        )
 
     def project(self, camera_from_ct: Tensor, view: Tensor) -> Tensor:
         """(n, 2, K): where poses (n, 4, 4) put the landmarks, in widths of the image from its middle."""
-        x, y, z = (camera_from_ct[:, :3, :3] @ self.landmarks.T + camera_from_ct[:, :3, 3:]).unbind(1)
+        x, y, z = (camera_from_ct[:, :3, :3] @ self.landmarks.T + camera_from_ct[:, :3, 3:]).unbind(
+            1
+        )
         depth = z.clamp(min=MIN_DEPTH_MM)
-        along = torch.where(self.slot_scans[view, None], y, y / depth)  # rows of a slot scan are parallel
-        return (self.widths_from_camera[view] @ torch.stack([x / depth, along, torch.ones_like(z)], dim=1))[:, :2]
+        along = torch.where(
+            self.slot_scans[view, None], y, y / depth
+        )  # rows of a slot scan are parallel
+        return (
+            self.widths_from_camera[view]
+            @ torch.stack([x / depth, along, torch.ones_like(z)], dim=1)
+        )[:, :2]
 
     def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[Evidence]:
         """Return the evidence of what the network predicted, a view each."""
-        landmarks, centroid, worth = _numpy(self.landmarks), _numpy(self.centroid), WORTH * self.certainty.item()
+        landmarks, centroid, worth = (
+            _numpy(self.landmarks),
+            _numpy(self.centroid),
+            WORTH * self.certainty.item(),
+        )
         votes: list[Evidence] = []
         for camera, where, scale in zip(
             cameras, _numpy(predicted.positions), np.exp(_numpy(predicted.log_scales)), strict=True
         ):
             size = np.array(camera.size)[:, None, None]
             scale_px = scale * math.sqrt(size.prod())
-            votes.append(LandmarkVotes(camera, landmarks, centroid, (where + 0.5) * size - 0.5, scale_px, worth))
+            votes.append(
+                LandmarkVotes(
+                    camera, landmarks, centroid, (where + 0.5) * size - 0.5, scale_px, worth
+                )
+            )
         return votes
 
 
@@ -287,7 +332,10 @@ class _TwoScales(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         near = self.near(x)
-        return self.after(self.across(near) + nn.functional.interpolate(self.far(near), scale_factor=2, mode="nearest"))
+        return self.after(
+            self.across(near)
+            + nn.functional.interpolate(self.far(near), scale_factor=2, mode="nearest")
+        )
 
 
 class Poses(NamedTuple):
@@ -331,14 +379,23 @@ class PublishedPoseNetwork(Network):
     centroid: Tensor
 
     def __init__(
-        self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = 16
+        self,
+        cameras: Sequence[Camera],
+        world_from_ct: np.ndarray,
+        centroid: np.ndarray,
+        width: int = 16,
     ) -> None:
         nominal = np.stack([camera.camera_from_world @ world_from_ct for camera in cameras])
         super().__init__(nominal=nominal, centroid=centroid)
         self.stem = nn.Sequential(
-            nn.Conv2d(2, width, 7, 2, 3, bias=False), _norm(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+            nn.Conv2d(2, width, 7, 2, 3, bias=False),
+            _norm(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
         )
-        self.body = nn.Sequential(*(_stage(width * max(1, 2**n // 2), width * 2**n, min(n, 1) + 1) for n in range(4)))
+        self.body = nn.Sequential(
+            *(_stage(width * max(1, 2**n // 2), width * 2**n, min(n, 1) + 1) for n in range(4))
+        )
         self.rotation, self.translation = nn.Linear(8 * width, 3), nn.Linear(8 * width, 3)
 
     def forward(self, images: Tensor, view: Tensor) -> Poses:
@@ -359,19 +416,27 @@ class PublishedPoseNetwork(Network):
         """camera_from_ct (n, 4, 4): exp(-twist), (n, 6) in rad and mm, about the centroid, and then the nominal pose of each view (n,)."""
         back = rigid_torch.exp_se3(-twist)
         R, t = back[:, :3, :3], back[:, :3, 3]
-        return self.nominal[view] @ rigid_torch.from_rotation_translation(R, t + self.centroid - R @ self.centroid)
+        return self.nominal[view] @ rigid_torch.from_rotation_translation(
+            R, t + self.centroid - R @ self.centroid
+        )
 
     def loss(self, predicted: Poses, camera_from_ct: Tensor, view: Tensor | None = None) -> Tensor:
         """Per axis: mean of |error| / scale + log scale."""
         there, true = predicted.camera_from_ct, camera_from_ct
         turn = rigid_torch.log_so3(true[:, :3, :3] @ there[:, :3, :3].mT)
-        error = torch.cat([turn / UNIT[0], (self._centre(true) - self._centre(there)) / UNIT[1]], dim=1)
+        error = torch.cat(
+            [turn / UNIT[0], (self._centre(true) - self._centre(there)) / UNIT[1]], dim=1
+        )
         return (error.abs() * torch.exp(-predicted.log_scales) + predicted.log_scales).mean(dim=1)
 
     def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[Evidence]:
         """Return the evidence of what the network predicted, a view each."""
         centroid, poses = _numpy(self.centroid), _numpy(predicted.camera_from_ct)
-        sds = np.repeat(UNIT, 3) * np.exp(_numpy(predicted.log_scales)) * math.sqrt(2 / self.certainty.item())
+        sds = (
+            np.repeat(UNIT, 3)
+            * np.exp(_numpy(predicted.log_scales))
+            * math.sqrt(2 / self.certainty.item())
+        )
         guesses: list[Evidence] = []
         for camera, pose, sd in zip(cameras, poses, sds, strict=True):
             world_from_ct = camera.world_from_camera @ rigid.check_rigid(pose, "camera_from_ct")
@@ -385,7 +450,10 @@ class PublishedPoseNetwork(Network):
 
 
 #: By the name in a model's card: each makes a network of cameras, landmarks or a nominal pose, and the centroid.
-NETWORKS: dict[str, Callable[..., Network]] = {VOTING: VotingNetwork, "published": PublishedPoseNetwork}
+NETWORKS: dict[str, Callable[..., Network]] = {
+    VOTING: VotingNetwork,
+    "published": PublishedPoseNetwork,
+}
 
 
 def make_network(
@@ -406,7 +474,9 @@ def make_network(
     centroid, landmarks : (3,), (K, 3) CT mm, see `choose_landmarks`.
     """
     if name not in NETWORKS:
-        raise InputError(f'the network "{name}" is not known, expected one of {", ".join(NETWORKS)}; correct its name.')
+        raise InputError(
+            f'the network "{name}" is not known, expected one of {", ".join(NETWORKS)}; correct its name.'
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = NETWORKS[name](cameras, landmarks if name == VOTING else world_from_ct, centroid)

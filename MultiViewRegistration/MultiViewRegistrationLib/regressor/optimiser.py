@@ -124,7 +124,10 @@ def orthogonal(matrix: Tensor) -> Tensor:
         return orthogonal(matrix.T).T
     a, b, c = COEFFICIENTS
     matrix = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    gram, product = matrix @ matrix.T, torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    gram, product = (
+        matrix @ matrix.T,
+        torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device),
+    )
     for _ in range(ITERATIONS):
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal().add_(a)
@@ -133,7 +136,9 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return product @ matrix
 
 
-def learn(network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
+def learn(
+    network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor
+) -> float:
     """Compute the loss of a batch and write its gradients into the parameters.
 
     On a CUDA device it is done at once, on the CPU in parts side by side. Each part runs in a thread in which PyTorch starts no others:
@@ -156,7 +161,9 @@ def learn(network: Network, loss_function: LossFunction, images: Tensor, camera_
         torch.set_num_threads(1)
         part = slice(ends[n], ends[n + 1])
         share = (part.stop - part.start) / len(images)
-        loss = share * loss_function(network, images[part].to(device), camera_from_ct[part].to(device))
+        loss = share * loss_function(
+            network, images[part].to(device), camera_from_ct[part].to(device)
+        )
         results[n] = loss.item(), torch.autograd.grad(loss, parameters)
 
     run_tasks([partial(learn_part, n) for n in range(count)])

@@ -46,8 +46,14 @@ def capsule(canvas, x0, y0, x1, y1, r0, r1, hollow, amount):
     reach = max(r0, r1, _MIN_RADIUS)
     dx, dy = x1 - x0, y1 - y0
     length_2 = max(dx * dx + dy * dy, 1e-9)
-    top, bottom = max(0, math.ceil(min(y0, y1) - reach)), min(rows - 1, math.floor(max(y0, y1) + reach))
-    left, right = max(0, math.ceil(min(x0, x1) - reach)), min(columns - 1, math.floor(max(x0, x1) + reach))
+    top, bottom = (
+        max(0, math.ceil(min(y0, y1) - reach)),
+        min(rows - 1, math.floor(max(y0, y1) + reach)),
+    )
+    left, right = (
+        max(0, math.ceil(min(x0, x1) - reach)),
+        min(columns - 1, math.floor(max(x0, x1) + reach)),
+    )
     for r in range(int(top), int(bottom) + 1):
         for c in range(int(left), int(right) + 1):
             t = min(max(((c - x0) * dx + (r - y0) * dy) / length_2, 0.0), 1.0)
@@ -80,7 +86,10 @@ def _about(canvas, x, y, dx, dy, radius, amount):
 @compiled
 def _anywhere(canvas):
     """Return a place and a direction: x, y, angle."""
-    x, y = uniform(canvas.state, -canvas.half, canvas.half), uniform(canvas.state, -canvas.half, canvas.half)
+    x, y = (
+        uniform(canvas.state, -canvas.half, canvas.half),
+        uniform(canvas.state, -canvas.half, canvas.half),
+    )
     return x, y, uniform(canvas.state, 0.0, FULL_TURN)
 
 
@@ -109,7 +118,17 @@ def add_metal(canvas):
         _markers(canvas, x, y, angle, steel)
     elif kind == 6:  # an instrument that reaches in from the border
         near, far = uniform(state, 0.5, 5.0), uniform(state, 3.0, 14.0)
-        _from(canvas, x, y, angle, 2.0 * canvas.half, near, far, sometimes(state, 0.4, 0.0, 0.9), 0.6 * steel)
+        _from(
+            canvas,
+            x,
+            y,
+            angle,
+            2.0 * canvas.half,
+            near,
+            far,
+            sometimes(state, 0.4, 0.0, 0.9),
+            0.6 * steel,
+        )
     else:
         _cable(canvas, x, y, angle, steel)
 
@@ -118,7 +137,11 @@ def add_metal(canvas):
 def _wire(canvas, x, y, angle, amount):
     """Add a rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
     state = canvas.state
-    length, radius, seen = uniform(state, 40.0, 160.0), uniform(state, 0.4, 1.5), uniform(state, 0.35, 1.0)
+    length, radius, seen = (
+        uniform(state, 40.0, 160.0),
+        uniform(state, 0.4, 1.5),
+        uniform(state, 0.35, 1.0),
+    )
     dx, dy = 0.5 * seen * length * math.cos(angle), 0.5 * seen * length * math.sin(angle)
     _about(canvas, x, y, dx, dy, radius, amount / seen)
 
@@ -148,7 +171,15 @@ def _rods_and_screws(canvas, x, y, angle, amount):
             _from(canvas, hx, hy, turn, reach, radius, radius, 0.0, amount)
     for _ in range(integer(state, 0, 2)):
         along = uniform(state, -0.45, 0.45) * length
-        _about(canvas, x + along * ux, y + along * uy, -0.5 * spacing * uy, 0.5 * spacing * ux, 2.5, amount)
+        _about(
+            canvas,
+            x + along * ux,
+            y + along * uy,
+            -0.5 * spacing * uy,
+            0.5 * spacing * ux,
+            2.5,
+            amount,
+        )
 
 
 @compiled
@@ -157,7 +188,11 @@ def _prosthesis(canvas, x, y, angle, amount):
     ball = uniform(state, 11.0, 28.0)
     capsule(canvas, x, y, x, y, ball, ball, sometimes(state, 0.3, 0.7, 0.95), amount)
     bend = angle + uniform(state, 0.3, 1.0) * (1.0 if chance(state, 0.5) else -1.0)
-    neck, stem, wide = uniform(state, 30.0, 50.0), uniform(state, 80.0, 150.0), uniform(state, 7.0, 12.0)
+    neck, stem, wide = (
+        uniform(state, 30.0, 50.0),
+        uniform(state, 80.0, 150.0),
+        uniform(state, 7.0, 12.0),
+    )
     x, y = _from(canvas, x, y, angle, neck, 0.7 * wide, wide, 0.0, amount)
     _from(canvas, x, y, bend, stem, wide, 0.5 * wide, 0.0, amount)
 
@@ -185,7 +220,10 @@ def _markers(canvas, x, y, angle, amount):
         for right in range(across):
             bx, by = x + down * ux - right * uy, y + down * uy + right * ux
             if scattered:
-                bx, by = x + uniform(state, -4.0, 4.0) * spacing, y + uniform(state, -4.0, 4.0) * spacing
+                bx, by = (
+                    x + uniform(state, -4.0, 4.0) * spacing,
+                    y + uniform(state, -4.0, 4.0) * spacing,
+                )
             _about(canvas, bx, by, 0.0, 0.0, radius, amount)
 
 
@@ -209,7 +247,9 @@ def add_bone(canvas):
     hollow = uniform(state, 0.5, 0.85)
     if kind == 0:
         length, radius = uniform(state, 0.5, 2.5) * canvas.half, uniform(state, 4.0, 12.0)
-        _from(canvas, x, y, angle, length, radius, radius * uniform(state, 0.6, 1.4), hollow, amount)
+        _from(
+            canvas, x, y, angle, length, radius, radius * uniform(state, 0.6, 1.4), hollow, amount
+        )
         _from(canvas, x, y, angle, 0.1 * length, 1.4 * radius, radius, 0.85, 0.7 * amount)
     elif kind == 1:
         spacing, spread = uniform(state, 9.0, 18.0), uniform(state, 0.0, 0.25)
@@ -221,9 +261,23 @@ def add_bone(canvas):
     else:
         for _ in range(integer(state, 2, 8)):
             cx, cy = x + uniform(state, -22.0, 22.0), y + uniform(state, -22.0, 22.0)
-            turn, length, radius = uniform(state, 0.0, math.pi), uniform(state, 0.0, 10.0), uniform(state, 3.0, 9.0)
+            turn, length, radius = (
+                uniform(state, 0.0, math.pi),
+                uniform(state, 0.0, 10.0),
+                uniform(state, 3.0, 9.0),
+            )
             other = uniform(state, 0.6, 1.2) * radius
-            _from(canvas, cx, cy, turn, length, radius, other, 0.85 if chance(state, 0.5) else 0.0, amount)
+            _from(
+                canvas,
+                cx,
+                cy,
+                turn,
+                length,
+                radius,
+                other,
+                0.85 if chance(state, 0.5) else 0.0,
+                amount,
+            )
 
 
 @compiled
@@ -250,7 +304,21 @@ def add_soft_tissue(canvas, along):
         r0 = radius * uniform(state, 0.6, 1.2)
         capsule(canvas, x - back * dx, y - back * dy, x + dx, y + dy, r0, radius, 0.0, amount)
     for _ in range(integer(state, 0, 3)):
-        x, y, angle = uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, math.pi)
+        x, y, angle = (
+            uniform(state, -half, half),
+            uniform(state, -half, half),
+            uniform(state, 0.0, math.pi),
+        )
         length, radius = uniform(state, 0.0, 1.5) * half, uniform(state, 6.0, 25.0)
         share = uniform(state, -0.3, 0.7)
-        _from(canvas, x, y, angle, length, radius, radius * uniform(state, 0.5, 1.5), 0.0, share * amount)
+        _from(
+            canvas,
+            x,
+            y,
+            angle,
+            length,
+            radius,
+            radius * uniform(state, 0.5, 1.5),
+            0.0,
+            share * amount,
+        )

@@ -81,7 +81,9 @@ class PoseRange:
         InputError
             Ranges or a nominal pose put the CT out of a view's field.
         """
-        widths = np.minimum(np.repeat([search["rotation_deg"], search["translation_mm"]], 3), LARGEST)
+        widths = np.minimum(
+            np.repeat([search["rotation_deg"], search["translation_mm"]], 3), LARGEST
+        )
         given = np.array([training.get(axis, np.nan) for axis in AXES])
         problems = []
         for tenths in range(10, 0, -1):
@@ -99,7 +101,9 @@ class PoseRange:
 
     def sample(self, key: np.uint64, numbers: range) -> np.ndarray:
         """Return random poses (n, 4, 4), even in each of the six axes, by their numbers in a batch; key: see `rng`."""
-        return self.poses(self.half_widths * (2 * sixes(key, numbers.start, len(numbers), POSE) - 1))
+        return self.poses(
+            self.half_widths * (2 * sixes(key, numbers.start, len(numbers), POSE) - 1)
+        )
 
     def poses(self, values: np.ndarray) -> np.ndarray:
         """Return the poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm.
@@ -109,14 +113,23 @@ class PoseRange:
         values = np.asarray(values, float)
         angles = (values[..., 2::-1] * (1, -1, 1)).reshape(-1, 3)
         turns = scipy.spatial.transform.Rotation.from_euler("ZXY", angles, degrees=True).as_matrix()
-        motion = rigid.from_rotation_translation(turns.reshape(*values.shape[:-1], 3, 3), values[..., 3:])
+        motion = rigid.from_rotation_translation(
+            turns.reshape(*values.shape[:-1], 3, 3), values[..., 3:]
+        )
         camera_from_ct = self.camera.camera_from_world @ self.world_from_ct
-        return self.camera.world_from_camera @ rigid.about(self._centre_in_camera, motion) @ camera_from_ct
+        return (
+            self.camera.world_from_camera
+            @ rigid.about(self._centre_in_camera, motion)
+            @ camera_from_ct
+        )
 
     def values(self, poses: np.ndarray) -> np.ndarray:
         """Return the coordinates (..., 6) of poses (..., 4, 4) along the axes, degrees and mm: the inverse of `poses`."""
         camera_from_ct = self.camera.camera_from_world @ np.asarray(poses, float)
-        R = camera_from_ct[..., :3, :3] @ (self.camera.camera_from_world @ self.world_from_ct)[:3, :3].T
+        R = (
+            camera_from_ct[..., :3, :3]
+            @ (self.camera.camera_from_world @ self.world_from_ct)[:3, :3].T
+        )
         turns = (
             scipy.spatial.transform.Rotation.from_matrix(R.reshape(-1, 3, 3))
             .as_euler("ZXY", degrees=True)

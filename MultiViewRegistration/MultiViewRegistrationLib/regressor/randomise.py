@@ -12,7 +12,17 @@ import numba as nb
 import numpy as np
 
 from .overlays3d import Canvas, add_bone, add_metal, add_soft_tissue
-from .rng import FULL_TURN, bits, chance, compiled, integer, log_uniform, quick_normal, sometimes, uniform
+from .rng import (
+    FULL_TURN,
+    bits,
+    chance,
+    compiled,
+    integer,
+    log_uniform,
+    quick_normal,
+    sometimes,
+    uniform,
+)
 
 Range = tuple[float, float]
 # Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by that at its mean: NIST's tables at 45
@@ -250,9 +260,13 @@ def _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone):
             dx, dy = c - x - 0.5 * columns, r - y - 0.5 * rows
             u, v = a * dx + b * dy + 0.5 * columns, b * dx - a * dy + 0.5 * rows  # a reflection
             if 0.0 <= u < columns - 1 and 0.0 <= v < rows - 1:
-                faded = min(1.0, _FADE * min(u, v, columns - 1 - u, rows - 1 - v))  # it may go on beyond the image
+                faded = min(
+                    1.0, _FADE * min(u, v, columns - 1 - u, rows - 1 - v)
+                )  # it may go on beyond the image
                 soft[r, c] += faded * of_soft * _bilinear(bases[0], u, v)
-                bone[r, c] += faded * of_bone * (_bilinear(bases[1], u, v) + _bilinear(bases[2], u, v))
+                bone[r, c] += (
+                    faded * of_bone * (_bilinear(bases[1], u, v) + _bilinear(bases[2], u, v))
+                )
 
 
 @fast
@@ -261,8 +275,12 @@ def _transmit(softer, soft, bone, metal, through):
     for r in range(through.shape[0]):
         for c in range(through.shape[1]):
             s, b, m = soft[r, c], bone[r, c], metal[r, c]
-            in_softer = math.exp(-(_SOFTER_BY_MEAN[0] * s + _SOFTER_BY_MEAN[1] * b + _SOFTER_BY_MEAN[2] * m))
-            in_harder = math.exp(-(_HARDER_BY_MEAN[0] * s + _HARDER_BY_MEAN[1] * b + _HARDER_BY_MEAN[2] * m))
+            in_softer = math.exp(
+                -(_SOFTER_BY_MEAN[0] * s + _SOFTER_BY_MEAN[1] * b + _SOFTER_BY_MEAN[2] * m)
+            )
+            in_harder = math.exp(
+                -(_HARDER_BY_MEAN[0] * s + _HARDER_BY_MEAN[1] * b + _HARDER_BY_MEAN[2] * m)
+            )
             through[r, c] = min(softer * in_softer + (1.0 - softer) * in_harder, 1.0)
 
 
@@ -305,7 +323,9 @@ def _shading(deviation, shape, state):
         y = 2.0 * (r + 0.5) / shape[0] - 1.0
         for c in range(shape[1]):
             x = 2.0 * (c + 0.5) / shape[1] - 1.0
-            shade[r, c] = math.exp(of[0] * x + of[1] * y + of[2] * x * x + of[3] * x * y + of[4] * y * y)
+            shade[r, c] = math.exp(
+                of[0] * x + of[1] * y + of[2] * x * x + of[3] * x * y + of[4] * y * y
+            )
     return shade
 
 
@@ -326,7 +346,10 @@ def _binomial(image, share):
     spare = np.empty_like(image)
     for r in range(rows):
         for c in range(columns):
-            spare[r, c] = 0.25 * (image[r, max(c - 1, 0)] + image[r, min(c + 1, columns - 1)]) + 0.5 * image[r, c]
+            spare[r, c] = (
+                0.25 * (image[r, max(c - 1, 0)] + image[r, min(c + 1, columns - 1)])
+                + 0.5 * image[r, c]
+            )
     for r in range(rows):
         above, below = max(r - 1, 0), min(r + 1, rows - 1)
         for c in range(columns):
@@ -364,12 +387,21 @@ def _close_blades(valid, state):
 def _close_round(valid, state):
     """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else with the image as a part of it."""
     rows, columns = valid.shape
-    radius, x, y = uniform(state, 0.43, 0.56), uniform(state, -0.04, 0.04), uniform(state, -0.04, 0.04)
+    radius, x, y = (
+        uniform(state, 0.43, 0.56),
+        uniform(state, -0.04, 0.04),
+        uniform(state, -0.04, 0.04),
+    )
     if chance(state, 0.3):
         radius = uniform(state, 0.5, 2.0)
-        angle, off = uniform(state, 0.0, FULL_TURN), uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
+        angle, off = (
+            uniform(state, 0.0, FULL_TURN),
+            uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0),
+        )
         x, y = off * math.cos(angle), off * math.sin(angle)
     for r in range(rows):
         for c in range(columns):
-            if ((c + 0.5) / columns - 0.5 - x) ** 2 + ((r + 0.5) / rows - 0.5 - y) ** 2 > radius * radius:
+            if ((c + 0.5) / columns - 0.5 - x) ** 2 + (
+                (r + 0.5) / rows - 0.5 - y
+            ) ** 2 > radius * radius:
                 valid[r, c] = 0

@@ -82,7 +82,12 @@ def quick_normal(word):
 
     The sum of four of 16, near enough to a Gaussian for noise (none beyond 3.5).
     """
-    total = float(word & _LOW_16) + float((word >> _16) & _LOW_16) + float((word >> _32) & _LOW_16) + float(word >> _48)
+    total = (
+        float(word & _LOW_16)
+        + float((word >> _16) & _LOW_16)
+        + float((word >> _32) & _LOW_16)
+        + float(word >> _48)
+    )
     return (total * _BY_2_TO_16 - 2.0) * _ROOT_OF_3
 
 

@@ -84,9 +84,16 @@ class Training:
         self._poses = poses_of(card)
         self._landmarks = choose_landmarks(ct)
         self._network = make_network(
-            card.network, self._cameras, self._poses.world_from_ct, self._poses.centroid, self._landmarks, card.seed
+            card.network,
+            self._cameras,
+            self._poses.world_from_ct,
+            self._poses.centroid,
+            self._landmarks,
+            card.seed,
         )
-        pixel_mm = float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
+        pixel_mm = float(
+            np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows])
+        )
         self._images = TrainingImages(ct, pixel_mm, seed=card.seed)
         self._images.harden(card.hardness)
         self._device = ComputeDevice(card.device.partition(",")[0])
@@ -101,7 +108,12 @@ class Training:
         """Move what learns to the device."""
         card, torch_device = self.card, self._device.torch_device
         self._loss_function = make_loss(
-            card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, torch_device
+            card.loss,
+            card.network,
+            self._ct,
+            self._cameras,
+            self._poses.world_from_ct,
+            torch_device,
         )
         self._network.to(torch_device)
         self._optimiser = Optimiser(self._network)
@@ -137,7 +149,9 @@ class Training:
             An argument cannot be, or the folder holds a model.
         """
         if not 0 < minutes < 1e4:
-            raise InputError(f"minutes: found {minutes:g}, expected more than 0 and less than 10000; correct it.")
+            raise InputError(
+                f"minutes: found {minutes:g}, expected more than 0 and less than 10000; correct it."
+            )
         if folder.exists() and any(folder.iterdir()):
             raise InputError(
                 f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training."
@@ -164,7 +178,9 @@ class Training:
         return training
 
     @classmethod
-    def resume(cls, folder: Path, ct: CT, cameras: Sequence[Camera], corners: np.ndarray) -> Training:
+    def resume(
+        cls, folder: Path, ct: CT, cameras: Sequence[Camera], corners: np.ndarray
+    ) -> Training:
         """Return the training in a folder, to go on where it stopped; ct, cameras and corners as it began with.
 
         InputError where there is none, it is at its end, or it began with another CT or geometry.
@@ -176,7 +192,9 @@ class Training:
                 "a new model for longer instead."
             )
         if ct_sha256(ct) != card.ct_sha256:
-            raise InputError(f"{folder}: this training is of another CT; expected the case that it began with.")
+            raise InputError(
+                f"{folder}: this training is of another CT; expected the case that it began with."
+            )
         windows = _windows(cameras, poses_of(card), corners)
         if _cameras_json(windows) != card.cameras:
             raise InputError(
@@ -184,7 +202,9 @@ class Training:
             )
         return cls(ct, windows, card, folder, tensors)
 
-    def run(self, progress: Callable[[float, str, float | None], object] = lambda *_: None) -> RegressorModel:
+    def run(
+        self, progress: Callable[[float, str, float | None], object] = lambda *_: None
+    ) -> RegressorModel:
         """Train to the end, or until the error has stopped falling.
 
         Warns, and ends with the last good state, where the loss is no number any more.
@@ -240,7 +260,9 @@ class Training:
         key = key_of(self.card.seed, _STEPS, step)
         world_from_ct = self._poses.sample(key, range(max(2, BATCH // len(self._windows))))
         images = self._images.batch(world_from_ct, self._windows, key)
-        return torch.from_numpy(images), in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
+        return torch.from_numpy(images), in_cameras(
+            self._cameras, torch.from_numpy(world_from_ct)
+        ).float()
 
     def _batches(self, step: int) -> Generator[Batch]:
         """Make the batches from a step on. While a device learns from one, the cores make the next."""
@@ -257,7 +279,9 @@ class Training:
         try:
             return work()
         except torch.OutOfMemoryError:
-            warn(f"{self._device.name} has too little free memory; the training goes on on the CPU.")
+            warn(
+                f"{self._device.name} has too little free memory; the training goes on on the CPU."
+            )
         self._device = ComputeDevice()
         tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
         self._use_device()
@@ -268,13 +292,13 @@ class Training:
     def _step(self, batches: Iterator[Batch]) -> None:
         began, batch = time.perf_counter(), next(batches)
         loss = self._or_on_cpu(lambda: learn(self._network, self._loss_function, *batch))
-        self._whole = (
-            False  # network and card do not fit together: an interruption leaves the state as it was saved last
-        )
+        self._whole = False  # network and card do not fit together: an interruption leaves the state as it was saved last
         if math.isfinite(loss) and math.isfinite(self._optimiser.step(self._progress())):
             self.card = replace(self.card, done=self.card.done + 1)
         else:
-            self.card = replace(self.card, fault=f"The loss was no number at step {self.card.done + 1}")
+            self.card = replace(
+                self.card, fault=f"The loss was no number at step {self.card.done + 1}"
+            )
         self._whole = True
         card, losses = self.card, list(self.card.losses)
         if card.fault:
@@ -295,7 +319,11 @@ class Training:
         began = time.perf_counter()
         errors, squared = self._errors(count)
         together = errors[:, 0]
-        row = [self.card.done, self.card.seconds, *(float(np.exp(np.log(e).mean())) for e in errors.T)]
+        row = [
+            self.card.done,
+            self.card.seconds,
+            *(float(np.exp(np.log(e).mean())) for e in errors.T),
+        ]
         expected = [
             float(np.percentile(together, 50)),
             float(np.percentile(together, 95)),
@@ -304,20 +332,33 @@ class Training:
         seconds = self.card.seconds + time.perf_counter() - began
         self._whole = False
         self._network.calibrate(squared)
-        self.card = replace(self.card, validation=[*self.card.validation, row], expected=expected, seconds=seconds)
+        self.card = replace(
+            self.card, validation=[*self.card.validation, row], expected=expected, seconds=seconds
+        )
         self._whole = True
 
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._poses.sample(key, range(count))
-        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(self._device.torch_device)
-        view, nominal, centroid = torch.arange(len(self._windows)), self._poses.world_from_ct, self._poses.centroid
+        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(
+            self._device.torch_device
+        )
+        view, nominal, centroid = (
+            torch.arange(len(self._windows)),
+            self._poses.world_from_ct,
+            self._poses.centroid,
+        )
         errors, squared = [], []
         for true, image in zip(truth, images, strict=True):
             with torch.no_grad():
-                predicted = self._network.evidence(self._network(image, view.to(image.device)), self._cameras)
-            found = [fuse(views, centroid, nominal)[0] for views in (predicted, *([one] for one in predicted))]
+                predicted = self._network.evidence(
+                    self._network(image, view.to(image.device)), self._cameras
+                )
+            found = [
+                fuse(views, centroid, nominal)[0]
+                for views in (predicted, *([one] for one in predicted))
+            ]
             poses = np.stack([true] + [each.world_from_ct for each in found])
             points = rigid.transform_points(poses[:, None], self._landmarks)
             errors.append(np.linalg.norm(points[1:] - points[0], axis=-1).mean(axis=1))
@@ -354,7 +395,12 @@ class Training:
         count = int(np.clip(_VALIDATING * budget / validation, _MIN_VALIDATIONS, _MAX_VALIDATIONS))
         left = max(budget / 2, budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation)
         steps = max(2, round(left / seconds))
-        self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)), hardness=hardness_of(steps))
+        self.card = replace(
+            self.card,
+            steps=steps,
+            every=max(1, math.ceil(steps / count)),
+            hardness=hardness_of(steps),
+        )
         self._images.harden(self.card.hardness)
 
     def _save(self) -> None:
@@ -372,7 +418,9 @@ def hardness_of(steps: int) -> float:
 
 def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -> list[Window]:
     """Return the window of each camera that shows the CT at all poses of the range; the whole image where that is less."""
-    ends = poses.poses(poses.half_widths * np.sign(np.random.default_rng(0).uniform(-1, 1, (_CORNER_POSES, 6))))
+    ends = poses.poses(
+        poses.half_widths * np.sign(np.random.default_rng(0).uniform(-1, 1, (_CORNER_POSES, 6)))
+    )
     points = rigid.transform_points(ends[:, None], corners).reshape(-1, 3)
     return [Window.of(camera, points) for camera in cameras]
 
@@ -396,7 +444,9 @@ def _torch_settings() -> Iterator[None]:
     before, cudnn = torch.get_num_threads(), torch.backends.cudnn
     torch.set_num_threads(1)
     try:
-        with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=True):
+        with cudnn.flags(
+            enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=True
+        ):
             yield
     finally:
         torch.set_num_threads(before)

@@ -71,11 +71,18 @@ class DifferentiableRenderer:
     ) -> None:
         volume = volume_of(ct)
         if dtype not in (torch.float32, torch.float64):
-            raise InputError(f"dtype: found {dtype}, expected torch.float32 or torch.float64; choose one of them.")
+            raise InputError(
+                f"dtype: found {dtype}, expected torch.float32 or torch.float64; choose one of them."
+            )
         self._device, self._dtype = torch.device(torch_device(device)), dtype
         if dtype == torch.float64 != real_of(self._device):
-            raise InputError(f"dtype: found {dtype}, but the device {device} has no float64; leave dtype out.")
-        self._twice, self._grid = device == TORCH_CPU or self._device.type != CPU, volume.ct_from_index
+            raise InputError(
+                f"dtype: found {dtype}, but the device {device} has no float64; leave dtype out."
+            )
+        self._twice, self._grid = (
+            device == TORCH_CPU or self._device.type != CPU,
+            volume.ct_from_index,
+        )
         self._size = volume.values.shape
         values = torch.from_numpy(volume.values).to(dtype)
         structures = None if labels is None else _check_labels(labels, self._size)
@@ -119,7 +126,10 @@ class DifferentiableRenderer:
             intrinsics = torch.from_numpy(camera.intrinsics.copy())
         if camera_from_world is None:
             camera_from_world = torch.from_numpy(camera.camera_from_world.copy())
-        matrices, places = _matrices(intrinsics, "intrinsics", 3), _matrices(camera_from_world, "camera_from_world", 4)
+        matrices, places = (
+            _matrices(intrinsics, "intrinsics", 3),
+            _matrices(camera_from_world, "camera_from_world", 4),
+        )
         volumes = self._volumes if attenuation is None else self._with_attenuation(attenuation)
         view = partial(_render, slot_scan=camera.fan_axes == 1, size=camera.size)
         if not self.labels:
@@ -130,7 +140,10 @@ class DifferentiableRenderer:
                 "label, or (..., 1, 4, 4), one for all of them; give such poses."
             )
         by_label = poses.expand(*poses.shape[:-3], len(volumes), 4, 4).unbind(-3)
-        images = [view(volume, matrices, places @ each) for volume, each in zip(volumes, by_label, strict=True)]
+        images = [
+            view(volume, matrices, places @ each)
+            for volume, each in zip(volumes, by_label, strict=True)
+        ]
         return torch.stack(images, -3).to(world_from_ct.device)
 
     def _with_attenuation(self, attenuation: Tensor) -> list[_Prepared]:
@@ -140,7 +153,9 @@ class DifferentiableRenderer:
                 if isinstance(attenuation, Tensor)
                 else type(attenuation).__name__
             )
-            raise InputError(f"attenuation: found {found}, expected a tensor {tuple(self._size)}, as the CT; give one.")
+            raise InputError(
+                f"attenuation: found {found}, expected a tensor {tuple(self._size)}, as the CT; give one."
+            )
         if attenuation.dtype != self._dtype:
             raise InputError(
                 f"attenuation: found {attenuation.dtype}, but the renderer has {self._dtype}; convert it, or give the renderer "
@@ -175,7 +190,11 @@ class _Prepared(NamedTuple):
 
 
 def _render(
-    volume: _Prepared, intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool, size: tuple[int, int]
+    volume: _Prepared,
+    intrinsics: Tensor,
+    camera_from_ct: Tensor,
+    slot_scan: bool,
+    size: tuple[int, int],
 ) -> Tensor:
     """Return images (..., rows, columns) by intrinsics (..., 3, 3) at poses (..., 4, 4)."""
     batch = torch.broadcast_shapes(intrinsics.shape[:-2], camera_from_ct.shape[:-2])
@@ -186,7 +205,9 @@ def _render(
         images = torch.where(is_rigid(poses)[:, None, None].to(images.device), images, torch.nan)
     else:
         of_poses = rays, poses, volume.ct_from_index
-        images, _ = Projection.apply(volume.values, *of_poses, volume.shape, size, rays.requires_grad)
+        images, _ = Projection.apply(
+            volume.values, *of_poses, volume.shape, size, rays.requires_grad
+        )
     return images.reshape(*batch, *images.shape[1:])
 
 
@@ -194,10 +215,22 @@ def _rays(intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool) -> Tensor
     """Return (..., 5, 3) in CT mm, see `drr_operator.project`."""
     zero = torch.zeros_like(intrinsics[..., 0])
     if slot_scan:  # see `slot_scan.SlotScanCamera`
-        fx, fy, cx, cy = intrinsics[..., 0, 0], intrinsics[..., 1, 1], intrinsics[..., 0, 2], intrinsics[..., 1, 2]
+        fx, fy, cx, cy = (
+            intrinsics[..., 0, 0],
+            intrinsics[..., 1, 1],
+            intrinsics[..., 0, 2],
+            intrinsics[..., 1, 2],
+        )
         none = torch.zeros_like(fx)
-        source, step = torch.stack([none, -cy / fy, none], -1), torch.stack([none, 1 / fy, none], -1)
-        directions = [torch.stack([1 / fx, none, none], -1), zero, torch.stack([-cx / fx, none, none + 1], -1)]
+        source, step = (
+            torch.stack([none, -cy / fy, none], -1),
+            torch.stack([none, 1 / fy, none], -1),
+        )
+        directions = [
+            torch.stack([1 / fx, none, none], -1),
+            zero,
+            torch.stack([-cx / fx, none, none + 1], -1),
+        ]
     else:
         source = step = zero
         directions = torch.linalg.inv_ex(intrinsics).inverse.unbind(-1)
@@ -212,7 +245,11 @@ def _matrices(matrices: Tensor, name: str, side: int) -> Tensor:
     """Return matrices in float64 on the processor."""
     shape = f"(..., {side}, {side})"
     if not isinstance(matrices, Tensor) or matrices.shape[-2:] != (side, side):
-        found = f"the shape {tuple(matrices.shape)}" if isinstance(matrices, Tensor) else type(matrices).__name__
+        found = (
+            f"the shape {tuple(matrices.shape)}"
+            if isinstance(matrices, Tensor)
+            else type(matrices).__name__
+        )
         raise InputError(f"{name}: found {found}, expected a tensor {shape}; give such matrices.")
     if matrices.device.type == "meta":
         raise InputError(

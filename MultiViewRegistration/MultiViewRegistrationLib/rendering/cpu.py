@@ -37,7 +37,21 @@ UNSEEN_TISSUE_MM = 6.0
 
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
-def _march(values, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, slope_c, cells, weights, corners):
+def _march(
+    values,
+    offset,
+    stride_a,
+    stride_b,
+    stride_c,
+    count,
+    b,
+    c,
+    slope_b,
+    slope_c,
+    cells,
+    weights,
+    corners,
+):
     """Return sums over `count` planes of mu, its two in-plane derivatives, and these times the plane's number, as precise as `values`.
 
     cells (n + 1,) int32, weights (2, n) and corners (4, n): room for where the planes are crossed, and for the values there. These have
@@ -55,7 +69,9 @@ def _march(values, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, s
         ic = i32(pc)
         weights_b[k] = pb - real(ib)
         weights_c[k] = pc - real(ic)
-        cells[k] = i32(i32(offset + i32(i32(k) * stride_a)) + i32(i32(ib * stride_b) + i32(ic * stride_c)))
+        cells[k] = i32(
+            i32(offset + i32(i32(k) * stride_a)) + i32(i32(ib * stride_b) + i32(ic * stride_c))
+        )
     cells[count] = -1
     after_b, after_c, after_bc = values[stride_b:], values[stride_c:], values[stride_b + stride_c :]
     v00, v01, v10, v11 = corners
@@ -159,7 +175,17 @@ def _inverse_transpose(matrix, out):
 
 @nb.njit(**KERNEL, fastmath=True)
 def project_rows(
-    values, shape, source, source_step, directions, world_from_index, lever, rows, wanted, image, jacobian
+    values,
+    shape,
+    source,
+    source_step,
+    directions,
+    world_from_index,
+    lever,
+    rows,
+    wanted,
+    image,
+    jacobian,
 ):
     """Project the rows `rows[0]:rows[1]` of an image.
 
@@ -202,7 +228,11 @@ def project_rows(
     arm_step = _product(world_from_index, source_step)
     # Rays along the rows of voxels use little of each cache line, but the rays above and below use the rest: keep them together.
     for axis in range(3):
-        q[axis] = directions[2, axis] + columns // 2 * directions[0, axis] + image.shape[0] // 2 * directions[1, axis]
+        q[axis] = (
+            directions[2, axis]
+            + columns // 2 * directions[0, axis]
+            + image.shape[0] // 2 * directions[1, axis]
+        )
     tile = TILE if _axes(q[0], q[1], q[2])[0] == 0 else columns
     for left in range(0, columns, tile):
         for r in range(rows[0], rows[1]):
@@ -217,8 +247,12 @@ def project_rows(
                 if wanted.shape[0] > 0 and wanted[r, col] == 0:
                     continue
                 for axis in range(3):
-                    q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-                a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, start, q)
+                    q[axis] = (
+                        directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
+                    )
+                a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(
+                    shape, start, q
+                )
                 if count <= 0:
                     continue
                 qx, qy, qz = _product(world_from_index, q)
@@ -260,7 +294,9 @@ def project_rows(
 
 
 @nb.njit(**KERNEL, fastmath=True)
-def mark_unseen(cut, end_slices, shape, source, source_step, directions, world_from_index, depth, rows, seen):
+def mark_unseen(
+    cut, end_slices, shape, source, source_step, directions, world_from_index, depth, rows, seen
+):
     """Set `seen` to 0 for rays that go on through tissue where the CT was cut off.
 
     What lies beyond a cut end is guessed as the end slice repeated: a ray with more than UNSEEN_TISSUE_MM of it has a false value.
@@ -288,7 +324,9 @@ def mark_unseen(cut, end_slices, shape, source, source_step, directions, world_f
                 q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
             x, y, z = _product(world_from_index, q)
             length = math.sqrt(x * x + y * y + z * z)
-            step = UNSEEN_TISSUE_MM / (2.5 * length)  # the third sample is too much, after 6 mm on average
+            step = UNSEEN_TISSUE_MM / (
+                2.5 * length
+            )  # the third sample is too much, after 6 mm on average
             unseen = 0.0
             for side in range(6):
                 if not cut[side]:
@@ -303,7 +341,9 @@ def mark_unseen(cut, end_slices, shape, source, source_step, directions, world_f
                 low, high = _clip(start[c], q[c], 0.0, shape[c] - 1.0, low, high)
                 z = low + 0.5 * step
                 while z < high and unseen <= UNSEEN_TISSUE_MM:
-                    if end_slices[side, int(start[c] + z * q[c] + 0.5), int(start[b] + z * q[b] + 0.5)]:
+                    if end_slices[
+                        side, int(start[c] + z * q[c] + 0.5), int(start[b] + z * q[b] + 0.5)
+                    ]:
                         unseen += step * length
                     z += step
             if unseen > UNSEEN_TISSUE_MM:

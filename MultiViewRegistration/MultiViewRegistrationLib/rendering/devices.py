@@ -118,7 +118,9 @@ def torch_device(requested: str) -> str:
 
 def _resolve(requested: str) -> tuple[str, str, str]:
     """Return `name`, `card` and `fallback_reason` of a `ComputeDevice`."""
-    if requested not in (CPU, AUTO, TORCH_CPU) and not re.fullmatch(rf"({'|'.join(CARDS)})(:\d{{1,3}})?", requested):
+    if requested not in (CPU, AUTO, TORCH_CPU) and not re.fullmatch(
+        rf"({'|'.join(CARDS)})(:\d{{1,3}})?", requested
+    ):
         raise InputError(
             f'device: found "{requested}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0), mps or xpu; '
             "correct it."
@@ -147,7 +149,11 @@ def _why_unusable(kind: str, number: int) -> str:
 
     if kind != CUDA:
         count = torch.xpu.device_count() if kind == XPU else int(torch.backends.mps.is_available())
-        return f"PyTorch finds {count} such devices" if number >= count else _failure_at_work(kind, number)
+        return (
+            f"PyTorch finds {count} such devices"
+            if number >= count
+            else _failure_at_work(kind, number)
+        )
     if not torch.backends.cuda.is_built():
         return "this PyTorch was built without CUDA"
     try:
@@ -216,7 +222,9 @@ def available_threads() -> int:
 
 @lru_cache(maxsize=8)  # once
 def _warn_of_threads(wanted: str) -> None:
-    warn(f'MVREG_THREADS is "{wanted}", expected a whole number from 1 to 9999; all cores are used.')
+    warn(
+        f'MVREG_THREADS is "{wanted}", expected a whole number from 1 to 9999; all cores are used.'
+    )
 
 
 _here = threading.local()
@@ -224,7 +232,9 @@ _here = threading.local()
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="mvreg", initializer=lambda: setattr(_here, "in_pool", True))
+    return ThreadPoolExecutor(
+        threads, thread_name_prefix="mvreg", initializer=lambda: setattr(_here, "in_pool", True)
+    )
 
 
 if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not its threads

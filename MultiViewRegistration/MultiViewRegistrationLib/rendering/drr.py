@@ -107,7 +107,9 @@ class Grid:
                 f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
                 "the X-rays show, or resample it to larger voxels."
             )
-        with_slack = np.zeros((nk + 2, nj, row), values.dtype)  # two slices more, see cpu.project_rows
+        with_slack = np.zeros(
+            (nk + 2, nj, row), values.dtype
+        )  # two slices more, see cpu.project_rows
         with_slack[1 : nk - 1, 1:-1, 1 : ni - 1] = trimmed
         shift = np.eye(4)
         shift[:3, 3] = [box[2][0] - 1, box[1][0] - 1, box[0][0] - 1]
@@ -126,7 +128,9 @@ class Grid:
 
     @cached_property
     def _corners_ct(self) -> np.ndarray:
-        index = np.stack(np.meshgrid(*[(0, size) for size in self.shape], indexing="ij"), axis=-1).reshape(-1, 3)
+        index = np.stack(
+            np.meshgrid(*[(0, size) for size in self.shape], indexing="ij"), axis=-1
+        ).reshape(-1, 3)
         return rigid.transform_points(self.ct_from_index, index)
 
     def rays(self, camera: Camera, world_from_ct) -> Rays:
@@ -141,11 +145,15 @@ class Grid:
 
     def depth_mm(self, camera: Camera, world_from_ct) -> np.ndarray:
         """Return (...) depths beyond the far end of the volume at poses (..., 4, 4)."""
-        corners = rigid.transform_points(np.asarray(world_from_ct, float)[..., None, :, :], self._corners_ct)
+        corners = rigid.transform_points(
+            np.asarray(world_from_ct, float)[..., None, :, :], self._corners_ct
+        )
         return 2 * camera.depth(corners).max(axis=-1)
 
 
-def _rays(camera: Camera, world_from_ct, ct_from_index: np.ndarray, index_from_ct: np.ndarray) -> Rays:
+def _rays(
+    camera: Camera, world_from_ct, ct_from_index: np.ndarray, index_from_ct: np.ndarray
+) -> Rays:
     """Return the rays of a camera at poses (..., 4, 4) of grids (..., 4, 4).
 
     Raises
@@ -196,7 +204,13 @@ class Projector:
         """Its copies on devices, see `torch_drr.TorchProjector`."""
 
     def render(
-        self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None
+        self,
+        camera: Camera,
+        world_from_ct,
+        *,
+        jacobian: bool = False,
+        pivot=(0.0, 0.0, 0.0),
+        wanted=None,
     ) -> Rendering:
         """Project the volume into a camera.
 
@@ -227,7 +241,15 @@ class Projector:
         return Rendering(image, derivative if jacobian else None)
 
     def tasks(
-        self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None, comparable=None
+        self,
+        camera: Camera,
+        world_from_ct,
+        image,
+        jacobian,
+        *,
+        pivot=(0.0, 0.0, 0.0),
+        wanted=None,
+        comparable=None,
     ) -> list:
         """Return the work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`.
 
@@ -242,7 +264,9 @@ class Projector:
         if wanted.size and wanted.shape != image.shape:
             raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
         followed = (
-            image.size if not wanted.size else int(np.count_nonzero(wanted if comparable is None else comparable))
+            image.size
+            if not wanted.size
+            else int(np.count_nonzero(wanted if comparable is None else comparable))
         )
         mark = None if comparable is None else self._marking(camera, world_from_ct, rays)
         lever = camera.sources(FIRST_ROW) - np.asarray(pivot, float)
@@ -267,7 +291,9 @@ class Projector:
                 jacobian,
             )
 
-        return [partial(fill, rows) for rows in row_blocks(image.shape[0], followed * max(self.shape))]
+        return [
+            partial(fill, rows) for rows in row_blocks(image.shape[0], followed * max(self.shape))
+        ]
 
     def seen(self, camera: Camera, world_from_ct) -> np.ndarray:
         """Return rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
@@ -302,7 +328,11 @@ class Projector:
 
         One that faces the beam does not: what is missing before or behind it changes slowly across the image.
         """
-        cosines = camera.camera_from_world[2, :3] @ np.asarray(world_from_ct, float)[..., :3, :3] @ self._axes
+        cosines = (
+            camera.camera_from_world[2, :3]
+            @ np.asarray(world_from_ct, float)[..., :3, :3]
+            @ self._axes
+        )
         return self.cut & ~np.repeat(np.abs(cosines) > FACING_COSINE, 2, axis=-1)
 
 
@@ -326,10 +356,15 @@ def part_tasks(
         To be filled, with a Jacobian or without.
     """
     grids = [projector.grid for projector in projectors]
-    of_grids = (np.array([getattr(grid, each) for grid in grids]) for each in ("ct_from_index", "index_from_ct"))
+    of_grids = (
+        np.array([getattr(grid, each) for grid in grids])
+        for each in ("ct_from_index", "index_from_ct")
+    )
     rays, levers = _rays(camera, world_from_ct, *of_grids), camera.sources(FIRST_ROW) - pivots
     tasks = []
-    for n, (grid, (rows, columns), rendering) in enumerate(zip(grids, parts, renderings, strict=True)):
+    for n, (grid, (rows, columns), rendering) in enumerate(
+        zip(grids, parts, renderings, strict=True)
+    ):
         directions, jacobian = rays.directions[n], rendering.jacobian
         directions[2] += columns.start * directions[0] + rows.start * directions[1]
         fill = partial(
@@ -379,7 +414,9 @@ def check_camera(camera: Camera) -> None:
         )
 
 
-def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: np.ndarray) -> None:
+def intrinsics_jacobian(
+    camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: np.ndarray
+) -> None:
     """Write the derivative of a DRR by the intrinsics of its camera, from that by the pose.
 
     Parameters
@@ -404,16 +441,23 @@ def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray,
     directions, step = camera.ray_matrix.astype(np.float32), camera.source_step.astype(np.float32)
     columns, rows = camera.size
     u, v = np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)[:, None]
-    lever = (pivot - camera.sources(FIRST_ROW)).astype(np.float32)[:, None, None] - step[:, None, None] * v
+    lever = (pivot - camera.sources(FIRST_ROW)).astype(np.float32)[:, None, None] - step[
+        :, None, None
+    ] * v
     q = [a * u + b * v + c for a, b, c in directions]
     # dI/dw about the source: a turn about s is one about the pivot and a shift by w x (pivot - s).
     turn = [
-        jacobian[i] + lever[(i + 1) % 3] * jacobian[3 + (i + 2) % 3] - lever[(i + 2) % 3] * jacobian[3 + (i + 1) % 3]
+        jacobian[i]
+        + lever[(i + 1) % 3] * jacobian[3 + (i + 2) % 3]
+        - lever[(i + 2) % 3] * jacobian[3 + (i + 1) % 3]
         for i in range(3)
     ]
     # -dI/du = turn . (q x q_u) / |q|^2 = q_u . (turn x q) / |q|^2
     square = q[0] ** 2 + q[1] ** 2 + q[2] ** 2
-    across = [(turn[(i + 1) % 3] * q[(i + 2) % 3] - turn[(i + 2) % 3] * q[(i + 1) % 3]) / square for i in range(3)]
+    across = [
+        (turn[(i + 1) % 3] * q[(i + 2) % 3] - turn[(i + 2) % 3] * q[(i + 1) % 3]) / square
+        for i in range(3)
+    ]
     for axis in (0, 1):
         a, b, c = directions[:, axis]
         out[1 + axis] = a * across[0] + b * across[1] + c * across[2]
@@ -447,7 +491,9 @@ def cut_ends(volume: Volume) -> np.ndarray:
         size = volume.values.shape[axis]
         inwards = min(max(1, round(INWARDS_MM / spacing)), size - 1)
         for end, inner in ((0, inwards), (size - 1, size - 1 - inwards)):
-            at_end, further_in = (np.count_nonzero(volume.values.take(n, axis) > TISSUE_PER_MM) for n in (end, inner))
+            at_end, further_in = (
+                np.count_nonzero(volume.values.take(n, axis) > TISSUE_PER_MM) for n in (end, inner)
+            )
             cut.append(at_end > 0.5 * further_in > 0)
     return np.array(cut)
 

@@ -94,7 +94,9 @@ def project(
     if len(values) == _voxels(shape):
         return _by_numba(values, rays, ct_from_index, shape, size, derivatives)
     beams = beams_of(rays, ct_from_index).to(values.device, real_of(values.device))
-    images, by_motion = project_beams(values, shape, max(shape), beams, size[1], size[0], jacobian=derivatives)
+    images, by_motion = project_beams(
+        values, shape, max(shape), beams, size[1], size[0], jacobian=derivatives
+    )
     return images, values.new_empty(0) if by_motion is None else by_motion
 
 
@@ -132,14 +134,18 @@ def project_backward(
         poses = torch.eye(4).expand(len(rays), 4, 4)
         derivatives = project(values, rays, poses, ct_from_index, shape, size, True)[1]
     return (
-        _by_values(gradient, values, rays, ct_from_index, shape, size) if by_values else values.new_empty(0),
+        _by_values(gradient, values, rays, ct_from_index, shape, size)
+        if by_values
+        else values.new_empty(0),
         _by_rays(gradient, derivatives, rays) if by_rays else rays.new_empty(0),
     )
 
 
 @project_backward.register_fake
 def _(gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays):
-    return values.new_empty(len(values) if by_values else 0), rays.new_empty(rays.shape if by_rays else (0,))
+    return values.new_empty(len(values) if by_values else 0), rays.new_empty(
+        rays.shape if by_rays else (0,)
+    )
 
 
 def line_integrals(
@@ -174,15 +180,21 @@ class Projection(torch.autograd.Function):
         """Return the derivatives."""
         wanted = ctx.needs_input_grad[:2]
         found = _FirstDerivatives.apply(gradient, *ctx.saved_tensors, ctx.shape, ctx.size, *wanted)
-        return *(each if want else None for each, want in zip(found, wanted, strict=True)), *[None] * 5
+        return *(each if want else None for each, want in zip(found, wanted, strict=True)), *[
+            None
+        ] * 5
 
     @staticmethod
     def vmap(info, in_dims, values, rays, poses, ct_from_index, *others):
         """Project batches of rays as one batch."""
         if in_dims[0] is not None or in_dims[3] is not None:
-            return _one_by_one(Projection, info, in_dims, values, rays, poses, ct_from_index, *others)
+            return _one_by_one(
+                Projection, info, in_dims, values, rays, poses, ct_from_index, *others
+            )
         rays, poses = (
-            (each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)).flatten(0, 1)
+            (
+                each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)
+            ).flatten(0, 1)
             for each, dim in zip((rays, poses), in_dims[1:3], strict=True)
         )
         images, derivatives = Projection.apply(values, rays, poses, ct_from_index, *others)
@@ -196,8 +208,12 @@ class _FirstDerivatives(torch.autograd.Function):
     """`project_backward`, differentiable by gradient, values and rays."""
 
     @staticmethod
-    def forward(gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays):
-        return project_backward(gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays)
+    def forward(
+        gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays
+    ):
+        return project_backward(
+            gradient, values, rays, derivatives, ct_from_index, shape, size, by_values, by_rays
+        )
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
@@ -217,8 +233,13 @@ class _FirstDerivatives(torch.autograd.Function):
             parts, by_its_rays = [], torch.zeros_like(rays[n])
             for first in range(0, rows, at_once):
                 size = columns, min(at_once, rows - first)
-                render = partial(line_integrals, ct_from_index=ct_from_index, shape=ctx.shape, size=size)
-                along = along_values if ctx.given[0] else None, along_rays[n] if ctx.given[1] else None
+                render = partial(
+                    line_integrals, ct_from_index=ct_from_index, shape=ctx.shape, size=size
+                )
+                along = (
+                    along_values if ctx.given[0] else None,
+                    along_rays[n] if ctx.given[1] else None,
+                )
                 change = partial(_change, render, first, *along)
                 if varies:
                     part, pull = torch.func.vjp(change, values, rays[n])[:2]
@@ -241,7 +262,12 @@ class _FirstDerivatives(torch.autograd.Function):
 
 
 def _change(
-    render: Callable, first: int, along_values: Tensor | None, along_rays: Tensor | None, values: Tensor, rays: Tensor
+    render: Callable,
+    first: int,
+    along_values: Tensor | None,
+    along_rays: Tensor | None,
+    values: Tensor,
+    rays: Tensor,
 ) -> Tensor:
     """Return how an image from row `first` on (rows, columns) changes along a change of values and rays (5, 3)."""
 
@@ -302,21 +328,29 @@ def _by_numba(
         for block in row_blocks(rows, rows * columns * max(shape))
     ]
     run_tasks(tasks)
-    return torch.from_numpy(images), torch.from_numpy(by_motion) if derivatives else values.new_empty(0)
+    return torch.from_numpy(images), torch.from_numpy(
+        by_motion
+    ) if derivatives else values.new_empty(0)
 
 
 def _by_rays(gradient: Tensor, derivatives: Tensor, rays: Tensor) -> Tensor:
     """Return the derivatives (n, 5, 3) by the rays, see the module."""
     rows, columns = gradient.shape[1:]
-    u, v = (torch.arange(size, device=gradient.device, dtype=gradient.dtype) for size in (columns, rows))
+    u, v = (
+        torch.arange(size, device=gradient.device, dtype=gradient.dtype) for size in (columns, rows)
+    )
     v = v[:, None]
     numbers = rays.to(gradient.device, gradient.dtype)[..., None, None]
     _, source_step, step_u, step_v, corner = numbers.unbind(1)
     q = corner + u * step_u + v * step_v
     turn, shift = (part.movedim(0, 1) for part in derivatives.split(3))
-    turn = turn - torch.linalg.cross(v * source_step.expand_as(q), shift, dim=1)  # about the row's own source
+    turn = turn - torch.linalg.cross(
+        v * source_step.expand_as(q), shift, dim=1
+    )  # about the row's own source
     by_source = -gradient[:, None] * shift
-    by_direction = gradient[:, None] * torch.linalg.cross(q, turn, dim=1) / (q**2).sum(1, keepdim=True)
+    by_direction = (
+        gradient[:, None] * torch.linalg.cross(q, turn, dim=1) / (q**2).sum(1, keepdim=True)
+    )
     weighed = by_source, v * by_source, u * by_direction, v * by_direction, by_direction
     sums = [each.sum((2, 3), dtype=real_of(each.device)) for each in weighed]
     return torch.stack(sums, 1).to(rays)

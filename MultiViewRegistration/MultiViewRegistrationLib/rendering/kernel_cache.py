@@ -28,7 +28,9 @@ def can_keep_kernels() -> bool:
             where = "as nothing can be written beside the program or at home"
             warn(f"Compiled kernels are kept in {folder}, {where}; {_REMEDY}.")
             return True
-    warn(f"Kernels are compiled at every start, as no folder for them can be written to; {_REMEDY}.")
+    warn(
+        f"Kernels are compiled at every start, as no folder for them can be written to; {_REMEDY}."
+    )
     return False
 
 

@@ -63,9 +63,12 @@ def render(ct: CT | Volume, camera: Camera, world_from_ct: Any) -> Any:
         return DifferentiableRenderer(volume, name)(camera, world_from_ct)
     poses = np.asarray(world_from_ct)
     if poses.shape[-2:] != (4, 4):
-        raise InputError(f"world_from_ct: found the shape {poses.shape}, expected (..., 4, 4); give rigid matrices.")
+        raise InputError(
+            f"world_from_ct: found the shape {poses.shape}, expected (..., 4, 4); give rigid matrices."
+        )
     projector = Projector(volume, cut=np.zeros(6, bool))
     images = [
-        projector.render(camera, rigid.check_rigid(pose, "world_from_ct")).image for pose in poses.reshape(-1, 4, 4)
+        projector.render(camera, rigid.check_rigid(pose, "world_from_ct")).image
+        for pose in poses.reshape(-1, 4, 4)
     ]
     return np.reshape(images, (*poses.shape[:-2], *camera.size[::-1]))

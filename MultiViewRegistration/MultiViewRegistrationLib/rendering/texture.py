@@ -45,7 +45,12 @@ class Texture:
 
     @classmethod
     def of(
-        cls, volume: Volume, cut: np.ndarray, bone_per_mm: float, bone_ends: np.ndarray, most: int = MAX_SIDE
+        cls,
+        volume: Volume,
+        cut: np.ndarray,
+        bone_per_mm: float,
+        bone_ends: np.ndarray,
+        most: int = MAX_SIDE,
     ) -> Texture:
         """Return the texture of a volume of attenuation, at its finest."""
         box = extents(volume.values)
@@ -54,7 +59,9 @@ class Texture:
         values = np.zeros([size + 2 for size in sizes], np.uint8)
         inner = np.zeros([sizes[0], sizes[1] * sizes[2]], np.float32)
         (k0, k1), (j0, j1), (i0, i1) = box
-        for k, column in zip(range(k0, k1), means[0].T.tocsr(), strict=True):  # by slices: they fit the cache
+        for k, column in zip(
+            range(k0, k1), means[0].T.tocsr(), strict=True
+        ):  # by slices: they fit the cache
             slab = means[1] @ (means[2] @ volume.values[k, j0:j1, i0:i1].T).T
             for row, share in zip(column.indices, column.data, strict=True):
                 inner[row] += share * slab.ravel()
@@ -64,7 +71,9 @@ class Texture:
         for axis, ((low, high), size) in enumerate(zip(box[::-1], sizes[::-1], strict=True)):
             ratio = (high - low) / size
             index_from_texel[axis, [axis, 3]] = ratio, low - 0.5 - 0.5 * ratio
-        return cls(values, max_per_mm, volume.ct_from_index @ index_from_texel, cut, bone_per_mm, bone_ends)
+        return cls(
+            values, max_per_mm, volume.ct_from_index @ index_from_texel, cut, bone_per_mm, bone_ends
+        )
 
 
 def _means(size: int, cells: int) -> scipy.sparse.csr_array:
@@ -72,4 +81,6 @@ def _means(size: int, cells: int) -> scipy.sparse.csr_array:
     borders = np.linspace(0, size, cells + 1)
     voxels = np.arange(size)
     shares = np.minimum(borders[1:, None], voxels + 1) - np.maximum(borders[:-1, None], voxels)
-    return scipy.sparse.csr_array(np.maximum(shares, 0).astype(np.float32) * np.float32(cells / size))
+    return scipy.sparse.csr_array(
+        np.maximum(shares, 0).astype(np.float32) * np.float32(cells / size)
+    )

@@ -59,14 +59,21 @@ class TorchProjector:
         self.real = real_of(self.device)
         """The type of geometry and of sums over an image."""
         ni, nj, _ = projector.grid.stored
-        self._values = stored_twice(torch.from_numpy(projector.grid.values).view(-1, nj, ni).to(self.device))
+        self._values = stored_twice(
+            torch.from_numpy(projector.grid.values).view(-1, nj, ni).to(self.device)
+        )
         self._end_slices = torch.from_numpy(projector.end_slices).to(self.device)
         self._sides, self._most_beyond = self._ends_of(projector)
         self.recorded: dict = {}
         """What was recorded of work with it, see `torch_backend`."""
 
     def render(
-        self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0)
+        self,
+        cameras: Sequence[Camera],
+        world_from_ct,
+        *,
+        jacobian: bool = False,
+        pivot=(0.0, 0.0, 0.0),
     ) -> tuple[Tensor, Tensor | None]:
         """Return the line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
 
@@ -84,14 +91,24 @@ class TorchProjector:
         InputError
             For a pose that is not finite.
         """
-        return self.project(self.beams(cameras, world_from_ct, pivot), *shape_of(cameras), jacobian=jacobian)
+        return self.project(
+            self.beams(cameras, world_from_ct, pivot), *shape_of(cameras), jacobian=jacobian
+        )
 
     def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
         """Return (n, rows, columns) bool: False for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
-        return self.unhidden(self.beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), *shape_of(cameras))
+        return self.unhidden(
+            self.beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), *shape_of(cameras)
+        )
 
     def project(
-        self, beams: Tensor, rows: int, columns: int, *, jacobian: bool, wanted: Tensor | None = None
+        self,
+        beams: Tensor,
+        rows: int,
+        columns: int,
+        *,
+        jacobian: bool,
+        wanted: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return `render`, of beams (n, BEAM) on the device.
 
@@ -101,7 +118,9 @@ class TorchProjector:
             (n, rows, columns) bool, the rays to follow; the others are 0. All by default.
         """
         shape, planes = self.projector.grid.stored, max(self.projector.shape)
-        return project_beams(self._values, shape, planes, beams, rows, columns, jacobian=jacobian, wanted=wanted)
+        return project_beams(
+            self._values, shape, planes, beams, rows, columns, jacobian=jacobian, wanted=wanted
+        )
 
     def unhidden(self, beams: Tensor, rows: int, columns: int) -> Tensor:
         """Return `seen`, of beams (n, BEAM) on the device."""
@@ -116,26 +135,44 @@ class TorchProjector:
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
         for camera, of_it in _by_camera(cameras):
             rays = self.projector.grid.rays(camera, poses[of_it])
-            index_from_world, lever = np.linalg.inv(rays.world_from_index), camera.sources(FIRST_ROW) - pivots[of_it]
-            parts = rays.source, rays.directions, index_from_world, rays.world_from_index, lever, rays.source_step
+            index_from_world, lever = (
+                np.linalg.inv(rays.world_from_index),
+                camera.sources(FIRST_ROW) - pivots[of_it],
+            )
+            parts = (
+                rays.source,
+                rays.directions,
+                index_from_world,
+                rays.world_from_index,
+                lever,
+                rays.source_step,
+            )
             depth_mm = self.projector.grid.depth_mm(camera, poses[of_it])
             ends = self.projector.cut_across(camera, poses[of_it]), depth_mm
-            beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in (*parts, *ends)], axis=1)
+            beams[of_it] = np.concatenate(
+                [part.reshape(len(of_it), -1) for part in (*parts, *ends)], axis=1
+            )
         return self._sent(beams)
 
     def _ends_of(self, projector: Projector) -> tuple[_Sides, int]:
         """Return the ends that are cut, and how many samples a ray may have beyond one."""
-        shape, mm = np.array(projector.shape), np.linalg.norm(projector.ct_from_index[:3, :3], axis=0)
+        shape, mm = (
+            np.array(projector.shape),
+            np.linalg.norm(projector.ct_from_index[:3, :3], axis=0),
+        )
         number = np.flatnonzero(projector.cut)
         a = number // 2
-        across = np.array([[axis for axis in range(3) if axis != each] for each in a], int).reshape(-1, 2)
+        across = np.array([[axis for axis in range(3) if axis != each] for each in a], int).reshape(
+            -1, 2
+        )
         lower = number % 2 == 0
         bottom, top = np.where(lower, -1e9, shape[a] - 2.0), np.where(lower, 1.0, 1e9)
         # A ray crosses an end that does not face the beam at an angle: its path is no longer than twice the way across.
         ways = [2 * np.hypot(*(shape[each] * mm[each])) for each in across]
         axes = [torch.from_numpy(np.array(each)).to(self.device) for each in (number, a, *across.T)]
         limits = [
-            self._sent(each.astype(float))[:, None, None, None] for each in (bottom, top, *(shape[across.T] - 1.0))
+            self._sent(each.astype(float))[:, None, None, None]
+            for each in (bottom, top, *(shape[across.T] - 1.0))
         ]
         return _Sides(*axes, *limits), int(max(ways, default=0.0) / UNSEEN_STEP_MM) + 1
 
@@ -146,7 +183,9 @@ class TorchProjector:
 
 def real_of(device: torch.device) -> torch.dtype:
     """Return the most precise type of numbers that a device has."""
-    if device.type == "mps" or (device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64):
+    if device.type == "mps" or (
+        device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64
+    ):
         return torch.float32
     return torch.float64
 
@@ -162,7 +201,9 @@ def stored_twice(values: Tensor) -> Tensor:
         For more voxels, twice, than can be counted in 32 bits.
     """
     if 2 * values.numel() > MAX_VOXELS:
-        raise MemoryError(f"a device can hold {MAX_VOXELS / 2:.3g} voxels of a CT, this one has {values.numel():.3g}")
+        raise MemoryError(
+            f"a device can hold {MAX_VOXELS / 2:.3g} voxels of a CT, this one has {values.numel():.3g}"
+        )
     return torch.cat([values.reshape(-1), values.permute(2, 0, 1).reshape(-1)])
 
 
@@ -190,7 +231,17 @@ def project_beams(
     wanted
         See `TorchProjector.project`.
     """
-    rays = _run(crossings, values.device, beams, rows, columns, shape, len(values) // 2, values.dtype, wanted)
+    rays = _run(
+        crossings,
+        values.device,
+        beams,
+        rows,
+        columns,
+        shape,
+        len(values) // 2,
+        values.dtype,
+        wanted,
+    )
     sums = _over_planes(march if jacobian else march_values, planes, values, rays.flat())
     return _run(derived if jacobian else path_lengths, values.device, beams, rays, *sums)
 
@@ -207,7 +258,13 @@ def beams_of(rays: Tensor, ct_from_index: Tensor) -> Tensor:
     source, source_step, *directions = rays_in_voxels(rays, ct_from_index).unbind(1)
     matrix = ct_from_index[:3, :3]
     fixed = torch.cat([torch.linalg.inv(matrix).reshape(9), matrix.reshape(9), matrix.new_zeros(3)])
-    beams = [source, *directions, fixed.expand(len(rays), -1), source_step, source.new_zeros(len(rays), 7)]
+    beams = [
+        source,
+        *directions,
+        fixed.expand(len(rays), -1),
+        source_step,
+        source.new_zeros(len(rays), 7),
+    ]
     return torch.cat(beams, 1)
 
 
@@ -299,11 +356,22 @@ def _cells(
     pb, pc = b + fk * slope_b, c + fk * slope_c
     ib, ic = pb.int(), pc.int()
     # Beyond the last plane it is voxel 0, which has air about it whatever the strides.
-    return torch.where(k < count, offset + k * stride_a + ib * stride_b + ic * stride_c, 0), pb - ib, pc - ic
+    return (
+        torch.where(k < count, offset + k * stride_a + ib * stride_b + ic * stride_c, 0),
+        pb - ib,
+        pc - ic,
+    )
 
 
 def count_tissue(
-    slices: Tensor, steps: Tensor, side: Tensor, count: Tensor, b: Tensor, c: Tensor, slope_b: Tensor, slope_c: Tensor
+    slices: Tensor,
+    steps: Tensor,
+    side: Tensor,
+    count: Tensor,
+    b: Tensor,
+    c: Tensor,
+    slope_b: Tensor,
+    slope_c: Tensor,
 ) -> tuple[Tensor]:
     """Return how many of the samples of each ray lie in tissue (N,), in the end slices (6, width, width), axis b along their columns.
 
@@ -316,7 +384,10 @@ def count_tissue(
     """
     k = steps[:, None]
     inside = k < count
-    row, column = (torch.where(inside, start + k * slope, 0).int() for start, slope in ((c, slope_c), (b, slope_b)))
+    row, column = (
+        torch.where(inside, start + k * slope, 0).int()
+        for start, slope in ((c, slope_c), (b, slope_b))
+    )
     return ((inside & (slices[side, row, column] != 0)).sum(0, dtype=torch.int32),)
 
 
@@ -324,7 +395,9 @@ def _in_blocks(work: Callable, values: Tensor, planes: Tensor, rays: Sequence[Te
     total: Vector = []
     for chosen in planes.split(PLANES_AT_ONCE):
         part = work(values, chosen, *rays)
-        total = [one.add_(more) for one, more in zip(total, part, strict=True)] if total else list(part)
+        total = (
+            [one.add_(more) for one, more in zip(total, part, strict=True)] if total else list(part)
+        )
     return total
 
 
@@ -368,7 +441,10 @@ class _Axes(NamedTuple):
 
     def turned(self, of_ijk: Sequence[Any]) -> Vector:
         """Return the components along a, b and c of a vector along i, j and k."""
-        i, j, k = (each if isinstance(each, Tensor) else torch.full((), each, device=self.i.device) for each in of_ijk)
+        i, j, k = (
+            each if isinstance(each, Tensor) else torch.full((), each, device=self.i.device)
+            for each in of_ijk
+        )
         return [
             torch.where(self.i, i, torch.where(self.j, j, k)),
             torch.where(self.i, j, i),
@@ -411,7 +487,10 @@ class Crossings(NamedTuple):
 
     def flat(self) -> Vector:
         """Return what `march` takes of them, (N,) each."""
-        return [each.reshape(-1) for each in (self.offset, *self.strides, self.planes, *self.at, *self.slopes)]
+        return [
+            each.reshape(-1)
+            for each in (self.offset, *self.strides, self.planes, *self.at, *self.slopes)
+        ]
 
 
 def crossings(
@@ -445,7 +524,10 @@ def crossings(
     low, high = torch.zeros_like(qa), last[0]
     for start, slope, end in zip(starts, slopes, last[1:], strict=True):
         low, high = _clip(start, slope, 0.0, end, low, high)
-    low, high = torch.where(qa > 0, torch.maximum(low, sa), low), torch.where(qa > 0, high, torch.minimum(high, sa))
+    low, high = (
+        torch.where(qa > 0, torch.maximum(low, sa), low),
+        torch.where(qa > 0, high, torch.minimum(high, sa)),
+    )
     first = torch.ceil(low)
     count = torch.where(high >= low, torch.floor(high) - first + 1, 0).clamp(min=0)
     crosses = count > 0 if wanted is None else (count > 0) & wanted
@@ -457,13 +539,16 @@ def crossings(
     strides = [
         torch.where(axes.i, along_i, along_other.to(torch.int32)).to(torch.int32)
         for along_i, along_other in zip(
-            (voxels // ni, 1, nj) if voxels else (1, ni, ni * nj), axes.turned([1, ni, ni * nj]), strict=True
+            (voxels // ni, 1, nj) if voxels else (1, ni, ni * nj),
+            axes.turned([1, ni, ni * nj]),
+            strict=True,
         )
     ]
     return Crossings(
         axes,
         torch.where(crosses, count, 0).to(torch.int32),
-        torch.where(axes.i & crosses, voxels, 0) + torch.where(crosses, first, 0).to(torch.int32) * strides[0],
+        torch.where(axes.i & crosses, voxels, 0)
+        + torch.where(crosses, first, 0).to(torch.int32) * strides[0],
         at,
         strides,
         [torch.where(crosses, slope, 0).to(sampled) for slope in slopes],
@@ -499,7 +584,9 @@ def derived(
     v = torch.arange(shape[1], device=beams.device, dtype=beams.dtype)[:, None]
     step = _product(_matrix(beams, _WORLD_FROM_INDEX), _vector(beams, _SOURCE_STEP))
     lever = [start + v * each for start, each in zip(_vector(beams, _LEVER), step, strict=True)]
-    torque = [one + more for one, more in zip(_cross(lever, force), _cross(q_mm, late), strict=True)]
+    torque = [
+        one + more for one, more in zip(_cross(lever, force), _cross(q_mm, late), strict=True)
+    ]
     return (w * mu).to(sampled), torch.stack([*torque, *force]).to(sampled)
 
 
@@ -521,7 +608,9 @@ def beyond_ends(beams: Tensor, rows: int, columns: int, sides: _Sides) -> Vector
 
     Which end, how many, the first one's b and c, and the steps from each to the next, in voxels.
     """
-    source, q = (torch.stack(list(torch.broadcast_tensors(*each))) for each in _rays(beams, rows, columns))
+    source, q = (
+        torch.stack(list(torch.broadcast_tensors(*each))) for each in _rays(beams, rows, columns)
+    )
     step = UNSEEN_STEP_MM / _length(_product(_matrix(beams, _WORLD_FROM_INDEX), list(q)))
     low, high = torch.zeros_like(step), beams[:, _DEPTH, None, None]
     for axis, bottom, top in (
@@ -531,23 +620,39 @@ def beyond_ends(beams: Tensor, rows: int, columns: int, sides: _Sides) -> Vector
     ):
         low, high = _clip(source[axis], q[axis], bottom, top, low, high)
     first = low + 0.5 * step
-    count = torch.where(beams.T[_CUT + sides.number][:, :, None, None] > 0, torch.ceil((high - first) / step), 0).clamp(
-        min=0
-    )
-    at = [torch.where(count > 0, source[axis] + first * q[axis] + 0.5, 0).float() for axis in (sides.b, sides.c)]
+    count = torch.where(
+        beams.T[_CUT + sides.number][:, :, None, None] > 0, torch.ceil((high - first) / step), 0
+    ).clamp(min=0)
+    at = [
+        torch.where(count > 0, source[axis] + first * q[axis] + 0.5, 0).float()
+        for axis in (sides.b, sides.c)
+    ]
     slopes = [torch.where(count > 0, step * q[axis], 0).float() for axis in (sides.b, sides.c)]
-    return [sides.number[:, None, None, None].expand_as(count).to(torch.int32), count.to(torch.int32), *at, *slopes]
+    return [
+        sides.number[:, None, None, None].expand_as(count).to(torch.int32),
+        count.to(torch.int32),
+        *at,
+        *slopes,
+    ]
 
 
 def _clip(
-    start: Tensor, slope: Tensor, bottom: float | Tensor, top: float | Tensor, low: Tensor, high: Tensor
+    start: Tensor,
+    slope: Tensor,
+    bottom: float | Tensor,
+    top: float | Tensor,
+    low: Tensor,
+    high: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Narrow [low, high] to the z at which start + z slope lies in [bottom, top]; an empty range has high < low."""
     flat = slope.abs() < 1e-9
     beyond = flat & ((start < bottom) | (start > top))
     slope = torch.where(flat, 1.0, slope)
     z0, z1 = (bottom - start) / slope, (top - start) / slope
-    narrowed_low, narrowed_high = torch.maximum(low, torch.minimum(z0, z1)), torch.minimum(high, torch.maximum(z0, z1))
+    narrowed_low, narrowed_high = (
+        torch.maximum(low, torch.minimum(z0, z1)),
+        torch.minimum(high, torch.maximum(z0, z1)),
+    )
     return (
         torch.where(beyond, 1.0, torch.where(flat, low, narrowed_low)),
         torch.where(beyond, 0.0, torch.where(flat, high, narrowed_high)),
@@ -558,7 +663,10 @@ def _rays(beams: Tensor, rows: int, columns: int) -> tuple[Vector, Vector]:
     """Return sources (n, rows, 1) and directions (n, rows, columns) of the rays, by axis of the volume."""
     u = torch.arange(columns, device=beams.device, dtype=beams.dtype)
     v = torch.arange(rows, device=beams.device, dtype=beams.dtype)[:, None]
-    source = [at + v * step for at, step in zip(_vector(beams, _SOURCE), _vector(beams, _SOURCE_STEP), strict=True)]
+    source = [
+        at + v * step
+        for at, step in zip(_vector(beams, _SOURCE), _vector(beams, _SOURCE_STEP), strict=True)
+    ]
     by_axis = zip(*(_vector(beams, first) for first in (_CORNER, _STEP_U, _STEP_V)), strict=True)
     return source, [corner + u * by_u + v * by_v for corner, by_u, by_v in by_axis]
 

@@ -36,7 +36,12 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     names = [view.name for view in result.views]
     figures = []
     for v, view in enumerate(result.views):
-        image = tag("img", src=embedded(jpeg(outlined(result, v)), "jpeg"), alt=f"{view.name}, bones", decoding="async")
+        image = tag(
+            "img",
+            src=embedded(jpeg(outlined(result, v)), "jpeg"),
+            alt=f"{view.name}, bones",
+            decoding="async",
+        )
         figures.append(tag("figure", tag("figcaption", view.name), image))
     rows: list[list[Content]] = []
     for n, bone in enumerate(found.bones):
@@ -45,10 +50,16 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
             [
                 tag("span", f"\u25a0 {bone.name}", style=f"color: {css(n)}"),
                 WORDS[bone.verdict],
-                *([number(bone.moved.mm, "mm", 1), number(bone.moved.degrees, "\u00b0", 1)] if bone.moved else ()),
+                *(
+                    [number(bone.moved.mm, "mm", 1), number(bone.moved.degrees, "\u00b0", 1)]
+                    if bone.moved
+                    else ()
+                ),
                 number(predicted["mean"], "mm", 2) if predicted else "unknown",
                 ", ".join(
-                    f"{name} {each:.2f}" for name, each in zip(names, bone.similarity, strict=True) if np.isfinite(each)
+                    f"{name} {each:.2f}"
+                    for name, each in zip(names, bone.similarity, strict=True)
+                    if np.isfinite(each)
                 ),
                 " ".join(bone.reasons),
             ]
@@ -59,7 +70,9 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     parts: list[ET.Element] = []
     if compared is not None:
         image = tag("img", src=embedded(jpeg(compared), "jpeg"), alt=BEFORE_AFTER, decoding="async")
-        parts.append(tag("div", tag("figure", tag("figcaption", BEFORE_AFTER), image), class_="views"))
+        parts.append(
+            tag("div", tag("figure", tag("figcaption", BEFORE_AFTER), image), class_="views")
+        )
     parts += [
         tag("p", f"Each bone at its own pose{against}."),
         tag("div", *figures, class_="views"),
@@ -67,7 +80,8 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
     ]
     if found.motions:
         motions: list[list[Content]] = [
-            [f"{each.name} on {each.against}", each.words, number(each.mm, "mm", 1)] for each in found.motions
+            [f"{each.name} on {each.against}", each.words, number(each.mm, "mm", 1)]
+            for each in found.motions
         ]
         parts += [
             tag("p", "How neighbours have moved against each other since the CT:"),
@@ -94,7 +108,9 @@ def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -
     for n, (bone, world_from_ct) in enumerate(bones):
         if world_from_ct is not None:
             silhouette = _silhouette(bone, view, world_from_ct)
-            picture[_edge(silhouette, thick=max(1, max(silhouette.shape) // 700))] = 255 * np.array(colour_of(n))
+            picture[_edge(silhouette, thick=max(1, max(silhouette.shape) // 700))] = 255 * np.array(
+                colour_of(n)
+            )
     return picture.astype(np.uint8)
 
 
@@ -114,7 +130,9 @@ def before_after(result: Result) -> np.ndarray | None:
     return np.concatenate(pictures[1:], axis=1) if pictures else None
 
 
-def _crop(view: View, bones: Sequence[RegisteredBone], world_from_ct: np.ndarray) -> np.ndarray | None:
+def _crop(
+    view: View, bones: Sequence[RegisteredBone], world_from_ct: np.ndarray
+) -> np.ndarray | None:
     """Return the part of one X-ray for `before_after`, enlarged; None where it shows no bone."""
     before = [_silhouette(bone.bone, view, world_from_ct) for bone in bones]
     after = [_silhouette(bone.bone, view, bone.world_from_ct) for bone in bones]
@@ -126,11 +144,15 @@ def _crop(view: View, bones: Sequence[RegisteredBone], world_from_ct: np.ndarray
     size = round(columns * PICTURE_ROWS / rows), PICTURE_ROWS
 
     def enlarged(image: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(image[part].astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
+        return np.asarray(
+            Image.fromarray(image[part].astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+        )
 
     smooth = scipy.ndimage.gaussian_filter(view.xray.line_integrals, SMOOTH_PX)
     image, valid = enlarged(smooth), enlarged(view.xray.valid) > 0.99
-    mean, spread = local_moments(image, valid, PICTURE_ROWS // 6)  # bone is seen before heart and lung alike
+    mean, spread = local_moments(
+        image, valid, PICTURE_ROWS // 6
+    )  # bone is seen before heart and lung alike
     grey = 0.5 + (image - mean) / (4 * np.maximum(spread, max(np.median(spread) / 2, 1e-6)))
     picture = np.repeat(255 * np.clip(np.where(valid, grey, 0), 0, 1)[..., None], 3, axis=-1)
     for colour, silhouettes in ((BLUE, before), (ORANGE, after)):
@@ -150,7 +172,10 @@ def _around(shown: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of what is shown, with room."""
     rows, columns = scipy.ndimage.find_objects(shown.astype(np.uint8))[0]
     room = round(ROOM * max(rows.stop - rows.start, columns.stop - columns.start))
-    return np.s_[max(rows.start - room, 0) : rows.stop + room, max(columns.start - room, 0) : columns.stop + room]
+    return np.s_[
+        max(rows.start - room, 0) : rows.stop + room,
+        max(columns.start - room, 0) : columns.stop + room,
+    ]
 
 
 def _silhouette(bone: Bone, view: View, world_from_ct: np.ndarray) -> np.ndarray:

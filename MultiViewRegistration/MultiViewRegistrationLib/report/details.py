@@ -21,10 +21,22 @@ from .result import Result
 #: Field of `Errors`, name, unit, digits and meaning.
 ERROR_ROWS = (
     ("mtre_mm", "mTRE", "mm", 3, "mean 3D distance of the targets from their true place"),
-    ("depth_mm", "depth", "mm", 3, "mean part of it along the first view's beam, which that view barely shows"),
+    (
+        "depth_mm",
+        "depth",
+        "mm",
+        3,
+        "mean part of it along the first view's beam, which that view barely shows",
+    ),
     ("in_plane_mm", "in plane", "mm", 3, "mean part of it across that beam"),
     ("max_tre_mm", "largest TRE", "mm", 3, "3D distance of the worst target"),
-    ("mrpd_mm", "mRPD", "mm", 3, "mean distance of the true targets from the rays through their estimated projections"),
+    (
+        "mrpd_mm",
+        "mRPD",
+        "mm",
+        3,
+        "mean distance of the true targets from the rays through their estimated projections",
+    ),
     ("mpd_mm", "mPD", "mm", 3, "mean distance of the targets' projections, on the detector"),
     ("mpd_px", "mPD", "pixels", 2, "mean distance of the targets' projections, in the image"),
     ("rotation_deg", "rotation", "\u00b0", 3, "angle between the poses"),
@@ -50,7 +62,11 @@ MAX_TARGETS = 40
 
 
 def details(
-    result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], compared: np.ndarray | None, *, names: bool
+    result: Result,
+    shown: Sequence[Sequence[dict[str, np.ndarray]]],
+    compared: np.ndarray | None,
+    *,
+    names: bool,
 ) -> Iterator[ET.Element]:
     """Return the folded sections; those of which nothing is known are left out.
 
@@ -69,7 +85,9 @@ def details(
         "Error against the known truth": [_errors(result)] if result.errors else [],
         "The X-rays in numbers": [_views(result)],
         "The pose, and how it was found": [_pose(result), *_landmarks(result)],
-        "How the refinement went": [_convergence(result.refinement.levels)] if result.refined else [],
+        "How the refinement went": [_convergence(result.refinement.levels)]
+        if result.refined
+        else [],
         "Time, inputs and software": [_origin(result, names=names)],
     }
     for title, content in sections.items():
@@ -85,7 +103,9 @@ def _comparison(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]]
         for kind in ("checkerboard", "difference")
         for view, pictures in zip(result.views, shown, strict=True)
     ]
-    legends = [tag("p", f"{kind.capitalize()}: {LEGENDS[kind]}") for kind in ("checkerboard", "difference")]
+    legends = [
+        tag("p", f"{kind.capitalize()}: {LEGENDS[kind]}") for kind in ("checkerboard", "difference")
+    ]
     return tag("div", *legends, tag("div", *figures, class_="views"))
 
 
@@ -127,13 +147,20 @@ def _rotation(result: Result, degrees: float, axis: np.ndarray) -> str:
     axis
         (3,) in the world.
     """
-    names = {f"the patient's {name} axis": each for name, each in zip(PATIENT_AXES, np.eye(3), strict=True)}
+    names = {
+        f"the patient's {name} axis": each
+        for name, each in zip(PATIENT_AXES, np.eye(3), strict=True)
+    }
     if result.anatomy.structure:
         points = result.anatomy.bone_points()
         long_axis = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
         names = {"the bone's long axis": long_axis} | names
     in_ct = rigid.inverse(result.world_from_ct)[:3, :3] @ axis
-    near = [name for name, each in names.items() if abs(each @ in_ct) >= np.cos(np.radians(NAMED_AXIS_DEG))]
+    near = [
+        name
+        for name, each in names.items()
+        if abs(each @ in_ct) >= np.cos(np.radians(NAMED_AXIS_DEG))
+    ]
     return f"rotation about {near[0] if near else 'an oblique axis'}, below {degrees:.2f}\u00b0 in 95 % of cases."
 
 
@@ -145,7 +172,9 @@ def _errors(result: Result) -> ET.Element:
     for key, name, unit, digits, meaning in ERROR_ROWS:
         cells = [number(getattr(each, key), unit, digits) for each in columns.values()]
         if getattr(errors, key) is None:
-            cells[-1] = "not of slot scans" if key == "diffpose_score" and slots else "pixel size unknown"
+            cells[-1] = (
+                "not of slot scans" if key == "diffpose_score" and slots else "pixel size unknown"
+            )
         if key == "mpd_mm" and slots:
             meaning += ", of a slot scan at the isocentre"
         rows.append([tag("span", name, tag("small", meaning)), *cells])
@@ -155,21 +184,32 @@ def _errors(result: Result) -> ET.Element:
 def _views(result: Result) -> ET.Element:
     """Return a column for each view."""
     views, first = result.views, result.views[0].camera
-    cosines = [view.camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3] for view in views]
+    cosines = [
+        view.camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3] for view in views
+    ]
     rows = {
-        "Local NCC, result" if result.refined else "Local NCC": _numbers(result.refinement.fit.similarity, "", 3),
-        "Angle to the first view": _numbers(np.degrees(np.arccos(np.clip(cosines, -1, 1))), "\u00b0", 1),
+        "Local NCC, result" if result.refined else "Local NCC": _numbers(
+            result.refinement.fit.similarity, "", 3
+        ),
+        "Angle to the first view": _numbers(
+            np.degrees(np.arccos(np.clip(cosines, -1, 1))), "\u00b0", 1
+        ),
         **_beam_rows(views),
         "Image": ["{} \u00d7 {} pixels".format(*view.camera.size) for view in views],
         "Pixel size": [_pixel_size(view) for view in views],
         "Geometry": [_certainty(view) for view in views],
     }
     if result.refined:
-        rows = {"Local NCC, start": _numbers(result.similarity(result.start_world_from_ct), "", 3), **rows}
+        rows = {
+            "Local NCC, start": _numbers(result.similarity(result.start_world_from_ct), "", 3),
+            **rows,
+        }
     corrections = [_correction(*pair) for pair in zip(result.case.views, views, strict=True)]
     if any(corrections):
         rows["Camera corrected by"] = [correction or "\u2013" for correction in corrections]
-    return table(["", *(view.name for view in views)], [[name, *cells] for name, cells in rows.items()])
+    return table(
+        ["", *(view.name for view in views)], [[name, *cells] for name, cells in rows.items()]
+    )
 
 
 def _numbers(values: Sequence[float | None], unit: str, digits: int) -> list[str]:
@@ -189,7 +229,9 @@ def _beam_rows(views: Sequence[View]) -> dict[str, list[str]]:
     ]
 
     def of(values: Sequence[float | None], unit: str, *, pinhole: bool) -> list[str]:
-        own = [value if each == pinhole else None for value, each in zip(values, pinholes, strict=True)]
+        own = [
+            value if each == pinhole else None for value, each in zip(values, pinholes, strict=True)
+        ]
         return _numbers(own, unit, 1)
 
     return {
@@ -213,18 +255,26 @@ def _certainty(view: View) -> str:
 def _correction(given: View, corrected: View) -> str:
     """Return the correction of a view's camera; "" for none."""
     before, after = given.camera, corrected.camera
-    same = [np.array_equal(getattr(before, key), getattr(after, key)) for key in ("camera_from_world", "intrinsics")]
+    same = [
+        np.array_equal(getattr(before, key), getattr(after, key))
+        for key in ("camera_from_world", "intrinsics")
+    ]
     if all(same):
         return ""
     motion = before.world_from_camera @ after.camera_from_world
     scale = after.focal_px / before.focal_px
     shift = after.principal_point - before.principal_point
     parts = [
-        number(float(np.degrees(rigid.rotation_angle(motion))), "\u00b0", 2) + " about the world origin",
+        number(float(np.degrees(rigid.rotation_angle(motion))), "\u00b0", 2)
+        + " about the world origin",
         number(float(np.linalg.norm(motion[:3, 3])), "mm", 2),
     ]
     if scale != 1:
-        parts.append(("scale" if after.fan_axes == 2 else "width of the fan") + " \u00d7 " + number(scale, "", 4))
+        parts.append(
+            ("scale" if after.fan_axes == 2 else "width of the fan")
+            + " \u00d7 "
+            + number(scale, "", 4)
+        )
     if after.fan_axes == 1 and (step := after.intrinsics[1, 1] / before.intrinsics[1, 1]) != 1:
         parts.append("rows' distance \u00d7 " + number(1 / step, "", 4))
     if any(shift):
@@ -239,31 +289,49 @@ def _pose(result: Result) -> ET.Element:
     rows = [["Start" if result.refined else "Given", method]]
     if result.refined:
         start = result.start_world_from_ct @ to_centre
-        rotation, shift = np.degrees(rigid.rotation_distance(start, pose)), rigid.translation_distance(start, pose)
+        rotation, shift = (
+            np.degrees(rigid.rotation_distance(start, pose)),
+            rigid.translation_distance(start, pose),
+        )
         by = f"{rotation:.3f}\u00b0 about the centre of the bone, which moved by {shift:.3f} mm"
         rows.append(["Moved by the registration", by])
     rows += [
         ["Centre of the bone in the world", _axes(pose[:3, 3], "mm")],
-        ["Rotation vector, CT to world", _axes(np.degrees(rigid.log_so3(result.world_from_ct[:3, :3])), "\u00b0")],
+        [
+            "Rotation vector, CT to world",
+            _axes(np.degrees(rigid.log_so3(result.world_from_ct[:3, :3])), "\u00b0"),
+        ],
     ]
     matrix = "\n".join(" ".join(f"{value:12.6f}" for value in row) for row in result.world_from_ct)
     return tag(
         "div",
         table(None, rows),
-        tag("p", "world_from_ct: takes CT coordinates to world coordinates, both LPS in mm.", class_="quiet"),
+        tag(
+            "p",
+            "world_from_ct: takes CT coordinates to world coordinates, both LPS in mm.",
+            class_="quiet",
+        ),
         tag("pre", matrix, tabindex=0, role="region", aria_label="world_from_ct, four by four"),
     )
 
 
 def _axes(vector: np.ndarray, unit: str) -> str:
-    return ",  ".join(f"{axis} {number(value, unit, 3)}" for axis, value in zip("LPS", vector, strict=True))
+    return ",  ".join(
+        f"{axis} {number(value, unit, 3)}" for axis, value in zip("LPS", vector, strict=True)
+    )
 
 
 def _landmarks(result: Result) -> list[ET.Element]:
     if not result.landmark_fit:
         return []
     rows: list[list[Content]] = [
-        [each.name, each.view, number(each.residual_px, "", 1), number(each.residual_mm, "mm", 2), each.status]
+        [
+            each.name,
+            each.view,
+            number(each.residual_px, "", 1),
+            number(each.residual_mm, "mm", 2),
+            each.status,
+        ]
         for each in result.landmark_fit.residuals
     ]
     heads = ["Landmark", "View", "Pixels off", "At its depth", ""]
@@ -276,7 +344,10 @@ def _convergence(levels: Sequence[LevelTrace]) -> ET.Element:
         if not level.steps:
             continue
         steps = range(first, first + len(level.steps))
-        cost, moved_mm = [step.cost for step in level.steps], [step.moved_mm for step in level.steps]
+        cost, moved_mm = (
+            [step.cost for step in level.steps],
+            [step.moved_mm for step in level.steps],
+        )
         cost_lines.append(Line(level.name, steps, [value / (cost[0] or 1.0) for value in cost]))
         step_lines.append(Line(level.name, steps, moved_mm))
         first = steps.stop
@@ -285,16 +356,24 @@ def _convergence(levels: Sequence[LevelTrace]) -> ET.Element:
     title = "Cost of each step, relative to the first of its level"
     plots = [
         line_plot(cost_lines, title, Axis("step"), Axis("cost / first of level")),
-        line_plot(step_lines, "Size of each step in mm", Axis("step"), Axis("size of step (mm)", "log")),
+        line_plot(
+            step_lines, "Size of each step in mm", Axis("step"), Axis("size of step (mm)", "log")
+        ),
     ]
-    return tag("div", tag("div", *plots, class_="plots"), legend([line.name for line in cost_lines]))
+    return tag(
+        "div", tag("div", *plots, class_="plots"), legend([line.name for line in cost_lines])
+    )
 
 
 def _origin(result: Result, *, names: bool) -> ET.Element:
     software = {
         "refinement": result.refined_by or "none",
         "device": result.device,
-        **({"fallback": result.compute_device.fallback_message} if result.compute_device.fallback_message else {}),
+        **(
+            {"fallback": result.compute_device.fallback_message}
+            if result.compute_device.fallback_message
+            else {}
+        ),
     }
     tables: dict[str, list[list[Content]]] = {
         "Time": [[name, f"{value:.3f} s"] for name, value in result.seconds.items()],
@@ -304,5 +383,7 @@ def _origin(result: Result, *, names: bool) -> ET.Element:
         ],
         "Software": [[name, value] for name, value in software.items()],
     }
-    parts = [part for title, rows in tables.items() for part in (tag("h4", title), table(None, rows))]
+    parts = [
+        part for title, rows in tables.items() for part in (tag("h4", title), table(None, rows))
+    ]
     return tag("div", *parts)

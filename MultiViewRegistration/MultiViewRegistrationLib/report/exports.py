@@ -165,7 +165,9 @@ def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format:
     }
 
 
-def _drrs(exported: RegistrationExport, case: Case, cameras: list[Camera], identities: dict[str, Dataset]) -> Writers:
+def _drrs(
+    exported: RegistrationExport, case: Case, cameras: list[Camera], identities: dict[str, Dataset]
+) -> Writers:
     from ..io.navigation.dicom_objects import Drr, write_secondary_capture
 
     projector = Projector(attenuation(case.ct))
@@ -186,7 +188,10 @@ def _drrs(exported: RegistrationExport, case: Case, cameras: list[Camera], ident
             exported.warning,
         )
 
-    return {f"drr_view{number}.dcm": partial(write, number=number) for number in range(1, len(cameras) + 1)}
+    return {
+        f"drr_view{number}.dcm": partial(write, number=number)
+        for number in range(1, len(cameras) + 1)
+    }
 
 
 def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) -> Writers:
@@ -205,7 +210,11 @@ def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) ->
     centre = rigid.transform_points(exported.world_from_ct @ case.ct.volume.ct_from_index, middle)
     return {
         f"cameras_in_{frame}.mrml": partial(
-            write_cameras, cameras=cameras, target_from_world=target_from_world, centre=centre, warning=exported.warning
+            write_cameras,
+            cameras=cameras,
+            target_from_world=target_from_world,
+            centre=centre,
+            warning=exported.warning,
         )
         for frame, target_from_world in frames.items()
     }

@@ -100,7 +100,13 @@ def tag(name: str, /, *contents: Content, **attributes: object) -> ET.Element:
     element = ET.Element(name)
     for key, value in attributes.items():
         if value is not None and value is not False:
-            text = key if value is True else f"{value:.2f}" if isinstance(value, float) else _clean(value)
+            text = (
+                key
+                if value is True
+                else f"{value:.2f}"
+                if isinstance(value, float)
+                else _clean(value)
+            )
             element.set(key.rstrip("_").replace("_", "-"), text)
     for content in contents:
         if isinstance(content, ET.Element):
@@ -124,7 +130,11 @@ def embedded(file: bytes, kind: str = "png") -> str:
 
 
 def page(
-    title: str, introduction: Sequence[Content], parts: Sequence[ET.Element | None], style: str = "", script: str = ""
+    title: str,
+    introduction: Sequence[Content],
+    parts: Sequence[ET.Element | None],
+    style: str = "",
+    script: str = "",
 ) -> str:
     """Return a HTML file that opens anywhere: nothing loaded from outside, pictures embedded, no script but `script`.
 
@@ -170,8 +180,15 @@ def table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.
     """Return a table whose first column names the row. Wide tables scroll within themselves."""
     if not rows:
         return tag("p", "Unknown.", class_="quiet")
-    body = [tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows]
-    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads))) if heads else None
+    body = [
+        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
+        for first, *rest in rows
+    ]
+    head = (
+        tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads)))
+        if heads
+        else None
+    )
     return tag("div", tag("table", head, tag("tbody", *body)), class_="wide")
 
 

@@ -14,7 +14,11 @@ COLOURS = {"accept": "#0a7d57", "check": "#9a6700", "reject": "#c2410c", None: "
 
 
 def notebook_card(
-    name: str, verdict: str | None, sentences: Sequence[str], errors: Errors | None, outlines: Mapping[str, bytes]
+    name: str,
+    verdict: str | None,
+    sentences: Sequence[str],
+    errors: Errors | None,
+    outlines: Mapping[str, bytes],
 ) -> str:
     """HTML of a result.
 
@@ -37,7 +41,12 @@ def notebook_card(
         tag(
             "figure",
             tag("figcaption", view),
-            tag("img", src=embedded(file), alt=f"{view}, outlines of the CT", style="max-width: 100%"),
+            tag(
+                "img",
+                src=embedded(file),
+                alt=f"{view}, outlines of the CT",
+                style="max-width: 100%",
+            ),
             style="display: inline-block; margin: 4px 8px 4px 0",
         )
         for view, file in outlines.items()

@@ -66,7 +66,9 @@ class Film:
         self.window = max(valid.shape) // 7
         # Half of what changes slowly is taken away, as radiography systems do, to leave bone more contrast.
         flattened = line_integrals - 0.5 * local_moments(line_integrals, valid, 2 * self.window)[0]
-        low, high = np.percentile(flattened[around if around.any() else np.ones_like(valid)], (0.5, 99.5))
+        low, high = np.percentile(
+            flattened[around if around.any() else np.ones_like(valid)], (0.5, 99.5)
+        )
         shown = np.clip((flattened - low) / max(high - low, 1e-6), 0, 1)
         # Fields are convex: beyond the hull is black, what is masked within it is a tool, and shown dimmed.
         self.beyond = ~hull(valid)
@@ -109,21 +111,31 @@ class DRRs:
         Rays nearer to each other than voxels are would show nothing more: between them it is interpolated. Edges of
         bone, along zeros of second derivatives, want rays as near as the CT's own voxels.
         """
-        centre, level = rigid.transform_points(world_from_ct, anatomy.centroid), anatomy.picture_level
+        centre, level = (
+            rigid.transform_points(world_from_ct, anatomy.centroid),
+            anatomy.picture_level,
+        )
         columns, rows = camera.size
         pixel_mm = float(camera.pixel_mm(centre).min())  # negative behind the source
 
         def drawn(apart_mm: float, *, bones: bool) -> np.ndarray:
             factor = int(np.clip(apart_mm / pixel_mm, 1, min(columns, rows))) if pixel_mm > 0 else 1
-            coarse = replace(camera.pooled(factor), size=(-(-columns // factor), -(-rows // factor)))
+            coarse = replace(
+                camera.pooled(factor), size=(-(-columns // factor), -(-rows // factor))
+            )
             drr = anatomy.drr(coarse, world_from_ct, level, bones=bones)
             return _resized_drr(drr, (rows, columns), (0.0, 0.0, columns / factor, rows / factor))
 
-        whole, bones = drawn(anatomy.voxel_mm(level), bones=False), drawn(anatomy.voxel_mm(0), bones=True)
+        whole, bones = (
+            drawn(anatomy.voxel_mm(level), bones=False),
+            drawn(anatomy.voxel_mm(0), bones=True),
+        )
         return cls(whole, bones, anatomy.structure)
 
 
-def overlays(xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024) -> list[dict[str, np.ndarray]]:
+def overlays(
+    xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024
+) -> list[dict[str, np.ndarray]]:
     """Return the pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image.
 
     As "xray" and "outlines" there is what "edges" is made of: the X-ray alone, and the layer (rows, columns, 4) over it.
@@ -148,8 +160,14 @@ def overlays(xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024) -> lis
         normalised = _normalised(drr, both, film.window)
         outlines = _outlines(film, _resized_drr(pose.bones[part], shape), structure=pose.structure)
         grey = _grey_picture(film.grey)
-        drawn = _flattened(grey, outlines), _checkerboard(film, normalised, both), _difference(film, normalised, both)
-        pictures.append(dict(zip(LEGENDS, drawn, strict=True)) | {"xray": grey, "outlines": outlines})
+        drawn = (
+            _flattened(grey, outlines),
+            _checkerboard(film, normalised, both),
+            _difference(film, normalised, both),
+        )
+        pictures.append(
+            dict(zip(LEGENDS, drawn, strict=True)) | {"xray": grey, "outlines": outlines}
+        )
     return pictures
 
 
@@ -185,8 +203,13 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
     if kind == "edges":
         opacity = np.where(film.beyond, 0, _edges(drr, structure=structure))
         return _as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
-    shown, both = live_picture(kind, film, drr, structure=structure), _compared(film, drr)[1][..., None]
-    return _as_uint8(np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1))
+    shown, both = (
+        live_picture(kind, film, drr, structure=structure),
+        _compared(film, drr)[1][..., None],
+    )
+    return _as_uint8(
+        np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1)
+    )
 
 
 def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
@@ -236,11 +259,15 @@ def _edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
     if untrue.all():
         return np.zeros(drr.shape, np.float32)
     if untrue.any():  # bone goes on as it ends there: then it has no edge along the end
-        rows, columns = scipy.ndimage.distance_transform_edt(untrue, return_distances=False, return_indices=True)
+        rows, columns = scipy.ndimage.distance_transform_edt(
+            untrue, return_distances=False, return_indices=True
+        )
         drr = drr[rows, columns]
     level = _silhouette_level(drr)
     lines = (
-        np.maximum(_contour(drr, level), _inner_edges(drr, drr > level)) if structure else _inner_edges(drr, ~untrue)
+        np.maximum(_contour(drr, level), _inner_edges(drr, drr > level))
+        if structure
+        else _inner_edges(drr, ~untrue)
     )
     return np.where(scipy.ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
 
@@ -273,7 +300,9 @@ def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.nd
     rows, columns = np.indices(normalised.shape)
     tile = max(normalised.shape[1] // TILES, 1)
     xray_turn = (rows // tile + columns // tile) % 2 == 0
-    shown = np.where(xray_turn, film.grey, np.where(both, _in_greys_of(film, normalised, both), film.dimmed))
+    shown = np.where(
+        xray_turn, film.grey, np.where(both, _in_greys_of(film, normalised, both), film.dimmed)
+    )
     return _grey_picture(shown)
 
 
@@ -283,7 +312,9 @@ def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndar
     strength = np.clip(np.abs(difference) / 2, 0, 1)[..., None]
     colour = np.where(difference[..., None] > 0, ORANGE, BLUE)
     background = WHITE * DIMMED * film.grey[..., None]
-    return _as_uint8(np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background))
+    return _as_uint8(
+        np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background)
+    )
 
 
 def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
@@ -295,7 +326,9 @@ def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray
     middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
     orange = ORANGE / 255
     shown = (middle + difference) * orange + (middle - difference) * (1 - orange)
-    return _as_uint8(WHITE * np.where(both[..., None], np.clip(shown, 0, 1), film.dimmed[..., None]))
+    return _as_uint8(
+        WHITE * np.where(both[..., None], np.clip(shown, 0, 1), film.dimmed[..., None])
+    )
 
 
 def _in_greys_of(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
@@ -372,7 +405,11 @@ def _resized_drr(
         return _resized(drr, shape, part, by)
     share = _resized(~untrue, shape, part, by)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(share > 0.5, _resized(np.where(untrue, 0, drr), shape, part, by) / share, np.float32(np.nan))
+        return np.where(
+            share > 0.5,
+            _resized(np.where(untrue, 0, drr), shape, part, by) / share,
+            np.float32(np.nan),
+        )
 
 
 def _grey_picture(grey: np.ndarray) -> np.ndarray:
@@ -408,7 +445,11 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
     down, slope_down = filtered(image, 0, 0), filtered(image, 0, 1)
     y, x = filtered(slope_down, 1, 0), filtered(down, 1, 1)
-    yy, xy, xx = filtered(filtered(image, 0, 2), 1, 0), filtered(slope_down, 1, 1), filtered(down, 1, 2)
+    yy, xy, xx = (
+        filtered(filtered(image, 0, 2), 1, 0),
+        filtered(slope_down, 1, 1),
+        filtered(down, 1, 2),
+    )
     square = np.maximum(x**2 + y**2, 1e-30)
     second = (x * x * xx + 2 * x * y * xy + y * y * yy) / square
     row, column = np.gradient(second)
@@ -416,7 +457,9 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     sharpness = -(x * column + y * row) * blur**2 / square
 
     strength = np.hypot(x, y) / _local_contrast(local_moments(image, inside, side // 6)[1], inside)
-    weak, strong = np.maximum(np.percentile(strength[within], (75, 93)), 0.05 * strength[within].max())
+    weak, strong = np.maximum(
+        np.percentile(strength[within], (75, 93)), 0.05 * strength[within].max()
+    )
     line = _line(second, np.hypot(row, column))
     candidate = within & (line > 0) & (sharpness > 0.1) & (strength > weak)
     # Of the connected pieces those count that hold a strong pixel and are no specks.
@@ -430,10 +473,14 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 def _line(value: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Opacity by the distance from the zero crossing of `value`, which is value / slope to first order."""
-    return np.clip(HALF_WIDTH + 0.5 - np.abs(value) / np.maximum(slope, 1e-9), 0, 1).astype(np.float32)
+    return np.clip(HALF_WIDTH + 0.5 - np.abs(value) / np.maximum(slope, 1e-9), 0, 1).astype(
+        np.float32
+    )
 
 
-def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def local_moments(
+    image: np.ndarray, mask: np.ndarray, window: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (rows, columns) of the masked pixels within about `window` pixels.
 
     Those of a large window change slowly: they are computed for blocks of pixels, and interpolated.
@@ -454,7 +501,9 @@ def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.
         if block == 1:
             return means
         within = (0, 0, columns / block, rows / block)
-        return np.asarray(Image.fromarray(means).resize((columns, rows), Image.Resampling.BILINEAR, within))
+        return np.asarray(
+            Image.fromarray(means).resize((columns, rows), Image.Resampling.BILINEAR, within)
+        )
 
     share = np.maximum(blurred(mask.astype(np.float32)), 1e-3)
     # Without its overall mean first, float32 loses the variance of a bright image.
@@ -467,7 +516,9 @@ def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.
 
 def _local_contrast(spread: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the local standard deviation (rows, columns), at least a quarter of the typical: flat areas are noise."""
-    return np.maximum(spread, max(0.25 * float(np.median(spread[mask])), 1e-6) if mask.any() else 1.0)
+    return np.maximum(
+        spread, max(0.25 * float(np.median(spread[mask])), 1e-6) if mask.any() else 1.0
+    )
 
 
 def _normalised(image: np.ndarray, mask: np.ndarray, window: int) -> np.ndarray:

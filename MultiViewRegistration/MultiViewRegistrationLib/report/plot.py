@@ -73,7 +73,9 @@ class Axis:
 
     def shows(self, value: float) -> bool:
         """Whether a value can be drawn: not NaN, nor the logarithm of zero."""
-        return math.isfinite(value) and (self.scale == "linear" or value > 0 or self.limits is not None)
+        return math.isfinite(value) and (
+            self.scale == "linear" or value > 0 or self.limits is not None
+        )
 
     def ends(self, values: Sequence[float], margin: float) -> tuple[float, float]:
         """Return the axis' ends on its scale: the limits, or the values with a share of their range added at both ends; never equal."""
@@ -106,7 +108,10 @@ class Axis:
 
 def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element:
     """Return an <svg> of the lines with ticks and labels. What cannot be drawn, NaN or the logarithm of zero, is left out."""
-    points = [[(a, b) for a, b in zip(line.x, line.y, strict=True) if x.shows(a) and y.shows(b)] for line in lines]
+    points = [
+        [(a, b) for a, b in zip(line.x, line.y, strict=True) if x.shows(a) and y.shows(b)]
+        for line in lines
+    ]
     x_ends = x.ends([a for each in points for a, _ in each], 0.0)
     y_ends = y.ends([b for each in points for _, b in each], 0.06)
 
@@ -140,11 +145,24 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
 def legend(names: Sequence[str]) -> ET.Element:
     """Return the legend of the lines, in HTML so that long names wrap."""
     items = []
-    for (colour, marker, dash), name in zip((STYLES * len(names))[: len(names)], names, strict=True):
+    for (colour, marker, dash), name in zip(
+        (STYLES * len(names))[: len(names)], names, strict=True
+    ):
         sample = _sample(1, 33, 6, dash)
         drawn = (sample, _marker(marker, 17, 6))
         items.append(
-            tag("li", tag("svg", *drawn, viewBox="0 0 34 12", aria_hidden="true", stroke=colour, fill=colour), name)
+            tag(
+                "li",
+                tag(
+                    "svg",
+                    *drawn,
+                    viewBox="0 0 34 12",
+                    aria_hidden="true",
+                    stroke=colour,
+                    fill=colour,
+                ),
+                name,
+            )
         )
     return tag("ul", *items, class_="legend")
 
@@ -155,14 +173,24 @@ def svg_file(plots: Sequence[ET.Element], named: Sequence[Line] = ()) -> str:
     width = left + NAMES_WIDTH * bool(named)
     background = tag("rect", width="100%", height="100%", fill="#fff")
     size = {"viewBox": f"0 0 {width} {HEIGHT}", "width": width, "height": HEIGHT}
-    root = tag("svg", tag("style", _FILE_STYLE), background, xmlns="http://www.w3.org/2000/svg", **size)
+    root = tag(
+        "svg", tag("style", _FILE_STYLE), background, xmlns="http://www.w3.org/2000/svg", **size
+    )
     for number, plot in enumerate(plots):  # a group each: few programs show an SVG within an SVG
         root.append(tag("g", *plot, transform=f"translate({number * (WIDTH + 20)} 0)"))
     styles = [(line.name, _style(line, number)) for number, line in enumerate(named) if line.name]
     for number, (name, (colour, marker, dash)) in enumerate(styles):
         y = TOP + 16 * (number + 1)
         sample = _sample(left, left + 26, y - 4, dash)
-        root.append(tag("g", sample, marker and _marker(marker, left + 13, y - 4), stroke=colour, fill=colour))
+        root.append(
+            tag(
+                "g",
+                sample,
+                marker and _marker(marker, left + 13, y - 4),
+                stroke=colour,
+                fill=colour,
+            )
+        )
         root.append(tag("text", name, x=left + 32, y=y))
     return ET.tostring(root, encoding="unicode") + "\n"
 
@@ -198,7 +226,9 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= math.log10(tick) <= high] or [10**low]
 
 
-def learning_curves(losses: Sequence[Sequence[float]], validation: Sequence[Sequence[float]]) -> str:
+def learning_curves(
+    losses: Sequence[Sequence[float]], validation: Sequence[Sequence[float]]
+) -> str:
     """Return an SVG file with the error of random images against the seconds of training, and the loss against the steps.
 
     The error is that of all views together, and of each alone.
@@ -214,8 +244,13 @@ def learning_curves(losses: Sequence[Sequence[float]], validation: Sequence[Sequ
     together = "both views" if len(errors) == 3 else "all views"
     lines = [Line(f"view {n}" if n else together, seconds, error) for n, error in enumerate(errors)]
     lines = lines if len(lines) > 2 else lines[:1]
-    error = line_plot(lines, "Error of random images", Axis("seconds of training"), Axis("error (mm)", "log"))
+    error = line_plot(
+        lines, "Error of random images", Axis("seconds of training"), Axis("error (mm)", "log")
+    )
     loss = line_plot(
-        [Line("loss", [row[0] for row in losses], [row[1] for row in losses])], "Loss", Axis("step"), Axis("loss")
+        [Line("loss", [row[0] for row in losses], [row[1] for row in losses])],
+        "Loss",
+        Axis("step"),
+        Axis("loss"),
     )
     return svg_file([error, loss], lines if len(lines) > 1 else ())

@@ -108,21 +108,29 @@ class Result:
     @property
     def reasons(self) -> list[str]:
         """The cautions before trusting the pose, a sentence each."""
-        unrefined = [] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]
+        unrefined = (
+            [] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]
+        )
         return [*unrefined, *(self.assessment.reasons if self.assessment else []), *self.limits]
 
     @property
     def limits(self) -> list[str]:
         """Those of the reasons that are not of the assessment: of the case, and of how it was registered."""
         case = self.case
-        reasons = case.identity_cautions if self.assessment else [*case.identity_reasons, *case.identity_cautions]
+        reasons = (
+            case.identity_cautions
+            if self.assessment
+            else [*case.identity_reasons, *case.identity_cautions]
+        )
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
                 "The geometry of the views comes from the true poses (relative_geometry of the case), which makes the error "
                 "smaller than it could be without the truth."
             )
         if case.structures is not None and self.structures is None:
-            reasons.append("The case's structures were not registered: this is the pose of the whole CT alone.")
+            reasons.append(
+                "The case's structures were not registered: this is the pose of the whole CT alone."
+            )
         if case.bone_cts and self.structures is None:
             reasons.append(
                 f"The case's bones were not registered together: this is the pose of {case.bone_cts[0].name} alone."
@@ -143,7 +151,11 @@ class Result:
         ]
         if self.verdict != "accept":
             reasons += ambiguity(self.refinement.alternative)
-        if self.method in ("search", "auto") and case.world_from_ct is None and self.verdict != "accept":
+        if (
+            self.method in ("search", "auto")
+            and case.world_from_ct is None
+            and self.verdict != "accept"
+        ):
             reasons.append(
                 "The case has no start pose: the search began with the CT's axes along the world's, where the central rays of "
                 "the views meet. Give it a start pose if the CT may lie farther from there than was searched."
@@ -155,7 +167,9 @@ class Result:
         of_names: dict[str, list[str]] = {}
         for sentence, names in of_sentence.items():
             of_names.setdefault(", ".join(names), []).append(sentence)
-        assumed = "; ".join(f"{names}: {'; '.join(sentences)}" for names, sentences in of_names.items())
+        assumed = "; ".join(
+            f"{names}: {'; '.join(sentences)}" for names, sentences in of_names.items()
+        )
         return [*reasons, *([f"Assumed: {assumed}."] if assumed else [])]
 
     @property
@@ -174,7 +188,11 @@ class Result:
         prediction = self.assessment.prediction if self.assessment else None
         if prediction is None:
             return None
-        return {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm, "typical": prediction.typical_mm}
+        return {
+            "mean": prediction.mean_mm,
+            "upper95": prediction.upper95_mm,
+            "typical": prediction.typical_mm,
+        }
 
     @property
     def device(self) -> str:
@@ -193,9 +211,14 @@ class Result:
     @property
     def suggested_masks(self) -> dict[str, np.ndarray]:
         """Masks without the outliers, bool (rows, columns), True = use, by the name of each view that has outliers."""
-        masks = {name: mask_excluding_outliers(xray, tiles) for name, (xray, tiles, _) in self.assessed_views.items()}
+        masks = {
+            name: mask_excluding_outliers(xray, tiles)
+            for name, (xray, tiles, _) in self.assessed_views.items()
+        }
         valid = {view.name: view.xray.valid for view in self.views}
-        return {name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()}
+        return {
+            name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()
+        }
 
     def __repr__(self) -> str:
         mtre = f", mTRE {self.errors.mtre_mm:.3g} mm" if self.errors else ""
@@ -205,18 +228,24 @@ class Result:
         """For a notebook: the verdict with its reasons, the error, and the CT's outlines over each X-ray."""
         outlines = {
             view.name: png(
-                overlays(view.xray, [DRRs.of(self.anatomy, view.camera, self.world_from_ct)], PICTURE)[0]["edges"]
+                overlays(
+                    view.xray, [DRRs.of(self.anatomy, view.camera, self.world_from_ct)], PICTURE
+                )[0]["edges"]
             )
             for view in self.views
         }
-        return notebook_card(self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines)
+        return notebook_card(
+            self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines
+        )
 
     def withheld(self, override: str | None = None) -> str | None:
         """Return why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
         if override or self.verdict != "reject":
             return None
         written = ", ".join(bone.name for bone in self.structures.shown) if self.structures else ""
-        return f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
+        return (
+            f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
+        )
 
     def to_json(self, override: str | None = None) -> dict:
         """Return the content of result.json, but for "files".
@@ -228,7 +257,11 @@ class Result:
         """
         case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
         cause = self.assessment and self.assessment.cause
-        states = self.assessment.view_states([view.name for view in self.views]) if self.assessment else {}
+        states = (
+            self.assessment.view_states([view.name for view in self.views])
+            if self.assessment
+            else {}
+        )
         content = {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
@@ -241,7 +274,9 @@ class Result:
             "uncertainty": self.assessment and self.assessment.to_json(),
             "diagnosis": cause and cause.to_json(),
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
-            "reference_from_world": None if case.reference_from_world is None else case.reference_from_world.tolist(),
+            "reference_from_world": None
+            if case.reference_from_world is None
+            else case.reference_from_world.tolist(),
             "views": [
                 {
                     "name": view.name,
@@ -250,7 +285,9 @@ class Result:
                     **_camera(given.camera, view.camera),
                     **_origin(case, view),
                 }
-                for given, view, similarity in zip(case.views, self.views, fit.similarity, strict=True)
+                for given, view, similarity in zip(
+                    case.views, self.views, fit.similarity, strict=True
+                )
             ],
             "structures": self.structures and list(map(self._structure, self.structures.bones)),
             "motions": self.structures and [motion.to_json() for motion in self.structures.motions],
@@ -276,12 +313,24 @@ class Result:
             content["same_patient"] = True
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
-        optional = ("override", "withheld", "reference_from_world", "errors", "structures", "motions")
-        return {key: value for key, value in content.items() if value is not None or key not in optional}
+        optional = (
+            "override",
+            "withheld",
+            "reference_from_world",
+            "errors",
+            "structures",
+            "motions",
+        )
+        return {
+            key: value for key, value in content.items() if value is not None or key not in optional
+        }
 
     def _structure(self, bone: RegisteredBone) -> dict:
         """Return a bone, with its error where the case has its truth."""
-        content, truth = bone.to_json([view.name for view in self.views]), self.case.structure_truths.get(bone.name)
+        content, truth = (
+            bone.to_json([view.name for view in self.views]),
+            self.case.structure_truths.get(bone.name),
+        )
         if truth is not None:
             content["mtre_mm"] = metrics.mtre(bone.world_from_ct, truth, bone.bone.surface)
         return content
@@ -304,8 +353,14 @@ class Result:
         world_from_background = self.refinement.world_from_background
         if world_from_background is None:
             return None
-        mm, degrees = pose_difference(self.world_from_ct, world_from_background, self.anatomy.centroid)
-        return {"world_from_ct": world_from_background.tolist(), "distance_mm": mm, "rotation_deg": degrees}
+        mm, degrees = pose_difference(
+            self.world_from_ct, world_from_background, self.anatomy.centroid
+        )
+        return {
+            "world_from_ct": world_from_background.tolist(),
+            "distance_mm": mm,
+            "rotation_deg": degrees,
+        }
 
     @property
     def assessed_views(self) -> dict[str, tuple[XRay, list[Tile], ViewSplit]]:
@@ -314,7 +369,10 @@ class Result:
             return {}
         xrays = {view.name: view.xray for view in self.views}
         features, splits = self.assessment.features, self.assessment.splits
-        return {split.name: (xrays[split.name], features.tiles(nth), split) for nth, split in enumerate(splits)}
+        return {
+            split.name: (xrays[split.name], features.tiles(nth), split)
+            for nth, split in enumerate(splits)
+        }
 
     def errors_at(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
         """Return the errors of a pose (4, 4) seen by these cameras, against the case's truth; None without one."""
@@ -344,7 +402,11 @@ def _origin(case: Case, view: View) -> dict[str, dict]:
 
 def software(compute_device: ComputeDevice) -> dict[str, str]:
     """Version and device of a registration, and why it fell back to the processor, for result.json."""
-    fallback = {"fallback_reason": compute_device.fallback_message} if compute_device.fallback_message else {}
+    fallback = (
+        {"fallback_reason": compute_device.fallback_message}
+        if compute_device.fallback_message
+        else {}
+    )
     return {"version": __version__, "device": compute_device.describe(processor()), **fallback}
 
 

@@ -42,7 +42,12 @@ VERDICTS = {
     None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
 }
 #: Of a view's state, see `Assessment.view_states`: its sign and colour.
-SIGNS = {"good": ("\u2713", "accept"), "check": ("!", "check"), "bad": ("\u2715", "reject"), None: ("", "")}
+SIGNS = {
+    "good": ("\u2713", "accept"),
+    "check": ("!", "check"),
+    "bad": ("\u2715", "reject"),
+    None: ("", ""),
+}
 NOT_ASSESSED = "Nothing has checked this result."
 #: X-rays in a row.
 IN_A_ROW = 3
@@ -99,7 +104,12 @@ class Entry:
 
 
 def save_result(
-    result: Result, folder: str | Path, override: str | None = None, *, names: bool = False, replace: bool = False
+    result: Result,
+    folder: str | Path,
+    override: str | None = None,
+    *,
+    names: bool = False,
+    replace: bool = False,
 ) -> dict:
     """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
 
@@ -131,7 +141,9 @@ def save_result(
     def earlier(folder: Path) -> list[str]:
         if replace:
             return files_of_result(folder)
-        return earlier_files(folder, case.path.name if case.path else None, case.images, case.inputs.values())
+        return earlier_files(
+            folder, case.path.name if case.path else None, case.images, case.inputs.values()
+        )
 
     def is_input(file: Path) -> bool:
         return file.is_file() and sha256(file) in case.inputs.values()
@@ -144,11 +156,19 @@ def save_result(
 
 
 def _write_files(
-    result: Result, folder: Path, override: str | None, masks: Mapping[str, np.ndarray], *, names: bool
+    result: Result,
+    folder: Path,
+    override: str | None,
+    masks: Mapping[str, np.ndarray],
+    *,
+    names: bool,
 ) -> dict:
     """Write all files of a result into a new folder, with these masks by their names; returns the content of its result.json."""
     others = {*folder.iterdir()}  # of a case, say
-    comment, withheld = None if override is None else f"Override: {override}", result.withheld(override)
+    comment, withheld = (
+        None if override is None else f"Override: {override}",
+        result.withheld(override),
+    )
     entry = Entry(result, note=withheld or "", override=override, names=names)
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:
@@ -156,11 +176,17 @@ def _write_files(
             for when, file in zip(("after", "before"), reversed(files)):
                 write_atomically(folder / f"{name}_{kind}_{when}.png", file)
 
-    pictures, compared = entry.pictures, entry.compared_bones  # before threads would draw them at the same time
+    pictures, compared = (
+        entry.pictures,
+        entry.compared_bones,
+    )  # before threads would draw them at the same time
     run_tasks(
         [
             partial(write_report, folder / "report.html", [entry]),
-            *(partial(write_pictures, view.name, shown) for view, shown in zip(result.views, pictures, strict=True)),
+            *(
+                partial(write_pictures, view.name, shown)
+                for view, shown in zip(result.views, pictures, strict=True)
+            ),
         ]
     )
     if compared is not None:
@@ -173,7 +199,9 @@ def _write_files(
     for bone in result.structures.bones if result.structures else ():
         if override or bone.verdict != "reject":
             write_transform(folder / f"{bone.name}_world_from_ct.tfm", bone.world_from_ct, comment)
-            write_slicer_transform(folder / f"{bone.name}_world_from_ct.slicer.tfm", bone.world_from_ct, comment)
+            write_slicer_transform(
+                folder / f"{bone.name}_world_from_ct.slicer.tfm", bone.world_from_ct, comment
+            )
     content = result.to_json(override) | {
         "files": {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
     }
@@ -182,7 +210,10 @@ def _write_files(
 
 
 def write_report(
-    path: Path, entries: Sequence[Entry], title: str = "Registration report", first: Sequence[ET.Element] = ()
+    path: Path,
+    entries: Sequence[Entry],
+    title: str = "Registration report",
+    first: Sequence[ET.Element] = (),
 ) -> None:
     """Write one HTML file about one or several registrations: a screen, or a printed page, of each, and the details folded below.
 
@@ -191,9 +222,14 @@ def write_report(
     first
         Sections before those of the registrations.
     """
-    sections = [_case_section(entry, nth, alone=len(entries) == 1) for nth, entry in enumerate(entries, start=1)]
+    sections = [
+        _case_section(entry, nth, alone=len(entries) == 1)
+        for nth, entry in enumerate(entries, start=1)
+    ]
     index = [_index(entries)] if len(entries) > 1 else []
-    style, script = (HERE.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "zoom.js"))
+    style, script = (
+        HERE.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "zoom.js")
+    )
     write_atomically(path, page(title, [], [*first, *index, *sections], style, script))
 
 
@@ -228,7 +264,9 @@ def _case_section(entry: Entry, nth: int, *, alone: bool) -> ET.Element:
     return tag(
         "section",
         None if alone else tag("h2", _name(entry, nth)),
-        None if entry.override is None else tag("p", tag("strong", "Override: "), entry.override, class_="override"),
+        None
+        if entry.override is None
+        else tag("p", tag("strong", "Override: "), entry.override, class_="override"),
         tag("p", entry.note, class_="note") if entry.note else None,
         *entry.further,
         first_screen(entry.result, entry.pictures, anchor, names=entry.names),
@@ -254,15 +292,25 @@ def first_screen(
     """
     across = sum(pictures[0]["xray"].shape[1] / pictures[0]["xray"].shape[0] for pictures in shown)
     wide = across > WIDE and len(shown) <= IN_A_ROW
-    aside = tag("aside", _scene(result, WIDE_ASPECT if wide else ASPECT), _who_and_what(result, names=names))
-    seen = tag("div", _films(result, shown, anchor), aside, class_="seen wide-films" if wide else "seen")
+    aside = tag(
+        "aside", _scene(result, WIDE_ASPECT if wide else ASPECT), _who_and_what(result, names=names)
+    )
+    seen = tag(
+        "div", _films(result, shown, anchor), aside, class_="seen wide-films" if wide else "seen"
+    )
     return tag("div", _answer(result), seen, class_="first")
 
 
 def badge(verdict: str | None) -> ET.Element:
     """Return a verdict's sign and word."""
     sign, word, _ = VERDICTS[verdict]
-    return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {word.replace(' ', '-')}")
+    return tag(
+        "strong",
+        tag("span", sign, aria_hidden="true"),
+        " ",
+        word,
+        class_=f"badge {word.replace(' ', '-')}",
+    )
 
 
 def _answer(result: Result) -> ET.Element:
@@ -274,7 +322,11 @@ def _answer(result: Result) -> ET.Element:
     reasons, summary = list(assessment.reasons), assessment.summary
     if assessment.prediction is None or assessment.cause or assessment.contradictions:
         return _with_reasons(result, reasons.pop(0), f"{summary} {act}", [*reasons, *result.limits])
-    condition = f"{assessment.condition[:1].upper()}{assessment.condition[1:]}." if assessment.condition else ""
+    condition = (
+        f"{assessment.condition[:1].upper()}{assessment.condition[1:]}."
+        if assessment.condition
+        else ""
+    )
     first = reasons.pop(0) if reasons else ""
     told = " ".join(filter(None, (first, act, condition)))
     return _with_reasons(result, str(assessment.prediction), told, [*reasons, *result.limits])
@@ -287,11 +339,17 @@ def _with_reasons(result: Result, headline: str, told: str, further: Sequence[st
         tag("ul", *(tag("li", sentence) for sentence in further)),
         class_="why",
     )
-    sentences = tag("p", headline, class_="headline"), tag("p", told.strip()), folded if further else None
+    sentences = (
+        tag("p", headline, class_="headline"),
+        tag("p", told.strip()),
+        folded if further else None,
+    )
     return tag("div", badge(result.verdict), tag("div", *sentences), class_="answer")
 
 
-def _films(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anchor: str) -> ET.Element:
+def _films(
+    result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anchor: str
+) -> ET.Element:
     """Return the X-rays under the outlines of the CT, at the result or at the start, or alone."""
     poses = {"result": "Result", "start": "Start", "none": "None"}
     if not result.refined:
@@ -326,7 +384,12 @@ def _films(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anc
             role="group",
             aria_label="Outlines",
         ),
-        tag("div", *figures, class_=f"xrays columns-{columns}", style=f"--rows: {-(-count // columns)}"),
+        tag(
+            "div",
+            *figures,
+            class_=f"xrays columns-{columns}",
+            style=f"--rows: {-(-count // columns)}",
+        ),
         class_="films",
     )
 
@@ -338,11 +401,17 @@ def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -
     cause = result.assessment.cause if result.assessment else None
     blamed = cause is not None and view.name in cause.views
     state = f"similarity {fit.similarity[nth]:.2f}" if used else "not used"
-    layers = [tag("img", src=embedded(jpeg(pictures[-1]["xray"]), "jpeg"), alt=f"{view.name}, X-ray")]
+    layers = [
+        tag("img", src=embedded(jpeg(pictures[-1]["xray"]), "jpeg"), alt=f"{view.name}, X-ray")
+    ]
     for pose, drawn in zip(("result", "start"), reversed(pictures), strict=False):
         file = embedded(png(drawn["outlines"]))
         layers.append(tag("img", src=file, alt=f"{view.name}, outlines, {pose}", class_=pose))
-    states = result.assessment.view_states([each.name for each in result.views]) if result.assessment else {}
+    states = (
+        result.assessment.view_states([each.name for each in result.views])
+        if result.assessment
+        else {}
+    )
     sign, colour = SIGNS[states.get(view.name)]
     return tag(
         "figure",
@@ -402,8 +471,17 @@ def _who_and_what(result: Result, *, names: bool) -> ET.Element:
         "X-rays": ", ".join(view.name for view in case.views),
         "Files": ", ".join(case.inputs) if names else "",
         "Cameras": known,
-        "Pose": ("registered, start: " if result.refined else "assessed as it was: ") + result.method,
+        "Pose": ("registered, start: " if result.refined else "assessed as it was: ")
+        + result.method,
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Program": f"MultiViewRegistration {__version__}",
     }
-    return tag("dl", *(part for name, text in rows.items() if text for part in (tag("dt", name), tag("dd", text))))
+    return tag(
+        "dl",
+        *(
+            part
+            for name, text in rows.items()
+            if text
+            for part in (tag("dt", name), tag("dd", text))
+        ),
+    )

@@ -37,7 +37,9 @@ NEAREST = 1.0  # mm before the source: lines are cut there
 
 SIDES = (("From one side", 40.0, 22.0), ("A quarter turn further", 130.0, 22.0))
 SIDES_TRIED = [
-    (azimuth, elevation) for elevation in (25.0, 35.0, 45.0) for azimuth in (40.0, -40.0, 20.0, -20.0, 60.0, -60.0)
+    (azimuth, elevation)
+    for elevation in (25.0, 35.0, 45.0)
+    for azimuth in (40.0, -40.0, 20.0, -20.0, 60.0, -60.0)
 ]
 _STYLE = """
 svg.scene, svg.xray { display: block; width: 100%; height: auto; max-height: 88vh; background: #000; border-radius: 6px; }
@@ -73,7 +75,9 @@ class Scene:
     @cached_property
     def beams(self) -> np.ndarray:
         """(views, 2, 5, 3) world mm: the beam of each view, see `drawing.beam`."""
-        return np.stack([beam(view.camera, mm) for view, mm in zip(self.views, self.detector_mm, strict=True)])
+        return np.stack(
+            [beam(view.camera, mm) for view, mm in zip(self.views, self.detector_mm, strict=True)]
+        )
 
     @property
     def middle(self) -> np.ndarray:
@@ -81,7 +85,13 @@ class Scene:
         return self.corners.mean(0)
 
 
-def case_page(name: str, scene: Scene, lines: Sequence[str], findings: Sequence[str], notes: Sequence[str] = ()) -> str:
+def case_page(
+    name: str,
+    scene: Scene,
+    lines: Sequence[str],
+    findings: Sequence[str],
+    notes: Sequence[str] = (),
+) -> str:
     """case.html as text.
 
     Parameters
@@ -94,10 +104,13 @@ def case_page(name: str, scene: Scene, lines: Sequence[str], findings: Sequence[
         On how it is drawn.
     """
     nothing = "Nothing looks wrong. Check the pictures all the same."
-    suspicious = [tag("p", finding, class_="finding") for finding in findings] or [tag("p", nothing)]
+    suspicious = [tag("p", finding, class_="finding") for finding in findings] or [
+        tag("p", nothing)
+    ]
     sides = [_figure(title, scene_svg(scene, *angles)) for title, *angles in SIDES]
     images = [
-        _figure(view.name, xray_svg(scene, nth), COLOURS[nth % len(COLOURS)]) for nth, view in enumerate(scene.views)
+        _figure(view.name, xray_svg(scene, nth), COLOURS[nth % len(COLOURS)])
+        for nth, view in enumerate(scene.views)
     ]
     introduction = (
         "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R and L, A and P, S and I: the "
@@ -105,11 +118,17 @@ def case_page(name: str, scene: Scene, lines: Sequence[str], findings: Sequence[
     )
     sections = {
         "Suspicious": suspicious,
-        "The scene": [tag("div", *sides, class_="views"), *(tag("p", note, class_="quiet") for note in notes)],
+        "The scene": [
+            tag("div", *sides, class_="views"),
+            *(tag("p", note, class_="quiet") for note in notes),
+        ],
         "The images": [tag("div", *images, class_="views")],
         "In words": [tag("p", line) for line in lines],
     }
-    parts = [tag("section", tag("h2", title), *content, class_="case") for title, content in sections.items()]
+    parts = [
+        tag("section", tag("h2", title), *content, class_="case")
+        for title, content in sections.items()
+    ]
     return page(f"{name}: geometry", [introduction], parts, _STYLE)
 
 
@@ -136,11 +155,15 @@ class Labels:
     def add(self, text: str, at: np.ndarray, colour: str, **style: str) -> None:
         """Write a text with its middle at (2,), or as near to there as there is room."""
         half = 0.5 * self.em * np.array([GLYPH * len(text), 1.0])
-        steps = self.em * np.array([(x, y) for x in np.arange(-8, 8.5, 0.5) for y in np.arange(-8, 8.5, 0.5)])
+        steps = self.em * np.array(
+            [(x, y) for x in np.arange(-8, 8.5, 0.5) for y in np.arange(-8, 8.5, 0.5)]
+        )
         inside = np.clip(at + steps, self._low + half, self._high - half)
         for middle in inside[np.argsort(np.linalg.norm(inside - at, axis=1), kind="stable")]:
             box = np.stack([middle - half, middle + half])
-            if not any((box[0] < other[1]).all() and (other[0] < box[1]).all() for other in self._taken):
+            if not any(
+                (box[0] < other[1]).all() and (other[0] < box[1]).all() for other in self._taken
+            ):
                 break
         else:
             return  # a drawing full of texts tells nobody more
@@ -165,22 +188,40 @@ def scene_svg(
     flat = _outline(scene) @ basis[:2].T
     low, high = flat.min(0), flat.max(0)
     extent = float((high - low).max())
-    origin_shown = bool((basis[:2] @ np.zeros(3) > low).all() and (basis[:2] @ np.zeros(3) < high).all())
+    origin_shown = bool(
+        (basis[:2] @ np.zeros(3) > low).all() and (basis[:2] @ np.zeros(3) < high).all()
+    )
     margin = 0.12 if axes else 0.05
     low, high, em = low - margin * extent, high + margin * extent, extent / lines
     box = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
     labels = Labels(em, low, high)
-    svg = tag("svg", tag("title", "The scene in 3D"), viewBox=box, role="img", class_="scene", font_size=em)
-    for nth in sorted(range(len(scene.views)), key=lambda nth: -float(basis[2] @ scene.beams[nth, 1, 4])):
+    svg = tag(
+        "svg",
+        tag("title", "The scene in 3D"),
+        viewBox=box,
+        role="img",
+        class_="scene",
+        font_size=em,
+    )
+    for nth in sorted(
+        range(len(scene.views)), key=lambda nth: -float(basis[2] @ scene.beams[nth, 1, 4])
+    ):
         svg.extend(_frustum(scene, nth, basis, labels, both=axes))
     if scene.anatomy is not None:
         svg.append(_bones(scene, scene.anatomy, basis))
-    svg.extend(polyline(scene.corners[edge] @ basis[:2].T, stroke=BOX, stroke_width=em / 9) for edge in EDGES)
+    svg.extend(
+        polyline(scene.corners[edge] @ basis[:2].T, stroke=BOX, stroke_width=em / 9)
+        for edge in EDGES
+    )
     reach = max(0.3 * float(np.linalg.norm(scene.corners[7] - scene.corners[0])), 4 * em)
     svg.extend(_patient_axes(lambda point: basis[:2] @ point, scene, reach, labels))
     if axes:
-        corner = basis[:2].T @ (np.array([low[0], high[1]]) + [3 * em, -3 * em] + [AXIS_MM / 2, -AXIS_MM / 2])
-        svg.extend(_world_axes(basis, np.zeros(3) if origin_shown else corner, labels, origin_shown))
+        corner = basis[:2].T @ (
+            np.array([low[0], high[1]]) + [3 * em, -3 * em] + [AXIS_MM / 2, -AXIS_MM / 2]
+        )
+        svg.extend(
+            _world_axes(basis, np.zeros(3) if origin_shown else corner, labels, origin_shown)
+        )
     svg.extend(labels.texts)
     return svg
 
@@ -230,9 +271,13 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
 
 def _basis(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
     """(3, 3), rows: to the right of the picture, down, and away from the viewer, in the world."""
-    rays = [view.camera.ray_directions((np.array(view.camera.size) - 1) / 2) for view in scene.views]
+    rays = [
+        view.camera.ray_directions((np.array(view.camera.size) - 1) / 2) for view in scene.views
+    ]
     head = scene.world_from_ct[:3, 2]
-    across = max((np.cross(rays[0], ray) for ray in rays), key=np.linalg.norm)  # square to the plane of the beams
+    across = max(
+        (np.cross(rays[0], ray) for ray in rays), key=np.linalg.norm
+    )  # square to the plane of the beams
     up = across if np.linalg.norm(across) > 0.2 else head
     up = up - up @ rays[0] * rays[0]
     if np.linalg.norm(up) < 0.05:
@@ -248,7 +293,9 @@ def _basis(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndarray
     return np.stack([right, np.cross(away, right), away])
 
 
-def _frustum(scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both: bool) -> list[ET.Element]:
+def _frustum(
+    scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both: bool
+) -> list[ET.Element]:
     """Return the detector with its image, the beam, the source (of a slot scan, its way), and their names."""
     view, colour, em = scene.views[nth], COLOURS[nth % len(COLOURS)], labels.em
     camera, flat = view.camera, basis[:2]
@@ -256,14 +303,21 @@ def _frustum(scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both:
     (*sources, source), (*detector, centre) = scene.beams[nth] @ flat.T
     parts = [_picture(view, 240, on_detector)]
     parts.append(outline(detector, stroke=colour, stroke_width=em / 8))
-    parts += [polyline(ray, stroke=colour, stroke_width=em / 16) for ray in zip(sources, detector, strict=True)]
+    parts += [
+        polyline(ray, stroke=colour, stroke_width=em / 16)
+        for ray in zip(sources, detector, strict=True)
+    ]
     if camera.source_step.any():
         parts.append(polyline([sources[0], sources[2]], stroke=colour, stroke_width=em / 8))
-    parts.append(polyline([source, centre], stroke=colour, stroke_width=em / 12, stroke_dasharray=em))
+    parts.append(
+        polyline([source, centre], stroke=colour, stroke_width=em / 12, stroke_dasharray=em)
+    )
     parts.append(tag("circle", cx=source[0], cy=source[1], r=em / 2.2, fill=colour))
     labels.add(f"{view.name} source" if both else view.name, source - [0, 1.2 * em], colour)
     if both:
-        labels.add(f"{view.name} detector", max(detector, key=lambda corner: corner[1]) + [0, em], colour)
+        labels.add(
+            f"{view.name} detector", max(detector, key=lambda corner: corner[1]) + [0, em], colour
+        )
     return parts
 
 
@@ -272,14 +326,22 @@ def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
     reach = 0.5 * float(np.linalg.norm(scene.corners[7] - scene.corners[0]))
     pixel_mm, side = 2 * reach / BONES_PIXELS, BONES_PIXELS
     middle = (side - 1) / 2
-    intrinsics = np.array([[AFAR_MM / pixel_mm, 0, middle], [0, AFAR_MM / pixel_mm, middle], [0, 0, 1]])
+    intrinsics = np.array(
+        [[AFAR_MM / pixel_mm, 0, middle], [0, AFAR_MM / pixel_mm, middle], [0, 0, 1]]
+    )
     camera_from_world = np.eye(4)
     camera_from_world[:3, :3] = basis
     camera_from_world[:3, 3] = [0, 0, AFAR_MM] - basis @ scene.middle
     projector = anatomy.projector(anatomy.level(2 * pixel_mm), bones=True)
-    drr = projector.render(Camera(intrinsics, camera_from_world, (side, side)), scene.world_from_ct).image
+    drr = projector.render(
+        Camera(intrinsics, camera_from_world, (side, side)), scene.world_from_ct
+    ).image
     strength = np.sqrt(
-        np.clip(drr / max(float(np.percentile(drr[drr > 0], 98)) if (drr > 0).any() else 1.0, 1e-6), 0, 1)
+        np.clip(
+            drr / max(float(np.percentile(drr[drr > 0], 98)) if (drr > 0).any() else 1.0, 1e-6),
+            0,
+            1,
+        )
     )
     rgba = np.empty((side, side, 4), np.uint8)
     rgba[..., :3] = BONE
@@ -305,7 +367,9 @@ def _patient_axes(place, scene: Scene, reach: float, labels: Labels) -> list[ET.
     return parts
 
 
-def _world_axes(basis: np.ndarray, at: np.ndarray, labels: Labels, origin_shown: bool) -> list[ET.Element]:
+def _world_axes(
+    basis: np.ndarray, at: np.ndarray, labels: Labels, origin_shown: bool
+) -> list[ET.Element]:
     start, em = basis[:2] @ at, labels.em
     parts = []
     for name, axis in zip("xyz", np.eye(3)):
@@ -341,7 +405,11 @@ def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
     image = Image.fromarray(grey.astype(np.uint8))
     image.thumbnail((longest, longest), Image.Resampling.BOX)
     columns, rows = view.camera.size
-    matrix = None if affine is None else "matrix(" + " ".join(f"{number:.6g}" for number in affine.T.ravel()) + ")"
+    matrix = (
+        None
+        if affine is None
+        else "matrix(" + " ".join(f"{number:.6g}" for number in affine.T.ravel()) + ")"
+    )
     return tag(
         "image",
         x=-0.5,

@@ -86,7 +86,10 @@ class BoneTracker:
             if not bone.kept or bone.world_from_ct is None:
                 continue
             self._kept[name] = [*self._kept.get(name, [])[-1:], (found.number, bone.world_from_ct)]
-            self._similarity[name] = [*self._similarity.get(name, [])[1 - MEDIAN_FRAMES :], bone.similarity]
+            self._similarity[name] = [
+                *self._similarity.get(name, [])[1 - MEDIAN_FRAMES :],
+                bone.similarity,
+            ]
             if found.kept and found.world_from_ct is not None:
                 self._ct_from_bone[name] = rigid.inverse(found.world_from_ct) @ bone.world_from_ct
 
@@ -122,22 +125,34 @@ class BoneTracker:
             if len(second.lost) < len(found.lost):
                 found, again = second, found.lost - second.lost
         how = {
-            name: "found again" if name in again else "followed" if name in begun else "registered" for name in starts
+            name: "found again" if name in again else "followed" if name in begun else "registered"
+            for name in starts
         }
-        reasons = [*([] if whole.kept else [REST_LOST]), FOLLOWED]  # another level is not looked for here
-        bones = replace(found.bones, bones=[_with_reasons(bone, reasons) for bone in found.bones.bones])
+        reasons = [
+            *([] if whole.kept else [REST_LOST]),
+            FOLLOWED,
+        ]  # another level is not looked for here
+        bones = replace(
+            found.bones, bones=[_with_reasons(bone, reasons) for bone in found.bones.bones]
+        )
         if whole.kept and (bones.displaced or bones.lost):
             judged = with_bones(Assessment(whole.verdict, whole.reasons), bones)
             off_mm = max((bone.displaced_mm for bone in bones.displaced), default=0.0)
             upper95 = whole.upper95_mm and max(whole.upper95_mm, off_mm)
-            whole = replace(whole, verdict=judged.verdict, reasons=judged.reasons, upper95_mm=upper95)
+            whole = replace(
+                whole, verdict=judged.verdict, reasons=judged.reasons, upper95_mm=upper95
+            )
         seconds = perf_counter() - began
         return with_structures(replace(whole, seconds=whole.seconds + seconds), bones, how, seconds)
 
     def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
         """Return (4, 4), where the last two frames lead a bone; where it was lost, where the whole CT takes it."""
         kept = self._kept.get(name)
-        return predict_pose(kept, number) if kept and kept[-1][0] == number - 1 else rest @ self._ct_from_bone[name]
+        return (
+            predict_pose(kept, number)
+            if kept and kept[-1][0] == number - 1
+            else rest @ self._ct_from_bone[name]
+        )
 
     def _fitted(
         self,
@@ -152,7 +167,10 @@ class BoneTracker:
         def on_step(cost: float) -> None:
             nonlocal steps
             steps += 1
-            if progress(Progress(steps / most, f"following {len(starts)} bones", rest, cost)) is False:
+            if (
+                progress(Progress(steps / most, f"following {len(starts)} bones", rest, cost))
+                is False
+            ):
                 raise Cancelled
 
         poses = [starts[bone.name] for bone in self._bones]
@@ -175,7 +193,11 @@ class BoneTracker:
         before = np.array(self._similarity.get(bone.name, np.empty((0, len(views)))))
         for n, view in enumerate(views):
             known = before[np.isfinite(before[:, n]), n]
-            if shown[n] and len(known) and bone.similarity[n] < (usual := np.median(known)) - MAX_SIMILARITY_DROP:
+            if (
+                shown[n]
+                and len(known)
+                and bone.similarity[n] < (usual := np.median(known)) - MAX_SIMILARITY_DROP
+            ):
                 return (
                     f"Lost: {bone.name} fits {view.name} worse (similarity {bone.similarity[n]:.2f}) than in the frames before "
                     f"({usual:.2f})."
@@ -190,7 +212,9 @@ def _with_reasons(bone: RegisteredBone, reasons: list[str]) -> RegisteredBone:
     return replace(bone, verdict="check", reasons=[*reasons, *bone.reasons])
 
 
-def with_structures(whole: Tracked, found: RegisteredBones, how: dict[str, str], seconds: float) -> Tracked:
+def with_structures(
+    whole: Tracked, found: RegisteredBones, how: dict[str, str], seconds: float
+) -> Tracked:
     """Return the result of a frame with the bones that were found in it.
 
     Parameters

@@ -150,7 +150,12 @@ def motion_against(
 
 
 def write_files(
-    folder: str | os.PathLike, motion: Sequence[Relative], fixed: str, moving: str, count: int, before: str = ""
+    folder: str | os.PathLike,
+    motion: Sequence[Relative],
+    fixed: str,
+    moving: str,
+    count: int,
+    before: str = "",
 ) -> None:
     """Write motion.csv and motion.html; both appear, or none.
 
@@ -173,12 +178,20 @@ def motion_table(motion: Sequence[Relative], count: int) -> str:
     """Return CSV: a line for each of `count` frames, empty but for its number where there is no motion."""
     by_number = {each.number: each for each in motion}
     return table(
-        HEADER, [_line(by_number[n]) if n in by_number else [n, *[""] * (len(HEADER) - 1)] for n in range(count)]
+        HEADER,
+        [
+            _line(by_number[n]) if n in by_number else [n, *[""] * (len(HEADER) - 1)]
+            for n in range(count)
+        ],
     )
 
 
 def _line(each: Relative) -> list:
-    screw = [""] * 7 if each.axis is None or each.point is None else [*each.axis, each.along_mm, *each.point]
+    screw = (
+        [""] * 7
+        if each.axis is None or each.point is None
+        else [*each.axis, each.along_mm, *each.point]
+    )
     numbers = [
         np.linalg.norm(each.rotation_deg),
         *each.rotation_deg,
@@ -216,7 +229,10 @@ def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, l
             (
                 name,
                 unit,
-                [(label, column.tolist()) for label, column in zip(("x", "y", "z", "size"), columns, strict=True)],
+                [
+                    (label, column.tolist())
+                    for label, column in zip(("x", "y", "z", "size"), columns, strict=True)
+                ],
             )
         )
     return groups
@@ -228,9 +244,19 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
     plots = []
     for name, unit, lines in curves(motion):
         plot = line_plot(
-            [Line(label, frames, values) for label, values in lines], f"{name} of {title}", Axis("frame"), Axis(unit)
+            [Line(label, frames, values) for label, values in lines],
+            f"{name} of {title}",
+            Axis("frame"),
+            Axis(unit),
         )
-        plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot, legend([label for label, _ in lines])))
+        plots.append(
+            tag(
+                "figure",
+                tag("figcaption", f"{name}, {unit}"),
+                plot,
+                legend([label for label, _ in lines]),
+            )
+        )
     missing = count - len(motion)
     note = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (
         f"{missing} of {count} frames are missing: one of the two structures was lost or rejected there."

@@ -69,8 +69,13 @@ def follow(
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
     sequence.first.warn_of_other_bones()
-    case, compute_device = sequence.first, device if isinstance(device, ComputeDevice) else ComputeDevice(device)
-    tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, masked=case.masks_misfit)
+    case, compute_device = (
+        sequence.first,
+        device if isinstance(device, ComputeDevice) else ComputeDevice(device),
+    )
+    tracker = Tracker(
+        anatomy, PACES[pace], Range(**case.search), case.targets, masked=case.masks_misfit
+    )
     bones = None if case.structures is None else BoneTracker(anatomy, case.structures, PACES[pace])
     names = () if case.structures is None else case.structures.names
     geometry = _Geometry(case)
@@ -80,18 +85,24 @@ def follow(
         except InputError as error:
             if number == 0:
                 raise
-            yield without_structures(Tracked(number, "lost", None, "reject", [f"Lost: {error}"]), names)
+            yield without_structures(
+                Tracked(number, "lost", None, "reject", [f"Lost: {error}"]), names
+            )
             continue
         if tracker.begun:
             views = geometry.corrected(frame.views, sequence.names[number])
             found = anatomy.run_on(
                 compute_device,
-                lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(n, views, given),
+                lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(
+                    n, views, given
+                ),
             )
             if bones is not None:
                 found = bones.follow(found, views, tracker.expected(number), progress)
         else:
-            found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, compute_device)
+            found = _registered(
+                number, case, frame, anatomy, start, seed, progress, geometry, compute_device
+            )
         found = _with_identity(found, case.identity_reasons)
         tracker.keep(found)
         if bones is not None:
@@ -123,7 +134,12 @@ def _registered(
     pose = case.world_from_ct if frame.given is None else frame.given
     try:
         result = register(
-            replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed, device=compute_device
+            replace(case, views=frame.views, world_from_ct=pose),
+            start,
+            progress,
+            anatomy,
+            seed,
+            device=compute_device,
         )
     except InputError as error:
         if number == 0:
@@ -177,12 +193,19 @@ class _Geometry:
         if self._exact:
             return views
         for view in views:
-            if not np.allclose(view.camera.projection_matrix, self._given[view.name].projection_matrix):
+            if not np.allclose(
+                view.camera.projection_matrix, self._given[view.name].projection_matrix
+            ):
                 raise InputError(
                     f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
                     "all frames where it is not known exactly; register such frames one by one."
                 )
         return [
-            replace(view, camera=self._corrected[view.name].camera, rotation_sd_deg=0.0, translation_sd_mm=0.0)
+            replace(
+                view,
+                camera=self._corrected[view.name].camera,
+                rotation_sd_deg=0.0,
+                translation_sd_mm=0.0,
+            )
             for view in views
         ]

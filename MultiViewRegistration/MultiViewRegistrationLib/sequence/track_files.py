@@ -81,13 +81,18 @@ class Track:
     @cached_property
     def _bones(self) -> list[Bone]:
         structures = self.sequence.first.structures
-        return [] if structures is None or self.bone is not None else bones_of(structures, self.anatomy)
+        return (
+            []
+            if structures is None or self.bone is not None
+            else bones_of(structures, self.anatomy)
+        )
 
     @property
     def structures(self) -> list[Track]:
         """The tracks of the case's structures."""
         return [
-            replace(self, frames=[frame.bones[bone.name] for frame in self.frames], bone=bone) for bone in self._bones
+            replace(self, frames=[frame.bones[bone.name] for frame in self.frames], bone=bone)
+            for bone in self._bones
         ]
 
     def to_json(self, folder: str | os.PathLike | None) -> dict:
@@ -97,7 +102,11 @@ class Track:
             "version": VERSION,
             "case": case.name,
             **({} if self.bone is None else {"structure": self.bone.name}),
-            **({} if files is None else {"sequence": files.written(None if folder is None else Path(folder))}),
+            **(
+                {}
+                if files is None
+                else {"sequence": files.written(None if folder is None else Path(folder))}
+            ),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
             "centroid_ct": self.centroid.tolist(),
@@ -126,7 +135,8 @@ class Track:
         }
         if self._bones:
             content["structures"] = [
-                {"name": bone.name, **self._found(frame.bones[bone.name], bone)} for bone in self._bones
+                {"name": bone.name, **self._found(frame.bones[bone.name], bone)}
+                for bone in self._bones
             ]
             content["motions"] = [motion.to_json() for motion in frame.motions]
         return content
@@ -152,7 +162,9 @@ class Track:
             content["mtre_mm"] = metrics.mtre(pose, truth, points)
         return content
 
-    def overlays(self, progress: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
+    def overlays(
+        self, progress: Callable[[float, str], object] = lambda fraction, stage: None
+    ) -> dict[str, bytes]:
         """Return each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
 
         With structures also with the outlines of those that were not rejected.
@@ -167,13 +179,17 @@ class Track:
             progress(done / len(self.frames), "drawing the overlays")
             if frame.world_from_ct is None:
                 continue
-            for view, camera in zip(self.sequence.load(frame.number).views, frame.cameras, strict=True):
+            for view, camera in zip(
+                self.sequence.load(frame.number).views, frame.cameras, strict=True
+            ):
                 drr = DRRs.of(self.anatomy, camera, frame.world_from_ct)
                 name = f"frame{frame.number:04}_{view.name}"
                 pictures[f"{name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
                 if self._bones:
                     found = [(bone, frame.bones[bone.name]) for bone in self._bones]
-                    placed = [(bone, each.world_from_ct if each.kept else None) for bone, each in found]
+                    placed = [
+                        (bone, each.world_from_ct if each.kept else None) for bone, each in found
+                    ]
                     seen = replace(view, camera=camera)
                     pictures[f"{name}_bones.png"] = png(with_outlines(seen, placed))
         return pictures
@@ -205,28 +221,46 @@ class Track:
                 (staging / name).write_bytes(picture)
             for track in (*self.structures, self):
                 name = "" if track.bone is None else f"{track.bone.name}_"
-                write_tables(staging, track.frames, len(self.sequence), self.sequence.first.ct, unit, name)
+                write_tables(
+                    staging, track.frames, len(self.sequence), self.sequence.first.ct, unit, name
+                )
                 content = track.to_json(None if moves else folder)
-                (staging / f"{name}{FILE}").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+                (staging / f"{name}{FILE}").write_text(
+                    json.dumps(content, indent=1) + "\n", encoding="utf-8"
+                )
             self._write_motions(staging)
             names = sorted(file.name for file in staging.iterdir())
         return [Path(folder) / name for name in names]
 
     def _write_motions(self, folder: Path) -> None:
         tracks = {track.bone.name: track for track in self.structures if track.bone is not None}
-        pairs = dict.fromkeys((motion.name, motion.against) for frame in self.frames for motion in frame.motions)
+        pairs = dict.fromkeys(
+            (motion.name, motion.against) for frame in self.frames for motion in frame.motions
+        )
         for name, against in pairs:
-            motion = relative_motion(tracks[against].poses, tracks[name].poses, tracks[name].centroid)
+            motion = relative_motion(
+                tracks[against].poses, tracks[name].poses, tracks[name].centroid
+            )
             if len(motion) > 1:
-                write_files(folder, motion, against, name, len(self.sequence), f"{name}_on_{against}_")
+                write_files(
+                    folder, motion, against, name, len(self.sequence), f"{name}_on_{against}_"
+                )
 
 
 def _files_of_structures(folder: Path) -> list[str]:
     """Return the files of structures that came with the track in a folder."""
     content = read_json(folder / FILE) if (folder / FILE).is_file() else None
     frames = content.get("frames") if isinstance(content, dict) else None
-    structures = frames[0].get("structures") if isinstance(frames, list) and isinstance(frames[0], dict) else None
-    names = [each["name"] for each in structures or () if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    structures = (
+        frames[0].get("structures")
+        if isinstance(frames, list) and isinstance(frames[0], dict)
+        else None
+    )
+    names = [
+        each["name"]
+        for each in structures or ()
+        if isinstance(each, dict) and isinstance(each.get("name"), str)
+    ]
     files = [f"{name}_{file}" for name in names for file in (FILE, "poses.csv", "track.tra")]
     motions = [f"{name}_on_{other}_motion" for name in names for other in names]
     return [*files, *(f"{motion}{ending}" for motion in motions for ending in (".csv", ".html"))]
@@ -295,7 +329,11 @@ class StoredTrack:
         """
         return {
             **self._fields.values,
-            **({} if files is None else {"sequence": files.written(None if folder is None else Path(folder))}),
+            **(
+                {}
+                if files is None
+                else {"sequence": files.written(None if folder is None else Path(folder))}
+            ),
         }
 
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
@@ -318,7 +356,9 @@ class StoredTrack:
                 "track it from its case.json."
             )
         homes = folders if home_of(self.folder) else ()
-        files = FrameFiles.read(self._fields.section("sequence"), folders[0] if folders else self.folder, homes)
+        files = FrameFiles.read(
+            self._fields.section("sequence"), folders[0] if folders else self.folder, homes
+        )
         if len(files) < self.count:
             raise InputError(
                 f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
@@ -359,13 +399,22 @@ class StoredTrack:
             return ct
         structures = structures_of(file, ct)
         if structures is None or name not in structures.names:
-            self._fields.refuse("structure", f"is {describe(name)}", "a structure of the case", "track the case again")
+            self._fields.refuse(
+                "structure",
+                f"is {describe(name)}",
+                "a structure of the case",
+                "track the case again",
+            )
         return replace(ct, mask=structures.mask(structures.names.index(name)))
 
     @property
     def bone(self) -> str | None:
         """The name of the structure of the case that was tracked; None of the whole CT."""
-        return self._fields.text("structure", "the name of a structure") if self._fields.has("structure") else None
+        return (
+            self._fields.text("structure", "the name of a structure")
+            if self._fields.has("structure")
+            else None
+        )
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:
@@ -380,7 +429,9 @@ class StoredTrack:
         path = path / FILE if path.is_dir() else path
         content = read_json(path)
         if not isinstance(content, dict):
-            raise InputError(f"{printable(path)} is {describe(content)}, expected a track.json; choose another file.")
+            raise InputError(
+                f"{printable(path)} is {describe(content)}, expected a track.json; choose another file."
+            )
         return cls.of(content, printable(path), path.parent)
 
     @classmethod
@@ -404,7 +455,10 @@ class StoredTrack:
             number = section.integer("number", "a frame's number, from 0", least=0)
             if number >= count:
                 section.refuse(
-                    "number", f"is {number}", f"less than frames_in_all, {count}", "track the sequence again"
+                    "number",
+                    f"is {number}",
+                    f"less than frames_in_all, {count}",
+                    "track the sequence again",
                 )
             sections[number] = section
         frames = [_stored(number, sections[number]) for number in sorted(sections)]
@@ -417,8 +471,12 @@ class StoredTrack:
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
         views = fields.texts("views", "the names of the views") if fields.has("views") else []
         inputs = fields.section("inputs").values if fields.has("inputs") else {}
-        key, what = ("structure", "its name") if fields.has("structure") else ("case", "the case's name")
-        return cls(fields.text(key, what), count, frames, names, centroid, views, inputs, folder, fields)
+        key, what = (
+            ("structure", "its name") if fields.has("structure") else ("case", "the case's name")
+        )
+        return cls(
+            fields.text(key, what), count, frames, names, centroid, views, inputs, folder, fields
+        )
 
 
 def _stored(number: int, fields: JsonObject) -> Tracked:
@@ -435,7 +493,9 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
         verdict,
         reasons,
         _similarity(fields),
-        None if upper95 is None else fields.number("predicted_upper95_mm", "a number of mm", least=0),
+        None
+        if upper95 is None
+        else fields.number("predicted_upper95_mm", "a number of mm", least=0),
         _cameras(fields),
         fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
     )
@@ -447,7 +507,9 @@ def _similarity(fields: JsonObject) -> tuple[float, ...]:
     if not isinstance(content, list) or not all(
         value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in content
     ):
-        fields.refuse("similarity", f"is {describe(content)}", "a number from -1 to 1 for each view")
+        fields.refuse(
+            "similarity", f"is {describe(content)}", "a number from -1 to 1 for each view"
+        )
     return tuple(float("nan") if value is None else float(value) for value in content)
 
 
@@ -456,21 +518,36 @@ def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
     if not all(isinstance(camera, dict) and "size" in camera for camera in content):
         return ()
     sections = [
-        JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera}) for n, camera in enumerate(content)
+        JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})
+        for n, camera in enumerate(content)
     ]
-    return tuple(camera for camera in (ViewRecord.read(section).own_camera for section in sections) if camera)
+    return tuple(
+        camera for camera in (ViewRecord.read(section).own_camera for section in sections) if camera
+    )
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:
     """Return CSV: a line for each frame, the pose world_from_ct by rows; empty where there is none."""
-    header = ["frame", "verdict", "how", "min_similarity", "predicted_upper95_mm", "seconds", *MATRIX]
+    header = [
+        "frame",
+        "verdict",
+        "how",
+        "min_similarity",
+        "predicted_upper95_mm",
+        "seconds",
+        *MATRIX,
+    ]
     lines = []
     for frame in frames:
         numbers = [
             min(frame.similarity, default=None),
             frame.upper95_mm,
             frame.seconds,
-            *([None] * len(MATRIX) if frame.world_from_ct is None else frame.world_from_ct[:3].ravel()),
+            *(
+                [None] * len(MATRIX)
+                if frame.world_from_ct is None
+                else frame.world_from_ct[:3].ravel()
+            ),
         ]
         lines.append([frame.number, frame.verdict, frame.how, *map(_number, numbers)])
     return table(header, lines)
@@ -487,7 +564,9 @@ def ct_from_autoscoper(ct: CT) -> np.ndarray:
     return ct_from_file @ rigid.inverse(autoscoper_from_ct(volume.values.shape, volume.spacing_mm))
 
 
-def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike) -> dict:
+def write_motion(
+    fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike
+) -> dict:
     """Write motion.csv and motion.html, and return their content as plain data.
 
     Parameters

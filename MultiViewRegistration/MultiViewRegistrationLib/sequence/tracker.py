@@ -172,8 +172,18 @@ class Tracker:
         *,
         masked: bool = False,
     ) -> None:
-        self._anatomy, self._pace, self._search, self._targets, self._masked = anatomy, pace, search, targets, masked
-        self._background = Tracker(anatomy.full_ct, replace(pace, assessed=False), search) if anatomy.full_ct else None
+        self._anatomy, self._pace, self._search, self._targets, self._masked = (
+            anatomy,
+            pace,
+            search,
+            targets,
+            masked,
+        )
+        self._background = (
+            Tracker(anatomy.full_ct, replace(pace, assessed=False), search)
+            if anatomy.full_ct
+            else None
+        )
         self._compared = anatomy
         self._kept: list[tuple[int, np.ndarray]] = []
         self._similarity: list[tuple[float, ...]] = []
@@ -215,7 +225,9 @@ class Tracker:
         """
         began = perf_counter()
         if self._background and self._background.begun:
-            found = self._before_background(self._background.follow(number, views), number, views, given)
+            found = self._before_background(
+                self._background.follow(number, views), number, views, given
+            )
         else:
             found = self._in_frame(number, views, given)
         return replace(found, seconds=perf_counter() - began)
@@ -242,7 +254,9 @@ class Tracker:
             found = self._descended(views, start)
             if found is not None and self._is_similar(found.fit.similarity):
                 assessment = (
-                    self._assessed(views, found, start) if self._pace.assessed else Assessment("check", [FOLLOWED])
+                    self._assessed(views, found, start)
+                    if self._pace.assessed
+                    else Assessment("check", [FOLLOWED])
                 )
                 if assessment.verdict != "reject":
                     return _tracked(number, "followed", found, assessment)
@@ -256,12 +270,21 @@ class Tracker:
             if level is levels[-1]:
                 pose, fit = _finished(objective, level, pose, self._pace.tolerance_mm)
             else:
-                tolerance_mm = level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
+                tolerance_mm = (
+                    level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
+                )
                 found = minimise(objective, pose, level.iterations, tolerance_mm, secant=True)
                 pose, fit = found.world_from_ct, found.fit
             if not np.isfinite(fit.cost):
                 return None
-        return Refinement(pose, fit, [], views, np.zeros(6), world_from_background=self._compared.world_from_background)
+        return Refinement(
+            pose,
+            fit,
+            [],
+            views,
+            np.zeros(6),
+            world_from_background=self._compared.world_from_background,
+        )
 
     def _found_again(self, number: int, views: list[View], poses: Sequence[np.ndarray]) -> Tracked:
         starts = [Start(pose, MAX_EXPECTED_MM) for pose in poses]
@@ -279,12 +302,18 @@ class Tracker:
         assessment = self._assessed(views, found, poses[1])
         if not self._is_similar(found.fit.similarity):
             assessment = replace(
-                assessment, verdict="reject", reasons=[f"Lost: {self._worst_view(views, found)}", *assessment.reasons]
+                assessment,
+                verdict="reject",
+                reasons=[f"Lost: {self._worst_view(views, found)}", *assessment.reasons],
             )
-        return _tracked(number, "lost" if assessment.verdict == "reject" else "found again", found, assessment)
+        return _tracked(
+            number, "lost" if assessment.verdict == "reject" else "found again", found, assessment
+        )
 
     def _assessed(self, views: list[View], found: Refinement, start: np.ndarray) -> Assessment:
-        return verdict.assess(self._anatomy, views, found, start, self._targets, masked=self._masked)
+        return verdict.assess(
+            self._anatomy, views, found, start, self._targets, masked=self._masked
+        )
 
     def _usual(self) -> np.ndarray:
         """Return (views,) the local NCC of the frames before."""

@@ -14,7 +14,15 @@ from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..imaging.reading import undistorted_mask
 from ..imaging.structures import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES
-from ..imaging.xray import RawImage, SharedUnknowns, XRay, load_frames, load_image, recognised, to_line_integrals
+from ..imaging.xray import (
+    RawImage,
+    SharedUnknowns,
+    XRay,
+    load_frames,
+    load_image,
+    recognised,
+    to_line_integrals,
+)
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
@@ -44,9 +52,9 @@ def add_volume(registration: Registration, volume) -> XRayView:
     """
     if volume is registration.ct:
         raise InputError(
-            _("{name}: is the CT of this registration, expected an X-ray; choose another volume.").format(
-                name=volume.GetName()
-            )
+            _(
+                "{name}: is the CT of this registration, expected an X-ray; choose another volume."
+            ).format(name=volume.GetName())
         )
     copied = XRayView(volume) if volume.GetAttribute(ATTRIBUTE) else None
     with _new_view(registration, volume.GetName()) as view:
@@ -96,10 +104,14 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
     record = record if record.header.kind else with_c_arm_header(image, path, len(frames))
     identity, xray = read_identity(path), _picture(frames, record)
 
-    def add(registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None) -> list[XRayView]:
+    def add(
+        registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None
+    ) -> list[XRayView]:
         view = _add_frames(registration, record, frames, identity, xray)
         now = view.record
-        same = view.mask is None and now.lens is None and now.image_pixel_mm == record.image_pixel_mm
+        same = (
+            view.mask is None and now.lens is None and now.image_pixel_mm == record.image_pixel_mm
+        )
         if keep is not None and xray is not None and same:
             keep(view, xray)
         return [view]
@@ -140,7 +152,9 @@ def _add_frames(
     return view
 
 
-def _add_views(registration: Registration, added: list[AddView], shared: SharedUnknowns) -> list[XRayView]:
+def _add_views(
+    registration: Registration, added: list[AddView], shared: SharedUnknowns
+) -> list[XRayView]:
     there = len(registration.xrays)
     if there + len(added) > MAX_VIEWS:
         raise InputError(
@@ -150,7 +164,11 @@ def _add_views(registration: Registration, added: list[AddView], shared: SharedU
             ).format(count=len(added), there=there, most=MAX_VIEWS)
         )
     views = [add(registration) for add in added]
-    known = {key: value for key, value in asdict(shared_unknowns_of(registration)).items() if value is not None}
+    known = {
+        key: value
+        for key, value in asdict(shared_unknowns_of(registration)).items()
+        if value is not None
+    }
     set_shared_unknowns(registration, SharedUnknowns(**{**asdict(shared), **known}))
     return views
 
@@ -186,7 +204,9 @@ def use_mask(view: XRayView, path: Path) -> None:
         )
     used = used[:, ::-1] if record.flipped else used
     used = undistorted_mask(used, *record.lens) if record.lens else used
-    segmentation, _segment = segmentation_node(view.node.GetScene(), name_of(path), used[None], view.node)
+    segmentation, _segment = segmentation_node(
+        view.node.GetScene(), name_of(path), used[None], view.node
+    )
     segmentation.SetNodeReferenceID(OWNER, view.id)
     set_mask(view, segmentation)
     refresh(view)
@@ -198,11 +218,13 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
     InputError where another view has it, or it could not be part of a file's name.
     """
     before, name = view.name, view_name(JsonObject("X-rays", "", {"name": name.strip()}))
-    if any(other != view and other.name.casefold() == name.casefold() for other in registration.xrays):
+    if any(
+        other != view and other.name.casefold() == name.casefold() for other in registration.xrays
+    ):
         raise InputError(
-            _('X-rays: another view has the name "{name}", expected one of its own for each; choose another.').format(
-                name=name
-            )
+            _(
+                'X-rays: another view has the name "{name}", expected one of its own for each; choose another.'
+            ).format(name=name)
         )
     for made in products_of(view.node):
         if made.GetName().startswith(f"{before} "):  # "AP DRR"
@@ -213,7 +235,9 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
 
 def clean_name(name: str) -> str:
     """Return the nearest name to this one that a view may have: "2: AP/lat" becomes "2 AP lat"."""
-    words = "".join(" " if c in NOT_IN_FILE_NAMES or not c.isprintable() else c for c in name).split()
+    words = "".join(
+        " " if c in NOT_IN_FILE_NAMES or not c.isprintable() else c for c in name
+    ).split()
     return " ".join(words)[:MAX_NAME_LENGTH].strip(" .") or _("X-ray")
 
 
@@ -248,7 +272,11 @@ class Scouts:
 
         InputError where it has X-rays in a world of their own, and as `read`.
         """
-        elsewhere = [view.name for view in registration.xrays if view.placed and view.record.header.kind != "slot_scan"]
+        elsewhere = [
+            view.name
+            for view in registration.xrays
+            if view.placed and view.record.header.kind != "slot_scan"
+        ]
         if elsewhere:
             raise InputError(
                 _(
@@ -279,7 +307,10 @@ def read_scouts(ct_slice: Path) -> Scouts | None:
     read = {name: _read(name, path) for name, path in study.localizers.items()}
     problems = [problem for problem in read.values() if isinstance(problem, str)]
     told = replace(study, other_series=[])
-    return Scouts({name: add for name, add in read.items() if not isinstance(add, str)}, [*problems, *told.left_out])
+    return Scouts(
+        {name: add for name, add in read.items() if not isinstance(add, str)},
+        [*problems, *told.left_out],
+    )
 
 
 def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | str:
@@ -298,4 +329,8 @@ def _study(folder: Path, ct_slice: Path) -> Study | None:
         study = find_study(folder)
     except InputError:
         return None
-    return study if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct_slice) else None
+    return (
+        study
+        if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct_slice)
+        else None
+    )

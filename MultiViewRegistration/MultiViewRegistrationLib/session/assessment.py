@@ -47,7 +47,10 @@ def assess(session: Session) -> None:
 
     InputError as `Session.find_result`, and while other work is under way.
     """
-    registration, again = session.registration, bool(outdated_reason(session) or session.sequence.frame)
+    registration, again = (
+        session.registration,
+        bool(outdated_reason(session) or session.sequence.frame),
+    )
     finding = session.find_result(again=again)
     pose, inputs = registration.world_from_ct, fingerprint(registration)
 
@@ -87,14 +90,18 @@ def outdated_reason(session: Session) -> str:
     if session.history.moved:
         return MOVED_SINCE
     if entry.assessed != fingerprint(session.registration):
-        return _("The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose again.")
+        return _(
+            "The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose again."
+        )
     return ""
 
 
 def verdict(session: Session) -> str:
     """Return "accept", "check" or "reject", as it holds for the pose as it is; "" where none does."""
     said = session.sequence.frame or session.history.current
-    return said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
+    return (
+        said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
+    )
 
 
 def _entry(session: Session) -> HistoryEntry:
@@ -132,7 +139,11 @@ def summary(session: Session) -> str:
         return _("frame {number}: {verdict}").format(number=frame.number, verdict=frame.verdict)
     entry = _entry(session)
     mm = probable_mm(entry)
-    return _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm) if mm else entry.verdict or ""
+    return (
+        _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm)
+        if mm
+        else entry.verdict or ""
+    )
 
 
 def headline(session: Session) -> str:
@@ -145,7 +156,9 @@ def headline(session: Session) -> str:
         return _headline(_entry(session))
     first = _("frame {number} was {how}").format(number=frame.number, how=frame.how)
     bound = _("error below {mm:.2f} mm in 95 of 100 such results")
-    return first if frame.upper95_mm is None else f"{first} \u00b7 {bound.format(mm=frame.upper95_mm)}"
+    return (
+        first if frame.upper95_mm is None else f"{first} \u00b7 {bound.format(mm=frame.upper95_mm)}"
+    )
 
 
 def _headline(entry: HistoryEntry) -> str:
@@ -169,14 +182,24 @@ def explanation(session: Session) -> list[str]:
 
     Empty where there is nothing to say.
     """
-    frame, entry, outdated = session.sequence.frame, session.history.current, outdated_reason(session)
+    frame, entry, outdated = (
+        session.sequence.frame,
+        session.history.current,
+        outdated_reason(session),
+    )
     if frame is not None:
-        return list(filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]]))
+        return list(
+            filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]])
+        )
     if entry is None or not (entry.fingerprint or entry.assessed):
         return []
     if outdated or entry.verdict is None:
         return list(filter(None, [outdated, *entry.reasons]))
-    return list(filter(None, [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_structures(entry)]))
+    return list(
+        filter(
+            None, [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_structures(entry)]
+        )
+    )
 
 
 def _of_structures(entry: HistoryEntry) -> list[str]:
@@ -197,7 +220,9 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
             degrees=each["moved"]["deg"],
             likely=likely if each["verdict"] != "reject" else "",
         )
-        sentences.append(" ".join([told, *(reason for reason in each["reasons"] if reason not in of_all)]))
+        sentences.append(
+            " ".join([told, *(reason for reason in each["reasons"] if reason not in of_all)])
+        )
     moved = _("{name} on {against}: {words}, {mm:.1f} mm at the joint.")
     return [*sentences, *sorted(of_all), *(moved.format(**motion) for motion in entry.motions)]
 
@@ -209,12 +234,15 @@ def use_suggested_masks(session: Session) -> str:
     be checked: at a wrong pose it is the CT that does not fit. InputError where the pose as it is was not assessed, was rejected, or
     where everything fits.
     """
-    why, result = outdated_reason(session), session.result if session.sequence.frame is None else None
+    why, result = (
+        outdated_reason(session),
+        session.result if session.sequence.frame is None else None,
+    )
     if why or result is None or result.assessment is None:
         raise InputError(
-            _("Mask: {why}, expected a pose that was assessed; register, or assess this pose.").format(
-                why=within_sentence(why or _("This pose was not assessed."))
-            )
+            _(
+                "Mask: {why}, expected a pose that was assessed; register, or assess this pose."
+            ).format(why=within_sentence(why or _("This pose was not assessed.")))
         )
     if result.verdict == "reject":
         raise InputError(
@@ -232,11 +260,15 @@ def use_suggested_masks(session: Session) -> str:
         )
     valid, shares = {view.name: view.xray.valid for view in result.views}, []
     for view in [view for view in session.registration.xrays if view.name in masks]:
-        add_mask(view, _("{name} without what does not fit").format(name=view.name), masks[view.name])
+        add_mask(
+            view, _("{name} without what does not fit").format(name=view.name), masks[view.name]
+        )
         view.mask.SetAttribute(SUGGESTED, "1")
         percent = 100 * (1 - masks[view.name].sum() / valid[view.name].sum())
         shares.append(_("{percent:.0f} % of {name}").format(percent=percent, name=view.name))
-    return _("Left out: {shares}. Look at the masks, then register again.").format(shares=", ".join(shares))
+    return _("Left out: {shares}. Look at the masks, then register again.").format(
+        shares=", ".join(shares)
+    )
 
 
 class SimilarityUpdater:
@@ -253,10 +285,16 @@ class SimilarityUpdater:
     def update(self) -> bool:
         """Follow the scene, from a timer, and return whether there are new values."""
         session, registration = self._session, self._session.registration
-        cameras = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]  # as they were corrected, too
+        cameras = [
+            view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays
+        ]  # as they were corrected, too
         return self._measured.update(
             (registration.world_from_ct.tobytes(), fingerprint(registration), *cameras),
-            lambda: None if session.running or not session.drawing.at_rest else session.find_similarity(),
+            lambda: (
+                None
+                if session.running or not session.drawing.at_rest
+                else session.find_similarity()
+            ),
         )
 
 
@@ -283,7 +321,9 @@ class PoseComparison:
     pictures: list[tuple[str, np.ndarray, np.ndarray]]
 
 
-def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> Callable[[], PoseComparison]:
+def compare_poses(
+    session: Session, one: HistoryEntry, other: HistoryEntry
+) -> Callable[[], PoseComparison]:
     """Return the comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError as `Session.case`, and before the CT is ready for DRRs.
@@ -294,12 +334,16 @@ def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> C
     views = session.corrected_case().views
 
     def compare() -> PoseComparison:
-        before, after = (rigid.transform_points(entry.pose, anatomy.centroid) for entry in (one, other))
+        before, after = (
+            rigid.transform_points(entry.pose, anatomy.centroid) for entry in (one, other)
+        )
         turn = rigid.log_so3(other.pose[:3, :3] @ one.pose[:3, :3].T)
         poses = [one.pose, other.pose]
         drawn = [(view.name, _pictures(anatomy, view, poses)) for view in views]
         pictures = [(name, at_one, at_other) for name, (at_one, at_other) in drawn]
-        return PoseComparison(float(np.linalg.norm(after - before)), float(np.degrees(np.linalg.norm(turn))), pictures)
+        return PoseComparison(
+            float(np.linalg.norm(after - before)), float(np.degrees(np.linalg.norm(turn))), pictures
+        )
 
     return compare
 
@@ -310,6 +354,8 @@ def _pictures(anatomy: PreparedCT, view: View, poses: list[np.ndarray]) -> list[
     factor = -(-max(view.camera.size) // SIDE)
     camera, film = view.camera.pooled(factor), film_of(view.xray.pooled(factor))
     return [
-        live_picture("edges", film, anatomy.drr(camera, pose, LEVEL, bones=True), structure=anatomy.structure)
+        live_picture(
+            "edges", film, anatomy.drr(camera, pose, LEVEL, bones=True), structure=anatomy.structure
+        )
         for pose in poses
     ]

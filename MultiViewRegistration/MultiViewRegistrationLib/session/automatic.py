@@ -29,7 +29,9 @@ class AutomaticRegistration:
         self._session = session
         self._done: set[tuple] = set()  # the inputs that were registered, or could not be
         self._run: RunningRegistration | None = None
-        self._left = None if session.history.entries else _place(session)  # the history as it was left; None for good
+        self._left = (
+            None if session.history.entries else _place(session)
+        )  # the history as it was left; None for good
 
     def may_begin(self) -> bool:
         """Return whether there is a new case with new and complete inputs; call it from a timer.
@@ -41,13 +43,19 @@ class AutomaticRegistration:
             self._run, self._left = None, _place(session) if session.ended == "done" else None
         if self._left is None or session.sequence.player is not None:
             return False
-        if self._run is None and (session.running_registration is not None or _place(session) != self._left):
+        if self._run is None and (
+            session.running_registration is not None or _place(session) != self._left
+        ):
             self._left = None
             return False
         if self._run is None and session.running:
             return False
         inputs = _inputs(session.registration)
-        if inputs in self._done or session.registration.start not in UNATTENDED_STARTS or not _complete(session):
+        if (
+            inputs in self._done
+            or session.registration.start not in UNATTENDED_STARTS
+            or not _complete(session)
+        ):
             return False
         if self._run is not None:
             session.cancel()
@@ -82,7 +90,11 @@ def _place(session: Session) -> tuple:
 
 def _inputs(registration: Registration) -> tuple:
     """Return the CT, the structure in it, and the X-rays that are used."""
-    nodes = [registration.ct, registration.segmentation, *(view.node for view in registration.used_xrays)]
+    nodes = [
+        registration.ct,
+        registration.segmentation,
+        *(view.node for view in registration.used_xrays),
+    ]
     return registration.segment_id, *(node and node.GetID() for node in nodes)
 
 

@@ -87,7 +87,9 @@ def machine_svg(
     return ET.tostring(root, encoding="unicode")
 
 
-def _drawing(camera: Camera, detector_mm: float, certain: bool, axes: np.ndarray, name: str) -> list[ET.Element]:
+def _drawing(
+    camera: Camera, detector_mm: float, certain: bool, axes: np.ndarray, name: str
+) -> list[ET.Element]:
     rays = beam(camera, detector_mm) @ axes.T
     scale = SIDE_PX / 2 / max(LEAST_MM, np.abs(rays).max() + 40)
 
@@ -95,19 +97,39 @@ def _drawing(camera: Camera, detector_mm: float, certain: bool, axes: np.ndarray
     (*sources, start), (*edge, end) = rays * scale + MIDDLE
     dashed = None if certain else "5 4"
     title = _("From the feet") if name == "feet" else _("From the right")
-    note = {"feet": _("\u25cf source   \u25ae detector"), "right": _("H: head, F: feet, A: front")}[name]
+    note = {"feet": _("\u25cf source   \u25ae detector"), "right": _("H: head, F: feet, A: front")}[
+        name
+    ]
     parts = [*_frame(title, note), *_patient(scale, name)]
     parts.append(outline(_hull(np.array([*sources, *edge])), fill=BEAM, fill_opacity=0.16))
     if single:
         arc = _arc(camera, detector_mm) @ axes.T * scale + MIDDLE
         parts.append(polyline(arc, stroke=METAL, stroke_width=5, stroke_opacity=0.55))
     else:
-        parts.append(polyline([sources[0], sources[3]], stroke=METAL, stroke_width=3, stroke_opacity=0.8))
-    parts.append(polyline([start, end], stroke=BEAM, stroke_width=1.4, stroke_dasharray=dashed or "9 4"))
-    parts.append(outline(edge, fill=METAL, fill_opacity=0.3, stroke=METAL, stroke_width=4, stroke_dasharray=dashed))
+        parts.append(
+            polyline([sources[0], sources[3]], stroke=METAL, stroke_width=3, stroke_opacity=0.8)
+        )
+    parts.append(
+        polyline([start, end], stroke=BEAM, stroke_width=1.4, stroke_dasharray=dashed or "9 4")
+    )
+    parts.append(
+        outline(
+            edge,
+            fill=METAL,
+            fill_opacity=0.3,
+            stroke=METAL,
+            stroke_width=4,
+            stroke_dasharray=dashed,
+        )
+    )
     parts.append(tag("circle", cx=start[0], cy=start[1], r=6, fill=BEAM))
     x, y = MIDDLE
-    places = ((11, y - 8), (SIDE_PX - 11, y - 8), (x - 34, TITLE_PX + 18), (x - 34, TITLE_PX + SIDE_PX - 8))
+    places = (
+        (11, y - 8),
+        (SIDE_PX - 11, y - 8),
+        (x - 34, TITLE_PX + 18),
+        (x - 34, TITLE_PX + SIDE_PX - 8),
+    )
     parts += _letters(LETTERS[name], places)
     if single:
         primary, secondary, _roll = angles(camera.camera_from_world[:3, :3].T)
@@ -126,7 +148,11 @@ def _patient(scale: float, name: str) -> list[ET.Element]:
     skin = {"fill": BODY, "fill_opacity": 0.75}
     if name == "feet":
         head = 0.55 * deep
-        nose = [(x - 0.22 * head, y - 0.9 * head), (x, y - 1.35 * head), (x + 0.22 * head, y - 0.9 * head)]
+        nose = [
+            (x - 0.22 * head, y - 0.9 * head),
+            (x, y - 1.35 * head),
+            (x + 0.22 * head, y - 0.9 * head),
+        ]
         return [
             _rect(x - table[0], y + deep, 2 * table[0], table[1], TABLE),
             tag("ellipse", cx=x, cy=y, rx=across, ry=deep, **skin),
@@ -136,15 +162,19 @@ def _patient(scale: float, name: str) -> list[ET.Element]:
     far = min(length, SIDE_PX / 2)
     skull, left = 0.8 * deep, max(x - far - 0.1 * deep, 1.7 * deep)
     high = y + 0.15 * deep - 0.8 * skull
-    nose = [(left - 0.8 * skull, high), (left - 0.62 * skull, high - 0.3 * skull), (left - 0.44 * skull, high)]
-    belly = (
-        f"M{left:.1f} {y - 0.55 * deep:.1f} Q{x:.1f} {y - 1.35 * deep:.1f} {x + 0.5 * far:.1f} {y - 0.5 * deep:.1f} "
-    )
+    nose = [
+        (left - 0.8 * skull, high),
+        (left - 0.62 * skull, high - 0.3 * skull),
+        (left - 0.44 * skull, high),
+    ]
+    belly = f"M{left:.1f} {y - 0.55 * deep:.1f} Q{x:.1f} {y - 1.35 * deep:.1f} {x + 0.5 * far:.1f} {y - 0.5 * deep:.1f} "
     back = f"L{SIDE_PX} {y - 0.1 * deep:.1f} L{SIDE_PX} {y + deep:.1f} L{left:.1f} {y + deep:.1f} Z"
     return [
         _rect(0, y + deep, SIDE_PX, table[1], TABLE),
         tag("path", d=belly + back, **skin),
-        tag("ellipse", cx=left - 0.6 * skull, cy=y + 0.15 * deep, rx=skull, ry=0.85 * skull, **skin),
+        tag(
+            "ellipse", cx=left - 0.6 * skull, cy=y + 0.15 * deep, rx=skull, ry=0.85 * skull, **skin
+        ),
         polyline(nose, fill=BODY),
     ]
 
@@ -173,13 +203,17 @@ def _angle_arc(camera: Camera, name: str, scale: float) -> list[ET.Element]:
     if abs(turn) > np.radians(1):
         parts.append(
             polyline(
-                MIDDLE + ARC_MM * scale * np.stack([np.sin(steps), -np.cos(steps)], axis=1), stroke=BEAM, stroke_width=2
+                MIDDLE + ARC_MM * scale * np.stack([np.sin(steps), -np.cos(steps)], axis=1),
+                stroke=BEAM,
+                stroke_width=2,
             )
         )
     return parts
 
 
-def _image(camera: Camera, left_known: bool, picture: np.ndarray | None, aspect: float) -> list[ET.Element]:
+def _image(
+    camera: Camera, left_known: bool, picture: np.ndarray | None, aspect: float
+) -> list[ET.Element]:
     """Return the X-ray as it is stored, with the patient's sides at its edges."""
     columns, rows = camera.size
     scale = (SIDE_PX - 44) / max(columns, rows * aspect)
@@ -188,7 +222,14 @@ def _image(camera: Camera, left_known: bool, picture: np.ndarray | None, aspect:
     frame = {"x": left, "y": top, "width": width, "height": height}
     parts = _frame(_("The X-ray and its sides"), _("Compare with the image's marker."))
     if picture is not None:
-        parts.append(tag("image", **frame, preserveAspectRatio="none", **{"xlink:href": embedded(png(picture))}))
+        parts.append(
+            tag(
+                "image",
+                **frame,
+                preserveAspectRatio="none",
+                **{"xlink:href": embedded(png(picture))},
+            )
+        )
     parts.append(tag("rect", **frame, fill="none", stroke=LINE, stroke_width=1))
     right, down = camera.plane_at(1.0)[:, :2].T
     sides = [side_of_direction(way) for way in (-right, right, -down, down)]
@@ -219,10 +260,17 @@ def _text(x: float, y: float, words: str, colour: str, size: int, **style: str) 
 
 def _letters(letters: Sequence[str], places: Sequence[tuple[float, float]]) -> list[ET.Element]:
     style = {"text_anchor": "middle", "font_weight": "bold"}
-    return [_text(x, y, letter, TEXT, 15, **style) for letter, (x, y) in zip(letters, places, strict=True)]
+    return [
+        _text(x, y, letter, TEXT, 15, **style)
+        for letter, (x, y) in zip(letters, places, strict=True)
+    ]
 
 
 def _frame(title: str, note: str) -> list[ET.Element]:
     """Return the ground of a drawing, its title, and what stands below it."""
     ground = _rect(0, TITLE_PX, SIDE_PX, SIDE_PX, GROUND)
-    return [ground, _text(4, 15, title, TEXT, 13), _text(4, TITLE_PX + SIDE_PX + 14, note, METAL, 11)]
+    return [
+        ground,
+        _text(4, 15, title, TEXT, 13),
+        _text(4, TITLE_PX + SIDE_PX + 14, note, METAL, 11),
+    ]

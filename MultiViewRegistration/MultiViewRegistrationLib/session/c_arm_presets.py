@@ -19,7 +19,14 @@ from .translation import _
 VERSION = 1
 MAX_NAME_LENGTH = 60
 #: What a preset has of a case.json's c_arm; a principal point may be left out for the middle.
-KEYS = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "size", "principal_point", "mirrored")
+KEYS = (
+    "source_to_detector_mm",
+    "source_to_isocentre_mm",
+    "pixel_mm",
+    "size",
+    "principal_point",
+    "mirrored",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,11 @@ def read_presets() -> list[Preset]:
     content = JsonObject.read(path, "a file of kept C-arms")
     if content.value("version", f"{VERSION}") != VERSION:
         content.refuse_value("version", f"{VERSION}", "use the program that wrote it")
-    entries = content.sections("presets", "a list of C-arms") if content.value("presets", "a list", list) else []
+    entries = (
+        content.sections("presets", "a list of C-arms")
+        if content.value("presets", "a list", list)
+        else []
+    )
     found = [Preset(entry.text("name", "a name"), _c_arm(entry)) for entry in entries]
     return sorted(found, key=lambda preset: preset.name.casefold())
 
@@ -65,7 +76,11 @@ def read_presets() -> list[Preset]:
 def _c_arm(entry: JsonObject) -> dict:
     entry.value("mirrored", "true or false", bool)
     reading = {key: entry.values[key] for key in KEYS if key in entry.values}
-    ViewRecord.read(JsonObject(entry.file, entry.name, {"c_arm": {**reading, "rao_lao_deg": 0, "cra_cau_deg": 0}}))
+    ViewRecord.read(
+        JsonObject(
+            entry.file, entry.name, {"c_arm": {**reading, "rao_lao_deg": 0, "cra_cau_deg": 0}}
+        )
+    )
     return reading
 
 
@@ -92,17 +107,22 @@ def keep_preset(name: str, c_arm: dict) -> str:
     name, path, aside = " ".join(name.split()), presets_file(), ""
     if not name or len(name) > MAX_NAME_LENGTH:
         raise InputError(
-            _("Name of the C-arm: has {count} letters, expected 1 to {most}; enter another.").format(
-                count=len(name), most=MAX_NAME_LENGTH
-            )
+            _(
+                "Name of the C-arm: has {count} letters, expected 1 to {most}; enter another."
+            ).format(count=len(name), most=MAX_NAME_LENGTH)
         )
     try:
         presets = read_presets()
     except InputError:
-        presets, other = [], path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}.json")
+        presets, other = (
+            [],
+            path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}.json"),
+        )
         with _writing(path):
             os.replace(path, other)
-        aside = _("The file of kept C-arms was damaged; it lies beside the new one as {name}.").format(name=other.name)
+        aside = _(
+            "The file of kept C-arms was damaged; it lies beside the new one as {name}."
+        ).format(name=other.name)
     kept = Preset(name, {key: c_arm[key] for key in KEYS if key in c_arm})
     _write([*(each for each in presets if each.name.casefold() != name.casefold()), kept])
     return aside
@@ -123,7 +143,9 @@ def _write(presets: list[Preset]) -> None:
     path, entries = presets_file(), [{"name": preset.name, **preset.c_arm} for preset in presets]
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps({"version": VERSION, "presets": entries}, indent=2) + "\n")
+        write_atomically(
+            path, json.dumps({"version": VERSION, "presets": entries}, indent=2) + "\n"
+        )
 
 
 @contextmanager
@@ -132,5 +154,7 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            _("{path}: the C-arm cannot be kept ({error}); make the folder writable.").format(path=path, error=error)
+            _("{path}: the C-arm cannot be kept ({error}); make the folder writable.").format(
+                path=path, error=error
+            )
         ) from None

@@ -70,7 +70,9 @@ def preview(ct: CT) -> CTPreview:
     values, spacing = ct.volume.values, ct.volume.spacing_mm
     voxel_ml = float(np.prod(spacing)) / 1000
     threshold = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max()
-    bone = np.count_nonzero(values > threshold if ct.mask is None else (values > threshold) & ct.mask)
+    bone = np.count_nonzero(
+        values > threshold if ct.mask is None else (values > threshold) & ct.mask
+    )
     picture, aspect = _picture(ct)
     return CTPreview(
         values.shape[::-1],
@@ -92,7 +94,9 @@ def facts(found: CTPreview, unit: str) -> list[str]:
     """
     size = " \u00d7 ".join(str(n) for n in found.size)
     spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
-    extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
+    extent = " \u00d7 ".join(
+        f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True)
+    )
     lines = [
         _("Voxels: {size}").format(size=size),
         _("Spacing: {spacing} mm").format(spacing=spacing),
@@ -129,7 +133,9 @@ def _thinned(ct: CT) -> CT:
     steps = np.maximum(1, np.rint(size_mm.max() / PICTURE / ct.volume.spacing_mm)).astype(int)
     part = tuple(slice(None, None, step) for step in steps[::-1])
     place = ct.volume.ct_from_index @ np.diag([*steps, 1.0])
-    return CT(Volume(ct.volume.values[part], place), ct.unit, None if ct.mask is None else ct.mask[part])
+    return CT(
+        Volume(ct.volume.values[part], place), ct.unit, None if ct.mask is None else ct.mask[part]
+    )
 
 
 def _projected(mu: Volume) -> tuple[np.ndarray, float]:
@@ -141,7 +147,9 @@ def _projected(mu: Volume) -> tuple[np.ndarray, float]:
     across, depth, up = axis_of
     image = mu.values.transpose(2 - up, 2 - across, 2 - depth).sum(2)
     image = image[::-1] if cosines[2, up] > 0 else image  # the head, at high z, in the first row
-    image = image if cosines[0, across] > 0 else image[:, ::-1]  # the patient's right, at low x, in the first column
+    image = (
+        image if cosines[0, across] > 0 else image[:, ::-1]
+    )  # the patient's right, at low x, in the first column
     return np.ascontiguousarray(image), float(mu.spacing_mm[up] / mu.spacing_mm[across])
 
 

@@ -19,7 +19,15 @@ PLOT_PX, NAME_PX, MANY = 360, 20, 60
 Curves = list[tuple[str, list[tuple[int, float]]]]
 
 
-def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False, here: float | None = None) -> str:
+def plot(
+    title: str,
+    across: str,
+    up: str,
+    curves: Curves,
+    *,
+    log: bool = False,
+    here: float | None = None,
+) -> str:
     """Return an SVG of curves over steps or frames, with their names below it.
 
     Parameters
@@ -75,7 +83,10 @@ def similarity(result) -> Curves:
     """
     from ..registration.cameras import uncalibrated_view_indices
 
-    steps, alone = _steps(result), uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
+    steps, alone = (
+        _steps(result),
+        uncalibrated_view_indices(result.case.views, result.case.shared_unknowns),
+    )
     names = [
         view.name for nth, view in enumerate(result.views) if nth not in alone
     ]  # the others have no part in the steps
@@ -125,7 +136,9 @@ def predicted_at_targets(result) -> list[tuple[float, float]]:
 
     if result.case.targets is None or result.assessment is None:
         return []
-    return result.assessment.at_targets(rigid.transform_points(result.world_from_ct, result.case.targets))
+    return result.assessment.at_targets(
+        rigid.transform_points(result.world_from_ct, result.case.targets)
+    )
 
 
 def maps(result) -> list[tuple[str, str, np.ndarray]]:

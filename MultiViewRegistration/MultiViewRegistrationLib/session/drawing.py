@@ -197,9 +197,16 @@ class Drawing:
             self._drawn, self._sharpening = {}, None
             return False
         self._detectors = detectors(self._registration)
-        wanted = {_name(detector): (detector, self._wanted(detector, anatomy)) for detector in self._detectors}
+        wanted = {
+            _name(detector): (detector, self._wanted(detector, anatomy))
+            for detector in self._detectors
+        }
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
-        stale = {name: (detector, of) for name, (detector, of) in wanted.items() if self._is_stale(name, detector, of)}
+        stale = {
+            name: (detector, of)
+            for name, (detector, of) in wanted.items()
+            if self._is_stale(name, detector, of)
+        }
         if stale and not self.coarse:
             self._drawn |= {name: Drawn(of) for name, (_detector, of) in stale.items()}
             self._moved, self._sharpening = perf_counter(), None
@@ -236,7 +243,13 @@ class Drawing:
         except InputError:
             xray = None
         kind = overlay.DRR if self.canvas.kind(self.mode) == overlay.DRR else self.mode
-        return kind, anatomy, detector.stamp, np.round(self._registration.world_from_ct, 9).tobytes(), xray
+        return (
+            kind,
+            anatomy,
+            detector.stamp,
+            np.round(self._registration.world_from_ct, 9).tobytes(),
+            xray,
+        )
 
     def _is_stale(self, name: str, detector: DetectorPlane, of: tuple) -> bool:
         drawn = self._drawn.get(name)
@@ -250,18 +263,25 @@ class Drawing:
 
     # Drawing
 
-    def _draw_coarse(self, stale: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT) -> None:
+    def _draw_coarse(
+        self, stale: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT
+    ) -> None:
         began, self._sharpening = perf_counter(), None
         pose = self._registration.world_from_ct
         for name, (detector, of) in stale.items():
             pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
             factor = pooling_of(detector, pixels)
             camera = detector.camera.pooled(factor)
-            drr = anatomy.drr(camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges")
+            drr = anatomy.drr(
+                camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
+            )
             self._show(detector, of, drr, factor)
             self._drawn[name] = Drawn(of)
         self._moved = perf_counter()
-        self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
+        self._adapt(
+            (self._moved - began)
+            / self._cost([detector for detector, _ in stale.values()], self._coarse)
+        )
 
     def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
         """Return the step of COARSE for a view, if the one in focus is drawn by this."""
@@ -272,7 +292,9 @@ class Drawing:
         """Return the cost of drawing these views so, in COST."""
         return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
 
-    def _draw_sharp(self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT) -> bool:
+    def _draw_sharp(
+        self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT
+    ) -> bool:
         """Go on with the first view that is not sharp, and return whether there is one."""
         name = next((name for name, drawn in self._drawn.items() if not drawn.sharp), None)
         if name is None:
@@ -327,7 +349,9 @@ class Drawing:
         if tone_match is not None:
             self.canvas.shade(detector.view, tone_match[1])
         elif drr is not None:
-            self.canvas.shade(detector.view, ToneMatch.alone(drr, overlay.xray_window(detector.view)))
+            self.canvas.shade(
+                detector.view, ToneMatch.alone(drr, overlay.xray_window(detector.view))
+            )
 
     def _fit_tones(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
         """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
@@ -338,7 +362,9 @@ class Drawing:
         found = ToneMatch.of(pooled.line_integrals, pooled.valid, drr)
         known = self._tone_matches.get(_name(detector))
         same = known[1] if known is not None and known[0] == (of[1], xray) else None
-        if found is not None and (same is None or not found.suits(same, *overlay.xray_window(detector.view))):
+        if found is not None and (
+            same is None or not found.suits(same, *overlay.xray_window(detector.view))
+        ):
             self._tone_matches[_name(detector)] = (of[1], xray), found
 
     def _film(self, detector: DetectorPlane, xray: XRay, factor: int) -> Film:

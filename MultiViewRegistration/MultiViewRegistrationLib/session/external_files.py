@@ -58,14 +58,16 @@ class Question:
         if not self.numbers:
             return text
         try:
-            numbers = [read_number(word, self.label) for word in re.split(r"[;\s]+|,\s+", text.strip())]
+            numbers = [
+                read_number(word, self.label) for word in re.split(r"[;\s]+|,\s+", text.strip())
+            ]
         except InputError:
             numbers = []
         if len(numbers) != self.numbers:
             raise InputError(
-                _('{label}: found "{text}", expected {count} numbers, with spaces between; correct it.').format(
-                    label=self.label, text=text, count=self.numbers
-                )
+                _(
+                    '{label}: found "{text}", expected {count} numbers, with spaces between; correct it.'
+                ).format(label=self.label, text=text, count=self.numbers)
             )
         return numbers[0] if self.numbers == 1 else np.array(numbers)
 
@@ -112,10 +114,14 @@ def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question
 def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str]:
     """Return the answers as a reader takes them: the path of such a file, by its name."""
     paths = {name: str(path) for name, path in files.items()} | {NO_FILE: NO_FILE}
-    return {key: paths.get(answer, "") if key == BESIDE else answer for key, answer in answers.items()}
+    return {
+        key: paths.get(answer, "") if key == BESIDE else answer for key, answer in answers.items()
+    }
 
 
-def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]) -> FileReading:
+def read_with_answers(
+    read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]
+) -> FileReading:
     """Read something with the answers so far.
 
     Parameters
@@ -156,7 +162,10 @@ def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None,
 
 def _question(field: Field) -> Question:
     """Return the question for a value that a calibration may leave open."""
-    choices = [(label, _(meaning)) for label, meaning in zip(field.labels, field.choices.values(), strict=True)]
+    choices = [
+        (label, _(meaning))
+        for label, meaning in zip(field.labels, field.choices.values(), strict=True)
+    ]
     first, count = next(iter(field.choices), ""), math.prod(field.shape) if field.shape else 0
     number = "1" if field.above == 0 else "0"
     return Question(
@@ -173,7 +182,9 @@ def _question(field: Field) -> Question:
 CALIBRATION_QUESTIONS = {key: _question(field) for key, field in OPEN.items() if key != "size"}
 
 
-def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]) -> FileReading:
+def read_cameras(
+    path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]
+) -> FileReading:
     """Return the `CalibratedView` cameras of a file, as far as the answers to what it leaves open go.
 
     Parameters
@@ -195,11 +206,15 @@ def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
     """Return the X-ray's own one: the only one, or the one with its name; None where the user must choose."""
     if len(cameras) == 1:
         return 0
-    named = [i for i, camera in enumerate(cameras) if camera.name.casefold() == view.name.casefold()]
+    named = [
+        i for i, camera in enumerate(cameras) if camera.name.casefold() == view.name.casefold()
+    ]
     return named[0] if len(named) == 1 else None
 
 
-def use_camera(registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike) -> None:
+def use_camera(
+    registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike
+) -> None:
     """Give an X-ray the geometry that was read; an image with distortion is undistorted. InputError as `set_camera`.
 
     Parameters
@@ -219,7 +234,9 @@ def describe_camera(camera: CalibratedView) -> str:
         words = _("A camera of {size[0]} \u00d7 {size[1]} pixels.").format(size=camera.size)
     if camera.distortion is not None:
         count = len(camera.distortion.coefficients)
-        words += " " + _("The image will be undistorted ({count} coefficients).").format(count=count)
+        words += " " + _("The image will be undistorted ({count} coefficients).").format(
+            count=count
+        )
     return " ".join([words, *camera.notes])
 
 
@@ -243,7 +260,10 @@ POSE_QUESTIONS = {
             "frame",
             _("Axes"),
             _("Which way the axes run, of both of its frames."),
-            (("lps", _("LPS (DICOM, ITK; all .tfm and .h5)")), ("ras", _("RAS (3D Slicer's scene)"))),
+            (
+                ("lps", _("LPS (DICOM, ITK; all .tfm and .h5)")),
+                ("ras", _("RAS (3D Slicer's scene)")),
+            ),
             stand_in="lps",
         ),
         Question(
@@ -253,7 +273,10 @@ POSE_QUESTIONS = {
                 "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
                 "and the files that Slicer saves have."
             ),
-            (("forward", _("the CT to the world")), ("resampling", _("the world to the CT (saved by Slicer)"))),
+            (
+                ("forward", _("the CT to the world")),
+                ("resampling", _("the world to the CT (saved by Slicer)")),
+            ),
             stand_in="forward",
         ),
     )
@@ -263,7 +286,10 @@ PLACE_QUESTION = Question(
     "place",
     _("Points lie"),
     _("What the coordinates in the file are, before its LPS or RAS."),
-    (("scene", _("on the X-ray as it lies in the scene")), ("image", _("on the image's own volume"))),
+    (
+        ("scene", _("on the X-ray as it lies in the scene")),
+        ("image", _("on the image's own volume")),
+    ),
 )
 
 
@@ -278,12 +304,16 @@ def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> None
     Those of a name that is there are moved. InputError as `read_markups`, and without a CT.
     """
     if registration.ct is None:
-        raise InputError(_("CT: none is chosen, expected the one whose landmarks these are; choose it first."))
+        raise InputError(
+            _("CT: none is chosen, expected the one whose landmarks these are; choose it first.")
+        )
     points = {name: ras_from_lps(point) for name, point in read_markups(path).items()}
     _put(landmark_list(registration), points, world=False)
 
 
-def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os.PathLike, place: str) -> None:
+def landmarks_to_xray(
+    registration: Registration, view: XRayView, path: str | os.PathLike, place: str
+) -> None:
     """Read the landmarks of an X-ray.
 
     InputError as `read_markups`, without a geometry, and for a point that does not fall on the image.
@@ -298,9 +328,9 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
     """
     if place not in dict(PLACE_QUESTION.choices):
         raise InputError(
-            _("{label}: nothing is chosen, expected where the points in the file lie; choose it.").format(
-                label=PLACE_QUESTION.label
-            )
+            _(
+                "{label}: nothing is chosen, expected where the points in the file lie; choose it."
+            ).format(label=PLACE_QUESTION.label)
         )
     camera = view.camera
     pixel_of = camera.project if place == "scene" else _pixel_on_volume(view)
@@ -313,7 +343,11 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
                 "coordinates, or another file."
             ).format(path=os.fspath(path), landmark=beside[0], name=view.name)
         )
-    _put(landmark_list(registration, view), {name: view.ras_of(pixel) for name, pixel in pixels.items()}, world=True)
+    _put(
+        landmark_list(registration, view),
+        {name: view.ras_of(pixel) for name, pixel in pixels.items()},
+        world=True,
+    )
 
 
 def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
@@ -337,17 +371,25 @@ def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
 
 def _put(markups, points: dict[str, np.ndarray], *, world: bool) -> None:
     """Set control points, RAS mm, by their label."""
-    labels = {markups.GetNthControlPointLabel(i): i for i in range(markups.GetNumberOfControlPoints())}
+    labels = {
+        markups.GetNthControlPointLabel(i): i for i in range(markups.GetNumberOfControlPoints())
+    }
     for name, point in points.items():
         if name in labels:
-            (markups.SetNthControlPointPositionWorld if world else markups.SetNthControlPointPosition)(
-                labels[name], *map(float, point)
-            )
+            (
+                markups.SetNthControlPointPositionWorld
+                if world
+                else markups.SetNthControlPointPosition
+            )(labels[name], *map(float, point))
         else:
-            (markups.AddControlPointWorld if world else markups.AddControlPoint)(*map(float, point), name)
+            (markups.AddControlPointWorld if world else markups.AddControlPoint)(
+                *map(float, point), name
+            )
 
 
-def match(xrays: Sequence[str], cameras: Sequence[str], fits: Callable[[int, int], bool]) -> dict[int, int]:
+def match(
+    xrays: Sequence[str], cameras: Sequence[str], fits: Callable[[int, int], bool]
+) -> dict[int, int]:
     """Return which of several cameras took which X-ray, where there is no doubt.
 
     By the same name; then where the words of one name are among those of another, and of no further one; then the only ones left.
@@ -368,7 +410,11 @@ def match(xrays: Sequence[str], cameras: Sequence[str], fits: Callable[[int, int
         left = [i for i in range(len(xrays)) if i not in found]
         free = [j for j in range(len(cameras)) if j not in found.values()]
         pairs = [(i, j) for i in left for j in free if fits(i, j) and alike(xrays[i], cameras[j])]
-        found |= {i: j for i, j in pairs if [a for a, _ in pairs].count(i) == [b for _, b in pairs].count(j) == 1}
+        found |= {
+            i: j
+            for i, j in pairs
+            if [a for a, _ in pairs].count(i) == [b for _, b in pairs].count(j) == 1
+        }
     return found
 
 
@@ -377,5 +423,7 @@ def _same(xray: str, camera: str) -> bool:
 
 
 def _similar(xray: str, camera: str) -> bool:
-    a, b = ({word for word in re.split(r"[\W_]+", name.casefold()) if word} for name in (xray, camera))
+    a, b = (
+        {word for word in re.split(r"[\W_]+", name.casefold()) if word} for name in (xray, camera)
+    )
     return bool(a and b) and (a <= b or b <= a)

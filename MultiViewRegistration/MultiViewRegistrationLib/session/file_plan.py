@@ -13,7 +13,18 @@ import numpy as np
 from ..errors import InputError
 from ..io.calibration.calibrated import CalibratedView
 from ..io.files import as_sent
-from ..io.recognise import CALIBRATION, CASE, CT, MASK, POSE, SLICE, XRAY, XRAY_MASK, CTFiles, FoundFiles
+from ..io.recognise import (
+    CALIBRATION,
+    CASE,
+    CT,
+    MASK,
+    POSE,
+    SLICE,
+    XRAY,
+    XRAY_MASK,
+    CTFiles,
+    FoundFiles,
+)
 from ..mrml.registration import MAX_VIEWS
 from .external_files import (
     BESIDE,
@@ -228,7 +239,9 @@ class UseCamera:
     path: Path
 
 
-Action: TypeAlias = Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera
+Action: TypeAlias = (
+    Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera
+)
 Plan: TypeAlias = Asked | tuple[Action, ...] | None
 
 
@@ -258,7 +271,9 @@ def unused(found: FoundFiles) -> str:
     return "\n".join(sentences)
 
 
-def _ask(title: str, key: str, label: str, choices: Iterable[tuple[str, str]], tip: str = "") -> Asked:
+def _ask(
+    title: str, key: str, label: str, choices: Iterable[tuple[str, str]], tip: str = ""
+) -> Asked:
     return Asked(title, (Question(key, label, tip, tuple(choices)),))
 
 
@@ -294,7 +309,11 @@ def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Pla
     two_cases = found.cts and found.of(XRAY) and opened.ct and opened.xrays
     if how or not (two_cases or dropped.of_another_patient):
         return _parts(found, dropped.preferred, opened)
-    new = _("Close what is open, and begin a new case") if opened.replaces else _("Begin a new case beside it")
+    new = (
+        _("Close what is open, and begin a new case")
+        if opened.replaces
+        else _("Begin a new case beside it")
+    )
     choices = [("new", new), ("replace", _("Replace the images of this case"))]
     if not found.cts:
         choices.append(("add", _("Add as views")))
@@ -334,7 +353,9 @@ def _cts(files: CTs, answers: dict[str, str], opened: OpenCase) -> Plan:
         title = _("There is a CT already. Register this one in its place?")
     else:
         title = _("{count} CT series were found. Which is to be registered?").format(count=len(cts))
-    return _ask(title, "ct", _("CT"), ((str(n), f"{ct.name} ({ct.facts})") for n, ct in enumerate(cts)))
+    return _ask(
+        title, "ct", _("CT"), ((str(n), f"{ct.name} ({ct.facts})") for n, ct in enumerate(cts))
+    )
 
 
 def _unclear(unclear: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
@@ -385,7 +406,9 @@ def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     path = pose.files[0]
     reading = read_pose(path, answers)
     if unanswered(reading.questions, answers):
-        return Asked(_("{file}: where the CT is to begin.").format(file=path.name), tuple(reading.questions))
+        return Asked(
+            _("{file}: where the CT is to begin.").format(file=path.name), tuple(reading.questions)
+        )
     if reading.problem:
         raise InputError(as_sent(reading.problem))
     return (Place(reading.found),)
@@ -421,12 +444,16 @@ def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase)
     beside = [path.name for path in opened.companions if path not in files[:1]]
     tip = _("Where the camera is on what is tracked: drop that file together with this one.")
     every = [question for reading in readings.values() for question in reading.questions]
-    questions = [ask_for_file(question, beside, tip) for question in {each.key: each for each in every}.values()]
+    questions = [
+        ask_for_file(question, beside, tip)
+        for question in {each.key: each for each in every}.values()
+    ]
     cameras: list[_Camera] = []
     for path, reading in readings.items():
         found = reading.likely or reading.found or []
         cameras += [
-            _Camera(path, each, path.name if len(found) == 1 else f"{path.name}: {each.name}") for each in found
+            _Camera(path, each, path.name if len(found) == 1 else f"{path.name}: {each.name}")
+            for each in found
         ]
     known = _known_pairs(xrays, cameras)
     pairs = _questions_of_pairs(xrays, cameras, known)
@@ -452,21 +479,33 @@ def _known_pairs(xrays: Sequence[OpenXRay], cameras: Sequence[_Camera]) -> dict[
 
     def fits(i: int, j: int) -> bool:
         camera = cameras[j].camera
-        return camera.size is None or tuple(camera.size) == tuple(xrays[i].size) or camera.camera is None
+        return (
+            camera.size is None
+            or tuple(camera.size) == tuple(xrays[i].size)
+            or camera.camera is None
+        )
 
     return match([xray.name for xray in xrays], [each.camera.name for each in cameras], fits)
 
 
-def _questions_of_pairs(xrays: Sequence[OpenXRay], cameras: Sequence[_Camera], known: dict[int, int]) -> list[Question]:
+def _questions_of_pairs(
+    xrays: Sequence[OpenXRay], cameras: Sequence[_Camera], known: dict[int, int]
+) -> list[Question]:
     """Return which of the others belong together, asked for each of those of which there are fewer."""
     free = [(str(j), each.label) for j, each in enumerate(cameras) if j not in known.values()]
     open_ = [(str(i), xray.name) for i, xray in enumerate(xrays) if i not in known]
     if not (free and open_):
         return []
-    tip, none = _("Nothing in their names tells which belong together."), (NO_FILE, _("none of these"))
+    tip, none = (
+        _("Nothing in their names tells which belong together."),
+        (NO_FILE, _("none of these")),
+    )
     if len(free) < len(open_):
         took = _("{camera} took")
-        return [Question(f"camera.{j}", took.format(camera=label), tip, (*open_, none)) for j, label in free]
+        return [
+            Question(f"camera.{j}", took.format(camera=label), tip, (*open_, none))
+            for j, label in free
+        ]
     taken = _("{name} was taken by")
     return [Question(f"view.{i}", taken.format(name=name), tip, (*free, none)) for i, name in open_]
 

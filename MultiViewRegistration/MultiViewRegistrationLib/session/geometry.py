@@ -65,7 +65,13 @@ def set_camera(
     try:
         (camera,) = settle([record], [view.size], point)
     except InputError:
-        sentence = BY_CAMERA if isinstance(given, Camera) else AMBIGUOUS_MATRIX if point is None else BY_MATRIX
+        sentence = (
+            BY_CAMERA
+            if isinstance(given, Camera)
+            else AMBIGUOUS_MATRIX
+            if point is None
+            else BY_MATRIX
+        )
         raise InputError(sentence.format(name=view.name)) from None
     give_geometry(view, camera, distortion=distortion, origin=origin)
 
@@ -171,7 +177,9 @@ def summary(registration: Registration, view: XRayView) -> str:
         sentences.append(sentence.format(mm=np.linalg.norm(camera.source)))
     box = ct_box(registration)
     if box is not None:
-        sentences.append(_("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre)))
+        sentences.append(
+            _("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre))
+        )
         if not sees(camera, box.world_from_index, box.low, box.high):
             sentences.append(_("The CT is outside the image where it is now."))
     if view.record.lens is not None:
@@ -208,8 +216,12 @@ def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord
     found = [header for header in read if header is not None]
     if not found:
         return record
-    first, *_ = readings = [{key: value for key, value in one.values.items() if key != "size"} for one in found]
-    differing = tuple({key: value for key, value in one.items() if value != first.get(key)} for one in readings)
+    first, *_ = readings = [
+        {key: value for key, value in one.values.items() if key != "size"} for one in found
+    ]
+    differing = tuple(
+        {key: value for key, value in one.items() if value != first.get(key)} for one in readings
+    )
     header = Header(
         "c_arm",
         first,
@@ -224,7 +236,11 @@ def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord
 def missing_in_header(view: XRayView) -> list[str]:
     """Return the names of what a view's DICOM header does not say of its geometry; none without a header."""
     header = view.record.header
-    return [_(field.words) for key, field in TABLES.get(header.kind, {}).items() if key in header.missing]
+    return [
+        _(field.words)
+        for key, field in TABLES.get(header.kind, {}).items()
+        if key in header.missing
+    ]
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
@@ -233,17 +249,21 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     if record.header.kind != "c_arm":
         return []
     missing = ", ".join(missing_in_header(view))
-    sentences = [_("The header proposes what is filled in: check it.")] if record.header.values else []
+    sentences = (
+        [_("The header proposes what is filled in: check it.")] if record.header.values else []
+    )
     sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
     assumptions = list(record.assumptions)
     other, world = _shared_world(registration, view)
     if other and world and record.stand and moved_mm(world, record.stand):
         assumptions.append(
-            _("{moved} What is applied here is carried after the patient, to where he lay for {name}.").format(
-                moved=TABLE_MOVED, name=other
-            )
+            _(
+                "{moved} What is applied here is carried after the patient, to where he lay for {name}."
+            ).format(moved=TABLE_MOVED, name=other)
         )
-    return sentences + ([_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else [])
+    return sentences + (
+        [_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else []
+    )
 
 
 def refuse_other_machine(eos: str, others: list[str]) -> None:
@@ -257,7 +277,9 @@ def refuse_other_machine(eos: str, others: list[str]) -> None:
         )
 
 
-def use_reading(registration: Registration, view: XRayView, c_arm: CArm, origin: str = "entered") -> None:
+def use_reading(
+    registration: Registration, view: XRayView, c_arm: CArm, origin: str = "entered"
+) -> None:
     """Give a view a C-arm's reading, as its header proposes it or a person entered it.
 
     The views whose headers say so share the isocentre of one machine, where the patient lay for the first of them to get its geometry. A
@@ -273,11 +295,15 @@ def use_reading(registration: Registration, view: XRayView, c_arm: CArm, origin:
     if record.stand is not None and record.world is None:
         assumptions = list(record.header.assumptions)
         given = any(c_arm.isocentre_offset_mm)
-        for eos in [each.name for each in registration.xrays if each.record.header.is_eos and not given]:
+        for eos in [
+            each.name for each in registration.xrays if each.record.header.is_eos and not given
+        ]:
             refuse_other_machine(eos, [view.name])
         if other and world and not given:
             values = c_arm.to_json()
-            assumptions += share_isocentre(view.name, (other, view.name), world, record.stand, values, _HOW)
+            assumptions += share_isocentre(
+                view.name, (other, view.name), world, record.stand, values, _HOW
+            )
             c_arm = read_described(JsonObject(view.name, "c_arm", values), CArm)
         kept = {"world": world or record.stand, "assumptions": tuple(assumptions)}
     give_geometry(view, c_arm, origin=origin, **kept)
@@ -285,5 +311,7 @@ def use_reading(registration: Registration, view: XRayView, c_arm: CArm, origin:
 
 def _shared_world(registration: Registration, view: XRayView) -> tuple[str, Stand | None]:
     """Return the name and the world of another X-ray whose geometry came from its header before."""
-    others = (each for each in registration.xrays if each != view and each.placed and each.record.world)
+    others = (
+        each for each in registration.xrays if each != view and each.placed and each.record.world
+    )
     return next(((each.name, each.record.world) for each in others), ("", None))

@@ -147,7 +147,11 @@ CELL_MM = 8
 
 def _cells(points: np.ndarray) -> list[list[int]]:
     """Return the cells that hold any of the points (N, 3)."""
-    return [] if not len(points) else (CELL_MM * np.unique(np.rint(points / CELL_MM).astype(int), axis=0)).tolist()
+    return (
+        []
+        if not len(points)
+        else (CELL_MM * np.unique(np.rint(points / CELL_MM).astype(int), axis=0)).tolist()
+    )
 
 
 class History:
@@ -186,18 +190,25 @@ class History:
     def moved(self) -> bool:
         """Whether the CT is elsewhere than the entry says, or there is none."""
         current = self.current
-        return current is None or not np.allclose(current.pose, self._registration.world_from_ct, rtol=0, atol=1e-6)
+        return current is None or not np.allclose(
+            current.pose, self._registration.world_from_ct, rtol=0, atol=1e-6
+        )
 
     def add(self, entry: HistoryEntry) -> None:
         """Add an entry after all others, and be there."""
-        entries = [*self.entries, replace(entry, after=self.position if self.position >= 0 else None)]
+        entries = [
+            *self.entries,
+            replace(entry, after=self.position if self.position >= 0 else None),
+        ]
         self._keep(entries)
         self._move(len(entries) - 1)
 
     def note(self, method: str) -> None:
         """Add the pose and the cameras as they are now, unless the CT is where the entry says."""
         if self.moved:
-            self.add(HistoryEntry.now(method, self._registration.world_from_ct, cameras=self._cameras()))
+            self.add(
+                HistoryEntry.now(method, self._registration.world_from_ct, cameras=self._cameras())
+            )
 
     def note_here(self, first: str = "before") -> None:
         """Keep the pose that the CT is about to leave; `first` is the method where it is the first of all."""
@@ -243,7 +254,11 @@ class History:
     def _after(self) -> int | None:
         position = self.position
         return max(
-            (number for number, entry in enumerate(self.entries) if entry.after == position and position >= 0),
+            (
+                number
+                for number, entry in enumerate(self.entries)
+                if entry.after == position and position >= 0
+            ),
             default=None,
         )
 
@@ -266,7 +281,9 @@ class History:
         self._keep(entries)
 
     def _keep(self, entries: list[HistoryEntry]) -> None:
-        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(entry) for entry in entries]))
+        self._registration.node.SetParameter(
+            PARAMETER, json.dumps([asdict(entry) for entry in entries])
+        )
 
     def _move(self, position: int) -> None:
         self._registration.node.SetParameter(POSITION, str(position))

@@ -112,7 +112,9 @@ class Host(Protocol):
     def close_registration(self) -> None:
         """Work on no registration; what comes next begins another."""
 
-    def take_files(self, paths: Iterable[Path], folder: Path | None = None, preferred: str = "") -> None:
+    def take_files(
+        self, paths: Iterable[Path], folder: Path | None = None, preferred: str = ""
+    ) -> None:
         """Take files of any kind, as `presenters.files.FilesPresenter.take`."""
 
     def open_whole(self, path: Path, folder: Path | None) -> None:

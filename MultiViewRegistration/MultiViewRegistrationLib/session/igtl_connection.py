@@ -34,7 +34,9 @@ def address(host: str, port: int) -> tuple[str, int]:
     """
     if not host.strip():
         raise InputError(
-            _("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
+            _(
+                "OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it."
+            )
         )
     return igtl.address(f"{host.strip()}:{port}")
 
@@ -63,7 +65,9 @@ class IgtlConnection:
         """Whether there is a connection, or one is tried for."""
         return self._stop is not None and self._thread is not None and self._thread.is_alive()
 
-    def send_to(self, host: str, port: int, exported: RegistrationExport, messages: Messages) -> None:
+    def send_to(
+        self, host: str, port: int, exported: RegistrationExport, messages: Messages
+    ) -> None:
         """Send a result to a server, again and again; after a lost connection it gets all of it again."""
         self._begin(partial(igtl.send_to, host, port), exported, messages)
 

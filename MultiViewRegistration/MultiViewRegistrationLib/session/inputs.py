@@ -61,8 +61,12 @@ class Inputs:
         self.registration = registration
         self.case_path: Path | None = None
         self._scouts: tuple[str, Scouts | None] = "", None
-        self._made: dict[str, tuple[str, object]] = {}  # fingerprint, and what was made or the InputError, by node
-        self._sources: dict[str, tuple[str, int]] = {}  # source and the time of its last change, by the view's node
+        self._made: dict[
+            str, tuple[str, object]
+        ] = {}  # fingerprint, and what was made or the InputError, by node
+        self._sources: dict[
+            str, tuple[str, int]
+        ] = {}  # source and the time of its last change, by the view's node
 
     @property
     def scouts(self) -> Scouts | None:
@@ -121,7 +125,10 @@ class Inputs:
         if case.truth_world_from_ct is None:
             case.truth_world_from_ct = true_pose(self.registration)
         used = self.registration.used_xrays
-        case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in used}}
+        case.inputs = {
+            "ct": of_ct(self.registration),
+            **{view.name: of_view(view) for view in used},
+        }
         case.images = tuple(map(of_image, used))
         return case
 
@@ -135,7 +142,9 @@ class Inputs:
         """
         case = self.case()
         cameras = {view.name: camera_of(view) for view in self.registration.xrays}
-        return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
+        return replace(
+            case, views=[replace(view, camera=cameras[view.name]) for view in case.views]
+        )
 
     def ct(self) -> CTVolume:
         """Return the `imaging.ct.CT`.
@@ -156,7 +165,9 @@ class Inputs:
         """
         if not self.registration.registers_each:
             return None
-        return self._kept(STRUCTURES, self._of_structures, lambda: structures_of(self.registration, self.ct()))
+        return self._kept(
+            STRUCTURES, self._of_structures, lambda: structures_of(self.registration, self.ct())
+        )
 
     @property
     def _of_structures(self) -> str:
@@ -194,7 +205,9 @@ class Inputs:
     def problem(self, view: XRayView) -> str:
         """Return the problem with an X-ray, a sentence; "" where there is none, or it was not checked yet."""
         if view.size == (0, 0):
-            return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
+            return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(
+                name=view.name
+            )
         try:
             view.check_place()
             camera_of(view)
@@ -255,7 +268,9 @@ def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
         For one without a geometry.
     """
     pairs = combinations([(view, view.camera) for view in views], 2)
-    return next(((one, other) for (one, camera), (other, same) in pairs if camera.same_as(same)), None)
+    return next(
+        ((one, other) for (one, camera), (other, same) in pairs if camera.same_as(same)), None
+    )
 
 
 #: Seconds that a child process may compile.
@@ -392,8 +407,15 @@ class Preparation:
 
     def use(self, drr: Task[PreparedCT]) -> None:
         """Take what a task that began earlier makes of the CT as it is now."""
-        self._drr, self._of, self.message, self._told = drr, of_ct(self._inputs.registration), "", False
-        self._rest = Task(lambda on_progress: prepare_for_registration(drr.result_for(on_progress), on_progress))
+        self._drr, self._of, self.message, self._told = (
+            drr,
+            of_ct(self._inputs.registration),
+            "",
+            False,
+        )
+        self._rest = Task(
+            lambda on_progress: prepare_for_registration(drr.result_for(on_progress), on_progress)
+        )
 
     def begin(self, *, again: bool) -> None:
         """Prepare the CT as it is now, where it is not.
@@ -433,7 +455,9 @@ class BoneSurfaceUpdater:
     def update(self, registration: Registration) -> None:
         """Call it from a timer."""
         of = registration.node.GetID(), of_ct(registration)
-        made = self._made.update(of, lambda: None if surface_is_current(registration) else take_surface(registration))
+        made = self._made.update(
+            of, lambda: None if surface_is_current(registration) else take_surface(registration)
+        )
         if made and self._made.value is not None and self._made.made_of == of:
             put_surface(registration, self._made.value)
             self._made = BackgroundValue()  # of the same CT in a new scene it is made again

@@ -68,18 +68,29 @@ class Misfits:
     def _outline(self, misfit: Misfit, detector: DetectorPlane) -> np.ndarray:
         name, of = (detector.view.id, misfit.name), (detector.stamp, misfit)
         if self._outlines.get(name, ((),))[0] != of:
-            self._outlines[name] = of, outlined(misfit.shape, transform_to_ras(misfit.world_from_ct), detector)
+            self._outlines[name] = (
+                of,
+                outlined(misfit.shape, transform_to_ras(misfit.world_from_ct), detector),
+            )
         return self._outlines[name][1]
 
     def _standing(self) -> str:
         """Return the key of the entry whose misfits hold for the pose as it is; "" for none."""
         session = self._session
         entry = session.history.current
-        if entry is None or not (entry.structures or entry.elsewhere) or session.registration.ct is None:
+        if (
+            entry is None
+            or not (entry.structures or entry.elsewhere)
+            or session.registration.ct is None
+        ):
             return ""
         if session.history.moved or session.sequence.frame is not None:
             return ""
-        return entry.key if fingerprint(session.registration) in (entry.fingerprint, entry.assessed) else ""
+        return (
+            entry.key
+            if fingerprint(session.registration) in (entry.fingerprint, entry.assessed)
+            else ""
+        )
 
     def _begin(self):
         entry = self._session.history.current
@@ -99,11 +110,15 @@ def _displaced(entry: HistoryEntry, structures, ct_from_index: np.ndarray) -> li
             continue
         n, pose = names.index(each["name"]), np.array(each["world_from_ct"], float)
         mask, place = structures.labels[boxes[n]] == n + 1, ct_from_index.copy()
-        place[:3, 3] = rigid.transform_points(ct_from_index, [float(side.start) for side in boxes[n][::-1]])
+        place[:3, 3] = rigid.transform_points(
+            ct_from_index, [float(side.start) for side in boxes[n][::-1]]
+        )
         points = rigid.transform_points(place, np.argwhere(mask)[::7, ::-1].astype(float))
         apart = rigid.transform_points(pose, points) - rigid.transform_points(entry.pose, points)
         if np.sqrt((apart**2).sum(axis=1).mean()) > WRONG_MM:
-            found.append(Misfit(each["name"], pose, shape_of(ct_3d.mask_surface(mask, ras_from_lps(place)))))
+            found.append(
+                Misfit(each["name"], pose, shape_of(ct_3d.mask_surface(mask, ras_from_lps(place))))
+            )
     return found
 
 

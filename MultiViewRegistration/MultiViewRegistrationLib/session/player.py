@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
 #: Attribute of an X-ray: its record from before.
 BEFORE = "MultiViewRegistration.beforeSequence"
-OTHER_FILES = _("Sequence: its files are not those that were tracked, expected the same; the poses may not fit them.")
+OTHER_FILES = _(
+    "Sequence: its files are not those that were tracked, expected the same; the poses may not fit them."
+)
 PUT_BACK = _("The X-rays and CT are as they were before the sequence.")
 
 
@@ -51,9 +53,9 @@ def refuse_lost(registration: Registration) -> None:
     lost = next((view.name for view in registration.used_xrays if view.source is None), None)
     if lost:
         raise InputError(
-            _("{name}: the volume of its image was removed while frames were shown in it; add the X-ray again.").format(
-                name=lost
-            )
+            _(
+                "{name}: the volume of its image was removed while frames were shown in it; add the X-ray again."
+            ).format(name=lost)
         )
 
 
@@ -90,7 +92,11 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
 
 def _put_back(view: XRayView, before: XRayRecord) -> bool:
     """Return whether the X-ray has its own image again."""
-    source, frame, still = view.source, view.node.GetNodeReference(FRAME), view.node.GetNodeReference(STILL)
+    source, frame, still = (
+        view.source,
+        view.node.GetNodeReference(FRAME),
+        view.node.GetNodeReference(STILL),
+    )
     its_own = still is not None and source in (frame, still)
     if its_own:
         view.node.SetNodeReferenceID(SOURCE, still.GetID())
@@ -135,12 +141,22 @@ def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
     """
     text, url = registration.parameter(TRACK), registration.scene.GetURL()
     beside = Path(url).absolute().parent if url else None
-    return (int(registration.parameter(NUMBER, "0")), lambda: _find(json.loads(text), beside)) if text else None
+    return (
+        (int(registration.parameter(NUMBER, "0")), lambda: _find(json.loads(text), beside))
+        if text
+        else None
+    )
 
 
-def images_of(inputs: Inputs, track: StoredTrack, files: FrameFiles | None) -> FileImages | SliceImages:
+def images_of(
+    inputs: Inputs, track: StoredTrack, files: FrameFiles | None
+) -> FileImages | SliceImages:
     """Return the images of what `saved` has found."""
-    xrays = {view.name: (view, inputs.xray(view)) for view in inputs.registration.xrays if view.name in track.views}
+    xrays = {
+        view.name: (view, inputs.xray(view))
+        for view in inputs.registration.xrays
+        if view.name in track.views
+    }
     if files is not None and xrays:
         return FileImages(files, {name: xray.valid for name, (_, xray) in xrays.items()})
     if not xrays or len(SliceImages(xrays)) < track.count:
@@ -166,18 +182,25 @@ def _find(content: dict, beside: Path | None) -> tuple:
                 "view with the path of the scene, or open its track.json."
             )
         )
-    names = [*where["cases"], *(name for files in where.get("images", {}).values() for name in files)]
+    names = [
+        *where["cases"],
+        *(name for files in where.get("images", {}).values() for name in files),
+    ]
     home = posixpath.commonpath([posixpath.dirname(name) for name in names])
     own = posixpath.basename(home)
     folders = [Path(home)]
-    if beside is not None:  # moved with the scene, into its folder or one of their own in it or beside it
+    if (
+        beside is not None
+    ):  # moved with the scene, into its folder or one of their own in it or beside it
         folders += [beside, beside / own, beside.parent / own]
     for folder in folders:
         there = {name: str(folder / posixpath.relpath(name, home)) for name in names}
         if all(Path(path).exists() for path in there.values()):
             moved: dict[str, Any] = {"cases": [there[name] for name in where["cases"]]}
             if "images" in where:
-                moved["images"] = {view: [there[name] for name in files] for view, files in where["images"].items()}
+                moved["images"] = {
+                    view: [there[name] for name in files] for view, files in where["images"].items()
+                }
             track = StoredTrack.of({**content, "sequence": moved}, "Sequence", Path())
             files = track.files()
             same = not track.inputs or not changed_inputs(track.inputs, files.file(0))
@@ -260,7 +283,11 @@ class Player:
         self._shown_at: np.ndarray | None = None
         self._due = 0.0
         self._read: tuple[int, Task] | None = None
-        self._before = {view.id: inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
+        self._before = {
+            view.id: inputs.xray(view)
+            for view in inputs.registration.xrays
+            if view.name in played.views
+        }
         keep_before(inputs.registration, played.views)
         self._given = self._inputs_given()
 
@@ -284,7 +311,11 @@ class Player:
     def go(self, number: int) -> None:
         """Show a frame, the nearest there is, as soon as its images are read; playing ends."""
         number = min(max(int(number), 0), self.last)
-        self.playing, self._requested, self._newest = False, number if number >= 0 else None, number == self.last
+        self.playing, self._requested, self._newest = (
+            False,
+            number if number >= 0 else None,
+            number == self.last,
+        )
 
     def step(self, by: int) -> None:
         """Go so many frames on, or back."""
@@ -316,7 +347,9 @@ class Player:
     def tick(self) -> bool:
         """Show the frame that is due; whether anything has changed."""
         changed = False
-        if self.playing and self._put is not None and not self._at(self._put):  # the CT is moved by hand
+        if (
+            self.playing and self._put is not None and not self._at(self._put)
+        ):  # the CT is moved by hand
             self.playing, changed = False, True
         wanted = self._requested
         if wanted is None and self.playing and monotonic() >= self._due:
@@ -342,7 +375,11 @@ class Player:
         self.number, self._requested = number, None
         self._due = max(self._due + 1 / self.rate, monotonic())
         self.problem = read.message
-        views = {view.name: view for view in self._inputs.registration.xrays if view.name in self.played.views}
+        views = {
+            view.name: view
+            for view in self._inputs.registration.xrays
+            if view.name in self.played.views
+        }
         if not read.message:
             for name, view in views.items():
                 _show_image(view, read.result[name], self._inputs)
@@ -367,7 +404,10 @@ class Player:
 
     def _inputs_given(self) -> list[str]:
         views = [view for view in self._inputs.registration.xrays if view.name in self.played.views]
-        return [of_ct(self._inputs.registration), *(view.record.geometry_fingerprint for view in views)]
+        return [
+            of_ct(self._inputs.registration),
+            *(view.record.geometry_fingerprint for view in views),
+        ]
 
     def _at(self, pose: np.ndarray) -> bool:
         return np.allclose(pose, self._inputs.registration.world_from_ct, rtol=0, atol=1e-6)

@@ -29,7 +29,13 @@ API_START = {"by hand": "given"}
 
 
 def register_case(
-    case: Case, anatomy: PreparedCT, start: str, refinement: str, seed: int, model: Path | None, on_progress: Callable
+    case: Case,
+    anatomy: PreparedCT,
+    start: str,
+    refinement: str,
+    seed: int,
+    model: Path | None,
+    on_progress: Callable,
 ) -> Result:
     """Return the `result.Result` of a case from a start, refined by "joint" or a published method.
 
@@ -46,7 +52,9 @@ def register_case(
     from ..api import register
 
     device = "cpu" if refinement == "joint" else "auto"  # of torch
-    result = register(case, API_START.get(start, start), on_progress, anatomy, seed, refinement, device, model)
+    result = register(
+        case, API_START.get(start, start), on_progress, anatomy, seed, refinement, device, model
+    )
     return replace(result, method=start)
 
 
@@ -149,9 +157,18 @@ class RunningRegistration:
         registration = self._registration
         there = [registration.ct, registration.node.GetNodeReference(CT_TRANSFORM)]
         there += [view.node for view in registration.xrays]
-        lost = next((what for what, node in self._needed.items() if not any(node is other for other in there)), None)
+        lost = next(
+            (
+                what
+                for what, node in self._needed.items()
+                if not any(node is other for other in there)
+            ),
+            None,
+        )
         if lost:
-            return _("The registration was stopped, as {what} was removed or replaced.").format(what=lost)
+            return _("The registration was stopped, as {what} was removed or replaced.").format(
+                what=lost
+            )
         return _("The registration was stopped, as the CT was moved.") if self._moved() else ""
 
     def put_back(self) -> None:

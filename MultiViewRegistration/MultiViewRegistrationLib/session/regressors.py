@@ -57,11 +57,15 @@ class RegressorTraining:
         self.folder: Path | None = None
         self.warnings: list[str] = []
         self._how = (
-            ["--minutes", minutes, "--device", AUTO] if unfinished is None else ["--out", unfinished, "--resume"]
+            ["--minutes", minutes, "--device", AUTO]
+            if unfinished is None
+            else ["--out", unfinished, "--resume"]
         )
         self._place = tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True)
         self._job: Job | None = None
-        self.task = Task(lambda on_progress: write_child_case(case, case.world_from_ct, self._place.name))
+        self.task = Task(
+            lambda on_progress: write_child_case(case, case.world_from_ct, self._place.name)
+        )
 
     @property
     def stage(self) -> str:
@@ -140,7 +144,9 @@ class Regressors:
     def models(self) -> list[StoredModel]:
         """`regressor.model_store.StoredModel` of the CT, the newest first, as the last `update` found them."""
         made_of = self._found.made_of
-        return self._found.value or [] if made_of and made_of[0] == of_ct(self._registration) else []
+        return (
+            self._found.value or [] if made_of and made_of[0] == of_ct(self._registration) else []
+        )
 
     def update(self) -> bool:
         """Look into the store, in a thread, whenever the CT is another one, and return whether the models are others now."""
@@ -206,7 +212,9 @@ class Regressors:
         """Whether a training is under way."""
         return self.training is not None and self.training.state == "running"
 
-    def train(self, minutes: float = DEFAULT_MINUTES, unfinished: StoredModel | None = None) -> None:
+    def train(
+        self, minutes: float = DEFAULT_MINUTES, unfinished: StoredModel | None = None
+    ) -> None:
         """Begin to train a network for the CT and these X-rays.
 
         Parameters
@@ -220,9 +228,13 @@ class Regressors:
             As `Inputs.case`, and while a training is under way.
         """
         if self.is_training:
-            raise InputError(_("Regressor: wait until the current training has finished, or cancel it."))
+            raise InputError(
+                _("Regressor: wait until the current training has finished, or cancel it.")
+            )
         case = self._inputs.case(placed=manual_pose.ct_is_seen(self._registration))
-        self.training = RegressorTraining(case, minutes, None if unfinished is None else unfinished.folder)
+        self.training = RegressorTraining(
+            case, minutes, None if unfinished is None else unfinished.folder
+        )
         self._trained_for = of_ct(self._registration)
 
     def cancel(self) -> None:
@@ -267,6 +279,10 @@ class Regressors:
         def find() -> list[StoredModel]:
             from ..regressor import model_store
 
-            return model_store.models_of(model_store.ct_sha256(take())) if model_store.all_models() else []
+            return (
+                model_store.models_of(model_store.ct_sha256(take()))
+                if model_store.all_models()
+                else []
+            )
 
         return find

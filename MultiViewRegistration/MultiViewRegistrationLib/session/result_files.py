@@ -39,7 +39,9 @@ KIND_NAMES = {
     "json": _("4\u00d74 matrix, JSON (.json)"),
     "dicom": _("DICOM Spatial Registration (.dcm)"),
     "resampled-ct": _("CT, resampled where it lies (.{ending})").format(ending=VOLUME_FORMATS[0]),
-    "resampled-mask": _("Structure, resampled where it lies (.{ending})").format(ending=VOLUME_FORMATS[0]),
+    "resampled-mask": _("Structure, resampled where it lies (.{ending})").format(
+        ending=VOLUME_FORMATS[0]
+    ),
     "drr": _("DRRs, DICOM Secondary Capture (.dcm)"),
     "cameras": _("Cameras of the X-rays for Slicer (.mrml)"),
 }
@@ -52,9 +54,13 @@ def formats() -> dict[str, str]:
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
     """Return what a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
-    if kind == "resampled-mask" and (registration.segmentation is None or registration.registers_each):
+    if kind == "resampled-mask" and (
+        registration.segmentation is None or registration.registers_each
+    ):
         return _("Choose a structure in section 1. CT first.")
-    if kind == "cameras" and any(view.record.kind == "slot_scan" for view in registration.used_xrays):
+    if kind == "cameras" and any(
+        view.record.kind == "slot_scan" for view in registration.used_xrays
+    ):
         return _("No camera of Slicer's can show a slot scan, whose source moves from row to row.")
     return ""
 
@@ -97,7 +103,9 @@ def write_result(
         against = reason or (REJECTED if override and result.verdict == "reject" else None)
         written = save_result(result, Path(folder), against, names=names)["files"]
         files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
-        return files + (_further(RegistrationExport.read(folder), folder, kinds, case) if kinds else [])
+        return files + (
+            _further(RegistrationExport.read(folder), folder, kinds, case) if kinds else []
+        )
 
     return write
 
@@ -108,10 +116,14 @@ def _further(
     from ..report.exports import case_files
 
     made_of_case = {} if case is None else case_files(exported, case, kinds, VOLUME_FORMATS[0])
-    return write_exports(exported, folder, [kind for kind in kinds if kind in KINDS], further=made_of_case)
+    return write_exports(
+        exported, folder, [kind for kind in kinds if kind in KINDS], further=made_of_case
+    )
 
 
-def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[RegistrationExport, Messages]]:
+def take_messages(
+    session: Session, *, override: bool = False
+) -> Callable[[], tuple[RegistrationExport, Messages]]:
     """Return a function that makes the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread.
 
     InputError as `write_result`, and later where pyigtl is missing.
@@ -121,7 +133,9 @@ def take_messages(session: Session, *, override: bool = False) -> Callable[[], t
     def make() -> tuple[RegistrationExport, Messages]:
         from ..report.result_page import save_result
 
-        with tempfile.TemporaryDirectory(prefix="mvreg-link-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="mvreg-link-", ignore_cleanup_errors=True
+        ) as folder:
             save_result(finding(), folder, override=reason or None)
             exported = RegistrationExport.read(folder)
             return exported, messages_of(exported)
@@ -133,7 +147,11 @@ def poses_offered(session: Session) -> list[str]:
     """Return the names of the poses that an export has."""
     return [
         "world_from_ct",
-        *(["reference_from_ct"] if reference_from_world_of(session.registration) is not None else []),
+        *(
+            ["reference_from_ct"]
+            if reference_from_world_of(session.registration) is not None
+            else []
+        ),
     ]
 
 
@@ -150,7 +168,9 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: mask for view in views if (mask := drawn(view)) is not None}
-    return lambda folder=folder: [write_case(folder, content, case.ct, images, masks, case.structures)]
+    return lambda folder=folder: [
+        write_case(folder, content, case.ct, images, masks, case.structures)
+    ]
 
 
 def write_together(
@@ -163,7 +183,9 @@ def write_together(
     images = [of_image(view) for view in session.registration.used_xrays]
 
     def write() -> list[Path]:
-        with staged(folder, RESULT, partial(earlier_files, case_file=None, images=images)) as staging:
+        with staged(
+            folder, RESULT, partial(earlier_files, case_file=None, images=images)
+        ) as staging:
             files = [file for write in writers for file in write(staging)]
         return [folder / file.name for file in files]
 
@@ -173,7 +195,9 @@ def write_together(
 def case_content(session: Session) -> dict:
     """Return the content of a case.json for the scene, without its files."""
     case, registration = session.case(), session.registration
-    shared = {key: value for key, value in asdict(case.shared_unknowns).items() if value is not None}
+    shared = {
+        key: value for key, value in asdict(case.shared_unknowns).items() if value is not None
+    }
     optional = {
         "shared_unknowns": shared or None,
         "relative_geometry": case.relative_geometry,
@@ -181,10 +205,15 @@ def case_content(session: Session) -> dict:
         "header_mismatch": {each.kind: True for each in case.mismatches} or None,
         "training": case.training or None,
         "targets": case.targets,
-        "landmarks": [{"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)} for mark in case.landmarks]
+        "landmarks": [
+            {"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)}
+            for mark in case.landmarks
+        ]
         or None,
         "reference_from_world": case.reference_from_world,
-        "truth": None if case.truth_world_from_ct is None else {"world_from_ct": case.truth_world_from_ct},
+        "truth": None
+        if case.truth_world_from_ct is None
+        else {"world_from_ct": case.truth_world_from_ct},
     }
     return {
         "views": list(map(_view_content, registration.used_xrays)),
@@ -196,7 +225,9 @@ def case_content(session: Session) -> dict:
 
 def _view_content(view: XRayView) -> dict:
     intensity = "log" if view.source is None else view.record.intensity
-    return replace(view.record.flat, frame=None, intensity=intensity, assumptions=assumptions_of(view)).to_json()
+    return replace(
+        view.record.flat, frame=None, intensity=intensity, assumptions=assumptions_of(view)
+    ).to_json()
 
 
 def require_settled(session: Session, override: bool) -> str:
@@ -210,9 +241,9 @@ def require_settled(session: Session, override: bool) -> str:
     reason = session.reason_not_to_use()
     if reason and not override:
         raise InputError(
-            _("Export: {reason}, expected a result that stands; register again, or override this.").format(
-                reason=within_sentence(reason)
-            )
+            _(
+                "Export: {reason}, expected a result that stands; register again, or override this."
+            ).format(reason=within_sentence(reason))
         )
     return reason
 
@@ -335,12 +366,20 @@ def _structures(result: Path) -> dict[str, list[dict]]:
         For what are none.
     """
     fields = JsonObject.read(result, "a result.json")
-    structures = fields.sections("structures", "the structures of the result") if fields.has("structures") else []
+    structures = (
+        fields.sections("structures", "the structures of the result")
+        if fields.has("structures")
+        else []
+    )
     for each in structures:
         each.rigid("world_from_ct")
         each.choice("verdict", VERDICTS)
         for key in ("similarity", "moved"):
             each.section(key)
         each.texts("reasons", "a list of sentences")
-    motions = fields.value("motions", "the motions of the structures", list) if fields.has("motions") else []
+    motions = (
+        fields.value("motions", "the motions of the structures", list)
+        if fields.has("motions")
+        else []
+    )
     return {"structures": [each.values for each in structures], "motions": motions}

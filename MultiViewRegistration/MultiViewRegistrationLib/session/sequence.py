@@ -74,7 +74,11 @@ class StructureMotion:
     def rows(self) -> list[tuple[int, float, float]]:
         """Each frame's number, its turn in degrees, and the shift of the moving centroid in mm, since the first frame."""
         return [
-            (each.number, float(np.linalg.norm(each.rotation_deg)), float(np.linalg.norm(each.shift_mm)))
+            (
+                each.number,
+                float(np.linalg.norm(each.rotation_deg)),
+                float(np.linalg.norm(each.shift_mm)),
+            )
             for each in self.motion
         ]
 
@@ -112,13 +116,25 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     for frame in played.frames:
         fixed[frame.number] = frame.world_from_ct if frame.kept else None
     motion = motion_against(
-        fixed, moving, _("{name}, which is played").format(name=played.name), printable(Path(path).name)
+        fixed,
+        moving,
+        _("{name}, which is played").format(name=played.name),
+        printable(Path(path).name),
     )
     beside: list[Path] = []
     if isinstance(played.track, StoredTrack) and played.images.files is not None:
-        beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)]
+        beside = [
+            played.track.folder,
+            *(case.resolve().parent for case in played.images.files.cases),
+        ]
     return StructureMotion(
-        played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside)
+        played.name,
+        moving.name,
+        played.count,
+        motion,
+        curves(motion),
+        moving.poses,
+        lambda: moving.structure(beside),
     )
 
 
@@ -173,7 +189,12 @@ class OtherStructure:
     def outline(self, detector: DetectorPlane) -> np.ndarray:
         """Return the lines (k, 2, 2) of the outline in an X-ray, pixels; none where it is not seen."""
         node = self._registration.node.GetNodeReference(OTHER)
-        if node is None or self._at is None or self._shape is None or not node.GetDisplayVisibility():
+        if (
+            node is None
+            or self._at is None
+            or self._shape is None
+            or not node.GetDisplayVisibility()
+        ):
             return np.zeros((0, 2, 2))
         name, key = detector.view.id, (detector.stamp, self._at.tobytes())
         if self._outlines.get(name, ((),))[0] != key:
@@ -200,9 +221,15 @@ class OtherStructure:
     def _put(self, made: Any) -> None:
         owner = self._registration.node
         place = product(
-            owner, OTHER_TRANSFORM, "vtkMRMLLinearTransformNode", f"{self.motion.moving} to world", hidden=True
+            owner,
+            OTHER_TRANSFORM,
+            "vtkMRMLLinearTransformNode",
+            f"{self.motion.moving} to world",
+            hidden=True,
         )
-        node = ct_3d.put_model(owner, OTHER, f"{self.motion.moving} bone", made, place, OTHER_COLOUR)
+        node = ct_3d.put_model(
+            owner, OTHER, f"{self.motion.moving} bone", made, place, OTHER_COLOUR
+        )
         for each in (place, node, node.GetDisplayNode()):
             each.SetSaveWithScene(False)  # its track.json is opened again
 
@@ -268,13 +295,21 @@ class Sequence:
         if player is None or not player.at_frame:
             return None
         entry = None if history.moved else history.current
-        return None if entry and entry.assessed == fingerprint(self._session.registration) else player.frame
+        return (
+            None
+            if entry and entry.assessed == fingerprint(self._session.registration)
+            else player.frame
+        )
 
     @property
     def start(self) -> str:
         """The start of the first frame: the result of a registration, where the CT lies at one; else as the step Start says."""
         registration = self._session.registration
-        return registration.start if self.player is not None or self._session.stale_reason() else "given"
+        return (
+            registration.start
+            if self.player is not None or self._session.stale_reason()
+            else "given"
+        )
 
     @property
     def count(self) -> int | None:
@@ -310,7 +345,9 @@ class Sequence:
         """
         if pace not in PACES:
             raise InputError(
-                _('Track: found the pace "{pace}", expected one of {paces}.').format(pace=pace, paces=", ".join(PACES))
+                _('Track: found the pace "{pace}", expected one of {paces}.').format(
+                    pace=pace, paces=", ".join(PACES)
+                )
             )
         session = self._session
         session.require_idle()
@@ -359,7 +396,9 @@ class Sequence:
         """
         if self.player is None:
             raise InputError(
-                _("Motion: no sequence is open, expected the one against which the other moves; track it, or open it.")
+                _(
+                    "Motion: no sequence is open, expected the one against which the other moves; track it, or open it."
+                )
             )
         motion = motion_of(path, self.player.played)
         self.remove_other()
@@ -381,7 +420,9 @@ class Sequence:
             if self._session.registration.scene is not None:
                 player.close()
 
-    def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
+    def save(
+        self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False
+    ) -> Callable[[], list[Path]]:
         """Return a function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
         A sequence that was tracked now has those of the case's structures, too.
@@ -397,7 +438,9 @@ class Sequence:
             Without a sequence, and as `Inputs.ct`.
         """
         if self.player is None:
-            raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))
+            raise InputError(
+                _("Sequence: there is none, expected one that was tracked; track it, or open one.")
+            )
         ct, played = self._session.ct(), self.player.played
         played = replace(played, frames=list(played.frames))
 
@@ -453,7 +496,10 @@ class Sequence:
             track, files, warning = task.result
             try:
                 images = saved_sequence.images_of(self._session, track, files)
-                self.open(Played(track.name, track.frames, track.count, track.views, images, track), number)
+                self.open(
+                    Played(track.name, track.frames, track.count, track.views, images, track),
+                    number,
+                )
                 self.message = warning
             except InputError as error:
                 self.message = str(error)
@@ -483,7 +529,9 @@ class Sequence:
         if player is None:
             first = track.sequence.first
             views = [view.name for view in first.views]
-            player = self._play(Played(first.name, track.frames, len(track.sequence), views, images, track))
+            player = self._play(
+                Played(first.name, track.frames, len(track.sequence), views, images, track)
+            )
         elif monotonic() - self._kept > KEEP_S:
             self._keep(player)
         player.show_newest()
@@ -521,12 +569,16 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
             _(
                 "{path}: has the views {views}, but its case has {names}, expected the same; put the case back, or track it again."
             ).format(
-                path=printable(Path(path).name), views=", ".join(map(printable, track.views)), names=", ".join(names)
+                path=printable(Path(path).name),
+                views=", ".join(map(printable, track.views)),
+                names=", ".join(names),
             )
         )
     if track.inputs and first.inputs != track.inputs:
         warn(
-            _("{name}: its files are not those that were tracked; the poses may not fit them.").format(name=first.name)
+            _(
+                "{name}: its files are not those that were tracked; the poses may not fit them."
+            ).format(name=first.name)
         )
     return ReadTrack(track, files, case_of_files(first, files.file(0)))
 

@@ -14,7 +14,13 @@ from ..errors import InputError, collect_warnings
 from ..io.case import Case
 from ..io.dicom_identity import BY_HEADERS, DAY
 from ..mrml import landmarks, manual_pose
-from ..mrml.identity import fingerprint, identity_mismatches, said_same_patient, say_same_patient, world_uid
+from ..mrml.identity import (
+    fingerprint,
+    identity_mismatches,
+    said_same_patient,
+    say_same_patient,
+    world_uid,
+)
 from ..mrml.registration import Registration
 from . import registering
 from .drawing import Drawing
@@ -52,7 +58,10 @@ class UnreadNotices:
     @property
     def sentences(self) -> list[str]:
         """The warnings to show now."""
-        every = [*(each.sentence for each in identity_mismatches(self._registration)), *self._warnings]
+        every = [
+            *(each.sentence for each in identity_mismatches(self._registration)),
+            *self._warnings,
+        ]
         return [sentence for sentence in every if sentence not in self._acknowledged]
 
     @property
@@ -122,7 +131,10 @@ class Session(Inputs):
         self.running_registration: RunningRegistration | None = None
         self._background_task: tuple[Task, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
-        self.drawing, self.misfits = Drawing(registration, lambda: self.anatomy, self.xray), Misfits(self)
+        self.drawing, self.misfits = (
+            Drawing(registration, lambda: self.anatomy, self.xray),
+            Misfits(self),
+        )
         self._results: dict[str, Result] = {}
 
     # The work under way
@@ -175,7 +187,9 @@ class Session(Inputs):
         """
         if start not in STARTS:
             raise InputError(
-                _('Start: found "{start}", expected one of {starts}.').format(start=start, starts=", ".join(STARTS))
+                _('Start: found "{start}", expected one of {starts}.').format(
+                    start=start, starts=", ".join(STARTS)
+                )
             )
         self.require_idle()
         if refused := self.refused(start, refinement):
@@ -191,7 +205,9 @@ class Session(Inputs):
             began = monotonic()
             anatomy = ready(on_progress)
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
-            return registering.register_case(case, anatomy, start, refinement, seed, model, on_progress), first_time_s
+            return registering.register_case(
+                case, anatomy, start, refinement, seed, model, on_progress
+            ), first_time_s
 
         self.history.note_here()
         self.message, self.notes, self.ended = "", [], ""
@@ -265,7 +281,9 @@ class Session(Inputs):
 
     def is_placed(self, start: str) -> bool:
         """Return whether for a start, one of STARTS, the pose as it is means anything."""
-        return start not in POSELESS_STARTS or (start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration))
+        return start not in POSELESS_STARTS or (
+            start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration)
+        )
 
     def ready(self) -> Callable[[Callable], PreparedCT]:
         """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a task's thread. InputError as `ct`."""
@@ -297,7 +315,12 @@ class Session(Inputs):
             return self._reset()
         self._check_igtl()
         self.misfits.update()
-        news = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll()]
+        news = [
+            self._check_preparation(),
+            self._check_task(),
+            self.regressors.poll(),
+            self.sequence.poll(),
+        ]
         return self._check_registration() or any(news)
 
     def cancel(self) -> None:
@@ -349,7 +372,9 @@ class Session(Inputs):
         name, news = self.registration.name, []
         if self.waiting:
             news.append(
-                _("{name}: the registration has ended. Its result waits until you come back.").format(name=name)
+                _(
+                    "{name}: the registration has ended. Its result waits until you come back."
+                ).format(name=name)
             )
         if self.igtl.stale_reason:
             stopped = _("{name}: its pose is not sent to navigation any more. {reason}")
@@ -384,7 +409,9 @@ class Session(Inputs):
 
     def remember(self, entry: HistoryEntry, result: Result) -> None:
         """Keep the result of an entry of the history for as long as the session lasts; not those of another CT."""
-        same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}
+        same = {
+            key: other for key, other in self._results.items() if other.anatomy is result.anatomy
+        }
         self._results = {**same, entry.key: result}
 
     def error(self) -> float | None:
@@ -410,7 +437,9 @@ class Session(Inputs):
 
         def find() -> dict[str, float]:
             fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
-            return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
+            return dict(
+                zip((view.name for view in case.views), map(float, fit.similarity), strict=True)
+            )
 
         return find
 
@@ -427,9 +456,18 @@ class Session(Inputs):
         entry, known = self.history.current, self.result
         if known is not None and not self.history.moved and not again:
             return lambda: known
-        case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
-        stands = entry is not None and fingerprint(self.registration) in (entry.fingerprint, entry.assessed)
-        with_structures = entry is not None and stands and bool(entry.structures) and not self.history.moved
+        case, ready, method = (
+            self.corrected_case(),
+            self.ready(),
+            "by hand" if entry is None else entry.method,
+        )
+        stands = entry is not None and fingerprint(self.registration) in (
+            entry.fingerprint,
+            entry.assessed,
+        )
+        with_structures = (
+            entry is not None and stands and bool(entry.structures) and not self.history.moved
+        )
         pose, uid = self.registration.world_from_ct, world_uid(self.registration)
 
         def find() -> Result:
@@ -449,12 +487,16 @@ class Session(Inputs):
             )
         entry = self.history.current
         registered = entry is not None and bool(entry.fingerprint)
-        if self.history.moved or (entry is not None and not registered and entry.method == "by hand"):
+        if self.history.moved or (
+            entry is not None and not registered and entry.method == "by hand"
+        ):
             return _("The CT was moved by hand.")
         if entry is None or not registered:
             return _("This pose is no result of a registration.")
         if entry.fingerprint != fingerprint(self.registration):
-            return _("The result is stale: the CT, an X-ray or its geometry has changed since the registration.")
+            return _(
+                "The result is stale: the CT, an X-ray or its geometry has changed since the registration."
+            )
         return ""
 
     def reason_not_to_use(self) -> str:
@@ -539,7 +581,11 @@ class Session(Inputs):
 
     def _end(self, run: RunningRegistration) -> None:
         task, self.running_registration = run.task, None
-        self.notes, self.ended, self.message = [*run.warnings, *task.warnings], task.state, task.message
+        self.notes, self.ended, self.message = (
+            [*run.warnings, *task.warnings],
+            task.state,
+            task.message,
+        )
         if task.state != "done":
             run.put_back()
             return
@@ -602,15 +648,17 @@ def missing_images(registration: Registration) -> str:
     except InputError as error:
         return str(error)
     if same:
-        return _("{one} and {other} have the same geometry: correct that of one, or skip it.").format(
-            one=same[0].name, other=same[1].name
-        )
+        return _(
+            "{one} and {other} have the same geometry: correct that of one, or skip it."
+        ).format(one=same[0].name, other=same[1].name)
     return ""
 
 
 def missing_at_start(session: Session, start: str) -> str:
     """Return the part of `missing_inputs` that concerns the start alone."""
-    return session.refused(start) or (_missing_landmarks(session.registration) if start == "landmarks" else "")
+    return session.refused(start) or (
+        _missing_landmarks(session.registration) if start == "landmarks" else ""
+    )
 
 
 def is_outside(registration: Registration, start: str) -> bool:
@@ -633,7 +681,9 @@ def _missing_landmarks(registration: Registration) -> str:
     if len(pairs) == 1:
         so_far = _("1 so far, with 1 position")
     elif pairs:
-        so_far = _("{count} so far, with {positions} positions").format(count=count, positions=len(pairs))
+        so_far = _("{count} so far, with {positions} positions").format(
+            count=count, positions=len(pairs)
+        )
     return _(
         "Click four landmarks in the CT and in an X-ray, or three with one of them in two X-rays; {so_far}."
     ).format(so_far=so_far)

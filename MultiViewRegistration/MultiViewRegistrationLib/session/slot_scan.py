@@ -25,7 +25,14 @@ from .geometry import give_geometry, refuse_other_machine
 from .translation import _
 
 #: The patient's sides, by the letters of `side_of_direction`.
-SIDES = {"A": _("front"), "P": _("back"), "L": _("left"), "R": _("right"), "H": _("head"), "F": _("feet")}
+SIDES = {
+    "A": _("front"),
+    "P": _("back"),
+    "L": _("left"),
+    "R": _("right"),
+    "H": _("head"),
+    "F": _("feet"),
+}
 #: What a header may lack and a person may know, each with the assumptions that go with the header's own.
 ASKED = {
     "source_to_isocentre_mm": (AT_PATIENT,),
@@ -61,7 +68,9 @@ def with_slot_scan_header(record: XRayRecord, path: Path) -> XRayRecord:
         )
     values, gaps, assumptions = found.values, tuple(found.missing), tuple(found.assumptions)
     header = Header("slot_scan", values, gaps, assumptions, frame_of_reference=world_of(path))
-    record = replace(record, header=header, assumptions=assumptions, image_pixel_mm=tuple(values["pixel_mm"]))
+    record = replace(
+        record, header=header, assumptions=assumptions, image_pixel_mm=tuple(values["pixel_mm"])
+    )
     if gaps:
         return record
     slot_scan = read_described(JsonObject(path.name, "slot_scan", dict(values)), SlotScan)
@@ -78,9 +87,13 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
         one scan with it, or, beside an EOS image, an X-ray that its header places by a C-arm.
     """
     if record.header.is_eos:
-        refuse_other_machine(name, [other.name for other in registration.xrays if other.record.world is not None])
+        refuse_other_machine(
+            name, [other.name for other in registration.xrays if other.record.world is not None]
+        )
     own = record.header
-    for other in [each for each in registration.xrays if own.kind == each.record.header.kind == "slot_scan"]:
+    for other in [
+        each for each in registration.xrays if own.kind == each.record.header.kind == "slot_scan"
+    ]:
         if other.record.header.frame_of_reference != own.frame_of_reference:
             raise InputError(
                 _(
@@ -139,10 +152,14 @@ def completed(
     """
     before = view.record.slot_scan
     if not source_to_isocentre_mm:
-        raise InputError(_("Source to isocentre: none is given, expected that of the scanner; enter it."))
+        raise InputError(
+            _("Source to isocentre: none is given, expected that of the scanner; enter it.")
+        )
     if tube not in tube_sides(before):
         raise InputError(
-            _("Tube: nothing is chosen, and near and far in the patient depend on it; choose the side that it was on.")
+            _(
+                "Tube: nothing is chosen, and near and far in the patient depend on it; choose the side that it was on."
+            )
         )
     if central_column is None and column_is_asked(view):
         raise InputError(
@@ -156,12 +173,17 @@ def completed(
     if to_source is None or nearest_side(before, to_source) != tube:
         after["isocentre_to_source"] = tube_sides(before)[tube].tolist()
     middle = (view.size[0] - 1) / 2
-    column, moved = before.get("central_column", middle), middle if central_column is None else central_column
+    column, moved = (
+        before.get("central_column", middle),
+        middle if central_column is None else central_column,
+    )
     if moved != column:
         along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
         shift = (moved - column) * before["pixel_mm"][0] * along
         after["central_column"] = moved
-        if not view.record.header.is_eos:  # whose central ray goes through the world's origin, whichever column has it
+        if (
+            not view.record.header.is_eos
+        ):  # whose central ray goes through the world's origin, whichever column has it
             after["isocentre"] = (before["isocentre"] + shift).tolist()
     if central_column is None:
         after.pop("central_column", None)
@@ -171,18 +193,30 @@ def completed(
 def use_slot_scan(view: XRayView, slot_scan: SlotScan) -> None:
     """Give an X-ray its slot scan, of `completed`; what was assumed for a value that is another now is assumed no more."""
     record, after = view.record, slot_scan.to_json()
-    said = record.header if record.header.kind else Header("", record.slot_scan, assumptions=record.assumptions)
+    said = (
+        record.header
+        if record.header.kind
+        else Header("", record.slot_scan, assumptions=record.assumptions)
+    )
     changed = [key for key in ASKED if after.get(key) != said.values.get(key)]
     settled = [sentence for key in changed for sentence in ASKED[key]]
     assumed = tuple(sentence for sentence in said.assumptions if sentence not in settled)
-    give_geometry(view, slot_scan, assumptions=assumed, **({"origin": _("entered")} if changed else {}))
+    give_geometry(
+        view, slot_scan, assumptions=assumed, **({"origin": _("entered")} if changed else {})
+    )
 
 
 def describe_slot_scan(slot_scan: Mapping[str, Any]) -> list[str]:
     """Describe which way the pixels of a slot scan run and how large they are, a sentence each."""
     width, height = slot_scan["pixel_mm"]
-    columns, rows = (side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along"))
+    columns, rows = (
+        side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along")
+    )
     return [
-        _("Columns run to the patient's {columns}, rows to the patient's {rows}.").format(columns=columns, rows=rows),
-        _("Pixels: {width:.3f} mm wide at the isocentre, {height:.3f} mm high.").format(width=width, height=height),
+        _("Columns run to the patient's {columns}, rows to the patient's {rows}.").format(
+            columns=columns, rows=rows
+        ),
+        _("Pixels: {width:.3f} mm wide at the isocentre, {height:.3f} mm high.").format(
+            width=width, height=height
+        ),
     ]

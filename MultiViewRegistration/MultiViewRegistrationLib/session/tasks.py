@@ -53,7 +53,9 @@ class Task(Generic[Result]):
         self._lock, self._cancelled = threading.Lock(), False
         self._future: Future[Result] = Future()
         _at_work.add(self._future)
-        threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
+        threading.Thread(
+            target=self._run, args=(work,), name="MultiViewRegistration", daemon=True
+        ).start()
 
     @property
     def state(self) -> str:
@@ -64,7 +66,13 @@ class Task(Generic[Result]):
         if self._progress or not self._future.done():
             return "running"
         error = self._future.exception()
-        return "done" if error is None else "cancelled" if isinstance(error, CancelledError) else "failed"
+        return (
+            "done"
+            if error is None
+            else "cancelled"
+            if isinstance(error, CancelledError)
+            else "failed"
+        )
 
     @property
     def message(self) -> str:
@@ -76,7 +84,9 @@ class Task(Generic[Result]):
         """What the work returned, once it has ended. InputError where it failed or was cancelled."""
         if self._future.exception() is None:
             return self._future.result()
-        raise InputError(str(self._future.exception()) or _("What this work needs was cancelled; begin again."))
+        raise InputError(
+            str(self._future.exception()) or _("What this work needs was cancelled; begin again.")
+        )
 
     def result_or(self, default: Default) -> Result | Default:
         """Return what the work returned, once it has ended; the default where it failed or was cancelled."""
@@ -149,7 +159,9 @@ def _failure(error: Exception) -> str:
             "The Python package {name} is not installed, but this work needs it; begin again, and agree to install it."
         ).format(name=error.name)
     if isinstance(error, MemoryError):
-        return _("There is not enough memory for this work; close what is not needed, or crop the CT.")
+        return _(
+            "There is not enough memory for this work; close what is not needed, or crop the CT."
+        )
     logging.error("MultiViewRegistration", exc_info=error)
     return _("The work ended with an error of the program, {kind}: {error}").format(
         kind=type(error).__name__, error=as_sent(str(error))

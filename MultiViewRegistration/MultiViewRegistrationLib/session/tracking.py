@@ -86,9 +86,9 @@ class FileImages:
         lost = next((name for name in self._valid if name not in entries), None)
         if lost:
             raise InputError(
-                _("{frame}: has no view {view}, expected the views of the first frame; correct its case.").format(
-                    frame=self.names[number], view=lost
-                )
+                _(
+                    "{frame}: has no view {view}, expected the views of the first frame; correct its case."
+                ).format(frame=self.names[number], view=lost)
             )
         return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
 
@@ -103,14 +103,19 @@ class FileImages:
                 )
             settings = greys_of(entry, raw)
             xray = to_line_integrals(
-                raw, settings["intensity"], settings["inverted"], valid=None if self.files.own_cases else valid
+                raw,
+                settings["intensity"],
+                settings["inverted"],
+                valid=None if self.files.own_cases else valid,
             )
         except InputError as error:
             raise InputError(f"{entry.image_path.name}: {error}") from None
         if self.files.own_cases and entry.mask is not None:
             xray = replace(xray, valid=xray.valid & mask_of(entry))
         name = name_of(entry.image_path) + ("" if entry.frame is None else f", frame {entry.frame}")
-        return FrameImage(replace(xray, pixel_mm=entry.pixel_mm or xray.pixel_mm), settings, raw, name)
+        return FrameImage(
+            replace(xray, pixel_mm=entry.pixel_mm or xray.pixel_mm), settings, raw, name
+        )
 
 
 class SliceImages:
@@ -131,7 +136,8 @@ class SliceImages:
 
     def __init__(self, views: Mapping[str, tuple[XRayView, XRay]]) -> None:
         self._stacks = {
-            name: (any_voxels(view.source), view.record, xray.valid) for name, (view, xray) in views.items()
+            name: (any_voxels(view.source), view.record, xray.valid)
+            for name, (view, xray) in views.items()
         }
         count = min(len(stack) - record.shown_frame for stack, record, _ in self._stacks.values())
         first = next(record.shown_frame for _, record, _ in self._stacks.values())
@@ -144,7 +150,9 @@ class SliceImages:
         """Return the images of a frame, by view, as `FileImages.read`."""
         return {name: self._image(name, number, *stack) for name, stack in self._stacks.items()}
 
-    def _image(self, name: str, number: int, stack: np.ndarray, record: XRayRecord, valid: np.ndarray) -> FrameImage:
+    def _image(
+        self, name: str, number: int, stack: np.ndarray, record: XRayRecord, valid: np.ndarray
+    ) -> FrameImage:
         frame = record.shown_frame + number
         try:
             raw = raw_of(stack[frame], record)
@@ -210,9 +218,19 @@ class Tracking:
     """
 
     def __init__(
-        self, case: Case, images: SliceImages | FrameFiles | Path, ready: Callable, start: str, pace: str
+        self,
+        case: Case,
+        images: SliceImages | FrameFiles | Path,
+        ready: Callable,
+        start: str,
+        pace: str,
     ) -> None:
-        self._case, self._ready, self._start, self._pace = case, ready, API_START.get(start, start), pace
+        self._case, self._ready, self._start, self._pace = (
+            case,
+            ready,
+            API_START.get(start, start),
+            pace,
+        )
         self._given = images
         self.track: Track | None = None
         self.images: FileImages | SliceImages | None = None
@@ -225,7 +243,10 @@ class Tracking:
         """Take how far it is."""
         progress = self.task.poll(0)
         if progress is not None:
-            self.step, self.left = progress, left_in_words(self._time_left.seconds(progress.fraction))
+            self.step, self.left = (
+                progress,
+                left_in_words(self._time_left.seconds(progress.fraction)),
+            )
 
     def _run(self, on_progress: Callable) -> None:
         from ..sequence.run import follow
@@ -237,7 +258,9 @@ class Tracking:
         frames, count = track.frames, len(sequence)
 
         def registering(progress: Progress) -> bool:
-            return on_progress(ProgressRecord((len(frames) + progress.fraction) / count, progress.stage))
+            return on_progress(
+                ProgressRecord((len(frames) + progress.fraction) / count, progress.stage)
+            )
 
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
             frames.append(frame)
@@ -245,7 +268,9 @@ class Tracking:
                 on_progress(
                     ProgressRecord(
                         len(frames) / count,
-                        _("{done} of {count} frames are done").format(done=len(frames), count=count),
+                        _("{done} of {count} frames are done").format(
+                            done=len(frames), count=count
+                        ),
                     )
                 )
                 is False
@@ -258,7 +283,11 @@ class Tracking:
         from ..io.case import hashes
         from ..io.sequence import FrameSequence
 
-        files = self._given if isinstance(self._given, FrameFiles) else FrameFiles.of_images(self._given)
+        files = (
+            self._given
+            if isinstance(self._given, FrameFiles)
+            else FrameFiles.of_images(self._given)
+        )
         case = replace(self._case, inputs=hashes(files.file(0))[0])
         sequence = FrameSequence(case, files)
         for here, there in zip(case.views, sequence.read(0).views, strict=True):
@@ -305,7 +334,10 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
 def frames_in(registration: Registration) -> int:
     """Return the number of frames of the used X-rays in the scene itself, each from the one on that it shows."""
     sources = [(view.source, view.record.shown_frame) for view in registration.used_xrays]
-    return min((_slices(source) - frame if source is not None else 1 for source, frame in sources), default=0)
+    return min(
+        (_slices(source) - frame if source is not None else 1 for source, frame in sources),
+        default=0,
+    )
 
 
 def how_many(path: Path) -> int:

@@ -122,7 +122,11 @@ class Plan:
 
     def model(self, folder: Path, number: int) -> Path:
         """Return the folder of the regressor that is trained for a case, and others of its group."""
-        return folder / "models" / digest([self.groups[number], self.minutes, self.setup["seed"], self.setup["device"]])
+        return (
+            folder
+            / "models"
+            / digest([self.groups[number], self.minutes, self.setup["seed"], self.setup["device"]])
+        )
 
     def training(self, folder: Path, number: int) -> Path:
         """Return the file with the record of that training."""
@@ -201,7 +205,9 @@ def evaluate_cohort(
             f"{install_command('cohort')}."
         )
     setup.check()
-    if minutes is not None and (setup.model or setup.start not in ("regressor", "auto") or not 0 < minutes < 1e4):
+    if minutes is not None and (
+        setup.model or setup.start not in ("regressor", "auto") or not 0 < minutes < 1e4
+    ):
         raise InputError(
             f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a regressor, and no --model; "
             "correct it, or leave it out."
@@ -210,14 +216,19 @@ def evaluate_cohort(
     folder = (folder or data_folder() / "cohorts").resolve()
     cases = [str(Path(path).resolve()) for path in paths]
     plan = Plan(cases, setup.to_json(), minutes, list(map(_group, cases)) if minutes else [])
-    tasks = {"train": ("regressors", _alike(plan.groups)), "evaluate": ("cases", [[n] for n in range(len(cases))])}
+    tasks = {
+        "train": ("regressors", _alike(plan.groups)),
+        "evaluate": ("cases", [[n] for n in range(len(cases))]),
+    }
     done, total = 0, sum(len(numbers) for _, numbers in tasks.values())
     lost: set[int] = set()
     with _client(scheduler, workers, total) as client:
         progress(0.0, "waiting for workers")
         for task, (what, numbers) in tasks.items():
 
-            def show(here: int, before: int = done, of: int = len(numbers), what: str = what) -> None:
+            def show(
+                here: int, before: int = done, of: int = len(numbers), what: str = what
+            ) -> None:
                 progress((before + here) / total, f"{here} of {of} {what}")
 
             lost = _run(client, task, numbers, folder, plan.write(folder), show)
@@ -246,7 +257,11 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
     found = Evaluation([], [], setup, shared=True)
     poses: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(plan.cases):
-        record = CohortRecord(error=ENDED) if number in lost else CohortRecord.read(plan.record(folder, number))
+        record = (
+            CohortRecord(error=ENDED)
+            if number in lost
+            else CohortRecord.read(plan.record(folder, number))
+        )
         if record is None:
             raise InputError(
                 f"{folder}: a worker's record is missing, expected a folder that this computer and all workers share; "
@@ -268,7 +283,9 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
         raise InputError(
             f"evaluate: none of {len(plan.cases)} cases could be evaluated; of the first: {found.failed[0]['error']}"
         )
-    return replace(found, motions=[motion for group in poses.values() for motion in _motions(group)])
+    return replace(
+        found, motions=[motion for group in poses.values() for motion in _motions(group)]
+    )
 
 
 def _motions(group: Sequence[tuple[str, np.ndarray]]) -> list[Row]:
@@ -278,7 +295,9 @@ def _motions(group: Sequence[tuple[str, np.ndarray]]) -> list[Row]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # repeated from the worker's record
             for path, pose in group:
-                registered.append((Case.load(path, registered[-1][0] if registered else None), pose))
+                registered.append(
+                    (Case.load(path, registered[-1][0] if registered else None), pose)
+                )
     return motions(registered)
 
 
@@ -319,7 +338,9 @@ def _client(scheduler: str, workers: int | None, tasks: int) -> Iterator[Client]
         try:
             yield client
         except BaseException:
-            for nanny in cluster.workers.values():  # end the workers at once: what they are at is not waited for
+            for nanny in (
+                cluster.workers.values()
+            ):  # end the workers at once: what they are at is not waited for
                 nanny.auto_restart = False
                 with suppress(OSError, TypeError):  # it has just ended, or not begun
                     os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -332,7 +353,12 @@ def dask_setup(worker: object) -> None:
 
 
 def _run(
-    client: Client, task: str, numbers: Sequence[list[int]], folder: Path, plan: str, progress: Callable[[int], None]
+    client: Client,
+    task: str,
+    numbers: Sequence[list[int]],
+    folder: Path,
+    plan: str,
+    progress: Callable[[int], None],
 ) -> set[int]:
     """Have workers do a task for each group of cases.
 
@@ -350,7 +376,9 @@ def _run(
 
     token = secrets.token_hex(8)  # other cohorts may be with the same scheduler
     keys = [f"mvreg-{token}-{place}" for place in range(len(numbers))]
-    futures = client.map(work, numbers, key=keys, pure=False, task=task, folder=str(folder), plan=plan)
+    futures = client.map(
+        work, numbers, key=keys, pure=False, task=task, folder=str(folder), plan=plan
+    )
     lost = set()
     for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
         error = future.exception()
@@ -423,10 +451,14 @@ def _kept(path: Path, fingerprint: Callable[[], str], make: Callable[[], CohortR
         except InputError as error:
             record = CohortRecord(error=str(error))
         except MemoryError:
-            record = CohortRecord(error="not enough memory; use fewer workers, or crop the CT to what the X-rays show.")
+            record = CohortRecord(
+                error="not enough memory; use fewer workers, or crop the CT to what the X-rays show."
+            )
         except Exception as error:  # of one case of hundreds: the others go on
             record = CohortRecord(error=f"{type(error).__name__}: {error}")
-    messages = dict.fromkeys(str(each.message) for each in given if issubclass(each.category, UserWarning))
+    messages = dict.fromkeys(
+        str(each.message) for each in given if issubclass(each.category, UserWarning)
+    )
     write_record(path, asdict(replace(record, warnings=list(messages))))
     return DONE if record.outcome else FAILED
 
@@ -472,7 +504,9 @@ def _train(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
             if kept == _ct_fingerprint(plan, number):
                 return KEPT
     for number in numbers:
-        came = _kept(path, partial(_ct_fingerprint, plan, number), partial(_trained, plan, number, folder))
+        came = _kept(
+            path, partial(_ct_fingerprint, plan, number), partial(_trained, plan, number, folder)
+        )
         if came != FAILED:
             return came
     return FAILED
@@ -507,7 +541,12 @@ def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
     if not begun:  # it was stopped before anything was saved, or is of what the CT was before
         shutil.rmtree(model, ignore_errors=True)
     if not begun or not card.finished:
-        more: Row = {"minutes": plan.minutes, "seed": setup.seed, "resume": begun, "device": setup.method.trains_on}
+        more: Row = {
+            "minutes": plan.minutes,
+            "seed": setup.seed,
+            "resume": begun,
+            "device": setup.method.trains_on,
+        }
         card = train(case, model, **more).card
     return CohortRecord("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
 

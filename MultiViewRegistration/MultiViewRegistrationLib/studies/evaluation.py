@@ -31,7 +31,13 @@ from typing import Any
 
 import numpy as np
 
-from ..api import REGRESSOR_STARTS, TimedRegistration, check_structures, find_pose, refinement_method
+from ..api import (
+    REGRESSOR_STARTS,
+    TimedRegistration,
+    check_structures,
+    find_pose,
+    refinement_method,
+)
 from ..assessment import metrics
 from ..assessment.bones import RegisteredBone, register_structures
 from ..errors import InputError
@@ -130,7 +136,9 @@ class EvaluationSetup:
 
     def to_json(self) -> Row:
         """Return the setup as plain data."""
-        return asdict(replace(self, model=self.model and str(getattr(self.model, "folder", self.model))))
+        return asdict(
+            replace(self, model=self.model and str(getattr(self.model, "folder", self.model)))
+        )
 
     def range(self, case: Case) -> Range:
         """Return the range of a search for a case."""
@@ -170,7 +178,12 @@ class EvaluationSetup:
         return found
 
     def register(
-        self, case: Case, anatomy: PreparedCT, start: np.ndarray | None, number: int = 0, model: Regressor | None = None
+        self,
+        case: Case,
+        anatomy: PreparedCT,
+        start: np.ndarray | None,
+        number: int = 0,
+        model: Regressor | None = None,
     ) -> TimedRegistration:
         """Register a case from a start (4, 4), the centre of a search."""
         more: Row = {
@@ -246,7 +259,9 @@ class EvaluatedCase:
 
 
 def evaluate(
-    paths: Sequence[str | Path], setup: EvaluationSetup, progress: Progress = lambda fraction, stage: None
+    paths: Sequence[str | Path],
+    setup: EvaluationSetup,
+    progress: Progress = lambda fraction, stage: None,
 ) -> Evaluation:
     """Register every case from all starts.
 
@@ -312,12 +327,20 @@ def evaluate_case(
     case = Case.load(path, last.case if last else None)
     case.warn_of_other_bones()
     check_structures(case)
-    anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
+    anatomy = (
+        last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
+    )
 
     def show(done: int) -> None:
         progress(done / setup.runs, case.name)
 
-    outcome: Row = {"name": case.name, "views": len(case.views), "runs": [], "agreement": None, "structures": []}
+    outcome: Row = {
+        "name": case.name,
+        "views": len(case.views),
+        "runs": [],
+        "agreement": None,
+        "structures": [],
+    }
     bones = outcome["structures"]
     pictures: dict[str, bytes] = {}
     pose = None
@@ -325,7 +348,9 @@ def evaluate_case(
         outcome["runs"] = _with_truth(case, anatomy, setup, show, pictures, max_pictures, bones)
     else:
         outcome["agreement"], pose = _without_truth(case, anatomy, setup, show, bones)
-    return EvaluatedCase(case, anatomy, {**outcome, "relative_geometry": case.relative_geometry}, pictures, pose)
+    return EvaluatedCase(
+        case, anatomy, {**outcome, "relative_geometry": case.relative_geometry}, pictures, pose
+    )
 
 
 def _with_truth(
@@ -339,9 +364,17 @@ def _with_truth(
 ) -> list[Row]:
     (truth, targets), model = truth_of(case), setup.regressor(case)
     rows: list[Row] = []
-    name = setup.method.name if setup.start in ("given", "search") else f"{setup.method.name}-{setup.start}"
+    name = (
+        setup.method.name
+        if setup.start in ("given", "search")
+        else f"{setup.method.name}-{setup.start}"
+    )
     for start in setup.starts_about_truth(case, anatomy):
-        row: Row = {"start_mtre_mm": metrics.mtre(start, truth, targets), "errors": None, "seconds": None}
+        row: Row = {
+            "start_mtre_mm": metrics.mtre(start, truth, targets),
+            "errors": None,
+            "seconds": None,
+        }
         row |= {"candidates": 0, "evidence_ratio": None, "picture": None, "initial_mtre_mm": None}
         row |= {"expected_mm": None, "selected_start": None, "regressor_seconds": 0.0}
         try:
@@ -354,7 +387,9 @@ def _with_truth(
             if not is_right(row) and len(pictures) < max_pictures:
                 row["picture"] = f"{case.name}-{name}-from-{row['start_mtre_mm']:.1f}mm.jpg"
                 found = done.refinement
-                pictures[row["picture"]] = failure_figure(anatomy, found.views, found.world_from_ct, truth)
+                pictures[row["picture"]] = failure_figure(
+                    anatomy, found.views, found.world_from_ct, truth
+                )
         rows.append(row)
         progress(len(rows))
     return rows
@@ -362,7 +397,10 @@ def _with_truth(
 
 def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Row:
     found, report, (truth, targets) = done.refinement, done.regressor, truth_of(case)
-    cameras, pixels = [view.camera for view in found.views], [view.xray.pixel_mm for view in case.views]
+    cameras, pixels = (
+        [view.camera for view in found.views],
+        [view.xray.pixel_mm for view in case.views],
+    )
     row: Row = {
         "errors": asdict(metrics.errors(cameras, found.world_from_ct, truth, targets, pixels)),
         "seconds": done.seconds,
@@ -372,24 +410,35 @@ def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Ro
     if report and report.candidates:
         first = metrics.mtre(np.array(report.candidates[0].world_from_ct), truth, targets)
         row |= {"initial_mtre_mm": first, "expected_mm": report.expected_mm}
-        row |= {"selected_start": report.selected_start, "regressor_seconds": done.regressor_seconds}
+        row |= {
+            "selected_start": report.selected_start,
+            "regressor_seconds": done.regressor_seconds,
+        }
         if setup.start != "auto":
             row["start_mtre_mm"] = first
     return row
 
 
 def _structures(
-    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, done: TimedRegistration | None, run: int
+    case: Case,
+    anatomy: PreparedCT,
+    setup: EvaluationSetup,
+    done: TimedRegistration | None,
+    run: int,
 ) -> list[Row]:
     """Return the row of each structure; its verdict is None where it cannot be registered, after a published refinement for one."""
     if case.structures is None:
         return []
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
-    rows: list[Row] = [{"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names]
+    rows: list[Row] = [
+        {"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names
+    ]
     if done is None or setup.method.name != "joint":
         return rows
     began, whole = perf_counter(), done.refinement
-    bones = register_structures(case.structures, anatomy, whole, in_doubt=False, poses=done.bone_poses).bones
+    bones = register_structures(
+        case.structures, anatomy, whole, in_doubt=False, poses=done.bone_poses
+    ).bones
     seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
     for row in rows:
         if bone := found.get(row["name"]):
@@ -403,7 +452,10 @@ def _structures(
 
 def _errors_of(bone: RegisteredBone, case: Case, whole: Refinement) -> Row:
     """Return the errors of points on the bone's surface."""
-    cameras, pixels = [view.camera for view in whole.views], [view.xray.pixel_mm for view in case.views]
+    cameras, pixels = (
+        [view.camera for view in whole.views],
+        [view.xray.pixel_mm for view in case.views],
+    )
     truth = case.structure_truths[bone.name]
     return asdict(metrics.errors(cameras, bone.world_from_ct, truth, bone.bone.surface, pixels))
 
@@ -414,9 +466,17 @@ def is_right(row: Row) -> bool:
 
 
 def _without_truth(
-    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, progress: Callable[[int], None], bones: list[Row]
+    case: Case,
+    anatomy: PreparedCT,
+    setup: EvaluationSetup,
+    progress: Callable[[int], None],
+    bones: list[Row],
 ) -> tuple[Row, np.ndarray]:
-    reference = replace(setup, start="given").register(case, anatomy, case.world_from_ct).refinement.world_from_ct
+    reference = (
+        replace(setup, start="given")
+        .register(case, anatomy, case.world_from_ct)
+        .refinement.world_from_ct
+    )
     model, seconds = setup.regressor(case), []
     found: list[np.ndarray] = []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
@@ -430,7 +490,11 @@ def _without_truth(
         pose = found[0]
     else:
         agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
-        pose, degrees, mm = agreed.world_from_ct, agreed.rotation_deg.tolist(), agreed.distance_mm.tolist()
+        pose, degrees, mm = (
+            agreed.world_from_ct,
+            agreed.rotation_deg.tolist(),
+            agreed.distance_mm.tolist(),
+        )
     return {"rotation_deg": degrees, "distance_mm": mm, "seconds": seconds}, pose
 
 
@@ -449,7 +513,9 @@ def motions(registered: Sequence[tuple[Case, np.ndarray]]) -> list[Row]:
     """Return the motion check for every two cases of one structure and each camera that they share."""
     found = []
     structures = [group for _, group in grouped(registered, lambda each: (each[0].anatomy_key,))]
-    for (first, pose), (second, other_pose) in chain.from_iterable(combinations(group, 2) for group in structures):
+    for (first, pose), (second, other_pose) in chain.from_iterable(
+        combinations(group, 2) for group in structures
+    ):
         for view, other in zip(first.views, second.views, strict=False):
             if view.camera.same_as(other.camera):
                 motion = check_motion(first.ct, view, other, pose, other_pose)

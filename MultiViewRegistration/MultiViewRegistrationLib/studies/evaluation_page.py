@@ -25,7 +25,16 @@ from .evaluation import (
     group_name,
     is_right,
 )
-from .statistics import SUCCESS_MM, SuccessRate, capture_range, grouped, median, percent, table, table_of
+from .statistics import (
+    SUCCESS_MM,
+    SuccessRate,
+    capture_range,
+    grouped,
+    median,
+    percent,
+    table,
+    table_of,
+)
 
 #: What was timed before the refinement.
 _BEFORE = {
@@ -47,7 +56,10 @@ Rows = Sequence[Row]
 
 
 def pages(
-    evaluations: Sequence[Evaluation], description: str = "", title: str = "Accuracy", pictures: str = "pictures"
+    evaluations: Sequence[Evaluation],
+    description: str = "",
+    title: str = "Accuracy",
+    pictures: str = "pictures",
 ) -> str:
     """Return the page of one evaluation, or those of several ways to start the same cases after a comparison side by side.
 
@@ -60,24 +72,38 @@ def pages(
     """
     if len(evaluations) == 1:
         return page(evaluations[0], description, title, pictures)
-    each = [page(evaluation, "", f"{title}: start {evaluation.setup.start}", pictures) for evaluation in evaluations]
+    each = [
+        page(evaluation, "", f"{title}: start {evaluation.setup.start}", pictures)
+        for evaluation in evaluations
+    ]
     return _joined([f"# {title}", description, _side_by_side(evaluations), *each])
 
 
-def page(evaluation: Evaluation, description: str = "", title: str = "Accuracy", pictures: str = "pictures") -> str:
+def page(
+    evaluation: Evaluation,
+    description: str = "",
+    title: str = "Accuracy",
+    pictures: str = "pictures",
+) -> str:
     """Return the tables of one evaluation, each with what a reader needs to judge them."""
     known = [case for case in evaluation.cases if case["runs"]]
     unknown = [case for case in evaluation.cases if case["agreement"]]
     parts = [_head(evaluation, title), description, _relative_geometry(evaluation.cases)]
     if known:
         parts += [_accuracy(known, evaluation), _regressor(known), _one_view(known)]
-        parts += [_gaps(_runs(known)) if evaluation.setup.start != "given" else "", _failures(known, pictures)]
+        parts += [
+            _gaps(_runs(known)) if evaluation.setup.start != "given" else "",
+            _failures(known, pictures),
+        ]
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation.motions)]
     parts.append(_bones(evaluation.cases))
     if evaluation.failed:
         intro = "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n"
-        parts.append(intro + table(("case", "why"), [(each["case"], each["error"]) for each in evaluation.failed]))
+        parts.append(
+            intro
+            + table(("case", "why"), [(each["case"], each["error"]) for each in evaluation.failed])
+        )
     return _joined(parts) + "\n"
 
 
@@ -91,7 +117,11 @@ def _head(evaluation: Evaluation, title: str) -> str:
     refinement = f"`{method.name}`" + (f" on {device}" if device else "")
     if method.torch_device:
         refinement += f", a published one (docs/method.md), by PyTorch {version('torch')} on {method.torch_device}"
-    shared = " Processes shared the cases, and the threads (docs/cohorts.md)." if evaluation.shared else ""
+    shared = (
+        " Processes shared the cases, and the threads (docs/cohorts.md)."
+        if evaluation.shared
+        else ""
+    )
     return (
         f"# {title}\n\nWritten by `mvreg evaluate`; do not edit by hand. "
         f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
@@ -104,7 +134,10 @@ def _head(evaluation: Evaluation, title: str) -> str:
 def _relative_geometry(cases: Rows) -> str:
     """Return the source of the views' relative geometry in cases with several views; "" where none gives it."""
     several = [case for case in cases if case["views"] > 1]
-    names = {kind: [case["name"] for case in several if case["relative_geometry"] == kind] for kind in _GEOMETRY}
+    names = {
+        kind: [case["name"] for case in several if case["relative_geometry"] == kind]
+        for kind in _GEOMETRY
+    }
     if not any(names.values()):
         return ""
     silent = len(several) - sum(map(len, names.values()))
@@ -154,7 +187,11 @@ def _how(evaluation: Evaluation) -> str:
     """Describe the starts of the registrations."""
     setup = evaluation.setup
     if setup.start in SEARCH_STARTS:
-        beside = "A regressor predicted, and beside it searched" if setup.start == "auto" else "Searched for"
+        beside = (
+            "A regressor predicted, and beside it searched"
+            if setup.start == "auto"
+            else "Searched for"
+        )
         return (
             f"{beside} within {_range(evaluation)} (total angle, and distance of the centroid of the bone) of poses that are spread "
             "evenly over the same range about the truth. Poses: how many were scored (median)."
@@ -185,9 +222,14 @@ def _several_views(cases: Rows) -> str:
 
 def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
     """Return success and time of several ways to start, on the same cases with truth; "" where there are none."""
-    names = dict.fromkeys(group_name(case) for evaluation in evaluations for case in evaluation.cases if case["runs"])
+    names = dict.fromkeys(
+        group_name(case) for evaluation in evaluations for case in evaluation.cases if case["runs"]
+    )
     groups = [
-        ((name, evaluation.setup.start), [case for case in evaluation.cases if group_name(case) == name])
+        (
+            (name, evaluation.setup.start),
+            [case for case in evaluation.cases if group_name(case) == name],
+        )
         for name in names
         for evaluation in evaluations
     ]
@@ -195,7 +237,11 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
         "## Side by side\n\nThe same cases; a regressor predicts the same each time, so that each is registered once. Success: final "
         f"mTRE under {SUCCESS_MM:g} mm, with its 95 % Wilson interval. Seconds: median, and 95th percentile.\n\n"
     )
-    return intro + table_of(groups, ["group", "start"], {**_SUCCESS, **_ERRORS, "s": _seconds}) if names else ""
+    return (
+        intro + table_of(groups, ["group", "start"], {**_SUCCESS, **_ERRORS, "s": _seconds})
+        if names
+        else ""
+    )
 
 
 def _regressor(cases: Rows) -> str:
@@ -207,12 +253,17 @@ def _regressor(cases: Rows) -> str:
     columns = {
         "runs": lambda group: len(of(group, "initial_mtre_mm")),
         "median mTRE mm": lambda group: median(of(group, "initial_mtre_mm"), 2),
-        "95th percentile mm": lambda group: f"{np.percentile(of(group, 'initial_mtre_mm'), 95):.2f}",
-        f"within {NEAR_MM:g} mm": lambda group: f"{100 * np.mean(of(group, 'initial_mtre_mm') <= NEAR_MM):.1f} %",
+        "95th percentile mm": lambda group: (
+            f"{np.percentile(of(group, 'initial_mtre_mm'), 95):.2f}"
+        ),
+        f"within {NEAR_MM:g} mm": lambda group: (
+            f"{100 * np.mean(of(group, 'initial_mtre_mm') <= NEAR_MM):.1f} %"
+        ),
         "expected mm": lambda group: median(of(group, "expected_mm"), 1),
         "ms": lambda group: median(1000 * of(group, "regressor_seconds"), 0),
         "selected": lambda group: ", ".join(
-            f"{name} {count}" for name, count in Counter(of(group, "selected_start").tolist()).most_common()
+            f"{name} {count}"
+            for name, count in Counter(of(group, "selected_start").tolist()).most_common()
         ),
     }
     groups = [(key, group) for key, group in _by_group(cases) if len(of(group, "initial_mtre_mm"))]
@@ -244,14 +295,18 @@ def _one_view(cases: Rows) -> str:
 def _gaps(runs: Rows) -> str:
     """Return the evidence ratio to the alternative, for correct and for wrong registrations."""
     rows = []
-    for (name,), group in sorted(grouped((run for run in runs if run["errors"]), lambda run: (_kind(run),))):
+    for (name,), group in sorted(
+        grouped((run for run in runs if run["errors"]), lambda run: (_kind(run),))
+    ):
         gaps = [run["evidence_ratio"] for run in group if run["evidence_ratio"] is not None]
         least = [f"{value:.2f}" for value in np.percentile(gaps, (0, 5, 50))] if gaps else ["-"] * 3
         rows.append((name, len(group), len(group) - len(gaps), *least))
     return (
         "## Gap to the next answer\n\nThe evidence of the chosen answer over that of the next different one: near 1 the two cannot be "
         "distinguished.\n\n"
-        + table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
+        + table(
+            ("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows
+        )
     )
 
 
@@ -266,22 +321,42 @@ def _failures(cases: Rows, pictures: str) -> str:
     rows, seen = [], []
     for name, run in missed:
         errors, gap = run["errors"], run["evidence_ratio"]
-        found = f"{errors['mtre_mm']:.2f}" if errors else "no answer: the X-rays show too little of the CT"
+        found = (
+            f"{errors['mtre_mm']:.2f}"
+            if errors
+            else "no answer: the X-rays show too little of the CT"
+        )
         rows.append((name, f"{run['start_mtre_mm']:.1f}", found, f"{gap:.2f}" if gap else ""))
         if run["picture"]:
-            seen.append(f"{name}, {errors['mtre_mm']:.1f} mm off:\n\n![{name}]({pictures}/{run['picture']})")
+            seen.append(
+                f"{name}, {errors['mtre_mm']:.1f} mm off:\n\n![{name}]({pictures}/{run['picture']})"
+            )
     if seen:
-        seen.insert(0, "Contours of the CT over each view: above at the pose that was found, below at the true one.")
-    return _joined(["## Failures", table(("case", "start mTRE mm", "final mTRE mm", "next answer's gap"), rows), *seen])
+        seen.insert(
+            0,
+            "Contours of the CT over each view: above at the pose that was found, below at the true one.",
+        )
+    return _joined(
+        [
+            "## Failures",
+            table(("case", "start mTRE mm", "final mTRE mm", "next answer's gap"), rows),
+            *seen,
+        ]
+    )
 
 
 def _agreement(cases: Rows, evaluation: Evaluation) -> str:
     rows = []
     for case in cases:
         agreement, near = case["agreement"], agreeing(case["agreement"])
-        mm, degrees = (np.max(np.array(agreement[key])[near], initial=0) for key in ("distance_mm", "rotation_deg"))
+        mm, degrees = (
+            np.max(np.array(agreement[key])[near], initial=0)
+            for key in ("distance_mm", "rotation_deg")
+        )
         seconds = median(agreement["seconds"], 2)
-        rows.append((case["name"], f"{near.sum()} of {near.size}", f"{mm:.3f}", f"{degrees:.2f}", seconds))
+        rows.append(
+            (case["name"], f"{near.sum()} of {near.size}", f"{mm:.3f}", f"{degrees:.2f}", seconds)
+        )
     setup = evaluation.setup
     begun = {
         "given": "starts",
@@ -300,7 +375,9 @@ def _agreement(cases: Rows, evaluation: Evaluation) -> str:
         how += f"They agree if they end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of their robust mean."
     return (
         f"## Real radiographs without a truth\n\n{how} Agreement is no accuracy: a bias that all share does not show.\n\n"
-        + table(("case", "agree", "farthest of them mm", "farthest of them degrees", "median s"), rows)
+        + table(
+            ("case", "agree", "farthest of them mm", "farthest of them degrees", "median s"), rows
+        )
     )
 
 
@@ -314,7 +391,11 @@ def _bones(cases: Rows) -> str:
         kept = [row for row in runs if row["errors"] and row["verdict"] != "reject"]
         wrong = sum(row["errors"]["mtre_mm"] > WRONG_MM for row in kept)
         verdicts = Counter(row["verdict"] or "not registered" for row in runs)
-        errors = [f"{np.median(mtre):.3f}", f"{max(mtre):.3f}", str(wrong)] if mtre else ["truth unknown", "", ""]
+        errors = (
+            [f"{np.median(mtre):.3f}", f"{max(mtre):.3f}", str(wrong)]
+            if mtre
+            else ["truth unknown", "", ""]
+        )
         rows.append(
             (
                 case,
@@ -356,7 +437,9 @@ def _motion(motions: Rows) -> str:
         motion, pair = each["motion"], "({:.2f}, {:.2f})"
         tracked, error = pair.format(*motion["tracked_px"]), pair.format(*motion["error_px"])
         length = f"{np.hypot(*motion['error_px']):.2f}"
-        rows.append((each["first"], each["second"], each["view"], motion["patches"], tracked, error, length))
+        rows.append(
+            (each["first"], each["second"], each["view"], motion["patches"], tracked, error, length)
+        )
     intro = (
         "## Motion from image to image\n\nPatches on the bone's end are tracked from one image to the next of the same camera, without "
         "any registration; the two registered poses predict their motion. Medians in pixels (column, row). Where another bone lies over "

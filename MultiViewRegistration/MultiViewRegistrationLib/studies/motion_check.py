@@ -40,7 +40,11 @@ class Motion:
 
 
 def check_motion(
-    ct: CT, first: View, second: View, world_from_ct_first: np.ndarray, world_from_ct_second: np.ndarray
+    ct: CT,
+    first: View,
+    second: View,
+    world_from_ct_first: np.ndarray,
+    world_from_ct_second: np.ndarray,
 ) -> Motion:
     """Compare tracked with predicted motion from the first image to the second; both must have the same camera.
 
@@ -81,10 +85,14 @@ def surface_points(ct: CT, count: int) -> np.ndarray:
 
 
 def _gradient(image: np.ndarray) -> list[np.ndarray]:
-    return [ndimage.gaussian_filter(image, _SMOOTHING_PX, order=order) for order in ((0, 1), (1, 0))]
+    return [
+        ndimage.gaussian_filter(image, _SMOOTHING_PX, order=order) for order in ((0, 1), (1, 0))
+    ]
 
 
-def _track(first: list[np.ndarray], second: list[np.ndarray], at: np.ndarray) -> tuple[np.ndarray, float] | None:
+def _track(
+    first: list[np.ndarray], second: list[np.ndarray], at: np.ndarray
+) -> tuple[np.ndarray, float] | None:
     """Shift (column, row) of the patch at pixel `at` by gradient correlation, and the least curvature of its peak."""
     column, row = np.rint(at).astype(int)
     reach = HALF_PATCH_PX + SEARCH_PX
@@ -92,11 +100,16 @@ def _track(first: list[np.ndarray], second: list[np.ndarray], at: np.ndarray) ->
     if not (reach <= column < columns - reach and reach <= row < rows - reach):
         return None
     patch = [
-        g[row - HALF_PATCH_PX : row + HALF_PATCH_PX + 1, column - HALF_PATCH_PX : column + HALF_PATCH_PX + 1]
+        g[
+            row - HALF_PATCH_PX : row + HALF_PATCH_PX + 1,
+            column - HALF_PATCH_PX : column + HALF_PATCH_PX + 1,
+        ]
         for g in first
     ]
     around = [g[row - reach : row + reach + 1, column - reach : column + reach + 1] for g in second]
-    match = sum(fftconvolve(a, p[::-1, ::-1], mode="valid") for a, p in zip(around, patch, strict=True))
+    match = sum(
+        fftconvolve(a, p[::-1, ::-1], mode="valid") for a, p in zip(around, patch, strict=True)
+    )
     energy = sum(fftconvolve(a * a, np.ones_like(patch[0]), mode="valid") for a in around)
     score = match / np.sqrt(np.maximum(energy * sum((p * p).sum() for p in patch), 1e-12))
     r, c = np.unravel_index(score.argmax(), score.shape)
@@ -106,7 +119,10 @@ def _track(first: list[np.ndarray], second: list[np.ndarray], at: np.ndarray) ->
     slope = np.array([peak[1, 2] - peak[1, 0], peak[2, 1] - peak[0, 1]]) / 2
     mixed = (peak[2, 2] - peak[2, 0] - peak[0, 2] + peak[0, 0]) / 4
     curvature = np.array(
-        [[peak[1, 2] - 2 * peak[1, 1] + peak[1, 0], mixed], [mixed, peak[2, 1] - 2 * peak[1, 1] + peak[0, 1]]]
+        [
+            [peak[1, 2] - 2 * peak[1, 1] + peak[1, 0], mixed],
+            [mixed, peak[2, 1] - 2 * peak[1, 1] + peak[0, 1]],
+        ]
     )
     sharpness = float(np.linalg.eigvalsh(-curvature)[0])
     if sharpness <= 0:

@@ -47,7 +47,9 @@ def read_record(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise InputError(f"{path}: found no JSON, expected what an evaluation wrote there; remove the file.") from None
+        raise InputError(
+            f"{path}: found no JSON, expected what an evaluation wrote there; remove the file."
+        ) from None
 
 
 def _finite(value: Any) -> Any:
@@ -58,7 +60,9 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
+def failure_figure(
+    anatomy: PreparedCT, views: Sequence[View], found: np.ndarray, truth: np.ndarray
+) -> bytes:
     """Draw a JPEG with a column for each view: contours of the CT over the X-ray, above at the found, below at the true pose.
 
     Parameters
@@ -69,7 +73,9 @@ def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray
     columns = []
     for view in views:
         drrs = [DRRs.of(anatomy, view.camera, pose) for pose in (found, truth)]
-        columns.append([_squared(pair["edges"]) for pair in overlays(view.xray, drrs, longest_side=_SIDE)])
+        columns.append(
+            [_squared(pair["edges"]) for pair in overlays(view.xray, drrs, longest_side=_SIDE)]
+        )
     gaps = [(0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)]
     joined = np.pad(np.array(columns), gaps, constant_values=255).transpose(1, 2, 0, 3, 4)
     return jpeg(joined.reshape(2 * (_SIDE + _GAP), -1, 3)[:-_GAP, :-_GAP])

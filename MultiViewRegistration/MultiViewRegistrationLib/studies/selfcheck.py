@@ -99,7 +99,9 @@ class SelfCheck:
     def from_scanner(self) -> tuple[float, float]:
         """Distance in mm at the centre of the bone, and angle in degrees, of the result from the scanner's pose."""
         assert self.case.truth_world_from_ct is not None
-        return pose_difference(self.result.world_from_ct, self.case.truth_world_from_ct, self.anatomy.centroid)
+        return pose_difference(
+            self.result.world_from_ct, self.case.truth_world_from_ct, self.anatomy.centroid
+        )
 
     @property
     def summary(self) -> list[str]:
@@ -115,7 +117,13 @@ class SelfCheck:
     def to_json(self) -> dict[str, Any]:
         """Return what `mvreg selfcheck --json` prints."""
         mm, degrees = self.from_scanner
-        agreed = iter(zip(self.agreement.distance_mm.tolist(), self.agreement.rotation_deg.tolist(), strict=True))
+        agreed = iter(
+            zip(
+                self.agreement.distance_mm.tolist(),
+                self.agreement.rotation_deg.tolist(),
+                strict=True,
+            )
+        )
         content = self.result.to_json()
         return {
             "name": self.case.name,
@@ -131,7 +139,8 @@ class SelfCheck:
                     "start_mtre_mm": run.start_mtre_mm,
                     "world_from_ct": run.found and run.found.world_from_ct.tolist(),
                     "mtre_mm": run.mtre_mm,
-                    "from_common": run.found and dict(zip(("distance_mm", "rotation_deg"), next(agreed), strict=True)),
+                    "from_common": run.found
+                    and dict(zip(("distance_mm", "rotation_deg"), next(agreed), strict=True)),
                     "similarity": run.found and list(run.found.fit.similarity),
                     "seconds": run.seconds,
                 }
@@ -139,7 +148,15 @@ class SelfCheck:
             ],
             **{
                 key: content[key]
-                for key in ("reasons", "predicted_tre_mm", "world_from_ct", "views", "errors", "software", "inputs")
+                for key in (
+                    "reasons",
+                    "predicted_tre_mm",
+                    "world_from_ct",
+                    "views",
+                    "errors",
+                    "software",
+                    "inputs",
+                )
             },
         }
 
@@ -159,7 +176,9 @@ def study_to_check(path: Path) -> Case:
     """
     if path.is_file() or (path / "case.json").is_file():
         case = Case.load(path)
-        if case.truth_world_from_ct is None or any(view.camera.fan_axes == 2 for view in case.views):
+        if case.truth_world_from_ct is None or any(
+            view.camera.fan_axes == 2 for view in case.views
+        ):
             raise InputError(
                 f"{printable(path)}: is no case of a CT's own scouts with the scanner's pose as truth, expected one as mvreg case new "
                 "--scouts makes it; name that, or the folder of the study."
@@ -179,7 +198,9 @@ def study_to_check(path: Path) -> Case:
     return replace(case, path=None, name=printable(path.resolve().name))
 
 
-def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fraction, stage: None) -> SelfCheck:
+def selfcheck(
+    case: Case, starts: int, seed: int = 0, show: Show = lambda fraction, stage: None
+) -> SelfCheck:
     """Register a CT to its own localizers from starts about the scanner's pose.
 
     Parameters
@@ -205,7 +226,10 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
         bone = metrics.default_targets(anatomy, case.views, truth)
         case = replace(case, targets=bone if len(bone) else None)
     found_misfits = misfits(anatomy, case.views, truth)
-    poses, whole = perturbed(truth, anatomy.centroid, START_DEG, START_MM, starts, seed), starts + ASSESSED_RUNS
+    poses, whole = (
+        perturbed(truth, anatomy.centroid, START_DEG, START_MM, starts, seed),
+        starts + ASSESSED_RUNS,
+    )
     case = replace(case, search={"rotation_deg": START_DEG, "translation_mm": START_MM})
     runs: list[Run] = []
     for number, start in enumerate(poses):
@@ -227,18 +251,37 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
         show((starts + ASSESSED_RUNS * now.fraction) / whole, "assessing the best fit")
 
     best, _ = max(answered, key=lambda each: each[1].fit.evidence)
-    result = register(replace(case, world_from_ct=poses[best]), "search", assessing, anatomy, seed=best)
+    result = register(
+        replace(case, world_from_ct=poses[best]), "search", assessing, anatomy, seed=best
+    )
     ends = np.stack([found.world_from_ct for _, found in answered])
     agreement = consensus(ends, anatomy.centroid, WITHIN_DEG, WITHIN_MM)
     return SelfCheck(case, anatomy, runs, result, agreement, found_misfits)
 
 
-def _run(case: Case, anatomy: PreparedCT, start: np.ndarray, seed: int, report: Callable[[Progress], object]) -> Run:
+def _run(
+    case: Case,
+    anatomy: PreparedCT,
+    start: np.ndarray,
+    seed: int,
+    report: Callable[[Progress], object],
+) -> Run:
     began, found, error = perf_counter(), None, None
-    truth, targets = case.truth_world_from_ct, anatomy.corners() if case.targets is None else case.targets
+    truth, targets = (
+        case.truth_world_from_ct,
+        anatomy.corners() if case.targets is None else case.targets,
+    )
     assert truth is not None
     try:
-        found = refine(anatomy, case.views, start, report, case.shared_unknowns, reach=Range(**case.search), seed=seed)
+        found = refine(
+            anatomy,
+            case.views,
+            start,
+            report,
+            case.shared_unknowns,
+            reach=Range(**case.search),
+            seed=seed,
+        )
         error = metrics.mtre(found.world_from_ct, truth, targets)
     except InputError:  # it shows too little of the CT
         pass

@@ -63,12 +63,18 @@ def _plots(check: SelfCheck) -> list[ET.Element]:
         Line("limit", across, [WITHIN_MM] * 2, limit),
     ]
     return [
-        line_plot(from_scanner, "mTRE from the scanner's pose", Axis("start"), Axis("mTRE (mm)", "log")),
+        line_plot(
+            from_scanner, "mTRE from the scanner's pose", Axis("start"), Axis("mTRE (mm)", "log")
+        ),
         line_plot(
             from_common,
             "Distance of the ends from their common pose",
             Axis("start"),
-            Axis("from the common pose (mm)", "log", (LEAST_MM, max(1.0, *check.agreement.distance_mm))),
+            Axis(
+                "from the common pose (mm)",
+                "log",
+                (LEAST_MM, max(1.0, *check.agreement.distance_mm)),
+            ),
         ),
     ]
 

@@ -61,7 +61,9 @@ def starting_poses(
     pivot = rigid.transform_points(world_from_ct_true, centroid)
     random = np.random.default_rng(seed)
     edges = np.asarray(edges_mm, float)
-    wanted = np.concatenate([random.uniform(low, high, per_interval) for low, high in pairwise(edges)])
+    wanted = np.concatenate(
+        [random.uniform(low, high, per_interval) for low, high in pairwise(edges)]
+    )
 
     def start(error_mm: float) -> np.ndarray:
         """Return a pose with this error, mm."""
@@ -69,7 +71,9 @@ def starting_poses(
         direction /= np.linalg.norm(direction)
 
         def moved(scale: float) -> np.ndarray:
-            return _moved(world_from_ct_true, pivot, scale * direction[:3] / radius_mm, scale * direction[3:])
+            return _moved(
+                world_from_ct_true, pivot, scale * direction[:3] / radius_mm, scale * direction[3:]
+            )
 
         def excess(scale: float) -> float:
             return mtre(moved(scale), world_from_ct_true, targets) - error_mm
@@ -97,18 +101,27 @@ def perturbed(
     """
     random = np.random.default_rng(seed)
     pivot = rigid.transform_points(world_from_ct, np.asarray(centre_ct, float))
-    axes, directions = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in random.normal(size=(2, n, 3)))
+    axes, directions = (
+        v / np.linalg.norm(v, axis=1, keepdims=True) for v in random.normal(size=(2, n, 3))
+    )
     return np.stack(
         [
-            _moved(world_from_ct, pivot, np.radians(rotation_deg) * axis, translation_mm * direction)
+            _moved(
+                world_from_ct, pivot, np.radians(rotation_deg) * axis, translation_mm * direction
+            )
             for axis, direction in zip(axes, directions, strict=True)
         ]
     )
 
 
-def _moved(world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def _moved(
+    world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
     """Return the pose turned by a rotation vector (rad) about a world point, which moves by `shift` (mm)."""
-    return rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(rotation), shift)) @ world_from_ct
+    return (
+        rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(rotation), shift))
+        @ world_from_ct
+    )
 
 
 @dataclass(frozen=True)
@@ -155,17 +168,24 @@ def success_rate(final_mm: ArrayLike, threshold_mm: float = SUCCESS_MM) -> Succe
 
 
 def success_by_interval(
-    start_mm: ArrayLike, final_mm: ArrayLike, edges_mm: Sequence[float] | np.ndarray, threshold_mm: float = SUCCESS_MM
+    start_mm: ArrayLike,
+    final_mm: ArrayLike,
+    edges_mm: Sequence[float] | np.ndarray,
+    threshold_mm: float = SUCCESS_MM,
 ) -> list[SuccessRate]:
     """Return the success rate of the registrations that started in each interval [edge, next edge)."""
     start_mm, final_mm = np.asarray(start_mm, float), np.asarray(final_mm, float)
     return [
-        success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm) for low, high in pairwise(edges_mm)
+        success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm)
+        for low, high in pairwise(edges_mm)
     ]
 
 
 def capture_range(
-    start_mm: ArrayLike, final_mm: ArrayLike, edges_mm: Sequence[float] | np.ndarray, threshold_mm: float = SUCCESS_MM
+    start_mm: ArrayLike,
+    final_mm: ArrayLike,
+    edges_mm: Sequence[float] | np.ndarray,
+    threshold_mm: float = SUCCESS_MM,
 ) -> float:
     """Return the largest start error in mm up to which every interval succeeds in at least 95 % of its registrations.
 
@@ -236,11 +256,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence], right: Sequence[int] = 
         Indices of the columns that are aligned to the right.
     """
     line = ["---:" if column in right else "---" for column in range(len(head))]
-    cells = ([" ".join(str(cell).replace("|", "\\|").split()) for cell in row] for row in (head, line, *rows))
+    cells = (
+        [" ".join(str(cell).replace("|", "\\|").split()) for cell in row]
+        for row in (head, line, *rows)
+    )
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
-def table_of(groups: Iterable[tuple[Sequence, Any]], keys: Sequence[str], columns: dict[str, Callable]) -> str:
+def table_of(
+    groups: Iterable[tuple[Sequence, Any]], keys: Sequence[str], columns: dict[str, Callable]
+) -> str:
     """Return a table with a row for each group: the values of its keys, and what each column's function says of it."""
     rows = [[*values, *(cell(group) for cell in columns.values())] for values, group in groups]
     return table([*keys, *columns], rows)
@@ -263,4 +288,6 @@ def median(values: ArrayLike, digits: int) -> str:
 def percent(rate: SuccessRate) -> str:
     """Format as "1.5 % (0.5 to 4.3)", with Wilson's 95 % interval."""
     low, high = rate.interval
-    return f"{100 * rate.rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if rate.total else "none"
+    return (
+        f"{100 * rate.rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if rate.total else "none"
+    )

@@ -67,11 +67,16 @@ def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> 
                     status=426, text=_("This address is for websockets.") + "\n"
                 )  # trame's own would raise
             return await handler(request)
-        return _refused(_("The token is missing or wrong: use the whole address that mvreg view printed."))
+        return _refused(
+            _("The token is missing or wrong: use the whole address that mvreg view printed.")
+        )
 
     async def harden(request: web.Request, response: web.StreamResponse) -> None:
         host = request.host if HOST.fullmatch(request.host) else ""
-        for name, value in {**HEADERS, "Content-Security-Policy": POLICY.format(inline=inline, host=host)}.items():
+        for name, value in {
+            **HEADERS,
+            "Content-Security-Policy": POLICY.format(inline=inline, host=host),
+        }.items():
             response.headers.setdefault(name, value)
 
     app.middlewares.append(check)
@@ -81,7 +86,9 @@ def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> 
 def _inline_scripts(page: str) -> list[str]:
     """Return the policy's entry for inline scripts, trame's own."""
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    return [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    return [
+        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts
+    ]
 
 
 def _same(given: str, token: str) -> bool:
@@ -90,7 +97,9 @@ def _same(given: str, token: str) -> bool:
 
 def _entered(cookie: str, token: str) -> web.Response:
     response = web.Response(text=ENTERED.format(link=_("Open the page")), content_type="text/html")
-    response.set_cookie(cookie, token, path="/", httponly=True, samesite="Strict")  # not Secure: this is HTTP
+    response.set_cookie(
+        cookie, token, path="/", httponly=True, samesite="Strict"
+    )  # not Secure: this is HTTP
     return response
 
 

@@ -69,7 +69,9 @@ class Application(Frontend):
     views: PageViews
     sections: dict[str, PageSection]
 
-    def __init__(self, server: Any, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
+    def __init__(
+        self, server: Any, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]
+    ) -> None:
         super().__init__()
         vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
         self.server, self.state = server, server.state
@@ -87,10 +89,17 @@ class Application(Frontend):
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
         self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
-        self.steps = {name: PageSection(name, each, self) for name, each in self.presenters.by_name().items()}
+        self.steps = {
+            name: PageSection(name, each, self) for name, each in self.presenters.by_name().items()
+        }
         geometry = PageSection("geometry", self.presenters.xrays.geometry, self)
         self.files, self.answer = PageSection("files", self.files_presenter, self), AnswerBar(self)
-        self.sections = {**self.steps, "geometry": geometry, "files": self.files, "answer": self.answer}
+        self.sections = {
+            **self.steps,
+            "geometry": geometry,
+            "files": self.files,
+            "answer": self.answer,
+        }
         trigger = server.controller.trigger
         trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
         trigger("mvreg_typed")(lambda section, key, text: self.sections[section].typed(key, text))
@@ -155,7 +164,9 @@ class Application(Frontend):
         """Open the demo's case."""
         self.opener.open_demo()
 
-    def replace(self, fill: Callable[[Any], Registration | None], autosaved: Path | None = None) -> None:
+    def replace(
+        self, fill: Callable[[Any], Registration | None], autosaved: Path | None = None
+    ) -> None:
         """Close the scene and open another content.
 
         Parameters
@@ -179,7 +190,9 @@ class Application(Frontend):
             fill.play(self.session)
             self.state.open_steps = ["sequence"]
         if registration is None:
-            self.show_message(_("The scene holds no registration of this program; add a CT and X-rays."))
+            self.show_message(
+                _("The scene holds no registration of this program; add a CT and X-rays.")
+            )
             self.begin()
 
     # What a person does
@@ -250,7 +263,9 @@ class Application(Frontend):
 
     def describe_unexpected(self, error: Exception) -> str:
         """Return what a person reads of an error of the program, a sentence."""
-        sentence = _("Something unexpected went wrong ({error}); the terminal of mvreg view has the details.")
+        sentence = _(
+            "Something unexpected went wrong ({error}); the terminal of mvreg view has the details."
+        )
         return sentence.format(error=type(error).__name__)
 
     def show_section(self, name: str) -> None:
@@ -364,7 +379,9 @@ class Application(Frontend):
             display.show(self.registration)
         self.state.has_registration = self.registration is not None
         self.state.case_title = self._case_title()
-        self.state.trame__title = " \u00b7 ".join(filter(None, [self.state.case_title, elements.TITLE]))
+        self.state.trame__title = " \u00b7 ".join(
+            filter(None, [self.state.case_title, elements.TITLE])
+        )
         notices = self.session.notices if self.session is not None else None
         self.state.notices = notices.sentences if notices else []
         self.state.patient_in_doubt = notices is not None and notices.patient_in_doubt

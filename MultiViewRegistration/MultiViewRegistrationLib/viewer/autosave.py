@@ -55,7 +55,11 @@ class SavedScene:
 
     def when(self, now: datetime) -> str:
         """Return the time at which it was saved, with the date where that is another day."""
-        return f"{self.saved:%H:%M}" if self.saved.date() == now.date() else f"{self.saved:%Y-%m-%d %H:%M}"
+        return (
+            f"{self.saved:%H:%M}"
+            if self.saved.date() == now.date()
+            else f"{self.saved:%Y-%m-%d %H:%M}"
+        )
 
 
 def place() -> Path:
@@ -101,7 +105,9 @@ class Autosave:
     def _begin(self, folder: Path | None) -> None:
         """Save into another folder, where nothing is known to be saved yet."""
         self._folder = folder
-        self._files: dict[str, tuple[int, str]] = {}  # by the node's ID: when it was written, and its file
+        self._files: dict[
+            str, tuple[int, str]
+        ] = {}  # by the node's ID: when it was written, and its file
         self._saved = ""  # the text of the .mrml
 
     def opened(self, folder: Path | None = None) -> None:
@@ -130,7 +136,12 @@ class Autosave:
         """Save, where it is time to."""
         self._take_written()
         application = self._application
-        if monotonic() < self._due or self._writing or application.registration is None or application.moving:
+        if (
+            monotonic() < self._due
+            or self._writing
+            or application.registration is None
+            or application.moving
+        ):
             return
         self._due = monotonic() + EVERY_S
         self.save()
@@ -142,7 +153,9 @@ class Autosave:
             return
         run = session.running_registration
         try:
-            with run.as_before() if run is not None else nullcontext():  # a registration under way has not begun
+            with (
+                run.as_before() if run is not None else nullcontext()
+            ):  # a registration under way has not begun
                 self._save(session.registration.name)
         except (InputError, OSError) as error:
             self._show_failure(getattr(error, "strerror", None) or str(error))
@@ -185,7 +198,9 @@ class Autosave:
             "scene": mrml.name,
         }
         self._writing = Task(
-            lambda on_progress: commit(folder, state, [mrml.name, *(file for _, file in files.values())])
+            lambda on_progress: commit(
+                folder, state, [mrml.name, *(file for _, file in files.values())]
+            )
         )
 
     def _take_written(self) -> None:
@@ -201,9 +216,9 @@ class Autosave:
     def _show_failure(self, why: str) -> None:
         self._saved, self._files = "", {}
         self._application.show_message(
-            _("The work is not kept for the case that the server ends ({why}); free some space, or save it.").format(
-                why=why.rstrip(".")
-            )
+            _(
+                "The work is not kept for the case that the server ends ({why}); free some space, or save it."
+            ).format(why=why.rstrip("."))
         )
 
 
@@ -221,7 +236,9 @@ def commit(folder: Path, state: dict, files: list[str]) -> None:
                 os.chmod(folder / file, 0o600)
                 os.fsync(opened.fileno())
         new = folder / f"{STATE}.new"
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+        with open(
+            os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as opened:
             json.dump(state, opened)
             opened.flush()
             os.fsync(opened.fileno())

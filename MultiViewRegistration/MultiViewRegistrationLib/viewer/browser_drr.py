@@ -46,7 +46,9 @@ class BrowserDRR:
         pose = None if anatomy is None else _pose_state(registration)
         if pose != self.pose:
             self.pose, self.pose_stamp = pose, next(_stamps)
-        if self.wanted and self._texture.update(anatomy, lambda: anatomy.texture if anatomy is not None else None):
+        if self.wanted and self._texture.update(
+            anatomy, lambda: anatomy.texture if anatomy is not None else None
+        ):
             self._stamp = next(_stamps)
 
     @property
@@ -114,5 +116,7 @@ def checked_pose(numbers) -> np.ndarray:
     """
     pose = rigid.check_rigid(numbers, "Movement")
     if np.abs(pose[:3, 3]).max() > MAX_MM:
-        raise InputError(f"Movement: leads {np.abs(pose[:3, 3]).max():g} mm away, expected at most {MAX_MM:g} mm.")
+        raise InputError(
+            f"Movement: leads {np.abs(pose[:3, 3]).max():g} mm away, expected at most {MAX_MM:g} mm."
+        )
     return pose

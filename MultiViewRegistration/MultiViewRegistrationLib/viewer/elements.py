@@ -90,12 +90,16 @@ WORDS = {
     "wait": _(
         "If the computer was asleep or the network was gone, wait: this page comes back by itself, and the work is where it was."
     ),
-    "start_again": _("If mvreg view has ended, start it again: its start page offers to go on where you were."),
+    "start_again": _(
+        "If mvreg view has ended, start it again: its start page offers to go on where you were."
+    ),
     "try_now": _("Try now"),
     # an X-ray
     "xray": _("X-ray {name}"),
     "about": _("X-ray {name}, {title}; overlay: {mode}. Press ? for the list of keys."),
-    "about_movable": _("X-ray {name}, {title}; overlay: {mode}; keys move the CT. Press ? for the list of keys."),
+    "about_movable": _(
+        "X-ray {name}, {title}; overlay: {mode}; keys move the CT. Press ? for the list of keys."
+    ),
     "scale": _("{length} mm at the CT"),
     "no_image": _("No image"),
     "loading_ct": _("Loading the CT: {percent} %"),
@@ -153,7 +157,9 @@ WORDS = {
                 [_("Drag, or arrow keys"), _("along the image; a key 0.1 mm")],
                 [
                     _("The handle in its middle, or m"),
-                    _("shows a ring that turns and grips that tilt; with it one finger moves the CT"),
+                    _(
+                        "shows a ring that turns and grips that tilt; with it one finger moves the CT"
+                    ),
                 ],
                 [_("[ and ], or q and e"), _("turn about the beam by 0.1°")],
                 [_("Ctrl and drag, Ctrl and arrow keys"), _("tilt; a key 0.1°")],
@@ -167,7 +173,10 @@ WORDS = {
                 [_("Click or tap, or c"), _("linked cursor there, or in the middle")],
                 [_("Wheel, two fingers, or + - 0"), _("zoom, or all of the X-ray")],
                 [_("Middle button, Shift and drag, one finger, or a d w s"), _("move the picture")],
-                [_("Drag with the right button"), _("brightness (up and down) and contrast (sideways)")],
+                [
+                    _("Drag with the right button"),
+                    _("brightness (up and down) and contrast (sideways)"),
+                ],
                 [_("r, n"), _("automatic brightness; bone dark")],
             ],
         ],
@@ -384,6 +393,10 @@ def build_starting_page(server) -> None:
     for module in (rca, MODULE):
         server.enable_module(module)
     server.state.trame__title = TITLE
-    server.state.trame__template_error = "<mv-closed />"  # in place of trame's own, which says "Connection closed"
+    server.state.trame__template_error = (
+        "<mv-closed />"  # in place of trame's own, which says "Connection closed"
+    )
     with VAppLayout(server, vuetify_config=THEME), html.Div(classes="mv-begin", role="status"):
-        html.Div(_("Starting…"))  # nothing that turns: without a graphics card it would take a quarter of a processor
+        html.Div(
+            _("Starting…")
+        )  # nothing that turns: without a graphics card it would take a quarter of a processor

@@ -69,13 +69,18 @@ class Opener:
 
     def open_demo(self) -> None:
         """Open the demo's case; its CT is downloaded where it is not there yet."""
-        self._begin(_("the demo; its CT is downloaded the first time"), lambda on_progress: read_case(self._demo()))
+        self._begin(
+            _("the demo; its CT is downloaded the first time"),
+            lambda on_progress: read_case(self._demo()),
+        )
 
     def open_autosaved(self, folder: str) -> None:
         """Open what a server that has ended left, by its folder's name; this one keeps it from now on."""
         found = next((one for one in self._autosaved_scenes if one.folder.name == folder), None)
         if found is not None:
-            self._begin(found.name, lambda on_progress: read_scene(found.scene), autosaved=found.folder)
+            self._begin(
+                found.name, lambda on_progress: read_scene(found.scene), autosaved=found.folder
+            )
 
     def remove_autosaved(self, folder: str) -> None:
         """Remove what a server that has ended left, by its folder's name."""
@@ -118,8 +123,15 @@ class Opener:
             if self._reading is not None:
                 if sent is not None:
                     shutil.rmtree(sent, ignore_errors=True)
-                raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
-            self._reading, self._preloading, self._sent, self._autosaved = Task(work), preloading, sent, autosaved
+                raise InputError(
+                    _("Open: something is being read already, expected nothing; wait for it.")
+                )
+            self._reading, self._preloading, self._sent, self._autosaved = (
+                Task(work),
+                preloading,
+                sent,
+                autosaved,
+            )
             self._application.state.opening_another = False
             self._application.state.opening = _("Reading {name}…").format(name=name)
 
@@ -145,9 +157,9 @@ def reader(path: Path, case: Path | None = None):
         inside = [name for name in NAMED if (path / name).is_file()]
         if not inside:
             raise InputError(
-                _("{folder}: holds none of {names}, expected one of them; choose another folder.").format(
-                    folder=path.name, names=named
-                )
+                _(
+                    "{folder}: holds none of {names}, expected one of them; choose another folder."
+                ).format(folder=path.name, names=named)
             )
         path = path / inside[0]
     kind = next(iter(kinds_of(path)), "") if path.is_file() else NAMED.get(path.name, CASE)

@@ -42,7 +42,11 @@ LAYOUTS = (
 )
 #: What is seen, of LAYOUTS, also while a view is alone.
 PARTS = "look.alone ? (views.xrays.some(x => x.pane === look.alone) ? 'xrays' : 'ct') : look.layout"
-THEME_ICONS = {"auto": "mdi-theme-light-dark", "light": "mdi-white-balance-sunny", "dark": "mdi-weather-night"}
+THEME_ICONS = {
+    "auto": "mdi-theme-light-dark",
+    "light": "mdi-white-balance-sunny",
+    "dark": "mdi-weather-night",
+}
 THEME_NAMES = {"auto": _("as the system"), "light": _("light"), "dark": _("dark")}
 WAIT = dict(disabled=("!!opening",))
 #: What is taken anywhere in the page.
@@ -63,7 +67,11 @@ def build(application) -> None:
             _head(application)
             with html.Div(classes="mv-body", style=("{ '--steps': look.stepsPx + 'px' }",)):
                 _column(application)
-                html.Div(v_if="has_registration && look.steps", classes="mv-scrim", click="look.steps = false")
+                html.Div(
+                    v_if="has_registration && look.steps",
+                    classes="mv-scrim",
+                    click="look.steps = false",
+                )
                 with html.Main(classes="mv-main"):
                     _messages(application)
                     with html.Div(v_if="has_registration", classes="mv-work"):
@@ -96,9 +104,16 @@ def _head(application) -> None:
             title=_("Save the scene as a file that 3D Slicer and this page open (.mrb)"),
         )
         html.Div(classes="mv-spring")
-        with html.Div(v_if="has_registration", classes="mv-group", role="group", aria_label=_("Layout")):
+        with html.Div(
+            v_if="has_registration", classes="mv-group", role="group", aria_label=_("Layout")
+        ):
             for layout_name, icon, title in LAYOUTS:
-                _icon(icon, title, active=f"look.layout === '{layout_name}'", click=f"look.choose('{layout_name}')")
+                _icon(
+                    icon,
+                    title,
+                    active=f"look.layout === '{layout_name}'",
+                    click=f"look.choose('{layout_name}')",
+                )
         for theme, icon in THEME_ICONS.items():
             title = _("Colours: {theme}; press for the next").format(theme=THEME_NAMES[theme])
             _icon(icon, title, v_if=f"look.theme === '{theme}'", click="look.nextTheme()")
@@ -106,7 +121,9 @@ def _head(application) -> None:
 
 
 def _column(application) -> None:
-    with html.Aside(classes="mv-steps", v_show="has_registration && look.steps", aria_label=_("Steps")):
+    with html.Aside(
+        classes="mv-steps", v_show="has_registration && look.steps", aria_label=_("Steps")
+    ):
         v.VProgressLinear(v_if="saving", indeterminate=True, height=3, aria_label=_("Saving"))
         with html.Div(classes="mv-list", tabindex="0"):
             _steps(application)
@@ -117,11 +134,28 @@ def _column(application) -> None:
 def _messages(application) -> None:
     """Put what a person has to read over everything."""
     with html.Div(classes="mv-messages"):
-        html.Div("{{ opening }}", v_if="opening && has_registration", classes="mv-fact mv-message", role="status")
-        v.VAlert("{{ message }}", v_if="message", type="error", closable=True, click_close="message = ''", **ALERT)
+        html.Div(
+            "{{ opening }}",
+            v_if="opening && has_registration",
+            classes="mv-fact mv-message",
+            role="status",
+        )
+        v.VAlert(
+            "{{ message }}",
+            v_if="message",
+            type="error",
+            closable=True,
+            click_close="message = ''",
+            **ALERT,
+        )
         with v.VAlert(v_if="notices.length", type="warning", **ALERT):
             html.Div("{{ notice }}", v_for="notice in notices", key="notice")
-            v.VBtn(_("Understood"), click=application.acknowledge_notices, size="small", variant="tonal")
+            v.VBtn(
+                _("Understood"),
+                click=application.acknowledge_notices,
+                size="small",
+                variant="tonal",
+            )
             v.VBtn(
                 _("Same patient"),
                 v_if="patient_in_doubt",
@@ -154,12 +188,18 @@ def _open_another(application) -> None:
 
 
 def _steps(application) -> None:
-    with v.VExpansionPanels(v_model=("open_steps",), multiple=True, variant="accordion", flat=True, static=True):
+    with v.VExpansionPanels(
+        v_model=("open_steps",), multiple=True, variant="accordion", flat=True, static=True
+    ):
         for number, section in enumerate(application.steps.values(), start=1):
             state = f"{section.state_name}.state"
             with v.VExpansionPanel(value=section.name):
                 with v.VExpansionPanelTitle(classes="mv-step"):
-                    v.VIcon(f"{{{{ icons[{state}.kind] }}}}", size="small", classes=(f"'mv-' + {state}.kind",))
+                    v.VIcon(
+                        f"{{{{ icons[{state}.kind] }}}}",
+                        size="small",
+                        classes=(f"'mv-' + {state}.kind",),
+                    )
                     html.Span(f"{number}. {section.title}", classes="mv-step-name")
                     html.Span(f"{{{{ {state}.text }}}}", classes="mv-step-text")
                 with v.VExpansionPanelText():
@@ -168,7 +208,9 @@ def _steps(application) -> None:
 
 def _bar(views) -> None:
     """Put in the choice of overlays on the X-rays, where any is seen."""
-    with html.Div(classes="mv-bar", v_show=f"({PARTS}) !== 'ct'", role="toolbar", aria_label=_("Overlays")):
+    with html.Div(
+        classes="mv-bar", v_show=f"({PARTS}) !== 'ct'", role="toolbar", aria_label=_("Overlays")
+    ):
         with v.VBtnToggle(
             model_value=("overlay.mode",),
             update_modelValue=(views.act, "['overlay', $event]"),
@@ -208,7 +250,9 @@ def _views() -> None:
         with (
             html.Div(
                 classes="mv-xrays",
-                style=("{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, 1fr))` }",),
+                style=(
+                    "{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, 1fr))` }",
+                ),
             ),
             html.Div(
                 v_for="xray in views.xrays",
@@ -250,7 +294,9 @@ def build_3d_tools(views) -> None:
     elements.Eye()
     html.Div("{{ views.case }}", classes="mv-case")
     with html.Div(classes="mv-tools", role="toolbar", aria_label=_("3D view")):
-        _icon("mdi-fit-to-page-outline", _("Show all: X-rays, sources and CT"), click=views.stand_back)
+        _icon(
+            "mdi-fit-to-page-outline", _("Show all: X-rays, sources and CT"), click=views.stand_back
+        )
         _icon(
             "mdi-bone",
             _("Bone surface of the CT"),
@@ -266,7 +312,12 @@ def build_3d_tools(views) -> None:
         )
         with v.VMenu():
             with v.Template(v_slot_activator="{ props }"):
-                _icon("mdi-eye-outline", _("Look from the source of an X-ray"), active="in_3d.along", v_bind="props")
+                _icon(
+                    "mdi-eye-outline",
+                    _("Look from the source of an X-ray"),
+                    active="in_3d.along",
+                    v_bind="props",
+                )
             with v.VList(density="compact"):
                 v.VListItem(
                     v_for="source in in_3d.sources",
@@ -288,15 +339,31 @@ def build_slice_tools(name: str, orientation: str, colour: str) -> None:
 
 def _alone(view: str) -> None:
     icon = f"look.alone === '{view}' ? 'mdi-arrow-collapse' : 'mdi-arrow-expand'"
-    _icon((icon,), _("This view alone, or all (f, or a double click)"), click=f"look.toggle('{view}')")
+    _icon(
+        (icon,), _("This view alone, or all (f, or a double click)"), click=f"look.toggle('{view}')"
+    )
 
 
 def _icon(icon, title: str, *, active: str = "", **more) -> None:
     """Put in a button with an icon; pressed where the expression `active` is true."""
     pressed = (
-        {"color": (f"{active} ? 'primary' : ''",), "aria_pressed": (f"{active} ? 'true' : 'false'",)} if active else {}
+        {
+            "color": (f"{active} ? 'primary' : ''",),
+            "aria_pressed": (f"{active} ? 'true' : 'false'",),
+        }
+        if active
+        else {}
     )
-    v.VBtn(icon=icon, title=title, aria_label=title, size="small", variant="text", rounded="lg", **pressed, **more)
+    v.VBtn(
+        icon=icon,
+        title=title,
+        aria_label=title,
+        size="small",
+        variant="text",
+        rounded="lg",
+        **pressed,
+        **more,
+    )
 
 
 def _start_page(application) -> None:
@@ -326,7 +393,13 @@ def _start_page(application) -> None:
             for line in WELCOME:
                 html.P(line)
         with html.Div(classes="mv-row mv-demo"):
-            v.VBtn(_("Open the demo"), click=application.open_demo, variant="tonal", color="primary", **WAIT)
+            v.VBtn(
+                _("Open the demo"),
+                click=application.open_demo,
+                variant="tonal",
+                color="primary",
+                **WAIT,
+            )
             html.Span(DEMO, classes="mv-fact")
         html.P("{{ opening }}", v_if="opening", role="status")
         html.P(_("For research use only."), classes="mv-fact")
@@ -336,6 +409,9 @@ def _asked(application) -> None:
     """Put what is unclear of files over everything else, which goes on meanwhile."""
     files = application.files
     with html.Section(
-        v_if=f"{files.state_name}.controls.length", classes="mv-asked", aria_label=_("Files"), aria_live="polite"
+        v_if=f"{files.state_name}.controls.length",
+        classes="mv-asked",
+        aria_label=_("Files"),
+        aria_live="polite",
     ):
         files.build()

@@ -53,7 +53,9 @@ class PageSection:
         self.application, self.name, self.presenter = application, name, presenter
         self.state_name, self.title = f"{name}_form", presenter.TITLE
         self._controls: dict[str, Control] = {}
-        self._refused: dict[str, tuple[TextField, str]] = {}  # fields as they were, and what was typed there
+        self._refused: dict[
+            str, tuple[TextField, str]
+        ] = {}  # fields as they were, and what was typed there
         self._pictures: dict[str, tuple[np.ndarray, str]] = {}
         self._addresses: dict[Path, str] = {}
 
@@ -81,7 +83,10 @@ class PageSection:
         form = self.presenter.form() if there or self.presenter.BEGINS else []
         self._controls = walk(form)
         state = self.presenter.state() if there else State(TODO)
-        self.application.state[self.state_name] = {"controls": self._shown(form), "state": asdict(state)}
+        self.application.state[self.state_name] = {
+            "controls": self._shown(form),
+            "state": asdict(state),
+        }
 
     def _shown(self, form: Iterable[Control | None]) -> list[dict]:
         """Return the controls as the page takes them, with pictures as addresses."""
@@ -93,7 +98,10 @@ class PageSection:
                 data["problem"] = control.problem(data["text"])
             if isinstance(control, Picture) and control.rgb is not None:
                 if self._pictures.get(control.key, (None, ""))[0] is not control.rgb:
-                    self._pictures[control.key] = control.rgb, _data_url(control.rgb, control.aspect)
+                    self._pictures[control.key] = (
+                        control.rgb,
+                        _data_url(control.rgb, control.aspect),
+                    )
                 data["url"] = self._pictures[control.key][1]
             if isinstance(control, Link):
                 if control.path not in self._addresses:
@@ -121,11 +129,17 @@ class PageSection:
         control = self._controls.get(key)
         if control is None or not control.enabled:
             return
-        if isinstance(control, Choice) and args[0] not in [option.value for option in control.options]:
+        if isinstance(control, Choice) and args[0] not in [
+            option.value for option in control.options
+        ]:
             return
         self._refused.pop(key, None)
         with self.application.ui_action():
-            if isinstance(control, Button) and control.strict and (problems := self.application.problems()):
+            if (
+                isinstance(control, Button)
+                and control.strict
+                and (problems := self.application.problems())
+            ):
                 raise InputError(problems[0])
             if isinstance(control, TextField) and control.problem(args[0]):
                 self._refused[key] = control, args[0]

@@ -49,7 +49,9 @@ class PageViews:
         self._planes: dict[str, object] = {}
         self._panes: dict[object, XRayPane] = {}
         app = application.slicer_app
-        self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
+        self.three_d = ThreeDView(
+            application.scene, app.app_logic, THREE_D, NoScheduleRendering()
+        )  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
         self._remote: list[RemoteView] = []
         self.slices: list[SliceView] = []
@@ -59,10 +61,14 @@ class PageViews:
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
             view.set_view_properties(
-                ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000")
+                ViewProps(
+                    label=label, orientation=orientation, color=tone, background_color="#000000"
+                )
             )
             self.slices.append(view)
-            self._unbuilt.append((name, view, partial(page.build_slice_tools, name, orientation, tone)))
+            self._unbuilt.append(
+                (name, view, partial(page.build_slice_tools, name, orientation, tone))
+            )
         self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._state.slices_at, self._state.ct_greys = {}, {}
@@ -77,7 +83,11 @@ class PageViews:
 
         The X-rays come first, when they are opened, under a hand, and for the most part while a sequence is played.
         """
-        return self._application.moving or self.opening or (self._playing() and monotonic() % EVERY_S > REMOTE_S)
+        return (
+            self._application.moving
+            or self.opening
+            or (self._playing() and monotonic() % EVERY_S > REMOTE_S)
+        )
 
     def _playing(self) -> bool:
         session = self._application.session
@@ -93,7 +103,11 @@ class PageViews:
         return (
             session is not None
             and monotonic() - self._opened < MAX_OPENING_S
-            and (session.preparing and session.anatomy is None or not all(pane.given for pane in self._panes.values()))
+            and (
+                session.preparing
+                and session.anatomy is None
+                or not all(pane.given for pane in self._panes.values())
+            )
         )
 
     def reset(self) -> None:
@@ -110,7 +124,10 @@ class PageViews:
         """Have a cell for each X-ray, and the CT in its slices."""
         registration = self._application.registration
         if registration is not None:
-            self._state.overlay = {"mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration)}
+            self._state.overlay = {
+                "mode": overlay.mode_of(registration),
+                "opacity": overlay.opacity_of(registration),
+            }
         views = registration.xrays if registration is not None else []
         for tag in filter(None, map(tag_of, views)):
             self._plane(tag)
@@ -132,7 +149,10 @@ class PageViews:
     @property
     def _slice_nodes(self) -> dict[str, Any]:
         """Return the slice nodes by their orientations."""
-        return {each[1]: view.get_view_node() for each, view in zip(layout.CT_SLICES, self.slices, strict=True)}
+        return {
+            each[1]: view.get_view_node()
+            for each, view in zip(layout.CT_SLICES, self.slices, strict=True)
+        }
 
     def tick(self) -> None:
         """Have the X-rays' cells follow the CT."""
@@ -158,7 +178,9 @@ class PageViews:
         if ct is None or ct.GetImageData() is None:
             return
         node, size = view.get_view_node(), tuple(view.render_window().GetSize())
-        before_size, zoom = self._fitted.get(view.name, (None, ()))  # as this left it; None once a person has
+        before_size, zoom = self._fitted.get(
+            view.name, (None, ())
+        )  # as this left it; None once a person has
         if zoom is not None and size != before_size:
             slice_view.fit_to_ct(ct, node)
             self._fitted[view.name] = size, _zoom(node)
@@ -170,10 +192,19 @@ class PageViews:
         ct = registration.ct
         at, greys = {}, {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
         if ct is not None and ct.GetImageData() is not None and ct.GetDisplayNode() is not None:
-            at = {name: asdict(slice_view.position_in(ct, node)) for name, node in self._slice_nodes.items()}
+            at = {
+                name: asdict(slice_view.position_in(ct, node))
+                for name, node in self._slice_nodes.items()
+            }
             display, (least, most) = ct.GetDisplayNode(), ct.GetImageData().GetScalarRange()
             hu = registration.parameter(CT_UNIT, "hu") == "hu"
-            greys = {"hu": hu, "width": display.GetWindow(), "level": display.GetLevel(), "least": least, "most": most}
+            greys = {
+                "hu": hu,
+                "width": display.GetWindow(),
+                "level": display.GetLevel(),
+                "least": least,
+                "most": most,
+            }
         if at != self._state.slices_at:
             self._state.slices_at = at
         if greys != self._state.ct_greys:
@@ -184,7 +215,12 @@ class PageViews:
     def _scroll(self, name: str, mm: float) -> None:
         ct = self._ct
         node = self._slice_nodes.get(name)
-        if ct is not None and ct.GetImageData() is not None and node is not None and are_numbers([mm], 1):
+        if (
+            ct is not None
+            and ct.GetImageData() is not None
+            and node is not None
+            and are_numbers([mm], 1)
+        ):
             slice_view.scroll_to(ct, node, mm)
 
     def _set_ct_greys(self, width: float, level: float) -> None:
@@ -212,7 +248,9 @@ class PageViews:
             view.rendering.tick()
         if self._unbuilt and not self._remote_waits():
             name, view, tools = self._unbuilt.pop(0)
-            self._remote.append(RemoteView(self._application.server, name, view, self._remote_waits, tools))
+            self._remote.append(
+                RemoteView(self._application.server, name, view, self._remote_waits, tools)
+            )
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""
@@ -223,7 +261,13 @@ class PageViews:
     def _show_3d(self) -> None:
         registration = self._application.registration
         if registration is None:
-            self._state.in_3d = {"bones": False, "volume": False, "possible": False, "along": "", "sources": []}
+            self._state.in_3d = {
+                "bones": False,
+                "volume": False,
+                "possible": False,
+                "along": "",
+                "sources": [],
+            }
             return
         self._state.in_3d = {
             "bones": ct_3d.surface_is_shown(registration),

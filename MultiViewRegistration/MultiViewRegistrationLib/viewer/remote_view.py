@@ -73,12 +73,19 @@ class RemoteView:
         cursor = f"{self.template}_cursor"
         window = RcaWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
         self._scheduler = RcaImageRenderScheduler(
-            window, interactive_quality=MOVING_QUALITY, rca_encoder=RcaImageEncoder.JPEG, target_fps=BACKGROUND_FPS
+            window,
+            interactive_quality=MOVING_QUALITY,
+            rca_encoder=RcaImageEncoder.JPEG,
+            target_fps=BACKGROUND_FPS,
         )
         server.state.setdefault(cursor, "default")
         with (
             ViewLayout(server, template_name=self.template),
-            html.Div(classes="mv-fill", mouseenter=(self._pace, "[true]"), mouseleave=(self._pace, "[false]")),
+            html.Div(
+                classes="mv-fill",
+                mouseenter=(self._pace, "[true]"),
+                mouseleave=(self._pace, "[false]"),
+            ),
         ):
             rca.RemoteControlledArea(
                 name=self.template,
@@ -91,7 +98,10 @@ class RemoteView:
             )
             tools()
         adapter = LastPageSize(
-            window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False
+            window=window,
+            name=self.template,
+            scheduler=self._scheduler,
+            do_schedule_render_on_interaction=False,
         )
         self.rendering = DeferredRendering(self._scheduler, hold)
         view.set_scheduled_render(self.rendering)

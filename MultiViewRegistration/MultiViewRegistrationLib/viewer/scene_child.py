@@ -20,9 +20,12 @@ def load(mrml: str, folder: str) -> str:
     if not scene.Import(None):
         return "scene"
     models = [
-        scene.GetNthNodeByClass(n, "vtkMRMLModelNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLModelNode"))
+        scene.GetNthNodeByClass(n, "vtkMRMLModelNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLModelNode"))
     ]
-    return next((f"model {model.GetName()}" for model in models if not _is_whole(model.GetMesh())), "")
+    return next(
+        (f"model {model.GetName()}" for model in models if not _is_whole(model.GetMesh())), ""
+    )
 
 
 def _is_whole(mesh) -> bool:
@@ -35,10 +38,15 @@ def _is_whole(mesh) -> bool:
         if not cells.IsValid():
             return False
         named = cells.GetConnectivityArray()
-        if named.GetNumberOfTuples() and not (named.GetRange()[0] >= 0 and named.GetRange()[1] < points):
+        if named.GetNumberOfTuples() and not (
+            named.GetRange()[0] >= 0 and named.GetRange()[1] < points
+        ):
             return False
     return all(
         data.GetAbstractArray(n).GetNumberOfTuples() == count
-        for data, count in ((mesh.GetPointData(), points), (mesh.GetCellData(), mesh.GetNumberOfCells()))
+        for data, count in (
+            (mesh.GetPointData(), points),
+            (mesh.GetCellData(), mesh.GetNumberOfCells()),
+        )
         for n in range(data.GetNumberOfArrays())
     )

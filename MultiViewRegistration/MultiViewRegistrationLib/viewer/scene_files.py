@@ -26,9 +26,13 @@ from ..session.translation import _
 from .transfers import MAX_BYTES, MAX_FILES, packed, safe_path
 
 #: Formats of images that a scene may name.
-IMAGES = tuple(".nrrd .nhdr .nii .gz .mha .mhd .hdr .img .png .jpg .jpeg .tif .tiff .bmp .dcm".split())
+IMAGES = tuple(
+    ".nrrd .nhdr .nii .gz .mha .mhd .hdr .img .png .jpg .jpeg .tif .tiff .bmp .dcm".split()
+)
 #: Of models, points, transforms, tables, colours, texts: the readers of these open nothing but the file itself.
-OTHERS = tuple(".vtk .vtp .stl .ply .obj .json .fcsv .acsv .tfm .h5 .txt .xml .tsv .csv .ctbl .vp".split())
+OTHERS = tuple(
+    ".vtk .vtp .stl .ply .obj .json .fcsv .acsv .tfm .h5 .txt .xml .tsv .csv .ctbl .vp".split()
+)
 
 #: What loading a scene may take beyond its files, an image's four times.
 LOADING_BYTES, LOADING_S = 2 << 30, 120.0
@@ -87,7 +91,9 @@ def _try_loading(mrml: Path, name: str, claimed: int) -> None:
     """
     limits = LOADING_BYTES + 4 * claimed, LOADING_S + claimed / 2e6
     try:
-        fault = call(f"{__package__}.scene_child:load", [os.fspath(mrml), os.fspath(mrml.parent)], *limits).value
+        fault = call(
+            f"{__package__}.scene_child:load", [os.fspath(mrml), os.fspath(mrml.parent)], *limits
+        ).value
     except ChildFailed:
         fault = "scene"
     if fault == "scene":
@@ -102,7 +108,9 @@ def _try_loading(mrml: Path, name: str, claimed: int) -> None:
 
 def _unreadable(name: str) -> InputError:
     return InputError(
-        _("{file}: cannot be read as a scene, expected one of 3D Slicer; save it again.").format(file=name)
+        _("{file}: cannot be read as a scene, expected one of 3D Slicer; save it again.").format(
+            file=name
+        )
     )
 
 
@@ -156,9 +164,9 @@ def _unpacked(path: Path, folder: Path) -> Path:
             members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) > MAX_FILES:
                 raise InputError(
-                    _("{file}: holds {count} files, expected a scene of at most {most}; choose another file.").format(
-                        file=path.name, count=len(members), most=MAX_FILES
-                    )
+                    _(
+                        "{file}: holds {count} files, expected a scene of at most {most}; choose another file."
+                    ).format(file=path.name, count=len(members), most=MAX_FILES)
                 )
             room = min(MAX_BYTES, shutil.disk_usage(folder).free)
             if sum(member.file_size for member in members) > room:
@@ -175,16 +183,16 @@ def _unpacked(path: Path, folder: Path) -> Path:
                     shutil.copyfileobj(source, file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(
-            _("{file}: cannot be unpacked ({why}), expected a scene of 3D Slicer (.mrb); save it again.").format(
-                file=path.name, why=error
-            )
+            _(
+                "{file}: cannot be unpacked ({why}), expected a scene of 3D Slicer (.mrb); save it again."
+            ).format(file=path.name, why=error)
         ) from None
     scenes = sorted(folder.rglob("*.mrml"), key=lambda file: len(file.parts))
     if not scenes:
         raise InputError(
-            _("{file}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file.").format(
-                file=path.name
-            )
+            _(
+                "{file}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file."
+            ).format(file=path.name)
         )
     return scenes[0]
 
@@ -233,7 +241,9 @@ def _check_all(mrml: Path, home: Path | None) -> int:
         claimed += path.stat().st_size
         if path.suffix.lower() in IMAGES:
             claimed += image_header(path).bytes
-    for path in home.rglob("*") if home else ():  # a reader may take what lies beside a file for its further slices
+    for path in (
+        home.rglob("*") if home else ()
+    ):  # a reader may take what lies beside a file for its further slices
         if path.is_file():
             _check(path)
     return claimed
@@ -246,13 +256,17 @@ def _names(mrml: Path) -> Iterator[str]:
         root = None if b"<!ENTITY" in data or b"<!DOCTYPE" in data else ElementTree.fromstring(data)
     except OSError as error:
         raise InputError(
-            _("{scene}: cannot be read ({why}).").format(scene=mrml.name, why=error.strerror or error)
+            _("{scene}: cannot be read ({why}).").format(
+                scene=mrml.name, why=error.strerror or error
+            )
         ) from None
     except (ElementTree.ParseError, ValueError, LookupError):
         root = None
     if root is None or root.tag != "MRML":
         raise InputError(
-            _("{scene}: is no scene, expected one of 3D Slicer; choose another file.").format(scene=mrml.name)
+            _("{scene}: is no scene, expected one of 3D Slicer; choose another file.").format(
+                scene=mrml.name
+            )
         )
     for element in root.iter():
         for key, value in element.attrib.items():
@@ -264,7 +278,10 @@ def _names(mrml: Path) -> Iterator[str]:
                     ).format(scene=mrml.name)
                 )
             if key.lower().startswith(("filename", "filelistmember")) and value.strip():
-                yield from {value, unquote(value)}  # some spaces and signs are written as %20 and the like, and read so
+                yield from {
+                    value,
+                    unquote(value),
+                }  # some spaces and signs are written as %20 and the like, and read so
 
 
 def _path(mrml: Path, name: str, home: Path | None) -> Path:
@@ -273,9 +290,9 @@ def _path(mrml: Path, name: str, home: Path | None) -> Path:
     found = inside(name, mrml.parent) if home is not None else None
     if found is None:
         raise InputError(
-            _("{scene}: names a file outside its own folder, expected a scene that is whole; save it as .mrb.").format(
-                scene=mrml.name
-            )
+            _(
+                "{scene}: names a file outside its own folder, expected a scene that is whole; save it as .mrb."
+            ).format(scene=mrml.name)
         )
     return found
 

@@ -59,7 +59,10 @@ def serve(
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:
         os.environ.setdefault("WSLINK_WS_COMPRESS", "0")  # it costs more than it saves
-    for name in ("SIGTERM", "SIGHUP"):  # what was sent is removed then, too; SIGHUP: the terminal is closed
+    for name in (
+        "SIGTERM",
+        "SIGHUP",
+    ):  # what was sent is removed then, too; SIGHUP: the terminal is closed
         ending = getattr(signal, name, None)
         if ending is not None and signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, signal.default_int_handler)
@@ -107,7 +110,9 @@ async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
             thread=True,
         )
     )  # thread: Ctrl-C is ours
-    following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, demo, preloaded))
+    following = asyncio.ensure_future(
+        _work(server, uploads, downloads, path, case, demo, preloaded)
+    )
     try:
         await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
         for ended in (serving, following):
@@ -143,7 +148,8 @@ def _open_browser(address: str) -> Callable[[], object]:
     folder = own_folders.new_folder(OPENED, home)
     page = folder / "mvreg-view.html"
     page.write_text(
-        f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8"
+        f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">',
+        encoding="utf-8",
     )
     asyncio.get_running_loop().call_later(OPENED_S, own_folders.remove, folder)
     webbrowser.open(page.as_uri())
@@ -176,7 +182,9 @@ def preload_case(path: Path | None) -> tuple[Task, Task] | None:
         return Case.load(path, read_ct=lambda: ct.result_for(on_progress))
 
     ct = Task(read)
-    return Task(load), Task(lambda on_progress: prepare_for_drr(ct.result_for(on_progress), on_progress))
+    return Task(load), Task(
+        lambda on_progress: prepare_for_drr(ct.result_for(on_progress), on_progress)
+    )
 
 
 async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None:
@@ -204,7 +212,9 @@ async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None
         gc.freeze()
         gc.enable()
     if preloaded is None:
-        Task(lambda on_progress: load_or_begin_compiling())  # they are needed as soon as there is a CT
+        Task(
+            lambda on_progress: load_or_begin_compiling()
+        )  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:

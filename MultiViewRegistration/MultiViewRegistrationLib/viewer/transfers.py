@@ -48,7 +48,10 @@ class Uploads:
                 raise InputError(_("Upload: the viewer is still starting; wait a moment."))
             if not request.content_type.startswith("multipart/"):
                 raise InputError(_("Upload: found no form with files, expected one; use the page."))
-            session, parent = self.belongs_to(), Path(tempfile.gettempdir()).resolve()  # by which `as_sent` knows it
+            session, parent = (
+                self.belongs_to(),
+                Path(tempfile.gettempdir()).resolve(),
+            )  # by which `as_sent` knows it
             folder = Path(tempfile.mkdtemp(prefix="mvreg-sent-", dir=parent))
             keep_within(folder)
             try:
@@ -129,7 +132,9 @@ class Downloads:
     async def _send(self, request: web.Request) -> web.StreamResponse:
         path = self._offered.get(request.match_info["key"])
         if path is None or not path.is_file():
-            return web.Response(status=404, text=_("This file is no longer offered; export again.") + "\n")
+            return web.Response(
+                status=404, text=_("This file is no longer offered; export again.") + "\n"
+            )
         shown = "inline" if path.suffix == ".html" else "attachment"
         return web.FileResponse(
             path,
@@ -158,9 +163,9 @@ def safe_path(name: str) -> PurePosixPath:
     )
     if odd or max(len(part.encode()) for part in path.parts) > 255:
         raise InputError(
-            _('Upload: found a file named "{name}", expected a name that stays in its folder; rename it.').format(
-                name=name[:80]
-            )
+            _(
+                'Upload: found a file named "{name}", expected a name that stays in its folder; rename it.'
+            ).format(name=name[:80])
         )
     return path
 
@@ -168,7 +173,9 @@ def safe_path(name: str) -> PurePosixPath:
 def packed(folder: Path, archive: Path | None = None) -> Path:
     """Return a .zip of a folder, by default beside it."""
     archive = archive or folder.with_suffix(".zip")
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packing:  # a CT takes a second so
+    with zipfile.ZipFile(
+        archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1
+    ) as packing:  # a CT takes a second so
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 packing.write(file, file.relative_to(folder.parent))

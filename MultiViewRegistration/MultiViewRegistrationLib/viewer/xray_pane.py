@@ -50,8 +50,15 @@ class XRayPane:
         Moves the CT and places points.
     """
 
-    def __init__(self, server: Any, session: Session, xray: XRayView, application: Application) -> None:
-        self._server, self._session, self._xray, self._application = server, session, xray, application
+    def __init__(
+        self, server: Any, session: Session, xray: XRayView, application: Application
+    ) -> None:
+        self._server, self._session, self._xray, self._application = (
+            server,
+            session,
+            xray,
+            application,
+        )
         number = next(
             _numbers
         )  # another for each that there has ever been, so that no page keeps anything of the one before
@@ -79,7 +86,9 @@ class XRayPane:
     @property
     def given(self) -> bool:
         """Whether a page has fetched everything: the X-ray, and its overlays."""
-        return self._shown is None or all(part in self._given or not self._shown[part] for part in ("film", "layer"))
+        return self._shown is None or all(
+            part in self._given or not self._shown[part] for part in ("film", "layer")
+        )
 
     def refresh(self) -> None:
         """Have the page follow the scene."""
@@ -135,7 +144,11 @@ class XRayPane:
 
     def _layer(self) -> Layer | None:
         view = self._view()
-        return None if view is None else self._layers.foreground(view, overlay.mode_of(self._session.registration))
+        return (
+            None
+            if view is None
+            else self._layers.foreground(view, overlay.mode_of(self._session.registration))
+        )
 
     def _show(self) -> None:
         view = self._view()
@@ -145,7 +158,12 @@ class XRayPane:
         self._detectors, mode = detectors(registration), overlay.mode_of(registration)
         camera, pose = self._camera_of(view), layers.browser.pose
         tone_match = layers.tone_matches.get(view.id)
-        laid = mode != "off" and self._session.anatomy is not None and camera is not None and pose is not None
+        laid = (
+            mode != "off"
+            and self._session.anatomy is not None
+            and camera is not None
+            and pose is not None
+        )
         shown = {
             **self._labels_of(view),
             **image_of(view),
@@ -195,7 +213,11 @@ class XRayPane:
             used = self._session.xray(view)
         except InputError:
             used = None
-        shown = display.GetApplyThreshold(), display.GetLowerThreshold(), display.GetUpperThreshold()
+        shown = (
+            display.GetApplyThreshold(),
+            display.GetLowerThreshold(),
+            display.GetUpperThreshold(),
+        )
         key = image.GetMTime(), used, *shown
         if self._encoded is None or self._encoded[0] != key:
             self._encoded, self._film = (key, EncodedXRay.of(view, used)), self._film + 1
@@ -204,7 +226,14 @@ class XRayPane:
     def _marks_of(self, view: XRayView) -> dict:
         cursor, detector = self._application.cursor, self._detector_of(view)
         if detector is None:
-            return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": [], "misfits": []}
+            return {
+                "seen": None,
+                "lines": [],
+                "point": None,
+                "landmarks": [],
+                "outline": [],
+                "misfits": [],
+            }
         return {
             **marks_of(Reading() if cursor is None else cursor.reading, detector, self._detectors),
             **anatomy_of(self._session, detector),

@@ -64,14 +64,22 @@ class EncodedXRay:
         if pooled > 1:
             rows, columns = (side // pooled for side in values.shape)
             values = (
-                values[: rows * pooled, : columns * pooled].reshape(rows, pooled, columns, pooled).mean(axis=(1, 3))
+                values[: rows * pooled, : columns * pooled]
+                .reshape(rows, pooled, columns, pooled)
+                .mean(axis=(1, 3))
             )
         shown = np.ones(values.shape, bool)
         if display.GetApplyThreshold():  # collimator blades
-            shown = (values >= display.GetLowerThreshold()) & (values <= display.GetUpperThreshold())
-        low, high = (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0.0, 1.0)
+            shown = (values >= display.GetLowerThreshold()) & (
+                values <= display.GetUpperThreshold()
+            )
+        low, high = (
+            (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0.0, 1.0)
+        )
         codes = encoded(np.where(shown, values, np.nan), low, high)
-        return cls(codes, field_codes(used, pooled, codes.shape), pooled, low, max(high, low + 1e-3))
+        return cls(
+            codes, field_codes(used, pooled, codes.shape), pooled, low, max(high, low + 1e-3)
+        )
 
 
 def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.ndarray:
@@ -150,7 +158,12 @@ class OverlayLayers:
     def show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int) -> None:
         """Lay a DRR or a picture over its X-ray."""
         self._shown[detector.view.id] = Layer(
-            kind, image, factor, next(_stamps), self.browser.pose_stamp, factor <= pooling_of(detector)
+            kind,
+            image,
+            factor,
+            next(_stamps),
+            self.browser.pose_stamp,
+            factor <= pooling_of(detector),
         )
 
     def shade(self, view: XRayView, tones: ToneMatch) -> None:

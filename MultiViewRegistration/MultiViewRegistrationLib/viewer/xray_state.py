@@ -39,7 +39,12 @@ def image_of(view: XRayView) -> dict:
     if display is not None:
         window = [display.GetWindowLevelMin(), display.GetWindowLevelMax()]
         inverted = display.GetColorNodeID() == INVERTED
-    return {"size": list(view.size), "tall": view.pixel_aspect, "window": window, "inverted": inverted}
+    return {
+        "size": list(view.size),
+        "tall": view.pixel_aspect,
+        "window": window,
+        "inverted": inverted,
+    }
 
 
 def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlane]) -> dict:
@@ -61,7 +66,9 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
     shown = reading.ras is not None and detector.depth(reading.ras) > 0
     return {
         "seen": None if seen is None else rounded(seen),
-        "lines": [rounded(np.stack(part)) for line in lines if line is not None for part in pairwise(line)],
+        "lines": [
+            rounded(np.stack(part)) for line in lines if line is not None for part in pairwise(line)
+        ],
         "point": rounded(detector.pixels(reading.ras)) if shown else None,
     }
 
@@ -80,7 +87,9 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
         for name, point in placed.items()
     ]
     other = session.sequence.other
-    misfits = {} if overlay.mode_of(session.registration) == "off" else session.misfits.outlines(detector)
+    misfits = (
+        {} if overlay.mode_of(session.registration) == "off" else session.misfits.outlines(detector)
+    )
     return {
         "landmarks": marks,
         "outline": [] if other is None else rounded(other.outline(detector), 1),

@@ -51,9 +51,23 @@ VolumeFlip 1 0 1
 VoxelSize 0.4 0.5 0.6
 RenderResolution 512 512
 """
-CALIBRATIONS = [opencv_files.YAML, opencv_files.XML, opencv_files.JSON, XML, plus(), text_of(), text_of_1(), TRANSFORM]
-CALIBRATIONS += [rows(K @ POSE[:3]), json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()})]
-CALIBRATIONS += ["views:\n- name: AP\n  P: [[1, 2, 3, 4], [5, 6, 7, 9], [9, 8, 1, 2]]\n- - a\n  - {b: [c]}\n"]
+CALIBRATIONS = [
+    opencv_files.YAML,
+    opencv_files.XML,
+    opencv_files.JSON,
+    XML,
+    plus(),
+    text_of(),
+    text_of_1(),
+    TRANSFORM,
+]
+CALIBRATIONS += [
+    rows(K @ POSE[:3]),
+    json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()}),
+]
+CALIBRATIONS += [
+    "views:\n- name: AP\n  P: [[1, 2, 3, 4], [5, 6, 7, 9], [9, 8, 1, 2]]\n- - a\n  - {b: [c]}\n"
+]
 
 
 def saved(save, *arrays, **named) -> bytes:
@@ -72,10 +86,22 @@ FORMATS = {
     ),
     "matrix": (".txt", lambda path: [read_named_matrix(path).matrix], [rows(POSE)]),
     "numpy": (".npy", lambda path: [read_named_matrix(path).matrix], [saved(np.save, POSE)]),
-    "json": (".json", lambda path: [read_named_matrix(path).matrix], [json.dumps({"world_from_ct": POSE.tolist()})]),
-    "tracked poses": (".tra", lambda path: [read_tra(path, 0, 1, 2, 1.0)], [",".join(map(str, [*range(32)]))]),
+    "json": (
+        ".json",
+        lambda path: [read_named_matrix(path).matrix],
+        [json.dumps({"world_from_ct": POSE.tolist()})],
+    ),
+    "tracked poses": (
+        ".tra",
+        lambda path: [read_tra(path, 0, 1, 2, 1.0)],
+        [",".join(map(str, [*range(32)]))],
+    ),
     "trial": (".cfg", lambda path: [read_autoscoper(path, 0, "linear", "mm").images], [TRIAL]),
-    "targets": (".txt", lambda path: [read_targets(path, "ras")], ["# RAS\n1, 2, 3\n-4 5 6  # hip\n"]),
+    "targets": (
+        ".txt",
+        lambda path: [read_targets(path, "ras")],
+        ["# RAS\n1, 2, 3\n-4 5 6  # hip\n"],
+    ),
     "pixels": (
         ".csv",
         lambda path: list(read_pixels(path).values()),
@@ -83,7 +109,11 @@ FORMATS = {
     ),
     "fcsv": (".fcsv", lambda path: list(read_markups(path).values()), [SLICER_3, slicer_4("LPS")]),
     "markups": (".mrk.json", lambda path: list(read_markups(path).values()), [markups("RAS")]),
-    "result": (".json", lambda path: [RegistrationExport.read(path).poses["world_from_ct"]], ["RESULT"]),
+    "result": (
+        ".json",
+        lambda path: [RegistrationExport.read(path).poses["world_from_ct"]],
+        ["RESULT"],
+    ),
 }
 WORDS = [
     *b"[]{}:\n\0\xff<",
@@ -101,14 +131,22 @@ WORDS = [
     b", ",
     b"data",
 ]
-WORDS = [bytes([word]) if isinstance(word, int) else word for word in WORDS] + [b"rows: 9", b'"x"', b"{}", b"[[]]"]
+WORDS = [bytes([word]) if isinstance(word, int) else word for word in WORDS] + [
+    b"rows: 9",
+    b'"x"',
+    b"{}",
+    b"[[]]",
+]
 
 
 @st.composite
 def damaged(draw, good):
     """A good file with some parts replaced, repeated, or cut out; or any text or bytes."""
     if draw(st.integers(0, 4)) == 0:
-        return draw(st.binary(max_size=100) | st.text("[]{}:-, \n\"'#a1.e&*!|>?%", max_size=60).map(str.encode))
+        return draw(
+            st.binary(max_size=100)
+            | st.text("[]{}:-, \n\"'#a1.e&*!|>?%", max_size=60).map(str.encode)
+        )
     data = draw(st.sampled_from(good))
     for _ in range(draw(st.integers(1, 4))):
         a, b = sorted(draw(st.tuples(st.integers(0, len(data)), st.integers(0, len(data)))))
@@ -126,7 +164,9 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, name):
         good = [write_result(tmp_path / "good").read_bytes()]
     path = tmp_path / f"damaged{ending}"
 
-    @settings(max_examples=200 if name == "calibration" else 60, suppress_health_check=[*HealthCheck])
+    @settings(
+        max_examples=200 if name == "calibration" else 60, suppress_health_check=[*HealthCheck]
+    )
     @given(damaged(good))
     def try_one(data):
         path.write_bytes(data)
@@ -160,7 +200,9 @@ def test_a_missing_file_or_another_format_is_named(tmp_path):
     assert "does not exist" in refusal(read_calibration, tmp_path / "nothing")
     assert "is not a file" in refusal(read_calibration, tmp_path)
     (tmp_path / "a.txt").write_text(text_of())
-    assert "is of the format mayacam, expected rtk" in refusal(read_calibration, tmp_path / "a.txt", "rtk")
+    assert "is of the format mayacam, expected rtk" in refusal(
+        read_calibration, tmp_path / "a.txt", "rtk"
+    )
     assert "format: found 'stl'" in refusal(read_calibration, tmp_path / "a.txt", "stl")
 
 

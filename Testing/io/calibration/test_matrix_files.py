@@ -69,11 +69,15 @@ def test_opengl_by_vtk(tmp_path):
         0.5,
         -0.5,
     ) + 0.5  # of the image: 0 at the left and top edges, 1 at the right and bottom ones
-    (view,) = read_text(tmp_path, rows(matrix), unit="mm", axes="lps", projects_to="opengl", size=SIZE)
+    (view,) = read_text(
+        tmp_path, rows(matrix), unit="mm", axes="lps", projects_to="opengl", size=SIZE
+    )
     check(view, POINTS, edges * SIZE - 0.5)
     assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
     assert view.camera.intrinsics[0, 0] > 0
-    assert "set projects_to to opengl" in refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
+    assert "set projects_to to opengl" in refusal(
+        read_text, tmp_path, rows(matrix), **LPS, size=SIZE
+    )
     assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **LPS, projects_to="opengl")
 
 
@@ -93,7 +97,13 @@ def plus(carm_from_camera=CARM_FROM_CAMERA, to="Camera"):
     )
 
 
-FRAMES = {**LPS, "intrinsics": K, "size": SIZE, "camera_frame": "Camera", "world_frame": "Reference"}
+FRAMES = {
+    **LPS,
+    "intrinsics": K,
+    "size": SIZE,
+    "camera_frame": "Camera",
+    "world_frame": "Reference",
+}
 
 
 def test_a_tracked_c_arm(tmp_path):
@@ -117,13 +127,17 @@ def recording(tmp_path):
     for frame, (status, x) in enumerate((("OK", 0.0), ("INVALID", 0.0), ("OK", 10.0))):
         moved = rigid.from_rotation_translation(np.eye(3), [x, 0, 0]) @ WORLD_FROM_CARM
         prefix = f"Seq_Frame{frame:04d}_"
-        image.SetMetaData(f"{prefix}CArmToReferenceTransform", " ".join(map(repr, moved.ravel().tolist())))
+        image.SetMetaData(
+            f"{prefix}CArmToReferenceTransform", " ".join(map(repr, moved.ravel().tolist()))
+        )
         image.SetMetaData(f"{prefix}CArmToReferenceTransformStatus", status)
         image.SetMetaData(f"{prefix}Timestamp", "1.5")
     for name in ("sequence.mha", "sequence.nrrd"):
         sitk.WriteImage(image, str(tmp_path / name))
     tracked = '<Transform From="CArm" To="Reference"'
-    (tmp_path / "plus.xml").write_text(plus().replace(tracked, tracked.replace("Transform", "Skipped")))
+    (tmp_path / "plus.xml").write_text(
+        plus().replace(tracked, tracked.replace("Transform", "Skipped"))
+    )
     return {**FRAMES, "fixed_transforms": tmp_path / "plus.xml"}
 
 
@@ -133,9 +147,13 @@ def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
     first, last = read_calibration(tmp_path / name, **given)
     assert (first.name, last.name) == ("frame 0", "frame 2")
     check(first, POINTS, pinhole(POINTS))
-    check(last, POINTS + [10, 0, 0], pinhole(POINTS))  # the C-arm moved along x, and what it sees with it
+    check(
+        last, POINTS + [10, 0, 0], pinhole(POINTS)
+    )  # the C-arm moved along x, and what it sees with it
     assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
-    assert 'world_frame "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
+    assert 'world_frame "Tracker"' in refusal(
+        read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"}
+    )
 
 
 @pytest.mark.parametrize(

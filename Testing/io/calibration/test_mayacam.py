@@ -83,10 +83,14 @@ def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
 
 def test_autoscopers_example_of_mayacam_1_shows_its_calibration_object(tmp_path):
     """The numbers in its documentation: the object is at the origin, which the image shows."""
-    text = "-737.5,-514.9,94.3\n89.7,-2.0,-55.2\n3.9,4.1,-632.5\n840.2,839.2,-6325.8\n0.1,1760,1760\n"
+    text = (
+        "-737.5,-514.9,94.3\n89.7,-2.0,-55.2\n3.9,4.1,-632.5\n840.2,839.2,-6325.8\n0.1,1760,1760\n"
+    )
     (view,) = read_text(tmp_path, text, "camera.csv", unit="mm")
     assert view.camera.depth(np.zeros(3)) == pytest.approx(900, abs=10)
-    assert ((view.camera.project(np.zeros(3)) > 0) & (view.camera.project(np.zeros(3)) < 1760)).all()
+    assert (
+        (view.camera.project(np.zeros(3)) > 0) & (view.camera.project(np.zeros(3)) < 1760)
+    ).all()
     (without,) = read_text(tmp_path, text.replace("1760", "0"), "camera.csv", unit="mm")
     assert without.camera.size == (1024, 1024)
 
@@ -100,7 +104,9 @@ def test_autoscopers_example_of_mayacam_1_shows_its_calibration_object(tmp_path)
 )
 def test_what_is_no_mayacam_1(tmp_path, old, new, word):
     assert old in text_of_1()
-    assert word in refusal(read_mayacam, text_of_1().replace(old, new), "a.csv", "a", CalibrationOptions(unit="mm"))
+    assert word in refusal(
+        read_mayacam, text_of_1().replace(old, new), "a.csv", "a", CalibrationOptions(unit="mm")
+    )
 
 
 @pytest.mark.parametrize("i", [0, 1])

@@ -19,7 +19,20 @@ FILES = {
     "camera.json": opencv_files.JSON,
     "old.yml": opencv_files.YAML.replace("%YAML 1.2", "%YAML:1.0"),
 }
-COEFFICIENTS = [-0.31, 0.12, 0.002, -0.0015, 0.05, 0.01, -0.02, 0.003, 0.001, -0.002, 0.0015, 0.0005]
+COEFFICIENTS = [
+    -0.31,
+    0.12,
+    0.002,
+    -0.0015,
+    0.05,
+    0.01,
+    -0.02,
+    0.003,
+    0.001,
+    -0.002,
+    0.0015,
+    0.0005,
+]
 #: cv2.projectPoints (OpenCV 5.0.0) of the first points, with the distortion.
 PROJECTED = [
     [427.44615036, 181.34045377],
@@ -43,16 +56,22 @@ def test_points_fall_where_opencv_has_them(tmp_path, name):
 def test_units_and_axes(tmp_path):
     for unit, mm in (("mm", 1), ("cm", 10), ("m", 1000)):
         (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit=unit, axes="ras")
-        check(view, mm * POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))  # POINTS are in RAS and that unit
+        check(
+            view, mm * POINTS @ LPS_FROM_RAS.T, pinhole(POINTS)
+        )  # POINTS are in RAS and that unit
 
 
 def test_the_content_is_that_of_a_case(tmp_path):
     (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit="mm", axes="own")
     content = view.given_to(ViewRecord("AP")).geometry_json
     assert content["distortion"] == COEFFICIENTS
-    (tmp_path / "case.json").write_text(json.dumps({"version": 1, "views": [{"name": "AP", **content}]}))
+    (tmp_path / "case.json").write_text(
+        json.dumps({"version": 1, "views": [{"name": "AP", **content}]})
+    )
     (again,) = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")
-    assert_allclose(again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9)
+    assert_allclose(
+        again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9
+    )
     assert again.name == "AP" and again.distortion.coefficients.tolist() == COEFFICIENTS
 
 
@@ -91,24 +110,43 @@ views:
   - {P[1]}
   - {P[2]}
 """
-TWO = {"left": NAMED, "right": {"camera_matrix": K.tolist(), "rvec": RVEC, "tvec": T.tolist(), "size": [640, 480]}}
+TWO = {
+    "left": NAMED,
+    "right": {"camera_matrix": K.tolist(), "rvec": RVEC, "tvec": T.tolist(), "size": [640, 480]},
+}
 
 
 @pytest.mark.parametrize(
     "name, text, names",
     [
         ("a.json", json.dumps(NAMED), ["a"]),
-        ("a.json", json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}), ["a"]),
-        ("a.json", json.dumps({"intrinsic": K.tolist(), "extrinsic": POSE[:3].tolist(), "name": "AP"}), ["AP"]),
+        (
+            "a.json",
+            json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}),
+            ["a"],
+        ),
+        (
+            "a.json",
+            json.dumps({"intrinsic": K.tolist(), "extrinsic": POSE[:3].tolist(), "name": "AP"}),
+            ["AP"],
+        ),
         ("a.json", json.dumps({"projection_matrix": (K @ POSE[:3]).tolist()}), ["a"]),
         ("a.json", json.dumps((K @ POSE[:3]).tolist()), ["a"]),
-        ("a.json", json.dumps({"AP": (K @ POSE[:3]).tolist(), "LAT": (K @ POSE[:3]).tolist()}), ["AP", "LAT"]),
+        (
+            "a.json",
+            json.dumps({"AP": (K @ POSE[:3]).tolist(), "LAT": (K @ POSE[:3]).tolist()}),
+            ["AP", "LAT"],
+        ),
         ("a.json", json.dumps(TWO), ["left", "right"]),
         ("a.json", json.dumps({"cameras": [NAMED, NAMED]}), ["view 1", "view 2"]),
         ("a.yaml", FLAT, ["a"]),
         ("a.yaml", ROS, ["cam"]),
         ("a.yaml", LISTED, ["AP", "LAT"]),
-        ("a.json", json.dumps({"K": K.tolist(), "extrinsic_parameters": [[*RVEC, *T], [*RVEC, *T]]}), ["a 1", "a 2"]),
+        (
+            "a.json",
+            json.dumps({"K": K.tolist(), "extrinsic_parameters": [[*RVEC, *T], [*RVEC, *T]]}),
+            ["a 1", "a 2"],
+        ),
     ],
 )
 def test_names_that_people_give(tmp_path, name, text, names):
@@ -121,7 +159,9 @@ def test_names_that_people_give(tmp_path, name, text, names):
 def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(tmp_path):
     given = {"unit": "mm", "axes": "lps"}
     read_text(tmp_path, ROS, "a.yaml", **given)
-    assert "set first_pixel to 0 (OpenCV), 0.5" in refusal(read_text, tmp_path, json.dumps(NAMED), "a.json", **given)
+    assert "set first_pixel to 0 (OpenCV), 0.5" in refusal(
+        read_text, tmp_path, json.dumps(NAMED), "a.json", **given
+    )
     for first in (0.5, 1):
         (view,) = read_text(tmp_path, json.dumps(NAMED), "a.json", first_pixel=first, **given)
         check(view, POINTS, pinhole(POINTS) - first)
@@ -140,12 +180,15 @@ def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(tmp_path):
 )
 def test_what_is_none(tmp_path, change, word):
     assert change[0] in opencv_files.YAML
-    assert word in refusal(read_text, tmp_path, opencv_files.YAML.replace(*change), "a.yml", unit="mm", axes="own")
+    assert word in refusal(
+        read_text, tmp_path, opencv_files.YAML.replace(*change), "a.yml", unit="mm", axes="own"
+    )
 
 
 def test_xml_with_entities_is_refused(tmp_path):
     bomb = (
-        '<?xml version="1.0"?><!DOCTYPE o [<!ENTITY a "1"><!ENTITY b "&a;&a;">]>' + opencv_files.XML.partition("?>")[2]
+        '<?xml version="1.0"?><!DOCTYPE o [<!ENTITY a "1"><!ENTITY b "&a;&a;">]>'
+        + opencv_files.XML.partition("?>")[2]
     )
     assert "declares entities" in refusal(read_text, tmp_path, bomb, "a.xml", unit="mm", axes="own")
 
@@ -153,11 +196,15 @@ def test_xml_with_entities_is_refused(tmp_path):
 def test_a_mirrored_camera_has_negative_fx(tmp_path):
     mirrored = K * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]]
     given = {"unit": "mm", "axes": "lps", "first_pixel": 0}
-    (view,) = read_text(tmp_path, json.dumps({**NAMED, "K": mirrored.tolist(), "size": SIZE}), "a.json", **given)
+    (view,) = read_text(
+        tmp_path, json.dumps({**NAMED, "K": mirrored.tolist(), "size": SIZE}), "a.json", **given
+    )
     check(view, POINTS, pinhole(POINTS, mirrored))
     assert view.camera.intrinsics[0, 0] < 0
     upside_down = K * [[1, 1, 1], [1, -1, 1], [1, 1, 1]]
-    (view,) = read_text(tmp_path, json.dumps({**NAMED, "K": upside_down.tolist(), "size": SIZE}), "a.json", **given)
+    (view,) = read_text(
+        tmp_path, json.dumps({**NAMED, "K": upside_down.tolist(), "size": SIZE}), "a.json", **given
+    )
     check(view, POINTS, pinhole(POINTS, upside_down))
 
 

@@ -27,7 +27,8 @@ PROJECTIONS = [
 def rtk():
     """A function: RTK's class of a name, for images of a kind. `itk.RTK` would load every library of ITK, which takes 16 s."""
     pytest.importorskip(
-        "itk.rtkThreeDCircularProjectionGeometryPython", reason="RTK is not installed (pip install itk-rtk)"
+        "itk.rtkThreeDCircularProjectionGeometryPython",
+        reason="RTK is not installed (pip install itk-rtk)",
     )
     return lambda name, kind="": getattr(import_module(f"itk.rtk{name}Python"), f"rtk{name}{kind}")
 
@@ -51,24 +52,38 @@ def test_points_fall_where_rtk_has_them(written):
     views = read_calibration(path, **DETECTOR)
     assert [view.name for view in views] == ["projection 0", "projection 1", "projection 2"]
     for i, view in enumerate(views):
-        matrix = np.array([[geometry.GetMatrix(i)(row, column) for column in range(4)] for row in range(3)])
+        matrix = np.array(
+            [[geometry.GetMatrix(i)(row, column) for column in range(4)] for row in range(3)]
+        )
         x, y, w = matrix @ np.c_[POINTS, np.ones(len(POINTS))].T  # mm on the detector
-        check(view, POINTS, np.stack([(x / w - ORIGIN[0]) / SPACING[0], (y / w - ORIGIN[1]) / SPACING[1]], 1))
+        check(
+            view,
+            POINTS,
+            np.stack([(x / w - ORIGIN[0]) / SPACING[0], (y / w - ORIGIN[1]) / SPACING[1]], 1),
+        )
         assert_allclose(view.camera.source, np.array(geometry.GetSourcePosition(i))[:3], atol=1e-6)
 
 
 XML = """<?xml version="1.0"?><RTKThreeDCircularGeometry version="3">
 <SourceToIsocenterDistance>700</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance>
 <Projection><GantryAngle>10</GantryAngle></Projection></RTKThreeDCircularGeometry>"""
-NUMBERS = matrix_of(SourceToIsocenterDistance=700, SourceToDetectorDistance=1000, GantryAngle=10).ravel().tolist()
+NUMBERS = (
+    matrix_of(SourceToIsocenterDistance=700, SourceToDetectorDistance=1000, GantryAngle=10)
+    .ravel()
+    .tolist()
+)
 MATRIX = " ".join(map(repr, NUMBERS))
 
 
 def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
     (by_parameters,) = read_text(tmp_path, XML, **DETECTOR)
-    alone = XML.replace("<GantryAngle>10</GantryAngle>", f"<Matrix>{MATRIX}</Matrix>").replace("1000<", "0<")
+    alone = XML.replace("<GantryAngle>10</GantryAngle>", f"<Matrix>{MATRIX}</Matrix>").replace(
+        "1000<", "0<"
+    )
     (by_matrix,) = read_text(tmp_path, alone, **DETECTOR)
-    assert_allclose(by_matrix.projection_matrix, by_parameters.projection_matrix, rtol=1e-9, atol=1e-9)
+    assert_allclose(
+        by_matrix.projection_matrix, by_parameters.projection_matrix, rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +91,13 @@ def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
     [
         (("<GantryAngle>10", f"<Matrix>{MATRIX}</Matrix><GantryAngle>11"), "do not give"),
         (("1000<", "0<"), "no source at a finite"),
-        (("<Projection>", "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>"), "cylind"),
+        (
+            (
+                "<Projection>",
+                "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>",
+            ),
+            "cylind",
+        ),
         (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
     ],
 )

@@ -51,7 +51,9 @@ def test_a_camera_model_alone(tmp_path):
         for key in file["proj-000/cam"]:
             file.copy(f"proj-000/cam/{key}", alone)
     (view,) = read_calibration(tmp_path / "b.h5")
-    np.testing.assert_array_equal(view.projection_matrix, read_calibration(path)[0].projection_matrix)
+    np.testing.assert_array_equal(
+        view.projection_matrix, read_calibration(path)[0].projection_matrix
+    )
 
 
 def _spoil(path, key, value):

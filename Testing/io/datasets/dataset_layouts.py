@@ -14,7 +14,9 @@ from scipy.spatial.transform import Rotation
 SIZE = (120, 100)  # columns, rows
 PIXEL_MM = (1.5, 1.4)
 ORIGIN = np.array([-20.0, -70.0, -950.0])  # of the CT, LPS
-NAMES = [f"{name}-{side}" for name in ("ASIS", "FH", "GSN", "IOF", "MOF", "SPS", "IPS") for side in "lr"]
+NAMES = [
+    f"{name}-{side}" for name in ("ASIS", "FH", "GSN", "IOF", "MOF", "SPS", "IPS") for side in "lr"
+]
 SPECIMEN = "17-1882"
 
 
@@ -25,14 +27,20 @@ def rigid_matrix(degrees, shift) -> np.ndarray:
     return matrix
 
 
-def projected(intrinsic: np.ndarray, camera_from_volume: np.ndarray, points: np.ndarray) -> np.ndarray:
+def projected(
+    intrinsic: np.ndarray, camera_from_volume: np.ndarray, points: np.ndarray
+) -> np.ndarray:
     """Pixels (N, 2) by the formula of both HDF5 layouts."""
     x = (points @ camera_from_volume[:3, :3].T + camera_from_volume[:3, 3]) @ intrinsic.T
     return x[:, :2] / x[:, 2:]
 
 
 def xray(
-    intrinsic: np.ndarray, camera_from_volume: np.ndarray, index_from_volume: np.ndarray, hu: np.ndarray, depths
+    intrinsic: np.ndarray,
+    camera_from_volume: np.ndarray,
+    index_from_volume: np.ndarray,
+    hu: np.ndarray,
+    depths,
 ) -> np.ndarray:
     """Detected intensity (rows, columns) by sums along rays: points z K^-1 (column, row, 1) of the layout's camera, for the z in depths."""
     pixels = np.stack(np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1])), -1).reshape(-1, 2)
@@ -62,9 +70,13 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
     """Two X-rays of the phantom, the second stored upside down."""
     ct = make_ct()
     hu = ct.volume.values.astype(np.int16)
-    index_from_volume = np.linalg.inv(np.block([[2 * np.eye(3), ORIGIN[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]))
+    index_from_volume = np.linalg.inv(
+        np.block([[2 * np.eye(3), ORIGIN[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]])
+    )
     centre = ORIGIN + 47.0
-    intrinsic = np.array([[-1000 / PIXEL_MM[0], 0, 58.7], [0, -1000 / PIXEL_MM[1], 51.2], [0, 0, 1]])
+    intrinsic = np.array(
+        [[-1000 / PIXEL_MM[0], 0, 58.7], [0, -1000 / PIXEL_MM[1], 51.2], [0, 0, 1]]
+    )
     extrinsic = rigid_matrix([3, -4, 2], [5, -6, 7])
     # Columns to the patient's left, rows to the feet, z to the back, where the source is; turned about the patient's long axis.
     front = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -72,7 +84,12 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
     cameras = []
     for turn, degrees, flip in (([1, 2, 4], 3, np.eye(3)), ([2, -1, 1], 35, upside_down)):
         camera = rigid_matrix(turn, [0, 0, 0])
-        camera[:3, :3] = flip @ camera[:3, :3] @ front @ Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+        camera[:3, :3] = (
+            flip
+            @ camera[:3, :3]
+            @ front
+            @ Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+        )
         camera[:3, 3] = [4, -3, -700] - camera[:3, :3] @ centre
         cameras.append(camera)
     random = np.random.default_rng(3)
@@ -104,7 +121,9 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
             for name, pixel in zip(NAMES, projected(intrinsic, camera, landmarks), strict=True):
                 group[f"gt-landmarks/{name}"] = pixel[:, None].astype(np.float32)
             pose = (np.linalg.inv(camera) @ extrinsic).astype(np.float32)
-            femur = (np.linalg.inv(camera @ rigid_matrix([0, 0, 0], [1, 0, 0])) @ extrinsic).astype(np.float32)
+            femur = (np.linalg.inv(camera @ rigid_matrix([0, 0, 0], [1, 0, 0])) @ extrinsic).astype(
+                np.float32
+            )
             for name, value in {
                 "cam-to-pelvis-vol": pose,
                 "cam-to-left-femur-vol": femur,
@@ -146,7 +165,9 @@ def write_ljubljana(path: Path) -> Ljubljana:
         camera = rigid_matrix(turn, [0, 0, 0])
         camera[:3, 3] = [6, -5, 720] - camera[:3, :3] @ middle
         cameras[name] = camera
-        intrinsics[name] = np.array([[1100 / PIXEL_MM[0], 0, 61.0], [0, 1100 / PIXEL_MM[1], 47.5], [0, 0, 1]])
+        intrinsics[name] = np.array(
+            [[1100 / PIXEL_MM[0], 0, 61.0], [0, 1100 / PIXEL_MM[1], 47.5], [0, 0, 1]]
+        )
     points = middle + np.random.default_rng(4).uniform(-30, 30, (12, 3))
     with h5py.File(path, "w") as file:
         subject = file.create_group("subject03")
@@ -156,8 +177,8 @@ def write_ljubljana(path: Path) -> Ljubljana:
         for name, camera in cameras.items():
             group = subject.create_group(f"proj-{name}")
             group["extrinsic"], group["intrinsic"] = camera, intrinsics[name]
-            group["pixels"] = xray(intrinsics[name], camera, index_from_volume, hu, np.arange(650.0, 791.0)).astype(
-                np.float32
-            )
+            group["pixels"] = xray(
+                intrinsics[name], camera, index_from_volume, hu, np.arange(650.0, 791.0)
+            ).astype(np.float32)
             group["col-spacing"], group["row-spacing"] = PIXEL_MM
     return Ljubljana(path, points, cameras, intrinsics)

@@ -41,7 +41,9 @@ def trial(tmp_path):
         folder.mkdir(parents=True)
         for frame in (2, 10):
             pixels = random.integers(1000, 4000, SIZE[::-1]).astype(np.uint16)
-            sitk.WriteImage(sitk.GetImageFromArray(pixels), str(folder / f"cam{number}.{frame:04d}.tif"))
+            sitk.WriteImage(
+                sitk.GetImageFromArray(pixels), str(folder / f"cam{number}.{frame:04d}.tif")
+            )
         (folder / ".hidden.tif").write_bytes(b"")
     (tmp_path / "volumes").mkdir()
     for name in ("radius", "ulna"):
@@ -54,8 +56,14 @@ def trial(tmp_path):
 def test_a_trial_becomes_a_case(trial, tmp_path):
     imported = read_autoscoper(trial, 1, "linear", "mm", "radius")
     case = Case.load(imported.write(tmp_path / "case"))
-    assert case.relative_geometry == "calibrated" and case.ct.unit == "relative" and case.truth_world_from_ct is None
-    stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "radiographs" / "cam2" / "cam2.0010.tif")))
+    assert (
+        case.relative_geometry == "calibrated"
+        and case.ct.unit == "relative"
+        and case.truth_world_from_ct is None
+    )
+    stored = sitk.GetArrayFromImage(
+        sitk.ReadImage(str(tmp_path / "radiographs" / "cam2" / "cam2.0010.tif"))
+    )
     assert_array_equal(imported.images["camera2"].values, stored)
     assert [view.camera.size for view in case.views] == [SIZE, SIZE]
     assert case.views[0].xray.pixel_mm is None
@@ -85,8 +93,12 @@ def test_what_is_wrong_in_a_trial_is_refused(trial, old, new, parts):
 
 
 def test_what_must_be_chosen_is_asked_for(trial):
-    assert "several volumes, expected one of radius, ulna" in refusal(lambda: read_autoscoper(trial, 0, "linear", "mm"))
-    assert 'no volume "hamate"' in refusal(lambda: read_autoscoper(trial, 0, "linear", "mm", "hamate"))
+    assert "several volumes, expected one of radius, ulna" in refusal(
+        lambda: read_autoscoper(trial, 0, "linear", "mm")
+    )
+    assert 'no volume "hamate"' in refusal(
+        lambda: read_autoscoper(trial, 0, "linear", "mm", "hamate")
+    )
     assert "from 0 to 1" in refusal(lambda: read_autoscoper(trial, 2, "linear", "mm", "radius"))
 
 

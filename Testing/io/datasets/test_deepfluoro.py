@@ -16,7 +16,13 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_file import CaseFile
-from MultiViewRegistrationLib.io.datasets.deepfluoro import AP, START_DEPTH, Detector, convert_small, read_deepfluoro
+from MultiViewRegistrationLib.io.datasets.deepfluoro import (
+    AP,
+    START_DEPTH,
+    Detector,
+    convert_small,
+    read_deepfluoro,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +46,31 @@ def changed(written, tmp_path):
 
 @pytest.fixture(scope="module")
 def case(written, tmp_path_factory):
-    return Case.load(read_deepfluoro(written.path, SPECIMEN, [0, 1]).write(tmp_path_factory.mktemp("case")))
+    return Case.load(
+        read_deepfluoro(written.path, SPECIMEN, [0, 1]).write(tmp_path_factory.mktemp("case"))
+    )
 
 
 def seen_at(case, points):
-    return [view.camera.project(rigid.transform_points(case.truth_world_from_ct, points)) for view in case.views]
+    return [
+        view.camera.project(rigid.transform_points(case.truth_world_from_ct, points))
+        for view in case.views
+    ]
 
 
 def test_cameras_put_points_where_the_layout_does(written, case):
     for pixels, camera in zip(seen_at(case, written.landmarks), written.cameras, strict=True):
-        assert_allclose(pixels, projected(written.intrinsic, camera, written.landmarks), atol=2e-3)  # of float32 poses
+        assert_allclose(
+            pixels, projected(written.intrinsic, camera, written.landmarks), atol=2e-3
+        )  # of float32 poses
     for view in case.views:
         assert view.camera.intrinsics[0, 0] < 0  # stored as seen from the detector
-        assert (view.camera.depth(rigid.transform_points(case.truth_world_from_ct, written.landmarks[:4])) > 0).all()
+        assert (
+            view.camera.depth(
+                rigid.transform_points(case.truth_world_from_ct, written.landmarks[:4])
+            )
+            > 0
+        ).all()
         assert view.xray.pixel_mm == (1.5, 1.4) and view.camera.size == SIZE
 
 
@@ -75,7 +93,9 @@ def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
     cut = read_deepfluoro(written.path, SPECIMEN, [0, 1], crop=10, upright=True)
     assert_array_equal(cut.images["001"].values, stored[::-1, ::-1][10:-10, 10:-10])
     first, second = seen_at(Case.load(cut.write(tmp_path)), written.landmarks)
-    in_first, in_second = (projected(written.intrinsic, camera, written.landmarks) for camera in written.cameras)
+    in_first, in_second = (
+        projected(written.intrinsic, camera, written.landmarks) for camera in written.cameras
+    )
     assert_allclose(first, in_first - 10, atol=2e-3)
     assert_allclose(second, np.array(SIZE) - 1 - in_second - 10, atol=2e-3)
 
@@ -84,7 +104,11 @@ def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
 def test_the_start_is_frontal_with_left_at_the_right(written, number):
     imported = read_deepfluoro(written.path, SPECIMEN, [number], upright=True)
     start, camera = imported.content["world_from_ct"], imported.content["views"][0]["camera"]
-    pixels = projected(np.array(camera["intrinsics"]), np.array(camera["camera_from_world"]) @ start, written.landmarks)
+    pixels = projected(
+        np.array(camera["intrinsics"]),
+        np.array(camera["camera_from_world"]) @ start,
+        written.landmarks,
+    )
     at = dict(zip(NAMES, pixels, strict=True))
     assert at["ASIS-l"][0] > at["ASIS-r"][0] and at["IPS-l"][1] > at["ASIS-l"][1]
     truth = imported.content["truth"]["world_from_ct"]
@@ -135,9 +159,14 @@ def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
     imported = read_deepfluoro(written.path, SPECIMEN, [0], bone="left-femur")
     moved = np.linalg.inv(pelvis) @ imported.content["truth"]["world_from_ct"]
     assert_allclose(moved, rigid_matrix([0, 0, 0], [1, 0, 0]), atol=1e-3)
-    assert imported.ct.mask.any() and not imported.ct.mask[:, :, :32].any() and not imported.ct.mask[:, :, 40:].any()
+    assert (
+        imported.ct.mask.any()
+        and not imported.ct.mask[:, :, :32].any()
+        and not imported.ct.mask[:, :, 40:].any()
+    )
     assert_array_equal(
-        imported.content["targets"], read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"][2:3]
+        imported.content["targets"],
+        read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"][2:3],
     )  # FH-l
     message = refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], bone="right-femur"))
     assert "projections/000/gt-poses/right-femur-good-fov" in message
@@ -179,7 +208,9 @@ def test_a_mirrored_or_inverted_pose_is_noticed_by_the_landmarks(changed):
 
 def test_names_that_are_not_there(written):
     assert "17-1882" in refusal(lambda: read_deepfluoro(written.path, "17-9999", [0]))
-    assert "projections/007 is missing" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [7]))
+    assert "projections/007 is missing" in refusal(
+        lambda: read_deepfluoro(written.path, SPECIMEN, [7])
+    )
     assert "each once" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0, 0]))
     assert "crop" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], crop=50))
 
@@ -187,24 +218,44 @@ def test_names_that_are_not_there(written):
 @pytest.fixture
 def imported(tmp_path):
     """A function: exit status of `mvreg import deepfluoro` of a file, into the folder case."""
-    words = ["--specimen", SPECIMEN, "--views", "0,1", "--crop", "5", "--upright", "--json", "--out", tmp_path / "case"]
+    words = [
+        "--specimen",
+        SPECIMEN,
+        "--views",
+        "0,1",
+        "--crop",
+        "5",
+        "--upright",
+        "--json",
+        "--out",
+        tmp_path / "case",
+    ]
     return lambda path: main(["import", "deepfluoro", str(path), *map(str, words)])
 
 
 def test_the_program_writes_a_case_or_nothing(written, changed, imported, tmp_path, capsys):
     assert imported(changed(lambda file: file.pop(f"{SPECIMEN}/vol/spacing"))) == 2
-    assert f"{SPECIMEN}/vol/spacing is missing" in capsys.readouterr().err and not (tmp_path / "case").exists()
+    assert (
+        f"{SPECIMEN}/vol/spacing is missing" in capsys.readouterr().err
+        and not (tmp_path / "case").exists()
+    )
     assert imported(written.path) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["relative_geometry"] == "truth" and "true poses" in output.err
     file = CaseFile.read(tmp_path / "case")
-    assert file.relative_geometry == "truth" and [view.name for view in file.views] == ["000", "001"]
+    assert file.relative_geometry == "truth" and [view.name for view in file.views] == [
+        "000",
+        "001",
+    ]
 
 
 @pytest.fixture
 def small(tmp_path):
     random = np.random.default_rng(2)
-    images, labels = random.random((3, 20, 24), np.float32), random.integers(0, 7, (3, 20, 24)).astype(np.uint8)
+    images, labels = (
+        random.random((3, 20, 24), np.float32),
+        random.integers(0, 7, (3, 20, 24)).astype(np.uint8),
+    )
     landmarks = random.uniform(-5, 24, (3, 2, 14)).astype(np.float32)
     with h5py.File(tmp_path / "small.h5", "w") as file:
         file["land-names/num-lands"] = 14
@@ -218,14 +269,26 @@ def test_a_down_sampled_file_makes_images_labels_and_landmarks_but_no_case(small
     path, images, labels, landmarks = small
     message = refusal(lambda: read_deepfluoro(path, SPECIMEN, [0]))
     assert "neither CT, intrinsics nor poses" in message and "no case" in message
-    words = ["import", "deepfluoro-small", path, "--specimen", SPECIMEN, "--views", "2", "--out", tmp_path / "out"]
+    words = [
+        "import",
+        "deepfluoro-small",
+        path,
+        "--specimen",
+        SPECIMEN,
+        "--views",
+        "2",
+        "--out",
+        tmp_path / "out",
+    ]
     assert main([str(word) for word in words]) == 0
     files = sorted((tmp_path / "out").iterdir())
     written = json.loads((tmp_path / "out" / "landmarks.json").read_text())
     assert written["002"]["FH-r"] == landmarks[2, :, 3].astype(float).tolist()
     assert [file.name for file in files] == ["002.mha", "002_labels.png", "landmarks.json"]
     assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(files[0]))), images[2])
-    assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2])
+    assert_array_equal(
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2]
+    )
 
 
 def test_a_down_sampled_file_that_differs_is_refused(small):

@@ -23,14 +23,20 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def case(written, tmp_path_factory):
-    return Case.load(read_ljubljana(written.path, 3, ["ap", "lat"]).write(tmp_path_factory.mktemp("case")))
+    return Case.load(
+        read_ljubljana(written.path, 3, ["ap", "lat"]).write(tmp_path_factory.mktemp("case"))
+    )
 
 
 def test_cameras_put_points_where_the_layout_does(written, case):
     for view in case.views:
-        pixels = view.camera.project(rigid.transform_points(case.truth_world_from_ct, written.points))
+        pixels = view.camera.project(
+            rigid.transform_points(case.truth_world_from_ct, written.points)
+        )
         assert_allclose(
-            pixels, projected(written.intrinsics[view.name], written.cameras[view.name], written.points), atol=1e-6
+            pixels,
+            projected(written.intrinsics[view.name], written.cameras[view.name], written.points),
+            atol=1e-6,
         )
         assert view.xray.pixel_mm == (1.5, 1.4)
     assert_array_equal(case.targets, written.points)
@@ -54,9 +60,15 @@ def test_a_cut_image_shows_the_same_points(written):
     camera = {key: np.array(value) for key, value in content["views"][0]["camera"].items()}
     assert "relative_geometry" not in content
     pixels = projected(
-        camera["intrinsics"], camera["camera_from_world"] @ content["truth"]["world_from_ct"], written.points
+        camera["intrinsics"],
+        camera["camera_from_world"] @ content["truth"]["world_from_ct"],
+        written.points,
     )
-    assert_allclose(pixels, projected(written.intrinsics["lat"], written.cameras["lat"], written.points) - 7, atol=1e-6)
+    assert_allclose(
+        pixels,
+        projected(written.intrinsics["lat"], written.cameras["lat"], written.points) - 7,
+        atol=1e-6,
+    )
 
 
 def test_voxels_below_a_threshold_are_nothing(written, case):
@@ -67,10 +79,18 @@ def test_voxels_below_a_threshold_are_nothing(written, case):
 @pytest.mark.parametrize(
     "path, value, parts",
     [
-        ("volume/pixels", np.ones((4, 4, 4)), ["subject03/points", "in the volume"]),  # too small for the points
+        (
+            "volume/pixels",
+            np.ones((4, 4, 4)),
+            ["subject03/points", "in the volume"],
+        ),  # too small for the points
         ("proj-ap/extrinsic", np.eye(4), ["proj-ap/extrinsic", "no point on the image"]),
         ("proj-ap/extrinsic", np.diag([1.0, -1, -1, 1]), ["proj-ap/extrinsic", "z = -"]),
-        ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), ["proj-ap/intrinsic", "mm from the source"]),
+        (
+            "proj-ap/intrinsic",
+            np.diag([-700.0, -700, 1]),
+            ["proj-ap/intrinsic", "mm from the source"],
+        ),
         ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, ["volume/pixels"]),
         ("proj-ap/col-spacing", 154.0, ["proj-ap/col-spacing", "is 154"]),
     ],
@@ -87,5 +107,7 @@ def test_what_differs_from_the_layout_is_named_by_its_path(written, tmp_path, pa
 
 def test_names_that_are_not_there(written):
     assert "subject03" in refusal(lambda: read_ljubljana(written.path, 1, ["ap"]))
-    assert "subject03/proj-ap-max is missing" in refusal(lambda: read_ljubljana(written.path, 3, ["ap-max"]))
+    assert "subject03/proj-ap-max is missing" in refusal(
+        lambda: read_ljubljana(written.path, 3, ["ap-max"])
+    )
     assert "ap, lat" in refusal(lambda: read_ljubljana(written.path, 3, ["front"]))

@@ -11,7 +11,12 @@ from tiny_case import refusal
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.autoscoper import autoscoper_from_ct, read_autoscoper, read_tra, write_tra
+from MultiViewRegistrationLib.io.datasets.autoscoper import (
+    autoscoper_from_ct,
+    read_autoscoper,
+    read_tra,
+    write_tra,
+)
 
 __all__ = ["trial"]
 
@@ -53,7 +58,9 @@ def test_poses_are_written_and_read_as_autoscoper_saves_them(tmp_path):
 
 def test_columns_spaces_and_several_volumes_are_read(tmp_path):
     def text(*matrices, between=" "):
-        return between.join(repr(number) for matrix in matrices for number in matrix.ravel().tolist())
+        return between.join(
+            repr(number) for matrix in matrices for number in matrix.ravel().tolist()
+        )
 
     (tmp_path / "a.tra").write_text(
         text(POSE, OTHER) + "\n" + text(POSE.T, OTHER.T, between=", ") + "\n" + text(OTHER) + "\n"
@@ -68,7 +75,9 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
     start[0, 3] += 3
     write_tra(tmp_path / "start.tra", [None, start], unit_mm=10)
     write_tra(tmp_path / "truth.tra", [None, POSE], unit_mm=10)
-    imported = read_autoscoper(trial, 1, "linear", "cm", "radius", tmp_path / "start.tra", tmp_path / "truth.tra")
+    imported = read_autoscoper(
+        trial, 1, "linear", "cm", "radius", tmp_path / "start.tra", tmp_path / "truth.tra"
+    )
     turned = autoscoper_from_ct((5, 6, 7), [4, 5, 6])
     assert_allclose(imported.content["world_from_ct"], start @ turned, atol=1e-9)
     assert_allclose(imported.content["truth"]["world_from_ct"], POSE @ turned, atol=1e-9)

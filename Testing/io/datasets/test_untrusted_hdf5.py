@@ -50,7 +50,9 @@ def virtual(file):
 
 
 def huge(file):
-    file.create_dataset("group/pixels", (100_000, 100_000), np.uint8, chunks=(100, 100), compression="gzip")
+    file.create_dataset(
+        "group/pixels", (100_000, 100_000), np.uint8, chunks=(100, 100), compression="gzip"
+    )
 
 
 def empty(file):
@@ -68,7 +70,10 @@ def empty(file):
         (empty, ["group/pixels is empty"]),
         (lambda file: file.create_group("group/pixels"), ["group/pixels is a group"]),
         (lambda file: file.create_dataset("group/pixels", data="words"), ["type"]),
-        (lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), complex)), ["type complex"]),
+        (
+            lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), complex)),
+            ["type complex"],
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -103,11 +108,15 @@ def test_as_many_parts_as_are_allowed_are_checked(tmp_path, monkeypatch):
 
 
 def test_values_that_memory_cannot_hold_and_long_texts_are_refused(tmp_path, monkeypatch):
-    path = written(tmp_path / "file.h5", lambda file: file.create_dataset("group/pixels", data=np.zeros((1000, 1000))))
+    path = written(
+        tmp_path / "file.h5",
+        lambda file: file.create_dataset("group/pixels", data=np.zeros((1000, 1000))),
+    )
     monkeypatch.setattr(image_source, "free_bytes", lambda: 1 << 20)
     assert "8000000 bytes, which take" in refusal(pixels, path)
     path = written(
-        tmp_path / "text.h5", lambda file: file.create_dataset("text", data="x" * (hdf5.MAX_TEXT_LENGTH + 1))
+        tmp_path / "text.h5",
+        lambda file: file.create_dataset("text", data="x" * (hdf5.MAX_TEXT_LENGTH + 1)),
     )
     with opened(path, "a test") as file:
         assert "is no short text" in refusal(file.text, "text", "a name")
@@ -179,7 +188,9 @@ def test_replaced_data_sets_are_read_or_refused(whole, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("fuzz") / "file.h5"
     path.write_bytes(source.read_bytes())
     with h5py.File(path, "r+") as file:
-        for name in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)):
+        for name in data.draw(
+            st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)
+        ):
             if name in file:
                 del file[name]
                 if data.draw(st.booleans()):

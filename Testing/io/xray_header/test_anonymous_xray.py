@@ -28,7 +28,9 @@ def detected(seed: int) -> np.ndarray:
     """Intensities (112, 128) of 12 bits: air, a body, a bone, wires; black blades at the left."""
     random = np.random.default_rng(seed)
     rows, columns = np.indices((112, 128))
-    image = 3600 * np.exp(-2.2 * np.exp(-(((columns - 70) / 30) ** 2)) - 0.6 * (np.abs(rows - 60) < 12))
+    image = 3600 * np.exp(
+        -2.2 * np.exp(-(((columns - 70) / 30) ** 2)) - 0.6 * (np.abs(rows - 60) < 12)
+    )
     image[20:100:12, 30:110] *= 0.6
     image = random.normal(image, 12)
     image[:, :9] = 0
@@ -51,7 +53,8 @@ def detected(seed: int) -> np.ndarray:
         },
     ],
     ids=lambda tags: (
-        " ".join(f"{key}={value}" for key, value in tags.items() if "Shutter" not in key) + " shutter" * (len(tags) > 4)
+        " ".join(f"{key}={value}" for key, value in tags.items() if "Shutter" not in key)
+        + " shutter" * (len(tags) > 4)
     ),
 )
 def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
@@ -83,9 +86,15 @@ def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
     for one, other in zip(before.views, after.views, strict=True):
         valid = one.xray.valid
         np.testing.assert_array_equal(other.xray.valid, valid)
-        assert np.ptp((other.xray.line_integrals - one.xray.line_integrals)[valid]) < 2e-6  # a constant is free
-        np.testing.assert_allclose(other.camera.projection_matrix, one.camera.projection_matrix, rtol=1e-12)
+        assert (
+            np.ptp((other.xray.line_integrals - one.xray.line_integrals)[valid]) < 2e-6
+        )  # a constant is free
+        np.testing.assert_allclose(
+            other.camera.projection_matrix, one.camera.projection_matrix, rtol=1e-12
+        )
         assert other.xray.pixel_mm == one.xray.pixel_mm and valid.mean() > 0.2
     copied = json.loads((tmp_path / "copy" / "case.json").read_text())
-    assert all(set(view["assumptions"]) <= set(ASSUMPTIONS) and "c_arm" in view for view in copied["views"])
+    assert all(
+        set(view["assumptions"]) <= set(ASSUMPTIONS) and "c_arm" in view for view in copied["views"]
+    )
     assert after.assumptions == before.assumptions

@@ -36,7 +36,9 @@ def c_arm(primary, secondary, **changes) -> CArm:
         "pixel_mm": (0.308, 0.308),
         "size": SIZE,
     }
-    return CArm(**{**reading, "rao_lao_deg": primary, "cra_cau_deg": secondary, "mirrored": True, **changes})
+    return CArm(
+        **{**reading, "rao_lao_deg": primary, "cra_cau_deg": secondary, "mirrored": True, **changes}
+    )
 
 
 def camera_of(path, frame=None, **given):
@@ -51,9 +53,13 @@ def orientation(primary, secondary, mirrored=True, roll=0) -> list[str]:
     camera = c_arm(primary, secondary, mirrored=mirrored, roll_deg=roll).camera()
     directions = []
     for axis in range(2):
-        along = camera.camera_from_world[axis, :3] * (np.sign(camera.intrinsics[0, 0]) if axis == 0 else 1)
+        along = camera.camera_from_world[axis, :3] * (
+            np.sign(camera.intrinsics[0, 0]) if axis == 0 else 1
+        )
         letters = sorted(LETTERS, key=lambda letter: -LETTERS[letter] @ along)
-        directions.append("".join(letter for letter in letters[:3] if LETTERS[letter] @ along > 0.2))
+        directions.append(
+            "".join(letter for letter in letters[:3] if LETTERS[letter] @ along > 0.2)
+        )
     return directions
 
 
@@ -65,7 +71,11 @@ def xa(tmp_path):
     def write(primary=0, secondary=0, image=None, **tags):
         letters = orientation(float(primary), float(secondary))
         return write_xa(
-            tmp_path / f"{next(numbers)}.dcm", primary, secondary, image, **{"PatientOrientation": letters, **tags}
+            tmp_path / f"{next(numbers)}.dcm",
+            primary,
+            secondary,
+            image,
+            **{"PatientOrientation": letters, **tags},
         )
 
     return write
@@ -101,7 +111,9 @@ def test_a_tagged_pair_gives_its_cameras_back(write_pair, xa):
 @pytest.mark.parametrize("position, mirrored", [*product(PATIENT_FROM_TABLE, (True, False))])
 def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirrored):
     """Detector before the patient: his left is on the image's right as seen from the detector, his head is up; at his left: his back is."""
-    letters = (["L", "F"], ["P", "F"], ["L", "FA"]) if mirrored else (["R", "F"], ["A", "F"], ["R", "FA"])
+    letters = (
+        (["L", "F"], ["P", "F"], ["L", "FA"]) if mirrored else (["R", "F"], ["A", "F"], ["R", "FA"])
+    )
     front, side, up = (
         camera_of(xa(*angles, PatientPosition=position, PatientOrientation=each))
         for angles, each in zip(((0, 0), (90, 0), (0, 45)), letters, strict=True)
@@ -117,7 +129,9 @@ def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirror
 @pytest.mark.parametrize("position, patient", PATIENT_FROM_TABLE.items())
 def test_the_machines_angles_are_turned_to_the_patient(tmp_path, position, patient):
     """Detector above the table: it is before him who lies on his back, at the left of him who lies on his right side."""
-    camera = camera_of(write_enhanced(tmp_path / "e.dcm", [enhanced(0, 0, 0)], PatientPosition=position))
+    camera = camera_of(
+        write_enhanced(tmp_path / "e.dcm", [enhanced(0, 0, 0)], PatientPosition=position)
+    )
     assert_allclose(-camera.source / 765.5, np.array(patient) @ [0, -1.0, 0], atol=1e-9)
     for at_table, shown in (([50.0, 0, 0], (1, 0)), ([0, 0, 50.0], (0, -1))):
         # Seen from the detector: the table's left to the right, its head up.
@@ -139,19 +153,35 @@ def test_a_turned_and_tilted_table_turns_the_patient(tmp_path):
 @pytest.mark.parametrize("primary, secondary", [(0, 0), (37, 21), (-91, -33), (160, 5), (90, 40)])
 def test_patient_orientation_gives_quarter_turns_and_mirror(xa, primary, secondary):
     for roll, mirrored in product((0, 90, 180, -90), (True, False)):
-        path = xa(primary, secondary, PatientOrientation=orientation(primary, secondary, mirrored, roll))
+        path = xa(
+            primary, secondary, PatientOrientation=orientation(primary, secondary, mirrored, roll)
+        )
         expected = c_arm(primary, secondary, mirrored=mirrored, roll_deg=roll).camera()
         assert_allclose(camera_of(path).project(POINTS), expected.project(POINTS), atol=1e-9)
         assert QUARTERS in read_header(path).assumptions
 
 
 def field_of_view(
-    path, origin, turn=0, flip="NO", image=None, element_mm=0.308, isocentre=(7.0, 9.0), angles=(12, -8, 3)
+    path,
+    origin,
+    turn=0,
+    flip="NO",
+    image=None,
+    element_mm=0.308,
+    isocentre=(7.0, 9.0),
+    angles=(12, -8, 3),
 ):
     """An enhanced XA image whose field of view on the detector is known."""
-    field = item(FieldOfViewOrigin=[*origin], FieldOfViewRotation=float(turn), FieldOfViewHorizontalFlip=flip)
-    more = {"PositionOfIsocenterProjection": [*isocentre], "DetectorElementSpacing": [element_mm] * 2}
-    return write_enhanced(path, [enhanced(*angles)], image, shared={"FieldOfViewSequence": field}, **more)
+    field = item(
+        FieldOfViewOrigin=[*origin], FieldOfViewRotation=float(turn), FieldOfViewHorizontalFlip=flip
+    )
+    more = {
+        "PositionOfIsocenterProjection": [*isocentre],
+        "DetectorElementSpacing": [element_mm] * 2,
+    }
+    return write_enhanced(
+        path, [enhanced(*angles)], image, shared={"FieldOfViewSequence": field}, **more
+    )
 
 
 @pytest.mark.parametrize("turn, flip", [*product((0, 90, 180, 270), ("NO", "YES"))])
@@ -170,16 +200,30 @@ def test_a_turned_and_flipped_field_of_view_shows_the_same_points(tmp_path, turn
 
 def test_the_field_of_view_moves_the_principal_point(tmp_path):
     """Two by two elements a pixel; the isocentre falls on element (20, 30), the field begins at (4, 6)."""
-    path = field_of_view(tmp_path / "o.dcm", (4.0, 6.0), element_mm=0.154, isocentre=(20.0, 30.0), angles=(0, 0, 0))
+    path = field_of_view(
+        tmp_path / "o.dcm", (4.0, 6.0), element_mm=0.154, isocentre=(20.0, 30.0), angles=(0, 0, 0)
+    )
     found = read_header(path)
-    assert_allclose(found.values["principal_point"], [(30 - 6 - 0.5) / 2, (20 - 4 - 0.5) / 2], rtol=1e-6)
+    assert_allclose(
+        found.values["principal_point"], [(30 - 6 - 0.5) / 2, (20 - 4 - 0.5) / 2], rtol=1e-6
+    )
     assert IN_IMAGE not in found.assumptions
 
 
 def test_a_run_that_turns_has_a_camera_for_each_frame(xa):
     def run(primary, letter, increment=None, secondary=None):
-        tags = {"PositionerPrimaryAngleIncrement": increment, "PositionerSecondaryAngleIncrement": secondary}
-        return xa(primary, "1", pixels(frames=4), PositionerMotion="DYNAMIC", PatientOrientation=[letter, "F"], **tags)
+        tags = {
+            "PositionerPrimaryAngleIncrement": increment,
+            "PositionerSecondaryAngleIncrement": secondary,
+        }
+        return xa(
+            primary,
+            "1",
+            pixels(frames=4),
+            PositionerMotion="DYNAMIC",
+            PatientOrientation=[letter, "F"],
+            **tags,
+        )
 
     def angles(path, key="rao_lao_deg"):
         return [read_header(path, frame).values[key] for frame in range(4)]
@@ -190,7 +234,10 @@ def test_a_run_that_turns_has_a_camera_for_each_frame(xa):
     wrong = read_header(run("10", "L", ["0", "1"]), 1).missing["rao_lao_deg"]
     assert wrong == "PositionerPrimaryAngleIncrement has 2 values for 4 frames"
     silent = run("10", "L")
-    assert "rao_lao_deg" in read_header(silent, 1).missing and "rao_lao_deg" not in read_header(silent, 0).missing
+    assert (
+        "rao_lao_deg" in read_header(silent, 1).missing
+        and "rao_lao_deg" not in read_header(silent, 0).missing
+    )
 
 
 @pytest.fixture
@@ -199,7 +246,10 @@ def moved_table(tmp_path, write_pair):
 
     def write(position):
         frames = []
-        for angles, (vertical, longitudinal, lateral) in (((0, 0), (0, 0, 0)), ((90, 10), (6, 9, 3))):
+        for angles, (vertical, longitudinal, lateral) in (
+            ((0, 0), (0, 0, 0)),
+            ((90, 10), (6, 9, 3)),
+        ):
             table = item(
                 TableTopVerticalPosition=str(vertical),
                 TableTopLongitudinalPosition=str(longitudinal),
@@ -218,16 +268,26 @@ def test_the_second_view_follows_the_patient_on_the_table(moved_table, position)
     case = Case.load(moved_table(position))
     moved = POINTS + np.array(PATIENT_FROM_TABLE[position]) @ [9, 6, 3]
     for view, angles, points in zip(case.views, ((0, 0), (90, 10)), (POINTS, moved), strict=True):
-        assert_allclose(view.camera.project(POINTS), c_arm(*angles).camera().project(points), atol=1e-2)
+        assert_allclose(
+            view.camera.project(POINTS), c_arm(*angles).camera().project(points), atol=1e-2
+        )
     assert TABLE_MOVED in case.assumptions["LAT"]
 
 
 def test_views_that_share_no_world_are_refused(moved_table, write_pair, xa):
     message = refusal(Case.load, moved_table(""))
-    assert "the table moved between views[0] and views[1]" in message and "PatientPosition" in message
-    machines = xa(DeviceSerialNumber="SECRET-A"), xa(90, image=pixels(2), DeviceSerialNumber="SECRET-B")
+    assert (
+        "the table moved between views[0] and views[1]" in message and "PatientPosition" in message
+    )
+    machines = (
+        xa(DeviceSerialNumber="SECRET-A"),
+        xa(90, image=pixels(2), DeviceSerialNumber="SECRET-B"),
+    )
     message = refusal(Case.load, write_pair(*machines))
-    assert "views[1] and views[0] were taken by different machines" in message and "SECRET" not in message
+    assert (
+        "views[1] and views[0] were taken by different machines" in message
+        and "SECRET" not in message
+    )
 
 
 def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
@@ -242,20 +302,35 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
         "projection_matrix or camera",
     ):
         assert part in message
-    given = [{"pixel_mm": [0.2, 0.3], "mirrored": False}, {"source_to_detector_mm": 1100, "cra_cau_deg": 5}]
+    given = [
+        {"pixel_mm": [0.2, 0.3], "mirrored": False},
+        {"source_to_detector_mm": 1100, "cra_cau_deg": 5},
+    ]
     case = Case.load(write_pair(first, second, AP={"c_arm": given[0]}, LAT={"c_arm": given[1]}))
     expected = c_arm(0, 0, **given[0]), c_arm(90, 5, source_to_detector_mm=1100)
     for view, each in zip(case.views, expected, strict=True):
-        assert_allclose(view.camera.projection_matrix, each.camera().projection_matrix, rtol=1e-12, atol=1e-9)
-    wrong = write_pair(first, second, AP={"c_arm": {**given[0], "pixel_mm": "small"}}, LAT={"c_arm": given[1]})
+        assert_allclose(
+            view.camera.projection_matrix, each.camera().projection_matrix, rtol=1e-12, atol=1e-9
+        )
+    wrong = write_pair(
+        first, second, AP={"c_arm": {**given[0], "pixel_mm": "small"}}, LAT={"c_arm": given[1]}
+    )
     assert 'c_arm.pixel_mm is "small"' in refusal(Case.load, wrong)
 
 
 @pytest.mark.parametrize(
     "tags, key, sentence",
     [
-        ({"PositionerPrimaryAngle": "200"}, "rao_lao_deg", "PositionerPrimaryAngle is 200 degrees, beyond 180"),
-        ({"DistanceSourceToDetector": "-1000"}, "source_to_detector_mm", "DistanceSourceToDetector is -1000 mm"),
+        (
+            {"PositionerPrimaryAngle": "200"},
+            "rao_lao_deg",
+            "PositionerPrimaryAngle is 200 degrees, beyond 180",
+        ),
+        (
+            {"DistanceSourceToDetector": "-1000"},
+            "source_to_detector_mm",
+            "DistanceSourceToDetector is -1000 mm",
+        ),
         (
             {"DistanceSourceToPatient": "1200"},
             "source_to_isocentre_mm",
@@ -266,7 +341,11 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
             "pixel_mm",
             "ImagerPixelSpacing is 0 x 0.3 mm, expected two sizes above 0",
         ),
-        ({"PixelSpacing": ["0.4", "0.4"]}, "pixel_mm", "but PixelSpacing, nearer to the source, is 0.4 x 0.4 mm"),
+        (
+            {"PixelSpacing": ["0.4", "0.4"]},
+            "pixel_mm",
+            "but PixelSpacing, nearer to the source, is 0.4 x 0.4 mm",
+        ),
         (
             {"DetectorElementSpacing": ["0.1", "0.1"], "DetectorBinning": ["2", "2"]},
             "pixel_mm",
@@ -277,12 +356,18 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
             "pixel_mm",
             "PixelSpacing does not say at which distance",
         ),
-        ({"PatientOrientation": ["H", "F"]}, "mirrored", "PatientOrientation does not fit the angles"),
+        (
+            {"PatientOrientation": ["H", "F"]},
+            "mirrored",
+            "PatientOrientation does not fit the angles",
+        ),
     ],
 )
 def test_an_unusable_value_is_asked_for(xa, tags, key, sentence):
     found = read_header(xa(**tags))
-    assert list(found.missing) == [key] and sentence in found.missing[key] and key not in found.values
+    assert (
+        list(found.missing) == [key] and sentence in found.missing[key] and key not in found.values
+    )
 
 
 def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
@@ -291,7 +376,11 @@ def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
         (["L", "F"], "YES", True, True),
         (None, "YES", False, False),
     ):
-        tags = {"FieldOfViewHorizontalFlip": flip, "FieldOfViewRotation": "0", "PatientOrientation": letters}
+        tags = {
+            "FieldOfViewHorizontalFlip": flip,
+            "FieldOfViewRotation": "0",
+            "PatientOrientation": letters,
+        }
         found = read_header(xa(20, **tags))
         assert found.values["mirrored"] is mirrored and not found.missing
         assert (BY_LETTERS in found.assumptions) is by_letters
@@ -301,12 +390,20 @@ def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
     "tags, key, value",
     [
         (
-            {"ImagerPixelSpacing": None, "PixelSpacing": ["0.2", "0.25"], "PixelSpacingCalibrationType": "GEOMETRY"},
+            {
+                "ImagerPixelSpacing": None,
+                "PixelSpacing": ["0.2", "0.25"],
+                "PixelSpacingCalibrationType": "GEOMETRY",
+            },
             "pixel_mm",
             np.array([0.25, 0.2]) * 1195.25 / 765.5,
         ),
         (
-            {"ImagerPixelSpacing": None, "DetectorElementSpacing": ["0.1", "0.1"], "DetectorBinning": ["2", "3"]},
+            {
+                "ImagerPixelSpacing": None,
+                "DetectorElementSpacing": ["0.1", "0.1"],
+                "DetectorBinning": ["2", "3"],
+            },
             "pixel_mm",
             [0.3, 0.2],
         ),
@@ -338,7 +435,10 @@ def test_the_grey_scale_is_the_headers_unless_the_case_gives_one(write_pair, xa)
 @pytest.mark.parametrize(
     "name, missing",
     [
-        ("xa-multiframe-jpeg.dcm", "source_to_detector_mm source_to_isocentre_mm pixel_mm mirrored"),
+        (
+            "xa-multiframe-jpeg.dcm",
+            "source_to_detector_mm source_to_isocentre_mm pixel_mm mirrored",
+        ),
         (
             "rf-circular-shutter.dcm",
             "source_to_detector_mm source_to_isocentre_mm pixel_mm rao_lao_deg cra_cau_deg mirrored",
@@ -352,17 +452,26 @@ def test_real_files_name_their_missing_values(shared_data, write_pair, xa, name,
     message = refusal(Case.load, write_pair(path, other))
     assert all(f"{key} (" in message for key in missing) and "LAT" not in message
     given = {**READING, "rao_lao_deg": 10, "cra_cau_deg": 2, "mirrored": True}
-    case = Case.load(write_pair(path, other, AP={"c_arm": {key: given[key] for key in missing}, "frame": 0}))
+    case = Case.load(
+        write_pair(path, other, AP={"c_arm": {key: given[key] for key in missing}, "frame": 0})
+    )
     assert case.views[0].xray.valid.any() and case.world_from_ct.tolist() == START.tolist()
 
 
 def test_paths_in_place_of_arrays_bring_their_cameras(write_pair, xa):
     """What `Case.load` makes of them, in one case from paths and arrays."""
-    images = [xa(*each, pixels(seed)) for seed, each in enumerate((("-31.75", "12.5"), ("58.25", "-7.125")))]
+    images = [
+        xa(*each, pixels(seed))
+        for seed, each in enumerate((("-31.75", "12.5"), ("58.25", "-7.125")))
+    ]
     path = write_pair(*images)
     read = Case.load(path)
-    given = Case.from_arrays(path.parent / "ct.mha", images=images, names=["AP", "LAT"], world_from_ct=START)
-    assert given.assumptions == {name: (*assumed, BONE_DARK) for name, assumed in read.assumptions.items()}  # of noise
+    given = Case.from_arrays(
+        path.parent / "ct.mha", images=images, names=["AP", "LAT"], world_from_ct=START
+    )
+    assert given.assumptions == {
+        name: (*assumed, BONE_DARK) for name, assumed in read.assumptions.items()
+    }  # of noise
     for ours, theirs in zip(given.views, read.views, strict=True):
         assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
         assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)

@@ -41,7 +41,9 @@ def test_frames_begin_at_the_cases_own_and_each_has_its_camera(write_case, tmp_p
     turned = np.degrees(np.arccos(np.clip(np.einsum("nvi,vi->nv", axes, axes[0]), -1, 1)))
     np.testing.assert_allclose(turned, [[0, 0], [4, 0], [8, 0]], atol=0.01)
     images = [[view.xray.line_integrals for view in views] for views in frames]
-    assert not any(np.array_equal(images[0][view], images[n][view]) for view in (0, 1) for n in (1, 2))
+    assert not any(
+        np.array_equal(images[0][view], images[n][view]) for view in (0, 1) for n in (1, 2)
+    )
 
 
 def test_images_of_different_length_warn_and_the_shorter_one_counts(write_case, tmp_path):

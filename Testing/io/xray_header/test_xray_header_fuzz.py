@@ -85,7 +85,9 @@ def whole(tmp_path_factory) -> list[bytes]:
             DetectorElementSpacing=[0.154, 0.154],
             shared={
                 "FieldOfViewSequence": item(
-                    FieldOfViewOrigin=[0.0, 1.0], FieldOfViewRotation=90.0, FieldOfViewHorizontalFlip="YES"
+                    FieldOfViewOrigin=[0.0, 1.0],
+                    FieldOfViewRotation=90.0,
+                    FieldOfViewHorizontalFlip="YES",
                 )
             },
         ),
@@ -131,7 +133,9 @@ words = st.text("LRPAHFXS\\", max_size=5) | st.sampled_from(
 def with_other_values(content: bytes, data) -> bytes:
     dataset = pydicom.dcmread(BytesIO(content))
     for keyword in data.draw(st.lists(st.sampled_from(KEYWORDS + WORDS), max_size=4, unique=True)):
-        several = st.lists(numbers, max_size=3).map(lambda found: [f"{number:.6g}" for number in found])
+        several = st.lists(numbers, max_size=3).map(
+            lambda found: [f"{number:.6g}" for number in found]
+        )
         drawn = data.draw(words.map(lambda word: [word]) if keyword in WORDS else several)
         groups = [
             element.value[0]

@@ -20,7 +20,9 @@ from ..files import MAX_NUMBER
 from ..view_record import ViewRecord
 
 CALIBRATION = "a calibration file"  # for messages
-_DOCTYPE = re.compile(r"<!DOCTYPE\s+\w+\s*>")  # names the root element and nothing else, as RTK writes it
+_DOCTYPE = re.compile(
+    r"<!DOCTYPE\s+\w+\s*>"
+)  # names the root element and nothing else, as RTK writes it
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
@@ -134,7 +136,8 @@ class CalibrationOptions:
         if value is None:
             what = OPEN[key]
             raise MissingInformation(
-                f"{file}: does not say the {what.words}; set {key} to {what.help or what.allowed}.", key
+                f"{file}: does not say the {what.words}; set {key} to {what.help or what.allowed}.",
+                key,
             )
         return value
 
@@ -200,7 +203,9 @@ class CalibratedView:
         return replace(record, geometry=geometry, distortion=self.distortion)
 
 
-def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> CalibratedView:
+def from_matrix(
+    file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()
+) -> CalibratedView:
     """Return the view of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
 
     Raises
@@ -254,10 +259,14 @@ def from_parts(
     with naming(f"{file}: {name}"):
         pose = rigid.check_rigid(camera_from_world, "camera_from_world")
         K = rigid.check_numbers(intrinsics, (3, 3), "intrinsics")
-        if distortion is None and K[1, 1] < 0:  # rows run up: a turn of the camera by half about x or y, which RQ finds
+        if (
+            distortion is None and K[1, 1] < 0
+        ):  # rows run up: a turn of the camera by half about x or y, which RQ finds
             return from_matrix(file, name, K @ pose[:3], size, signed=True, notes=notes)
         camera = Camera(K, pose, size or (1, 1))
-    return CalibratedView(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
+    return CalibratedView(
+        name, camera.projection_matrix, size, camera if size else None, distortion, notes
+    )
 
 
 def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
@@ -289,4 +298,6 @@ def xml_root(text: str, file: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
-        raise InputError(f"{file} is not XML ({error}), expected a whole file; export it again.") from None
+        raise InputError(
+            f"{file} is not XML ({error}), expected a whole file; export it again."
+        ) from None

@@ -15,7 +15,14 @@ from ...geometry import rigid
 from ...geometry.distortion import Distortion
 from ..files import parse_numbers, printable, read_text
 from ..transforms import BETWEEN, COMMENT, numbers_of
-from .calibrated import MAX_MATRIX_ENTRY, CalibratedView, CalibrationOptions, check_magnitude, from_matrix, from_parts
+from .calibrated import (
+    MAX_MATRIX_ENTRY,
+    CalibratedView,
+    CalibrationOptions,
+    check_magnitude,
+    from_matrix,
+    from_parts,
+)
 
 #: Each meaning, and its names in lower case without _, - and spaces.
 NAMES = {
@@ -36,7 +43,9 @@ LISTS = ("views", "cameras", "images", "projections")
 MAX_VIEWS = 10_000
 
 
-def views_of_named(tree: Any, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
+def views_of_named(
+    tree: Any, file: str, name: str, options: CalibrationOptions
+) -> list[CalibratedView]:
     """Return the views in a dictionary: itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
 
     A view has "projection_matrix", or "camera_matrix" with "R" and "t" (or "rvec" and "tvec", or "camera_from_world"), and may
@@ -72,7 +81,9 @@ def views_of_named(tree: Any, file: str, name: str, options: CalibrationOptions)
     return views
 
 
-def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
+def views_of_arrays(
+    matrices: np.ndarray, file: str, name: str, options: CalibrationOptions
+) -> list[CalibratedView]:
     """Return the views of projection matrices.
 
     Parameters
@@ -84,7 +95,11 @@ def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: Calibra
     options
         What the file cannot say.
     """
-    if matrices.ndim not in (2, 3) or matrices.shape[-2:] not in ((3, 4), (4, 4)) or len(matrices) > MAX_VIEWS:
+    if (
+        matrices.ndim not in (2, 3)
+        or matrices.shape[-2:] not in ((3, 4), (4, 4))
+        or len(matrices) > MAX_VIEWS
+    ):
         raise InputError(
             f"{file}: {printable(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those."
         )
@@ -96,10 +111,14 @@ def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: Calibra
         ]
     if len(matrices) == 4 and not np.allclose(matrices[3], (0, 0, 0, 1)):
         return [_view_of_opengl(matrices, file, name, options)]
-    return [from_matrix(file, name, options.in_lps_mm(matrices[:3], file), options.size, signed=False)]
+    return [
+        from_matrix(file, name, options.in_lps_mm(matrices[:3], file), options.size, signed=False)
+    ]
 
 
-def _view_of_opengl(matrix: np.ndarray, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
+def _view_of_opengl(
+    matrix: np.ndarray, file: str, name: str, options: CalibrationOptions
+) -> CalibratedView:
     """Return the view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
 
     x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
@@ -109,7 +128,9 @@ def _view_of_opengl(matrix: np.ndarray, file: str, name: str, options: Calibrati
     options.require("projects_to", file)
     columns, rows = options.require("size", file)
     check_magnitude(matrix, f"{file}: {name}", MAX_MATRIX_ENTRY)
-    pixels = np.array([[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]])
+    pixels = np.array(
+        [[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]]
+    )
     P = pixels @ matrix[[0, 1, 3]] @ options.file_from_lps(file)
     return from_matrix(file, name, P, (columns, rows), signed=True)
 
@@ -120,7 +141,13 @@ def _matrix(value: Any) -> np.ndarray | None:
         array = np.asarray(value, float)
     except (TypeError, ValueError):
         return None
-    return array if array.ndim in (2, 3) and array.shape[-2:] in ((3, 4), (4, 4)) and np.isfinite(array).all() else None
+    return (
+        array
+        if array.ndim in (2, 3)
+        and array.shape[-2:] in ((3, 4), (4, 4))
+        and np.isfinite(array).all()
+        else None
+    )
 
 
 def _entries(tree: dict) -> list[tuple[str, Any]]:
@@ -141,7 +168,12 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for key, value in tree.items():
         meaning = MEANING.get(str(key).lower().replace("_", "").replace("-", "").replace(" ", ""))
-        if meaning is None or value is None or isinstance(value, dict) or isinstance(value, str) != (meaning == "name"):
+        if (
+            meaning is None
+            or value is None
+            or isinstance(value, dict)
+            or isinstance(value, str) != (meaning == "name")
+        ):
             continue
         if meaning in parts:
             raise InputError(
@@ -151,7 +183,9 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
     return parts
 
 
-def _views(tree: dict, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView] | None:
+def _views(
+    tree: dict, file: str, name: str, options: CalibrationOptions
+) -> list[CalibratedView] | None:
     """Return the views of one camera, one for each of its poses; None for a dictionary that is none."""
     parts = _parts(tree, file)
     name = str(parts.get("name", name))
@@ -166,10 +200,14 @@ def _views(tree: dict, file: str, name: str, options: CalibrationOptions) -> lis
                 "images that knows no world); keep the one with the pose."
             )
         matrix = _array(parts["matrix"], where, "projection_matrix")
-        return views_of_arrays(matrix.reshape(-1, 4) if matrix.shape in ((12,), (16,)) else matrix, file, name, options)
+        return views_of_arrays(
+            matrix.reshape(-1, 4) if matrix.shape in ((12,), (16,)) else matrix, file, name, options
+        )
     intrinsics = _array(parts["intrinsics"], where, "camera_matrix")
     intrinsics = rigid.check_numbers(
-        intrinsics.reshape(3, 3) if intrinsics.size == 9 else intrinsics, (3, 3), f"{where}: camera_matrix"
+        intrinsics.reshape(3, 3) if intrinsics.size == 9 else intrinsics,
+        (3, 3),
+        f"{where}: camera_matrix",
     )
     intrinsics, distortion = options.pixels_at_0(where) @ intrinsics, _distortion(parts, where)
     poses = [options.pose_in_lps_mm(pose, where) for pose in _poses(parts, where)]
@@ -181,12 +219,18 @@ def _views(tree: dict, file: str, name: str, options: CalibrationOptions) -> lis
 
 
 def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
-    size = [parts["columns"], parts["rows"]] if {"columns", "rows"} <= parts.keys() else parts.get("size")
+    size = (
+        [parts["columns"], parts["rows"]]
+        if {"columns", "rows"} <= parts.keys()
+        else parts.get("size")
+    )
     if size is None:
         return None
     numbers = _array(size, where, "image size").ravel()
     if numbers.shape != (2,) or (numbers < 1).any() or (numbers % 1).any():
-        raise InputError(f"{where}: image size is no two whole numbers above 0, expected columns and rows; correct it.")
+        raise InputError(
+            f"{where}: image size is no two whole numbers above 0, expected columns and rows; correct it."
+        )
     return int(numbers[0]), int(numbers[1])
 
 
@@ -207,19 +251,28 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
         rows = np.atleast_2d(_array(parts["poses"], where, "extrinsic_parameters"))
         rotations, translations = rows[:, :3], rows[:, 3:]
     elif {"rotation", "translation"} <= parts.keys():
-        rotations, translations = _array(parts["rotation"], where, "R"), _array(parts["translation"], where, "t")
+        rotations, translations = (
+            _array(parts["rotation"], where, "R"),
+            _array(parts["translation"], where, "t"),
+        )
     else:
         raise InputError(
             f"{where} has intrinsics but no pose, expected R and t that take the world to the camera; add them."
         )
     count = translations.size // 3
-    if not 0 < count <= MAX_VIEWS or translations.size != 3 * count or rotations.size not in (3 * count, 9 * count):
+    if (
+        not 0 < count <= MAX_VIEWS
+        or translations.size != 3 * count
+        or rotations.size not in (3 * count, 9 * count)
+    ):
         raise InputError(
             f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation "
             "vector) and 3 for each pose; correct them."
         )
     is_vector = rotations.size == 3 * count
-    matrices = rigid.exp_so3(rotations.reshape(count, 3)) if is_vector else rotations.reshape(count, 3, 3)
+    matrices = (
+        rigid.exp_so3(rotations.reshape(count, 3)) if is_vector else rotations.reshape(count, 3, 3)
+    )
     poses = rigid.from_rotation_translation(matrices, translations.reshape(count, 3))
     return [rigid.check_rigid(pose, f"{where}: R and t") for pose in poses]
 
@@ -231,7 +284,9 @@ def _array(values: Any, where: str, what: str) -> np.ndarray:
     except (TypeError, ValueError):
         array = np.array(np.nan)
     if not (np.abs(array) <= MAX_MATRIX_ENTRY).all():
-        raise InputError(f"{where}: {what} is no list of finite numbers, expected those; correct it.")
+        raise InputError(
+            f"{where}: {what} is no list of finite numbers, expected those; correct it."
+        )
     return array
 
 
@@ -316,10 +371,14 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{name} is not JSON ({error}), expected that, or {EXPECTED}; correct it.") from None
+            raise InputError(
+                f"{name} is not JSON ({error}), expected that, or {EXPECTED}; correct it."
+            ) from None
         views = views_of_named(content, name, "camera", IN_LPS_MM)
         if len(views) > 1:
-            raise InputError(f"{name} has several cameras, expected one; add the views of a case instead.")
+            raise InputError(
+                f"{name} has several cameras, expected one; add the views of a case instead."
+            )
         return MatrixText(views[0].projection_matrix, views[0].size)
     numbers = _NAME.sub(" ", COMMENT.sub(" ", text))
     words = [word for word in BETWEEN.split(numbers) if word]
@@ -333,15 +392,22 @@ def _from_numbers(numbers: list[float], name: str) -> np.ndarray:
     count = len(numbers)
     if count in (21, 25):
         pose = np.reshape([*numbers[9:], 0, 0, 0, 1][:16], (4, 4))
-        return np.reshape(numbers[:9], (3, 3)) @ rigid.check_rigid(pose, f"{name}: camera_from_world")[:3]
+        return (
+            np.reshape(numbers[:9], (3, 3))
+            @ rigid.check_rigid(pose, f"{name}: camera_from_world")[:3]
+        )
     if count == 16 and np.allclose(numbers[12:], (0, 0, 0, 1)):
         numbers = numbers[:12]
     if len(numbers) != 12:
-        raise InputError(f"{name} has {count or 'no'} number{'s' * (count != 1)}, expected {EXPECTED}; correct it.")
+        raise InputError(
+            f"{name} has {count or 'no'} number{'s' * (count != 1)}, expected {EXPECTED}; correct it."
+        )
     return np.reshape(numbers, (3, 4))
 
 
-def read_matrices(text: str, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
+def read_matrices(
+    text: str, file: str, name: str, options: CalibrationOptions
+) -> list[CalibratedView]:
     """Return the views of numbers in rows.
 
     There are several matrices, of 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1, or OpenGL's), or a line of
@@ -365,7 +431,9 @@ def _rows(text: str) -> np.ndarray | None:
         return None
     numbers = np.array(parsed)
     # where 3 and 4 rows a matrix would fit, every fourth row of four is 0, 0, 0, 1, or it is 3
-    by_fours = numbers.size % 16 == 0 and (numbers.size % 12 or (numbers.reshape(-1, 4)[3::4] == (0, 0, 0, 1)).all())
+    by_fours = numbers.size % 16 == 0 and (
+        numbers.size % 12 or (numbers.reshape(-1, 4)[3::4] == (0, 0, 0, 1)).all()
+    )
     height = 4 if by_fours else 3
     if numbers.size % (4 * height) or numbers.size > MAX_VIEWS * 4 * height:
         return None

@@ -26,7 +26,9 @@ PARAMETERS = (
     "InPlaneAngle",
     "OutOfPlaneAngle",
 )
-RTK_NOTE = "The world is RTK's fixed frame, in which the CT was scanned: y along the axis of rotation."
+RTK_NOTE = (
+    "The world is RTK's fixed frame, in which the CT was scanned: y along the axis of rotation."
+)
 AGREE = 1e-4  # of a matrix's largest number: what is printed, and old versions' digits
 
 
@@ -45,11 +47,16 @@ def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[Cali
         For a projection that has neither a matrix nor parameters, or both and they disagree; for parallel beams, and for a
         detector that is a cylinder.
     """
-    (sx, sy), (ox, oy) = options.require("detector_spacing_mm", file), options.require("detector_origin_mm", file)
+    (sx, sy), (ox, oy) = (
+        options.require("detector_spacing_mm", file),
+        options.require("detector_origin_mm", file),
+    )
     size = options.require("size", file)
     pixel_from_mm = np.linalg.inv([[sx, 0, ox], [0, sy, oy], [0, 0, 1]])
     if _numbers(root, "RadiusCylindricalDetector", file, 1)[0] != 0:
-        raise InputError(f"{file} has a cylindrical detector, expected a flat one; resample its images.")
+        raise InputError(
+            f"{file} has a cylindrical detector, expected a flat one; resample its images."
+        )
     shared = {key: _numbers(root, key, file, 1)[0] for key in PARAMETERS}
     matrices = [
         _matrix(projection, shared, f"{file}: projection {i}")
@@ -58,13 +65,19 @@ def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[Cali
     if not matrices:
         raise InputError(f"{file} has no projection, expected one or more; export it again.")
     return [
-        from_matrix(file, f"projection {i}", -pixel_from_mm @ matrix, size, signed=True, notes=(RTK_NOTE,))
+        from_matrix(
+            file, f"projection {i}", -pixel_from_mm @ matrix, size, signed=True, notes=(RTK_NOTE,)
+        )
         for i, matrix in enumerate(matrices)
     ]
 
 
 def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.ndarray:
-    own = {key: _numbers(projection, key, where, 1)[0] for key in PARAMETERS if projection.find(key) is not None}
+    own = {
+        key: _numbers(projection, key, where, 1)[0]
+        for key in PARAMETERS
+        if projection.find(key) is not None
+    }
     values = {**shared, **own}
     finite = values["SourceToDetectorDistance"] > 0 and values["SourceToIsocenterDistance"] > 0
     by_parameters = matrix_of(**values) if finite else None
@@ -76,7 +89,10 @@ def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.nda
             )
         return by_parameters
     matrix = np.reshape(_numbers(projection, "Matrix", where, 12), (3, 4))
-    if by_parameters is not None and np.abs(matrix - by_parameters).max() > AGREE * np.abs(by_parameters).max():
+    if (
+        by_parameters is not None
+        and np.abs(matrix - by_parameters).max() > AGREE * np.abs(by_parameters).max()
+    ):
         raise InputError(
             f"{where} has a Matrix that its angles and distances do not give, expected one geometry; remove "
             "what is wrong of the two."
@@ -102,10 +118,16 @@ def matrix_of(
     source to isocentre, move the detector.
     """
     angles = np.radians([InPlaneAngle, OutOfPlaneAngle, GantryAngle])
-    R = rigid.exp_so3([0, 0, -angles[0]]) @ rigid.exp_so3([-angles[1], 0, 0]) @ rigid.exp_so3([0, -angles[2], 0])
+    R = (
+        rigid.exp_so3([0, 0, -angles[0]])
+        @ rigid.exp_so3([-angles[1], 0, 0])
+        @ rigid.exp_so3([0, -angles[2], 0])
+    )
     turned = np.c_[R, (-SourceOffsetX, -SourceOffsetY, -SourceToIsocenterDistance)]
     x, y = SourceOffsetX - ProjectionOffsetX, SourceOffsetY - ProjectionOffsetY
-    onto = np.array([[-SourceToDetectorDistance, 0, x], [0, -SourceToDetectorDistance, y], [0, 0, 1]])
+    onto = np.array(
+        [[-SourceToDetectorDistance, 0, x], [0, -SourceToDetectorDistance, y], [0, 0, 1]]
+    )
     return onto @ turned
 
 
@@ -140,7 +162,9 @@ def read_xreg(path: Path) -> list[CalibratedView]:
         detector, whose rows run up.
     """
     with opened(path, XREG_LAYOUT) as file:
-        cameras = {name: f"{name}/cam/" for name in sorted(file.names("")) if name.startswith("proj-")}
+        cameras = {
+            name: f"{name}/cam/" for name in sorted(file.names("")) if name.startswith("proj-")
+        }
         if not cameras and file.has("intrinsic"):
             cameras = {"camera": ""}
         if not cameras:
@@ -163,19 +187,35 @@ def _xreg_view(file: Hdf5, name: str, group: str) -> CalibratedView:
     frame = file.text(f"{group}cam-coord-frame-type", frames)
     if frame not in DEPTHS:
         file.refuse(
-            f"{group}cam-coord-frame-type", f'is "{printable(frame)[:40]}"', frames, "save it with one of these"
+            f"{group}cam-coord-frame-type",
+            f'is "{printable(frame)[:40]}"',
+            frames,
+            "save it with one of these",
         )
     intrinsic = file.matrix(f"{group}intrinsic", (3, 3), "3x3 numbers, in pixels")
     pose = file.rigid(f"{group}extrinsic")
     size = tuple(
-        int(file.number(f"{group}{key}", "a number of pixels", 1, MAX_SIZE_PX)) for key in ("num-cols", "num-rows")
+        int(file.number(f"{group}{key}", "a number of pixels", 1, MAX_SIZE_PX))
+        for key in ("num-cols", "num-rows")
     )
     notes = ("The world is that of the file's extrinsic.",)
-    return from_matrix(file.name, printable(name), DEPTHS[frame] * intrinsic @ pose[:3], size, signed=True, notes=notes)
+    return from_matrix(
+        file.name,
+        printable(name),
+        DEPTHS[frame] * intrinsic @ pose[:3],
+        size,
+        signed=True,
+        notes=notes,
+    )
 
 
 #: The headings of 2.0, in this order, with the rows and numbers a row below each.
-SECTIONS = {"image size": (1, 2), "camera matrix": (3, 3), "rotation": (3, 3), "translation": (3, 1)}
+SECTIONS = {
+    "image size": (1, 2),
+    "camera matrix": (3, 3),
+    "rotation": (3, 3),
+    "translation": (3, 1),
+}
 DEFAULT_SIZE = 1024  # where a file of 1.0 has 0
 #: OpenCV's camera in Maya's, which looks along its -z with y up.
 _MAYA_FROM_OPENCV = np.diag([1.0, -1, -1])
@@ -190,7 +230,9 @@ def is_mayacam(text: str) -> bool:
     return text.lstrip().lower().startswith("image size") or _rows_of_1(text) is not None
 
 
-def read_mayacam(text: str, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
+def read_mayacam(
+    text: str, file: str, name: str, options: CalibrationOptions
+) -> list[CalibratedView]:
     """Return the one view of a file; for one of 1.0 see `_read_1`.
 
     Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down rows, z to the detector; the first
@@ -203,7 +245,9 @@ def read_mayacam(text: str, file: str, name: str, options: CalibrationOptions) -
     if (rows := _rows_of_1(text)) is not None:
         return [_read_1(rows, file, name, options)]
     parts = _parts(text, file)
-    pose = rigid.from_rotation_translation(parts["rotation"], options.scale(file) * parts["translation"][:, 0])
+    pose = rigid.from_rotation_translation(
+        parts["rotation"], options.scale(file) * parts["translation"][:, 0]
+    )
     size = _size(parts["image size"][0], f"{file}: image size")
     notes = ("The world is the calibration object's.",)
     return [from_parts(file, name, parts["camera matrix"], pose, size, notes=notes)]
@@ -217,7 +261,9 @@ def _rows_of_1(text: str) -> np.ndarray | None:
 
 def _size(size: np.ndarray, where: str) -> tuple[int, int]:
     if (size < 1).any() or (size % 1).any() or (size > MAX_NUMBER).any():
-        raise InputError(f"{where} is {size[0]:g}, {size[1]:g}, expected whole numbers above 0; correct it.")
+        raise InputError(
+            f"{where} is {size[0]:g}, {size[1]:g}, expected whole numbers above 0; correct it."
+        )
     return int(size[0]), int(size[1])
 
 
@@ -264,10 +310,16 @@ def _read_1(rows: np.ndarray, file: str, name: str, options: CalibrationOptions)
             f"{file}: line 4 has {z:g} as its third number, expected a focal length in pixels below 0, as MayaCam 1.0 has it; "
             "export it again."
         )
-    columns_rows = _size(np.array([number or DEFAULT_SIZE for number in size]), f"{file}: line 5, the image size,")
+    columns_rows = _size(
+        np.array([number or DEFAULT_SIZE for number in size]), f"{file}: line 5, the image size,"
+    )
     intrinsics = np.array([[-z, 0, u0 - 1], [0, -z, columns_rows[1] - v0], [0, 0, 1]])
-    about_x, about_y, about_z = (rigid.exp_so3(np.radians(angle) * axis) for angle, axis in zip(turns, np.eye(3)))
+    about_x, about_y, about_z = (
+        rigid.exp_so3(np.radians(angle) * axis) for angle, axis in zip(turns, np.eye(3))
+    )
     world_from_camera = rigid.from_rotation_translation(
         about_z @ about_y @ about_x @ _MAYA_FROM_OPENCV, options.scale(file) * place
     )
-    return from_parts(file, name, intrinsics, rigid.inverse(world_from_camera), columns_rows, notes=(NOTE_1,))
+    return from_parts(
+        file, name, intrinsics, rigid.inverse(world_from_camera), columns_rows, notes=(NOTE_1,)
+    )

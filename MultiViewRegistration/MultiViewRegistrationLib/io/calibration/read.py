@@ -19,11 +19,25 @@ from ..view_record import ViewRecord
 from . import matrices, projections, tracked
 from .calibrated import CALIBRATION, CalibratedView, CalibrationOptions, from_matrix, xml_root
 
-FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
+FORMATS = (
+    "case",
+    "json",
+    "mayacam",
+    "numpy",
+    "opencv",
+    "plus",
+    "rtk",
+    "text",
+    "transform",
+    "xreg",
+    "yaml",
+)
 XML_ROOTS = {projections.RTK_ROOT: "rtk", "opencv_storage": "opencv", tracked.PLUS_ROOT: "plus"}
 
 
-def read_calibration(path: str | os.PathLike, format: str | None = None, **options: Any) -> list[CalibratedView]:
+def read_calibration(
+    path: str | os.PathLike, format: str | None = None, **options: Any
+) -> list[CalibratedView]:
     """Read the views of a calibration file.
 
     Parameters
@@ -43,7 +57,9 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
         For what neither the file nor the options say; it names what it may be set to.
     """
     if format is not None and format not in FORMATS:
-        raise InputError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these.")
+        raise InputError(
+            f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these."
+        )
     path, known = Path(path), CalibrationOptions(**options)
     recognised, content = _recognise(path)
     if format not in (None, recognised):
@@ -98,7 +114,11 @@ def _recognise(path: Path) -> tuple[str, Any]:
         return recognised, tree_of_xml(root, file) if recognised == "opencv" else root
     if _is_json(text):
         content = read_json(path)
-        if isinstance(content, dict) and "version" in content and isinstance(content.get("views"), list):
+        if (
+            isinstance(content, dict)
+            and "version" in content
+            and isinstance(content.get("views"), list)
+        ):
             return "case", content
         return ("opencv" if has_opencv_matrix(content) else "json"), content
     if projections.is_mayacam(text):
@@ -125,13 +145,22 @@ def _is_yaml(text: str) -> bool:
     """Return whether a line has a name and a colon, and more names than a matrix's "P:" before a block of numbers."""
     if text.startswith(("%YAML", "---")):
         return True
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
+    lines = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip() and not line.lstrip().startswith(("#", "%"))
+    ]
     has_name = any(line[0].isalpha() and ":" in line for line in lines)
-    bare = any(line[0].isdigit() or line[0] in "+." or line[0] == "-" and line[1:2].isdigit() for line in lines)
+    bare = any(
+        line[0].isdigit() or line[0] in "+." or line[0] == "-" and line[1:2].isdigit()
+        for line in lines
+    )
     return has_name and not bare
 
 
-def _views(recognised: str, content: Any, path: Path, options: CalibrationOptions) -> list[CalibratedView]:
+def _views(
+    recognised: str, content: Any, path: Path, options: CalibrationOptions
+) -> list[CalibratedView]:
     file, name = printable(path), printable(path.stem)
     match recognised:
         case "xreg":
@@ -152,7 +181,9 @@ def _views(recognised: str, content: Any, path: Path, options: CalibrationOption
             content = read_numpy(path)
             content = content.get(path.stem, content) if len(content) == 1 else content
         case "opencv":
-            first_pixel = 0 if options.first_pixel is None else options.first_pixel  # as OpenCV has it
+            first_pixel = (
+                0 if options.first_pixel is None else options.first_pixel
+            )  # as OpenCV has it
             content, options = with_arrays(content, file), replace(options, first_pixel=first_pixel)
         case "yaml":
             content = with_arrays(content, file)
@@ -218,12 +249,16 @@ def tree_of_yaml(text: str, file: str) -> Any:
     try:
         import yaml
     except ImportError:
-        raise InputError(f"{file}: to read YAML needs the package PyYAML, which is missing; install PyYAML.") from None
+        raise InputError(
+            f"{file}: to read YAML needs the package PyYAML, which is missing; install PyYAML."
+        ) from None
 
     class Loader(yaml.BaseLoader):
         def compose_node(self, parent, index):
             if self.check_event(yaml.AliasEvent):
-                raise yaml.MarkedYAMLError(problem="has an alias", problem_mark=self.peek_event().start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem="has an alias", problem_mark=self.peek_event().start_mark
+                )
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node, deep=False):
@@ -285,7 +320,10 @@ def has_opencv_matrix(tree: Any, depth: int = 0) -> bool:
         return False
     if isinstance(tree, dict) and tree.keys() >= OPENCV_MATRIX:
         return True
-    return any(has_opencv_matrix(value, depth + 1) for value in (tree.values() if isinstance(tree, dict) else tree))
+    return any(
+        has_opencv_matrix(value, depth + 1)
+        for value in (tree.values() if isinstance(tree, dict) else tree)
+    )
 
 
 def _value(text: str) -> Any:
@@ -301,4 +339,6 @@ def _value(text: str) -> Any:
 
 def _check_depth(depth: int, file: str) -> None:
     if depth > MAX_DEPTH:
-        raise InputError(f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file.")
+        raise InputError(
+            f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file."
+        )

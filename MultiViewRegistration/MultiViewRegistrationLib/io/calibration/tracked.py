@@ -29,7 +29,9 @@ Frames = dict[str, dict[str, np.ndarray]]
 _FIELD = re.compile(r"Seq_Frame(\d+)_(\w+?)To(?=[A-Z0-9])(\w+?)Transform(Status)?\s*:?=\s*(.*)")
 
 
-def tracked_view(file: str, name: str, world_from_camera: np.ndarray, options: CalibrationOptions) -> CalibratedView:
+def tracked_view(
+    file: str, name: str, world_from_camera: np.ndarray, options: CalibrationOptions
+) -> CalibratedView:
     """Return the view of a camera whose pose (4, 4) is known, in the required unit and axes, beside `intrinsics` and `first_pixel`.
 
     The camera is OpenCV's: at the source, x along columns, y down rows, z to the detector.
@@ -78,7 +80,10 @@ def header_of(path: Path) -> bytes:
         with path.open("rb") as stream:
             for line in iter(lambda: stream.readline(MAX_HEADER_BYTES), b""):
                 header += line
-                if not header.startswith((b"ObjectType", b"NRRD")) or len(header) > MAX_HEADER_BYTES:
+                if (
+                    not header.startswith((b"ObjectType", b"NRRD"))
+                    or len(header) > MAX_HEADER_BYTES
+                ):
                     return b""
                 if line.startswith(b"ElementDataFile") or not line.strip():
                     break
@@ -87,7 +92,9 @@ def header_of(path: Path) -> bytes:
     return header
 
 
-def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) -> list[CalibratedView]:
+def read_plus(
+    content: Element | bytes, file: str, options: CalibrationOptions
+) -> list[CalibratedView]:
     """Return the views of a configuration (its root element) or a recording (its header).
 
     Of a configuration it is one: a chain of its transforms leads from `camera_frame` to `world_frame`; both are required.
@@ -101,15 +108,24 @@ def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) 
     fixed: Frames = {}
     if isinstance(content, bytes):
         recorded = _recorded(decode(content, file, CALIBRATION), file)
-        if options.camera_frame and not any(options.camera_frame in frames for frames in recorded.values()):
+        if options.camera_frame and not any(
+            options.camera_frame in frames for frames in recorded.values()
+        ):
             path = Path(options.require("fixed_transforms", file))
-            fixed = _frames_of(xml_root(read_text(path, CALIBRATION), printable(path)), printable(path))
+            fixed = _frames_of(
+                xml_root(read_text(path, CALIBRATION), printable(path)), printable(path)
+            )
     else:
         fixed = _frames_of(content, file)
     camera, world = options.require("camera_frame", file), options.require("world_frame", file)
-    poses = {number: _chain(_joined(fixed, frames), camera, world) for number, frames in sorted(recorded.items())}
+    poses = {
+        number: _chain(_joined(fixed, frames), camera, world)
+        for number, frames in sorted(recorded.items())
+    }
     views = [
-        tracked_view(file, f"frame {number}" if isinstance(content, bytes) else camera, pose, options)
+        tracked_view(
+            file, f"frame {number}" if isinstance(content, bytes) else camera, pose, options
+        )
         for number, pose in poses.items()
         if pose is not None
     ]
@@ -127,14 +143,22 @@ def _frames_of(root: Element, file: str) -> Frames:
     """Return the transforms <Transform From="A" To="B" Matrix="16 numbers by rows"/> of a configuration's CoordinateDefinitions."""
     frames: Frames = {}
     for transform in root.iterfind(".//CoordinateDefinitions/Transform"):
-        _add(frames, transform.get("From", ""), transform.get("To", ""), transform.get("Matrix", ""), file)
+        _add(
+            frames,
+            transform.get("From", ""),
+            transform.get("To", ""),
+            transform.get("Matrix", ""),
+            file,
+        )
     return frames
 
 
 def _recorded(header: str, file: str) -> dict[int, Frames]:
     """Return the transforms of each frame whose status is OK or missing."""
     fields = [match.groups() for match in _FIELD.finditer(header)]
-    lost = {tuple(key) for *key, status, value in fields if status and value.strip().upper() != "OK"}
+    lost = {
+        tuple(key) for *key, status, value in fields if status and value.strip().upper() != "OK"
+    }
     recorded: dict[int, Frames] = {}
     for number, source, target, status, value in fields:
         frames = recorded.setdefault(int(number), {})

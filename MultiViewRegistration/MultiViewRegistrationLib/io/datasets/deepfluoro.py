@@ -27,7 +27,14 @@ from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing
 
 SMALL_LAYOUT = "a down-sampled file of DeepFluoro"
 #: Groups of the down-sampled files, by the names in the full one.
-GROUPS = {"17-1882": "01", "18-1109": "02", "18-0725": "03", "18-2799": "04", "18-2800": "05", "17-1905": "06"}
+GROUPS = {
+    "17-1882": "01",
+    "18-1109": "02",
+    "18-0725": "03",
+    "18-2799": "04",
+    "18-2800": "05",
+    "17-1905": "06",
+}
 MAX_LANDMARKS = 100
 
 
@@ -55,27 +62,54 @@ def convert_small(
     """
     group = GROUPS.get(specimen, specimen)
     if group not in GROUPS.values():
-        raise InputError(f'specimen: found "{specimen}", expected one of {", ".join(GROUPS)}; choose one of these.')
+        raise InputError(
+            f'specimen: found "{specimen}", expected one of {", ".join(GROUPS)}; choose one of these.'
+        )
     with opened(path, SMALL_LAYOUT) as file:
-        count = int(file.number("land-names/num-lands", f"1 to {MAX_LANDMARKS} landmarks", 1, MAX_LANDMARKS))
-        names = [file.text(f"land-names/land-{number:02d}", "a landmark's name") for number in range(count)]
+        count = int(
+            file.number("land-names/num-lands", f"1 to {MAX_LANDMARKS} landmarks", 1, MAX_LANDMARKS)
+        )
+        names = [
+            file.text(f"land-names/land-{number:02d}", "a landmark's name")
+            for number in range(count)
+        ]
         images = file.pixels(f"{group}/projs", 3, "X-rays x rows x columns")
         labels = file.pixels(f"{group}/segs", 3, "X-rays x rows x columns of labels")
         landmarks = file.pixels(f"{group}/lands", 3, f"X-rays x 2 x {count}")
-        if labels.shape != images.shape or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 255:
-            file.refuse(f"{group}/segs", "does not fit the X-rays", "whole numbers from 0 to 255 in the shape of projs")
+        if (
+            labels.shape != images.shape
+            or labels.dtype.kind not in "iu"
+            or labels.min() < 0
+            or labels.max() > 255
+        ):
+            file.refuse(
+                f"{group}/segs",
+                "does not fit the X-rays",
+                "whole numbers from 0 to 255 in the shape of projs",
+            )
         if landmarks.shape != (len(images), 2, count):
-            file.refuse(f"{group}/lands", f"has the shape {landmarks.shape}", f"{(len(images), 2, count)}")
+            file.refuse(
+                f"{group}/lands", f"has the shape {landmarks.shape}", f"{(len(images), 2, count)}"
+            )
         if not views or not all(0 <= number < len(images) for number in views):
             expected = f"numbers from 0 to {len(images) - 1}"
-            file.refuse(f"{group}/projs", f"has {len(images)} X-rays", expected, "correct the views")
+            file.refuse(
+                f"{group}/projs", f"has {len(images)} X-rays", expected, "correct the views"
+            )
     with staged(folder, last="landmarks.json") as staging:
         for number in views:
             line_integrals = images[number].astype(np.float32)
             (staging / f"{number:03d}.mha").write_bytes(metaimage(line_integrals, np.eye(3)))
-            Image.fromarray(labels[number].astype(np.uint8)).save(staging / f"{number:03d}_labels.png")
-        by_view = {f"{n:03d}": dict(zip(names, landmarks[n].T.astype(float).tolist(), strict=True)) for n in views}
-        (staging / "landmarks.json").write_text(json.dumps(by_view, indent=1) + "\n", encoding="utf-8")
+            Image.fromarray(labels[number].astype(np.uint8)).save(
+                staging / f"{number:03d}_labels.png"
+            )
+        by_view = {
+            f"{n:03d}": dict(zip(names, landmarks[n].T.astype(float).tolist(), strict=True))
+            for n in views
+        }
+        (staging / "landmarks.json").write_text(
+            json.dumps(by_view, indent=1) + "\n", encoding="utf-8"
+        )
         written = sorted(path.name for path in staging.iterdir())
     return [Path(folder) / name for name in written]
 
@@ -110,10 +144,10 @@ BONES = {
     "left-femur": Bone("cam-to-left-femur-vol", (5,), "left-femur-good-fov", "FH-l"),
     "right-femur": Bone("cam-to-right-femur-vol", (6,), "right-femur-good-fov", "FH-r"),
 }
-MAX_LANDMARK_DISTANCE_PX = 5.0  # between the file's 2D landmarks (median) and where its own geometry puts the 3D ones
-START_DEPTH = (
-    0.75  # of the way from source to detector: where DiffPose's prior has the patient (10.48550/arXiv.2312.06358, code)
+MAX_LANDMARK_DISTANCE_PX = (
+    5.0  # between the file's 2D landmarks (median) and where its own geometry puts the 3D ones
 )
+START_DEPTH = 0.75  # of the way from source to detector: where DiffPose's prior has the patient (10.48550/arXiv.2312.06358, code)
 SEARCH = {"rotation_deg": 45.0, "translation_mm": 150.0}
 #: Camera from CT axes of an AP image whose patient is upright: columns to the patient's left, rows to the feet, Z to the back.
 AP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -203,12 +237,19 @@ def read_deepfluoro(
         entries, images, cameras, poses, turns = [], {}, [], [], []
         for number in views:
             group, name = f"{specimen}/projections/{number:03d}", f"{number:03d}"
-            pixels, pose = _pixels(file, group, detector), _pose(file, group, detector, bone, landmarks)
+            pixels, pose = (
+                _pixels(file, group, detector),
+                _pose(file, group, detector, bone, landmarks),
+            )
             poses.append(pose)
             turns.append(bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1)))
             turn = upright and turns[-1]
             columns, rows = detector.size
-            stored = np.array([[-1.0, 0, columns - 1], [0, -1, rows - 1], [0, 0, 1]]) if turn else np.eye(3)
+            stored = (
+                np.array([[-1.0, 0, columns - 1], [0, -1, rows - 1], [0, 0, 1]])
+                if turn
+                else np.eye(3)
+            )
             camera_from_world = detector.extrinsic @ pose @ rigid.inverse(poses[0])
             camera = Camera.from_projection_matrix(
                 stored @ detector.intrinsic @ camera_from_world[:3],
@@ -220,7 +261,9 @@ def read_deepfluoro(
             cameras.append(camera)
             entries.append(view_entry(name, camera, "linear"))
     only = bone and BONES[bone].landmark
-    points = np.reshape([point for name, point in landmarks.items() if only in (None, name)], (-1, 3))
+    points = np.reshape(
+        [point for name, point in landmarks.items() if only in (None, name)], (-1, 3)
+    )
     seen = all_targets | in_any_view(rigid.transform_points(poses[0], points), cameras)
     what = "." if all_targets else ": those that fall on an image."
     notes = [f"{seen.sum()} of {len(points)} landmarks are targets{what}"]
@@ -240,7 +283,8 @@ def read_deepfluoro(
 def _detector(file: Hdf5) -> Detector:
     intrinsic = file.matrix(f"{PARAMETERS}/intrinsic", (3, 3), "a 3 x 3 matrix")
     columns, rows = (
-        int(file.number(f"{PARAMETERS}/num-{axis}", "8 to 20000 pixels", 8, 20000)) for axis in ("cols", "rows")
+        int(file.number(f"{PARAMETERS}/num-{axis}", "8 to 20000 pixels", 8, 20000))
+        for axis in ("cols", "rows")
     )
     spacings = [f"{PARAMETERS}/pixel-{axis}-spacing" for axis in ("col", "row")]
     pixel_mm = read_pixel_mm(file, spacings, intrinsic[1, 1])
@@ -258,7 +302,9 @@ def _ct(file: Hdf5, specimen: str, bone: str | None) -> CT:
     if bone is None:
         return ct
     labels = file.pixels(f"{specimen}/vol-seg/image/pixels", 3, "slices x rows x columns of labels")
-    return masked(ct, np.isin(labels, BONES[bone].labels), f"{file.name}: {specimen}/vol-seg/image/pixels")
+    return masked(
+        ct, np.isin(labels, BONES[bone].labels), f"{file.name}: {specimen}/vol-seg/image/pixels"
+    )
 
 
 def _pixels(file: Hdf5, group: str, detector: Detector) -> np.ndarray:
@@ -273,17 +319,24 @@ def _pixels(file: Hdf5, group: str, detector: Detector) -> np.ndarray:
     return pixels
 
 
-def _pose(file: Hdf5, group: str, detector: Detector, bone: str | None, landmarks: dict[str, np.ndarray]) -> np.ndarray:
+def _pose(
+    file: Hdf5, group: str, detector: Detector, bone: str | None, landmarks: dict[str, np.ndarray]
+) -> np.ndarray:
     """Return world_from_ct (4, 4) of the bone, to the frame that the file calls the camera's world.
 
     The file holds each landmark twice, in the CT and in the image: what it is read as must bring the two together.
     """
     names = [name for name in file.names(f"{group}/gt-landmarks") if name in landmarks]
     if not names:
-        file.refuse(f"{group}/gt-landmarks", "has none of the landmarks of vol-landmarks", "the same names")
+        file.refuse(
+            f"{group}/gt-landmarks", "has none of the landmarks of vol-landmarks", "the same names"
+        )
     pelvis = rigid.inverse(file.rigid(f"{group}/gt-poses/{PELVIS_POSE}"))
     points = np.array([landmarks[name] for name in names])
-    pixels = [file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row") for name in names]
+    pixels = [
+        file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row")
+        for name in names
+    ]
     median_px = np.median(np.linalg.norm(detector.project(pelvis, points) - pixels, axis=1))
     if not median_px <= MAX_LANDMARK_DISTANCE_PX:
         file.refuse(
@@ -304,4 +357,6 @@ def _nominal(ct: CT, detector: Detector, turned: bool) -> np.ndarray:
     nk, nj, ni = ct.volume.values.shape
     middle = rigid.transform_points(ct.volume.ct_from_index, (np.array([ni, nj, nk]) - 1) / 2)
     at = np.array([0, 0, -START_DEPTH * detector.source_to_detector_mm])
-    return rigid.inverse(detector.extrinsic) @ rigid.from_rotation_translation(axes, at - axes @ middle)
+    return rigid.inverse(detector.extrinsic) @ rigid.from_rotation_translation(
+        axes, at - axes @ middle
+    )

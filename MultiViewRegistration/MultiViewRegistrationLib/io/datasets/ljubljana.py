@@ -34,7 +34,12 @@ SHARE_INSIDE = 0.9  # of the points that must lie in the volume
 
 
 def read_ljubljana(
-    path: str | os.PathLike, subject: int, views: Sequence[str], *, crop: int = 0, threshold: float = 0
+    path: str | os.PathLike,
+    subject: int,
+    views: Sequence[str],
+    *,
+    crop: int = 0,
+    threshold: float = 0,
 ) -> Imported:
     """Return a case of one subject, from 1, and these of VIEWS, with its truth.
 
@@ -66,7 +71,8 @@ def read_ljubljana(
         read = [_view(file, f"{group}/proj-{view}", points, crop) for view in views]
     world_from_ct = read[0][1].camera_from_world  # as long as the world is the volume
     cameras = [
-        replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_ct)) for _, camera in read
+        replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_ct))
+        for _, camera in read
     ]
     seen = in_any_view(rigid.transform_points(world_from_ct, points), cameras)
     notes = [
@@ -90,7 +96,10 @@ def _volume(file: Hdf5, group: str, threshold: float) -> CT:
         values = np.where(values < threshold, 0, values)
     spacing = read_spacing(file, f"{group}/spacing", 3)
     return ct_from_array(
-        values.transpose(2, 1, 0), np.diag([*spacing, 1.0]), "relative", name=f"{file.name}: {group}/pixels"
+        values.transpose(2, 1, 0),
+        np.diag([*spacing, 1.0]),
+        "relative",
+        name=f"{file.name}: {group}/pixels",
     )
 
 
@@ -112,7 +121,9 @@ def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[RawIma
     pixels = file.pixels(f"{group}/pixels", 2, "rows x columns")
     intrinsic = file.matrix(f"{group}/intrinsic", (3, 3), "a 3 x 3 matrix")
     camera_from_volume = file.rigid(f"{group}/extrinsic")
-    pixel_mm = read_pixel_mm(file, [f"{group}/col-spacing", f"{group}/row-spacing"], intrinsic[1, 1])
+    pixel_mm = read_pixel_mm(
+        file, [f"{group}/col-spacing", f"{group}/row-spacing"], intrinsic[1, 1]
+    )
     source_to_detector_mm = intrinsic[1, 1] * pixel_mm[1]
     if source_to_detector_mm < 0 or intrinsic[2, 2] != 1:
         file.refuse(
@@ -127,7 +138,9 @@ def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[RawIma
             f"has the points at z = {depth:.0f} mm of the camera",
             f"them between the source and the detector at {source_to_detector_mm:.0f} mm",
         )
-    camera = Camera.from_projection_matrix(intrinsic @ camera_from_volume[:3], pixels.shape[::-1], points.mean(0))
+    camera = Camera.from_projection_matrix(
+        intrinsic @ camera_from_volume[:3], pixels.shape[::-1], points.mean(0)
+    )
     if not in_any_view(points, [camera]).any():
         file.refuse(f"{group}/extrinsic", "has no point on the image", "a camera that sees them")
     return cropped(pixels, pixel_mm, camera, crop)

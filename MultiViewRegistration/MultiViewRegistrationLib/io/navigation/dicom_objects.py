@@ -22,11 +22,20 @@ from ..files import written_atomically
 from .registration_export import RegistrationExport
 
 MANUFACTURER = "MultiViewRegistration"
-IMPLEMENTATION = UID("2.25.219471036128305411250126714012365720118")  # of this writer, from a UUID (PS3.5 B.2)
+IMPLEMENTATION = UID(
+    "2.25.219471036128305411250126714012365720118"
+)  # of this writer, from a UUID (PS3.5 B.2)
 MAX_LENGTH = 64  # characters of a DICOM LO
 #: Of the patient and the study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
-STUDY = ("StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName")
+STUDY = (
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 IDENTITY = ("SpecificCharacterSet", *PATIENT, "IssuerOfPatientID", *STUDY, "StudyDescription")
 
 
@@ -38,7 +47,9 @@ def dataset(**attributes: Any) -> Dataset:
     return data
 
 
-def new_object(sop_class: str, modality: str, identity: Dataset | None, **attributes: Any) -> Dataset:
+def new_object(
+    sop_class: str, modality: str, identity: Dataset | None, **attributes: Any
+) -> Dataset:
     """Make an object of a new series, made now, of `identity` and its study; without one in an anonymous study of its own."""
     now = datetime.now()
     data = dataset(
@@ -70,7 +81,9 @@ def identity_of(path: Path) -> Dataset | None:
             return None
     except InputError:  # whether the image can be read, its own reader says
         return None
-    identity = dataset(**dict.fromkeys((*PATIENT, *STUDY), ""))  # rather than what `new_object` says of today's study
+    identity = dataset(
+        **dict.fromkeys((*PATIENT, *STUDY), "")
+    )  # rather than what `new_object` says of today's study
     with quiet():
         for key in IDENTITY:
             if key in file.header:
@@ -96,7 +109,9 @@ def agreed_identity(identities: list[Dataset]) -> Dataset:
 
 def reference_to(image: DicomImage, *, with_frame: bool = True) -> Dataset:
     """Return an item of a sequence that names an image."""
-    reference = dataset(ReferencedSOPClassUID=image.sop_class_uid, ReferencedSOPInstanceUID=image.sop_instance_uid)
+    reference = dataset(
+        ReferencedSOPClassUID=image.sop_class_uid, ReferencedSOPInstanceUID=image.sop_instance_uid
+    )
     if with_frame and image.frame is not None:
         reference.ReferencedFrameNumber = image.frame + 1
     return reference
@@ -113,12 +128,20 @@ def save(path: str | os.PathLike, data: Dataset) -> None:
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0  # pydicom counts it
     meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = data.SOPClassUID, data.SOPInstanceUID
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        data.SOPClassUID,
+        data.SOPInstanceUID,
+    )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION
     with written_atomically(path) as temporary:
         file = FileDataset(
-            temporary, data, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False, is_little_endian=True
+            temporary,
+            data,
+            file_meta=meta,
+            preamble=b"\0" * 128,
+            is_implicit_VR=False,
+            is_little_endian=True,
         )
         file.save_as(temporary)
 
@@ -127,7 +150,10 @@ SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
 
 
 def write_spatial_registration(
-    path: str | os.PathLike, exported: RegistrationExport, target: str, identity: Dataset | None = None
+    path: str | os.PathLike,
+    exported: RegistrationExport,
+    target: str,
+    identity: Dataset | None = None,
 ) -> None:
     """Write how the CT lies in the "world" of the X-rays, or in the "reference" frame of a tracker.
 
@@ -147,11 +173,20 @@ def write_spatial_registration(
     warning, unassessed = exported.warning, exported.verdict in (None, "check")
     what = "" if exported.structure is None else f", {exported.structure} alone"
     refused = warning and f"NOT FOR USE{what}: {warning}"
-    checked = "To be checked by a person: accuracy not assessed" if unassessed else "Rigid registration, accepted"
+    checked = (
+        "To be checked by a person: accuracy not assessed"
+        if unassessed
+        else "Rigid registration, accepted"
+    )
     items = [_item(exported.uids[target], np.eye(4), target, images if target == "world" else [])]
     if target == "reference":
         items.append(
-            _item(exported.uids["world"], np.asarray(exported.reference_from_world), "reference_from_world", images)
+            _item(
+                exported.uids["world"],
+                np.asarray(exported.reference_from_world),
+                "reference_from_world",
+                images,
+            )
         )
     name = f"{target}_from_ct"
     items.append(_item(exported.uids["ct"], exported.poses[name], line(f"{name}{what}"), []))
@@ -175,9 +210,14 @@ def _item(uid: str, matrix: np.ndarray, comment: str, images: Sequence[DicomImag
     """Return the item of one registered frame; `matrix` (4, 4) takes its points to the object's frame."""
     # 16 characters a number: 1e-13 of a rotation, and better than 1e-9 mm up to 10 m
     numbers = [format_number_as_ds(float(number)) for number in matrix.ravel()]
-    rigid = dataset(FrameOfReferenceTransformationMatrixType="RIGID", FrameOfReferenceTransformationMatrix=numbers)
+    rigid = dataset(
+        FrameOfReferenceTransformationMatrixType="RIGID",
+        FrameOfReferenceTransformationMatrix=numbers,
+    )
     registration = dataset(
-        FrameOfReferenceTransformationComment=comment, RegistrationTypeCodeSequence=[], MatrixSequence=[rigid]
+        FrameOfReferenceTransformationComment=comment,
+        RegistrationTypeCodeSequence=[],
+        MatrixSequence=[rigid],
     )
     item = dataset(FrameOfReferenceUID=uid, MatrixRegistrationSequence=[registration])
     if images:
@@ -212,7 +252,9 @@ DERIVATION = (
     "of the X-ray with its lens distortion removed, if any. Computed, not taken: not an X-ray of the patient."
 )
 BRIGHTEST = 99.9  # percentile at the upper end of the window
-THOUSANDTHS = 1000  # a window must be 1 wide at least (C.11.2.1.2), where a line integral is 5 or so
+THOUSANDTHS = (
+    1000  # a window must be 1 wide at least (C.11.2.1.2), where a line integral is 5 or so
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +311,9 @@ def write_secondary_capture(
         SecondaryCaptureDeviceSoftwareVersions=__version__,
         ImageType=["DERIVED", "SECONDARY", "DRR"],
         SeriesDescription=line(f"NOT FOR USE, {what}" if warning else what),
-        DerivationDescription=(f"NOT FOR USE: {warning} {derivation}" if warning else derivation).replace("\\", "/"),
+        DerivationDescription=(
+            f"NOT FOR USE: {warning} {derivation}" if warning else derivation
+        ).replace("\\", "/"),
         ImageComments=f"{what}, view {drr.number}",
         PatientOrientation="",
         BurnedInAnnotation="NO",
@@ -303,5 +347,7 @@ def write_secondary_capture(
             WindowWidth=format_number_as_ds(width),
         )
     )
-    data.add_new("PixelData", "OW", np.minimum(np.rint(positive / slope), 2**16 - 1).astype("<u2").tobytes())
+    data.add_new(
+        "PixelData", "OW", np.minimum(np.rint(positive / slope), 2**16 - 1).astype("<u2").tobytes()
+    )
     save(path, data)

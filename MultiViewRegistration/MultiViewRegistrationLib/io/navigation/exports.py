@@ -64,7 +64,9 @@ def write_cameras(
             {
                 "id": f"vtkMRMLCameraNode{number}",
                 "name": f"X-ray {number}",
-                "description": f"NOT FOR USE: {warning} {_described(camera)}" if warning else _described(camera),
+                "description": f"NOT FOR USE: {warning} {_described(camera)}"
+                if warning
+                else _described(camera),
                 "hideFromEditors": "false",
                 **_placed(camera, RAS_FROM_LPS @ target_from_world, centre),
                 "parallelProjection": "false",
@@ -72,7 +74,9 @@ def write_cameras(
             },
         )
     ElementTree.indent(root)
-    write_atomically(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    write_atomically(
+        path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    )
 
 
 def _placed(camera: Camera, ras_from_world: np.ndarray, centre: np.ndarray) -> dict[str, str]:
@@ -143,7 +147,9 @@ def write_exports(
     InputError
         Where the folder cannot be written.
     """
-    return write_together(export_files(exported, kinds, directions, axes, further, identity), folder, exported.path)
+    return write_together(
+        export_files(exported, kinds, directions, axes, further, identity), folder, exported.path
+    )
 
 
 def write_together(files: Writers, folder: str | os.PathLike, result: Path) -> list[Path]:
@@ -179,10 +185,15 @@ def export_files(
     jobs: dict[str, Callable[[Path], object]] = {}
     for name, pose in exported.poses.items():
         target, _ = name.split("_from_")
-        by_direction = {"forward": (target, "ct", pose), "resampling": ("ct", target, rigid.inverse(pose))}
+        by_direction = {
+            "forward": (target, "ct", pose),
+            "resampling": ("ct", target, rigid.inverse(pose)),
+        }
         for kind in kinds:
             if kind == "dicom":
-                jobs[f"{name}.dcm"] = partial(_dicom, exported=exported, target=target, identity=identity)
+                jobs[f"{name}.dcm"] = partial(
+                    _dicom, exported=exported, target=target, identity=identity
+                )
                 continue
             for direction in directions:
                 to, source, matrix = by_direction[direction]
@@ -190,14 +201,22 @@ def export_files(
                     named = NamedMatrix(matrix, f"{to}_from_{source}", "lps", exported.structure)
                     for each in axes:
                         jobs[f"{named.name}.{each}.{kind}"] = partial(
-                            _MATRIX_WRITERS[kind], named=named.in_axes(each), warning=exported.warning
+                            _MATRIX_WRITERS[kind],
+                            named=named.in_axes(each),
+                            warning=exported.warning,
                         )
                 else:
                     meaning = f"{of}{name}, {direction}: TransformPoint takes {source} LPS mm to {to} LPS mm."
-                    comment = f"Override: {exported.warning} {meaning}" if exported.warning else meaning
+                    comment = (
+                        f"Override: {exported.warning} {meaning}" if exported.warning else meaning
+                    )
                     write_itk = write_transform if kind == "tfm" else write_h5_transform
-                    jobs[f"{name}.{direction}.{kind}"] = partial(_itk, write=write_itk, matrix=matrix, comment=comment)
-    return {f"{exported.prefix}{file}": write for file, write in {**jobs, **(further or {})}.items()}
+                    jobs[f"{name}.{direction}.{kind}"] = partial(
+                        _itk, write=write_itk, matrix=matrix, comment=comment
+                    )
+    return {
+        f"{exported.prefix}{file}": write for file, write in {**jobs, **(further or {})}.items()
+    }
 
 
 def _itk(path: Path, write: Callable, matrix: np.ndarray, comment: str) -> None:
@@ -212,7 +231,9 @@ def _dicom(path: Path, exported: RegistrationExport, target: str, identity: Data
 
 AIR_HU = -1024
 MAX_VOXELS = 2**31 - 1
-NOTES = "ITK_FileNotes"  # what ITK writes as NIfTI's descrip, and by this name into NRRD and MetaImage
+NOTES = (
+    "ITK_FileNotes"  # what ITK writes as NIfTI's descrip, and by this name into NRRD and MetaImage
+)
 MAX_DESCRIP_LENGTH = 79
 
 
@@ -228,7 +249,9 @@ def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
         Where that has more voxels than a program will open.
     """
     values = smallest(ct.volume.values)
-    image = _resampled(values, ct, target_from_ct, sitk.sitkLinear, AIR_HU if ct.unit == "hu" else 0)
+    image = _resampled(
+        values, ct, target_from_ct, sitk.sitkLinear, AIR_HU if ct.unit == "hu" else 0
+    )
     return sitk.Cast(sitk.Round(image), sitk.sitkInt16) if values.dtype == np.int16 else image
 
 
@@ -262,16 +285,24 @@ def write_volume(path: str | os.PathLike, image: sitk.Image, notes: str) -> None
     with written_atomically(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
-            sitk.ReadImage(str(temporary))  # ITK's writers leave a short file on a full disk without a word
+            sitk.ReadImage(
+                str(temporary)
+            )  # ITK's writers leave a short file on a full disk without a word
         except RuntimeError:
             raise OSError("a volume was not written whole") from None
 
 
-def _resampled(values: np.ndarray, ct: CT, target_from_ct: np.ndarray, interpolator: int, outside: int) -> sitk.Image:
+def _resampled(
+    values: np.ndarray, ct: CT, target_from_ct: np.ndarray, interpolator: int, outside: int
+) -> sitk.Image:
     target_from_index = target_from_ct @ ct.volume.ct_from_index
-    spacing, low, size = _grid(target_from_index, values.shape[::-1], float(np.median(ct.volume.spacing_mm)))
+    spacing, low, size = _grid(
+        target_from_index, values.shape[::-1], float(np.median(ct.volume.spacing_mm))
+    )
     index_from_target = np.linalg.inv(target_from_index)
-    transform = sitk.AffineTransform(3)  # of the voxels' indices, which are the places of an image without a place
+    transform = sitk.AffineTransform(
+        3
+    )  # of the voxels' indices, which are the places of an image without a place
     transform.SetMatrix(index_from_target[:3, :3].ravel().tolist())
     transform.SetTranslation(index_from_target[:3, 3].tolist())
     image = sitk.GetImageFromArray(values)
@@ -298,7 +329,9 @@ def _grid(
 
     They are numbers of single precision, all that NIfTI keeps of a grid's place.
     """
-    ends = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in shape], indexing="ij"), -1).reshape(-1, 3)
+    ends = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in shape], indexing="ij"), -1).reshape(
+        -1, 3
+    )
     corners = rigid.transform_points(target_from_index, ends)
     spacing = float(np.float32(spacing))
     low, high = corners.min(axis=0), corners.max(axis=0)

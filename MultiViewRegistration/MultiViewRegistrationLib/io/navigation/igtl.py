@@ -76,14 +76,19 @@ def messages_of(exported: RegistrationExport) -> Messages:
 
     def pose(name: str, matrix: np.ndarray) -> Callable[[], bytes]:
         return lambda: packed(
-            pyigtl.TransformMessage, DEVICES[name], {"Pose": f"{name}, mm, RAS"}, matrix=turned(matrix)
+            pyigtl.TransformMessage,
+            DEVICES[name],
+            {"Pose": f"{name}, mm, RAS"},
+            matrix=turned(matrix),
         )
 
     def overlay(number: int, pixels: np.ndarray) -> Callable[[], bytes]:
         return lambda: packed(pyigtl.ImageMessage, f"Overlay{number}", {}, image=pixels)
 
     body = _status(exported)
-    status = type("StatusMessage", (pyigtl.messages.MessageBase,), {"_pack_content": lambda _: body})
+    status = type(
+        "StatusMessage", (pyigtl.messages.MessageBase,), {"_pack_content": lambda _: body}
+    )
 
     def packed_status() -> bytes:
         message = status(device_name=STATUS)
@@ -111,7 +116,11 @@ def _status(exported: RegistrationExport) -> bytes:
         **({"basis": BASIS} if exported.verdict else {}),
         **({"structure": exported.structure} if exported.structure else {}),
     }
-    return struct.pack("> H q 20s", code, 0, name.encode()) + json.dumps(message).encode("ascii") + b"\0"
+    return (
+        struct.pack("> H q 20s", code, 0, name.encode())
+        + json.dumps(message).encode("ascii")
+        + b"\0"
+    )
 
 
 def _pixels(picture) -> np.ndarray:
@@ -140,8 +149,12 @@ LOCAL = "127.0.0.1"
 def address(text: str) -> tuple[str, int]:
     """Return host and port of "host:port"; the port may be left out."""
     host, _, port = text.rpartition(":") if ":" in text else (text, "", str(PORT))
-    if not _is_host(host) or not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
-        raise InputError(f'--igtl: found "{text}", expected host:port, as in 127.0.0.1:{PORT}; correct it.')
+    if not _is_host(host) or not (
+        port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536
+    ):
+        raise InputError(
+            f'--igtl: found "{text}", expected host:port, as in 127.0.0.1:{PORT}; correct it.'
+        )
     return host.strip().strip("[]"), int(port)
 
 
@@ -221,7 +234,9 @@ def serve(
             server.handle_request()
 
 
-def _feed(connection: socket.socket, messages: Messages, stop: threading.Event, interval_s: float) -> None:
+def _feed(
+    connection: socket.socket, messages: Messages, stop: threading.Event, interval_s: float
+) -> None:
     """Send all messages, and the small ones again, until the peer is gone or `stop` is set.
 
     Where the peer is gone it returns, or raises OSError.

@@ -46,7 +46,9 @@ class ExportedView:
 
     def corrected(self, camera: Camera) -> Camera:
         """Return the case's camera of this view, as the registration left it."""
-        pose = camera.camera_from_world if self.camera_from_world is None else self.camera_from_world
+        pose = (
+            camera.camera_from_world if self.camera_from_world is None else self.camera_from_world
+        )
         intrinsics = camera.intrinsics if self.intrinsics is None else self.intrinsics
         return replace(camera, intrinsics=intrinsics, camera_from_world=pose)
 
@@ -100,9 +102,17 @@ class RegistrationExport:
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         posed = fields if structure is None else _structure(fields, structure)
-        verdict = None if posed.value("verdict", "a verdict or null") is None else posed.choice("verdict", VERDICTS)
+        verdict = (
+            None
+            if posed.value("verdict", "a verdict or null") is None
+            else posed.choice("verdict", VERDICTS)
+        )
         uids = fields.optional("frame_of_reference_uid", fields.section)
-        known = {frame: _uid(uids, frame) for frame in ("world", "ct", "reference") if uids and uids.has(frame)}
+        known = {
+            frame: _uid(uids, frame)
+            for frame in ("world", "ct", "reference")
+            if uids and uids.has(frame)
+        }
         if posed.has("ct_uid"):
             known["ct"] = _uid(posed, "ct_uid")
         override = fields.optional("override", fields.text, "a sentence")
@@ -114,13 +124,18 @@ class RegistrationExport:
             warning=override or (REJECTED if verdict == "reject" else None),
             overridden=override is not None,
             uids=known,
-            views=[_view(view, path.parent) for view in fields.sections("views", "the views of the result")],
+            views=[
+                _view(view, path.parent)
+                for view in fields.sections("views", "the views of the result")
+            ],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
             structure=None if structure is None else posed.text("name", "its name"),
         )
 
     @classmethod
-    def read_structures(cls, path: str | os.PathLike, names: Sequence[str]) -> list[RegistrationExport]:
+    def read_structures(
+        cls, path: str | os.PathLike, names: Sequence[str]
+    ) -> list[RegistrationExport]:
         """Read the structures of these names in a result.json; `ALL` alone means every one.
 
         Raises
@@ -130,9 +145,13 @@ class RegistrationExport:
         """
         if ALL in names:
             if len(names) > 1:
-                raise InputError(f"--structure: found {ALL} among other names, expected one of the two; leave one out.")
+                raise InputError(
+                    f"--structure: found {ALL} among other names, expected one of the two; leave one out."
+                )
             path = Path(path)
-            fields = JsonObject.read(path / "result.json" if path.is_dir() else path, "a result.json")
+            fields = JsonObject.read(
+                path / "result.json" if path.is_dir() else path, "a result.json"
+            )
             names = [each.text("name", "its name") for each in _structures(fields)] or names
         found = [cls.read(path, name) for name in names]
         for n, each in enumerate(found):
@@ -149,13 +168,17 @@ class RegistrationExport:
     def changes(self, case: str | os.PathLike) -> str | None:
         """Return which files of the case it was found from are others now, a sentence; None for none."""
         others = changed_inputs(self.inputs, CaseFile.read(case))
-        return f"An input has changed since the registration: {', '.join(others)}." if others else None
+        return (
+            f"An input has changed since the registration: {', '.join(others)}." if others else None
+        )
 
     def with_changes(self, stale: str | None) -> RegistrationExport:
         """Return the result with what `changes` says as a warning."""
         if stale is None:
             return self
-        return replace(self, warning=f"{self.warning} {stale}" if self.warning else stale, overridden=False)
+        return replace(
+            self, warning=f"{self.warning} {stale}" if self.warning else stale, overridden=False
+        )
 
     @property
     def prefix(self) -> str:
@@ -188,7 +211,11 @@ class RegistrationExport:
 
 
 def _structures(fields: JsonObject) -> list[JsonObject]:
-    return fields.sections("structures", "the structures of the result") if fields.has("structures") else []
+    return (
+        fields.sections("structures", "the structures of the result")
+        if fields.has("structures")
+        else []
+    )
 
 
 def _structure(fields: JsonObject, name: str) -> JsonObject:
@@ -214,9 +241,15 @@ def _view(fields: JsonObject, folder: Path) -> ExportedView:
     image = None
     if fields.has("dicom"):
         dicom = fields.section("dicom")
-        uids = {key: _uid(dicom, key) for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")}
+        uids = {
+            key: _uid(dicom, key)
+            for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")
+        }
         has_frame = dicom.has("frame") and dicom.values["frame"] is not None
-        image = DicomImage(**uids, frame=dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None)
+        image = DicomImage(
+            **uids,
+            frame=dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None,
+        )
     return ExportedView(
         name=name,
         image=image,

@@ -8,7 +8,17 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from ...assessment.remedy import BONES, CT, GEOMETRY, OVERLAYS, PATIENT, REGISTER, START, XRAY, remedy
+from ...assessment.remedy import (
+    BONES,
+    CT,
+    GEOMETRY,
+    OVERLAYS,
+    PATIENT,
+    REGISTER,
+    START,
+    XRAY,
+    remedy,
+)
 from ...errors import InputError
 from .. import assessment
 from ..automatic import MIN_XRAYS, AutomaticRegistration
@@ -22,7 +32,14 @@ from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, r
 from .section import Presenter, progress_bar
 from .sections import Sections
 
-ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = "accept", "reject", "running", "failed", "moved", "none"
+ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = (
+    "accept",
+    "reject",
+    "running",
+    "failed",
+    "moved",
+    "none",
+)
 #: Of each kind of answer a symbol and a word: a colour alone tells nothing to one in twelve men.
 WORDS = {
     ACCEPT: ("\u2714", _("ACCEPT")),
@@ -117,13 +134,19 @@ class AnswerPresenter(Presenter):
     BEGINS = True
 
     def __init__(self, host: Host, sections: Sections) -> None:
-        self._sections, self._geometry, self._register = sections, sections.xrays.geometry, sections.register
+        self._sections, self._geometry, self._register = (
+            sections,
+            sections.xrays.geometry,
+            sections.register,
+        )
         self._landmarks = sections.start.landmarks
         super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._automatic = AutomaticRegistration(self.session) if self.host.session is not None else None
+        self._automatic = (
+            AutomaticRegistration(self.session) if self.host.session is not None else None
+        )
         self._shown, self._looked, self._placing = Answer(NONE, *WORDS[NONE], ""), 0.0, False
 
     @property
@@ -154,10 +177,18 @@ class AnswerPresenter(Presenter):
         session, self._shown = self.host.session, self.answer()
         self._placing = self._landmarks.placing
         run = None if session is None else session.running_registration
-        why = (Text(f"why{number}", sentence, tone=PLAIN) for number, sentence in enumerate(self._shown.why))
+        why = (
+            Text(f"why{number}", sentence, tone=PLAIN)
+            for number, sentence in enumerate(self._shown.why)
+        )
         return [
             self._progress(run) if run is not None else None,
-            row("acts", self._undo(), self._act(), self._export() if self._shown.kind == CHECK else None),
+            row(
+                "acts",
+                self._undo(),
+                self._act(),
+                self._export() if self._shown.kind == CHECK else None,
+            ),
             *(self._sections.export.receipt() if session is not None else []),
             group("why", _("Why"), *why, open=False),
         ]
@@ -198,7 +229,9 @@ class AnswerPresenter(Presenter):
             return NONE, _("Cancelled. The CT is where it was before.")
         player = session.sequence.player
         if player is not None and player.frame is not None and not player.at_frame:
-            return MOVED, _("the CT was moved away from its place in frame {number}").format(number=player.number)
+            return MOVED, _("the CT was moved away from its place in frame {number}").format(
+                number=player.number
+            )
         if not any(entry.fingerprint or entry.assessed for entry in history.entries):
             return NONE, self._missing()
         outdated, entry = assessment.outdated_reason(session), history.current
@@ -213,7 +246,10 @@ class AnswerPresenter(Presenter):
     def _missing(self) -> str:
         """Return what a new case lacks, or waits for."""
         return (
-            self.host.waiting() or self._register.missing() or self.host.missing_packages() or _("Everything is there.")
+            self.host.waiting()
+            or self._register.missing()
+            or self.host.missing_packages()
+            or _("Everything is there.")
         )
 
     def _progress(self, run: RunningRegistration) -> Control:
@@ -242,22 +278,33 @@ class AnswerPresenter(Presenter):
         session = self.host.session
         if session is None or session.running_registration is None:
             return self.next_act()
-        return Button("cancel", _("Cancel"), session.cancel, tip=_("Put the CT back to where it was."))
+        return Button(
+            "cancel", _("Cancel"), session.cancel, tip=_("Put the CT back to where it was.")
+        )
 
     def next_act(self) -> Control:
         """Return the primary control: what takes the work on from here."""
         registration, session = self.host.registration, self.host.session
         if registration is None or session is None or registration.ct is None:
             return self._files(
-                "open_ct", _("Open CT\u2026"), self._sections.ct.read, _("a CT: DICOM folder, NIfTI, NRRD, MHA")
+                "open_ct",
+                _("Open CT\u2026"),
+                self._sections.ct.read,
+                _("a CT: DICOM folder, NIfTI, NRRD, MHA"),
             )
         used = registration.used_xrays
         verdict = assessment.verdict(session)
         if len(used) < MIN_XRAYS and not verdict:
-            return self._add_xrays(_("Add X-rays\u2026") if not used else _("Add another X-ray\u2026"))
+            return self._add_xrays(
+                _("Add X-rays\u2026") if not used else _("Add another X-ray\u2026")
+            )
         if not all(view.placed for view in used):
             return self._button("geometry", _("Complete the geometry"), self.complete_geometry)
-        if missing_images(registration) or self._geometry.unfinished() or any(session.problem(view) for view in used):
+        if (
+            missing_images(registration)
+            or self._geometry.unfinished()
+            or any(session.problem(view) for view in used)
+        ):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
         if verdict == ACCEPT:
             return replace(self._export(), primary=True)
@@ -275,10 +322,17 @@ class AnswerPresenter(Presenter):
             what = OVERLAYS
         elif what == OVERLAYS and verdict == REJECT:
             if entry.method in PLACED and GOOD not in entry.views.values():
-                return self._button("search", _("Search for the pose"), self.search, needs=(RENDERING,))
+                return self._button(
+                    "search", _("Search for the pose"), self.search, needs=(RENDERING,)
+                )
             what = GEOMETRY
         if what == PATIENT:
-            return self._button("patient", _("Check the patient"), session.notices.say_same_patient, question=PATIENTS)
+            return self._button(
+                "patient",
+                _("Check the patient"),
+                session.notices.say_same_patient,
+                question=PATIENTS,
+            )
         if what == GEOMETRY:
             return self._button("geometry", _("Check the geometry"), self.complete_geometry)
         if what == XRAY:
@@ -291,7 +345,10 @@ class AnswerPresenter(Presenter):
     def complete_geometry(self) -> None:
         """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""
         views = self.registration.used_xrays
-        bad, doubtful = ([view.name for view in self._shown.views if view.state == state] for state in (BAD, CHECK))
+        bad, doubtful = (
+            [view.name for view in self._shown.views if view.state == state]
+            for state in (BAD, CHECK)
+        )
         faults = (
             lambda view: not view.placed,
             self._geometry.refused,
@@ -299,7 +356,9 @@ class AnswerPresenter(Presenter):
             lambda view: view.name in bad,
             lambda view: view.name in doubtful,
         )
-        self.host.show_geometry(next((view for fault in faults for view in views if fault(view)), None))
+        self.host.show_geometry(
+            next((view for fault in faults for view in views if fault(view)), None)
+        )
 
     def search(self) -> None:
         """Search, after a registration from where the CT was placed has failed."""
@@ -310,7 +369,9 @@ class AnswerPresenter(Presenter):
         return Files(key, label, read, hint=hint, several=True, folders=True, primary=True)
 
     def _add_xrays(self, label: str) -> Files:
-        return self._files("add_xrays", label, self._sections.xrays.read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
+        return self._files(
+            "add_xrays", label, self._sections.xrays.read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD")
+        )
 
     def _export(self) -> Control:
         """Return what writes the pose, or those of the sequence whose frame it is of."""

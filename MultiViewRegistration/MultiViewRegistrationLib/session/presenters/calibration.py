@@ -26,7 +26,9 @@ from ..translation import _
 from .form import Choice, Files, Form, Option, Text
 from .section import question_controls
 
-SUFFIXES = tuple(".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split())
+SUFFIXES = tuple(
+    ".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split()
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class CalibrationFile:
         if self.folder is None:
             return question
         tip = _("Where the camera is on what is tracked: send that file together with this one.")
-        return ask_for_file(question, (self.name(path) for path in self.files if path != self.path), tip)
+        return ask_for_file(
+            question, (self.name(path) for path in self.files if path != self.path), tip
+        )
 
 
 class CalibrationPresenter:
@@ -106,7 +110,9 @@ class CalibrationPresenter:
         cameras = ["", *(camera.name for camera in file_reading.found or [])]
         name = file.name(file.path) if file.path else _("none yet")
         path = str(file.path) if file.path and file.folder is None else ""
-        which = Choice("calibration_name", _("File"), self.choose_file, value=name, options=_options(names))
+        which = Choice(
+            "calibration_name", _("File"), self.choose_file, value=name, options=_options(names)
+        )
         camera = Choice(
             "camera",
             _("Camera"),
@@ -125,7 +131,9 @@ class CalibrationPresenter:
                 several=True,
                 tip=_("Values that a file does not state are requested."),
             ),
-            which if len(names) > 1 else Text("calibration_name", _("File: {name}").format(name=name), tip=path),
+            which
+            if len(names) > 1
+            else Text("calibration_name", _("File: {name}").format(name=name), tip=path),
             *question_controls("calibration", questions, file.answers, self.answer),
             camera if len(cameras) > 2 else None,
         ]
@@ -144,12 +152,18 @@ class CalibrationPresenter:
             Where there is none.
         """
         if file.path is None:
-            raise InputError(_("Calibration file: none is chosen, expected one of another program; choose it."))
+            raise InputError(
+                _("Calibration file: none is chosen, expected one of another program; choose it.")
+            )
         file_reading = self._read_file(view, file)
         if file_reading.problem:
             raise InputError(as_sent(file_reading.problem))
         if labels := unanswered(file_reading.questions, file.reader_answers()):
-            raise InputError(_("The file does not say, and nothing is assumed: {what}.").format(what=", ".join(labels)))
+            raise InputError(
+                _("The file does not say, and nothing is assumed: {what}.").format(
+                    what=", ".join(labels)
+                )
+            )
         camera = self._camera(view, file)
         if camera is None:
             raise InputError(
@@ -219,9 +233,13 @@ class CalibrationPresenter:
         key = path, _changed_at(path), size, tuple(sorted(answers.items()))
         if key != self._key:
             self._last_reading = FileReading(
-                self._last_reading.questions if self._key[:1] == key[:1] else [], problem=_("The file is being read.")
+                self._last_reading.questions if self._key[:1] == key[:1] else [],
+                problem=_("The file is being read."),
             )
-            self._key, self._reading = key, Task(lambda on_progress: read_cameras(path, size, answers))
+            self._key, self._reading = (
+                key,
+                Task(lambda on_progress: read_cameras(path, size, answers)),
+            )
             self._reading.wait(self._patience_s)
         self.tick()
         return self._last_reading

@@ -133,7 +133,9 @@ class CertaintyPresenter(EditorPresenter):
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
-        self._refused: dict[tuple[str, str], tuple[Number, str]] = {}  # what was typed, by the node's ID and the key
+        self._refused: dict[
+            tuple[str, str], tuple[Number, str]
+        ] = {}  # what was typed, by the node's ID and the key
 
     def refused(self, node_id: str) -> str:
         """Return why what was typed for an X-ray, or for all by the registration's ID, is not taken; "" where it is."""
@@ -142,15 +144,21 @@ class CertaintyPresenter(EditorPresenter):
 
     def drop(self, node_id: str) -> None:
         """Forget what was refused there."""
-        self._refused = {where: given for where, given in self._refused.items() if where[0] != node_id}
+        self._refused = {
+            where: given for where, given in self._refused.items() if where[0] != node_id
+        }
 
     def form(self) -> Form:
         """Return the controls."""
         view, reference = self.view, reference_of(self.registration)
         first = reference is None or reference == view
         stated = view.record.uncertainty
-        unknown = stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
-        known = UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
+        unknown = (
+            stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
+        )
+        known = (
+            UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
+        )
         usual = describe_uncertainty(replace(view.record, uncertainty={}).deviations)
         options = (
             Option(USUAL, _("{usual} (usual)").format(usual=usual)),
@@ -158,20 +166,32 @@ class CertaintyPresenter(EditorPresenter):
             Option(TYPED, _("as typed")),
             *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
         )
-        controls: Form = [Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)]
+        controls: Form = [
+            Choice(
+                "certainty_known", _("Camera known"), self.set_known, value=known, options=options
+            )
+        ]
         if known == TYPED:
             deviations = view.record.deviations
             for key, field in list(self._table.items())[2 if first else 0 :]:
                 change = partial(self._set_deviation, view, key)
                 words = _(field.words)
-                number = Number(_("Certainty of the {what}").format(what=words), *field.usual, UNITS[field.unit])
+                number = Number(
+                    _("Certainty of the {what}").format(what=words), *field.usual, UNITS[field.unit]
+                )
                 label = f"{words[0].upper()}{words[1:]} \u00b1"
-                controls.append(self._field(view.id, key, label, number, deviations[key] or 0.0, change))
+                controls.append(
+                    self._field(view.id, key, label, number, deviations[key] or 0.0, change)
+                )
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
         hint = (
-            _("This X-ray is the reference: the angles and the place of every other X-ray are relative to it.")
+            _(
+                "This X-ray is the reference: the angles and the place of every other X-ray are relative to it."
+            )
             if first
-            else _("This X-ray is registered alone; its geometry relative to {reference} is found with it.")
+            else _(
+                "This X-ray is registered alone; its geometry relative to {reference} is found with it."
+            )
             if alone
             else _("Angles and place are relative to {reference}, the first X-ray that is used.")
         )
@@ -203,12 +223,16 @@ class CertaintyPresenter(EditorPresenter):
     def shared_form(self) -> Form:
         """Return the fields of what one C-arm has in all its images."""
         deviations = astuple(shared_unknowns_of(self.registration))
-        hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
+        hint = _(
+            "Standard deviations of what one C-arm has in all its images; empty for what is known."
+        )
         of, fields = self.registration.node.GetID(), enumerate(zip(SHARED, deviations, strict=True))
         return [
             Text("shared_hint", hint, tone=QUIET),
             *(
-                self._field(of, f"shared{i}", number.name, number, deviation or 0.0, partial(self._share, i))
+                self._field(
+                    of, f"shared{i}", number.name, number, deviation or 0.0, partial(self._share, i)
+                )
                 for i, (number, deviation) in fields
             ),
         ]
@@ -220,13 +244,28 @@ class CertaintyPresenter(EditorPresenter):
         set_shared_unknowns(self.registration, SharedUnknowns(*values))
 
     def _field(
-        self, of: str, key: str, label: str, number: Number, value: float, change: Callable[[float], object]
+        self,
+        of: str,
+        key: str,
+        label: str,
+        number: Number,
+        value: float,
+        change: Callable[[float], object],
     ) -> TextField:
         """Return the field of a number; what was typed stays in it where it is refused."""
         _number, text = self._refused.get((of, key), (number, number.write_bare(value)))
-        return TextField(key, label, partial(self._take, of, key, number, change), text=text, number=number, of=of)
+        return TextField(
+            key,
+            label,
+            partial(self._take, of, key, number, change),
+            text=text,
+            number=number,
+            of=of,
+        )
 
-    def _take(self, of: str, key: str, number: Number, change: Callable[[float], object], text: str) -> None:
+    def _take(
+        self, of: str, key: str, number: Number, change: Callable[[float], object], text: str
+    ) -> None:
         """Take what was typed into a field.
 
         Raises

@@ -14,7 +14,14 @@ from ...mrml import manual_pose, overlay, source_view
 from ...mrml.case import truth_of
 from ...mrml.identity import true_pose
 from ...mrml.nodes import remove_product
-from ...mrml.structures import MISFITS, Projections, candidates, choose_structures, show_misfits, structures_of
+from ...mrml.structures import (
+    MISFITS,
+    Projections,
+    candidates,
+    choose_structures,
+    show_misfits,
+    structures_of,
+)
 from ...mrml.xray import DetectorPlane, XRayView
 from .. import assessment, curves
 from ..assessment import SimilarityUpdater
@@ -103,7 +110,9 @@ class CheckPresenter(Presenter):
                     "leave_out",
                     _("Leave out what does not fit"),
                     self.leave_out,
-                    enabled=verdict in ("accept", "check") and session.sequence.frame is None and not session.running,
+                    enabled=verdict in ("accept", "check")
+                    and session.sequence.frame is None
+                    and not session.running,
                     needs=(RENDERING,),
                     tip=_(
                         "Give the X-rays masks without the parts that disagree with the CT here, as tools or what moved; they "
@@ -117,9 +126,16 @@ class CheckPresenter(Presenter):
                 _("Similarity, where the CT is now"),
                 columns=(_("X-ray"), _("Similarity")),
                 lines=tuple(self._similarity_line(view) for view in self.registration.xrays),
-                tip=_("Local NCC of X-ray and DRR, 1 at best. A high value is no proof of a right pose."),
+                tip=_(
+                    "Local NCC of X-ray and DRR, 1 at best. A high value is no proof of a right pose."
+                ),
             ),
-            group("maps", _("Where they disagree, and how far off the targets may be"), *self._maps, open=False),
+            group(
+                "maps",
+                _("Where they disagree, and how far off the targets may be"),
+                *self._maps,
+                open=False,
+            ),
             *self._found,
             *self.cursor.form(),
         ]
@@ -131,11 +147,15 @@ class CheckPresenter(Presenter):
         said = []
         if structures:
             said.append(
-                _("Red outlines: {names}, where the X-rays show them; the pose of the whole CT has them elsewhere.")
+                _(
+                    "Red outlines: {names}, where the X-rays show them; the pose of the whole CT has them elsewhere."
+                )
             )
         if "" in names:
             said.append(
-                _("Red outline without a name: the part of the bone that lies elsewhere than this pose has it.")
+                _(
+                    "Red outline without a name: the part of the bone that lies elsewhere than this pose has it."
+                )
             )
         return " ".join(said).format(names=structures)
 
@@ -150,7 +170,9 @@ class CheckPresenter(Presenter):
             return ""
         mm, degrees = manual_pose.distance_to(self.registration, truth)
         sentence = (
-            _("The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the case's truth.")
+            _(
+                "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the case's truth."
+            )
             if scanner is None
             else _(
                 "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the scanner's own pose, which is good to some 1.5 mm."
@@ -199,8 +221,14 @@ class CheckPresenter(Presenter):
         if ended(self._drawing):
             maps: list = self._drawing.result_or([])
             self._drawing, self._changed = None, True
-            legend = Text("map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET)
-            pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)
+            legend = Text(
+                "map_legend",
+                _("Orange: less alike than noise explains. Dark: not compared."),
+                tone=QUIET,
+            )
+            pictures = (
+                Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps
+            )
             self._maps = [legend, *pictures] if maps else []
         self._changed |= self.cursor.tick()
         return False
@@ -232,12 +260,22 @@ def _errors(result) -> Form:
     """Return the errors at the targets: to be expected, and against the case's truth."""
     errors, predicted = curves.errors_at_targets(result), curves.predicted_at_targets(result)
     target, widest = _("target {number}"), max((bound for _mm, bound in predicted), default=0.0)
-    expected = [(target.format(number=n), [mm, bound], widest) for n, (mm, bound) in enumerate(predicted, start=1)]
+    expected = [
+        (target.format(number=n), [mm, bound], widest)
+        for n, (mm, bound) in enumerate(predicted, start=1)
+    ]
     true = [(target.format(number=n), [mm], max(errors)) for n, mm in enumerate(errors, start=1)]
     columns = _("Target"), _("Expected (mm)"), _("In 95 of 100 below (mm)")
-    mean = _("Error at the targets, against the case's truth: mean {mm:.2f} mm").format(mm=np.mean(errors or 0))
+    mean = _("Error at the targets, against the case's truth: mean {mm:.2f} mm").format(
+        mm=np.mean(errors or 0)
+    )
     return [
-        group("predicted", _("Predicted error at the targets"), *_bars("expected", columns, expected), open=False),
+        group(
+            "predicted",
+            _("Predicted error at the targets"),
+            *_bars("expected", columns, expected),
+            open=False,
+        ),
         group("true", mean, *_bars("errors", (_("Target"), _("Error (mm)")), true), open=False),
     ]
 
@@ -245,7 +283,9 @@ def _errors(result) -> Form:
 def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> Form:
     """Return a table of a name and lengths each, which have bars; nothing where there are none."""
     lines = [
-        TableRow(name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)))
+        TableRow(
+            name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths))
+        )
         for name, lengths, longest in rows
     ]
     return [Table(key, columns=columns, lines=tuple(lines))] if lines else []
@@ -272,16 +312,24 @@ def _refinement(result) -> Control:
 OVERLAYS = {
     "blend": (
         _("Blend"),
-        _("The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray alone is seen."),
+        _(
+            "The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray alone is seen."
+        ),
     ),
     "flicker": (_("Flicker"), _("X-ray and DRR by turns: nothing must jump.")),
     "checkerboard": (
         _("Checkerboard"),
         _("Tiles of X-ray and DRR by turns: lines of bone must run on from tile to tile."),
     ),
-    "edges": (_("Edges"), _("Orange: edges of the CT's bones, or of the structure that is registered.")),
+    "edges": (
+        _("Edges"),
+        _("Orange: edges of the CT's bones, or of the structure that is registered."),
+    ),
     "colours": (_("Two colours"), _("X-ray in orange, DRR in blue: grey where they agree.")),
-    "difference": (_("Difference"), _("Orange: the X-ray is brighter; blue: the DRR is brighter; dark: they agree.")),
+    "difference": (
+        _("Difference"),
+        _("Orange: the X-ray is brighter; blue: the DRR is brighter; dark: they agree."),
+    ),
     "off": (_("X-ray alone"), ""),
 }
 
@@ -298,7 +346,12 @@ class OverlaysPresenter(Presenter):
         registration, mode = self.registration, overlay.mode_of(self.registration)
         chosen, share = structures_of(registration), _("Share of the DRR")
         structures = (
-            Switch(f"structure.{node.GetID()}", node.GetName(), partial(self.show_structure, node), on=node in chosen)
+            Switch(
+                f"structure.{node.GetID()}",
+                node.GetName(),
+                partial(self.show_structure, node),
+                on=node in chosen,
+            )
             for node in candidates(registration)
         )
         return [
@@ -311,7 +364,9 @@ class OverlaysPresenter(Presenter):
                 needs=(RENDERING,),
                 tip=_("How the CT, rendered as an X-ray (DRR), lies over each X-ray."),
             ),
-            Slider("opacity", share, self.blend, value=overlay.opacity_of(registration)) if mode == "blend" else None,
+            Slider("opacity", share, self.blend, value=overlay.opacity_of(registration))
+            if mode == "blend"
+            else None,
             Text("legend", OVERLAYS[mode][1], tone=QUIET),
             group("structures", _("Structures on the X-rays"), *structures, open=False),
             Choice(
@@ -335,7 +390,9 @@ class OverlaysPresenter(Presenter):
     def sources(self) -> tuple[Option, ...]:
         """Return the viewpoints of the 3D view, for `look_from`."""
         views = [view for view in self.registration.xrays if source_view.can_look(view)]
-        named = (Option(view.id, _("the source of {name}").format(name=view.name)) for view in views)
+        named = (
+            Option(view.id, _("the source of {name}").format(name=view.name)) for view in views
+        )
         return Option("", _("anywhere")), *named
 
     def update_views(self) -> None:
@@ -347,10 +404,17 @@ class OverlaysPresenter(Presenter):
                 self._projections = Projections(self.registration)
             self._projections.update()
             shown = self.session.drawing.mode != "off"
-            show_misfits(self.registration, self._misfits_in if shown else lambda detector: np.zeros((0, 2, 2)))
+            show_misfits(
+                self.registration,
+                self._misfits_in if shown else lambda detector: np.zeros((0, 2, 2)),
+            )
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
-        if seen and source_view.can_look(seen) and source_view.size_of(camera) != self.host.views.size():
+        if (
+            seen
+            and source_view.can_look(seen)
+            and source_view.size_of(camera) != self.host.views.size()
+        ):
             self.look_from(seen.id)  # all of the detector also in a view of another size
 
     def deactivate(self) -> None:
@@ -365,7 +429,9 @@ class OverlaysPresenter(Presenter):
             remove_product(view.node, MISFITS)
 
     def _misfits_in(self, detector: DetectorPlane) -> np.ndarray:
-        return np.concatenate([np.zeros((0, 2, 2)), *self.session.misfits.outlines(detector).values()])
+        return np.concatenate(
+            [np.zeros((0, 2, 2)), *self.session.misfits.outlines(detector).values()]
+        )
 
     # What a person does
 
@@ -376,7 +442,9 @@ class OverlaysPresenter(Presenter):
 
     def blend(self, opacity: float) -> None:
         """Blend from 0, the X-ray alone, to 1, the DRR alone."""
-        self.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
+        self.registration.node.SetParameter(
+            overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3))
+        )
 
     def show_structure(self, node: Any, on: bool) -> None:
         """Project a segmentation, a model or markups, or do not."""

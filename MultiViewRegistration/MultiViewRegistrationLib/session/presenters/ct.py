@@ -28,10 +28,26 @@ from ..adding import Scouts, read_scouts
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..tasks import Task, ended
 from ..translation import _
-from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Option, Picture, Text, options_of, row
+from .form import (
+    ERROR,
+    QUIET,
+    RENDERING,
+    Button,
+    Choice,
+    Files,
+    Form,
+    Option,
+    Picture,
+    Text,
+    options_of,
+    row,
+)
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
-UNITS = {"hu": _("Hounsfield units (HU)"), "relative": _("Relative (0 is nothing, larger is denser)")}
+UNITS = {
+    "hu": _("Hounsfield units (HU)"),
+    "relative": _("Relative (0 is nothing, larger is denser)"),
+}
 WHOLE = ""
 PICTURE_HEIGHT_PX = 136
 
@@ -75,7 +91,9 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
         return mismatch
     scouts = read_scouts(first) if len(files.files) > 1 else None
     name = study_name(first, name_of(Path(files.file_name or _("CT")))) or _("CT")
-    return ReadCT(ct, whole_numbers(ct.volume.values), ct.centroid(), header_of_ct(first), name, scouts)
+    return ReadCT(
+        ct, whole_numbers(ct.volume.values), ct.centroid(), header_of_ct(first), name, scouts
+    )
 
 
 class CTPresenter(Presenter):
@@ -114,7 +132,11 @@ class CTPresenter(Presenter):
     @property
     def reading(self) -> str:
         """The name of the CT that is being read, "" for none."""
-        return (self._files.file_name or _("CT")) if self._files is not None and self._reading is not None else ""
+        return (
+            (self._files.file_name or _("CT"))
+            if self._files is not None and self._reading is not None
+            else ""
+        )
 
     @property
     def looking(self) -> bool:
@@ -124,7 +146,11 @@ class CTPresenter(Presenter):
     @property
     def unit(self) -> str:
         """The unit of the CT's values, one of UNITS."""
-        return self.registration.parameter(CT_UNIT, "hu") if self.host.registration is not None else "hu"
+        return (
+            self.registration.parameter(CT_UNIT, "hu")
+            if self.host.registration is not None
+            else "hu"
+        )
 
     def form(self) -> Form:
         """Return the controls."""
@@ -137,7 +163,9 @@ class CTPresenter(Presenter):
             self.choose,
             value=ct.GetID() if ct else "",
             options=node_options(_("none"), found),
-            tip=_("The CT to register. It moves with the registration from now on: its transform is the result."),
+            tip=_(
+                "The CT to register. It moves with the registration from now on: its transform is the result."
+            ),
         )
         return [
             choice if found else None,
@@ -187,11 +215,22 @@ class CTPresenter(Presenter):
         registration, preview = self.registration, self.preview
         seen: Form = []
         if preview is not None:
-            tip = _("As the registration sees it, from the front; a structure that is registered alone is tinted.")
-            picture = Picture(
-                "preview", "", rgb=preview.picture, aspect=preview.aspect, height=PICTURE_HEIGHT_PX, tip=tip
+            tip = _(
+                "As the registration sees it, from the front; a structure that is registered alone is tinted."
             )
-            seen = [row("seen", picture, Text("facts", "\n".join(facts(preview, self.unit)), tone=QUIET))]
+            picture = Picture(
+                "preview",
+                "",
+                rgb=preview.picture,
+                aspect=preview.aspect,
+                height=PICTURE_HEIGHT_PX,
+                tip=tip,
+            )
+            seen = [
+                row(
+                    "seen", picture, Text("facts", "\n".join(facts(preview, self.unit)), tone=QUIET)
+                )
+            ]
             if missing := self.host.missing_packages():
                 seen += [
                     Text("packages", missing),
@@ -211,7 +250,9 @@ class CTPresenter(Presenter):
                 self.set_unit,
                 value=self.unit,
                 options=options_of(UNITS),
-                tip=_("What the CT's values mean. Bone models and masked volumes without air are relative."),
+                tip=_(
+                    "What the CT's values mean. Bone models and masked volumes without air are relative."
+                ),
             ),
             Choice(
                 "structure",
@@ -227,7 +268,9 @@ class CTPresenter(Presenter):
             ),
             Text(
                 "each",
-                _("Each to a pose of its own: {names}.").format(names=", ".join(each)) if each else "",
+                _("Each to a pose of its own: {names}.").format(names=", ".join(each))
+                if each
+                else "",
                 tone=QUIET,
             ),
             Text("segment", self._lacks_segments(len(structures) > 1), tone=QUIET),
@@ -267,7 +310,9 @@ class CTPresenter(Presenter):
         if registration.registers_each:
             count = _("{count} structures").format(count=len(_names(segmentation)))
             return State(READY, f"{ct.GetName()}, {count}")
-        segment = segmentation and segmentation.GetSegmentation().GetSegment(registration.segment_id)
+        segment = segmentation and segmentation.GetSegmentation().GetSegment(
+            registration.segment_id
+        )
         return State(READY, f"{ct.GetName()}, {segment.GetName()}" if segment else ct.GetName())
 
     def tick(self) -> bool:
@@ -280,7 +325,11 @@ class CTPresenter(Presenter):
             return True
         if not ended(self._look):
             return False
-        self.preview, self._problem, self._look = self._look.result_or(None), self._look.message, None
+        self.preview, self._problem, self._look = (
+            self._look.result_or(None),
+            self._look.message,
+            None,
+        )
         return True
 
     def _look_again(self) -> None:
@@ -327,7 +376,9 @@ class CTPresenter(Presenter):
             if read is None:
                 raise InputError(reading.message)
             self.set_unit(unit)
-            node = volume_node(self.registration.scene, read.name, read.voxels, read.ct.volume.ct_from_index)
+            node = volume_node(
+                self.registration.scene, read.name, read.voxels, read.ct.volume.ct_from_index
+            )
             keep_header(node, read.header)
             self.choose(node.GetID())
             if self.registration.segmentation is None or self.registration.registers_each:
@@ -378,7 +429,9 @@ class CTPresenter(Presenter):
         WHOLE for the whole CT alone.
         """
         node_id, _slash, segment_id = key.partition("/")
-        self.registration.choose_segment(self.host.scene.GetNodeByID(node_id) if node_id else None, segment_id)
+        self.registration.choose_segment(
+            self.host.scene.GetNodeByID(node_id) if node_id else None, segment_id
+        )
 
     def show_in_3d(self) -> None:
         """Show the CT by volume rendering instead of the surface of its bone, or no more."""
@@ -403,7 +456,9 @@ def _structures(registration: Registration) -> list[Option]:
         names = _names(node)
         if len(names) > 1 or (registration.registers_each and node is registration.segmentation):
             each = _("the whole CT and {count} structures ({name})")
-            options.append(Option(_key(node, ""), each.format(count=len(names), name=node.GetName())))
+            options.append(
+                Option(_key(node, ""), each.format(count=len(names), name=node.GetName()))
+            )
         of_segments = zip(node.GetSegmentation().GetSegmentIDs(), names, strict=True)
         options += [Option(_key(node, segment_id), name) for segment_id, name in of_segments]
     return options

@@ -48,14 +48,17 @@ class CursorPresenter(Presenter):
         """Return the controls."""
         lines, in_slicer = self._lines(), self.in_slicer
         measured = tuple(
-            TableRow(str(n), (Cell(name), Cell(length))) for n, (name, length) in enumerate(self._distances)
+            TableRow(str(n), (Cell(name), Cell(length)))
+            for n, (name, length) in enumerate(self._distances)
         )
         return [
             group(
                 "points",
                 _("Linked cursor"),
                 Text(
-                    "cursor", " ".join(lines) or _("A point clicked in an X-ray is a line in the others."), tone=QUIET
+                    "cursor",
+                    " ".join(lines) or _("A point clicked in an X-ray is a line in the others."),
+                    tone=QUIET,
                 ),
                 row(
                     "place",
@@ -69,15 +72,26 @@ class CursorPresenter(Presenter):
                             "the point in the CT. A point clicked in the CT or in 3D shows in all X-rays."
                         ),
                     ),
-                    Button("clear_cursor", _("Clear"), self.clear, enabled=bool(lines), tip=_("Take the point away.")),
+                    Button(
+                        "clear_cursor",
+                        _("Clear"),
+                        self.clear,
+                        enabled=bool(lines),
+                        tip=_("Take the point away."),
+                    ),
                 ),
             ),
             group(
                 "measure",
                 _("Distances"),
-                Table("distances", columns=(_("Between"), _("Distance")), lines=measured) if measured else None,
+                Table("distances", columns=(_("Between"), _("Distance")), lines=measured)
+                if measured
+                else None,
                 Button(
-                    "line", _("Measure a distance"), self.place_line, tip=_("Place a markups line with two clicks.")
+                    "line",
+                    _("Measure a distance"),
+                    self.place_line,
+                    tip=_("Place a markups line with two clicks."),
                 ),
                 open=False,
             ),
@@ -88,7 +102,9 @@ class CursorPresenter(Presenter):
         reading, ct_ras, lines = self._cursor.reading, self._cursor.ct_ras, []
         if ct_ras is not None:
             r, a, s = ct_ras
-            lines.append(_("In the CT at R {r:.1f}, A {a:.1f}, S {s:.1f} mm.").format(r=r, a=a, s=s))
+            lines.append(
+                _("In the CT at R {r:.1f}, A {a:.1f}, S {s:.1f} mm.").format(r=r, a=a, s=s)
+            )
             if reading.residual_mm is not None:
                 missed = _("The rays miss it by up to {mm:.1f} mm, {px:.1f} pixels.")
                 lines.append(missed.format(mm=reading.residual_mm, px=reading.residual_px))
@@ -123,7 +139,11 @@ class CursorPresenter(Presenter):
 
     def stop(self) -> None:
         """Give clicks back their usual meaning."""
-        if self.host.registration is not None and self.registration.scene is not None and self.placing:
+        if (
+            self.host.registration is not None
+            and self.registration.scene is not None
+            and self.placing
+        ):
             stop_placing(self.registration.scene)
 
     def put(self, view: XRayView, column: float, row: float) -> None:
@@ -144,11 +164,15 @@ class CursorPresenter(Presenter):
         place_line(self.registration.scene, _("Distance"))
 
     def _show_slices(self) -> None:
-        if not self.in_slicer:  # where a click in an X-ray places the point at any time, and nothing else
+        if (
+            not self.in_slicer
+        ):  # where a click in an X-ray places the point at any time, and nothing else
             self.host.views.show_ct_slices()
 
 
 def _length(distance: Distance) -> str:
     if distance.at_ct_mm is None:
         return _("{mm:.1f} mm").format(mm=distance.mm)
-    return _("{ct:.1f} mm at the CT's depth ({mm:.1f} mm on the detector)").format(ct=distance.at_ct_mm, mm=distance.mm)
+    return _("{ct:.1f} mm at the CT's depth ({mm:.1f} mm on the detector)").format(
+        ct=distance.at_ct_mm, mm=distance.mm
+    )

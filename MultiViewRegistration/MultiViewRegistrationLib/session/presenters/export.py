@@ -75,7 +75,11 @@ class ExportPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        stale_reason, missing, node = self._update_stale_reason(), self.missing(), self.registration.ct_transform
+        stale_reason, missing, node = (
+            self._update_stale_reason(),
+            self.missing(),
+            self.registration.ct_transform,
+        )
         in_slicer, tools, override = (
             self.in_slicer,
             self.host.slicer_tools,
@@ -103,13 +107,20 @@ class ExportPresenter(Presenter):
                     "show_transform",
                     _("Show in Transforms"),
                     lambda: tools.show_in_module(node),
-                    tip=_("Open the Transforms module with this transform: its matrix, inverse, and hardening."),
+                    tip=_(
+                        "Open the Transforms module with this transform: its matrix, inverse, and hardening."
+                    ),
                 ),
             )
         )
         written = self._written_files()
-        offered = [file for file in written if file.name in (SINGLE if not in_slicer else (REPORT,))]
-        links = (Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file) for file in offered)
+        offered = [
+            file for file in written if file.name in (SINGLE if not in_slicer else (REPORT,))
+        ]
+        links = (
+            Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file)
+            for file in offered
+        )
         return [
             transform,
             Text("stale_reason", f"\u26a0 {stale_reason}" if stale_reason else "", tone=CAUTION),
@@ -117,13 +128,24 @@ class ExportPresenter(Presenter):
             if stale_reason
             else None,
             *(
-                Switch(what, label, partial(self.chosen.__setitem__, what), on=self.chosen[what], tip=tip)
+                Switch(
+                    what,
+                    label,
+                    partial(self.chosen.__setitem__, what),
+                    on=self.chosen[what],
+                    tip=tip,
+                )
                 for what, label, tip in switches
             ),
             *([self._named(), self._formats()] if self.chosen["result"] else []),
             Text("missing", missing, tone=QUIET),
             self.download(),
-            Text("written", self._text if in_slicer and self._is_exported() and not self.session.message else ""),
+            Text(
+                "written",
+                self._text
+                if in_slicer and self._is_exported() and not self.session.message
+                else "",
+            ),
             row("links", *links),
             self._link(),
         ]
@@ -160,7 +182,9 @@ class ExportPresenter(Presenter):
             _("Name the case in the report"),
             partial(setattr, self, "names"),
             on=self.names,
-            tip=_("Its name may be a patient's; without, the report has the names of the X-rays alone."),
+            tip=_(
+                "Its name may be a patient's; without, the report has the names of the X-rays alone."
+            ),
         )
 
     def _formats(self) -> Control:
@@ -170,13 +194,17 @@ class ExportPresenter(Presenter):
         for kind, title in result_files.formats().items():
             missing = result_files.missing_for_kind(self.registration, kind)
             choose, on = partial(self._choose_kind, kind), kind in self.kinds()
-            switches.append(Switch(f"format.{kind}", title, choose, on=on, enabled=not missing, tip=missing))
+            switches.append(
+                Switch(f"format.{kind}", title, choose, on=on, enabled=not missing, tip=missing)
+            )
         return group(
             "formats",
             _("Files for other programs") + (f" ({len(self.kinds())})" if self.kinds() else ""),
             Text(
                 "poses",
-                _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(poses=poses),
+                _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
+                    poses=poses
+                ),
                 tone=QUIET,
             ),
             *switches,
@@ -196,7 +224,9 @@ class ExportPresenter(Presenter):
                 "Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected."
             )
             if server
-            else _("Send the CT's pose, its verdict and the overlays to this server, until it is disconnected.")
+            else _(
+                "Send the CT's pose, its verdict and the overlays to this server, until it is disconnected."
+            )
         )
         return group(
             "igtl",
@@ -210,7 +240,13 @@ class ExportPresenter(Presenter):
             ),
             row(
                 "peer",
-                TextField("host", _("Host"), partial(setattr, self, "address"), text=self.address, enabled=not server),
+                TextField(
+                    "host",
+                    _("Host"),
+                    partial(setattr, self, "address"),
+                    text=self.address,
+                    enabled=not server,
+                ),
                 TextField("port", _("Port"), partial(setattr, self, "port"), text=self.port),
             ),
             row(
@@ -223,9 +259,18 @@ class ExportPresenter(Presenter):
                     tip=missing or hint,
                     needs=(RENDERING, NAVIGATION),
                 ),
-                Button("disconnect", _("Disconnect"), self.session.igtl.close, enabled=self.session.igtl.open),
+                Button(
+                    "disconnect",
+                    _("Disconnect"),
+                    self.session.igtl.close,
+                    enabled=self.session.igtl.open,
+                ),
             ),
-            Text("link", self._connection(), tone=CAUTION if self.session.igtl.stale_reason else PLAIN),
+            Text(
+                "link",
+                self._connection(),
+                tone=CAUTION if self.session.igtl.stale_reason else PLAIN,
+            ),
             open=False,
         )
 
@@ -259,10 +304,14 @@ class ExportPresenter(Presenter):
             As of `session.result_files`.
         """
         self._files, self._text, self._exported = [], _("Writing..."), self._pose()
-        writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
+        writers = (
+            [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
+        )
         if self.chosen["result"]:
             writers.append(
-                result_files.write_result(self.session, folder, self.kinds(), override=self._override, names=self.names)
+                result_files.write_result(
+                    self.session, folder, self.kinds(), override=self._override, names=self.names
+                )
             )
         return result_files.write_together(self.session, folder, writers)
 

@@ -127,7 +127,9 @@ class FilesPresenter(Presenter):
         self._remove_folders()
 
     def _forget_calibrations(self) -> None:
-        self._calibrations = PendingFiles(Part((CALIBRATION,)))  # all that wait, as they are asked about together
+        self._calibrations = PendingFiles(
+            Part((CALIBRATION,))
+        )  # all that wait, as they are asked about together
         self._companions: tuple[Path, ...] = ()
 
     def exit(self) -> None:
@@ -169,7 +171,11 @@ class FilesPresenter(Presenter):
         count = next((each.count for each in self._tasks if each.count), 0)
         if not count:
             return ""
-        return _("Looking at 1 file…") if count == 1 else _("Looking at {count} files…").format(count=count)
+        return (
+            _("Looking at 1 file…")
+            if count == 1
+            else _("Looking at {count} files…").format(count=count)
+        )
 
     def files_control(self) -> Files:
         """Return a control that takes any files."""
@@ -196,15 +202,29 @@ class FilesPresenter(Presenter):
         ]
 
     def _form_of(self, key: str, pending: PendingFiles, asked: Asked) -> Form:
-        title, questions, answer = Text(f"{key}.title", asked.title, tone=STRONG), asked.questions, self._answer
+        title, questions, answer = (
+            Text(f"{key}.title", asked.title, tone=STRONG),
+            asked.questions,
+            self._answer,
+        )
         leave, leave_out = partial(self._leave_out, pending), _("Leave out")
         end = row(f"{key}.end", Button(f"{key}.leave_out", leave_out, leave))
         if not questions:
-            return [title, Text(f"{key}.waiting", _("Kept for the X-rays that are still to come."), tone=QUIET), end]
+            return [
+                title,
+                Text(
+                    f"{key}.waiting", _("Kept for the X-rays that are still to come."), tone=QUIET
+                ),
+                end,
+            ]
         question = questions[0]
         few = len(questions) == 1 and 0 < len(question.choices) <= MAX_BUTTONS
         if pending is self._calibrations or not few:
-            return [title, *question_controls(key, questions, pending.answers, partial(answer, pending)), end]
+            return [
+                title,
+                *question_controls(key, questions, pending.answers, partial(answer, pending)),
+                end,
+            ]
         below = max(len(label) for _value, label in question.choices) > MAX_BESIDE
         buttons = [
             Button(
@@ -222,12 +242,19 @@ class FilesPresenter(Presenter):
     def _unused_form(self) -> Form:
         if not self._unused:
             return []
-        return [Text("unused", self._unused), row("unused_end", Button("close", _("Close"), self._close))]
+        return [
+            Text("unused", self._unused),
+            row("unused_end", Button("close", _("Close"), self._close)),
+        ]
 
     # What a person does
 
     def take(
-        self, paths: Iterable[Path], folder: Path | None = None, preferred: str = "", replacing: bool = False
+        self,
+        paths: Iterable[Path],
+        folder: Path | None = None,
+        preferred: str = "",
+        replacing: bool = False,
     ) -> None:
         """Take files and folders of any kind.
 
@@ -305,7 +332,9 @@ class FilesPresenter(Presenter):
         opened = self._opened()
         for each in self._every:
             each.update(opened)
-        return next((each for each in self._every if isinstance(each.plan, (tuple, InputError))), None)
+        return next(
+            (each for each in self._every if isinstance(each.plan, (tuple, InputError))), None
+        )
 
     def _act(self, decided: PendingFiles) -> None:
         self._leave_out(decided)
@@ -321,7 +350,10 @@ class FilesPresenter(Presenter):
         if registration is None:
             return OpenCase()
         scouts = self.session.scouts
-        xrays = [OpenXRay(view.id, view.name, view.size, needs_geometry(view)) for view in registration.xrays]
+        xrays = [
+            OpenXRay(view.id, view.name, view.size, needs_geometry(view))
+            for view in registration.xrays
+        ]
         return OpenCase(
             there=True,
             replaces=self.host.replaces,
@@ -399,7 +431,10 @@ class FilesPresenter(Presenter):
 
     def _read_mask(self, path: Path) -> None:
         ct = self.registration.ct
-        ct_from_index, shape = lps_from_ras(self.registration.ct_place), ct.GetImageData().GetDimensions()[::-1]
+        ct_from_index, shape = (
+            lps_from_ras(self.registration.ct_place),
+            ct.GetImageData().GetDimensions()[::-1],
+        )
         task = Task(lambda on_progress: load_mask(path, ct_from_index, shape))
         self._tasks.append(PendingTask(task, partial(self._use_mask, path)))
 
@@ -407,4 +442,6 @@ class FilesPresenter(Presenter):
         mask, registration = task.result, self.registration
         for sentence in task.warnings:
             self.session.notices.warn(sentence)
-        registration.choose_segment(*segmentation_node(registration.scene, name_of(path), mask, registration.ct))
+        registration.choose_segment(
+            *segmentation_node(registration.scene, name_of(path), mask, registration.ct)
+        )

@@ -48,7 +48,13 @@ class Number:
 
     def bare(self, text: str) -> str:
         """Return the text without unit and what stands before the number."""
-        return str(text).strip().removeprefix(self.before.strip()).removesuffix(self.unit.strip()).strip()
+        return (
+            str(text)
+            .strip()
+            .removeprefix(self.before.strip())
+            .removesuffix(self.unit.strip())
+            .strip()
+        )
 
     def read(self, text: str) -> float:
         """Return the number in a text, of which an empty one is invalid or has a value.
@@ -76,15 +82,23 @@ class Number:
         allowed = f"{plain(self.low)} to {plain(self.high)}" + ("" if self.whole else self.unit)
         if not text:
             raise InputError(
-                _("{name}: none is given, expected {range}; enter it.").format(name=self.name, range=allowed)
+                _("{name}: none is given, expected {range}; enter it.").format(
+                    name=self.name, range=allowed
+                )
             )
         number = read_number(text, self.name)
         if not self.low <= number <= self.high:
             raise InputError(
-                _("{name}: {text} is outside {range}; correct it.").format(name=self.name, text=text, range=allowed)
+                _("{name}: {text} is outside {range}; correct it.").format(
+                    name=self.name, text=text, range=allowed
+                )
             )
         if self.whole and number != round(number):
-            raise InputError(_("{name}: {text} is no whole number; correct it.").format(name=self.name, text=text))
+            raise InputError(
+                _("{name}: {text} is no whole number; correct it.").format(
+                    name=self.name, text=text
+                )
+            )
         return int(number) if self.whole else number
 
     def problem(self, text: str) -> str:
@@ -400,7 +414,9 @@ class FieldRow:
         at = [n for n, cell in enumerate(self.cells) if cell.fault or cell.caution]
         starts = list(at)
         if at:  # the last one may have little room to its right
-            starts[-1] = min(at[-1], max(len(self.cells) - NOTE_COLUMNS, at[-2] + 1 if len(at) > 1 else 0))
+            starts[-1] = min(
+                at[-1], max(len(self.cells) - NOTE_COLUMNS, at[-2] + 1 if len(at) > 1 else 0)
+            )
         return [
             {
                 "column": start,
@@ -409,7 +425,9 @@ class FieldRow:
                 "tone": ERROR if self.cells[n].fault else CAUTION,
                 "of": self.cells[n].field.key,
             }
-            for n, start, end in zip(at, starts, [*starts[1:], len(self.cells)][: len(at)], strict=True)
+            for n, start, end in zip(
+                at, starts, [*starts[1:], len(self.cells)][: len(at)], strict=True
+            )
         ]
 
 
@@ -570,12 +588,25 @@ def plain_data(control: Control) -> dict[str, Any]:
     data: dict[str, Any] = {"kind": type(control).__name__}
     for each in fields(control):
         value = getattr(control, each.name)
-        if each.name not in ("action", "typed", "switch", "done", "name", "rgb", "number", "needs", "path"):
+        if each.name not in (
+            "action",
+            "typed",
+            "switch",
+            "done",
+            "name",
+            "rgb",
+            "number",
+            "needs",
+            "path",
+        ):
             data[each.name] = _plain(value)
     if isinstance(control, Table):
         data["acts"] = control.action is not None
     if isinstance(control, TextField) and control.number is not None:
-        data["unit"], data["hint"] = control.number.unit.strip(), control.hint or control.number.blank
+        data["unit"], data["hint"] = (
+            control.number.unit.strip(),
+            control.hint or control.number.blank,
+        )
     return data
 
 
@@ -583,7 +614,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Control):
         return plain_data(value)
     if isinstance(value, FieldRow):
-        return {"notes": value.notes, **{each.name: _plain(getattr(value, each.name)) for each in fields(value)}}
+        return {
+            "notes": value.notes,
+            **{each.name: _plain(getattr(value, each.name)) for each in fields(value)},
+        }
     if isinstance(value, (Option, Cell, TableRow, FieldCell)):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

@@ -86,7 +86,9 @@ class Frontend(ABC):
     def close_registration(self) -> None:
         """Work on no registration; what comes next begins another."""
 
-    def take_files(self, paths: Iterable[Path], folder: Path | None = None, preferred: str = "") -> None:
+    def take_files(
+        self, paths: Iterable[Path], folder: Path | None = None, preferred: str = ""
+    ) -> None:
         """Take files of any kind, as `FilesPresenter.take`."""
         self.files_presenter.take(paths, folder, preferred)
 

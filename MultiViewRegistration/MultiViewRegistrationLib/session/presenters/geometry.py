@@ -164,12 +164,20 @@ class GeometryPresenter(EditorPresenter):
     def refused(self, view: XRayView) -> str:
         """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
         sentence = self._edits.refused(view) or self.certainty.refused(view.id)
-        return sentence if not sentence or sentence.startswith(f"{view.name}: ") else f"{view.name}: {sentence}"
+        return (
+            sentence
+            if not sentence or sentence.startswith(f"{view.name}: ")
+            else f"{view.name}: {sentence}"
+        )
 
     def unfinished(self) -> str:
         """Return the first typed value that a registration has to wait for, a sentence; "" for none."""
         refused = (self.refused(view) for view in self._xrays.views if view.used)
-        shared = self.certainty.refused(self.registration.node.GetID()) if self.host.registration is not None else ""
+        shared = (
+            self.certainty.refused(self.registration.node.GetID())
+            if self.host.registration is not None
+            else ""
+        )
         return next(filter(None, (*refused, shared)), "")
 
     def tick(self) -> bool:
@@ -227,7 +235,9 @@ class GeometryPresenter(EditorPresenter):
                     _("Put {name} back").format(name=view.name),
                     partial(self.put_back, view),
                     enabled=self._edits.is_changed(view) or bool(self.certainty.refused(view.id)),
-                    tip=_("Give the X-ray the geometry that it had before it was first changed in this table."),
+                    tip=_(
+                        "Give the X-ray the geometry that it had before it was first changed in this table."
+                    ),
                 ),
                 Button("close", _("Done"), self.close, primary=True),
             ),
@@ -235,13 +245,23 @@ class GeometryPresenter(EditorPresenter):
 
     def _line(self, view: XRayView) -> FieldRow:
         draft = self._edits.draft(view)
-        kinds = {C_ARM: self._c_arm, MATRIX: self._of_camera, FILE: self._of_camera, SLOT_SCAN: self._slot_scan}
+        kinds = {
+            C_ARM: self._c_arm,
+            MATRIX: self._of_camera,
+            FILE: self._of_camera,
+            SLOT_SCAN: self._slot_scan,
+        }
         modes = (SLOT_SCAN_MODE, *MODES) if view.record.slot_scan else MODES
         mode = self._choice(view, "mode", draft.mode, modes, partial(self._edits.set_mode, view))
-        elsewhere = view == self.view and draft.mode in (MATRIX, FILE)  # it stands by the matrix, or the file
+        elsewhere = view == self.view and draft.mode in (
+            MATRIX,
+            FILE,
+        )  # it stands by the matrix, or the file
         cells = {
             "mode": FieldCell(
-                mode, "" if elsewhere else self._edits.problem(view, draft), caution=self._caution(view, draft)
+                mode,
+                "" if elsewhere else self._edits.problem(view, draft),
+                caution=self._caution(view, draft),
             ),
             **kinds[draft.mode](view, draft),
             "bone": self._bone(view),
@@ -266,7 +286,9 @@ class GeometryPresenter(EditorPresenter):
         hint = "?" if key in REQUIRED else {"principal_point": _("middle")}.get(key, "0")
         return self._cell(view, key, draft, reading, self._entry(view, key, draft, hint))
 
-    def _cell(self, view: XRayView, key: str, draft: Draft, reading: Reading, control: Control) -> FieldCell:
+    def _cell(
+        self, view: XRayView, key: str, draft: Draft, reading: Reading, control: Control
+    ) -> FieldCell:
         return FieldCell(
             control,
             reading.faults.get(key, ""),
@@ -287,20 +309,33 @@ class GeometryPresenter(EditorPresenter):
         return _read_only(view, shown, _("the matrix, or the file"))
 
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        slot_scan, fields, reading = view.record.slot_scan, draft.fields, self._edits.reading(view, draft)
-        sides = {letters: _("tube: {side}").format(side=side_in_words(letters)) for letters in tube_sides(slot_scan)}
+        slot_scan, fields, reading = (
+            view.record.slot_scan,
+            draft.fields,
+            self._edits.reading(view, draft),
+        )
+        sides = {
+            letters: _("tube: {side}").format(side=side_in_words(letters))
+            for letters in tube_sides(slot_scan)
+        }
         column_hint = "?" if column_is_asked(view) else _("middle")
         controls = {
-            "tube": self._choice(view, "tube", fields["tube"], (Option("", _("tube: ?")), *options_of(sides))),
+            "tube": self._choice(
+                view, "tube", fields["tube"], (Option("", _("tube: ?")), *options_of(sides))
+            ),
             "slot_distance": self._entry(view, "slot_distance", draft, "?"),
             "slot_column": self._entry(view, "slot_column", draft, column_hint),
         }
-        cells = {key: self._cell(view, key, draft, reading, control) for key, control in controls.items()}
+        cells = {
+            key: self._cell(view, key, draft, reading, control) for key, control in controls.items()
+        }
         read_only = {
             "cra_cau_deg": _NONE,
             "source_to_detector_mm": _NONE,
             "pixel_mm": write_pair(slot_scan["pixel_mm"], "pixel_mm"),
-            "left": _left_in_words(side_of_direction(-np.array(slot_scan["columns_along"], float))[0]),
+            "left": _left_in_words(
+                side_of_direction(-np.array(slot_scan["columns_along"], float))[0]
+            ),
         }
         return {
             **_read_only(view, read_only, _("DICOM header")),
@@ -312,17 +347,25 @@ class GeometryPresenter(EditorPresenter):
     def _bone(self, view: XRayView) -> FieldCell:
         now = view.record.intensity, view.record.inverted
         chosen = next(key for key, (_title, both) in BONE.items() if both == now)
-        options = [Option(key, title) for key, (title, _both) in BONE.items() if key != "dark log" or key == chosen]
+        options = [
+            Option(key, title)
+            for key, (title, _both) in BONE.items()
+            if key != "dark log" or key == chosen
+        ]
         there = view.source is not None
         return FieldCell(
-            self._choice(view, "bone", chosen, options, partial(self._edits.set_bone, view), enabled=there)
+            self._choice(
+                view, "bone", chosen, options, partial(self._edits.set_bone, view), enabled=there
+            )
         )
 
     def _entry(self, view: XRayView, key: str, draft: Draft, hint: str) -> TextField:
         title = COLUMNS.get(key) or FURTHER.get(key)
         return TextField(
             f"{view.id}.{key}",
-            _("{field} of {name}").format(field=title.title if title else SLOT_NAMES[key], name=view.name),
+            _("{field} of {name}").format(
+                field=title.title if title else SLOT_NAMES[key], name=view.name
+            ),
             partial(self._edits.edit, view, key),
             text=draft.fields[key],
             tip=title.tip if title else "",
@@ -358,10 +401,12 @@ class GeometryPresenter(EditorPresenter):
         if camera is None:
             return []
         known = draft.mode != C_ARM or bool(draft.fields["mirrored"])
-        svg = machine_svg(camera, detector_mm, certain, known, self.picture(view, THUMBNAIL_PX), view.pixel_aspect)
-        tip = _("Where source and detector of {name} are about the patient, who lies on his back.").format(
-            name=view.name
+        svg = machine_svg(
+            camera, detector_mm, certain, known, self.picture(view, THUMBNAIL_PX), view.pixel_aspect
         )
+        tip = _(
+            "Where source and detector of {name} are about the patient, who lies on his back."
+        ).format(name=view.name)
         return [Picture("c_arm_picture", svg=svg, height=PICTURE_PX, tip=tip)]
 
     def _sketched(self, view: XRayView, draft: Draft) -> tuple[Camera | None, float, bool]:
@@ -377,7 +422,12 @@ class GeometryPresenter(EditorPresenter):
 
     def _details(self, view: XRayView, draft: Draft) -> Form:
         """Return what is seen of the selected X-ray alone."""
-        kinds = {C_ARM: self._more_of_c_arm, MATRIX: self._matrix, FILE: self._file, SLOT_SCAN: self._more_of_slot_scan}
+        kinds = {
+            C_ARM: self._more_of_c_arm,
+            MATRIX: self._matrix,
+            FILE: self._file,
+            SLOT_SCAN: self._more_of_slot_scan,
+        }
         use = Button(
             "use",
             _("Use this geometry"),
@@ -446,7 +496,10 @@ class GeometryPresenter(EditorPresenter):
     def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
         slot_scan, assumed = view.record.slot_scan, view.record.assumptions
         return [
-            *(Text(f"slot_scan{i}", sentence, tone=QUIET) for i, sentence in enumerate(describe_slot_scan(slot_scan))),
+            *(
+                Text(f"slot_scan{i}", sentence, tone=QUIET)
+                for i, sentence in enumerate(describe_slot_scan(slot_scan))
+            ),
             group(
                 "assumed",
                 _("Assumed of the header ({count})").format(count=len(assumed)),
@@ -479,19 +532,27 @@ class GeometryPresenter(EditorPresenter):
         self._xrays.select(node_id)
 
 
-SLOT_NAMES = {"slot_distance": SLOT_DISTANCE.name, "slot_column": SLOT_COLUMN.name, "tube": _("Tube")}
+SLOT_NAMES = {
+    "slot_distance": SLOT_DISTANCE.name,
+    "slot_column": SLOT_COLUMN.name,
+    "tube": _("Tube"),
+}
 
 
 def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:
     """Return a reading with the digits that a person reads; pixels keep three decimals."""
     return {
-        key: value if isinstance(value, bool) else np.round(value, 3 if key == "pixel_mm" else 1).tolist()
+        key: value
+        if isinstance(value, bool)
+        else np.round(value, 3 if key == "pixel_mm" else 1).tolist()
         for key, value in reading.items()
     }
 
 
 def _left_in_words(letter: str) -> str:
-    return {"R": _("yes"), "L": _("no")}.get(letter) or _("{side} on the left").format(side=SIDES[letter])
+    return {"R": _("yes"), "L": _("no")}.get(letter) or _("{side} on the left").format(
+        side=SIDES[letter]
+    )
 
 
 def _read_only(view: XRayView, texts: Mapping[str, str], origin: str) -> dict[str, FieldCell]:

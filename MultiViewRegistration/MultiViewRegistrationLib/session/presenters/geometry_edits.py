@@ -42,7 +42,13 @@ BONE = {
     "dark log": (_("dark, log"), ("log", True)),
 }
 #: What a C-arm has in all its images.
-OF_MACHINE = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "principal_point", "mirrored")
+OF_MACHINE = (
+    "source_to_detector_mm",
+    "source_to_isocentre_mm",
+    "pixel_mm",
+    "principal_point",
+    "mirrored",
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,9 @@ class GeometryEdits:
         self._xrays = xrays
         self.calibration = CalibrationPresenter(
             lambda: self.draft(xrays.current).calibration,
-            lambda file: self._keep(xrays.current, replace(self.draft(xrays.current), mode=FILE, calibration=file)),
+            lambda file: self._keep(
+                xrays.current, replace(self.draft(xrays.current), mode=FILE, calibration=file)
+            ),
             xrays.host.patience_s,
         )
         self.reset()
@@ -122,7 +130,11 @@ class GeometryEdits:
         """Open the table: what others have given X-rays since it was closed is not to be put back."""
         for view in self._xrays.views:
             edit = self.editing(view)
-            if edit.draft is None and edit.after is not None and not edit.after.is_given_as(view.record):
+            if (
+                edit.draft is None
+                and edit.after is not None
+                and not edit.after.is_given_as(view.record)
+            ):
                 self._edits[view.id] = Editing()
 
     def end(self) -> None:
@@ -158,7 +170,11 @@ class GeometryEdits:
     def refused(self, view: XRayView) -> str:
         """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
         edit = self.editing(view)
-        if edit.draft is None or self.in_force(view) or edit.draft == self._as_it_is(view, edit.draft.mode):
+        if (
+            edit.draft is None
+            or self.in_force(view)
+            or edit.draft == self._as_it_is(view, edit.draft.mode)
+        ):
             return ""  # a kind of geometry that was only looked at is nothing typed
         waiting = _("Everything is given, and not used yet: press Use this geometry.")
         return self.reading(view, edit.draft).fault or edit.refused or waiting
@@ -171,7 +187,9 @@ class GeometryEdits:
             reading = read_c_arm(draft.fields, view.size)
             if reading.c_arm is None:
                 return reading
-            return replace(reading, cautions={**reading.cautions, **self._beside_others(view, reading.c_arm)})
+            return replace(
+                reading, cautions={**reading.cautions, **self._beside_others(view, reading.c_arm)}
+            )
         try:
             if draft.mode == MATRIX:
                 return read_matrix_field(draft.fields)
@@ -186,7 +204,8 @@ class GeometryEdits:
         others = [each for each in self._xrays.views if each != view and each.placed]
         beam = reading.camera().camera_from_world[2, :3]
         apart = [
-            np.degrees(np.arccos(np.clip(abs(beam @ each.camera.camera_from_world[2, :3]), 0, 1))) for each in others
+            np.degrees(np.arccos(np.clip(abs(beam @ each.camera.camera_from_world[2, :3]), 0, 1)))
+            for each in others
         ]
         largest = max(abs(reading.rao_lao_deg), abs(reading.cra_cau_deg))
         cautions = {}
@@ -328,21 +347,39 @@ class GeometryEdits:
     def _give(self, view: XRayView, typing: bool = False) -> None:
         """Give an X-ray what its fields say, which are complete; why it cannot have that stays at it."""
         registration, edit, draft = self._xrays.registration, self.editing(view), self.draft(view)
-        reading, given = self.reading(view, draft), {key for key, text in draft.fields.items() if text}
+        reading, given = (
+            self.reading(view, draft),
+            {key for key, text in draft.fields.items() if text},
+        )
         origins = {key: self.origin(view, key, draft) for key in given.difference(OF_MATRIX)}
         try:
             if reading.fault:
                 raise InputError(reading.fault)
             if isinstance(reading.geometry, CArm):
-                whole = {origins[key] for key in (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg") if key in origins}
-                use_reading(registration, view, reading.geometry, (whole.pop() if len(whole) == 1 else "") or "entered")
+                whole = {
+                    origins[key]
+                    for key in (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg")
+                    if key in origins
+                }
+                use_reading(
+                    registration,
+                    view,
+                    reading.geometry,
+                    (whole.pop() if len(whole) == 1 else "") or "entered",
+                )
             elif isinstance(reading.geometry, SlotScan):
                 use_slot_scan(view, reading.geometry)
             else:
-                elsewhere = next((each for each in edit.origins.values() if each != TYPED), "entered")
-                origin = Path(draft.calibration.path or "").name if draft.mode == FILE else elsewhere
+                elsewhere = next(
+                    (each for each in edit.origins.values() if each != TYPED), "entered"
+                )
+                origin = (
+                    Path(draft.calibration.path or "").name if draft.mode == FILE else elsewhere
+                )
                 size, lens = reading.size, reading.distortion
-                set_camera(registration, view, reading.geometry, size=size, distortion=lens, origin=origin)
+                set_camera(
+                    registration, view, reading.geometry, size=size, distortion=lens, origin=origin
+                )
                 origins = {}
         except InputError as error:
             edit.refused = str(error)
@@ -368,7 +405,8 @@ class GeometryEdits:
             {
                 **c_arm_fields(reading_of(view), view.size),
                 "matrix": "\n".join(
-                    "  ".join(f"{value:.8g}" for value in row) for row in ([] if matrix is None else matrix)
+                    "  ".join(f"{value:.8g}" for value in row)
+                    for row in ([] if matrix is None else matrix)
                 ),
                 "axes": LPS,
                 "slot_distance": SLOT_DISTANCE.write_bare(slot_scan.get("source_to_isocentre_mm")),
@@ -384,6 +422,10 @@ class GeometryEdits:
         now = view.record
         if not now.is_given_as(before):
             view.record = replace(now.with_geometry_of(before), corrected=before.corrected)
-            if now.lens or before.lens or (now.intensity, now.inverted) != (before.intensity, before.inverted):
+            if (
+                now.lens
+                or before.lens
+                or (now.intensity, now.inverted) != (before.intensity, before.inverted)
+            ):
                 refresh(view)
             view.place()

@@ -31,7 +31,11 @@ def number_of(field: Field, blank: str = "") -> Number:
     """Return the numbers of a field, as they are typed; `blank` is shown where it is empty."""
     words = _(field.words)
     return Number(
-        words[0].upper() + words[1:], *field.usual, UNITS[field.unit], blank=blank, nothing=0.0 if blank else None
+        words[0].upper() + words[1:],
+        *field.usual,
+        UNITS[field.unit],
+        blank=blank,
+        nothing=0.0 if blank else None,
     )
 
 
@@ -41,7 +45,11 @@ def column_of(key: str, title: str = "") -> Option:
 
 
 #: The fields of a C-arm with numbers, by their keys in a case.json.
-NUMBERS = {key: number_of(field, "0" if key == "roll_deg" else "") for key, field in C_ARM.items() if field.unit}
+NUMBERS = {
+    key: number_of(field, "0" if key == "roll_deg" else "")
+    for key, field in C_ARM.items()
+    if field.unit
+}
 REQUIRED = tuple(key for key, field in C_ARM.items() if field.required and field.asked)
 #: The fields of a slot scan that a person may change.
 SLOT_DISTANCE = number_of(SLOT_SCAN["source_to_isocentre_mm"], "?")
@@ -83,7 +91,11 @@ class Reading:
     @property
     def fault(self) -> str:
         """The first thing that is wrong or missing, a sentence; "" for a geometry that can be used."""
-        missing = (_("{field} is not given.").format(field=_(C_ARM[key].words)) for key in self.missing if key in C_ARM)
+        missing = (
+            _("{field} is not given.").format(field=_(C_ARM[key].words))
+            for key in self.missing
+            if key in C_ARM
+        )
         return next(iter((*self.faults.values(), *missing)), "")
 
 
@@ -113,12 +125,16 @@ def read_c_arm(fields: Mapping[str, str], size: tuple[int, int]) -> Reading:
         missing.append("mirrored")
     pixel_mm = pairs.get("pixel_mm")
     faults |= _impossible(numbers, pixel_mm)
-    cautions = {key: sentence for key, sentence in _unusual(numbers, pixel_mm).items() if key not in faults}
+    cautions = {
+        key: sentence for key, sentence in _unusual(numbers, pixel_mm).items() if key not in faults
+    }
     if missing or faults:
         return Reading(None, faults, cautions, tuple(missing))
     if pairs["principal_point"] == middle(size):
         pairs["principal_point"] = None
-    given: dict[str, Any] = numbers | {key: value for key, value in pairs.items() if value is not None}
+    given: dict[str, Any] = numbers | {
+        key: value for key, value in pairs.items() if value is not None
+    }
     try:
         c_arm = CArm(**given, size=size, mirrored=fields["mirrored"] == MIRRORED[True])
     except InputError as error:
@@ -129,7 +145,9 @@ def read_c_arm(fields: Mapping[str, str], size: tuple[int, int]) -> Reading:
 
 def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
     faults = {}
-    to_detector, to_isocentre = (numbers.get(f"source_to_{end}_mm") for end in ("detector", "isocentre"))
+    to_detector, to_isocentre = (
+        numbers.get(f"source_to_{end}_mm") for end in ("detector", "isocentre")
+    )
     for key in ("source_to_detector_mm", "source_to_isocentre_mm"):
         found = numbers.get(key)
         if found is not None and like_metres(found, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
@@ -138,13 +156,20 @@ def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) 
             )
         elif found == 0:
             faults[key] = _("0 mm is no distance; enter that of the C-arm.")
-    if not faults and to_detector is not None and to_isocentre is not None and to_detector <= to_isocentre:
+    if (
+        not faults
+        and to_detector is not None
+        and to_isocentre is not None
+        and to_detector <= to_isocentre
+    ):
         faults["source_to_isocentre_mm"] = _(
             "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one of them."
         ).format(isocentre=to_isocentre, detector=to_detector)
     if pixel_mm is not None:
         if min(pixel_mm) <= 0:
-            faults["pixel_mm"] = _("A pixel of 0 mm shows nothing; enter the distance between two pixels.")
+            faults["pixel_mm"] = _(
+                "A pixel of 0 mm shows nothing; enter the distance between two pixels."
+            )
         elif max(pixel_mm) < PIXEL_MM[0] and like_metres(max(pixel_mm), PIXEL_MM):
             faults["pixel_mm"] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
                 found=pixel_mm[0], better=1000 * pixel_mm[0]
@@ -157,9 +182,9 @@ def _unusual(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> 
     cautions = {}
     distance_mm = numbers.get("source_to_detector_mm")
     if pixel_mm is not None and max(pixel_mm) > MAX_USUAL_PIXEL_MM:
-        cautions["pixel_mm"] = _("{found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm.").format(
-            found=max(pixel_mm)
-        )
+        cautions["pixel_mm"] = _(
+            "{found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm."
+        ).format(found=max(pixel_mm))
     if distance_mm is not None and distance_mm < MIN_USUAL_DISTANCE_MM:
         cautions["source_to_detector_mm"] = _(
             "{found:g} mm is less than C-arms have, which is about 1000 mm; is it in cm?"
@@ -181,7 +206,9 @@ def read_pair(text: str, key: str) -> list[float] | None:
             _('{name}: found "{text}", expected {count}; correct it.').format(
                 name=number.name,
                 text=text.strip(),
-                count=_("one number, or two: columns \u00d7 rows") if is_pixel else _("two numbers, column and row"),
+                count=_("one number, or two: columns \u00d7 rows")
+                if is_pixel
+                else _("two numbers, column and row"),
             )
         )
     values = [number.read(part.removesuffix(",")) for part in parts]
@@ -198,7 +225,10 @@ def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
     """Return the texts of some or all of a case.json's c_arm."""
     fields = {"mirrored": MIRRORED[reading.get("mirrored")]}
     for key, number in NUMBERS.items():
-        value, default = reading.get(key), middle(size) if key == "principal_point" else C_ARM[key].default
+        value, default = (
+            reading.get(key),
+            middle(size) if key == "principal_point" else C_ARM[key].default,
+        )
         if value is None or C_ARM[key].shape and default and list(value) == list(default):
             fields[key] = ""
         else:
@@ -284,7 +314,9 @@ def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> CArm:
 def read_slot_scan(fields: Mapping[str, str], view: XRayView) -> Reading:
     """Read the fields of a slot scan."""
     numbers = {"slot_distance": SLOT_DISTANCE, "slot_column": SLOT_COLUMN}
-    faults = {key: problem for key, number in numbers.items() if (problem := number.problem(fields[key]))}
+    faults = {
+        key: problem for key, number in numbers.items() if (problem := number.problem(fields[key]))
+    }
     missing = [key for key in ("tube", "slot_distance") if not fields[key].strip()]
     if column_is_asked(view) and not fields["slot_column"].strip():
         missing.append("slot_column")
@@ -299,7 +331,11 @@ def read_matrix_field(fields: Mapping[str, str]) -> Reading:
     """Read the projection matrix from world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]
     if not text.strip():
-        raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))
+        raise InputError(
+            _("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file.")
+        )
     given = read_matrix(text, _("Matrix"))
-    turned = given.projection_matrix @ RAS_FROM_LPS if fields["axes"] == RAS else given.projection_matrix
+    turned = (
+        given.projection_matrix @ RAS_FROM_LPS if fields["axes"] == RAS else given.projection_matrix
+    )
     return Reading(turned, size=given.size)

@@ -41,7 +41,11 @@ class KeptCArms:
             presets, problem = [], str(error)
         chosen = next((each.name for each in presets if self._has(view, draft, each)), "")
         options = (Option("", _("choose...")), *(Option(each.name, each.name) for each in presets))
-        others = [each for each in self._xrays.views if each != view and self._edits.draft(each).mode == C_ARM]
+        others = [
+            each
+            for each in self._xrays.views
+            if each != view and self._edits.draft(each).mode == C_ARM
+        ]
         tip = _(
             "Distances, pixel size, principal point, and the side from which the image is seen, without the angles."
         )
@@ -49,7 +53,14 @@ class KeptCArms:
         return [
             row(
                 "presets",
-                Choice("preset", _("Preset of a C-arm"), self.choose, value=chosen, options=options, tip=tip)
+                Choice(
+                    "preset",
+                    _("Preset of a C-arm"),
+                    self.choose,
+                    value=chosen,
+                    options=options,
+                    tip=tip,
+                )
                 if presets
                 else None,
                 Button(
@@ -69,7 +80,9 @@ class KeptCArms:
                     _("Same C-arm for all X-rays"),
                     partial(self.use_for_all, view),
                     enabled=reading.c_arm is not None,
-                    tip=_("Give all X-rays of a C-arm these values; each keeps its angles. {what}").format(what=tip),
+                    tip=_(
+                        "Give all X-rays of a C-arm these values; each keeps its angles. {what}"
+                    ).format(what=tip),
                 ),
             )
             if others
@@ -89,7 +102,9 @@ class KeptCArms:
                     _("Keep as preset"),
                     partial(self.keep, view, name),
                     enabled=bool(name.strip()) and reading.c_arm is not None,
-                    tip=_("Keep this C-arm on this computer, for other patients, too. {what}").format(what=tip),
+                    tip=_(
+                        "Keep this C-arm on this computer, for other patients, too. {what}"
+                    ).format(what=tip),
                 ),
             ),
             Text("presets_problem", problem or self._told, tone=ERROR if problem else PLAIN),
@@ -112,7 +127,9 @@ class KeptCArms:
         preset = next((each for each in c_arm_presets.read_presets() if each.name == name), None)
         if preset is None:
             if name:
-                raise InputError(_("{name}: this C-arm is not kept any more; choose another.").format(name=name))
+                raise InputError(
+                    _("{name}: this C-arm is not kept any more; choose another.").format(name=name)
+                )
             return
         view, reading = self._xrays.current, dict(preset.c_arm)
         self._told = ""
@@ -136,10 +153,12 @@ class KeptCArms:
         """
         c_arm = self._edits.reading(view, self._edits.draft(view)).c_arm
         if c_arm is None:
-            raise InputError(_("{name}: the C-arm is incomplete; fill in its fields.").format(name=name))
-        self._told = c_arm_presets.keep_preset(name, c_arm.to_json()) or _("{name} is kept on this computer.").format(
-            name=name
-        )
+            raise InputError(
+                _("{name}: the C-arm is incomplete; fill in its fields.").format(name=name)
+            )
+        self._told = c_arm_presets.keep_preset(name, c_arm.to_json()) or _(
+            "{name} is kept on this computer."
+        ).format(name=name)
         self._name = ""
 
     def delete(self, name: str) -> None:

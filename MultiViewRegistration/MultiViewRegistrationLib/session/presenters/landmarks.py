@@ -15,7 +15,21 @@ from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from ..host import Host
 from ..session import missing_at_start
 from ..translation import _
-from .form import CAUTION, QUIET, Button, Cell, Choice, Files, Form, Option, Table, TableRow, Text, group, row
+from .form import (
+    CAUTION,
+    QUIET,
+    Button,
+    Cell,
+    Choice,
+    Files,
+    Form,
+    Option,
+    Table,
+    TableRow,
+    Text,
+    group,
+    row,
+)
 from .section import Presenter, question_controls
 
 CLICKED, MISFIT = "\u2714", "\u26a0"
@@ -100,7 +114,9 @@ class LandmarksPresenter(Presenter):
                     tip=_("Remove the landmark in the selected row everywhere."),
                 ),
             ),
-            Text("fit", missing_at_start(self.session, "landmarks") or _describe_fit(fit), tone=QUIET),
+            Text(
+                "fit", missing_at_start(self.session, "landmarks") or _describe_fit(fit), tone=QUIET
+            ),
             *self._file.form(),
         ]
 
@@ -112,21 +128,30 @@ class LandmarksPresenter(Presenter):
         question = (
             _("A landmark was clicked outside the CT. Was that meant?")
             if count == 1
-            else _("{count} landmarks were clicked outside the CT. Was that meant?").format(count=count)
+            else _("{count} landmarks were clicked outside the CT. Was that meant?").format(
+                count=count
+            )
         )
         keep = partial(landmarks.tidy, self.registration, self._order, outside=True)
         return [
             Text("outside", question, tone=CAUTION),
             row(
                 "outside_answers",
-                Button("remove_outside", _("Remove"), partial(landmarks.remove_outside, self.registration)),
+                Button(
+                    "remove_outside",
+                    _("Remove"),
+                    partial(landmarks.remove_outside, self.registration),
+                ),
                 Button("keep_outside", _("Keep"), keep),
             ),
         ]
 
     def _next(self, where: str) -> str:
         """Return the name that the next click in an image gets."""
-        owners = {landmarks.CT: self.registration.node, **{view.name: view.node for view in self.registration.xrays}}
+        owners = {
+            landmarks.CT: self.registration.node,
+            **{view.name: view.node for view in self.registration.xrays},
+        }
         markups = landmarks.landmark_markups(owners[where])
         return landmarks.next_name(self.registration, markups, self._order.next(where))
 
@@ -139,7 +164,10 @@ class LandmarksPresenter(Presenter):
             landmarks.tidy(self.registration, self._order)
             self._warn_once()
         outside = len(landmarks.outside_ct(self.registration))
-        before, self._seen = self._seen, (landmarks.clicked(self.registration), outside, self.placing)
+        before, self._seen = (
+            self._seen,
+            (landmarks.clicked(self.registration), outside, self.placing),
+        )
         return before != self._seen
 
     def _warn_once(self) -> None:
@@ -161,12 +189,18 @@ class LandmarksPresenter(Presenter):
 
     def stop(self) -> None:
         """Give clicks back their usual meaning."""
-        if self.host.registration is not None and self.registration.scene is not None and self.placing:
+        if (
+            self.host.registration is not None
+            and self.registration.scene is not None
+            and self.placing
+        ):
             stop_placing(self.registration.scene)
 
     def put(self, view: XRayView, column: float, row: float) -> None:
         """Place a landmark on a pixel of an X-ray."""
-        landmark_list(self.registration, view).AddControlPoint(*map(float, view.ras_of([column, row])))
+        landmark_list(self.registration, view).AddControlPoint(
+            *map(float, view.ras_of([column, row]))
+        )
         landmarks.tidy(self.registration, self._order)
 
     @property
@@ -208,9 +242,9 @@ def _describe_fit(fit: LandmarkFit | None) -> str:
     if fit is None:
         return _("Click an empty cell to say which landmark comes next there.")
     used = sum(residual.used for residual in fit.residuals)
-    text = _("The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions).").format(
-        mm=fit.rms_mm, used=used
-    )
+    text = _(
+        "The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions)."
+    ).format(mm=fit.rms_mm, used=used)
     if used == len(fit.residuals):
         return text
     left_out = _("Those with {mark} do not fit and were left out: {count}.").format(
@@ -230,10 +264,15 @@ class LandmarkFilePresenter(Presenter):
         """Return the controls."""
         view = self._view()
         ready = bool(self._place) if view is not None else self.registration.ct is not None
-        owners = (Option(OF_CT, _("the CT")), *(Option(other.id, other.name) for other in self._views()))
+        owners = (
+            Option(OF_CT, _("the CT")),
+            *(Option(other.id, other.name) for other in self._views()),
+        )
         questions = [PLACE_QUESTION] if view is not None else []
         if ready:
-            text = _("Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
+            text = _(
+                "Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved."
+            )
         else:
             text = _("Choose a CT first.") if view is None else _("Say first where the points lie.")
         return [
@@ -247,7 +286,9 @@ class LandmarkFilePresenter(Presenter):
                     value=self._owner if view is not None else OF_CT,
                     options=owners,
                 ),
-                *question_controls("landmark", questions, {PLACE_QUESTION.key: self._place}, self.answer),
+                *question_controls(
+                    "landmark", questions, {PLACE_QUESTION.key: self._place}, self.answer
+                ),
                 Files(
                     "markups",
                     _("Landmarks..."),

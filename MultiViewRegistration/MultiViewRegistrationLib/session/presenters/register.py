@@ -201,7 +201,10 @@ class ComparisonPresenter(Presenter):
             pictures.append(
                 row(
                     f"pictures{number}",
-                    *(Picture(f"picture{number}{of}", f"{name}: {of}", rgb=rgb) for of, rgb in pair),
+                    *(
+                        Picture(f"picture{number}{of}", f"{name}: {of}", rgb=rgb)
+                        for of, rgb in pair
+                    ),
                 )
             )
         compare = Choice(
@@ -227,7 +230,9 @@ class ComparisonPresenter(Presenter):
             self._text = drawing.message
             return True
         found = drawing.result
-        text = _("The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: edges of bone.")
+        text = _(
+            "The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: edges of bone."
+        )
         self._text, self._pictures = text.format(mm=found.mm, degrees=found.degrees), found.pictures
         return True
 
@@ -235,9 +240,13 @@ class ComparisonPresenter(Presenter):
         """Compare with an entry, by its number."""
         entries = self.session.history.entries
         if not 0 <= int(number) < len(entries):
-            raise InputError(_("Compare: this pose is not there, expected one of the history; choose another."))
+            raise InputError(
+                _("Compare: this pose is not there, expected one of the history; choose another.")
+            )
         other = entries[int(number)]
-        work = compare_poses(self.session, HistoryEntry.now("now", self.registration.world_from_ct), other)
+        work = compare_poses(
+            self.session, HistoryEntry.now("now", self.registration.world_from_ct), other
+        )
         self._drawing, self._pictures = Task(lambda on_progress: work()), []
         self._text, self._names = _("Drawing..."), (_("now"), _pose_name(other))
 
@@ -262,7 +271,11 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
         (
             Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
             Cell(describe_method(entry), _began_with(entry)),
-            Cell(entry.verdict or "", why, {"check": CAUTION, "reject": ERROR}.get(entry.verdict or "", PLAIN)),
+            Cell(
+                entry.verdict or "",
+                why,
+                {"check": CAUTION, "reject": ERROR}.get(entry.verdict or "", PLAIN),
+            ),
             Cell(assessment.probable_mm(entry) if entry.verdict else "", entry.summary),
             Cell("" if entry.seconds is None else f"{entry.seconds:.1f}"),
         ),
@@ -273,7 +286,9 @@ def _began_with(entry: HistoryEntry) -> str:
     """Return the origin of a regressor's start, a sentence; "" for other starts."""
     if not entry.regressor:
         return ""
-    model, expected_mm, start = (entry.regressor[key] for key in ("model", "expected_mm", "selected_start"))
+    model, expected_mm, start = (
+        entry.regressor[key] for key in ("model", "expected_mm", "selected_start")
+    )
     parts = [_("It began with: {start}").format(start=start)]
     if expected_mm is not None and start != "search":
         parts.append(_("expected within {mm:.1f} mm").format(mm=expected_mm))
@@ -288,6 +303,6 @@ def _took(entry: HistoryEntry) -> str:
         return ""
     if entry.first_time_s < 1:
         return _("Done in {seconds:.1f} s.").format(seconds=entry.seconds)
-    return _("Done in {seconds:.1f} s, of which {first:.0f} s were the first-time preparation.").format(
-        seconds=entry.seconds, first=entry.first_time_s
-    )
+    return _(
+        "Done in {seconds:.1f} s, of which {first:.0f} s were the first-time preparation."
+    ).format(seconds=entry.seconds, first=entry.first_time_s)

@@ -63,7 +63,11 @@ class RegressorPresenter(Presenter):
         selected = next((model for model in models if str(model.folder) == self._selected), None)
         under_way = _("A training is under way.") if training else ""
         controls: Form = [
-            Text("models_text", self._models_text(), tone=ERROR if self._is_gone() and not training else QUIET),
+            Text(
+                "models_text",
+                self._models_text(),
+                tone=ERROR if self._is_gone() and not training else QUIET,
+            ),
         ]
         if models:
             lines = tuple(_line(model, model.folder == learning.model) for model in models)
@@ -100,7 +104,9 @@ class RegressorPresenter(Presenter):
         )
         buttons: Form = [minutes, train]
         if selected is not None and not selected.finished and not training:
-            tip = missing or _("Go on with the training in the selected row, for as long as it was to be.")
+            tip = missing or _(
+                "Go on with the training in the selected row, for as long as it was to be."
+            )
             resume = Button(
                 "resume",
                 _("Resume"),
@@ -136,7 +142,11 @@ class RegressorPresenter(Presenter):
 
     def _models(self) -> list:
         """Return the models without the one that is being trained."""
-        return [model for model in self.learning.models if model.finished or not self.learning.is_training]
+        return [
+            model
+            for model in self.learning.models
+            if model.finished or not self.learning.is_training
+        ]
 
     def _still_selected(self, folders: list[str]) -> str:
         """Return the model that was selected, or else the one in use, or else the newest."""
@@ -147,7 +157,9 @@ class RegressorPresenter(Presenter):
 
     def _missing(self) -> str:
         if not self.host.installs_packages and not _has_torch():
-            return _("A regressor needs PyTorch: {command}.").format(command=install_command("torch"))
+            return _("A regressor needs PyTorch: {command}.").format(
+                command=install_command("torch")
+            )
         return missing_images(self.registration)
 
     def _is_gone(self) -> bool:
@@ -159,7 +171,9 @@ class RegressorPresenter(Presenter):
         if self.registration.ct is None:
             return _("A regressor is trained for one CT: choose that first.")
         if not _has_torch() and self.host.installs_packages:
-            return _("A regressor needs PyTorch, which is not installed: Train offers to install it.")
+            return _(
+                "A regressor needs PyTorch, which is not installed: Train offers to install it."
+            )
         if learning.is_training:
             return _("It trains in the background; you can go on with other work.")
         if self._is_gone():
@@ -177,7 +191,11 @@ class RegressorPresenter(Presenter):
     def _title(self) -> str:
         if self.learning.is_training:
             state = _("training {percent}").format(percent=self.percent()).strip()
-        elif self.learning.up_to_date and not self.learning.models and self.registration.ct is not None:
+        elif (
+            self.learning.up_to_date
+            and not self.learning.models
+            and self.registration.ct is not None
+        ):
             state = _("none for this CT yet")
         else:
             return _("Regressor")
@@ -194,7 +212,11 @@ class RegressorPresenter(Presenter):
             return [
                 progress_bar("training", progress, training.stage, left),
                 Button(
-                    "stop", _("Stop"), learning.cancel, enabled=not training.ending, tip=_("What was learnt is kept.")
+                    "stop",
+                    _("Stop"),
+                    learning.cancel,
+                    enabled=not training.ending,
+                    tip=_("What was learnt is kept."),
                 ),
             ]
         if training.state == "failed":
@@ -242,12 +264,17 @@ def _line(model, used: bool) -> TableRow:
     card = model.card
     tip = "" if model.finished else _("Resume goes on with its training.")
     if card.fault:
-        tip = _("Its training ended early, at the last good state: {fault}").format(fault=card.fault)
+        tip = _("Its training ended early, at the last good state: {fault}").format(
+            fault=card.fault
+        )
     return TableRow(
         str(model.folder),
         (
             Cell(model.name, str(model.folder)),
-            Cell(_("{minutes:g} min").format(minutes=card.minutes), _("On {device}").format(device=card.device)),
+            Cell(
+                _("{minutes:g} min").format(minutes=card.minutes),
+                _("On {device}").format(device=card.device),
+            ),
             Cell("" if card.error_mm is None else _("{mm:.1f} mm").format(mm=card.error_mm)),
             Cell(_size(model)),
             Cell(_("in use") if used else "" if model.finished else _("unfinished"), tip),

@@ -132,7 +132,10 @@ def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
 
 
 def question_controls(
-    prefix: str, questions: Sequence[Question], answers: dict[str, str], answer: Callable[[str, str], object]
+    prefix: str,
+    questions: Sequence[Question],
+    answers: dict[str, str],
+    answer: Callable[[str, str], object],
 ) -> Form:
     """Return a box or a field for each question.
 
@@ -147,10 +150,21 @@ def question_controls(
     """
     found: Form = []
     for question in questions:
-        key, given, act = f"{prefix}.{question.key}", answers.get(question.key, ""), partial(answer, question.key)
+        key, given, act = (
+            f"{prefix}.{question.key}",
+            answers.get(question.key, ""),
+            partial(answer, question.key),
+        )
         if question.choices:
-            options = (Option("", _("choose...")), *(Option(*choice) for choice in question.choices))
-            found.append(Choice(key, question.label, act, value=given, options=options, tip=question.tip))
+            options = (
+                Option("", _("choose...")),
+                *(Option(*choice) for choice in question.choices),
+            )
+            found.append(
+                Choice(key, question.label, act, value=given, options=options, tip=question.tip)
+            )
         else:
-            found.append(TextField(key, question.label, act, text=given, hint=question.tip, tip=question.tip))
+            found.append(
+                TextField(key, question.label, act, text=given, hint=question.tip, tip=question.tip)
+            )
     return found

@@ -42,7 +42,18 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, folder_name, progress_bar, written_to
+from .section import (
+    DONE,
+    PROBLEM,
+    READY,
+    RUNNING,
+    TODO,
+    Presenter,
+    State,
+    folder_name,
+    progress_bar,
+    written_to,
+)
 
 if TYPE_CHECKING:
     from ...sequence.tracker import Tracked
@@ -53,7 +64,12 @@ PACES = {
 }
 UNITS = ("mm", "cm", "m")
 #: Colours of the strip of verdicts; "" of frames that were not tracked.
-COLOURS = {"accept": (127, 209, 174), "check": (255, 192, 77), "reject": (255, 138, 112), "": (87, 98, 108)}
+COLOURS = {
+    "accept": (127, 209, 174),
+    "check": (255, 192, 77),
+    "reject": (255, 138, 112),
+    "": (87, 98, 108),
+}
 #: Pixels of the strip.
 STRIP_PX = (8, 320)
 TRACK = (".json",)
@@ -121,7 +137,10 @@ class SequencePresenter(Presenter):
         """Return how far this step is."""
         sequence = self.session.sequence
         if sequence.tracking is not None:
-            return State(RUNNING, _("{percent} %").format(percent=round(100 * sequence.tracking.step.fraction)))
+            return State(
+                RUNNING,
+                _("{percent} %").format(percent=round(100 * sequence.tracking.step.fraction)),
+            )
         if sequence.message:
             return State(PROBLEM, _("see below"))
         if sequence.player is not None:
@@ -135,9 +154,18 @@ class SequencePresenter(Presenter):
 
     def _frame(self) -> tuple:
         """Return the controls that change while it plays or tracks."""
-        player, tracking = self.player, self.session.sequence.tracking if self.host.session is not None else None
+        player, tracking = (
+            self.player,
+            self.session.sequence.tracking if self.host.session is not None else None,
+        )
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
-        return step, player and (player.wanted, player.number, player.last, player.playing, player.problem)
+        return step, player and (
+            player.wanted,
+            player.number,
+            player.last,
+            player.playing,
+            player.problem,
+        )
 
     def form(self) -> Form:
         """Return the controls."""
@@ -174,7 +202,9 @@ class SequencePresenter(Presenter):
             value=self.pace,
             options=options_of(PACES),
             enabled=not running,
-            tip=_("How much is done for each frame. The first one is always registered and assessed."),
+            tip=_(
+                "How much is done for each frame. The first one is always registered and assessed."
+            ),
         )
         # where the page runs is not where its files are: there it is opened with all of them, as a case is
         tools = self.host.slicer_tools
@@ -195,7 +225,11 @@ class SequencePresenter(Presenter):
             )
         )
         return [
-            *([row("begin", track, cancel), pace] if tracking is not None or player is None else []),
+            *(
+                [row("begin", track, cancel), pace]
+                if tracking is not None or player is None
+                else []
+            ),
             opening,
             progress_bar("progress", tracking.step, tracking.step.stage, tracking.left)
             if tracking is not None
@@ -204,7 +238,12 @@ class SequencePresenter(Presenter):
             *(
                 []
                 if player is None
-                else [*self._player(player), *self._export(), self._motion(player), self._end(running)]
+                else [
+                    *self._player(player),
+                    *self._export(),
+                    self._motion(player),
+                    self._end(running),
+                ]
             ),
         ]
 
@@ -219,9 +258,14 @@ class SequencePresenter(Presenter):
         return Text("status", text, tone=ERROR if sequence.message else PLAIN)
 
     def _player(self, player: Player) -> Form:
-        frame, first = player.frame, _("No frame of {name} is shown yet.").format(name=player.played.name)
+        frame, first = (
+            player.frame,
+            _("No frame of {name} is shown yet.").format(name=player.played.name),
+        )
         headline, *lines = frame_lines(player, frame) if frame is not None else [first]
-        tone = {"check": CAUTION, "reject": ERROR}.get(frame.verdict if frame is not None else "", STRONG)
+        tone = {"check": CAUTION, "reject": ERROR}.get(
+            frame.verdict if frame is not None else "", STRONG
+        )
         play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
         rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
         return [
@@ -294,7 +338,11 @@ class SequencePresenter(Presenter):
             group(
                 "export",
                 _("Export the poses"),
-                Text("files", " ".join([files, _("With another structure: motion.csv, motion.html.")]), tone=QUIET),
+                Text(
+                    "files",
+                    " ".join([files, _("With another structure: motion.csv, motion.html.")]),
+                    tone=QUIET,
+                ),
                 Choice(
                     "unit",
                     _("Lengths in track.tra"),
@@ -321,8 +369,15 @@ class SequencePresenter(Presenter):
             warnings = filter(None, [motion.left_out, other.problem])
             title = _("{title}, since frame {first}, along the axes of this CT.")
             found = [
-                Text("motion_title", title.format(title=motion.title, first=motion.rows[0][0]), tone=STRONG),
-                *(Text(f"warning{number}", text, tone=CAUTION) for number, text in enumerate(warnings)),
+                Text(
+                    "motion_title",
+                    title.format(title=motion.title, first=motion.rows[0][0]),
+                    tone=STRONG,
+                ),
+                *(
+                    Text(f"warning{number}", text, tone=CAUTION)
+                    for number, text in enumerate(warnings)
+                ),
                 *self._motion_plots(player, motion),
                 Table(
                     "motion",
@@ -330,7 +385,10 @@ class SequencePresenter(Presenter):
                     lambda number, column: player.go(int(number)),
                     columns=(_("Frame"), _("Rotation (\u00b0)"), _("Shift (mm)")),
                     lines=tuple(
-                        TableRow(str(number), (Cell(str(number)), Cell(f"{turn:.2f}"), Cell(f"{shift:.2f}")))
+                        TableRow(
+                            str(number),
+                            (Cell(str(number)), Cell(f"{turn:.2f}"), Cell(f"{shift:.2f}")),
+                        )
                         for number, turn, shift in motion.rows
                     ),
                     selected=str(player.number),
@@ -341,7 +399,14 @@ class SequencePresenter(Presenter):
         return group(
             "motion_of",
             _("Motion of another structure against this one"),
-            Files("other", _("Other structure..."), self._compare, hint=choose, suffixes=TRACK, tip=choose),
+            Files(
+                "other",
+                _("Other structure..."),
+                self._compare,
+                hint=choose,
+                suffixes=TRACK,
+                tip=choose,
+            ),
             *found,
             open=False,
         )
@@ -365,7 +430,9 @@ class SequencePresenter(Presenter):
             _("Close the sequence"),
             self.close,
             enabled=not running,
-            tip=_("Put X-rays and CT back as they were before; what was tracked here and not exported is lost."),
+            tip=_(
+                "Put X-rays and CT back as they were before; what was tracked here and not exported is lost."
+            ),
         )
 
     def tick(self) -> bool:
@@ -430,23 +497,38 @@ def frame_lines(player: Player, frame: Tracked) -> list[str]:
         )
     ]
     similarity = ", ".join(
-        f"{view} {value:.2f}" for view, value in zip(played.views, frame.similarity, strict=False) if np.isfinite(value)
+        f"{view} {value:.2f}"
+        for view, value in zip(played.views, frame.similarity, strict=False)
+        if np.isfinite(value)
     )
     if similarity:
         lines.append(_("Similarity: {values}.").format(values=similarity))
     if frame.upper95_mm is not None:
-        lines.append(_("Error below {mm:.2f} mm in 95 of 100 such results.").format(mm=frame.upper95_mm))
+        lines.append(
+            _("Error below {mm:.2f} mm in 95 of 100 such results.").format(mm=frame.upper95_mm)
+        )
     if player.problem:
-        lines.append(_("The X-rays still show another frame. {problem}").format(problem=player.problem))
+        lines.append(
+            _("The X-rays still show another frame. {problem}").format(problem=player.problem)
+        )
     elif frame.world_from_ct is None:
         lines.append(_("The CT is where it was in the frame before."))
-    return [*lines, *(reason for reason in frame.reasons if not player.problem or player.problem not in reason)]
+    return [
+        *lines,
+        *(reason for reason in frame.reasons if not player.problem or player.problem not in reason),
+    ]
 
 
 def counted(player: Player) -> str:
     """Return the number of frames of each verdict, and of those not tracked, in a sentence."""
     verdicts, count = [frame.verdict for frame in player.played.frames], player.played.count
-    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in COLOURS if verdict and verdict in verdicts]
+    parts = [
+        f"{verdicts.count(verdict)} {verdict}"
+        for verdict in COLOURS
+        if verdict and verdict in verdicts
+    ]
     if len(verdicts) < count:
         parts.append(_("{count} not tracked").format(count=count - len(verdicts)))
-    return _("{done} of {count} frames: {parts}.").format(done=len(verdicts), count=count, parts=", ".join(parts))
+    return _("{done} of {count} frames: {parts}.").format(
+        done=len(verdicts), count=count, parts=", ".join(parts)
+    )

@@ -22,7 +22,21 @@ from ..history import METHODS
 from ..host import Host
 from ..session import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
 from ..translation import _
-from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Number, Option, Text, TextField, group, row
+from .form import (
+    ERROR,
+    QUIET,
+    RENDERING,
+    Button,
+    Choice,
+    Files,
+    Form,
+    Number,
+    Option,
+    Text,
+    TextField,
+    group,
+    row,
+)
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
@@ -67,7 +81,9 @@ HINTS = {
     "by hand": _("Move the CT; the registration begins where it is then."),
     "search": _("The search goes from where the CT is now."),
     "regressor": _("The regressor finds the pose; where the CT is now does not matter."),
-    "auto": _("The regressor proposes poses, a small search adds others, and the best result wins."),
+    "auto": _(
+        "The regressor proposes poses, a small search adds others, and the best result wins."
+    ),
 }
 
 
@@ -134,16 +150,24 @@ class StartPresenter(Presenter):
             self.choose,
             value=self.start,
             options=tuple(
-                Option(name, METHODS[name], TIPS[name] if learned or name not in REGRESSOR_STARTS else untrained)
+                Option(
+                    name,
+                    METHODS[name],
+                    TIPS[name] if learned or name not in REGRESSOR_STARTS else untrained,
+                )
                 for name in names
             ),
             spread=True,
-            refused=() if learned else tuple(name for name in names if name in REGRESSOR_STARTS and name != self.start),
+            refused=()
+            if learned
+            else tuple(name for name in names if name in REGRESSOR_STARTS and name != self.start),
         )
 
     def _range(self) -> Form:
         search = self._search()
-        chosen = next((name for name, known in RANGES.items() if known == tuple(search.values())), CUSTOM)
+        chosen = next(
+            (name for name, known in RANGES.items() if known == tuple(search.values())), CUSTOM
+        )
         options = tuple(Option(name, name) for name in (*RANGES, CUSTOM))
         return [
             Choice("range", _("How far"), self.choose_range, value=chosen, options=options),
@@ -168,7 +192,14 @@ class StartPresenter(Presenter):
         hand = self.host.hand
         if hand is None:
             return []
-        move = Button("move", _("Move the CT"), hand.toggle, on=hand.on, enabled=hand.possible, needs=(RENDERING,))
+        move = Button(
+            "move",
+            _("Move the CT"),
+            hand.toggle,
+            on=hand.on,
+            enabled=hand.possible,
+            needs=(RENDERING,),
+        )
         return [move, Text("keys", hand.keys(), tone=QUIET)]
 
     def _place(self, numbers: list[str]) -> Form:
@@ -194,7 +225,9 @@ class StartPresenter(Presenter):
                 self.copy,
                 options=tuple(Option(node.GetID(), node.GetName()) for node in transforms),
                 enabled=idle,
-                tip=_("Move the CT to where this transform puts things; the transform itself stays as it is."),
+                tip=_(
+                    "Move the CT to where this transform puts things; the transform itself stays as it is."
+                ),
             )
             controls.append(copy)
         return controls + (self.pose_file.form() if self.start in PLACED else [])
@@ -212,15 +245,23 @@ class StartPresenter(Presenter):
         """Return how far this step is."""
         session, start = self.session, self.start
         if session.regressors.is_training:
-            return State(RUNNING, _("training {percent}").format(percent=self.regressor.percent()).strip())
+            return State(
+                RUNNING, _("training {percent}").format(percent=self.regressor.percent()).strip()
+            )
         if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
             return State(TODO)
         if missing_at_start(session, start):
-            return State(TODO, _("landmarks are missing")) if start == "landmarks" else State(PROBLEM, _("see below"))
+            return (
+                State(TODO, _("landmarks are missing"))
+                if start == "landmarks"
+                else State(PROBLEM, _("see below"))
+            )
         if start == "search":
             return State(
                 READY,
-                _("{name}, {rotation_deg:g}° and {translation_mm:g} mm").format(name=METHODS[start], **self._search()),
+                _("{name}, {rotation_deg:g}° and {translation_mm:g} mm").format(
+                    name=METHODS[start], **self._search()
+                ),
             )
         return State(READY, METHODS[start])
 
@@ -232,25 +273,40 @@ class StartPresenter(Presenter):
                 self.host.hand.exit()
             changed |= self.host.hand.step()
         pose = self.registration.world_from_ct.tobytes()
-        if pose == self._seen or self.session.running_registration is not None or not self.session.drawing.at_rest:
+        if (
+            pose == self._seen
+            or self.session.running_registration is not None
+            or not self.session.drawing.at_rest
+        ):
             return changed
         self._seen = pose
         return True
 
     def _search(self) -> dict[str, float]:
-        return {key: float(self.registration.parameter(key, str(usual))) for key, usual in DEFAULT_SEARCH.items()}
+        return {
+            key: float(self.registration.parameter(key, str(usual)))
+            for key, usual in DEFAULT_SEARCH.items()
+        }
 
     def _hint(self) -> str:
         if self.start == "landmarks":  # shown below their table
             return ""
         missing = missing_at_start(self.session, self.start)
-        blind = manual_pose.xrays_without_ct(self.registration) if self.start in PLACED and not missing else []
+        blind = (
+            manual_pose.xrays_without_ct(self.registration)
+            if self.start in PLACED and not missing
+            else []
+        )
         if missing or not blind:
             hint = missing or HINTS[self.start]
         elif is_outside(self.registration, self.start):
-            hint = _("The CT lies outside all X-rays: Register centres it in them first, and searches.")
+            hint = _(
+                "The CT lies outside all X-rays: Register centres it in them first, and searches."
+            )
         else:
-            hint = _("Where the CT is now, {names} does not show it.").format(names=", ".join(blind))
+            hint = _("Where the CT is now, {names} does not show it.").format(
+                names=", ".join(blind)
+            )
         if hint == HINTS["search"] and self.session.regressors.model is not None:
             hint += " " + _("Automatic uses the regressor of this CT, too.")
         return hint
@@ -391,7 +447,9 @@ class PoseFilePresenter(Presenter):
             _("Put the CT there"),
             lambda: self._place_at(self.pose()),
             enabled=ready and not self.session.running,
-            tip=_("Put the CT where the file has it.") if ready else _("Answer the questions first."),
+            tip=_("Put the CT where the file has it.")
+            if ready
+            else _("Answer the questions first."),
         )
         hint = _("an ITK or Slicer transform, a 4\u00d74 matrix")
         return [
@@ -440,5 +498,7 @@ class PoseFilePresenter(Presenter):
             While the file leaves something open.
         """
         if self._file_reading.found is None:
-            raise InputError(_("Start pose: the pose file is incomplete; answer the open questions."))
+            raise InputError(
+                _("Start pose: the pose file is incomplete; answer the open questions.")
+            )
         return self._file_reading.found

@@ -82,7 +82,9 @@ class XRaysPresenter(Presenter):
     def selected(self) -> XRayView | None:
         """The X-ray that the editors are about: the first where none was chosen, None without any."""
         views = self.views
-        return next((view for view in views if view.id == self._selected), views[0] if views else None)
+        return next(
+            (view for view in views if view.id == self._selected), views[0] if views else None
+        )
 
     @property
     def current(self) -> XRayView:
@@ -127,7 +129,11 @@ class XRaysPresenter(Presenter):
             ),
             add if found else None,
             *self._scouts(),
-            Text("status", _("Reading {name}\u2026").format(name=self.reading) if self.reading else "", tone=QUIET),
+            Text(
+                "status",
+                _("Reading {name}\u2026").format(name=self.reading) if self.reading else "",
+                tone=QUIET,
+            ),
             *(self._of_xrays() if self.views else []),
         ]
 
@@ -168,7 +174,9 @@ class XRaysPresenter(Presenter):
                 lines=tuple(self._line(view) for view in views),
                 selected=selected.id,
                 switch=self.use,
-                tip=_("Those that are checked are used. The settings of the selected one are below."),
+                tip=_(
+                    "Those that are checked are used. The settings of the selected one are below."
+                ),
             ),
             Text("problem", self._problem(), tone=ERROR),
             Text("truth", self._truth(), tone=QUIET),
@@ -181,15 +189,25 @@ class XRaysPresenter(Presenter):
                     partial(self.move, -1),
                     icon="up",
                     enabled=selected != views[0],
-                    tip=_("Earlier: the first X-ray is the one that the others' geometry is relative to."),
+                    tip=_(
+                        "Earlier: the first X-ray is the one that the others' geometry is relative to."
+                    ),
                 ),
-                Button("down", _("Later"), partial(self.move, 1), icon="down", enabled=selected != views[-1]),
+                Button(
+                    "down",
+                    _("Later"),
+                    partial(self.move, 1),
+                    icon="down",
+                    enabled=selected != views[-1],
+                ),
                 Button(
                     "remove",
                     _("Remove this X-ray"),
                     self.remove,
                     icon="remove",
-                    question=_("Remove the X-ray {name}, with its geometry and mask?").format(name=name),
+                    question=_("Remove the X-ray {name}, with its geometry and mask?").format(
+                        name=name
+                    ),
                 ),
             ),
             row(
@@ -210,7 +228,11 @@ class XRaysPresenter(Presenter):
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
         source, origin, refused = view.source, view.record.origin, self.geometry.refused(view)
         trouble = refused or self.session.problem(view)
-        image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
+        image = (
+            _("made from {volume}").format(volume=source.GetName())
+            if source
+            else _("its volume is gone")
+        )
         geometry = _("not as typed") if refused and view.placed else describe(view)
         return TableRow(
             view.id,
@@ -234,7 +256,9 @@ class XRaysPresenter(Presenter):
             return _(
                 "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
             ).format(a=twins[0].name, b=twins[1].name)
-        return self.geometry.unfinished() or (self.session.problem(view) if not needs_geometry(view) else "")
+        return self.geometry.unfinished() or (
+            self.session.problem(view) if not needs_geometry(view) else ""
+        )
 
     def _truth(self) -> str:
         if true_pose(self.registration) is None:
@@ -250,11 +274,16 @@ class XRaysPresenter(Presenter):
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         used, twins = [view for view in self.views if view.used], self.session.twins()
         if not used:
-            waiting = self.session.scouts is not None and self.session.scouts.missing_in(self.registration)
+            waiting = self.session.scouts is not None and self.session.scouts.missing_in(
+                self.registration
+            )
             add = _("add X-rays, or use the CT's scouts") if waiting else _("add X-rays")
             return State(TODO, _("none is used") if self.views else add)
         if twins is not None:
-            return State(PROBLEM, _("{a} and {b} have the same geometry").format(a=twins[0].name, b=twins[1].name))
+            return State(
+                PROBLEM,
+                _("{a} and {b} have the same geometry").format(a=twins[0].name, b=twins[1].name),
+            )
         for view in used:
             if needs_geometry(view):
                 return State(TODO, _("{name} needs geometry").format(name=view.name))
@@ -262,7 +291,12 @@ class XRaysPresenter(Presenter):
                 return State(PROBLEM, _("{name} cannot be used").format(name=view.name))
         if self.geometry.unfinished():
             return State(PROBLEM, _("a typed value is not taken"))
-        return State(READY, _("1 view ready") if len(used) == 1 else _("{count} views ready").format(count=len(used)))
+        return State(
+            READY,
+            _("1 view ready")
+            if len(used) == 1
+            else _("{count} views ready").format(count=len(used)),
+        )
 
     # Files
 
@@ -316,7 +350,9 @@ class XRaysPresenter(Presenter):
         """
         if node_id:
             self.host.begin()
-            self._selected = adding.add_volume(self.registration, self.host.scene.GetNodeByID(node_id)).node.GetID()
+            self._selected = adding.add_volume(
+                self.registration, self.host.scene.GetNodeByID(node_id)
+            ).node.GetID()
 
     def use_scouts(self) -> None:
         """Add the scouts that lie beside the CT, and select the first.
@@ -389,7 +425,9 @@ class ImagePresenter(EditorPresenter):
         view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
         record, there = view.record, source is not None
         hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
-            name=source.GetName() if there else _("(its volume is gone)"), columns=view.size[0], rows=view.size[1]
+            name=source.GetName() if there else _("(its volume is gone)"),
+            columns=view.size[0],
+            rows=view.size[1],
         )
         mask = Choice(
             "mask",
@@ -407,7 +445,9 @@ class ImagePresenter(EditorPresenter):
                 "draw",
                 _("Draw mask..."),
                 lambda: tools.draw_mask(self.view),
-                tip=_("Open a mask of what is used now in the Segment Editor: erase what is not to be used."),
+                tip=_(
+                    "Open a mask of what is used now in the Segment Editor: erase what is not to be used."
+                ),
             )
         )
         return [
@@ -429,7 +469,9 @@ class ImagePresenter(EditorPresenter):
                 enabled=there and record.kind != "slot_scan",
                 tip=_("The geometry of a slot scan says which way its columns run.")
                 if record.kind == "slot_scan"
-                else _("Where the file was stored the other way round than its matrix or calibration says."),
+                else _(
+                    "Where the file was stored the other way round than its matrix or calibration says."
+                ),
             ),
             mask if masks else None,
             draw,
@@ -456,10 +498,18 @@ class ImagePresenter(EditorPresenter):
                     of=view.id,
                 ),
                 Button(
-                    "frame_back", _("Frame before"), partial(self.show_frame, frame - 1), icon="back", enabled=frame > 0
+                    "frame_back",
+                    _("Frame before"),
+                    partial(self.show_frame, frame - 1),
+                    icon="back",
+                    enabled=frame > 0,
                 ),
                 Button(
-                    "frame_on", _("Next frame"), partial(self.show_frame, frame + 1), icon="on", enabled=frame < last
+                    "frame_on",
+                    _("Next frame"),
+                    partial(self.show_frame, frame + 1),
+                    icon="on",
+                    enabled=frame < last,
                 ),
             )
         ]

@@ -26,6 +26,7 @@ if __name__ == "__main__":
     written = notes(CHANGELOG.read_text(encoding="utf-8"), sys.argv[1])
     if not written:
         sys.exit(
-            f"CHANGELOG.md: found no section ## [{sys.argv[1]}] with text, expected the notes of this release; write them."
+            f"CHANGELOG.md: found no section ## [{sys.argv[1]}] with text, expected the notes of "
+            "this release; write them."
         )
     print(written)

@@ -1,4 +1,7 @@
-"""Register a CT to two or more X-ray images: the module of 3D Slicer. What it does lies in MultiViewRegistrationLib."""
+"""Register a CT to two or more X-ray images: the module of 3D Slicer.
+
+What it does lies in MultiViewRegistrationLib.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,15 @@ class MultiViewRegistration(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["The MultiViewRegistration contributors"]
         self.parent.helpText = _(
-            "Finds where a CT lies in the world of two or more X-ray images, shows it over them, and hands the transform on. "
-            "For research use only."
+            "Finds where a CT lies in the world of two or more X-ray images, shows it over them, "
+            "and hands the transform on. For research use only."
         )
         self.parent.helpText += _('<p>How to use it: <a href="{url}">tutorial</a>.</p>').format(
             url=TUTORIAL
         )
         self.parent.acknowledgementText = _(
-            "The method stands on DiffPose (Gopalakrishnan et al., CVPR 2024) and on Cui et al. (ICRA 2025)."
+            "The method stands on DiffPose (Gopalakrishnan et al., CVPR 2024) and on Cui et al. "
+            "(ICRA 2025)."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
 
@@ -73,7 +77,9 @@ def loadSample(path):
 
 @parameterNodeWrapper
 class MultiViewRegistrationParameterNode:
-    """The plain settings of one registration; its CT and X-rays are node references beside them (mrml.registration).
+    """The plain settings of one registration.
+
+    Its CT and X-rays are node references beside them (mrml.registration).
 
     Attributes
     ----------
@@ -152,7 +158,10 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
     @calldata_type(VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, caller, event, node):
-        """Choose none where this node is chosen: a selector of Slicer puts another in its place, whosever it is."""
+        """Choose none where this node is chosen.
+
+        a selector of Slicer puts another in its place, whosever it is.
+        """
         for selector in self.selectors:
             if selector.currentNode() is node and not caller.IsClosing():
                 selector.setCurrentNode(None)
@@ -201,7 +210,10 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         self._sessions = []
 
     def getParameterNode(self, registration=None):
-        """Return the settings of a registration; of the first in the scene, made where there is none."""
+        """Return the settings of a registration.
+
+        Of the first in the scene, made where there is none.
+        """
         registrations = Registration.all(slicer.mrmlScene)
         registration = registration or (
             registrations[0] if registrations else Registration.create(slicer.mrmlScene)
@@ -218,7 +230,10 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
     @property
     def sessions(self) -> list[Session]:
-        """The sessions of registrations that are there; with one that was removed, its work ends."""
+        """The sessions of registrations that are there.
+
+        With one that was removed, its work ends.
+        """
         for session in self._sessions:
             if session.registration.scene is None:
                 session.poll(0)

@@ -1,4 +1,7 @@
-"""A body of four vertebrae, and X-rays of it in which each has moved against the one above: see `xrays`."""
+"""A body of four vertebrae, and X-rays of it in which each has moved against the one above.
+
+See `xrays`.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,10 @@ def xrays(
     world_from_ct: np.ndarray,
     noise: float = 0.004,
 ):
-    """X-rays of the body whose bones have moved, CT mm: rays are added up along each bone by itself."""
+    """X-rays of the body whose bones have moved, CT mm.
+
+    Rays are added up along each bone by itself.
+    """
     anatomy, rng = PreparedCT(ct), np.random.default_rng(2)
     whole, found = anatomy.attenuation(0), []
     for camera in cameras(0, 88):

@@ -52,7 +52,8 @@ SLOW = (
     "published/test_published_refine",
     "regressor/test_training",
 )
-#: Of these, what `make test` runs: one page, from a case to the export, and its token; what a training refuses.
+#: Of these, what `make test` runs: one page, from a case to the export, and its token; what a
+#: training refuses.
 NOT_SLOW = (
     "browser/test_page_work.py::test_from_a_case",
     "browser/test_page_work.py::test_nothing_is_answered",
@@ -60,7 +61,8 @@ NOT_SLOW = (
 )
 
 
-#: What comes first: one worker compiles the kernels into their cache, while the other runs what needs none.
+#: What comes first: one worker compiles the kernels into their cache, while the other runs what
+#: needs none.
 FIRST = ("integration/test_what_is_loaded", "geometry/", "imaging/", "io/")
 
 
@@ -88,7 +90,10 @@ def own_store(tmp_path_factory, monkeypatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def fields_sought_once() -> Iterator[None]:
-    """The same few images are read in hundreds of tests: the field of each is sought once. It takes most of the time of reading one."""
+    """The same few images are read in hundreds of tests: the field of each is sought once.
+
+    It takes most of the time of reading one.
+    """
     known: dict[tuple, np.ndarray] = {}
 
     def find(line_integrals: np.ndarray) -> np.ndarray:

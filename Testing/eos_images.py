@@ -1,4 +1,7 @@
-"""EOS images, with headers as public programs that read them expect them: no real file was at hand."""
+"""EOS images, with headers as public programs that read them expect them.
+
+No real file was at hand.
+"""
 
 from __future__ import annotations
 

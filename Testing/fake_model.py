@@ -1,4 +1,7 @@
-"""A regressor that knows the truth and errs as it is told: what one says, and how a registration deals with it, without training any."""
+"""A regressor that knows the truth and errs as it is told.
+
+What one says, and how a registration deals with it, without training any.
+"""
 
 from __future__ import annotations
 

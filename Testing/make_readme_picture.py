@@ -1,9 +1,12 @@
-"""Makes the moving picture of README: a CT registered to two real X-rays of the same head, its scouts.
+"""Makes the moving picture of README.
+
+a CT registered to two real X-rays of the same head, its scouts.
 
     PYTHONPATH=MultiViewRegistration python Testing/make_readme_picture.py STUDY [registration.webp]
 
-STUDY: a folder of a CT with its scouts, as for `mvreg selfcheck`. The first frame is the start, the last one the pose that was found; in
-between the CT moves from one to the other, which is not the way of the search.
+STUDY: a folder of a CT with its scouts, as for `mvreg selfcheck`. The first frame is the start, the
+last one the pose that was found; in between the CT moves from one to the other, which is not the
+way of the search.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Write what case.schema.json and docs/frames.md say of the fields of `geometry.fields` anew: python Testing/make_schema.py"""
+"""Write what case.schema.json and docs/frames.md say of the fields of `geometry.fields` anew.
+
+Python Testing/make_schema.py.
+"""
 
 from __future__ import annotations
 

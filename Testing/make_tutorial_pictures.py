@@ -1,9 +1,10 @@
 """Makes the pictures of docs/slicer.md that Testing/slicer_tests/walk.py does not make in Slicer itself:
 
-    PYTHONPATH=MultiViewRegistration:Testing:Testing/panel python Testing/make_tutorial_pictures.py [folder]
+    PYTHONPATH=MultiViewRegistration:Testing:Testing/panel python Testing/make_tutorial_pictures.py
+    [folder]
 
-The panel is the module's own, in the stand-in for Slicer of Testing/slicer_host; scene and views are those of slicer-core. It takes about
-five minutes without a graphics card.
+The panel is the module's own, in the stand-in for Slicer of Testing/slicer_host; scene and views
+are those of slicer-core. It takes about five minutes without a graphics card.
 """
 
 from __future__ import annotations

@@ -22,7 +22,10 @@ SWING_DEG, SWING_MM, PERIOD = (4.0, -2.0, 3.0), (5.0, -4.0, 6.0), 24
 
 
 def swing(count: int, about: np.ndarray = phantom.TRUE_POSE) -> list[np.ndarray]:
-    """(4, 4) world_from_ct of each frame, up to 1.5 degrees and 2.5 mm from one to the next; `about` is the first."""
+    """(4, 4) world_from_ct of each frame, up to 1.5 degrees and 2.5 mm from one to the next.
+
+    `about` is the first.
+    """
     twist = np.array([*np.radians(SWING_DEG), *SWING_MM])
     return [rigid.exp_se3(np.sin(2 * np.pi * n / PERIOD) * twist) @ about for n in range(count)]
 
@@ -80,7 +83,9 @@ def write_moving_case(
     poses: Sequence[np.ndarray],
     spoil: Callable[[int, np.ndarray], np.ndarray] = lambda n, x: x,
 ) -> Path:
-    """A case.json whose images have a frame for each pose, its start some mm off the first.   spoil: what becomes of a frame's image.
+    """A case.json whose images have a frame for each pose, its start some mm off the first.
+
+      spoil: what becomes of a frame's image.
 
     Its truth is that of the first frame.
     """

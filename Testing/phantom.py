@@ -1,4 +1,7 @@
-"""A small body with blobs of bone and its X-rays, in memory and as a case on disk; a CT of two bones. For tests of the mechanics."""
+"""A small body with blobs of bone and its X-rays, in memory and as a case on disk.
+
+a CT of two bones. For tests of the mechanics.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def make_views(
 
 
 def slot_scan_of(degrees: float) -> dict:
-    """A slot scan from so many degrees about the long axis, as a case.json has it; its rows run to the feet."""
+    """A slot scan from so many degrees about the long axis, as a case.json has it.
+
+    Its rows run to the feet.
+    """
     sine, cosine = float(np.sin(np.radians(degrees))), float(np.cos(np.radians(degrees)))
     return {
         "isocentre": [0, 0, 80],

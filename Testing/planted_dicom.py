@@ -65,7 +65,10 @@ SECRETS = [
 
 
 def write_xray(path: Path, pixels: np.ndarray, **tags) -> Path:
-    """An XA image (rows, columns) of detected intensity, stored as uint16; `tags` add to IDENTITY or replace it."""
+    """An XA image (rows, columns) of detected intensity, stored as uint16.
+
+    `tags` add to IDENTITY or replace it.
+    """
     said = {"Modality": "XA", "PixelIntensityRelationship": "LIN", **IDENTITY, **tags}
     header = _header(path, XRayAngiographicImageStorage, pixels.astype(np.uint16), said)
     header.save_as(path, enforce_file_format=True)

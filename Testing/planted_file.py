@@ -14,12 +14,14 @@ WORD = b"pLaNtEd:7f3a9c:"
 SIZE = (24, 20, 16)
 VOXELS = SIZE[0] * SIZE[1] * SIZE[2]
 META = (
-    "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nElementSpacing = 2 2 2\n"
-    f"DimSize = {SIZE[0]} {SIZE[1]} {SIZE[2]}\nElementType = MET_UCHAR\n"
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = "
+    f"False\nElementSpacing = 2 2 2\nDimSize = {SIZE[0]} {SIZE[1]} {SIZE[2]}\nElementType = "
+    "MET_UCHAR\n"
 )
 NRRD = (
     f"NRRD0004\ntype: uchar\ndimension: 3\nsizes: {SIZE[0]} {SIZE[1]} {SIZE[2]}\nencoding: raw\n"
-    "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\nspace origin: (0,0,0)\n"
+    "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\nspace origin: "
+    "(0,0,0)\n"
 )
 
 META_FORMS = {
@@ -56,7 +58,10 @@ NRRD_FORMS = {
 
 
 def plant(folder: Path) -> Path:
-    """A file in a folder that is made: the word, again and again, as many bytes as an image has voxels."""
+    """A file in a folder that is made.
+
+    The word, again and again, as many bytes as an image has voxels.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "secret.raw"
     path.write_bytes((WORD * (VOXELS // len(WORD) + 1))[:VOXELS])
@@ -64,7 +69,10 @@ def plant(folder: Path) -> Path:
 
 
 def spellings(target: Path, folder: Path) -> dict[str, str]:
-    """Names of a file as a header in a folder might have them; links are made there for two of these."""
+    """Names of a file as a header in a folder might have them.
+
+    Links are made there for two of these.
+    """
     absolute, relative = str(target), os.path.relpath(target, folder)
     if not (folder / "link.raw").is_symlink():
         (folder / "link.raw").symlink_to(target)
@@ -90,7 +98,10 @@ def spellings(target: Path, folder: Path) -> dict[str, str]:
 
 
 def headers(folder: Path, target: Path):
-    """Writes a header with each form and spelling into a folder; yields what it is of, and its path."""
+    """Writes a header with each form and spelling into a folder.
+
+    Yields what it is of, and its path.
+    """
     for spelling, name in spellings(target, folder).items():
         for kind, begin, forms, endings in (
             ("meta", META, META_FORMS, (".mhd", ".mha")),
@@ -105,7 +116,10 @@ def headers(folder: Path, target: Path):
 
 
 def others(folder: Path, target: Path):
-    """The same for formats that find their voxels otherwise: pairs of files by their name, HDF5 by links of its own."""
+    """The same for formats that find their voxels otherwise.
+
+    Pairs of files by their name, HDF5 by links of its own.
+    """
     head = bytearray(348)
     struct.pack_into("<i", head, 0, 348)
     struct.pack_into("<8h", head, 40, 3, *SIZE, 1, 1, 1, 1)

@@ -1,11 +1,15 @@
-"""The DRR in plain torch: slow and obvious, in any precision, differentiable. What the fast renderers are tested against.
+"""The DRR in plain torch: slow and obvious, in any precision, differentiable.
 
-The sum is Joseph's (IEEE TMI 1982), as in `cpu.py`: a ray x(z) = s + z q, z the depth in mm before the camera, is sampled where it
-crosses the voxel planes of the axis `a` that it follows most closely, bilinearly within each plane, the CT lying in air:
+What the fast renderers are tested against.
+
+The sum is Joseph's (IEEE TMI 1982), as in `cpu.py`: a ray x(z) = s + z q, z the depth in mm before
+the camera, is sampled where it crosses the voxel planes of the axis `a` that it follows most
+closely, bilinearly within each plane, the CT lying in air:
 
     I = |q| / |q_a| sum_k mu(x_k),  |q| in mm, q_a in voxels per mm of depth
 
-Everything is an ordinary torch operation, so autograd gives the derivative by pose and volume, forwards and backwards.
+Everything is an ordinary torch operation, so autograd gives the derivative by pose and volume,
+forwards and backwards.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=
 
     values: (nk, nj, ni), 1/mm. Its precision and device are those of the whole computation.
     ct_from_index: (4, 4), mm, as in `Volume`.   world_from_ct: (4, 4) rigid, mm, a tensor if its gradient is asked for.
-    pixels: (..., 2) the (u, v) of the rays, at any position between the pixels, too; all pixels of the image by default.
+    pixels: (..., 2) the (u, v) of the rays, at any position between the pixels, too; all pixels of
+    the image by default.
 
     Returns (...), by default (rows, columns).
     """

@@ -1,4 +1,7 @@
-"""Stands in for Slicer's SampleData module, of which slicer-core has none: as far as the sample needs it, and with its ways."""
+"""Stands in for Slicer's SampleData module, of which slicer-core has none.
+
+As far as the sample needs it, and with its ways.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Real views of slicer-core on the test's scene, offscreen: pictures to look at, pixels to check, X-rays to click into."""
+"""Real views of slicer-core on the test's scene, offscreen.
+
+Pictures to look at, pixels to check, X-rays to click into.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,10 @@ SIZE = (120, 90)
 
 
 def add_xray(registration, name: str, rao_lao_deg: float, *, mirrored: bool = False):
-    """An empty image with a principal point well off its centre, with a slice view to be shown in; the XRayView."""
+    """An empty image with a principal point well off its centre, with a slice view to be shown in.
+
+    The XRayView.
+    """
     import slicer
 
     from MultiViewRegistrationLib.mrml.layout import claim
@@ -106,7 +112,10 @@ def window_of(app, view, size: tuple[int, int], zoom: float = 1.0):
 
 
 def window_point(shown, ras) -> np.ndarray:
-    """Where a point, RAS mm, is drawn in a view's picture: (x, y), continuous, (0, 0) its top-left corner."""
+    """Where a point, RAS mm, is drawn in a view's picture.
+
+    (x, y), continuous, (0, 0) its top-left corner.
+    """
     import slicer
 
     node = shown.get_view_node()

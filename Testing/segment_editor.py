@@ -12,7 +12,8 @@ def draw_segment(volume, selected: np.ndarray, segmentation=None, name: str = "d
     """A segmentation node with a segment where `selected` (slices, rows, columns) is True in a volume as it lies in the world, and the
     segment's ID.
 
-    As in the Segment Editor, a new segmentation is under no transform, whatever the volume is under: its frame is the world.
+    As in the Segment Editor, a new segmentation is under no transform, whatever the volume is
+    under: its frame is the world.
     """
     if segmentation is None:
         segmentation = volume.GetScene().AddNewNodeByClass("vtkMRMLSegmentationNode", name)

@@ -16,10 +16,11 @@ PACKAGE = "MultiViewRegistrationLib"
 ROOT = Path(__file__).resolve().parents[1]
 LIB = ROOT / "MultiViewRegistration" / PACKAGE
 
-#: The rooms (folders and modules) of the library: each may import only rooms before it, panel and viewer not each other.
+#: The rooms (folders and modules) of the library: each may import only rooms before it, panel and
+#: viewer not each other.
 ROOMS = (
-    "errors jobs geometry imaging io rendering registration published regressor assessment report api sequence "
-    "studies mrml session panel viewer cli"
+    "errors jobs geometry imaging io rendering registration published regressor assessment report "
+    "api sequence studies mrml session panel viewer cli"
 ).split()
 FORBIDDEN = {("viewer", "panel")}
 #: Slicer's extension does not ship these.
@@ -27,7 +28,8 @@ FORBIDDEN |= {(room, "studies") for room in ("mrml", "session", "panel")}
 #: Rooms that know Slicer's scene.
 SLICER_ROOMS = {"mrml", "session", "panel", "viewer"}
 
-#: What makes simulated X-rays and what the laboratory measures beside: the library imports none of it.
+#: What makes simulated X-rays and what the laboratory measures beside: the library imports none of
+#: it.
 LABORATORY = {"benchmarks", "gvxrPython3", "itk", "nanodrr", "torchio"}
 #: Where an optional package may be imported: rooms or single modules.
 HOME_OF = {
@@ -72,7 +74,9 @@ def module_of(path: Path) -> str:
 def imports_of(
     source: str, module: str, *, is_package: bool = False, hints: bool = True
 ) -> set[str]:
-    """Everything that a module imports, at any depth of its code: "torch", ".io.case" for what is in the package.
+    """Everything that a module imports, at any depth of its code.
+
+    "torch", ".io.case" for what is in the package.
 
     hints: whether also what type hints alone need.
     """

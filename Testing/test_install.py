@@ -1,4 +1,7 @@
-"""The package as pip installs it: built from a tag as the release workflow does, into new environments that have nothing else."""
+"""The package as pip installs it.
+
+Built from a tag as the release workflow does, into new environments that have nothing else.
+"""
 
 from __future__ import annotations
 

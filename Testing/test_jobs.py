@@ -1,4 +1,7 @@
-"""Children that finish, fail, crash, hang, talk without end, or lose their host; the time left, and progress as lines."""
+"""Children that finish, fail, crash, hang, talk without end, or lose their host.
+
+The time left, and progress as lines.
+"""
 
 from __future__ import annotations
 

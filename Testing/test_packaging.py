@@ -52,7 +52,10 @@ def test_the_entry_of_slicers_index_is_what_its_schema_allows():
 
 
 def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
-    """By the checklist of the index; what only people can promise, such as answers in the forum, is not held here."""
+    """By the checklist of the index.
+
+    What only people can promise, such as answers in the forum, is not held here.
+    """
     entry, found = index_entry()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert entry["tier"] == 3 and entry["scm_url"].startswith("https://")

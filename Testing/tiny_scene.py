@@ -1,4 +1,7 @@
-"""A real MRML scene of slicer-core for each test; in it a registration whose X-rays are a few bright dots, from chosen cameras."""
+"""A real MRML scene of slicer-core for each test.
+
+In it a registration whose X-rays are a few bright dots, from chosen cameras.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".
 
 @pytest.fixture(scope="session")
 def slicer_app():
-    """One for each folder that imports this: tests of the panel, which come between, have an application of their own."""
+    """One for each folder that imports this.
+
+    Tests of the panel, which come between, have an application of their own.
+    """
     import slicer
     from trame_slicer.core import SlicerApp
 

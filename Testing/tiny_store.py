@@ -11,7 +11,8 @@ from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 
-#: What the child does, as the real one: tells its progress, can be cancelled, leaves a model in the store, prints its folder.
+#: What the child does, as the real one: tells its progress, can be cancelled, leaves a model in the
+#: store, prints its folder.
 CHILD = """
 sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 import json, time
@@ -98,7 +99,9 @@ def write_model(
 
 
 class TinyStore:
-    """Takes the place of the user's store, of what is trained, and of what a registration asks: a model that knows the phantom's pose.
+    """Takes the place of the user's store, of what is trained, and of what a registration asks.
+
+    a model that knows the phantom's pose.
 
     ct: that which is trained for.   asked: the folders of the models that registrations asked for.
     """
@@ -139,7 +142,10 @@ class TinyStore:
 
     @property
     def told(self) -> dict:
-        """Of the last child: its arguments; if it read its case, how far to search, whether there is a pose, and the CT's hash."""
+        """Of the last child: its arguments.
+
+        If it read its case, how far to search, whether there is a pose, and the CT's hash.
+        """
         return json.loads((self.folder / "asked.json").read_text())
 
     def _find_model(self, case, model=None):

@@ -13,7 +13,10 @@ NO_CUT = np.zeros(6, bool)
 
 
 def bone_cts() -> list[CT]:
-    """The second and the third vertebra, what they attenuate more than soft tissue: the first voxel of each CT is at (0, 0, 0)."""
+    """The second and the third vertebra, what they attenuate more than soft tissue.
+
+    The first voxel of each CT is at (0, 0, 0).
+    """
     ct, labels = spine()
     above = np.maximum(attenuation(ct).values - np.float32(WATER), 0)
     found = []

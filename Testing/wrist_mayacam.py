@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-#: Both cameras of Autoscoper's wrist sample, as XMALab exported them (sample_data/Calibration of its repository).
+#: Both cameras of Autoscoper's wrist sample, as XMALab exported them (sample_data/Calibration of
+#: its repository).
 WRIST = [
     """image size
 1760,1760

@@ -27,12 +27,16 @@ COMMANDS = {
     "trust_fit": "fit and judge the model of assessment/prediction.py",
     "bones_fit": "fit and judge the model of assessment/bone_prediction.py",
 }
-#: Commands that are a folder of modules. The others are a module of their name; its `main` reads sys.argv.
+#: Commands that are a folder of modules. The others are a module of their name; its `main` reads
+#: sys.argv.
 FOLDERS = ("speed", "protocol")
 
 
 def main(words: list[str]) -> int:
-    """Run a command; returns its exit status: 0 done, 2 wrong use or bad input, 130 stopped by Ctrl-C."""
+    """Run a command; returns its exit status.
+
+    0 done, 2 wrong use or bad input, 130 stopped by Ctrl-C.
+    """
     if not words or words[0] not in COMMANDS:
         lines = [f"  {name:13} {about}" for name, about in COMMANDS.items()]
         print("\n".join(["python -m benchmarks COMMAND [--help]", "", *lines]), file=sys.stderr)

@@ -1,10 +1,13 @@
-"""Bodies that are not rigid, registered as if they were: python -m benchmarks bent CASES [--seed N] --data ../shared/data --rows ROWS.jsonl
+"""Bodies that are not rigid, registered as if they were.
 
-Each case is one of five people's CTs, made rigid, bent, twisted, shifted, moved on one side, or shorter by some slices, and two or three
-X-rays of that body by RTK, with wires in three of ten. A row has the error at bone that all views show, and the verdict with and without
-`assessment.parts` and `assessment.spine`. What must hold, fixed before seeds 3 and 4 were run: none that is more than 2 mm off is accepted,
-and of rigid bodies that are accepted without both 80 % are accepted with them. The numbers of `assessment.parts` were fitted and chosen on
-seed 1.
+Python -m benchmarks bent CASES [--seed N] --data ../shared/data --rows ROWS.jsonl.
+
+Each case is one of five people's CTs, made rigid, bent, twisted, shifted, moved on one side, or
+shorter by some slices, and two or three X-rays of that body by RTK, with wires in three of ten. A
+row has the error at bone that all views show, and the verdict with and without `assessment.parts`
+and `assessment.spine`. What must hold, fixed before seeds 3 and 4 were run: none that is more than
+2 mm off is accepted, and of rigid bodies that are accepted without both 80 % are accepted with
+them. The numbers of `assessment.parts` were fitted and chosen on seed 1.
 """
 
 from __future__ import annotations
@@ -233,7 +236,8 @@ def fitted(rows: list[dict]) -> str:
 def table(rows: list[dict]) -> str:
     """What was accepted, by kind."""
     lines = [
-        "| kind | cases | over 2 mm off | of these accepted, without parts | with | others accepted, without | with |"
+        "| kind | cases | over 2 mm off | of these accepted, without parts | with | others "
+        "accepted, without | with |"
     ]
     lines.append("|" + " --- |" * 7)
     for kind in dict.fromkeys(KINDS):

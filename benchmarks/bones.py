@@ -1,10 +1,14 @@
-"""Bones of bodies that bend, each at its own pose: python -m benchmarks bones CASES --seed N --images FOLDER --rows ROWS.jsonl
+"""Bones of bodies that bend, each at its own pose.
 
-Each case is one of three people's CTs with labels: a run of vertebrae of a chest, vertebrae or pelvis and femurs of a torso, a pelvis
-with two vertebrae. All bones move against their neighbours, by up to 1.5 to 8 degrees and a millimetre for each two degrees, those too
-that are not registered. Two to four X-rays by RTK, 40 to 100 degrees apart, half of them with one of the nuisances; masks are eroded,
-dilated, one slice off or mirrored in a quarter; the CT begins a vertebra too high or low in one of twelve. X-rays are kept in FOLDER, rows
-in ROWS.jsonl; what is there is not made again. `bones_fit.py` fits and judges.
+Python -m benchmarks bones CASES --seed N --images FOLDER --rows ROWS.jsonl.
+
+Each case is one of three people's CTs with labels: a run of vertebrae of a chest, vertebrae or
+pelvis and femurs of a torso, a pelvis with two vertebrae. All bones move against their neighbours,
+by up to 1.5 to 8 degrees and a millimetre for each two degrees, those too that are not registered.
+Two to four X-rays by RTK, 40 to 100 degrees apart, half of them with one of the nuisances; masks
+are eroded, dilated, one slice off or mirrored in a quarter; the CT begins a vertebra too high or
+low in one of twelve. X-rays are kept in FOLDER, rows in ROWS.jsonl; what is there is not made
+again. `bones_fit.py` fits and judges.
 """
 
 from __future__ import annotations
@@ -154,7 +158,10 @@ def pelvis_labels(hu: Volume) -> np.ndarray:
 def motions(
     rng: np.random.Generator, points: dict[int, np.ndarray], chain: Sequence[int], degrees: float
 ) -> dict:
-    """(4, 4) of each bone, CT mm, by its label: each has moved against its neighbour, one of them, in a pelvis the sacrum, not at all."""
+    """(4, 4) of each bone, CT mm, by its label.
+
+    Each has moved against its neighbour, one of them, in a pelvis the sacrum, not at all.
+    """
     spine = 77 not in chain
     fixed = int(rng.integers(len(chain))) if spine else 0
     found = {chain[fixed]: np.eye(4)}
@@ -295,7 +302,10 @@ def _cross(hu: Volume) -> np.ndarray:
 def truth_of(
     case: SimpleNamespace, given: np.ndarray, n: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Where the bone is that a mask holds most of: its motion (4, 4), points (N, 3) of it, and what share of the mask's bone it is."""
+    """Where the bone is that a mask holds most of.
+
+    Its motion (4, 4), points (N, 3) of it, and what share of the mask's bone it is.
+    """
     within = (given == n) & (case.body.ct.volume.values > 150)
     counts = np.bincount(case.body.labels[within], minlength=256)
     share = counts[1:].max() / max(counts.sum(), 1)

@@ -2,12 +2,14 @@
 
 python -m benchmarks bones_fit --fit ROWS.jsonl... [--judge ROWS.jsonl...] [--write]
 
-Rows are those of `bones.py`. All tables are of models that were fitted to the other two people, on the rows of --fit; those of --judge
-were in no fit and no choice. What --write writes is fitted to all rows of --fit.
+Rows are those of `bones.py`. All tables are of models that were fitted to the other two people, on
+the rows of --fit; those of --judge were in no fit and no choice. What --write writes is fitted to
+all rows of --fit.
 
-What must hold, fixed before seed 52 was run, on the rows of --judge: no bone that is more than 2 mm off is accepted, of 1,000 accepted at
-least; of the right ones whose mask has no fault 60 % are accepted, and 3 % at most rejected; the AUROC of the risk is 0.98; a spine at a
-wrong level is never accepted. What was found is in docs/validation.md.
+What must hold, fixed before seed 52 was run, on the rows of --judge: no bone that is more than 2 mm
+off is accepted, of 1,000 accepted at least; of the right ones whose mask has no fault 60 % are
+accepted, and 3 % at most rejected; the AUROC of the risk is 0.98; a spine at a wrong level is never
+accepted. What was found is in docs/validation.md.
 """
 
 from __future__ import annotations
@@ -120,7 +122,8 @@ def table(rows: list[dict]) -> str:
         "without nuisances": [row for row in rows if not row["nuisances"]],
     }
     lines = [
-        "| group | bones | over 2 mm off | of these accepted | of the right accepted | rejected | error within its bound | AUROC |"
+        "| group | bones | over 2 mm off | of these accepted | of the right accepted | rejected | "
+        "error within its bound | AUROC |"
     ]
     lines.append("| --- |" + " ---: |" * 7)
     for name, group in groups.items():
@@ -135,8 +138,9 @@ def table(rows: list[dict]) -> str:
         held = np.mean([row["mm"] <= row["bound"] for row in group])
         area = auroc([row["risk"] for row in group], [row["wrong"] for row in group])
         lines.append(
-            f"| {name} | {len(group)} | {len(wrong)} | {sum(row['verdict'] == 'accept' for row in wrong)} | "
-            f"{accepted} of {len(right)}, {100 * accepted / len(right):.0f} % | {100 * rejected / len(right):.1f} % | "
+            f"| {name} | {len(group)} | {len(wrong)} | "
+            f"{sum(row['verdict'] == 'accept' for row in wrong)} | {accepted} of {len(right)}, "
+            f"{100 * accepted / len(right):.0f} % | {100 * rejected / len(right):.1f} % | "
             f"{100 * held:.0f} % | {area:.3f} |"
         )
     return "\n".join(lines)

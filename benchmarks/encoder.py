@@ -1,9 +1,12 @@
-"""Registers cases whose cameras are given wrong, once taken as exact and once corrected; prints a Markdown table.
+"""Registers cases whose cameras are given wrong, once taken as exact and once corrected.
+
+Prints a Markdown table.
 
 python -m benchmarks encoder CASE [CASE ...] --draws 6
 
-A case is a case.json, or its folder, with truth, targets and two or more views. Its cameras are taken as true; errors are drawn anew
-for each registration, and every registration starts at another pose with an mTRE uniform from 0 to --reach mm.
+A case is a case.json, or its folder, with truth, targets and two or more views. Its cameras are
+taken as true; errors are drawn anew for each registration, and every registration starts at another
+pose with an mTRE uniform from 0 to --reach mm.
 """
 
 from __future__ import annotations
@@ -127,7 +130,10 @@ FAULTS = (
 def measure(
     case: Case, anatomy: PreparedCT, fault: Fault, draws: int, reach_mm: float, seed: int
 ) -> np.ndarray:
-    """(draws, 2, 3): mTRE mm, the same as the first camera sees it, and seconds; cameras taken as exact, and corrected."""
+    """(draws, 2, 3): mTRE mm, the same as the first camera sees it, and seconds.
+
+    Cameras taken as exact, and corrected.
+    """
     random = np.random.default_rng(seed)
     truth, targets = case.truth_world_from_ct, case.targets
     true_in_camera = case.views[0].camera.camera_from_world @ truth
@@ -214,7 +220,8 @@ def main() -> int:
         table([*head, "in the first camera, exact", "corrected", "s, exact", "s, corrected"], lines)
     )
     print(
-        "\nMedian / 95th percentile / worst. In the first camera: the error of the CT as that camera sees it, without where the world "
-        "lies,\nwhich images tell in part only where isocentre or principal point are unknown."
+        "\nMedian / 95th percentile / worst. In the first camera: the error of the CT as that "
+        "camera sees it, without where the world lies,\nwhich images tell in part only where "
+        "isocentre or principal point are unknown."
     )
     return 0

@@ -2,8 +2,9 @@
 
     python -m benchmarks fault_runs OUT.jsonl CASES...
 
-CASES are folders of make_pose_set.py or make_cases.py; each is registered from a start nearby with each of FAULTS. Kept are the causes'
-evidence, which was named, and by how much that would move the CT. A line of JSON for each: what is there already is not made again.
+CASES are folders of make_pose_set.py or make_cases.py; each is registered from a start nearby with
+each of FAULTS. Kept are the causes' evidence, which was named, and by how much that would move the
+CT. A line of JSON for each: what is there already is not made again.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ FAULTS: dict[str, Fault] = {
 
 
 def measure(how: str, rng: np.random.Generator, case: Case, anatomy: PreparedCT) -> dict:
-    """A registration of a case with a fault, and what it is said to be. anatomy: the case's, or the stranger's."""
+    """A registration of a case with a fault, and what it is said to be. anatomy.
+
+    The case's, or the stranger's.
+    """
     truth = case.truth_world_from_ct.copy()
     centre = rigid.transform_points(truth, case.ct.centroid())
     truth[:3, 3] = centre - truth[:3, :3] @ anatomy.centroid

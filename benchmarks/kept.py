@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 class Rows:
-    """A file of measurements, a line of JSON each by its key of words and numbers: a run that was broken off goes on where it was."""
+    """A file of measurements, a line of JSON each by its key of words and numbers.
+
+    a run that was broken off goes on where it was.
+    """
 
     def __init__(self, path: Path) -> None:
         """path: is made, with its folder, when the first measurement is."""

@@ -2,9 +2,10 @@
 
 python -m benchmarks make_pose_set OUT [--anatomies chest pelvis] [--count 200] [--kinds plain]
 
-For each anatomy one C-arm geometry of two views 90 degrees apart, one nominal pose, and true poses drawn evenly over 15, 15, 30 degrees
-(orbital, tilt, roll) and 50, 75, 50 mm (columns, rows, beam) about it: what one regressor is trained for. The plain ones are
-OUT/ANATOMY-plain-000 and so on, the hard ones, of each kind in turn, OUT/ANATOMY-hard-rods-001. What is there already is left alone.
+For each anatomy one C-arm geometry of two views 90 degrees apart, one nominal pose, and true poses
+drawn evenly over 15, 15, 30 degrees (orbital, tilt, roll) and 50, 75, 50 mm (columns, rows, beam)
+about it: what one regressor is trained for. The plain ones are OUT/ANATOMY-plain-000 and so on, the
+hard ones, of each kind in turn, OUT/ANATOMY-hard-rods-001. What is there already is left alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The samples that the library ships, made again.
 
-X-rays of a chest CT by RTK's projector, and of the same chest with a bent spine; their case.json with start and truth. The CT itself is
-not among them: it is fetched (io/datasets/chest.py).
+X-rays of a chest CT by RTK's projector, and of the same chest with a bent spine; their case.json
+with start and truth. The CT itself is not among them: it is fetched (io/datasets/chest.py).
 """
 
 from __future__ import annotations
@@ -43,14 +43,18 @@ def chest_case(folder: str, patient: Patient) -> tuple[Path, list[CArm]]:
 
 
 def keep(path: Path, c_arms: Sequence[CArm], sample: Path) -> None:
-    """Keep a case in the folder of a sample: PNG files, C-arms, names of files in place of their paths."""
+    """Keep a case in the folder of a sample.
+
+    PNG files, C-arms, names of files in place of their paths.
+    """
     sample.mkdir(parents=True, exist_ok=True)
     case = json.loads(path.read_text(encoding="utf-8"))
     case["ct"] = "chest.nii.gz"
     if "labels" in case:
         case["labels"] = "labels.nii.gz"
     for view, c_arm in zip(case["views"], c_arms, strict=True):
-        # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a third.
+        # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a
+        # third.
         pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path.with_name(view["image"])))) >> 4
         view["image"] = f"{view['name']}.png"
         image = sitk.GetImageFromArray(pixels)

@@ -1,8 +1,11 @@
-"""Registers the same X-rays from the same starts by this program and its peers: python -m benchmarks peers run, then peers page
+"""Registers the same X-rays from the same starts by this program and its peers.
 
-`run` keeps a line of JSON for each registration, and goes on where it was broken off. Five people's CTs, two X-rays each by RTK; the peers:
-`nanodrr` with xvr's settings, DiffPose's refinement (`diffpose`, the whole image; `diffpose-patches`, 100 random patches), both as written
-for this program, and `itk`, see two_projection.py, which needs the package itk-twoprojectionregistration.
+Python -m benchmarks peers run, then peers page.
+
+`run` keeps a line of JSON for each registration, and goes on where it was broken off. Five people's
+CTs, two X-rays each by RTK; the peers: `nanodrr` with xvr's settings, DiffPose's refinement
+(`diffpose`, the whole image; `diffpose-patches`, 100 random patches), both as written for this
+program, and `itk`, see two_projection.py, which needs the package itk-twoprojectionregistration.
 """
 
 from __future__ import annotations
@@ -142,7 +145,10 @@ class Scene:
         self.starts = starting_poses(self.truth, self.targets, EDGES_MM, PER_INTERVAL, seed)
 
     def start(self, turn: int) -> int:
-        """Which start a case has as its nth: those of two turns of all five cases lie in all ten intervals, of four twice."""
+        """Which start a case has as its nth.
+
+        Those of two turns of all five cases lie in all ten intervals, of four twice.
+        """
         intervals, seed = len(EDGES_MM) - 1, list(PEOPLE).index(self.person)
         return PER_INTERVAL * ((2 * seed + 3 * turn) % intervals) + turn // intervals
 
@@ -164,7 +170,10 @@ class Scene:
 
 
 def make_case(folder: Path, person: str, separation_deg: float) -> Path:
-    """Two X-rays of a person by RTK, from a C-arm as all methods know it: no angulation to head or feet."""
+    """Two X-rays of a person by RTK, from a C-arm as all methods know it.
+
+    No angulation to head or feet.
+    """
     patient = body(person)
     rng = np.random.default_rng(100 * list(PEOPLE).index(person))
     first, side = rng.uniform(-20, 20), rng.choice([-1, 1])
@@ -288,7 +297,10 @@ def is_stopped(row: dict) -> bool:
 
 
 def work(counts: dict[str, int], people: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """Turn, person and method, in this order: a run that is broken off has about as many of each."""
+    """Turn, person and method, in this order.
+
+    a run that is broken off has about as many of each.
+    """
     for turn in range(max(counts.values())):
         for person in people:
             for name, count in counts.items():
@@ -346,12 +358,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def results(path: Path) -> tuple[list[dict], dict]:
-    """The rows with method, person, separation_deg and turn, and the machine.   InputError where there are none."""
+    """The rows with method, person, separation_deg and turn, and the machine.
+
+    InputError where there are none.
+    """
     kept_rows = dict(kept.Rows(path).items())
     about = kept_rows.pop("machine", {})
     if not kept_rows:
         raise InputError(
-            f"{path}: found no rows, expected those of `python -m benchmarks peers run`; run it first."
+            f"{path}: found no rows, expected those of `python -m benchmarks peers run`; run it "
+            "first."
         )
     found = []
     for key, row in kept_rows.items():
@@ -474,7 +490,10 @@ def by_angle(rows: Sequence[dict]) -> str:
 
 
 def figure(rows: Sequence[dict]) -> str:
-    """Error against processor seconds, a line for each run; of ours only the starts that a peer had, too."""
+    """Error against processor seconds, a line for each run.
+
+    Of ours only the starts that a peer had, too.
+    """
     turns = max((row["turn"] for row in rows if row["method"] == "nanodrr"), default=STARTS)
     lines: list[Line] = []
     for _, method, chosen in of_methods(rows):

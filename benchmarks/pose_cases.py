@@ -122,7 +122,8 @@ def predicted(
 ) -> list[dict]:
     """What a model makes of the X-rays of each case; of one view if that is said.
 
-    mTRE in mm of all views together and of each alone, what the model expects of the former, and the milliseconds that took.
+    mTRE in mm of all views together and of each alone, what the model expects of the former, and
+    the milliseconds that took.
     """
 
     def measure(one: PoseCase) -> dict:
@@ -152,7 +153,10 @@ def registered(
     cases: Sequence[PoseCase],
     view: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) final mTRE in mm, infinite without an answer, and seconds, NaN then; a search needs no model."""
+    """(n,) final mTRE in mm, infinite without an answer, and seconds, NaN then.
+
+    a search needs no model.
+    """
 
     def measure(one: PoseCase) -> dict:
         case = one.load(view)

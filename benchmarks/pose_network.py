@@ -1,4 +1,6 @@
-"""The network and the losses that the papers' method is taken apart with: "pose", and DiffPose's losses with either cross-view term.
+"""The network and the losses that the papers' method is taken apart with.
+
+"pose", and DiffPose's losses with either cross-view term.
 
 Importing this makes them known by their names, as those of the library.
 """
@@ -16,7 +18,8 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.regressor.loss import PRESETS
 from MultiViewRegistrationLib.regressor.network import NETWORKS, UNIT, Poses, PublishedPoseNetwork
 
-#: The features are averaged over so many parts of the image along either side, not over all of it, to keep where things are.
+#: The features are averaged over so many parts of the image along either side, not over all of it,
+#: to keep where things are.
 POOLED = 2
 #: Least and largest scale of a pose's error that the network may claim, in UNIT.
 MIN_SCALE, MAX_SCALE = 0.003, 3.0
@@ -25,9 +28,10 @@ MIN_SCALE, MAX_SCALE = 0.003, 3.0
 class PoseNetwork(PublishedPoseNetwork):
     """The papers' network with heads of our own.
 
-    The features of the image's quarters are kept apart. The heads predict a rotation vector and a shift of the CT from its nominal pose,
-    in UNIT and the axes of the camera: the CT turns about the anatomy's centroid by the exponential of the one, and is moved by the other
-    as it is; both are nearly 0 at first. A third head, not in the papers, predicts the error along each axis.
+    The features of the image's quarters are kept apart. The heads predict a rotation vector and a
+    shift of the CT from its nominal pose, in UNIT and the axes of the camera: the CT turns about
+    the anatomy's centroid by the exponential of the one, and is moved by the other as it is; both
+    are nearly 0 at first. A third head, not in the papers, predicts the error along each axis.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Cases with all that may vary drawn from a seed: X-rays by another simulator of a CT, which may be cut off sideways."""
+"""Cases with all that may vary drawn from a seed.
+
+X-rays by another simulator of a CT, which may be cut off sideways.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ def random_case(
 
     views: 1, 2 or 3, the further ones on either side of the first.
     separation_deg: least and largest angle between their central axes and that of the first.
-    fields: "open", "round", "straight" (narrow blades) or "shutters" (blades of their own for each view, over 25 to 45 % of it).
+    fields: "open", "round", "straight" (narrow blades) or "shutters" (blades of their own for each
+    view, over 25 to 45 % of it).
     metal: "none", "wires" (two wires and a screw) or "implant".   truncated: the CT is cut off sideways.
     """
     folder = Path(folder)
@@ -79,9 +83,9 @@ def crop_sideways(
 ) -> None:
     """Writes a part of a CT that ends within the body, as drawn from `rng`.
 
-    centre: (3,) CT LPS mm, from which the cuts are measured. One of three: both sides are cut off 65 to 95 mm out; one side
-    35 to 65 mm out; one side and the front or the back, 45 to 75 and 40 to 60 mm out. A C-arm's image shows about 100 mm to
-    each side.
+    centre: (3,) CT LPS mm, from which the cuts are measured. One of three: both sides are cut off
+    65 to 95 mm out; one side 35 to 65 mm out; one side and the front or the back, 45 to 75 and 40
+    to 60 mm out. A C-arm's image shows about 100 mm to each side.
     """
     image = sitk.ReadImage(str(ct_path))
     size, spacing = np.array(image.GetSize()), np.array(image.GetSpacing())

@@ -1,19 +1,25 @@
-"""How well the regressor does: python -m benchmarks regressor [--only poses starts ...] [--cases build/poses] [--device cuda]
+"""How well the regressor does.
 
-Trains what it needs, measures, and writes a table for each part into docs/tables/regressor.md (--page), between its marks:
+Python -m benchmarks regressor [--only poses starts ...] [--cases build/poses] [--device cuda].
+
+Trains what it needs, measures, and writes a table for each part into docs/tables/regressor.md
+(--page), between its marks:
 
     poses     after so many minutes of training, on plain and on hard X-rays: the pose of both views and of each alone, and after refinement
     starts    search, regressor and both ("auto") side by side on the same X-rays, and which kinds of X-rays make each fail
     one-view  networks that were trained on one view, and see one
     wrist     real radiographs of a radius, from 30 degrees and 30 mm off
     ablation  the papers' network with their losses for each view alone, with either cross-view term beside them, with both, and with the
-              likelihood of its own uncertainty; and the network that votes. Each as often as there are --seeds, in equal time; the numbers
-              of each training beside the page as JSON
-    published the papers' method with their regression head as published, against the default, as often and on three CTs: in equal processor
-              time, with MVREG_THREADS=1; its cases are the plain ones of make_pose_set.py --anatomies chest pelvis torso
+              likelihood of its own uncertainty; and the network that votes. Each as often as there
+              are --seeds, in equal time; the numbers of each training beside the page as JSON
+    published the papers' method with their regression head as published, against the default, as
+    often and on three CTs: in equal processor
+              time, with MVREG_THREADS=1; its cases are the plain ones of make_pose_set.py
+              --anatomies chest pelvis torso
 
-The cases are those of make_pose_set.py. Models are kept in --models, measurements in --rows: what is there already is not made again.
-Some hours on 2 cores. --scale 0.05 --limit 3 tries it all out in minutes.
+The cases are those of make_pose_set.py. Models are kept in --models, measurements in --rows: what
+is there already is not made again. Some hours on 2 cores. --scale 0.05 --limit 3 tries it all out
+in minutes.
 """
 
 from __future__ import annotations
@@ -64,7 +70,8 @@ HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES =
     4.0,
 )
 KINDS = ("plain", "hard")
-#: Of the ablation: network, loss, and the name in the table; the others are compared with the first.
+#: Of the ablation: network, loss, and the name in the table; the others are compared with the
+#: first.
 VARIANTS = (
     ("pose", "diffpose", "pose + image (DiffPose)"),
     ("pose", "diffpose+cross-pose", "and cross-view pose"),
@@ -213,11 +220,15 @@ def one_view(bench: Bench) -> str:
 
 
 def wrist(bench: Bench) -> str:
-    """Real radiographs, from far off. Nobody knows their pose: that which the refinement reaches from the given start stands for it."""
+    """Real radiographs, from far off. Nobody knows their pose.
+
+    That which the refinement reaches from the given start stands for it.
+    """
     files = sorted(WRIST.glob("radius_*.json"))
     if not files:
         raise InputError(
-            f"{WRIST}: found no radius_*.json, expected the real wrist; leave this part out (--only)."
+            f"{WRIST}: found no radius_*.json, expected the real wrist; leave this part out "
+            "(--only)."
         )
     lines = []
     for path in files:
@@ -266,7 +277,10 @@ def _off(case: Case, pose: np.ndarray | None, reference: np.ndarray) -> list[flo
 
 
 def ablation(bench: Bench) -> str:
-    """What each loss brings, in equal time; seeds come last, so that a run that is broken off has all variants."""
+    """What each loss brings, in equal time.
+
+    Seeds come last, so that a run that is broken off has all variants.
+    """
     records = []
     cases = {(kind, anatomy): found for kind, anatomy, found in bench.sets(*KINDS)}
     for seed in range(bench.seeds):
@@ -304,7 +318,10 @@ def ablation(bench: Bench) -> str:
 
 
 def published(bench: Bench) -> str:
-    """The papers' method against the default; seeds come last, so that a run that is broken off has all CTs and methods."""
+    """The papers' method against the default.
+
+    Seeds come last, so that a run that is broken off has all CTs and methods.
+    """
     records: list[dict] = []
     sets = bench.sets("plain")
     for seed in range(bench.seeds):
@@ -366,8 +383,10 @@ def published(bench: Bench) -> str:
     ]
     return "\n\n".join(
         [
-            f"The mTRE of the networks' poses, before any refinement or search, over {len(sets[0][2])} plain X-ray pairs of a CT: mean ± "
-            f"standard deviation over the trainings. Each training took {min(seconds):.0f} to {max(seconds):.0f} processor seconds.",
+            "The mTRE of the networks' poses, before any refinement or search, over "
+            f"{len(sets[0][2])} plain X-ray pairs of a CT: mean ± standard deviation over the "
+            f"trainings. Each training took {min(seconds):.0f} to {max(seconds):.0f} processor "
+            "seconds.",
             table(["CT", "method", "trainings", "steps", *columns], groups),
             "Each training:",
             table(["CT", "method", "seed", "steps", *columns], each),
@@ -432,13 +451,14 @@ def ablation_tables(records: list[dict]) -> str:
     )
     return "\n\n".join(
         [
-            f"Medians of the mTRE in mm, mean ± standard deviation of {seeds} trainings. Both views fused, or each view alone. All "
-            f"trainings were given the same time, and took {min(minutes):.1f} to {max(minutes):.1f} minutes.",
+            f"Medians of the mTRE in mm, mean ± standard deviation of {seeds} trainings. Both "
+            "views fused, or each view alone. All trainings were given the same time, and took "
+            f"{min(minutes):.1f} to {max(minutes):.1f} minutes.",
             by_ct("median_mm", "{:.1f} ± {:.1f}", 1.0),
             f"Within {NEAR_MM:g} mm, percent:",
             by_ct("near", "{:.0f} ± {:.0f}", 100.0),
-            f"By how much the median changes against `{VARIANTS[0][1]}` with the same seed, in percent, all CTs together: mean ± "
-            "standard error. Less is better.",
+            f"By how much the median changes against `{VARIANTS[0][1]}` with the same seed, in "
+            "percent, all CTs together: mean ± standard error. Less is better.",
             table(["trained for", "loss", *SEEN], changes),
         ]
     )
@@ -506,8 +526,9 @@ def main() -> int:
     only, bench = args.pop("only"), Bench(**{**args, "rows": Rows(args["rows"])})
     for name in only:
         written = (
-            f"Written by `benchmarks/regressor.py`, {date.today().isoformat()}, version {__version__}, "
-            f"{platform.machine()} with {available_threads()} threads, networks trained with --device {bench.device}."
+            f"Written by `benchmarks/regressor.py`, {date.today().isoformat()}, version "
+            f"{__version__}, {platform.machine()} with {available_threads()} threads, networks "
+            f"trained with --device {bench.device}."
         )
         put(bench.page, f"regressor {name}", f"{PARTS[name](bench)}\n\n{written}")
         print(f"{bench.page}: {name}", flush=True)

@@ -1,11 +1,15 @@
-"""Bodies of which only vertebrae moved: python -m benchmarks spines CASES --seed N --images FOLDER --rows ROWS.jsonl
+"""Bodies of which only vertebrae moved.
 
-Cases are those of `bones.py`, half of them with the vertebrae moved and all else where it was, half with nothing moved. A row has how far
-the worst labelled vertebra that all views show lies from where the pose has it, what `assessment.spine` measures, and the verdict without.
+Python -m benchmarks spines CASES --seed N --images FOLDER --rows ROWS.jsonl.
 
-What must hold, fixed before seed 61 was run: of bodies with a vertebra more than 2 mm off none is accepted; of those in which nothing
-moved, 80 % of what is accepted without `assessment.spine` is accepted with it. Its one number was chosen on X-rays of seeds 51 and 52 of
-`bones.py`, some of them made again with nothing moved, and on rigid bodies of seed 1 of `bent.py`.
+Cases are those of `bones.py`, half of them with the vertebrae moved and all else where it was, half
+with nothing moved. A row has how far the worst labelled vertebra that all views show lies from
+where the pose has it, what `assessment.spine` measures, and the verdict without.
+
+What must hold, fixed before seed 61 was run: of bodies with a vertebra more than 2 mm off none is
+accepted; of those in which nothing moved, 80 % of what is accepted without `assessment.spine` is
+accepted with it. Its one number was chosen on X-rays of seeds 51 and 52 of `bones.py`, some of them
+made again with nothing moved, and on rigid bodies of seed 1 of `bent.py`.
 """
 
 from __future__ import annotations

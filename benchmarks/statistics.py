@@ -10,10 +10,12 @@ from MultiViewRegistrationLib.studies.statistics import SuccessRate
 
 
 def auroc(score: ArrayLike, positive: ArrayLike) -> float:
-    """Probability that a positive has the higher score, ties counting half; NaN where all or none are positive.
+    """Probability that a positive has the higher score, ties counting half.
 
-    score, positive: (n,), bool the latter. The area under the ROC curve is Mann and Whitney's U by the number of pairs (Hanley and McNeil,
-    Radiology 143:29-36, 1982).
+    NaN where all or none are positive.
+
+    score, positive: (n,), bool the latter. The area under the ROC curve is Mann and Whitney's U by
+    the number of pairs (Hanley and McNeil, Radiology 143:29-36, 1982).
     """
     score, positive = np.asarray(score, float), np.asarray(positive, bool)
     if positive.all() or not positive.any():
@@ -26,7 +28,10 @@ def auroc(score: ArrayLike, positive: ArrayLike) -> float:
 
 
 def share(hits: ArrayLike, of: np.ndarray | None = None) -> str:
-    """ "3 of 200 (1.5 %, 0.5 to 4.3)": of those in `of` (n,) bool, by default all, how many are in `hits` (n,) bool."""
+    """ "3 of 200 (1.5 %, 0.5 to 4.3)".
+
+    Of those in `of` (n,) bool, by default all, how many are in `hits` (n,) bool.
+    """
     rate = SuccessRate.of(hits, of)
     if not rate.total:
         return "none"
@@ -35,7 +40,10 @@ def share(hits: ArrayLike, of: np.ndarray | None = None) -> str:
 
 
 def quantile(values: np.ndarray, q: float, digits: int = 3) -> str:
-    """A quantile that is one of the values; registrations without a result, infinite, lie beyond all others."""
+    """A quantile that is one of the values.
+
+    Registrations without a result, infinite, lie beyond all others.
+    """
     if not len(values):
         return "none"
     value = float(np.quantile(values, q, method="higher"))

@@ -1,8 +1,11 @@
-"""Tracks a simulated moving sequence at each pace, and registers each frame anew; prints a Markdown table.
+"""Tracks a simulated moving sequence at each pace, and registers each frame anew.
+
+Prints a Markdown table.
 
 python -m benchmarks tracking --anatomy pelvis --frames 40 --page docs/tables/benchmarks.md
 
-Each frame is measured at each pace and anew before the next one comes, so that a busy moment of the machine hits all of them.
+Each frame is measured at each pace and anew before the next one comes, so that a busy moment of the
+machine hits all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ from .make_cases import PELVIS
 from .simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case
 from .speed.measurement import described, machine, now
 
-#: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so many frames.
+#: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so
+#: many frames.
 SWING_DEG, SWING_MM, PERIOD = 6.0, 10.0, 30
 ABOUT = """A swing to and fro of up to 10 mm and 6 degrees, a period in 30 frames, in two 512x512 views by RTK, by
 `benchmarks/tracking.py`: each frame followed at both paces of `mvreg track`, and registered anew, all in turns. The clock starts

@@ -1,7 +1,10 @@
-"""Fits the models of assessment/prediction.py: python -m benchmarks trust_fit BODIES.tar.xz... --bones BONES.tar.xz... [--write]
+"""Fits the models of assessment/prediction.py: python -m benchmarks trust_fit BODIES.tar.xz...
 
-Each archive holds protocol.json and the rows of `python -m benchmarks protocol`; prediction.json was fitted to those in rows/. All
-tables are of models that were fitted to the other persons alone. What is written is fitted to all; the others stand beside it.
+--bones BONES.tar.xz... [--write].
+
+Each archive holds protocol.json and the rows of `python -m benchmarks protocol`; prediction.json
+was fitted to those in rows/. All tables are of models that were fitted to the other persons alone.
+What is written is fitted to all; the others stand beside it.
 """
 
 from __future__ import annotations
@@ -42,12 +45,14 @@ RIDGE = 1.0
 MIN_SD = 0.3
 #: A right answer whose features the reasons must not name.
 NEAR_MM, USUAL_PERCENT = 1.0, 97
-#: Probabilities of a wrong answer up to which a result is accepted, and from which it is rejected: chosen on the rows of the fit, where
-#: of 75 results with 2 to 3 % that passed all else none was wrong.
+#: Probabilities of a wrong answer up to which a result is accepted, and from which it is rejected:
+#: chosen on the rows of the fit, where of 75 results with 2 to 3 % that passed all else none was
+#: wrong.
 ACCEPT, REJECT = 0.03, 0.5
-#: Where views contradict each other nothing tells how far off the bone is: of 102 bodies whose principal point was 3 to 8 px from where it
-#: is said to be the bound held in 66, one of at least this in 93. Of 175 bodies with such views and a risk that would be accepted 14 were
-#: wrong, where 1.7 were expected. Of single bones neither was measured.
+#: Where views contradict each other nothing tells how far off the bone is: of 102 bodies whose
+#: principal point was 3 to 8 px from where it is said to be the bound held in 66, one of at least
+#: this in 93. Of 175 bodies with such views and a risk that would be accepted 14 were wrong, where
+#: 1.7 were expected. Of single bones neither was measured.
 CONTRADICTED_MM, CONTRADICTED_RISK = {"body": 3.0, "bone": 0.0}, {"body": 0.08, "bone": 0.0}
 
 
@@ -63,9 +68,10 @@ def inputs(rows: list[dict]) -> np.ndarray:
 def fitted(rows: list[dict], others: Model | None = None) -> Model:
     """A logistic regression of what the images show to be wrong, and the log error of right answers; no weight is negative.
 
-    The log error is normal about a linear function of the features, and the cameras' error adds to it as `Model.predict` has it: both are
-    fitted by their likelihood. Where something is off and the minimum may still be the right one, the error is held against the
-    disagreement of the views instead, see `_disagreement`; as in `others` where the rows do not tell it.
+    The log error is normal about a linear function of the features, and the cameras' error adds to
+    it as `Model.predict` has it: both are fitted by their likelihood. Where something is off and
+    the minimum may still be the right one, the error is held against the disagreement of the views
+    instead, see `_disagreement`; as in `others` where the rows do not tell it.
     """
     off = [row for row in rows if is_off(row) and row["features"]["disagreement"] > DISAGREE]
     if off or others is None:

@@ -1,12 +1,16 @@
-"""ITK's TwoProjectionRegistration as a peer: Powell on the correlation of two X-rays with DRRs by Siddon and Jacobs.
+"""ITK's TwoProjectionRegistration as a peer.
 
-Wu, "ITK-based implementation of two-projection 2D/3D registration method with an application in patient setup for external beam
-radiotherapy", Insight Journal 2010; the Python package itk-twoprojectionregistration. Optimiser, steps, tolerances and scales are those
-of the authors' program, TwoProjection2D3DRegistration.cxx in their tests, and so are 256 x 256 pixels and voxels of a little over 1 mm.
-It uses one thread.
+Powell on the correlation of two X-rays with DRRs by Siddon and Jacobs.
 
-It knows one geometry: both central axes meet in the isocentre, and the gantry turns about one axis, which is upright in both images. That
-is a C-arm without cranial or caudal angulation. Its volume begins at the origin, and voxel i reaches from i to i + 1.
+Wu, "ITK-based implementation of two-projection 2D/3D registration method with an application in
+patient setup for external beam radiotherapy", Insight Journal 2010; the Python package
+itk-twoprojectionregistration. Optimiser, steps, tolerances and scales are those of the authors'
+program, TwoProjection2D3DRegistration.cxx in their tests, and so are 256 x 256 pixels and voxels of
+a little over 1 mm. It uses one thread.
+
+It knows one geometry: both central axes meet in the isocentre, and the gantry turns about one axis,
+which is upright in both images. That is a C-arm without cranial or caudal angulation. Its volume
+begins at the origin, and voxel i reaches from i to i + 1.
 """
 
 from __future__ import annotations
@@ -24,10 +28,12 @@ from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.imaging.xray import View
 
 PIXELS, VOXEL_MM = 256, 1.4
-#: HU from which voxels count. The authors' program has 0 by default, which leaves out much of the soft tissue that X-rays show: from 14 mm
-#: off it ended 1.4 mm from a chest's true pose after 115 s, and so 1.1 mm after 66 s.
+#: HU from which voxels count. The authors' program has 0 by default, which leaves out much of the
+#: soft tissue that X-rays show: from 14 mm off it ended 1.4 mm from a chest's true pose after 115
+#: s, and so 1.1 mm after 66 s.
 THRESHOLD_HU = -1000.0
-#: Rows at the ends of an X-ray with a smaller share of the pixels that the best row has seen are left out.
+#: Rows at the ends of an X-ray with a smaller share of the pixels that the best row has seen are
+#: left out.
 SHOWN_ROW = 0.9
 #: Its camera, at the source, looks along y of a gantry at 0 degrees, z upright: ours from that.
 CAMERA_FROM_GANTRY = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -39,7 +45,8 @@ def package() -> SimpleNamespace:
     try:
         import itk
 
-        # By module: `itk.NAME` goes through the package's own list, in which a package installed elsewhere is not.
+        # By module: `itk.NAME` goes through the package's own list, in which a package installed
+        # elsewhere is not.
         image, names = (
             "IF3",
             (
@@ -89,7 +96,8 @@ class TwoProjection:
         """(4, 4) world_from_ct, from a start (4, 4).
 
         note: is called with the pose after each iteration, and stops by False.   seen: by view, bool (rows, columns) of the X-ray, where
-        the CT holds all that a ray meets; rows at the ends where it mostly does not are left out, as every pixel that is compared counts.
+        the CT holds all that a ray meets; rows at the ends where it mostly does not are left out,
+        as every pixel that is compared counts.
         """
         p = package()
         itk = p.itk
@@ -165,7 +173,8 @@ def _view(p: SimpleNamespace, view: View) -> tuple:
     if fx < 0 or max(abs(gantry[2, 2] - 1), abs(x), abs(y)) > 1e-6:
         raise InputError(
             f'view "{view.name}": expected a C-arm that does not turn to head or feet, with the isocentre on its central '
-            "axis, and an image as the source sees it; use another case for the two-projection registration."
+            "axis, and an image as the source sees it; use another case for the two-projection "
+            "registration."
         )
     image = p.itk.image_from_array(
         np.ascontiguousarray(view.xray.line_integrals[None, ::-1], np.float32)

@@ -3,11 +3,12 @@
 python -m benchmarks viewer frames --seconds 10 --page docs/tables/benchmarks.md
 python -m benchmarks viewer start --repeats 5
 
-frames: how soon each movement of a mouse that drags the CT is seen, see ABOUT. start: how soon the page can be used. The clock starts with
-the command. A browser that runs already opens the page as soon as the address is printed. It counts as usable once the X-rays are seen and
-the CT can be moved with its DRR over them. Kernels and Python's own files were compiled before, as after any first start. The processor
-time of server and browser until then depends less on what else the machine does. Both need slicer-core, Playwright and Chromium, the start
-Linux as well.
+frames: how soon each movement of a mouse that drags the CT is seen, see ABOUT. start: how soon the
+page can be used. The clock starts with the command. A browser that runs already opens the page as
+soon as the address is printed. It counts as usable once the X-rays are seen and the CT can be moved
+with its DRR over them. Kernels and Python's own files were compiled before, as after any first
+start. The processor time of server and browser until then depends less on what else the machine
+does. Both need slicer-core, Playwright and Chromium, the start Linux as well.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ MODES = ("Blend", "Checkerboard", "Edges", "Difference")
 MOVES, RADIUS = 60, 30
 #: Seconds in which all is drawn sharp after a drag.
 REST = 3.0
-#: Notes the longest side of every DRR that is shown while the CT moves, and how long after their events movements are seen.
+#: Notes the longest side of every DRR that is shown while the CT moves, and how long after their
+#: events movements are seen.
 NOTE = """() => {
   const xray = document.querySelector(".mvx").xray;
   window.mvregFrames = [];
@@ -131,7 +133,10 @@ def processor_time(root: int, without: int = 0) -> float:
 
 
 def browser_time(server: int = 0) -> float:
-    """Seconds that the browser has taken, with Playwright's own process: all that was begun here but a server."""
+    """Seconds that the browser has taken, with Playwright's own process.
+
+    All that was begun here but a server.
+    """
     return processor_time(os.getpid(), server) - process_time()
 
 

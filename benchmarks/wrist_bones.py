@@ -1,13 +1,18 @@
-"""A real wrist's bones alone and together: python -m benchmarks wrist_bones --data ../shared/data --rows ROWS.jsonl [--page PAGE.md]
+"""A real wrist's bones alone and together.
 
-There is no truth. But two poses from disjoint halves of the pixels share no noise, so that how far they lie apart says how precise they
-are; it does not show an error that both halves share, as the shadow of another bone makes it. Every bone of every instant is registered in
-three ways: alone, as a case of one bone is; alone, but compared as several bones are; and together with the others. Halves are tiles of a
-checkerboard, and stripes. Each begins 1 mm and 1 degree off the answer of all pixels, the two halves on opposite sides: what does not
-converge shows as disagreement. All ways end at the same two resolutions.
+Python -m benchmarks wrist_bones --data ../shared/data --rows ROWS.jsonl [--page PAGE.md].
 
-Of errors that halves share a truth tells: a second projection of radius and ulna, as dense as they show, is added to the real images, both
-moved together, so that they overlap as the real ones do. Each begins 1 mm and 1 degree off.
+There is no truth. But two poses from disjoint halves of the pixels share no noise, so that how far
+they lie apart says how precise they are; it does not show an error that both halves share, as the
+shadow of another bone makes it. Every bone of every instant is registered in three ways: alone, as
+a case of one bone is; alone, but compared as several bones are; and together with the others.
+Halves are tiles of a checkerboard, and stripes. Each begins 1 mm and 1 degree off the answer of all
+pixels, the two halves on opposite sides: what does not converge shows as disagreement. All ways end
+at the same two resolutions.
+
+Of errors that halves share a truth tells: a second projection of radius and ulna, as dense as they
+show, is added to the real images, both moved together, so that they overlap as the real ones do.
+Each begins 1 mm and 1 degree off.
 """
 
 from __future__ import annotations
@@ -33,7 +38,8 @@ from . import DATA
 from .kept import Rows, put
 
 BONES, INSTANTS = ("radius", "ulna", "metacarpal3"), ("0002", "0099", "0158")
-#: How pixels are halved, and the side of a tile, or the width of a stripe, in pixels of 0.17 mm at the bone.
+#: How pixels are halved, and the side of a tile, or the width of a stripe, in pixels of 0.17 mm at
+#: the bone.
 HALVES = (("tiles", 64), ("tiles", 96), ("tiles", 128), ("rows", 96), ("columns", 96))
 OFF_MM, OFF_DEG = 1.0, 1.0
 #: Truths of an instant, and how far they lie from the real bones.
@@ -198,9 +204,13 @@ def _with_bones(
 
 
 def table(rows: Rows, names: tuple[str, ...], *, planted: bool) -> str:
-    """Of halves or of what was planted, by bone and way: medians, root mean squares, how often it is less than alone."""
+    """Of halves or of what was planted, by bone and way.
+
+    Medians, root mean squares, how often it is less than alone.
+    """
     lines = [
-        "| bone | registered | median mm | rms mm | median \u00b0 | rms \u00b0 | less than alone, mm | \u00b0 |"
+        "| bone | registered | median mm | rms mm | median \u00b0 | rms \u00b0 | less than alone, "
+        "mm | \u00b0 |"
     ]
     lines.append("|" + " --- |" * 8)
     of_way = {

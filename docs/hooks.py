@@ -1,6 +1,9 @@
-"""What MkDocs does not do by itself: the references that are generated, formulas, and links that leave the folder docs.
+"""What MkDocs does not do by itself.
 
-Pages read on GitHub, too: a link there goes by the folders of the repository, a formula stands between dollars.
+The references that are generated, formulas, and links that leave the folder docs.
+
+Pages read on GitHub, too: a link there goes by the folders of the repository, a formula stands
+between dollars.
 """
 
 from __future__ import annotations
@@ -44,7 +47,10 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def _outside(link: str, page: str, repository: str) -> str:
-    """A link to a file of the repository outside docs: its picture in the site, or its page at the repository."""
+    """A link to a file of the repository outside docs.
+
+    Its picture in the site, or its page at the repository.
+    """
     path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), link))
     if path.startswith("docs/") and not path.endswith(
         ".ipynb"

@@ -57,7 +57,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # On first use: importing the package for its version, or one room of it, must not compile kernels.
+    # On first use: importing the package for its version, or one room of it, must not compile
+    # kernels.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

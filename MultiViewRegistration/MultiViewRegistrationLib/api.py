@@ -1,4 +1,6 @@
-"""Register a CT to X-rays, assess a pose, or train a regressor: the same functions for a script, Slicer's console and every button.
+"""Register a CT to X-rays, assess a pose, or train a regressor.
+
+The same functions for a script, Slicer's console and every button.
 
 result = register("case.json", progress=print)      # pure: no files, no scene
 save_result(result, "out")
@@ -44,7 +46,8 @@ STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 LEARNING_CURVES = "curves.svg"
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-#: Share of it that the whole CT and cameras take before its bones, where in it cameras begin, and that of bones with a CT each alone.
+#: Share of it that the whole CT and cameras take before its bones, where in it cameras begin, and
+#: that of bones with a CT each alone.
 WHOLE_CT_SHARE, CAMERAS_FROM, ALONE_SHARE = 0.5, 0.4, 0.5
 
 
@@ -66,10 +69,11 @@ def register(
     case
         CT, views and start pose, if any; or the path of a case.json, or of its folder.
     start
-        "given": the case's `world_from_ct`. "search": anywhere within the case's range of that pose, or of the default pose at the
-        isocentre. "landmarks": the pose that fits the case's landmarks. "regressor": the proposals of a regressor trained on this CT.
-        "auto": these and a small search, or a search alone without a regressor. By default what the case has: its start pose, else
-        its landmarks, else a search.
+        "given": the case's `world_from_ct`. "search": anywhere within the case's range of that
+        pose, or of the default pose at the isocentre. "landmarks": the pose that fits the case's
+        landmarks. "regressor": the proposals of a regressor trained on this CT. "auto": these and a
+        small search, or a search alone without a regressor. By default what the case has: its start
+        pose, else its landmarks, else a search.
     progress
         Called with a `Progress` as the pose gets better; returning False cancels.
     anatomy
@@ -91,8 +95,9 @@ def register(
     Raises
     ------
     InputError
-        The case has no such start; its landmarks fit no pose; the views show too little of the CT; the model belongs to another CT or to
-        other cameras; the refinement does not exist, or cannot run here.
+        The case has no such start; its landmarks fit no pose; the views show too little of the CT;
+        the model belongs to another CT or to other cameras; the refinement does not exist, or
+        cannot run here.
     Cancelled
         `progress` returned False.
     """
@@ -265,7 +270,10 @@ def _register_alone(
     seed: int,
     method: RefinementMethod,
 ) -> list[TimedRegistration]:
-    """Register each bone that has a CT by itself: the first one corrects the cameras, those without a start pose are searched for."""
+    """Register each bone that has a CT by itself.
+
+    The first one corrects the cameras, those without a start pose are searched for.
+    """
     from .imaging.xray import SharedUnknowns
 
     found: list[TimedRegistration] = []
@@ -299,7 +307,8 @@ class TimedRegistration:
     refinement
         The pose and the views with corrected cameras.
     bone_poses
-        (4, 4) world_from_ct of each of the case's structures, where they were solved for together with the cameras; else None.
+        (4, 4) world_from_ct of each of the case's structures, where they were solved for together
+        with the cameras; else None.
     start_world_from_ct
         (4, 4) pose from which the refinement started, or about which it searched.
     regressor
@@ -340,7 +349,9 @@ def find_pose(
     with_background: bool = True,
     progress: Report = lambda _: None,
 ) -> TimedRegistration:
-    """Register the case's views from one start, without an assessment: the core of `register`, and of every study.
+    """Register the case's views from one start, without an assessment.
+
+    The core of `register`, and of every study.
 
     Parameters
     ----------
@@ -453,9 +464,10 @@ def assess(
 ) -> Result:
     """Assess a pose without refining it: one set by a person, or kept from before.
 
-    The cameras are taken as they are. The verdict is at best "check": the failure probability was measured for registered poses only. The
-    whole CT of a masked structure is registered from that pose, as the structure's fixed background. The structures of a case, each of
-    which may lie elsewhere, are not registered, and a reason says so.
+    The cameras are taken as they are. The verdict is at best "check": the failure probability was
+    measured for registered poses only. The whole CT of a masked structure is registered from that
+    pose, as the structure's fixed background. The structures of a case, each of which may lie
+    elsewhere, are not registered, and a reason says so.
 
     Parameters
     ----------
@@ -496,7 +508,8 @@ def assess(
     fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
     if max(fit.shown) < MIN_PIXELS or not np.isfinite(fit.cost):
         raise InputError(
-            "world_from_ct: the X-rays show too little of the CT at this pose; correct the pose or the geometry of the views."
+            "world_from_ct: the X-rays show too little of the CT at this pose; correct the pose or "
+            "the geometry of the views."
         )
     unrefined = Refinement(
         pose,
@@ -570,20 +583,22 @@ def train(
     seed
         Of all that is drawn.
     resume
-        Go on with what is in the folder, as it was begun and where; the arguments before are ignored.
+        Go on with what is in the folder, as it was begun and where; the arguments before are
+        ignored.
     progress
-        Called with the fraction done, what it does and the error so far in mm (None at first). Where it returns False the training stops,
-        and can be resumed.
+        Called with the fraction done, what it does and the error so far in mm (None at first).
+        Where it returns False the training stops, and can be resumed.
     anatomy
         The prepared CT of the case, where there is one already.
     device
-        "cpu"; "cuda" or "cuda:N", a CUDA device; "auto", such a device where there is one. Where it cannot be used a
-        warning says why, and the CPU does the work. The images are the same.
+        "cpu"; "cuda" or "cuda:N", a CUDA device; "auto", such a device where there is one. Where it
+        cannot be used a warning says why, and the CPU does the work. The images are the same.
 
     Raises
     ------
     InputError
-        The range puts the CT out of a view's field; the folder does not fit; an argument is wrong; a package is missing.
+        The range puts the CT out of a view's field; the folder does not fit; an argument is wrong;
+        a package is missing.
     Cancelled
         `progress` returned False.
     OSError
@@ -601,7 +616,8 @@ def train(
 
     if resume and folder is None:
         raise InputError(
-            "resume: found no folder, expected that of the model whose training is to go on; name it."
+            "resume: found no folder, expected that of the model whose training is to go on; name "
+            "it."
         )
     anatomy = anatomy or PreparedCT(case.ct)
     corners, cameras = anatomy.corners(), {view.name: view.camera for view in case.views}
@@ -651,7 +667,10 @@ def check_structures(case: Case) -> None:
 
 
 def default_start(case: Case) -> str:
-    """Return what a case has to start from: its pose, its landmarks, or nothing, which a search needs."""
+    """Return what a case has to start from.
+
+    Its pose, its landmarks, or nothing, which a search needs.
+    """
     if case.world_from_ct is not None:
         return "given"
     return "landmarks" if case.landmarks else "search"
@@ -665,8 +684,8 @@ def _case_of(case: Case | str | os.PathLike[str]) -> Case:
         return Case.load(case)
     if not isinstance(case, Case):
         raise InputError(
-            f"case: found {rigid.kind_of(case)}, expected a Case or the path of a case.json; Case.from_arrays(ct, ct_from_index, images, "
-            "projections) makes one of arrays."
+            f"case: found {rigid.kind_of(case)}, expected a Case or the path of a case.json; "
+            "Case.from_arrays(ct, ct_from_index, images, projections) makes one of arrays."
         )
     return case
 
@@ -688,8 +707,8 @@ def _check_start(case: Case, start: str) -> None:
         )
     if case.world_from_ct is None and start == "given":
         raise InputError(
-            "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or search for the "
-            "pose (--start search)."
+            "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to "
+            "the case, or search for the pose (--start search)."
         )
 
 
@@ -714,8 +733,8 @@ def _locate(case: Case) -> LandmarkFit:
     fit = locate(case.landmarks, case.cameras)
     if fit.alternatives:
         warn(
-            f"The landmarks fit {1 + len(fit.alternatives)} poses about equally well, and the best one is taken; add a landmark, "
-            "or a position in another view."
+            f"The landmarks fit {1 + len(fit.alternatives)} poses about equally well, and the best "
+            "one is taken; add a landmark, or a position in another view."
         )
     return fit
 
@@ -723,7 +742,10 @@ def _locate(case: Case) -> LandmarkFit:
 def _train_first(
     case: Case, anatomy: PreparedCT, minutes: float, seed: int, progress: Report, device: str
 ) -> tuple[Regressor, float]:
-    """Return a regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
+    """Return a regressor trained now, and the seconds that took.
+
+    Cancelled, it stays in the store and can be resumed.
+    """
     from .registration.pipeline import Progress
     from .regressor.learning import nominal_pose
 
@@ -744,16 +766,18 @@ def _part_of(progress: Report, first: float, last: float) -> Report:
 def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
     """Return the refinement of a name.
 
-    InputError for another name; for a published one where torch is not installed, or for a device that is not there.
+    InputError for another name; for a published one where torch is not installed, or for a device
+    that is not there.
 
     Parameters
     ----------
     name
-        "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see
-        `published.refine`.
+        "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr",
+        see `published.refine`.
     device
-        Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so, and the
-        processor does the work. Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
+        Of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so,
+        and the processor does the work. Of torch, for the published ones: "cpu", "cuda", "mps",
+        ..., or "auto".
     """
     from .registration.cameras import CALIBRATED
     from .registration.pipeline import RefinementMethod, refine

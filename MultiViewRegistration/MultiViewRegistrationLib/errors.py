@@ -25,7 +25,10 @@ SLICER_PACKAGES = {
 
 
 class InputError(ValueError):
-    """Bad input, in one plain sentence: which file or field, what was found, what was expected, what to do."""
+    """Bad input, in one plain sentence.
+
+    Which file or field, what was found, what was expected, what to do.
+    """
 
 
 class OutputError(InputError):
@@ -77,7 +80,10 @@ _collected: ContextVar[list[str] | None] = ContextVar("collected warnings", defa
 
 
 def warn(sentence: str) -> None:
-    """Warn the user of something that is no error: a UserWarning, or an entry of the list that `collect_warnings` keeps."""
+    """Warn the user of something that is no error.
+
+    a UserWarning, or an entry of the list that `collect_warnings` keeps.
+    """
     collected = _collected.get()
     if collected is None:
         warnings.warn(sentence, stacklevel=3)
@@ -87,7 +93,10 @@ def warn(sentence: str) -> None:
 
 @contextmanager
 def collect_warnings() -> Iterator[list[str]]:
-    """Collect the warnings of this library in this thread, none twice. `warnings.catch_warnings` would mix up those of all threads."""
+    """Collect the warnings of this library in this thread, none twice.
+
+    `warnings.catch_warnings` would mix up those of all threads.
+    """
     collected: list[str] = []
     token = _collected.set(collected)
     try:

@@ -1,4 +1,6 @@
-"""Long work in a child process: `mvreg` with its progress. It can be cancelled, and neither freezes nor ends the program that started it.
+"""Long work in a child process: `mvreg` with its progress.
+
+It can be cancelled, and neither freezes nor ends the program that started it.
 
     job = Job(["register", "case.json", "--refine", "xvr", "--out", "result"])
     while job.state == "running":       # in a window: whenever its timer fires
@@ -8,9 +10,10 @@
         sleep(0.1)
     print(job.result or job.message)
 
-What the child prints goes to files, and `poll` reads on in them. There is no thread, which in Slicer would rarely run while the
-window waits for events, and no pipe, on which the child would wait for a window that is busy. Standard library only: a window opens
-before anything else is installed.
+What the child prints goes to files, and `poll` reads on in them. There is no thread, which in
+Slicer would rarely run while the window waits for events, and no pipe, on which the child would
+wait for a window that is busy. Standard library only: a window opens before anything else is
+installed.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ from .errors import InputError
 SEEN_SECONDS = 1.0
 #: Lines of one stage are at least so far apart: the reader shows pictures of them, and may be busy.
 APART_SECONDS = 0.1
-#: A process whose stdin ended and which has not stopped after so many seconds ends itself; its parent kills it after GRACE_SECONDS.
+#: A process whose stdin ended and which has not stopped after so many seconds ends itself; its
+#: parent kills it after GRACE_SECONDS.
 LAST_SECONDS, GRACE_SECONDS = 3.0, 5.0
 #: `poll` reads no more at a time, so that it takes milliseconds whatever the child prints.
 MAX_BYTES = 1 << 20
@@ -53,7 +57,8 @@ WARNING = "mvreg: warning: "
 class TimeLeft:
     """Guesses how long work takes to its end, by the pace of the later half of the time since it began.
 
-    Stages differ in pace, so that the earlier half says little; and it began with its first progress, not with the preparation before.
+    Stages differ in pace, so that the earlier half says little; and it began with its first
+    progress, not with the preparation before.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -138,7 +143,10 @@ class ProgressRecord:
 
 
 class JsonProgress:
-    """Used as `cli.options.ProgressLine` is: prints `ProgressRecord`s on stderr, the newest where there are many."""
+    """Used as `cli.options.ProgressLine` is.
+
+    Prints `ProgressRecord`s on stderr, the newest where there are many.
+    """
 
     def __init__(self) -> None:
         self._left = TimeLeft()
@@ -182,8 +190,8 @@ class JsonProgress:
 def stopped_by_end_of_stdin() -> Iterator[None]:
     """Have the end of stdin raise KeyboardInterrupt in the main thread, as Ctrl-C does, whatever the block is at.
 
-    Stdin ends when the program at its other end closes it, and when that process ends. That works alike on every system; a signal
-    does not.
+    Stdin ends when the program at its other end closes it, and when that process ends. That works
+    alike on every system; a signal does not.
     """
     stdin, ended = sys.stdin.fileno(), threading.Event()
     # A shell starts what runs in the background with Ctrl-C ignored.
@@ -209,7 +217,10 @@ def stopped_by_end_of_stdin() -> Iterator[None]:
 
 
 def _interrupt() -> None:
-    """Raise KeyboardInterrupt in the main thread; where the system can, by a signal that wakes it as well."""
+    """Raise KeyboardInterrupt in the main thread.
+
+    Where the system can, by a signal that wakes it as well.
+    """
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
@@ -219,7 +230,8 @@ def _interrupt() -> None:
 def python() -> str:
     """Return the path of the Python interpreter with this program's packages.
 
-    `sys.executable` may be an application that Python is part of. 3D Slicer comes with an interpreter beside itself: PythonSlicer.
+    `sys.executable` may be an application that Python is part of. 3D Slicer comes with an
+    interpreter beside itself: PythonSlicer.
 
     Raises
     ------
@@ -274,12 +286,15 @@ def start_python(code: str) -> subprocess.Popen:
 
 
 class Job:
-    """`mvreg` at work in a child process, with all processes that it starts. It stops when this object, or this process, ends.
+    """`mvreg` at work in a child process, with all processes that it starts.
+
+    It stops when this object, or this process, ends.
 
     Parameters
     ----------
     arguments
-        Of `mvreg`, a command with progress, such as "register", first. Paths are relative to the current folder.
+        Of `mvreg`, a command with progress, such as "register", first. Paths are relative to the
+        current folder.
 
     Attributes
     ----------
@@ -323,7 +338,10 @@ class Job:
         self._kill_at: float | None = None
 
     def poll(self) -> ProgressRecord | None:
-        """Return the newest progress since the last call, None if there is none; looks whether the child has ended. Takes milliseconds."""
+        """Return the newest progress since the last call, None if there is none.
+
+        Looks whether the child has ended. Takes milliseconds.
+        """
         if self.state != "running":
             return None
         status = self._process.poll()  # before reading: nothing that it wrote is missed
@@ -337,7 +355,10 @@ class Job:
         return newest
 
     def cancel(self) -> None:
-        """Ask the child to stop, without waiting for it; `poll` then says when it has, and kills it where it does not."""
+        """Ask the child to stop, without waiting for it.
+
+        `poll` then says when it has, and kills it where it does not.
+        """
         if self._kill_at is None and self.state == "running":
             self._kill_at = time.monotonic() + GRACE_SECONDS
             self._stdin.close()

@@ -84,7 +84,10 @@ def test_the_image_lies_on_its_detector_in_the_scene(scene):
 
 
 def test_head_is_up_and_the_letters_stand_on_the_right_sides(scene):
-    """In the AP view the source looks from the back: the patient's left is on the left of the image, the head above."""
+    """In the AP view the source looks from the back.
+
+    The patient's left is on the left of the image, the head above.
+    """
     texts = {
         text.text: (float(text.get("x")), float(text.get("y")))
         for text in xray_svg(scene, 0).iter("text")

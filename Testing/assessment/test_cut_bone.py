@@ -1,4 +1,7 @@
-"""A bone that goes on beyond the CT: edges run along it, and none along the cut. Its shape is known, so is where each edge is seen."""
+"""A bone that goes on beyond the CT: edges run along it, and none along the cut.
+
+Its shape is known, so is where each edge is seen.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ ANGLES = [(0, 0), (60, 20), (0, 50)]
 
 @pytest.fixture(scope="module")
 def bone() -> CT:
-    """A hollow rod in water, 60 x 60 x 70 mm, round at +k and cut off at -k; its mask is the rod."""
+    """A hollow rod in water, 60 x 60 x 70 mm, round at +k and cut off at -k.
+
+    Its mask is the rod.
+    """
     k, j, i = (np.indices((140, 120, 120)).T - [0, 59.5, 59.5]).T * VOXEL
     top = 50.0
     from_axis = np.hypot(np.hypot(i, j), np.maximum(k - top, 0))
@@ -78,7 +84,8 @@ def test_edges_run_along_a_bone_and_not_along_its_cut(bone, angles, structure):
     cut = surface(camera, np.array([-35.25]))[0]
     shaft = surface(camera, np.linspace(-28, 10, 39))
     assert near(lines, cut).min() > 2, "a line along the cut"
-    # Its silhouette: of each ring the points farthest to both sides of the rod's axis as it is seen.
+    # Its silhouette: of each ring the points farthest to both sides of the rod's axis as it is
+    # seen.
     axis = np.diff(camera.project(np.array([[0, 0, -20.0], [0, 0, 20.0]])), axis=0)[0]
     across = shaft @ (np.array([-axis[1], axis[0]]) / np.linalg.norm(axis))
     sides = np.take_along_axis(

@@ -307,8 +307,8 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(
     more = find_cause(told, CauseSearch(anatomy, wrong, found, near))
     first, second, *others = more.reasons
     sentence = (
-        "Left and right of view2 seem to be exchanged: the other way, it fits. Check whether the patient's right is on the left of the "
-        "image."
+        "Left and right of view2 seem to be exchanged: the other way, it fits. Check whether the "
+        "patient's right is on the left of the image."
     )
     assert first.startswith(f"{sentence} Correcting this moves the CT by ")
     assert second.startswith("Most likely wrong") and others == told.reasons[1:]
@@ -401,7 +401,10 @@ def test_a_ct_whose_matrix_is_in_ras_is_named_and_no_other_half_turn_is(anatomy,
 
 
 def test_a_mirrored_ct_looks_as_the_ct_in_a_mirrored_world(views):
-    """By projecting points of the corrected CT, with principal points off the middle; its centroid stays."""
+    """By projecting points of the corrected CT, with principal points off the middle.
+
+    Its centroid stays.
+    """
     shifted = [decentred(view, 5.0) for view in views]
     for n, view in enumerate(shifted):
         intrinsics = view.camera.intrinsics.copy()
@@ -467,7 +470,10 @@ def test_only_unknowns_that_a_case_has_not_are_asked_after(ct, views):
 def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
     anatomy, views, found, near, cause, about, index, value, words
 ):
-    """800 pixels are the distance to the detector; a principal point counts from 1.5 mm, that is 1.2 pixels."""
+    """800 pixels are the distance to the detector.
+
+    a principal point counts from 1.5 mm, that is 1.2 pixels.
+    """
     sized = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
     search = CauseSearch(anatomy, sized, found, near)
     each = next(
@@ -567,7 +573,10 @@ def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
 
 
 def test_a_moved_patient_is_searched_for_from_where_each_view_has_the_ct(views):
-    """The last view, corrected, shows the CT at the other one's pose as it shows it at its own; without its own there is no such start."""
+    """The last view, corrected, shows the CT at the other one's pose as it shows it at its own.
+
+    Without its own there is no such start.
+    """
     alone = {
         "view1": off(TRUE_POSE, [9, -4, 6], [8, 5, -6]),
         "view2": off(TRUE_POSE, [-3, 8, 5], [-9, 2, 4]),
@@ -630,7 +639,10 @@ def test_of_one_structure_no_cause_is_searched_for(ct, anatomy, views, found, ne
 
 
 def test_how_far_a_cause_moves_the_targets_is_told_in_the_corrected_ct():
-    """A CT that is mirrored about x = 5: its corrected targets at the same pose lie where they are mirrored to."""
+    """A CT that is mirrored about x = 5.
+
+    Its corrected targets at the same pose lie where they are mirrored to.
+    """
     mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
     mirror[0, 3] = 10.0
     cause = Cause("mirrored ct", (), "", 2.0, (0.9,), TRUE_POSE, corrected_from_ct=mirror)

@@ -128,7 +128,10 @@ def test_a_views_shift_is_told_in_standard_deviations_of_its_noise_across_the_be
 
 
 def test_halves_that_ask_for_other_poses_are_apart():
-    """One view of tiles in a square; the left or upper half pulls along x, the other the other way, the checkerboard not at all."""
+    """One view of tiles in a square.
+
+    The left or upper half pulls along x, the other the other way, the checkerboard not at all.
+    """
     places = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2)
     pull = np.where(places[:, :1] < 2, 1.0, -1.0) * np.array([[0, 0, 0, 0.2, 0, 0]])
     hessian, ones = np.diag([100.0, 100, 100, 1, 1, 1]), np.ones(16)
@@ -149,7 +152,8 @@ def test_halves_that_ask_for_other_poses_are_apart():
         assert split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(
             0.4
         )
-        # They pull along x: nothing across the rays of a source far away in that direction, all across those from the side.
+        # They pull along x: nothing across the rays of a source far away in that direction, all
+        # across those from the side.
         for source, mm in (([1e6, 0, 0], 0.0), ([0, 1e6, 0], 0.4)):
             across = split_half_mm(
                 each, points, np.zeros(3), [np.eye(6)], 16 * hessian, np.array(source)
@@ -158,7 +162,10 @@ def test_halves_that_ask_for_other_poses_are_apart():
 
 
 def test_the_score_of_views_that_agree_is_one():
-    """Rao's test of gradients that are chance: chi-square over its degrees of freedom, whatever the number of tiles (Hotelling 1931)."""
+    """Rao's test of gradients that are chance.
+
+    Chi-square over its degrees of freedom, whatever the number of tiles (Hotelling 1931).
+    """
     random = np.random.default_rng(8)
     mix = random.normal(size=(6, 6))
     for tiles in (26, 40, 400):
@@ -176,7 +183,8 @@ def test_the_score_of_views_that_agree_is_one():
                 ones,
             )
             squares.append(tension(split, EXACT, 1) ** 2)
-        # The sample's covariance in place of the true one makes it an F variable: its mean is (M - p) / (M - p - 2).
+        # The sample's covariance in place of the true one makes it an F variable: its mean is (M -
+        # p) / (M - p - 2).
         assert np.mean(squares) == pytest.approx((tiles - 6) / (tiles - 8), rel=0.1)
     ones = np.ones(12)
     few = Tiles(
@@ -192,7 +200,10 @@ def test_the_score_of_views_that_agree_is_one():
 
 
 def test_what_a_calibration_explains_is_no_disagreement(anatomy, views):
-    """A principal point off by less than half a pixel, and by more than a calibration may be; that of exact cameras counts as that much."""
+    """A principal point off by less than half a pixel, and by more than a calibration may be.
+
+    That of exact cameras counts as that much.
+    """
     found = []
     for pixels in (0.4, 4.0):
         intrinsics = views[1].camera.intrinsics.copy()

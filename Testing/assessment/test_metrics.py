@@ -1,7 +1,7 @@
 """Each error on a case that can be solved by hand.
 
-The camera stands at the world's origin and looks along z; a focal length of 1000 pixels of 0.5 mm makes 500
-mm from source to detector. The target is 250 mm away, on the axis.
+The camera stands at the world's origin and looks along z; a focal length of 1000 pixels of 0.5 mm
+makes 500 mm from source to detector. The target is 250 mm away, on the axis.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def test_an_error_along_the_ray_shows_in_space_only():
 
 
 def test_diffpose_score():
-    # 10 columns are 5 mm on the detector; in the CT, (5, 0, 500) becomes (2.5, 0, 500): 2.5 mm, times 0.5.
+    # 10 columns are 5 mm on the detector; in the CT, (5, 0, 500) becomes (2.5, 0, 500): 2.5 mm,
+    # times 0.5.
     assert metrics.diffpose_score(CAMERA, shift(2.5, 0, 0), TRUE, TARGET, 0.5) == pytest.approx(
         1.25
     )
@@ -135,7 +136,10 @@ def test_errors_average_over_the_views():
 
 
 def test_of_several_targets_the_largest_error_and_the_mean_of_depths_either_way():
-    """A turn about the middle of two targets: one goes 3 mm deeper, the other comes nearer; a third on the axis stays."""
+    """A turn about the middle of two targets: one goes 3 mm deeper, the other comes nearer.
+
+    a third on the axis stays.
+    """
     targets = np.array([[-30.0, 0, 250], [30, 0, 250], [0, 0, 250]])
     estimated = rigid.about(
         TARGET[0], rigid.from_rotation_translation(rigid.exp_so3([0, 0.1, 0]), np.zeros(3))

@@ -1,4 +1,7 @@
-"""Pictures of a bright disc, of which everything is known: those of the report, and live ones under a moving DRR."""
+"""Pictures of a bright disc, of which everything is known.
+
+Those of the report, and live ones under a moving DRR.
+"""
 
 from __future__ import annotations
 

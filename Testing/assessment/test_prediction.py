@@ -1,4 +1,7 @@
-"""The model that turns features into an error to expect: its mixture, its direction, and the one that comes with the program."""
+"""The model that turns features into an error to expect.
+
+Its mixture, its direction, and the one that comes with the program.
+"""
 
 from __future__ import annotations
 

@@ -26,17 +26,24 @@ from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.dicom_identity import BY_HEADERS
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 
-#: Written where the search for a cause needs a registration, as `diagnosis` and `report.result` have them.
+#: Written where the search for a cause needs a registration, as `diagnosis` and `report.result`
+#: have them.
 FOUND = {
     f"view2 and CT are of different patients (PatientID) {BY_HEADERS}": PATIENT,
     f"view2 and CT are of different days (StudyDate) {BY_HEADERS}": OVERLAYS,
-    "The CT's slice spacing seems to be wrong: 3.0 % larger, it fits. Check how it was exported.": CT,
-    "The CT is too short, or AP shows another part of the body: 60 % of this X-ray lies beyond the ends of the CT.": CT,
-    "The X-rays show another part of the CT than the start says: moved by 90 mm towards the head, the CT fits. Check the start.": START,
-    "The CT may be registered to the wrong vertebra: moved by 30 mm towards the head, it fits better. Count the levels.": OVERLAYS,
-    "The geometry of LAT is unknown: it was registered alone and does not support the pose.": GEOMETRY,
+    "The CT's slice spacing seems to be wrong: 3.0 % larger, it fits. Check how it was "
+    "exported.": CT,
+    "The CT is too short, or AP shows another part of the body: 60 % of this X-ray lies beyond the "
+    "ends of the CT.": CT,
+    "The X-rays show another part of the CT than the start says: moved by 90 mm towards the head, "
+    "the CT fits. Check the start.": START,
+    "The CT may be registered to the wrong vertebra: moved by 30 mm towards the head, it fits "
+    "better. Count the levels.": OVERLAYS,
+    "The geometry of LAT is unknown: it was registered alone and does not support the "
+    "pose.": GEOMETRY,
     "The pose was not refined; it is as given (search).": REGISTER,
-    "The pose was set, not registered: the failure probability was not measured for such poses.": REGISTER,
+    "The pose was set, not registered: the failure probability was not measured for such "
+    "poses.": REGISTER,
     "The risk of an error above 2 mm is 26 %; up to 3 % is accepted.": OVERLAYS,
 }
 

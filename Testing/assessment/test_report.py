@@ -1,4 +1,7 @@
-"""report.html of a registered phantom: what it says, that nothing is loaded from outside, and that text from files stays text."""
+"""report.html of a registered phantom.
+
+What it says, that nothing is loaded from outside, and that text from files stays text.
+"""
 
 from __future__ import annotations
 

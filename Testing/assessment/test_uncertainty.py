@@ -1,4 +1,7 @@
-"""The covariance of pose and targets: against Monte Carlo, finite differences, and the true errors of registrations."""
+"""The covariance of pose and targets.
+
+Against Monte Carlo, finite differences, and the true errors of registrations.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,10 @@ def test_the_roll_about_a_shaft_is_named(pose):
 
 
 def test_the_sandwich_of_clusters_is_the_scatter_of_the_estimates():
-    """A linear model whose residuals are alike within a tile: pixels counted one by one would say less than half of the truth."""
+    """A linear model whose residuals are alike within a tile.
+
+    Pixels counted one by one would say less than half of the truth.
+    """
     random = np.random.default_rng(5)
     clusters, each, parameters = 60, 20, 4
     design = random.normal(size=(clusters, 1, parameters)) + 0.3 * random.normal(

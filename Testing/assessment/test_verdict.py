@@ -81,7 +81,10 @@ def lenient(anatomy, views, found, near, generous):
 
 
 def test_a_right_answer_is_not_rejected_and_its_bounds_hold(anatomy, views, found, near):
-    """Far from the anatomy the bound is wider, as rotations count there; all targets together are the whole."""
+    """Far from the anatomy the bound is wider, as rotations count there.
+
+    All targets together are the whole.
+    """
     told = assess(anatomy, views, found, near, CORNERS)
     assert told.verdict in ("accept", "check") and [split.name for split in told.splits] == [
         "view1",
@@ -104,7 +107,10 @@ def test_a_right_answer_is_not_rejected_and_its_bounds_hold(anatomy, views, foun
 def test_all_bounds_are_those_of_noise_and_cameras_made_larger_alike(
     anatomy, views, found, near, principal_point_sd_px
 ):
-    """Of all targets together the bound is the prediction's; of a view and of a rotation 95 % of a normal error."""
+    """Of all targets together the bound is the prediction's.
+
+    Of a view and of a rotation 95 % of a normal error.
+    """
     some = [replace(view, principal_point_sd_px=principal_point_sd_px) for view in views]
     told = assess(anatomy, some, replace(found, views=some), near, CORNERS)
     total = told.features.uncertainty + told.features.camera_uncertainty
@@ -236,7 +242,10 @@ def test_with_a_cause_nothing_is_accepted_even_if_it_says_nothing_of_the_error(
 
 
 def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
-    """One view's angle is wrong by many standard deviations: corrected with the pose, it fits, but what was said is wrong."""
+    """One view's angle is wrong by many standard deviations.
+
+    Corrected with the pose, it fits, but what was said is wrong.
+    """
     wrong = views[1].camera.camera_from_world @ off(np.eye(4), [6, 0, -5], [0, 0, 0])
     turned = replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong))
     given = [views[0], replace(turned, rotation_sd_deg=1.0, translation_sd_mm=3.0)]

@@ -16,8 +16,9 @@ from benchmarks.protocol.cases import ct_name
 from benchmarks.protocol.runs import reevaluate
 from MultiViewRegistrationLib.assessment.prediction import calibrated
 
-#: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a wrong principal point, registered
-#: after what seed 6 had shown of these had led to a rule for each.
+#: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a
+#: wrong principal point, registered after what seed 6 had shown of these had led to a rule for
+#: each.
 ROWS = ROOT / "benchmarks" / "rows" / "acceptance_rows_6.tar.xz"
 KIND = {"body": "body", "bone": "structure"}
 

@@ -19,7 +19,8 @@ def test_a_missing_peer_is_named_with_the_remedy(missing, monkeypatch):
         patch.setitem(sys.modules, missing, None)
         nanodrr_peer.modules()
     assert str(caught.value) == (
-        f"the benchmark runs beside its peers, but the Python package {missing} is missing; run {install_command('bench')}."
+        f"the benchmark runs beside its peers, but the Python package {missing} is missing; run "
+        f"{install_command('bench')}."
     )
 
 

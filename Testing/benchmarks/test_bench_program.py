@@ -124,7 +124,10 @@ def test_a_registration_is_there_once_it_stays_there():
 
 @pytest.mark.slow
 def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
-    """Its pose has to come back from RAS and cameras to our world_from_ct: then the error falls from where it started."""
+    """Its pose has to come back from RAS and cameras to our world_from_ct.
+
+    Then the error falls from where it started.
+    """
     from MultiViewRegistrationLib.assessment.metrics import mtre
 
     start = rigid.exp_se3([0.02, -0.03, 0.01, 3.0, 2.0, -2.0]) @ setting.pose
@@ -172,7 +175,10 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
 
 
 def test_on_a_device_both_render_the_same_in_batches(setting, peers, monkeypatch):
-    """Ours and nanodrr on the processor in place of a card; nanodrr in bfloat16, too, and what does not compile is told."""
+    """Ours and nanodrr on the processor in place of a card.
+
+    Nanodrr in bfloat16, too, and what does not compile is told.
+    """
     monkeypatch.setattr(nanodrr_peer.modules().torch, "compile", lambda *args, **how: 1 / 0)
     monkeypatch.setattr(rendering, "COMPILED_AT", 16)
     monkeypatch.setattr(rendering, "BATCHES", ((16, 2),))

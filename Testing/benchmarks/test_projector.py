@@ -1,4 +1,7 @@
-"""The simulators' geometry is ours: a ball lands where the camera says, a box is as thick as its faces cut the rays, edges coincide."""
+"""The simulators' geometry is ours.
+
+a ball lands where the camera says, a box is as thick as its faces cut the rays, edges coincide.
+"""
 
 import json
 
@@ -138,7 +141,10 @@ def test_a_box_has_the_thickness_that_the_rays_cut():
 
 @pytest.mark.parametrize("tissue_hu", [0.0, -100.0])
 def test_a_box_attenuates_by_the_law_of_beer_and_lambert(gvxr, tissue_hu):
-    """By the chords of the rays in it and what gVirtualXray holds for its tissue, at each energy; that of 0 HU is much like water."""
+    """By the chords of the rays in it and what gVirtualXray holds for its tissue, at each energy.
+
+    That of 0 HU is much like water.
+    """
     hu = np.full((70, 70, 70), -1000.0)
     hu[10:60, 10:60, 10:60] = tissue_hu
     camera, world_from_ct = posed(np.random.default_rng(7), False, [34.5, 34.5, 34.5])
@@ -225,7 +231,8 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     whole = RtkProjector(Body.from_hu(ct, 0)).project(camera, pose)
     np.testing.assert_allclose(moved.project(camera, pose), whole, atol=1e-4)
 
-    # All else goes two voxels to the patient's left; seen from there, the bone has gone two to the right.
+    # All else goes two voxels to the patient's left; seen from there, the bone has gone two to the
+    # right.
     moved.rest_from_bone = rigid.from_rotation_translation(
         np.eye(3), np.array([2 * SPACING[0], 0, 0])
     )
@@ -237,7 +244,8 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     expected = RtkProjector(Body.from_hu(Volume(soft, ct.ct_from_index), 0)).project(camera, pose)
     shown = moved.project(camera, pose)
     assert np.abs(shown - whole).max() > 1
-    # Attenuation is made of HU by a line with a corner: where bones overlap the sum is not quite that of the summed HU.
+    # Attenuation is made of HU by a line with a corner: where bones overlap the sum is not quite
+    # that of the summed HU.
     assert np.percentile(np.abs(shown - expected), 99) < 0.1 * np.percentile(
         np.abs(shown - whole), 99
     )
@@ -277,7 +285,10 @@ def details(image):
 
 
 def shift_px(a, b):
-    """Sub-pixel (u, v) by which b is a moved, least squares on the gradient of a; and their correlation."""
+    """Sub-pixel (u, v) by which b is a moved, least squares on the gradient of a.
+
+    And their correlation.
+    """
     gradient_v, gradient_u = np.gradient(a)
     columns = np.stack([gradient_u.ravel(), gradient_v.ravel(), a.ravel()], axis=1)
     u, v, gain = np.linalg.lstsq(columns, b.ravel(), rcond=None)[0]

@@ -1,4 +1,7 @@
-"""The protocol's tables, from rows whose answers are known by hand, and its page: what is done, what is left out, every miss."""
+"""The protocol's tables, from rows whose answers are known by hand, and its page.
+
+What is done, what is left out, every miss.
+"""
 
 from __future__ import annotations
 

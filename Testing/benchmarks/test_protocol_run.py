@@ -1,4 +1,7 @@
-"""The protocol can be stopped anywhere and goes on where it was; what it refuses it says in a sentence."""
+"""The protocol can be stopped anywhere and goes on where it was.
+
+What it refuses it says in a sentence.
+"""
 
 from __future__ import annotations
 

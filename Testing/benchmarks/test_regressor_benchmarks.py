@@ -1,4 +1,7 @@
-"""What the benchmarks of the regressor keep and write: rows that a broken run goes on from, and tables between marks."""
+"""What the benchmarks of the regressor keep and write.
+
+Rows that a broken run goes on from, and tables between marks.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def test_a_part_of_a_page_is_replaced_and_the_rest_is_left_alone(tmp_path):
 
 
 def test_the_ablation_compares_trainings_of_one_seed():
-    """The seeds differ by a factor of ten, the variants by twenty percent: only pairs show it without an error."""
+    """The seeds differ by a factor of ten, the variants by twenty percent.
+
+    Only pairs show it without an error.
+    """
     from benchmarks import regressor
 
     records = []

@@ -1,4 +1,7 @@
-"""An X-ray is taken as its physics says: noise, scatter, blades, metal, mineral; what makes it hard to register is there as asked."""
+"""An X-ray is taken as its physics says: noise, scatter, blades, metal, mineral.
+
+What makes it hard to register is there as asked.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +28,10 @@ from MultiViewRegistrationLib.imaging.xray import to_line_integrals
 
 
 class Slab:
-    """Stands in for a MaterialProjector: water and bone of a given thickness (g/cm^2), all over or (rows, columns)."""
+    """Stands in for a MaterialProjector.
+
+    Water and bone of a given thickness (g/cm^2), all over or (rows, columns).
+    """
 
     def __init__(self, water, bone=0.0):
         self.materials = water, bone

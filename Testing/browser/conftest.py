@@ -1,4 +1,7 @@
-"""`mvreg view` as a process of its own, and a real browser that looks at it: one server for each test module."""
+"""`mvreg view` as a process of its own, and a real browser that looks at it.
+
+One server for each test module.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ from PIL import Image
 from MultiViewRegistrationLib.geometry import rigid
 
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-#: With Ctrl-C and a closing terminal as at one: whoever was begun in the background, or by nohup, would ignore them.
+#: With Ctrl-C and a closing terminal as at one: whoever was begun in the background, or by nohup,
+#: would ignore them.
 MVREG = [
     sys.executable,
     "-c",
@@ -34,9 +35,8 @@ MVREG = [
 PATIENCE_S = 90.0
 #: Finds a control in the form of a section.
 CONTROL = (
-    "(section, key) => { const find = all => { for (const each of all || []) { if (each.key === key) return each; "
-    "const inside = find(each.children); if (inside) return inside; } return null; }; "
-    "return find((s[section + '_form'] || {}).controls); }"
+    "(section, key) => "
+    "{ const find = all => { for (const each of all || []) { if (each.key === key) return each; const inside = find(each.children); if (inside) return inside; } return null; }; return find((s[section + '_form'] || {}).controls); }"
 )
 #: What a browser begins a websocket with.
 HANDSHAKE = {
@@ -136,7 +136,10 @@ class Served:
         cookie: str | bytes | None = None,
         **headers: str,
     ) -> tuple[int, str, dict[str, str]]:
-        """Status, text and headers of an answer.   cookie: this server's by default, "" for none."""
+        """Status, text and headers of an answer.   cookie.
+
+        This server's by default, "" for none.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if cookie != "":
             sent["Cookie"] = self.cookie if cookie is None else cookie
@@ -152,7 +155,10 @@ class Served:
     def send(
         self, target: str, *files: Path | tuple[str, bytes], folder: str = ""
     ) -> tuple[int, str]:
-        """Send files, or names and contents, as a page does, and a folder's as it is dropped; status and text of the answer."""
+        """Send files, or names and contents, as a page does, and a folder's as it is dropped.
+
+        Status and text of the answer.
+        """
         named = [
             (file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files
         ]
@@ -211,7 +217,10 @@ class Tab:
 
     @contextmanager
     def _leaving(self):
-        """What a page still asks or waits for when it is left is rejected: that is no error of it."""
+        """What a page still asks or waits for when it is left is rejected.
+
+        That is no error of it.
+        """
         before = len(self.errors)
         yield
         self.errors[before:] = [
@@ -228,14 +237,16 @@ class Tab:
     def state(self, name: str):
         """What the server told the page under this name; "register.running" for a part of it."""
         return self.page.evaluate(
-            "(name) => name.split('.').reduce((value, key) => value && value[key], window.trame.state.state)",
+            "(name) => name.split('.').reduce((value, key) => value && value[key], "
+            "window.trame.state.state)",
             name,
         )
 
     def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
         """Wait until a JavaScript expression is true.
 
-        Of the state `s`, of controls, `c(section, key)`, of the pose, `n()`, of names, `xrays()` and `ct()`, of `reading()`.
+        Of the state `s`, of controls, `c(section, key)`, of the pose, `n()`, of names, `xrays()`
+        and `ct()`, of `reading()`.
         """
         self.page.wait_for_function(f"() => {self._of_state(expression)}", timeout=1000 * seconds)
 
@@ -252,7 +263,8 @@ class Tab:
     def control(self, section: str, key: str) -> dict | None:
         """A control as the server shows it in a section's form; None where it is not seen."""
         return self.page.evaluate(
-            f"([section, key]) => {{ const s = window.trame.state.state; return ({CONTROL})(section, key); }}",
+            "([section, key]) => "
+            f"{{ const s = window.trame.state.state; return ({CONTROL})(section, key); }}",
             [section, key],
         )
 
@@ -272,17 +284,18 @@ class Tab:
     def ready(self) -> None:
         """Wait until there is a registration, its CT is ready for DRRs, and a new case is registered."""
         self.wait_state(
-            "s.has_registration && c('register', 'register') && !s.register_form.state.text.startsWith('preparing')"
-            " && s.answer.kind !== 'running'"
-            " && !(s.answer.kind === 'none' && c('answer', 'register') && !c('register', 'history').lines.length)"
+            "s.has_registration && c('register', 'register') && "
+            "!s.register_form.state.text.startsWith('preparing') && s.answer.kind !== 'running' && "
+            "!(s.answer.kind === 'none' && c('answer', 'register') && !c('register', "
+            "'history').lines.length)"
         )
         self.drawn()
 
     def drawn(self) -> None:
         """Wait until the X-rays show what they are to show."""
         self.page.wait_for_function(
-            "() => { const all = [...document.querySelectorAll('.mvx')]; return all.length && all.every("
-            "e => e.xray && e.xray.picture.film && !e.xray.stale() && !e.xray.mover.busy); }"
+            "() => "
+            "{ const all = [...document.querySelectorAll('.mvx')]; return all.length && all.every(e => e.xray && e.xray.picture.film && !e.xray.stale() && !e.xray.mover.busy); }"
         )
 
     def picture(self, number: int) -> np.ndarray:
@@ -370,5 +383,6 @@ class Tab:
         self.open_step("Register")
         self.page.locator(".mv-steps").get_by_role("button", name="Register", exact=True).click()
         self.wait_state(
-            f"!c('answer', 'cancel') && c('register', 'register').enabled && c('register', 'history').lines.length > {entries}"
+            "!c('answer', 'cancel') && c('register', 'register').enabled && c('register', "
+            f"'history').lines.length > {entries}"
         )

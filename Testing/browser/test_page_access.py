@@ -1,4 +1,7 @@
-"""Who can open the page: only a browser with the token; no other user, no other site, no other name of the computer."""
+"""Who can open the page: only a browser with the token.
+
+No other user, no other site, no other name of the computer.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ import pytest
 from served import HANDSHAKE, Served
 
 SHAKE = {name.replace("-", "_"): value for name, value in HANDSHAKE.items()}
-#: What another user of the computer can do: connect to every port that listens, and try what the arguments of any program say.
+#: What another user of the computer can do: connect to every port that listens, and try what the
+#: arguments of any program say.
 OTHER_USER = r"""
 import glob, re, sys, urllib.error, urllib.request
 words = set()
@@ -205,7 +209,10 @@ def test_a_link_of_another_site_leads_in_only_with_the_token(context, elsewhere,
 
 
 def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(page, elsewhere, server):
-    """One of another port of this computer: to a browser that is the same site, so that it sends the cookie along."""
+    """One of another port of this computer.
+
+    To a browser that is the same site, so that it sends the cookie along.
+    """
     page.goto(
         elsewhere(f"""<iframe src="{server.root}index.html"></iframe><iframe src="{server.root}nothing"></iframe>
         <script>

@@ -1,4 +1,7 @@
-"""What axe-core says of the page: contrasts of WCAG AA, names, roles, landmarks; in the light and in the dark, and by keys alone."""
+"""What axe-core says of the page: contrasts of WCAG AA, names, roles, landmarks.
+
+In the light and in the dark, and by keys alone.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ def problems(tab, axe: str) -> list[str]:
         "() => axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations)"
     )
     return [
-        f"{each['id']}: {node['target'][0]} {node['html'][:120]} {node['failureSummary'].splitlines()[1].strip()}"
+        f"{each['id']}: {node['target'][0]} {node['html'][:120]} "
+        f"{node['failureSummary'].splitlines()[1].strip()}"
         for each in found
         for node in each["nodes"]
     ]
@@ -65,7 +69,8 @@ def test_axe_finds_nothing(open_tab, serve, server, axe):
     for step in STEPS:
         tab.open_step(step)
     tab.page.evaluate(
-        "() => document.querySelectorAll('.mv-steps details').forEach(each => { each.open = true; })"
+        "() => document.querySelectorAll('.mv-steps details').forEach(each => "
+        "{ each.open = true; })"
     )
     found += in_both_themes(tab, axe, "unfolded")
     tab.button("Geometry...").click()
@@ -75,18 +80,21 @@ def test_axe_finds_nothing(open_tab, serve, server, axe):
     distance.press("Enter")
     tab.page.get_by_role("alert").get_by_text("looks like metres").wait_for()
     tab.page.evaluate(
-        "() => document.querySelectorAll('.mv-sheet details').forEach(each => { each.open = true; })"
+        "() => document.querySelectorAll('.mv-sheet details').forEach(each => "
+        "{ each.open = true; })"
     )
     found += in_both_themes(tab, axe, "geometry")
     assert not found, "\n".join(found)
 
 
-#: What a person can do something with, each with an id of its own; of radio buttons the one that Tab goes to.
+#: What a person can do something with, each with an id of its own; of radio buttons the one that
+#: Tab goes to.
 CONTROLS = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')].filter(each =>
     each.tabIndex >= 0 && !each.disabled && each.checkVisibility({ visibilityProperty: true })
     && !(each.type === 'radio' && !each.checked) && each.getClientRects().length)
     .map((each, n) => each.dataset.walked = String(n))"""
-#: The id of what has the focus, and whether that is seen: by a ring of its own, or by what Vuetify and the file buttons draw about it.
+#: The id of what has the focus, and whether that is seen: by a ring of its own, or by what Vuetify
+#: and the file buttons draw about it.
 FOCUS = """() => { const at = document.activeElement, style = getComputedStyle(at), around = at.closest('.v-input, .mv-pick, .mvx-surface');
     return [at.dataset.walked || null, Boolean(around) || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2)]; }"""
 

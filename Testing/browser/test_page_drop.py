@@ -1,4 +1,7 @@
-"""Files dropped anywhere in the window: told apart, taken, asked about where they leave something open."""
+"""Files dropped anywhere in the window.
+
+Told apart, taken, asked about where they leave something open.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,8 @@ def test_the_empty_page_and_its_keys(empty):
         empty.page.keyboard.press("Tab")
         reached.append(
             empty.page.evaluate(
-                "() => document.activeElement.getAttribute('aria-label') || document.activeElement.innerText"
+                "() => document.activeElement.getAttribute('aria-label') || "
+                "document.activeElement.innerText"
             )
         )
     hint = "CT, X-rays, calibration, case or scene"

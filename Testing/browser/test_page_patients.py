@@ -1,4 +1,7 @@
-"""Nothing of one patient is left once another is open: B over A in every way there is, each pane against B's X-rays."""
+"""Nothing of one patient is left once another is open.
+
+B over A in every way there is, each pane against B's X-rays.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ OPENABLE = "CT, X-rays, calibration, case or scene"
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory) -> dict[str, Path]:
-    """Two case.json with as many X-rays: B's have other names, angles and pictures, and its CT another name."""
+    """Two case.json with as many X-rays.
+
+    B's have other names, angles and pictures, and its CT another name.
+    """
     cases = {}
     for name, views in NAMES.items():
         folder = tmp_path_factory.mktemp("cases") / name

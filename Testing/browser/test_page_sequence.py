@@ -37,7 +37,10 @@ def shown(tab, number: int) -> None:
 
 
 def picture(tab) -> np.ndarray:
-    """The first X-ray as its canvas shows it, in 48 x 48 pixels: all of them take seconds to come."""
+    """The first X-ray as its canvas shows it, in 48 x 48 pixels.
+
+    All of them take seconds to come.
+    """
     return np.array(
         tab.page.evaluate("""() => { const small = new OffscreenCanvas(48, 48).getContext("2d");
         small.drawImage(document.querySelector(".mvx canvas"), 0, 0, 48, 48); return [...small.getImageData(0, 0, 48, 48).data]; }"""),
@@ -50,7 +53,8 @@ def layers(tab) -> list[int]:
     return [
         tab.state(name)["layer"]
         for name in tab.page.evaluate(
-            "() => Object.keys(window.trame.state.state).filter(k => k.startsWith('mvreg_xray_') && window.trame.state.state[k])"
+            "() => Object.keys(window.trame.state.state).filter(k => k.startsWith('mvreg_xray_') "
+            "&& window.trame.state.state[k])"
         )
     ]
 

@@ -1,4 +1,7 @@
-"""A case with structures in the page: what does not fit is outlined and told, and the poses of all are exported."""
+"""A case with structures in the page.
+
+What does not fit is outlined and told, and the poses of all are exported.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from bent_spine import NAMES, POSE, write_case
 
 from MultiViewRegistrationLib.geometry import rigid
 
-#: The names of the outlines, and where they are: x and y of the ends of each, from and to, CSS pixels.
+#: The names of the outlines, and where they are: x and y of the ends of each, from and to, CSS
+#: pixels.
 OUTLINES = """() => [...document.querySelectorAll('.mvx')].map(view => [...view.querySelectorAll('.misfit')].map(one => {
     const box = one.querySelector('path').getBBox();
     return [one.querySelector('text').textContent, box.x, box.y, box.x + box.width, box.y + box.height]; }))"""

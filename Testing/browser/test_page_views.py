@@ -1,4 +1,7 @@
-"""What a person does in the views: landmarks are clicked, slices follow, tabs differ in size; and clicks that were lost."""
+"""What a person does in the views: landmarks are clicked, slices follow, tabs differ in size.
+
+And clicks that were lost.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,10 @@ def test_a_second_tab_of_another_size_does_not_distort_the_first(tab, open_tab):
 
 
 def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
-    """In the X-rays they are clicked where the truth has them; what was clicked in the CT the X-rays show, too."""
+    """In the X-rays they are clicked where the truth has them.
+
+    What was clicked in the CT the X-rays show, too.
+    """
     case = json.loads(case_file.read_text())
     cameras = [np.array(view["projection_matrix"]) for view in case["views"]]
     page = tab.page
@@ -102,7 +108,8 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
             )
             page.locator(".mvx-surface").nth(number).click(position={"x": at[0], "y": at[1]})
             tab.wait_state(
-                f"c('start', 'landmarks').lines.find(line => line.id === '{name}').cells[{number + 2}].text === '\u2714'"
+                "c('start', 'landmarks').lines.find(line => line.id === "
+                f"'{name}').cells[{number + 2}].text === '\u2714'"
             )
     tab.button("Stop clicking").click()
     tab.register()

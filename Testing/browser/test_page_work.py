@@ -1,4 +1,7 @@
-"""A case from the start to an exported transform in the page, and who is let in; what a person does there beside."""
+"""A case from the start to an exported transform in the page, and who is let in.
+
+What a person does there beside.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ MODES = {
     "X-ray": "off",
     "Blend": "blend",
 }
-#: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
+#: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not
+#: there.
 PATHS = (
     "",
     "index.html",
@@ -47,7 +51,10 @@ def fresh(tab):
 
 
 def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
-    """Opening it and pressing Export is all: it is registered by itself, and the answer says how well."""
+    """Opening it and pressing Export is all.
+
+    It is registered by itself, and the answer says how well.
+    """
     assert tab.registered() and [row[1] for row in tab.history()] == ["Before", "From here"]
     tab.shot("answer")
     name = tab.page.locator("h1").inner_text()
@@ -149,7 +156,8 @@ def test_the_result_is_explained(fresh):
     fresh.page.get_by_role("combobox", name="Compare with").click(force=True)
     fresh.page.get_by_role("option").first.click()
     fresh.wait_state(
-        "(c('register', 'compared') || {label: ''}).label.includes('mm apart') && c('register', 'pictures1')"
+        "(c('register', 'compared') || {label: ''}).label.includes('mm apart') && c('register', "
+        "'pictures1')"
     )
     fresh.button("Close the comparison").click()
     fresh.wait_state("!c('register', 'compared')")
@@ -174,7 +182,8 @@ def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
     fresh.page.get_by_label("L", exact=True).fill("14")
     fresh.page.keyboard.press("Tab")
     fresh.wait_state(
-        "c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && s.answer.kind === 'moved'"
+        "c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && s.answer.kind === "
+        "'moved'"
     )
     fresh.open_step("Check")
     fresh.button("Assess this pose").click()
@@ -208,7 +217,8 @@ def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, 
     tab.ready()
     tab.shot("narrow")
     assert tab.page.evaluate(
-        "document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth"
+        "document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= "
+        "innerWidth"
     )
     hidden = tab.page.evaluate("""() => [...document.querySelectorAll('button, input:not([type=file])')].filter(e => e.offsetParent
         && !(e.textContent.trim() || e.title || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML.slice(0, 200))""")

@@ -1,4 +1,7 @@
-"""report.html in a browser, opened as a file: all that matters on one screen and one printed page, and X-rays that can be zoomed into."""
+"""report.html in a browser, opened as a file.
+
+All that matters on one screen and one printed page, and X-rays that can be zoomed into.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ def report(case_file, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def shown(browser, report):
-    """A function: the report in a window of this size; fails at the end where the page had an error."""
+    """A function: the report in a window of this size.
+
+    Fails at the end where the page had an error.
+    """
     contexts, errors = [], []
 
     def open_page(width: int, height: int, scheme: str = "dark"):

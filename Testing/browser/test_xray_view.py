@@ -148,7 +148,10 @@ def test_the_right_button_changes_the_window_and_the_scene_keeps_it(shown):
 
 
 def test_brightness_and_contrast_are_percents_and_the_greys_are_inverted(shown):
-    """50 % each is the automatic window; 75 % contrast a third of its width, 60 % brightness a fifth of that darker greys."""
+    """50 % each is the automatic window.
+
+    75 % contrast a third of its width, 60 % brightness a fifth of that darker greys.
+    """
 
     async def set_them():
         page, pane = shown.page, shown.page.locator(".mvx").first
@@ -345,7 +348,10 @@ def test_ring_and_grips_rotate_it_and_are_seen_only_then(shown):
 
 
 async def slide_fingers(shown, *steps) -> None:
-    """Fingers that go down, move and go up, by Chromium's own way from a touch to pointer events.   steps: the places of all fingers."""
+    """Fingers that go down, move and go up, by Chromium's own way from a touch to pointer events.
+
+    steps: the places of all fingers.
+    """
     session = await shown.page.context.new_cdp_session(shown.page)
     for number, places in enumerate((*steps, ())):
         kind = "touchEnd" if not places else "touchMove" if number else "touchStart"
@@ -440,7 +446,8 @@ def test_cursor_and_epipolar_line_are_where_the_cameras_say(shown):
     assert here["drawn"]["point"].startswith(f"M{x + 6}".split(".")[0])
 
 
-#: The landmarks drawn over an X-ray: their paths begin at the left of a circle, or at the top left of a cross, 6 px from the middle.
+#: The landmarks drawn over an X-ray: their paths begin at the left of a circle, or at the top left
+#: of a cross, 6 px from the middle.
 MARKS = """(n) => xrays[n].drawn.landmarks.map(({ name, of, path }) => {
   const [x, y] = path.slice(1).split(/[aL]/)[0].split(",").map(Number);
   return { name, of, at: xrays[n].frame.toImage([x + 6, of === "ct" ? y : y + 6]) };
@@ -457,7 +464,10 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
         return projected(camera, (shown.pose @ np.append(in_ct, 1))[:3])
 
     async def marks(number, count):
-        """What is drawn, once it is `count` landmarks: the server tells the page of them in its own time."""
+        """What is drawn, once it is `count` landmarks.
+
+        The server tells the page of them in its own time.
+        """
         for _ in range(100):
             await asyncio.sleep(0.2)
             await shown.settled()

@@ -21,7 +21,9 @@ _numbers = count()  # a server of its own for each page of a process
 
 
 class XRayPage:
-    """Panes side by side in a page, whose `host` this is; `page(coroutine)` runs one in the event loop.
+    """Panes side by side in a page, whose `host` this is.
+
+    `page(coroutine)` runs one in the event loop.
 
     called: what the panes have called of the host.   allowed: whether the CT may be moved.   errors: of the page.
     """
@@ -178,7 +180,8 @@ class XRayPage:
         for _ in range(int(seconds / TICK_S)):
             await asyncio.sleep(TICK_S)
             if await self.js(
-                "() => xrays.length > 0 && xrays.every((x) => x.picture.graphics && x.picture.graphics.ct)"
+                "() => xrays.length > 0 && xrays.every((x) => x.picture.graphics && "
+                "x.picture.graphics.ct)"
             ):
                 return
         raise TimeoutError(f"The page has no CT: {self.errors}")

@@ -18,7 +18,10 @@ NO_NETWORK = "No network was trained, as PyTorch is not installed: "
 
 
 def check_spine(content, out, printed):
-    """Vertebrae that the whole CT has up to 4 mm elsewhere are found, and shown: in the table, the report and the picture."""
+    """Vertebrae that the whole CT has up to 4 mm elsewhere are found, and shown.
+
+    In the table, the report and the picture.
+    """
     bones = {each["name"]: each for each in content["bones"]}
     assert (
         list(bones)

@@ -1,4 +1,7 @@
-"""Commands in README and documentation: the programs, commands and options that they name are there."""
+"""Commands in README and documentation.
+
+The programs, commands and options that they name are there.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 #: Of the renderer alone, by a phantom that they make.
 SYNTHETIC = ("cameras", "reconstruction")
-#: Runs cells, each a text on stdin, in one namespace; prints how many characters each last expression's HTML or repr has.
+#: Runs cells, each a text on stdin, in one namespace; prints how many characters each last
+#: expression's HTML or repr has.
 RUNNER = """
 import ast, json, sys
 space = {"__name__": "__main__"}

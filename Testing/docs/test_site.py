@@ -47,7 +47,10 @@ def navigation() -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Of the headings, as GitHub and MkDocs both make them: lower case, hyphens for spaces, nothing but letters and digits else."""
+    """Of the headings, as GitHub and MkDocs both make them.
+
+    Lower case, hyphens for spaces, nothing but letters and digits else.
+    """
     lines = CODE.sub("", path.read_text(encoding="utf-8")).splitlines()
     titles = [line.lstrip("#").strip().lower() for line in lines if line.startswith("#")]
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}

@@ -19,7 +19,10 @@ LEFT, HEAD, FRONT = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, -
 
 
 def c_arm(rao_lao_deg=0, cra_cau_deg=0, **others):
-    """Isocentre 600 mm from the source, detector 400 mm further; 512 x 640 pixels of 0.5 x 0.4 mm."""
+    """Isocentre 600 mm from the source, detector 400 mm further.
+
+    512 x 640 pixels of 0.5 x 0.4 mm.
+    """
     return CArm(
         **{
             "source_to_detector_mm": 1000,

@@ -59,7 +59,10 @@ def c_arm(angle_deg: float, *, mirrored: bool = False) -> Camera:
 
 
 def slot_scan(angle_deg: float = 0) -> SlotScanCamera:
-    """A scout of 320 x 240 mm from so many degrees about the long axis; its rows run to the feet."""
+    """A scout of 320 x 240 mm from so many degrees about the long axis.
+
+    Its rows run to the feet.
+    """
     turn = np.radians(angle_deg)
     return SlotScan(
         isocentre=np.array([0, 0, 120.0]),
@@ -113,7 +116,8 @@ def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, c
         line
     ):  # else the line is far beyond any image, and rounding decides
         assert np.abs(ends @ line[:2] + line[2]).max() / np.linalg.norm(line[:2]) < 1e-2
-    # An end that is not at an edge of the image is an end of the ray: the other source, or infinity.
+    # An end that is not at an edge of the image is an end of the ray: the other source, or
+    # infinity.
     at_edge = np.isclose(ends, EDGES[0], atol=1e-4) | np.isclose(ends, EDGES[1], atol=1e-4)
     if not at_edge[0].any():
         assert_allclose(ends[0], camera_to.project(camera_from.source), atol=1e-3)
@@ -126,7 +130,10 @@ def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, c
 
 
 def test_the_line_ends_at_a_vanishing_point_and_at_the_edge_of_a_box():
-    """Parallel views side by side: depth 0 is infinitely far to one side, infinite depth where the pixel itself is."""
+    """Parallel views side by side.
+
+    Depth 0 is infinitely far to one side, infinite depth where the pixel itself is.
+    """
     K = [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]]
     views = (
         Camera(K, np.eye(4), SIZE),

@@ -165,7 +165,10 @@ def test_exact_positions_in_slot_scans_give_the_exact_pose(seed, kinds):
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_three_landmarks_of_which_one_is_seen_twice_are_enough(seed, mirrored):
-    """The true pose is among the answers: with so few, another one may fit as well, and is reported."""
+    """The true pose is among the answers.
+
+    With so few, another one may fit as well, and is reported.
+    """
     scene = Scene(seed, views=2, landmarks=3, mirrored=mirrored)
     del scene.pixels[1, "view1"], scene.pixels[2, "view1"]
     fit = scene.fit()
@@ -179,7 +182,10 @@ def test_three_landmarks_of_which_one_is_seen_twice_are_enough(seed, mirrored):
 
 @pytest.mark.slow
 def test_the_error_grows_with_the_noise_and_is_what_the_geometry_allows():
-    """Two views see each point to about noise * pixel / magnification in each direction; 12 points share 6 numbers."""
+    """Two views see each point to about noise * pixel / magnification in each direction.
+
+    12 points share 6 numbers.
+    """
     medians = []
     for noise in (0.5, 1.0, 4.0):
         scenes = [Scene(seed, views=2, landmarks=12).blur(noise) for seed in range(8)]
@@ -237,7 +243,10 @@ def test_swapped_names_are_reported():
 
 
 def test_a_second_solution_is_reported():
-    """Four points of a square, far away and tilted a little towards the beam: it may as well be tilted the other way."""
+    """Four points of a square, far away and tilted a little towards the beam.
+
+    It may as well be tilted the other way.
+    """
     camera = c_arm(0, 0, False)
     points = np.array([[-10.0, -10, 0], [10, -10, 0], [10, 10, 0], [-10, 10, 0]])
     R = camera.camera_from_world[:3, :3].T @ Rotation.from_rotvec([0.35, 0, 0]).as_matrix()

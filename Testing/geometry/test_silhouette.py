@@ -1,4 +1,7 @@
-"""Outlines against what they must be: hulls of convex bodies, the circle in which a cone touches a sphere."""
+"""Outlines against what they must be.
+
+Hulls of convex bodies, the circle in which a cone touches a sphere.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def test_a_convex_body_has_the_outline_of_its_hull(seed, count):
 
 
 def test_a_fold_inwards_is_no_outline():
-    """Two roofs side by side, seen from the front: the valley between them shows in no X-ray, the ridges do."""
+    """Two roofs side by side, seen from the front.
+
+    The valley between them shows in no X-ray, the ridges do.
+    """
     profile = np.array([[0, 0], [30, 0], [60, 0], [45, 30], [30, 10], [15, 30]], float)
     front, back = [
         np.column_stack([profile[:, 0], np.full(6, y), profile[:, 1]]) for y in (0.0, 50.0)

@@ -1,4 +1,7 @@
-"""Whole files of every format that is read, and damage to them that knows their structure: for fuzzers."""
+"""Whole files of every format that is read, and damage to them that knows their structure.
+
+For fuzzers.
+"""
 
 from __future__ import annotations
 
@@ -156,7 +159,10 @@ def _png(data: bytes, rng: random.Random) -> bytes:
 
 
 def _dicom(data: bytes, rng: random.Random) -> bytes:
-    """A number of the header that the pixels go by, or the beginning of the pixels: tables of offsets, headers of codecs."""
+    """A number of the header that the pixels go by, or the beginning of the pixels.
+
+    Tables of offsets, headers of codecs.
+    """
     if rng.random() < 0.5:
         element = rng.choice([0x0002, 0x0008, 0x0010, 0x0011, 0x0100, 0x0101, 0x0103])
         tag = struct.pack("<HH", 0x0028, element)

@@ -31,7 +31,10 @@ def item(**tags) -> Sequence:
 
 
 def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
-    """Integer pixels (rows, columns) or (frames, rows, columns); a tag given as None is left out."""
+    """Integer pixels (rows, columns) or (frames, rows, columns).
+
+    a tag given as None is left out.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -61,7 +64,10 @@ def write_series(
     prefix: str = "",
     **tags,
 ) -> list[Path]:
-    """One CT slice for each pixels[k], int16, placed by ct_from_index or at positions (n, 3); returns the files."""
+    """One CT slice for each pixels[k], int16, placed by ct_from_index or at positions (n, 3).
+
+    Returns the files.
+    """
     folder.mkdir(exist_ok=True)
     axes = ct_from_index[:3, :3]
     spacing = np.linalg.norm(axes, axis=0)

@@ -31,7 +31,10 @@ def written(
 
 
 def refusal(function, *arguments, **named) -> str:
-    """The message of the InputError that `function` raises: one line that names the file, without ITK's words or a patient's."""
+    """The message of the InputError that `function` raises.
+
+    One line that names the file, without ITK's words or a patient's.
+    """
     with pytest.raises(InputError) as caught:
         function(*arguments, **named)
     message = str(caught.value)

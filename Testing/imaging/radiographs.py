@@ -59,7 +59,10 @@ FIELDS = {
 
 
 def collimated(intensity: np.ndarray, inside: np.ndarray, style: str) -> np.ndarray:
-    """The image with everything outside a field hidden: by lead (sharp, blurred or leaky), or painted over."""
+    """The image with everything outside a field hidden.
+
+    By lead (sharp, blurred or leaky), or painted over.
+    """
     if style == "painted white":
         return np.where(inside > 0, intensity, 65_535)
     if style == "painted black":

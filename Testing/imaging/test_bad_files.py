@@ -58,8 +58,8 @@ def nrrd(**changed) -> bytes:
 
 def tfm(kind: str, parameters: str = "1 0 0 0 1 0 0 0 1 0 0 0", fixed: str = "0 0 0") -> bytes:
     return (
-        f"#Insight Transform File V1.0\n#Transform 0\nTransform: {kind}_double_3_3\nParameters: {parameters}\n"
-        f"FixedParameters: {fixed}\n"
+        f"#Insight Transform File V1.0\n#Transform 0\nTransform: {kind}_double_3_3\nParameters: "
+        f"{parameters}\nFixedParameters: {fixed}\n"
     ).encode()
 
 
@@ -209,8 +209,8 @@ def test_damaged_run_lengths_take_no_memory_for_good(tmp_path):
 
 
 FORMATS = (
-    "plain.mha packed.mha a.nrrd packed.nrrd a.nii packed.nii.gz a.vtk a.gipl a.mrc a.png a.tif a.jpg a.bmp "
-    "a.dcm rle.dcm jpeg.dcm jls.dcm j2k.dcm"
+    "plain.mha packed.mha a.nrrd packed.nrrd a.nii packed.nii.gz a.vtk a.gipl a.mrc a.png a.tif "
+    "a.jpg a.bmp a.dcm rle.dcm jpeg.dcm jls.dcm j2k.dcm"
 ).split()
 
 

@@ -23,15 +23,17 @@ from MultiViewRegistrationLib.imaging.xray import load_frames, load_image
 def metaimage(compressed):
     data = zlib.compress(bytes(1000)) if compressed else bytes(100)
     return (
-        f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = {compressed}\n"
-        "DimSize = 3000 3000 600\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = "
+        f"False\nCompressedData = {compressed}\nDimSize = 3000 3000 600\nElementType = "
+        "MET_SHORT\nElementDataFile = LOCAL\n"
     ).encode() + data
 
 
 def nrrd(encoding):
     head = (
-        f"NRRD0004\ntype: short\ndimension: 3\nsizes: 3000 3000 600\nendian: little\nencoding: {encoding}\n"
-        "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n"
+        "NRRD0004\ntype: short\ndimension: 3\nsizes: 3000 3000 600\nendian: little\nencoding: "
+        f"{encoding}\nspace: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) "
+        "(0,0,1)\nspace origin: (0,0,0)\n\n"
     ).encode()
     return head + (gzip.compress(bytes(1000)) if encoding == "gzip" else bytes(100))
 

@@ -1,4 +1,7 @@
-"""Reading CTs from files, and their attenuation. SimpleITK writes and places the volumes; what it would read wrongly is refused."""
+"""Reading CTs from files, and their attenuation. SimpleITK writes and places the volumes.
+
+What it would read wrongly is refused.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
 
 
 def test_the_curve_from_hu_to_attenuation():
-    """Corner points by the docstring; water by NIST's table between 60 (0.0206) and 80 keV (0.0184)."""
+    """Corner points by the docstring.
+
+    Water by NIST's table between 60 (0.0206) and 80 keV (0.0184).
+    """
     hu = np.array([-3000, -1000, -851, -850, -500, 0, 500, 1000, 3000, 9000], np.float32)
     mu = attenuation(CT(Volume(hu[None, None], np.eye(4)))).values.ravel()
     np.testing.assert_allclose(
@@ -159,12 +165,14 @@ def test_a_sheared_nifti(tmp_path, qform_code, capfd):
 
 def test_sheared_direction_matrices(tmp_path):
     (tmp_path / "ct.mha").write_text(
-        "ObjectType = Image\nNDims = 3\nBinaryData = False\nTransformMatrix = 1 0 0 0.1 0.995 0 0 0 1\nOffset = 0 0 0\n"
-        "ElementSpacing = 1 1 2\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = LOCAL\n-1000 2 3 4 5 6 7 8\n"
+        "ObjectType = Image\nNDims = 3\nBinaryData = False\nTransformMatrix = 1 0 0 0.1 0.995 0 0 "
+        "0 1\nOffset = 0 0 0\nElementSpacing = 1 1 2\nDimSize = 2 2 2\nElementType = "
+        "MET_SHORT\nElementDataFile = LOCAL\n-1000 2 3 4 5 6 7 8\n"
     )
     (tmp_path / "ct.nrrd").write_text(
-        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: (1,0,0) (0.1,1,0) (0,0,2)\n"
-        "kinds: domain domain domain\nendian: little\nencoding: ascii\nspace origin: (0,0,0)\n\n-1000 2 3 4 5 6 7 8\n"
+        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace "
+        "directions: (1,0,0) (0.1,1,0) (0,0,2)\nkinds: domain domain domain\nendian: "
+        "little\nencoding: ascii\nspace origin: (0,0,0)\n\n-1000 2 3 4 5 6 7 8\n"
     )
     for name in ("ct.mha", "ct.nrrd"):
         assert "right angles" in refused(tmp_path / name)

@@ -1,4 +1,7 @@
-"""Pixels of DICOM X-rays, built tag by tag from PS3.3; SimpleITK and gdcm read and compress the same files."""
+"""Pixels of DICOM X-rays, built tag by tag from PS3.3.
+
+SimpleITK and gdcm read and compress the same files.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ DX_IMAGE, CR_IMAGE, RF_IMAGE = (
 
 
 def body(frames: int = 0) -> np.ndarray:
-    """Detected intensities, 12 bits: a bright rim of air, noise, a dark bone that is elsewhere in each frame."""
+    """Detected intensities, 12 bits.
+
+    a bright rim of air, noise, a dark bone that is elsewhere in each frame.
+    """
     values = np.random.default_rng(3).normal(1500, 30, (max(frames, 1), *SHAPE))
     for number, image in enumerate(values):
         image[:, :4] = 3500
@@ -73,7 +79,10 @@ def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
 
 
 def test_what_stands_in_unused_bits_is_no_grey_value(tmp_path):
-    """An overlay in the high bits, as older files have it; and a sign that is not repeated there."""
+    """An overlay in the high bits, as older files have it.
+
+    And a sign that is not repeated there.
+    """
     pixels = body()
     twelve_bits(tmp_path / "a.dcm", pixels | np.uint16(1 << 14))
     np.testing.assert_array_equal(load_image(tmp_path / "a.dcm").values, pixels)
@@ -117,7 +126,10 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
 
 
 def test_a_modality_table_or_slope_is_applied(tmp_path):
-    """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4); a slope makes larger steps."""
+    """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4).
+
+    a slope makes larger steps.
+    """
     entries = (60000 * np.exp((np.arange(4096) - 4095) / 800)).astype(int)
     stored = np.interp(body().astype(float), entries, np.arange(4096)).astype(np.uint16)
     table = item(

@@ -1,4 +1,7 @@
-"""An image is read from its own file and from what its header names in its own folder: nothing else of the computer ever comes out."""
+"""An image is read from its own file and from what its header names in its own folder.
+
+Nothing else of the computer ever comes out.
+"""
 
 from __future__ import annotations
 

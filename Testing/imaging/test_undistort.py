@@ -16,7 +16,8 @@ K = np.array([[60.0, 0, 31], [0, 62, 23.5], [0, 0, 1]])
 BARREL = Distortion(
     [-0.31, 0.12, 0.002, -0.0015, 0.05, 0.01, -0.02, 0.003, 0.001, -0.002, 0.0015, 0.0005]
 )
-#: cv2.initUndistortRectifyMap (OpenCV 5.0.0) at each 15th row and 20th column of 48 x 64 pixels, and cv2.remap at each 12th and 16th.
+#: cv2.initUndistortRectifyMap (OpenCV 5.0.0) at each 15th row and 20th column of 48 x 64 pixels,
+#: and cv2.remap at each 12th and 16th.
 COLUMNS = [
     [3.204007863998413, 20.573610305786133, 39.532676696777344, 57.03863525390625],
     [2.3936171531677246, 20.178163528442383, 39.87286376953125, 57.86774444580078],

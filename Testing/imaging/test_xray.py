@@ -43,7 +43,10 @@ def test_linear_intensities_become_the_line_integrals_they_came_from():
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_grey_levels_are_taken_at_their_middle(bits):
-    """Truncated to 8 bits, intensities are half a level too low on average; line integrals must not be biased by it."""
+    """Truncated to 8 bits, intensities are half a level too low on average.
+
+    Line integrals must not be biased by it.
+    """
     detected = np.random.default_rng(0).uniform(0.02, 1, (SIZE, SIZE)) * 2**bits
     xray = to_line_integrals(
         raw(np.floor(detected), white=2**bits - 1), i0=2**bits, valid=np.ones((SIZE, SIZE), bool)
@@ -166,7 +169,10 @@ def test_pooled_is_the_mean_of_the_valid_pixels():
 
 
 def test_a_view_pools_its_image_and_its_camera_alike():
-    """A ramp over the columns tells where a pixel lies; what is left over at the right and the bottom is cropped."""
+    """A ramp over the columns tells where a pixel lies.
+
+    What is left over at the right and the bottom is cropped.
+    """
     camera = Camera(np.array([[900.0, 0, 30], [0, 900, 20], [0, 0, 1]]), np.eye(4), (70, 45))
     ramp = np.tile(np.arange(70, dtype=np.float32), (45, 1))
     view = View("AP", XRay(ramp, np.ones(ramp.shape, bool)), camera, 2.0, None)

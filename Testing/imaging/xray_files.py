@@ -1,4 +1,7 @@
-"""DICOM X-rays written tag by tag, as PS3.3 has them: XA with DS tags, enhanced XA with FL tags in functional groups."""
+"""DICOM X-rays written tag by tag, as PS3.3 has them.
+
+XA with DS tags, enhanced XA with FL tags in functional groups.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ def groups(*frames: dict[str, Sequence]) -> Sequence:
 def enhanced(
     primary: float, secondary: float, rotation: float | None = None, **isocentre
 ) -> dict[str, Sequence]:
-    """The functional groups of a frame that say where the positioner stood: about the patient, and, with a rotation, about the machine."""
+    """The functional groups of a frame that say where the positioner stood.
+
+    About the patient, and, with a rotation, about the machine.
+    """
     reported = {
         "PositionerPositionSequence": item(
             PositionerPrimaryAngle=str(primary), PositionerSecondaryAngle=str(secondary)
@@ -75,7 +81,10 @@ def write_enhanced(
     shared: dict | None = None,
     **tags,
 ) -> Path:
-    """frames, shared: functional groups; `shared` adds to those of a usual detector, or replaces them."""
+    """frames, shared: functional groups.
+
+    `shared` adds to those of a usual detector, or replaces them.
+    """
     shared = {
         "XRayGeometrySequence": item(
             DistanceSourceToDetector="1195.25", DistanceSourceToIsocenter=765.5

@@ -38,8 +38,9 @@ def sample(tmp_path_factory) -> Case:
 def mvreg(monkeypatch, capfd):
     """Runs `mvreg`; returns what a process of its own would: exit status and output as text.
 
-    It runs in this process, which has read its packages already; whether `mvreg` starts and ends as a process is tested where that can
-    make a difference: with signals, a terminal, packages that are missing, and once from beginning to end.
+    It runs in this process, which has read its packages already; whether `mvreg` starts and ends as
+    a process is tested where that can make a difference: with signals, a terminal, packages that
+    are missing, and once from beginning to end.
     """
 
     def run(*arguments, cwd=None) -> subprocess.CompletedProcess:

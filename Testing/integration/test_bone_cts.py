@@ -153,7 +153,10 @@ def wrist_bones(monkeypatch):
 
 @pytest.mark.slow
 def test_the_bones_of_a_real_wrist_are_registered_together(shared_data, wrist_bones):
-    """About where each is alone; and halves of the pixels agree better. The frames of the CTs say nothing of how the bones lie."""
+    """About where each is alone; and halves of the pixels agree better.
+
+    The frames of the CTs say nothing of how the bones lie.
+    """
     instant = "0002"
     cases = [
         Case.load(shared_data / "wrist" / f"{name}_{instant}.json") for name in wrist_bones.BONES

@@ -15,7 +15,10 @@ from MultiViewRegistrationLib.io.case import Case
 
 @pytest.fixture(scope="module")
 def planted_case(tmp_path_factory):
-    """A case of the phantom in DICOM files with identity in their headers; the second X-ray has bone bright. Not to be changed."""
+    """A case of the phantom in DICOM files with identity in their headers.
+
+    The second X-ray has bone bright. Not to be changed.
+    """
     folder = tmp_path_factory.mktemp("planted")
     ct = phantom.make_ct()
     write_ct(folder / "ct", ct.volume.values, ct.volume.ct_from_index)
@@ -60,7 +63,10 @@ def held(text: str | bytes) -> list[str]:
 
 
 def test_what_is_planted_is_found_where_it_is(planted_case):
-    """Or else the tests below could not fail: every identifying tag is in the files, and looked for."""
+    """Or else the tests below could not fail.
+
+    Every identifying tag is in the files, and looked for.
+    """
     everything = b"".join(path.read_bytes() for path in planted_case.parent.rglob("*.dcm"))
     assert set(held(everything)) == {*SECRETS, "PID-OTHER"} - {"2024-02-29"}
     assert all(

@@ -155,7 +155,10 @@ def timeless(evaluation: dict) -> dict:
 
 @pytest.mark.slow
 def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg, monkeypatch):
-    """The whole program was killed before, see `stopped`; now one of two workers is, while it has a case."""
+    """The whole program was killed before, see `stopped`.
+
+    Now one of two workers is, while it has a case.
+    """
     folder, before = stopped
     assert 1 <= len(before) < 6
     sent = []
@@ -237,7 +240,10 @@ def test_a_case_that_ends_every_worker_is_reported(cases, cluster, mvreg, monkey
 
 @pytest.fixture
 def plan(cases, tmp_path):
-    """A function: the plan of some cases, with a start each, written into `tmp_path`; and its name."""
+    """A function: the plan of some cases, with a start each, written into `tmp_path`.
+
+    And its name.
+    """
 
     def make(
         *numbers: int,

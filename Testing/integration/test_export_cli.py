@@ -22,7 +22,10 @@ def mvreg(*arguments) -> int:
 
 @pytest.fixture(scope="module")
 def registered(case_file, tmp_path_factory):
-    """A case without a start, registered from a transform file in ITK's resampling direction: folder of case and result."""
+    """A case without a start, registered from a transform file in ITK's resampling direction.
+
+    Folder of case and result.
+    """
     folder = tmp_path_factory.mktemp("exported")
     shutil.copytree(case_file.parent, folder / "case")
     content = json.loads((folder / "case" / "case.json").read_text())

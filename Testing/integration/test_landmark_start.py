@@ -1,4 +1,7 @@
-"""From landmarks to the registered pose: through the program, and on X-rays of another simulator."""
+"""From landmarks to the registered pose.
+
+Through the program, and on X-rays of another simulator.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ NOISE_PX = 3.0
 
 
 def placed(points: np.ndarray, cameras: dict, truth: np.ndarray, seed: int = 0) -> list[dict]:
-    """ "landmarks" of a case.json: points (N, 3) in the CT where the truth puts them, NOISE_PX off in each direction."""
+    """ "landmarks" of a case.json.
+
+    Points (N, 3) in the CT where the truth puts them, NOISE_PX off in each direction.
+    """
     random = np.random.default_rng(seed)
     world = rigid.transform_points(truth, points)
     return [
@@ -33,7 +39,10 @@ def placed(points: np.ndarray, cameras: dict, truth: np.ndarray, seed: int = 0) 
 
 @pytest.fixture
 def landmark_case(case_file, tmp_path):
-    """The phantom's case with landmarks, changed by a function, and no start pose; its path and content."""
+    """The phantom's case with landmarks, changed by a function, and no start pose.
+
+    Its path and content.
+    """
     case = Case.load(case_file)
     points = np.array(case.targets)[[0, 1, 2, 4, 6, 7]] * [[1], [0.8], [1.1], [0.9], [1], [0.7]]
 

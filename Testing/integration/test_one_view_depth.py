@@ -16,7 +16,10 @@ CASES = ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2")
 
 @pytest.fixture(scope="module")
 def singles(shared_data):
-    """Of each X-ray of the cases by itself: its assessment, and its true errors along and across its beam, root mean square, mm."""
+    """Of each X-ray of the cases by itself.
+
+    Its assessment, and its true errors along and across its beam, root mean square, mm.
+    """
     case, rows = None, []
     for name in CASES:
         case = Case.load(shared_data / "sim" / name, case)
@@ -57,7 +60,8 @@ def test_the_depth_is_within_its_interval(singles):
     assert sum(held) >= 5, [
         (depth, reported.splits[0].depth_mm) for _, reported, depth, _ in singles
     ]
-    # Honest, not merely wide: the depth is reported as worse than what lies across the beam, as it is.
+    # Honest, not merely wide: the depth is reported as worse than what lies across the beam, as it
+    # is.
     assert all(
         reported.splits[0].depth_mm > reported.splits[0].in_plane_mm for _, reported, *_ in singles
     )

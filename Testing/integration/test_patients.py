@@ -22,7 +22,10 @@ OTHER = "OTHER-77"
 
 @pytest.fixture
 def arrays(tmp_path, monkeypatch):
-    """A function: a case of DICOM files whose CT has these tags; any pose of it would be accepted."""
+    """A function: a case of DICOM files whose CT has these tags.
+
+    Any pose of it would be accepted.
+    """
     monkeypatch.setattr(verdict, "decide", lambda *given, **more: "accept")
     monkeypatch.setattr(verdict, "find_cause", lambda assessment, search: assessment)
     ct = make_ct()

@@ -1,4 +1,7 @@
-"""The library as a program uses it: a case from arrays is the case of its files, wrong use is a sentence, a checker accepts it."""
+"""The library as a program uses it.
+
+a case from arrays is the case of its files, wrong use is a sentence, a checker accepts it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ TO_METRES = np.diag([1000.0, 1000, 1000, 1])
 
 
 class Arrays:
-    """What `case_file` has, as arrays; `more` changes arguments by name, a function makes one of what it was."""
+    """What `case_file` has, as arrays.
+
+    `more` changes arguments by name, a function makes one of what it was.
+    """
 
     def __init__(self, file: Case, folder: Path) -> None:
         ct = file.ct.volume
@@ -126,7 +132,10 @@ def test_it_is_registered_as_its_files_are(arrays, file, case_file):
 
 
 def test_it_is_searched_for_without_a_start(arrays):
-    """As README has it, without a warning; where the pose is doubtful a reason says where the search began."""
+    """As README has it, without a warning.
+
+    Where the pose is doubtful a reason says where the search began.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = register(arrays.case())
@@ -380,10 +389,9 @@ def test_the_package_shows_what_it_offers_and_loads_it_when_used():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         MultiViewRegistrationLib.nothing  # noqa: B018
     script = (
-        "import sys, MultiViewRegistrationLib as m; dir(m); m.InputError; sys.modules['torch'] = None\n"
-        "assert not {'numba', 'numpy', 'SimpleITK'} & set(sys.modules)\n"
-        "try: m.DifferentiableRenderer\n"
-        "except ImportError as error: print(error)"
+        "import sys, MultiViewRegistrationLib as m; dir(m); m.InputError; sys.modules['torch'] = "
+        "None\nassert not {'numba', 'numpy', 'SimpleITK'} & set(sys.modules)\ntry: "
+        "m.DifferentiableRenderer\nexcept ImportError as error: print(error)"
     )
     environment = {"PYTHONPATH": str(LIBRARY)}
     done = subprocess.run(

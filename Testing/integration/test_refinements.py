@@ -1,4 +1,7 @@
-"""The refinements as a user chooses them: by the workflow, by the program, in an evaluation, and without torch."""
+"""The refinements as a user chooses them.
+
+By the workflow, by the program, in an evaluation, and without torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Registrations that begin with what a regressor says: what they use, what they tell, and what they refuse."""
+"""Registrations that begin with what a regressor says.
+
+What they use, what they tell, and what they refuse.
+"""
 
 from __future__ import annotations
 

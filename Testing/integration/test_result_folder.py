@@ -67,7 +67,10 @@ def digest(path: Path) -> str:
 
 
 def assert_whole(out: Path) -> dict:
-    """All files that a result.json names are those that came with it, and there are no others; returns its content."""
+    """All files that a result.json names are those that came with it, and there are no others.
+
+    Returns its content.
+    """
     result = json.loads((out / "result.json").read_text())
     assert result["files"] == {
         path.name: digest(path) for path in out.iterdir() if path.name != "result.json"

@@ -1,4 +1,7 @@
-"""The sample that comes with the Slicer extension, its X-rays by another simulator (RTK): registered as a user's first case."""
+"""The sample that comes with the Slicer extension, its X-rays by another simulator (RTK).
+
+Registered as a user's first case.
+"""
 
 from __future__ import annotations
 

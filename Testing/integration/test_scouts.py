@@ -1,4 +1,7 @@
-"""The head CT registered to its own scouts, real X-rays whose truth is the scanner's: worth some 1.5 mm (docs/scouts.md)."""
+"""The head CT registered to its own scouts, real X-rays whose truth is the scanner's.
+
+Worth some 1.5 mm (docs/scouts.md).
+"""
 
 from __future__ import annotations
 

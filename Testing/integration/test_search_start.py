@@ -1,4 +1,7 @@
-"""From no start to the registered pose: through the program, on X-rays of another simulator, and on real radiographs."""
+"""From no start to the registered pose.
+
+Through the program, on X-rays of another simulator, and on real radiographs.
+"""
 
 from __future__ import annotations
 

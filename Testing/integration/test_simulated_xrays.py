@@ -1,4 +1,7 @@
-"""X-rays of a real pelvis by another simulator (RTK): scatter, noise, unknown gain, a body beyond the CT, round fields, wires."""
+"""X-rays of a real pelvis by another simulator (RTK).
+
+Scatter, noise, unknown gain, a body beyond the CT, round fields, wires.
+"""
 
 from __future__ import annotations
 

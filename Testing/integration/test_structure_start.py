@@ -1,4 +1,7 @@
-"""One bone of a CT among its neighbours, by another simulator: found where it lies, and assessed and followed as it was found."""
+"""One bone of a CT among its neighbours, by another simulator.
+
+Found where it lies, and assessed and followed as it was found.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Instruments over the sample's X-rays, which are another simulator's (RTK): what they hide is lost, what is next to them is not."""
+"""Instruments over the sample's X-rays, which are another simulator's (RTK).
+
+What they hide is lost, what is next to them is not.
+"""
 
 from __future__ import annotations
 

@@ -189,7 +189,10 @@ def test_a_camera_that_is_not_known_exactly_must_stay_the_same(mvreg, moving, tm
 
 @pytest.fixture
 def tracks(tracked, tmp_path):
-    """Two tracks: the phantom's, and what turns by 5 degrees a frame about the first axis of it; and a function that changes the second."""
+    """Two tracks: the phantom's, and what turns by 5 degrees a frame about the first axis of it.
+
+    And a function that changes the second.
+    """
     out, _ = tracked
     shutil.copytree(out, tmp_path / "fixed")
     track = json.loads((out / "track.json").read_text())

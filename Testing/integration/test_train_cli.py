@@ -184,7 +184,8 @@ def test_a_wrong_option_is_refused_in_a_sentence(case_file, mvreg, tmp_path, arg
 def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
     monkeypatch.setattr(learning, "find_spec", lambda name: None)
     remedy = re.escape(
-        f"no safetensors, expected PyTorch and safetensors; install them with {install_command('torch')}"
+        "no safetensors, expected PyTorch and safetensors; install them with "
+        f"{install_command('torch')}"
     )
     with pytest.raises(InputError, match=remedy):
         api.train(Case.load(case_file))

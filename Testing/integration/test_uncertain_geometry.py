@@ -1,4 +1,7 @@
-"""A second camera that is off by 1 degree and 3 mm, and is said to be: what the result, its files and its report say of the correction."""
+"""A second camera that is off by 1 degree and 3 mm, and is said to be.
+
+What the result, its files and its report say of the correction.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a registration need not wait for: packages that it does not use, and a compiler once the kernels are warmed up."""
+"""What a registration need not wait for.
+
+Packages that it does not use, and a compiler once the kernels are warmed up.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ from MultiViewRegistrationLib.cli.main import main
 assert main(sys.argv[1:]) == 0
 print(json.dumps(sorted(sys.modules)))
 """
-#: Imported where it is first used, so that a script begins at once, and reads a CT as soon as it can.
+#: Imported where it is first used, so that a script begins at once, and reads a CT as soon as it
+#: can.
 LATER = "numba scipy.ndimage scipy.special PIL".split()
 
 

@@ -1,4 +1,7 @@
-"""Real biplane radiographs of a wrist: do all starts lead to one pose, and does it predict what is seen to move?"""
+"""Real biplane radiographs of a wrist.
+
+Do all starts lead to one pose, and does it predict what is seen to move?
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, 
 def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_starts_lead_to(
     registered,
 ):
-    """About a hundred images and then sixty of the recording lie between them: the first step has to be found again."""
+    """About a hundred images and then sixty of the recording lie between them.
+
+    The first step has to be found again.
+    """
     instants = [registered[f"radius_{instant}"] for instant in ("0002", "0099", "0158")]
     (case, anatomy, pose), *later = instants
     tracker = Tracker(anatomy, PACES["thorough"], Range(**case.search))

@@ -24,7 +24,10 @@ def pose(seed: int) -> np.ndarray:
 
 
 def write_result(folder: Path, **changes) -> Path:
-    """Writes result.json and two overlays; a key given as None is left out, but for the verdict. Returns the result.json."""
+    """Writes result.json and two overlays; a key given as None is left out, but for the verdict.
+
+    Returns the result.json.
+    """
     folder.mkdir(exist_ok=True)
     names = ("Doe John", "LAT")
     content = {

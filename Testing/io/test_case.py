@@ -166,7 +166,10 @@ def test_the_same_camera_with_another_image_is_another_view(write_case):
 
 
 def test_only_the_masked_part_has_to_be_seen(write_case):
-    """The bone of the mask is left of the narrow image, the CT's box reaches into it; what does not show it is only warned of."""
+    """The bone of the mask is left of the narrow image, the CT's box reaches into it.
+
+    What does not show it is only warned of.
+    """
     content = changed(C_ARM_CASE, [*VIEW, "c_arm", "principal_point"], [26, 8])
     with warnings.catch_warnings(action="error"):
         Case.load(write_case(content))
@@ -175,7 +178,10 @@ def test_only_the_masked_part_has_to_be_seen(write_case):
 
 
 def test_an_image_of_equal_angles_is_flattened_with_its_mask(write_case, tmp_path):
-    """Each stored column holds where a flat detector shows what it does; the outermost ones are beyond the bent one."""
+    """Each stored column holds where a flat detector shows what it does.
+
+    The outermost ones are beyond the bent one.
+    """
     content, focal, columns = full(), 541 / 40, np.arange(SIZE[0])
     content["views"][4]["slot_scan"]["pixel_mm"] = [40, 4]
     content["views"][4] |= {"intensity": "log", "mask": "scout_mask.mha"}
@@ -190,7 +196,10 @@ def test_an_image_of_equal_angles_is_flattened_with_its_mask(write_case, tmp_pat
 
 
 def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path):
-    """Its image is a dot where OpenCV's formula shows a point; the dot, a landmark on it and a mask come to where the pinhole has them."""
+    """Its image is a dot where OpenCV's formula shows a point.
+
+    The dot, a landmark on it and a mask come to where the pinhole has them.
+    """
     lens, size = Distortion([-3.0, 3, 0.02, -0.01]), (60, 48)
     intrinsics = [[110.0, 0, 28.5], [0, 110, 24], [0, 0, 1]]
     content = full()

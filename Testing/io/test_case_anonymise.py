@@ -21,7 +21,10 @@ NAME = "Plantagenet"
 
 @pytest.fixture
 def planted(tmp_path):
-    """A case.json of DICOM files, full of a person: in headers, in names of files, views and landmarks, in keys and words."""
+    """A case.json of DICOM files, full of a person.
+
+    In headers, in names of files, views and landmarks, in keys and words.
+    """
     folder = tmp_path / f"{NAME} Eleonore"
     distance = np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0)
     affine = np.diag([4.0, 4, 4, 1])

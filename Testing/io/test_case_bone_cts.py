@@ -1,4 +1,7 @@
-"""A case whose structures have a CT each: what is read, written, hashed and made anonymous, and what is wrong with it."""
+"""A case whose structures have a CT each.
+
+What is read, written, hashed and made anonymous, and what is wrong with it.
+"""
 
 from __future__ import annotations
 

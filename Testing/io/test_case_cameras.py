@@ -1,4 +1,7 @@
-"""Which camera a case's geometry means: signs, mirrored images, what is behind a source or out of sight."""
+"""Which camera a case's geometry means.
+
+Signs, mirrored images, what is behind a source or out of sight.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,10 @@ def test_views_of_one_isocentre_meet_there():
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(st.integers(0, 10**6))
 def test_a_box_is_seen_where_some_of_its_points_fall_on_the_image(seed):
-    """Who shows a point of a grid in the box sees the box; who sees it shows one of the enlarged box."""
+    """Who shows a point of a grid in the box sees the box.
+
+    Who sees it shows one of the enlarged box.
+    """
     random = np.random.default_rng(seed)
     world_from_index = np.eye(4)
     world_from_index[:3, :3] = Rotation.random(random_state=seed).as_matrix() * random.uniform(

@@ -116,7 +116,10 @@ def test_points_and_the_tracker_are_summarised(check_of):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_which_way_the_patient_lies(check_of, mirrored):
-    """At 0/0 the source looks from the back to the front, head up: as it sees the patient, left is left; mirrored, left is right."""
+    """At 0/0 the source looks from the back to the front, head up.
+
+    As it sees the patient, left is left; mirrored, left is right.
+    """
     check = check_of({"mirrored": mirrored}, {**SIDE, "mirrored": mirrored}, start=np.eye(4))
     ap = check["views"][0]
     assert_allclose(ap["toward"]["L"], [1 if mirrored else -1, 0, 0], atol=1e-9)

@@ -1,4 +1,7 @@
-"""What an export makes of a result and its case, read by programs that are not ours: SimpleITK, slicer-core, pydicom, dciodvfy."""
+"""What an export makes of a result and its case, read by programs that are not ours.
+
+SimpleITK, slicer-core, pydicom, dciodvfy.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,10 @@ CAMERAS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A case in DICOM with identity planted: a bright block off the middle of a CT of water. Not to be changed."""
+    """A case in DICOM with identity planted: a bright block off the middle of a CT of water.
+
+    Not to be changed.
+    """
     folder = tmp_path_factory.mktemp("case")
     block = np.zeros((20, 16, 24), np.uint8)
     block[tuple(slice(n - 1, n + 2) for n in BLOCK[::-1])] = 1
@@ -386,7 +392,10 @@ def _window_centre(node):
 
 
 def _seen(vtk_camera, points, centre, size):
-    """Pixels (N, 2) of RAS points, by VTK's projection: its x and y run from -1 to 1 between the outer edges, y up."""
+    """Pixels (N, 2) of RAS points, by VTK's projection.
+
+    Its x and y run from -1 to 1 between the outer edges, y up.
+    """
     vtk_camera.SetWindowCenter(*centre)
     matrix = vtk_camera.GetCompositeProjectionTransformMatrix(size[0] / size[1], 0, 1)
     clip = np.array([matrix.MultiplyPoint(point) for point in points])

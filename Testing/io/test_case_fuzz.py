@@ -83,7 +83,10 @@ def damaged_cases(draw):
 
 
 def outcome(function, argument):
-    """What the function returns, or None after an InputError. Any warning that is not ours is an error."""
+    """What the function returns, or None after an InputError.
+
+    Any warning that is not ours is an error.
+    """
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:

@@ -28,21 +28,26 @@ DISTORTION = [-40.0, 10.0, 0.4, -0.3, 5.0]  # of an image that is narrow for its
 OUT = "new/case.json"
 #: AP by a matrix in text, LAT by a C-arm's readings.
 BASIC = (
-    f"case new --ct ct.mha --world-from-ct start.tfm --out {OUT} --view AP ap.mha --projection-matrix ap.txt --intensity linear "
-    "--view LAT lat.mha --c-arm source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg=90 cra_cau_deg=0 "
-    "mirrored=false --intensity log --translation-sd unknown"
+    f"case new --ct ct.mha --world-from-ct start.tfm --out {OUT} --view AP ap.mha "
+    "--projection-matrix ap.txt --intensity linear --view LAT lat.mha --c-arm "
+    "source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg=90 "
+    "cra_cau_deg=0 mirrored=false --intensity log --translation-sd unknown"
 )
 #: Both by an OpenCV file in cm, LAT with distortion.
 CALIBRATED = (
-    f"case new --ct ct.mha --out {OUT} --world-from-ct start.tfm --landmarks marks.fcsv --view AP ap.mha --calibration cameras.json "
-    "--given unit=cm axes=lps --intensity linear --landmark-pixels ap.csv --view LAT lat.mha --calibration cameras.json side "
-    "--given unit=cm axes=lps --intensity linear"
+    f"case new --ct ct.mha --out {OUT} --world-from-ct start.tfm --landmarks marks.fcsv --view AP "
+    "ap.mha --calibration cameras.json --given unit=cm axes=lps --intensity linear "
+    "--landmark-pixels ap.csv --view LAT lat.mha --calibration cameras.json side --given unit=cm "
+    "axes=lps --intensity linear"
 )
 
 
 @pytest.fixture
 def files(case_folder, tmp_path, monkeypatch):
-    """A folder with the tiny case's files and what else a case may be given; the program runs there."""
+    """A folder with the tiny case's files and what else a case may be given.
+
+    The program runs there.
+    """
     folder = tmp_path / "patient"
     shutil.copytree(case_folder, folder)
     monkeypatch.chdir(folder)
@@ -150,7 +155,8 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
         (
             BASIC[BASIC.index("--c-arm") :],
             "",
-            f"LAT: is missing {', '.join(key for key, field in C_ARM.items() if field.asked)}, expected",
+            f"LAT: is missing {', '.join(key for key, field in C_ARM.items() if field.asked)}, "
+            "expected",
         ),
         ("mirrored=false", "", "LAT: is missing mirrored"),
         ("mirrored=false", "mirrored=maybe", "mirrored"),
@@ -217,7 +223,10 @@ def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
 def test_left_and_right_are_asked_by_what_is_at_the_left_of_the_image(
     files, at_terminal, angles, side, mirrored, capsys
 ):
-    """By the projection of a point 20 mm to that side: with yes, it lies in the image's left half."""
+    """By the projection of a point 20 mm to that side.
+
+    With yes, it lies in the image's left half.
+    """
     asked = at_terminal("Yes")
     rao_lao, cra_cau = angles
     words = f"source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg={rao_lao} cra_cau_deg={cra_cau}"

@@ -146,7 +146,10 @@ def test_slicers_segmentation_by_its_names(folder, write_case):
 
 
 def test_the_layers_of_slicers_segmentation(folder, write_case):
-    """Segments that overlap lie in layers of their own, under one value; what is chosen may not overlap."""
+    """Segments that overlap lie in layers of their own, under one value.
+
+    What is chosen may not overlap.
+    """
     layers, segments = [L1, L2 | L1], [("L1", 1, 0), ("both", 1, 1)]
     write_seg_nrrd(
         folder / "s.seg.nrrd", [layer.astype(np.uint8) for layer in layers], PLACE, segments
@@ -174,7 +177,10 @@ def test_a_cropped_segmentation_is_on_the_grid_of_the_ct(folder, write_case):
 
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
 def test_a_dicom_segmentation(folder, write_case, kind):
-    """Its frames are the slices in which a segment is; bits run on over the ends of frames of 144 pixels."""
+    """Its frames are the slices in which a segment is.
+
+    Bits run on over the ends of frames of 144 pixels.
+    """
     write_seg(folder / "seg.dcm", {"L1": L1, "L2 body": L2}, PLACE, kind)
     assert_structures(load(write_case, structured("seg.dcm")), **{"L1": L1, "L2 body": L2})
     assert_structures(load(write_case, structured("seg.dcm", listed(("bone", 2)))), bone=L2)
@@ -226,7 +232,8 @@ def test_labels_on_another_grid_are_resampled_by_position(folder, write_case):
     with collect_warnings() as caught:
         case = Case.load(write_case(structured("fine.mha")))
     assert caught == [
-        f"{folder / 'fine.mha'}: lies on another grid than the CT, and was resampled to that (nearest neighbour)."
+        f"{folder / 'fine.mha'}: lies on another grid than the CT, and was resampled to that "
+        "(nearest neighbour)."
     ]
     assert_structures(case, **{"30": L2, "31": L1})
 
@@ -492,8 +499,8 @@ def test_each_wrong_argument_has_its_sentence(folder, monkeypatch, named, part):
 
 
 CASE_NEW = (
-    "case new --ct ct.mha --out new/case.json --view AP ap.mha --projection-matrix ap.txt --intensity linear --view LAT lat.mha "
-    "--projection-matrix lat.txt --intensity linear"
+    "case new --ct ct.mha --out new/case.json --view AP ap.mha --projection-matrix ap.txt "
+    "--intensity linear --view LAT lat.mha --projection-matrix lat.txt --intensity linear"
 )
 
 

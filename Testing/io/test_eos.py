@@ -38,14 +38,20 @@ NEW = "case new --ct ct --view AP 1.dcm --view LAT 2.dcm --out case.json"
 
 
 def seen_from(view, point):
-    """Where a point (3,) is in an image: by similar triangles, x to the right and z up as the tube sees them, from the middle in mm."""
+    """Where a point (3,) is in an image.
+
+    By similar triangles, x to the right and z up as the tube sees them, from the middle in mm.
+    """
     x, y, z = point
     across, depth, distance = {"frontal": (x, y, 987), "lateral": (y, -x, 918)}[view]
     return across * distance / (distance + depth), z
 
 
 def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
-    """The tubes in front of the patient and at his left; each image by similar triangles about the middle of the cabin."""
+    """The tubes in front of the patient and at his left.
+
+    Each image by similar triangles about the middle of the cabin.
+    """
     assert main([*NEW.split(), "--json"]) == 0
     case = Case.load("case.json")
     assert_allclose(
@@ -144,7 +150,10 @@ def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
 
 
 def test_one_of_two_distances_may_do(tmp_path):
-    """That to the detector is not needed; that to the patient is taken for the isocentre's, and said."""
+    """That to the detector is not needed.
+
+    That to the patient is taken for the isocentre's, and said.
+    """
     assert not read_slot_scan(
         write_eos(tmp_path / "one.dcm", DistanceSourceToDetector=None)
     ).missing
@@ -167,7 +176,8 @@ def test_what_is_lacking_is_asked_for_and_may_be_given(pair, capsys):
     write_eos(pair[0], ViewPosition=None, PatientOrientation=None, PixelSpacing=None)
     assert_refused(
         capsys,
-        "view AP: is missing columns_along (PatientOrientation; its header calls it frontal), rows_along",
+        "view AP: is missing columns_along (PatientOrientation; its header calls it frontal), "
+        "rows_along",
         "pixel_mm (PixelSpacing",
         "--slot-scan",
     )

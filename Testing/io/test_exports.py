@@ -1,4 +1,7 @@
-"""Exported files, read by programs that are not ours: SimpleITK, slicer-core, NumPy, pydicom, dciodvfy."""
+"""Exported files, read by programs that are not ours.
+
+SimpleITK, slicer-core, NumPy, pydicom, dciodvfy.
+"""
 
 from __future__ import annotations
 

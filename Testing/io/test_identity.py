@@ -79,7 +79,8 @@ def header_warnings(tmp_path):
 def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, what, entries):
     (sentence,) = header_warnings(**tags)
     assert sentence.endswith(
-        f": {entries} are of different {what} by their DICOM headers; check that they belong together."
+        f": {entries} are of different {what} by their DICOM headers; check that they belong "
+        "together."
     )
     assert not any(value in sentence for value in [*SECRETS, "OTHER-1", "20240228"])
 

@@ -1,4 +1,7 @@
-"""OpenIGTLink with real pyigtl peers: a server and a client of pyigtl's own, which drop and come back."""
+"""OpenIGTLink with real pyigtl peers.
+
+a server and a client of pyigtl's own, which drop and come back.
+"""
 
 from __future__ import annotations
 

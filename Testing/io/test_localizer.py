@@ -1,4 +1,7 @@
-"""CT localizers: real ones of GE, and headers as others write them; the CT and the scouts of a study."""
+"""CT localizers: real ones of GE, and headers as others write them.
+
+The CT and the scouts of a study.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ FRAME = "1.2.3.9"
 
 
 def write_localizer(path, **tags):
-    """A topogram from the front as Siemens has it, 0.5 mm along the table and 1 mm across; a tag given as None is left out."""
+    """A topogram from the front as Siemens has it, 0.5 mm along the table and 1 mm across.
+
+    a tag given as None is left out.
+    """
     random = np.random.default_rng(3)
     image = (
         random.integers(0, 40, (ROWS, COLUMNS)) + 900 * (np.indices((ROWS, COLUMNS))[1] > 15)

@@ -18,7 +18,8 @@ from MultiViewRegistrationLib.io.staging import KIND, complete, staged
 
 COUNT = 12
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-#: Replaces a set of files again and again, each set with its number in every file and a picture of its own name.
+#: Replaces a set of files again and again, each set with its number in every file and a picture of
+#: its own name.
 WRITER = """
 import sys
 from itertools import count

@@ -61,7 +61,10 @@ def result(tmp_path):
 
 @pytest.fixture
 def export(tmp_path, capsys):
-    """A function that runs `mvreg export` into a folder `out`: its status, its answer, and what it printed."""
+    """A function that runs `mvreg export` into a folder `out`.
+
+    Its status, its answer, and what it printed.
+    """
 
     def run(result, *words):
         capsys.readouterr()

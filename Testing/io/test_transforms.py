@@ -1,4 +1,7 @@
-"""Transforms from and for other programs: every direction and frame is proved by a point, and none is guessed."""
+"""Transforms from and for other programs.
+
+Every direction and frame is proved by a point, and none is guessed.
+"""
 
 from __future__ import annotations
 

@@ -179,7 +179,10 @@ def changed(case, keys, value):
 
 
 def refusal(function, *arguments, **named):
-    """The message of the InputError that `function` raises: one line, and no end of a sentence inside."""
+    """The message of the InputError that `function` raises.
+
+    One line, and no end of a sentence inside.
+    """
     with pytest.raises(InputError) as error:
         function(*arguments, **named)
     message = str(error.value)

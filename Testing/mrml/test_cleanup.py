@@ -1,4 +1,7 @@
-"""Nodes that are removed by hand, a scene that is closed: nothing stays behind, and nothing else is touched."""
+"""Nodes that are removed by hand, a scene that is closed.
+
+Nothing stays behind, and nothing else is touched.
+"""
 
 from __future__ import annotations
 

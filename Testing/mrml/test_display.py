@@ -30,7 +30,10 @@ def dots(scene, name: str, shift: float):
 
 
 def shown_of(registration) -> dict:
-    """What of a registration is to be seen: tags, frusta, labels, and the visible display nodes of markups and segmentations."""
+    """What of a registration is to be seen.
+
+    Tags, frusta, labels, and the visible display nodes of markups and segmentations.
+    """
     views = registration.xrays
     return {
         "tags": [tag_of(view) for view in views],

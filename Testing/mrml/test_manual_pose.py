@@ -112,7 +112,10 @@ def test_handles_turn_about_the_centre(registration):
 
 
 class Hand:
-    """The mouse and the keys in one slice view; positions from the lower left corner of a window of 360 x 270 pixels."""
+    """The mouse and the keys in one slice view.
+
+    Positions from the lower left corner of a window of 360 x 270 pixels.
+    """
 
     def __init__(self, shown):
         self.shown, self.interactor = shown, shown.interactor()

@@ -1,4 +1,7 @@
-"""A mask stays on what it was drawn on; collimator blades are not shown as the brightest bone of all."""
+"""A mask stays on what it was drawn on.
+
+Collimator blades are not shown as the brightest bone of all.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,10 @@ FILES = {"case.json", "AP.png", "lateral.png", "LICENSE.txt", "chest.nii.gz"}
 
 @pytest.fixture
 def cache(scene, tmp_path, monkeypatch) -> Path:
-    """Slicer's cache, empty, in a Slicer with a SampleData module; a package index with the wheel alone, small."""
+    """Slicer's cache, empty, in a Slicer with a SampleData module.
+
+    a package index with the wheel alone, small.
+    """
     folder, index = tmp_path / "cache", tmp_path / "index"
     folder.mkdir()
     index.mkdir()

@@ -1,4 +1,7 @@
-"""A scene that was saved comes back as it was: planes, cameras, overlays, frusta, labels, landmarks, segmentations, views."""
+"""A scene that was saved comes back as it was.
+
+Planes, cameras, overlays, frusta, labels, landmarks, segmentations, views.
+"""
 
 from __future__ import annotations
 
@@ -137,13 +140,17 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     assert first.get_foreground_opacity() == pytest.approx(0.25)
     assert changed(pixels(first), picture) < 0.002
     assert eye.get_camera_node().GetCamera().GetWindowCenter() == pytest.approx(centre)
-    # The detector's frame fills the view: rounding of the camera puts it inside or outside of the outermost pixels.
+    # The detector's frame fills the view: rounding of the camera puts it inside or outside of the
+    # outermost pixels.
     assert changed(pixels(eye)[2:-2, 2:-2], seen[2:-2, 2:-2]) < 0.002
     assert source_view.viewed_xray(eye.get_camera_node()) == registration.xrays[0]
 
 
 def test_a_saved_scene_is_shown_without_the_module(slicer_app, scene, tmp_path):
-    """Nobody looks after the scene, as where the module is not installed: the image is still upright in its view."""
+    """Nobody looks after the scene, as where the module is not installed.
+
+    The image is still upright in its view.
+    """
     view = slice_view(slicer_app)
     full(scene)
     picture = pixels(view)

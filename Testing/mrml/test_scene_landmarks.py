@@ -1,4 +1,7 @@
-"""Landmarks clicked in any order find their list, their name and their partners; distances between other markups."""
+"""Landmarks clicked in any order find their list, their name and their partners.
+
+Distances between other markups.
+"""
 
 from __future__ import annotations
 

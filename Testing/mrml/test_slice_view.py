@@ -1,4 +1,7 @@
-"""An X-ray's slice view shows the image as it is stored, in full, where the camera projects to; slices of the CT go after it."""
+"""An X-ray's slice view shows the image as it is stored, in full, where the camera projects to.
+
+Slices of the CT go after it.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,12 @@ def shown(registration):
 
 
 def expected(pixel, image_size, pixel_mm, view_size):
-    """(column, row) in the picture of a pixel of an image that fills the view; by hand, without MRML.
+    """(column, row) in the picture of a pixel of an image that fills the view.
 
-    Slicer's views have the middle of the image half a pixel right of, and above, that of the picture's pixels.
+    By hand, without MRML.
+
+    Slicer's views have the middle of the image half a pixel right of, and above, that of the
+    picture's pixels.
     """
     scale = min(
         view_size[0] / image_size[0] / pixel_mm[0], view_size[1] / image_size[1] / pixel_mm[1]

@@ -1,4 +1,7 @@
-"""Slot scans in the scene: seen in proportion and from their own sources; what needs a single source is refused."""
+"""Slot scans in the scene: seen in proportion and from their own sources.
+
+What needs a single source is refused.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,10 @@ def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, princ
 
 
 def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
-    """The X-ray's dot, at the detector in 3D, is hidden by the ball; the ball taken away, it is seen at the same pixel."""
+    """The X-ray's dot, at the detector in 3D, is hidden by the ball.
+
+    The ball taken away, it is seen at the same pixel.
+    """
     camera = c_arm(25, 10, principal_point=(70.3, 20.2))
     slice_view(slicer_app)
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT})

@@ -238,7 +238,10 @@ def test_other_markups_are_drawn_too(registration, kind, lines):
 
 
 def test_a_model_of_loose_or_flipped_triangles_is_mended(registration):
-    """As files in the STL format have them: no two triangles share a point, and some go round the other way."""
+    """As files in the STL format have them.
+
+    No two triangles share a point, and some go round the other way.
+    """
     model = sphere_model(registration)
     mesh = model.GetPolyData()
     points = vtk_to_numpy(mesh.GetPoints().GetData())

@@ -1,13 +1,18 @@
-"""The static check of Python code of a panel: every name that it uses of Qt, CTK, Slicer's widgets and its .ui file exists.
+"""The static check of Python code of a panel.
 
-Only what is certain is followed: widgets of the .ui file, objects made or annotated by their class, and what their methods return.
+Every name that it uses of Qt, CTK, Slicer's widgets and its .ui file exists.
 
-The tables in api/ come from the headers of Qt 5.15, CTK and Slicer, by the rules by which PythonQt shows them to Python: of every class
-properties, signals, public slots, Q_INVOKABLE methods and values of enumerations; of Qt's own classes all public methods besides; of the
-classes of CTK and Slicer what their headers *PythonQtDecorators.h add. They hold names, space-separated, of each class: its bases, the
-properties that can be written, those that can only be read, the signatures of signals, what can be called, and enumerations with their
-values. "horizontalHeader>QHeaderView" is a method that returns an object of a class in the tables. A class that is missing there is added
-from its header by hand.
+Only what is certain is followed: widgets of the .ui file, objects made or annotated by their class,
+and what their methods return.
+
+The tables in api/ come from the headers of Qt 5.15, CTK and Slicer, by the rules by which PythonQt
+shows them to Python: of every class properties, signals, public slots, Q_INVOKABLE methods and
+values of enumerations; of Qt's own classes all public methods besides; of the classes of CTK and
+Slicer what their headers *PythonQtDecorators.h add. They hold names, space-separated, of each
+class: its bases, the properties that can be written, those that can only be read, the signatures of
+signals, what can be called, and enumerations with their values. "horizontalHeader>QHeaderView" is a
+method that returns an object of a class in the tables. A class that is missing there is added from
+its header by hand.
 """
 
 from __future__ import annotations
@@ -29,7 +34,10 @@ _ON_SIGNALS = {"connect", "disconnect", "emit"}
 
 
 def problems_in_code(source: str, widgets: Mapping[str, str]) -> list[str]:
-    """What is wrong with the names in Python code, in words with line numbers.   widgets: of the .ui file, the class by name."""
+    """What is wrong with the names in Python code, in words with line numbers.   widgets.
+
+    Of the .ui file, the class by name.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
@@ -46,7 +54,8 @@ class _Scope(ast.NodeVisitor):
         self.ui, self.problems = widgets, []
         self.types: dict[str, str] = {}
 
-    # where we are ------------------------------------------------------------------------------------------------------
+    # where we are
+    # ------------------------------------------------------------------------------------------------------
 
     def visit_ClassDef(self, node):
         before = dict(self.types)
@@ -86,7 +95,8 @@ class _Scope(ast.NodeVisitor):
                 elif not name.startswith("self."):
                     self.types.pop(name, None)
 
-    # what it is --------------------------------------------------------------------------------------------------------
+    # what it is
+    # --------------------------------------------------------------------------------------------------------
 
     def _class_named(self, node) -> str | None:
         """`qt.QLabel` -> "QLabel"."""
@@ -126,7 +136,8 @@ class _Scope(ast.NodeVisitor):
             return self.types.get(ast.unparse(node))
         return None
 
-    # rules -------------------------------------------------------------------------------------------------------------
+    # rules
+    # -------------------------------------------------------------------------------------------------------------
 
     def say(self, node, text: str) -> None:
         self.problems.append(f"line {node.lineno}: {ast.unparse(node)}: {text}")
@@ -172,7 +183,8 @@ class _Scope(ast.NodeVisitor):
         elif kind == "enum" and isinstance(node.parent, ast.Attribute):
             self.say(
                 node.parent,
-                f"PythonQt has {node.value.attr}'s values in the class itself, not in the enumeration",
+                f"PythonQt has {node.value.attr}'s values in the class itself, not in the "
+                "enumeration",
             )
         elif kind == "signal":
             self.say(node, "a signal belongs to an object")
@@ -263,7 +275,10 @@ def api() -> Api:
 
 
 class Api:
-    """Names of the classes of Qt, CTK and Slicer. A name is a "property", a "readonly" property, "signal", "call" or "enum"."""
+    """Names of the classes of Qt, CTK and Slicer.
+
+    A name is a "property", a "readonly" property, "signal", "call" or "enum".
+    """
 
     def __init__(self, tables: dict[str, dict[str, dict[str, str]]]):
         self.modules = {module: set(table) for module, table in tables.items()}

@@ -33,7 +33,10 @@ def missing(module: str) -> str | None:
 
 @pytest.fixture
 def host() -> Iterator:
-    """Slicer's stand-in, with an empty scene and no messages; an unexpected failure in a slot fails the test."""
+    """Slicer's stand-in, with an empty scene and no messages.
+
+    An unexpected failure in a slot fails the test.
+    """
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     reason = next(filter(None, map(missing, NEEDED)), None)
     if reason is not None:

@@ -1,4 +1,7 @@
-"""What goes wrong while a person is at it: a sentence in the panel, no traceback, and the panel goes on."""
+"""What goes wrong while a person is at it.
+
+a sentence in the panel, no traceback, and the panel goes on.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from running_session import no_thread_is_left
 
 @pytest.fixture
 def person(host, ct, views, caplog, capfd):
-    """At the panel with a registration that is ready; at the end nothing may have been printed that is for programmers."""
+    """At the panel with a registration that is ready.
+
+    At the end nothing may have been printed that is for programmers.
+    """
     person = GuiDriver(host).open_phantom(ct, views)
     person.wait(lambda: not person.panel.opening.under_way)
     person.choose("start", "start", "From here")

@@ -1,4 +1,7 @@
-"""A whole registration at the panel: the sample, from an empty scene to the files for navigation, and a saved scene."""
+"""A whole registration at the panel.
+
+The sample, from an empty scene to the files for navigation, and a saved scene.
+"""
 
 from __future__ import annotations
 

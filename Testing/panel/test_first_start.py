@@ -1,4 +1,7 @@
-"""The first minute after the extension was installed: only the files that CMake installs, no numba, nothing compiled, no restart."""
+"""The first minute after the extension was installed.
+
+Only the files that CMake installs, no numba, nothing compiled, no restart.
+"""
 
 from __future__ import annotations
 

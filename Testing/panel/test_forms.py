@@ -1,4 +1,7 @@
-"""The renderer of forms in Qt: every kind of control is drawn, changed, and tells what a person did."""
+"""The renderer of forms in Qt.
+
+Every kind of control is drawn, changed, and tells what a person did.
+"""
 
 from __future__ import annotations
 

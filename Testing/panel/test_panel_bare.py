@@ -1,4 +1,7 @@
-"""The module where nothing is installed beside what Slicer brings: it is listed, opened, and says what it needs when it needs it."""
+"""The module where nothing is installed beside what Slicer brings.
+
+It is listed, opened, and says what it needs when it needs it.
+"""
 
 from __future__ import annotations
 

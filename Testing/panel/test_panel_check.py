@@ -1,4 +1,7 @@
-"""The Check section over real views, driven by clicks: what lies over the X-rays is what it says, and is true."""
+"""The Check section over real views, driven by clicks.
+
+What lies over the X-rays is what it says, and is true.
+"""
 
 from __future__ import annotations
 
@@ -241,7 +244,8 @@ def test_without_a_ct_or_geometry_nothing_is_drawn_and_nothing_breaks(person):
     assert person.message == "" and not person.control("check", "source").enabled
 
 
-# Structures and points --------------------------------------------------------------------------------------------------
+# Structures and points
+# --------------------------------------------------------------------------------------------------
 
 
 def test_what_would_settle_a_doubt_is_a_click_away(host, ct, views):

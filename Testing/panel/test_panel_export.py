@@ -33,7 +33,10 @@ def test_the_report_and_the_transform_are_opened(person, tmp_path):
 
 
 def test_each_export_has_a_folder_of_its_own(person, tmp_path):
-    """Where the chosen one has something in it already; beside an earlier export only if the person agrees."""
+    """Where the chosen one has something in it already.
+
+    Beside an earlier export only if the person agrees.
+    """
     (tmp_path / "notes.txt").touch()
     person.write_files("export", "registration", tmp_path)
     person.wait_for_work()

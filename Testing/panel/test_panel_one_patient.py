@@ -1,4 +1,7 @@
-"""Whatever is chosen, loaded or reopened: the panes, the 3D view and the slices show the patient that the panel names, and no other."""
+"""Whatever is chosen, loaded or reopened.
+
+The panes, the 3D view and the slices show the patient that the panel names, and no other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A case is read beside the panel, which goes on; the module is reloaded while it is open, and unloaded whatever is left of it."""
+"""A case is read beside the panel, which goes on.
+
+The module is reloaded while it is open, and unloaded whatever is left of it.
+"""
 
 from __future__ import annotations
 

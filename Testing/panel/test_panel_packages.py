@@ -1,4 +1,7 @@
-"""Packages that do not come with Slicer: the panel opens without them, and every action that needs one asks and then works."""
+"""Packages that do not come with Slicer.
+
+The panel opens without them, and every action that needs one asks and then works.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The section Sequence in Qt: a tracked sequence opened and played, one tracked, two held against each other, a saved scene."""
+"""The section Sequence in Qt.
+
+a tracked sequence opened and played, one tracked, two held against each other, a saved scene.
+"""
 
 from __future__ import annotations
 

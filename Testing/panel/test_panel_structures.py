@@ -1,4 +1,7 @@
-"""A case with structures in the panel: its outlines in Slicer's views, what the bar says, and the choice of one structure."""
+"""A case with structures in the panel.
+
+Its outlines in Slicer's views, what the bar says, and the choice of one structure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A host of presenters without Qt and without a page: what a person does is done at once, and what goes wrong is raised."""
+"""A host of presenters without Qt and without a page.
+
+What a person does is done at once, and what goes wrong is raised.
+"""
 
 from __future__ import annotations
 

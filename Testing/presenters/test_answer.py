@@ -1,4 +1,7 @@
-"""The answer above all sections: what it says of a pose, what comes next, and what begins by itself."""
+"""The answer above all sections.
+
+What it says of a pose, what comes next, and what begins by itself.
+"""
 
 from __future__ import annotations
 
@@ -331,8 +334,10 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_register
     assert control(answer, "look").label == "Look at the overlays"
     why = answer.answer().why
     assert why[-4:] == (
-        "L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. L1 does not look like the X-rays.",
-        "L2: check, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT, likely error 0.04 mm.",
+        "L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. L1 does not "
+        "look like the X-rays.",
+        "L2: check, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT, likely error "
+        "0.04 mm.",
         of_all,
         "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
     )

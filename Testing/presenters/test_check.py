@@ -1,4 +1,7 @@
-"""The section Check, without a host's widgets: overlays, verdict, similarity, how a result was found, points."""
+"""The section Check, without a host's widgets.
+
+Overlays, verdict, similarity, how a result was found, points.
+"""
 
 from __future__ import annotations
 

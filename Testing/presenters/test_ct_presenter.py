@@ -316,7 +316,8 @@ def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_regist
     choose(section, phantom)
     assert text(section, "segment") == ""
     reasons = [
-        "The upper part of the bone lies elsewhere than this pose has it. Register the bones by themselves."
+        "The upper part of the bone lies elsewhere than this pose has it. Register the bones by "
+        "themselves."
     ]
     settled = {
         "fingerprint": fingerprint(host.registration),

@@ -296,6 +296,7 @@ def test_the_link_says_which_pose_is_sent_and_that_it_is_stopped(export, monkeyp
         and control(export, "link").tone == "caution"
     )
     assert export.session.news() == [
-        "Phantom: its pose is not sent to navigation any more. The CT lies elsewhere than when this was sent."
+        "Phantom: its pose is not sent to navigation any more. The CT lies elsewhere than when "
+        "this was sent."
     ]
     monkeypatch.undo()

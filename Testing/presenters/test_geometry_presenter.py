@@ -1,4 +1,7 @@
-"""The table of geometries, filled in as a person does: a C-arm's readings, or a matrix; faults at their fields; kept C-arms."""
+"""The table of geometries, filled in as a person does: a C-arm's readings, or a matrix.
+
+Faults at their fields; kept C-arms.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Regressors in section Start: training in a process, choosing, going on, removing, and what goes wrong."""
+"""Regressors in section Start.
+
+Training in a process, choosing, going on, removing, and what goes wrong.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,10 @@ def xrays(host):
 
 
 def made(folder, *names: str, **tags):
-    """A study of the phantom with these of its scouts, with other tags; the folder of its slices."""
+    """A study of the phantom with these of its scouts, with other tags.
+
+    The folder of its slices.
+    """
     write_study(folder)
     for name in ("AP", "LAT"):
         if name not in (names or ("AP", "LAT")):
@@ -392,7 +395,10 @@ def test_how_far_a_pose_is_from_the_truth_of_a_case_is_told_too(scene, watch, tm
 
 @pytest.mark.parametrize("maker, bent", [("Philips", True), ("GE MEDICAL SYSTEMS", False)])
 def test_the_image_of_a_bent_fan_is_flattened(host, ct, xrays, tmp_path, maker, bent):
-    """Also in the case that is written, which is read back the same; as the command line does it."""
+    """Also in the case that is written, which is read back the same.
+
+    As the command line does it.
+    """
     opened(ct, xrays, made(tmp_path / "study", "AP", Manufacturer=maker))
     (view,) = xrays.views
     host.wait(xrays, lambda: not host.session.check_next())

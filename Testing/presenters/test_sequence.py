@@ -1,4 +1,7 @@
-"""The section Sequence, without a host's widgets: a track that is played, exported, and held against another structure's."""
+"""The section Sequence, without a host's widgets.
+
+a track that is played, exported, and held against another structure's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The section Start, without panel and page: starts, the range of a search, where the CT is, landmarks, files."""
+"""The section Start, without panel and page.
+
+Starts, the range of a search, where the CT is, landmarks, files.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,10 @@ def test_a_pose_from_a_file_is_placed_once_its_axes_and_direction_are_said(host,
 
 
 def click(host, start, points, view=None):
-    """Points of the CT, LPS mm, clicked in the CT or in a view; as a click does it: without a name."""
+    """Points of the CT, LPS mm, clicked in the CT or in a view; as a click does it.
+
+    Without a name.
+    """
     import vtk
 
     from MultiViewRegistrationLib.mrml.landmarks import landmark_list

@@ -1,4 +1,7 @@
-"""The published refinements need torch; and a smooth body, oblique, before a camera that sees all of it and more."""
+"""The published refinements need torch.
+
+And a smooth body, oblique, before a camera that sees all of it and more.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
 #!/usr/bin/env python
-"""How many files of the library one registration passes through, and how deep: python Testing/record/count_path.py [TREE] [--case CASE]
+"""How many files of the library one registration passes through, and how deep.
 
-Runs `mvreg register` once in this process with a profile function and counts the files whose functions are called, and the library's
-frames on the deepest stack. What merely runs on import does not count; comprehensions count as part of their function.
+Python Testing/record/count_path.py [TREE] [--case CASE].
+
+Runs `mvreg register` once in this process with a profile function and counts the files whose
+functions are called, and the library's frames on the deepest stack. What merely runs on import does
+not count; comprehensions count as part of their function.
 """
 
 from __future__ import annotations

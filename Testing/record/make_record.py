@@ -1,7 +1,10 @@
 #!/usr/bin/env python
-"""Writes the record anew from the program as it is: python Testing/record/make_record.py [CASE ...] [--tree TREE] [--json FILE]
+"""Writes the record anew from the program as it is.
 
-With names of cases only these are made again and the others stay. Only for a change that is meant to change poses: say so in its commit.
+Python Testing/record/make_record.py [CASE ...] [--tree TREE] [--json FILE].
+
+With names of cases only these are made again and the others stay. Only for a change that is meant
+to change poses: say so in its commit.
 """
 
 from __future__ import annotations

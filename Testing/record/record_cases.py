@@ -21,7 +21,10 @@ REGISTER = ["register", "case.json", "--out", "out"]
 
 @dataclass(frozen=True)
 class RecordCase:
-    """make: takes a folder; returns commands as lists of words.   needs: a file or folder of the shared data."""
+    """make: takes a folder; returns commands as lists of words.   needs.
+
+    a file or folder of the shared data.
+    """
 
     name: str
     make: Callable[[Path], list[list[str]]]
@@ -653,7 +656,10 @@ def evaluated_otherwise(folder):
 
 @case
 def tracked_in_other_ways(folder):
-    """By a case for each frame, by lists of images, one structure; and how one track moves against another."""
+    """By a case for each frame, by lists of images, one structure.
+
+    And how one track moves against another.
+    """
     content = moving(folder)
     body.write_ct(folder / "mask.mha", body.structure_mask())
     lists: dict[str, list[str]] = {}
@@ -695,14 +701,17 @@ def exported_with_a_mask(folder):
     save(folder, with_mask(folder, write_body(folder)))
     return [
         REGISTER,
-        "export out --as resampled-mask resampled-ct --volume nrrd --case case.json --override --out volumes".split(),
-        "export out --as npy json --frame ras --direction resampling --override --out matrices".split(),
+        "export out --as resampled-mask resampled-ct --volume nrrd --case case.json --override "
+        "--out volumes".split(),
+        "export out --as npy json --frame ras --direction resampling --override --out "
+        "matrices".split(),
         "export out --as dicom --direction resampling --override --out refused".split(),
         ["render", "case.json", "--out", "drawn"],
     ]
 
 
-# How cameras and their uncertainty come about, without a registration: the numbers are the same on any machine.
+# How cameras and their uncertainty come about, without a registration: the numbers are the same on
+# any machine.
 
 CHECK = ["case", "check", "case.json", "--json"]
 SLOT_SCAN = {
@@ -757,7 +766,10 @@ def geometry_of_every_kind(folder):
 
 @case
 def geometry_by_headers(folder):
-    """A header for all, a header but for what is given; then with a table that moved, and with a reading that no header has."""
+    """A header for all, a header but for what is given.
+
+    Then with a table that moved, and with a reading that no header has.
+    """
     content = write_dicom_body(folder)
     content["views"][1]["c_arm"] = {"source_to_isocentre_mm": 705, "roll_deg": 3}
     save(folder, content)
@@ -929,8 +941,9 @@ def geometry_refused(folder):
     return commands
 
 
-# Left out: the published refinements take minutes each (Testing/published and integration/test_refinements.py hold them), and a start by
-# a regressor that is trained on the way is as good as the minutes of the clock allow.
+# Left out: the published refinements take minutes each (Testing/published and
+# integration/test_refinements.py hold them), and a start by a regressor that is trained on the way
+# is as good as the minutes of the clock allow.
 
 
 def shared(name: str, case: Path, *more: str) -> None:

@@ -1,4 +1,7 @@
-"""Runs `mvreg` on one case of the record and gathers what must not change: poses, verdicts, numbers, exit codes, names of files."""
+"""Runs `mvreg` on one case of the record and gathers what must not change.
+
+Poses, verdicts, numbers, exit codes, names of files.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,8 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
 
 
 def _of_result(result: dict) -> dict:
-    # The sentences are free to change, and the identifiers of frames and the seconds are new each time.
+    # The sentences are free to change, and the identifiers of frames and the seconds are new each
+    # time.
     return {
         "world_from_ct": result["world_from_ct"], "verdict": result["verdict"], "has reasons": bool(result["reasons"]),
         "failure_probability": (result["uncertainty"] or {"failure_probability": None})["failure_probability"],
@@ -111,7 +115,10 @@ def _of_result(result: dict) -> dict:
 
 
 def _of_case(folder: Path, arguments: list[str], status: int, out: str, err: str) -> dict:
-    """Of `mvreg case`: the views as they are understood, and as they are written; or the sentence that refuses them."""
+    """Of `mvreg case`: the views as they are understood, and as they are written.
+
+    Or the sentence that refuses them.
+    """
     if status == 2:
         return {"said": err}
     told: dict = {}
@@ -220,7 +227,10 @@ def _in_folder(folder: Path) -> Iterator[None]:
 
 
 def differences(expected, found, tolerance: float, where: str = "") -> list[str]:
-    """Where two outcomes are not the same: numbers by more than the tolerance, relative to 1 or to what they are; else at all."""
+    """Where two outcomes are not the same.
+
+    Numbers by more than the tolerance, relative to 1 or to what they are; else at all.
+    """
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
         return [
             line

@@ -1,4 +1,7 @@
-"""A body of ellipsoids: its CT by sampling, its X-rays in closed form. Nothing of the program is used, so it stays as it is."""
+"""A body of ellipsoids: its CT by sampling, its X-rays in closed form.
+
+Nothing of the program is used, so it stays as it is.
+"""
 
 from __future__ import annotations
 

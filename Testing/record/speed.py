@@ -1,9 +1,12 @@
 #!/usr/bin/env python
-"""How long `mvreg register` takes in one process: python Testing/record/speed.py TREE [TREE] [--runs 10] [--json FILE]
+"""How long `mvreg register` takes in one process.
 
-Registers cases again and again with the program of one checkout, or of two in turn, so that whatever else the machine does falls on
-both alike. Prints median and spread of the seconds of the whole command and of the registration in it, the most memory of each
-process and, of two checkouts, the ratio of their medians. Kernels are compiled before the first run that counts.
+Python Testing/record/speed.py TREE [TREE] [--runs 10] [--json FILE].
+
+Registers cases again and again with the program of one checkout, or of two in turn, so that
+whatever else the machine does falls on both alike. Prints median and spread of the seconds of the
+whole command and of the registration in it, the most memory of each process and, of two checkouts,
+the ratio of their medians. Kernels are compiled before the first run that counts.
 """
 
 from __future__ import annotations
@@ -137,7 +140,8 @@ def table(measured: dict) -> str:
                 for row in measured["rows"]
             ]
             lines.append(
-                f"{'all, geometric mean':28}{what:14}new / old {np.exp(np.mean(np.log(ratios))):.3f}"
+                f"{'all, geometric mean':28}{what:14}new / old "
+                f"{np.exp(np.mean(np.log(ratios))):.3f}"
             )
     return "\n".join(lines)
 

@@ -1,10 +1,11 @@
 """What `mvreg` gives for the cases of the record is what it gave when the record was made.
 
-Two runs on one machine agree to the last bit, also while it is busy: searches draw from their seed. Not the same twice, and left out:
-seconds, and identifiers of frames. On the same kind of processor with the same libraries every number is held to SAME. It was made on a
-Rocket Lake processor; on others LOOSE counts. A Zen 4 and a Zen 3, which has no AVX-512, agreed in poses and errors of 51 of 66 cases to
-1e-3, in those of a bone among others, which ends where the objective is flat, to 7 %: 0.1 mm along that flat objective changes the error
-predicted there by 17 %.
+Two runs on one machine agree to the last bit, also while it is busy: searches draw from their seed.
+Not the same twice, and left out: seconds, and identifiers of frames. On the same kind of processor
+with the same libraries every number is held to SAME. It was made on a Rocket Lake processor; on
+others LOOSE counts. A Zen 4 and a Zen 3, which has no AVX-512, agreed in poses and errors of 51 of
+66 cases to 1e-3, in those of a bone among others, which ends where the objective is flat, to 7 %:
+0.1 mm along that flat objective changes the error predicted there by 17 %.
 """
 
 from __future__ import annotations

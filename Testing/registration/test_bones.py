@@ -110,7 +110,10 @@ def test_relative_motions_are_those_of_the_patient(case, whole):
 
 
 def test_gradient_and_hessian_are_those_of_the_cost(case, whole):
-    """By central differences, the pixels that are compared staying the same; Gauss and Newton leave out second derivatives."""
+    """By central differences, the pixels that are compared staying the same.
+
+    Gauss and Newton leave out second derivatives.
+    """
     ct, structures, _, world_from_ct, views = case
     anatomy, _ = whole
     bones = [Bone(name, anatomy.attenuation(0), structures.mask(n)) for n, name in enumerate(NAMES)]

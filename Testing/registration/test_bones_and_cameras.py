@@ -1,4 +1,7 @@
-"""Cameras that are not known exactly, of a spine that has bent: `registration.bones_and_cameras`."""
+"""Cameras that are not known exactly, of a spine that has bent.
+
+`registration.bones_and_cameras`.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""Bones with a CT each, registered together: `registration.bones` without a rest, and `assessment.bone_cts`."""
+"""Bones with a CT each, registered together.
+
+`registration.bones` without a rest, and `assessment.bone_cts`.
+"""
 
 from dataclasses import replace
 
@@ -94,7 +97,10 @@ def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
 
 
 def test_the_curvature_of_a_quadratic_is_learnt_from_a_step():
-    """Of two bones that depend on each other: along the step each own part is right, however wrong it was; the rest stays."""
+    """Of two bones that depend on each other.
+
+    Along the step each own part is right, however wrong it was; the rest stays.
+    """
     rng = np.random.default_rng(4)
     root = rng.normal(size=(12, 12))
     true = root @ root.T + 12 * np.eye(12)
@@ -130,7 +136,10 @@ def test_another_pose_that_fits_nearly_as_well_is_told_of_its_bone(two, bones):
 
 
 def test_bones_in_one_place_are_rejected(two, bones):
-    """A bone that was taken for its like: each is about where it is alone, only the two together are impossible."""
+    """A bone that was taken for its like.
+
+    Each is about where it is alone, only the two together are impossible.
+    """
     cts, true, views, anatomies, alone, starts = two
     again = Bone.of_ct("again", anatomies[0])
     found = register_bone_cts(

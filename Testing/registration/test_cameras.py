@@ -1,4 +1,7 @@
-"""Corrections of uncertain cameras: derivatives, priors, and what a registration makes of wrong cameras."""
+"""Corrections of uncertain cameras.
+
+Derivatives, priors, and what a registration makes of wrong cameras.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +138,10 @@ def test_gradient_of_a_slot_scan_beside_a_pinhole_is_that_of_finite_differences(
 
 
 def test_projections_change_with_the_corrections_as_their_derivatives_say(views):
-    """By finite differences of the corrected camera, at angles that are large: what it sees is what a motion of the CT would show."""
+    """By finite differences of the corrected camera, at angles that are large.
+
+    What it sees is what a motion of the CT would show.
+    """
     unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
     corrections = unknowns.none.copy()
     corrections[unknowns.free] = [
@@ -212,7 +218,10 @@ def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_slot_scans_register_alone_and_beside_a_pinhole(ct, anatomy, views, number):
-    """Two slot scans, or one with an ordinary X-ray; the fan's width of the first is off, and found."""
+    """Two slot scans, or one with an ordinary X-ray.
+
+    The fan's width of the first is off, and found.
+    """
     slot = make_slot_scan(ct, 80)
     wrong = replace(slot, camera=slot.camera.corrected(1.01, np.zeros(2)), distance_sd_percent=1.0)
     found = refine(anatomy, [wrong, views[0] if number == 1 else make_slot_scan(ct, -10)], START)
@@ -258,7 +267,10 @@ def test_distance_to_the_detector_needs_a_pixel_size(views):
 
 
 def test_a_prior_weighs_less_the_more_independent_residuals_there_are(ct, views):
-    """One for each window of local normalisation; by sums of squares, cost / N is the variance of the mean."""
+    """One for each window of local normalisation.
+
+    By sums of squares, cost / N is the variance of the mean.
+    """
     unknowns = CameraCorrections([views[0], uncertain(views[1], 1.0, 3.0)])
     objective = Objective(
         Projector(attenuation(ct)),

@@ -43,7 +43,10 @@ def test_two_views_find_the_true_pose_and_report_progress(anatomy, views):
 
 
 def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, ct, views):
-    """A plate beside the middle of each image pulls the pose; the fit that is told is that of all pixels."""
+    """A plate beside the middle of each image pulls the pose.
+
+    The fit that is told is that of all pixels.
+    """
     plated = []
     for number, view in enumerate(views):
         image = view.xray.line_integrals.copy()
@@ -71,7 +74,10 @@ def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, ct, vi
 
 @pytest.mark.slow
 def test_a_correct_start_behind_tools_is_kept(anatomy, views):
-    """Bars over a fifth of each image, ten times as dense as the body: coarse windows hold little else."""
+    """Bars over a fifth of each image, ten times as dense as the body.
+
+    Coarse windows hold little else.
+    """
     barred = []
     for number, view in enumerate(views):
         image = view.xray.line_integrals.copy()

@@ -35,7 +35,8 @@ def test_bones_are_what_attenuates_more_than_soft_tissue(ct, anatomy, camera):
     assert PreparedCT(water).projector(0, bones=True).render(camera, TRUE_POSE).image.max() == 0
     assert bone.max() > 0.1
     assert (bone <= anatomy.projector(0).render(camera, TRUE_POSE).image + 1e-6).all()
-    # All that is taken away, summed over the volume: the integral of the image over its rays is about that of the voxels.
+    # All that is taken away, summed over the volume: the integral of the image over its rays is
+    # about that of the voxels.
     voxels = np.maximum(mu.values - BONE_PER_MM, 0).sum() * 8
     pixels = bone.sum() * (160 / 64 * 0.7) ** 2
     assert pixels == pytest.approx(voxels, rel=0.1)

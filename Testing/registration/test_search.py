@@ -214,7 +214,8 @@ def test_the_pose_is_found_from_far_away(anatomy, views, seed):
 def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
     sure = refine(anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 4))
     assert sure.candidates == 64
-    # One descent alone never finds the same answer twice in a round: it takes at least two rounds to be sure.
+    # One descent alone never finds the same answer twice in a round: it takes at least two rounds
+    # to be sure.
     assert (
         refine(
             anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 1)
@@ -275,7 +276,10 @@ def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(anatomy, vie
 
 
 def spine() -> CT:
-    """Four like vertebrae, 30 mm apart, of which the second is the structure; the last one differs a little."""
+    """Four like vertebrae, 30 mm apart, of which the second is the structure.
+
+    The last one differs a little.
+    """
     k, j, i = np.indices((80, 40, 40), float)
     hu = np.full(k.shape, -1000.0)
     hu[(j - 20) ** 2 + (i - 20) ** 2 < 18**2] = 0

@@ -101,7 +101,10 @@ def test_structure_and_background_add_up_to_the_whole_ct(ct, bone, bone_ct):
 
 
 def test_the_whole_ct_corrects_the_cameras_and_both_registrations_count(bone, ct, monkeypatch):
-    """Of registrations that end at once: what the structure is registered with, and what becomes of it."""
+    """Of registrations that end at once.
+
+    What the structure is registered with, and what becomes of it.
+    """
     views = [replace(view, rotation_sd_deg=2.0) for view in make_views(ct, size=64)]
     corrected = [replace(view, name=f"{view.name} corrected") for view in views]
     nothing = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (900, 900), (900, 900), (0.9, 0.6), ())

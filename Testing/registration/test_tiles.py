@@ -79,7 +79,10 @@ def test_the_hessian_is_that_of_finite_differences_where_gauss_and_newton_see_a_
 
 
 def test_unmodelled_structures_flatten_the_minimum(ct, views):
-    """Structures as large as those of the CT, and of more contrast: what one bone among others sees."""
+    """Structures as large as those of the CT, and of more contrast.
+
+    What one bone among others sees.
+    """
     random, cluttered = np.random.default_rng(4), []
     for view in views:
         clutter = ndimage.gaussian_filter(random.normal(size=view.xray.valid.shape), 2)

@@ -1,4 +1,7 @@
-"""Line integrals of three volumes at once: held against chords of a box, the project's own renderer, and each lane by itself."""
+"""Line integrals of three volumes at once.
+
+Held against chords of a box, the project's own renderer, and each lane by itself.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ def camera_before(
 
 
 def oblique_bases(rng) -> Bases:
-    """Smooth tissue, with bone in the middle of it, on a grid that lies anyhow; 1.2 x 1 x 1.4 mm."""
+    """Smooth tissue, with bone in the middle of it, on a grid that lies anyhow.
+
+    1.2 x 1 x 1.4 mm.
+    """
     values = gaussian_filter(rng.normal(size=(BASES, 50, 60, 54)), (0, 5, 5, 5))
     values = np.maximum(0.5 + values / values.std(), 0) * np.array([0.02, 0.015, 0.03]).reshape(
         3, 1, 1, 1

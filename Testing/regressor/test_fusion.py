@@ -112,7 +112,10 @@ def test_perfect_votes_give_the_pose_and_a_third_may_be_wrong(views):
 
 
 def test_the_minimum_is_that_of_scipy():
-    """The same cost, as a sum of squares of square roots, projected by the camera's own method; some votes are surer than others."""
+    """The same cost, as a sum of squares of square roots, projected by the camera's own method.
+
+    Some votes are surer than others.
+    """
     rng, points, true = random_pose(2)
     views = [
         votes(view, points, true, rng, noise_px=1.5, wrong=0.1)

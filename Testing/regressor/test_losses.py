@@ -135,7 +135,10 @@ def test_their_formulas_by_numpy(volume, cameras):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_finite_differences(volume, name):
-    """Of each loss by itself, by the six numbers of both views' predictions; the differences are of images in double precision."""
+    """Of each loss by itself, by the six numbers of both views' predictions.
+
+    The differences are of images in double precision.
+    """
     loss = losses(volume, {name: 1.0})
     xrays, twists = xrays_of(volume), some_twists(0.5).requires_grad_()
     (ours,) = torch.autograd.grad(loss(off(twists), truth(), xrays).sum(), twists)

@@ -75,7 +75,10 @@ def folder(tmp_path, ct, card):
 
 
 class Oracle:
-    """A network that sees through the image: its evidence is the truth as projected points, which tests what lies around it."""
+    """A network that sees through the image.
+
+    Its evidence is the truth as projected points, which tests what lies around it.
+    """
 
     AUGMENTATIONS = CORNER_AUGMENTATIONS
 
@@ -227,7 +230,10 @@ def test_an_uncertain_x_ray_is_augmented(card, ct, views):
 
 
 def test_the_same_arm_in_another_world(card, ct, views):
-    """As a tracker's, of which the case's start tells; without it these cameras see the CT from behind."""
+    """As a tracker's, of which the case's start tells.
+
+    Without it these cameras see the CT from behind.
+    """
     moved = off(np.eye(4), (0, 150, 20), (300, -200, 40))
     cameras = [view.camera.camera_from_world @ rigid.inverse(moved) for view in views]
     there = [
@@ -316,7 +322,10 @@ VALUES = [
 def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(
     folder, monkeypatch, capsys, ct
 ):
-    """Each value of a card in turn is another, at any depth; the store lists what is left, and a registration finds its model."""
+    """Each value of a card in turn is another, at any depth.
+
+    The store lists what is left, and a registration finds its model.
+    """
     monkeypatch.setenv("MVREG_DATA", str(folder.parent))
     home = model_store.new_folder(ct_sha256(ct))
     shutil.copytree(folder, home)

@@ -58,7 +58,10 @@ def small(name: str) -> Network:
 
 
 def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Poses (count, 4, 4), their images in both views, the views, and camera_from_ct: 12 balls of different sizes float in nothing."""
+    """Poses (count, 4, 4), their images in both views, the views, and camera_from_ct.
+
+    12 balls of different sizes float in nothing.
+    """
     motions = np.random.default_rng(seed).uniform(-1, 1, (count, 6)) * np.repeat([0.15, 20], 3)
     poses = moved(np.broadcast_to(NOMINAL, (count, 4, 4)), motions, CENTROID)
     v, u = np.mgrid[:64, :64]

@@ -1,4 +1,7 @@
-"""A training of seconds for slot scans, alone and beside a C-arm: it finds the CT nearer than by chance."""
+"""A training of seconds for slot scans, alone and beside a C-arm.
+
+It finds the CT nearer than by chance.
+"""
 
 from __future__ import annotations
 

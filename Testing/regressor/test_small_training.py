@@ -29,7 +29,10 @@ SIZE, PIXEL_MM = 128, 2.32
 
 @pytest.mark.slow
 def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
-    """From 15, 15, 30 degrees and 50, 75, 50 mm: half of the poses within 15 mm of the truth, which by chance are 50 mm off."""
+    """From 15, 15, 30 degrees and 50, 75, 50 mm.
+
+    Half of the poses within 15 mm of the truth, which by chance are 50 mm off.
+    """
     monkeypatch.setattr(training, "VALIDATED", 4)
     monkeypatch.setattr(training, "LAST_VALIDATED", 20)
     monkeypatch.setattr(Training, "_set_pace", lambda self: None)

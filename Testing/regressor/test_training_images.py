@@ -19,7 +19,8 @@ from MultiViewRegistrationLib.regressor.overlays3d import Canvas, capsule
 from MultiViewRegistrationLib.regressor.randomise import BODY, Randomisation
 from MultiViewRegistrationLib.regressor.rng import key_of
 
-#: The CT as it is, without any chance; the attenuation of half the quanta is about that at their mean.
+#: The CT as it is, without any chance; the attenuation of half the quanta is about that at their
+#: mean.
 CLEAN = Randomisation(
     *((0.0, 0.0) if isinstance(value, tuple) else 0.0 for value in BODY),
 )._replace(
@@ -81,7 +82,10 @@ def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monke
 
 
 def test_a_clean_image_is_the_prepared_drr(ct, windows):
-    """The renderer's own image of the finest volume, prepared as an X-ray is; each view may have a pose of its own."""
+    """The renderer's own image of the finest volume, prepared as an X-ray is.
+
+    Each view may have a pose of its own.
+    """
     clean = TrainingImages(ct, 1.75, CLEAN, variants=1)
     straight = clean.batch(np.stack([TRUE_POSE, *poses(1)]), windows, key_of(0))
     for view, window, image in zip(make_views(ct, noise=0.0), windows, straight[0], strict=True):
@@ -200,7 +204,10 @@ def test_only_the_neighbours_of_a_structure_move(ct, made):
     "name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"]
 )
 def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_data, name):
-    """RTK's: with scatter, noise, other curves, a body that goes on beyond the CT; one case with round fields and wires."""
+    """RTK's: with scatter, noise, other curves, a body that goes on beyond the CT.
+
+    One case with round fields and wires.
+    """
     case = Case.load(shared_data / "sim" / name / "case.json")
     truth = case.truth_world_from_ct
     motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([6, -6, 8])), [12, -10, 9])

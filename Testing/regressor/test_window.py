@@ -71,7 +71,10 @@ def test_points_choose_the_part_that_shows_them():
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_another_detector_behind_the_same_source_shows_the_same(ct, mirrored):
-    """Turned by some degrees, shifted, with finer pixels, stored mirrored: on the window's grid it is the same image."""
+    """Turned by some degrees, shifted, with finer pixels, stored mirrored.
+
+    On the window's grid it is the same image.
+    """
     projector, camera = Projector(attenuation(ct)), camera_of(256, 256, fx=1500, fy=1500)
     grid, turn = Window.of(camera).camera, rigid.exp_so3([0.05, -0.04, 0.3])
     intrinsics = [[-2400.0 if mirrored else 2400.0, 0, 390], [0, 2400, 410], [0, 0, 1]]

@@ -7,7 +7,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def reference():
-    """`rendering.reference`, on one thread: small images are no work for several, which only wait for each other."""
+    """`rendering.reference`, on one thread.
+
+    Small images are no work for several, which only wait for each other.
+    """
     torch = pytest.importorskip(
         "torch", reason="the reference renderer needs torch: pip install torch"
     )

@@ -54,9 +54,12 @@ def ct_from_index(rng, spacing_mm, *, left_handed=False) -> np.ndarray:
 
 
 def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, values=None) -> Scene:
-    """An oblique CT with uneven voxels at any pose before a camera that stands anywhere; some rays miss.
+    """An oblique CT with uneven voxels at any pose before a camera that stands anywhere.
 
-    leading: index axis (0, 1, 2 for i, j, k) within 25 degrees of which the camera looks; any direction by default.
+    Some rays miss.
+
+    leading: index axis (0, 1, 2 for i, j, k) within 25 degrees of which the camera looks; any
+    direction by default.
     """
     rng = np.random.default_rng(seed)
     values = smooth_values(rng, (28, 40, 34)) if values is None else values
@@ -92,7 +95,10 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
 
 
 def slot_scene(seed: int, leading: int, mirrored: bool):
-    """An oblique CT before a slot scan that looks along about one of its axes: volume, description, world_from_ct."""
+    """An oblique CT before a slot scan that looks along about one of its axes.
+
+    Volume, description, world_from_ct.
+    """
     rng = np.random.default_rng(seed)
     volume = Volume(smooth_values(rng, (28, 40, 34)), ct_from_index(rng, [1.1, 0.9, 1.6]))
     world_from_ct = rigid.from_rotation_translation(

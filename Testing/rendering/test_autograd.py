@@ -1,4 +1,7 @@
-"""The renderer as a torch function: derivatives against the plain reference and finite differences, batches, transforms, labels."""
+"""The renderer as a torch function.
+
+Derivatives against the plain reference and finite differences, batches, transforms, labels.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,10 @@ def moved(scene, twist):
 
 
 def small_scene(seed=1) -> Scene:
-    """5 x 6 pixels that show all of 7 x 6 x 5 voxels: few enough for finite differences by each number."""
+    """5 x 6 pixels that show all of 7 x 6 x 5 voxels.
+
+    Few enough for finite differences by each number.
+    """
     wide = random_scene(seed, values=smooth_values(np.random.default_rng(seed), (5, 6, 7), 1.0))
     centre = rigid.transform_points(wide.world_from_ct @ wide.volume.ct_from_index, (3.0, 2.5, 2.0))
     camera_from_world = wide.camera.camera_from_world.copy()

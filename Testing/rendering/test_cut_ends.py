@@ -17,7 +17,10 @@ ALONG_K = [False] * 4 + [True] * 2
 
 
 def elliptic(shape, axis, radii, centre):
-    """(nk, nj, ni): a cylinder along an index axis; radii and centre of the two other axes, in voxels."""
+    """(nk, nj, ni): a cylinder along an index axis.
+
+    Radii and centre of the two other axes, in voxels.
+    """
     index = [i for a, i in enumerate(np.indices(shape)[::-1]) if a != axis]
     return MU * (sum(((i - c) / r) ** 2 for i, r, c in zip(index, radii, centre, strict=True)) < 1)
 
@@ -81,7 +84,10 @@ def unseen_mm(volume, cut, camera, world_from_ct, step_mm=0.25):
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("tilt", [-30, 30])
 def test_rays_that_go_on_through_tissue_are_marked(tilt, axis, mirrored):
-    """A cylinder seen from the side, tilted; a hole runs from one side of it to the other, so its end slices differ."""
+    """A cylinder seen from the side, tilted.
+
+    a hole runs from one side of it to the other, so its end slices differ.
+    """
     rng = np.random.default_rng(axis)
     shape = (48, 42, 45)
     across = np.linspace(-7, 7, shape[2 - axis]).reshape(
@@ -112,7 +118,8 @@ def test_rays_that_go_on_through_tissue_are_marked(tilt, axis, mirrored):
     expected = unseen_mm(volume, projector.cut, camera, world_from_ct)
     hits = projector.render(camera, world_from_ct).image > 0
     assert 0.1 < np.mean(~seen[hits]) < 0.9
-    # The kernel looks every 2.4 mm and stops at the third hit; these bounds are for two pieces of tissue with a gap.
+    # The kernel looks every 2.4 mm and stops at the third hit; these bounds are for two pieces of
+    # tissue with a gap.
     assert not seen[expected > 10].any()
     assert seen[expected < 2].all()
     assert np.mean(seen == (expected < 6)) > 0.99

@@ -1,4 +1,7 @@
-"""The one entry to rendering: which rays it follows, on how many threads, what lies where, what it refuses."""
+"""The one entry to rendering.
+
+Which rays it follows, on how many threads, what lies where, what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,10 @@ def test_a_source_within_the_body_sees_what_lies_before_it(axis, direction):
 @pytest.mark.parametrize("side", [-0.9995, 9.9995])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_the_gradient_reaches_to_the_outer_edge_of_the_air(side, axis):
-    """A ray along z through the cell between the last voxel and air, close to the air: 10 planes, each with the full gradient."""
+    """A ray along z through the cell between the last voxel and air, close to the air.
+
+    10 planes, each with the full gradient.
+    """
     volume = Volume(np.full((10, 10, 10), 0.02), np.eye(4))
     source = [4.3, 4.3, -1e6]
     source[axis] = side

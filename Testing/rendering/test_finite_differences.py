@@ -1,4 +1,7 @@
-"""The Jacobian is the change of the image when the CT moves, as `render` says: turned by omega about the pivot, shifted by v."""
+"""The Jacobian is the change of the image when the CT moves, as `render` says.
+
+Turned by omega about the pivot, shifted by v.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from scenes import random_scene
 
 from MultiViewRegistrationLib.rendering.drr import Projector
 
-#: Half the length of the central difference, in rad and mm: large against float32's rounding of an image, small against a voxel.
+#: Half the length of the central difference, in rad and mm: large against float32's rounding of an
+#: image, small against a voxel.
 STEP = np.repeat([1e-4, 0.005], 3)
 
 

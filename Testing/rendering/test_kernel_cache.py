@@ -28,7 +28,10 @@ print('done')"
 
 @pytest.fixture
 def start(tmp_path):
-    """Compiles a kernel where the library, the home folder and what else is named are read-only; returns what is printed."""
+    """Compiles a kernel where the library, the home folder and what else is named are read-only.
+
+    Returns what is printed.
+    """
     possible = (
         shutil.which("unshare")
         and subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0

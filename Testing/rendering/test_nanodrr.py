@@ -1,7 +1,10 @@
-"""nanodrr (github.com/eigenvivek/nanodrr) gives the same image through its own conventions: NIfTI file, RAS, C-arm parameters.
+"""nanodrr (github.com/eigenvivek/nanodrr) gives the same image through its own conventions.
 
-It marches in equal steps and interpolates trilinearly, so values differ by the roughness of the tissue over half a voxel. Left and
-right, up and down, half pixels, and which way a mirrored image is stored ("PA") would show as a shift instead.
+NIfTI file, RAS, C-arm parameters.
+
+It marches in equal steps and interpolates trilinearly, so values differ by the roughness of the
+tissue over half a voxel. Left and right, up and down, half pixels, and which way a mirrored image
+is stored ("PA") would show as a shift instead.
 """
 
 from __future__ import annotations

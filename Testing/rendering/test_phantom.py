@@ -35,7 +35,10 @@ def rays(camera):
 
 @pytest.mark.parametrize("axis", range(3))
 def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
-    """Rays through two opposite faces of a box of whole voxels: exact, for as many planes as voxels stand for all of it."""
+    """Rays through two opposite faces of a box of whole voxels.
+
+    Exact, for as many planes as voxels stand for all of it.
+    """
     rng = np.random.default_rng(axis)
     values = np.zeros((26, 28, 24), np.float32)
     values[4:22, 5:23, 3:20] = MU

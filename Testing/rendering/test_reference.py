@@ -39,7 +39,8 @@ def test_kernel_gives_image_and_jacobian_of_the_reference(reference, settings):
     assert 0.02 < np.mean(image == 0) < 0.7  # some rays miss
     np.testing.assert_allclose(ours.image, image, rtol=0, atol=1e-5 * image.max())
     error = np.abs(ours.jacobian - jacobian) / np.abs(jacobian).max(axis=(1, 2), keepdims=True)
-    # A sample that rounds to the other side of a cell's edge takes the gradient of that cell, which is as true.
+    # A sample that rounds to the other side of a cell's edge takes the gradient of that cell, which
+    # is as true.
     assert np.quantile(error.max(axis=0), 0.998) < 1e-5 and error.max() < 0.1
 
 

@@ -1,8 +1,11 @@
-"""RTK's Joseph projector (openrtk.org) gives the same image, through RTK's own geometry: its angles and offsets, its matrix.
+"""RTK's Joseph projector (openrtk.org) gives the same image, through RTK's own geometry.
 
-Both sum the same planes in the same way, so the images agree to float32. One difference remains and is kept out here by two layers
-of air around the body: where a ray enters or leaves the volume sideways, through a face that its leading axis does not cross, RTK leaves
-out the last plane before the face, and it does not fade the outermost voxels out into the air beyond.
+Its angles and offsets, its matrix.
+
+Both sum the same planes in the same way, so the images agree to float32. One difference remains and
+is kept out here by two layers of air around the body: where a ray enters or leaves the volume
+sideways, through a face that its leading axis does not cross, RTK leaves out the last plane before
+the face, and it does not fade the outermost voxels out into the air beyond.
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ COLUMNS, ROWS, PIXEL_MM = 60, 50, np.array([1.3, 1.7])
 
 @pytest.fixture(scope="module")
 def rtk():
-    """`from itk import RTK` loads every library of ITK, which takes 12 s; these two modules take 3 s."""
+    """`from itk import RTK` loads every library of ITK, which takes 12 s.
+
+    These two modules take 3 s.
+    """
     reason = "needs RTK: pip install itk-rtk"
     itk = pytest.importorskip("itk", reason=reason)
     pytest.importorskip("itk.rtkJosephForwardProjectionImageFilterPython", reason=reason)

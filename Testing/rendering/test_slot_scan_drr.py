@@ -19,7 +19,10 @@ TWIST = np.repeat([1e-4, 0.005], 3)
 
 
 def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.ndarray:
-    """Trilinear samples along each ray, from the source on; air beyond the outermost voxels' layer."""
+    """Trilinear samples along each ray, from the source on.
+
+    Air beyond the outermost voxels' layer.
+    """
     (columns, rows), padded = scan.size, np.pad(volume.values.astype(float), 1)
     u, v = np.meshgrid(np.arange(columns), np.arange(rows))
     along = v[..., None] * scan.pixel_mm[1] * np.array(scan.rows_along)
@@ -50,7 +53,8 @@ def test_image_is_the_line_integrals_of_scipy(seed, leading, mirrored):
     expected = by_scipy(volume, scan, world_from_ct)
     image = Projector(volume).render(scan.camera(), world_from_ct).image
     assert 0.02 < np.mean(expected == 0) < 0.8  # some rays miss
-    # Joseph's sum over planes and the fine trilinear one differ by what a voxel's linear interpolation leaves open.
+    # Joseph's sum over planes and the fine trilinear one differ by what a voxel's linear
+    # interpolation leaves open.
     np.testing.assert_allclose(image, expected, rtol=0, atol=0.01 * expected.max())
     assert np.abs(image - expected).mean() < 1e-3 * expected.max()
 
@@ -107,7 +111,10 @@ def test_rows_of_a_cropped_and_a_pooled_camera_are_those_of_the_image():
 
 
 def test_rays_beyond_a_cut_end_are_marked_row_by_row():
-    """A cylinder cut off at both ends across the scan: the rows that miss it have no true value, those within all have one."""
+    """A cylinder cut off at both ends across the scan.
+
+    The rows that miss it have no true value, those within all have one.
+    """
     values = np.zeros((20, 30, 30), np.float32)
     j, i = np.indices((30, 30)) - 14.5
     values[:, np.hypot(i, j) < 11] = 0.02

@@ -1,4 +1,7 @@
-"""The renderer in PyTorch, on the processor, against that of numba; on a CUDA device, too, where there is one."""
+"""The renderer in PyTorch, on the processor, against that of numba.
+
+On a CUDA device, too, where there is one.
+"""
 
 from __future__ import annotations
 

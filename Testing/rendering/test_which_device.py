@@ -1,4 +1,7 @@
-"""Which device is taken, and why not the one that was asked for; no CUDA device is needed for it."""
+"""Which device is taken, and why not the one that was asked for.
+
+No CUDA device is needed for it.
+"""
 
 from __future__ import annotations
 
@@ -86,8 +89,8 @@ def test_where_there_are_devices(two_cards):
         (
             "mem_get_info",
             failing("CUDA error: no kernel image is available for execution on the device\nmore"),
-            "it does not work (CUDA error: no kernel image is available for execution on the device); "
-            "its driver may be too old, or its memory in use",
+            "it does not work (CUDA error: no kernel image is available for execution on the "
+            "device); its driver may be too old, or its memory in use",
         ),
     ],
     ids=["no driver", "old driver", "other", "no device", "little memory", "no kernels"],

@@ -1,4 +1,7 @@
-"""What a person is shown of a CT: the right way round, with the right numbers, and a sentence where it cannot be used."""
+"""What a person is shown of a CT.
+
+The right way round, with the right numbers, and a sentence where it cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ SPACING = (2.0, 3.0, 4.0)
 
 
 def ct_with_a_spot(axes, signs) -> CT:
-    """Water with a bone at the patient's right and the head's end, at low x and high z; with this orientation of its grid."""
+    """Water with a bone at the patient's right and the head's end, at low x and high z.
+
+    With this orientation of its grid.
+    """
     rotation = np.zeros((3, 3))
     rotation[list(axes), range(3)] = signs
     place = np.eye(4)

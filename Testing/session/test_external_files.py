@@ -1,4 +1,7 @@
-"""Geometry, start poses and landmarks from files of other programs: asked for where the file is silent, and placed."""
+"""Geometry, start poses and landmarks from files of other programs.
+
+Asked for where the file is silent, and placed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The pose through OpenIGTLink, to real peers of pyigtl: the pose, and a status when it no longer holds."""
+"""The pose through OpenIGTLink, to real peers of pyigtl.
+
+The pose, and a status when it no longer holds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A published refinement in a session: where it begins, what is taken of it, and that it can be cancelled."""
+"""A published refinement in a session.
+
+Where it begins, what is taken of it, and that it can be cancelled.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ def session(scene, ct, views):
 
 @pytest.fixture
 def began(monkeypatch):
-    """The poses that a stand-in for xvr began from; it tells one stage, and takes the true pose for the next."""
+    """The poses that a stand-in for xvr began from.
+
+    It tells one stage, and takes the true pose for the next.
+    """
     poses = []
 
     def run(anatomy, views, world_from_ct, progress, shared):

@@ -1,4 +1,7 @@
-"""By which UIDs a result is known, always the same; and headers that tell of different patients, of which nothing is kept."""
+"""By which UIDs a result is known, always the same.
+
+And headers that tell of different patients, of which nothing is kept.
+"""
 
 from __future__ import annotations
 
@@ -121,8 +124,10 @@ def test_different_patients_are_a_notice_without_values(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = UnreadNotices(registration)
     assert notices.sentences == [
-        "ap and CT are of different patients (PatientID) by their DICOM headers; check that they belong together.",
-        "ap and CT are of different sides of the body (laterality) by their DICOM headers; check that they belong together.",
+        "ap and CT are of different patients (PatientID) by their DICOM headers; check that they "
+        "belong together.",
+        "ap and CT are of different sides of the body (laterality) by their DICOM headers; check "
+        "that they belong together.",
     ]
     notices.acknowledge()
     assert notices.sentences == []
@@ -260,7 +265,8 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(
     added = adding.add_volume(registration, source)
     view.change(use=False)
     assert [each.sentence for each in identity_mismatches(registration)] == [
-        f"{added.name} and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
+        f"{added.name} and CT are of different patients (PatientID) by their DICOM headers; check "
+        "that they belong together."
     ]
     origin = origin_of(registration)
     assert origin.ct_uid == "1.2.3.4" and added.name in origin.views

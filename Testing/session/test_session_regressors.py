@@ -1,4 +1,7 @@
-"""The regressors of a registration without a panel: which is used, and what of it lives in the scene."""
+"""The regressors of a registration without a panel.
+
+Which is used, and what of it lives in the scene.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A sequence in the scene: tracked, opened, played, compared, put away; and a scene that is saved while it is played."""
+"""A sequence in the scene: tracked, opened, played, compared, put away.
+
+And a scene that is saved while it is played.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ COUNT, BLANK = 5, 3
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A folder with a case whose images have five frames, the fourth one blank, and its track. Not to be changed by a test."""
+    """A folder with a case whose images have five frames, the fourth one blank, and its track.
+
+    Not to be changed by a test.
+    """
     folder = tmp_path_factory.mktemp("study")
     (folder / "case").mkdir()
     write_track(write_blinking_case(folder / "case", COUNT, BLANK), folder / "track")
@@ -373,7 +379,10 @@ def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(
 
 
 def test_the_volume_of_an_x_ray_and_its_mask_stay_as_they_are(slicer_app, scene, study, tmp_path):
-    """It may be a person's own, and Slicer would save a frame over the file; a mask drawn on it counts for each frame."""
+    """It may be a person's own, and Slicer would save a frame over the file.
+
+    a mask drawn on it counts for each frame.
+    """
     reading = read_track(study / "track")
     session = loaded(scene, reading)
     view = session.registration.xrays[0]

@@ -1,4 +1,7 @@
-"""A case with structures in a session: from its files through the scene to the files of its result, and back from a saved scene."""
+"""A case with structures in a session.
+
+From its files through the scene to the files of its result, and back from a saved scene.
+"""
 
 from __future__ import annotations
 

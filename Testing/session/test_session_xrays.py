@@ -204,8 +204,8 @@ def test_x_rays_are_checked_one_at_a_time(two_views, checking):
         header=Header("c_arm", {"rao_lao_deg": 0.0}, missing=("source_to_isocentre_mm", "mirrored"))
     )
     assert checking.problem(ap) == (
-        "AP: its header does not say all of the geometry; enter source to isocentre, whether the patient's right is on the "
-        "left of the image."
+        "AP: its header does not say all of the geometry; enter source to isocentre, whether the "
+        "patient's right is on the left of the image."
     )
     ap.record = XRayRecord("AP", intensity="log")
     lat.change(geometry=CArm(**{**READING, "size": (5, 5)}))
@@ -271,7 +271,8 @@ def test_a_c_arm(with_ct):
     view = with_ct.xrays[0]
     assert describe(view) == "needs geometry"
     give_geometry(view, CArm(**READING, mirrored=True))
-    # by hand: the detector 300 mm beyond the isocentre, 30 degrees to the left of the front and 10 degrees to the feet
+    # by hand: the detector 300 mm beyond the isocentre, 30 degrees to the left of the front and 10
+    # degrees to the feet
     p, s = np.radians(30), np.radians(-10)
     towards = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
     np.testing.assert_allclose(view.camera.source, -700 * towards, atol=1e-9)

@@ -1,4 +1,7 @@
-"""Work in a thread: its result, its warnings, and how it ends; kernels are compiled in a child process, once."""
+"""Work in a thread: its result, its warnings, and how it ends.
+
+Kernels are compiled in a child process, once.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,10 @@ def test_without_a_child_process_kernels_are_compiled_here(monkeypatch):
 
 
 def test_a_child_process_that_compiles_already_is_waited_for(monkeypatch):
-    """It was begun with the panel; a DRR does not wait for the kernels of a registration, nor is a second one begun."""
+    """It was begun with the panel.
+
+    a DRR does not wait for the kernels of a registration, nor is a second one begun.
+    """
     begun, calls = [], []
 
     class Compiling:

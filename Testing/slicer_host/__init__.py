@@ -1,7 +1,9 @@
-"""A host in which a module of 3D Slicer runs without Slicer: its panel on Qt offscreen, its scene on slicer-core's real MRML.
+"""A host in which a module of 3D Slicer runs without Slicer.
 
-It tests the wiring (which widget does what, what the scene then holds) and makes pictures of the panel; it does not replace a run in
-Slicer. Needs PySide6-Essentials and trame-slicer[standalone].
+Its panel on Qt offscreen, its scene on slicer-core's real MRML.
+
+It tests the wiring (which widget does what, what the scene then holds) and makes pictures of the
+panel; it does not replace a run in Slicer. Needs PySide6-Essentials and trame-slicer[standalone].
 """
 
 from .host import Host

@@ -10,7 +10,10 @@ from PySide6 import QtCore
 
 
 class Method:
-    """A method of Qt's own, bound to an object: no keyword arguments, not after the object's end, tuples for lists."""
+    """A method of Qt's own, bound to an object.
+
+    No keyword arguments, not after the object's end, tuples for lists.
+    """
 
     __slots__ = ("_call", "_cls")
 
@@ -20,7 +23,8 @@ class Method:
     def __call__(self, *arguments, **keywords):
         if keywords:
             raise ValueError(
-                f"Called {self.__name__}() with keyword arguments, but called slot does not support kwargs."
+                f"Called {self.__name__}() with keyword arguments, but called slot does not "
+                "support kwargs."
             )
         if self._call.__self__ is not None and not shiboken6.isValid(self._call.__self__):
             raise ValueError(f"Trying to call {self.__name__!r} on a destroyed {self._cls} object")
@@ -53,7 +57,8 @@ def refuse_keywords(cls: type) -> None:
     def init(self, *arguments, **keywords):
         if keywords:
             raise ValueError(
-                f"Called {cls.__name__}() with keyword arguments, but called slot does not support kwargs."
+                f"Called {cls.__name__}() with keyword arguments, but called slot does not support "
+                "kwargs."
             )
         make(self, *arguments)
 

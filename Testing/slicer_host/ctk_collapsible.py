@@ -10,9 +10,12 @@ Qt, Event = QtCore.Qt, QtCore.QEvent
 
 
 class _Folding:
-    """Hides the children of what is folded; unfolded, it shows all but those that code hid, before or meanwhile.
+    """Hides the children of what is folded.
 
-    As in CTK a child's property visibilityToParent says what code wants, and nothing is done before the widget is shown.
+    Unfolded, it shows all but those that code hid, before or meanwhile.
+
+    As in CTK a child's property visibilityToParent says what code wants, and nothing is done before
+    the widget is shown.
     """
 
     _folded = _forcing = _created = False
@@ -73,7 +76,10 @@ class _Folding:
 
 @stand_in
 class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
-    """A bar with an arrow and a text; its children lie below and are hidden while it is collapsed."""
+    """A bar with an arrow and a text.
+
+    Its children lie below and are hidden while it is collapsed.
+    """
 
     contentsCollapsed = QtCore.Signal(bool)
     collapsedHeight = stored(int, 14)

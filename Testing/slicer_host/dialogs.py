@@ -1,4 +1,7 @@
-"""Dialogs that never wait for a person: what was asked is recorded, what is answered was set by the test."""
+"""Dialogs that never wait for a person.
+
+What was asked is recorded, what is answered was set by the test.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ _KINDS = {
 class Message:
     """One thing that the user was shown or asked.
 
-    kind: "information", "warning", "critical", "question" (message boxes), "openFile", "openFiles", "directory", "status", "pip",
-    "module" or "url".
+    kind: "information", "warning", "critical", "question" (message boxes), "openFile", "openFiles",
+    "directory", "status", "pip", "module" or "url".
     """
 
     kind: str

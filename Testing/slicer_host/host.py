@@ -13,10 +13,12 @@ from .installation import install
 
 
 class Host:
-    """Slicer for one test at a time: made anew, it starts with an empty scene, no windows and no messages.
+    """Slicer for one test at a time.
 
-    An exception in a slot, a timer or an observer, which Qt and VTK would print and forget, is raised by the next call of `process`,
-    `click` or `close`.
+    Made anew, it starts with an empty scene, no windows and no messages.
+
+    An exception in a slot, a timer or an observer, which Qt and VTK would print and forget, is
+    raised by the next call of `process`, `click` or `close`.
     """
 
     #: Whether the last one has left its scene empty.
@@ -52,10 +54,14 @@ class Host:
             for node in self.slicer.util.getNodesByClass(kind, self.scene):
                 self.scene.RemoveNode(node)
 
-    # modules -----------------------------------------------------------------------------------------------------------
+    # modules
+    # -----------------------------------------------------------------------------------------------------------
 
     def load_module(self, path: str | Path):
-        """Import a module file as Slicer does when it starts, up to `startupCompleted`; returns the Python module."""
+        """Import a module file as Slicer does when it starts, up to `startupCompleted`.
+
+        Returns the Python module.
+        """
         from .application import qSlicerScriptedLoadableModule
 
         path = Path(path).resolve()
@@ -94,7 +100,9 @@ class Host:
         self.process()
 
     def open_views(self, width: int = 640, height: int = 480):
-        """Give Slicer views, which it has none of else, in a window of this size; returns the layout manager.
+        """Give Slicer views, which it has none of else, in a window of this size.
+
+        Returns the layout manager.
 
         They are slow without a graphics card: use small windows, and only where a test needs them.
         """
@@ -109,7 +117,8 @@ class Host:
         self.process()
         return manager
 
-    # the user ----------------------------------------------------------------------------------------------------------
+    # the user
+    # ----------------------------------------------------------------------------------------------------------
 
     def process(self, seconds: float = 0.0, until=None) -> None:
         """Let Qt's event loop run: what is waiting, then for `seconds`, or until `until()` is true (TimeoutError if it never is).
@@ -134,12 +143,16 @@ class Host:
             raise TimeoutError(f"it did not happen in {seconds} s")
 
     def click(self, widget, position=None) -> None:
-        """Press and release the left mouse button on a widget, in its middle; what is hidden or disabled cannot be clicked."""
+        """Press and release the left mouse button on a widget, in its middle.
+
+        What is hidden or disabled cannot be clicked.
+        """
         from PySide6 import QtCore, QtTest, QtWidgets
 
         if not widget.visible or not widget.enabled:
             raise AssertionError(
-                f"{widget.name or widget.className()} is {'disabled' if widget.visible else 'hidden'}"
+                f"{widget.name or widget.className()} is "
+                f"{'disabled' if widget.visible else 'hidden'}"
             )
         if position is None:
             position = widget.rect.center()
@@ -230,10 +243,14 @@ class Host:
         """Texts of what the user was told or asked, of these kinds (all kinds by default), in order."""
         return [message.text for message in self.messages if not kinds or message.kind in kinds]
 
-    # pictures ----------------------------------------------------------------------------------------------------------
+    # pictures
+    # ----------------------------------------------------------------------------------------------------------
 
     def grab(self, widget, path: str | Path | None = None, scale: float = 1.0):
-        """A picture of a widget as it looks now: a QImage, written to `path` (.png) if one is given."""
+        """A picture of a widget as it looks now.
+
+        a QImage, written to `path` (.png) if one is given.
+        """
         from PySide6 import QtCore, QtGui
 
         self.process()
@@ -247,7 +264,8 @@ class Host:
                 raise OSError(f"cannot write {path}")
         return image
 
-    # the end -----------------------------------------------------------------------------------------------------------
+    # the end
+    # -----------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Unload the modules, as Slicer does at its end, and clear the scene."""

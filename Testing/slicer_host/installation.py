@@ -26,7 +26,10 @@ _NOT_QT = {
 
 
 def install():
-    """Make `slicer`, `qt`, `ctk` and the rest importable as in Slicer; returns the application (`slicer.app`). Done once per process."""
+    """Make `slicer`, `qt`, `ctk` and the rest importable as in Slicer.
+
+    Returns the application (`slicer.app`). Done once per process.
+    """
     if _done:
         return _done[0]
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -64,7 +67,8 @@ def install():
     qt.QUiLoader = UiLoader
     slicer.app = qSlicerApplication(core)
 
-    # slicer-core has Slicer's slicer.util, which is used as it is, and nothing else of Slicer's Python.
+    # slicer-core has Slicer's slicer.util, which is used as it is, and nothing else of Slicer's
+    # Python.
     i18n = types.SimpleNamespace(
         tr=lambda text: text,
         translate=lambda context, text: text,
@@ -127,7 +131,8 @@ def _pip_install(arguments) -> None:
 
 def _hold_constants() -> None:
     """PySide6 6.12 gives back a reference to None with each call that returns nothing, and one to True with each signal that a slot emits,
-    and has never taken one. Before Python 3.12, which does not count them, the process ends once all are gone, after minutes of tests."""
+    and has never taken one. Before Python 3.12, which does not count them, the process ends once
+    all are gone, after minutes of tests."""
     if sys.version_info < (3, 12):
         for constant in (None, True, False):
             ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40

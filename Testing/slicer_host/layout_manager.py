@@ -1,4 +1,7 @@
-"""Stand-in for Slicer's layout manager: Slicer's own layout logic, and a widget for each view of the layout that is on."""
+"""Stand-in for Slicer's layout manager.
+
+Slicer's own layout logic, and a widget for each view of the layout that is on.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,17 @@ from .stand_in import stand_in
 from .view_widgets import qMRMLSliceWidget, qMRMLThreeDWidget
 
 Qt = QtCore.Qt
-#: A view lives as long as the process, as in Slicer, where a layout that is left only hides its views.
+#: A view lives as long as the process, as in Slicer, where a layout that is left only hides its
+#: views.
 _widgets: dict[str, QtWidgets.QWidget] = {}
 
 
 @stand_in
 class qSlicerLayoutManager(QtCore.QObject):
-    """Follows the scene's layout node. Before that is told a layout, it has none of Slicer's default ones."""
+    """Follows the scene's layout node.
+
+    Before that is told a layout, it has none of Slicer's default ones.
+    """
 
     def __init__(self, core):
         super().__init__()

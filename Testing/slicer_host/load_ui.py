@@ -11,7 +11,10 @@ from .stand_in import stand_ins
 
 
 class UiLoader(QtUiTools.QUiLoader):
-    """Qt's loader, which cannot make classes written in Python, nor connect them: both are done here."""
+    """Qt's loader, which cannot make classes written in Python, nor connect them.
+
+    Both are done here.
+    """
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -21,7 +24,8 @@ class UiLoader(QtUiTools.QUiLoader):
         if class_name not in stand_ins:
             if class_name.startswith(("ctk", "q")):
                 raise NotImplementedError(
-                    f"no stand-in for {class_name} of widget {name!r}: write one in Testing/slicer_host"
+                    f"no stand-in for {class_name} of widget {name!r}: write one in "
+                    "Testing/slicer_host"
                 )
             return super().createWidget(class_name, parent, name)
         widget = stand_ins[class_name](parent)

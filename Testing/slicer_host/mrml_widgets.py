@@ -23,7 +23,10 @@ class Follower:
         widget.destroyed.connect(self.stop)
 
     def start(self, target, event, method: str, priority: float = 0.0, subject=None) -> None:
-        """Call the widget's `method(node)` at each event; node is `subject`, or what an event of a scene is about, or None."""
+        """Call the widget's `method(node)` at each event.
+
+        Node is `subject`, or what an event of a scene is about, or None.
+        """
 
         def called(caller, name, node=None):
             widget = self._widget()

@@ -1,9 +1,11 @@
 """Stand-in for Slicer's node selector, with None as its first entry.
 
-What is listed is what Slicer's qMRMLSceneModel and its filter see of a scene. A node is followed from the moment it passes the filter, so
-one that is hidden from editors when it is added, and shown later, is not seen. Of a node that is followed only a new name makes the
-filter look again; where nodes need an attribute, any change does. Qt's own combo box decides what is current when a row comes or goes, as
-it does in Slicer: where the current node is removed, that is the node after it, or the last one.
+What is listed is what Slicer's qMRMLSceneModel and its filter see of a scene. A node is followed
+from the moment it passes the filter, so one that is hidden from editors when it is added, and shown
+later, is not seen. Of a node that is followed only a new name makes the filter look again; where
+nodes need an attribute, any change does. Qt's own combo box decides what is current when a row
+comes or goes, as it does in Slicer: where the current node is removed, that is the node after it,
+or the last one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ _ID = QtCore.Qt.UserRole  # of a node
 
 @stand_in
 class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
-    """A combo box of the nodes of some types. What Slicer's lists below the nodes to do with them is in `_menu`."""
+    """A combo box of the nodes of some types.
+
+    What Slicer's lists below the nodes to do with them is in `_menu`.
+    """
 
     currentNodeChanged = Signal(object)
     currentNodeIDChanged = Signal(str)
@@ -60,7 +65,8 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
                 follow(scene, event, "_fill")
         self.setEnabled(scene is not None)
 
-    # rows ------------------------------------------------------------------------------------------------------------------
+    # rows
+    # ------------------------------------------------------------------------------------------------------------------
 
     def _fill(self, *unused) -> None:
         """List the scene from the beginning, which leaves no node current."""
@@ -95,7 +101,10 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
             self._judge(node)
 
     def _judge(self, node) -> None:
-        """Give a node its row, or take it; a node that only lacks the attribute is followed as well."""
+        """Give a node its row, or take it.
+
+        a node that only lacks the attribute is followed as well.
+        """
         if (node.GetHideFromEditors() and not self.showHidden) or not any(
             map(node.IsA, self.nodeTypes)
         ):
@@ -135,7 +144,8 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._attribute = name, value
         self._filter()
 
-    # what can be done with the nodes ---------------------------------------------------------------------------------------
+    # what can be done with the nodes
+    # ---------------------------------------------------------------------------------------
 
     def setNodeTypeLabel(self, label: str, node_type: str) -> None:
         self._labels[node_type] = label
@@ -167,7 +177,10 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._get_scene().RemoveNode(self.currentNode())
 
     def _menu(self) -> dict:
-        """The texts that stand below the nodes, with what each does; a name is typed into a dialog, which is left out."""
+        """The texts that stand below the nodes, with what each does.
+
+        a name is typed into a dialog, which is left out.
+        """
         label, scene = self.nodeTypeLabel(self.nodeTypes[0]), self._get_scene()
         assert scene is not None
         found = {f"Rename current {label}": None} if self.renameEnabled else {}
@@ -177,7 +190,8 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
             found[f"Delete current {label}"] = self.removeCurrentNode
         return found | {action.text: action.trigger for action in self._actions}
 
-    # the current node ------------------------------------------------------------------------------------------------------
+    # the current node
+    # ------------------------------------------------------------------------------------------------------
 
     def currentNode(self):
         node_id = self._combo_box.itemData(self._combo_box.currentIndex, _ID)

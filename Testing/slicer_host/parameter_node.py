@@ -1,4 +1,6 @@
-"""`slicer.parameterNodeWrapper`, as much of it as this module uses: numbers and texts as fields of a parameter node.
+"""`slicer.parameterNodeWrapper`, as much of it as this module uses.
+
+Numbers and texts as fields of a parameter node.
 
 slicer-core 5.11 has none; what lies in the node is what Slicer's own wrapper would write there."""
 
@@ -29,7 +31,10 @@ class Choice:
 
 
 def parameterNodeWrapper(cls: type) -> type:
-    """Decorator: `Cls(node)` reads and writes the node's parameters as attributes. Every field needs a value of its own."""
+    """Decorator: `Cls(node)` reads and writes the node's parameters as attributes.
+
+    Every field needs a value of its own.
+    """
     for name, annotated in typing.get_type_hints(cls, include_extras=True).items():
         kind, validator = typing.get_args(annotated)
         setattr(cls, name, _Field(name, kind, validator, getattr(cls, name)))

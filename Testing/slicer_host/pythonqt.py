@@ -1,6 +1,7 @@
 """PySide6 seen the way PythonQt shows Qt in Slicer.
 
-What differs, and is made alike here on the classes themselves, so that it also holds for widgets that Qt makes on its own:
+What differs, and is made alike here on the classes themselves, so that it also holds for widgets
+that Qt makes on its own:
 
 - a Qt property is an attribute: `w.text` reads it, `w.text = "..."` writes it, `w.text()` fails as a str is not callable;
 - an attribute that does not exist cannot be written on a C++ object (a mistyped property name raises), a slot on none;
@@ -37,12 +38,16 @@ _NEW = {
     "updateThreshold",
     "verticalSizeConstraint",
 }
-#: Classes on which an unknown attribute cannot be written: Qt's own and the stand-ins for C++ classes.
+#: Classes on which an unknown attribute cannot be written: Qt's own and the stand-ins for C++
+#: classes.
 cpp_classes: set[type] = set()
 
 
 class Attribute:
-    """A Qt property as a Python attribute; read from the class it is still the method, which is how Qt's code calls it."""
+    """A Qt property as a Python attribute.
+
+    Read from the class it is still the method, which is how Qt's code calls it.
+    """
 
     def __init__(
         self, name: str, method, read: Callable | None, write: Callable | None, writable: bool
@@ -133,7 +138,8 @@ def _add_attributes(cls: type) -> None:
             continue  # inherited as it is
         capital = name[0].upper() + name[1:]
         method = cls.__dict__.get(name)
-        # The getter of a flag is called isX; a method x beside it is something else (QTimer.singleShot).
+        # The getter of a flag is called isX; a method x beside it is something else
+        # (QTimer.singleShot).
         read = _unbound(cls, f"is{capital}") or method or _unbound(cls, f"has{capital}")
         setattr(
             cls,
@@ -177,7 +183,8 @@ def _set_attribute(self, name, value):
         self.setProperty(name, value)
     else:
         raise AttributeError(
-            f"{name!r} does not exist on {cls.__name__} and creating new attributes on C++ objects is not allowed"
+            f"{name!r} does not exist on {cls.__name__} and creating new attributes on C++ objects "
+            "is not allowed"
         )
 
 

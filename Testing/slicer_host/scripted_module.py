@@ -1,4 +1,7 @@
-"""`slicer.ScriptedLoadableModule`: the four base classes of a scripted module, which slicer-core 5.11 has not."""
+"""`slicer.ScriptedLoadableModule`.
+
+The four base classes of a scripted module, which slicer-core 5.11 has not.
+"""
 
 from __future__ import annotations
 

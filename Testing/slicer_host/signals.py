@@ -1,7 +1,7 @@
 """Connections as PythonQt makes them: to a signal or by its signature.
 
-A function or method gets as many of the signal's values as its code names, with or without a default; every other callable (a partial,
-a method of Qt's, what takes *args) gets all.
+A function or method gets as many of the signal's values as its code names, with or without a
+default; every other callable (a partial, a method of Qt's, what takes *args) gets all.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def connect(sender: QtCore.QObject, signature: str, receiver, slot: str | None =
     name, types_ = _parts(signature)
     count = len(types_) if slot is None else min(len(types_), len(_parts(slot)[1]))
     number = _accepts(function)
-    # PySide6 gives a slot as many values as its code names, so the number must stand in the signature.
+    # PySide6 gives a slot as many values as its code names, so the number must stand in the
+    # signature.
     call = _taking(count if number is None else min(count, number), function)
     _connect_in_qt(_signal(sender, name, types_), call)
     _connections(sender)[signature, function] = call

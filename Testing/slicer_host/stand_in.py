@@ -1,7 +1,8 @@
 """What the stand-ins for C++ widgets of CTK and Slicer are made with.
 
-A stand-in offers what PythonQt offers of the real class: its Qt properties, signals, slots and invokable methods, under their names,
-and nothing else that is public (Testing/panel/test_names.py holds them against the real headers).
+A stand-in offers what PythonQt offers of the real class: its Qt properties, signals, slots and
+invokable methods, under their names, and nothing else that is public (Testing/panel/test_names.py
+holds them against the real headers).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from PySide6 import QtCore
 
 from .pythonqt import cpp_classes
 
-#: name -> class of every stand-in; those that begin with "ctk" belong to the module ctk, the others to slicer.
+#: name -> class of every stand-in; those that begin with "ctk" belong to the module ctk, the others
+#: to slicer.
 stand_ins: dict[str, type] = {}
 
 _numbers = itertools.count()
@@ -33,7 +35,10 @@ def stand_in(cls: type) -> type:
 
 
 def stored(kind, default=None, apply: Callable | None = None) -> QtCore.Property:
-    """A Qt property that keeps its value; `apply(widget, value)` shows it. Lists read as tuples, as in PythonQt."""
+    """A Qt property that keeps its value; `apply(widget, value)` shows it.
+
+    Lists read as tuples, as in PythonQt.
+    """
     key = f"_stored_{next(_numbers)}"
 
     def read(self):

@@ -1,4 +1,7 @@
-"""Stand-ins for Slicer's views: real displayable managers and interactors of slicer-core, drawn offscreen into Qt widgets."""
+"""Stand-ins for Slicer's views.
+
+Real displayable managers and interactors of slicer-core, drawn offscreen into Qt widgets.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ class _WhenPainted(ScheduledRenderStrategy):
 
 
 class _OfNode:
-    """A view of a node that is in the scene, which stays as it is; of its own accord it would make another and turn it."""
+    """A view of a node that is in the scene, which stays as it is.
+
+    Of its own accord it would make another and turn it.
+    """
 
     def __init__(self, core, node, widget):
         self._given = node
@@ -86,7 +92,8 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
     def interactor(self):
         return self._view.interactor()
 
-    # drawing -----------------------------------------------------------------------------------------------------------
+    # drawing
+    # -----------------------------------------------------------------------------------------------------------
 
     def resizeEvent(self, event):
         window = self._view.render_window()
@@ -121,7 +128,8 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         )
         QtGui.QPainter(self).drawImage(self.rect, image)
 
-    # mouse and keys ----------------------------------------------------------------------------------------------------
+    # mouse and keys
+    # ----------------------------------------------------------------------------------------------------
 
     def _tell(self, event, name: str, repeat: int = 0) -> None:
         modifiers, (x, y) = event.modifiers(), self.interactor().GetEventPosition()
@@ -206,8 +214,9 @@ class _Framed(QtWidgets.QWidget):
 class qMRMLSliceControllerWidget(qMRMLWidget):
     """The bar over a slice view, as far as it changes the scene: its three selectors of volumes.
 
-    They hold what the view shows, and what they hold the view shows. So where a volume that is shown leaves the scene, its selector takes
-    another one, and the view shows that, with the opacity it had.
+    They hold what the view shows, and what they hold the view shows. So where a volume that is
+    shown leaves the scene, its selector takes another one, and the view shows that, with the
+    opacity it had.
     """
 
     def __init__(self, logic, parent=None):

@@ -1,4 +1,7 @@
-"""What Slicer runs through ctest: the module's logic on its sample, beside the generic tests and the module file's own."""
+"""What Slicer runs through ctest.
+
+The module's logic on its sample, beside the generic tests and the module file's own.
+"""
 
 import importlib.util
 import json

@@ -1,10 +1,12 @@
 """Walks the panel in Slicer itself, by its own widgets, from an empty scene to an exported transform and beyond:
 
-    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/slicer_tests/walk.py [--out FOLDER]
+    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script
+    Testing/slicer_tests/walk.py [--out FOLDER]
         [--case CASE.json] [--other OTHER.json] [--install]
 
-It says what it checked, and writes that and a picture of the window after every step into FOLDER (walk-pictures). It ends Slicer with 0. An
-exception in any slot, observer or thread, also one that Slicer only prints, and anything that is not as it should be, ends it with 1.
+It says what it checked, and writes that and a picture of the window after every step into FOLDER
+(walk-pictures). It ends Slicer with 0. An exception in any slot, observer or thread, also one that
+Slicer only prints, and anything that is not as it should be, ends it with 1.
 
 CASE: with its truth, if it has one; by default the module's own sample, whose CT is downloaded once.   OTHER: of another patient, with
 which the views must not mix; by default the walk leaves that step out.   --install: agree where the module asks for a Python package;
@@ -49,7 +51,10 @@ class Printed:
 
 
 def failure_of(task, options) -> str:
-    """What goes wrong in task(options): an exception, or a traceback that was printed; "" for nothing."""
+    """What goes wrong in task(options): an exception, or a traceback that was printed.
+
+    "" for nothing.
+    """
     printed, failure = Printed(), ""
     try:
         task(options)
@@ -136,7 +141,10 @@ def go(options: argparse.Namespace) -> None:
 
 
 def say(line: str, file: Path) -> None:
-    """On standard output, through Slicer's console, which cuts lines with letters beyond ASCII; whole in the file."""
+    """On standard output, through Slicer's console, which cuts lines with letters beyond ASCII.
+
+    Whole in the file.
+    """
     print(line.encode("ascii", "replace").decode(), flush=True)
     with file.open("a", encoding="utf-8") as record:
         record.write(f"{line}\n")
@@ -191,7 +199,8 @@ def agree(dialog) -> bool:
     return True
 
 
-# Steps ---------------------------------------------------------------------------------------------------------------------
+# Steps
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def begins_with_an_empty_scene(walk) -> None:
@@ -527,7 +536,10 @@ MIN_BONE_HU = 300
 
 
 def draws_a_segment_on_the_placed_ct(walk) -> None:
-    """By Threshold of the Segment Editor, then chosen under Register: the voxels above the threshold, and no others."""
+    """By Threshold of the Segment Editor, then chosen under Register.
+
+    The voxels above the threshold, and no others.
+    """
     if not hasattr(slicer.modules, "segmenteditor"):
         return
     registration, scene = walk.registration, slicer.mrmlScene

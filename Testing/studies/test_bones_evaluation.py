@@ -28,7 +28,10 @@ TARGETS = (60.0 * np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)).toli
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
-    """The path of a case of a bent spine with its truth; the whole CT is that of T12, which has not moved."""
+    """The path of a case of a bent spine with its truth.
+
+    The whole CT is that of T12, which has not moved.
+    """
     folder, motions = tmp_path_factory.mktemp("spine"), bent(*spine())
     return write_spine_case(
         folder, [motions], POSE, POSE, truth=truth_of(motions, POSE), targets=TARGETS

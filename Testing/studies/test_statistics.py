@@ -81,7 +81,10 @@ def test_interval_of_the_rate_is_wilsons(successes, total):
 
 
 def capture(failed_starts: list[float], edges=(0, 2, 4, 6)) -> float:
-    """Capture range of 20 registrations in each interval; those that start nearest `failed_starts` fail."""
+    """Capture range of 20 registrations in each interval.
+
+    Those that start nearest `failed_starts` fail.
+    """
     start = np.arange(0.05, 6, 0.1)
     final = np.full(60, 0.1)
     for failed in failed_starts:
@@ -113,7 +116,10 @@ def test_consensus_leaves_the_outliers_out_and_tells_them():
 
 
 def test_consensus_of_turned_poses_does_not_move_the_bone():
-    """They turn by 30 degrees about the bone's centre, which stays; the CT's origin is 900 mm away."""
+    """They turn by 30 degrees about the bone's centre, which stays.
+
+    The CT's origin is 900 mm away.
+    """
     poses = protocol.perturbed(TRUE, CENTRE, rotation_deg=30, translation_mm=0, n=12, seed=4)
     agreed = protocol.consensus(poses, CENTRE)
     np.testing.assert_allclose(agreed.distance_mm, 0, atol=1e-9)

@@ -23,7 +23,8 @@ from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 from MultiViewRegistrationLib.sequence.tracker import FOLLOWED, PACES, Tracked
 
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
-#: Of a frame against the one before, of each vertebra against the one above; and the frame that shows nothing.
+#: Of a frame against the one before, of each vertebra against the one above; and the frame that
+#: shows nothing.
 DEGREES, MM, BLANK = 2.0, 0.8, 2
 
 

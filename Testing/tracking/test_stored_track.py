@@ -20,7 +20,10 @@ COUNT, BLANK = 3, 1
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A folder with a case whose third frame is blank, and its track beside it. Not to be changed by a test."""
+    """A folder with a case whose third frame is blank, and its track beside it.
+
+    Not to be changed by a test.
+    """
     folder = tmp_path_factory.mktemp("study")
     (folder / "case").mkdir()
     case = write_blinking_case(folder / "case", COUNT, BLANK)

@@ -1,4 +1,7 @@
-"""Following the phantom through frames: how exactly, what becomes of a frame that is lost, and from what the next one begins."""
+"""Following the phantom through frames.
+
+How exactly, what becomes of a frame that is lost, and from what the next one begins.
+"""
 
 from __future__ import annotations
 

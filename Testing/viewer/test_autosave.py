@@ -1,4 +1,7 @@
-"""What is kept for when the server ends: the scene as it was a minute ago at most, whole, private; and which folders are removed."""
+"""What is kept for when the server ends: the scene as it was a minute ago at most, whole, private.
+
+And which folders are removed.
+"""
 
 from __future__ import annotations
 
@@ -166,7 +169,8 @@ def test_a_full_disk_is_reported_and_leaves_what_was_kept(
         autosave.close()
     why = "No space left on device" if failing == "os.fsync" else "No"
     assert application.messages == [
-        f"The work is not kept for the case that the server ends ({why}); free some space, or save it."
+        f"The work is not kept for the case that the server ends ({why}); free some space, or save "
+        "it."
     ]
     end_server()
     np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)

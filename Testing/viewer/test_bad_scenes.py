@@ -1,4 +1,7 @@
-"""Scenes that would end the server, or take its memory, are refused in a sentence; what was open stays."""
+"""Scenes that would end the server, or take its memory, are refused in a sentence.
+
+What was open stays.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,8 @@ def test_a_mesh_that_names_points_that_are_not_there_is_refused(broken_mesh, sce
     scene.Clear(False)
     path = broken_mesh(lambda mesh: mesh.GetPolys().GetConnectivityArray().SetTuple1(7, point))
     assert refusal(path) == (
-        "a.mrb: its model model is no whole surface, expected one whose points are all there; remove it there."
+        "a.mrb: its model model is no whole surface, expected one whose points are all there; "
+        "remove it there."
     )
 
 

@@ -1,4 +1,7 @@
-"""What is opened: scenes, cases, tracks; and what was sent names nothing outside, neither scenes nor cases, nor what these name."""
+"""What is opened: scenes, cases, tracks.
+
+And what was sent names nothing outside, neither scenes nor cases, nor what these name.
+"""
 
 from __future__ import annotations
 

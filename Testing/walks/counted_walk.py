@@ -103,10 +103,11 @@ def write_page(folder: Path) -> None:
     lines = [
         "# Walks",
         "",
-        "Five tasks, each done by a script through the widgets that a person uses: `python Testing/walks/page.py` in Chromium, "
-        "`Testing/walks/panel.py` in 3D Slicer's own application. A click is a click, a drag or a drop; files picked in a "
-        "dialog count as two. Seconds are those of the program on two cores without a graphics card, without a person's thinking. "
-        "The page's notice that there is no graphics card was closed for the pictures.",
+        "Five tasks, each done by a script through the widgets that a person uses: `python "
+        "Testing/walks/page.py` in Chromium, `Testing/walks/panel.py` in 3D Slicer's own "
+        "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
+        "Seconds are those of the program on two cores without a graphics card, without a person's "
+        "thinking. The page's notice that there is no graphics card was closed for the pictures.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
         "| --- |" + " --- | --- |" * len(hosts),
@@ -127,7 +128,8 @@ def write_page(folder: Path) -> None:
             lines += ["", f"### {names[host][0].upper()}{names[host][1:]}", ""]
             for number, step in enumerate(record[host][task]["steps"], start=1):
                 lines += [
-                    f"{number}. {step['text']} ({_clicks(step['clicks'])}, {step['seconds']:.0f} s)",
+                    f"{number}. {step['text']} ({_clicks(step['clicks'])}, {step['seconds']:.0f} "
+                    "s)",
                     "",
                     f"   ![{step['text']}]({host}/{task}/{step['picture']})",
                     "",

@@ -22,7 +22,10 @@ WRIST = ROOT.parent / "shared" / "data" / "wrist"
 
 
 def write_study(folder: Path) -> Path:
-    """The sample as a hospital has it: CT slices in "CT", AP.dcm and lateral.dcm, whose headers say where the C-arm stood."""
+    """The sample as a hospital has it.
+
+    CT slices in "CT", AP.dcm and lateral.dcm, whose headers say where the C-arm stood.
+    """
     image = sitk.ReadImage(str(chest_ct()))
     image = sitk.DICOMOrient(image, "LPS")
     slices, spacing = sitk.GetArrayFromImage(image), image.GetSpacing()
@@ -85,7 +88,10 @@ def sample_case() -> dict:
 
 
 def write_sample(folder: Path, mirrored: str = "") -> Path:
-    """The sample as a case.json with its files.   mirrored: the view whose image is turned over from left to right."""
+    """The sample as a case.json with its files.   mirrored.
+
+    The view whose image is turned over from left to right.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     case = sample_case()
     shutil.copy(chest_ct(), folder / case["ct"])
@@ -103,7 +109,10 @@ def write_sample(folder: Path, mirrored: str = "") -> Path:
 
 
 def write_wrist(folder: Path) -> Path | None:
-    """The radius and both radiographs as a case.json with its files; None without the shared data."""
+    """The radius and both radiographs as a case.json with its files.
+
+    None without the shared data.
+    """
     source = WRIST / "radius_0099.json"
     if not source.is_file():
         return None

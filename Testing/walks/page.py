@@ -2,8 +2,9 @@
 
     python Testing/walks/page.py [--out docs/walks] [--chromium /usr/bin/chromium] [TASK ...]
 
-It starts `mvreg view` for each, drops files on the window, clicks, and ends with 1 where something is not as it should be. Files come
-from the module's sample, whose CT is downloaded once, and the wrist of the shared data, without which that task is left out.
+It starts `mvreg view` for each, drops files on the window, clicks, and ends with 1 where something
+is not as it should be. Files come from the module's sample, whose CT is downloaded once, and the
+wrist of the shared data, without which that task is left out.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class PageWalk(Walk):
     def settle(self, seconds: float = 1.5) -> None:
         """Let all views be drawn sharply, which is not the program's time to an answer.
 
-        Without a graphics card the page says that it would like one, which is closed for the picture.
+        Without a graphics card the page says that it would like one, which is closed for the
+        picture.
         """
         began = time.monotonic()
         self.tab.drawn()
@@ -127,7 +129,8 @@ def own(walk: PageWalk, files: Path) -> None:
     walk.drop(study / "CT", study / "AP.dcm", study / "lateral.dcm")
     text = walk.wait_verdict()
     walk.step(
-        "CT and X-rays dropped on the window: told apart, centred, registered and judged without a further click."
+        "CT and X-rays dropped on the window: told apart, centred, registered and judged without a "
+        "further click."
     )
     assert "CHECK" in text and "mm" in text, text  # a C-arm's readings alone are never accepted
     export(walk, files)
@@ -154,7 +157,8 @@ def wrist(walk: PageWalk, files: Path) -> None:
     walk.drop(case.parent)
     text = walk.wait_verdict()
     walk.step(
-        "The folder of the case dropped on the window: the radius is found; the bar says what is to be checked."
+        "The folder of the case dropped on the window: the radius is found; the bar says what is "
+        "to be checked."
     )
     assert "CHECK" in text, text
     walk.page.get_by_text("Why", exact=True).click()

@@ -1,9 +1,11 @@
 """Walks the five tasks of `counted_walk.TASKS` in the panel, in 3D Slicer's own application:
 
-    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/walks/panel.py [--out docs/walks] [TASK ...]
+    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script
+    Testing/walks/panel.py [--out docs/walks] [TASK ...]
 
-It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where something is not as it should be. Files
-come from the module's sample, whose CT is downloaded once, and the wrist of the shared data, without which that task is left out.
+It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where
+something is not as it should be. Files come from the module's sample, whose CT is downloaded once,
+and the wrist of the shared data, without which that task is left out.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ hands = of_file("slicer_walk", material.ROOT / "Testing" / "slicer_tests" / "wal
 
 
 class PanelWalk(Walk):
-    """A walk in the module's panel.   by: the `self_test.Walk` that clicks, waits, and finds faults."""
+    """A walk in the module's panel.   by.
+
+    The `self_test.Walk` that clicks, waits, and finds faults.
+    """
 
     def __init__(self, task: str, folder: Path, by: self_test.Walk) -> None:
         self.by = by
@@ -160,7 +165,8 @@ def picture() -> bytes:
         return path.read_bytes()
 
 
-# The tasks -----------------------------------------------------------------------------------------------------------------
+# The tasks
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def own(walk: PanelWalk, files: Path) -> None:
@@ -169,7 +175,8 @@ def own(walk: PanelWalk, files: Path) -> None:
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
     text = walk.wait_verdict()
     walk.step(
-        "CT and X-rays dropped on the panel: told apart, centred, registered and judged without a further click."
+        "CT and X-rays dropped on the panel: told apart, centred, registered and judged without a "
+        "further click."
     )
     assert "CHECK" in text and "mm" in text, text  # a C-arm's readings alone are never accepted
     export(walk, files)
@@ -196,7 +203,8 @@ def wrist(walk: PanelWalk, files: Path) -> None:
     walk.drop(files)
     text = walk.wait_verdict()
     walk.step(
-        "The folder of the case dropped on the panel: the radius is found; the bar says what is to be checked."
+        "The folder of the case dropped on the panel: the radius is found; the bar says what is to "
+        "be checked."
     )
     assert "CHECK" in text, text
     walk.toggle("answer", "why")

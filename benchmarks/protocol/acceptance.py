@@ -1,6 +1,9 @@
-"""What the verdict has to reach on a protocol's rows. These numbers were fixed before the runs that are judged by them.
+"""What the verdict has to reach on a protocol's rows.
 
-Each person is judged by the model that was fitted to the others. Wrong is an mTRE above WRONG_MM, right one below SUCCESS_MM.
+These numbers were fixed before the runs that are judged by them.
+
+Each person is judged by the model that was fitted to the others. Wrong is an mTRE above WRONG_MM,
+right one below SUCCESS_MM.
 """
 
 from __future__ import annotations
@@ -18,23 +21,30 @@ from .conditions import CONDITIONS, STATED
 
 #: Accepts of bodies, none of them wrong.
 MIN_ACCEPTS = 1500
-#: Area under the ROC curve of the failure probability: with calibrated cameras, and of each condition whose fault an image can show.
+#: Area under the ROC curve of the failure probability: with calibrated cameras, and of each
+#: condition whose fault an image can show.
 MIN_AUROC, MIN_AUROC_OF_CONDITION = 0.99, 0.95
-#: A condition with fewer wrong or other results than this has its wrong ones held against all with calibrated cameras that are not.
+#: A condition with fewer wrong or other results than this has its wrong ones held against all with
+#: calibrated cameras that are not.
 MIN_OF_A_KIND = 5
 #: Rejected of the right results; accepted of the right results with calibrated cameras.
 MAX_REJECTED, MIN_ACCEPTED = 0.03, 0.80
-#: How often the 95 % bound holds, in each condition: these must not lie beyond the 95 % interval of what is found.
+#: How often the 95 % bound holds, in each condition: these must not lie beyond the 95 % interval of
+#: what is found.
 BOUND_HOLDS = 0.90, 0.99
-#: A fault that images hardly show: a wrong principal point moves the CT and leaves them nearly alike. What cameras leave open that are as
-#: uncertain as the case says is told as a risk, and never accepted: whether it comes true is chance.
+#: A fault that images hardly show: a wrong principal point moves the CT and leaves them nearly
+#: alike. What cameras leave open that are as uncertain as the case says is told as a risk, and
+#: never accepted: whether it comes true is chance.
 NOT_SHOWN, CHANCE = ("principal point",), STATED
 
 Rows = Sequence[dict]
 
 
 class Judged(NamedTuple):
-    """A number that has to be reached, as text, what was found, and whether it is reached; None where there are no such results."""
+    """A number that has to be reached, as text, what was found, and whether it is reached.
+
+    None where there are no such results.
+    """
 
     what: str
     wanted: str
@@ -58,7 +68,10 @@ def is_predicted(row: dict) -> bool:
 
 
 def judge(rows: Rows) -> list[Judged]:
-    """Hold the rows of a protocol, see `runs.measured`, against these numbers: persons and conditions apart, and bodies and bones."""
+    """Hold the rows of a protocol, see `runs.measured`, against these numbers.
+
+    Persons and conditions apart, and bodies and bones.
+    """
     bodies, bones = ([row for row in rows if row["part"] == part] for part in ("body", "bone"))
     persons = grouped(bodies, lambda row: (row["ct"],))
     judged = [

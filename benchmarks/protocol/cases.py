@@ -1,4 +1,7 @@
-"""Cases of the protocol, with their truth: X-rays simulated from a CT, or real ones to which a projection of their bone is added."""
+"""Cases of the protocol, with their truth.
+
+X-rays simulated from a CT, or real ones to which a projection of their bone is added.
+"""
 
 from __future__ import annotations
 
@@ -47,19 +50,23 @@ BONES = 2
 BEYOND_MM, DRIFT = 130.0, 0.2
 #: Projections of a CT that are kept; those of 512 x 512 pixels take 2 MB each.
 KEPT_PROJECTIONS = 100
-#: Between the first X-ray and the others the patient moves, or a bone against all else, by up to so many degrees and mm.
+#: Between the first X-ray and the others the patient moves, or a bone against all else, by up to so
+#: many degrees and mm.
 MOTION_DEG, MOTION_MM = (0.5, 2.0), (1.0, 4.0)
 NEIGHBOURS_DEG, NEIGHBOURS_MM = (2.0, 6.0), (2.0, 8.0)
 #: X-rays are drawn so often at most, until all views show enough bone.
 MAX_DRAWS = 30
 
-#: Of real X-rays: starts are drawn from so many intervals up to this mTRE; a bone of the hand is found from less far than a pelvis.
+#: Of real X-rays: starts are drawn from so many intervals up to this mTRE; a bone of the hand is
+#: found from less far than a pelvis.
 REAL_MAX_START_ERROR_MM, REAL_INTERVALS = 16.0, 8
-#: How far the added bone is from the real one, and turned against it, at most; so much of it must lie in the fields of all views.
+#: How far the added bone is from the real one, and turned against it, at most; so much of it must
+#: lie in the fields of all views.
 APART_MM, TURNED_DEG, SHOWN = (15.0, 30.0), 10.0, 0.9
 MAX_POSES = 200
 REAL_TARGETS = 30
-#: Half width in pixels of the windows in which the real bone's contrast is held against that of its projection.
+#: Half width in pixels of the windows in which the real bone's contrast is held against that of its
+#: projection.
 RADIUS = 40
 #: How often each case is registered from each interval.
 REAL_REPEATS = 2
@@ -67,7 +74,10 @@ REAL_REPEATS = 2
 
 @dataclass(frozen=True, eq=False)
 class TrialCase:
-    """A case with its truth. anatomy: its CT. cameras: the true ones, of each view. nuisances: the names of those in it."""
+    """A case with its truth. anatomy: its CT. cameras: the true ones, of each view. nuisances.
+
+    The names of those in it.
+    """
 
     case: Case
     anatomy: PreparedCT
@@ -96,7 +106,10 @@ def ct_name(path: Path) -> str:
 
 
 class CachedProjector:
-    """A projector that keeps what it projected last: what varies between registrations of one scene is put on afterwards."""
+    """A projector that keeps what it projected last.
+
+    What varies between registrations of one scene is put on afterwards.
+    """
 
     def __init__(self, projector: MaterialProjector) -> None:
         self._projector = projector
@@ -146,12 +159,16 @@ class Part:
 
 
 class Subject:
-    """All that the registrations of one CT need of it; what takes seconds is made when it is first needed."""
+    """All that the registrations of one CT need of it.
+
+    What takes seconds is made when it is first needed.
+    """
 
     def __init__(self, path: Path, seed: int, simulator: str = "rtk") -> None:
         """simulator: of `cases.SIMULATORS`.
 
-        InputError where the file is no CT in Hounsfield units, shows too little bone, or the simulator is missing.
+        InputError where the file is no CT in Hounsfield units, shows too little bone, or the
+        simulator is missing.
         """
         self.name = ct_name(path)
         drift = np.random.default_rng(seed).uniform(-DRIFT, DRIFT, 2)
@@ -199,11 +216,13 @@ class SimulatedCases:
                 raise InputError(f"{path}: found nothing, expected a CT; correct the path.")
             if path.is_dir():
                 raise InputError(
-                    f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file."
+                    f"{path}: found a folder, expected a file with a CT in Hounsfield units; write "
+                    "the series as one file."
                 )
         if len({path.name for path in cts}) < len(cts):
             raise InputError(
-                "--protocol: found two CTs with one file name, expected different names; rename one."
+                "--protocol: found two CTs with one file name, expected different names; rename "
+                "one."
             )
         self.files, self.seed, self.kind = cts, seed, simulator
         listed = listed or (conditions.CONDITIONS if simulator == "rtk" else conditions.BODIES)
@@ -245,8 +264,8 @@ def _row(trial: Trial, condition: Condition, name: str) -> dict:
 def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> TrialCase:
     """The case of a trial. InputError where no draw shows enough bone in all views.
 
-    Cameras and pose are the same for all conditions of one geometry, so that what is put on is held against the same case without it; all
-    else is drawn for each trial.
+    Cameras and pose are the same for all conditions of one geometry, so that what is put on is held
+    against the same case without it; all else is drawn for each trial.
     """
     condition, rng = trial.condition, np.random.default_rng([seed, trial.number])
     names = (
@@ -287,8 +306,8 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
 def with_wrong_ct(case: Case, wrong_from_ct: np.ndarray) -> Case:
     """The case with its CT elsewhere and of another size, by (4, 4), CT mm.
 
-    Its targets move with the CT. Its truth takes them to where they are, so that it is rigid no more: each target's error is its distance
-    from there.
+    Its targets move with the CT. Its truth takes them to where they are, so that it is rigid no
+    more: each target's error is its distance from there.
     """
     volume = replace(case.ct.volume, ct_from_index=wrong_from_ct @ case.ct.volume.ct_from_index)
     return replace(
@@ -335,7 +354,10 @@ class RealCases:
     kind = "real"
 
     def __init__(self, cases: Sequence[Path], seed: int = 0) -> None:
-        """cases: case.json files, each with a start pose about where its bone is; one at a time, as its images take a while to read."""
+        """cases: case.json files, each with a start pose about where its bone is.
+
+        One at a time, as its images take a while to read.
+        """
         self.files, self.seed = cases, seed
         each = [
             (Condition(ct_name(path), "bone"), number, interval, repeat)
@@ -367,8 +389,9 @@ class RealCases:
 class RealCase:
     """A case of real X-rays whose CT is of one bone of theirs.
 
-    A truth in real X-rays: one more projection of the bone, RTK's, as dense as the bone shows in these images, at a pose that is known.
-    All else, noise, soft tissue, neighbours and the bone itself, is real.
+    A truth in real X-rays: one more projection of the bone, RTK's, as dense as the bone shows in
+    these images, at a pose that is known. All else, noise, soft tissue, neighbours and the bone
+    itself, is real.
     """
 
     def __init__(self, path: Path) -> None:
@@ -376,11 +399,13 @@ class RealCase:
         self.case = Case.load(path)
         if self.case.structures is not None or self.case.bone_cts:
             raise InputError(
-                f"{path}: structures are not part of this protocol, expected a case of one bone; leave them out."
+                f"{path}: structures are not part of this protocol, expected a case of one bone; "
+                "leave them out."
             )
         if self.case.world_from_ct is None:
             raise InputError(
-                f"{path}: the case has no start pose (world_from_ct), expected where its bone is, about; add it."
+                f"{path}: the case has no start pose (world_from_ct), expected where its bone is, "
+                "about; add it."
             )
         self.name, self.anatomy = path.stem, PreparedCT(self.case.ct)
         volume = self.case.ct.volume
@@ -389,7 +414,10 @@ class RealCase:
         self.density = float(np.median([self._density(view) for view in self.case.views]))
 
     def with_bone(self, rng: np.random.Generator, interval: int) -> Case:
-        """Another of its bone, at a pose that is drawn, with a start from an interval. InputError where none lies in all fields."""
+        """Another of its bone, at a pose that is drawn, with a start from an interval.
+
+        InputError where none lies in all fields.
+        """
         points = self.anatomy.bone_points()
         for _ in range(MAX_POSES):
             truth = _moved(rng, self._real, self.anatomy.centroid, (0, TURNED_DEG), APART_MM)
@@ -398,7 +426,8 @@ class RealCase:
                 break
         else:
             raise InputError(
-                f"{self.name}: at none of {MAX_POSES} poses beside it do all X-rays show its bone, expected larger fields."
+                f"{self.name}: at none of {MAX_POSES} poses beside it do all X-rays show its bone, "
+                "expected larger fields."
             )
         targets = rng.choice(points[seen], min(REAL_TARGETS, int(seen.sum())), replace=False)
         views = [self._with_projection(view, truth) for view in self.case.views]
@@ -419,7 +448,10 @@ class RealCase:
         return replace(view, xray=replace(view.xray, line_integrals=image))
 
     def _density(self, view: View) -> float:
-        """The factor by which the bone's projection fits its own X-ray best: least squares within windows."""
+        """The factor by which the bone's projection fits its own X-ray best.
+
+        Least squares within windows.
+        """
         bone = self._joseph.project(view.camera, self._real)[0]
         within = (bone > 0) & view.xray.valid
         projected, shown = (

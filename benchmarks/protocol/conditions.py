@@ -29,7 +29,8 @@ NUISANCES = (
     *("blades", "shutters", "round field", "saturated", "text", "tools", "wires", "rods"),
     *("prosthesis", "contrast", "cast", "table", "scatter", "weak", "motion", "neighbours"),
 )
-#: One view, or views no farther apart than this, are hardly ever accepted, and registered less often.
+#: One view, or views no farther apart than this, are hardly ever accepted, and registered less
+#: often.
 SELDOM_DEG = 15
 #: One of each of these at once.
 TOGETHER = (
@@ -48,7 +49,10 @@ CTError = Callable[[np.random.Generator, Volume], np.ndarray]
 
 
 def calibrated(rng: np.random.Generator, views: Views) -> Views:
-    """The cameras are those of a calibration: principal points and distances are as wrong as that may be."""
+    """The cameras are those of a calibration.
+
+    Principal points and distances are as wrong as that may be.
+    """
     return [_with_intrinsics(rng, view, usual_uncertainty()) for view in views]
 
 
@@ -97,7 +101,10 @@ _MISREAD: tuple[Callable[[CArm], CArm], ...] = (
 
 
 def angle_sign(rng: np.random.Generator, views: Views) -> Views:
-    """LAO is taken for RAO, cranial for caudal, or the two angles are exchanged: in the last view, or in all."""
+    """LAO is taken for RAO, cranial for caudal, or the two angles are exchanged.
+
+    In the last view, or in all.
+    """
     misread, every = _MISREAD[rng.integers(len(_MISREAD))], rng.random() < 0.5
     wrong = []
     for i, view in enumerate(views):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-#: Of a contact sheet: height of a figure in pixels, room for its caption, how many are side by side, and the gap between them.
+#: Of a contact sheet: height of a figure in pixels, room for its caption, how many are side by
+#: side, and the gap between them.
 SIDE, CAPTION, ACROSS, GAP = 256, 14, 4, 3
 
 

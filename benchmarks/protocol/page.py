@@ -68,8 +68,8 @@ SHARES, LIMITS_MM = (0.001, 0.999), (0.01, 100.0)
 BY = {
     "rtk": "RTK, as those of the cases of `mvreg demo`, not by this program's own renderer",
     "gvxr": "gVirtualXray, a simulator on which no prediction was fitted: rays through the isosurfaces of the CT at "
-    f"{', '.join(f'{hu:g}' for hu in LEVELS_HU)} HU, one kind of tissue between two of them; spectrum, scatter, noise and blur are "
-    "as with RTK. What is registered is the CT itself",
+    f"{', '.join(f'{hu:g}' for hu in LEVELS_HU)} HU, one kind of tissue between two of them; "
+    "spectrum, scatter, noise and blur are as with RTK. What is registered is the CT itself",
 }
 
 
@@ -88,32 +88,36 @@ def page(
         _head(done, title),
         description,
         "## Against what it has to reach",
-        "Fixed before these registrations were done (`benchmarks/protocol/acceptance.py`); right is an mTRE under "
-        f"{SUCCESS_MM:g} mm, wrong one above {WRONG_MM:g} mm. Shares have their 95 % Wilson intervals.",
+        "Fixed before these registrations were done (`benchmarks/protocol/acceptance.py`); right "
+        f"is an mTRE under {SUCCESS_MM:g} mm, wrong one above {WRONG_MM:g} mm. Shares have their "
+        "95 % Wilson intervals.",
         judged_table(rows) if plotted else "None yet.",
         "## Success and errors",
-        f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
-        f"without an answer is a failure. Capture range: up to where each {STEP_MM:g} mm of the start's mTRE succeed in at "
-        f"least 95 %, where each has {MIN_PER_STEP} starts or more. Seconds: of the registration, median, on a machine "
-        "that does other things, too.",
+        f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % "
+        "Wilson interval; one without an answer is a failure. Capture range: up to where each "
+        f"{STEP_MM:g} mm of the start's mTRE succeed in at least 95 %, where each has "
+        f"{MIN_PER_STEP} starts or more. Seconds: of the registration, median, on a machine that "
+        "does other things, too.",
         success_by_condition(rows),
         f"Under {SUCCESS_MM:g} mm by the start's mTRE:",
         success_by_start(rows),
-        "What a nuisance costs, beside the same pose and cameras without it, where both answers are within "
-        f"{WRONG_MM:g} mm:",
+        "What a nuisance costs, beside the same pose and cameras without it, where both answers "
+        f"are within {WRONG_MM:g} mm:",
         cost_of_nuisances(rows) or "No pairs yet.",
         "## Verdicts",
         f"Wrong is an mTRE above {WRONG_MM:g} mm.",
         verdicts_by_kind(rows),
         verdicts_by_condition(rows),
         "## Likely causes",
-        "Of what was done to a case, which cause was named, and how far from the error it would move the CT, median of the named.",
+        "Of what was done to a case, which cause was named, and how far from the error it would "
+        "move the CT, median of the named.",
         causes(rows),
         "## Predicted error",
         predictions(rows) if plotted else "None yet.",
         reliability_table(rows) if plotted else "",
         f"![predicted against found]({pictures}/{figure})" if plotted else "",
-        "Along the first view's beam and across it, of answers that are right across it, by the 95 % intervals of each result:",
+        "Along the first view's beam and across it, of answers that are right across it, by the 95 "
+        "% intervals of each result:",
         along_the_beam(rows),
         "## Uncertain geometry",
         "How far further cameras are off against the first, about and at the "
@@ -174,37 +178,44 @@ def _head(done: Outcome, title: str) -> str:
     option = {"real": " --real", "rtk": ""}.get(done.kind, f" --simulator {done.kind}")
     return (
         f"# {title}\n\n"
-        f"Written by `python -m benchmarks protocol{option}`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
-        f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
-        f"**{len(done.rows)} of {done.planned} registrations are done**"
+        f"Written by `python -m benchmarks protocol{option}`; do not edit by hand. "
+        f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with "
+        f"{available_threads()} threads, Python {platform.python_version()}, numba "
+        f"{version('numba')}. **{len(done.rows)} of {done.planned} registrations are done**"
         + (_real(done.rows) if done.kind == "real" else _simulated(done))
     )
 
 
 def _simulated(done: Outcome) -> str:
     bones = (
-        "Bones: the largest ones, thresholded and divided at their necks, each picked out by a mask, among all others"
+        "Bones: the largest ones, thresholded and divided at their necks, each picked out by a "
+        "mask, among all others"
         if done.kind == "rtk"
         else "No single bones"
     )
     return (
         ", in an order whose every beginning is spread over all conditions. "
         f"X-rays are by {BY[done.kind]}; what else is in the images is put "
-        f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {MAX_START_ERROR_MM:g} mm. Each is "
-        "registered and assessed as `mvreg register` does it; what is predicted is by a model that was not fitted to its CT. Bodies: the "
-        f"whole CT is registered. {bones}{_skipped(done.rows)}. Pose and cameras are the same for all conditions of one geometry, so that "
-        "results are not independent and intervals somewhat too narrow."
+        f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to "
+        f"{MAX_START_ERROR_MM:g} mm. Each is registered and assessed as `mvreg register` does it; "
+        "what is predicted is by a model that was not fitted to its CT. Bodies: the whole CT is "
+        f"registered. {bones}{_skipped(done.rows)}. Pose and cameras are the same for all "
+        "conditions of one geometry, so that results are not independent and intervals somewhat "
+        "too narrow."
     )
 
 
 def _real(rows: Rows) -> str:
     (near, far), turned = cases.APART_MM, cases.TURNED_DEG
     return (
-        ". X-rays are real. To each, one more projection of the bone is added, by RTK, not by this program's own renderer, as dense as the "
-        f"bone itself shows in these images, {near:g} to {far:g} mm beside it and turned against it by up to {turned:g} degrees: that pose "
-        "is the truth, and the bone itself is one of the neighbours. Starts are given, with an mTRE drawn evenly from "
-        f"{cases.REAL_INTERVALS} intervals up to {cases.REAL_MAX_START_ERROR_MM:g} mm. Each is registered and assessed "
-        f"as `mvreg register` does it{_skipped(rows)}. Results of one image are not independent, so that intervals are somewhat too narrow."
+        ". X-rays are real. To each, one more projection of the bone is added, by RTK, not by "
+        f"this program's own renderer, as dense as the bone itself shows in these images, {near:g} "
+        f"to {far:g} mm beside it and turned against it by up to {turned:g} degrees: that pose is "
+        "the truth, and the bone itself is one of the neighbours. Starts are given, with an mTRE "
+        f"drawn evenly from {cases.REAL_INTERVALS} intervals up to "
+        f"{cases.REAL_MAX_START_ERROR_MM:g} mm. Each is registered and assessed as `mvreg "
+        f"register` does it{_skipped(rows)}. Results of one image are not independent, so that "
+        "intervals are somewhat too narrow."
     )
 
 
@@ -261,9 +272,10 @@ def _failures(rows: Rows, sheets: dict[tuple[str, str], str]) -> str:
     if sheets:
         parts += [
             "### Pictures",
-            f"Wrong answers by their numbers, of each condition the {MOST_PICTURED} from the nearest starts: contours of the CT over "
-            "each view, above at the pose that was found, or at the start, below at the true one. All lie in `pictures`, larger, beside "
-            "the rows.",
+            f"Wrong answers by their numbers, of each condition the {MOST_PICTURED} from the "
+            "nearest starts: contours of the CT over each view, above at the pose that was found, "
+            "or at the start, below at the true one. All lie in `pictures`, larger, beside the "
+            "rows.",
             *(
                 f"{part}, {condition}:\n\n![{part}, {condition}]({file})"
                 for (part, condition), file in sheets.items()
@@ -355,7 +367,10 @@ def success_by_start(rows: Rows) -> str:
 
 
 def cost_of_nuisances(rows: Rows) -> str:
-    """The cost of each nuisance alone: its registrations beside those of the same pose and cameras without it."""
+    """The cost of each nuisance alone.
+
+    Its registrations beside those of the same pose and cameras without it.
+    """
     alone = [
         row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1
     ]
@@ -552,7 +567,10 @@ def corrections(rows: Rows) -> str:
 
 
 def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
-    """All rows, and then apart: of sound bodies by views, by angle and by person; bones; and what is wrong."""
+    """All rows, and then apart: of sound bodies by views, by angle and by person; bones.
+
+    And what is wrong.
+    """
     sound = [row for row in rows if is_sound(row)]
     bodies, bones = ([row for row in sound if row["part"] == part] for part in ("body", "bone"))
     angles = statistics.grouped(sorted(bodies, key=_angle), lambda row: _angle(row))

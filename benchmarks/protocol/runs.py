@@ -1,18 +1,24 @@
 """The protocol: thousands of registrations over all that is thought to matter, each done and kept once, however often it is run.
 
-X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for any case, and held against the truth.
-A folder holds what was done: protocol.json names the protocol, rows/0007.json is the registration 7, pictures/ has its misses. A row:
+X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for
+any case, and held against the truth. A folder holds what was done: protocol.json names the
+protocol, rows/0007.json is the registration 7, pictures/ has its misses. A row:
 
-    number, repeat, condition, part, group, ct, bone, views, apart_deg, error, nuisances; density of a real X-ray
+    number, repeat, condition, part, group, ct, bone, views, apart_deg, error, nuisances; density of
+    a real X-ray
                                                      the trial, see `conditions`
     skipped; failed                                  why there were no X-rays; why there was no answer, None where there is one. With one:
     start_mm, mtre_mm, mpd_mm, depth_mm, in_plane_mm, camera_off, world_from_ct
-                                                     true errors; cameras, as given and as corrected, against the true ones
-    verdict, reasons, cause, failure_probability, mean_mm, upper95_mm, bounded, depth95_mm, in_plane95_mm
-                                                     the assessment, made again by `reevaluate` from features, measured, noise_mm, ...
+                                                     true errors; cameras, as given and as
+                                                     corrected, against the true ones
+    verdict, reasons, cause, failure_probability, mean_mm, upper95_mm, bounded, depth95_mm,
+    in_plane95_mm
+                                                     the assessment, made again by `reevaluate` from
+                                                     features, measured, noise_mm, ...
     register_s, assess_s                             seconds
 
-A new condition is a `Condition` in `conditions.CONDITIONS`; a new error of the geometry a function in `conditions.GEOMETRY_ERRORS`.
+A new condition is a `Condition` in `conditions.CONDITIONS`; a new error of the geometry a function
+in `conditions.GEOMETRY_ERRORS`.
 """
 
 from __future__ import annotations
@@ -54,7 +60,10 @@ class Records:
     """
 
     def __init__(self, folder: Path, files: Sequence[Path], seed: int, kind: str = "rtk") -> None:
-        """InputError where the folder has registrations of another protocol: they do not go together."""
+        """InputError where the folder has registrations of another protocol.
+
+        They do not go together.
+        """
         self._folder = folder
         inputs = [{"name": path.name, "sha256": sha256(path)} for path in files]
         about = {"version": VERSION, "seed": seed, "cts": inputs} | (
@@ -66,8 +75,9 @@ class Records:
         file = folder / "protocol.json"
         if file.exists() and read_record(file) != about:
             raise InputError(
-                f"{file}: found registrations of other CTs, another order of them, another seed or another simulator, "
-                "expected those that were given now; give another --out, or the same CTs in the same order."
+                f"{file}: found registrations of other CTs, another order of them, another seed or "
+                "another simulator, expected those that were given now; give another --out, or "
+                "the same CTs in the same order."
             )
         write_record(file, about)
 
@@ -98,7 +108,8 @@ class Outcome:
 
     Parameters
     ----------
-    rows : of all registrations that were done by now, see `measured`, as the program's present model judges them; those of a CT to
+    rows : of all registrations that were done by now, see `measured`, as the program's present
+    model judges them; those of a CT to
         which it was fitted, as the model of the others does.
     planned : how many the whole protocol has.
     kind : whose X-rays they are, "rtk" or "gvxr", or "real".
@@ -124,7 +135,8 @@ def run(
 
     Raises
     ------
-    InputError where a CT shows no bone, the simulator is missing, or the folder holds another protocol.
+    InputError where a CT shows no bone, the simulator is missing, or the folder holds another
+    protocol.
     """
     records = Records(folder, cases.files, cases.seed, cases.kind)
     if limit is not None and limit < 1:
@@ -248,7 +260,10 @@ def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
 
 
 def reevaluate(row: dict, model: Model) -> dict:
-    """A row of `measured` with the prediction, intervals and verdict of this model: its features were kept."""
+    """A row of `measured` with the prediction, intervals and verdict of this model.
+
+    Its features were kept.
+    """
     if not row.get("features"):
         return row
     noise = row["noise_mm"], row["noise95_mm"], row["views"], row.get("depth_risk", 0.0)

@@ -1,7 +1,8 @@
 """The body that is X-rayed: densities of water and bone from a CT, their attenuation and that of iron, and its single bones.
 
-Coefficients: J. H. Hubbell, S. M. Seltzer, Tables of X-Ray Mass Attenuation Coefficients, NIST SRD 126,
-https://doi.org/10.18434/T4D01F, tables 3 and 4 (liquid water; cortical bone of ICRU Report 44; iron).
+Coefficients: J. H. Hubbell, S. M. Seltzer, Tables of X-Ray Mass Attenuation Coefficients, NIST SRD
+126, https://doi.org/10.18434/T4D01F, tables 3 and 4 (liquid water; cortical bone of ICRU Report 44;
+iron).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from MultiViewRegistrationLib.imaging.ct import Volume
 
 ENERGIES_KEV = np.array([30.0, 40.0, 50.0, 60.0, 80.0, 100.0])
 
-# Share of each energy in the signal of an open field: roughly 100 kV, 3 mm Al + 0.1 mm Cu, a CsI detector.
+# Share of each energy in the signal of an open field: roughly 100 kV, 3 mm Al + 0.1 mm Cu, a CsI
+# detector.
 SIGNAL_SHARE = np.array([0.06, 0.18, 0.23, 0.27, 0.18, 0.08])
 
 # Mass attenuation coefficients in cm^2/g at ENERGIES_KEV
@@ -85,7 +87,8 @@ class Body:
 def continued(ct: Volume, beyond_mm: float, drift: tuple[float, float]) -> Volume:
     """A CT in Hounsfield units, without the air beside the body, going on for `beyond_mm` above and below.
 
-    The end slices are repeated, moving sideways by `drift` (along i, along j) mm for each mm away from the CT.
+    The end slices are repeated, moving sideways by `drift` (along i, along j) mm for each mm away
+    from the CT.
     """
     drift_ij = np.array(drift)
     return _continued(_cropped(ct, np.abs(drift_ij) * beyond_mm), beyond_mm, drift_ij)
@@ -94,7 +97,8 @@ def continued(ct: Volume, beyond_mm: float, drift: tuple[float, float]) -> Volum
 def base_materials(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Densities of water and of cortical bone in g/cm^3 that attenuate as `hu` says at the CT's energy.
 
-    Up to SOFT_TISSUE_HU all is water, above the share of bone rises linearly to 1 for cortical bone.
+    Up to SOFT_TISSUE_HU all is water, above the share of bone rises linearly to 1 for cortical
+    bone.
     """
     bone_per_water = at_energy(BONE, CT_ENERGY_KEV) / at_energy(WATER, CT_ENERGY_KEV)
     cortical_hu = 1000 * (BONE_DENSITY * bone_per_water - 1)
@@ -121,7 +125,8 @@ def without_couch(ct: Volume) -> Volume:
 def bone_points(ct: Volume, seed: int = 0) -> np.ndarray:
     """(N, 3) CT LPS mm: up to 20,000 points in bone, in random order.
 
-    Heart and vessels with contrast agent are left out: it fills thick things evenly, where bone has marrow.
+    Heart and vessels with contrast agent are left out: it fills thick things evenly, where bone has
+    marrow.
     """
     coarse = ct.pooled(tuple(_coarse_factors(ct)))
     filled = binary_opening(coarse.values > 200, generate_binary_structure(3, 1), iterations=2)
@@ -144,7 +149,10 @@ def _centres(ct: Volume, selected: np.ndarray) -> np.ndarray:
 
 
 def _cropped(ct: Volume, margin_mm: np.ndarray) -> Volume:
-    """Without the air beside the body, but for a margin along i and j; padding below air becomes air."""
+    """Without the air beside the body, but for a margin along i and j.
+
+    Padding below air becomes air.
+    """
     margin_i, margin_j = np.ceil(margin_mm / ct.spacing_mm[:2]).astype(int) + 1
     tissue = (ct.values > AIR_HU).any(axis=0)
     rows, columns = (np.flatnonzero(np.any(tissue, axis=axis)) for axis in (1, 0))
@@ -178,20 +186,24 @@ def _moved(ct_from_index: np.ndarray, first: list[int]) -> np.ndarray:
 
 BONE_HU = 250.0
 SOFT_HU = 40.0
-#: Voxel size at which bones are separated; how much narrower than the bones a joint must be to divide them, and what is thinner than
-#: twice the last is no part of a bone (ribs at the spine, noise).
+#: Voxel size at which bones are separated; how much narrower than the bones a joint must be to
+#: divide them, and what is thinner than twice the last is no part of a bone (ribs at the spine,
+#: noise).
 SINGLE_BONE_VOXEL_MM, NECK_MM, THIN_MM = 2.0, 3.0, 3.5
 #: Smaller pieces are hands and fragments.
 LEAST_ML = 100.0
-#: A tenth of a bone is marrow and less dense than this; contrast agent fills heart and vessels evenly.
+#: A tenth of a bone is marrow and less dense than this; contrast agent fills heart and vessels
+#: evenly.
 MARROW_HU = 230.0
 
 
 def single_bones(ct: Volume, most: int = 2) -> list[np.ndarray]:
-    """Masks, bool (k, j, i) each, of the largest bones in a CT in Hounsfield units; [] where there is none.
+    """Masks, bool (k, j, i) each, of the largest bones in a CT in Hounsfield units.
 
-    A joint whose space the CT does not show stays whole. Thresholded, closed, and divided at the necks by the watershed of the distance to
-    the surface (Beucher and Lantuéjoul 1979).
+    [] where there is none.
+
+    A joint whose space the CT does not show stays whole. Thresholded, closed, and divided at the
+    necks by the watershed of the distance to the surface (Beucher and Lantuéjoul 1979).
     """
     factors = np.maximum(1, np.rint(SINGLE_BONE_VOXEL_MM / ct.spacing_mm)).astype(int)
     coarse = ct.pooled(tuple(factors))

@@ -1,4 +1,7 @@
-"""Whole cases with known truth: a CT, X-rays of it taken by an independent projector, targets and starts."""
+"""Whole cases with known truth.
+
+a CT, X-rays of it taken by an independent projector, targets and starts.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ SIMULATORS: dict[str, Callable[..., MaterialProjector]] = {
 
 
 class Patient:
-    """A CT and all that its cases need of it; making one takes some seconds, a case then one or two."""
+    """A CT and all that its cases need of it.
+
+    Making one takes some seconds, a case then one or two.
+    """
 
     def __init__(
         self,
@@ -60,12 +66,18 @@ class Patient:
 
 
 def demo_patient() -> Patient:
-    """The patient of `mvreg demo`: a chest. Raises InputError where the CT cannot be downloaded or itk-rtk is missing."""
+    """The patient of `mvreg demo`: a chest.
+
+    Raises InputError where the CT cannot be downloaded or itk-rtk is missing.
+    """
     return Patient(chest_ct(), couch=True, beyond_mm=60)
 
 
 def demo_case(folder: str | Path, patient: Patient | None = None) -> Path:
-    """The case of `mvreg demo`: its patient in a C-arm, anteroposterior and left lateral; path of its case.json."""
+    """The case of `mvreg demo`: its patient in a C-arm, anteroposterior and left lateral.
+
+    Path of its case.json.
+    """
     patient, rng = patient or demo_patient(), np.random.default_rng(4)
     cameras = [c_arm.camera() for c_arm in demo_c_arms(rng)]
     return write_case(
@@ -90,8 +102,9 @@ def write_case(
 ) -> Path:
     """Writes the X-rays, each by its view's name, and case.json into `folder`; path of case.json.
 
-    about: start pose, search and training of the case.json, for many cases alike. Without it there is a starts.json, too, and the start is
-    the farthest of those, 20 to 22 mm from the truth at the targets.
+    about: start pose, search and training of the case.json, for many cases alike. Without it there
+    is a starts.json, too, and the start is the farthest of those, 20 to 22 mm from the truth at the
+    targets.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +145,10 @@ def write_case(
 def random_cameras(
     rng: np.random.Generator, views: int, separation_deg: tuple[float, float]
 ) -> list[Camera]:
-    """C-arm cameras, all stored mirrored or none; the first within 20 degrees of anteroposterior."""
+    """C-arm cameras, all stored mirrored or none.
+
+    The first within 20 degrees of anteroposterior.
+    """
     mirrored = bool(rng.random() < 0.5)
     primary, secondary = rng.uniform(-20, 20), rng.uniform(-10, 10)
     cameras = [_c_arm(rng, primary, secondary, mirrored).camera()]
@@ -146,7 +162,8 @@ def random_cameras(
         other = np.clip(
             other, first - separation, first + separation
         )  # in latitude alone it must not be more already
-        # The angle between two directions in longitude and latitude, solved for the difference in longitude.
+        # The angle between two directions in longitude and latitude, solved for the difference in
+        # longitude.
         turn = np.arccos(
             np.minimum(
                 (np.cos(separation) - np.sin(first) * np.sin(other))
@@ -206,8 +223,8 @@ def targets_of(
         seen &= xray.shows(camera.project(world), camera.size)
     if seen.sum() < TARGETS:
         raise InputError(
-            f"{patient.ct_path}: found {seen.sum()} points of bone that all views show, expected at "
-            f"least {TARGETS}; use a CT in Hounsfield units with more bone, or fewer views."
+            f"{patient.ct_path}: found {seen.sum()} points of bone that all views show, expected "
+            f"at least {TARGETS}; use a CT in Hounsfield units with more bone, or fewer views."
         )
     return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
 

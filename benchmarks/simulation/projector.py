@@ -1,9 +1,12 @@
-"""Line integrals by projectors that share no code and no author with this project's renderer: RTK's, and gVirtualXray's.
+"""Line integrals by projectors that share no code and no author with this project's renderer.
 
-RTK (openrtk.org) walks through voxels. gVirtualXray (gvirtualxray.sourceforge.io) knows surfaces alone: a body is the isosurfaces of its
-Hounsfield units, one in another, with one kind of tissue between two of them, and OpenGL finds where rays cross the triangles (Vidal et
-al., Comput Med Imaging Graph 33(8), 2009; Pointon et al., Comput Phys Commun 287, 2023). What a kind of tissue attenuates is
-gVirtualXray's own as well (Schneider et al., Phys Med Biol 45, 2000).
+RTK's, and gVirtualXray's.
+
+RTK (openrtk.org) walks through voxels. gVirtualXray (gvirtualxray.sourceforge.io) knows surfaces
+alone: a body is the isosurfaces of its Hounsfield units, one in another, with one kind of tissue
+between two of them, and OpenGL finds where rays cross the triangles (Vidal et al., Comput Med
+Imaging Graph 33(8), 2009; Pointon et al., Comput Phys Commun 287, 2023). What a kind of tissue
+attenuates is gVirtualXray's own as well (Schneider et al., Phys Med Biol 45, 2000).
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from MultiViewRegistrationLib.imaging.ct import Volume
 
 from .body import BONE, ENERGIES_KEV, SIGNAL_SHARE, SOFT_HU, WATER, Body, base_materials
 
-#: Source to the detector plane, at least. Pixels are scaled to it; all that counts is that the body lies before it.
+#: Source to the detector plane, at least. Pixels are scaled to it; all that counts is that the body
+#: lies before it.
 DETECTOR_MM = 1000.0
 
 
@@ -57,7 +61,9 @@ class RtkProjector:
         self._joseph = Joseph((body.water, body.bone), body.ct_from_index)
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """(2, rows, columns) float32: g/cm^2 of water and of bone along the ray to each pixel's centre.
+        """(2, rows, columns) float32.
+
+        g/cm^2 of water and of bone along the ray to each pixel's centre.
 
         Raises InputError for a camera with skew, which RTK does not know.
         """
@@ -67,9 +73,9 @@ class RtkProjector:
 class Joseph:
     """RTK's Joseph projector of one or two volumes on one grid.
 
-    RTK gets a frame of its own, right-handed and parallel to the voxel axes: x along i, y along k, z along -+j.
-    So oblique CTs need no resampling, and RTK's Euler angles stay away from their singular direction, its
-    y axis, along which no C-arm points.
+    RTK gets a frame of its own, right-handed and parallel to the voxel axes: x along i, y along k,
+    z along -+j. So oblique CTs need no resampling, and RTK's Euler angles stay away from their
+    singular direction, its y axis, along which no C-arm points.
     """
 
     def __init__(self, volumes: tuple[np.ndarray, ...], ct_from_index: np.ndarray) -> None:
@@ -99,7 +105,9 @@ class Joseph:
         self._volume.SetSpacing(spacing[[0, 2, 1]].tolist())
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """(volumes, rows, columns) float32: integral of each volume, mm times its unit, along the ray to each pixel's centre.
+        """(volumes, rows, columns) float32.
+
+        Integral of each volume, mm times its unit, along the ray to each pixel's centre.
 
         Raises InputError for a camera with skew, which RTK does not know.
         """
@@ -110,15 +118,17 @@ class Joseph:
         return np.moveaxis(image[:, :: -1 if camera.intrinsics[0, 0] > 0 else 1], -1, 0)
 
     def prepared(self, camera: Camera, world_from_ct: np.ndarray):
-        """RTK's filter, all set to be updated. Its columns run against the camera's unless the image is mirrored.
+        """RTK's filter, all set to be updated.
+
+        Its columns run against the camera's unless the image is mirrored.
 
         Raises InputError for a camera with skew.
         """
         without_skew(camera)
         (fx, _, u0), (_, fy, v0), _ = camera.intrinsics
         columns, rows = camera.size
-        # RTK wants u x v to point to the source, so u runs against the camera's x: columns are filled from
-        # the other side, unless the image is mirrored.
+        # RTK wants u x v to point to the source, so u runs against the camera's x: columns are
+        # filled from the other side, unless the image is mirrored.
         if fx > 0:
             u0 = columns - 1 - u0
         camera_from_ct = camera.camera_from_world @ world_from_ct
@@ -152,12 +162,14 @@ def _rtk(volumes: int):
     try:
         import itk
 
-        # `from itk import RTK` loads every library of ITK, which takes 10 s; these two modules take 3 s.
+        # `from itk import RTK` loads every library of ITK, which takes 10 s; these two modules take
+        # 3 s.
         joseph = import_module("itk.rtkJosephForwardProjectionImageFilterPython")
         geometry = import_module("itk.rtkThreeDCircularProjectionGeometryPython")
     except ImportError as error:
         raise InputError(
-            f"simulated X-rays need the Python package itk-rtk, which is not installed; run {install_command('bench')}."
+            "simulated X-rays need the Python package itk-rtk, which is not installed; run "
+            f"{install_command('bench')}."
         ) from error
     image = "IF3" if volumes == 1 else f"IVF{volumes}3"
     return (
@@ -168,10 +180,16 @@ def _rtk(volumes: int):
 
 
 class MovedBone:
-    """Projects a body in which one bone has moved: used as a `RtkProjector`, with the pose of the bone; all else stays behind by `rest`."""
+    """Projects a body in which one bone has moved.
+
+    Used as a `RtkProjector`, with the pose of the bone; all else stays behind by `rest`.
+    """
 
     def __init__(self, whole: MaterialProjector, ct: Volume, mask: np.ndarray) -> None:
-        """whole: of the CT's body.   mask: bool (k, j, i), of the bone. Where it was there is soft tissue."""
+        """whole: of the CT's body.   mask: bool (k, j, i), of the bone.
+
+        Where it was there is soft tissue.
+        """
         box = _with_room([slice(each.min(), each.max() + 1) for each in np.nonzero(mask)])
         self._whole = whole
         self._bone = _beyond_soft_tissue(ct, box, mask[box])
@@ -185,7 +203,10 @@ class MovedBone:
 
 
 class MovedBones:
-    """Projects a body in which several bones have moved: used as a `RtkProjector`, with the pose of the body."""
+    """Projects a body in which several bones have moved.
+
+    Used as a `RtkProjector`, with the pose of the body.
+    """
 
     def __init__(
         self,
@@ -194,7 +215,9 @@ class MovedBones:
         labels: np.ndarray,
         motions: Mapping[int, np.ndarray],
     ) -> None:
-        """whole: of the CT's body.   labels: integers (k, j, i).   motions: (4, 4) ct_from_bone of each bone, by its label.
+        """whole: of the CT's body.   labels: integers (k, j, i).   motions.
+
+        (4, 4) ct_from_bone of each bone, by its label.
 
         Where a bone was there is soft tissue.
         """
@@ -221,7 +244,10 @@ def _with_room(box: Sequence[slice]) -> tuple[slice, ...]:
 
 
 def _beyond_soft_tissue(ct: Volume, box: tuple[slice, ...], mask: np.ndarray) -> Joseph:
-    """Projects what a bone attenuates more than soft tissue in its place.   mask: bool, of the part `box` (k, j, i) of the CT."""
+    """Projects what a bone attenuates more than soft tissue in its place.   mask.
+
+    Bool, of the part `box` (k, j, i) of the CT.
+    """
     hu = ct.values[box]
     with_bone, without = base_materials(hu), base_materials(np.where(mask, np.float32(SOFT_HU), hu))
     placed = ct.ct_from_index.copy()
@@ -231,7 +257,8 @@ def _beyond_soft_tissue(ct: Volume, box: tuple[slice, ...], mask: np.ndarray) ->
 
 #: Hounsfield units of the surfaces, from skin and lung to the densest bone.
 LEVELS_HU = (-800.0, -500.0, -200.0, -25.0, 150.0, 300.0, 500.0, 800.0, 1200.0)
-#: Smooths the CT beforehand: its noise would be hills in every surface, and twice as many triangles.
+#: Smooths the CT beforehand: its noise would be hills in every surface, and twice as many
+#: triangles.
 SMOOTH_SD_MM = 0.7
 AIR_HU = -1000.0
 
@@ -242,7 +269,9 @@ class SurfaceProjector:
     """Used as a `RtkProjector`: grams per cm^2 of water and of bone that attenuate as the tissues between a body's surfaces do."""
 
     def __init__(self, hu: Volume) -> None:
-        """hu: the body, Hounsfield units; it ends in air. Some GB of memory, and a minute, for a CT of 512 x 512 x 133 voxels.
+        """hu: the body, Hounsfield units; it ends in air.
+
+        Some GB of memory, and a minute, for a CT of 512 x 512 x 133 voxels.
 
         Raises InputError where gvxr, VTK or what they need is missing.
         """
@@ -253,7 +282,8 @@ class SurfaceProjector:
         closed = Volume(np.pad(smooth, 1, constant_values=AIR_HU), placed)
         nk, nj, ni = hu.values.shape
         self._middle = hu.ct_from_index @ [(ni - 1) / 2, (nj - 1) / 2, (nk - 1) / 2, 1.0]
-        #: Label of each surface, and by how much more water and bone there is in a cm^3 inside it than outside.
+        #: Label of each surface, and by how much more water and bone there is in a cm^3 inside it
+        #: than outside.
         self._surfaces: list[tuple[str, np.ndarray]] = []
         outside = np.zeros(2)
         for low, high in zip(LEVELS_HU, (*LEVELS_HU[1:], np.inf), strict=True):
@@ -271,7 +301,9 @@ class SurfaceProjector:
             outside = inside
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """(2, rows, columns) float32: g/cm^2 of water and of bone along the ray to each pixel's centre.
+        """(2, rows, columns) float32.
+
+        g/cm^2 of water and of bone along the ray to each pixel's centre.
 
         Raises InputError for a camera with skew.
         """
@@ -318,17 +350,18 @@ def gvxr_scene():
         from gvxrPython3 import gvxr
     except ImportError as error:
         raise InputError(
-            f"X-rays by gVirtualXray: found no gvxr that can be loaded ({error}), expected it and VTK; run "
-            f"{install_command('gvxr')}, and on Debian apt install libegl1 libgl1-mesa-dri libxcb-composite0 "
-            "libxcb-ewmh2 libxcb-icccm4 libxcb-keysyms1 libxcb-res0 libxcb-xinerama0."
+            f"X-rays by gVirtualXray: found no gvxr that can be loaded ({error}), expected it and "
+            f"VTK; run {install_command('gvxr')}, and on Debian apt install libegl1 "
+            "libgl1-mesa-dri libxcb-composite0 libxcb-ewmh2 libxcb-icccm4 libxcb-keysyms1 "
+            "libxcb-res0 libxcb-xinerama0."
         ) from error
     gvxr.useLogFile(os.devnull)  # instead of standard output
     try:
         gvxr.createOpenGLContext()
     except RuntimeError as error:
         raise InputError(
-            "X-rays by gVirtualXray: found no OpenGL 4.3 to draw with, expected a graphics driver or Mesa's; install one "
-            "(on Debian libegl1 and libgl1-mesa-dri)."
+            "X-rays by gVirtualXray: found no OpenGL 4.3 to draw with, expected a graphics driver "
+            "or Mesa's; install one (on Debian libegl1 and libgl1-mesa-dri)."
         ) from error
     gvxr.usePointSource()
     gvxr.setMonoChromaticPerPixelAtSDD(0.06, "MeV", 1)  # without a beam it measures no lengths
@@ -350,7 +383,10 @@ def _base_densities(gvxr, hu: float) -> np.ndarray:
 
 
 def _isosurface(ct: Volume, hu: float) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) float32 CT LPS mm, (m, 3) uint32: the surface of what is denser, which it is seen from outside counter-clockwise."""
+    """(n, 3) float32 CT LPS mm, (m, 3) uint32.
+
+    The surface of what is denser, which it is seen from outside counter-clockwise.
+    """
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 

@@ -1,4 +1,7 @@
-"""X-ray images as a C-arm takes them: spectrum, scatter, noise, blur, field, gain; and with what makes them hard to register."""
+"""X-ray images as a C-arm takes them: spectrum, scatter, noise, blur, field, gain.
+
+And with what makes them hard to register.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ IN_TISSUE = (
 
 @dataclass(frozen=True)
 class Wire:
-    """A straight steel wire (a Kirschner wire, a screw without its thread): its ends in world mm."""
+    """A straight steel wire (a Kirschner wire, a screw without its thread).
+
+    Its ends in world mm.
+    """
 
     start: tuple[float, float, float]
     end: tuple[float, float, float]
@@ -59,9 +65,10 @@ class SimulatedXRay:
 
     photons: detected in a pixel, in the image's median (automatic exposure control).
     scatter_to_primary: of their medians, behind an anti-scatter grid.
-    scatter_sd_mm, focal_spot_sd_mm, detector_sd_mm: blur of the scatter, before and after the quantum noise.
-    vignetting: loss of intensity in the corners. round_field: black outside the largest circle.
-    collimation: columns and rows (left, top, right, bottom) covered by the collimator's blades.
+    scatter_sd_mm, focal_spot_sd_mm, detector_sd_mm: blur of the scatter, before and after the
+    quantum noise. vignetting: loss of intensity in the corners. round_field: black outside the
+    largest circle. collimation: columns and rows (left, top, right, bottom) covered by the
+    collimator's blades.
     blade_sd_mm: blur of the blades' edges.   metal: in the body, and not in the CT.
     mineral: the share of the bone's mineral that is left; marrow is where the rest was.
     """
@@ -86,7 +93,10 @@ class SimulatedXRay:
         world_from_ct: np.ndarray,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """The image, uint16 (rows, columns), bone dark: detected intensity with a random gain and offset."""
+        """The image, uint16 (rows, columns), bone dark.
+
+        Detected intensity with a random gain and offset.
+        """
         water, bone = projector.project(camera, world_from_ct)
         water, bone = water + (1 - self.mineral) * bone / BONE_DENSITY, self.mineral * bone
         iron = np.zeros_like(water)
@@ -118,7 +128,10 @@ class SimulatedXRay:
         return uncovered & (np.linalg.norm(pixels - centre, axis=1) < 0.47 * min(size))
 
     def _scatter(self, primary: np.ndarray) -> np.ndarray:
-        """Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999): no scatter comes from where no body is."""
+        """Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999).
+
+        No scatter comes from where no body is.
+        """
         source = -primary * np.log(np.clip(primary, 1e-9, 1))
         scatter = gaussian_filter(source, self.scatter_sd_mm / self.pixel_mm, truncate=3)
         median = np.median(scatter)
@@ -129,7 +142,10 @@ class SimulatedXRay:
         )
 
     def _field(self, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Intensity of the field without a body, and where the image is blanked; (rows, columns) both."""
+        """Intensity of the field without a body, and where the image is blanked.
+
+        (rows, columns) both.
+        """
         columns, rows = camera.size
         v, u = np.mgrid[:rows, :columns]
         centre = (columns - 1) / 2, (rows - 1) / 2
@@ -172,8 +188,8 @@ def _in_cylinder(camera: Camera, rays: np.ndarray, wire: Wire) -> np.ndarray:
     length = np.linalg.norm(axis)
     axis /= length
     to_source = camera.source - wire.start
-    # The point to_source + t * ray of a ray is `along_0 + t * along` along the axis, and its squared distance
-    # from the axis is a t^2 + 2 b t + c.
+    # The point to_source + t * ray of a ray is `along_0 + t * along` along the axis, and its
+    # squared distance from the axis is a t^2 + 2 b t + c.
     along, along_0 = rays @ axis, to_source @ axis
     along = np.where(np.abs(along) < 1e-9, 1e-9, along)
     a = np.maximum(1 - along**2, 1e-9)
@@ -209,7 +225,10 @@ def random_implant(
 
 
 def hip_prosthesis() -> tuple[Metal, ...]:
-    """A left one: ball of 32 mm, neck, and a stem that tapers downwards; mm, left, posterior, up, from its middle."""
+    """A left one: ball of 32 mm, neck, and a stem that tapers downwards.
+
+    Mm, left, posterior, up, from its middle.
+    """
     ends = [(0, 0, 55), (28, 0, 28), (34, 0, -15), (36, 0, -60), (37, 0, -105)]
     diameters = (15, 22, 17, 12)
     stem = [Wire(start, end, diameter) for start, end, diameter in zip(ends, ends[1:], diameters)]
@@ -239,9 +258,10 @@ def random_shutters(rng: np.random.Generator) -> tuple[int, int, int, int]:
 
 
 Changes = Callable[[np.random.Generator], dict[str, Any]]
-#: How X-rays are taken, by fields of `SimulatedXRay`: the same in all views, or drawn for each. Blades are a third to two thirds of the
-#: image, shutters asymmetrical, over 25 to 45 %; scatter is two to four times the primary, with few photons; weak bone has lost a third to
-#: two thirds of its mineral since the CT was taken.
+#: How X-rays are taken, by fields of `SimulatedXRay`: the same in all views, or drawn for each.
+#: Blades are a third to two thirds of the image, shutters asymmetrical, over 25 to 45 %; scatter is
+#: two to four times the primary, with few photons; weak bone has lost a third to two thirds of its
+#: mineral since the CT was taken.
 ALIKE: dict[str, Changes] = {
     "wires": lambda rng: {"metal": random_wires(rng)},
     "rods": lambda rng: {"metal": random_implant(rng, rods_and_screws)},
@@ -278,7 +298,8 @@ def xrays_with(rng: np.random.Generator, names: Sequence[str], views: int) -> li
     return xrays
 
 
-#: Linear attenuation, 1/mm: diluted iodine (150 mg/ml), plaster, the skins of a carbon table, steel, all near 60 keV.
+#: Linear attenuation, 1/mm: diluted iodine (150 mg/ml), plaster, the skins of a carbon table,
+#: steel, all near 60 keV.
 IODINE, PLASTER, CARBON, STEEL = 0.11, 0.035, 0.03, 0.95
 #: The least and the largest share of the image that tools cover.
 TOOLS_COVER = 0.10, 0.25
@@ -288,7 +309,10 @@ Overlay = Callable[[np.ndarray, Camera], np.ndarray]
 
 
 def overlays_with(rng: np.random.Generator, names: Sequence[str]) -> list[Overlay]:
-    """The overlays of each view's image, of the names in OVERLAYS; things in space are the same in all views."""
+    """The overlays of each view's image, of the names in OVERLAYS.
+
+    Things in space are the same in all views.
+    """
     return [OVERLAYS[name](rng) for name in names if name in OVERLAYS]
 
 
@@ -316,7 +340,10 @@ def _text(rng: np.random.Generator) -> Overlay:
 
 
 def _saturated(rng: np.random.Generator) -> Overlay:
-    """All above a value is white, in a fifth to half of the image: the detector's range ends there."""
+    """All above a value is white, in a fifth to half of the image.
+
+    The detector's range ends there.
+    """
     covered = rng.uniform(0.2, 0.5)
 
     def put(image: np.ndarray, camera: Camera) -> np.ndarray:
@@ -391,7 +418,10 @@ def _table(rng: np.random.Generator) -> Overlay:
 
 
 def _attenuated(exponent: Callable[[Camera], np.ndarray]) -> Overlay:
-    """The image behind something more: what is written in it is weakened, and no further quantum noise is drawn."""
+    """The image behind something more.
+
+    What is written in it is weakened, and no further quantum noise is drawn.
+    """
     return lambda image, camera: np.rint(image * np.exp(-exponent(camera))).astype(image.dtype)
 
 

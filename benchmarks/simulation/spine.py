@@ -1,4 +1,7 @@
-"""A case whose spine has bent since the CT: X-rays of the demo's chest in which each vertebra has a pose of its own."""
+"""A case whose spine has bent since the CT.
+
+X-rays of the demo's chest in which each vertebra has a pose of its own.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,8 @@ def bend(
 ) -> list[np.ndarray]:
     """Motions (4, 4) ct_from_bone of the vertebrae with these centres (3,), CT mm, in their order along the spine.
 
-    The middle one stays. Each of the others turns about the point half-way to its neighbour, and shifts, against that; how far is drawn
-    between the two limits, in any direction.
+    The middle one stays. Each of the others turns about the point half-way to its neighbour, and
+    shifts, against that; how far is drawn between the two limits, in any direction.
     """
     middle, motions = len(centres) // 2, [np.eye(4)] * len(centres)
     for order in (range(middle + 1, len(centres)), range(middle - 1, -1, -1)):
@@ -60,7 +63,8 @@ def bend(
 def spine_case(folder: str | Path, patient: Patient) -> SpineCase:
     """Write the X-rays of `mvreg demo` of a bent spine, and their case.json, which has labels and structures.
 
-    No single pose is true, so that case.json has no truth; truth.json has the poses of the vertebrae, and of the rest of the body.
+    No single pose is true, so that case.json has no truth; truth.json has the poses of the
+    vertebrae, and of the rest of the body.
 
     Parameters
     ----------

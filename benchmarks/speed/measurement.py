@@ -57,9 +57,9 @@ class Row:
     repeats : how often each was measured, [ours, the peer's].
     spread : least and largest ratio, over all pairs where the two did not repeat equally often.
     ours_range, peer_range : least and largest value.
-    peer_at_least : whether the peer ran out of time; `peer` is that time then, and the ratio a lower bound.
-    failed : why the row does not count, such as two images that do not agree; "" where it does.
-    note : what a reader needs to judge the row.
+    peer_at_least : whether the peer ran out of time; `peer` is that time then, and the ratio a
+    lower bound. failed : why the row does not count, such as two images that do not agree; "" where
+    it does. note : what a reader needs to judge the row.
     """
 
     name: str
@@ -124,12 +124,14 @@ def compared(
     paired: bool = False,
     **more,
 ) -> Row:
-    """The row of measured values; either side may be empty, where it was not or could not be measured.
+    """The row of measured values.
+
+    Either side may be empty, where it was not or could not be measured.
 
     Parameters
     ----------
-    paired : whether repeat i of ours was measured next to repeat i of the peer, so that ratios are taken one by one.
-    more : further fields of the row.
+    paired : whether repeat i of ours was measured next to repeat i of the peer, so that ratios are
+    taken one by one. more : further fields of the row.
     """
     a, b = np.asarray(ours, float), np.asarray(peer, float)
     both = a.size and b.size
@@ -176,14 +178,18 @@ def alternated(
 
 
 class Setting:
-    """The chest CT of the demo and its two X-rays, and renderers of it. Each is made on first use, and shared by all jobs."""
+    """The chest CT of the demo and its two X-rays, and renderers of it.
+
+    Each is made on first use, and shared by all jobs.
+    """
 
     def __init__(self, case: Case | None = None, device: str | None = None) -> None:
         """
         Parameters
         ----------
         case : another than the demo's, with truth, targets and two views of one size.
-        device : on which both sides work, as torch names it; None for our own on the processor's threads, and the peers on the processor.
+        device : on which both sides work, as torch names it; None for our own on the processor's
+        threads, and the peers on the processor.
         """
         self.device = device
         if case is not None:
@@ -208,7 +214,10 @@ class Setting:
 
     @cached_property
     def volume(self) -> Volume:
-        """The CT as linear attenuation, at full resolution: of the chest 512 x 512 x 133 voxels of 0.70 x 0.70 x 2.5 mm."""
+        """The CT as linear attenuation, at full resolution.
+
+        Of the chest 512 x 512 x 133 voxels of 0.70 x 0.70 x 2.5 mm.
+        """
         return attenuation(self.case.ct)
 
     @cached_property
@@ -232,13 +241,16 @@ class Setting:
 
     @cached_property
     def joseph(self) -> Joseph:
-        """RTK's side of `volume`, with as many threads as our own kernels. InputError where itk-rtk is missing."""
+        """RTK's side of `volume`, with as many threads as our own kernels.
+
+        InputError where itk-rtk is missing.
+        """
         try:
             import itk
         except ImportError as error:
             raise InputError(
-                "the benchmark runs beside its peers, but the Python package itk-rtk is missing; run "
-                f"{install_command('bench')}."
+                "the benchmark runs beside its peers, but the Python package itk-rtk is missing; "
+                f"run {install_command('bench')}."
             ) from error
         itk.MultiThreaderBase.SetGlobalMaximumNumberOfThreads(available_threads())
         itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(available_threads())
@@ -246,7 +258,8 @@ class Setting:
 
     def renderer(self, projector: Projector, cameras: Sequence[Camera], poses: Poses) -> Callable:
         """A function that renders images, with their Jacobians if it is called with True: on the processor one after the other, on a
-        device all at once. It returns the images (n, rows, columns) of that volume, which a device may still be working on."""
+        device all at once. It returns the images (n, rows, columns) of that volume, which a device
+        may still be working on."""
         if self.device is not None:
             from MultiViewRegistrationLib.rendering.torch_drr import TorchProjector
 
@@ -305,7 +318,9 @@ class Setting:
 
 
 def machine(device: str | None = None) -> dict:
-    """CPU, cores, threads used, memory, system, versions; the same for two runs on the same machine.
+    """CPU, cores, threads used, memory, system, versions.
+
+    The same for two runs on the same machine.
 
     device: of torch, on which something is measured; a CUDA device is named with its driver.
     """

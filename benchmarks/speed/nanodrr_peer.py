@@ -1,15 +1,21 @@
-"""The peer nanodrr (github.com/eigenvivek/nanodrr): DRRs in PyTorch, their gradient by autograd, and a registration by it.
+"""The peer nanodrr (github.com/eigenvivek/nanodrr).
 
-It works in RAS, counts pixel centres from 0.5, and takes `n_samples` equally far apart along the part of each ray that lies in the
-volume: no sample is spent between source and volume. Volume and camera are ours; only frames and types change.
+DRRs in PyTorch, their gradient by autograd, and a registration by it.
 
-The registration is nanodrr's renderer and metrics in the loop of xvr, with xvr's published settings, over two views. xvr (Gopalakrishnan
-et al., arXiv 2503.16309; github.com/eigenvivek/xvr, register/register.py and losses/gmncc.py) registers one view. Here its views share
-one pose: the rotation vector and shift that nanodrr's own `Registration` solves for, about the volume's centre, applied to all cameras at
-once; the objective is the mean over the views. Everything else is as published: three scales, each half the one before, Adam with 1e-2
-(rotation) and 1.0 (mm), halved at each scale, divided by 10 when the similarity has not risen by 1e-4 (relative) for 5 steps, on to the
-next scale the second time, 500 steps at most; images stretched to 0..1, resized bilinearly; similarity half of NCC (global and patches of
-9, half each) and half of gradient NCC (patches of 11).
+It works in RAS, counts pixel centres from 0.5, and takes `n_samples` equally far apart along the
+part of each ray that lies in the volume: no sample is spent between source and volume. Volume and
+camera are ours; only frames and types change.
+
+The registration is nanodrr's renderer and metrics in the loop of xvr, with xvr's published
+settings, over two views. xvr (Gopalakrishnan et al., arXiv 2503.16309; github.com/eigenvivek/xvr,
+register/register.py and losses/gmncc.py) registers one view. Here its views share one pose: the
+rotation vector and shift that nanodrr's own `Registration` solves for, about the volume's centre,
+applied to all cameras at once; the objective is the mean over the views. Everything else is as
+published: three scales, each half the one before, Adam with 1e-2 (rotation) and 1.0 (mm), halved at
+each scale, divided by 10 when the similarity has not risen by 1e-4 (relative) for 5 steps, on to
+the next scale the second time, 500 steps at most; images stretched to 0..1, resized bilinearly;
+similarity half of NCC (global and patches of 9, half each) and half of gradient NCC (patches of
+11).
 """
 
 from __future__ import annotations
@@ -38,15 +44,18 @@ SAMPLES = 500
 
 @lru_cache(maxsize=1)
 def modules() -> SimpleNamespace:
-    """torch, with as many threads as our own kernels, and what is used of nanodrr. InputError where they are missing."""
+    """torch, with as many threads as our own kernels, and what is used of nanodrr.
+
+    InputError where they are missing.
+    """
     try:
         import torch
         from nanodrr import data, drr, geometry, metrics
         from torchio import ScalarImage
     except ImportError as error:
         raise InputError(
-            f"the benchmark runs beside its peers, but the Python package {error.name or 'nanodrr'} is missing; run "
-            f"{install_command('bench')}."
+            "the benchmark runs beside its peers, but the Python package "
+            f"{error.name or 'nanodrr'} is missing; run {install_command('bench')}."
         ) from error
     torch.set_num_threads(available_threads())
     return SimpleNamespace(
@@ -81,7 +90,10 @@ def ras_from_camera(camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
 
 
 def depth_behind(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> float:
-    """A depth in mm behind the volume. nanodrr's rays must end somewhere; clipped to the volume, it does not matter where."""
+    """A depth in mm behind the volume. nanodrr's rays must end somewhere.
+
+    Clipped to the volume, it does not matter where.
+    """
     size = np.array(volume.values.shape[::-1])
     corners = np.stack(np.meshgrid(*[(-1, n) for n in size], indexing="ij"), -1).reshape(-1, 3)
     return 1.1 * float(
@@ -109,7 +121,8 @@ class Renderer:
         cameras : all of one size.
         poses : (4, 4) world_from_ct for each camera.
         samples : along each ray's part within the volume.
-        compiled : whether by torch.compile, on a card in the mode that nanodrr names as its fastest.
+        compiled : whether by torch.compile, on a card in the mode that nanodrr names as its
+        fastest.
         """
         m = modules()
         columns, rows = cameras[0].size
@@ -126,7 +139,8 @@ class Renderer:
             batch([inverse_intrinsics(camera) for camera in cameras]), sdd, rows, columns
         )
         on_card = subject.image.device.type == "cuda"
-        # By name: left to choose, nanodrr takes its slow way where Triton is missing, and does not say so.
+        # By name: left to choose, nanodrr takes its slow way where Triton is missing, and does not
+        # say so.
         self._how = {"n_samples": samples, "backend": "triton" if on_card else "torch"}
         self._drr = (
             m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
@@ -136,12 +150,18 @@ class Renderer:
         ).requires_grad_()
 
     def run(self):
-        """The images (cameras, 1, rows, columns) on the device, which may still be at work; no gradient kept."""
+        """The images (cameras, 1, rows, columns) on the device, which may still be at work.
+
+        No gradient kept.
+        """
         with self._torch.no_grad():
             return self._drr(self._subject, self._pose, **self._how)
 
     def run_backward(self):
-        """The work of one optimiser step: the images, and the gradient of a number made of them by each pose (cameras, 4, 4)."""
+        """The work of one optimiser step.
+
+        The images, and the gradient of a number made of them by each pose (cameras, 4, 4).
+        """
         self._pose.grad = None
         self._drr(self._subject, self._pose, **self._how).sum().backward()
         return self._pose.grad
@@ -156,9 +176,10 @@ def samples_for_step(
 ) -> tuple[int, float, float]:
     """The number of samples a ray with which nanodrr steps as far as we do, our mean step and its mean step in mm.
 
-    Means over the rays that cross the volume. We sample where a ray crosses the voxel planes of the axis that it follows most
-    closely: the step is the planes' spacing over the cosine. nanodrr's step is the part of a ray within the volume, which for it
-    ends one voxel beyond the outermost centres as for us, over the number of samples.
+    Means over the rays that cross the volume. We sample where a ray crosses the voxel planes of the
+    axis that it follows most closely: the step is the planes' spacing over the cosine. nanodrr's
+    step is the part of a ray within the volume, which for it ends one voxel beyond the outermost
+    centres as for us, over the number of samples.
     """
     ct_from_camera = rigid.inverse(camera.camera_from_world @ world_from_ct)
     columns, rows = camera.size

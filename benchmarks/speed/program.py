@@ -107,7 +107,10 @@ Results = dict[str, BenchmarkRecord]
 
 
 def all_jobs(setting: Setting) -> list[BenchmarkJob]:
-    """Every job, in the order of the page; on a device images are rendered in batches, and rows and figures named as those of the card."""
+    """Every job, in the order of the page.
+
+    On a device images are rendered in batches, and rows and figures named as those of the card.
+    """
     if setting.device is None:
         images, growth, memory = rendering.jobs(setting), "threads", registration.MEMORY_BATCHES
     else:
@@ -123,7 +126,9 @@ def all_jobs(setting: Setting) -> list[BenchmarkJob]:
 
 
 def chosen(jobs: Sequence[BenchmarkJob], only: str) -> list[BenchmarkJob]:
-    """The jobs that `only` names: parts, or pieces of a row's name, separated by commas; all of them if it is empty.
+    """The jobs that `only` names: parts, or pieces of a row's name, separated by commas.
+
+    All of them if it is empty.
 
     InputError for a word that names none.
     """
@@ -154,7 +159,8 @@ def run(
     Parameters
     ----------
     only : see `chosen`.
-    page : also write it there with the earlier results of all that was not run again, which are kept beside it. It is written after
+    page : also write it there with the earlier results of all that was not run again, which are
+    kept beside it. It is written after
         each job, so that nothing is lost where the run is stopped.
 
     Raises
@@ -204,8 +210,8 @@ def load(path: Path) -> Results:
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
-            f"{path}: found something else than results of this version of the benchmark, expected those or no file; "
-            "move it away."
+            f"{path}: found something else than results of this version of the benchmark, expected "
+            "those or no file; move it away."
         ) from None
 
 
@@ -262,7 +268,9 @@ def terminal(rows: Sequence[Row]) -> str:
 
 
 def write_page(path: Path, results: Mapping[str, BenchmarkRecord]) -> None:
-    """Write the page at `path`, and its figures in the folder of the same name beside it; each file appears whole or not at all.
+    """Write the page at `path`, and its figures in the folder of the same name beside it.
+
+    Each file appears whole or not at all.
 
     What others have put at the end of the page, between marks, stays.
     """

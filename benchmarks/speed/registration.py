@@ -1,6 +1,7 @@
 """Two-view registrations beside nanodrr's, searches without a start, which no peer has, and peak memory.
 
-Peak memory is measured in a process of its own that does one thing and prints how many MiB that took at most:
+Peak memory is measured in a process of its own that does one thing and prints how many MiB that
+took at most:
 
     python -m benchmarks.speed.registration ours|nanodrr render|register CASE PIXELS COUNT [DEVICE]
 
@@ -142,7 +143,10 @@ def _errors(setting: Setting, steps: list[tuple[float, np.ndarray]]) -> Trace:
 
 
 def time_to_stay_below(trace: Trace, threshold_mm: float) -> float | None:
-    """The time of the first step after which the error stays below the threshold; None where it ends above."""
+    """The time of the first step after which the error stays below the threshold.
+
+    None where it ends above.
+    """
     above = [number for number, (_, error) in enumerate(trace) if error >= threshold_mm]
     after = above[-1] + 1 if above else 0
     return trace[after][0] if after < len(trace) else None

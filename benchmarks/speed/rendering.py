@@ -1,4 +1,7 @@
-"""Images, and images with their derivative by the six numbers of a pose, beside nanodrr and RTK: by size, by batch, and how times grow."""
+"""Images, and images with their derivative by the six numbers of a pose, beside nanodrr and RTK.
+
+By size, by batch, and how times grow.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ MIN_NCC = 0.99
 #: What is measured on a card: pixels a side, and how many images are rendered at once.
 BATCHES = ((64, 1), (64, 256), (128, 1), (128, 128), (200, 1), (200, 64), (512, 1), (512, 16))
 BATCH_REPEATS = 15
-#: nanodrr's variants on a card: what a row says of each, whether the volume is in bfloat16, whether torch compiles it.
+#: nanodrr's variants on a card: what a row says of each, whether the volume is in bfloat16, whether
+#: torch compiles it.
 VARIANTS = (
     ("Triton", False, False),
     ("Triton, bf16", True, False),
@@ -90,7 +94,10 @@ def jobs_in_batches(
 
 
 def growth_jobs(setting: Setting, last: str = "threads") -> list[BenchmarkJob]:
-    """A job for each of voxels, views, and "threads" or "poses"; a device renders all poses at once."""
+    """A job for each of voxels, views, and "threads" or "poses".
+
+    a device renders all poses at once.
+    """
     counts, points = {"threads": (_thread_counts(), _by_threads), "poses": (POSES, _by_poses)}[last]
     variables: dict[str, tuple[str, list[str], Callable]] = {
         "voxels": (
@@ -151,7 +158,8 @@ def measure(
 
     Returns
     -------
-    Rows, which have failed where nanodrr does not work or the images do not agree; and all times, none where it does not work.
+    Rows, which have failed where nanodrr does not work or the images do not agree; and all times,
+    none where it does not work.
     """
     projector = setting.projector if volume is None else Projector(volume)
     volume = setting.volume if volume is None else volume
@@ -178,8 +186,8 @@ def measure(
     agreement = min(ncc(np.asarray(_on_cpu(images[n])), theirs[n]) for n in (0, -1))
     failed = "" if agreement > MIN_NCC else f"the images do not agree, NCC {agreement:.3f}"
     note = (
-        f"images agree, NCC {agreement:.5f}; mean step {our_step:.3f} mm, nanodrr {peer_step:.3f} mm "
-        f"({samples:.0f} samples a ray)"
+        f"images agree, NCC {agreement:.5f}; mean step {our_step:.3f} mm, nanodrr {peer_step:.3f} "
+        f"mm ({samples:.0f} samples a ray)"
     )
     works: dict[str, Callable[[], object]] = {
         OURS_JACOBIAN: setting.finished(ours, True),

@@ -1,1 +1,4 @@
-"""How far a registered pose can be trusted: its errors, their prediction, and the verdict with its reasons."""
+"""How far a registered pose can be trusted.
+
+Its errors, their prediction, and the verdict with its reasons.
+"""

@@ -102,7 +102,8 @@ def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[str]:
         return [f"No X-ray shows enough of {name} to say where it is."]
     if apart_mm > WRONG_MM:
         return [
-            f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone: one of the two is wrong."
+            f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone: one "
+            "of the two is wrong."
         ]
     return []
 

@@ -24,7 +24,8 @@ from .uncertainty import cluster_correction, root_mean_square, target_jacobians
 
 #: No ratio counts beyond this.
 MOST_RATIO = 3.0
-#: How far from its surface a mask is looked at, and what attenuates more than this is bone (150 HU), 1/mm.
+#: How far from its surface a mask is looked at, and what attenuates more than this is bone (150
+#: HU), 1/mm.
 EDGE_MM, BONE = 2.0, 1.15 * WATER
 
 
@@ -41,13 +42,16 @@ class BoneFeatures:
     split_half_mm
         How far apart halves of its tiles want it.
     motion_sds
-        Its motion against the neighbour against which it has moved most, in standard deviations of the prior.
+        Its motion against the neighbour against which it has moved most, in standard deviations of
+        the prior.
     shown
         The second largest share of its shadow that a view compares; of one view 0.
     level_ratio
-        How many times less like the X-rays it is one level up or down, see `registration.levels`; MOST_RATIO at most.
+        How many times less like the X-rays it is one level up or down, see `registration.levels`;
+        MOST_RATIO at most.
     left_out
-        The bone within EDGE_MM outside its mask, in no other structure, over that within EDGE_MM inside.
+        The bone within EDGE_MM outside its mask, in no other structure, over that within EDGE_MM
+        inside.
     soft
         The share of what lies within EDGE_MM inside its mask that is no bone.
     """
@@ -189,7 +193,10 @@ def _part(compared: ViewComparison, b: int) -> _Part:
 
 
 def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarray) -> float:
-    """Return how far apart the halves of a bone's tiles want it: left and right, upper and lower (`axis` 0, 1), every other one (2)."""
+    """Return how far apart the halves of a bone's tiles want it.
+
+    Left and right, upper and lower (`axis` 0, 1), every other one (2).
+    """
     total = np.zeros(6)
     for part in parts:
         column, row = part.places.T

@@ -1,7 +1,8 @@
 """Predict a bone's error from its features, by a small model that benchmarks/bones_fit.py fits.
 
-As in `prediction`: a logistic function that grows with each feature is the probability that the bone lies elsewhere; the error is
-log-normal where it does not, about a linear function of the features, and where it does. bone_prediction.json holds the numbers.
+As in `prediction`: a logistic function that grows with each feature is the probability that the
+bone lies elsewhere; the error is log-normal where it does not, about a linear function of the
+features, and where it does. bone_prediction.json holds the numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import scipy
 from .bone_features import BoneFeatures
 from .prediction import WRONG_MM, summary
 
-#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length.
+#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible
+#: length.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
     "split_half_mm": lambda x: np.log(x + 0.05),
@@ -56,11 +58,13 @@ class BoneModel:
     Attributes
     ----------
     centre, scale, limits
-        (k,) of the columns: what is taken from them and what they are divided by; beyond the limits nothing was fitted.
+        (k,) of the columns: what is taken from them and what they are divided by; beyond the limits
+        nothing was fitted.
     intercept, weights
         Of the logistic function of wrong answers.
     near, near_sd
-        (k + 1,) and a number: mean and deviation of the log error of right answers, by 1 and the columns.
+        (k + 1,) and a number: mean and deviation of the log error of right answers, by 1 and the
+        columns.
     far, far_sd
         The same of wrong ones, without columns.
     accept, reject

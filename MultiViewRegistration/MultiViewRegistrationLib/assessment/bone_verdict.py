@@ -1,7 +1,7 @@
 """The verdict on a bone that was registered at its own pose, with its reasons.
 
-Accept needs a small risk, a mask that fits the bone, two X-rays that show it, and a registration of the whole CT of the kind that the risk
-was measured on. The numbers are of benchmarks/bones_fit.py.
+Accept needs a small risk, a mask that fits the bone, two X-rays that show it, and a registration of
+the whole CT of the kind that the risk was measured on. The numbers are of benchmarks/bones_fit.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .bone_prediction import BoneModel, BonePrediction, fitted
 from .neighbours import vertebra
 from .prediction import WRONG_MM, percent
 
-#: Beyond these a reason names the feature. NEXT_LEVEL was 1.15 when seed 52 was judged: 4 of 397 accepted bones were wrong; with 1.25 none
-#: of 360.
+#: Beyond these a reason names the feature. NEXT_LEVEL was 1.15 when seed 52 was judged: 4 of 397
+#: accepted bones were wrong; with 1.25 none of 360.
 UNLIKE, UNUSUAL_SDS, NEXT_LEVEL, LEFT_OUT, SOFT = 0.4, 2.5, 1.25, 0.8, 0.5
 #: Two views at least must show so much of it.
 MEASURED_SHOWN = 0.6
-#: The risk, beside what the model knows, where another level fits about as well, and where another of these limits does not hold: so that
-#: of seeds 51 and 52 as many were wrong as the risks say.
+#: The risk, beside what the model knows, where another level fits about as well, and where another
+#: of these limits does not hold: so that of seeds 51 and 52 as many were wrong as the risks say.
 OF_LEVEL, OF_LIMIT = 0.25, 0.05
 #: What is in doubt of the whole CT is so of each of its bones.
 OF_WHOLE = "What the verdict on the whole CT says of cameras and X-rays holds for its bones, too."
@@ -80,7 +80,8 @@ def judge(
             None,
             verdict,
             [
-                f"No X-ray shows enough of {name} to say where it is: it is drawn where its neighbours are."
+                f"No X-ray shows enough of {name} to say where it is: it is drawn where its "
+                "neighbours are."
             ],
         )
     if verdict == "accept" and not in_doubt:
@@ -93,7 +94,8 @@ def judge(
         )
     elif prediction.risk > model.accept:
         reasons.append(
-            f"The risk of an error above {WRONG_MM:g} mm is {percent(prediction.risk)}; up to {percent(model.accept)} is accepted."
+            f"The risk of an error above {WRONG_MM:g} mm is {percent(prediction.risk)}; up to "
+            f"{percent(model.accept)} is accepted."
         )
     if len(showing) == 1:
         reasons.append(f"Only {showing[0]} shows {name}: its depth along that beam is uncertain.")

@@ -1,4 +1,7 @@
-"""Bones that were registered together: the pose and the verdict of each, and how it lies to its neighbours."""
+"""Bones that were registered together.
+
+The pose and the verdict of each, and how it lies to its neighbours.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +170,8 @@ def assess_bones(
     edges
         Of their masks.
     others
-        The bones one level up and down; where these were not looked for, a wrong level may be accepted.
+        The bones one level up and down; where these were not looked for, a wrong level may be
+        accepted.
     in_doubt
         As of `register_structures`.
     """

@@ -1,10 +1,12 @@
 """The likely cause of a poor fit, found by testing what may be wrong with the case.
 
-The case is registered under each hypothesis at the two coarsest resolutions: from the pose that was found, from the start, and from the
-pose of each view alone (if one view is at fault, another one still shows where the CT is). A hypothesis holds if all X-rays resemble the
-CT under it and the evidence is clearly higher than without it.
+The case is registered under each hypothesis at the two coarsest resolutions: from the pose that was
+found, from the start, and from the pose of each view alone (if one view is at fault, another one
+still shows where the CT is). A hypothesis holds if all X-rays resemble the CT under it and the
+evidence is clearly higher than without it.
 
-The likeliest kinds go first. The work does not depend on the clock: the same case gives the same cause on any computer.
+The likeliest kinds go first. The work does not depend on the clock: the same case gives the same
+cause on any computer.
 """
 
 from __future__ import annotations
@@ -38,29 +40,36 @@ from ..registration.pipeline import (
 )
 from ..registration.prepared_ct import PreparedCT
 
-#: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
-#: Measured by benchmarks/fault_runs.py, see docs/validation.md.
+#: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
+#: at the second resolution. Measured by benchmarks/fault_runs.py, see docs/validation.md.
 CLEARER, SIMILAR = 1.2, 0.7
-#: The same of cameras and of the CT's scale, which differ by little from what was given: without a fault it grew by at most 1.014.
+#: The same of cameras and of the CT's scale, which differ by little from what was given: without a
+#: fault it grew by at most 1.014.
 SLIGHTLY, SLIGHT = 1.05, ("distance", "principal point", "motion", "ct scale", "slice spacing")
-#: Of these there is never much evidence, but they tell the shift to 0.3 mm in two of three cases, as clear causes do.
+#: Of these there is never much evidence, but they tell the shift to 0.3 mm in two of three cases,
+#: as clear causes do.
 OF_SIZE = ("ct scale", "slice spacing")
-#: Of these one view is at fault: how far the pose moves where its place is free, at the finest resolution, tells best how far off it is.
+#: Of these one view is at fault: how far the pose moves where its place is free, at the finest
+#: resolution, tells best how far off it is.
 OF_ONE_VIEW = ("motion", "principal point")
 #: One unknown number that explains nearly as much as six is the likelier cause.
 NEARLY = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
 LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
-#: What an angle and the place of a C-arm may be wrong by, where it is asked whether they are: standard deviations.
+#: What an angle and the place of a C-arm may be wrong by, where it is asked whether they are:
+#: standard deviations.
 ANGLE_SD_DEG, PLACE_SD_MM = 5.0, 15.0
-#: The same of the distance from source to detector, as a share of it, and of a principal point, mm on the detector.
+#: The same of the distance from source to detector, as a share of it, and of a principal point, mm
+#: on the detector.
 DISTANCE_SD, PRINCIPAL_POINT_SD_MM = 0.05, 10.0
-#: A principal point, mm on the detector, or a CT's scale that comes out nearer to what was given was no fault; nor is one within so many
-#: standard deviations of what the case says.
+#: A principal point, mm on the detector, or a CT's scale that comes out nearer to what was given
+#: was no fault; nor is one within so many standard deviations of what the case says.
 LEAST_PRINCIPAL_POINT_MM, LEAST_SCALE, STATED_SDS = 1.5, 0.01, 3.0
-#: By these shares a CT's slice spacing is tried, about 0 and about the best so far; what lies between follows from a parabola.
+#: By these shares a CT's slice spacing is tried, about 0 and about the best so far; what lies
+#: between follows from a parabola.
 SPACING_STEPS = (0.03, 0.01)
-#: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
+#: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes
+#: alike the best is named.
 KINDS = (
     ("mirrored", "mirrored ct", "half turn", "angle sign", "tube side"),
     ("inverted",),
@@ -76,13 +85,16 @@ LOOK = SearchBudget(poses=128, max_poses=128, refined=2)
 ROUNDS = 3
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
 LEVELS_MM, ALONG = (20.0, 30.0, 40.0), np.cos(np.radians(30))
-#: How far along the body the start may be off, where the X-rays show another part of it than the start says.
+#: How far along the body the start may be off, where the X-rays show another part of it than the
+#: start says.
 FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
 #: Where more of a view's field than this sees beyond the cut ends of the CT, the CT is too short.
 MOST_BEYOND = 0.5
-#: A shift along the body of at least this is another level, if turned by no more; its evidence at least this share of the pose's own.
+#: A shift along the body of at least this is another level, if turned by no more; its evidence at
+#: least this share of the pose's own.
 LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
-#: How an image may have been turned when it was stored: what is said of it, and how it is turned back.
+#: How an image may have been turned when it was stored: what is said of it, and how it is turned
+#: back.
 TURNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "mirrored": ("mirrored left to right", np.fliplr),
     "upside down": ("mirrored top to bottom", np.flipud),
@@ -92,7 +104,8 @@ TURNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 
-#: What may be wrong with a C-arm's angles: what is said of it, and the right ones from (rao_lao, cra_cau).
+#: What may be wrong with a C-arm's angles: what is said of it, and the right ones from (rao_lao,
+#: cra_cau).
 SIGNS: dict[str, Callable[[float, float], tuple[float, float]]] = {
     "LAO and RAO exchanged": lambda rao_lao, cra_cau: (-rao_lao, cra_cau),
     "cranial and caudal exchanged": lambda rao_lao, cra_cau: (rao_lao, -cra_cau),
@@ -108,11 +121,12 @@ class Cause:
     Attributes
     ----------
     cause
-        Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted" or "swapped".
-        Of the cameras: "angle sign", "tube side" (of a slot scan), "distance", "principal point" or "motion" (of
-        the patient, or an angle that was said to be known is wrong). Of the CT: "mirrored ct", "half turn" (its
-        matrix is in RAS), "ct scale" or "slice spacing". Of the pose: "level", "part" (the X-rays show another part
-        of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
+        Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270",
+        "inverted" or "swapped". Of the cameras: "angle sign", "tube side" (of a slot scan),
+        "distance", "principal point" or "motion" (of the patient, or an angle that was said to be
+        known is wrong). Of the CT: "mirrored ct", "half turn" (its matrix is in RAS), "ct scale" or
+        "slice spacing". Of the pose: "level", "part" (the X-rays show another part of the CT than
+        the start says) or "short" (a view shows mostly what the CT does not hold).
     views
         Names of the views at fault; none for all.
     sentence
@@ -128,7 +142,8 @@ class Cause:
     corrected_from_ct
         (4, 4), CT mm of the CT as given to those of the corrected CT, for which the pose is.
     size_share
-        By what share the CT would have to be larger instead: X-rays do not tell its scale from the distance to the detector.
+        By what share the CT would have to be larger instead: X-rays do not tell its scale from the
+        distance to the detector.
     by_disagreement
         moved_mm is `features.disagreement_mm`, which the prediction knows already.
     """
@@ -185,7 +200,10 @@ class Cause:
 
     @property
     def predicts(self) -> bool:
-        """Whether how far it moves the CT tells how far off the pose is; of a slight motion it does not."""
+        """Whether how far it moves the CT tells how far off the pose is.
+
+        Of a slight motion it does not.
+        """
         slight = self.holds and self.cause in SLIGHT and self.cause != "motion"
         return (self.clear or slight) and not self.by_disagreement
 
@@ -222,7 +240,8 @@ class Hypothesis:
     shared
         What would be unknown in all views.
     world_from_world, corrected_from_ct
-        (4, 4) reflections of world and CT mm: a pose T is world_from_world T corrected_from_ct under the hypothesis, and back.
+        (4, 4) reflections of world and CT mm: a pose T is world_from_world T corrected_from_ct
+        under the hypothesis, and back.
     """
 
     cause: str
@@ -266,8 +285,8 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
                 replace(views[j], xray=views[i].xray),
             )
             sentence = (
-                f"The images of {names[i]} and {names[j]} seem to be exchanged: the other way round, they fit. "
-                "Check which file belongs to which view."
+                f"The images of {names[i]} and {names[j]} seem to be exchanged: the other way "
+                "round, they fit. Check which file belongs to which view."
             )
             yield Hypothesis("swapped", (names[i], names[j]), swapped, sentence)
 
@@ -289,7 +308,10 @@ def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
 
 
 def tube_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
-    """Yield that the tube of a slot scan stood on the other side of the patient: above the table where it is said to be below."""
+    """Yield that the tube of a slot scan stood on the other side of the patient.
+
+    Above the table where it is said to be below.
+    """
     turned = [_by_opposite_tube(view) for view in views]
     one = "The tube of {} seems to have been on the other side of the patient: from there, it fits. Check isocentre_to_source."
     every = "The tubes of all X-rays seem to have been on the other side of the patient: from there, they fit. Check isocentre_to_source."
@@ -323,7 +345,8 @@ def _with_angles(
 def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     """Suppose that left and right of the CT are exchanged, about its centroid (3,), CT mm.
 
-    A mirrored CT in this world looks as the CT in a mirrored world: every image and every camera is mirrored instead.
+    A mirrored CT in this world looks as the CT in a mirrored world: every image and every camera is
+    mirrored instead.
     """
     world = np.diag([-1.0, 1.0, 1.0, 1.0])
     ct = world.copy()
@@ -340,8 +363,9 @@ def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     turn[:2, 3] = 2 * centroid[:2]
     sentence = (
-        "The CT seems to be turned by 180 degrees about its long axis: turned back, it fits. If its matrix is in RAS, as nibabel's "
-        "affine is, put it into LPS; else check how the patient lay."
+        "The CT seems to be turned by 180 degrees about its long axis: turned back, it fits. If "
+        "its matrix is in RAS, as nibabel's affine is, put it into LPS; else check how the patient "
+        "lay."
     )
     return Hypothesis("half turn", (), list(views), sentence, corrected_from_ct=turn)
 
@@ -398,8 +422,8 @@ def camera_hypotheses(
 ) -> Iterator[Hypothesis]:
     """Yield faults of cameras that can be found together with the pose, those with the fewest unknowns first.
 
-    Of one view alone none can. Cameras that are corrected already (views that say so, or shared) may have no further unknown
-    place or distance.
+    Of one view alone none can. Cameras that are corrected already (views that say so, or shared)
+    may have no further unknown place or distance.
     """
     if len(views) < 2:
         return
@@ -418,7 +442,8 @@ def camera_hypotheses(
         yield Hypothesis(
             "distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared=shared
         )
-    # Of two views the images cannot say which is off. Cameras are corrected against the first view's: the one in question goes last.
+    # Of two views the images cannot say which is off. Cameras are corrected against the first
+    # view's: the one in question goes last.
     for i in range(len(views)) if len(views) > 2 else (1,):
         view, others = views[i], [*views[:i], *views[i + 1 :]]
         about = (view.name,) if len(others) > 1 else (others[0].name, view.name)
@@ -486,11 +511,16 @@ class CauseSearch:
         return self.found.world_from_ct
 
     def cause(self) -> Cause | None:
-        """Return the first cause that holds; None if no hypothesis explains the fit. Raises as `causes`."""
+        """Return the first cause that holds; None if no hypothesis explains the fit.
+
+        Raises as `causes`.
+        """
         return next((cause for cause in self.causes() if cause.holds), None)
 
     def causes(self) -> Iterator[Cause]:
-        """Yield the likeliest cause of each kind, whether it holds or not: of the images (KINDS), the cameras, the level, the part.
+        """Yield the likeliest cause of each kind, whether it holds or not.
+
+        Of the images (KINDS), the cameras, the level, the part.
 
         Raises
         ------
@@ -598,8 +628,8 @@ class CauseSearch:
     ) -> Iterator[Cause]:
         """Yield the likeliest fault of cameras or of the CT's scale.
 
-        Of those that explain nearly as much as any, it is that with the fewest unknowns. A CT's scale and a distance explain nearly
-        the same: of cameras that are known well it is the CT's.
+        Of those that explain nearly as much as any, it is that with the fewest unknowns. A CT's
+        scale and a distance explain nearly the same: of cameras that are known well it is the CT's.
 
         Parameters
         ----------
@@ -701,7 +731,10 @@ class CauseSearch:
         return float(own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.focal_px)
 
     def _camera_in_words(self, each: Hypothesis, run: Descent) -> str:
-        """Describe how the cameras differ from the given ones; "" if by too little to be the cause."""
+        """Describe how the cameras differ from the given ones.
+
+        "" if by too little to be the cause.
+        """
         own = run.corrections[:-6].reshape(-1, OWN)
         if each.cause == "distance":
             share = self._distance_share(each, run)
@@ -750,14 +783,17 @@ class CauseSearch:
             ):
                 fits = "better" if _gain(run, here.fit.evidence) > CLEARER else "about as well"
                 sentence = (
-                    f"The CT may be registered to the wrong vertebra: moved by {length:.0f} mm towards the {_end(along)}, it fits "
-                    f"{fits}. Count the levels."
+                    f"The CT may be registered to the wrong vertebra: moved by {length:.0f} mm "
+                    f"towards the {_end(along)}, it fits {fits}. Count the levels."
                 )
                 yield _cause("level", (), sentence, run, here.fit.evidence)
                 return
 
     def _other_part(self, evidence: float) -> Iterator[Cause]:
-        """Yield the best pose farther along the CT's long axis, from the start: where nothing fits the answer may be turned any way."""
+        """Yield the best pose farther along the CT's long axis, from the start.
+
+        Where nothing fits the answer may be turned any way.
+        """
         length_mm = np.ptp(self.anatomy.corners()[:, 2])
         poses = [
             _shifted(self.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)
@@ -768,8 +804,8 @@ class CauseSearch:
         length, along, _ = self._distance(run, self.start)
         if abs(along) >= max(ALONG * length, FAR_MM[0] / 2):
             sentence = (
-                f"The X-rays show another part of the CT than the start says: moved by {length:.0f} mm towards the {_end(along)}, the "
-                "CT fits. Check the start."
+                "The X-rays show another part of the CT than the start says: moved by "
+                f"{length:.0f} mm towards the {_end(along)}, the CT fits. Check the start."
             )
             yield _cause("part", (), sentence, run, evidence)
 
@@ -784,15 +820,18 @@ class CauseSearch:
         name = max(beyond, key=beyond.__getitem__, default="")
         if name and beyond[name] >= MOST_BEYOND:
             sentence = (
-                f"The CT is too short, or {name} shows another part of the body: {100 * beyond[name]:.0f} % of this X-ray lies beyond "
-                "the ends of the CT."
+                f"The CT is too short, or {name} shows another part of the body: "
+                f"{100 * beyond[name]:.0f} % of this X-ray lies beyond the ends of the CT."
             )
             yield Cause(
                 "short", (name,), sentence, 1.0, tuple(self.found.fit.similarity), self._pose
             )
 
     def _distance(self, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
-        """Return the distance of a pose from another one (4, 4): mm, mm along the CT's long axis towards the head, degrees."""
+        """Return the distance of a pose from another one (4, 4).
+
+        Mm, mm along the CT's long axis towards the head, degrees.
+        """
         mm, degrees = pose_difference(run.world_from_ct, pose, self.anatomy.centroid)
         here, there = (
             rigid.transform_points(each, self.anatomy.centroid)

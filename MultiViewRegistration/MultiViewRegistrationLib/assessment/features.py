@@ -1,8 +1,11 @@
-"""Reliability features of a registered pose: cheap numbers that differ between correct and wrong poses.
+"""Reliability features of a registered pose.
 
-A covariance knows the noise about a minimum. A wrong pose is a minimum, too, but an accidental one that vanishes under a different
-comparison. So the pose is compared again with wider windows, with each view alone and with halves of the images, each view's gradient is
-held against its noise, and the search reports its next minimum.
+Cheap numbers that differ between correct and wrong poses.
+
+A covariance knows the noise about a minimum. A wrong pose is a minimum, too, but an accidental one
+that vanishes under a different comparison. So the pose is compared again with wider windows, with
+each view alone and with halves of the images, each view's gradient is held against its noise, and
+the search reports its next minimum.
 """
 
 from __future__ import annotations
@@ -52,12 +55,16 @@ OUTLIER_NCC_DROP = 0.3
 RESOLUTION_MM = 0.2
 #: A pose that moves less with wider windows is not refined again.
 MOVED_MM = 0.5
-#: Of the refinement with the CT elsewhere in one view: the most steps, and the size of the last one, mm.
+#: Of the refinement with the CT elsewhere in one view: the most steps, and the size of the last
+#: one, mm.
 APART_STEPS, APART_MM = 30, 0.01
 
 
 class Tile(NamedTuple):
-    """A square of an X-ray, in pixels, and by how much it differs more than noise explains: an outlier above 1."""
+    """A square of an X-ray, in pixels, and by how much it differs more than noise explains.
+
+    An outlier above 1.
+    """
 
     row: int
     column: int
@@ -82,26 +89,30 @@ class ReliabilityFeatures:
     fit
         At the finest level.
     basin_shift_mm
-        Where the pose moves by more than MOVED_MM at the level before the finest, with its wider windows: how far from it a refinement
-        from there ends at the finest level; else 0.
+        Where the pose moves by more than MOVED_MM at the level before the finest, with its wider
+        windows: how far from it a refinement from there ends at the finest level; else 0.
     single_view_shift_mm
-        How far each view alone moves the CT across its rays, at the level before the finest; (0,) for one view.
+        How far each view alone moves the CT across its rays, at the level before the finest; (0,)
+        for one view.
     single_view_shift_sds
         The same in standard deviations of that view's noise and RESOLUTION_MM.
     tension
-        Score statistic of the view that disagrees most: by how many standard deviations, of noise and of what is not known of the
-        cameras (a calibration's at least), its gradient at the pose differs from zero, root mean square over the directions of the pose.
-        Up to 1 where all views agree; 0 for one view.
+        Score statistic of the view that disagrees most: by how many standard deviations, of noise
+        and of what is not known of the cameras (a calibration's at least), its gradient at the pose
+        differs from zero, root mean square over the directions of the pose. Up to 1 where all views
+        agree; 0 for one view.
     disagreement, disagreement_mm, disagreement_by_size
-        The share by which the cost would fall if the CT lay elsewhere in one view, or were of another size, beyond what a calibration at
-        least leaves open, see `uncertainty.disagreement`, and how far off it then is: where it lies elsewhere in one view, by a refinement
-        with that view's place free; 0 for one view. And whether it is of another size.
+        The share by which the cost would fall if the CT lay elsewhere in one view, or were of
+        another size, beyond what a calibration at least leaves open, see
+        `uncertainty.disagreement`, and how far off it then is: where it lies elsewhere in one view,
+        by a refinement with that view's place free; 0 for one view. And whether it is of another
+        size.
     split_half_mm
-        The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile; of one view across
-        its rays.
+        The largest distance between the poses of the images' halves: left and right, upper and
+        lower, every other tile; of one view across its rays.
     noise_mm, camera_mm
-        The error that noise explains, of one view across its rays (its depth: `Prediction.no_less_than`), and what the uncertainty of the
-        cameras adds.
+        The error that noise explains, of one view across its rays (its depth:
+        `Prediction.no_less_than`), and what the uncertainty of the cameras adds.
     gap
         Evidence ratio to the next minimum; None if there is none.
     similarity, wider_similarity
@@ -147,7 +158,8 @@ class ReliabilityFeatures:
     def tiles(self, view: int) -> list[Tile]:
         """Return the compared tiles of an X-ray.
 
-        Their strength is how much their local NCC is below what noise explains, in OUTLIER_NCC_DROP.
+        Their strength is how much their local NCC is below what noise explains, in
+        OUTLIER_NCC_DROP.
         """
         side, split = TILE_SIDE * self.pooled, self.split
         left, top = np.array(self.corners[view]) * self.pooled
@@ -304,8 +316,8 @@ def split_half_mm(
 ) -> float:
     """Return how far apart, at most, the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all.
 
-    Halves that share their noise evenly differ by twice the standard error; sides of the images that ask for different poses differ
-    by more.
+    Halves that share their noise evenly differ by twice the standard error; sides of the images
+    that ask for different poses differ by more.
 
     Parameters
     ----------
@@ -349,7 +361,8 @@ def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
 def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
     """Return the tension of `ReliabilityFeatures`.
 
-    Score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles.
+    Score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by
+    its tiles.
 
     Parameters
     ----------
@@ -375,7 +388,10 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
 
 
 def _at_least_calibrated(view: View) -> View:
-    """Return the view with a camera that is known no better than a calibration tells: even an exact one counts as right to half a pixel."""
+    """Return the view with a camera that is known no better than a calibration tells.
+
+    Even an exact one counts as right to half a pixel.
+    """
     return replace(
         view, **{key: max(getattr(view, key), sd) for key, sd in usual_uncertainty().items() if sd}
     )
@@ -409,7 +425,8 @@ def _refined_disagreement_mm(
 ) -> float:
     """Return how far a refinement moves the pose that lets the CT lie elsewhere in one view, or be of another size.
 
-    A Newton step falls short. Another size moves targets from their middle, too; the larger of the two counts.
+    A Newton step falls short. Another size moves targets from their middle, too; the larger of the
+    two counts.
     """
     if off.view is None:
         views = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
@@ -435,7 +452,10 @@ def _refined_disagreement_mm(
 def _alone_mm(
     objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray
 ) -> list[float]:
-    """Return how far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
+    """Return how far the CT moves across a view's rays where only that view is asked.
+
+    Infinitely far where it shows too little to say.
+    """
     shifts = [np.inf] * len(objective.views)
 
     def ask(index: int) -> None:

@@ -1,9 +1,10 @@
 """Registration errors, each under the name and by the definition of the literature, and the targets at which they are taken.
 
-Throughout, `estimated` and `true` are poses `world_from_ct` (4, 4) and `targets` are points (N, 3) in CT mm.
+Throughout, `estimated` and `true` are poses `world_from_ct` (4, 4) and `targets` are points (N, 3)
+in CT mm.
 
-van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI 24(9):1177-1189,
-2005.
+van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI
+24(9):1177-1189, 2005.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from ..registration.prepared_ct import PreparedCT
 
 PixelSize = tuple[float, float]
 """Size of a pixel on the detector in mm, (column, row). A camera matrix does not tell it."""
-#: So many points stand for all bone; with fewer than MIN_TARGETS in the fields of all views there is none to speak of.
+#: So many points stand for all bone; with fewer than MIN_TARGETS in the fields of all views there
+#: is none to speak of.
 MAX_TARGETS, MIN_TARGETS = 300, 10
 
 
 def default_targets(
     anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray
 ) -> np.ndarray:
-    """Return points (N, 3), CT mm, of bone in the fields of all views at a pose; (0, 3) where there are hardly any."""
+    """Return points (N, 3), CT mm, of bone in the fields of all views at a pose.
+
+    (0, 3) where there are hardly any.
+    """
     points = anatomy.bone_points()
     points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
     if len(points) < MIN_TARGETS:
@@ -83,8 +88,8 @@ def mpd(
 def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
     """Return the mRPD: mean 3D distance, mm, from each true target to the ray through its estimated projection.
 
-    The ray starts at the source. Unlike mTRE it forgives an error along the ray, which a single view hardly
-    sees.
+    The ray starts at the source. Unlike mTRE it forgives an error along the ray, which a single
+    view hardly sees.
     """
     pixels = camera.project(rigid.transform_points(estimated, targets))
     rays, from_source = (
@@ -99,10 +104,11 @@ def diffpose_score(
 ) -> float:
     """Return what the evaluation code of DiffPose and its successors prints as "mTRE", only to compare with them.
 
-    Targets are projected by the estimated and by the true pose, lifted to points x on the detector plane in
-    mm, and carried into the CT frame each by its own pose; the mean distance is multiplied by the pixel
-    size once more: `pixel_mm * mean |ct_from_camera_est x_est - ct_from_camera_true x_true|`. It says
-    little about the target error. `pixel_mm` is the edge of the square pixel, 0.194 in those papers.
+    Targets are projected by the estimated and by the true pose, lifted to points x on the detector
+    plane in mm, and carried into the CT frame each by its own pose; the mean distance is multiplied
+    by the pixel size once more: `pixel_mm * mean |ct_from_camera_est x_est - ct_from_camera_true
+    x_true|`. It says little about the target error. `pixel_mm` is the edge of the square pixel,
+    0.194 in those papers.
     """
     source_to_detector_mm = camera.intrinsics[1, 1] * pixel_mm
 
@@ -122,7 +128,8 @@ class ErrorSplit(NamedTuple):
     """Target errors as one view sees them, per target, mm."""
 
     depth_mm: np.ndarray
-    """(N,) along the ray to the true target, positive away from the source: what the view hardly sees."""
+    """(N,) along the ray to the true target, positive away from the source: what the view hardly
+    sees."""
     in_plane_mm: np.ndarray
     """(N,) length of the rest, at right angles to that ray."""
 
@@ -170,8 +177,9 @@ def errors(
 ) -> Errors:
     """Return all errors of a registration over one or more views.
 
-    `pixels_mm` has one entry for each camera. Where one is None (a PNG, for one, does not tell), what needs a
-    pixel size, `mpd_mm` and `diffpose_score`, is None; the latter with a slot scan, too. `translation_mm` is that of the targets' centroid.
+    `pixels_mm` has one entry for each camera. Where one is None (a PNG, for one, does not tell),
+    what needs a pixel size, `mpd_mm` and `diffpose_score`, is None; the latter with a slot scan,
+    too. `translation_mm` is that of the targets' centroid.
     """
     targets = np.atleast_2d(np.asarray(targets, float))
     pose = (estimated, true, targets)

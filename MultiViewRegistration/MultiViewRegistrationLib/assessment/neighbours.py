@@ -81,7 +81,10 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
 
 
 def vertebra(name: str) -> int | None:
-    """Return which vertebra a name means, counted from the head: "L1", "vertebrae_L1" is 20; None for another bone."""
+    """Return which vertebra a name means, counted from the head: "L1", "vertebrae_L1" is 20.
+
+    None for another bone.
+    """
     found = re.fullmatch(r"(?:vertebrae?[ _])?([CTLS])([1-9]|1[0-3])", name.strip(), re.IGNORECASE)
     return FIRST_VERTEBRA[found[1].upper()] + int(found[2]) - 1 if found else None
 

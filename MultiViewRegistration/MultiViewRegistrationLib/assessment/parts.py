@@ -1,7 +1,10 @@
-"""Whether parts of a body lie elsewhere than its pose has them: a patient is not one rigid body, and bends.
+"""Whether parts of a body lie elsewhere than its pose has them.
 
-The bone that all views show is divided into parts as large as a vertebra. The tiles of the images upon which a part falls say how well it
-fits there, and where a Newton step would move it by itself. A body that is bent fits well in one part and poorly in another.
+a patient is not one rigid body, and bends.
+
+The bone that all views show is divided into parts as large as a vertebra. The tiles of the images
+upon which a part falls say how well it fits there, and where a Newton step would move it by itself.
+A body that is bent fits well in one part and poorly in another.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ PART_MM, MOST_PARTS, MIN_POINTS = 50.0, 24, 40
 SOME, ROUNDS = 1500, 8
 #: Expected motions of a part: where the images say little, it stays.
 TURN_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
-#: A part lies elsewhere if it is less similar than this share of what the best tenth of the parts is, if it would move by more at the level
-#: before the finest, or if a logistic function is larger than MOST_SCORE: of what its similarity lacks to that of the best tenth, as a
-#: share, and of the logarithms of both shifts, padded (mm). benchmarks/bent.py fits it; on its seed 1 these were chosen.
+#: A part lies elsewhere if it is less similar than this share of what the best tenth of the parts
+#: is, if it would move by more at the level before the finest, or if a logistic function is larger
+#: than MOST_SCORE: of what its similarity lacks to that of the best tenth, as a share, and of the
+#: logarithms of both shifts, padded (mm). benchmarks/bent.py fits it; on its seed 1 these were
+#: chosen.
 LEAST_SHARE, MOST_WIDER_SHIFT_MM, MOST_SCORE = 0.5, 2.5, 2.0
 INTERCEPT, WEIGHTS, PADS_MM = -0.76, (14.0, 1.8, 1.2), (0.05, 0.1)
 
@@ -45,8 +50,8 @@ class Part:
     similarity
         Mean local NCC of the tiles upon which it falls, at the finest level.
     shift_mm, wider_shift_mm
-        How far a Newton step moves it, at the finest level and at the one before, root mean square; 0 for one view, which does not show
-        its depth.
+        How far a Newton step moves it, at the finest level and at the one before, root mean square;
+        0 for one view, which does not show its depth.
     """
 
     points: np.ndarray = field(repr=False)
@@ -189,8 +194,9 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     axis = int(np.abs(off).argmax())
     return Elsewhere(
         bool(unlike.any()),
-        f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose has it: the patient may be bent or have "
-        "moved, or the CT lacks slices. Register the bones by themselves.",
+        f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose has "
+        "it: the patient may be bent or have moved, or the CT lacks slices. Register the bones by "
+        "themselves.",
         points=np.concatenate(
             [part.points for part, there in zip(parts, ~moved, strict=True) if not there]
         ),

@@ -1,9 +1,10 @@
 """Predict a pose's error from its reliability features, by a small model that benchmarks/trust_fit.py fits.
 
-A pose is either in the right minimum, with an error that noise explains, or it lies in another one, with any error. The probability of
-that is a logistic function that grows with each feature; the error is log-normal in both cases. Where the views disagree, the right
-minimum is off by about as much as would make them agree. To it comes the error that the uncertainty of the cameras leaves, which no
-image shows (`uncertainty.camera_uncertainty`). prediction.json beside this
+A pose is either in the right minimum, with an error that noise explains, or it lies in another one,
+with any error. The probability of that is a logistic function that grows with each feature; the
+error is log-normal in both cases. Where the views disagree, the right minimum is off by about as
+much as would make them agree. To it comes the error that the uncertainty of the cameras leaves,
+which no image shows (`uncertainty.camera_uncertainty`). prediction.json beside this
 file holds the numbers, and what they were fitted to.
 """
 
@@ -24,28 +25,34 @@ from .uncertainty import ScaledChiSquare
 
 #: A pose with a larger mTRE has failed.
 WRONG_MM = 2.0
-#: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share of the move; at most this share of
-#: the named causes is wrong (docs/method.md).
+#: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
+#: of the move; at most this share of the named causes is wrong (docs/method.md).
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
 #: The same of a cause that is less precise.
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
-#: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A principal point that is not as stated
-#: moves the bone and shows only here, if at all: of 55 wrong ones of seeds 1 to 4, on which this was chosen, none passes, by either alone
-#: at the same cost 13 and 2; of 57 later ones 7 pass.
+#: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A
+#: principal point that is not as stated moves the bone and shows only here, if at all: of 55 wrong
+#: ones of seeds 1 to 4, on which this was chosen, none passes, by either alone at the same cost 13
+#: and 2; of 57 later ones 7 pass.
 AGREE = 0.004
-#: Views disagree where a motion between them, or another size of the CT, explains more than this share of the cost, and then
-#: (`features.disagreement`, docs/method.md): a right answer is off by about as much as that moves it, and PAD_MM.
+#: Views disagree where a motion between them, or another size of the CT, explains more than this
+#: share of the cost, and then (`features.disagreement`, docs/method.md): a right answer is off by
+#: about as much as that moves it, and PAD_MM.
 DISAGREE, PAD_MM = 0.01, 0.1
-#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/method.md).
+#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise
+#: (docs/method.md).
 ONE_VIEW_BEYOND = 1.6
-#: Of a body of which a part lies elsewhere (`parts.elsewhere`), by whether it is unlike the X-rays: the share that was wrong, median and
-#: 95 % bound of its mTRE. Of 36 such bodies of seed 1 31 were wrong, of 7 whose parts only asked for another place 2.
+#: Of a body of which a part lies elsewhere (`parts.elsewhere`), by whether it is unlike the X-rays:
+#: the share that was wrong, median and 95 % bound of its mTRE. Of 36 such bodies of seed 1 31 were
+#: wrong, of 7 whose parts only asked for another place 2.
 ELSEWHERE = {True: (0.85, 4.0, 12.0), False: (0.3, 1.3, 5.0)}
 #: By so many quantiles the error of the cameras is averaged over.
 QUANTILES = 64
-#: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure is compared.
+#: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure
+#: is compared.
 KINDS = ("body", "structure")
-#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length.
+#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible
+#: length.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
     "basin_shift_mm": lambda x: np.log(x + 0.05),
@@ -66,7 +73,8 @@ class Prediction:
     Attributes
     ----------
     mean_mm, upper95_mm
-        The mTRE's 95 % bound, no less than `Model.contradicted_mm` unless the views agree, and its mean below the model's own.
+        The mTRE's 95 % bound, no less than `Model.contradicted_mm` unless the views agree, and its
+        mean below the model's own.
     failure_probability
         Of an mTRE above WRONG_MM; no less than `Model.contradicted_risk` unless the views agree.
     image_failure_probability
@@ -156,8 +164,8 @@ class Prediction:
 
     def __str__(self) -> str:
         return (
-            f"Error probably about {self.typical_mm:.1f} mm; {percent(self.failure_probability)} risk that the bone is misplaced by more "
-            f"than {WRONG_MM:g} mm."
+            f"Error probably about {self.typical_mm:.1f} mm; {percent(self.failure_probability)} "
+            f"risk that the bone is misplaced by more than {WRONG_MM:g} mm."
         )
 
 
@@ -172,7 +180,8 @@ class Model:
     intercept, weights
         Of the logistic function of wrong answers.
     near, near_sd
-        (k + 1,) and a number, mean and deviation of log mTRE (mm) in the right minimum, by 1 and the columns.
+        (k + 1,) and a number, mean and deviation of log mTRE (mm) in the right minimum, by 1 and
+        the columns.
     apart, apart_sd
         The same of mTRE over `features.disagreement_mm` where the CT lies elsewhere in a view.
     sized, sized_sd
@@ -319,8 +328,8 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
     Parameters
     ----------
     apart_from
-        The SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to the others: it tells how
-        well the model does with anatomy that it has never seen.
+        The SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to
+        the others: it tells how well the model does with anatomy that it has never seen.
     """
     content = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
     if content["columns"] != list(COLUMNS):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-#: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where the registration started;
-#: another X-ray; a registration; one of the bones by themselves; else the overlays are to be looked at.
+#: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where
+#: the registration started; another X-ray; a registration; one of the bones by themselves; else the
+#: overlays are to be looked at.
 PATIENT, GEOMETRY, CT, START = "patient", "geometry", "ct", "start"
 XRAY, REGISTER, BONES, OVERLAYS = "xray", "register", "bones", "overlays"
 #: The first one that a sentence has counts.

@@ -14,7 +14,8 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .diagnosis import CLEARER, TURNS
 
-#: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and 0.16 (docs/scouts.md).
+#: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and
+#: 0.16 (docs/scouts.md).
 LEAST_NCC, TURNED_NCC = 0.3, 0.6
 
 
@@ -38,13 +39,15 @@ def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
         words, best = max(turned.items(), key=lambda each: each[1].evidence if each[1] else 0.0)
         if best and best.min_similarity > TURNED_NCC and best.evidence > CLEARER * fit.evidence:
             raise InputError(
-                f"{view.name}: its image is {words} against its header, expected it as the scanner stored it: turned back, it shows "
-                "the CT where the scanner has it; export it again."
+                f"{view.name}: its image is {words} against its header, expected it as the scanner "
+                "stored it: turned back, it shows the CT where the scanner has it; export it "
+                "again."
             )
         if fit.min_similarity < LEAST_NCC:
             sentences.append(
-                f"{view.name} does not show the CT where the scanner has it (local NCC {fit.min_similarity:.2f}): the patient moved, or "
-                "it is of another patient or part, cropped, mirrored or turned."
+                f"{view.name} does not show the CT where the scanner has it (local NCC "
+                f"{fit.min_similarity:.2f}): the patient moved, or it is of another patient or "
+                "part, cropped, mirrored or turned."
             )
     return sentences
 

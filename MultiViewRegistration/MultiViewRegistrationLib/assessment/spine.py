@@ -1,7 +1,9 @@
-"""Whether the spine lies elsewhere than a body's pose has it, without labels: vertebrae may move among ribs that stay.
+"""Whether the spine lies elsewhere than a body's pose has it, without labels.
 
-The tiles of `parts` show ribs before the spine. So the bone about the spine is drawn by itself, in slabs, as bones with labels are, and
-each slab asks for another place by one Newton step.
+Vertebrae may move among ribs that stay.
+
+The tiles of `parts` show ribs before the spine. So the bone about the spine is drawn by itself, in
+slabs, as bones with labels are, and each slab asks for another place by one Newton step.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from .metrics import in_field
 from .parts import SHIFT_SD_MM, TURN_SD_DEG, Elsewhere
 from .uncertainty import root_mean_square, target_jacobians
 
-#: Size of voxels in which the spine is looked for, and of those of its slabs; its middle is found every STEP_MM along the body.
+#: Size of voxels in which the spine is looked for, and of those of its slabs; its middle is found
+#: every STEP_MM along the body.
 COARSE_MM, VOXEL_MM, STEP_MM = 4.5, 2.5, 15.0
 #: A slab's height, its radius about the spine's middle, and the least bone in it, mm3.
 SLAB_MM, RADIUS_MM, LEAST_MM3 = 35.0, 28.0, 3000.0
@@ -32,9 +35,11 @@ DEEP_MM, MIDDLE_MM = 30.0, 15.0
 ALIGNED = 0.9
 #: The share of DEEP_MM that is bone, at least, and of the most there is behind the body's middle.
 LEAST_BONE, SHARE = 0.25, 0.6
-#: Not asked in CTs of larger voxels: all that it was measured on had smaller ones, and one of 5 mm was refused where it was right.
+#: Not asked in CTs of larger voxels: all that it was measured on had smaller ones, and one of 5 mm
+#: was refused where it was right.
 LARGEST_VOXEL_MM = 3.5
-#: The spine lies elsewhere if its slabs ask for more than this: chosen on the X-rays that benchmarks/spines.py names.
+#: The spine lies elsewhere if its slabs ask for more than this: chosen on the X-rays that
+#: benchmarks/spines.py names.
 MOST_SHIFT_MM = 0.35
 
 _known: WeakKeyDictionary[PreparedCT, list[Bone]] = WeakKeyDictionary()
@@ -135,7 +140,8 @@ def shift_mm(
 ) -> float:
     """Return how far the slabs that two views show ask to be moved at a pose (4, 4), root mean square; 0 where there are fewer than two.
 
-    A shift by noise is smaller the more views there are: those of more than two are scaled to what two would leave.
+    A shift by noise is smaller the more views there are: those of more than two are scaled to what
+    two would leave.
     """
     if not bones:
         return 0.0
@@ -178,6 +184,7 @@ def spine_elsewhere(
         return None
     return Elsewhere(
         False,
-        "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register the bones by themselves.",
+        "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register the "
+        "bones by themselves.",
         points=points,
     )

@@ -1,24 +1,28 @@
 """The covariance of a registered pose and its targets that the images' noise explains, in closed form.
 
-The pose and the free camera corrections minimise a sum over pixels plus the corrections' prior. Near the minimum a change g of the
-gradient moves them by H^-1 g, H being the Hessian of all views (`Tiles.hessians`) with the prior's weight W. So
+The pose and the free camera corrections minimise a sum over pixels plus the corrections' prior.
+Near the minimum a change g of the gradient moves them by H^-1 g, H being the Hessian of all views
+(`Tiles.hessians`) with the prior's weight W. So
 
     covariance = H^-1 (G + W S W) H^-1,        G = sum over tiles of g_t g_t^T,    S = diag(sd^2) of the corrections
 
-(the sandwich of Huber, Proc. 5th Berkeley Symposium, 1967, with clusters as in Liang and Zeger, Biometrika 73, 1986): neighbouring
-residuals are alike, so that to count pixels as independent is overconfident, while tiles several windows of normalisation wide differ by
-chance. The second term, the cameras' share, is by how much the true cameras differ from the likeliest ones. Corrections are marginalised:
-the pose's block is taken of the covariance, not of its inverse.
+(the sandwich of Huber, Proc. 5th Berkeley Symposium, 1967, with clusters as in Liang and Zeger,
+Biometrika 73, 1986): neighbouring residuals are alike, so that to count pixels as independent is
+overconfident, while tiles several windows of normalisation wide differ by chance. The second term,
+the cameras' share, is by how much the true cameras differ from the likeliest ones. Corrections are
+marginalised: the pose's block is taken of the covariance, not of its inverse.
 
-It covers noise, and differences between CT and X-ray from tile to tile. It does not cover a second minimum, nor a wrong angle taken as
-exact: `features` are for those.
+It covers noise, and differences between CT and X-ray from tile to tile. It does not cover a second
+minimum, nor a wrong angle taken as exact: `features` are for those.
 
-What is known of the cameras but not solved for, a principal point above all, moves the minimum where no image shows it. Pose and free
-corrections x answer such an error c with -H_xx^-1 H_xc c, so that
+What is known of the cameras but not solved for, a principal point above all, moves the minimum
+where no image shows it. Pose and free corrections x answer such an error c with -H_xx^-1 H_xc c, so
+that
 
     camera covariance = K S K^T,        K = H_xx^-1 H_xc
 
-(considered parameters: Schmidt, Advances in Control Systems 3, 1966). Only the ratio of the two Hessians counts, so Gauss and Newton's do.
+(considered parameters: Schmidt, Advances in Control Systems 3, 1966). Only the ratio of the two
+Hessians counts, so Gauss and Newton's do.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ UNSEEN_SD = 1e3
 UNSEEN = 1e-8
 #: No direction counts as flatter than this share of what Gauss and Newton give it: less is chance.
 LEAST_CURVATURE = 0.01
-#: By so much the CT may lie elsewhere in one view, where it is asked whether it does, and be larger: standard deviations.
+#: By so much the CT may lie elsewhere in one view, where it is asked whether it does, and be
+#: larger: standard deviations.
 PLACE_SD_DEG, PLACE_SD_MM, SIZE_SD = 5.0, 15.0, 0.05
 #: Another size is likelier than a motion where it explains this share of what that does.
 SIZE_PREFERRED = 0.5
@@ -55,7 +60,8 @@ class PoseUncertainty:
     Attributes
     ----------
     covariance
-        (6, 6) of the pose's error (omega rad, v mm) about `pivot`: `x -> x + omega x (x - pivot) + v`.
+        (6, 6) of the pose's error (omega rad, v mm) about `pivot`: `x -> x + omega x (x - pivot) +
+        v`.
     pivot
         (3,) world mm.
     """
@@ -95,7 +101,10 @@ def chi_square_quantile(share, freedom: float):
 
 
 class ScaledChiSquare(NamedTuple):
-    """The distribution of a mean square of errors, mm^2: `spread` times a chi-square variable of so many degrees of freedom."""
+    """The distribution of a mean square of errors, mm^2.
+
+    `spread` times a chi-square variable of so many degrees of freedom.
+    """
 
     spread: float
     freedom: float
@@ -212,7 +221,8 @@ def pose_uncertainty(
     fit, split
         Those there.
     unknowns
-        Of these views; corrected cameras are the most likely ones, so that their corrections are none.
+        Of these views; corrected cameras are the most likely ones, so that their corrections are
+        none.
     """
     ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
     count = sum(fit.pixels)
@@ -293,7 +303,10 @@ def camera_uncertainty(
     unknowns: CameraCorrections,
     response: CameraResponse,
 ) -> PoseUncertainty | None:
-    """Return what the uncertainty of the cameras adds; None for exact ones. Parameters as of `pose_uncertainty`."""
+    """Return what the uncertainty of the cameras adds; None for exact ones.
+
+    Parameters as of `pose_uncertainty`.
+    """
     covariance = np.zeros((6, 6))
     if unknowns.free.size:
         sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
@@ -313,7 +326,8 @@ class Disagreement(NamedTuple):
     share
         By which the cost would fall.
     mm
-        How far the targets move then in the views that stay, root mean square; of another size, and grow.
+        How far the targets move then in the views that stay, root mean square; of another size, and
+        grow.
     view
         In which the CT lies elsewhere; None where it is of another size.
     """
@@ -332,8 +346,9 @@ def disagreement(
 ) -> Disagreement:
     """Return by how much the views would fit better with the CT elsewhere in one of them, or of another size, and how far off it is.
 
-    By Newton steps of pose, cameras and one of these unknowns together, beside one without it. A change of size, which is also one of the
-    distances to the detectors, has one number for the six of a motion: it is preferred where it explains half as much.
+    By Newton steps of pose, cameras and one of these unknowns together, beside one without it. A
+    change of size, which is also one of the distances to the detectors, has one number for the six
+    of a motion: it is preferred where it explains half as much.
 
     Parameters
     ----------
@@ -445,7 +460,10 @@ def cluster_correction(clusters: int, parameters: int) -> float:
 
 
 def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
-    """Return bread^-1 meat bread^-1 (n, n); what the bread does not see at all is as good as unknown, see UNSEEN_SD."""
+    """Return bread^-1 meat bread^-1 (n, n).
+
+    What the bread does not see at all is as good as unknown, see UNSEEN_SD.
+    """
     scale = np.sqrt(np.maximum(np.diag(bread), 1e-300))
     values, axes = np.linalg.eigh(bread / np.outer(scale, scale))
     seen = values > UNSEEN

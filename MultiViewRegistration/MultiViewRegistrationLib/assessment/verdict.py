@@ -1,7 +1,7 @@
 """The verdict on a registered pose, with its reasons.
 
-Accept needs a small failure probability, and a case of the kind that the probability was measured on. A case of another kind is at best
-"check": a wrong accept is worse than a wrong reject.
+Accept needs a small failure probability, and a case of the kind that the probability was measured
+on. A case of another kind is at best "check": a wrong accept is worse than a wrong reject.
 """
 
 from __future__ import annotations
@@ -42,14 +42,18 @@ from .uncertainty import TargetUncertainty
 SAME_DIRECTION_DEG = 15.0
 #: Standard deviations that hold 95 % of a normal error.
 SDS_95 = 1.96
-#: Below this evidence ratio to the next minimum a result is called ambiguous, and below the second number never accepted: of those between
-#: the two with a small failure probability 59 of 59 were right (docs/tables/verdicts.md, seeds 1 to 4).
+#: Below this evidence ratio to the next minimum a result is called ambiguous, and below the second
+#: number never accepted: of those between the two with a small failure probability 59 of 59 were
+#: right (docs/tables/verdicts.md, seeds 1 to 4).
 AMBIGUOUS_RATIO, MIN_EVIDENCE_RATIO = 1.3, 1.1
-#: Nothing is accepted where the uncertainty of the cameras alone makes an error above WRONG_MM likelier than this: no X-ray shows it.
+#: Nothing is accepted where the uncertainty of the cameras alone makes an error above WRONG_MM
+#: likelier than this: no X-ray shows it.
 MAX_CAMERA_RISK = 0.001
-#: X-rays whose similarities are further apart than this may hide a fault that the features do not show, as angles of the wrong sign.
+#: X-rays whose similarities are further apart than this may hide a fault that the features do not
+#: show, as angles of the wrong sign.
 UNEVEN = 0.25
-#: Corrections of cameras are expected within so many standard deviations; beyond the second number they contradict what is said of them.
+#: Corrections of cameras are expected within so many standard deviations; beyond the second number
+#: they contradict what is said of them.
 EXPECTED_STRAIN, CONTRADICTION = 2.0, 4.0
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 
@@ -86,11 +90,14 @@ class Assessment:
     targets
         (N, 3) CT mm, to which the errors belong.
     measured
-        The case is of the kind that the failure probability was measured on; nothing else is accepted.
+        The case is of the kind that the failure probability was measured on; nothing else is
+        accepted.
     condition
-        What the prediction takes for granted of the cameras, as the end of a sentence; "" without one.
+        What the prediction takes for granted of the cameras, as the end of a sentence; "" without
+        one.
     in_doubt
-        Cameras or X-rays are not of the kind that failure probabilities were measured on, of the whole CT or of bones of it.
+        Cameras or X-rays are not of the kind that failure probabilities were measured on, of the
+        whole CT or of bones of it.
     contradictions
         Cameras that the X-rays contradict, a sentence each; also the first of the reasons.
     suspects
@@ -116,7 +123,10 @@ class Assessment:
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
-        """Return "good", "check" or "bad" of each view, by name: what speaks for the pose, is in doubt, or is to blame."""
+        """Return "good", "check" or "bad" of each view, by name.
+
+        What speaks for the pose, is in doubt, or is to blame.
+        """
         if self.verdict == "accept":
             return dict.fromkeys(names, "good")
         blamed = (self.cause.views if self.cause else ()) or (
@@ -138,7 +148,10 @@ class Assessment:
         )
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
-        """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm; empty without features."""
+        """Return the expected error and its 95 % bound, mm, at each target (N, 3) in world mm.
+
+        Empty without features.
+        """
         if self.features is None:
             return []
         each = [self.features.total_uncertainty.at(point[None]) for point in points]
@@ -225,7 +238,8 @@ def assess(
         )
     if not registered:
         limits.append(
-            "The pose was set, not registered: the failure probability was not measured for such poses."
+            "The pose was set, not registered: the failure probability was not measured for such "
+            "poses."
         )
     model = model or calibrated("structure" if anatomy.structure else "body")
     points = rigid.transform_points(found.world_from_ct, chosen)
@@ -296,7 +310,9 @@ def assess(
 
 
 def decide(prediction: Prediction, model: Model, measured: bool) -> str:
-    """Return the verdict on a prediction: rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
+    """Return the verdict on a prediction.
+
+    Rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
 
     Parameters
     ----------
@@ -314,8 +330,9 @@ def decide(prediction: Prediction, model: Model, measured: bool) -> str:
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
 
-    Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor for one structure, for which no causes were
-    measured. With a cause, the predicted error is how far correcting it moves the targets, and the verdict is never "accept".
+    Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor for
+    one structure, for which no causes were measured. With a cause, the predicted error is how far
+    correcting it moves the targets, and the verdict is never "accept".
     """
     prediction, pose, similarity = (
         assessment.prediction,
@@ -385,7 +402,10 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
 
 
 def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
-    """Return the assessment of a case whose images' headers contradict each other: these reasons come first, and it is never "accept"."""
+    """Return the assessment of a case whose images' headers contradict each other.
+
+    These reasons come first, and it is never "accept".
+    """
     if not reasons:
         return assessment
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
@@ -403,7 +423,8 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     reasons = [f"{_names(lost)} may lie elsewhere than this pose has it."] if lost else []
     if unseen:
         reasons.append(
-            f"No X-ray shows {_names(unseen)}: whether this pose holds there is unknown. Leave out what no X-ray shows."
+            f"No X-ray shows {_names(unseen)}: whether this pose holds there is unknown. Leave out "
+            "what no X-ray shows."
         )
     prediction, besides = assessment.prediction, assessment.reasons
     if displaced:
@@ -412,7 +433,8 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
         )
         reasons.insert(
             0,
-            f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has it{others}: use each bone's own pose.",
+            f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has "
+            f"it{others}: use each bone's own pose.",
         )
     if prediction is not None and displaced:
         mm = [bone.displaced_mm for bone in bones.shown]
@@ -435,7 +457,10 @@ def _names(bones: Sequence[RegisteredBone]) -> str:
 
 
 def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
-    """Return the assessment of the first of bones that have a CT each: never better than the worst of them."""
+    """Return the assessment of the first of bones that have a CT each.
+
+    Never better than the worst of them.
+    """
     sentence = f"This is the pose of {bones.bones[0].name}: use each bone's own."
     rejected = [bone.name for bone in bones.bones if bone.verdict == "reject"]
     if not rejected:
@@ -445,22 +470,31 @@ def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
 
 
 def ambiguity(rival: AlternativeSolution | None) -> list[str]:
-    """Return the reason not to trust a pose where another one fits nearly as well; none where there is no such."""
+    """Return the reason not to trust a pose where another one fits nearly as well.
+
+    None where there is no such.
+    """
     if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
         return []
     return [
-        f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
-        f"well (evidence ratio {rival.evidence_ratio:.2f})."
+        f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
+        f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
     ]
 
 
 def depth_risk(noise: TargetUncertainty, views: int) -> float:
-    """Return the depth risk of `Prediction.no_less_than`; 0 of several views, whose depth the model knows."""
+    """Return the depth risk of `Prediction.no_less_than`.
+
+    0 of several views, whose depth the model knows.
+    """
     return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
-    """Return the features by the names of `prediction.COLUMNS` and BESIDE; the worst of all views that show enough of the CT."""
+    """Return the features by the names of `prediction.COLUMNS` and BESIDE.
+
+    The worst of all views that show enough of the CT.
+    """
     values = {name: np.atleast_1d(getattr(features, name)) for name in (*COLUMNS, *BESIDE)}
     return {
         name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()
@@ -479,7 +513,8 @@ def _targets(
     bone = anatomy.bone_points()
     if len(bone) < MIN_TARGETS:
         return anatomy.corners(), [
-            "The CT shows no bone: the error is given at the corners of the body, and soft tissue may have moved."
+            "The CT shows no bone: the error is given at the corners of the body, and soft tissue "
+            "may have moved."
         ]
     default = default_targets(anatomy, views, pose)
     if len(default):
@@ -494,7 +529,8 @@ def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[str]:
     if not anatomy.structure:
         return []
     limits = [
-        "Only one structure of the CT was registered: it may lie on a similar structure. Check its outline."
+        "Only one structure of the CT was registered: it may lie on a similar structure. Check its "
+        "outline."
     ]
     if found.world_from_background is not None:
         mm, degrees = pose_difference(
@@ -519,8 +555,8 @@ def _view_limits(
         limits.append("Only one X-ray determines the pose: the depth along its beam is uncertain.")
     elif _widest_deg(views) < SAME_DIRECTION_DEG:
         limits.append(
-            f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees apart): the depth along their "
-            "beams is uncertain."
+            f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees "
+            "apart): the depth along their beams is uncertain."
         )
     limits += [
         f"{view.name} shows too little of the CT to confirm the pose."
@@ -535,7 +571,10 @@ def _view_limits(
 
 
 def _is_exact(view: View, first: bool) -> bool:
-    """Return whether nothing of a camera is said to be uncertain; the first view's place is the world's."""
+    """Return whether nothing of a camera is said to be uncertain.
+
+    The first view's place is the world's.
+    """
     place = 0 if first else (view.rotation_sd_deg, view.translation_sd_mm) != (0, 0)
     return not (place or view.principal_point_sd_px or view.distance_sd_percent)
 
@@ -543,7 +582,10 @@ def _is_exact(view: View, first: bool) -> bool:
 def _camera_strain(
     given: list[View], corrected: list[View], shared: SharedUnknowns
 ) -> tuple[float, list[tuple[str, str]]]:
-    """Return the largest correction of a camera in its standard deviations; view and sentence where it contradicts what is said of it."""
+    """Return the largest correction of a camera in its standard deviations.
+
+    View and sentence where it contradicts what is said of it.
+    """
     largest, contradicted = 0.0, []
     for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
         motion = before.camera.world_from_camera @ after.camera.camera_from_world
@@ -564,8 +606,9 @@ def _camera_strain(
             largest = max(largest, strain)
             if strain > CONTRADICTION:
                 sentence = (
-                    f"The X-rays contradict the {what} of {before.name}: {np.abs(correction).max():.1f} {unit} off, though known to "
-                    f"{sd:.2g} {unit}. Check its geometry."
+                    f"The X-rays contradict the {what} of {before.name}: "
+                    f"{np.abs(correction).max():.1f} {unit} off, though known to {sd:.2g} {unit}. "
+                    "Check its geometry."
                 )
                 contradicted.append((before.name, sentence))
     return largest, contradicted
@@ -587,8 +630,9 @@ def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) ->
     """Return how well the cameras are known, and what it makes of the pose."""
     risk = percent(prediction.camera_failure_probability)
     return (
-        f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by up to {bound_mm:.1f} mm ({risk} risk "
-        f"of more than {WRONG_MM:g} mm), and no X-ray shows it. Calibrate them, or check the result by other means."
+        f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by "
+        f"up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), and no X-ray shows "
+        "it. Calibrate them, or check the result by other means."
     )
 
 
@@ -618,7 +662,10 @@ def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View])
 
 
 def _noise(features: ReliabilityFeatures) -> str:
-    """Return a sentence where noise may misplace the bone by more than WRONG_MM; less is unusual, and no trouble."""
+    """Return a sentence where noise may misplace the bone by more than WRONG_MM.
+
+    Less is unusual, and no trouble.
+    """
     if SDS_95 * features.noise_mm <= WRONG_MM:
         return ""
     return f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.1f} mm."
@@ -631,8 +678,9 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
     worst = _most_shifted(shifts)
     others = "the other X-ray" if len(views) == 2 else "the others"
     return (
-        f"{views[worst].name} disagrees with {others}: alone it moves the CT by {shifts[worst]:.1f} mm across its beam. Check its "
-        "geometry, whether the patient's right is on the left of its image, and whether anything moved between the X-rays."
+        f"{views[worst].name} disagrees with {others}: alone it moves the CT by "
+        f"{shifts[worst]:.1f} mm across its beam. Check its geometry, whether the patient's right "
+        "is on the left of its image, and whether anything moved between the X-rays."
     )
 
 
@@ -642,7 +690,10 @@ def _suspects(
     views: list[View],
     contradicted: list[tuple[str, str]],
 ) -> list[str]:
-    """Return the names of the views that contradict their cameras; without any, of those that a weak point is about."""
+    """Return the names of the views that contradict their cameras.
+
+    Without any, of those that a weak point is about.
+    """
     if contradicted:
         return list(dict(contradicted))
     names = [view.name for view in views]
@@ -660,8 +711,8 @@ def _contradiction_of_views(features: ReliabilityFeatures) -> str:
     if features.disagreement <= DISAGREE:
         return f"{sentence}: a camera may be known less well."
     return (
-        f"{sentence}: if an angle, a distance or the CT's scale is wrong, or the patient moved between them, the CT is off by about "
-        f"{features.disagreement_mm:.1f} mm."
+        f"{sentence}: if an angle, a distance or the CT's scale is wrong, or the patient moved "
+        f"between them, the CT is off by about {features.disagreement_mm:.1f} mm."
     )
 
 

@@ -101,7 +101,8 @@ def _show(options: argparse.Namespace) -> dict:
 
     if options.out and options.out.suffix.lower() not in (".html", ".htm"):
         raise InputError(
-            f"--out: found {options.out.name}, expected the name of a page, as in case.html; correct it."
+            f"--out: found {options.out.name}, expected the name of a page, as in case.html; "
+            "correct it."
         )
     case = Case.load(options.case)
     report = case_report(check_case(case))
@@ -127,13 +128,13 @@ def _page(case: Case, report: dict) -> str:
     notes = []
     if unknown:
         notes.append(
-            f"The detector of {', '.join(unknown)} is drawn at {UNKNOWN_DETECTOR} times the distance of the anatomy, as its distance "
-            "is unknown; the beam is true."
+            f"The detector of {', '.join(unknown)} is drawn at {UNKNOWN_DETECTOR} times the "
+            "distance of the anatomy, as its distance is unknown; the beam is true."
         )
     if report["start_pose"] == "assumed":
         notes.append(
-            "The case has no start pose: the CT is drawn where the views meet, with its axes along the world's; with a single view, "
-            "or parallel ones, at the world's origin."
+            "The case has no start pose: the CT is drawn where the views meet, with its axes along "
+            "the world's; with a single view, or parallel ones, at the world's origin."
         )
     scene = Scene(
         case.views,

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "unknown"
 _GEOMETRIES = ("projection_matrix", "calibration", "c_arm", "slot_scan")
-#: Asks a question until the answer is understood: the question, and what makes a value of the answer, or an InputError.
+#: Asks a question until the answer is understood: the question, and what makes a value of the
+#: answer, or an InputError.
 Ask = Callable[..., Any]
 
 
@@ -62,11 +63,13 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     assert isinstance(part, Parser)
     part.describe(
         "[--ct CT] [--view NAME IMAGE [options of the view]]... [options]",
-        "--ct ct.nii.gz --view AP ap.dcm --view LAT lat.dcm    # by the DICOM headers of the X-rays",
+        "--ct ct.nii.gz --view AP ap.dcm --view LAT lat.dcm    # by the DICOM headers of the "
+        "X-rays",
         "--ct STUDY --scouts                                   # of a CT's own scouts",
-        "--ct ct.nii.gz --view AP ap.png --projection-matrix ap.txt --view LAT lat.png --projection-matrix lat.txt",
-        "--ct ct.nii.gz --view AP ap.png --c-arm source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=0.3 "
-        "rao_lao_deg=0 cra_cau_deg=0 mirrored=yes",
+        "--ct ct.nii.gz --view AP ap.png --projection-matrix ap.txt --view LAT lat.png "
+        "--projection-matrix lat.txt",
+        "--ct ct.nii.gz --view AP ap.png --c-arm source_to_detector_mm=1000 "
+        "source_to_isocentre_mm=700 pixel_mm=0.3 rao_lao_deg=0 cra_cau_deg=0 mirrored=yes",
     )
     add_json(part)
     add, words = part.add_argument, "[lps|ras] [forward|resampling]"
@@ -146,8 +149,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     of_view("--projection-matrix", matrix, type=Path, metavar="FILE")
     of_view(
         "--calibration",
-        "file of another program (docs/calibration.md), and the name of the camera in a file of several; the image is "
-        "undistorted on load",
+        "file of another program (docs/calibration.md), and the name of the camera in a file of "
+        "several; the image is undistorted on load",
         nargs="+",
         metavar=("FILE", "CAMERA"),
     )
@@ -170,7 +173,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         unknown = f", or {_UNKNOWN}" if field.nullable else ""
         of_view(
             f"--{field.key.rpartition('_')[0].replace('_', '-')}",
-            f"standard deviation {field.help}{unknown} (default: as usual for a calibration, or for readings)",
+            f"standard deviation {field.help}{unknown} (default: as usual for a calibration, or "
+            "for readings)",
             type=_deviation if field.nullable else float,
             metavar=field.unit.upper(),
             dest=field.key,
@@ -204,7 +208,8 @@ def _new(options: argparse.Namespace) -> dict:
     out = _new_file(options)
     if options.structures and not options.ct_labels:
         raise InputError(
-            "--ct-labels: is missing beside --structures, expected the file with their labels; add it."
+            "--ct-labels: is missing beside --structures, expected the file with their labels; add "
+            "it."
         )
     if options.ct_labels and options.ct_mask:
         raise InputError(
@@ -214,7 +219,8 @@ def _new(options: argparse.Namespace) -> dict:
     if ct is None:
         if ask is None:
             raise InputError(
-                "--ct: is missing, expected the CT's file, or the folder of its DICOM slices; give --ct CT."
+                "--ct: is missing, expected the CT's file, or the folder of its DICOM slices; give "
+                "--ct CT."
             )
         ct = ask("CT (a file, or a folder of DICOM slices): ", _path)
     given, more = options.views or [], {"ct_unit": options.ct_unit, **_parts(options)}
@@ -233,7 +239,8 @@ def _new(options: argparse.Namespace) -> dict:
     if not views:
         if ask is None:
             raise InputError(
-                "--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT IMAGE."
+                "--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT "
+                "IMAGE."
             )
         views = _asked_views(ask)
     chosen = parse_structures(options.structures) if options.structures else []
@@ -248,7 +255,8 @@ def _new(options: argparse.Namespace) -> dict:
         lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
         print("\n".join(f"  {line}" for line in lines))
         print(
-            f"Look at it before you use it: mvreg case show {out}; then register it: mvreg register {out}"
+            f"Look at it before you use it: mvreg case show {out}; then register it: mvreg "
+            f"register {out}"
         )
     return {"case": str(out), **report}
 
@@ -266,7 +274,8 @@ def _new_file(options: argparse.Namespace) -> Path:
     )
     if out.exists() and not options.force:
         raise InputError(
-            f"{out}: exists already, expected the name of a new file; choose another as --out, or add --force."
+            f"{out}: exists already, expected the name of a new file; choose another as --out, or "
+            "add --force."
         )
     return checked(out_file, out)
 
@@ -292,7 +301,8 @@ def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | N
         return understood(wanted)
     if ask is None:
         raise InputError(
-            f"{folder}: found {len(found)} CT series, expected one; name it with --ct-series NUMBER:{listed}"
+            f"{folder}: found {len(found)} CT series, expected one; name it with --ct-series "
+            f"NUMBER:{listed}"
         )
     return ask(
         f"{folder} has {len(found)} CT series:{listed}\nnumber of the one to register: ", understood
@@ -312,8 +322,9 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dic
         name, image = each["view"]
         if scouts.pop(Path(image).resolve(), None) is None and Path(image).is_file():
             raise InputError(
-                f"view {name}: {image} is no scout of this CT, expected one of its study and its frame of reference that shows the "
-                "same part of the patient; leave out this view, or --scouts."
+                f"view {name}: {image} is no scout of this CT, expected one of its study and its "
+                "frame of reference that shows the same part of the patient; leave out this view, "
+                "or --scouts."
             )
     for sentence in study.left_out:
         warn(sentence)
@@ -348,11 +359,13 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
     geometries = [f"--{option.replace('_', '-')}" for option in _GEOMETRIES if option in given]
     if len(geometries) > 1:
         raise InputError(
-            f"view {name}: has {geometries[0]} and {geometries[1]}, expected one of them; keep the one that is right."
+            f"view {name}: has {geometries[0]} and {geometries[1]}, expected one of them; keep the "
+            "one that is right."
         )
     if "given" in given and "calibration" not in given:
         raise InputError(
-            f"view {name}: has --given without --calibration, expected the file that it is about; add it, or leave it out."
+            f"view {name}: has --given without --calibration, expected the file that it is about; "
+            "add it, or leave it out."
         )
     view = ViewRecord(
         name,
@@ -449,7 +462,10 @@ def _with_matrix(view: ViewRecord, file: str | Path) -> ViewRecord:
 
 
 def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewRecord:
-    """Return a view with the geometry in a file: a matrix that needs no question, or else a calibration."""
+    """Return a view with the geometry in a file.
+
+    a matrix that needs no question, or else a calibration.
+    """
     try:
         return _with_matrix(view, file)
     except InputError:
@@ -479,8 +495,8 @@ def _calibrated(
     rows, columns = load_image(view.image_path, view.frame).values.shape
     if len(calibration) > 2:
         raise InputError(
-            f"view {name}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
-            "it; put names with spaces in quotes."
+            f"view {name}: found {len(calibration)} words behind --calibration, expected a file "
+            "and the name of a camera in it; put names with spaces in quotes."
         )
     values = dict(parse_field("--given", OPEN, text) for text in given.get("given", []))
     while True:
@@ -497,7 +513,8 @@ def _calibrated(
                 ) from None
             else:
                 values[key] = ask(
-                    f"{name}: {Path(calibration[0]).name} does not say the {OPEN[key].words}: {OPEN[key].help or OPEN[key].allowed}: ",
+                    f"{name}: {Path(calibration[0]).name} does not say the {OPEN[key].words}: "
+                    f"{OPEN[key].help or OPEN[key].allowed}: ",
                     lambda answer, key=key: parse_field("--given", OPEN, f"{key}={answer}")[1],
                 )
     camera = _chosen(name, cameras, calibration)
@@ -515,7 +532,8 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
         what = "has several cameras" if wanted is None else f'has no camera "{wanted}"'
         names = ", ".join([*by_name][:12]) + (", ..." if len(by_name) > 12 else "")
         raise InputError(
-            f"view {view}: {calibration[0]} {what}, expected one of {names}; name it behind the file."
+            f"view {view}: {calibration[0]} {what}, expected one of {names}; name it behind the "
+            "file."
         )
     return by_name[wanted]
 
@@ -587,7 +605,8 @@ def _parts(options: argparse.Namespace) -> dict[str, Any]:
     if options.targets:
         if len(options.targets) > 2:
             raise InputError(
-                f"--targets: found {len(options.targets)} words, expected a file and lps or ras; correct it."
+                f"--targets: found {len(options.targets)} words, expected a file and lps or ras; "
+                "correct it."
             )
         more["targets"] = read_targets(*options.targets).tolist()
     if landmarks := _landmarks(options.landmarks, options.views or []):
@@ -607,7 +626,8 @@ def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, 
     if file is None:
         if pixels:
             raise InputError(
-                "--landmarks: is missing beside --landmark-pixels, expected the file of their places in the CT; add it."
+                "--landmarks: is missing beside --landmark-pixels, expected the file of their "
+                "places in the CT; add it."
             )
         return []
     points = read_markups(file)

@@ -29,17 +29,19 @@ from .options import PREPARING, Parser, add_json, add_progress, out_folder, prog
 from .register import say_report, summarise
 
 CHEST_NOTE = (
-    "A real chest CT. RTK's projector, not this program's own, made its X-rays, with a polychromatic beam, scatter, noise, an unknown "
-    "gain, and a body that continues beyond the CT."
+    "A real chest CT. RTK's projector, not this program's own, made its X-rays, with a "
+    "polychromatic beam, scatter, noise, an unknown gain, and a body that continues beyond the CT."
 )
 SEARCH_NOTE = "The same X-rays without the start: a search within the case's range about it."
 REGRESSOR_NOTE = (
-    "The same X-rays without the start: by a network trained for {minutes:g} minute{s} on this program's own renderings of this CT, "
-    "never on these X-rays. Half of its poses for such renderings are within {median:.1f} mm; the refinement does the rest."
+    "The same X-rays without the start: by a network trained for {minutes:g} minute{s} on this "
+    "program's own renderings of this CT, never on these X-rays. Half of its poses for such "
+    "renderings are within {median:.1f} mm; the refinement does the rest."
 )
 SPINE_NOTE = (
-    "The same chest, whose spine has bent since the CT: T8, T9, T11 and T12 have each turned by 3 to 5 degrees and shifted by 1 to 2 mm "
-    "against their neighbour, simulated bone by bone. The whole CT is registered first, then each vertebra: see The bones."
+    "The same chest, whose spine has bent since the CT: T8, T9, T11 and T12 have each turned by 3 "
+    "to 5 degrees and shifted by 1 to 2 mm against their neighbour, simulated bone by bone. The "
+    "whole CT is registered first, then each vertebra: see The bones."
 )
 ERRORS = "Mean distance of each vertebra from its true place, by the pose of the whole CT and by its own:"
 #: Folder of the last case.
@@ -122,8 +124,8 @@ def run_demo(
 ) -> Demo:
     """Register the samples in folders of `out`, with one report.html.
 
-    The chest is registered from a given start, by a search, and by a network that is trained first if PyTorch is installed;
-    then the same chest with a bent spine.
+    The chest is registered from a given start, by a search, and by a network that is trained first
+    if PyTorch is installed; then the same chest with a bent spine.
 
     Raises
     ------
@@ -171,7 +173,10 @@ def run_demo(
 
 
 def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneError]:
-    """Return the errors of a result's bones, by their true world_from_ct (4, 4); none for a result without structures."""
+    """Return the errors of a result's bones, by their true world_from_ct (4, 4).
+
+    None for a result without structures.
+    """
     return [
         BoneError(
             bone.name,

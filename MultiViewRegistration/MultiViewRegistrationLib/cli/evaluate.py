@@ -105,7 +105,8 @@ def add_evaluate(command: Parser) -> None:
         const=LOCAL,
         metavar="ADDRESS",
         help="share the cases among processes, by Dask: those of the scheduler at this address, such as "
-        "tcp://127.0.0.1:8786, or, without one, processes on this computer; what is done already is not done again",
+        "tcp://127.0.0.1:8786, or, without one, processes on this computer; what is done already "
+        "is not done again",
     )
     add(
         "--workers",
@@ -183,8 +184,8 @@ def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
         return evaluate
     if options.workers is not None and (options.workers < 1 or options.scheduler != LOCAL):
         raise InputError(
-            f"--workers: found {options.workers}, expected 1 or more, and no address of a scheduler, which has its own; "
-            "correct it, or leave it out."
+            f"--workers: found {options.workers}, expected 1 or more, and no address of a "
+            "scheduler, which has its own; correct it, or leave it out."
         )
     from ..studies.cohort import evaluate_cohort
 
@@ -198,7 +199,10 @@ def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
 
 
 def write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool) -> None:
-    """Write a page, after its pictures, which go into a folder of its name. `append` adds to a page that is there."""
+    """Write a page, after its pictures, which go into a folder of its name.
+
+    `append` adds to a page that is there.
+    """
     for name, picture in pictures.items():
         page.with_suffix("").mkdir(parents=True, exist_ok=True)
         write_atomically(page.with_suffix("") / name, picture)

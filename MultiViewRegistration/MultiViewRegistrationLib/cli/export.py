@@ -152,7 +152,8 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
         )
     if options.volume and not {"resampled-ct", "resampled-mask"} & set(kinds):
         raise InputError(
-            f"--volume: {options.volume} applies to resampled-ct and resampled-mask only; leave it out."
+            f"--volume: {options.volume} applies to resampled-ct and resampled-mask only; leave it "
+            "out."
         )
     if options.identity and not {"dicom", "drr"} & set(kinds):
         raise InputError("--identity: applies to dicom and drr only; leave it out.")
@@ -162,7 +163,8 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
     ]
     if needing and not options.case:
         raise InputError(
-            f"--case: is missing, expected the case of this result for {', '.join(needing)}; add --case CASE."
+            f"--case: is missing, expected the case of this result for {', '.join(needing)}; add "
+            "--case CASE."
         )
 
 
@@ -194,7 +196,8 @@ def _settled(
         warning = f"{warning[0].lower()}{warning[1:].rstrip('.')}"
         name = "" if each.structure is None else f", {each.structure}"
         raise InputError(
-            f"{each.path}{name}: {warning}; register again, or add --override, which every file then carries."
+            f"{each.path}{name}: {warning}; register again, or add --override, which every file "
+            "then carries."
         )
     return exports
 

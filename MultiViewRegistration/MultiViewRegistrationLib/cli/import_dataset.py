@@ -176,7 +176,8 @@ def _import_small(options: argparse.Namespace) -> dict:
 
     files = convert_small(options.file, options.specimen, options.views, options.out)
     print(
-        f"{options.out}: images, labels and landmarks, but no case: a down-sampled file has no geometry and no CT.",
+        f"{options.out}: images, labels and landmarks, but no case: a down-sampled file has no "
+        "geometry and no CT.",
         file=sys.stderr,
     )
     return {"files": [str(file) for file in files]}

@@ -1,8 +1,9 @@
 """`mvreg`: the program.
 
-Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C, or
-by the end of stdin where another program reads the progress, 141 when the reader of its output has gone. With `register --exit-code`
-also 3, 4 and 5, see `register.EXIT_STATUS`.
+Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad
+input, 1 failed, 130 stopped by Ctrl-C, or by the end of stdin where another program reads the
+progress, 141 when the reader of its output has gone. With `register --exit-code` also 3, 4 and 5,
+see `register.EXIT_STATUS`.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except MemoryError:
         say(
-            "mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs."
+            "mvreg: not enough memory; crop the CT to what the X-rays show, or close other "
+            "programs."
         )
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
@@ -112,12 +114,16 @@ def _module(command: str, name: str) -> ModuleType:
         if not (error.name or "").startswith(__package__.split(".")[0]):
             raise
         raise InputError(
-            f"{command}: is not part of Slicer's extension; install the package multiview-registration with pip."
+            f"{command}: is not part of Slicer's extension; install the package "
+            "multiview-registration with pip."
         ) from None
 
 
 def _parser(words: list[str]) -> Parser:
-    """Return the parser for these words; only the chosen command's module is imported, so that the program starts fast."""
+    """Return the parser for these words.
+
+    Only the chosen command's module is imported, so that the program starts fast.
+    """
     parser = Parser(
         prog="mvreg",
         description="Registers a CT to two or more X-ray images. For research use only: not a medical device.",

@@ -1,4 +1,7 @@
-"""What the commands of `mvreg` share: the parser, common options, paths that are checked before any work, and progress on stderr."""
+"""What the commands of `mvreg` share.
+
+The parser, common options, paths that are checked before any work, and progress on stderr.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,8 @@ _OPTION = re.compile(r"--?[A-Za-z]")
 #: Of a terminal: go to the beginning of the line, and clear it.
 CLEAR = "\r\x1b[K"
 _WIDTH = 30
-#: Where stderr is no terminal, a line is printed every so many seconds, whether or not there is progress.
+#: Where stderr is no terminal, a line is printed every so many seconds, whether or not there is
+#: progress.
 ALIVE_S = 10.0
 PREPARING, COMPILING = "preparing", "compiling kernels, once after installation, some ten seconds"
 
@@ -202,7 +206,8 @@ def parse_structures(words: Sequence[str]) -> list[StructureSource]:
     if ALL in words:
         if len(words) > 1:
             raise InputError(
-                f"--structures: found {ALL} among other names, expected one of the two; leave one out."
+                f"--structures: found {ALL} among other names, expected one of the two; leave one "
+                "out."
             )
         return []
     sources = []
@@ -217,7 +222,10 @@ def parse_structures(words: Sequence[str]) -> list[StructureSource]:
 
 
 def case_path(text: str) -> Path:
-    """Check an argument that is a case.json or its folder; for something else the error says what to do with it."""
+    """Check an argument that is a case.json or its folder.
+
+    For something else the error says what to do with it.
+    """
     path = Path(text)
     _check_exists(path, CASE_HELP)
     results = [path.name] if path.is_file() else [each.name for each in path.iterdir()]
@@ -233,8 +241,8 @@ def case_path(text: str) -> Path:
     ):
         what, ct, image = _recognised(path)
         raise argparse.ArgumentTypeError(
-            f"{text} is {what}, expected a case.json, which names CT, X-rays and their geometry; make one: "
-            f"mvreg case new --ct {ct} --view AP {image} --out case.json"
+            f"{text} is {what}, expected a case.json, which names CT, X-rays and their geometry; "
+            f"make one: mvreg case new --ct {ct} --view AP {image} --out case.json"
         )
     return path
 
@@ -317,7 +325,10 @@ def checked(kind: Callable[[str], Path], path: Path) -> Path:
 
 
 def out_folder(text: str) -> Path:
-    """Check an option for a folder of results: refused now where it cannot be made or written to."""
+    """Check an option for a folder of results.
+
+    Refused now where it cannot be made or written to.
+    """
     return _writable(text, Path(text))
 
 
@@ -340,7 +351,8 @@ def _writable(text: str, folder: Path) -> Path:
     except OSError as error:
         why = f"{there} is a file" if there.is_file() else error.strerror or error
         raise argparse.ArgumentTypeError(
-            f"{text} cannot be written ({why}), expected a folder that can be made or written to; choose another"
+            f"{text} cannot be written ({why}), expected a folder that can be made or written to; "
+            "choose another"
         ) from None
     return Path(text)
 

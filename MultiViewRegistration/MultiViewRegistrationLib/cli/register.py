@@ -49,7 +49,8 @@ def add_register(command: Parser) -> None:
     """Add the options of `mvreg register`."""
     command.describe(
         "CASE [options]",
-        "case.json                            # from its start pose, or by a search; into result/ beside it",
+        "case.json                            # from its start pose, or by a search; into result/ "
+        "beside it",
         "case.json --start search --range 18 55 --out out    # within 18 degrees and 55 mm",
         "case.json --start landmarks",
         "case.json --start-pose slicer.tfm --frame lps --direction resampling",
@@ -64,8 +65,9 @@ def add_register(command: Parser) -> None:
         "--start",
         choices=["given", "search", "landmarks", "regressor", "auto"],
         help="given: the case's world_from_ct; search: a range about it; landmarks: the pose that fits the case's landmarks; "
-        "regressor: a regressor of this CT, trained first if there is none; auto: a regressor if there is one, and a "
-        "search (default: what the case has: its pose, else its landmarks, else a search)",
+        "regressor: a regressor of this CT, trained first if there is none; auto: a regressor if "
+        "there is one, and a search (default: what the case has: its pose, else its landmarks, "
+        "else a search)",
     )
     add(
         "--model",
@@ -212,7 +214,8 @@ def _with_structures(
 ) -> CaseFile:
     """Return the case with these labels in place of its own, and the chosen structures, none for all.
 
-    A name that is given without a label means the case's structure of that name, if its labels are not replaced or it has a mask.
+    A name that is given without a label means the case's structure of that name, if its labels are
+    not replaced or it has a mask.
     """
     if file.has_bone_cts and labels is not None:
         raise InputError(
@@ -254,7 +257,8 @@ def _case_to_register(
 ) -> Case:
     """Return the case to register.
 
-    It has the landmarks of another program's file, the SHA-256 of such files among its inputs, and the range of --range.
+    It has the landmarks of another program's file, the SHA-256 of such files among its inputs, and
+    the range of --range.
     """
     from ..io.case import Case
 
@@ -295,8 +299,9 @@ def summarise(result: Result) -> None:
     if result.structures:
         lines += _bone_lines(result.structures)
     lines.append(
-        f"Similarity (local NCC): {similarity}; registered in {seconds['initialise'] + seconds['refine']:.2f} s"
-        f"{f' on {device}' if device else ''} (loading {seconds['load']:.1f} s)."
+        f"Similarity (local NCC): {similarity}; registered in "
+        f"{seconds['initialise'] + seconds['refine']:.2f} s{f' on {device}' if device else ''} "
+        f"(loading {seconds['load']:.1f} s)."
     )
     say("\n  ".join(lines))
 
@@ -326,12 +331,16 @@ def say_report(out: Path) -> None:
 
 
 def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:
-    """Return a line for each landmark and view: its distance at the start, and whether it was used."""
+    """Return a line for each landmark and view.
+
+    Its distance at the start, and whether it was used.
+    """
     names, views = (
         max(len(text) for text in column)
         for column in zip(*((each.name, each.view) for each in residuals))
     )
     return "\n".join(
-        f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.status}"
+        f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  "
+        f"{each.residual_mm:6.2f} mm  {each.status}"
         for each in residuals
     )

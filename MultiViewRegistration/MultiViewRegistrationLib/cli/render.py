@@ -51,7 +51,8 @@ def _render(options: argparse.Namespace) -> dict:
     case.warn_of_other_bones()
     if case.structures is not None:
         warn(
-            f"{case.name}: its structures are drawn where this pose of the whole CT has them, not each at its own."
+            f"{case.name}: its structures are drawn where this pose of the whole CT has them, not "
+            "each at its own."
         )
     with progress_of(options, "Rendering") as line:
         files = render_views(case, options.pose, options.out, line.show)
@@ -71,8 +72,8 @@ def render_views(
     Parameters
     ----------
     pose
-        "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises InputError where it is
-        missing.
+        "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises
+        InputError where it is missing.
     """
     on_progress(0.0, PREPARING)
     world_from_ct = _pose(case, pose)
@@ -97,8 +98,8 @@ def _pose(case: Case, pose: str) -> np.ndarray:
     if pose == "start":
         if case.world_from_ct is None:
             warn(
-                "The case has no start pose (world_from_ct): the CT is drawn with its axes along the world's, where the central "
-                "rays of the views meet."
+                "The case has no start pose (world_from_ct): the CT is drawn with its axes along "
+                "the world's, where the central rays of the views meet."
             )
         return start_pose(case, case.ct.centroid())
     if pose != "truth":

@@ -53,7 +53,8 @@ def add_selfcheck(command: Parser) -> None:
 def _selfcheck(options: argparse.Namespace) -> dict:
     if options.out and options.out.suffix.lower() not in (".html", ".htm"):
         raise InputError(
-            f"--out: found {options.out.name}, expected the name of a page, as in {PAGE}; correct it."
+            f"--out: found {options.out.name}, expected the name of a page, as in {PAGE}; correct "
+            "it."
         )
     out = options.out or (None if options.json else PAGE)
     with progress_of(options, "Checking") as line:

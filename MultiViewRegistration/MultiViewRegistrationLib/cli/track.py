@@ -1,4 +1,7 @@
-"""`mvreg track` and `mvreg motion`: track structures through a sequence of frames; the motion of two against each other."""
+"""`mvreg track` and `mvreg motion`: track structures through a sequence of frames.
+
+The motion of two against each other.
+"""
 
 from __future__ import annotations
 
@@ -190,7 +193,8 @@ def _summarise(track: Track, out: Path) -> None:
         else ""
     )
     print(
-        f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. Verdicts: {_verdicts(frames)}.",
+        f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. "
+        f"Verdicts: {_verdicts(frames)}.",
         file=sys.stderr,
     )
     for name in frames[0].bones if frames else ():

@@ -77,7 +77,8 @@ def _train(options: argparse.Namespace) -> dict:
     case.warn_of_other_bones()
     if case.structures is not None:
         warn(
-            f"{case.name}: the network learns the whole CT; structures are registered from the pose of that."
+            f"{case.name}: the network learns the whole CT; structures are registered from the "
+            "pose of that."
         )
     with progress_of(options, "Training") as line:
         line.show(0.0, PREPARING)
@@ -94,8 +95,9 @@ def _train(options: argparse.Namespace) -> dict:
         )
     median, most, within = model.card.expected
     print(
-        f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random images half are found within "
-        f"{median:.1f} mm, 95 % within {most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}",
+        f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random "
+        f"images half are found within {median:.1f} mm, 95 % within {most:.1f} mm, "
+        f"{100 * within:.0f} % within 25 mm.\n  {model.folder}",
         file=sys.stderr,
     )
     return card_json(model)
@@ -120,7 +122,8 @@ def _models(options: argparse.Namespace) -> dict:
             state = "" if stored.finished else f", stopped after {card.done} of {card.steps} steps"
             size = f"{stored.bytes / 1e6:.1f} MB"
             print(
-                f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  {error}  {size}{state}"
+                f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  "
+                f"{error}  {size}{state}"
             )
     return {
         "models": [

@@ -44,12 +44,13 @@ def add_view(command: Parser) -> None:
 def _view(options: argparse.Namespace) -> dict:
     if not 0 <= options.port < 2**16:
         raise InputError(
-            f"--port: found {options.port}, expected a number from 1 to 65535; correct it, or leave it out."
+            f"--port: found {options.port}, expected a number from 1 to 65535; correct it, or "
+            "leave it out."
         )
     if options.path is not None and not options.path.exists():
         raise InputError(
-            f"{options.path} is not there, expected a case.json, a result.json, a track.json, a folder that holds one, "
-            "or a scene; correct the path."
+            f"{options.path} is not there, expected a case.json, a result.json, a track.json, a "
+            "folder that holds one, or a scene; correct the path."
         )
     if find_spec("trame_slicer") is None:
         raise InputError(

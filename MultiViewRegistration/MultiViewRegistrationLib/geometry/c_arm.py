@@ -13,17 +13,19 @@ from .camera import Camera
 from .fields import C_ARM, check_fields, to_json
 
 WORLD_FROM_CAMERA_AP = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
-"""Camera axes (columns) in the world at 0/0: x to the patient's right, y to the feet, z to the front."""
+"""Camera axes (columns) in the world at 0/0: x to the patient's right, y to the feet, z to the
+front."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CArm:
     """A C-arm's reading. The world has its origin at the isocentre and the patient's LPS axes, in mm.
 
-    The angles say where the detector is, as in DICOM PS3.3 C.8.7.5.1.2 (tags 0018,1510 and 0018,1511), like
-    longitude and latitude: the source sees along
+    The angles say where the detector is, as in DICOM PS3.3 C.8.7.5.1.2 (tags 0018,1510 and
+    0018,1511), like longitude and latitude: the source sees along
         d = (sin p cos s, -cos p cos s, sin s),    p = rao_lao_deg, s = cra_cau_deg.
-    At 0/0 the detector is before the patient and the source behind. Without roll the head is up in the image.
+    At 0/0 the detector is before the patient and the source behind. Without roll the head is up in
+    the image.
 
     Parameters
     ----------
@@ -46,8 +48,9 @@ class CArm:
     isocentre_offset_mm
         (x, y) of the isocentre in the camera: how far the central axis misses it.
     mirrored
-        False if the image is stored as the source sees it (at 0/0 the patient's right is on its right), True if as seen from the
-        detector, facing the patient (on its left; DICOM C.8.19.6.13.1.2).
+        False if the image is stored as the source sees it (at 0/0 the patient's right is on its
+        right), True if as seen from the detector, facing the patient (on its left; DICOM
+        C.8.19.6.13.1.2).
 
     Raises
     ------
@@ -79,7 +82,10 @@ class CArm:
         return to_json(C_ARM, self)
 
     def camera(self) -> Camera:
-        """Return the camera of this reading: world_from_camera turns by Rz(p) Rx(-s) AP Rz(-roll)."""
+        """Return the camera of this reading.
+
+        world_from_camera turns by Rz(p) Rx(-s) AP Rz(-roll).
+        """
         fx, fy = self.source_to_detector_mm / np.array(self.pixel_mm)
         cx, cy = self.principal_point or (np.array(self.size) - 1) / 2
         intrinsics = np.array([[-fx if self.mirrored else fx, 0, cx], [0, fy, cy], [0, 0, 1]])
@@ -91,10 +97,11 @@ class CArm:
     def from_camera(cls, camera: Camera, pixel_mm, tolerance_px: float = 0.5) -> CArm:
         """Return the reading of a camera whose world is that of a C-arm.
 
-        The pose is kept in full: what angles and distances cannot say stands in `roll_deg` and `isocentre_offset_mm`,
-        both 0 on an ideal C-arm. At cra_cau_deg = 90 or -90, where rao_lao_deg and roll_deg are one rotation,
-        rao_lao_deg is 0. Skew and a pixel shape other than pixel_mm are given up: source_to_detector_mm is the
-        geometric mean of those along x and y.
+        The pose is kept in full: what angles and distances cannot say stands in `roll_deg` and
+        `isocentre_offset_mm`, both 0 on an ideal C-arm. At cra_cau_deg = 90 or -90, where
+        rao_lao_deg and roll_deg are one rotation, rao_lao_deg is 0. Skew and a pixel shape other
+        than pixel_mm are given up: source_to_detector_mm is the geometric mean of those along x and
+        y.
 
         Parameters
         ----------
@@ -106,11 +113,13 @@ class CArm:
         Raises
         ------
         InputError
-            If pixels would move further, if the isocentre is not between source and detector, and for a slot scan.
+            If pixels would move further, if the isocentre is not between source and detector, and
+            for a slot scan.
         """
         if camera.fan_axes == 1:
             raise InputError(
-                "camera: is that of a slot scan, expected one with a single source, which a C-arm has."
+                "camera: is that of a slot scan, expected one with a single source, which a C-arm "
+                "has."
             )
         pixel_mm = C_ARM["pixel_mm"].check(pixel_mm)
         (fx, skew, _), (_, fy, _), _ = camera.intrinsics

@@ -1,7 +1,8 @@
 """The pinhole camera of an X-ray view (Hartley and Zisserman, "Multiple View Geometry", 2nd ed., ch. 6).
 
-`slot_scan.SlotScanCamera` is that of a slot scan. What both have is what callers may rely on: every ray x(z) = s + z q begins at a source s
-and has a direction q that are linear in the pixel, z being the depth in mm.
+`slot_scan.SlotScanCamera` is that of a slot scan. What both have is what callers may rely on: every
+ray x(z) = s + z q begins at a source s and has a direction q that are linear in the pixel, z being
+the depth in mm.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from ..errors import InputError
 from . import rigid
 
 MIN_ROW_LENGTH = 1e-15
-"""Share of a projection matrix's largest number; a row whose first three numbers are shorter is a rounding error, not a camera."""
+"""Share of a projection matrix's largest number; a row whose first three numbers are shorter is a
+rounding error, not a camera."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +33,8 @@ class Camera:
     Parameters
     ----------
     intrinsics
-        (3, 3) [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels; fy > 0; fx < 0 if the image is stored mirrored, as seen from
-        the detector.
+        (3, 3) [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels; fy > 0; fx < 0 if the image is
+        stored mirrored, as seen from the detector.
     camera_from_world
         (4, 4) rigid, mm.
     size
@@ -64,8 +66,9 @@ class Camera:
     def from_projection_matrix(cls, projection_matrix, size, in_front=None) -> Camera:
         """Return the camera of a 3x4 matrix from world mm to pixels, whatever its scale and sign.
 
-        P and -P project alike, yet belong to two cameras: one source, opposite views, one image mirrored. RQ
-        decomposition of the left 3x3 by Gram-Schmidt from the last row up (Hartley and Zisserman, 6.2.4).
+        P and -P project alike, yet belong to two cameras: one source, opposite views, one image
+        mirrored. RQ decomposition of the left 3x3 by Gram-Schmidt from the last row up (Hartley and
+        Zisserman, 6.2.4).
 
         Parameters
         ----------
@@ -74,14 +77,14 @@ class Camera:
         size
             (columns, rows).
         in_front
-            (3,), a world point known to lie before the source: it gets a positive depth, and fx < 0 for a mirrored
-            image. Without it fx > 0.
+            (3,), a world point known to lie before the source: it gets a positive depth, and fx < 0
+            for a mirrored image. Without it fx > 0.
 
         Raises
         ------
         InputError
-            If the matrix is not 3x4, not finite or singular in its left 3x3 (no source at a finite distance), or if
-            in_front lies beside the source.
+            If the matrix is not 3x4, not finite or singular in its left 3x3 (no source at a finite
+            distance), or if in_front lies beside the source.
         """
         P = rigid.check_numbers(projection_matrix, (3, 4), "projection_matrix")
         P = P / max(np.abs(P).max(), np.finfo(float).tiny)
@@ -144,7 +147,10 @@ class Camera:
 
     @property
     def focal_px(self) -> float:
-        """The distance from source to detector in pixels: in rows of a pinhole, in columns of a slot scan."""
+        """The distance from source to detector in pixels.
+
+        In rows of a pinhole, in columns of a slot scan.
+        """
         axis = self.fan_axes - 1
         return float(abs(self.intrinsics[axis, axis]))
 
@@ -155,7 +161,10 @@ class Camera:
         return homogeneous[..., :2] / homogeneous[..., 2:]
 
     def depth(self, points) -> np.ndarray:
-        """Return distances (...) in mm of world points (..., 3) from the source along z; negative behind it."""
+        """Return distances (...) in mm of world points (..., 3) from the source along z.
+
+        Negative behind it.
+        """
         return (
             np.asarray(points, float) @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
         )
@@ -202,7 +211,10 @@ class Camera:
 
     @property
     def field_planes(self) -> np.ndarray:
-        """(5, 4): the image shows the world points X = (x, 1) with field_planes @ X <= 0: before the source, within the four sides."""
+        """(5, 4): the image shows the world points X = (x, 1) with field_planes @ X <= 0.
+
+        Before the source, within the four sides.
+        """
         a, b, c, d = self.linear_forms
         columns, rows = self.size
         return np.array(

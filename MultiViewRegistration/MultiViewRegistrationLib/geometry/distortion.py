@@ -23,12 +23,14 @@ class Distortion:
         x' = x c + 2 p1 x y + p2 (r2 + 2 x^2) + s1 r2 + s2 r2^2
         y' = y c + p1 (r2 + 2 y^2) + 2 p2 x y + s3 r2 + s4 r2^2
 
-    (OpenCV's calib3d, "Detailed Description"). The pixel is intrinsics @ (x', y', 1), with the intrinsics of the same camera.
+    (OpenCV's calib3d, "Detailed Description"). The pixel is intrinsics @ (x', y', 1), with the
+    intrinsics of the same camera.
 
     Parameters
     ----------
     coefficients
-        (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4]]]), in OpenCV's order; the tilt that may follow must be 0.
+        (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4]]]), in OpenCV's order; the tilt that may
+        follow must be 0.
 
     Raises
     ------
@@ -42,14 +44,14 @@ class Distortion:
         count = np.size(self.coefficients)
         if count not in COUNTS:
             raise InputError(
-                f"distortion: found {count} coefficients, expected 4, 5, 8 or 12 in OpenCV's order, k1, k2, p1, p2, k3, ...; "
-                "add zeros or take away what is 0."
+                f"distortion: found {count} coefficients, expected 4, 5, 8 or 12 in OpenCV's "
+                "order, k1, k2, p1, p2, k3, ...; add zeros or take away what is 0."
             )
         numbers = rigid.check_numbers(np.ravel(self.coefficients), (count,), "distortion")
         if numbers[12:].any():
             raise InputError(
-                f"distortion: found a tilted sensor ({numbers[12]:g}, {numbers[13]:g}), expected none, which X-ray detectors "
-                "do not have; calibrate without the tilt."
+                f"distortion: found a tilted sensor ({numbers[12]:g}, {numbers[13]:g}), expected "
+                "none, which X-ray detectors do not have; calibrate without the tilt."
             )
         numbers = numbers[:12]
         numbers.flags.writeable = False
@@ -79,7 +81,8 @@ class Distortion:
         Raises
         ------
         InputError
-            Beginning with "distortion", if it does not converge: a distortion so strong has no inverse.
+            Beginning with "distortion", if it does not converge: a distortion so strong has no
+            inverse.
         """
         points = np.asarray(points, float)
         ideal = points.copy()
@@ -92,8 +95,8 @@ class Distortion:
                 if not step.size or np.abs(step).max() < CONVERGED:
                     return ideal
         raise InputError(
-            "distortion: cannot be undone at a point of the image, expected coefficients of a lens that shows each point "
-            "once; correct them."
+            "distortion: cannot be undone at a point of the image, expected coefficients of a lens "
+            "that shows each point once; correct them."
         )
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
@@ -112,9 +115,12 @@ def _through(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
 
 
 class EqualAngles:
-    """A fan whose columns are at equal angles, as a detector bent about the source has them; what a `Distortion` is to a lens.
+    """A fan whose columns are at equal angles, as a detector bent about the source has them.
 
-    Its pixels, u = fx angle + cx, are those of a flat detector, u = fx tan(angle) + cx, once this is undone.
+    What a `Distortion` is to a lens.
+
+    Its pixels, u = fx angle + cx, are those of a flat detector, u = fx tan(angle) + cx, once this
+    is undone.
     """
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:

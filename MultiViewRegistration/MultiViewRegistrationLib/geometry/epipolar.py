@@ -1,7 +1,9 @@
-"""Link the pixels of one view to the others: the epipolar line, and the point that pixels of several views agree on.
+"""Link the pixels of one view to the others.
 
-Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2nd ed., chapters 9 and 12. There lines are infinite; here only what
-lies before both sources can have been seen.
+The epipolar line, and the point that pixels of several views agree on.
+
+Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2nd ed., chapters 9 and 12.
+There lines are infinite; here only what lies before both sources can have been seen.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from .camera import Camera
 
 #: Rays that all lie within this angle of each other do not determine the depth of a point.
 PARALLEL_DEG = 1.0
-#: Points of a ray that a slot scan shows bent: the lines between them are a tenth of a pixel off where it bends by 100.
+#: Points of a ray that a slot scan shows bent: the lines between them are a tenth of a pixel off
+#: where it bends by 100.
 BENT_POINTS = 33
 
 
@@ -30,32 +33,37 @@ class Triangulation(NamedTuple):
 
 
 def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
-    """Return the epipolar line: the ray of a pixel of one view as another view sees it; a curve in a slot scan.
+    """Return the epipolar line: the ray of a pixel of one view as another view sees it.
+
+    a curve in a slot scan.
 
     Parameters
     ----------
     pixel
         (u, v) in the image of `camera_from`.
     box
-        (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by default its whole
-        image, to the outer edges of the pixels.
+        (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by
+        default its whole image, to the outer edges of the pixels.
 
     Returns
     -------
     ndarray or None
-        (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of `camera_from` first: both
-        ends, or more where a slot scan shows the ray bent. None where no part of the ray lies before both sources
-        and within the box, and for pinholes that share their source: there a ray is a point.
+        (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of
+        `camera_from` first: both ends, or more where a slot scan shows the ray bent. None where no
+        part of the ray lies before both sources and within the box, and for pinholes that share
+        their source: there a ray is a point.
     """
     columns, rows = camera_to.size
     left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box
     forms, pixel = camera_to.linear_forms, np.asarray(pixel, float)
-    # The ray at depth z of its own camera has the forms begin + z along: at first the epipole, at last the vanishing point (9.1).
+    # The ray at depth z of its own camera has the forms begin + z along: at first the epipole, at
+    # last the vanishing point (9.1).
     begin = forms @ np.append(camera_from.sources(pixel), 1)
     along = forms[:, :3] @ camera_from.ray_matrix @ np.append(pixel, 1)
     if np.linalg.norm(begin) <= 1e-12 * np.linalg.norm(forms[:, 3]):
         return None
-    # Each side of the box is a plane: linear in z, and 0 or more on the inner side of what lies before the source.
+    # Each side of the box is a plane: linear in z, and 0 or more on the inner side of what lies
+    # before the source.
     sides = np.array([[1, 0, -left, 0], [-1, 0, right, 0], [0, 1, 0, -top], [0, -1, 0, bottom]])
     near, far = 0.0, np.inf
     for at_begin, change in zip(sides @ begin, sides @ along):
@@ -90,7 +98,8 @@ def closest_point(
     directions
         (n, 3), unit vectors.
     origin_weight
-        Weight of the distance from the world's origin, a ray having 1; it decides what parallel rays leave open.
+        Weight of the distance from the world's origin, a ray having 1; it decides what parallel
+        rays leave open.
 
     Returns
     -------
@@ -120,22 +129,24 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
     pixels = rigid.check_numbers(pixels, (len(cameras), 2), "pixels")
     if len(cameras) < 2:
         raise InputError(
-            f"pixels: found {len(cameras)}, expected those of two or more views, as one leaves the depth open; add another."
+            f"pixels: found {len(cameras)}, expected those of two or more views, as one leaves the "
+            "depth open; add another."
         )
     directions = np.stack([camera.ray_directions(pixel) for camera, pixel in zip(cameras, pixels)])
     sources = np.stack([camera.sources(pixel) for camera, pixel in zip(cameras, pixels)])
     cosines = np.abs(directions @ directions.T)
     if cosines.min() > np.cos(np.radians(PARALLEL_DEG)):
         raise InputError(
-            f"pixels: found rays within {PARALLEL_DEG:g} degree of each other, expected views from different sides, as these "
-            "leave the depth open; choose another view."
+            f"pixels: found rays within {PARALLEL_DEG:g} degree of each other, expected views from "
+            "different sides, as these leave the depth open; choose another view."
         )
     point, across = closest_point(sources, directions)
     behind = [number for number, camera in enumerate(cameras, start=1) if camera.depth(point) <= 0]
     if behind:
         raise InputError(
-            f"pixels: the rays come nearest to each other behind the source of view {behind[0]}, expected pixels that show "
-            "one point; check that they do, and the geometry of the views."
+            f"pixels: the rays come nearest to each other behind the source of view {behind[0]}, "
+            "expected pixels that show one point; check that they do, and the geometry of the "
+            "views."
         )
     distances = np.linalg.norm(np.einsum("nij,nj->ni", across, point - sources), axis=1)
     projected = np.stack([camera.project(point) for camera in cameras])
@@ -145,12 +156,15 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
 
 
 def default_pose_at_isocentre(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:
-    """Return a pose (4, 4) for a CT without a start: its axes along the world's, its centroid where the central rays meet.
+    """Return a pose (4, 4) for a CT without a start.
+
+    Its axes along the world's, its centroid where the central rays meet.
 
     Parameters
     ----------
     centroid
-        (3,) CT mm. Of one view alone, where its central ray passes the world's origin, the isocentre of a C-arm.
+        (3,) CT mm. Of one view alone, where its central ray passes the world's origin, the
+        isocentre of a C-arm.
     """
     # The origin, with little weight, decides what the rays leave open.
     sources = np.stack([camera.source for camera in cameras])

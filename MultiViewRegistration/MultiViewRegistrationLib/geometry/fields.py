@@ -1,4 +1,7 @@
-"""The fields that say how an X-ray was taken, and how well that is known: one table for files, command line, editor and reference."""
+"""The fields that say how an X-ray was taken, and how well that is known.
+
+One table for files, command line, editor and reference.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ class Field:
     words
         Its name for a person, within a sentence.
     help
-        What it means, for a person who has to give it, the words of a sentence without its full stop; `choices` say it themselves.
+        What it means, for a person who has to give it, the words of a sentence without its full
+        stop; `choices` say it themselves.
     expected
         What a message expects: "a number of mm".
     shape
@@ -41,7 +45,8 @@ class Field:
     whole
         Whether it is the size of an image, whole numbers above 0.
     choices
-        In place of numbers: the values that it may have, and what each means, "" for what needs no word.
+        In place of numbers: the values that it may have, and what each means, "" for what needs no
+        word.
     nullable
         Whether it may be null, for unknown.
     required
@@ -126,7 +131,8 @@ class Field:
             value not in self.choices or isinstance(value, bool) is not self.is_truth
         ):
             raise InputError(
-                f"{self.key}: found {value!r}, expected {self.expected or self.allowed}; choose one of these."
+                f"{self.key}: found {value!r}, expected {self.expected or self.allowed}; choose "
+                "one of these."
             )
         if self.choices or self.shape is None:
             return value
@@ -159,7 +165,10 @@ def check_fields(table: Table, values: Any) -> None:
 
 
 def to_json(table: Table, values: Any) -> dict[str, Any]:
-    """Return what a case.json says of the attributes: numbers, lists and words, without what is as by default and needs no word."""
+    """Return what a case.json says of the attributes.
+
+    Numbers, lists and words, without what is as by default and needs no word.
+    """
     given = {key: getattr(values, key) for key, field in table.items()}
     return {
         key: list(value) if isinstance(value, tuple) else value
@@ -251,7 +260,8 @@ C_ARM = table_of(
     Field(
         "principal_point",
         "principal point",
-        "the pixel [column, row] that the central ray meets, from 0; the middle of the image if left out",
+        "the pixel [column, row] that the central ray meets, from 0; the middle of the image if "
+        "left out",
         "a pixel [column, row]",
         shape=(2,),
         unit="px",
@@ -287,7 +297,8 @@ SLOT_SCAN = table_of(
     _asked(
         "isocentre",
         "isocentre",
-        "where the first row's central ray meets the plane in which pixel_mm holds, x,y,z in world mm (LPS)",
+        "where the first row's central ray meets the plane in which pixel_mm holds, x,y,z in world "
+        "mm (LPS)",
         "a point [x, y, z] in world mm (LPS), of the first row",
         shape=(3,),
         unit="mm",
@@ -295,7 +306,8 @@ SLOT_SCAN = table_of(
     _asked(
         "isocentre_to_source",
         "side of the tube",
-        "direction from the isocentre to the X-ray tube, x,y,z (LPS): 0,1,0 is behind the patient, 1,0,0 at the left",
+        "direction from the isocentre to the X-ray tube, x,y,z (LPS): 0,1,0 is behind the patient, "
+        "1,0,0 at the left",
         DIRECTION,
         shape=(3,),
     ),
@@ -372,8 +384,9 @@ CAMERA = table_of(
 TABLES = {"camera": CAMERA, "c_arm": C_ARM, "slot_scan": SLOT_SCAN}
 
 OR_UNKNOWN, ZERO_OR_MORE = "0 or more, or null if unknown", "0 or more"
-#: Standard deviations of a camera; 0 is exact. The defaults are those of a calibration, which is right to half a pixel: it is reproduced to
-#: 0.2 mm on the detector (Daly et al., Med Phys 35, 2008).
+#: Standard deviations of a camera; 0 is exact. The defaults are those of a calibration, which is
+#: right to half a pixel: it is reproduced to 0.2 mm on the detector (Daly et al., Med Phys 35,
+#: 2008).
 UNCERTAINTY = table_of(
     Field(
         "rotation_sd_deg",
@@ -410,7 +423,8 @@ UNCERTAINTY = table_of(
     Field(
         "distance_sd_percent",
         "distance",
-        "of its distance from source to detector, of a slot scan of the width of its fan; 0 is exact",
+        "of its distance from source to detector, of a slot scan of the width of its fan; 0 is "
+        "exact",
         ZERO_OR_MORE,
         unit="percent",
         least=0,
@@ -428,18 +442,21 @@ STEP_SD = Field(
     usual=(0, 50),
     default=0.1,
 )
-#: How a slot scan calls the same, whose distance shows in the width of its fan; and what it has beside.
+#: How a slot scan calls the same, whose distance shows in the width of its fan; and what it has
+#: beside.
 SLOT_SCAN_UNCERTAINTY = UNCERTAINTY | table_of(
     replace(UNCERTAINTY["principal_point_sd_px"], words="central column"),
     replace(UNCERTAINTY["distance_sd_percent"], words="width of the fan"),
     STEP_SD,
 )
 
-#: Angles and distances read off a C-arm, from a header or typed, and how far the principal point moves on the detector as the C-arm
-#: bends: by up to 16 mm, its source by 8 mm and its detector by 3 degrees on a mobile one (Daly et al.).
+#: Angles and distances read off a C-arm, from a header or typed, and how far the principal point
+#: moves on the detector as the C-arm bends: by up to 16 mm, its source by 8 mm and its detector by
+#: 3 degrees on a mobile one (Daly et al.).
 C_ARM_SD = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
 C_ARM_PRINCIPAL_POINT_SD_MM = 3.0
-#: A slot scan by a machine's own word: of a CT scanner's scouts the fan was 0.4 and 0.8 % wider than that (docs/scouts.md).
+#: A slot scan by a machine's own word: of a CT scanner's scouts the fan was 0.4 and 0.8 % wider
+#: than that (docs/scouts.md).
 SLOT_SCAN_SD = {
     "rotation_sd_deg": 0.1,
     "translation_sd_mm": 0.3,
@@ -476,7 +493,10 @@ def usual_uncertainty(
 
 
 def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
-    """Return how well a camera is known, in a few words: "±1°, 3 mm, 4 px, 1 %", "exact" or "unknown"."""
+    """Return how well a camera is known, in a few words.
+
+    "±1°, 3 mm, 4 px, 1 %", "exact" or "unknown".
+    """
     rotation, translation, pixels, percent = (uncertainty[key] for key in UNCERTAINTY)
     if rotation is None and translation is None:
         return "unknown"

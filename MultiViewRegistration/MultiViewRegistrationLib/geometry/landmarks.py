@@ -1,10 +1,13 @@
-"""The start pose from anatomical landmarks: 3D points in the CT and where they are in one or more X-rays.
+"""The start pose from anatomical landmarks.
 
-In coordinates x = (X, Y, Z) of a camera and with m = (X, Y) / Z a point's normalised image position, X - m_x Z and
-Y - m_y Z are 0 at the true pose; of a slot scan, with m_y = Y, so is Y - m_y. In the world that is A (R x_ct + t) + b = 0,
-with A (2, 3) and b (2,) known for each position: linear in R and t, in mm across the ray at the point's depth (Lu, Hager and
-Mjolsness, IEEE TPAMI 22(6), 2000). It makes no difference which camera a row belongs to, so one view or several, coplanar points
-or not, are one problem.
+3D points in the CT and where they are in one or more X-rays.
+
+In coordinates x = (X, Y, Z) of a camera and with m = (X, Y) / Z a point's normalised image
+position, X - m_x Z and Y - m_y Z are 0 at the true pose; of a slot scan, with m_y = Y, so is Y -
+m_y. In the world that is A (R x_ct + t) + b = 0, with A (2, 3) and b (2,) known for each position:
+linear in R and t, in mm across the ray at the point's depth (Lu, Hager and Mjolsness, IEEE TPAMI
+22(6), 2000). It makes no difference which camera a row belongs to, so one view or several, coplanar
+points or not, are one problem.
 """
 
 from __future__ import annotations
@@ -64,14 +67,17 @@ class Landmark:
 
 @dataclass(frozen=True)
 class LandmarkResidual:
-    """The distance of a landmark from its position in a view: in pixels, and in mm across the ray at the landmark's depth.
+    """The distance of a landmark from its position in a view.
+
+    In pixels, and in mm across the ray at the landmark's depth.
 
     Parameters
     ----------
     used
         False for an outlier, which does not count for the pose.
     swapped_with
-        The landmark whose position in this view this one would fit, and the other way round; "" if there is none.
+        The landmark whose position in this view this one would fit, and the other way round; "" if
+        there is none.
     """
 
     name: str
@@ -100,7 +106,8 @@ class LandmarkFit:
     Parameters
     ----------
     alternatives
-        Other poses, (4, 4) each, that fit as many positions nearly as well, as few or coplanar landmarks in one view allow.
+        Other poses, (4, 4) each, that fit as many positions nearly as well, as few or coplanar
+        landmarks in one view allow.
     """
 
     world_from_ct: np.ndarray
@@ -118,7 +125,9 @@ class LandmarkFit:
 
 
 def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> LandmarkFit:
-    """Find the pose of the CT from landmarks in all views together, without a start; mismatches are found and left out.
+    """Find the pose of the CT from landmarks in all views together, without a start.
+
+    Mismatches are found and left out.
 
     The same input gives the same pose.
 
@@ -130,9 +139,10 @@ def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> Land
     Raises
     ------
     InputError
-        Where a landmark is named twice, seen in no view of that name or outside its image; where there are fewer than
-        three landmarks, fewer than four positions (three leave several poses), or all landmarks are on one line; and
-        where no pose fits more than two thirds of the positions.
+        Where a landmark is named twice, seen in no view of that name or outside its image; where
+        there are fewer than three landmarks, fewer than four positions (three leave several poses),
+        or all landmarks are on one line; and where no pose fits more than two thirds of the
+        positions.
     """
     check(landmarks, cameras)
     seen = [(landmark, view) for landmark in landmarks for view in landmark.pixels]
@@ -169,7 +179,8 @@ def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
         label = f'landmarks: "{landmark.name}"'
         if landmark.name in named:
             raise InputError(
-                f"{label} is given twice, expected each landmark once with all its views; rename or remove one."
+                f"{label} is given twice, expected each landmark once with all its views; rename "
+                "or remove one."
             )
         named.add(landmark.name)
         for view, pixel in landmark.pixels.items():
@@ -192,8 +203,9 @@ def _missing(positions: Positions, used: np.ndarray | slice = np.s_[:]) -> str:
     count = len(positions.landmark[used])
     if len(seen) < 3 or count < SAMPLE:
         return (
-            f"found {len(seen)} with {count} positions in the views, expected four, or three of which one or more are "
-            "seen in two views, as three positions leave several poses; add landmarks or positions"
+            f"found {len(seen)} with {count} positions in the views, expected four, or three of "
+            "which one or more are seen in two views, as three positions leave several poses; add "
+            "landmarks or positions"
         )
     points = np.array([positions.points[positions.landmark == landmark][0] for landmark in seen])
     along, off, _ = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
@@ -201,14 +213,17 @@ def _missing(positions: Positions, used: np.ndarray | slice = np.s_[:]) -> str:
         len(points)
     ):  # the latter: one may be far off by mistake
         return (
-            f"all {len(seen)} that are seen lie on one line of the CT, expected at least one well off it, as the CT could turn about "
-            "that line; add a landmark"
+            f"all {len(seen)} that are seen lie on one line of the CT, expected at least one well "
+            "off it, as the CT could turn about that line; add a landmark"
         )
     return ""
 
 
 def _fit(positions: Positions, seen: list[tuple[Landmark, str]], pose: np.ndarray) -> LandmarkFit:
-    """Return the fit at a robust pose: outliers are found and left out, until the rest is what it was."""
+    """Return the fit at a robust pose.
+
+    Outliers are found and left out, until the rest is what it was.
+    """
     used = np.zeros(len(seen), bool)
     for _ in range(10):
         distance = positions.distances(pose)
@@ -239,10 +254,13 @@ def _fit(positions: Positions, seen: list[tuple[Landmark, str]], pose: np.ndarra
 
 
 def _limit(distance: np.ndarray) -> float:
-    """Return the mm up to which a position is no outlier: 3.5 standard deviations of the placement in one direction.
+    """Return the mm up to which a position is no outlier.
 
-    They come from the median distance, 1.18 of them where two directions are normal; the factor for few positions is that
-    of Rousseeuw and Leroy (1987), as six numbers have been fitted. 1 in 500 good positions is lost.
+    3.5 standard deviations of the placement in one direction.
+
+    They come from the median distance, 1.18 of them where two directions are normal; the factor for
+    few positions is that of Rousseeuw and Leroy (1987), as six numbers have been fitted. 1 in 500
+    good positions is lost.
     """
     redundant = 2 * len(distance) - 6
     deviation = np.median(distance) / 1.1774 * (1 + 5 / redundant)
@@ -257,7 +275,10 @@ def _swaps(
     used: np.ndarray,
     limit_mm: float,
 ) -> dict[int, str]:
-    """Return pairs of outliers whose names are probably swapped: each lies where the other was marked."""
+    """Return pairs of outliers whose names are probably swapped.
+
+    Each lies where the other was marked.
+    """
     swapped = {}
     for i, j in combinations(np.flatnonzero(~used), 2):
         if seen[i][1] == seen[j][1]:
@@ -287,9 +308,10 @@ def _describe_mismatch(fit: LandmarkFit) -> str:
     )
     more = " and more" if len(outliers) > MAX_LISTED else ""
     return (
-        f"landmarks: no pose fits them, the best one misses {worst or 'some'}{more}, expected more than two thirds of the "
-        f"{len(fit.residuals)} positions within {MAX_POSITION_ERROR_MM:g} mm; check their names, and whether the "
-        "patient's right is on the left of an image as its geometry has it."
+        f"landmarks: no pose fits them, the best one misses {worst or 'some'}{more}, expected more "
+        f"than two thirds of the {len(fit.residuals)} positions within {MAX_POSITION_ERROR_MM:g} "
+        "mm; check their names, and whether the patient's right is on the left of an image as its "
+        "geometry has it."
     )
 
 
@@ -345,18 +367,27 @@ class Positions:
 
     @cached_property
     def spreads(self) -> np.ndarray:
-        """(n, 2) bool: whether rays spread along columns and rows; those of a slot scan's rows do not."""
+        """(n, 2) bool: whether rays spread along columns and rows.
+
+        Those of a slot scan's rows do not.
+        """
         return np.array([[True, camera.fan_axes == 2] for camera in self.cameras])
 
     def distances(self, poses: np.ndarray) -> np.ndarray:
-        """Return the distances (..., n), mm, from the ray at each point's depth; infinite for a point behind its source."""
+        """Return the distances (..., n), mm, from the ray at each point's depth.
+
+        Infinite for a point behind its source.
+        """
         return np.where(
             self.in_cameras(poses)[..., 2] > 0, np.linalg.norm(self.offsets(poses), axis=-1), np.inf
         )
 
     @cached_property
     def normalised(self) -> np.ndarray:
-        """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not; of a slot scan (X / Z, Y)."""
+        """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not.
+
+        Of a slot scan (X / Z, Y).
+        """
         homogeneous = np.concatenate([self.pixels, np.ones((len(self.pixels), 1))], axis=1)
         return np.stack(
             [np.linalg.solve(c.intrinsics, h) for c, h in zip(self.cameras, homogeneous)]
@@ -374,11 +405,13 @@ class Positions:
 
 
 def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
-    """Return distinct poses (4, 4) world_from_ct, that with the lowest robust cost first; usually one stands out.
+    """Return distinct poses (4, 4) world_from_ct, that with the lowest robust cost first.
 
-    Poses of all positions and of random samples of four are scored over all positions by Cauchy's robust cost; the
-    best ones are refined by it over all (RANSAC with local optimisation: Fischler and Bolles 1981, Chum et al. 2003).
-    The same seed gives the same poses.
+    Usually one stands out.
+
+    Poses of all positions and of random samples of four are scored over all positions by Cauchy's
+    robust cost; the best ones are refined by it over all (RANSAC with local optimisation: Fischler
+    and Bolles 1981, Chum et al. 2003). The same seed gives the same poses.
 
     Parameters
     ----------
@@ -396,8 +429,8 @@ def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
 def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.ndarray:
     """Return the pose (4, 4) with the least reprojection error, from one nearby.
 
-    The error is that in the image, taken to mm at the depth where each point lies at first: with the depth left free, noise would draw the
-    points to the source.
+    The error is that in the image, taken to mm at the depth where each point lies at first: with
+    the depth left free, noise would draw the points to the source.
 
     Parameters
     ----------
@@ -436,8 +469,9 @@ def _samples(landmark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     """Return the poses (N, 4, 4) of the samples `rows` (S, k), from the 24 rotations of the cube each.
 
-    Gauss-Newton on rotation and translation; the start's translation is the best one for its rotation. A little of
-    the diagonal is added to the normal equations, as a sample may leave a direction undetermined.
+    Gauss-Newton on rotation and translation; the start's translation is the best one for its
+    rotation. A little of the diagonal is added to the normal equations, as a sample may leave a
+    direction undetermined.
     """
     from scipy.spatial.transform import Rotation  # slow to import, too
 

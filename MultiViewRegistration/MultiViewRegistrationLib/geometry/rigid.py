@@ -1,11 +1,12 @@
 """Rigid transforms: SO(3) and SE(3).
 
 Everything is numpy float64 and batched: leading dimensions broadcast. A pose is a 4x4 named
-`target_from_source`; a rotation is a 3x3 with determinant +1. A twist is `(omega, v)`, rotation vector in
-radians first, then mm. Functions that compare poses use the left-invariant difference `inverse(a) @ b`.
+`target_from_source`; a rotation is a 3x3 with determinant +1. A twist is `(omega, v)`, rotation
+vector in radians first, then mm. Functions that compare poses use the left-invariant difference
+`inverse(a) @ b`.
 
-Formulas: Sola et al., "A micro Lie theory for state estimation in robotics" (arXiv 1812.01537), appendices B
-and D, with translation first there.
+Formulas: Sola et al., "A micro Lie theory for state estimation in robotics" (arXiv 1812.01537),
+appendices B and D, with translation first there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from ..errors import InputError
 
 RIGID_TOLERANCE = 1e-4
-"""Largest relative stretch that is taken for rounding; six printed digits or float32 stay far below."""
+"""Largest relative stretch that is taken for rounding; six printed digits or float32 stay far
+below."""
 
 
 def hat(w):
@@ -40,8 +42,8 @@ def exp_so3(w):
 def log_so3(R):
     """Return the rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
-    At exactly pi w and -w are one rotation and either may come back. By the unit quaternion q, from the row of q q^T that holds its largest
-    part (Shepperd, J. Guid. Control 1:223-224, 1978).
+    At exactly pi w and -w are one rotation and either may come back. By the unit quaternion q, from
+    the row of q q^T that holds its largest part (Shepperd, J. Guid. Control 1:223-224, 1978).
     """
     R = np.asarray(R, float)
     turn = np.moveaxis(
@@ -88,7 +90,9 @@ def log_se3(T):
 
 
 def adjoint(T):
-    """Return matrices (..., 6, 6) that carry a twist through T: `T @ exp(x) @ inverse(T) == exp(adjoint(T) @ x)`.
+    """Return matrices (..., 6, 6) that carry a twist through T.
+
+    `T @ exp(x) @ inverse(T) == exp(adjoint(T) @ x)`.
 
     [[R, 0], [hat(t) R, R]] for rotation-first twists.
     """
@@ -109,7 +113,10 @@ def from_rotation_translation(R, t):
 
 
 def about(pivot, T):
-    """Return the pose T (..., 4, 4) done about a pivot (..., 3) in mm: translate(pivot) @ T @ translate(-pivot)."""
+    """Return the pose T (..., 4, 4) done about a pivot (..., 3) in mm.
+
+    translate(pivot) @ T @ translate(-pivot).
+    """
     T, pivot = np.asarray(T, float), np.asarray(pivot, float)
     return from_rotation_translation(T[..., :3, :3], T[..., :3, 3] + pivot - rotate(T, pivot))
 
@@ -125,14 +132,20 @@ def inverse(T):
 
 
 def rotate(T, vectors):
-    """Return vectors (..., 3) turned, not moved, by T (..., 4, 4) or (..., 3, 3); leading dims broadcast."""
+    """Return vectors (..., 3) turned, not moved, by T (..., 4, 4) or (..., 3, 3).
+
+    Leading dims broadcast.
+    """
     return np.einsum(
         "...ij,...j->...i", np.asarray(T, float)[..., :3, :3], np.asarray(vectors, float)
     )
 
 
 def transform_points(T, points):
-    """Return points (..., 3) carried by poses T (..., 4, 4); leading dims broadcast, T[:, None] for two lists."""
+    """Return points (..., 3) carried by poses T (..., 4, 4).
+
+    Leading dims broadcast, T[:, None] for two lists.
+    """
     T = np.asarray(T, float)
     return np.einsum("...ij,...j->...i", T[..., :3, :3], np.asarray(points, float)) + T[..., :3, 3]
 
@@ -161,9 +174,12 @@ def translation_distance(a, b):
 
 
 def geodesic_distance(a, b, radius_mm):
-    """Return the double geodesic (...) in mm between poses a and b: sqrt((radius_mm * angle)^2 + |t_a - t_b|^2).
+    """Return the double geodesic (...) in mm between poses a and b.
 
-    DiffPose (Gopalakrishnan et al., CVPR 2024) takes half the source-to-detector distance for the radius.
+    sqrt((radius_mm * angle)^2 + |t_a - t_b|^2).
+
+    DiffPose (Gopalakrishnan et al., CVPR 2024) takes half the source-to-detector distance for the
+    radius.
     """
     return np.hypot(radius_mm * rotation_distance(a, b), translation_distance(a, b))
 
@@ -171,8 +187,8 @@ def geodesic_distance(a, b, radius_mm):
 def mean(poses, weights=None):
     """Return the mean of poses: chordal L2 mean of the rotations, arithmetic mean of the translations.
 
-    The former is the rotation nearest to the average matrix (Moakher 2002, Hartley et al. 2013), unique while all rotations lie within 90
-    degrees of it.
+    The former is the rotation nearest to the average matrix (Moakher 2002, Hartley et al. 2013),
+    unique while all rotations lie within 90 degrees of it.
 
     Parameters
     ----------
@@ -194,9 +210,10 @@ def mean(poses, weights=None):
 def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
     """Return the mean of the poses that agree, and which do.
 
-    Starts at the pose with the least median distance to all (least median of squares, Rousseeuw 1984: holds while
-    more than half agree), then alternates between the mean of the inliers and the inliers of the mean. A cutoff of 3
-    keeps 96 % of normal errors along one direction and nearly all along six. Makes N^2 geodesic distances.
+    Starts at the pose with the least median distance to all (least median of squares, Rousseeuw
+    1984: holds while more than half agree), then alternates between the mean of the inliers and the
+    inliers of the mean. A cutoff of 3 keeps 96 % of normal errors along one direction and nearly
+    all along six. Makes N^2 geodesic distances.
 
     Parameters
     ----------
@@ -268,11 +285,13 @@ def array_of(name, value):
     except (NotImplementedError, RuntimeError, TypeError, ValueError):
         where = f" on the device {value.device}" if hasattr(value, "device") else ""
         raise InputError(
-            f"{name}: found {kind_of(value)}{where} that NumPy cannot read, {expected}; convert it, with .cpu() from a device."
+            f"{name}: found {kind_of(value)}{where} that NumPy cannot read, {expected}; convert "
+            "it, with .cpu() from a device."
         ) from None
     if array.dtype.kind not in "biuf":
         raise InputError(
-            f"{name}: found {kind_of(value)} with values of type {array.dtype}, {expected}; convert it."
+            f"{name}: found {kind_of(value)} with values of type {array.dtype}, {expected}; "
+            "convert it."
         )
     return array
 
@@ -316,7 +335,8 @@ def check_rigid(matrix, name):
     M = T[:3, :3]
     if np.linalg.det(M) < 0:
         raise InputError(
-            f"{name}: mirrors space (negative determinant), expected a rotation; undo the flip of an axis."
+            f"{name}: mirrors space (negative determinant), expected a rotation; undo the flip of "
+            "an axis."
         )
     if np.abs(np.linalg.svd(M, compute_uv=False) - 1).max() > RIGID_TOLERANCE:
         raise InputError(

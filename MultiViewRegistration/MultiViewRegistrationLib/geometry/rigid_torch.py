@@ -1,14 +1,16 @@
 """Rigid transforms in torch: what `rigid` does in numpy under the same names, with gradients.
 
-The conventions are those of `rigid`: a pose is a 4x4 named `target_from_source`, a twist is `(omega, v)`, rotation vector in
-radians first, then mm, and poses are compared by their left-invariant difference `inverse(a) @ b`. Poses are composed by `@`. Leading
-dimensions are batches and broadcast; precision and device are those of the arguments, single precision is enough.
+The conventions are those of `rigid`: a pose is a 4x4 named `target_from_source`, a twist is
+`(omega, v)`, rotation vector in radians first, then mm, and poses are compared by their
+left-invariant difference `inverse(a) @ b`. Poses are composed by `@`. Leading dimensions are
+batches and broadcast; precision and device are those of the arguments, single precision is enough.
 
-Gradients are those along rigid motions, finite everywhere: at the identity, where angles are 0 and the usual formulas are 0/0, and up
-to turns by pi. A distance has no derivative where it is 0; there its gradient is 0.
+Gradients are those along rigid motions, finite everywhere: at the identity, where angles are 0 and
+the usual formulas are 0/0, and up to turns by pi. A distance has no derivative where it is 0; there
+its gradient is 0.
 
-Formulas: Sola et al., "A micro Lie theory for state estimation in robotics" (arXiv 1812.01537), appendices B and D, with translation
-first there.
+Formulas: Sola et al., "A micro Lie theory for state estimation in robotics" (arXiv 1812.01537),
+appendices B and D, with translation first there.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ def hat(w: Tensor) -> Tensor:
 
 
 def exp_se3(twist: Tensor) -> Tensor:
-    """Return poses (..., 4, 4) of twists (omega, v) (..., 6): the exponential of [[hat(omega), v], [0, 0]]."""
+    """Return poses (..., 4, 4) of twists (omega, v) (..., 6).
+
+    The exponential of [[hat(omega), v], [0, 0]].
+    """
     R, V = _exp_so3_and_V(twist[..., :3])
     return from_rotation_translation(R, (V @ twist[..., 3:, None])[..., 0])
 
@@ -34,7 +39,8 @@ def exp_se3(twist: Tensor) -> Tensor:
 def log_so3(R: Tensor) -> Tensor:
     """Return the rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
-    By the unit quaternion, as in `rigid.log_so3`. At exactly pi w and -w are one rotation, and either may come back.
+    By the unit quaternion, as in `rigid.log_so3`. At exactly pi w and -w are one rotation, and
+    either may come back.
     """
     q = _quaternion(R)
     scalar, vector = q[..., :1], q[..., 1:]
@@ -66,10 +72,12 @@ def inverse(T: Tensor) -> Tensor:
 
 
 def geodesic(a: Tensor, b: Tensor) -> Tensor:
-    """Return the distance (...) of poses a and b (..., 4, 4) on SE(3): ||log_se3(inverse(a) @ b)||, radians and mm in one norm.
+    """Return the distance (...) of poses a and b (..., 4, 4) on SE(3).
 
-    geodesic(g @ a, g @ b) is the same for every pose g. Of a @ h and b @ h it is the same if h is a rotation: no distance on SE(3) is
-    invariant on both sides.
+    ||log_se3(inverse(a) @ b)||, radians and mm in one norm.
+
+    geodesic(g @ a, g @ b) is the same for every pose g. Of a @ h and b @ h it is the same if h is a
+    rotation: no distance on SE(3) is invariant on both sides.
     """
     return torch.linalg.vector_norm(log_se3(inverse(a) @ b), dim=-1)
 
@@ -77,8 +85,8 @@ def geodesic(a: Tensor, b: Tensor) -> Tensor:
 def geodesic_distance(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
     """Return sqrt((radius_mm * angle)^2 + ||t_a - t_b||^2) in mm, (...), of poses a and b (..., 4, 4).
 
-    DiffPose (Gopalakrishnan et al., CVPR 2024) takes the distance from source to isocentre for the radius: then the angle counts as
-    the path of the source.
+    DiffPose (Gopalakrishnan et al., CVPR 2024) takes the distance from source to isocentre for the
+    radius: then the angle counts as the path of the source.
     """
     arc = radius_mm * log_so3(a[..., :3, :3].mT @ b[..., :3, :3])
     return torch.linalg.vector_norm(torch.cat([arc, b[..., :3, 3] - a[..., :3, 3]], -1), dim=-1)
@@ -87,7 +95,8 @@ def geodesic_distance(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
 def _exp_so3_and_V(w: Tensor) -> tuple[Tensor, Tensor]:
     """Return R = exp of hat(w), and V, which takes v of a twist to the translation of its pose, (..., 3, 3) each.
 
-    The exponential of [[hat(w), 1], [0, 0]] is [[R, V], [0, 1]]; it holds no mm, so that it loses no digits of R.
+    The exponential of [[hat(w), 1], [0, 0]] is [[R, V], [0, 1]]; it holds no mm, so that it loses
+    no digits of R.
     """
     eye = torch.eye(3, dtype=w.dtype, device=w.device).expand(*w.shape[:-1], 3, 3)
     upper = torch.linalg.matrix_exp(functional.pad(torch.cat([hat(w), eye], -1), (0, 0, 0, 3)))[
@@ -99,7 +108,8 @@ def _exp_so3_and_V(w: Tensor) -> tuple[Tensor, Tensor]:
 def _quaternion(R: Tensor) -> Tensor:
     """Return unit quaternions (..., 4), scalar first and not negative, of rotations (..., 3, 3).
 
-    Every row of 4 q q^T is q times one of its components; the largest one loses no digits (Shepperd 1978).
+    Every row of 4 q q^T is q times one of its components; the largest one loses no digits (Shepperd
+    1978).
     """
     trace = R.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     skew = R - R.mT

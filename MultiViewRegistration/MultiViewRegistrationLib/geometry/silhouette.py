@@ -1,4 +1,7 @@
-"""The outline of a surface as a point source sees it, such as an X-ray's: where its rays touch the surface."""
+"""The outline of a surface as a point source sees it, such as an X-ray's.
+
+Where its rays touch the surface.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,19 @@ SPECK_SHARE = 0.02
 class Surface:
     """Triangles, prepared so that their outline from any source takes about a millisecond for 50 000 of them.
 
-    An edge of the mesh belongs to the outline where one of its triangles faces the source and the other does not, and where the
-    surface bulges: at a fold inwards a ray that touches has been in the body before. (Markosian et al. 1997, "Real-time
-    nonphotorealistic rendering", call these potentially visible.) So nothing that hides behind something is left out, as an X-ray leaves
-    it out neither. The rim of a surface that is not closed belongs to it as well.
+    An edge of the mesh belongs to the outline where one of its triangles faces the source and the
+    other does not, and where the surface bulges: at a fold inwards a ray that touches has been in
+    the body before. (Markosian et al. 1997, "Real-time nonphotorealistic rendering", call these
+    potentially visible.) So nothing that hides behind something is left out, as an X-ray leaves it
+    out neither. The rim of a surface that is not closed belongs to it as well.
 
     Parameters
     ----------
     points
         (n, 3) mm.
     triangles
-        (m, 3) of indices of points; neighbours share points, and go round the same way. Of a closed surface it does not matter
-        which way.
+        (m, 3) of indices of points; neighbours share points, and go round the same way. Of a closed
+        surface it does not matter which way.
     """
 
     def __init__(self, points: np.ndarray, triangles: np.ndarray) -> None:
@@ -49,7 +53,8 @@ class Surface:
         Parameters
         ----------
         scan
-            (3,) the unit vector along which the source of a slot scan moves, for each point to where it is level with it.
+            (3,) the unit vector along which the source of a slot scan moves, for each point to
+            where it is level with it.
         """
         source = np.asarray(source, float)
         height = self._normals @ source
@@ -63,7 +68,10 @@ class Surface:
         return self.points[np.concatenate([edges, self._rim])]
 
     def _bulges(self, edges: np.ndarray, faces: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-        """Return a bool for each edge: the one triangle's third point lies behind the other triangle."""
+        """Return a bool for each edge.
+
+        The one triangle's third point lies behind the other triangle.
+        """
         third = triangles[faces[:, 1]].sum(axis=1) - edges.sum(axis=1)
         height = np.einsum("ij,ij->i", self._normals[faces[:, 0]], self.points[third])
         return height < self._offsets[faces[:, 0]]
@@ -89,7 +97,10 @@ def _edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _lengths_of_pieces(edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Return the length, in mm, of the piece of connected edges (k, 2) to which each belongs; lines (k, 2, 3) are their ends."""
+    """Return the length, in mm, of the piece of connected edges (k, 2) to which each belongs.
+
+    Lines (k, 2, 3) are their ends.
+    """
     if not len(edges):
         return np.zeros(0)
     points, index = np.unique(edges, return_inverse=True)

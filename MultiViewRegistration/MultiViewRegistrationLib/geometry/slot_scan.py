@@ -19,20 +19,23 @@ RIGHT_ANGLE = 1e-3
 
 
 class SlotScanCamera(Camera):
-    """The linear pushbroom camera (Gupta and Hartley, IEEE TPAMI 19, 1997): a fan across, parallel along the scan.
+    """The linear pushbroom camera (Gupta and Hartley, IEEE TPAMI 19, 1997).
 
-    Source and slot move together along y, a row at a time. A world point X falls on pixel (u, v) with
+    a fan across, parallel along the scan.
+
+    Source and slot move together along y, a row at a time. A world point X falls on pixel (u, v)
+    with
 
         (x, y, z) = R X + t,    u = fx x / z + cx,    v = fy y + cy,
 
-    [R | t] the upper rows of camera_from_world, whose origin is the source of row cy: x along columns, y along the scan, z from the
-    source to the detector.
+    [R | t] the upper rows of camera_from_world, whose origin is the source of row cy: x along
+    columns, y along the scan, z from the source to the detector.
 
     Parameters
     ----------
     intrinsics
-        (3, 3) [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]: fx in pixels, < 0 if the image is stored mirrored, as seen from the detector;
-        fy in rows per mm, > 0.
+        (3, 3) [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]: fx in pixels, < 0 if the image is stored
+        mirrored, as seen from the detector; fy in rows per mm, > 0.
     camera_from_world, size
         As of `Camera`.
 
@@ -48,8 +51,8 @@ class SlotScanCamera(Camera):
         super().__post_init__()
         if self.intrinsics[0, 1]:
             raise InputError(
-                f"intrinsics: found a skew of {self.intrinsics[0, 1]:g}, expected 0 of a slot scan, whose rows are at right angles "
-                "to the scan."
+                f"intrinsics: found a skew of {self.intrinsics[0, 1]:g}, expected 0 of a slot "
+                "scan, whose rows are at right angles to the scan."
             )
 
     @property
@@ -62,8 +65,8 @@ class SlotScanCamera(Camera):
             Always.
         """
         raise InputError(
-            "a slot-scan image has no projection matrix, as each row has a source of its own, but one is needed here; use an X-ray "
-            "with a single source."
+            "a slot-scan image has no projection matrix, as each row has a source of its own, but "
+            "one is needed here; use an X-ray with a single source."
         )
 
     @cached_property
@@ -162,8 +165,8 @@ def require_single_source(cameras: Iterable[Camera], what: str) -> None:
     """
     if any(camera.fan_axes == 1 for camera in cameras):
         raise InputError(
-            f"views: {what} needs X-rays with a single source, but a slot scan (CT scout, EOS) is among them; leave it out, or register "
-            "the views once by a search."
+            f"views: {what} needs X-rays with a single source, but a slot scan (CT scout, EOS) is "
+            "among them; leave it out, or register the views once by a search."
         )
 
 
@@ -180,8 +183,8 @@ class SlotScan:
     source_to_isocentre_mm
         The distance of the two.
     columns_along, rows_along
-        (3,) directions in which columns and rows follow each other, the latter that of the scan; at right angles to each other and to
-        the central ray, of any length.
+        (3,) directions in which columns and rows follow each other, the latter that of the scan; at
+        right angles to each other and to the central ray, of any length.
     pixel_mm
         (between columns at the isocentre, between rows along the scan).
     size
@@ -213,8 +216,9 @@ class SlotScan:
         for key, cosine in (("columns_along", x @ z), ("rows_along", y @ z), ("rows_along", x @ y)):
             if abs(cosine) > RIGHT_ANGLE:
                 raise InputError(
-                    f"{key}: found {np.degrees(np.arccos(cosine)):.2f} degrees to another axis, expected columns_along, rows_along "
-                    "and isocentre_to_source at right angles; correct it."
+                    f"{key}: found {np.degrees(np.arccos(cosine)):.2f} degrees to another axis, "
+                    "expected columns_along, rows_along and isocentre_to_source at right angles; "
+                    "correct it."
                 )
 
     def to_json(self) -> dict[str, Any]:

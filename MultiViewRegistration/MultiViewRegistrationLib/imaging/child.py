@@ -1,6 +1,9 @@
-"""Calls functions in a child process that may die: a library that reads a damaged file can end its process, or fill the memory.
+"""Calls functions in a child process that may die.
 
-A child is kept for further calls and ends itself when none comes; one that has failed is ended at once, and its memory goes with it.
+a library that reads a damaged file can end its process, or fill the memory.
+
+A child is kept for further calls and ends itself when none comes; one that has failed is ended at
+once, and its memory goes with it.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ from ..jobs import HIDDEN, environment, python
 
 #: Seconds after which an idle child ends itself, and after which it is not used again.
 IDLE_S, FRESH_S = 30, 20
-#: Larger data are not copied, but stay in the file to which the child has written them; it has so many.
+#: Larger data are not copied, but stay in the file to which the child has written them; it has so
+#: many.
 MAPPED_BYTES, FILES = 8 << 20, 1 if os.name == "nt" else 6
 _CODE = f"from {__package__}.child_main import serve; serve({IDLE_S})"
-#: One thread and one heap: otherwise the memory that a child reserves, which is limited, grows with the processors.
+#: One thread and one heap: otherwise the memory that a child reserves, which is limited, grows with
+#: the processors.
 _PLAIN = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -123,7 +128,10 @@ class _Child:
 
 
 def _unnamed_file() -> IO[bytes]:
-    """Return a file that goes with the last process that has it open; in memory where the system can."""
+    """Return a file that goes with the last process that has it open.
+
+    In memory where the system can.
+    """
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("mvreg"), "w+b", 0)
     return cast(IO[bytes], tempfile.TemporaryFile(buffering=0))
@@ -146,7 +154,8 @@ def call(function: str, arguments: Sequence[object], memory: int, seconds: float
     Parameters
     ----------
     function
-        "package.module:name". It returns plain data, or a tuple of that, a buffer, and whatever the buffer belongs to.
+        "package.module:name". It returns plain data, or a tuple of that, a buffer, and whatever the
+        buffer belongs to.
     arguments
         Plain data.
     memory
@@ -176,7 +185,10 @@ def call(function: str, arguments: Sequence[object], memory: int, seconds: float
 
 
 def _folder() -> str:
-    """Return the current folder, by which relative paths are meant; the root where it was removed."""
+    """Return the current folder, by which relative paths are meant.
+
+    The root where it was removed.
+    """
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -197,7 +209,8 @@ def _taken() -> _Child:
         return _Child()
     except OSError as error:
         raise InputError(
-            f"a process that reads files cannot be started ({error.strerror or error}); close other programs, and try again."
+            f"a process that reads files cannot be started ({error.strerror or error}); close "
+            "other programs, and try again."
         ) from None
 
 

@@ -1,4 +1,7 @@
-"""The child process of `child`: calls the functions that it is asked for, one after another. Standard library only."""
+"""The child process of `child`: calls the functions that it is asked for, one after another.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from ..errors import InputError
 def serve(idle_s: float) -> None:
     """Answer requests until there are no more, or none comes for `idle_s` seconds.
 
-    A request is a line of JSON on stdin, an answer one on stderr; a buffer that a function returns is written to the file that the
-    request names, by its number. The parent keeps a file with much in it, and this process closes it.
+    A request is a line of JSON on stdin, an answer one on stderr; a buffer that a function returns
+    is written to the file that the request names, by its number. The parent keeps a file with much
+    in it, and this process closes it.
     """
     requests, stdout, answers = (os.dup(descriptor) for descriptor in range(3))
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -66,7 +70,10 @@ def _write(data: int, buffer: memoryview) -> int:
 
 @contextmanager
 def _limits(memory: int, seconds: float) -> Iterator[None]:
-    """Let the block take so many bytes, and seconds of a processor, more than this process has; nothing is limited on Windows."""
+    """Let the block take so many bytes, and seconds of a processor, more than this process has.
+
+    Nothing is limited on Windows.
+    """
     try:
         import resource
     except ImportError:

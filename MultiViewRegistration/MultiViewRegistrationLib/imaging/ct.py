@@ -30,10 +30,11 @@ class Volume:
     Attributes
     ----------
     values
-        float32, C-contiguous, shape (nk, nj, ni): k is the slowest axis (slices), i the fastest (columns).
+        float32, C-contiguous, shape (nk, nj, ni): k is the slowest axis (slices), i the fastest
+        (columns).
     ct_from_index
-        (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its axes are
-        orthogonal, in any direction and of either handedness, with any spacing.
+        (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its
+        axes are orthogonal, in any direction and of either handedness, with any spacing.
     """
 
     values: np.ndarray = field(repr=False)
@@ -44,7 +45,8 @@ class Volume:
         object.__setattr__(self, "ct_from_index", np.array(self.ct_from_index, dtype=np.float64))
         if self.values.ndim != 3 or self.ct_from_index.shape != (4, 4):
             raise ValueError(
-                f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}"
+                f"a volume is (k, j, i) and 4x4, not {self.values.shape} and "
+                f"{self.ct_from_index.shape}"
             )
 
     @property
@@ -58,11 +60,13 @@ class Volume:
         return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
 
     def pooled(self, factors: tuple[int, int, int], run: Run = one_after_another) -> Volume:
-        """Return means over blocks of (fi, fj, fk) voxels; the new centres are the centres of the blocks.
+        """Return means over blocks of (fi, fj, fk) voxels.
 
-        Where the grid ends inside a block, the mean is over the voxels that exist: the body is taken to go on
-        as it ends. Nothing is cut off, and tissue at a cut end keeps its density, by which the renderer knows
-        a cut end.
+        The new centres are the centres of the blocks.
+
+        Where the grid ends inside a block, the mean is over the voxels that exist: the body is
+        taken to go on as it ends. Nothing is cut off, and tissue at a cut end keeps its density, by
+        which the renderer knows a cut end.
         """
         fi, fj, fk = factors
         values = np.empty(
@@ -97,9 +101,10 @@ def _parts(count: int) -> list[slice]:
 def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[Volume]:
     """Return the volume, then `levels` - 1 coarser ones, each with about twice the voxel size of the one before.
 
-    The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square pixels), and
-    each axis is pooled by the whole number that comes nearest: a thick slice waits until the pixels have caught up.
-    Every level is as if pooled from the finest, so no error adds up: from another only where each block is made of whole ones of its.
+    The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square
+    pixels), and each axis is pooled by the whole number that comes nearest: a thick slice waits
+    until the pixels have caught up. Every level is as if pooled from the finest, so no error adds
+    up: from another only where each block is made of whole ones of its.
     """
     spacing, size = volume.spacing_mm, np.array(volume.values.shape[::-1])
     made = [(np.ones(3, int), volume)]
@@ -134,10 +139,11 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
     return total
 
 
-# Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and 0.0184 at 80
-# keV, so 0.0192 is about 70 keV, the effective energy of a C-arm behind a patient. Bone at 1000 HU: 0.0573,
-# cortical bone of 1.92 g/cm3 (ICRU 44: 0.0604 at 60 keV, 0.0428 at 80 keV) near 62 keV. That is steeper than
-# the water-to-bone line of the CT's own scale, because a CT's beam is harder than a C-arm's.
+# Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and
+# 0.0184 at 80 keV, so 0.0192 is about 70 keV, the effective energy of a C-arm behind a patient.
+# Bone at 1000 HU: 0.0573, cortical bone of 1.92 g/cm3 (ICRU 44: 0.0604 at 60 keV, 0.0428 at 80 keV)
+# near 62 keV. That is steeper than the water-to-bone line of the CT's own scale, because a CT's
+# beam is harder than a C-arm's.
 WATER = 0.0192
 DENSE_BONE = 0.0573
 AIR_BELOW_HU = -850.0
@@ -160,9 +166,11 @@ class CT:
     Attributes
     ----------
     volume
-        Values in HU (unit "hu"), or in any unit where 0 is nothing and larger is denser ("relative").
+        Values in HU (unit "hu"), or in any unit where 0 is nothing and larger is denser
+        ("relative").
     mask
-        bool (nk, nj, ni) on the same grid, True where the structure to register is; None for everything.
+        bool (nk, nj, ni) on the same grid, True where the structure to register is; None for
+        everything.
     """
 
     volume: Volume
@@ -170,7 +178,10 @@ class CT:
     mask: np.ndarray | None = field(default=None, repr=False)
 
     def centroid(self) -> np.ndarray:
-        """Return (3,) CT LPS mm: mean position of the mask's voxels; without a mask of the bone's, else of everything."""
+        """Return (3,) CT LPS mm: mean position of the mask's voxels.
+
+        Without a mask of the bone's, else of everything.
+        """
         return self._centroid.copy()
 
     @cached_property
@@ -214,16 +225,17 @@ def load_ct(
     unit
         What the values mean, "hu" or "relative" (0 = nothing, larger = denser).
     mask
-        Image file, non-zero where the structure to register is. On another grid it is resampled (nearest neighbour)
-        by its own position in space.
+        Image file, non-zero where the structure to register is. On another grid it is resampled
+        (nearest neighbour) by its own position in space.
     series
         SeriesInstanceUID of the one to take of a DICOM folder with several.
 
     Raises
     ------
     InputError
-        For anything that is not a three-dimensional grey image on a rectangular grid, with some matter in it, in
-        the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
+        For anything that is not a three-dimensional grey image on a rectangular grid, with some
+        matter in it, in the unit that was named; for what is refused in a DICOM folder, see
+        `ct_slices`.
     """
     _check_unit(unit)
     if isinstance(path, (str, Path)):
@@ -251,8 +263,8 @@ def ct_from_array(
     Parameters
     ----------
     values
-        (nk, nj, ni) of any type, k the slowest axis; they are copied, as float32. With a fourth axis they are
-        colour, or vectors.
+        (nk, nj, ni) of any type, k the slowest axis; they are copied, as float32. With a fourth
+        axis they are colour, or vectors.
     ct_from_index
         (4, 4), takes (i, j, k, 1) to CT LPS mm.
     name
@@ -261,8 +273,9 @@ def ct_from_array(
     Raises
     ------
     InputError
-        For an image that is not a three-dimensional grid at right angles, has voxels that are not finite, is nothing but air,
-        or does not fit the unit. A structure of it is chosen with `masked`.
+        For an image that is not a three-dimensional grid at right angles, has voxels that are not
+        finite, is nothing but air, or does not fit the unit. A structure of it is chosen with
+        `masked`.
     """
     _check_unit(unit)
     values = np.asarray(values)
@@ -278,7 +291,8 @@ def _checked(values: np.ndarray, ct_from_index: np.ndarray, unit: str, name: str
     spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
     if not np.isfinite(ct_from_index).all() or not spacing.all():
         raise InputError(
-            f"{name}: its position is not given by finite numbers and a spacing above 0 mm, but it must be; correct it."
+            f"{name}: its position is not given by finite numbers and a spacing above 0 mm, but it "
+            "must be; correct it."
         )
     check_right_angles(name, ct_from_index[:3, :3] / spacing)
     with np.errstate(over="ignore"):  # beyond float32 is not finite
@@ -313,7 +327,8 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
             for shape in (mask.shape, ct.volume.values.shape)
         )
         raise InputError(
-            f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it on the CT's grid."
+            f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it "
+            "on the CT's grid."
         )
     selected = mask != 0
     if not selected.any():
@@ -326,11 +341,13 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
 def attenuation(ct: CT, run: Run = one_after_another) -> Volume:
     """Return linear attenuation in 1/mm on the CT's grid; 0 outside the mask.
 
-    HU, clipped to [-1000, 3000], go through two straight lines: air 0, water (0 HU) 0.0192, bone (1000 HU)
-    0.0573. Below -850 HU it is exactly 0: there is only air, and over the half metre of it that a ray
-    crosses, the CT's noise, its table foam and a scale that is off by a few HU would add up.
+    HU, clipped to [-1000, 3000], go through two straight lines: air 0, water (0 HU) 0.0192, bone
+    (1000 HU) 0.0573. Below -850 HU it is exactly 0: there is only air, and over the half metre of
+    it that a ray crosses, the CT's noise, its table foam and a scale that is off by a few HU would
+    add up.
 
-    Relative values are scaled so that the largest becomes dense bone, 0.0573; 0 stays 0, and below 0 is 0.
+    Relative values are scaled so that the largest becomes dense bone, 0.0573; 0 stays 0, and below
+    0 is 0.
     """
     values = ct.volume.values
     if ct.unit == "relative":
@@ -371,8 +388,9 @@ def read_volume(path: Path, what: str) -> StoredImage:
     image = read_image(path)
     if image.components == 1 and "0008|0016" in image.said and image.size[-1] > 1:
         raise InputError(
-            f"{path}: a multi-frame DICOM file, whose frames may lie anywhere, but a volume is expected; export the series "
-            "as single slices and name their folder, or convert it to NIfTI or NRRD."
+            f"{path}: a multi-frame DICOM file, whose frames may lie anywhere, but a volume is "
+            "expected; export the series as single slices and name their folder, or convert it to "
+            "NIfTI or NRRD."
         )
     check_grid(path, what, image.size, image.components)
     return image
@@ -399,12 +417,14 @@ def check_grid(name: str | Path, what: str, size: tuple[int, ...], components: i
     """
     if components > 1:
         raise InputError(
-            f"{name}: has {components} values a voxel (colour or vectors), but a grey volume is expected; name the {what} itself."
+            f"{name}: has {components} values a voxel (colour or vectors), but a grey volume is "
+            f"expected; name the {what} itself."
         )
     if len(size) != 3 or min(size) < 2:
         raise InputError(
-            f"{name}: has {' x '.join(str(n) for n in size)} pixels, but a three-dimensional {what} is expected; if this is one "
-            "slice of a series, name the folder that holds them all."
+            f"{name}: has {' x '.join(str(n) for n in size)} pixels, but a three-dimensional "
+            f"{what} is expected; if this is one slice of a series, name the folder that holds "
+            "them all."
         )
 
 
@@ -417,22 +437,26 @@ def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:
     low, high = float(values.min()), float(values.max())  # both NaN where a single voxel is
     if not np.isfinite([low, high]).all():
         raise InputError(
-            f"{name}: has voxels that are not finite numbers, but every voxel needs a value; fill or crop them."
+            f"{name}: has voxels that are not finite numbers, but every voxel needs a value; fill "
+            "or crop them."
         )
     if unit == "hu" and low >= 0:
         raise UnitMismatch(
-            f"{name}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands "
+            f"{name}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units "
+            "fat and air are; if 0 stands "
             'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).',
             "relative",
         )
     if unit == "hu" and max(-low, high) < LEAST_HU_RANGE:
         raise InputError(
-            f"{name}: has values from {low:.3g} to {high:.3g}, expected Hounsfield units, in which air is -1000 and bone some hundred "
-            "or more; multiply them by 1000 if they are thousandths of these."
+            f"{name}: has values from {low:.3g} to {high:.3g}, expected Hounsfield units, in which "
+            "air is -1000 and bone some hundred or more; multiply them by 1000 if they are "
+            "thousandths of these."
         )
     if unit == "relative" and low < -0.1 * abs(high):
         raise UnitMismatch(
-            f"{name}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, "
+            f"{name}: has values down to {low:g}, but relative values begin at 0 for nothing; if "
+            "they are Hounsfield units, "
             'set the unit to "hu".',
             "hu",
         )
@@ -453,7 +477,9 @@ def _empty(name: str | Path) -> InputError:
 
 
 def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return the mask (nk, nj, ni) in a file on the grid of a CT, True where it is not 0; see `load_ct`. Warns of a file of labels.
+    """Return the mask (nk, nj, ni) in a file on the grid of a CT, True where it is not 0.
+
+    See `load_ct`. Warns of a file of labels.
 
     Parameters
     ----------
@@ -478,7 +504,8 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
     mask = on_grid(image.values, image.ct_from_index, ct_from_index, shape) != 0
     if not mask.any():
         raise InputError(
-            f"{path}: the mask lies wholly outside the CT, but it must overlap it; export the mask in the CT's own space."
+            f"{path}: the mask lies wholly outside the CT, but it must overlap it; export the mask "
+            "in the CT's own space."
         )
     return mask
 
@@ -490,8 +517,9 @@ def _warn_of_labels(path: Path, values: np.ndarray) -> None:
     labels = np.unique(selected)
     if (labels % 1 == 0).all():  # a probability is none
         warn(
-            f"{path}: the mask has {len(labels)} labels, {labels[0]:g} to {labels[-1]:g}, and is taken as one structure; for bones "
-            "that have a pose each give it as labels, with the structures to register."
+            f"{path}: the mask has {len(labels)} labels, {labels[0]:g} to {labels[-1]:g}, and is "
+            "taken as one structure; for bones that have a pose each give it as labels, with the "
+            "structures to register."
         )
 
 

@@ -1,8 +1,9 @@
 """DICOM files: the header, read once, its values for one frame, the pixels' place in the file, and the slices of a CT in a folder.
 
-Of the slices in a DICOM folder SimpleITK stacks whatever it is given: it straightens a tilted gantry into a sheared patient,
-closes the gap of a missing slice, and before 2.5.4 (Slicer 5.10 has 2.5.2) makes up the end of a slice that was cut short, all without
-an error. So the headers are checked here, before a pixel is read.
+Of the slices in a DICOM folder SimpleITK stacks whatever it is given: it straightens a tilted
+gantry into a sheared patient, closes the gap of a missing slice, and before 2.5.4 (Slicer 5.10 has
+2.5.2) makes up the end of a slice that was cut short, all without an error. So the headers are
+checked here, before a pixel is read.
 Source: DICOM PS3.3, C.7.6.2 (image plane) and C.8.2 (CT image).
 """
 
@@ -86,7 +87,8 @@ class DicomFile:
                 value = (self.header if within is None else within).get(keyword)
         except Exception:  # of many kinds: the value is converted only here
             self.refuse(
-                f"its DICOM attribute {keyword} is damaged, expected a value that DICOM allows; export the file again."
+                f"its DICOM attribute {keyword} is damaged, expected a value that DICOM allows; "
+                "export the file again."
             )
         return None if value is None or isinstance(value, str) and not value.strip() else value
 
@@ -122,7 +124,8 @@ class DicomFile:
             return default
         if len(numbers) != 1 or numbers[0] % 1 or abs(numbers[0]) > UNDEFINED:
             self.refuse(
-                f"has no usable DICOM attribute {keyword}, expected one whole number; export the file again."
+                f"has no usable DICOM attribute {keyword}, expected one whole number; export the "
+                "file again."
             )
         return int(numbers[0])
 
@@ -155,7 +158,9 @@ class DicomFile:
 
 
 def read_dicom(path: str | os.PathLike) -> DicomFile | None:
-    """Return a DICOM file but for its pixels, None for another file. It is read once, as long as it does not change; not to be changed.
+    """Return a DICOM file but for its pixels, None for another file.
+
+    It is read once, as long as it does not change; not to be changed.
 
     Raises
     ------
@@ -179,8 +184,8 @@ def _read(path: str, *state: int) -> DicomFile:
             syntax = str(meta.get("TransferSyntaxUID", "")).strip()
             if syntax == DEFLATED:
                 raise InputError(
-                    f"{path}: is deflated as a whole, which is not read, expected another DICOM transfer syntax; export it "
-                    "uncompressed."
+                    f"{path}: is deflated as a whole, which is not read, expected another DICOM "
+                    "transfer syntax; export it uncompressed."
                 )
             data.seek(0)
             header = pydicom.dcmread(data, stop_before_pixels=True, defer_size=MAX_ELEMENT_BYTES)  # type: ignore[arg-type]
@@ -190,8 +195,8 @@ def _read(path: str, *state: int) -> DicomFile:
         raise
     except Exception:  # of many kinds where a header is broken
         raise InputError(
-            f"{path}: its DICOM header is damaged, or the file ends early, expected a whole file; copy or export it "
-            "again."
+            f"{path}: its DICOM header is damaged, or the file ends early, expected a whole file; "
+            "copy or export it again."
         ) from None
     return DicomFile(Path(path), header, syntax or (EXPLICIT if explicit else IMPLICIT), at, length)
 
@@ -227,7 +232,10 @@ _quiet_lock = threading.RLock()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings of pydicom quote the values that they warn of; one thread at a time, as the filters are the whole process's."""
+    """Warnings of pydicom quote the values that they warn of.
+
+    One thread at a time, as the filters are the whole process's.
+    """
     with _quiet_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -237,8 +245,8 @@ def quiet() -> Iterator[None]:
 class DicomFrame:
     """A frame, from 0, of a DICOM file (PS3.3 C.7.6.16 for its functional groups).
 
-    Each method takes the keyword of an attribute and those of the functional groups that may have it; where none
-    does, the value for the whole image counts.
+    Each method takes the keyword of an attribute and those of the functional groups that may have
+    it; where none does, the value for the whole image counts.
 
     Raises
     ------
@@ -295,7 +303,8 @@ class DicomFrame:
 
 TILT_TOLERANCE_DEG = 0.1
 POSITION_TOLERANCE_MM = 0.1  # headers round positions to 0.1 mm at worst
-#: What places a slice: how many numbers, and how far those of two slices of a volume may differ; None for any.
+#: What places a slice: how many numbers, and how far those of two slices of a volume may differ;
+#: None for any.
 _GRID = {
     "ImagePositionPatient": (3, None),
     "ImageOrientationPatient": (6, 1e-3),
@@ -312,7 +321,8 @@ class CTSeries:
     Attributes
     ----------
     number
-        As it is called: SeriesNumber where that tells the folder's series apart, else its place in their list.
+        As it is called: SeriesNumber where that tells the folder's series apart, else its place in
+        their list.
     slices
         How many there are.
     """
@@ -330,7 +340,9 @@ class CTSeries:
 
 
 def ct_series(folder: str | Path) -> list[CTSeries]:
-    """Return the CT series in a folder (not in its subfolders), those with most slices first; no localizers.
+    """Return the CT series in a folder (not in its subfolders), those with most slices first.
+
+    No localizers.
 
     Raises
     ------
@@ -353,22 +365,23 @@ def ct_slices(folder: str | Path | Sequence[Path], series: str | None = None) ->
     Raises
     ------
     InputError
-        For no CT slices, several series of which none is named, multi-frame files, missing or differing geometry, gantry tilt (by its tag
-        or by the slices' positions), two slices at one position, and missing or unevenly spaced slices.
+        For no CT slices, several series of which none is named, multi-frame files, missing or
+        differing geometry, gantry tilt (by its tag or by the slices' positions), two slices at one
+        position, and missing or unevenly spaced slices.
     """
     slices, others = _ct_files(Path(folder) if isinstance(folder, (str, Path)) else folder)
     folder = Path(folder) if isinstance(folder, (str, Path)) else folder[0].parent
     if not slices:
         raise InputError(
-            f"{folder}: found no DICOM CT slices ({others} other files); name the folder that holds the slices themselves, "
-            "subfolders are not searched."
+            f"{folder}: found no DICOM CT slices ({others} other files); name the folder that "
+            "holds the slices themselves, subfolders are not searched."
         )
     slices = _one_series(folder, slices, series)
     for file in slices:
         if file.whole("NumberOfFrames", 1) > 1:
             file.refuse(
-                "a multi-frame DICOM CT, but one file for each slice is expected; export the series as single slices, or "
-                "convert it to NIfTI or NRRD."
+                "a multi-frame DICOM CT, but one file for each slice is expected; export the "
+                "series as single slices, or convert it to NIfTI or NRRD."
             )
         _check_slice(file)
     _check_grid(folder, slices)
@@ -391,7 +404,10 @@ def _ct_files(folder: Path | Sequence[Path]) -> tuple[list[DicomFile], int]:
 
 
 def _by_series(slices: list[DicomFile]) -> dict[str, list[DicomFile]]:
-    """By SeriesInstanceUID, those with most slices first; without those that are no slices at all, a report for one, beside others."""
+    """By SeriesInstanceUID, those with most slices first.
+
+    Without those that are no slices at all, a report for one, beside others.
+    """
     found = defaultdict(list)
     for file in slices:
         found[str(file.value("SeriesInstanceUID") or "")].append(file)
@@ -420,7 +436,10 @@ def _listed(series: dict[str, list[DicomFile]]) -> list[CTSeries]:
 
 
 def slice_spacing_mm(files: list[DicomFile]) -> float | None:
-    """Return the usual distance of neighbouring slices of a series; None where the headers do not say it."""
+    """Return the usual distance of neighbouring slices of a series.
+
+    None where the headers do not say it.
+    """
     axes = files[0].numbers("ImageOrientationPatient")
     positions = [file.numbers("ImagePositionPatient") for file in files]
     if len(files) < 2 or len(axes) != 6 or any(len(position) != 3 for position in positions):
@@ -437,11 +456,12 @@ def _one_series(folder: Path, slices: list[DicomFile], uid: str | None) -> list[
     listed = "; ".join(map(str, _listed(found)))
     if uid is not None:
         raise InputError(
-            f"{folder}: has no CT series {uid}, expected the UID of one of these ({listed}); correct ct_series."
+            f"{folder}: has no CT series {uid}, expected the UID of one of these ({listed}); "
+            "correct ct_series."
         )
     raise InputError(
-        f"{folder}: found {len(found)} CT series ({listed}), but one is expected; choose one with --ct-series of mvreg case new, or put "
-        "its slices into a folder of their own."
+        f"{folder}: found {len(found)} CT series ({listed}), but one is expected; choose one with "
+        "--ct-series of mvreg case new, or put its slices into a folder of their own."
     )
 
 
@@ -449,16 +469,16 @@ def _check_slice(file: DicomFile) -> None:
     for keyword, (count, _) in _GRID.items():
         if len(file.numbers(keyword)) != count:
             file.refuse(
-                f"the DICOM slice has no usable {keyword}, without which it has no place in the patient; export the series again "
-                "with its geometry."
+                f"the DICOM slice has no usable {keyword}, without which it has no place in the "
+                "patient; export the series again with its geometry."
             )
     if not file.compressed:
         expected = file.whole("Rows") * file.whole("Columns") * file.whole("BitsAllocated") // 8
         rest = file.path.stat().st_size - file.pixels_at if file.pixels_at else 0
         if rest < expected:
             file.refuse(
-                f"the DICOM slice is cut short and cannot be read, its pixels need {expected} bytes and {rest} are there; copy or "
-                "export the series again."
+                f"the DICOM slice is cut short and cannot be read, its pixels need {expected} "
+                f"bytes and {rest} are there; copy or export the series again."
             )
 
 
@@ -466,7 +486,8 @@ def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
     first = slices[0]
     if len(slices) == 1:
         raise InputError(
-            f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series."
+            f"{folder}: found a single CT slice, but a volume is expected; give all slices of the "
+            "series."
         )
     for file in slices:
         for keyword, (_, tolerance) in _GRID.items():
@@ -476,8 +497,9 @@ def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
             )
             if not same:
                 raise InputError(
-                    f"{folder}: the slices {first.path.name} and {file.path.name} of one series differ in {keyword}, but a "
-                    "volume needs it the same for all; leave out the slices that do not belong."
+                    f"{folder}: the slices {first.path.name} and {file.path.name} of one series "
+                    f"differ in {keyword}, but a volume needs it the same for all; leave out the "
+                    "slices that do not belong."
                 )
         tilt = file.numbers("GantryDetectorTilt")
         if len(tilt) and abs(tilt[0]) > TILT_TOLERANCE_DEG:
@@ -486,8 +508,9 @@ def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
 
 def _tilted(folder: Path, how_much: str) -> InputError:
     return InputError(
-        f"{folder}: the CT was taken with a tilted gantry ({how_much}), but slices stacked at right angles are expected; "
-        "convert it with a program that resamples tilted CTs (such as dcm2niix) and give that volume."
+        f"{folder}: the CT was taken with a tilted gantry ({how_much}), but slices stacked at "
+        "right angles are expected; convert it with a program that resamples tilted CTs (such as "
+        "dcm2niix) and give that volume."
     )
 
 
@@ -504,8 +527,9 @@ def _stacked(folder: Path, slices: list[DicomFile]) -> list[Path]:
     narrowest = int(np.argmin(gaps))
     if gaps[narrowest] < 0.01:
         raise InputError(
-            f"{folder}: the slices {slices[narrowest].path.name} and {slices[narrowest + 1].path.name} lie at the same "
-            "position, but one slice for each is expected; keep one copy, or one phase, of the series."
+            f"{folder}: the slices {slices[narrowest].path.name} and "
+            f"{slices[narrowest + 1].path.name} lie at the same position, but one slice for each "
+            "is expected; keep one copy, or one phase, of the series."
         )
     aside = np.linalg.norm(
         positions - positions[0] - np.outer(depth - depth[0], normal), axis=1
@@ -520,8 +544,8 @@ def _stacked(folder: Path, slices: list[DicomFile]) -> list[Path]:
     if uneven > min(POSITION_TOLERANCE_MM, 0.2 * spacing):
         widest = int(np.argmax(np.abs(gaps - spacing)))
         raise InputError(
-            f"{folder}: the slices are not evenly spaced ({gaps[widest]:.2f} mm between {slices[widest].path.name} and "
-            f"{slices[widest + 1].path.name}, {spacing:.2f} mm elsewhere), so slices are missing or of several series; give "
-            "a complete series."
+            f"{folder}: the slices are not evenly spaced ({gaps[widest]:.2f} mm between "
+            f"{slices[widest].path.name} and {slices[widest + 1].path.name}, {spacing:.2f} mm "
+            "elsewhere), so slices are missing or of several series; give a complete series."
         )
     return [item.path for item in slices]

@@ -1,6 +1,7 @@
 """DICOM X-rays as raw images: stored pixels, grey scale and its meaning, and shutters.
 
-The modality LUT is applied, as it gives the pixel values their meaning; VOI LUTs and windows are for display, and are not.
+The modality LUT is applied, as it gives the pixel values their meaning; VOI LUTs and windows are
+for display, and are not.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ MAX_TILES = 1 << 12
 
 
 def size_of(encoded: bytes) -> tuple[int, int, int] | None:
-    """(columns, rows, components) of JPEG, JPEG-LS or JPEG 2000; None for another stream, and for one in so many tiles that it is none."""
+    """(columns, rows, components) of JPEG, JPEG-LS or JPEG 2000.
+
+    None for another stream, and for one in so many tiles that it is none.
+    """
     if encoded[:2] == JPEG_BEGINS:
         return _jpeg(encoded)
     at = encoded[:4096].find(J2K_BEGINS)
@@ -110,29 +114,33 @@ def requested_frame(file: DicomFile, frame: int | None) -> DicomFrame:
 
 
 def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
-    """Return the stored values (rows, columns) of a frame, from 0, integers. Only that frame is decoded.
+    """Return the stored values (rows, columns) of a frame, from 0, integers.
+
+    Only that frame is decoded.
 
     Raises
     ------
     InputError
-        For a file that ends early or claims more than it holds, and for pixels that cannot be decoded.
+        For a file that ends early or claims more than it holds, and for pixels that cannot be
+        decoded.
     """
     rows, columns, allocated, stored = (
         file.whole(key) for key in ("Rows", "Columns", "BitsAllocated", "BitsStored")
     )
     if file.pixels_at is None:
         file.refuse(
-            "has no pixels (PixelData), or ends before them, expected an X-ray image; copy or export the file again."
+            "has no pixels (PixelData), or ends before them, expected an X-ray image; copy or "
+            "export the file again."
         )
     if min(rows, columns) < 1 or allocated not in (8, 16, 32) or not 0 < stored <= allocated:
         file.refuse(
-            f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of 8, 16 or 32 bits; export it "
-            "again."
+            f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of "
+            "8, 16 or 32 bits; export it again."
         )
     if rows * columns > MAX_PIXELS:
         file.refuse(
-            f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MAX_PIXELS >> 20} million; check "
-            "that it is the right file."
+            f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most "
+            f"{MAX_PIXELS >> 20} million; check that it is the right file."
         )
     pixels = (
         _decoded(file, frame, rows, columns)
@@ -148,8 +156,8 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
         there = min(len(data) - first, file.pixels_length or len(data))
         if there < size * count:
             file.refuse(
-                f"ends early: its header claims {size * count} bytes of pixels, but {there} are there, expected a whole file; copy "
-                "or export it again."
+                f"ends early: its header claims {size * count} bytes of pixels, but {there} are "
+                "there, expected a whole file; copy or export it again."
             )
         at = first + frame * size
         bytes_ = data[at : at + size]
@@ -165,7 +173,8 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
     """By the decoders in SimpleITK, from a DICOM file of that frame alone, with nothing but what describes its pixels.
 
-    Not by pydicom's plugins: gdcm's ends the whole process where an image is damaged, which that in SimpleITK does not.
+    Not by pydicom's plugins: gdcm's ends the whole process where an image is damaged, which that in
+    SimpleITK does not.
     """
     import pydicom
 
@@ -174,7 +183,8 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     if not uid.is_valid or uid.is_private or uid.type != "Transfer Syntax":
         shown = file.syntax if uid.is_valid else "no UID"
         file.refuse(
-            f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export it uncompressed."
+            f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export "
+            "it uncompressed."
         )
     try:
         with file.opened() as data, quiet():
@@ -186,18 +196,18 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
                 encoded = pydicom.encaps.get_frame(data, frame, number_of_frames=frame_count(file))  # type: ignore[arg-type]
     except Exception:
         file.refuse(
-            f"ends early, or frame {frame} is damaged, expected all of the frames that its header claims; copy or export it "
-            "again."
+            f"ends early, or frame {frame} is damaged, expected all of the frames that its header "
+            "claims; copy or export it again."
         )
     if rows * columns > MAX_COMPRESSION * len(encoded):
         file.refuse(
-            f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, expected a whole file; copy or "
-            "export it again."
+            f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, "
+            "expected a whole file; copy or export it again."
         )
     if file.syntax != RLE and size_of(encoded) != (columns, rows, 1):
         file.refuse(
-            f"has {columns} x {rows} pixels by its header, but its compressed pixels ({uid.name}) are damaged or of another size, "
-            "expected one size; copy or export it again."
+            f"has {columns} x {rows} pixels by its header, but its compressed pixels ({uid.name}) "
+            "are damaged or of another size, expected one size; copy or export it again."
         )
     one = pydicom.Dataset()
     for key in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"):
@@ -222,13 +232,14 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             values = read_image(path).values
         except Exception:
             file.refuse(
-                f"its pixels ({uid.name}) cannot be decoded: they are damaged, or in a compression that is not read; export the "
-                "file uncompressed."
+                f"its pixels ({uid.name}) cannot be decoded: they are damaged, or in a compression "
+                "that is not read; export the file uncompressed."
             )
     values = values.reshape(values.shape[-2:]) if values.ndim == 3 and len(values) == 1 else values
     if values.shape != (rows, columns) or values.dtype.kind not in "iu":
         file.refuse(
-            f"has {columns} x {rows} pixels by its header, but others within, expected one size; export it again."
+            f"has {columns} x {rows} pixels by its header, but others within, expected one size; "
+            "export it again."
         )
     return values
 
@@ -249,7 +260,8 @@ def _of_bits_stored(file: DicomFile, pixels: np.ndarray, allocated: int, stored:
 
 
 PROPERTIES = "FramePixelDataPropertiesSequence"
-#: Pixel Intensity Relationship (PS3.3 C.8.7.1.1.2, C.8.11.3.1.2); DISP, made for display, says nothing that could be computed with.
+#: Pixel Intensity Relationship (PS3.3 C.8.7.1.1.2, C.8.11.3.1.2); DISP, made for display, says
+#: nothing that could be computed with.
 CURVES = {"LIN": "linear", "LOG": "log"}
 
 
@@ -318,7 +330,10 @@ def _in_nepers(values: np.ndarray) -> np.ndarray:
 
 
 def _relationship(frame: DicomFrame) -> tuple[str | None, int | None]:
-    """Return the curve, and whether larger stored values are more (1) or less (-1) intensity; None for what the header does not say."""
+    """Return the curve, and whether larger stored values are more (1) or less (-1) intensity.
+
+    None for what the header does not say.
+    """
     sign = frame.number("PixelIntensityRelationshipSign", PROPERTIES)
     return CURVES.get(frame.text("PixelIntensityRelationship", PROPERTIES)), int(sign) if sign in (
         1,
@@ -365,7 +380,8 @@ def _modality(
         values = slope * stored.astype(np.float64) + intercept
     if not max(abs(low), abs(high), np.abs(values).max()) < float(np.finfo(np.float32).max) / 4:
         file.refuse(
-            "has a RescaleSlope or RescaleIntercept beyond all measure, expected grey values; export it again."
+            "has a RescaleSlope or RescaleIntercept beyond all measure, expected grey values; "
+            "export it again."
         )
     return values, low, high, abs(slope), curve, 1 if slope > 0 else -1
 
@@ -389,21 +405,25 @@ def _table(file: DicomFile, table: pydicom.Dataset) -> tuple[np.ndarray, int]:
     count = int(descriptor[0]) % 65536 or 65536 if len(descriptor) == 3 else -1
     if len(entries) != count or entries.dtype.kind not in "iu" or np.ptp(entries) == 0:
         file.refuse(
-            "has a look-up table that does not fit its LUTDescriptor, expected as many entries as that says; "
-            "export it again."
+            "has a look-up table that does not fit its LUTDescriptor, expected as many entries as "
+            "that says; export it again."
         )
     return entries.astype(np.int64) & 0xFFFF, int(descriptor[1])
 
 
 def _pixel_mm(frame: DicomFrame) -> tuple[float, float] | None:
-    """(between columns, between rows) on the detector, where the header says it: PixelSpacing may be that of a plane in the patient."""
+    """(between columns, between rows) on the detector, where the header says it.
+
+    PixelSpacing may be that of a plane in the patient.
+    """
     spacing = frame.numbers("ImagerPixelSpacing", PROPERTIES)
     return (
         (float(spacing[1]), float(spacing[0])) if len(spacing) == 2 and spacing.min() > 0 else None
     )
 
 
-#: What a localizer shows from air to dense bone, in nepers: 6.4 in both of a head (shared/data/scout), by its CT.
+#: What a localizer shows from air to dense bone, in nepers: 6.4 in both of a head
+#: (shared/data/scout), by its CT.
 LOCALIZER_NEPERS, LOCALIZER_PERCENTILES = 6.0, (1.0, 99.5)
 
 GROUP = "FrameDisplayShutterSequence"
@@ -418,7 +438,8 @@ EDGES = (
 def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
     """Return bool (rows, columns), True where no shutter hides the pixel; None without shutters.
 
-    Of several shutters the least is left. Edges count as open; DICOM counts rows and columns from 1.
+    Of several shutters the least is left. Edges count as open; DICOM counts rows and columns from
+    1.
 
     Raises
     ------
@@ -435,7 +456,8 @@ def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
         is_open &= _SHUTTERS[name](frame, rows[:, None], columns)
     if not is_open.any():
         frame.file.refuse(
-            "its shutters hide every pixel, expected something to be left; export the image without them."
+            "its shutters hide every pixel, expected something to be left; export the image "
+            "without them."
         )
     return is_open
 
@@ -446,7 +468,10 @@ def _rectangular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np
 
 
 def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the radius counts pixels along a row; where pixels are not square it has fewer or more rows."""
+    """Return the radius counts pixels along a row.
+
+    Where pixels are not square it has fewer or more rows.
+    """
     row, column = _numbers(frame, "CenterOfCircularShutter", 2)
     (radius,) = _numbers(frame, "RadiusOfCircularShutter", 1)
     spacing = frame.numbers("ImagerPixelSpacing", "FramePixelDataPropertiesSequence")
@@ -459,8 +484,8 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
     numbers = frame.numbers("VerticesOfThePolygonalShutter", GROUP)
     if len(numbers) < 6 or len(numbers) % 2:
         frame.file.refuse(
-            "its polygonal shutter has no VerticesOfThePolygonalShutter, rows and columns of three or more, expected them; "
-            "export the image again."
+            "its polygonal shutter has no VerticesOfThePolygonalShutter, rows and columns of three "
+            "or more, expected them; export the image again."
         )
     vertices = numbers.reshape(-1, 2)
     inside = np.zeros((len(rows), len(columns)), bool)
@@ -482,8 +507,8 @@ def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndar
         planes = header.overlay_array(group).astype(bool)
     except Exception:  # of many kinds where an overlay is missing or damaged
         frame.file.refuse(
-            "its bitmap shutter names an overlay (ShutterOverlayGroup) that is not there, expected one with OverlayData; export "
-            "the image again."
+            "its bitmap shutter names an overlay (ShutterOverlayGroup) that is not there, expected "
+            "one with OverlayData; export the image again."
         )
     first = (group, 0x0051)
     number = (
@@ -508,7 +533,8 @@ def _numbers(frame: DicomFrame, keyword: str, count: int) -> np.ndarray:
     numbers = frame.numbers(keyword, GROUP)
     if len(numbers) != count:
         frame.file.refuse(
-            f"its shutter has no usable {keyword}, expected {count} number{'s' * (count > 1)}; export the image again."
+            f"its shutter has no usable {keyword}, expected {count} number{'s' * (count > 1)}; "
+            "export the image again."
         )
     return numbers
 

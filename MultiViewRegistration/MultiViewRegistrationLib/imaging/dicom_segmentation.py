@@ -1,7 +1,8 @@
 """DICOM segmentations (SEG): the names of their segments, and their frames as volumes.
 
-SimpleITK stacks the frames of all segments as if they were one volume, so their positions are read here.
-Source: DICOM PS3.3 A.51, A.101 (label maps), C.8.20 (segments), C.7.6.16 (functional groups); PS3.5 8.1.1 (bits).
+SimpleITK stacks the frames of all segments as if they were one volume, so their positions are read
+here. Source: DICOM PS3.3 A.51, A.101 (label maps), C.8.20 (segments), C.7.6.16 (functional groups);
+PS3.5 8.1.1 (bits).
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class DicomSegmentation:
         self._file, self._kind = file, file.text("SegmentationType")
         if self._kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
             file.refuse(
-                "is a DICOM segmentation of an unknown SegmentationType, expected BINARY, FRACTIONAL or LABELMAP; export it again."
+                "is a DICOM segmentation of an unknown SegmentationType, expected BINARY, "
+                "FRACTIONAL or LABELMAP; export it again."
             )
         self.names: dict[int, str] = {}
         for item in file.items("SegmentSequence"):
@@ -67,7 +69,8 @@ class DicomSegmentation:
         Parameters
         ----------
         numbers
-            The value that each segment gets, by its number. Segments that overlap come in several volumes.
+            The value that each segment gets, by its number. Segments that overlap come in several
+            volumes.
 
         Raises
         ------
@@ -121,7 +124,8 @@ class DicomSegmentation:
         file = self._file
         if file.compressed or file.syntax == BIG_ENDIAN:
             file.refuse(
-                "has compressed single bits, which are not read, expected them as they are; export it uncompressed."
+                "has compressed single bits, which are not read, expected them as they are; export "
+                "it uncompressed."
             )
         rows, columns = file.whole("Rows"), file.whole("Columns")
         first = frame * rows * columns
@@ -130,7 +134,8 @@ class DicomSegmentation:
             there = len(data) - file.pixels_at if file.pixels_at else 0
             if there < -(-frame_count(file) * rows * columns // 8):
                 file.refuse(
-                    "ends before the last of its frames, expected a whole file; copy or export it again."
+                    "ends before the last of its frames, expected a whole file; copy or export it "
+                    "again."
                 )
             at = file.pixels_at or 0
             packed = np.frombuffer(data[at + begin : at + end], np.uint8)
@@ -147,7 +152,8 @@ class DicomSegmentation:
             )
             if number is None:
                 self._file.refuse(
-                    f"does not say of which segment its frame {index + 1} is, expected that; export it again."
+                    f"does not say of which segment its frame {index + 1} is, expected that; "
+                    "export it again."
                 )
             frames[int(number)].append(index)
         return frames
@@ -187,13 +193,17 @@ class DicomSegmentation:
         aside = np.linalg.norm(positions - origin - np.outer(depths, normal), axis=1).max()
         if aside > POSITION_TOLERANCE_MM:
             self._file.refuse(
-                f"has frames that lie {aside:.3g} mm beside each other, expected slices of one volume; export it as an image (NIfTI, NRRD)."
+                f"has frames that lie {aside:.3g} mm beside each other, expected slices of one "
+                "volume; export it as an image (NIfTI, NRRD)."
             )
         step, slices = self._spaced(frames[0], depths)
         return affine_of((between_columns, between_rows, step), tuple(origin), direction), slices
 
     def _spaced(self, frame: DicomFrame, depths: np.ndarray) -> tuple[float, list[int]]:
-        """Return the distance of slices in mm, and the slice of each frame; slices without a segment may be missing."""
+        """Return the distance of slices in mm, and the slice of each frame.
+
+        Slices without a segment may be missing.
+        """
         given = [
             frame.number(key, "PixelMeasuresSequence")
             for key in ("SpacingBetweenSlices", "SliceThickness")
@@ -212,7 +222,8 @@ class DicomSegmentation:
             if np.abs(depths - slices * fitted).max() <= min(POSITION_TOLERANCE_MM, 0.2 * step):
                 return fitted, slices.astype(int).tolist()
         self._file.refuse(
-            "has frames that are not evenly spaced, expected slices of one volume; export it as an image (NIfTI, NRRD)."
+            "has frames that are not evenly spaced, expected slices of one volume; export it as an "
+            "image (NIfTI, NRRD)."
         )
 
     def _same(self, frames: list[DicomFrame], keyword: str, group: str, count: int) -> np.ndarray:
@@ -220,7 +231,8 @@ class DicomSegmentation:
         values = np.array([self._numbers(frame, keyword, group, count) for frame in frames])
         if np.abs(values - values[0]).max() > ORIENTATION_TOLERANCE:
             self._file.refuse(
-                f"has frames that differ in {keyword}, expected slices of one volume; export it as an image (NIfTI, NRRD)."
+                f"has frames that differ in {keyword}, expected slices of one volume; export it as "
+                "an image (NIfTI, NRRD)."
             )
         return values[0]
 
@@ -228,6 +240,7 @@ class DicomSegmentation:
         numbers = frame.numbers(keyword, group)
         if len(numbers) != count:
             self._file.refuse(
-                f"does not say {keyword} of its frame {frame.index + 1}, without which that has no place in the patient; export it again."
+                f"does not say {keyword} of its frame {frame.index + 1}, without which that has no "
+                "place in the patient; export it again."
             )
         return numbers

@@ -1,8 +1,12 @@
-"""The files that may be read for an image: its own, those named by its header in its folder, and no more than memory holds.
+"""The files that may be read for an image.
 
-Of ITK's readers the one is named that is to read it: left to itself, ITK tries some that follow paths anywhere (HDF5 and MINC by links
-within the file, Bruker's and GE's by what lies in folders above or beside it). The headers that name files, MetaImage and NRRD, are let
-through only in the plain form in which programs write them, so that ITK cannot understand another name than was checked here.
+Its own, those named by its header in its folder, and no more than memory holds.
+
+Of ITK's readers the one is named that is to read it: left to itself, ITK tries some that follow
+paths anywhere (HDF5 and MINC by links within the file, Bruker's and GE's by what lies in folders
+above or beside it). The headers that name files, MetaImage and NRRD, are let through only in the
+plain form in which programs write them, so that ITK cannot understand another name than was checked
+here.
 """
 
 from __future__ import annotations
@@ -88,7 +92,8 @@ def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
 
     None for one that is not in `home`, by default the folder.
 
-    None also for anything that some program would not take as a plain path: a URL, a drive, a server, a home folder.
+    None also for anything that some program would not take as a plain path: a URL, a drive, a
+    server, a home folder.
     """
     home = (home or folder).resolve()
     found = None
@@ -180,12 +185,13 @@ def _named(path: Path, name: str | None) -> list[Path]:
     found = inside(name, path.parent)
     if found is None:
         raise InputError(
-            f"{path}: its header names a file outside its own folder, which is not read; put the voxels beside the header, or "
-            "save both as one file (.mha, .nrrd)."
+            f"{path}: its header names a file outside its own folder, which is not read; put the "
+            "voxels beside the header, or save both as one file (.mha, .nrrd)."
         )
     if not found.is_file():
         raise InputError(
-            f"{path}: its header names the file with the voxels, which is not there; put it beside the header."
+            f"{path}: its header names the file with the voxels, which is not there; put it beside "
+            "the header."
         )
     return [found]
 
@@ -292,19 +298,22 @@ def _lines(path: Path) -> Iterable[bytes]:
 
 def _odd(path: Path) -> InputError:
     return InputError(
-        f"{path}: cannot be read as an image, as its header is damaged, or written in an unusual way; save it again, in one "
-        "file (.mha, .nrrd)."
+        f"{path}: cannot be read as an image, as its header is damaged, or written in an unusual "
+        "way; save it again, in one file (.mha, .nrrd)."
     )
 
 
 def _several(path: Path) -> InputError:
     return InputError(
-        f"{path}: its header names several files with the voxels, which are not read; save it in one file (.mha, .nrrd)."
+        f"{path}: its header names several files with the voxels, which are not read; save it in "
+        "one file (.mha, .nrrd)."
     )
 
 
 def _nifti_files(path: Path) -> tuple[Path, ...]:
-    """Return a NIfTI or Analyze image: header and voxels of one name, which the reader finds by that.
+    """Return a NIfTI or Analyze image.
+
+    Header and voxels of one name, which the reader finds by that.
 
     Raises
     ------
@@ -326,8 +335,8 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
             path.parent.resolve()
         ):
             raise InputError(
-                f"{path}: {file.name}, which belongs to it, is a link to a file outside their folder, which is not read; put "
-                "the file itself there."
+                f"{path}: {file.name}, which belongs to it, is a link to a file outside their "
+                "folder, which is not read; put the file itself there."
             )
     files = [path, *(file.resolve() for file in others if file.name != path.name)]
     for file in files:
@@ -336,7 +345,8 @@ def _nifti_files(path: Path) -> tuple[Path, ...]:
             and _beginning(file)[:4] not in NIFTI
         ):
             raise InputError(
-                f"{path}: cannot be read as an image; it is damaged or not NIfTI or Analyze, so export it again."
+                f"{path}: cannot be read as an image; it is damaged or not NIfTI or Analyze, so "
+                "export it again."
             )
     return tuple(files)
 
@@ -375,13 +385,16 @@ def check_room(path: str | os.PathLike, what: str, needed: int) -> None:
     free = free_bytes()
     if free is not None and needed > free:
         raise InputError(
-            f"{path}: has {what}, which take {needed / 2**30:.3g} GB of memory, but {free / 2**30:.3g} GB are free; crop it, "
-            "or close other programs."
+            f"{path}: has {what}, which take {needed / 2**30:.3g} GB of memory, but "
+            f"{free / 2**30:.3g} GB are free; crop it, or close other programs."
         )
 
 
 def free_bytes() -> int | None:
-    """Return the free memory in bytes, without swapping; on a Mac all of its memory; None where unknown."""
+    """Return the free memory in bytes, without swapping; on a Mac all of its memory.
+
+    None where unknown.
+    """
     found: list[int] = []
     with suppress(OSError):
         available = re.search(

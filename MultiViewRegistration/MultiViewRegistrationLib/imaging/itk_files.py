@@ -43,7 +43,9 @@ def header(path: str, by: str) -> dict[str, Any]:
 def image(
     path: str, by: str, slice_number: int | None, keys: list[str]
 ) -> tuple[dict[str, Any], memoryview, sitk.Image]:
-    """Return an image, or one slice of a volume: its place, type and what it says under these keys; its values; and whose they are.
+    """Return an image, or one slice of a volume.
+
+    Its place, type and what it says under these keys; its values; and whose they are.
 
     The place is that of the whole volume.
     """

@@ -1,4 +1,7 @@
-"""Image files through SimpleITK, with one plain sentence where they cannot be used; X-ray images without lens distortion."""
+"""Image files through SimpleITK, with one plain sentence where they cannot be used.
+
+X-ray images without lens distortion.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ from ..geometry.distortion import Distortion, EqualAngles
 from .child import Answer, ChildFailed, call
 from .image_source import ImageSource, check_room, image_source
 
-# Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a
-# shear does not.
+# Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays
+# below, a shear does not.
 ORTHOGONAL_TOLERANCE = 1e-3
 
 UNCHECKED = 256 << 20  # bytes that any header may claim
@@ -51,7 +54,8 @@ class StoredImage:
     Attributes
     ----------
     values
-        (slices, rows, columns) or (rows, columns), with a further axis where a pixel has several components.
+        (slices, rows, columns) or (rows, columns), with a further axis where a pixel has several
+        components.
     spacing_mm, origin_mm, direction
         In LPS, columns first; direction (n, n) has the axes as columns.
     said
@@ -89,7 +93,8 @@ class ImageHeader:
     bytes
         Of all of them.
     default_place
-        Whether its slices are 1 mm apart, at the origin and along the axes, as those of a file that says nothing of its place.
+        Whether its slices are 1 mm apart, at the origin and along the axes, as those of a file that
+        says nothing of its place.
     """
 
     size: tuple[int, ...]
@@ -105,14 +110,16 @@ def read_image(path: str | Path) -> StoredImage:
     Raises
     ------
     InputError
-        Where there is no such file, it is a folder, cannot be read, names voxels outside its own folder, claims
-        more than it or the memory can hold, ends early, or its axes are sheared.
+        Where there is no such file, it is a folder, cannot be read, names voxels outside its own
+        folder, claims more than it or the memory can hold, ends early, or its axes are sheared.
     """
     return _read(Path(path), lambda header: None)
 
 
 def read_slice(path: str | Path, number: int) -> tuple[StoredImage, int]:
-    """Return one slice of a volume, as a volume of its own, and how many there are: of large files that saves reading all of them.
+    """Return one slice of a volume, as a volume of its own, and how many there are.
+
+    Of large files that saves reading all of them.
 
     An image that is no volume, or has no such slice, comes whole.
 
@@ -179,10 +186,13 @@ def _header(path: Path, source: ImageSource) -> ImageHeader:
 
 
 def read_series(folder: Path, files: Sequence[Path]) -> StoredImage:
-    """Return the volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
+    """Return the volume (float32) of DICOM slices in the order given.
+
+    Their geometry has been checked before.
+    """
     unreadable = InputError(
-        f"{folder}: the pixels of its DICOM slices cannot be read; a slice is damaged or compressed in an unknown "
-        "way, so export the series again, uncompressed."
+        f"{folder}: the pixels of its DICOM slices cannot be read; a slice is damaged or "
+        "compressed in an unknown way, so export the series again, uncompressed."
     )
     stored = sum(file.stat().st_size for file in files)
     with _failing_as(unreadable, folder):
@@ -241,7 +251,10 @@ def _header_of(found: dict[str, Any]) -> ImageHeader:
 
 
 def _stored(answer: Answer) -> StoredImage:
-    """Return the image that a child has read. ValueError and the like where it does not fit together."""
+    """Return the image that a child has read.
+
+    ValueError and the like where it does not fit together.
+    """
     found = answer.value
     size, components = found["size"], found["components"]
     if not (np.isfinite([found["spacing"], found["origin"]]).all() and min(found["spacing"]) > 0):
@@ -280,13 +293,13 @@ def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) 
     voxels, claimed = math.prod(header.size) * header.components * slices, header.bytes * slices
     if claimed > UNCHECKED and claimed > MAX_COMPRESSION * stored:
         raise InputError(
-            f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, but a "
-            "whole file is expected; copy or export it again."
+            f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, "
+            "but a whole file is expected; copy or export it again."
         )
     if math.prod(header.size[:2]) > MAX_PIXELS:
         raise InputError(
-            f"{path}: has {header.size[0]} x {header.size[1]} pixels by its header, but at most {MAX_PIXELS >> 20} million are "
-            "expected; check that it is the right file."
+            f"{path}: has {header.size[0]} x {header.size[1]} pixels by its header, but at most "
+            f"{MAX_PIXELS >> 20} million are expected; check that it is the right file."
         )
     if claimed > UNCHECKED:
         check_room(path, f"{voxels:.3g} voxels", claimed + 4 * voxels)  # they are copied as float32
@@ -295,7 +308,10 @@ def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) 
 def affine_of(
     spacing_mm: Sequence[float], origin_mm: Sequence[float], direction: npt.ArrayLike
 ) -> np.ndarray:
-    """Return (4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm; direction has (3, 3) numbers, the axes as columns."""
+    """Return (4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm.
+
+    Direction has (3, 3) numbers, the axes as columns.
+    """
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)
     affine[:3, 3] = origin_mm
@@ -325,13 +341,16 @@ def check_right_angles(name: str | Path, cosines: np.ndarray) -> None:
 
 def _sheared(name: str | Path) -> InputError:
     return InputError(
-        f"{name}: its axes are not at right angles (a sheared direction matrix or NIfTI sform), but a rectangular grid is "
-        "expected; resample it to one."
+        f"{name}: its axes are not at right angles (a sheared direction matrix or NIfTI sform), "
+        "but a rectangular grid is expected; resample it to one."
     )
 
 
 def _check_nifti(path: Path, image: StoredImage) -> None:
-    """Refuse two broken kinds of NIfTI that ITK reads without a word: a sheared sform beside a qform, and a cut file."""
+    """Refuse two broken kinds of NIfTI that ITK reads without a word.
+
+    a sheared sform beside a qform, and a cut file.
+    """
     if int(image.said["sform_code"]) > 0:
         sform = np.array(
             [[float(x) for x in image.said[f"srow_{axis}"].split()] for axis in "xyz"]
@@ -411,34 +430,37 @@ def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -
     Parameters
     ----------
     values
-        (rows, columns), bright values bright, of any integer or floating-point type: integers have a step of 1 and
-        the white of the next usual number of bits, 8, 10, 12, 14 or 16; floating point has the step 0 and its
-        largest value as white. Also (rows, columns, channels) where all channels are equal. Where not finite, they
-        are not valid.
+        (rows, columns), bright values bright, of any integer or floating-point type: integers have
+        a step of 1 and the white of the next usual number of bits, 8, 10, 12, 14 or 16; floating
+        point has the step 0 and its largest value as white. Also (rows, columns, channels) where
+        all channels are equal. Where not finite, they are not valid.
     pixel_mm
         (between columns, between rows) on the detector, None where unknown.
 
     Raises
     ------
     InputError
-        Without a name in front, for colour, another shape, values that are no real numbers, and pixel_mm not above
-        0.
+        Without a name in front, for colour, another shape, values that are no real numbers, and
+        pixel_mm not above 0.
     """
     values = np.asarray(values)
     if values.dtype.kind not in "iuf":
         raise InputError(
-            f"holds values of type {values.dtype}, but grey levels, integers or floating point, are expected."
+            f"holds values of type {values.dtype}, but grey levels, integers or floating point, "
+            "are expected."
         )
     if values.ndim == 3 and 1 < values.shape[-1] <= MAX_CHANNELS:
         values = _grey(values)
     if values.ndim != 2 or not values.size:
         shape = " x ".join(str(size) for size in values.shape) or "no"
         raise InputError(
-            f"has the shape {shape}, but an X-ray image of rows x columns is expected; give one frame."
+            f"has the shape {shape}, but an X-ray image of rows x columns is expected; give one "
+            "frame."
         )
     if pixel_mm is not None and not (np.isfinite(pixel_mm).all() and min(pixel_mm) > 0):
         raise InputError(
-            f"has pixels of {pixel_mm[0]:g} x {pixel_mm[1]:g} mm, but a size above 0 is expected; correct its spacing."
+            f"has pixels of {pixel_mm[0]:g} x {pixel_mm[1]:g} mm, but a size above 0 is expected; "
+            "correct its spacing."
         )
     integer = values.dtype.kind in "iu"
     with np.errstate(over="ignore"):  # beyond float32 is not finite
@@ -470,7 +492,8 @@ def undistorted(
 ) -> RawImage:
     """Return the image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
 
-    Linear between pixels. What the image as it was taken does not show is NaN, and so left out of what is valid.
+    Linear between pixels. What the image as it was taken does not show is NaN, and so left out of
+    what is valid.
     """
     is_open = None if raw.open is None else undistorted_mask(raw.open, intrinsics, distortion)
     return replace(raw, values=_resampled(raw.values, intrinsics, distortion, np.nan), open=is_open)

@@ -1,6 +1,7 @@
 """The structures of a case, each of which may have a pose of its own.
 
-They are of one CT, from a label volume, a DICOM segmentation, or masks, or each has a CT of its own.
+They are of one CT, from a label volume, a DICOM segmentation, or masks, or each has a CT of its
+own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ MAX_LABEL = 65535
 MAX_OVERLAP = 0.01
 #: Labels or names in a message.
 MAX_LISTED = 12
-#: Neighbours in a list are as far apart in hue as this share of the hues (the golden section); these leave red to what does not fit.
+#: Neighbours in a list are as far apart in hue as this share of the hues (the golden section);
+#: these leave red to what does not fit.
 HUE_STEP, HUES = 0.381966, (0.09, 0.92)
 #: Share of a voxel by which two grids may be off each other and still count as one.
 SAME_LATTICE = 1e-3
@@ -131,12 +133,16 @@ def read_bone_ct(path: Path, unit: str) -> CT:
 
 
 def bone_of_ct(ct: CT, name: str | Path) -> CT:
-    """Return the bone of a CT that shows nothing else; `name` begins the sentence where something is wrong."""
+    """Return the bone of a CT that shows nothing else.
+
+    `name` begins the sentence where something is wrong.
+    """
     if ct.unit == "relative" or ct.mask is not None:
         return ct
     if not (ct.volume.values > BONE_HU).any():
         raise InputError(
-            f"{name}: has nothing above {BONE_HU:g} HU, expected a bone; set ct_unit to relative if the values are not in HU."
+            f"{name}: has nothing above {BONE_HU:g} HU, expected a bone; set ct_unit to relative "
+            "if the values are not in HU."
         )
     return masked(ct, ct.volume.values > BONE_HU, name)
 
@@ -199,14 +205,16 @@ def check_names(names: Sequence[str]) -> None:
     """
     if len(names) > MAX_STRUCTURES:
         raise InputError(
-            f"structures: found {len(names)}, expected fewer; choose at most {MAX_STRUCTURES} of them by name."
+            f"structures: found {len(names)}, expected fewer; choose at most {MAX_STRUCTURES} of "
+            "them by name."
         )
     known: dict[str, str] = {}
     for name in names:
         if not fits_file_names(name):
             raise InputError(
                 f'structures: found the name "{name[: MAX_NAME_LENGTH + 1]}", expected at most {MAX_NAME_LENGTH} characters without '
-                f"{NOT_IN_FILE_NAMES} and no space or dot at an end; rename it, as files get its name."
+                f"{NOT_IN_FILE_NAMES} and no space or dot at an end; rename it, as files get its "
+                "name."
             )
         other = known.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
         if other is not name:
@@ -221,15 +229,16 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
     Parameters
     ----------
     labels
-        A label volume in any image format, Slicer's .seg.nrrd, or a DICOM segmentation. On another grid than the CT's it
-        is resampled (nearest neighbour) by its own position.
+        A label volume in any image format, Slicer's .seg.nrrd, or a DICOM segmentation. On another
+        grid than the CT's it is resampled (nearest neighbour) by its own position.
     sources
         The structures that are meant; none for all in `labels`.
 
     Raises
     ------
     InputError
-        For files that are no segmentations, and structures that are not there, are empty or overlap.
+        For files that are no segmentations, and structures that are not there, are empty or
+        overlap.
 
     Warns
     -----
@@ -286,7 +295,10 @@ def _read_segmentation(path: Path) -> Segmentation:
 
 
 def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
-    """Return the segments of a .seg.nrrd; before Slicer 4.11 each had a layer of its own, and the value 1."""
+    """Return the segments of a .seg.nrrd.
+
+    Before Slicer 4.11 each had a layer of its own, and the value 1.
+    """
     found, number = [], 0
     while (identifier := pairs.get(f"Segment{number}_ID")) is not None:
         name = pairs.get(f"Segment{number}_Name", identifier)
@@ -309,14 +321,17 @@ def _one_line(name: str) -> str:
 
 
 def _whole(name: str | Path, values: np.ndarray) -> np.ndarray:
-    """Return the values as uint8 or uint16, by slices: whole copies of a CT's size take much memory."""
+    """Return the values as uint8 or uint16, by slices.
+
+    Whole copies of a CT's size take much memory.
+    """
     if values.dtype == np.uint8 or values.dtype == bool:
         return values.astype(np.uint8, copy=False)
     low, high = values.min(), values.max()
     if values.dtype.kind not in "iuf" or not (low >= 0 and high <= MAX_LABEL):
         raise InputError(
-            f"{name}: has values from {low:g} to {high:g}, expected labels, whole numbers from 0 for no structure to {MAX_LABEL}; "
-            "choose the file of the segmentation."
+            f"{name}: has values from {low:g} to {high:g}, expected labels, whole numbers from 0 "
+            f"for no structure to {MAX_LABEL}; choose the file of the segmentation."
         )
     if values.dtype == np.uint16:
         return values
@@ -325,8 +340,8 @@ def _whole(name: str | Path, values: np.ndarray) -> np.ndarray:
         out[:] = of
         if values.dtype.kind == "f" and not np.array_equal(out, of):
             raise InputError(
-                f"{name}: has values that are no whole numbers, expected labels; export the segmentation again, without "
-                "interpolation."
+                f"{name}: has values that are no whole numbers, expected labels; export the "
+                "segmentation again, without interpolation."
             )
     return labels
 
@@ -402,7 +417,8 @@ def structures_in(
         ]
         if not sources:
             raise InputError(
-                f"{segmentation.name}: has no label above 0, expected one for each structure; choose the file of the segmentation."
+                f"{segmentation.name}: has no label above 0, expected one for each structure; "
+                "choose the file of the segmentation."
             )
     names = tuple(source.name for source in sources)
     check_names(names)
@@ -417,8 +433,8 @@ def structures_in(
     if resampled:
         one = len(resampled) == 1
         warn(
-            f"{', '.join(map(str, resampled))}: {'lies' if one else 'lie'} on another grid than the CT, and "
-            f"{'was' if one else 'were'} resampled to that (nearest neighbour)."
+            f"{', '.join(map(str, resampled))}: {'lies' if one else 'lie'} on another grid than "
+            f"the CT, and {'was' if one else 'were'} resampled to that (nearest neighbour)."
         )
     _warn_cut(found)
     return found
@@ -427,7 +443,10 @@ def structures_in(
 def _parts(
     segmentation: Segmentation | None, sources: Sequence[StructureSource]
 ) -> Iterator[tuple[str | Path, np.ndarray, np.ndarray]]:
-    """Return volumes that together hold each structure n as n + 1: the file's name, the values (uint8), and (4, 4) of their grid."""
+    """Return volumes that together hold each structure n as n + 1.
+
+    The file's name, the values (uint8), and (4, 4) of their grid.
+    """
     numbers: dict[Segment, int] = {}
     for number, source in enumerate(sources, start=1):
         if source.mask is not None:
@@ -465,13 +484,15 @@ def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> S
         if not found:
             there = _listed([segment.label for segment in segments])
             raise InputError(
-                f"{what}: has the label {source.label}, which {segmentation.name} has not; choose one of its labels, {there}."
+                f"{what}: has the label {source.label}, which {segmentation.name} has not; choose "
+                f"one of its labels, {there}."
             )
         named = [segment for segment in found if segment.name == source.name]
         if len(found) > 1 and len(named) != 1:
             raise InputError(
-                f"{what}: has the label {source.label}, which {segmentation.name} has in {len(found)} layers, expected the name of "
-                f"a segment; leave the label out, and choose {_listed([segment.name for segment in found])}."
+                f"{what}: has the label {source.label}, which {segmentation.name} has in "
+                f"{len(found)} layers, expected the name of a segment; leave the label out, and "
+                f"choose {_listed([segment.name for segment in found])}."
             )
         return (named or found)[0]
     found = [segment for segment in segments if segment.name == source.name]
@@ -482,18 +503,20 @@ def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> S
         return found[0]
     if found:
         raise InputError(
-            f"{what}: is the name of {len(found)} segments of {segmentation.name}, expected one; give its label, too, one of "
-            f"{_listed([segment.label for segment in found])}."
+            f"{what}: is the name of {len(found)} segments of {segmentation.name}, expected one; "
+            f"give its label, too, one of {_listed([segment.label for segment in found])}."
         )
     if not segmentation.named:
         there = _listed([segment.label for segment in segments])
         raise InputError(
-            f"{what}: has no label, expected one, as {segmentation.name} names none of its own; choose one of its labels, {there}."
+            f"{what}: has no label, expected one, as {segmentation.name} names none of its own; "
+            f"choose one of its labels, {there}."
         )
     names = [segment.name for segment in segments]
     near = difflib.get_close_matches(source.name, names, n=MAX_LISTED)
     raise InputError(
-        f"{what}: is no segment of {segmentation.name}; {'did you mean' if near else 'choose one of its segments,'} "
+        f"{what}: is no segment of {segmentation.name}; "
+        f"{'did you mean' if near else 'choose one of its segments,'} "
         f"{_listed(near or names)}{'?' if near else '.'}"
     )
 
@@ -543,8 +566,8 @@ def _add(labels: np.ndarray, part: np.ndarray, names: Sequence[str]) -> None:
             if shared[pair] > MAX_OVERLAP * smaller:
                 raise InputError(
                     f'structures "{names[one - 1]}" and "{names[other - 1]}": overlap in {shared[pair]} voxels, '
-                    f"{shared[pair] / smaller:.0%} of the smaller one, expected bones that do not; correct the segmentation or remove "
-                    "one of the two."
+                    f"{shared[pair] / smaller:.0%} of the smaller one, expected bones that do not; "
+                    "correct the segmentation or remove one of the two."
                 )
     np.copyto(labels, part, where=labels == 0)
 
@@ -584,6 +607,6 @@ def _warn_cut(structures: Structures) -> None:
         names = ", ".join(f'"{structures.names[label - 1]}"' for label in cut)
         several = len(cut) > 1
         warn(
-            f"structure{'s' * several} {names} {'are' if several else 'is'} cut off by the end of the CT; X-rays may show more of "
-            f"{'them' if several else 'it'}."
+            f"structure{'s' * several} {names} {'are' if several else 'is'} cut off by the end of "
+            f"the CT; X-rays may show more of {'them' if several else 'it'}."
         )

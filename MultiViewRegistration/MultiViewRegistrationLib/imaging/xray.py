@@ -29,12 +29,13 @@ class XRay:
     Attributes
     ----------
     line_integrals
-        float32 (rows, columns), `-log(I / I0)`, bone bright; finite everywhere, but without meaning where not
-        valid.
+        float32 (rows, columns), `-log(I / I0)`, bone bright; finite everywhere, but without meaning
+        where not valid.
     valid
         bool (rows, columns), True where the image shows the patient or air.
     pixel_mm
-        (between columns, between rows) on the detector, None where unknown; of a slot scan at the isocentre.
+        (between columns, between rows) on the detector, None where unknown; of a slot scan at the
+        isocentre.
     """
 
     line_integrals: np.ndarray = field(repr=False)
@@ -42,10 +43,12 @@ class XRay:
     pixel_mm: tuple[float, float] | None = None
 
     def pooled(self, factor: int) -> XRay:
-        """Return means over blocks of `factor` x `factor` pixels, of the valid ones; a block is valid where 70 % are.
+        """Return means over blocks of `factor` x `factor` pixels, of the valid ones.
 
-        Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block with no
-        valid pixel is 0.
+        a block is valid where 70 % are.
+
+        Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block
+        with no valid pixel is 0.
         """
         if factor == 1:
             return self
@@ -77,8 +80,8 @@ def load_xray(
     Raises
     ------
     InputError
-        For files that cannot be read, colour, frames that are not there, images without contrast, and "auto" where
-        the image does not show it.
+        For files that cannot be read, colour, frames that are not there, images without contrast,
+        and "auto" where the image does not show it.
     """
     raw = load_image(path, frame)
     with naming(path):
@@ -103,7 +106,8 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     frames = _frames(path, image)
     if not 0 <= index < count:
         raise InputError(
-            f"{path}: frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}."
+            f"{path}: frame {index} was requested, but it has {count}; give a frame from 0 to "
+            f"{count - 1}."
         )
     return _raw_frame(path, image, frames[0])
 
@@ -154,7 +158,8 @@ def _frames(path: str | Path, image: StoredImage) -> np.ndarray:
     dimensions = len(image.size)
     if dimensions not in (2, 3):
         raise InputError(
-            f"{path}: has {dimensions} dimensions, but an X-ray image with 2, or 3 with frames, is expected."
+            f"{path}: has {dimensions} dimensions, but an X-ray image with 2, or 3 with frames, is "
+            "expected."
         )
     return image.values[None] if dimensions == 2 else image.values
 
@@ -184,30 +189,32 @@ def to_line_integrals(
 ) -> XRay:
     """Return the line integrals and validity mask of an image.
 
-    Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or below 0 the line
-    integral ends at about 11. Saturated pixels stay valid, as direct exposure: their line integral is near 0, and
-    truly no larger.
+    Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or
+    below 0 the line integral ends at about 11. Saturated pixels stay valid, as direct exposure:
+    their line integral is near 0, and truly no larger.
 
     Parameters
     ----------
     intensity
-        What the values are. "linear": detected intensity, bone dark; the result is `-log(I / I0)`. "log": line
-        integrals already, bone bright, taken as they are. "auto": one of the two, by whether bone is dark or bright
-        (`bone_is_bright`); where DICOM has a word on the curve, or on what is bright, that holds.
+        What the values are. "linear": detected intensity, bone dark; the result is `-log(I / I0)`.
+        "log": line integrals already, bone bright, taken as they are. "auto": one of the two, by
+        whether bone is dark or bright (`bone_is_bright`); where DICOM has a word on the curve, or
+        on what is bright, that holds.
     inverted
         The grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
     i0
-        Detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a few bright
-        pixels are noise or glare). Where no pixel sees air it is too small. It adds a constant to all line
-        integrals, and no registration here depends on that.
+        Detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a
+        few bright pixels are noise or glare). Where no pixel sees air it is too small. It adds a
+        constant to all line integrals, and no registration here depends on that.
     valid
-        bool (rows, columns), pixels to use; default: what `find_field`, `find_annotations` and the image's shutters
-        leave.
+        bool (rows, columns), pixels to use; default: what `find_field`, `find_annotations` and the
+        image's shutters leave.
 
     Raises
     ------
     InputError
-        Where the image has no contrast or no valid pixel, for "auto" where it does not show it, and for i0 <= 0.
+        Where the image has no contrast or no valid pixel, for "auto" where it does not show it, and
+        for i0 <= 0.
     """
     if i0 is not None and not i0 > 0:
         raise InputError(
@@ -277,7 +284,10 @@ def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:
 
 
 def _pixel_mm(path: str | Path, image: StoredImage) -> tuple[float, float] | None:
-    """Return the file's spacing, if any: ITK reports 1 mm if there is none, and pictures give dots per inch of paper."""
+    """Return the file's spacing, if any.
+
+    ITK reports 1 mm if there is none, and pictures give dots per inch of paper.
+    """
     spacing = (image.spacing_mm[0], image.spacing_mm[1])
     return None if spacing == (1.0, 1.0) or Path(path).suffix.lower() in PICTURES else spacing
 
@@ -308,10 +318,11 @@ class View:
     Attributes
     ----------
     rotation_sd_deg, translation_sd_mm
-        Standard deviation of `camera_from_world` against the first view, rotation about the world origin. 0 = exact,
-        None = unknown.
+        Standard deviation of `camera_from_world` against the first view, rotation about the world
+        origin. 0 = exact, None = unknown.
     principal_point_sd_px
-        Of the principal point, in pixels of the image as it is stored, along either axis. 0 = exact.
+        Of the principal point, in pixels of the image as it is stored, along either axis. 0 =
+        exact.
     distance_sd_percent
         Of the distance from source to detector; of a slot scan, of the width of its fan. 0 = exact.
     step_sd_percent
@@ -342,7 +353,10 @@ class View:
 
     @property
     def c_arm(self) -> CArm | None:
-        """The C-arm's reading of a camera whose world has its origin at the isocentre; None of another."""
+        """The C-arm's reading of a camera whose world has its origin at the isocentre.
+
+        None of another.
+        """
         try:
             return CArm.from_camera(self.camera, self.xray.pixel_mm or (1.0, 1.0))
         except InputError:

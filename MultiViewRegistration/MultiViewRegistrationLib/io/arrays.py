@@ -1,4 +1,6 @@
-"""A case's parts from what a Python program holds: NumPy arrays, PyTorch tensors, images of SimpleITK and nibabel, paths of files.
+"""A case's parts from what a Python program holds.
+
+NumPy arrays, PyTorch tensors, images of SimpleITK and nibabel, paths of files.
 
 Every error is one sentence that begins with the argument it is about.
 """
@@ -50,7 +52,8 @@ BONE_DARK = "Bone is taken to be dark in the image"
 BONE_BRIGHT = "Bone is bright in the image, whose values are taken as line integrals"
 #: A CT shorter than this in every direction has its position in metres.
 MIN_CT_MM = 3.0
-#: Share of an image by which its principal point is off the middle, before rows and columns may have been swapped.
+#: Share of an image by which its principal point is off the middle, before rows and columns may
+#: have been swapped.
 OFF_CENTRE = 0.2
 #: Share of negative values that noise about 0 may leave in an image of detected intensity.
 MAX_NEGATIVE = 0.02
@@ -79,8 +82,8 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
         values, place = _volume("ct", ct, ct_from_index)
         if place is None:
             raise InputError(
-                "ct_from_index: is missing, expected the 4x4 matrix from voxel index (i, j, k) to LPS mm; give it, or give the CT as an "
-                "image of SimpleITK or nibabel, or as a path."
+                "ct_from_index: is missing, expected the 4x4 matrix from voxel index (i, j, k) to "
+                "LPS mm; give it, or give the CT as an image of SimpleITK or nibabel, or as a path."
             )
         found = ct_from_array(values, place, unit, name="ct")
         _check_extent(found)
@@ -117,7 +120,8 @@ def bone_cts_of_arrays(
     for argument, value in of_one_ct.items():
         if value is not None:
             raise InputError(
-                f"{argument}: stands beside several CTs, expected none, as it belongs to one; leave it out."
+                f"{argument}: stands beside several CTs, expected none, as it belongs to one; "
+                "leave it out."
             )
     if not cts:
         raise InputError(
@@ -168,7 +172,8 @@ def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | N
     if labels is None:
         if structures is not None:
             raise InputError(
-                "labels: is missing beside structures, expected the volume with their labels; give it."
+                "labels: is missing beside structures, expected the volume with their labels; give "
+                "it."
             )
         return None
     if ct.mask is not None:
@@ -186,7 +191,8 @@ def _structure_sources(structures: Any) -> list[StructureSource]:
         return []
     if is_path(structures) or not hasattr(structures, "__iter__") or not len(structures):
         raise InputError(
-            f"structures: found {kind_of(structures)}, expected {expected}; leave it out for all labels."
+            f"structures: found {kind_of(structures)}, expected {expected}; leave it out for all "
+            "labels."
         )
     sources = []
     for n, name in enumerate(structures):
@@ -205,7 +211,10 @@ def _structure_sources(structures: Any) -> list[StructureSource]:
 
 
 def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the values (nk, nj, ni) and their matrix (4, 4) to LPS mm; None for an array without."""
+    """Return the values (nk, nj, ni) and their matrix (4, 4) to LPS mm.
+
+    None for an array without.
+    """
     if isinstance(volume, StoredImage):
         if len(volume.size) != 3:
             raise InputError(
@@ -216,7 +225,8 @@ def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.
         _refuse_position(volume, ct_from_index)
         if volume.GetDimension() != 3:
             raise InputError(
-                f"{name}: found a SimpleITK image of {volume.GetDimension()} dimensions, expected 3; give the volume."
+                f"{name}: found a SimpleITK image of {volume.GetDimension()} dimensions, expected "
+                "3; give the volume."
             )
         return _values(volume), affine_of(
             volume.GetSpacing(), volume.GetOrigin(), volume.GetDirection()
@@ -230,7 +240,8 @@ def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.
     place = rigid.check_numbers(array_of("ct_from_index", ct_from_index), (4, 4), "ct_from_index")
     if not np.array_equal(place[3], (0, 0, 0, 1)):
         raise InputError(
-            f"ct_from_index: last row is {', '.join(f'{x:g}' for x in place[3])}, expected 0, 0, 0, 1; is the matrix transposed?"
+            f"ct_from_index: last row is {', '.join(f'{x:g}' for x in place[3])}, expected 0, 0, "
+            "0, 1; is the matrix transposed?"
         )
     _check_order(values.shape[::-1], np.linalg.norm(place[:3, :3], axis=0))
     return values, place
@@ -240,7 +251,8 @@ def _transposed(name: str, volume: Any) -> np.ndarray:
     values = array_of(name, volume)
     if values.ndim != 3:
         raise InputError(
-            f"{name}: found {kind_of(values)}, expected a volume of shape (I, J, K); leave out the other axes."
+            f"{name}: found {kind_of(values)}, expected a volume of shape (I, J, K); leave out the "
+            "other axes."
         )
     return values.transpose(2, 1, 0)
 
@@ -264,8 +276,8 @@ def _is_nibabel(value: Any) -> bool:
 def _refuse_position(ct: Any, ct_from_index: Any) -> None:
     if ct_from_index is not None:
         raise InputError(
-            f"ct_from_index: the CT, {'a path' if is_path(ct) else kind_of(ct)}, has its own position; leave "
-            "ct_from_index out, or give the CT as an array."
+            f"ct_from_index: the CT, {'a path' if is_path(ct) else kind_of(ct)}, has its own "
+            "position; leave ct_from_index out, or give the CT as an array."
         )
 
 
@@ -280,7 +292,8 @@ def _check_order(size: tuple[int, ...], spacing: np.ndarray) -> None:
     mend = "pass ct.transpose(2, 1, 0) if it came from SimpleITK or DICOM"
     if np.isclose(spacing[0], spacing[1]) and not np.isclose(spacing[1], spacing[2], rtol=0.05):
         raise InputError(
-            f"{found}, but in ct_from_index they are the first two; expected (I, J, K), slices last; {mend}."
+            f"{found}, but in ct_from_index they are the first two; expected (I, J, K), slices "
+            f"last; {mend}."
         )
     warn(f"{found}, but is taken as (I, J, K), slices last; {mend}.")
 
@@ -290,7 +303,8 @@ def _check_extent(ct: CT) -> None:
     if extent.max() < MIN_CT_MM:
         text = " x ".join(f"{mm:.2g}" for mm in extent)
         raise InputError(
-            f"ct_from_index: makes the CT {text} mm large, expected millimetres; multiply its upper three rows by 1000 if it is in metres."
+            f"ct_from_index: makes the CT {text} mm large, expected millimetres; multiply its "
+            "upper three rows by 1000 if it is in metres."
         )
 
 
@@ -358,8 +372,8 @@ def _record(n: int, name: Any, image: Any, projection: Any, raw: RawImage) -> Vi
     file = InputFile(os.path.abspath(image), Path(image).absolute()) if is_path(image) else None
     if projection is None and not (file and is_dicom(file.path)):
         raise InputError(
-            f"projections: there is none for images[{n}], expected a 3x4 matrix from world mm to pixels, a Camera or a CArm; only the "
-            "path of a DICOM file may leave it to its header."
+            f"projections: there is none for images[{n}], expected a 3x4 matrix from world mm to "
+            "pixels, a Camera or a CArm; only the path of a DICOM file may leave it to its header."
         )
     return ViewRecord(
         name=view_name(JsonObject("names", f"names[{n}]", {"name": name})),
@@ -379,7 +393,8 @@ def _view(
 ) -> tuple[ViewRecord, RawImage]:
     if intensity not in (None, *INTENSITIES):
         raise InputError(
-            f"intensity: found {printable(repr(intensity))}, expected one of {', '.join(INTENSITIES)}; correct it."
+            f"intensity: found {printable(repr(intensity))}, expected one of "
+            f"{', '.join(INTENSITIES)}; correct it."
         )
     assumed = record.assumptions
     if (
@@ -406,7 +421,8 @@ def _polarity(name: str, raw: RawImage, intensity: str | None) -> list[str]:
     finite = np.isfinite(raw.values)
     if intensity != "auto" and np.count_nonzero(raw.values < 0) > MAX_NEGATIVE * raw.values.size:
         raise InputError(
-            f"{name}: has values below 0, expected detected intensity with bone dark; give the image before it was normalised, or say "
+            f"{name}: has values below 0, expected detected intensity with bone dark; give the "
+            "image before it was normalised, or say "
             'intensity="log" if these are line integrals.'
         )
     if intensity == "linear" or not finite.any():
@@ -453,8 +469,8 @@ def _geometry(name: str, projection: Any, raw: RawImage) -> Geometry:
         return matrix
     if projection.size == (rows, columns) != (columns, rows):
         raise InputError(
-            f"{name}: is for {rows} columns and {columns} rows, but the image has {columns} columns and {rows} rows; images are "
-            "expected as (rows, columns), so transpose it."
+            f"{name}: is for {rows} columns and {columns} rows, but the image has {columns} "
+            f"columns and {rows} rows; images are expected as (rows, columns), so transpose it."
         )
     return projection
 
@@ -471,8 +487,9 @@ def _check_rows_and_columns(name: str, camera: Camera) -> None:
     if off > OFF_CENTRE > 4 * swapped:
         u, v = camera.principal_point
         warn(
-            f"{name}: its principal point ({u:.0f}, {v:.0f}) is far off the middle of an image of {size[0]} columns and {size[1]} rows; "
-            "images are expected as (rows, columns), so transpose it if it is (columns, rows)."
+            f"{name}: its principal point ({u:.0f}, {v:.0f}) is far off the middle of an image of "
+            f"{size[0]} columns and {size[1]} rows; images are expected as (rows, columns), so "
+            "transpose it if it is (columns, rows)."
         )
 
 
@@ -486,7 +503,8 @@ def _listed(name: str, values: Any, ndim: int) -> list:
         or isinstance(values, (Camera, CArm))
     ):
         raise InputError(
-            f"{name}: found {kind_of(values)}, expected a list with one for each view; write [it] for a single view."
+            f"{name}: found {kind_of(values)}, expected a list with one for each view; write [it] "
+            "for a single view."
         )
     if isinstance(values, Mapping) or not hasattr(values, "__iter__"):
         raise InputError(

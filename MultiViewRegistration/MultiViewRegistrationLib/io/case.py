@@ -60,7 +60,8 @@ from .view_record import ViewRecord
 SAME_PATIENT = (
     "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
 )
-#: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another unit, so many mm long.
+#: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another
+#: unit, so many mm long.
 NOT_MM = {10.0: ("metres", 1000), 250.0: ("centimetres", 10)}
 
 
@@ -87,9 +88,11 @@ class Case(CaseSettings):
     mismatches
         Where the DICOM headers of CT and X-rays contradict each other.
     structures
-        The bones of the CT that have a pose of their own; None where the CT, or its mask, is registered as one.
+        The bones of the CT that have a pose of their own; None where the CT, or its mask, is
+        registered as one.
     bone_cts
-        The bones that have a CT each, of which `ct` and `world_from_ct` are those of the first; none in other cases.
+        The bones that have a CT each, of which `ct` and `world_from_ct` are those of the first;
+        none in other cases.
     structures_key
         The same for cases with the same structures of the same CT.
     """
@@ -121,12 +124,16 @@ class Case(CaseSettings):
         if len(self.bone_cts) > 1:
             first, *others = self.structure_names
             warn(
-                f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register takes bones with a CT each together."
+                f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register "
+                "takes bones with a CT each together."
             )
 
     @property
     def identity_reasons(self) -> list[str]:
-        """Why the result may not be accepted: CT and X-rays are of different patients or sides, a sentence each."""
+        """Why the result may not be accepted.
+
+        CT and X-rays are of different patients or sides, a sentence each.
+        """
         return (
             []
             if self.same_patient
@@ -135,7 +142,10 @@ class Case(CaseSettings):
 
     @property
     def identity_cautions(self) -> list[str]:
-        """What to know of the patient all the same: that a person overruled the headers, and X-rays of another day than the CT."""
+        """What to know of the patient all the same.
+
+        That a person overruled the headers, and X-rays of another day than the CT.
+        """
         overruled = self.same_patient and any(each.kind != DAY for each in self.mismatches)
         days = [each.sentence for each in self.mismatches if each.kind == DAY]
         return [*([SAME_PATIENT] if overruled else []), *days]
@@ -172,8 +182,8 @@ class Case(CaseSettings):
         Warns
         -----
         UserWarning
-            Of unknown keys, of a view that does not show the CT at the start pose, of structures as `read_structures`,
-            and of DICOM headers that tell of different patients, sides or days.
+            Of unknown keys, of a view that does not show the CT at the start pose, of structures as
+            `read_structures`, and of DICOM headers that tell of different patients, sides or days.
         """
         file = CaseFile.read(path)
         if world_from_ct is not None:
@@ -254,44 +264,53 @@ class Case(CaseSettings):
         same_patient: bool = False,
         name: str = "case",
     ) -> Case:
-        """Make the case of a CT and X-rays in memory. Its other entries, `search` for one, can be set on it afterwards.
+        """Make the case of a CT and X-rays in memory.
 
-        Arrays are of NumPy or PyTorch; those on another device are copied from there. An image of SimpleITK or nibabel, or a path, brings
-        its own position, and is read as its file is: (k, j, i) of SimpleITK and RAS of nibabel become what is described here.
+        Its other entries, `search` for one, can be set on it afterwards.
+
+        Arrays are of NumPy or PyTorch; those on another device are copied from there. An image of
+        SimpleITK or nibabel, or a path, brings its own position, and is read as its file is: (k, j,
+        i) of SimpleITK and RAS of nibabel become what is described here.
 
         Parameters
         ----------
         ct
-            (I, J, K), k across the slices. An image or a path (file or DICOM folder) takes no `ct_from_index`. Also the `ct` of another
-            case. Of bones that have a CT each these by name: {"radius": "radius.nrrd", "ulna": "ulna.nrrd"}.
+            (I, J, K), k across the slices. An image or a path (file or DICOM folder) takes no
+            `ct_from_index`. Also the `ct` of another case. Of bones that have a CT each these by
+            name: {"radius": "radius.nrrd", "ulna": "ulna.nrrd"}.
         ct_from_index
-            (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm. Like `ct_unit` and `world_from_ct` one for each bone's CT, by name, where
-            they differ.
+            (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm. Like `ct_unit` and `world_from_ct`
+            one for each bone's CT, by name, where they differ.
         images
-            A list of X-rays (rows, columns), detected intensity with bone dark unless `intensity` says otherwise; images or paths as well.
+            A list of X-rays (rows, columns), detected intensity with bone dark unless `intensity`
+            says otherwise; images or paths as well.
         projections
-            For each image a (3, 4) matrix from world LPS mm to pixels (column, row), a `Camera` or a `CArm`; None for a DICOM path whose
-            header says it.
+            For each image a (3, 4) matrix from world LPS mm to pixels (column, row), a `Camera` or
+            a `CArm`; None for a DICOM path whose header says it.
         names
             Of the views; by default view1, view2, ...
         intensity
-            "linear" (bone dark), "log" (line integrals, bone bright) or "auto" (as the image shows), for all or for each.
+            "linear" (bone dark), "log" (line integrals, bone bright) or "auto" (as the image
+            shows), for all or for each.
         pixel_mm
             Between columns, and between rows, on the detector.
         masks
             For each image None, or (rows, columns), other than 0 where it is to be used.
         uncertainty
-            Standard deviations of the cameras: rotation_sd_deg, translation_sd_mm, principal_point_sd_px, distance_sd_percent (0 = exact,
-            None = unknown); by default those usual for a matrix or `Camera`, a calibration, and for a `CArm`, readings.
+            Standard deviations of the cameras: rotation_sd_deg, translation_sd_mm,
+            principal_point_sd_px, distance_sd_percent (0 = exact, None = unknown); by default those
+            usual for a matrix or `Camera`, a calibration, and for a `CArm`, readings.
         ct_unit
             "hu", or "relative" (0 = nothing, larger = denser).
         mask
             The structure to register alone, other than 0 where it is, on the CT's grid.
         labels
-            Whole numbers on the CT's grid, in the order of its axes, that are the same within each bone and 0 elsewhere: each bone gets
-            a pose of its own. Images and paths (also of a DICOM segmentation or .seg.nrrd) may lie on another grid.
+            Whole numbers on the CT's grid, in the order of its axes, that are the same within each
+            bone and 0 elsewhere: each bone gets a pose of its own. Images and paths (also of a
+            DICOM segmentation or .seg.nrrd) may lie on another grid.
         structures
-            Which of the labels, by name: {"L1": 31, "L2": 30}; or a list of names of segments, where the file has names. By default all.
+            Which of the labels, by name: {"L1": 31, "L2": 30}; or a list of names of segments,
+            where the file has names. By default all.
         world_from_ct
             (4, 4) rigid start pose; not needed.
         targets
@@ -299,7 +318,8 @@ class Case(CaseSettings):
         truth_world_from_ct
             (4, 4), only read to report errors.
         same_patient
-            A person says that CT and X-rays are of one patient, whatever the DICOM headers of those given as paths say.
+            A person says that CT and X-rays are of one patient, whatever the DICOM headers of those
+            given as paths say.
 
         Raises
         ------
@@ -309,8 +329,9 @@ class Case(CaseSettings):
         Warns
         -----
         UserWarning
-            Where something looks otherwise than it is taken: order of the axes, bone bright, a view that does not show the CT,
-            DICOM headers of different patients, sides or days; labels on another grid; structures that the end of the CT cuts off.
+            Where something looks otherwise than it is taken: order of the axes, bone bright, a view
+            that does not show the CT, DICOM headers of different patients, sides or days; labels on
+            another grid; structures that the end of the CT cuts off.
         """
         began = perf_counter()
         start, truth, points = None, None, None
@@ -408,7 +429,10 @@ class Case(CaseSettings):
 
 
 def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
-    """Return a key that cases have in common whose structures are of the same files. `sha256_of` gives that of a file."""
+    """Return a key that cases have in common whose structures are of the same files.
+
+    `sha256_of` gives that of a file.
+    """
     sources = [
         (
             source.name,
@@ -449,12 +473,13 @@ def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
             else f"the shape {size}"
         )
         raise InputError(
-            f"{mask} has {size}, expected the image's {image_columns} and {image_rows}; draw it on the image."
+            f"{mask} has {size}, expected the image's {image_columns} and {image_rows}; draw it on "
+            "the image."
         )
     if not (xray.valid & used).any():
         raise InputError(
-            f"{mask} is empty within the field of the X-ray, expected pixels other than 0 where it is to be "
-            "used; correct it or leave it out."
+            f"{mask} is empty within the field of the X-ray, expected pixels other than 0 where it "
+            "is to be used; correct it or leave it out."
         )
     return replace(xray, valid=xray.valid & used)
 
@@ -482,8 +507,8 @@ def _xray(name: str, image: RawImage, view: ViewRecord, valid: np.ndarray | None
         if valid is not None and valid.shape != image.values.shape:
             (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
             raise InputError(
-                f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
-                "frame; give images of one size."
+                f"has {columns} columns and {rows} rows, expected {expected_columns} and "
+                f"{expected_rows} as in the first frame; give images of one size."
             )
         xray = to_line_integrals(image, view.intensity, valid=valid)
     return replace(
@@ -517,7 +542,9 @@ def mask_of(view: ViewRecord) -> np.ndarray:
 def views_of(
     where: str, files: list[ViewRecord], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None
 ) -> list[View]:
-    """Return the views of these entries and images; the cameras are settled by each other and by where the CT is.
+    """Return the views of these entries and images.
+
+    The cameras are settled by each other and by where the CT is.
 
     Parameters
     ----------
@@ -553,14 +580,20 @@ def views_of(
 
 
 def _name(path: Path) -> str:
-    """Return the name of the case in a file: its folder's, where that came with a name, or the file's own."""
+    """Return the name of the case in a file.
+
+    Its folder's, where that came with a name, or the file's own.
+    """
     if path.name != "case.json":
         return path.stem
     return NAMELESS if home_of(path) == path.parent else path.parent.name
 
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
-    """Return the landmarks at pixels of the undistorted images; the file has those of the stored ones."""
+    """Return the landmarks at pixels of the undistorted images.
+
+    The file has those of the stored ones.
+    """
     lenses = {view.name: view.lens for view in file.views}
 
     def straight(name: str, pixel: np.ndarray) -> np.ndarray:
@@ -615,8 +648,9 @@ def _check_sources(
             else f"multiply its distances by {factor}"
         )
         raise InputError(
-            f"{file.geometry_field}: puts the X-ray source inside the CT, {away:.2g} mm from its middle, expected a camera in millimetres "
-            f"with the CT between source and detector; {f'if it is in {unit}, {how}' if unit else 'correct it or world_from_ct'}."
+            f"{file.geometry_field}: puts the X-ray source inside the CT, {away:.2g} mm from its "
+            "middle, expected a camera in millimetres with the CT between source and detector; "
+            f"{f'if it is in {unit}, {how}' if unit else 'correct it or world_from_ct'}."
         )
 
 
@@ -627,7 +661,10 @@ def _bone_cts(
     by_path: Mapping[Path, str],
     known: tuple[BoneCT, ...],
 ) -> tuple[BoneCT, ...]:
-    """Return the bones that have a CT each. `ct` is that of the first; `known` the same bones, if they were read before."""
+    """Return the bones that have a CT each. `ct` is that of the first.
+
+    `known` the same bones, if they were read before.
+    """
     found, cameras = [], [view.camera for view in views]
     for n, source in enumerate(file.structures if file.has_bone_cts else ()):
         assert source.ct is not None
@@ -675,12 +712,14 @@ def _check_visible(
         in_ras = "if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS: np.diag([-1, -1, 1, 1]) @ affine; else "
         raise InputError(
             f"{where}: world_from_ct has the CT outside every view, expected a start pose at "
-            f"which images show it; {in_ras if seen_from_ras else ''}correct it or the geometry of the views."
+            f"which images show it; {in_ras if seen_from_ras else ''}correct it or the geometry of "
+            "the views."
         )
     for view, sees_ct in zip(files, seen):
         if not sees_ct:
             warn(
-                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; check its geometry."
+                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; "
+                "check its geometry."
             )
 
 
@@ -699,8 +738,8 @@ def _refuse_copies(
 def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     """Return SHA-256 of each input by the name of its file, numbered where several have it, and by its path.
 
-    Folders are left out: their names are often those of patients. A name that has a patient's in it, by the headers of the
-    images, gives way to the file's role in the case.
+    Folders are left out: their names are often those of patients. A name that has a patient's in
+    it, by the headers of the images, gives way to the file's role in the case.
     """
     roles = {
         part.path: role for role, part in reversed(input_files(file))

@@ -1,4 +1,7 @@
-"""A copy of a case that holds no identity: pixels, geometry and numbers are kept, headers and words are not."""
+"""A copy of a case that holds no identity.
+
+Pixels, geometry and numbers are kept, headers and words are not.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,10 @@ _FILES = {"ct", "ct_series", "mask", "labels", "structures", "image", "frame"}
 def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     """Write a copy of the case at `path` into `folder`, new or empty.
 
-    Images and CT are MetaImages, which have no header of a patient. The pixels that no view uses (beyond the field, burnt-in text) are
-    blanked. Of the case.json those numbers and words stay that its schema names; free text does not. Names of views stay where they are
-    of the usual kind (AP, lateral, view 1).
+    Images and CT are MetaImages, which have no header of a patient. The pixels that no view uses
+    (beyond the field, burnt-in text) are blanked. Of the case.json those numbers and words stay
+    that its schema names; free text does not. Names of views stay where they are of the usual kind
+    (AP, lateral, view 1).
 
     Returns
     -------
@@ -57,7 +61,8 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
-            f"{printable(folder)}: is there already, expected a new or empty folder; choose another."
+            f"{printable(folder)}: is there already, expected a new or empty folder; choose "
+            "another."
         )
     case, file = Case.load(path), CaseFile.read(path)
     content = read_json(file.path)
@@ -157,8 +162,9 @@ def _structure_names(names: Sequence[str]) -> tuple[str, ...]:
 def _image(given: ViewRecord, xray: XRay) -> tuple[RawImage, str]:
     """Return the image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two.
 
-    It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the same line integrals but for a constant,
-    which is free; with the X-ray's valid pixels as its mask, the same valid pixels.
+    It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the
+    same line integrals but for a constant, which is free; with the X-ray's valid pixels as its
+    mask, the same valid pixels.
     """
     raw = image_of(given)
     intensity, inverted = recognised(raw) if given.intensity == "auto" else (given.intensity, False)
@@ -206,7 +212,10 @@ def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Put the nearest valid pixel's value in place of each invalid one: `find_field` sees no border of a narrower field in that."""
+    """Put the nearest valid pixel's value in place of each invalid one.
+
+    `find_field` sees no border of a narrower field in that.
+    """
     return values[
         tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))
     ]
@@ -215,7 +224,8 @@ def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def _notes(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:
     known = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
     notes = [
-        "The files of CT, images and masks were written again as MetaImage and PNG, without any header, under neutral names.",
+        "The files of CT, images and masks were written again as MetaImage and PNG, without any "
+        "header, under neutral names.",
         "Pixels that no view uses (beyond the field, burnt-in text that was found) were blanked.",
     ]
     renamed = sum(name != new for name, new in names.items())
@@ -228,10 +238,11 @@ def _notes(file: CaseFile, names: dict[str, str], content: dict, dropped: set[st
         notes.append(f"Left out of the case: {', '.join(dropped_known)}.")
     if others := len(dropped - known.keys()):
         notes.append(
-            f"{others} key{'s' * (others > 1)} of the case with free text, or that this program does not know, "
-            f"{'were' if others > 1 else 'was'} left out."
+            f"{others} key{'s' * (others > 1)} of the case with free text, or that this program "
+            f"does not know, {'were' if others > 1 else 'was'} left out."
         )
     notes.append(
-        "Not taken out, look yourself: text burnt into the field of an image that was not found, and the face in a CT of a head."
+        "Not taken out, look yourself: text burnt into the field of an image that was not found, "
+        "and the face in a CT of a head."
     )
     return notes

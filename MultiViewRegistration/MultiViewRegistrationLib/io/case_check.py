@@ -20,7 +20,8 @@ SAMPLES = 16  # along each edge of the CT's box, for the share of it that an ima
 HARDLY_INSIDE = 0.15  # share of the CT's box: a head to hip CT over a pelvis has more
 NEARLY_PARALLEL_DEG = 15.0
 FAR_APART_MM = 50.0
-#: Source to detector, and source to anatomy, of C-arms from the smallest to angiography and biplane laboratories.
+#: Source to detector, and source to anatomy, of C-arms from the smallest to angiography and biplane
+#: laboratories.
 DETECTOR_MM = (450.0, 2500.0)
 ANATOMY_MM = (150.0, 2300.0)
 PIXEL_MM = (0.02, 3.0)  # at the anatomy
@@ -36,10 +37,12 @@ def check_case(case: Case) -> dict[str, Any]:
     Returns
     -------
     dict[str, Any]
-        Plain lists, numbers and texts. Lengths are mm, pixels (column, row) from the centre of the first one.
+        Plain lists, numbers and texts. Lengths are mm, pixels (column, row) from the centre of the
+        first one.
 
         - `world_from_ct`: (4, 4) the start pose; or, where `start_pose` is "assumed", the one that stands for it: axes along the
-          world's, the centroid of the bone, or of the mask, where the views meet, as a search takes it.
+          world's, the centroid of the bone, or of the mask, where the views meet, as a search takes
+          it.
         - `ct_corners_world`: (8, 3) of the box of the CT, or of what its mask selects (`structure`), in the world; corner n is at the
           high end of axis i where bit 2^i of n is set.
         - `structures`: the names of the bones with a pose of their own.
@@ -134,14 +137,16 @@ def _view(
     Returns
     -------
     dict[str, Any]
-        Among others `slot_scan`, whether each row has a source of its own, `source` being that of the middle one, and
-        there is no `projection_matrix`; `source_to_detector_mm`, None of a slot scan, and where the size of a pixel is
-        not known; `isocentre_depth_mm` and `field_mm`, of the plane through the isocentre that is parallel to the
-        detector: its distance from the source, and (width, height) of what the image shows of it; `anatomy_depth_mm`
-        and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source along the camera's axis,
-        and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of
-        the box that falls on the image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from
-        the middle of the box, (columns, rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
+        Among others `slot_scan`, whether each row has a source of its own, `source` being that of
+        the middle one, and there is no `projection_matrix`; `source_to_detector_mm`, None of a slot
+        scan, and where the size of a pixel is not known; `isocentre_depth_mm` and `field_mm`, of
+        the plane through the isocentre that is parallel to the detector: its distance from the
+        source, and (width, height) of what the image shows of it; `anatomy_depth_mm` and
+        `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source along the
+        camera's axis, and what a column is wide there; `ct_corner_depths_mm`, negative behind the
+        source; `ct_inside`, the share of the box that falls on the image; `toward`: where the
+        patient's left ("L"), back ("P") and head ("S") lie from the middle of the box, (columns,
+        rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
     """
     camera, single = view.camera, view.camera.fan_axes == 2
     depth, anatomy_depth = float(camera.depth(isocentre)), float(camera.depth(corners.mean(0)))
@@ -211,7 +216,8 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
         first, second = pair["views"]
         meet = "meet" if pair["gap_mm"] < 0.05 else f"pass {pair['gap_mm']:.1f} mm apart"
         sentences.append(
-            f"{first} and {second}: {pair['angle_deg']:.1f} degrees between them; the rays through the middle of the images {meet}."
+            f"{first} and {second}: {pair['angle_deg']:.1f} degrees between them; the rays through "
+            f"the middle of the images {meet}."
         )
     sentences += [
         f"{name}, assumed: {each}"
@@ -230,8 +236,8 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
     search = check["search"]
     sentences += [
         f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}.",
-        f"A search goes {search['rotation_deg']:g} degrees and {search['translation_mm']:g} mm about "
-        f"{'the start pose' if placed else 'that place'}.",
+        f"A search goes {search['rotation_deg']:g} degrees and {search['translation_mm']:g} mm "
+        f"about {'the start pose' if placed else 'that place'}.",
     ]
     if check["structures"]:
         sentences.append(f"Each with a pose of its own: {', '.join(check['structures'])}.")
@@ -256,18 +262,21 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
     corners, (columns, rows) = np.array(view["ct_corners"]), view["size"]
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
     box = (
-        f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} x {rows}"
+        f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} "
+        f"x {rows}"
         if min(view["ct_corner_depths_mm"]) > 0
         else "is partly behind the source"
     )
     known = describe_uncertainty(view)
     stored = "as seen from the detector" if view["mirrored"] else "as seen from the source"
     return [
-        f"{name}: {source} at {_point(view['source'])} in the world; source to detector {detector}; at the isocentre, "
-        f"{view['isocentre_depth_mm']:.0f} mm from the source, the image shows {width:.0f} x {height:.0f} mm.",
-        f"{name}: the box of the {what} {box}, {100 * view['ct_inside']:.0f} % of it inside; a pixel is "
-        f"{view['pixel_at_anatomy_mm']:.3f} mm wide at its middle.",
-        f"{name}: the image is stored {stored}; in it the patient lies with {_patient(view['toward'])}; its camera: {known}.",
+        f"{name}: {source} at {_point(view['source'])} in the world; source to detector "
+        f"{detector}; at the isocentre, {view['isocentre_depth_mm']:.0f} mm from the source, the "
+        f"image shows {width:.0f} x {height:.0f} mm.",
+        f"{name}: the box of the {what} {box}, {100 * view['ct_inside']:.0f} % of it inside; a "
+        f"pixel is {view['pixel_at_anatomy_mm']:.3f} mm wide at its middle.",
+        f"{name}: the image is stored {stored}; in it the patient lies with "
+        f"{_patient(view['toward'])}; its camera: {known}.",
     ]
 
 
@@ -292,24 +301,26 @@ def findings(check: dict[str, Any]) -> list[str]:
         both, angle = " and ".join(pair["views"]), pair["angle_deg"]
         if min(angle, 180 - angle) < NEARLY_PARALLEL_DEG:
             sentences.append(
-                f"{both} are nearly parallel ({angle:.1f} degrees), so depth is poorly determined; check their angles."
+                f"{both} are nearly parallel ({angle:.1f} degrees), so depth is poorly determined; "
+                "check their angles."
             )
         elif pair["gap_mm"] > FAR_APART_MM:
             sentences.append(
-                f"{both} have middle rays that pass {pair['gap_mm']:.0f} mm apart, so they barely show the same anatomy; check "
-                "that both are given in one world, in mm."
+                f"{both} have middle rays that pass {pair['gap_mm']:.0f} mm apart, so they barely "
+                "show the same anatomy; check that both are given in one world, in mm."
             )
     sentences += [
-        f"{points['count'] - points['inside']} of {points['count']} {points['what']} lie outside of the CT; check that they are "
-        "of this CT, in LPS mm."
+        f"{points['count'] - points['inside']} of {points['count']} {points['what']} lie outside "
+        "of the CT; check that they are of this CT, in LPS mm."
         for points in check["points"]
         if points["inside"] < points["count"]
     ]
     mirrored = [view["name"] for view in check["views"] if view["mirrored"]]
     if 0 < len(mirrored) < len(check["views"]):
         sentences.append(
-            f"{', '.join(mirrored)} is stored as seen from the detector and the other views as from the source, which is rare on one "
-            "machine; check whether the patient's right is on the left of each image."
+            f"{', '.join(mirrored)} is stored as seen from the detector and the other views as "
+            "from the source, which is rare on one machine; check whether the patient's right is "
+            "on the left of each image."
         )
     return sentences
 
@@ -326,8 +337,8 @@ def _units(check: dict[str, Any]) -> list[str]:
         ]
         if like_radians(largest, apart):
             sentences.append(
-                f"The angles of {view['name']} look like radians, as the largest is {largest:.3g} and the views would be nearly "
-                "parallel; give degrees."
+                f"The angles of {view['name']} look like radians, as the largest is {largest:.3g} "
+                "and the views would be nearly parallel; give degrees."
             )
     lengths = {
         "source to detector": [view["source_to_detector_mm"] or np.inf for view in check["views"]],
@@ -336,7 +347,8 @@ def _units(check: dict[str, Any]) -> list[str]:
     for what, (low, high) in zip(lengths, (DETECTOR_MM, ANATOMY_MM), strict=True):
         if all(like_metres(mm, (low, high)) for mm in lengths[what]):
             sentences.append(
-                f"The geometry of {names} looks like metres, as {what} is {lengths[what][0]:.3g}; give mm."
+                f"The geometry of {names} looks like metres, as {what} is {lengths[what][0]:.3g}; "
+                "give mm."
             )
             return sentences
     shift = np.linalg.norm(np.array(check["world_from_ct"])[:3, 3])
@@ -363,7 +375,10 @@ def like_radians(largest_deg: float, apart_deg: list[float]) -> bool:
 
 
 def like_metres(mm: float, usual_mm: tuple[float, float]) -> bool:
-    """Return whether a length looks like metres: taken for these, it is within the usual (lowest, highest)."""
+    """Return whether a length looks like metres.
+
+    Taken for these, it is within the usual (lowest, highest).
+    """
     return usual_mm[0] <= 1000 * mm <= usual_mm[1]
 
 
@@ -373,30 +388,33 @@ def _of_view(view: dict[str, Any], where: str) -> list[str]:
     sentences = []
     if inside < HARDLY_INSIDE:
         sentences.append(
-            f"{name} barely shows the CT {where} ({100 * inside:.0f} % of its box is inside the image); check the start "
-            "pose and the view's geometry."
+            f"{name} barely shows the CT {where} ({100 * inside:.0f} % of its box is inside the "
+            "image); check the start pose and the view's geometry."
         )
     if detector is not None and not DETECTOR_MM[0] <= detector <= DETECTOR_MM[1]:
         sentences.append(
-            f"{name} has {detector:.4g} mm from source to detector, unlike a C-arm; check the unit of its "
-            "geometry and the pixel size."
+            f"{name} has {detector:.4g} mm from source to detector, unlike a C-arm; check the unit "
+            "of its geometry and the pixel size."
         )
     if not ANATOMY_MM[0] <= anatomy <= ANATOMY_MM[1]:
         sentences.append(
-            f"{name} has the anatomy {anatomy:.4g} mm from the source, unlike a C-arm; check that its geometry is in mm."
+            f"{name} has the anatomy {anatomy:.4g} mm from the source, unlike a C-arm; check that "
+            "its geometry is in mm."
         )
     elif detector is not None and anatomy > detector:
         sentences.append(
-            f"{name} has the anatomy behind the detector; check the pixel size and the source's distance."
+            f"{name} has the anatomy behind the detector; check the pixel size and the source's "
+            "distance."
         )
     if not PIXEL_MM[0] <= pixel <= PIXEL_MM[1]:
         sentences.append(
-            f"{name} has pixels of {pixel:.3g} mm at the anatomy, unlike an X-ray image; check the unit "
-            "of its geometry and the size of the image."
+            f"{name} has pixels of {pixel:.3g} mm at the anatomy, unlike an X-ray image; check the "
+            "unit of its geometry and the size of the image."
         )
     if view["same_image_as"] is not None:
         sentences.append(
-            f"{name} has the same image as {view['same_image_as']}, taken with another camera; check which image is which."
+            f"{name} has the same image as {view['same_image_as']}, taken with another camera; "
+            "check which image is which."
         )
     return sentences
 

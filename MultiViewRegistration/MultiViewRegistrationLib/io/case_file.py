@@ -63,8 +63,8 @@ class CaseSettings:
     search
         rotation_deg, translation_mm: how far a search goes from the start.
     training
-        Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES; `search` stands for
-        those left out.
+        Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES;
+        `search` stands for those left out.
     targets
         (N, 3) CT LPS mm, if any.
     landmarks
@@ -76,12 +76,13 @@ class CaseSettings:
     structure_truths
         (4, 4) world_from_ct of structures by name, only ever read to report errors.
     relative_geometry
-        How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
-        unknown.
+        How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES;
+        None where unknown.
     same_patient
         A person says that CT and X-rays are of one patient, whatever their DICOM headers say.
     header_mismatch
-        In which of MISMATCH_KINDS the DICOM headers differed of files from which the case was written, without headers.
+        In which of MISMATCH_KINDS the DICOM headers differed of files from which the case was
+        written, without headers.
     """
 
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
@@ -109,8 +110,8 @@ class CaseFile(CaseSettings):
     labels
         The file with the structures' labels.
     structures
-        The structures that have a pose of their own; none beside `labels` are all that these have. Where they have a CT each, `ct`,
-        `ct_unit` and `world_from_ct` are those of the first.
+        The structures that have a pose of their own; none beside `labels` are all that these have.
+        Where they have a CT each, `ct`, `ct_unit` and `world_from_ct` are those of the first.
     """
 
     path: Path
@@ -257,7 +258,10 @@ TRAINING_RANGES = {
 def _ranges(
     fields: JsonObject, key: str, ranges: dict, *, required: bool = False
 ) -> dict[str, float]:
-    """Return the numbers in a section, all of them or those that are given; none without the section."""
+    """Return the numbers in a section, all of them or those that are given.
+
+    None without the section.
+    """
     if not fields.has(key):
         return {}
     section = fields.section(key)
@@ -271,7 +275,9 @@ def _ranges(
 def _structures(
     fields: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None
 ) -> tuple[StructureSource, ...]:
-    """Return the structures that are listed; none where all labels are meant, or the case has no structures.
+    """Return the structures that are listed.
+
+    None where all labels are meant, or the case has no structures.
 
     Parameters
     ----------
@@ -358,7 +364,8 @@ def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:
     """Refuse a case with a mask and structures. `where` begins the sentence."""
     if file.mask is not None and file.has_structures:
         raise InputError(
-            f"{where}: mask stands beside structures, expected one of the two; make the mask one of the structures, or leave it out."
+            f"{where}: mask stands beside structures, expected one of the two; make the mask one "
+            "of the structures, or leave it out."
         )
 
 
@@ -390,7 +397,8 @@ def check_structure_truths(where: str, truths: Iterable[str], names: Sequence[st
             f"one of the case's structures, {', '.join(names)}" if names else "structures beside it"
         )
         raise InputError(
-            f"{where}: truth.structures has {describe(unknown[0])}, expected {expected}; correct it."
+            f"{where}: truth.structures has {describe(unknown[0])}, expected {expected}; correct "
+            "it."
         )
 
 
@@ -431,8 +439,8 @@ def _refuse_same_view_twice(file: str, views: list[ViewRecord]) -> None:
             other = first.setdefault(key, view)
             if other is not view:
                 raise InputError(
-                    f"{file}: {view.field} has the same {key[0]} as {other.field}, expected different views; "
-                    "correct it or remove one of the two."
+                    f"{file}: {view.field} has the same {key[0]} as {other.field}, expected "
+                    "different views; correct it or remove one of the two."
                 )
 
 
@@ -459,7 +467,10 @@ def new_uid() -> str:
 
 
 def uid_of(sha256: str) -> str:
-    """Return the UID of a frame that has none of its own: always the same for the same file (PS3.5 B.2, a UUID of version 8)."""
+    """Return the UID of a frame that has none of its own.
+
+    Always the same for the same file (PS3.5 B.2, a UUID of version 8).
+    """
     number = int(sha256[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
     return f"2.25.{number}"
 

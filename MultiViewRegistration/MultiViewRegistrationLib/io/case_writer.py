@@ -43,7 +43,8 @@ def metaimage(values: np.ndarray, world_from_index: np.ndarray) -> bytes:
     Parameters
     ----------
     values
-        uint8, int16, uint16, int64 or float32, the fastest axis last: (rows, columns) or (nk, nj, ni).
+        uint8, int16, uint16, int64 or float32, the fastest axis last: (rows, columns) or (nk, nj,
+        ni).
     world_from_index
         (n + 1, n + 1) with orthogonal axes, takes (i, j, ..., 1) to LPS mm.
     """
@@ -87,27 +88,28 @@ def write_case(
 ) -> Path:
     """Write a folder with a case.json and all files that it names, and return the path of the case.json.
 
-    `Case.load` reads the same CT, images, masks and cameras to the last digit, and finds the same valid pixels as `to_line_integrals` does
-    in the images.
+    `Case.load` reads the same CT, images, masks and cameras to the last digit, and finds the same
+    valid pixels as `to_line_integrals` does in the images.
 
-    The version is this program's if the content has none. All files appear, or none; the case.json is the last one.
+    The version is this program's if the content has none. All files appear, or none; the case.json
+    is the last one.
 
     Parameters
     ----------
     folder
         Is made if it is not there; a case in it is replaced.
     content
-        What the case.json shall say, arrays allowed, but for the files and `ct_unit`: what names them is left out
-        or replaced.
+        What the case.json shall say, arrays allowed, but for the files and `ct_unit`: what names
+        them is left out or replaced.
     ct
         Written as ct.mha, its mask, if any, as mask.mha.
     images
-        By the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content says what they
-        are. Their step and pixel size are kept, their `curve` and an unusual `white` are not (only the intensity
-        "auto" needs those).
+        By the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content
+        says what they are. Their step and pixel size are kept, their `curve` and an unusual `white`
+        are not (only the intensity "auto" needs those).
     masks
-        (rows, columns) by the view's name, non-zero = use, for as many views as have one; written as
-        view1_mask.png, ...
+        (rows, columns) by the view's name, non-zero = use, for as many views as have one; written
+        as view1_mask.png, ...
     structures
         On the CT's grid, written as labels.mha.
     bone_cts
@@ -209,7 +211,10 @@ def _stored(image: RawImage) -> np.ndarray:
 
 
 def _pixels_mm(image: RawImage) -> np.ndarray:
-    """Return a matrix (3, 3) with the pixel size on the diagonal. 1 x 1 mm means an unknown size."""
+    """Return a matrix (3, 3) with the pixel size on the diagonal.
+
+    1 x 1 mm means an unknown size.
+    """
     spacing = np.ones(2) if image.pixel_mm is None else np.array(image.pixel_mm)
     if image.pixel_mm == (1.0, 1.0):
         spacing[0] = np.nextafter(1.0, 2.0)
@@ -224,7 +229,8 @@ def _png(mask: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-#: For a view without the value: searched for in the image, and refused where the image does not show it.
+#: For a view without the value: searched for in the image, and refused where the image does not
+#: show it.
 DEFAULT_INTENSITY = "auto"
 
 
@@ -283,15 +289,16 @@ def write_new_case(
     force
         Replace an existing file.
     copy
-        Copy the CT, the images and masks beside it; otherwise they stay where they are, and are named relative to
-        it.
+        Copy the CT, the images and masks beside it; otherwise they stay where they are, and are
+        named relative to it.
     check
         Called with the case before it is written; it may raise an InputError.
 
     Raises
     ------
     InputError
-        For what that refuses, a file that is there already, and readings that are not known, by name; nothing is written then.
+        For what that refuses, a file that is there already, and readings that are not known, by
+        name; nothing is written then.
 
     Warns
     -----
@@ -300,7 +307,8 @@ def write_new_case(
     """
     if path.exists() and not force:
         raise InputError(
-            f"{printable(path)}: exists already, expected the name of a new file; choose another, or replace it with --force."
+            f"{printable(path)}: exists already, expected the name of a new file; choose another, "
+            "or replace it with --force."
         )
     _refuse_gaps(new)
     sources = [
@@ -353,11 +361,13 @@ def _refuse_gaps(new: NewCase) -> None:
     for kind, expected in (
         (
             "c_arm",
-            "a projection matrix or all readings of a C-arm; give --projection-matrix FILE, or these keys as --c-arm KEY=VALUE ...",
+            "a projection matrix or all readings of a C-arm; give --projection-matrix FILE, or "
+            "these keys as --c-arm KEY=VALUE ...",
         ),
         (
             "slot_scan",
-            "all of a slot scan; give these keys behind --view NAME IMAGE as --slot-scan KEY=VALUE ...",
+            "all of a slot scan; give these keys behind --view NAME IMAGE as --slot-scan KEY=VALUE "
+            "...",
         ),
     ):
         missing = [

@@ -1,4 +1,6 @@
-"""The geometry of C-arm views by their DICOM headers: values, missing attributes and assumptions (docs/dicom.md).
+"""The geometry of C-arm views by their DICOM headers.
+
+Values, missing attributes and assumptions (docs/dicom.md).
 
 Several views are one machine's, in whose isocentre the patient lay at the first of them.
 """
@@ -47,8 +49,9 @@ BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's rig
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
 #: Of EOS images, see `eos`.
 EOS_WORLD = (
-    "The world of an EOS image has its origin where the middle planes of the frontal and the lateral beam cross, at the height of the "
-    "middle row, and the axes of a patient who stands square to them, as PatientOrientation says."
+    "The world of an EOS image has its origin where the middle planes of the frontal and the "
+    "lateral beam cross, at the height of the middle row, and the axes of a patient who stands "
+    "square to them, as PatientOrientation says."
 )
 EOS_TOGETHER = "EOS images of one study and of the same height are of one scan, with their rows at the same heights."
 EOS_AT_ISOCENTRE = "PixelSpacing across an EOS image is that at the isocentre; along the scan it holds at any depth."
@@ -90,9 +93,11 @@ class Stand:
     machine
         SHA-256 of the maker's number of the machine, "" for none; only ever compared.
     table
-        What kind of position it is, and (3,) that of the table along the machine's axes in mm; None where the header does not say it.
+        What kind of position it is, and (3,) that of the table along the machine's axes in mm; None
+        where the header does not say it.
     patient
-        (3, 3) the patient's axes (LPS) from those of the machine; None where the header does not say how he lies.
+        (3, 3) the patient's axes (LPS) from those of the machine; None where the header does not
+        say how he lies.
     """
 
     machine: str = ""
@@ -109,8 +114,8 @@ class HeaderGeometry:
     values
         By the keys of a case.json's c_arm, plain numbers and lists.
     missing
-        The keys that are not known, each with the attributes that would say it, or why what they say cannot be
-        used.
+        The keys that are not known, each with the attributes that would say it, or why what they
+        say cannot be used.
     assumptions
         A sentence each.
     stand
@@ -123,7 +128,10 @@ class HeaderGeometry:
     stand: Stand = field(default_factory=Stand)
 
     def put(self, key: str, found: Any, *assumptions: str) -> None:
-        """Set a key that is still unknown: to a value, with what is assumed for it, or as missing for the reason in a text."""
+        """Set a key that is still unknown.
+
+        To a value, with what is assumed for it, or as missing for the reason in a text.
+        """
         if key in self.values:
             return
         if isinstance(found, str):
@@ -215,7 +223,10 @@ def _pixel_mm(frame: DicomFrame, values: dict[str, Any]) -> tuple:
 
 
 def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
-    """Return the mm (rows, columns) that DetectorBinning elements measure; None where the header does not say it."""
+    """Return the mm (rows, columns) that DetectorBinning elements measure.
+
+    None where the header does not say it.
+    """
     element, binning = (
         frame.numbers("DetectorElementSpacing"),
         frame.numbers("DetectorBinning", DETECTOR),
@@ -247,7 +258,8 @@ def _pair(numbers: np.ndarray, between: str = " x ") -> str:
 
 
 POSITIONER, ISOCENTRE = "PositionerPositionSequence", "IsocenterReferenceSystemSequence"
-#: By PatientPosition: the patient's left, back and head along the table's axes, to its left, down and to its head (PS3.17 FFF.1.2.2).
+#: By PatientPosition: the patient's left, back and head along the table's axes, to its left, down
+#: and to its head (PS3.17 FFF.1.2.2).
 PATIENT_FROM_TABLE = {
     "HFS": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
     "HFP": [[-1, 0, 0], [0, -1, 0], [0, 0, 1]],
@@ -266,7 +278,10 @@ ANGLES = {
 
 
 def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
-    """Find the patient's orientation along the machine's axes: left, down and to the head of the table where that stands straight."""
+    """Find the patient's orientation along the machine's axes.
+
+    Left, down and to the head of the table where that stands straight.
+    """
     position = PATIENT_FROM_TABLE.get(frame.text("PatientPosition"))
     if position is None:
         return
@@ -289,8 +304,8 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
     Returns
     -------
     float or None
-        How far the detector is turned about the beam as it stands, as roll_deg; None where the header does not say
-        it.
+        How far the detector is turned about the beam as it stands, as roll_deg; None where the
+        header does not say it.
     """
     names = ("PrimaryAngle", "SecondaryAngle", "DetectorRotationAngle")
     in_isocentre = [frame.number(f"PositionerIsocenter{name}", ISOCENTRE) for name in names]
@@ -320,7 +335,8 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
 def _angle(frame: DicomFrame, name: str, largest: float, in_isocentre: bool) -> float | str:
     """Return the angle of the frame, or why there is none.
 
-    In a run that turns there is one step for all frames, or a list of how far each is from the start.
+    In a run that turns there is one step for all frames, or a list of how far each is from the
+    start.
     """
     angle = frame.number(name, POSITIONER)
     if angle is None:
@@ -359,7 +375,8 @@ LETTERS = {
     "H": (0, 0, 1),
     "F": (0, 0, -1),
 }
-#: How well the letters of PatientOrientation must fit the angles: the sum of two cosines, and how much better than mirrored.
+#: How well the letters of PatientOrientation must fit the angles: the sum of two cosines, and how
+#: much better than mirrored.
 MIN_FIT, MIN_FIT_MARGIN = 1.2, 0.4
 
 
@@ -369,7 +386,8 @@ def _field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
     turn = frame.number("FieldOfViewRotation", FIELD) or 0.0
     if turn % 90 or not 0 <= turn < 360:
         frame.file.refuse(
-            f"its FieldOfViewRotation is {turn:g}, expected 0, 90, 180 or 270 degrees; export the file again."
+            f"its FieldOfViewRotation is {turn:g}, expected 0, 90, 180 or 270 degrees; export the "
+            "file again."
         )
     return int(turn), flip
 
@@ -379,8 +397,9 @@ def find_orientation(
 ) -> None:
     """Find mirrored and roll_deg.
 
-    The detector's own rows and columns are as seen from behind it, looking to the source (C.8.19.6.13.1.2): an image that is not flipped
-    is mirrored. A turn to the right there is one to the left as the source sees it.
+    The detector's own rows and columns are as seen from behind it, looking to the source
+    (C.8.19.6.13.1.2): an image that is not flipped is mirrored. A turn to the right there is one to
+    the left as the source sees it.
 
     Parameters
     ----------
@@ -455,7 +474,10 @@ def _fitting(
 
 
 def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[float] | None, str]:
-    """Return the principal point by the stored part of the detector, and the assumption for it; None for the middle."""
+    """Return the principal point by the stored part of the detector, and the assumption for it.
+
+    None for the middle.
+    """
     origin, element = (
         frame.numbers("FieldOfViewOrigin", FIELD),
         frame.numbers("DetectorElementSpacing"),
@@ -490,8 +512,8 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
 
 
 POSITION = "TablePositionSequence"
-#: Attributes along the machine's axes, which run to the left, down, and to the head of the table. In DICOM a table's longitudinal way is
-#: to the patient's left, and its lateral way to the head.
+#: Attributes along the machine's axes, which run to the left, down, and to the head of the table.
+#: In DICOM a table's longitudinal way is to the patient's left, and its lateral way to the head.
 TO_ISOCENTRE = (
     "TableXPositionToIsocenter",
     "TableYPositionToIsocenter",
@@ -561,8 +583,8 @@ def read_header(
 
 
 HOW_TO_ADD = (
-    "add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its projection_matrix or camera "
-    "instead (or mvreg case new ... --projection-matrix FILE)"
+    "add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its "
+    "projection_matrix or camera instead (or mvreg case new ... --projection-matrix FILE)"
 )
 #: Below which a table stands where it did.
 STILL_MM = 1e-6
@@ -606,7 +628,8 @@ def share_isocentre(
     Raises
     ------
     InputError
-        Where they are not of one machine, or the table moved and the position of the patient on it is unknown.
+        Where they are not of one machine, or the table moved and the position of the patient on it
+        is unknown.
     """
     _check_machine(where, names, first, other)
     if _moved(first, other) is None:
@@ -615,8 +638,8 @@ def share_isocentre(
         return []
     if other.patient is None:
         raise InputError(
-            f"{where}: the table moved between {names[0]} and {names[1]}, but the header has no PatientPosition, expected "
-            f"how the patient lies on it; {how}."
+            f"{where}: the table moved between {names[0]} and {names[1]}, but the header has no "
+            f"PatientPosition, expected how the patient lies on it; {how}."
         )
     _carry(values, np.array(other.patient) @ _moved(first, other))
     return [TABLE_MOVED]
@@ -650,6 +673,7 @@ def _carry(values: dict, patient_moved: np.ndarray) -> None:
 def _check_machine(where: str, names: tuple[str, str], first: Stand, other: Stand) -> None:
     if first.machine and other.machine and first.machine != other.machine:
         raise InputError(
-            f"{where}: {names[1]} and {names[0]} were taken by different machines (DeviceSerialNumber), which share no "
-            "isocentre, expected views of one; give a projection_matrix or camera to each, in one world."
+            f"{where}: {names[1]} and {names[0]} were taken by different machines "
+            "(DeviceSerialNumber), which share no isocentre, expected views of one; give a "
+            "projection_matrix or camera to each, in one world."
         )

@@ -32,7 +32,8 @@ BIRTH_DATE = "dates of birth (PatientBirthDate)"
 PLACEHOLDERS = (
     "ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED DEIDENTIFIED REMOVED UNKNOWN NONE NA".split()
 )
-#: PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1. Neutral are a sex other than male or female, an unpaired part and both sides.
+#: PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1. Neutral are a sex other than male or female, an
+#: unpaired part and both sides.
 COMPARED = {
     PATIENT_ID: Compared(PATIENT, ("PatientID",)),
     PATIENT_NAME: Compared(PATIENT, ("PatientName",)),
@@ -78,7 +79,10 @@ def mismatches_of(case: CaseFile) -> list[Mismatch]:
 
 
 def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[Mismatch]:
-    """Add those of a case's `header_mismatch` of which its own files say nothing: they were written without headers."""
+    """Add those of a case's `header_mismatch` of which its own files say nothing.
+
+    They were written without headers.
+    """
     kinds = {each.kind for each in found}
     more = [kind for kind in MISMATCH_KINDS if recorded.get(kind) and kind not in kinds]
     return [
@@ -102,7 +106,10 @@ def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
 
 
 def contradictions(entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[str, str, str]]:
-    """Return one of COMPARED and the names of two entries, for all that differ in it: those whose values share no word."""
+    """Return one of COMPARED and the names of two entries, for all that differ in it.
+
+    Those whose values share no word.
+    """
     return [
         (what, one, other)
         for what in COMPARED
@@ -128,7 +135,9 @@ def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
 
 
 def read_identity(path: Path, series: str | None = None) -> dict[str, str]:
-    """Read the values to compare in the header of a file or a folder's CT. To be kept in memory alone.
+    """Read the values to compare in the header of a file or a folder's CT.
+
+    To be kept in memory alone.
 
     Parameters
     ----------
@@ -165,8 +174,9 @@ def _first_value(dicom: DicomFile, tags: Sequence[str]) -> str:
 def _comparable(value: str, tag: str) -> str:
     """Return a value as it is compared.
 
-    A name counts by its words, without accents and initials; in others case, spaces and leading zeros are no difference. A
-    name that is written the other way round or in full, or after a marriage, shares a word with the one before.
+    A name counts by its words, without accents and initials; in others case, spaces and leading
+    zeros are no difference. A name that is written the other way round or in full, or after a
+    marriage, shares a word with the one before.
     """
     words = plain_words(value)
     if all(word in PLACEHOLDERS or not word.strip("X0") for word in words):
@@ -200,7 +210,10 @@ def reveals(file_name: str, identity: dict[str, str]) -> bool:
 
 
 def _headers(path: Path) -> Iterator[DicomFile]:
-    """Return the headers of a DICOM file, or of those in a folder; a damaged one is reported where the image is read."""
+    """Return the headers of a DICOM file, or of those in a folder.
+
+    a damaged one is reported where the image is read.
+    """
     for file in (
         sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     ):
@@ -225,7 +238,9 @@ def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
 
 
 def frame_of_reference(ct: Path, series: str | None = None) -> str | None:
-    """Return the FrameOfReferenceUID of a CT's file, or of the first in its folder that has one; None without any.
+    """Return the FrameOfReferenceUID of a CT's file, or of the first in its folder that has one.
+
+    None without any.
 
     Parameters
     ----------
@@ -250,7 +265,10 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
 
 
 def _uid(dicom: DicomFile, key: str) -> str | None:
-    """Return the UID, or None for an invalid one: other programs would refuse an object that names it."""
+    """Return the UID, or None for an invalid one.
+
+    Other programs would refuse an object that names it.
+    """
     from pydicom.uid import UID
 
     with quiet():
@@ -268,12 +286,15 @@ IDENTITIES = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-#: Characters of a part of an identity, at least; and digits in a row, which may be a date or a number of a patient.
+#: Characters of a part of an identity, at least; and digits in a row, which may be a date or a
+#: number of a patient.
 MIN_PART, MANY_DIGITS = 3, re.compile(r"\d{4}")
 
 
 def study_name(path: Path, otherwise: str) -> str:
-    """Return what the study of a file is called on a screen: what its DICOM header says of it, or `otherwise`.
+    """Return what the study of a file is called on a screen.
+
+    What its DICOM header says of it, or `otherwise`.
 
     It is "" where both may tell who the patient is, and `otherwise` of a file that is not DICOM.
     """

@@ -1,7 +1,7 @@
 """The geometry of images of an EOS slot scanner by their DICOM headers (docs/dicom.md has the sources).
 
-A frontal and a lateral tube go down together beside a standing patient, their beams at right angles. Facing the frontal tube, he has the
-lateral one at his left.
+A frontal and a lateral tube go down together beside a standing patient, their beams at right
+angles. Facing the frontal tube, he has the lateral one at his left.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ def is_eos(file: DicomFile | None) -> bool:
 def find_eos(geometry: HeaderGeometry, file: DicomFile) -> None:
     """Find the keys of a slot_scan, see `localizer.read_slot_scan`.
 
-    Its world has the origin where the middle planes of both beams cross, at the height of the middle row, and the patient's axes (LPS).
-    A key that follows from missing ones is not among the `missing`.
+    Its world has the origin where the middle planes of both beams cross, at the height of the
+    middle row, and the patient's axes (LPS). A key that follows from missing ones is not among the
+    `missing`.
     """
     frame = DicomFrame(file)
     geometry.assumptions += [EOS_WORLD, EOS_TOGETHER]
@@ -73,7 +74,10 @@ def find_eos(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _find_axes(geometry: HeaderGeometry, file: DicomFile) -> None:
-    """Find columns_along and rows_along, by the first letter of each direction: the patient stands square to the beams, or nearly."""
+    """Find columns_along and rows_along, by the first letter of each direction.
+
+    The patient stands square to the beams, or nearly.
+    """
     letters = [LETTERS.get(text[:1]) for text in file.texts("PatientOrientation")]
     said = _plane(file)
     if len(letters) != 2 or letters[0] is None or letters[1] is None:
@@ -119,7 +123,8 @@ def _pixel_mm(file: DicomFile) -> tuple:
 def _to_source(values: dict[str, Any], file: DicomFile) -> tuple:
     """Return the direction from the isocentre to the source, as `HeaderGeometry.put` takes it.
 
-    A frontal image from behind may be stored mirrored, as one from the front looks: only its view tells.
+    A frontal image from behind may be stored mirrored, as one from the front looks: only its view
+    tells.
     """
     columns = np.array(values["columns_along"], float)
     if abs(columns[1]) > abs(columns[0]):
@@ -128,12 +133,16 @@ def _to_source(values: dict[str, Any], file: DicomFile) -> tuple:
     if view in FRONTAL_TUBE:
         return (FRONTAL_TUBE[view],)
     return (
-        "ViewPosition, AP or PA: where the tube is, [0, -1, 0] in front of the patient and [0, 1, 0] behind",
+        "ViewPosition, AP or PA: where the tube is, [0, -1, 0] in front of the patient and [0, 1, "
+        "0] behind",
     )
 
 
 def scan_of(file: DicomFile) -> str:
-    """Return what EOS images have in common that share a world, and no other image has: their study."""
+    """Return what EOS images have in common that share a world, and no other image has.
+
+    Their study.
+    """
     return f"EOS {file.value('StudyInstanceUID') or ''}"
 
 
@@ -148,8 +157,8 @@ def mismatch(one: Mapping[str, Any], other: Mapping[str, Any], given: Collection
     heights = [each["size"][1] * each["pixel_mm"][1] for each in (one, other)]
     if "isocentre" not in given and abs(heights[0] - heights[1]) > SAME_HEIGHT_MM:
         return (
-            f"their rows cover {heights[0]:.0f} and {heights[1]:.0f} mm of the patient, and how they lie to each other is not told "
-            "(isocentre)"
+            f"their rows cover {heights[0]:.0f} and {heights[1]:.0f} mm of the patient, and how "
+            "they lie to each other is not told (isocentre)"
         )
     if (
         not all("isocentre_to_source" in each for each in (one, other))
@@ -160,7 +169,7 @@ def mismatch(one: Mapping[str, Any], other: Mapping[str, Any], given: Collection
     frontal, lateral = tubes if abs(tubes[0, 1]) > abs(tubes[0, 0]) else tubes[::-1]
     if np.cross([0, 0, 1], frontal) @ lateral < 0:
         return (
-            "a patient who faces the frontal tube has the lateral one at his left, but by ViewPosition and PatientOrientation it is at the "
-            "other side (isocentre_to_source)"
+            "a patient who faces the frontal tube has the lateral one at his left, but by "
+            "ViewPosition and PatientOrientation it is at the other side (isocentre_to_source)"
         )
     return ""

@@ -33,8 +33,8 @@ from ..imaging.image_source import inside
 def written_atomically(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`, for a library that writes to a path itself.
 
-    It has the same ending (ITK picks the format by it). It becomes `path` when the block ends and is removed when the block
-    raises. An OSError names `path`.
+    It has the same ending (ITK picks the format by it). It becomes `path` when the block ends and
+    is removed when the block raises. An OSError names `path`.
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
@@ -50,13 +50,19 @@ def written_atomically(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) to `path`; a reader sees the old file or the new one, never a part."""
+    """Write `data` (text as UTF-8) to `path`.
+
+    a reader sees the old file or the new one, never a part.
+    """
     with written_atomically(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Return SHA-256 in hex of a file; of a folder, that of its files' names and contents, without subfolders."""
+    """Return SHA-256 in hex of a file.
+
+    Of a folder, that of its files' names and contents, without subfolders.
+    """
     path = Path(path)
     digest = hashlib.sha256()
     if path.is_dir():
@@ -70,7 +76,10 @@ def sha256(path: str | os.PathLike) -> str:
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """Return a path as a file in `folder` names it, with slashes; absolute where it is on another drive."""
+    """Return a path as a file in `folder` names it, with slashes.
+
+    Absolute where it is on another drive.
+    """
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:
@@ -88,7 +97,10 @@ def keep_within(home: Path) -> None:
 
 
 def home_of(path: Path) -> Path | None:
-    """Return the folder in which a file or folder came; None for what may name files anywhere, as the person here has named it."""
+    """Return the folder in which a file or folder came.
+
+    None for what may name files anywhere, as the person here has named it.
+    """
     path = path.resolve()
     return next((folder for folder in (path, *path.parents) if folder in _HOMES), None)
 
@@ -125,8 +137,8 @@ def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path
     if homes and not any(_lies_in(home, folder, name) for home in homes):
         file = Path(file).name
         raise InputError(
-            f"{file}: names a file outside the folder that was sent, expected all of them in it; drop the whole folder, or "
-            f"start mvreg view with the path of the {Path(file).stem}."
+            f"{file}: names a file outside the folder that was sent, expected all of them in it; "
+            f"drop the whole folder, or start mvreg view with the path of the {Path(file).stem}."
         )
 
 
@@ -186,7 +198,8 @@ def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
         ) from None
     if len(data) > MAX_FILE_BYTES:
         raise InputError(
-            f"{file} is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another file."
+            f"{file} is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another "
+            "file."
         )
     return data
 
@@ -322,8 +335,8 @@ def read_json(path: str | os.PathLike) -> Any:
 class JsonObject:
     """One JSON object, whose methods read a key each, as one type.
 
-    They raise an InputError for anything else. Ask `has` first where a key may be missing. `warn_unread` at the end finds the
-    keys that were never read.
+    They raise an InputError for anything else. Ask `has` first where a key may be missing.
+    `warn_unread` at the end finds the keys that were never read.
 
     Parameters
     ----------
@@ -348,7 +361,8 @@ class JsonObject:
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(
-                f"{printable(path)} is {describe(content)}, expected {expected}; choose another file."
+                f"{printable(path)} is {describe(content)}, expected {expected}; choose another "
+                "file."
             )
         return cls(printable(path), "", content)
 
@@ -484,7 +498,8 @@ class JsonObject:
                     f"did you mean {describe(similar)}?" if similar else "correct or remove it."
                 )
                 warn(
-                    f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}"
+                    f"{self.file}: the key {describe(key)}{where} is not known and was ignored; "
+                    f"{advice}"
                 )
         for part in self._parts:
             part.warn_unread()
@@ -524,7 +539,9 @@ class InputFile:
 
 
 def input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") -> InputFile:
-    """Return the file at `key`, relative to `folder`; with another `kind` it may be a folder as well.
+    """Return the file at `key`, relative to `folder`.
+
+    With another `kind` it may be a folder as well.
 
     A backslash in its name is one, or what Windows has between folders.
     """

@@ -18,7 +18,8 @@ from .files import MAX_NUMBER, printable
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 10_000
 MAX_BYTES = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels has 2 or 4 GB
-#: Bytes for each stored one: deflate reaches 1,032. What claims more is empty, or has no data at all.
+#: Bytes for each stored one: deflate reaches 1,032. What claims more is empty, or has no data at
+#: all.
 MAX_COMPRESSION = 1100
 UNCHECKED = 1 << 20  # bytes that any data set may claim
 MAX_TEXT_LENGTH = 1000
@@ -34,7 +35,10 @@ DAMAGED = (
 
 
 def refuse_other_files(path: str | os.PathLike, what: str) -> None:
-    """Check a file that should be `what`, for a reader that follows all links; see `Hdf5.check_all`."""
+    """Check a file that should be `what`, for a reader that follows all links.
+
+    See `Hdf5.check_all`.
+    """
     try:
         call(f"{__name__}:check_all", [os.fspath(path), what], READING_BYTES, READING_S)
     except ChildFailed:
@@ -48,7 +52,10 @@ def check_all(path: str, what: str) -> None:
 
 
 def is_hdf5(path: str | os.PathLike) -> bool:
-    """Return whether HDF5 would open a file: its signature may stand behind a block of 512, 1024, ... bytes of anything."""
+    """Return whether HDF5 would open a file.
+
+    Its signature may stand behind a block of 512, 1024, ... bytes of anything.
+    """
     with open(path, "rb") as stream:
         at, size = 0, os.fstat(stream.fileno()).st_size
         while at < size:
@@ -77,8 +84,8 @@ def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
         import h5py
     except ImportError:
         raise InputError(
-            f"{printable(path)}: to read HDF5 needs the package h5py, which is missing; install it with "
-            f"{install_command('hdf5')}."
+            f"{printable(path)}: to read HDF5 needs the package h5py, which is missing; install it "
+            f"with {install_command('hdf5')}."
         ) from None
     if not os.path.isfile(path):
         what = "is not a file" if os.path.exists(path) else "does not exist"
@@ -93,16 +100,16 @@ def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
 
 def _no_hdf5(path: str | os.PathLike, layout: str) -> InputError:
     return InputError(
-        f"{printable(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
-        "download it again."
+        f"{printable(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was "
+        "cut short, so copy or download it again."
     )
 
 
 class Hdf5:
     """An HDF5 file, whose methods read a data set each, as one type and shape.
 
-    They raise an InputError that names the HDF5 path for anything else. Only what lies in the file itself is followed: soft and
-    external links, external storage and virtual data sets are refused.
+    They raise an InputError that names the HDF5 path for anything else. Only what lies in the file
+    itself is followed: soft and external links, external storage and virtual data sets are refused.
     """
 
     def __init__(self, name: str, layout: str, file: Any) -> None:
@@ -163,7 +170,10 @@ class Hdf5:
             )
 
     def pixels(self, path: str, dimensions: int, expected: str) -> np.ndarray:
-        """Return numbers of any type in `dimensions` axes, none of them empty; they need not be finite."""
+        """Return numbers of any type in `dimensions` axes, none of them empty.
+
+        They need not be finite.
+        """
         values = self._read(path, expected)
         if values.ndim != dimensions or not values.size:
             self.refuse(path, f"has the shape {_shape(values)}", expected)

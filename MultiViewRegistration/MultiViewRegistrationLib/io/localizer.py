@@ -42,7 +42,8 @@ HOW_TO_ADD = "add them to its slot_scan in the case.json, or make the case with 
 TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
 PLANE = ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
 MAX_FILES = 20_000
-#: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the start, and the truth.
+#: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the
+#: start, and the truth.
 SCANNERS_POSE = {
     "world_from_ct": np.eye(4).tolist(),
     "truth": {"world_from_ct": np.eye(4).tolist()},
@@ -72,7 +73,8 @@ def read_slot_scan(
     Raises
     ------
     InputError
-        For a header that is damaged, and a localizer by a tilted gantry or turned after it was taken.
+        For a header that is damaged, and a localizer by a tilted gantry or turned after it was
+        taken.
     """
     file = read_dicom(path)
     if file is None or not is_slot_scan(file):
@@ -124,7 +126,8 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
     elif abs(off_mm) > MOST_OFF_AXIS_MM:
         geometry.put(
             "central_column",
-            f"its middle column lies {abs(off_mm):.0f} mm off the scanner's axis: it may be cropped or turned",
+            f"its middle column lies {abs(off_mm):.0f} mm off the scanner's axis: it may be "
+            "cropped or turned",
         )
     else:
         geometry.assumptions.append(IN_IMAGE)
@@ -132,7 +135,10 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 
 def _off_axis_mm(middle: np.ndarray, along: np.ndarray, file: DicomFile) -> float:
-    """Return how far the middle (3,) of a row lies from the scanner's axis: that is at x = 0, and of GE at y = 0, too; else 0."""
+    """Return how far the middle (3,) of a row lies from the scanner's axis.
+
+    That is at x = 0, and of GE at y = 0, too; else 0.
+    """
     known = np.array([1, file.text("Manufacturer").startswith("GE "), 0])
     return float(middle @ (known * along))
 
@@ -142,9 +148,10 @@ def _refuse_turned(geometry: HeaderGeometry, file: DicomFile) -> None:
     if along is not None and abs(along[2]) < LEAST_ALONG * np.linalg.norm(along):
         angle = np.degrees(np.arccos(abs(along[2]) / np.linalg.norm(along)))
         file.refuse(
-            f"its rows follow each other {angle:.0f} degrees off the patient's long axis, expected a localizer whose rows follow "
-            "the table. Export it as the scanner stored it; of Toshiba, which stores lateral ones so, turn it by 90 degrees as a PNG or "
-            "MetaImage and describe it as slot_scan."
+            f"its rows follow each other {angle:.0f} degrees off the patient's long axis, expected "
+            "a localizer whose rows follow the table. Export it as the scanner stored it; of "
+            "Toshiba, which stores lateral ones so, turn it by 90 degrees as a PNG or MetaImage "
+            "and describe it as slot_scan."
         )
 
 
@@ -161,7 +168,8 @@ def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
     elif to_detector and distance >= to_detector:
         geometry.put(
             key,
-            f"DistanceSourceToPatient is {distance:g} mm, not less than the {to_detector:g} mm to the detector",
+            f"DistanceSourceToPatient is {distance:g} mm, not less than the {to_detector:g} mm to "
+            "the detector",
         )
     else:
         geometry.put(key, distance, *([] if exact else [AT_PATIENT]))
@@ -181,7 +189,8 @@ def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
         normal = np.cross(geometry.values["columns_along"], geometry.values["rows_along"])
         return normal.tolist(), FAR_SIDE
     return (
-        "TubeAngle and PatientPosition: where the tube is, [0, 1, 0] behind the patient and [1, 0, 0] at the left",
+        "TubeAngle and PatientPosition: where the tube is, [0, 1, 0] behind the patient and [1, 0, "
+        "0] at the left",
     )
 
 
@@ -212,8 +221,9 @@ def check_worlds(where: str, views: Sequence[ViewRecord], found: Sequence[Header
     if len(frames) > 1:
         other, first = list(frames.values())[-2:]
         raise InputError(
-            f"{where}: {other} and {first} are slot scans of different frames of reference (EOS images: studies), which do not tell how "
-            "they lie to each other; expected those of one examination."
+            f"{where}: {other} and {first} are slot scans of different frames of reference (EOS "
+            "images: studies), which do not tell how they lie to each other; expected those of "
+            "one examination."
         )
     pairs = (
         combinations(zip(views, found), 2) if found and EOS_WORLD in found[0].assumptions else ()
@@ -221,8 +231,8 @@ def check_worlds(where: str, views: Sequence[ViewRecord], found: Sequence[Header
     for (view, one), (later, other_one) in pairs:
         if why := mismatch(one.values, other_one.values, {*view.readings, *later.readings}):
             raise InputError(
-                f"{where}: {later.field} and {view.field} are EOS images of which {why}, expected those of one scan; correct one, or give "
-                "what is known better as its slot_scan."
+                f"{where}: {later.field} and {view.field} are EOS images of which {why}, expected "
+                "those of one scan; correct one, or give what is known better as its slot_scan."
             )
 
 
@@ -244,8 +254,8 @@ class Study:
     ct
         Folder of the slices.
     localizers
-        By their names, from the side that their tube is on; those in the frame of reference of the CT, in whose LPS axes they are
-        placed.
+        By their names, from the side that their tube is on; those in the frame of reference of the
+        CT, in whose LPS axes they are placed.
     others
         Localizers of another frame of reference, or of none.
     elsewhere
@@ -261,7 +271,10 @@ class Study:
     other_series: list[Path] = field(default_factory=list)
 
     def case(self) -> dict[str, Any]:
-        """Return the study as a case.json, with absolute paths: the frame of reference that CT and localizers share is the truth."""
+        """Return the study as a case.json, with absolute paths.
+
+        The frame of reference that CT and localizers share is the truth.
+        """
         return {
             "version": 1,
             "ct": str(self.ct.resolve()),
@@ -292,7 +305,9 @@ class Study:
 
 
 def find_study(folder: str | os.PathLike) -> Study:
-    """Find the CT and the localizers in a folder and those below it: of several CT series the longest one with localizers.
+    """Find the CT and the localizers in a folder and those below it.
+
+    Of several CT series the longest one with localizers.
 
     Raises
     ------
@@ -301,7 +316,8 @@ def find_study(folder: str | os.PathLike) -> Study:
     """
     if not os.path.isdir(folder):
         raise InputError(
-            f"{printable(Path(folder))}: is no folder, expected that of a CT study in DICOM, slices and scouts; correct it."
+            f"{printable(Path(folder))}: is no folder, expected that of a CT study in DICOM, "
+            "slices and scouts; correct it."
         )
     along: dict[Path, list[float]] = {}  # of each slice in a folder, its place along the patient
     frames: dict[Path, str] = {}
@@ -311,7 +327,8 @@ def find_study(folder: str | os.PathLike) -> Study:
     ):
         if number == MAX_FILES:
             raise InputError(
-                f"{printable(Path(folder))}: holds more than {MAX_FILES} files, expected one study; name its folder."
+                f"{printable(Path(folder))}: holds more than {MAX_FILES} files, expected one "
+                "study; name its folder."
             )
         file = read_dicom(path)
         if file is None or file.text("Modality") != "CT":
@@ -323,8 +340,8 @@ def find_study(folder: str | os.PathLike) -> Study:
             frames.setdefault(path.parent, _frame_of_reference(file))
     if not along:
         raise InputError(
-            f"{printable(Path(folder))}: holds no slices of a CT, expected a CT study in DICOM, slices in a file each, and scouts; "
-            "name the folder of both."
+            f"{printable(Path(folder))}: holds no slices of a CT, expected a CT study in DICOM, "
+            "slices in a file each, and scouts; name the folder of both."
         )
     known = {frame for _, frame, _ in localizers if frame}
     ct = max(along, key=lambda each: (frames[each] in known, len(along[each])))
@@ -344,7 +361,10 @@ def find_study(folder: str | os.PathLike) -> Study:
 
 
 def _rows_extent(localizer: DicomFile) -> tuple[float, float] | None:
-    """Return from where to where along the patient the rows lie, mm; None where the header does not say it."""
+    """Return from where to where along the patient the rows lie, mm.
+
+    None where the header does not say it.
+    """
     axes, spacing, first = map(localizer.numbers, PLANE)
     if (len(axes), len(spacing), len(first)) != (6, 2, 3):
         return None
@@ -383,8 +403,9 @@ def study_with_localizers(folder: str | os.PathLike) -> Study:
         }
         listed = " and ".join(f"{len(paths)} {what}" for what, paths in found.items() if paths)
         raise InputError(
-            f"{printable(Path(folder))}: holds no localizer of its CT{f' ({listed})' if listed else ''}, expected one or more; export "
-            "the whole examination, with its scouts."
+            f"{printable(Path(folder))}: holds no localizer of its "
+            f"CT{f' ({listed})' if listed else ''}, expected one or more; export the whole "
+            "examination, with its scouts."
         )
     return study
 

@@ -1,4 +1,7 @@
-"""Folders that belong to one process, and go with it: at its end, or, where it was killed, when the next one of their kind is made."""
+"""Folders that belong to one process, and go with it.
+
+At its end, or, where it was killed, when the next one of their kind is made.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,10 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def temporary() -> Iterator[None]:
-    """Keep all temporary files of this process in one folder meanwhile; those of dead servers are removed."""
+    """Keep all temporary files of this process in one folder meanwhile.
+
+    Those of dead servers are removed.
+    """
     for folder in abandoned(TEMPORARY, Path(tempfile.gettempdir())):
         remove(folder)
     before, folder = tempfile.tempdir, new_folder(TEMPORARY)

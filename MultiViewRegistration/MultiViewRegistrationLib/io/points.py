@@ -32,8 +32,9 @@ _HEAD = re.compile(r"#\s*([\w ]+?)\s*=\s*(.*?)\s*$")
 def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Return points (3,) in LPS mm by their label.
 
-    .fcsv: Slicer's fiducial lists, versions 3 to 5; its header must have a CoordinateSystem (0 or RAS, 1 or LPS). Slicer 3 had none, and
-    wrote RAS. .mrk.json: Slicer's markups, schema 1.0; points that were not placed are left out.
+    .fcsv: Slicer's fiducial lists, versions 3 to 5; its header must have a CoordinateSystem (0 or
+    RAS, 1 or LPS). Slicer 3 had none, and wrote RAS. .mrk.json: Slicer's markups, schema 1.0;
+    points that were not placed are left out.
 
     Raises
     ------
@@ -49,7 +50,8 @@ def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 else "has a point without a label"
             )
             raise InputError(
-                f"{printable(path)}: {what}, expected a name of its own for each point; rename it in Slicer."
+                f"{printable(path)}: {what}, expected a name of its own for each point; rename it "
+                "in Slicer."
             )
         by_label[label] = point
     if not by_label:
@@ -77,8 +79,8 @@ def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[L
     if not set(known) & points.keys():
         names = ", ".join(describe(name) for name in known[:6]) or "none"
         raise InputError(
-            f"{printable(path)}: names none of the case's landmarks, expected one or more of theirs ({names}); rename the "
-            "points, or add landmarks with their pixels to the case."
+            f"{printable(path)}: names none of the case's landmarks, expected one or more of "
+            f"theirs ({names}); rename the points, or add landmarks with their pixels to the case."
         )
     return [replace(landmark, ct=points.get(landmark.name, landmark.ct)) for landmark in landmarks]
 
@@ -101,8 +103,8 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
         places = [columns.index(name) for name in ("label", "x", "y", "z")]
     except ValueError:
         raise InputError(
-            f"{file}: has the columns {describe(', '.join(columns))}, expected label, x, y and z among them; save it again with "
-            "Slicer."
+            f"{file}: has the columns {describe(', '.join(columns))}, expected label, x, y and z "
+            "among them; save it again with Slicer."
         ) from None
     points = []
     rows = [row for row in _csv_rows(file, lines) if any(cell.strip() for cell in row)]
@@ -111,8 +113,8 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
         point = parse_numbers(" ".join(words), 3)
         if point is None:
             raise InputError(
-                f"{file}: point {number} is {describe(','.join(row))}, expected a label and finite numbers for x, y and z; "
-                "correct it."
+                f"{file}: point {number} is {describe(','.join(row))}, expected a label and finite "
+                "numbers for x, y and z; correct it."
             )
         points.append((label, signs * point))
     return points
@@ -124,14 +126,16 @@ def _csv_rows(file: str, lines: list[str]) -> list[list[str]]:
         return list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
     except csv.Error as error:
         raise InputError(
-            f"{file}: is not a list of points ({error}), expected values between commas; correct it."
+            f"{file}: is not a list of points ({error}), expected values between commas; correct "
+            "it."
         ) from None
 
 
 def _signs(file: str, system: str) -> np.ndarray:
     if system.upper() not in SIGNS:
         raise InputError(
-            f"{file}: has the coordinate system {describe(system)}, expected LPS or RAS; save it again with one of these."
+            f"{file}: has the coordinate system {describe(system)}, expected LPS or RAS; save it "
+            "again with one of these."
         )
     return np.array(SIGNS[system.upper()])
 
@@ -169,7 +173,9 @@ MARKUPS = (".fcsv", ".json")
 
 
 def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray:
-    """Return points (N, 3) in CT LPS mm: of Slicer's .fcsv and .mrk.json, which say their axes, or of a text with x, y, z in mm a line.
+    """Return points (N, 3) in CT LPS mm.
+
+    Of Slicer's .fcsv and .mrk.json, which say their axes, or of a text with x, y, z in mm a line.
 
     Parameters
     ----------
@@ -184,7 +190,8 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
     if Path(path).suffix.lower() in MARKUPS:
         if axes is not None:
             raise InputError(
-                f"--targets: found {axes} behind {printable(path)}, which says its axes itself; leave it out."
+                f"--targets: found {axes} behind {printable(path)}, which says its axes itself; "
+                "leave it out."
             )
         points = np.array([point for _, point in labelled_points(path)])
     else:
@@ -195,7 +202,8 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
                 else f'is "{printable(axes)}"'
             )
             raise InputError(
-                f"--targets: {printable(path)} {what}, and a wrong guess would not show; add lps or ras behind the file."
+                f"--targets: {printable(path)} {what}, and a wrong guess would not show; add lps "
+                "or ras behind the file."
             )
         points = _point_rows(path) * _signs(printable(path), axes)
     if not len(points):
@@ -221,8 +229,8 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
         pixel = parse_numbers(" ".join(words), 2)
         if pixel is None or not name or name in pixels:
             raise InputError(
-                f"{printable(path)}: line {number} is {printable(','.join(row))[:60]}, expected name, column, row, with a name of "
-                "its own and finite numbers; correct it."
+                f"{printable(path)}: line {number} is {printable(','.join(row))[:60]}, expected "
+                "name, column, row, with a name of its own and finite numbers; correct it."
             )
         pixels[name] = np.array(pixel)
     return pixels
@@ -235,6 +243,7 @@ def _point_rows(path: str | os.PathLike) -> np.ndarray:
     rows = [parse_numbers(line, 3) for line in lines if line]
     if None in rows:
         raise InputError(
-            f"{printable(path)}: is no list of points, expected x, y and z in mm a line, finite; correct it."
+            f"{printable(path)}: is no list of points, expected x, y and z in mm a line, finite; "
+            "correct it."
         )
     return np.array(rows).reshape(-1, 3)

@@ -1,6 +1,9 @@
-"""What files are, by their content: a case, CT series, X-rays, calibrations, poses, masks; whatever they are called.
+"""What files are, by their content: a case, CT series, X-rays, calibrations, poses, masks.
 
-DICOM goes by modality, SOP class and series (PS3.3, C.7.3.1 and C.12.1), images by their header and, of volumes, the values of one slice.
+Whatever they are called.
+
+DICOM goes by modality, SOP class and series (PS3.3, C.7.3.1 and C.12.1), images by their header
+and, of volumes, the values of one slice.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from .hdf5 import is_hdf5
 from .transforms import ZIP, read_named_matrix
 
 MAX_FILES = 20_000
-#: Kinds of files. WHOLES open a registration in place of another; the first that is there is what the others belong to.
+#: Kinds of files. WHOLES open a registration in place of another; the first that is there is what
+#: the others belong to.
 SCENE, RESULT, TRACK, CASE = WHOLES = ("scene", "result", "track", "case")
 #: What a file that this program names so is, where its content does not say it.
 NAMED = {"result.json": RESULT, "track.json": TRACK, "case.json": CASE}
@@ -41,7 +45,8 @@ CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE = (
 #: A single slice of a CT, of which no volume can be made.
 SLICE = "slice"
 
-#: Modalities of X-rays in DICOM (PS3.3 C.7.3.1.1.1); "OT" and "SC" are pictures of any kind, mostly digitised films.
+#: Modalities of X-rays in DICOM (PS3.3 C.7.3.1.1.1); "OT" and "SC" are pictures of any kind, mostly
+#: digitised films.
 XRAY_MODALITIES = ("XA", "RF", "DX", "CR", "RG", "MG", "IO", "PX", "RTIMAGE", "XC", "OT", "SC")
 #: SOP classes of X-ray images: CR, DX for presentation and processing, XA, RF, enhanced XA and XRF.
 XRAY_CLASSES = tuple(
@@ -52,7 +57,8 @@ XRAY_CLASSES = tuple(
 MAX_LABELS = 64
 #: Files that systems leave in folders, and nobody means.
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "dicomdir")
-#: Formats of calibrations that have a sign of their own; others are recognised only by being readable.
+#: Formats of calibrations that have a sign of their own; others are recognised only by being
+#: readable.
 MARKED_FORMATS = ("mayacam", "opencv", "plus", "rtk", "xreg")
 
 
@@ -188,7 +194,8 @@ def _all_files(paths: Iterable[Path]) -> list[Path]:
                 continue
             if len(files) == MAX_FILES:
                 raise InputError(
-                    f"Found more than {MAX_FILES} files, expected the slices of a CT and a few X-rays; choose fewer."
+                    f"Found more than {MAX_FILES} files, expected the slices of a CT and a few "
+                    "X-rays; choose fewer."
                 )
             files.append(file)
     return list(dict.fromkeys(files))
@@ -360,7 +367,10 @@ def _is_two_valued(path: Path) -> bool:
 
 
 def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
-    """Tell a case, a result, a track, a calibration and a pose apart: text, JSON, YAML, XML or NumPy's arrays."""
+    """Tell a case, a result, a track, a calibration and a pose apart.
+
+    Text, JSON, YAML, XML or NumPy's arrays.
+    """
     content = None
     if begin.startswith((b"# Markups fiducial file", b"# Fiducial List file")):
         raise _landmarks(path)
@@ -397,7 +407,8 @@ def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
 
 def _landmarks(path: Path) -> InputError:
     return InputError(
-        f"{path}: holds landmarks, of the CT or of one X-ray; open it in the step Start, where landmarks are clicked."
+        f"{path}: holds landmarks, of the CT or of one X-ray; open it in the step Start, where "
+        "landmarks are clicked."
     )
 
 

@@ -42,8 +42,8 @@ def refuse_other_case(folder: Path, case_file: str | None, images: Collection[st
     """
     if (folder / RESULT).is_file() and not belongs_to(folder, case_file, images):
         raise InputError(
-            f"{printable(folder)}: holds the result of another case, expected a folder without one, or with an older result of this case; "
-            "name another folder, or remove this one."
+            f"{printable(folder)}: holds the result of another case, expected a folder without "
+            "one, or with an older result of this case; name another folder, or remove this one."
         )
 
 
@@ -62,7 +62,9 @@ def earlier_files(
 
 
 def files_of_result(folder: Path, kept: Collection[str] = ()) -> list[str]:
-    """Return the names of the files that came with the result in a folder, as they came; none where there is no result.
+    """Return the names of the files that came with the result in a folder, as they came.
+
+    None where there is no result.
 
     Parameters
     ----------
@@ -92,8 +94,8 @@ def list_files(result: Path, names: Collection[str]) -> None:
 def folder_for(chosen: Path, name: str) -> Path:
     """Return the folder for files where a person has chosen one.
 
-    That is the folder itself if it is new or empty; else a new one of this name, in it, or beside it where it has such files
-    already (`holds_export`).
+    That is the folder itself if it is new or empty; else a new one of this name, in it, or beside
+    it where it has such files already (`holds_export`).
     """
     if not chosen.is_dir() or all(path.name.startswith(".") for path in chosen.iterdir()):
         return chosen
@@ -109,8 +111,8 @@ def _content(folder: Path) -> dict:
     content = read_json(folder / RESULT)
     if not isinstance(content, dict) or "world_from_ct" not in content:
         raise InputError(
-            f"{printable(folder / RESULT)}: is {describe(content)} and no result, expected a folder without such a file; choose "
-            "another folder."
+            f"{printable(folder / RESULT)}: is {describe(content)} and no result, expected a "
+            "folder without such a file; choose another folder."
         )
     return content
 

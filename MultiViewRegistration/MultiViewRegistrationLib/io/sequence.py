@@ -1,4 +1,7 @@
-"""Frames of the same views, one after another: a case for each, multi-frame images, or lists of images."""
+"""Frames of the same views, one after another.
+
+a case for each, multi-frame images, or lists of images.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ class FrameFiles:
     names
         The frames, from their files.
     images
-        Of each view of the one case a file for each frame; empty where these are frames of its own images.
+        Of each view of the one case a file for each frame; empty where these are frames of its own
+        images.
     """
 
     cases: tuple[Path, ...]
@@ -75,8 +79,8 @@ class FrameFiles:
         Parameters
         ----------
         images
-            Of each view, in order, a file for each frame. By default the frames of its multi-frame image, from the
-            case's on.
+            Of each view, in order, a file for each frame. By default the frames of its multi-frame
+            image, from the case's on.
 
         Raises
         ------
@@ -99,7 +103,10 @@ class FrameFiles:
         )
 
     def written(self, folder: Path | None) -> dict[str, Any]:
-        """Return the JSON for a file in this folder, for `read`: relative paths where possible; absolute for a file that will move."""
+        """Return the JSON for a file in this folder, for `read`: relative paths where possible.
+
+        Absolute for a file that will move.
+        """
 
         def names(paths: Sequence[Path]) -> list[str]:
             return [
@@ -161,14 +168,15 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
     views = [view.name for view in file.views]
     if sorted(images) != sorted(views):
         raise InputError(
-            f"--images: found {', '.join(map(printable, images))}, expected each view of {printable(file.path)} once, "
-            f"{', '.join(views)}; correct it."
+            f"--images: found {', '.join(map(printable, images))}, expected each view of "
+            f"{printable(file.path)} once, {', '.join(views)}; correct it."
         )
     counts = {name: len(files) for name, files in images.items()}
     if len(set(counts.values())) > 1 or max(counts.values()) < 2:
         listed_counts = ", ".join(f"{count} of {printable(name)}" for name, count in counts.items())
         raise InputError(
-            f"--images: found {listed_counts}, expected two images or more and as many of each view; correct the lists."
+            f"--images: found {listed_counts}, expected two images or more and as many of each "
+            "view; correct the lists."
         )
     missing = next(
         (path for files in images.values() for path in files if not path.is_file()), None
@@ -193,7 +201,8 @@ def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
     if len(set(counts.values())) > 1:
         listed_counts = ", ".join(f"{number} of {name}" for name, number in counts.items())
         warn(
-            f"{printable(file.path)}: the images have frames of different number ({listed_counts}); the first {count} are taken."
+            f"{printable(file.path)}: the images have frames of different number "
+            f"({listed_counts}); the first {count} are taken."
         )
     return [
         [{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views
@@ -234,7 +243,8 @@ class Frame:
 class FrameSequence:
     """Frames that are loaded on first use.
 
-    The images of one case share the first ones' fields, shutters and masks: to seek those takes longer than to follow a structure.
+    The images of one case share the first ones' fields, shutters and masks: to seek those takes
+    longer than to follow a structure.
 
     Attributes
     ----------
@@ -243,8 +253,8 @@ class FrameSequence:
     files
         Where the frames are.
     truths, structure_truths
-        (4, 4) world_from_ct by the number of the frame, where its case has one, and by the name of the structure; only ever read to
-        report errors.
+        (4, 4) world_from_ct by the number of the frame, where its case has one, and by the name of
+        the structure; only ever read to report errors.
     """
 
     first: Case
@@ -273,7 +283,10 @@ class FrameSequence:
         return self.read(number)
 
     def read(self, number: int) -> Frame:
-        """Read a frame from its files, also the first. Views that the first has not are left out."""
+        """Read a frame from its files, also the first.
+
+        Views that the first has not are left out.
+        """
         with collect_warnings():  # the first frame has warned
             file, known = (
                 self.files.file(number),
@@ -309,13 +322,14 @@ class FrameSequence:
             file = CaseFile.read(path)
             if [view.name for view in file.views] != views:
                 raise InputError(
-                    f"{printable(file.path)}: has the views {', '.join(view.name for view in file.views)}, expected those of the "
-                    f"first frame, {', '.join(views)}; give cases of the same views."
+                    f"{printable(file.path)}: has the views "
+                    f"{', '.join(view.name for view in file.views)}, expected those of the first "
+                    f"frame, {', '.join(views)}; give cases of the same views."
                 )
             if _anatomy(file, hashed) != first.structures_key:
                 raise InputError(
-                    f"{printable(file.path)}: names another CT, mask or structures than the first frame, expected the same; give cases of "
-                    "one anatomy."
+                    f"{printable(file.path)}: names another CT, mask or structures than the first "
+                    "frame, expected the same; give cases of one anatomy."
                 )
             first.mismatches = list(dict.fromkeys([*first.mismatches, *mismatches_of(file)]))
             truths.append(file.truth_world_from_ct)

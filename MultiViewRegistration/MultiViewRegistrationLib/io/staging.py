@@ -22,7 +22,8 @@ except ImportError:  # Windows
 KIND = ".mvreg"
 #: In a stage that is complete: which files make room for it.
 JOURNAL = "journal.json"
-#: A stage as old as this is abandoned, whoever made it: another computer, or a container that is gone.
+#: A stage as old as this is abandoned, whoever made it: another computer, or a container that is
+#: gone.
 ABANDONED_S = 24 * 3600.0
 
 
@@ -32,19 +33,23 @@ def staged(
     last: str,
     earlier: Callable[[Path], Iterable[str]] = lambda folder: (),
 ) -> Iterator[Path]:
-    """Yield a new, hidden folder for files that belong together; they are in `folder` when the block has ended.
+    """Yield a new, hidden folder for files that belong together.
 
-    A `folder` that is missing appears with all of them. In one that is there, an older `last` goes first, then all that they replace; then
-    the new files come, `last` after all others: while it is there, all files that it names are its own. What a kill interrupts meanwhile
-    `complete` completes. All others in `folder` stay. What runs that were killed have left there is removed. In a folder that another
-    `staged` has yielded this is that folder: its files come with those.
+    They are in `folder` when the block has ended.
+
+    A `folder` that is missing appears with all of them. In one that is there, an older `last` goes
+    first, then all that they replace; then the new files come, `last` after all others: while it is
+    there, all files that it names are its own. What a kill interrupts meanwhile `complete`
+    completes. All others in `folder` stay. What runs that were killed have left there is removed.
+    In a folder that another `staged` has yielded this is that folder: its files come with those.
 
     Parameters
     ----------
     last
         The name of the file that names the others.
     earlier
-        Called with `folder` once the new files are ready: further files there that they replace. It may refuse with an InputError.
+        Called with `folder` once the new files are ready: further files there that they replace. It
+        may refuse with an InputError.
 
     Raises
     ------
@@ -87,8 +92,8 @@ def staged(
             )
             why = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
             raise OutputError(
-                f"{where}: cannot be written there ({why}), expected a folder with room that may be written to; free some space, or "
-                "choose another folder."
+                f"{where}: cannot be written there ({why}), expected a folder with room that may "
+                "be written to; free some space, or choose another folder."
             ) from None
         raise
 
@@ -124,7 +129,9 @@ def _appears(staging: Path, folder: Path) -> bool:
 
 
 def _move(staging: Path, folder: Path) -> None:
-    """Put the files of a complete stage in place of the earlier ones, and remove it. Nothing has moved where it raises.
+    """Put the files of a complete stage in place of the earlier ones, and remove it.
+
+    Nothing has moved where it raises.
 
     Begun again after a kill, it goes on where it was.
     """
@@ -157,7 +164,10 @@ def _move(staging: Path, folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what runs that were killed have left in a folder and beside it; not what `complete` will need."""
+    """Remove what runs that were killed have left in a folder and beside it.
+
+    Not what `complete` will need.
+    """
     for parent in (folder, folder.parent):
         old = [stage for stage in parent.glob(f"{KIND}-*") if _age_s(stage) > ABANDONED_S]
         for stage in {*own_folders.abandoned(KIND, parent), *old}:
@@ -178,7 +188,9 @@ def _age_s(path: Path) -> float:
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a folder, which ends with the process; where the system cannot lock one, nothing is held.
+    """Hold a folder, which ends with the process.
+
+    Where the system cannot lock one, nothing is held.
 
     Raises
     ------

@@ -56,7 +56,8 @@ def write_transform(
     Parameters
     ----------
     comment
-        A line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with #.
+        A line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with
+        #.
     """
     parameters = [*world_from_ct[:3, :3].ravel(), *world_from_ct[:3, 3]]
     lines = [
@@ -75,7 +76,8 @@ def write_slicer_transform(
 ) -> None:
     """Write the inverse of world_from_ct (4, 4), for Slicer; `comment` as in `write_transform`.
 
-    Slicer takes a transform file for ITK's resampling direction, so the node that it makes of this one moves the CT into the world.
+    Slicer takes a transform file for ITK's resampling direction, so the node that it makes of this
+    one moves the CT into the world.
     """
     write_transform(path, rigid.inverse(world_from_ct), comment)
 
@@ -85,8 +87,8 @@ def write_h5_transform(
 ) -> None:
     """Write a matrix (4, 4) as ITK's HDF5, with `comment` as plain text in a block before the data.
 
-    HDF5 leaves such a block to the user (File Format Specification III.A: the superblock may lie at 512, 1024, ... bytes), and ITK's own
-    layout has no place for a word.
+    HDF5 leaves such a block to the user (File Format Specification III.A: the superblock may lie at
+    512, 1024, ... bytes), and ITK's own layout has no place for a word.
     """
     import SimpleITK as sitk  # takes a while, and the command line knows the axes without
 
@@ -121,7 +123,8 @@ def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
     file, wanted = printable(path), "expected one rigid 3D transform that SimpleITK can read"
     if _count(path) > 1:  # SimpleITK would take the first, or compose them
         raise InputError(
-            f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that."
+            f"{file} holds several transforms, {wanted}; harden them to one linear transform and "
+            "save that."
         )
     try:
         read = call(f"{_ITK}:transform", [os.fspath(path)], READING_BYTES, READING_S).value
@@ -131,13 +134,17 @@ def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
         ) from None
     if read["matrix"] is None:
         raise InputError(
-            f"{file} holds a {read['dimension']}D {read['kind']}, {wanted}; harden it to one linear transform and save that."
+            f"{file} holds a {read['dimension']}D {read['kind']}, {wanted}; harden it to one "
+            "linear transform and save that."
         )
     return rigid.check_rigid(read["matrix"], f"The transform in {file}")
 
 
 def _count(path: str | os.PathLike) -> int:
-    """Count the transforms in an ITK file, by the name that each has in text and in HDF5; 1 where that need not be known."""
+    """Count the transforms in an ITK file, by the name that each has in text and in HDF5.
+
+    1 where that need not be known.
+    """
     try:
         data = Path(path).read_bytes() if os.path.getsize(path) <= MAX_LINEAR_BYTES else b""
     except OSError:
@@ -154,18 +161,22 @@ MAX_ARRAY_BYTES = 8_000_000  # of an array: 80,000 projection matrices
 
 
 def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read the arrays in a .npz by name, or the one in a .npy by the name of the file: numbers, or records of them.
+    """Read the arrays in a .npz by name, or the one in a .npy by the name of the file.
+
+    Numbers, or records of them.
 
     Raises
     ------
     InputError
-        For arrays of Python objects, which are pickled, or of anything else than numbers; for those that are larger
-        than MAX_ARRAY_BYTES or hold less than they claim, and for what is no NumPy file.
+        For arrays of Python objects, which are pickled, or of anything else than numbers; for those
+        that are larger than MAX_ARRAY_BYTES or hold less than they claim, and for what is no NumPy
+        file.
     """
     path, file = Path(path), printable(path)
     refused = InputError(
-        f"{file} cannot be read as NumPy arrays of numbers, expected a whole .npy or .npz of at most "
-        f"{MAX_ARRAY_BYTES // 1_000_000} MB, without Python objects; save it again as arrays of floats."
+        f"{file} cannot be read as NumPy arrays of numbers, expected a whole .npy or .npz of at "
+        f"most {MAX_ARRAY_BYTES // 1_000_000} MB, without Python objects; save it again as arrays "
+        "of floats."
     )
     try:
         if zipfile.is_zipfile(path):
@@ -249,7 +260,9 @@ def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
 
 
 def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
-    """Write a record whose only field of numbers says what they are: `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
+    """Write a record whose only field of numbers says what they are.
+
+    `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
 
     With a `structure` and a `warning` it has further fields, "structure" and "override".
     """
@@ -281,7 +294,9 @@ def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
 
 
 def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
-    """Read the matrix in a .npy or .json file, or in any text of 16 numbers, as it stands there; not checked to be rigid.
+    """Read the matrix in a .npy or .json file, or in any text of 16 numbers, as it stands there.
+
+    Not checked to be rigid.
 
     Raises
     ------
@@ -333,8 +348,8 @@ def _from_npy(path: str | os.PathLike) -> NamedMatrix:
         array = array.reshape(())[matches[0][0]] if name else array
     if array.shape != (4, 4) or array.dtype.kind not in "fiu":
         raise InputError(
-            f"{printable(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "
-            "numpy.save."
+            f"{printable(path)}: is not a NumPy array of 4x4 numbers, expected that, without "
+            "pickled objects; save it with numpy.save."
         )
     return NamedMatrix(np.array(array, float), name, axes)
 
@@ -382,9 +397,10 @@ def read_start_pose(
     frame
         "lps" or "ras", the axes of both sides.
     direction
-        "forward" where the file takes points of the CT to the world, "resampling" where it takes points of the world to the
-        CT, as ITK's resampling filters and Slicer's files do. Neither is ever guessed: both may be left out only where the
-        file says them itself, as those of `mvreg export` do, and must not contradict it.
+        "forward" where the file takes points of the CT to the world, "resampling" where it takes
+        points of the world to the CT, as ITK's resampling filters and Slicer's files do. Neither is
+        ever guessed: both may be left out only where the file says them itself, as those of `mvreg
+        export` do, and must not contradict it.
 
     Returns
     -------
@@ -412,8 +428,9 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
     name
         Of the transform, target_from_source.
     words
-        "lps" or "ras", the axes, which text, NumPy and JSON must have unless they say them, and ITK's files, always LPS,
-        need not; "forward" (the default) where the file takes points as `name` says, "resampling" where it takes them back.
+        "lps" or "ras", the axes, which text, NumPy and JSON must have unless they say them, and
+        ITK's files, always LPS, need not; "forward" (the default) where the file takes points as
+        `name` says, "resampling" where it takes them back.
 
     Returns
     -------
@@ -423,8 +440,9 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
     unknown = [word for word in words if word not in (*AXES, *DIRECTIONS)]
     if unknown or len(words) > 2 or set(words) in (set(AXES), set(DIRECTIONS)):
         raise InputError(
-            f"--{name.replace('_', '-')}: found {printable(' '.join(words))} behind the file, expected one of {', '.join(AXES)} "
-            f"and one of {', '.join(DIRECTIONS)} at most; correct it."
+            f"--{name.replace('_', '-')}: found {printable(' '.join(words))} behind the file, "
+            f"expected one of {', '.join(AXES)} and one of {', '.join(DIRECTIONS)} at most; "
+            "correct it."
         )
     named, known = _read(path, name)
     if named.axes is None and _is_itk(path):
@@ -435,13 +453,17 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
 
 
 def _read(path: str | os.PathLike, name: str) -> tuple[NamedMatrix, str | None]:
-    """Read a matrix, and its direction by the names of its frames, where `name` is forward; None without names."""
+    """Read a matrix, and its direction by the names of its frames, where `name` is forward.
+
+    None without names.
+    """
     named = NamedMatrix(read_transform(path)) if _is_itk(path) else read_named_matrix(path)
     target, source = name.split("_from_")
     directions = {name: "forward", f"{source}_from_{target}": "resampling"}
     if named.name is not None and named.name not in directions:
         raise InputError(
-            f"{printable(path)}: holds {named.name}, expected {' or '.join(directions)}; choose another file."
+            f"{printable(path)}: holds {named.name}, expected {' or '.join(directions)}; choose "
+            "another file."
         )
     return named, directions.get(str(named.name))
 
@@ -479,13 +501,13 @@ def _agreed(
     if in_file is None and given is None:
         (first, meaning), (second, other) = choices.items()
         raise MissingInformation(
-            f"{printable(path)}: does not say whether {meaning} or {other}, and a wrong guess would not show; add {option} {first} or "
-            f"{option} {second}.",
+            f"{printable(path)}: does not say whether {meaning} or {other}, and a wrong guess "
+            f"would not show; add {option} {first} or {option} {second}.",
             option.removeprefix("--"),
         )
     if in_file and given and in_file != given:
         raise InputError(
-            f"{printable(path)}: says {in_file} itself, expected the same as {option} {given}; leave out {option}, or choose another "
-            "file."
+            f"{printable(path)}: says {in_file} itself, expected the same as {option} {given}; "
+            f"leave out {option}, or choose another file."
         )
     return str(in_file or given)

@@ -80,9 +80,10 @@ def complete_by_headers(file: str, views: list[ViewRecord]) -> list[ViewRecord]:
     if eos and c_arms:
         other = c_arms[0]
         raise InputError(
-            f"{file}: {eos.field} ({describe(eos.name)}) is an EOS image and {other.field} ({describe(other.name)}) is not, whose headers "
-            "place them in different worlds, expected X-rays of one machine; leave one out, or give one its geometry in the world of the "
-            "other."
+            f"{file}: {eos.field} ({describe(eos.name)}) is an EOS image and {other.field} "
+            f"({describe(other.name)}) is not, whose headers place them in different worlds, "
+            "expected X-rays of one machine; leave one out, or give one its geometry in the world "
+            "of the other."
         )
     _refuse_gaps(file, c_arms, found_c_arms)
     dicom_geometry.share_isocentres(file, c_arms, found_c_arms)

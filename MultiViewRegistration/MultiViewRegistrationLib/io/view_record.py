@@ -1,4 +1,7 @@
-"""An X-ray as it is described: its files, how it was taken and how well that is known, and what its grey values are."""
+"""An X-ray as it is described.
+
+Its files, how it was taken and how well that is known, and what its grey values are.
+"""
 
 from __future__ import annotations
 
@@ -62,13 +65,16 @@ class Readings:
         return dict(self.values)
 
 
-#: A matrix (3, 4) takes world mm to pixels at any scale and sign: which side is before the source only the CT tells.
+#: A matrix (3, 4) takes world mm to pixels at any scale and sign: which side is before the source
+#: only the CT tells.
 Geometry = CArm | SlotScan | Camera | np.ndarray | Readings | None
 
 
 @dataclass(frozen=True, eq=False)
 class ViewRecord:
-    """One X-ray, as an entry of "views" in a case.json says it. Two are equal where they say the same.
+    """One X-ray, as an entry of "views" in a case.json says it.
+
+    Two are equal where they say the same.
 
     Attributes
     ----------
@@ -116,7 +122,8 @@ class ViewRecord:
         Raises
         ------
         InputError
-            Names the field that is wrong or missing. What the header of a DICOM image can say may be missing.
+            Names the field that is wrong or missing. What the header of a DICOM image can say may
+            be missing.
         """
         image = None if folder is None else input_file(entry, "image", folder)
         frame = entry.optional("frame", entry.integer, "a frame's number, from 0", least=0)
@@ -173,7 +180,10 @@ class ViewRecord:
 
     @property
     def comparable_geometry(self) -> dict[str, Any]:
-        """`geometry_json` with null for what it is not: equal for equal geometries, of which a scene keeps SHA-256 sums."""
+        """`geometry_json` with null for what it is not.
+
+        Equal for equal geometries, of which a scene keeps SHA-256 sums.
+        """
         return {**dict.fromkeys(GEOMETRIES[:3]), **self.geometry_json}
 
     @property
@@ -226,7 +236,10 @@ class ViewRecord:
 
     @property
     def deviations(self) -> dict[str, Any]:
-        """The standard deviations of its camera by their keys in a `View`: those stated, and the usual ones."""
+        """The standard deviations of its camera by their keys in a `View`.
+
+        Those stated, and the usual ones.
+        """
         return {**usual_uncertainty(self.kind, self.pixel_mm or (1.0, 1.0)), **self.uncertainty}
 
     @cached_property
@@ -242,7 +255,9 @@ class ViewRecord:
         )
 
     def camera(self, size: tuple[int, int]) -> Camera:
-        """Return the camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
+        """Return the camera of an image of `size` (columns, rows).
+
+        A projection matrix is taken as not mirrored.
 
         Raises
         ------
@@ -251,14 +266,16 @@ class ViewRecord:
         """
         if self.geometry is None or self.has_gaps:
             raise InputError(
-                f"{self.name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them."
+                f"{self.name}: has no geometry, expected C-arm angles and distances, or a matrix; "
+                "enter them."
             )
         if self.own_camera is None:
             return Camera.from_projection_matrix(self.geometry, size)
         if self.own_camera.size != size:
             raise InputError(
-                f"{self.geometry_field}.size is {list(self.own_camera.size)}, but the image has {size[0]} columns and "
-                f"{size[1]} rows, expected the size of the image as it is stored; correct it or the image."
+                f"{self.geometry_field}.size is {list(self.own_camera.size)}, but the image has "
+                f"{size[0]} columns and {size[1]} rows, expected the size of the image as it is "
+                "stored; correct it or the image."
             )
         return self.own_camera
 
@@ -309,7 +326,10 @@ def sha256_of(content: Any) -> str:
 
 
 def default_intensity(image: Path, frame: int | None) -> str:
-    """Return the intensity of a file where nobody says it: linear, unless a DICOM header says otherwise."""
+    """Return the intensity of a file where nobody says it.
+
+    Linear, unless a DICOM header says otherwise.
+    """
     dicom = read_dicom(image) if is_dicom(image) else None
     return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
 
@@ -403,7 +423,8 @@ def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Dis
             else ("no geometry, and its image no DICOM header with one", "add the one you know")
         )
         raise InputError(
-            f"{entry.file}: {entry.name} has {what}, expected one of {', '.join(GEOMETRIES)}; {remedy}."
+            f"{entry.file}: {entry.name} has {what}, expected one of {', '.join(GEOMETRIES)}; "
+            f"{remedy}."
         )
     kind = given[0] if given else ""
     if kind != "camera" and entry.has("distortion"):

@@ -26,7 +26,8 @@ from .xray import XRayView, place_of
 from .xray_record import XRayRecord
 
 LANDMARKS = "landmarks"
-#: The attribute of a mask's segmentation that leaves out what did not fit, whoever has edited it since.
+#: The attribute of a mask's segmentation that leaves out what did not fit, whoever has edited it
+#: since.
 SUGGESTED = "MultiViewRegistration.suggested"
 #: The parameter with what a scene has no nodes for, as JSON.
 EXTRAS = "case"
@@ -36,8 +37,8 @@ EXTRA_ARRAYS = ("targets", "truth_world_from_ct", "reference_from_world")
 def keep_extras(registration: Registration, case: Case) -> None:
     """Keep what of a case a scene has no nodes for.
 
-    Targets, truth, the tracker's frame, shared unknowns, ranges to train on, how the geometry between views came
-    about.
+    Targets, truth, the tracker's frame, shared unknowns, ranges to train on, how the geometry
+    between views came about.
     """
     arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
     extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
@@ -122,7 +123,8 @@ def case_of(
     views = registration.used_xrays
     if not views:
         raise InputError(
-            "X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped."
+            "X-rays: there is none to use, expected at least one, better two; add an X-ray, or use "
+            "one that is skipped."
         )
     for view in views:
         view.check_place()
@@ -206,7 +208,9 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
 
 
 def structures_of(registration: Registration, ct: CT) -> Structures | None:
-    """Return the structures that get a pose of their own each, on the grid of the CT; None where there are none.
+    """Return the structures that get a pose of their own each, on the grid of the CT.
+
+    None where there are none.
 
     Raises
     ------
@@ -219,7 +223,8 @@ def structures_of(registration: Registration, ct: CT) -> Structures | None:
     segments = SceneSegments(registration)
     if not segments.segments:
         raise InputError(
-            f"{segments.name}: has no segment, expected one for each structure; draw them, or register the whole CT."
+            f"{segments.name}: has no segment, expected one for each structure; draw them, or "
+            "register the whole CT."
         )
     return structures_in(
         segments, [StructureSource(each.name, each.label) for each in segments.segments], ct
@@ -227,7 +232,10 @@ def structures_of(registration: Registration, ct: CT) -> Structures | None:
 
 
 class SceneSegments:
-    """The segments of the segmentation that was chosen, as a `imaging.structures.Segmentation`; those in one layer are read at once."""
+    """The segments of the segmentation that was chosen, as a `imaging.structures.Segmentation`.
+
+    Those in one layer are read at once.
+    """
 
     named = True
 
@@ -292,8 +300,8 @@ def xray_of(view: XRayView) -> XRay:
         return xray
     if not (xray.valid & used).any():
         raise InputError(
-            f"{view.name}: the mask {view.mask.GetName()} leaves nothing of the X-ray's field, expected segments over what is "
-            "to be used; correct it, or choose none."
+            f"{view.name}: the mask {view.mask.GetName()} leaves nothing of the X-ray's field, "
+            "expected segments over what is to be used; correct it, or choose none."
         )
     return XRay(xray.line_integrals, xray.valid & used, xray.pixel_mm)
 
@@ -308,7 +316,10 @@ def landmark_markups(owner):
 
 
 def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Landmark]:
-    """Return the points with the same label in the CT's list and in those of the X-rays; the others wait for their partner."""
+    """Return the points with the same label in the CT's list and in those of the X-rays.
+
+    The others wait for their partner.
+    """
     in_ct = landmark_markups(registration.node)
     seen = {
         view.name: {
@@ -326,20 +337,26 @@ def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Land
 
 
 def frame_of(volume, record: XRayRecord) -> RawImage:
-    """Return the frame of a volume node that a view with this record shows, undistorted; grey in colours is grey.
+    """Return the frame of a volume node that a view with this record shows, undistorted.
+
+    Grey in colours is grey.
 
     InputError, without a name in front.
     """
     frames, frame = any_voxels(volume), record.shown_frame
     if not 0 <= frame < len(frames):
         raise InputError(
-            f"frame {frame} was requested, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}."
+            f"frame {frame} was requested, but the image has {len(frames)}; choose one from 0 to "
+            f"{len(frames) - 1}."
         )
     return raw_of(frames[frame], record)
 
 
 def image_for_file(view: XRayView) -> RawImage:
-    """Return the image as a case.json can name it. That has no word for an inverted grey scale: it is inverted back."""
+    """Return the image as a case.json can name it. That has no word for an inverted grey scale.
+
+    It is inverted back.
+    """
     if view.source is None:
         return _picture(view)
     raw = frame_of(view.source, view.record)
@@ -382,8 +399,8 @@ def _voxels(node) -> np.ndarray:
     components = node.GetImageData().GetNumberOfScalarComponents()
     if components > 1:
         raise InputError(
-            f"{node.GetName()}: has {components} values a voxel (colour or vectors), expected a grey image; convert it "
-            "(Vector to Scalar Volume)."
+            f"{node.GetName()}: has {components} values a voxel (colour or vectors), expected a "
+            "grey image; convert it (Vector to Scalar Volume)."
         )
     return values
 
@@ -395,7 +412,8 @@ def _structure(registration: Registration) -> np.ndarray | None:
         return None
     if node.GetSegmentation().GetSegment(segment) is None:
         raise InputError(
-            f"{node.GetName()}: the segment to register is not there, expected one of its segments; choose one, or none."
+            f"{node.GetName()}: the segment to register is not there, expected one of its "
+            "segments; choose one, or none."
         )
     refuse_nonlinear(node)
     grid = grid_of(registration.ct, registration.ct_place)
@@ -403,13 +421,17 @@ def _structure(registration: Registration) -> np.ndarray | None:
     if not selected.any():
         name = node.GetSegmentation().GetSegment(segment).GetName()
         raise InputError(
-            f"{node.GetName()}: the segment {name} has no voxel within the CT, expected the structure to register; draw it."
+            f"{node.GetName()}: the segment {name} has no voxel within the CT, expected the "
+            "structure to register; draw it."
         )
     return selected
 
 
 def drawn(view: XRayView) -> np.ndarray | None:
-    """Return bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
+    """Return bool (rows, columns), True where any segment of the view's mask is.
+
+    None without a mask.
+    """
     if view.mask is None:
         return None
     refuse_nonlinear(view.mask)

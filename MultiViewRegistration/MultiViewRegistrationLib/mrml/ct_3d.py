@@ -1,4 +1,7 @@
-"""The CT's bone in the 3D views: as a coarse surface, or by Slicer's volume rendering. Both move with the CT."""
+"""The CT's bone in the 3D views: as a coarse surface, or by Slicer's volume rendering.
+
+Both move with the CT.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,13 @@ BONES = "bones"
 #: Of what it was made, so that it is made again only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 SURFACE_COLOUR = (0.90, 0.85, 0.74)
-#: About the size of its triangles, at most; of a small bone by itself they are this share of its length.
+#: About the size of its triangles, at most; of a small bone by itself they are this share of its
+#: length.
 GRAIN_MM, GRAIN_SHARE = 3.0, 0.02
 #: About the size of those of a mask whose outline is drawn.
 OUTLINE_MM = 1.2
-#: How far it is blurred before, in voxels, so that it has no steps: no sheet of one voxel is lost. It reaches so many voxels.
+#: How far it is blurred before, in voxels, so that it has no steps: no sheet of one voxel is lost.
+#: It reaches so many voxels.
 BLUR, BLUR_VOXELS = 0.7, 3
 SMOOTHING, PASS_BAND = 12, 0.15
 
@@ -74,7 +79,10 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
 
 
 def structure_surface(ct: CT) -> vtkPolyData:
-    """Return the surface of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
+    """Return the surface of a CT that is in no scene.
+
+    Of the structure that its mask selects, if it has one. In any thread.
+    """
     values, image = ct.volume.values, vtkImageData()
     level = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * float(values.max())
     if ct.mask is not None:
@@ -162,7 +170,10 @@ def put_model(
     *,
     hidden: bool = False,
 ):
-    """Show a surface in 3D, under a transform node, in the owner's model of that role; in this colour, if it was not shown before."""
+    """Show a surface in 3D, under a transform node, in the owner's model of that role.
+
+    In this colour, if it was not shown before.
+    """
     style = {"Color": colour, "Visibility2D": False, "Specular": 0.2}
     node = product(owner, role, "vtkMRMLModelNode", name, hidden=hidden, **style)
     node.SetAndObservePolyData(made)
@@ -200,7 +211,10 @@ def volume_is_shown(registration: Registration) -> bool:
 
 
 def show_volume(registration: Registration, shown: bool = True) -> None:
-    """Show the CT, or hide it. What a person has set up for its volume rendering stays; without such a thing, bone is shown."""
+    """Show the CT, or hide it. What a person has set up for its volume rendering stays.
+
+    Without such a thing, bone is shown.
+    """
     if not can_show_volume(registration):
         return
     display = _volume_display(registration)

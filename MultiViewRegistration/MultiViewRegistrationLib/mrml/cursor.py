@@ -1,4 +1,7 @@
-"""The linked cursor: a point in any view shows in all; one in an X-ray is a line in the others, and with a second a point in the CT."""
+"""The linked cursor: a point in any view shows in all.
+
+One in an X-ray is a line in the others, and with a second a point in the CT.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ class Reading:
     ras
         (3,) mm in the world, None while that is open.
     residual_mm, residual_px
-        How far the point is, at most, from the rays that it was found from and from their pixels; else None.
+        How far the point is, at most, from the rays that it was found from and from their pixels;
+        else None.
     warning
         Why not to trust the point, or why there is none; "" where all is well.
     """
@@ -63,12 +67,16 @@ class Reading:
 
 
 class LinkedCursor:
-    """The cursor that shows in all views what a list of points says; the list is a product of the registration.
+    """The cursor that shows in all views what a list of points says.
 
-    A point on the detector plane of an X-ray is what is seen there, and any other a place in the world. Points of several X-rays
-    are one point of the patient; one more in the same X-ray, or in the world, starts a new one. Where the CT is moved, a point of X-rays
-    stays where they see it, and another place of the CT is shown; a point in the world was put into the CT, and goes with it. All that
-    others see is in the scene; `update` finds out what has changed: call it from a timer.
+    The list is a product of the registration.
+
+    A point on the detector plane of an X-ray is what is seen there, and any other a place in the
+    world. Points of several X-rays are one point of the patient; one more in the same X-ray, or in
+    the world, starts a new one. Where the CT is moved, a point of X-rays stays where they see it,
+    and another place of the CT is shown; a point in the world was put into the CT, and goes with
+    it. All that others see is in the scene; `update` finds out what has changed: call it from a
+    timer.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -156,7 +164,10 @@ class LinkedCursor:
         return given[indices]
 
     def _jump(self) -> None:
-        """Move the slices to the point's place in the CT, once: from there a person may scroll on."""
+        """Move the slices to the point's place in the CT, once.
+
+        From there a person may scroll on.
+        """
         place = self.ct_ras
         if place is not None and (
             self._jumped_to is None or not np.allclose(place, self._jumped_to, rtol=0, atol=1e-6)
@@ -215,7 +226,10 @@ def kept(places: list[str | None]) -> list[int]:
 
 
 def read(points, among: list[DetectorPlane]) -> Reading:
-    """Return the reading of points that belong together: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
+    """Return the reading of points that belong together.
+
+    RAS mm (n, 3), one in the world, or one each in some of the X-rays.
+    """
     on = [
         (detector, point) for point in points if (detector := detector_of(point, among)) is not None
     ]
@@ -231,8 +245,8 @@ def read(points, among: list[DetectorPlane]) -> Reading:
     warning = ""
     if found.residual_mm > CAUTION_MM:
         warning = (
-            f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: the clicks show different points, "
-            "or the geometry of the views does not fit."
+            f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: "
+            "the clicks show different points, or the geometry of the views does not fit."
         )
     return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, warning)
 
@@ -245,7 +259,10 @@ def jump(scene, ras) -> None:
 
 
 def _show_crosshair(scene, ras: np.ndarray | None) -> None:
-    """Show the point in slices and 3D by the scene's crosshair; None takes that away, unless a person has it on."""
+    """Show the point in slices and 3D by the scene's crosshair.
+
+    None takes that away, unless a person has it on.
+    """
     crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     if crosshair is None:
         return
@@ -263,7 +280,10 @@ def _show_crosshair(scene, ras: np.ndarray | None) -> None:
 
 
 def _hovered(scene) -> tuple | None:
-    """Return RAS mm where the crosshair is being moved (in Slicer, with Shift held); None where it was left alone."""
+    """Return RAS mm where the crosshair is being moved (in Slicer, with Shift held).
+
+    None where it was left alone.
+    """
     crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     mouse = [0.0, 0.0, 0.0]
     if crosshair is None or not crosshair.GetCursorPositionRAS(mouse):

@@ -19,7 +19,8 @@ class DeletedRegistration:
     nodes
         Those that left the scene, the registration's own first; with the IDs that they had.
     references
-        IDs by the role, of each of the nodes: a reference to a node that leaves the scene is forgotten.
+        IDs by the role, of each of the nodes: a reference to a node that leaves the scene is
+        forgotten.
     world_from_ct
         (4, 4), LPS mm.
     """
@@ -32,7 +33,8 @@ class DeletedRegistration:
     def restore(self, scene) -> Registration:
         """Bring the registration back.
 
-        Its CT and segmentation come under its transform again, unless they are gone or another registration's now.
+        Its CT and segmentation come under its transform again, unless they are gone or another
+        registration's now.
         """
         own = {node.GetID() for node in self.nodes}
         for node, references in zip(self.nodes, self.references, strict=True):
@@ -62,7 +64,10 @@ class DeletedRegistration:
 
 
 def delete(registration: Registration) -> DeletedRegistration:
-    """Take a registration and all that was made for it out of the scene; CT and segmentation stay, where they were before."""
+    """Take a registration and all that was made for it out of the scene.
+
+    CT and segmentation stay, where they were before.
+    """
     kept = _with_displays(_made_for(registration.node))
     deleted = DeletedRegistration(
         registration.name, kept, list(map(_references, kept)), registration.world_from_ct

@@ -21,7 +21,8 @@ FOLDER = "MultiViewRegistration.registration"
 def tidy_folder(registration: Registration) -> None:
     """Put the CT's transform and the X-rays, with what was made for them, into the registration's folder.
 
-    What a user has put elsewhere stays there; the CT does, too, wherever it is: who deletes the folder keeps it.
+    What a user has put elsewhere stays there; the CT does, too, wherever it is: who deletes the
+    folder keeps it.
     """
     tree, made_for_it = _tree(registration.scene), products_of(registration.node)
     if not made_for_it:
@@ -76,7 +77,10 @@ def _put_item(tree, node, parent: int) -> None:
 
 
 def is_empty(scene) -> bool:
-    """Return whether a scene has nothing that a person would miss: nothing in Slicer's tree of the data."""
+    """Return whether a scene has nothing that a person would miss.
+
+    Nothing in Slicer's tree of the data.
+    """
     return _tree(scene).GetNumberOfItems() == 0
 
 
@@ -84,7 +88,8 @@ def _tree(scene):
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
 
 
-#: What of a registration Slicer shows by itself, and the attribute of a display node that was hidden with its registration.
+#: What of a registration Slicer shows by itself, and the attribute of a display node that was
+#: hidden with its registration.
 SHOWN_BY_SLICER = (
     "vtkMRMLMarkupsNode",
     "vtkMRMLModelNode",
@@ -99,8 +104,8 @@ def show_alone(scene, registration: Registration | None) -> None:
 
     None shows no registration.
 
-    Slices of another registration's CT become slices of this one's. A layout of X-rays that is on becomes that of this registration;
-    without X-rays it becomes the one from before.
+    Slices of another registration's CT become slices of this one's. A layout of X-rays that is on
+    becomes that of this registration; without X-rays it becomes the one from before.
     """
     others = [other for other in Registration.all(scene) if other != registration]
     for other in others:
@@ -117,10 +122,12 @@ def show_alone(scene, registration: Registration | None) -> None:
 def show(registration: Registration) -> None:
     """Bring all of a registration up to date in the views.
 
-    Call it after an X-ray came or went, a geometry, a name or an image changed, or a layout came up.
+    Call it after an X-ray came or went, a geometry, a name or an image changed, or a layout came
+    up.
 
-    Cheap where nothing has changed. The layout stays what it is, but one of `layout` follows the number of X-rays; the slice view of an
-    X-ray is there only once a layout, or the application, has made it.
+    Cheap where nothing has changed. The layout stays what it is, but one of `layout` follows the
+    number of X-rays; the slice view of an X-ray is there only once a layout, or the application,
+    has made it.
     """
     views = registration.xrays
     if not is_shown(registration):
@@ -142,7 +149,9 @@ def show(registration: Registration) -> None:
 
 
 def hide(registration: Registration) -> None:
-    """Take all of a registration out of the views, but for its folder; slice views become what they were before.
+    """Take all of a registration out of the views, but for its folder.
+
+    Slice views become what they were before.
 
     `show` brings it back as it was.
     """
@@ -189,7 +198,10 @@ def _displays(registration: Registration) -> list:
 
 
 def take_down(registration: Registration) -> None:
-    """Remove all that was made for a registration; CT and segmentation go back under what they were under."""
+    """Remove all that was made for a registration.
+
+    CT and segmentation go back under what they were under.
+    """
     if layout.shows(registration):
         layout.back(registration.scene)
     hide(registration)
@@ -295,7 +307,10 @@ class SceneObserver:
     # Views
 
     def _layers_changed(self, composite, event) -> None:
-        """Undo what the Segment Editor, say, does: it shows the volume that it works on in every slice view that there is."""
+        """Undo what the Segment Editor, say, does.
+
+        It shows the volume that it works on in every slice view that there is.
+        """
         view = self._view_in(composite.GetLayoutName())
         if view is not None:
             self._busy = True

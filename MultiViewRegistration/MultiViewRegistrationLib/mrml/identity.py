@@ -1,7 +1,7 @@
 """The identity of a registration's inputs.
 
-Fingerprints, by which a result is known to be out of date; DICOM's UIDs for frames and images; and whether CT and X-rays belong to one
-patient.
+Fingerprints, by which a result is known to be out of date; DICOM's UIDs for frames and images; and
+whether CT and X-rays belong to one patient.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ _checksums: dict = {}  # by the image's modification time, which no other image 
 def fingerprint(registration: Registration) -> str:
     """Return the fingerprint of a registration, hexadecimal.
 
-    It is the same after the scene was saved and loaded; voxels are summed up again only where they changed. Neither the pose nor
-    the name of anything but structures is in it, nor what a registration corrected.
+    It is the same after the scene was saved and loaded; voxels are summed up again only where they
+    changed. Neither the pose nor the name of anything but structures is in it, nor what a
+    registration corrected.
     """
     return sha256_of(
         [
@@ -126,7 +127,9 @@ def _mask(view: XRayView) -> list | None:
 
 
 def _place(node, transform, found: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Return the place (4, 4) of a node that should be under a transform node, or none; None where it lies as if it were.
+    """Return the place (4, 4) of a node that should be under a transform node, or none.
+
+    None where it lies as if it were.
 
     NaN where a transform is not linear.
     """
@@ -136,7 +139,8 @@ def _place(node, transform, found: Callable[[], np.ndarray]) -> np.ndarray | Non
     return None if np.allclose(place, np.eye(4), rtol=0, atol=SAME) else place
 
 
-#: The attribute of a mask with the fingerprint that it has until something is drawn: it leaves an X-ray as it is.
+#: The attribute of a mask with the fingerprint that it has until something is drawn: it leaves an
+#: X-ray as it is.
 UNDRAWN = "MultiViewRegistration.undrawn"
 
 
@@ -204,7 +208,8 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
     Parameters
     ----------
     lies
-        (4, 4), where the segmentation lies in what it is a part of; None where the two have one frame.
+        (4, 4), where the segmentation lies in what it is a part of; None where the two have one
+        frame.
     """
     if segmentation is None or not segment_id:
         return None
@@ -263,7 +268,8 @@ def _slices(image, scalars) -> np.ndarray:
 
 #: The attribute of a CT with the UID of its frame.
 FRAME_UID = "MultiViewRegistration.frameOfReferenceUID"
-#: Parameters: of the worlds that the X-rays made, by their geometry, as JSON; of the tracker's frame.
+#: Parameters: of the worlds that the X-rays made, by their geometry, as JSON; of the tracker's
+#: frame.
 WORLDS, REFERENCE = "worldUIDs", "referenceUID"
 #: Where Slicer's DICOM module says from which files it made a volume.
 INSTANCES = "DICOM.instanceUIDs"
@@ -360,7 +366,9 @@ _identities: dict[str, dict[str, str]] = {}
 
 
 def header_of_ct(path: Path) -> tuple[dict[str, str], str | None]:
-    """Return what `keep_header` keeps of a CT's file or folder, in any thread: whose it is, and the UID of its frame.
+    """Return what `keep_header` keeps of a CT's file or folder, in any thread.
+
+    Whose it is, and the UID of its frame.
 
     Nothing for what is no DICOM.
     """
@@ -385,16 +393,16 @@ def remember_identity(node, identity: dict[str, str]) -> None:
         node.SetAttribute(IDENTITY_KEY, key)
 
 
-#: Parameters: the contradictions that were found while the headers were at hand, and the images that a person said are of one patient, by
-#: `_header_key`, as JSON.
+#: Parameters: the contradictions that were found while the headers were at hand, and the images
+#: that a person said are of one patient, by `_header_key`, as JSON.
 CONTRADICTIONS, SAME_PATIENT = "headerContradictions", "samePatient"
 
 
 def identity_mismatches(registration: Registration) -> list[Mismatch]:
     """Return where the headers of the CT and the X-rays that are used contradict each other.
 
-    A scene that was saved and loaded has no headers: it keeps, without a value, which images contradict each other in what, whatever is
-    added, skipped or removed since.
+    A scene that was saved and loaded has no headers: it keeps, without a value, which images
+    contradict each other in what, whatever is added, skipped or removed since.
     """
     images = _images(registration)
     live = contradictions([(key, identity) for _, key, identity in images if identity])
@@ -410,7 +418,10 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
 
 
 def patient_of(registration: Registration) -> str:
-    """Return the PatientID of the CT or the X-rays, for the screen alone; "" where no header has one, and of several patients."""
+    """Return the PatientID of the CT or the X-rays, for the screen alone.
+
+    "" where no header has one, and of several patients.
+    """
     nodes = [
         registration.ct,
         *(node for view in registration.used_xrays for node in (view.node, view.source)),

@@ -20,8 +20,8 @@ from .nodes import OWNER, configure, product
 from .registration import MAX_VIEWS
 from .xray import FRAME, MASK, SOURCE, XRayView, place_of
 
-#: Beyond its field an X-ray is shown as black if it is so much whiter there, beside the contrast within; and how much whiter than
-#: the brightest within, beside the blades themselves.
+#: Beyond its field an X-ray is shown as black if it is so much whiter there, beside the contrast
+#: within; and how much whiter than the brightest within, beside the blades themselves.
 APART, RIM = 0.5, 0.1
 
 
@@ -50,8 +50,8 @@ def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
 def change_image(view: XRayView, **settings) -> None:
     """Make the picture with other settings: frame, intensity, inverted, flipped.
 
-    A mask that was drawn on the picture is turned round with it. A slot scan is not turned round: its geometry says which way its columns
-    run.
+    A mask that was drawn on the picture is turned round with it. A slot scan is not turned round:
+    its geometry says which way its columns run.
 
     Raises
     ------
@@ -62,8 +62,9 @@ def change_image(view: XRayView, **settings) -> None:
     flip = before.flipped != settings.get("flipped", before.flipped)
     if flip and before.kind == "slot_scan":
         raise InputError(
-            f"{view.name}: is a slot scan, whose geometry says which way its columns run, expected the image as it is stored; give its "
-            "columns_along the other way round in the case.json instead."
+            f"{view.name}: is a slot scan, whose geometry says which way its columns run, expected "
+            "the image as it is stored; give its columns_along the other way round in the "
+            "case.json instead."
         )
     view.change(**settings)
     if flip:
@@ -116,8 +117,8 @@ def greys(xray: XRay) -> tuple[tuple[float, float], tuple[float, float] | None]:
 
     In any thread, once.
 
-    Collimator blades, which nothing passed, are shown as black so, and not as the brightest bone of all; not where metal within the field
-    is as dense.
+    Collimator blades, which nothing passed, are shown as black so, and not as the brightest bone of
+    all; not where metal within the field is as dense.
     """
     low, high = np.percentile(xray.line_integrals[xray.valid], (0.5, 99.5))
     window = float(low), float(max(high, low + 1e-3))
@@ -150,7 +151,9 @@ FILL_OPACITY = 0.2
 
 
 def set_mask(view: XRayView, segmentation) -> None:
-    """Use only what the segments of this vtkMRMLSegmentationNode cover; all of the X-ray's field with None.
+    """Use only what the segments of this vtkMRMLSegmentationNode cover.
+
+    All of the X-ray's field with None.
 
     Raises
     ------
@@ -173,7 +176,8 @@ def draw_mask(view: XRayView):
 
     It goes with the view.
 
-    Returns its vtkMRMLSegmentationNode and the segment's ID. InputError where the image cannot be used.
+    Returns its vtkMRMLSegmentationNode and the segment's ID. InputError where the image cannot be
+    used.
     """
     used: np.ndarray = xray_of(view).valid
     node, segment = segmentation_node(
@@ -226,7 +230,10 @@ def segmentation_node(scene, name: str, selected: np.ndarray, volume):
 
 
 def structures_node(scene, name: str, structures: Structures, volume):
-    """Return a segmentation that lies on a volume, with a segment for each structure, on its grid; all in one layer, as in a file."""
+    """Return a segmentation that lies on a volume, with a segment for each structure, on its grid.
+
+    All in one layer, as in a file.
+    """
     node, labelmap = _segmentation_on(scene, name, structures.labels, volume)
     kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     node.GetSegmentation().SetSourceRepresentationName(kind)
@@ -284,7 +291,10 @@ def show_frame(
 
 
 def _frame_volume(view: XRayView):
-    """Return the volume that stands in for the view's source while frames are shown; the source stays as it is."""
+    """Return the volume that stands in for the view's source while frames are shown.
+
+    The source stays as it is.
+    """
     volume = view.node.GetNodeReference(FRAME)
     if volume is None:
         source = view.source

@@ -1,4 +1,7 @@
-"""The names of the X-rays at their sources in a 3D view: beside the beams, apart, inside the view, from wherever it looks."""
+"""The names of the X-rays at their sources in a 3D view.
+
+Beside the beams, apart, inside the view, from wherever it looks.
+"""
 
 from __future__ import annotations
 

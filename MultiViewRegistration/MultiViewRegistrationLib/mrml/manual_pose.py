@@ -22,7 +22,9 @@ CENTRE = "centre"
 
 
 def centre_in_ct(registration: Registration) -> np.ndarray:
-    """Return the middle of the CT's bone, or of the segment that is registered: LPS mm (3,) in the CT's frame.
+    """Return the middle of the CT's bone, or of the segment that is registered.
+
+    LPS mm (3,) in the CT's frame.
 
     It is found once for a CT and segment, and kept with the registration.
 
@@ -92,7 +94,9 @@ def turn(registration: Registration, view: XRayView, degrees: float) -> None:
 
 
 def tilt(registration: Registration, view: XRayView, right: float, down: float) -> None:
-    """Roll the CT about its centre by so many degrees: its side that faces whoever looks at the image goes to the right, and down.
+    """Roll the CT about its centre by so many degrees.
+
+    Its side that faces whoever looks at the image goes to the right, and down.
 
     Whoever looks at it does so from the source; at a mirrored image, from the detector.
     """
@@ -164,7 +168,8 @@ def copy_pose(registration: Registration, transform) -> None:
     """
     if not transform.IsTransformToWorldLinear():
         raise InputError(
-            f"{transform.GetName()}: is not a linear transform, expected one that turns and shifts; choose another."
+            f"{transform.GetName()}: is not a linear transform, expected one that turns and "
+            "shifts; choose another."
         )
     matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
     transform.GetMatrixTransformToWorld(matrix)
@@ -193,7 +198,8 @@ def centre_ct(registration: Registration) -> None:
     cameras = [view.camera for view in registration.used_xrays if view.placed]
     if not cameras:
         raise InputError(
-            "X-rays: none that is used has a geometry, expected one that says where its beam goes; enter it."
+            "X-rays: none that is used has a geometry, expected one that says where its beam goes; "
+            "enter it."
         )
     registration.world_from_ct = default_pose_at_isocentre(cameras, centre_in_ct(registration))
 
@@ -289,11 +295,13 @@ TILT_DEG = 0.25
 
 
 class Dragging:
-    """Dragging the CT by mouse and keys in one X-ray's slice view; Slicer's own tools there rest meanwhile.
+    """Dragging the CT by mouse and keys in one X-ray's slice view.
 
-    Drag: parallel to the image. Shift and drag: turn, about the beam. Ctrl and drag: tilt, as if the CT were rolled like a ball.
-    Arrows: one pixel of the image. [ and ]: turn. Page Up and Page Down: away from the source and towards it. Keys go ten times as far
-    with Shift.
+    Slicer's own tools there rest meanwhile.
+
+    Drag: parallel to the image. Shift and drag: turn, about the beam. Ctrl and drag: tilt, as if
+    the CT were rolled like a ball. Arrows: one pixel of the image. [ and ]: turn. Page Up and Page
+    Down: away from the source and towards it. Keys go ten times as far with Shift.
 
     InputError without a usable CT, or where the view has no geometry.
 
@@ -302,8 +310,8 @@ class Dragging:
     interactor
         The vtkRenderWindowInteractor of the view's slice view, which must be there.
     begin, moved, end
-        Called before the first movement of a drag or of a key, after each, and after the last: for a step to
-        undo, and for what follows the CT.
+        Called before the first movement of a drag or of a key, after each, and after the last: for
+        a step to undo, and for what follows the CT.
     """
 
     def __init__(

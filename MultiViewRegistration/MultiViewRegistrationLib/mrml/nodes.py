@@ -1,7 +1,7 @@
 """Nodes of a scene: LPS and RAS, nodes made for another node, models that are only lines, control points of markups.
 
-The library's world is LPS, a scene's is RAS, and only here one becomes the other (but for files of other programs in RAS, which
-io.transforms turns).
+The library's world is LPS, a scene's is RAS, and only here one becomes the other (but for files of
+other programs in RAS, which io.transforms turns).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def ras_from_lps(array: ArrayLike) -> np.ndarray:
     return RAS_FROM_LPS @ array if array.shape == (4, 4) else array * RAS_FROM_LPS.diagonal()[:3]
 
 
-#: A transform (4, 4) between two LPS frames as one between the same two in RAS; the way back is the same.
+#: A transform (4, 4) between two LPS frames as one between the same two in RAS; the way back is the
+#: same.
 transform_to_ras = transform_to_lps = turned
 lps_from_ras = ras_from_lps
 
@@ -84,7 +85,10 @@ OWNER = "MultiViewRegistration.owner"
 
 
 def configure(target, **values: object) -> None:
-    """Set properties of a node or a filter by their names: `Color=(1, 0, 0)` calls SetColor(1, 0, 0)."""
+    """Set properties of a node or a filter by their names.
+
+    `Color=(1, 0, 0)` calls SetColor(1, 0, 0).
+    """
     for name, value in values.items():
         getattr(target, f"Set{name}")(*(value if isinstance(value, tuple) else (value,)))
 
@@ -171,7 +175,10 @@ def segmentations(scene) -> list:
 
 
 def labelmap_of(segmentation):
-    """Return the vtkOrientedImageData of a segmentation's first segment that has voxels; None without any."""
+    """Return the vtkOrientedImageData of a segmentation's first segment that has voxels.
+
+    None without any.
+    """
     kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segments = segmentation.GetSegmentation()
     found = (
@@ -207,7 +214,10 @@ def voxels_of_labelmap(labelmap) -> np.ndarray | None:
 
 
 def remove_with_products(node) -> None:
-    """Remove a node, what was made for it, and what was made for that; display and storage nodes go along."""
+    """Remove a node, what was made for it, and what was made for that.
+
+    Display and storage nodes go along.
+    """
     scene = node.GetScene()
     for made in products_of(node):
         remove_with_products(made)
@@ -224,7 +234,10 @@ def remove_with_products(node) -> None:
 
 
 def take_out_of_views(node) -> None:
-    """Have no slice view show a volume that is about to be removed: Slicer would put any other volume in its place, as opaque as it was."""
+    """Have no slice view show a volume that is about to be removed.
+
+    Slicer would put any other volume in its place, as opaque as it was.
+    """
     if not node.IsA("vtkMRMLVolumeNode"):
         return
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", node.GetScene()):
@@ -255,7 +268,10 @@ def lines_node(owner, name: str, thickness: int = 2):
 def draw(
     node, lines: np.ndarray, colour: tuple[float, float, float], slice_id: str | None = None
 ) -> None:
-    """Show lines (k, 2, 3), RAS mm, in the place of those before: in this slice view only, without one in the 3D views only."""
+    """Show lines (k, 2, 3), RAS mm, in the place of those before.
+
+    In this slice view only, without one in the 3D views only.
+    """
     node.SetAndObservePolyData(mesh_of(lines))
     display = node.GetDisplayNode()
     display.SetColor(*colour)
@@ -300,7 +316,9 @@ MAX_MM = 1e6
 
 
 def placed(markups) -> list[int]:
-    """Return the control points that have been placed; the others wait for it, or follow the mouse. None without markups.
+    """Return the control points that have been placed.
+
+    The others wait for it, or follow the mouse. None without markups.
 
     A damaged file may have a place that is no number: such a point has none.
     """
@@ -313,13 +331,19 @@ def placed(markups) -> list[int]:
 
 
 def label_of(markups, i: int) -> str:
-    """Return the label of a control point; it comes as bytes where it is no text, as in a damaged file."""
+    """Return the label of a control point.
+
+    It comes as bytes where it is no text, as in a damaged file.
+    """
     label = markups.GetNthControlPointLabel(i)
     return label if isinstance(label, str) else label.decode("utf-8", "replace")
 
 
 def control_points(markups, *, world: bool = True) -> list[tuple[str, np.ndarray]]:
-    """Return label and position (3,), RAS mm, of the placed control points; in the world, or in the frame of the markups."""
+    """Return label and position (3,), RAS mm, of the placed control points.
+
+    In the world, or in the frame of the markups.
+    """
     position = markups and (
         markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
     )

@@ -15,7 +15,8 @@ from .xray import DetectorPlane, XRayView
 if TYPE_CHECKING:
     from ..report.overlays import Film
 
-#: What may lie over an X-ray: a DRR, a picture made of both (report.overlays), or a DRR of bone alone, of which a page draws the edges.
+#: What may lie over an X-ray: a DRR, a picture made of both (report.overlays), or a DRR of bone
+#: alone, of which a page draws the edges.
 DRR, PICTURE, BONES = "drr", "picture", "bones"
 #: Modes in which a DRR lies over the X-ray, and those with a picture in Slicer's slice views.
 BLENDS = ("blend", "flicker")
@@ -25,7 +26,8 @@ MODES = (*BLENDS, *PICTURES, "off")
 MODE, OPACITY = "overlay", "opacity"
 #: Seconds that each of the two is seen in turn.
 FLICKER_S = 0.5
-#: What a DRR's voxel has where it says nothing: transparent, and so low that its neighbours are not dimmed when they are interpolated.
+#: What a DRR's voxel has where it says nothing: transparent, and so low that its neighbours are not
+#: dimmed when they are interpolated.
 NOTHING = -1e4
 
 
@@ -54,14 +56,20 @@ def xray_window(view: XRayView) -> tuple[float, float]:
 
 
 class SliceCanvas:
-    """Overlays as volumes on the X-rays' planes, which `lay` puts into their slice views; a `session.drawing.Canvas`."""
+    """Overlays as volumes on the X-rays' planes, which `lay` puts into their slice views.
+
+    a `session.drawing.Canvas`.
+    """
 
     def kind(self, mode: str) -> str | None:
         """Return what lies over an X-ray in a mode: DRR or PICTURE; None for nothing."""
         return None if mode == "off" else DRR if mode in BLENDS else PICTURE
 
     def foreground(self, view: XRayView, mode: str) -> Any:
-        """Return the volume node to lie over the X-ray in this mode; None where there is none (yet)."""
+        """Return the volume node to lie over the X-ray in this mode.
+
+        None where there is none (yet).
+        """
         role = self.kind(mode)
         return role and view.node.GetNodeReference(role)
 
@@ -84,7 +92,10 @@ class SliceCanvas:
         _place(node, detector, factor)
 
     def shade(self, view: XRayView, tones: Tones) -> None:
-        """Show the DRR as the X-ray is shown: in its window, and in its colours, should a person have inverted them."""
+        """Show the DRR as the X-ray is shown.
+
+        In its window, and in its colours, should a person have inverted them.
+        """
         node, like = view.node.GetNodeReference(DRR), view.node.GetDisplayNode()
         if node is None or like is None:
             return

@@ -1,4 +1,7 @@
-"""One registration in the scene: a parameter node that refers to the CT, its transform and the X-rays."""
+"""One registration in the scene.
+
+a parameter node that refers to the CT, its transform and the X-rays.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,14 @@ SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
 XRAY = "xray"
 CT_UNIT = "ctUnit"
-#: The parameter with where the CT's voxels lie in the CT's frame, as JSON: by it a transform is known that was hardened on the CT.
+#: The parameter with where the CT's voxels lie in the CT's frame, as JSON: by it a transform is
+#: known that was hardened on the CT.
 CT_PLACE = "ctPlace"
 #: The transform that the CT was under before it came under that of the registration.
 PARENT_BEFORE = "parentBefore"
 MAX_VIEWS = 8
-#: How far a segmentation may be off the CT's grid, as a share of a voxel and in its axes, and still be one of that grid.
+#: How far a segmentation may be off the CT's grid, as a share of a voxel and in its axes, and still
+#: be one of that grid.
 OFF_GRID, OFF_AXES = 0.01, 1e-4
 #: Two places that differ by less are the same.
 SAME = 1e-6
@@ -45,9 +50,12 @@ UNNAMED = "Registration"
 
 
 class Registration:
-    """A vtkMRMLScriptedModuleNode and what it refers to; nothing is kept here, so that a saved scene has all of it.
+    """A vtkMRMLScriptedModuleNode and what it refers to.
 
-    Roles and parameters are stored as Slicer's parameterNodeWrapper stores fields of the same names.
+    Nothing is kept here, so that a saved scene has all of it.
+
+    Roles and parameters are stored as Slicer's parameterNodeWrapper stores fields of the same
+    names.
     """
 
     def __init__(self, node) -> None:
@@ -63,7 +71,8 @@ class Registration:
         node.SetName(scene.GenerateUniqueName(name))
         node.SetAttribute("ModuleName", MODULE)
         node.SetModuleName(MODULE)
-        # It is born hidden, and Slicer's selectors look only at nodes that are visible when they are added.
+        # It is born hidden, and Slicer's selectors look only at nodes that are visible when they
+        # are added.
         node.SetHideFromEditors(False)
         return cls(scene.AddNode(node))
 
@@ -84,7 +93,10 @@ class Registration:
         return self.node.GetName()
 
     def name_after(self, name: str) -> None:
-        """Give the registration, and what was made for it, this name, unless it has one already; it stays the only one with its name."""
+        """Give the registration, and what was made for it, this name, unless it has one already.
+
+        It stays the only one with its name.
+        """
         before = self.name
         if not re.fullmatch(rf"{UNNAMED}(_\d+)?", before):
             return
@@ -103,7 +115,9 @@ class Registration:
 
     @ct.setter
     def ct(self, volume) -> None:
-        """Put a volume under this registration's transform, where it stays in place; the one before goes back under what it was under.
+        """Put a volume under this registration's transform, where it stays in place.
+
+        The one before goes back under what it was under.
 
         Raises
         ------
@@ -130,7 +144,10 @@ class Registration:
 
     @property
     def world_from_ct(self) -> np.ndarray:
-        """(4, 4), LPS mm: where the CT is now, whatever has moved it. To set it takes the CT in again."""
+        """(4, 4), LPS mm: where the CT is now, whatever has moved it.
+
+        To set it takes the CT in again.
+        """
         ct, transform = self.ct, self.node.GetNodeReference(CT_TRANSFORM)
         if ct is None or not is_linear(ct):
             return np.eye(4) if transform is None else nodes.transform_of(transform)
@@ -206,7 +223,10 @@ class Registration:
 
     @property
     def segment_id(self) -> str:
-        """The segment that is registered alone; "" where there is none, or each of them is registered after the whole CT."""
+        """The segment that is registered alone.
+
+        "" where there is none, or each of them is registered after the whole CT.
+        """
         return self.node.GetParameter(SEGMENT_ID)
 
     @property
@@ -215,7 +235,9 @@ class Registration:
         return self.segmentation is not None and not self.segment_id
 
     def choose_segment(self, segmentation, segment_id: str = "") -> None:
-        """Register this segment alone, or, without one, the whole CT and then each segment; None for the whole CT alone.
+        """Register this segment alone, or, without one, the whole CT and then each segment.
+
+        None for the whole CT alone.
 
         A segmentation moves with the CT once it was chosen.
 
@@ -234,7 +256,8 @@ class Registration:
     def ct_from_segmentation(self) -> np.ndarray:
         """(4, 4), RAS mm, from the frame of the segmentation to that of the CT, by where the two are in the world.
 
-        A segmentation on the CT's own grid, as from a file, belongs onto the CT, though it does not lie there: it was left behind.
+        A segmentation on the CT's own grid, as from a file, belongs onto the CT, though it does not
+        lie there: it was left behind.
         """
         segmentation = self.segmentation
         if segmentation.GetParentTransformNode() is self.node.GetNodeReference(CT_TRANSFORM):
@@ -280,7 +303,8 @@ class Registration:
         """Return a further view, with a name of its own."""
         if len(self.xrays) >= MAX_VIEWS:
             raise InputError(
-                f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove one."
+                f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove "
+                "one."
             )
         view = XRayView.create(self.scene, self._free_name(name))
         view.node.SetNodeReferenceID(OWNER, self.node.GetID())
@@ -288,13 +312,19 @@ class Registration:
         return view
 
     def move_xray(self, view: XRayView, to: int) -> None:
-        """Put a view at another place in the order; the first is the one that the others' geometry is held against."""
+        """Put a view at another place in the order.
+
+        The first is the one that the others' geometry is held against.
+        """
         order = [other.node for other in self.xrays if other != view]
         order.insert(to, view.node)
         nodes.set_references(self.node, XRAY, order)
 
     def remove_xray(self, view: XRayView) -> None:
-        """Remove a view and all that was made for it; a volume that it was made from stays, if it was there before."""
+        """Remove a view and all that was made for it.
+
+        a volume that it was made from stays, if it was there before.
+        """
         left = [other.node for other in self.xrays if other != view]
         remove_with_products(view.node)
         nodes.set_references(self.node, XRAY, left)
@@ -314,7 +344,10 @@ class Registration:
         return self.parameter("start", "search")
 
     def release(self) -> None:
-        """Put the CT back under what it was under before it came under the transform; what else was put under that goes with it."""
+        """Put the CT back under what it was under before it came under the transform.
+
+        What else was put under that goes with it.
+        """
         on_ct = slicer.util.getNodesByClass("vtkMRMLTransformableNode", self.scene)
         self._release([self.ct, *(node for node in on_ct if not node.GetNodeReferenceID(OWNER))])
 
@@ -375,6 +408,6 @@ def refuse_nonlinear(node) -> None:
     while parent.IsLinear():
         parent = parent.GetParentTransformNode()
     raise InputError(
-        f"{node.GetName()}: lies under the transform {parent.GetName()}, which is not linear, expected a linear one or none; "
-        "harden that transform on it, or take it out."
+        f"{node.GetName()}: lies under the transform {parent.GetName()}, which is not linear, "
+        "expected a linear one or none; harden that transform on it, or take it out."
     )

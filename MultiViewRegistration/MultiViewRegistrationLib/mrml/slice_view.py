@@ -71,7 +71,10 @@ def fill(view: XRayView) -> None:
 
 
 def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
-    """Show a volume over the X-ray in its slice view, and over nothing else; None for the X-ray alone."""
+    """Show a volume over the X-ray in its slice view, and over nothing else.
+
+    None for the X-ray alone.
+    """
     composite = composite_of(view)
     if composite is not None:
         volume = volume if composite.GetBackgroundVolumeID() == view.id else None
@@ -83,8 +86,9 @@ def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
 def ras_from_slice(view: XRayView) -> np.ndarray:
     """Return the plane (4, 4) of the X-ray's image, RAS mm, as a vtkMRMLSliceNode has it.
 
-    Origin in the middle of the image, x along its columns to the right, y up its rows, z to whoever looks at it: the slice view then shows
-    the image as it is stored, from the source's side, or from the detector's where the camera mirrors.
+    Origin in the middle of the image, x along its columns to the right, y up its rows, z to whoever
+    looks at it: the slice view then shows the image as it is stored, from the source's side, or
+    from the detector's where the camera mirrors.
     """
     ras_from_pixel = place_of(view.node)
     right, down = ras_from_pixel[:3, 0], ras_from_pixel[:3, 1]
@@ -196,7 +200,8 @@ def _whole(view: XRayView, dimensions: Sequence[int]) -> tuple[float, float]:
 def _stretch(view: XRayView) -> float:
     """Return how many times as many mm a slice view shows in the height of a pixel as in its width.
 
-    Of a slot scan more or less than 1, so that it is seen in proportion: where it lies it is wider, as its rays spread across alone.
+    Of a slot scan more or less than 1, so that it is seen in proportion: where it lies it is wider,
+    as its rays spread across alone.
     """
     width, height = view.node.GetSpacing()[:2]
     return height / width / view.pixel_aspect
@@ -224,7 +229,8 @@ def _style(node, tag: str) -> None:
         LayoutLabel=f"X{number_of(tag)}",
         LayoutColor=colour(tag),
         ViewGroup=group(tag),  # a saved scene says of the group only whether there is one
-        # All of the image is shown in 3D, not the part that the slice view is zoomed to; its edge is part of the frustum.
+        # All of the image is shown in 3D, not the part that the slice view is zoomed to; its edge
+        # is part of the frustum.
         SliceResolutionMode=node.SliceResolutionMatchVolumes,
         SliceEdgeVisibility3D=False,
     )
@@ -236,7 +242,8 @@ FIT_MARGIN = 1.05
 LETTERS = ("RL", "AP", "SI")
 
 
-#: Axes across, up and along the normal (columns) of slices, RAS, as Slicer has them by default: the patient's right is on the left.
+#: Axes across, up and along the normal (columns) of slices, RAS, as Slicer has them by default: the
+#: patient's right is on the left.
 ORIENTATIONS = {
     "Axial": [[-1, 0, 0], [0, 1, 0], [0, 0, 1]],
     "Coronal": [[-1, 0, 0], [0, 0, 1], [0, 1, 0]],
@@ -245,14 +252,20 @@ ORIENTATIONS = {
 
 
 class CTSliceFollower:
-    """Keeps slice views on a CT that moves, along the CT's own axes: they show the same of it, wherever it is."""
+    """Keeps slice views on a CT that moves, along the CT's own axes.
+
+    They show the same of it, wherever it is.
+    """
 
     def __init__(self) -> None:
         self._ct: Any = None
         self._place = np.eye(4)
 
     def update(self, ct: Any, nodes: dict[str, Any]) -> None:
-        """Have each vtkMRMLSliceNode, by its orientation, go where the CT has gone; of another CT than before, to its middle."""
+        """Have each vtkMRMLSliceNode, by its orientation, go where the CT has gone.
+
+        Of another CT than before, to its middle.
+        """
         place = (
             None if ct is None or ct.GetImageData() is None else ras_from_node(ct) @ place_of(ct)
         )
@@ -363,7 +376,10 @@ def ras_from_box(ct: Any) -> np.ndarray:
 
 
 def plane_of(node) -> np.ndarray:
-    """Return the plane (4, 4) of a slice view: its axes across, up and along the normal, and its origin, RAS mm."""
+    """Return the plane (4, 4) of a slice view.
+
+    Its axes across, up and along the normal, and its origin, RAS mm.
+    """
     return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
 
 

@@ -25,9 +25,12 @@ STATE = ("Position", "FocalPoint", "ViewUp", "ViewAngle", "ParallelProjection")
 
 
 def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
-    """Put a 3D view's camera to the source, the detector as large as it fits into the view; again after a new size, or a new geometry.
+    """Put a 3D view's camera to the source, the detector as large as it fits into the view.
 
-    The picture is as the source sees it: an X-ray that is stored mirrored is the mirror image of it.
+    Again after a new size, or a new geometry.
+
+    The picture is as the source sees it: an X-ray that is stored mirrored is the mirror image of
+    it.
 
     Parameters
     ----------
@@ -44,8 +47,8 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     camera = view.camera
     if not can_look(view):
         raise InputError(
-            f"{view.name}: is a slot scan, whose source moves from row to row, expected an X-ray with a single source to look from; choose "
-            "another."
+            f"{view.name}: is a slot scan, whose source moves from row to row, expected an X-ray "
+            "with a single source to look from; choose another."
         )
     angle_deg, centre = view_window(camera, size)
     before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before") or {
@@ -75,8 +78,9 @@ def can_look(view: XRayView) -> bool:
 def view_window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[float, float]]:
     """Return the vertical view angle in degrees and the window centre (x, y) that show the whole detector, as vtkCamera has them.
 
-    Along an axis the view shows tangents from (centre - 1) to (centre + 1) times that of half its angle; x to the right as the source sees
-    it, y up. The detector's tangents are those of its outer edges, half a pixel beyond the centres of its outermost pixels.
+    Along an axis the view shows tangents from (centre - 1) to (centre + 1) times that of half its
+    angle; x to the right as the source sees it, y up. The detector's tangents are those of its
+    outer edges, half a pixel beyond the centres of its outermost pixels.
 
     Parameters
     ----------
@@ -110,7 +114,10 @@ def restore(camera_node) -> None:
 
 
 def update(scene) -> None:
-    """Bring the cameras that look along a beam up to date: with a new geometry, and after loading, as no scene file has a window centre."""
+    """Bring the cameras that look along a beam up to date.
+
+    With a new geometry, and after loading, as no scene file has a window centre.
+    """
     for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", scene):
         kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
         seen = camera_node.GetNodeReference(BEAM)
@@ -140,13 +147,19 @@ def size_of(camera_node) -> tuple[int, int] | None:
 
 
 def camera_of(view_node):
-    """Return the vtkMRMLCameraNode of a 3D view (a vtkMRMLViewNode); None before the view was made."""
+    """Return the vtkMRMLCameraNode of a 3D view (a vtkMRMLViewNode).
+
+    None before the view was made.
+    """
     nodes = slicer.util.getNodesByClass("vtkMRMLCameraNode", view_node.GetScene())
     return next((node for node in nodes if node.GetLayoutName() == view_node.GetLayoutName()), None)
 
 
 def _pivot_mm(view: XRayView) -> float:
-    """Return how far from the source a view that is turned from there turns about: at the isocentre, where it is in the beam."""
+    """Return how far from the source a view that is turned from there turns about.
+
+    At the isocentre, where it is in the beam.
+    """
     isocentre_mm = float(view.camera.depth(np.zeros(3)))
     return isocentre_mm if 0 < isocentre_mm < view.detector_mm else view.detector_mm
 
@@ -224,8 +237,8 @@ def show_overview(
 ) -> bool:
     """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored.
 
-    From the sources' side, or from the detectors', where the images are mirrored. Where the CT's bone would be too
-    small it is nearer.
+    From the sources' side, or from the detectors', where the images are mirrored. Where the CT's
+    bone would be too small it is nearer.
 
     Parameters
     ----------
@@ -287,7 +300,10 @@ def _ct_corners(registration: Registration) -> np.ndarray:
 
 
 def _bone_corners(registration: Registration) -> np.ndarray:
-    """Return the corners (8, 3), world LPS mm, of the box about the surface of the CT's bone; (0, 3) before there is one."""
+    """Return the corners (8, 3), world LPS mm, of the box about the surface of the CT's bone.
+
+    (0, 3) before there is one.
+    """
     surface = registration.node.GetNodeReference(BONES)
     if (
         surface is None

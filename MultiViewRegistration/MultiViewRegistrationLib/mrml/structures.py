@@ -1,4 +1,7 @@
-"""Structures of the patient in the X-rays: outlines of segments and models, trajectories and points."""
+"""Structures of the patient in the X-rays.
+
+Outlines of segments and models, trajectories and points.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +143,10 @@ def _segments(node, display) -> list[StructurePart]:
 
 
 def _segment_mesh(node, segment_id: str) -> vtkPolyData:
-    """Return the closed surface of a segment: the one that the segmentation has, or one made for us, without a change of the node."""
+    """Return the closed surface of a segment.
+
+    The one that the segmentation has, or one made for us, without a change of the node.
+    """
     mesh = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(SURFACE)
     if mesh is None:
         mesh = _labelmap_mesh(node.GetSegmentation().GetSegment(segment_id))
@@ -236,9 +242,11 @@ def _array(points: vtkPoints | None) -> np.ndarray:
 
 
 STRUCTURE = "structure"
-#: The role of the model of another structure of a sequence, which moves by itself, see `other_structure`.
+#: The role of the model of another structure of a sequence, which moves by itself, see
+#: `other_structure`.
 OTHER = "otherStructure"
-#: The parameter that says whether the nodes of that role are shown ("chosen"), or all that moves with the CT ("").
+#: The parameter that says whether the nodes of that role are shown ("chosen"), or all that moves
+#: with the CT ("").
 STRUCTURES = "structures"
 PROJECTION = "projection"
 SEGMENT = "MultiViewRegistration.segment"
@@ -281,7 +289,8 @@ def structures_of(registration: Registration) -> list:
     ]  # of the CT's own surface there is the DRR
 
 
-#: The role of the model of an X-ray with the outlines of what does not fit, their colour, and their thickness, beside that of others.
+#: The role of the model of an X-ray with the outlines of what does not fit, their colour, and their
+#: thickness, beside that of others.
 MISFITS = "misfits"
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
 MISFIT_THICKNESS = 3
@@ -313,11 +322,14 @@ def show_misfits(
 
 
 class Projections:
-    """The projections of a registration's structures, kept as they should be; all that others see of it is in the scene.
+    """The projections of a registration's structures, kept as they should be.
 
-    A product of each X-ray that is shown, a model in its detector plane, for each part of a structure. It refers to the structure (role
-    "structure", attribute SEGMENT for one of its segments). `update` finds out what has changed, and costs next to nothing where nothing
-    has: call it from a timer, or whenever the view should be right.
+    All that others see of it is in the scene.
+
+    A product of each X-ray that is shown, a model in its detector plane, for each part of a
+    structure. It refers to the structure (role "structure", attribute SEGMENT for one of its
+    segments). `update` finds out what has changed, and costs next to nothing where nothing has:
+    call it from a timer, or whenever the view should be right.
     """
 
     def __init__(self, registration: Registration) -> None:

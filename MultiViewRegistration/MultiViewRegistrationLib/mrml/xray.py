@@ -25,7 +25,10 @@ def drawn_on(segmentation):
 
 
 def move_segments(segmentation, after_from_before: np.ndarray) -> None:
-    """Move all segments by a transform (4, 4) in the frame of their node. Voxels keep their values; a mirror image is allowed."""
+    """Move all segments by a transform (4, 4) in the frame of their node.
+
+    Voxels keep their values; a mirror image is allowed.
+    """
     move = vtkTransform()
     move.SetMatrix(slicer.util.vtkMatrixFromArray(after_from_before))
     segmentation.GetSegmentation().ApplyLinearTransform(move)
@@ -38,9 +41,11 @@ ATTRIBUTE = "MultiViewRegistration.view"
 SHOWN_IN = "MultiViewRegistration.sliceView"
 SOURCE = "source"
 MASK = "mask"
-#: While a frame of a sequence stands in for the source: the volume of the frame, and the source from before.
+#: While a frame of a sequence stands in for the source: the volume of the frame, and the source
+#: from before.
 FRAME, STILL = "frameOfSequence", "sourceBeforeSequence"
-#: Beyond how many times the isocentre's depth the image is shown where the distance of the detector is unknown.
+#: Beyond how many times the isocentre's depth the image is shown where the distance of the detector
+#: is unknown.
 DETECTOR_BEHIND_ISOCENTRE = 1.5
 DETECTOR_MM = 1000.0
 
@@ -48,8 +53,8 @@ DETECTOR_MM = 1000.0
 class XRayView:
     """An X-ray image node and its record, which is JSON in an attribute; nothing is kept here.
 
-    The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. A projection matrix is kept as the camera that it
-    settled to.
+    The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. A
+    projection matrix is kept as the camera that it settled to.
     """
 
     def __init__(self, node) -> None:
@@ -107,7 +112,10 @@ class XRayView:
         self.record = replace(self.record, **fields)
 
     def correct(self, camera: Camera | None) -> bool:
-        """Set the camera as a registration corrected it, None for as given; whether it was another one before."""
+        """Set the camera as a registration corrected it, None for as given.
+
+        Whether it was another one before.
+        """
         now = replace(self.record, corrected=camera)
         differs = now != self.record
         if differs:
@@ -186,12 +194,16 @@ class XRayView:
             ras_from_node(self.node), np.eye(4), rtol=0, atol=1e-6
         ):
             raise InputError(
-                f"{self.name}: lies under the transform {self.node.GetParentTransformNode().GetName()}, but its geometry says where it "
+                f"{self.name}: lies under the transform "
+                f"{self.node.GetParentTransformNode().GetName()}, but its geometry says where it "
                 "lies; take it out of the transform."
             )
 
     def place(self) -> None:
-        """Lay the image at its detector plane, and what was drawn on it; where the geometry is missing or wrong both stay."""
+        """Lay the image at its detector plane, and what was drawn on it.
+
+        Where the geometry is missing or wrong both stay.
+        """
         if not self.placed:
             return
         before = place_of(self.node)
@@ -228,7 +240,10 @@ class XRayView:
 
     @property
     def detector_mm(self) -> float:
-        """The distance from the source at which the image is shown: at the detector, where it is known."""
+        """The distance from the source at which the image is shown.
+
+        At the detector, where it is known.
+        """
         camera, pixel_mm, geometry = (
             self.camera,
             self.record.detector_pixel_mm,
@@ -249,7 +264,10 @@ class XRayView:
 
     @property
     def pixel_aspect(self) -> float:
-        """The height of a pixel over its width in the image as it is read: of a slot scan at the isocentre, as only its width grows."""
+        """The height of a pixel over its width in the image as it is read.
+
+        Of a slot scan at the isocentre, as only its width grows.
+        """
         geometry = self.record.geometry
         width, height = (
             geometry.pixel_mm if isinstance(geometry, SlotScan) else self.node.GetSpacing()[:2]
@@ -258,7 +276,10 @@ class XRayView:
 
 
 def tag_of(view: XRayView) -> str | None:
-    """Return the tag of the slice view that shows an X-ray, or is to show it once it is there; None where none is."""
+    """Return the tag of the slice view that shows an X-ray, or is to show it once it is there.
+
+    None where none is.
+    """
     return view.node.GetAttribute(SHOWN_IN)
 
 
@@ -286,14 +307,18 @@ def from_other_end(place: np.ndarray, slices: int) -> np.ndarray:
 
 
 def is_left_handed(place: np.ndarray) -> bool:
-    """Return whether the axes of a place (4, 4) are; a file of Slicer's has the slices of such a volume the other way round."""
+    """Return whether the axes of a place (4, 4) are.
+
+    a file of Slicer's has the slices of such a volume the other way round.
+    """
     return bool(np.linalg.det(place) < 0)
 
 
 def place(node, camera: Camera, depth_mm: float) -> None:
     """Lay a volume with one slice on the plane square to the beam at this depth, its pixels on their rays.
 
-    Where the camera mirrors, its third axis points to the source: of a left-handed image with one slice a saved scene brings that back.
+    Where the camera mirrors, its third axis points to the source: of a left-handed image with one
+    slice a saved scene brings that back.
     """
     world_from_index = world_from_pixel(camera, depth_mm)
     world_from_index[:3, 2] *= np.sign(np.linalg.det(world_from_index[:3, :3]))
@@ -307,9 +332,11 @@ def on_image(pixel, size, beside: float = 0.0) -> bool:
 
 
 ON_PLANE_MM = 0.6
-"""A point is on a detector's plane if it is no farther off than this: half the slice of the image, which is 1 mm thick."""
+"""A point is on a detector's plane if it is no farther off than this: half the slice of the image,
+which is 1 mm thick."""
 BESIDE = 0.5
-"""And if it is no farther beside the image than this share of its size, so that a point may be dragged over the edge."""
+"""And if it is no farther beside the image than this share of its size, so that a point may be
+dragged over the edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,8 +346,8 @@ class DetectorPlane:
     Attributes
     ----------
     slice_id
-        The ID that the node of its slice view has, or will have once there is one; None for an X-ray that is
-        not shown.
+        The ID that the node of its slice view has, or will have once there is one; None for an
+        X-ray that is not shown.
     ras_from_pixel
         (4, 4), takes (column, row, mm off the plane along the beam, 1) to RAS.
     stamp
@@ -343,7 +370,10 @@ class DetectorPlane:
         return self.camera.project(lps_from_ras(points))
 
     def depth(self, points) -> np.ndarray:
-        """Distances (...) of points (..., 3), RAS mm, from the source along the beam; negative behind it."""
+        """Distances (...) of points (..., 3), RAS mm, from the source along the beam.
+
+        Negative behind it.
+        """
         return self.camera.depth(lps_from_ras(points))
 
     def on_plane(self, pixels) -> np.ndarray:

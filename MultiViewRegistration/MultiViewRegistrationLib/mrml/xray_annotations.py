@@ -30,7 +30,10 @@ SKIPPED_COLOUR = (0.55, 0.55, 0.58)
 
 
 def show_frustum(view: XRayView) -> None:
-    """Draw the view's frustum, or draw it again where its camera has changed; none without a camera."""
+    """Draw the view's frustum, or draw it again where its camera has changed.
+
+    None without a camera.
+    """
     if not view.placed:
         remove_frustum(view)
         return
@@ -63,12 +66,17 @@ def remove_frustum(view: XRayView) -> None:
 
 
 def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:
-    """Return where (4, 3) the outer corners of the image lie at this depth, world LPS mm; clockwise from the top left one."""
+    """Return where (4, 3) the outer corners of the image lie at this depth, world LPS mm.
+
+    Clockwise from the top left one.
+    """
     return camera.at_depth(camera.corners, depth_mm)
 
 
 def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
-    """Return the frustum's lines, RAS mm: source to corners, the detector's edge, the central ray in dashes; a ball at the source.
+    """Return the frustum's lines, RAS mm.
+
+    Source to corners, the detector's edge, the central ray in dashes; a ball at the source.
 
     Of a slot scan the way of the source is a line, with the ball at the middle row's.
     """
@@ -96,8 +104,8 @@ def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
 
 #: The label in the slice view, and that at the source in 3D.
 LABEL, LABEL_3D = "label", "label3D"
-#: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen of usual density; small letters are
-#: narrower.
+#: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen
+#: of usual density; small letters are narrower.
 MARGIN, LETTER_WIDTH, LETTER_HEIGHT, TITLE_LETTER_WIDTH = 8, 10, 16, 8
 USUAL_DENSITY = 0.2
 TEXT_SCALE, LINE_SPACING = 3.0, 1.2
@@ -107,7 +115,8 @@ GLYPH_MM = 1e-3
 BEYOND_MM = 25.0
 #: The attribute of a label in 3D: the place that it is put to at first.
 ANCHOR = "MultiViewRegistration.anchor"
-#: A second letter is written where the direction is as near to its axis as this cosine: from 30 degrees off the first.
+#: A second letter is written where the direction is as near to its axis as this cosine: from 30
+#: degrees off the first.
 SECOND_LETTER = 0.5
 
 
@@ -153,15 +162,16 @@ def settle_labels(view: XRayView) -> None:
 def title(view: XRayView) -> list[str]:
     """Return the names of the view and of its registration.
 
-    The C-arm's angles and the distance from source to detector, or on which side the tube of a slot scan is and how
-    far from the isocentre; what of these is known.
+    The C-arm's angles and the distance from source to detector, or on which side the tube of a slot
+    scan is and how far from the isocentre; what of these is known.
     """
     reading, geometry = c_arm_of(view), view.record.geometry
     name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
     lines = [name if view.used else f"{name} (skipped)"]
     if reading is not None:
         lines.append(
-            f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  {_angle(reading.cra_cau_deg, 'CRA', 'CAU')}"
+            f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  "
+            f"{_angle(reading.cra_cau_deg, 'CRA', 'CAU')}"
         )
         if view.detector_known:
             lines.append(f"SID {reading.source_to_detector_mm:.0f} mm")
@@ -174,7 +184,11 @@ def title(view: XRayView) -> list[str]:
 
 
 def c_arm_of(view: XRayView) -> CArm | None:
-    """Return the C-arm's reading; None where the camera is not that of a C-arm in the patient's axes with its isocentre in the beam."""
+    """Return the C-arm's reading.
+
+    None where the camera is not that of a C-arm in the patient's axes with its isocentre in the
+    beam.
+    """
     try:
         camera, depth_mm = view.camera, view.detector_mm
         reading = CArm.from_camera(camera, depth_mm / np.abs(camera.intrinsics.diagonal()[:2]))
@@ -200,7 +214,10 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
 
 
 def side_of_direction(direction) -> str:
-    """Return the patient's side in this direction, world LPS: L or R, A or P, H or F; a second letter where it is oblique."""
+    """Return the patient's side in this direction, world LPS: L or R, A or P, H or F.
+
+    a second letter where it is oblique.
+    """
     direction = np.asarray(direction) / np.linalg.norm(direction)
     letters = ""
     for axis in np.argsort(-np.abs(direction))[:2]:
@@ -221,7 +238,10 @@ def _angle(degrees: float, positive: str, negative: str) -> str:
 
 
 def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
-    """Return RAS mm (n, 3) of the lower left corners of the texts: that in the corner of a slice view, then left, right, top and bottom."""
+    """Return RAS mm (n, 3) of the lower left corners of the texts.
+
+    That in the corner of a slice view, then left, right, top and bottom.
+    """
     ras_from_xy = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
     grow, size = node.GetScreenScaleFactor() / USUAL_DENSITY, node.GetDimensions()[:2]
     margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])

@@ -36,7 +36,8 @@ class Header:
     assumptions
         What is assumed of it, a sentence each.
     frames
-        Of a C-arm: for each frame the values that are other ones than in the first; empty where none is.
+        Of a C-arm: for each frame the values that are other ones than in the first; empty where
+        none is.
     stands
         Of a C-arm: how table and patient lay to the machine in each frame.
     frame_of_reference
@@ -68,20 +69,25 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class XRayRecord(ViewRecord):
-    """One X-ray in a scene, without files: the volume of its image and its mask are nodes. What only a scene knows of it is here, too.
+    """One X-ray in a scene, without files: the volume of its image and its mask are nodes.
+
+    What only a scene knows of it is here, too.
 
     Attributes
     ----------
     use
         Whether it takes part in the registration.
     inverted, white
-        Whether its grey scale is turned round, and about which value, by default that which the values say.
+        Whether its grey scale is turned round, and about which value, by default that which the
+        values say.
     flipped
         Whether its columns are the other way round than stored.
     image_pixel_mm
-        (between columns, between rows) on the detector as the image or a geometry before has it; None for unknown.
+        (between columns, between rows) on the detector as the image or a geometry before has it;
+        None for unknown.
     origin, origins
-        Where the geometry is from, for people; the same of its fields, by their keys, "" for what was typed.
+        Where the geometry is from, for people; the same of its fields, by their keys, "" for what
+        was typed.
     scout
         Its name among the scouts of its CT, "" for another X-ray.
     dicom
@@ -89,7 +95,8 @@ class XRayRecord(ViewRecord):
     header
         What its file's header says of the geometry.
     world
-        Where table and patient lay to the machine in the world that a geometry from the header is in.
+        Where table and patient lay to the machine in the world that a geometry from the header is
+        in.
     corrected
         The camera as a registration corrected it.
     """
@@ -146,7 +153,10 @@ class XRayRecord(ViewRecord):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What of it a registration depends on; null where it is as by default, so that results in scenes of before stay valid."""
+        """What of it a registration depends on.
+
+        Null where it is as by default, so that results in scenes of before stay valid.
+        """
         stated = {
             key: "unknown" if value is None else value for key, value in self.uncertainty.items()
         }
@@ -186,7 +196,10 @@ class XRayRecord(ViewRecord):
 
     @property
     def slot_scan(self) -> Mapping[str, Any]:
-        """The slot scan as in a case.json, or what the header says of one; empty for any other X-ray."""
+        """The slot scan as in a case.json, or what the header says of one.
+
+        Empty for any other X-ray.
+        """
         if isinstance(self.geometry, SlotScan):
             return self.geometry.to_json()
         return self.header.values if self.header.kind == "slot_scan" else {}
@@ -246,7 +259,8 @@ def record_of(name: str, text: str) -> XRayRecord:
     version = content.pop("version", 1)
     if version > VERSION:
         raise InputError(
-            f"{name}: is of a scene of a later version, {version}, expected {VERSION} at most; update."
+            f"{name}: is of a scene of a later version, {version}, expected {VERSION} at most; "
+            "update."
         )
     return XRayRecord.of_scene(
         JsonObject(name, "", content if version == VERSION else migrated(content))
@@ -254,7 +268,10 @@ def record_of(name: str, text: str) -> XRayRecord:
 
 
 def migrated(before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of an X-ray's node in version 2, of one from before: its only migration."""
+    """Return the content of an X-ray's node in version 2, of one from before.
+
+    Its only migration.
+    """
     after = {key: value for key, value in before.items() if value is not None or key in UNCERTAINTY}
     after |= {
         new: after.pop(old)

@@ -1,4 +1,7 @@
-"""The answer at the top of the panel: the verdict, what stands behind it, and the next thing to do."""
+"""The answer at the top of the panel.
+
+The verdict, what stands behind it, and the next thing to do.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from .style import plain_tip
 if TYPE_CHECKING:
     from .panel import Panel
 
-#: Ground and text of the chip, readable (WCAG AA) on a light and on a dark window alike; others are grey.
+#: Ground and text of the chip, readable (WCAG AA) on a light and on a dark window alike; others are
+#: grey.
 CHIPS = {
     ACCEPT: ("#1a7f46", "#ffffff"),
     CHECK: ("#ffc04d", "#201600"),

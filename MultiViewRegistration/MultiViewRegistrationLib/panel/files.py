@@ -51,7 +51,10 @@ class FilesPart:
 
 
 class DropFilter(qt.QObject):
-    """Lets files and folders be dropped onto a widget, and hands their paths on. To be kept as long as the widget."""
+    """Lets files and folders be dropped onto a widget, and hands their paths on.
+
+    To be kept as long as the widget.
+    """
 
     def __init__(self, widget: Any, then: Callable[[list[Path]], None]) -> None:
         super().__init__()

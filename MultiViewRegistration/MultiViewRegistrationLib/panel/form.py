@@ -97,7 +97,10 @@ class QtForm:
                 control.action(*args)
 
     def act_meanwhile(self, key: str, value: Any) -> None:
-        """Report a value while the user is still typing or dragging; a problem in it is not yet a message."""
+        """Report a value while the user is still typing or dragging.
+
+        a problem in it is not yet a message.
+        """
         control = self._active_control(key)
         if control is None:
             return
@@ -353,9 +356,12 @@ class _Choice(_Drawn[controls.Choice]):
 
 
 class _Entry(_Drawn[controls.TextField]):
-    """The text stays as it was typed: invalid text or a number out of range gets a message and is not replaced.
+    """The text stays as it was typed.
 
-    Qt's spin boxes drop what does not fit while it is typed: "0,58" becomes 58, or 5, and 500 becomes 50.
+    Invalid text or a number out of range gets a message and is not replaced.
+
+    Qt's spin boxes drop what does not fit while it is typed: "0,58" becomes 58, or 5, and 500
+    becomes 50.
     """
 
     LABELLED, ALWAYS_TYPED = True, False

@@ -71,7 +71,10 @@ class GeometryWindow:
             self.dialog.resize(self.dialog.width, height)
 
     def _put_aside(self) -> None:
-        """Move the window to where it leaves the 3D view, which follows the geometry, in sight; unless a person has moved it."""
+        """Move the window to where it leaves the 3D view, which follows the geometry, in sight.
+
+        Unless a person has moved it.
+        """
         view = self.panel.views.three_d_view()
         dialog, window = self.dialog, slicer.util.mainWindow()
         handle = window.windowHandle() if window is not None else None

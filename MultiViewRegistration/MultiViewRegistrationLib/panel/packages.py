@@ -1,4 +1,7 @@
-"""Python packages that do not come with Slicer: installed once they are needed, and only if the user agrees."""
+"""Python packages that do not come with Slicer.
+
+Installed once they are needed, and only if the user agrees.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,8 @@ def ensure(requirements: str) -> None:
     )
     if not slicer.util.confirmOkCancelDisplay(question, REQUESTER):
         message = _(
-            "Packages: {names} is not installed, expected your consent to install it; press the button once more, and agree."
+            "Packages: {names} is not installed, expected your consent to install it; press the "
+            "button once more, and agree."
         )
         raise InputError(message.format(names=names))
     why = _install(requirements)
@@ -92,8 +96,8 @@ def ensure(requirements: str) -> None:
     if version("numpy") != np.__version__:
         raise InputError(
             _(
-                "Packages: {names} needs another numpy than the one at work, and both are installed now; save the scene, and "
-                "restart Slicer."
+                "Packages: {names} needs another numpy than the one at work, and both are "
+                "installed now; save the scene, and restart Slicer."
             ).format(names=names)
         )
 
@@ -150,8 +154,8 @@ def ensure_torch() -> None:
     except ModuleNotFoundError:
         raise InputError(
             _(
-                "PyTorch: Slicer's extension PyTorch is not installed, but it is what installs torch; install it with the "
-                "Extensions Manager, and restart Slicer."
+                "PyTorch: Slicer's extension PyTorch is not installed, but it is what installs "
+                "torch; install it with the Extensions Manager, and restart Slicer."
             )
         ) from None
     if (
@@ -162,8 +166,8 @@ def ensure_torch() -> None:
     ):
         raise InputError(
             _(
-                "PyTorch: torch is not installed, expected your consent to install it; press the button once more, and agree, "
-                "or choose another start."
+                "PyTorch: torch is not installed, expected your consent to install it; press the "
+                "button once more, and agree, or choose another start."
             )
         )
 

@@ -108,7 +108,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         begin_compiling()
 
     def _set_up_selector(self, selector: Any) -> Any:
-        """Name in Slicer's selector what it selects; the action that it has further, which is to be kept."""
+        """Name in Slicer's selector what it selects.
+
+        The action that it has further, which is to be kept.
+        """
         kind = "vtkMRMLScriptedModuleNode"
         selector.addAttribute(kind, "ModuleName", MODULE)
         selector.setNodeTypeLabel(_("registration"), kind)
@@ -133,7 +136,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.refresh()
 
     def exit(self) -> None:
-        """Put tools away, as the module is left. Work goes on, see `Session.hold`, and the views follow the CT."""
+        """Put tools away, as the module is left.
+
+        Work goes on, see `Session.hold`, and the views follow the CT.
+        """
         self.shown = False
         self.geometry.close()
         self.files.presenter.exit()
@@ -190,7 +196,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.choose(None)
 
     def _on_delete(self) -> None:
-        """Delete the registration at work, after a question; until the scene is closed it can be brought back."""
+        """Delete the registration at work, after a question.
+
+        Until the scene is closed it can be brought back.
+        """
         registration = self.registration
         if registration is None:
             return
@@ -213,7 +222,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self._deleted = None
 
     def open_whole(self, path: Path, folder: Path | None = None) -> None:
-        """Open a case, a result or a track beside what is open; a scene in its place, after a question if there is anything."""
+        """Open a case, a result or a track beside what is open.
+
+        a scene in its place, after a question if there is anything.
+        """
         kind = kinds_of(path)[0]
         if kind != SCENE:
             self.opening.read(path, {RESULT: read_result, TRACK: read_track}.get(kind, read_case))
@@ -251,7 +263,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     @contextmanager
     def ui_action(self) -> Iterator[None]:
-        """Run a slot's action in here: an error becomes a message, and the panel shows the result."""
+        """Run a slot's action in here.
+
+        An error becomes a message, and the panel shows the result.
+        """
         if self.filling:  # a widget that is being filled, not a person
             yield
             return
@@ -280,7 +295,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.ui.messageLabel.setVisible(bool(message))
 
     def stop_moving(self) -> None:
-        """Leave handles and keys that move the CT as they are: whatever moves it otherwise goes into the history."""
+        """Leave handles and keys that move the CT as they are.
+
+        Whatever moves it otherwise goes into the history.
+        """
 
     @property
     def reading(self) -> bool:
@@ -433,9 +451,12 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
 
 class FileOpening:
-    """A case.json, or a track.json, on its way into the scene: read in a thread, while the panel goes on.
+    """A case.json, or a track.json, on its way into the scene.
 
-    At most one at a time: another file, or another registration that is chosen meanwhile, takes its place.
+    Read in a thread, while the panel goes on.
+
+    At most one at a time: another file, or another registration that is chosen meanwhile, takes its
+    place.
 
     Parameters
     ----------

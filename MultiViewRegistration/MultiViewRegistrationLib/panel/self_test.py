@@ -1,4 +1,7 @@
-"""A walk through the panel by its own widgets: Slicer's self-test of the module, and what Testing/slicer_tests/walk.py goes on from."""
+"""A walk through the panel by its own widgets.
+
+Slicer's self-test of the module, and what Testing/slicer_tests/walk.py goes on from.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ class Walk:
 
     AssertionError where something is not as it should be.
 
-    An exception in any slot, observer or thread, which Slicer prints and forgets, fails the step that it happens in.
+    An exception in any slot, observer or thread, which Slicer prints and forgets, fails the step
+    that it happens in.
 
     Parameters
     ----------
@@ -117,7 +121,8 @@ class Walk:
             self.process(0.02)
             if time.monotonic() > end:
                 raise AssertionError(
-                    f"{what}: not after {seconds:g} s; the panel says: {self.panel.ui.messageLabel.text}"
+                    f"{what}: not after {seconds:g} s; the panel says: "
+                    f"{self.panel.ui.messageLabel.text}"
                 )
         self.process(0.2)
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import qt
 
 PLAIN, ERROR, CAUTION, QUIET = "", "error", "caution", "quiet"
-#: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows and macOS.
+#: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows
+#: and macOS.
 COLOURS = {
     ERROR: ("#b00020", "#ff9a9a"),
     CAUTION: ("#8a4600", "#ffb454"),
@@ -40,7 +41,10 @@ def button_text(text: str) -> str:
 
 
 def set_tone(widget, tone: str) -> None:
-    """Give a label or field the colour of its tone: ERROR, CAUTION, QUIET or the theme's PLAIN. `PanelStyle` keeps it readable."""
+    """Give a label or field the colour of its tone: ERROR, CAUTION, QUIET or the theme's PLAIN.
+
+    `PanelStyle` keeps it readable.
+    """
     widget.setProperty(_TONE, tone)
     palette = qt.QPalette()  # the application's
     if tone:

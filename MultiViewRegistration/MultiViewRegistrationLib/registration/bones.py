@@ -1,12 +1,16 @@
-"""Several bones at once, each at its own pose: of one CT before the rest of that, or each with a CT of its own.
+"""Several bones at once, each at its own pose.
 
-X-rays add up what lies behind one another: an image is the rest of the body plus the sum of the bones, each by what it attenuates more than
-soft tissue does. So the background of a bone is the rest and all other bones where they are now. All poses are solved for together, by
-Gauss-Newton over the pixels near any bone's silhouette. The normal equations are block sparse: two bones meet only where their shadows
-overlap. Neighbours are tied by a soft prior on their relative motion, which decides only what the X-rays leave open.
+Of one CT before the rest of that, or each with a CT of its own.
 
-Bones with a CT each have nothing behind them but each other: what else the X-rays show is unknown. Nor does any prior tie them, as each CT
-has a frame of its own.
+X-rays add up what lies behind one another: an image is the rest of the body plus the sum of the
+bones, each by what it attenuates more than soft tissue does. So the background of a bone is the
+rest and all other bones where they are now. All poses are solved for together, by Gauss-Newton over
+the pixels near any bone's silhouette. The normal equations are block sparse: two bones meet only
+where their shadows overlap. Neighbours are tied by a soft prior on their relative motion, which
+decides only what the X-rays leave open.
+
+Bones with a CT each have nothing behind them but each other: what else the X-rays show is unknown.
+Nor does any prior tie them, as each CT has a frame of its own.
 """
 
 from __future__ import annotations
@@ -35,13 +39,14 @@ from .pipeline import Progress
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
 from .similarity import Settings
 
-#: Standard deviations of the relative motion of neighbours, about each axis and along it: between vertebrae 1.5 to 7.9 degrees are usual.
+#: Standard deviations of the relative motion of neighbours, about each axis and along it: between
+#: vertebrae 1.5 to 7.9 degrees are usual.
 MOTION_SD_DEG, MOTION_SD_MM = 5.0, 3.0
 PRECISION = np.repeat([1 / np.radians(MOTION_SD_DEG) ** 2, 1 / MOTION_SD_MM**2], 3)
 #: The finest images have about so many pixels across a bone of usual size.
 PIXELS_ACROSS = 75
-#: So many points of a bone stand for its surface where neighbours are looked for; those this much farther apart than the nearest
-#: are part of the joint.
+#: So many points of a bone stand for its surface where neighbours are looked for; those this much
+#: farther apart than the nearest are part of the joint.
 SURFACE_POINTS, JOINT_MM = 300, 5.0
 #: A bone is shown by a view that compares at least this share of its shadow.
 SHOWN = 0.5
@@ -65,7 +70,8 @@ class BoneLevel(NamedTuple):
     iterations, tolerance_mm
         How long to stay.
     secant
-        Steps near the minimum take the curvature from the step before, see `optimizer.with_curvature`.
+        Steps near the minimum take the curvature from the step before, see
+        `optimizer.with_curvature`.
     """
 
     coarseness: int
@@ -82,8 +88,9 @@ LEVELS = (
         1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 8, 0.05
     ),
 )
-#: Of bones with a CT each, which begin where each was registered alone. Much of what the X-rays show is missing in them, so that steps of
-#: Gauss and Newton are much too short without the curvature.
+#: Of bones with a CT each, which begin where each was registered alone. Much of what the X-rays
+#: show is missing in them, so that steps of Gauss and Newton are much too short without the
+#: curvature.
 LEVELS_WITHOUT_REST = (
     BoneLevel(
         2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 25, 0.03, secant=True
@@ -158,7 +165,10 @@ class Bone:
 
     @classmethod
     def of_ct(cls, name: str, anatomy: PreparedCT) -> Bone:
-        """Return the bone of a CT that shows nothing else; relative values do not say what soft tissue attenuates."""
+        """Return the bone of a CT that shows nothing else.
+
+        Relative values do not say what soft tissue attenuates.
+        """
         attenuation = anatomy.attenuation(0)
         replaced = 0.0 if anatomy.relative else WATER
         return cls(
@@ -293,7 +303,8 @@ class _Selected(NamedTuple):
     mask
         (rows, columns), 1 where pixels are compared.
     windows
-        (rows, columns) by kind of comparison, see `similarity.window_weight`; None for a kind that is left out.
+        (rows, columns) by kind of comparison, see `similarity.window_weight`; None for a kind that
+        is left out.
     box
         The part of the image that holds them and their neighbours.
     within
@@ -318,8 +329,8 @@ class ViewComparison(NamedTuple):
     cost
         Sum of the robust squares.
     parts, around, changes
-        By bone that is shown: its parts of the image as of a `Shadow`, and in `part` the derivatives (6, k, rows, columns) by kind of
-        comparison.
+        By bone that is shown: its parts of the image as of a `Shadow`, and in `part` the
+        derivatives (6, k, rows, columns) by kind of comparison.
     """
 
     mask: np.ndarray
@@ -338,7 +349,8 @@ class BonesFit:
     Attributes
     ----------
     cost, gradient, hessian
-        Mean robust square, and the derivatives (6 B,), (6 B, 6 B) of half of it by the twists of all bones, each about its own centre.
+        Mean robust square, and the derivatives (6 B,), (6 B, 6 B) of half of it by the twists of
+        all bones, each about its own centre.
     pixels
         How many are compared.
     shown
@@ -354,7 +366,10 @@ class BonesFit:
 
     @cached_property
     def similarity(self) -> np.ndarray:
-        """(B, views) local NCC about each bone; NaN where a view does not show it. Measured when it is asked for."""
+        """(B, views) local NCC about each bone; NaN where a view does not show it.
+
+        Measured when it is asked for.
+        """
         return self.measure()
 
 
@@ -486,7 +501,8 @@ class BonesObjective:
         """Return shadows to be drawn, by the corners (B, 8, 3) of the bones and their centres (B, 3), world mm."""
         before = (view.camera.depth(corners) > 0).all(axis=1)
         pixels, margins = view.camera.project(corners), self._margins(view, pivots)
-        # The windows of all that is compared, and of the pixels whose windows hold some of the shadow; gradients read a neighbour.
+        # The windows of all that is compared, and of the pixels whose windows hold some of the
+        # shadow; gradients read a neighbour.
         room = np.maximum(margins + self.radius + 1, 2 * self.radius + 2)
         low, high = np.floor(pixels.min(axis=1)), np.ceil(pixels.max(axis=1)) + 1
         (lows, highs), (far_lows, far_highs) = (
@@ -643,7 +659,10 @@ class BonesObjective:
     def _usable(
         self, v: int, poses: Sequence[np.ndarray], shadows: Sequence[Shadow | None]
     ) -> np.ndarray:
-        """Return 1 for the pixels (rows, columns) that can be compared, with their neighbours: not those through the cut end of a bone."""
+        """Return 1 for the pixels (rows, columns) that can be compared, with their neighbours.
+
+        Not those through the cut end of a bone.
+        """
         valid, usable = self._valid[v].copy(), np.empty(self._valid[v].shape, np.float32)
         for bone, projector, pose, shadow in zip(
             self.bones, self._projectors, poses, shadows, strict=True
@@ -968,13 +987,16 @@ def register_bones(
     whole
         The whole CT.
     views
-        With their cameras as the registration of the whole CT has corrected them; they count as exact.
+        With their cameras as the registration of the whole CT has corrected them; they count as
+        exact.
     world_from_ct
         (4, 4), the pose of the whole CT.
     progress
-        Called after each step, with the pose of the whole CT; `Cancelled` is raised where it returns False.
+        Called after each step, with the pose of the whole CT; `Cancelled` is raised where it
+        returns False.
     poses
-        (4, 4) of the bones, where they are by the finest images already; by default they are looked for about the pose of the whole CT.
+        (4, 4) of the bones, where they are by the finest images already; by default they are looked
+        for about the pose of the whole CT.
     """
     ties = ties_of(bones)
     objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]

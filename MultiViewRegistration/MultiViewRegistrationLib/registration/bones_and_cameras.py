@@ -1,8 +1,11 @@
-"""Cameras that are not known exactly, of a patient who has bent: one Gauss-Newton over the poses of all bones and of the rest, and cameras.
+"""Cameras that are not known exactly, of a patient who has bent.
 
-A registration of the whole CT corrects the cameras as if the patient were rigid, so that part of a bend ends up in them. Here everything
-moves, and all pixels are compared. A correction of a camera moves all that it sees: the derivative by it is the sum of those by the bones
-and by the rest of the CT.
+One Gauss-Newton over the poses of all bones and of the rest, and cameras.
+
+A registration of the whole CT corrects the cameras as if the patient were rigid, so that part of a
+bend ends up in them. Here everything moves, and all pixels are compared. A correction of a camera
+moves all that it sees: the derivative by it is the sum of those by the bones and by the rest of the
+CT.
 """
 
 from __future__ import annotations
@@ -69,7 +72,8 @@ def correct_cameras(
     registered
         From these views.
     progress
-        Called after each step, with the pose of the rest; `Cancelled` is raised where it returns False.
+        Called after each step, with the pose of the rest; `Cancelled` is raised where it returns
+        False.
     """
     cameras = CameraCorrections(views, shared)
     if not cameras.free.size or uncalibrated_view_indices(views, shared):

@@ -1,24 +1,31 @@
-"""What is not known exactly about the cameras: corrections with Gaussian priors, solved for together with the pose.
+"""What is not known exactly about the cameras.
+
+Corrections with Gaussian priors, solved for together with the pose.
 
 The corrected camera of view i is
 
     camera_from_world' = T(o) camera_from_world E_i,   E_i = [exp(r_i), t_i]
     f' = f (1 + s_i + d / source_to_detector),         c' = c + p_i + p
 
-r_i (rad, about the world origin), t_i (mm), s_i (share of the distance from source to detector), p_i (pixels) and e_i (of a slot scan, the
-share of its rows' density; f is that of the fan alone) are the view's own corrections; r and t of the first view are 0, which ties the
-world to it. d (mm), p (pixels) and o (mm, in the cameras' frame) are shared by all views. E_i acts on the image just as a motion of the CT
-in that view alone does, and o likewise: the renderer's derivative by the pose and the intrinsics is all that is needed.
+r_i (rad, about the world origin), t_i (mm), s_i (share of the distance from source to detector),
+p_i (pixels) and e_i (of a slot scan, the share of its rows' density; f is that of the fan alone)
+are the view's own corrections; r and t of the first view are 0, which ties the world to it. d (mm),
+p (pixels) and o (mm, in the cameras' frame) are shared by all views. E_i acts on the image just as
+a motion of the CT in that view alone does, and o likewise: the renderer's derivative by the pose
+and the intrinsics is all that is needed.
 
-Corrections that the images can tell are free: they are solved for. The others are considered (Schmidt, Advances in Control Systems 3,
-1966): the refinement takes them as 0, and their standard deviations go into the predicted error (`assessment.uncertainty`).
+Corrections that the images can tell are free: they are solved for. The others are considered
+(Schmidt, Advances in Control Systems 3, 1966): the refinement takes them as 0, and their standard
+deviations go into the predicted error (`assessment.uncertainty`).
 
-The cost is a mean of squares. N independent normal residuals of an unknown variance have, at its best estimate (the cost itself), the
-log-likelihood -N/2 log cost; with the prior, pose and corrections minimise
+The cost is a mean of squares. N independent normal residuals of an unknown variance have, at its
+best estimate (the cost itself), the log-likelihood -N/2 log cost; with the prior, pose and
+corrections minimise
 
     N log cost + sum (correction / sd)^2
 
-so that a squared standard deviation weighs cost / N beside the cost: the better the fit, the less the prior holds.
+so that a squared standard deviation weighs cost / N beside the cost: the better the fit, the less
+the prior holds.
 """
 
 from __future__ import annotations
@@ -41,9 +48,10 @@ CALIBRATED = SharedUnknowns()
 #: Corrections of a view's own: r (3), t (3), s, p (2), e.
 OWN = 10
 
-#: A correction with a smaller standard deviation is considered, not solved for: rad, mm, and shares of the distance from source to
-#: detector. So those of a calibration are considered: the images know them no better. Those of a C-arm's readings are solved for, all of
-#: them: taken as exact, a distance wrong by 1 % moves the CT by 7 mm along the beam.
+#: A correction with a smaller standard deviation is considered, not solved for: rad, mm, and shares
+#: of the distance from source to detector. So those of a calibration are considered: the images
+#: know them no better. Those of a C-arm's readings are solved for, all of them: taken as exact, a
+#: distance wrong by 1 % moves the CT by 7 mm along the beam.
 FREE_FROM = np.repeat([np.radians(0.2), 0.5, 0.003, 0.001, 0.003], [3, 3, 1, 2, 1])
 #: Lever arm in mm that turns an angle into a length when the size of a step is measured.
 LEVER_MM = 100.0
@@ -52,7 +60,10 @@ LEVER_MM = 100.0
 def uncalibrated_view_indices(
     views: Sequence[View], shared: SharedUnknowns = CALIBRATED
 ) -> list[int]:
-    """Return indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all."""
+    """Return indices of the views that nothing ties to the first one.
+
+    Neither a prior on their camera nor an unknown shared by all.
+    """
     if shared != CALIBRATED:
         return []
     return [
@@ -75,14 +86,17 @@ class Compared(Protocol):
 
 
 class CameraCorrections:
-    """The corrections of a case's cameras as one vector: r (3), t (3), s, p (2), e of each view, then d, p (2) and o (3).
+    """The corrections of a case's cameras as one vector.
+
+    r (3), t (3), s, p (2), e of each view, then d, p (2) and o (3).
 
     Attributes
     ----------
     sd
         (OWN views + 6,) standard deviations; 0 = known, inf = nothing is known.
     free, considered
-        Indices of those that are solved for, and of those that are only taken into account, see above.
+        Indices of those that are solved for, and of those that are only taken into account, see
+        above.
     none
         (OWN views + 6,), no corrections.
     intrinsics
@@ -241,15 +255,19 @@ class CameraCorrections:
         return way
 
     def _pooling(self, i: int, given: Camera) -> float:
-        """Return pixels of the given camera's image in one of the image as it is stored: 1 / the factor of pooling."""
+        """Return pixels of the given camera's image in one of the image as it is stored.
+
+        1 / the factor of pooling.
+        """
         return given.focal_px / self._focal_px[i]
 
 
 def independent_residuals(fit: PoseFit, settings: Settings) -> float:
     """Return how many independent residuals the mean in a cost stands for.
 
-    Residuals near each other are alike; local normalisation ends that within its window of +-r pixels. At the last level (r = 4) their
-    autocorrelation adds up to 5 to 30 pixels on simulated chests and pelves: one residual counts for each (r + 1)^2.
+    Residuals near each other are alike; local normalisation ends that within its window of +-r
+    pixels. At the last level (r = 4) their autocorrelation adds up to 5 to 30 pixels on simulated
+    chests and pelves: one residual counts for each (r + 1)^2.
     """
     radius = max(settings.intensity_radius, settings.gradient_radius)
     return max(sum(fit.pixels), 1) / (radius + 1) ** 2
@@ -269,7 +287,10 @@ def _own_sd(view: View, *, first: bool) -> list[float]:
 
 
 def _right_jacobian(rotation: np.ndarray) -> np.ndarray:
-    """Return (3, 3) with exp(r + d) = exp(r) exp(J d) to first order; its columns are translations of exp_se3, whose V is J of -r."""
+    """Return (3, 3) with exp(r + d) = exp(r) exp(J d) to first order.
+
+    Its columns are translations of exp_se3, whose V is J of -r.
+    """
     twists = np.concatenate([np.tile(-rotation, (3, 1)), np.eye(3)], axis=1)
     return rigid.exp_se3(twists)[:, :3, 3].T
 
@@ -281,6 +302,7 @@ def _source_to_detector(view: View, shared: SharedUnknowns) -> float:
     if shared.source_to_detector_sd_mm:
         raise InputError(
             f'shared_unknowns.source_to_detector_sd_mm: the image of view "{view.name}" does not tell its pixel size, '
-            "expected one, as it turns the scale of the image into mm; give the view's geometry as c_arm, or leave this out."
+            "expected one, as it turns the scale of the image into mm; give the view's geometry as "
+            "c_arm, or leave this out."
         )
     return 1.0

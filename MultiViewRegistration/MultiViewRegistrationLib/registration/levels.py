@@ -1,7 +1,10 @@
-"""Bones elsewhere along the body: vertebrae one level up or down, as neighbours look alike, and other bones about as far.
+"""Bones elsewhere along the body.
 
-All bones are moved together, as one that is misplaced alone would lie upon another. Where a bone fits about as well as it was registered,
-X-rays do not tell the two apart. A bone that comes back to where it was has no other place.
+Vertebrae one level up or down, as neighbours look alike, and other bones about as far.
+
+All bones are moved together, as one that is misplaced alone would lie upon another. Where a bone
+fits about as well as it was registered, X-rays do not tell the two apart. A bone that comes back to
+where it was has no other place.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from ..geometry import rigid
 from ..rendering.devices import run_tasks
 from .bones import LEVELS, SHOWN, BonesFit, BonesObjective, BonesRegistration, minimise
 
-#: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of other kinds are moved.
+#: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of
+#: other kinds are moved.
 SPACINGS_MM, ELSEWHERE_MM = (18.0, 23.0, 28.0, 33.0, 38.0), 25.0
 #: At the coarsest resolution, and at the next, at which similarities are compared.
 ITERATIONS = (8, 4)
@@ -34,8 +38,9 @@ class OtherLevel:
     up
         Towards the head.
     unlikeness
-        (B,) how many times less a bone is like the X-rays there: what its similarity lacks to 1, over what it lacks as registered, on
-        average of the views that show it at both places; inf for one that came back, or that no view shows at both.
+        (B,) how many times less a bone is like the X-rays there: what its similarity lacks to 1,
+        over what it lacks as registered, on average of the views that show it at both places; inf
+        for one that came back, or that no view shows at both.
     """
 
     up: bool
@@ -92,7 +97,10 @@ def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarr
 def _steps(
     found: BonesRegistration, numbers: Sequence[int | None], *, up: bool
 ) -> list[np.ndarray]:
-    """Return ways (B, 3), world mm, to the next level: by the distances of neighbours, or by usual ones where the case has none."""
+    """Return ways (B, 3), world mm, to the next level.
+
+    By the distances of neighbours, or by usual ones where the case has none.
+    """
     centres = {
         number: rigid.transform_points(pose, bone.centroid)
         for number, bone, pose in zip(numbers, found.bones, found.poses, strict=True)

@@ -17,21 +17,26 @@ from ..rendering.drr import Projector, intrinsics_jacobian
 from . import similarity
 from .similarity import MIN_PIXELS, MIN_SHARE, Settings, box_sum, silhouette_margin
 
-#: Similarities count as no less and no more than this in `PoseFit.evidence`: what is less is chance.
+#: Similarities count as no less and no more than this in `PoseFit.evidence`: what is less is
+#: chance.
 NCC_LIMITS = (0.1, 0.9999)
 
-#: A pixel is an outlier if the normalised intensities differ by so much in the root mean square of the pixels up to WINDOW from it, which
-#: is a correlation of a half; with it go those up to GROWN from it.
+#: A pixel is an outlier if the normalised intensities differ by so much in the root mean square of
+#: the pixels up to WINDOW from it, which is a correlation of a half; with it go those up to GROWN
+#: from it.
 OUTLYING, WINDOW, GROWN = 1.0, 2, 2
-#: A smaller share of outliers does no harm worth another descent: noise and a CT's own errors make up to a fiftieth.
+#: A smaller share of outliers does no harm worth another descent: noise and a CT's own errors make
+#: up to a fiftieth.
 MIN_OUTLIER_SHARE = 0.05
 
-#: Side of a tile in pixels of its level: several windows of local normalisation wide, so that two tiles differ by
-#: chance even where neighbouring pixels do not.
+#: Side of a tile in pixels of its level: several windows of local normalisation wide, so that two
+#: tiles differ by chance even where neighbouring pixels do not.
 TILE_SIDE = 16
-#: Tiles in which less than this share of the pixels is compared get no similarity of their own; they count in the sums.
+#: Tiles in which less than this share of the pixels is compared get no similarity of their own;
+#: they count in the sums.
 MIN_TILE_SHARE = 0.25
-#: Of J. Immerkaer, Fast noise variance estimation, CVIU 64 (1996): of normal noise of sd 1 its mean absolute answer is 6 sqrt(2 / pi).
+#: Of J. Immerkaer, Fast noise variance estimation, CVIU 64 (1996): of normal noise of sd 1 its mean
+#: absolute answer is 6 sqrt(2 / pi).
 NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
@@ -60,14 +65,15 @@ class PoseFit:
     cost
         Mean over the compared pixels of the robust square of the residual.
     gradient, hessian
-        (6,) and (6, 6), of half the cost by (omega rad, v mm) about the pivot; (9,) and (9, 9) where the projections have nine
-        derivatives.
+        (6,) and (6, 6), of half the cost by (omega rad, v mm) about the pivot; (9,) and (9, 9)
+        where the projections have nine derivatives.
     by_view
         Each view's share in the gradient and in the lower triangle of the Hessian.
     pixels, similarity
         By view, the number of pixels compared and their local NCC.
     shown
-        By view, in how many of them the CT shows; the others see air beside it. Of a structure, all that are compared.
+        By view, in how many of them the CT shows; the others see air beside it. Of a structure, all
+        that are compared.
     """
 
     cost: float
@@ -80,7 +86,10 @@ class PoseFit:
 
     @property
     def min_similarity(self) -> float:
-        """The smallest similarity of the views that show enough of the CT to be compared; 0 where none does."""
+        """The smallest similarity of the views that show enough of the CT to be compared.
+
+        0 where none does.
+        """
         return float(
             min(
                 (
@@ -94,12 +103,15 @@ class PoseFit:
 
     @property
     def evidence(self) -> float:
-        """The score that ranks solutions, higher is better: the information that the DRRs give about the X-rays, in nats.
+        """The score that ranks solutions, higher is better.
 
-        The mutual information of two Gaussian variables of correlation r is -log(1 - r^2) / 2 a sample (Cover and Thomas, Elements of
-        Information Theory, 2nd ed., example 8.5.1). The samples are the pixels that show the CT: a pose that hides most of it has a low
-        cost, but adds little information. r is the harmonic mean of the views' similarities, by those pixels: a wrong pose
-        can be made to look like one X-ray, not like all of them.
+        The information that the DRRs give about the X-rays, in nats.
+
+        The mutual information of two Gaussian variables of correlation r is -log(1 - r^2) / 2 a
+        sample (Cover and Thomas, Elements of Information Theory, 2nd ed., example 8.5.1). The
+        samples are the pixels that show the CT: a pose that hides most of it has a low cost, but
+        adds little information. r is the harmonic mean of the views' similarities, by those pixels:
+        a wrong pose can be made to look like one X-ray, not like all of them.
         """
         shown = np.array(self.shown, float)
         if not shown.any():
@@ -112,8 +124,8 @@ class PoseFit:
 class Residual(NamedTuple):
     """One way in which a view is compared.
 
-    Residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative (n, k, rows, columns), and
-    the sums m f, m m, f f of what is compared, see `similarity`.
+    Residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative (n, k,
+    rows, columns), and the sums m f, m m, f f of what is compared, see `similarity`.
     """
 
     residual: np.ndarray
@@ -122,7 +134,10 @@ class Residual(NamedTuple):
 
 
 class EvaluationPoint(NamedTuple):
-    """A point at which a descent evaluates the objective: a pose (4, 4), the views' cameras, and whether nine derivatives are needed."""
+    """A point at which a descent evaluates the objective.
+
+    a pose (4, 4), the views' cameras, and whether nine derivatives are needed.
+    """
 
     world_from_ct: np.ndarray
     cameras: list[Camera] | None = None
@@ -147,21 +162,23 @@ class TrialEvaluation(NamedTuple):
 class Objective:
     """Views and a volume at one resolution, ready to be compared at any pose.
 
-    Which pixels count changes with the pose. `linearise` selects them; `cost` keeps to them, so that two costs can be compared.
+    Which pixels count changes with the pose. `linearise` selects them; `cost` keeps to them, so
+    that two costs can be compared.
 
     Parameters
     ----------
     pivot
         (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
     rest
-        By view, what the X-ray shows besides the volume, line integrals (rows, columns) float32 that are added to
-        the DRR.
+        By view, what the X-ray shows besides the volume, line integrals (rows, columns) float32
+        that are added to the DRR.
     """
 
     evaluate_together: (
         Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None
     ) = None
-    """Evaluates a pose for each of several objectives in one batch, where that is better than a thread for each."""
+    """Evaluates a pose for each of several objectives in one batch, where that is better than a
+    thread for each."""
 
     def __init__(
         self,
@@ -236,7 +253,10 @@ class Objective:
         return Objective(self.projector, self.views, self.settings, pivot, self.rest)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> Objective:
-        """Return the objective without some pixels of each view, bool (rows, columns); no pixels selected yet."""
+        """Return the objective without some pixels of each view, bool (rows, columns).
+
+        No pixels selected yet.
+        """
         return Objective(
             self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest
         )
@@ -361,7 +381,10 @@ class Objective:
                 )
 
     def _compare(self, index: int, projection: Projection, derivative: bool, parts: list) -> None:
-        """Fill a view's place in `parts`: sum of robust squares, gradient, Hessian and local NCC."""
+        """Fill a view's place in `parts`.
+
+        Sum of robust squares, gradient, Hessian and local NCC.
+        """
         settings, mask = self.settings, self._masks[index]
         derivatives = len(projection.jacobian)
         gradient, hessian, products, cost = (
@@ -381,8 +404,9 @@ class Objective:
 def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray] | None:
     """Return the objects that the X-rays show and the CT does not hold, mostly instruments, by the residuals at a nearly correct pose.
 
-    Cauchy's weights keep such pixels from pulling at the pose by themselves. But their values enter the local means of all pixels about
-    them, which are then a little wrong along an instrument's edge.
+    Cauchy's weights keep such pixels from pulling at the pose by themselves. But their values enter
+    the local means of all pixels about them, which are then a little wrong along an instrument's
+    edge.
 
     Parameters
     ----------
@@ -452,12 +476,13 @@ class Tiles:
     pixels
         (T,) how many are compared.
     gradients
-        (T, n) of half the sum of the robust squares, by what the projections' Jacobians are by; over all tiles they add up to
-        that of `Objective.linearise` times its number of pixels.
+        (T, n) of half the sum of the robust squares, by what the projections' Jacobians are by;
+        over all tiles they add up to that of `Objective.linearise` times its number of pixels.
     hessians
-        (T, n, n) of the same, with the second derivatives of the robust square and those that the residuals have on average, see
-        `_missing`: Gauss and Newton, who leave them out, find the minimum of a body up to three times as sharp as it is, and that
-        of a bone among others ten to fifty times. Over few tiles they need not be positive.
+        (T, n, n) of the same, with the second derivatives of the robust square and those that the
+        residuals have on average, see `_missing`: Gauss and Newton, who leave them out, find the
+        minimum of a body up to three times as sharp as it is, and that of a bone among others ten
+        to fifty times. Over few tiles they need not be positive.
     similarity
         (T,) local NCC.
     explained
@@ -534,11 +559,14 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
 
 
 def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np.ndarray) -> float:
-    """Return the weighted share of the DRR's contrast that is missing in the X-ray: 0 where they are alike, 1 where all is missing.
+    """Return the weighted share of the DRR's contrast that is missing in the X-ray.
 
-    A DRR m that is locally normalised keeps its sum of squares whatever the pose, so that on average m'' = -m m'^2 / m^2. A residual that
-    holds the share a of m thus adds a m m'' = -a m'^2 to the second derivative of its half square, and all else in it, what lies before
-    and behind, adds nothing.
+    0 where they are alike, 1 where all is missing.
+
+    A DRR m that is locally normalised keeps its sum of squares whatever the pose, so that on
+    average m'' = -m m'^2 / m^2. A residual that holds the share a of m thus adds a m m'' = -a m'^2
+    to the second derivative of its half square, and all else in it, what lies before and behind,
+    adds nothing.
     """
     return float(
         np.sum(weight * np.sum(residual * drr, axis=0))
@@ -547,7 +575,10 @@ def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np
 
 
 def _normalised_xray(objective: Objective, index: int, projection: Projection) -> list[np.ndarray]:
-    """Return the X-ray as it is compared, in each way: what an image without contrast differs by from it."""
+    """Return the X-ray as it is compared, in each way.
+
+    What an image without contrast differs by from it.
+    """
     nothing = Projection(
         np.zeros_like(projection.image), np.empty((0, 0, 0), np.float32), projection.comparable
     )
@@ -555,9 +586,12 @@ def _normalised_xray(objective: Objective, index: int, projection: Projection) -
 
 
 def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
-    """Return the correlation of the image with itself without its noise, by tile: sqrt(signal / variance).
+    """Return the correlation of the image with itself without its noise, by tile.
 
-    Detail below the noise floor of the comparison counts as noise: there scatter and hardening show as much as the CT does.
+    sqrt(signal / variance).
+
+    Detail below the noise floor of the comparison counts as noise: there scatter and hardening show
+    as much as the CT does.
     """
     inside = scipy.ndimage.uniform_filter(mask, 3) > 0.99
     noise = _sums((np.abs(scipy.ndimage.convolve(image, NOISE_MASK)) * inside)[None])[0]

@@ -1,6 +1,7 @@
 """The range and budget of the search, and Levenberg-Marquardt on the pose of the CT and the unknown camera corrections.
 
-The ranges and budgets were chosen on simulated radiographs and on real ones of a wrist (docs/method.md).
+The ranges and budgets were chosen on simulated radiographs and on real ones of a wrist
+(docs/method.md).
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Range:
         turn, shift = self.rotation_deg, self.translation_mm
         if not (0 <= turn <= 180 and 0 <= shift < np.inf and turn + shift > 0):
             raise InputError(
-                f"search: found a range of {turn:g} degrees and {shift:g} mm, expected 0 to 180 degrees and 0 mm or more, "
-                "not both 0; widen it."
+                f"search: found a range of {turn:g} degrees and {shift:g} mm, expected 0 to 180 "
+                "degrees and 0 mm or more, not both 0; widen it."
             )
 
     def poses(
@@ -47,7 +48,8 @@ class Range:
     ) -> np.ndarray:
         """Return the poses (N, 4, 4) at points (N, 6) of the unit cube, evenly spread in rotation and translation about a pose.
 
-        Turns are uniform in the Haar measure: the angle has the density 1 - cos (Miles, Biometrika 52, 1965).
+        Turns are uniform in the Haar measure: the angle has the density 1 - cos (Miles, Biometrika
+        52, 1965).
         """
         grid = np.linspace(0, np.radians(self.rotation_deg), 1000)
         below = grid - np.sin(grid)
@@ -92,7 +94,10 @@ def _directions(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """The poses that a search scores and refines: `poses` in the first round, `max_poses` in all, `refined` of them in each round."""
+    """The poses that a search scores and refines.
+
+    `poses` in the first round, `max_poses` in all, `refined` of them in each round.
+    """
 
     poses: int
     max_poses: int
@@ -105,32 +110,37 @@ LOCAL_BUDGET = SearchBudget(poses=128, max_poses=512, refined=2)
 STRUCTURE_LOCAL_RANGE = Range(10.0, 12.0)
 STRUCTURE_LOCAL_BUDGET = SearchBudget(poses=128, max_poses=128, refined=8)
 
-#: Where the coarsest level's search does not converge, or its answer has a smaller NCC at the second level, that level is searched, too:
-#: metal, or a CT that is cut off, mislead most where a window holds much of the image.
+#: Where the coarsest level's search does not converge, or its answer has a smaller NCC at the
+#: second level, that level is searched, too: metal, or a CT that is cut off, mislead most where a
+#: window holds much of the image.
 SECOND_LEVEL_BUDGET = SearchBudget(poses=1024, max_poses=1024, refined=12)
 MIN_CONVINCING_NCC = 0.75
 
-#: A pose of a body is plausible if every X-ray has at least this NCC: 612 of 626 such registrations were within 2 mm, the others had a
-#: wrong geometry or had moved between the X-rays; of 201 with a smaller NCC 27 were.
+#: A pose of a body is plausible if every X-ray has at least this NCC: 612 of 626 such registrations
+#: were within 2 mm, the others had a wrong geometry or had moved between the X-rays; of 201 with a
+#: smaller NCC 27 were.
 MIN_PLAUSIBLE_NCC = 0.5
 #: Searched about a given start where the second level's answer is not plausible.
 FALLBACK_RANGE = Range(30.0, 50.0)
 
-#: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second
-#: level on: there all starts up to twice as far off arrived, and three of four up to three times as far (docs/method.md).
+#: A start that is expected to be off by no more (root mean square, of points 60 mm from the
+#: anatomy's centre) is refined from the second level on: there all starts up to twice as far off
+#: arrived, and three of four up to three times as far (docs/method.md).
 CAPTURE_RADIUS_MM = 4.0
 #: A start that is expected to be farther off gains nothing from a search about it.
 MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
-#: A step no longer than this is near a minimum: how it changed the gradient tells the curvature along it.
+#: A step no longer than this is near a minimum: how it changed the gradient tells the curvature
+#: along it.
 NEAR_MM = 0.6
 #: That counts as no less than this share of Gauss-Newton's.
 LEAST_CURVATURE = 0.2
 
-#: Minima go on to the next level if the best has at most so many times their evidence, and at most so many: first from the
-#: coarsest level, where a bone's minima are hard to distinguish, then from each finer one.
+#: Minima go on to the next level if the best has at most so many times their evidence, and at most
+#: so many: first from the coarsest level, where a bone's minima are hard to distinguish, then from
+#: each finer one.
 KEEP_AFTER_COARSEST = (1.6, 12)
 KEEP_AFTER_FINER = (1.3, 3)
 #: The same from the coarsest level, of a structure before the rest of its CT.
@@ -138,7 +148,10 @@ KEEP_WITH_BACKGROUND = (1.3, 6)
 
 
 def search_budget(reach: Range, *, structure: bool) -> SearchBudget:
-    """Return the budget of a search through a range: more poses for a larger range, up to some seconds of work."""
+    """Return the budget of a search through a range.
+
+    More poses for a larger range, up to some seconds of work.
+    """
     room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
     most = 2 ** int(np.clip(np.ceil(np.log2(1024 * max(room, 1e-9))), 10, 15))
     return SearchBudget(512, most, 16) if structure else SearchBudget(256, most, 4)
@@ -147,8 +160,9 @@ def search_budget(reach: Range, *, structure: bool) -> SearchBudget:
 def range_for_error(expected_mm: float, *, structure: bool) -> Range:
     """Return the search range about a pose with this expected error (root mean square, as `CAPTURE_RADIUS_MM`).
 
-    Turn and shift have equal shares in it, and each goes to twice its own root mean square. A structure has like neighbours and minima all
-    along its shaft: farther about it than usual, the wrong ones are more than the right one.
+    Turn and shift have equal shares in it, and each goes to twice its own root mean square. A
+    structure has like neighbours and minima all along its shaft: farther about it than usual, the
+    wrong ones are more than the right one.
     """
     expected_mm = min(expected_mm, MAX_EXPECTED_MM)
     turn_deg, shift_mm = np.degrees(np.sqrt(3) * expected_mm / 60), np.sqrt(2) * expected_mm
@@ -161,7 +175,10 @@ def range_for_error(expected_mm: float, *, structure: bool) -> Range:
 
 
 def local_budget(reach: Range, *, structure: bool) -> SearchBudget:
-    """Return the budget of a local search about a start: smaller than that of a search, as the start is likely near."""
+    """Return the budget of a local search about a start.
+
+    Smaller than that of a search, as the start is likely near.
+    """
     if structure:
         return STRUCTURE_LOCAL_BUDGET
     return replace(
@@ -237,8 +254,9 @@ def levenberg_marquardt(
 ) -> Generator[EvaluationPoint, TrialEvaluation, Descent]:
     """Descend by Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
 
-    A generator that yields each point where it wants the objective evaluated and is sent the evaluation, so that several descents can share
-    a batch. It ends when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
+    A generator that yields each point where it wants the objective evaluated and is sent the
+    evaluation, so that several descents can share a batch. It ends when a step moves less than
+    `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
 
     Parameters
     ----------
@@ -294,9 +312,10 @@ def levenberg_marquardt(
 def with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Return Gauss-Newton's Hessian (n, n), with the curvature that the last step showed along it.
 
-    Gauss and Newton leave out the residuals' second derivatives, which make a minimum less sharp, up to three times: their steps are that
-    much too short. Hybrid of Gauss-Newton and BFGS (Al-Baali and Fletcher, J. Oper. Res. Soc. 36, 1985), damped as by Powell (Lect. Notes
-    Math. 630, 1978).
+    Gauss and Newton leave out the residuals' second derivatives, which make a minimum less sharp,
+    up to three times: their steps are that much too short. Hybrid of Gauss-Newton and BFGS
+    (Al-Baali and Fletcher, J. Oper. Res. Soc. 36, 1985), damped as by Powell (Lect. Notes Math.
+    630, 1978).
 
     Parameters
     ----------
@@ -340,7 +359,9 @@ def descend(
     *,
     secant: bool = False,
 ) -> list[Descent]:
-    """Run a descent from each start, side by side: a thread for each, or step by step in one batch (`evaluate_together`).
+    """Run a descent from each start, side by side.
+
+    a thread for each, or step by step in one batch (`evaluate_together`).
 
     Parameters
     ----------
@@ -351,7 +372,8 @@ def descend(
     unknowns
         The free camera corrections; by default the cameras are exact.
     on_step
-        Called after each step of a single descent; not called for several, which run in other threads.
+        Called after each step of a single descent; not called for several, which run in other
+        threads.
     secant
         See `levenberg_marquardt`.
     """
@@ -404,7 +426,10 @@ def descend(
 
 
 def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:
-    """Return the distance of two poses of the CT: mm between the centres, and an angle counting at RADIUS_MM."""
+    """Return the distance of two poses of the CT.
+
+    Mm between the centres, and an angle counting at RADIUS_MM.
+    """
     to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
 
@@ -412,7 +437,10 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
 def cluster_minima(
     minima: Sequence[Descent], descents: Sequence[Descent], centroid: np.ndarray
 ) -> list[Descent]:
-    """Add descents to distinct minima: of those within SAME_MM of each other the best is kept. Most evidence first."""
+    """Add descents to distinct minima: of those within SAME_MM of each other the best is kept.
+
+    Most evidence first.
+    """
     minima = list(minima)
     for descent in descents:
         near = (
@@ -433,15 +461,16 @@ def cluster_minima(
 
 
 BITS = 30
-#: For each dimension a primitive polynomial over GF(2), by the bits of a number, and the first direction numbers (Joe and Kuo, SIAM J.
-#: Sci. Comput. 30, 2008).
+#: For each dimension a primitive polynomial over GF(2), by the bits of a number, and the first
+#: direction numbers (Joe and Kuo, SIAM J. Sci. Comput. 30, 2008).
 DIRECTIONS = ((1, ()), (3, (1,)), (7, (1, 3)), (11, (1, 3, 1)), (13, (1, 1, 1)), (19, (1, 1, 3, 3)))
 
 
 class Sobol:
     """The sequence of a seed (Sobol, USSR Comput. Math. Math. Phys. 7, 1967), scrambled (Matousek, J. Complexity 14, 1998).
 
-    Bit by bit that of scipy.stats.qmc.Sobol in six dimensions; to import scipy.stats takes as long as a refinement.
+    Bit by bit that of scipy.stats.qmc.Sobol in six dimensions; to import scipy.stats takes as long
+    as a refinement.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,4 +1,7 @@
-"""From a start pose, or none, to the registered pose: a search at a coarse resolution, then the joint refinement over all views."""
+"""From a start pose, or none, to the registered pose.
+
+a search at a coarse resolution, then the joint refinement over all views.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +48,11 @@ MARGIN_MM = 15.0
 DISTINCT_MM = 6.0
 #: Nearer to it than this, a start can lead nowhere else.
 SAME_START_MM = 0.5
-#: The poses of a search that are refined in one round lie farther apart than this (mm, see `optimizer.distance`).
+#: The poses of a search that are refined in one round lie farther apart than this (mm, see
+#: `optimizer.distance`).
 APART_MM = 8.0
-#: A search has converged if so many descents led to its best answer, with so many times the evidence of the next one.
+#: A search has converged if so many descents led to its best answer, with so many times the
+#: evidence of the next one.
 CONVERGED_DESCENTS, CONVERGED_RATIO = 2, 1.25
 
 
@@ -79,8 +84,8 @@ class AlternativeSolution:
     Attributes
     ----------
     evidence_ratio
-        How many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution that compared
-        both: near 1, the two cannot be distinguished.
+        How many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution
+        that compared both: near 1, the two cannot be distinguished.
     distance_mm, rotation_deg
         From the answer, between the centres of the anatomy and about it.
     """
@@ -106,13 +111,15 @@ class Refinement:
     search_seconds
         Seconds spent at the coarsest level, looking for candidates.
     selected_start
-        The index of the start that led here, the first of several; None where none did. See `variants.refine_from`.
+        The index of the start that led here, the first of several; None where none did. See
+        `variants.refine_from`.
     views
         With their cameras as they were corrected.
     corrections
         Of the cameras, see `CameraCorrections`.
     world_from_background
-        (4, 4) where the rest of the CT lies before which a structure was registered; None without it.
+        (4, 4) where the rest of the CT lies before which a structure was registered; None without
+        it.
     """
 
     world_from_ct: np.ndarray
@@ -139,10 +146,13 @@ def refine(
     seed: int = 0,
     budget: SearchBudget | None = None,
 ) -> Refinement:
-    """Register a CT to views from a start pose, or within a range of it; cameras are corrected within their uncertainty.
+    """Register a CT to views from a start pose, or within a range of it.
 
-    A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings of the start are
-    searched, too; of a body that then looks unlike an X-ray, more of them. The same input gives the same result on any number of threads.
+    Cameras are corrected within their uncertainty.
+
+    A start far off can slide away, and a bone among others has near minima all along its shaft: so
+    the surroundings of the start are searched, too; of a body that then looks unlike an X-ray, more
+    of them. The same input gives the same result on any number of threads.
 
     Parameters
     ----------
@@ -196,8 +206,8 @@ def refine(
     if reach is not None:
         raise _not_shown(reach, "any view")
     raise InputError(
-        "world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
-        "at which they show most of it; correct the start or the geometry of the views."
+        "world_from_ct: from this start pose the X-rays show too little of the CT, expected a "
+        "start at which they show most of it; correct the start or the geometry of the views."
     )
 
 
@@ -223,16 +233,17 @@ def _check_shown(
 
 def _not_shown(reach: Range, views: str) -> InputError:
     return InputError(
-        f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
-        f"{views} show enough of the CT, expected a range that holds its pose; correct the centre "
-        "(world_from_ct), the range, or the geometry of the views."
+        f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm "
+        f"of its centre does {views} show enough of the CT, expected a range that holds its pose; "
+        "correct the centre (world_from_ct), the range, or the geometry of the views."
     )
 
 
 class RegistrationPipeline:
     """One registration, from the search at the coarsest level to the finest.
 
-    At the coarsest level cameras count as exact: encoder errors, and larger ones, barely show there.
+    At the coarsest level cameras count as exact: encoder errors, and larger ones, barely show
+    there.
 
     Parameters
     ----------
@@ -263,12 +274,15 @@ class RegistrationPipeline:
     def refine_to_finest(
         self, minima: list[Descent], near: Sequence[np.ndarray] = ()
     ) -> Refinement | None:
-        """Return the best of the second level's answers, refined on. Others go along as long as they are nearly as good.
+        """Return the best of the second level's answers, refined on.
+
+        Others go along as long as they are nearly as good.
 
         Parameters
         ----------
         near
-            (4, 4) each, poses that may be right already, so that coarse levels can only lead away from them.
+            (4, 4) each, poses that may be right already, so that coarse levels can only lead away
+            from them.
         """
         if minima:
             self.trace(1, minima)
@@ -313,8 +327,9 @@ class RegistrationPipeline:
     ) -> tuple[list[Descent], bool]:
         """Search a range about a pose at a level, the coarsest being number 0.
 
-        Rounds of quasi-random poses (Sobol, USSR Comput. Math. Math. Phys. 7, 1967), each as many as all before it, are scored, and the
-        most promising of them refined, until one minimum is found again and again and no other is nearly as good, or the budget is spent.
+        Rounds of quasi-random poses (Sobol, USSR Comput. Math. Math. Phys. 7, 1967), each as many
+        as all before it, are scored, and the most promising of them refined, until one minimum is
+        found again and again and no other is nearly as good, or the budget is spent.
 
         Parameters
         ----------
@@ -381,7 +396,10 @@ class RegistrationPipeline:
     def search_second_level(
         self, minima: list[Descent], centre: np.ndarray, reach: Range, *, with_start: bool = False
     ) -> list[Descent]:
-        """Return the second level's answers with those that a search there finds; a structure's own windows need none."""
+        """Return the second level's answers with those that a search there finds.
+
+        a structure's own windows need none.
+        """
         if self.anatomy.structure:
             return minima
         return self.merge(
@@ -389,7 +407,10 @@ class RegistrationPipeline:
         )
 
     def descend(self, number: int, starts: Sequence[DescentStart | Descent]) -> list[Descent]:
-        """Return the answers of a level to which starts lead; cameras as given at first, unless there are corrections of them already."""
+        """Return the answers of a level to which starts lead.
+
+        Cameras as given at first, unless there are corrections of them already.
+        """
         if not starts:
             return []
         level, centroid, first = (
@@ -423,7 +444,10 @@ class RegistrationPipeline:
         return minima
 
     def merge(self, minima: list[Descent], more: list[Descent]) -> list[Descent]:
-        """Return the distinct answers of both, those left out that show too little of the CT; see `cluster_minima`."""
+        """Return the distinct answers of both, those left out that show too little of the CT.
+
+        See `cluster_minima`.
+        """
         return cluster_minima(
             minima, [end for end in more if np.isfinite(end.fit.cost)], self.anatomy.centroid
         )
@@ -443,7 +467,8 @@ class RegistrationPipeline:
     ) -> list[Descent]:
         """Return the finest level's answers, and the one to which `near` leads, if it has more evidence.
 
-        It leads there from the finest level, or from the level before: metal misleads most where a window holds much of the image.
+        It leads there from the finest level, or from the level before: metal misleads most where a
+        window holds much of the image.
         """
         last, best = len(self._levels) - 1, minima[0]
         starts = [
@@ -459,8 +484,8 @@ class RegistrationPipeline:
     def _without_outliers(self, best: Descent) -> Descent | None:
         """Return where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there.
 
-        None where there is none, or it cannot be determined: a structure by itself shows little but what others
-        overlie.
+        None where there is none, or it cannot be determined: a structure by itself shows little but
+        what others overlie.
         """
         if self.anatomy.structure and self.anatomy.world_from_background is None:
             return None
@@ -563,8 +588,8 @@ class RefinementMethod:
     Attributes
     ----------
     run
-        Takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take
-        cameras as exact, and warn.
+        Takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published
+        ones take cameras as exact, and warn.
     torch_device
         Where a published one runs, by torch; "" for the joint one.
     compute_device
@@ -578,7 +603,10 @@ class RefinementMethod:
 
     @property
     def trains_on(self) -> str:
-        """The device that trains its regressor, see `api.train`: on the same device, where networks can be trained there."""
+        """The device that trains its regressor, see `api.train`.
+
+        On the same device, where networks can be trained there.
+        """
         return (
             self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name
         )

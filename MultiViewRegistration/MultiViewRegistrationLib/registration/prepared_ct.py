@@ -1,8 +1,9 @@
 """A CT made ready for registration, and the resolutions at which it is compared with X-rays.
 
-All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged, each next one twice as many, and the volume
-is taken at the level of its pyramid whose voxels are about as large as a pixel at the depth of the anatomy. The windows were chosen on
-simulated radiographs and on real ones of a wrist (docs/method.md).
+All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged,
+each next one twice as many, and the volume is taken at the level of its pyramid whose voxels are
+about as large as a pixel at the depth of the anatomy. The windows were chosen on simulated
+radiographs and on real ones of a wrist (docs/method.md).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ T = TypeVar("T")
 
 VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
-#: Voxels of this size at most are fine enough for pictures, whose edges of bone are smoothed anyhow.
+#: Voxels of this size at most are fine enough for pictures, whose edges of bone are smoothed
+#: anyhow.
 PICTURE_MM = 2.2
 COARSEST_PIXELS = 32
 #: No edge of bone is drawn so near, in pixels, to the rim of a cut bone.
@@ -53,7 +55,8 @@ class ResolutionLevel:
     tolerance_mm: float
 
 
-#: CT and X-ray show the same body: intensities capture far, and both residuals together end most precise.
+#: CT and X-ray show the same body: intensities capture far, and both residuals together end most
+#: precise.
 BODY = (
     (Settings(intensity_radius=12), 30, 0.5),
     (Settings(intensity_radius=6), 12, 0.1),
@@ -63,7 +66,8 @@ BODY = (
 #: Poses of a body are scored at half the coarsest resolution, with windows to match.
 SCORING = Settings(intensity_radius=3)
 
-#: One bone among others: its gradients within its own silhouette hold, and intensities are good for the last step only.
+#: One bone among others: its gradients within its own silhouette hold, and intensities are good for
+#: the last step only.
 STRUCTURE = (
     (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
     (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
@@ -82,16 +86,20 @@ STRUCTURE_WITH_BACKGROUND = (
 
 
 class PreparedCT:
-    """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
+    """A CT made ready for registration, once for any number of X-rays.
+
+    Its pyramid of attenuation, and where its bone is.
 
     Attributes
     ----------
     structure
-        Whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
+        Whether it is one structure among others that the X-rays show, too (a mask, or a relative
+        volume).
     centroid
         (3,) CT mm.
     world_from_background
-        (4, 4), the pose of the rest of the CT, rendered as a fixed background (`structure`); None without one.
+        (4, 4), the pose of the rest of the CT, rendered as a fixed background (`structure`); None
+        without one.
     """
 
     world_from_background: np.ndarray | None = None
@@ -110,7 +118,10 @@ class PreparedCT:
         """The device of PyTorch's work, as it names it; "" for numba's."""
 
     def on_device(self, device: str) -> PreparedCT:
-        """Return the CT with its registrations done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
+        """Return the CT with its registrations done on a device, by its name in `ComputeDevice`.
+
+        "cpu" is this machine's threads.
+        """
         if device == CPU:
             return self
         other = copy(self)
@@ -122,7 +133,10 @@ class PreparedCT:
     def run_on(
         self, device: ComputeDevice, work: Callable[..., T], *arguments: Any, **options: Any
     ) -> T:
-        """Call `work` with this CT on a device; on the processor, from then on, where the device has too little memory for one pose."""
+        """Call `work` with this CT on a device.
+
+        On the processor, from then on, where the device has too little memory for one pose.
+        """
         try:
             return work(self.on_device(device.name), *arguments, **options)
         except MemoryError:
@@ -164,8 +178,9 @@ class PreparedCT:
     def with_background(self, world_from_background: np.ndarray | None) -> PreparedCT:
         """Return the structure with the rest of its CT rendered as a fixed background at `world_from_background` (4, 4); itself for None.
 
-        What moves is what the structure attenuates more than soft tissue does: that fills the place that it leaves, and makes room where it
-        goes. At `world_from_background` both together are the whole CT.
+        What moves is what the structure attenuates more than soft tissue does: that fills the place
+        that it leaves, and makes room where it goes. At `world_from_background` both together are
+        the whole CT.
         """
         if world_from_background is None:
             return self
@@ -199,7 +214,8 @@ class PreparedCT:
         Parameters
         ----------
         bones
-            Of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it.
+            Of what attenuates more than soft tissue does, by how much it does; of a structure, of
+            all of it.
         """
         key = level, bones and not self.structure
         with self._making:  # by one thread; another waits for it
@@ -222,12 +238,18 @@ class PreparedCT:
         return voxel_side_mm(self._volumes[level])
 
     def level(self, voxel_mm: float) -> int:
-        """Return the coarsest level with voxels of this size at most; 0 where even its own are larger."""
+        """Return the coarsest level with voxels of this size at most.
+
+        0 where even its own are larger.
+        """
         return level_of(self._volumes, voxel_mm)
 
     @property
     def picture_level(self) -> int:
-        """The level whose voxels are fine enough for pictures: the second at most, of a structure the first."""
+        """The level whose voxels are fine enough for pictures.
+
+        The second at most, of a structure the first.
+        """
         return 0 if self.structure else min(1, self.level(PICTURE_MM))
 
     def drr(
@@ -240,8 +262,8 @@ class PreparedCT:
         level
             Of the volume pyramid, 0 being the CT's own resolution.
         bones
-            Of bone alone, for edges, of `picture_level` at least; then NaN also along the rim of a cut bone, which is no edge of the
-            patient.
+            Of bone alone, for edges, of `picture_level` at least; then NaN also along the rim of a
+            cut bone, which is no edge of the patient.
         """
         seen = self.projector(level).seen(camera, world_from_ct)
         if bones:
@@ -253,7 +275,10 @@ class PreparedCT:
 
     @cached_property
     def _cut_sections(self) -> list[tuple[np.ndarray, float]]:
-        """The cross-sections of bone, or of the structure, at the faces of the CT: (N, 3) CT mm, and the side of a voxel."""
+        """The cross-sections of bone, or of the structure, at the faces of the CT.
+
+        (N, 3) CT mm, and the side of a voxel.
+        """
         volume, sections = self._volumes[0], []
         for axis in range(3):
             for side, end in enumerate((0, volume.values.shape[2 - axis] - 1)):
@@ -270,7 +295,10 @@ class PreparedCT:
         return sections
 
     def _cut_rims(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """Return bool (rows, columns): where the rims of `_cut_sections` are seen; of a section seen edge on, all of it."""
+        """Return bool (rows, columns): where the rims of `_cut_sections` are seen.
+
+        Of a section seen edge on, all of it.
+        """
         columns, rows = camera.size
         rims = np.zeros((rows, columns), bool)
         for section, voxel_mm in self._cut_sections:
@@ -415,7 +443,8 @@ def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -
 
     All of it if that is empty, or a corner behind the source.
 
-    It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the whole.
+    It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the
+    whole.
     """
     if (view.camera.depth(corners) <= 0).any():
         return view
@@ -429,7 +458,10 @@ def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -
 
 
 def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -> ResolutionLevel:
-    """Return the resolution at which poses are scored; of a structure the coarsest, as it is small in the images."""
+    """Return the resolution at which poses are scored.
+
+    Of a structure the coarsest, as it is small in the images.
+    """
     if structure:
         return coarsest
     return replace(
@@ -446,7 +478,10 @@ def voxel_side_mm(volume: Volume) -> float:
 
 
 def level_of(volumes: Sequence[Volume], voxel_mm: float) -> int:
-    """Return the coarsest of a pyramid's levels with voxels of this size at most; 0 where even its finest are larger."""
+    """Return the coarsest of a pyramid's levels with voxels of this size at most.
+
+    0 where even its finest are larger.
+    """
     return max(
         (level for level, volume in enumerate(volumes) if voxel_side_mm(volume) <= voxel_mm),
         default=0,
@@ -486,8 +521,8 @@ def resolution_schedule(
     before = [view for view in views if view.camera.depth(centre) > 0]
     if not before:
         raise InputError(
-            "world_from_ct: has the CT behind the source of every view, expected a pose at which the X-rays show it; correct "
-            "the pose or the geometry of the views."
+            "world_from_ct: has the CT behind the source of every view, expected a pose at which "
+            "the X-rays show it; correct the pose or the geometry of the views."
         )
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in before]))
     field_mm = min(min(view.camera.size) * pixel_size_mm(view, centre) for view in before)

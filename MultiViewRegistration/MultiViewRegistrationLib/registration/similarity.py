@@ -1,10 +1,13 @@
-"""Residuals between an X-ray and a DRR that ignore gain, offset and slow shading: local normalisation over a window.
+"""Residuals between an X-ray and a DRR that ignore gain, offset and slow shading.
+
+Local normalisation over a window.
 
 Intensity:  e = (m - mean m) / sd m  -  (f - mean f) / sd f          mean, sd over the window's valid pixels
 Gradient:   e = grad m / rms |grad m|  -  grad f / rms |grad f|      (two components)
 
-with sd and rms padded by a small noise floor. The sum of e^2 is local NCC (local gradient NCC) up to a constant. Derivatives
-by the pose follow by the chain rule through mean and sd. All arrays are float32, (rows, columns); masks are 0 or 1.
+with sd and rms padded by a small noise floor. The sum of e^2 is local NCC (local gradient NCC) up
+to a constant. Derivatives by the pose follow by the chain rule through mean and sd. All arrays are
+float32, (rows, columns); masks are 0 or 1.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from ..rendering import cpu
 from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector
 
-#: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
+#: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the
+#: cost is infinite.
 MIN_PIXELS = 50
 MIN_SHARE = 0.04
 #: Poses that a thread takes at a time.
@@ -44,8 +48,8 @@ class Settings:
     cauchy
         Scale of Cauchy's weights in units of the normalised residual; 0 is plain least squares.
     silhouette_mm
-        Compare only within the projection of the structure, dilated by this much at its depth; None compares
-        all.
+        Compare only within the projection of the structure, dilated by this much at its depth; None
+        compares all.
     """
 
     intensity_radius: int = 0
@@ -139,7 +143,10 @@ def keep_near(image, margin, mask):
 
 @nb.njit(**cpu.KERNEL)
 def _count(mask):
-    """Return the number of pixels that are 1 in a mask of 0 and 1. Loops are compiled in half the time of expressions of arrays."""
+    """Return the number of pixels that are 1 in a mask of 0 and 1.
+
+    Loops are compiled in half the time of expressions of arrays.
+    """
     rows, columns = mask.shape
     total = 0.0
     for r in range(rows):
@@ -259,8 +266,8 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
 def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
     """Return the residual, its derivative, and the sums m f, m m, f f of the normalised gradients.
 
-    They are (2, rows, columns), (n, 2, rows, columns) and (3,). `mask` must leave out the image's border and the neighbours of false
-    values.
+    They are (2, rows, columns), (n, 2, rows, columns) and (3,). `mask` must leave out the image's
+    border and the neighbours of false values.
     """
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
@@ -368,7 +375,8 @@ def add_products(one, one_corner, other, other_corner, weight, box, sums):
     Parameters
     ----------
     one, other
-        (n, k, rows, columns) and (m, k, rows, columns), the parts of an image that begin at row and column `one_corner`, `other_corner`.
+        (n, k, rows, columns) and (m, k, rows, columns), the parts of an image that begin at row and
+        column `one_corner`, `other_corner`.
     weight
         (rows, columns) of the whole image.
     box
@@ -435,9 +443,10 @@ def add_tile_hessians(derivative, along, sharp, bend, side, hessians):
 class Scorer:
     """Views and a volume at one resolution.
 
-    A pose's score in a view is the local NCC of X-ray and DRR, of their gradients, or of both, as `settings` says;
-    1 is perfect. Of a body it is multiplied by the square root of the share of the X-ray that can be compared at that pose, or poses
-    that hide most of the CT would win; of a structure only the surroundings of its silhouette count.
+    A pose's score in a view is the local NCC of X-ray and DRR, of their gradients, or of both, as
+    `settings` says; 1 is perfect. Of a body it is multiplied by the square root of the share of the
+    X-ray that can be compared at that pose, or poses that hide most of the CT would win; of a
+    structure only the surroundings of its silhouette count.
 
     Parameters
     ----------
@@ -462,7 +471,10 @@ class Scorer:
         self._rest = rest or [np.empty((0, 0), np.float32)] * len(views)
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
-        """Return (views, N) the scores of the poses world_from_ct (N, 4, 4); 0 where a view shows nothing of the CT."""
+        """Return (views, N) the scores of the poses world_from_ct (N, 4, 4).
+
+        0 where a view shows nothing of the CT.
+        """
         found = np.empty((len(self._views), len(poses)), np.float32)
         blocks = [slice(first, first + _BLOCK) for first in range(0, len(poses), _BLOCK)]
         run_tasks(
@@ -534,8 +546,8 @@ def score_poses(
     ----------
     shape, stored
         Of the volume, and as it is stored, see `Grid`. cut (N, 6), sources and source_steps (N, 3),
-        world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what `cpu.project_rows` and
-        `cpu.mark_unseen` need.
+        world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
+        `cpu.project_rows` and `cpu.mark_unseen` need.
     fixed, valid
         (rows, columns), the X-ray and its valid pixels.
     rest

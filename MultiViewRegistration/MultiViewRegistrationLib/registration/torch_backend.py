@@ -1,17 +1,19 @@
 """Objectives and scorers whose work a device does by PyTorch.
 
-That is rendering, local normalisation, weights and normal equations, for all views of several poses at once. `objective.py` and
-`similarity.py` define what they compute.
+That is rendering, local normalisation, weights and normal equations, for all views of several poses
+at once. `objective.py` and `similarity.py` define what they compute.
 
     anatomy.on_device("cuda")
 
-What goes to the device for each pose and view are some sixty numbers, what comes back, once for each step, as many. Of a step the cost
-over the pixels selected before and the whole fit over the new selection are computed together, so that one transfer suffices.
+What goes to the device for each pose and view are some sixty numbers, what comes back, once for
+each step, as many. Of a step the cost over the pixels selected before and the whole fit over the
+new selection are computed together, so that one transfer suffices.
 
-A step is some three hundred small kernels, whose launches would take far longer than they do: on CUDA they are recorded once for images of
-a size, and replayed.
+A step is some three hundred small kernels, whose launches would take far longer than they do: on
+CUDA they are recorded once for images of a size, and replayed.
 
-Without compiled kernels the same input gives the same bits on the same device: every sum has a fixed order.
+Without compiled kernels the same input gives the same bits on the same device: every sum has a
+fixed order.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ COST_BEFORE, COST, PRODUCTS, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 6, 7
 
 
 class TorchObjective(Objective):
-    """An objective that the device evaluates; everything else is done on the CPU, as the caller wants each pixel.
+    """An objective that the device evaluates.
+
+    Everything else is done on the CPU, as the caller wants each pixel.
 
     A MemoryError where the device cannot hold the work of a single pose.
 
@@ -187,7 +191,8 @@ class _Inputs(NamedTuple):
 class _Images:
     """X-rays on the device, and what they are compared with.
 
-    Where they differ in size, the smaller ones get pixels beyond their last row and column, which are not valid.
+    Where they differ in size, the smaller ones get pixels beyond their last row and column, which
+    are not valid.
     """
 
     def __init__(
@@ -552,5 +557,8 @@ def _within_memory(work: Callable):
 
 
 def _is_full(error: RuntimeError) -> bool:
-    """Return whether the device's memory is; where another program has it all, CUDA itself says so, not torch's allocator."""
+    """Return whether the device's memory is.
+
+    Where another program has it all, CUDA itself says so, not torch's allocator.
+    """
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)

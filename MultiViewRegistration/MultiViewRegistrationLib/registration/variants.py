@@ -1,13 +1,18 @@
-"""Registrations other than from one start pose: of views that nothing ties together, of a masked structure, and from several starts.
+"""Registrations other than from one start pose.
 
-Of a single bone X-rays show little that others do not overlie: by itself it is drawn to whatever looks like it. The whole CT has far more
-to show, and where it lies the bone lies, or near it. From there the bone is registered before the rest of the CT, which stays: X-rays add
-up what lies behind one another, so that bone and background together look like the X-ray, which the bone alone does not.
+Of views that nothing ties together, of a masked structure, and from several starts.
 
-Several starts that may be right are a network's answers, of all views together and of each alone, each with its expected error. Where one
-is expected to be near, the coarsest resolution has nothing to add, and what is expected to be farther off begins there. Every start is
-refined and scored, beside a small search if a range is known, and the most evidence wins. Where even the winner does not look like the
-X-rays, the surroundings of the starts and at last the whole range are searched.
+Of a single bone X-rays show little that others do not overlie: by itself it is drawn to whatever
+looks like it. The whole CT has far more to show, and where it lies the bone lies, or near it. From
+there the bone is registered before the rest of the CT, which stays: X-rays add up what lies behind
+one another, so that bone and background together look like the X-ray, which the bone alone does
+not.
+
+Several starts that may be right are a network's answers, of all views together and of each alone,
+each with its expected error. Where one is expected to be near, the coarsest resolution has nothing
+to add, and what is expected to be farther off begins there. Every start is refined and scored,
+beside a small search if a range is known, and the most evidence wins. Where even the winner does
+not look like the X-rays, the surroundings of the starts and at last the whole range are searched.
 """
 
 from __future__ import annotations
@@ -52,10 +57,12 @@ from .prepared_ct import PreparedCT
 
 #: The share of the time that the whole CT takes.
 FULL_CT_SHARE = 0.4
-#: No more starts are refined than this, the first ones; and so many of them at the last levels by themselves, too.
+#: No more starts are refined than this, the first ones; and so many of them at the last levels by
+#: themselves, too.
 MAX_STARTS, MAX_NEAR = 8, 3
 
-#: So many tries, evenly up to so many standard deviations either way; what they leave of the deviation.
+#: So many tries, evenly up to so many standard deviations either way; what they leave of the
+#: deviation.
 N_SAMPLES, MAX_DEVIATIONS, REMAINING_DEVIATION = 12, 2.5, 0.5
 
 #: Registers an anatomy to views: find(anatomy, views, progress=...).
@@ -70,8 +77,9 @@ def register_views(
 ) -> Refinement:
     """Register all views: those that are tied to the first together, each of the others by itself.
 
-    One rigid anatomy cannot tie a view of unknown geometry: the pose and such a camera are interchangeable, and its image determines only
-    camera_from_ct. Its camera is chosen so that the pose of the other views holds in it, which makes it, relative to theirs, an output.
+    One rigid anatomy cannot tie a view of unknown geometry: the pose and such a camera are
+    interchangeable, and its image determines only camera_from_ct. Its camera is chosen so that the
+    pose of the other views holds in it, which makes it, relative to theirs, an output.
 
     Parameters
     ----------
@@ -135,8 +143,8 @@ def register_structure(
 ) -> Refinement:
     """Register a structure before the rest of its CT; a CT without a mask as `find` does.
 
-    Where the X-rays do not look like the whole CT (limbs that are bent otherwise) the structure is registered by
-    itself. Cameras are corrected by the whole CT.
+    Where the X-rays do not look like the whole CT (limbs that are bent otherwise) the structure is
+    registered by itself. Cameras are corrected by the whole CT.
 
     Parameters
     ----------
@@ -227,7 +235,10 @@ class _StructurePipeline(RegistrationPipeline):
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A pose world_from_ct (4, 4), and its expected error: root mean square, in mm, of points 60 mm from the anatomy's centre."""
+    """A pose world_from_ct (4, 4), and its expected error.
+
+    Root mean square, in mm, of points 60 mm from the anatomy's centre.
+    """
 
     world_from_ct: np.ndarray
     expected_mm: float
@@ -249,12 +260,13 @@ def refine_from(
     Parameters
     ----------
     starts
-        One or more, the most credible first. `Refinement.selected_start` is the number of the one that led to the
-        answer.
+        One or more, the most credible first. `Refinement.selected_start` is the number of the one
+        that led to the answer.
     progress, shared
         As in `pipeline.refine`.
     centre, reach
-        The CT lies within `reach` of the pose `centre` (4, 4), where that is known; then a search goes along.
+        The CT lies within `reach` of the pose `centre` (4, 4), where that is known; then a search
+        goes along.
     seed
         Of the quasi-random poses.
 
@@ -268,18 +280,22 @@ def refine_from(
     refinement = pipeline.refinement(starts[:MAX_STARTS], reach)
     if refinement is None:
         raise InputError(
-            "start: from none of the poses to start from do the X-rays show enough of the CT, expected one at which they show "
-            "most of it; correct the geometry of the views, or use another start."
+            "start: from none of the poses to start from do the X-rays show enough of the CT, "
+            "expected one at which they show most of it; correct the geometry of the views, or use "
+            "another start."
         )
     return refinement
 
 
 class _StartsPipeline(RegistrationPipeline):
     def refinement(self, starts: Sequence[Start], reach: Range | None) -> Refinement | None:
-        """Return the best answer from any start, or within `reach` of the centre; None if there is none.
+        """Return the best answer from any start, or within `reach` of the centre.
 
-        Starts that are expected near begin at the second level, the others at the coarsest. One that is a little farther off does both, as
-        the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
+        None if there is none.
+
+        Starts that are expected near begin at the second level, the others at the coarsest. One
+        that is a little farther off does both, as the coarsest level can mislead: of a CT that is
+        cut off it shows little but the cut.
         """
         structure, all_starts = self.anatomy.structure, range(len(starts))
         near = [n for n in all_starts if starts[n].expected_mm <= CAPTURE_RADIUS_MM]
@@ -361,16 +377,16 @@ def refine_along_least_certain_axis(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move a pose along its least certain direction, mostly a view's depth, to where it has the most evidence.
 
-    Moving the CT along a beam barely changes an image, so that a network errs most there, and its covariance shows
-    it. All else is known well enough for a few samples along that one direction.
+    Moving the CT along a beam barely changes an image, so that a network errs most there, and its
+    covariance shows it. All else is known well enough for a few samples along that one direction.
 
     Parameters
     ----------
     world_from_ct
         (4, 4).
     covariance
-        (6, 6) of the motion (omega rad, v mm) from the pose to the true one about the anatomy's centroid, world
-        axes.
+        (6, 6) of the motion (omega rad, v mm) from the pose to the true one about the anatomy's
+        centroid, world axes.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """Compiles the kernels of a registration, once after installation, or loads them from numba's cache.
 
-A child process compiles what compares images meanwhile: through the cache, each finds what the other has done.
+A child process compiles what compares images meanwhile: through the cache, each finds what the
+other has done.
 """
 
 from __future__ import annotations
@@ -90,7 +91,10 @@ def _view() -> View:
 
 @lru_cache(maxsize=1)
 def _projector() -> Projector:
-    """Return a projector of tissue up to the faces: a body that goes on, so that the kernel for cut ends is needed."""
+    """Return a projector of tissue up to the faces.
+
+    a body that goes on, so that the kernel for cut ends is needed.
+    """
     return Projector(Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1])))
 
 

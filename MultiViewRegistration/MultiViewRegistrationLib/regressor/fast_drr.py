@@ -1,12 +1,15 @@
 """Line integrals of three attenuation bases at once: one walk along each ray, in integers.
 
-The three values of a voxel, of 7 bits each, lie in one word of 32 bits, in lanes of 10. Bilinear weights in eighths are whole numbers,
-so a weighted sum of words is that of each lane, as long as none overflows: between two neighbours none does. From there on the lanes
-have 21 bits of 64, room for the other weight and 256 samples, after which they are emptied. So three volumes are summed with the
-loads and the arithmetic of one, and the cache holds more of them: it is memory that limits the speed.
+The three values of a voxel, of 7 bits each, lie in one word of 32 bits, in lanes of 10. Bilinear
+weights in eighths are whole numbers, so a weighted sum of words is that of each lane, as long as
+none overflows: between two neighbours none does. From there on the lanes have 21 bits of 64, room
+for the other weight and 256 samples, after which they are emptied. So three volumes are summed with
+the loads and the arithmetic of one, and the cache holds more of them: it is memory that limits the
+speed.
 
-As in rendering.cpu a ray is sampled where it crosses planes of voxels (Joseph, IEEE TMI 1982), but always those of the slowest axis:
-there is a stack of slices across each of the three axes, and an image takes the one into which it looks most straight.
+As in rendering.cpu a ray is sampled where it crosses planes of voxels (Joseph, IEEE TMI 1982), but
+always those of the slowest axis: there is a stack of slices across each of the three axes, and an
+image takes the one into which it looks most straight.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ _NARROW, _WIDE = 10, 21
 _SAMPLES = 256  # that fit into a lane
 _WEIGHTS = 64.0  # what the weights of the four neighbours add up to
 
-# A position across the planes is one word as well: two numbers of 12 bits before and 20 behind the point.
+# A position across the planes is one word as well: two numbers of 12 bits before and 20 behind the
+# point.
 _ONE = float(1 << 20)
 _HALF_WEIGHT = float(1 << 16)  # to round to eighths
 
@@ -105,8 +109,8 @@ def project(stacks, rays, n, out):
     Parameters
     ----------
     stacks, rays
-        Tuples of what `Stacks` and `RayBatch` hold. Plain ones: compiled code on disk would name these classes, and
-        could not be read by a program in which they have other names.
+        Tuples of what `Stacks` and `RayBatch` hold. Plain ones: compiled code on disk would name
+        these classes, and could not be read by a program in which they have other names.
     out
         (3, rows, columns) float32.
     """
@@ -153,7 +157,8 @@ def project(stacks, rays, n, out):
 #: 1/mm, what `imaging.ct.attenuation` makes of 100 and of 500 HU.
 KNOTS = (0.0230, 0.0383)
 
-#: 1/mm: denser than this belongs to the body rather than to foam, clothes or the couch's shell at this resolution.
+#: 1/mm: denser than this belongs to the body rather than to foam, clothes or the couch's shell at
+#: this resolution.
 _BODY = 0.0115
 #: Voxels sideways from one slice to the next, in the middle of an image.
 MAX_OBLIQUE = 1.0
@@ -205,7 +210,10 @@ class Bases:
         return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
 
     def largest_piece(self) -> Bases:
-        """Return only the largest connected body and what it encloses: without the scanner's couch, and hands that lie beside a hip."""
+        """Return only the largest connected body and what it encloses.
+
+        Without the scanner's couch, and hands that lie beside a hip.
+        """
         mu = self.values.sum(axis=0)
         pieces, _ = scipy.ndimage.label(
             scipy.ndimage.binary_opening(mu > _BODY, np.ones((1, 3, 3)))
@@ -235,10 +243,11 @@ class Bases:
         end
             0 for the face where it begins, 1 for that where it ends.
         drift
-            (2,) mm sideways for each mm outwards, along the two other axes in falling order (k before j before
-            i).
+            (2,) mm sideways for each mm outwards, along the two other axes in falling order (k
+            before j before i).
         smooth_mm
-            Standard deviation over which the layer is smoothed; its noise would be drawn out to streaks.
+            Standard deviation over which the layer is smoothed; its noise would be drawn out to
+            streaks.
         bone_fade_mm
             Over which its bone becomes soft tissue's share of it; inf where bone goes on as it is.
         """
@@ -265,7 +274,10 @@ class Bases:
         return Bases(np.ascontiguousarray(np.moveaxis(values, 1, 3 - axis)), affine)
 
     def course(self, axis: int, end: int) -> np.ndarray:
-        """Return (2,) mm sideways for each mm outwards: how the centroid of the last layers before a face runs, as `continued` takes it."""
+        """Return (2,) mm sideways for each mm outwards.
+
+        How the centroid of the last layers before a face runs, as `continued` takes it.
+        """
         spacing = self.spacing_mm
         others = [a for a in (2, 1, 0) if a != axis]
         mu = np.moveaxis(self.values.sum(axis=0), 2 - axis, 0)
@@ -287,15 +299,17 @@ def _layers(mu: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure: bool) -> Bases:
-    """Return the bases as they may go on where the CT ends, by chance from `rng`: no two patients do so alike, and the X-rays show it.
+    """Return the bases as they may go on where the CT ends, by chance from `rng`.
+
+    No two patients do so alike, and the X-rays show it.
 
     Parameters
     ----------
     cut
         (6,) bool, `rendering.drr.cut_ends` of the CT.
     structure
-        It is a bone, whose shaft runs on as it ran; otherwise a body; every other one is without its separate
-        parts.
+        It is a bone, whose shaft runs on as it ran; otherwise a body; every other one is without
+        its separate parts.
     """
     if not structure and rng.random() < 0.5:
         bases = bases.largest_piece()
@@ -339,7 +353,9 @@ class RayBatch(NamedTuple):
 
 
 class Stacks(NamedTuple):
-    """Bases packed into words, as six stacks of slices across i, j, k: once as thick as the voxels are wide, once twice as thick.
+    """Bases packed into words, as six stacks of slices across i, j, k.
+
+    Once as thick as the voxels are wide, once twice as thick.
 
     Attributes
     ----------
@@ -374,8 +390,8 @@ class Stacks(NamedTuple):
     def rays(self, camera: Camera, world_from_ct: np.ndarray) -> RayBatch:
         """Return the rays of a camera at poses (n, 4, 4).
 
-        Each image takes slices across the axis along which its middle looks; thick ones, unless it looks so obliquely that from one to
-        the next it would skip voxels.
+        Each image takes slices across the axis along which its middle looks; thick ones, unless it
+        looks so obliquely that from one to the next it would skip voxels.
         """
         columns, rows = camera.size
         index_from_world = np.linalg.inv(self.ct_from_index)[:, None] @ rigid.inverse(
@@ -400,7 +416,10 @@ class Stacks(NamedTuple):
 
 
 def _stack(bases: Bases, axis: int, factor: int) -> tuple[Grid, np.ndarray]:
-    """Return slices across an axis, each of `factor` layers of voxels: the slowest axis of the grid, the others in rising order."""
+    """Return slices across an axis, each of `factor` layers of voxels.
+
+    The slowest axis of the grid, the others in rising order.
+    """
     factors = [(factor, 1, 1), (1, factor, 1), (1, 1, factor)][axis]
     layers = [Volume(values, bases.ct_from_index).pooled(factors) for values in bases.values]
     order = [a for a in range(3) if a != axis] + [axis]

@@ -1,6 +1,7 @@
 """Fuse the predictions of views into the CT's pose, as normal equations: votes and poses alike.
 
-Motions are twists (omega, v) about the anatomy's centre c, in the world's axes: x -> c + exp(omega) (x - c) + v, rad and mm.
+Motions are twists (omega, v) about the anatomy's centre c, in the world's axes: x -> c + exp(omega)
+(x - c) + v, rad and mm.
 """
 
 from __future__ import annotations
@@ -16,22 +17,27 @@ import scipy
 from ..geometry import rigid
 from ..geometry.camera import Camera
 
-#: Votes nearer than this share of their scale count as if they were so far: a median has no derivative where it hits one.
+#: Votes nearer than this share of their scale count as if they were so far: a median has no
+#: derivative where it hits one.
 NEAR = 0.2
 #: Points are kept so far before the source, in mm.
 MIN_DEPTH_MM = 10.0
-#: A pose farther than this from another, in standard deviations, loses weight with the distance (Huber, Ann. Math. Stat. 35, 1964).
+#: A pose farther than this from another, in standard deviations, loses weight with the distance
+#: (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DISTANCE = 3.5
-#: A view agrees with a pose within the squared distance of this share of six normal numbers, so much wider as predictions have heavier
-#: tails.
+#: A view agrees with a pose within the squared distance of this share of six normal numbers, so
+#: much wider as predictions have heavier tails.
 AGREEING_SHARE, WIDER = 0.999, 3
 #: Two poses nearer than this, an angle counting at RADIUS_MM, are one candidate.
 SAME_MM, RADIUS_MM = 3.0, 60.0
-#: The starts of a view alone: the nominal pose, and that turned by so much either way about each axis of the world.
+#: The starts of a view alone: the nominal pose, and that turned by so much either way about each
+#: axis of the world.
 TURN_DEG = 30.0
-#: Iterations from all starts, and then from the best ones; and the step that ends them, an angle counting at RADIUS_MM.
+#: Iterations from all starts, and then from the best ones; and the step that ends them, an angle
+#: counting at RADIUS_MM.
 FIRST_ITERATIONS, MAX_STARTS, ITERATIONS, TOLERANCE_MM = 5, 2, 40, 0.05
-#: The matrix of the equations gets this share of its diagonal more, ten times as much after a step that led up, a tenth after one down.
+#: The matrix of the equations gets this share of its diagonal more, ten times as much after a step
+#: that led up, a tenth after one down.
 DAMPING = 1e-3
 #: A direction is taken to be known no better and no worse than this, in rad and in mm.
 MIN_SD, MAX_SD = np.repeat([1e-4, 1e-2], 3), np.repeat([3.0, 1e3], 3)
@@ -59,7 +65,8 @@ class LandmarkVotes:
 
     cost = worth / (2 K observers) sum |vote - projection| / scale,
 
-    which is minimised by iteratively reweighted least squares (Weiszfeld, Tohoku Math. J. 43, 1937). One wrong vote in three does little.
+    which is minimised by iteratively reweighted least squares (Weiszfeld, Tohoku Math. J. 43,
+    1937). One wrong vote in three does little.
 
     Attributes
     ----------
@@ -74,7 +81,8 @@ class LandmarkVotes:
     scales
         (K, observers) pixels, above 0.
     worth
-        The equivalent number of independent votes. The votes of a network on one image err together.
+        The equivalent number of independent votes. The votes of a network on one image err
+        together.
     """
 
     camera: Camera
@@ -146,8 +154,9 @@ class LandmarkVotes:
 class PoseEstimate:
     """A pose world_from_ct (4, 4) and its covariance (6, 6), of the motion from it to the truth.
 
-    cost = rho(d) with d^2 = delta^T covariance^-1 delta, delta the motion from the pose in question to this one: rotation vector and shift
-    of the centroid (3,) CT mm. rho(d) = d^2 / 2 up to HUBER_DISTANCE, and a straight line from there on.
+    cost = rho(d) with d^2 = delta^T covariance^-1 delta, delta the motion from the pose in question
+    to this one: rotation vector and shift of the centroid (3,) CT mm. rho(d) = d^2 / 2 up to
+    HUBER_DISTANCE, and a straight line from there on.
     """
 
     world_from_ct: np.ndarray
@@ -167,7 +176,10 @@ class PoseEstimate:
 
 
 def motion(poses: np.ndarray, others: np.ndarray, centroid: np.ndarray) -> np.ndarray:
-    """Return the motions (..., 6) that take poses (..., 4, 4) to others (..., 4, 4): the inverse of `moved`."""
+    """Return the motions (..., 6) that take poses (..., 4, 4) to others (..., 4, 4).
+
+    The inverse of `moved`.
+    """
     turn = others[..., :3, :3] @ np.swapaxes(poses[..., :3, :3], -1, -2)
     shift = rigid.transform_points(others, centroid) - rigid.transform_points(poses, centroid)
     return np.concatenate([rigid.log_so3(turn), shift], axis=-1)
@@ -187,7 +199,8 @@ def _size_mm(motions: np.ndarray) -> np.ndarray:
 def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
     """Return (S, 6, 6), minus the derivative of `motion(poses, others)` by a motion of the poses.
 
-    log(exp(phi) exp(-epsilon)) = phi - Jr^-1(phi) epsilon, the inverse right Jacobian of SO(3) (Sola et al., arXiv 1812.01537, eq. 144).
+    log(exp(phi) exp(-epsilon)) = phi - Jr^-1(phi) epsilon, the inverse right Jacobian of SO(3)
+    (Sola et al., arXiv 1812.01537, eq. 144).
     """
     phi = delta[:, :3]
     angle = np.maximum(np.linalg.norm(phi, axis=1), 1e-4)[:, None, None]
@@ -204,8 +217,8 @@ class Candidate:
     Attributes
     ----------
     covariance
-        (6, 6) of the motion (omega, v) from it to the truth about the anatomy's centroid, rad and mm, world
-        axes.
+        (6, 6) of the motion (omega, v) from it to the truth about the anatomy's centroid, rad and
+        mm, world axes.
     views
         Which views it is from.
     agree
@@ -242,8 +255,8 @@ def fuse(
 ) -> list[Candidate]:
     """Return distinct poses for a refinement to start from, the most credible one first.
 
-    First comes what the views that agree say together; then, where some do not, what all say together; then each view's own answer, the
-    most certain first.
+    First comes what the views that agree say together; then, where some do not, what all say
+    together; then each view's own answer, the most certain first.
 
     Parameters
     ----------
@@ -254,9 +267,9 @@ def fuse(
     world_from_ct
         (4, 4), the nominal pose, from which to start.
     slack
-        For each view the covariance (6, 6) that `geometry_covariance` gives, where its camera is not known exactly
-        against that of the first one; None for a view whose camera is. Such a view counts as its own answer, made
-        that much less certain.
+        For each view the covariance (6, 6) that `geometry_covariance` gives, where its camera is
+        not known exactly against that of the first one; None for a view whose camera is. Such a
+        view counts as its own answer, made that much less certain.
     """
     views, starts = list(views), _starts(world_from_ct, centroid)
     alone = [_best([view], starts, centroid, (number,)) for number, view in enumerate(views)]

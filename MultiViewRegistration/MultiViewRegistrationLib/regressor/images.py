@@ -1,4 +1,7 @@
-"""Images as a network sees them: windows of a detector, X-rays brought onto them, and training images of one CT, made on the fly."""
+"""Images as a network sees them.
+
+Windows of a detector, X-rays brought onto them, and training images of one CT, made on the fly.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ from .fast_drr import BASES, Bases, Stacks, project, varied
 from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
 from .rng import NEIGHBOURS, derived, sixes, states_of_images
 
-#: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for speed; of one bone, which is small,
-#: the cortex must be distinguishable from the marrow.
+#: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for
+#: speed; of one bone, which is small, the cortex must be distinguishable from the marrow.
 _VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
@@ -58,8 +61,9 @@ class Window:
         camera
             Of the X-ray.
         points
-            (n, 3) world mm; only as much of the image as shows them, where that is less. About their middle the
-            grid's pixels are square; those of a slot scan are so at one depth alone, those of a pinhole anywhere.
+            (n, 3) world mm; only as much of the image as shows them, where that is less. About
+            their middle the grid's pixels are square; those of a slot scan are so at one depth
+            alone, those of a pinhole anywhere.
         size
             Pixels to a side.
         """
@@ -91,15 +95,18 @@ class Window:
 
 
 def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = None) -> np.ndarray:
-    """Return an X-ray as a network sees it, (2, rows, columns) float32: standardised, and 1 where valid, else 0.
+    """Return an X-ray as a network sees it, (2, rows, columns) float32.
+
+    Standardised, and 1 where valid, else 0.
 
     Parameters
     ----------
     camera
         The camera that took it.
     grid
-        That of the network's image, with the same source. The two may have different intrinsics and, but for slot
-        scans, be turned against each other: another detector behind the same source shows the same rays.
+        That of the network's image, with the same source. The two may have different intrinsics
+        and, but for slot scans, be turned against each other: another detector behind the same
+        source shows the same rays.
     out
         Where it is written, if that is given.
     """
@@ -143,9 +150,11 @@ def _resample(image, usable, pixels_from_grid, line, valid):
             valid[r, c] = count >= _MIN_VALID * samples * samples
 
 
-#: Pixels to each side over which brightness and contrast are evened out, in an image of 64; the noise floor, in deviations of the image.
+#: Pixels to each side over which brightness and contrast are evened out, in an image of 64; the
+#: noise floor, in deviations of the image.
 WINDOW, FLOOR = 10, 0.2
-#: Standard deviations beyond which a value is cut off, so that metal does not decide about the contrast of all else.
+#: Standard deviations beyond which a value is cut off, so that metal does not decide about the
+#: contrast of all else.
 CUT = 2.5
 #: Beyond this the local value is cut off.
 MAX_LOCAL = 4.0
@@ -153,9 +162,12 @@ MAX_LOCAL = 4.0
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def standardise(line, valid, out):
-    """Normalise a log image locally: gain, offset, slow shading, scatter and the scale of its logarithm do not count.
+    """Normalise a log image locally.
 
-    x = (line - mean) / sd over the valid pixels, cut off at +-2.5 and again; out = (x - mean_w x) / sqrt(var_w x + FLOOR^2)
+    Gain, offset, slow shading, scatter and the scale of its logarithm do not count.
+
+    x = (line - mean) / sd over the valid pixels, cut off at +-2.5 and again; out = (x - mean_w x) /
+    sqrt(var_w x + FLOOR^2)
 
     over the valid pixels of a square window w; 0, the neutral value, where not valid.
 
@@ -215,7 +227,8 @@ class TrainingImages:
     pixel_mm
         Of a window at the anatomy (`Window.pixel_mm_at`), to which the voxels are suited.
     how
-        The random nuisances of each image; by default BODY, or BONE where the CT has nothing but one structure.
+        The random nuisances of each image; by default BODY, or BONE where the CT has nothing but
+        one structure.
     variants
         How many continuations of the body beyond the CT's ends, from `seed`; each batch takes one.
     """
@@ -247,7 +260,9 @@ class TrainingImages:
     def batch(
         self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0
     ) -> np.ndarray:
-        """Return random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
+        """Return random images (n, views, 2, rows, columns) float32.
+
+        Standardised, and 1 where valid, else 0.
 
         Parameters
         ----------
@@ -297,7 +312,10 @@ class TrainingImages:
         return out
 
     def neighbours(self, key: np.uint64, first: int, count: int) -> np.ndarray:
-        """Return motions (count, 4, 4) of what surrounds a structure: a normally distributed turn about its centroid, then a shift."""
+        """Return motions (count, 4, 4) of what surrounds a structure.
+
+        a normally distributed turn about its centroid, then a shift.
+        """
         how = self.how
         six = sixes(key, first, count, NEIGHBOURS) * np.repeat(
             [np.radians(how.neighbour_deg), how.neighbour_mm], 3

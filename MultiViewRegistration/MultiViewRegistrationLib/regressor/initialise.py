@@ -1,4 +1,7 @@
-"""Registrations that start at a regressor's predictions: `--start regressor`, and `--start auto` with a search beside it."""
+"""Registrations that start at a regressor's predictions.
+
+`--start regressor`, and `--start auto` with a search beside it.
+"""
 
 from __future__ import annotations
 
@@ -99,13 +102,14 @@ class RegressorInitialisation:
     world_from_ct
         (4, 4) its nominal pose, None where it has none.
     centre, reach
-        With them a search goes along, see `refine_from`; as one does, through the range of the training, where the model itself
-        knows the pose no better than by MAX_EXPECTED_MM.
+        With them a search goes along, see `refine_from`; as one does, through the range of the
+        training, where the model itself knows the pose no better than by MAX_EXPECTED_MM.
 
     Raises
     ------
     InputError
-        For views that the model cannot predict, except beside a search: then there is a warning, and that alone is done.
+        For views that the model cannot predict, except beside a search: then there is a warning,
+        and that alone is done.
     """
 
     def __init__(
@@ -132,7 +136,8 @@ class RegressorInitialisation:
         alone = uncalibrated_view_indices(views, shared)
         self._together = [view for i, view in enumerate(views) if i not in alone]
         self.candidates = self._ask(self._together)
-        """The candidates of the views registered together, the most credible first; none for a search alone."""
+        """The candidates of the views registered together, the most credible first; none for a
+        search alone."""
 
     def run(
         self,
@@ -143,7 +148,8 @@ class RegressorInitialisation:
     ) -> Refinement:
         """Register views, those that belong together or one of the others, see `register_views`.
 
-        A published refinement begins with the most credible pose, and without one it is an InputError.
+        A published refinement begins with the most credible pose, and without one it is an
+        InputError.
         """
         together = [view.name for view in views] == [view.name for view in self._together]
         candidates = self.candidates if together else self._ask(views)
@@ -218,8 +224,8 @@ def predict_poses(
 ) -> list[Candidate]:
     """Return a model's predictions for X-rays, the most credible first.
 
-    Of a body, an uncertain one comes a second time, before it: refined along its least certain axis, see
-    `refine_along_least_certain_axis`.
+    Of a body, an uncertain one comes a second time, before it: refined along its least certain
+    axis, see `refine_along_least_certain_axis`.
 
     Arguments and InputError as of `model.RegressorModel.candidates`.
     """
@@ -233,7 +239,10 @@ def predict_poses(
 
 
 def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> Regressor | None:
-    """Return the regressor that "regressor" or "auto" uses, see `learning.find_model`; None where there is none."""
+    """Return the regressor that "regressor" or "auto" uses, see `learning.find_model`.
+
+    None where there is none.
+    """
     if start == "auto" and model is None and learning.missing_packages():
         return None
     return learning.find_model(case, model)

@@ -1,4 +1,7 @@
-"""The regressor of a case's CT: what a registration asks of it, and the one to use, of this user's store or a folder."""
+"""The regressor of a case's CT.
+
+What a registration asks of it, and the one to use, of this user's store or a folder.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +40,19 @@ class Regressor(Protocol):
     def reach(
         self, views: Sequence[View], world_from_ct: np.ndarray | None
     ) -> tuple[np.ndarray, float, float]:
-        """Return the nominal pose (4, 4), and how far from it poses were trained: degrees and mm."""
+        """Return the nominal pose (4, 4), and how far from it poses were trained.
+
+        Degrees and mm.
+        """
 
     def check_ct(self, ct: CT) -> None:
         """Refuse another CT than the one that was learnt. InputError for that."""
 
 
 def find_model(case: Case, model: Regressor | str | Path | None = None) -> Regressor | None:
-    """Return the model to use for a case: the one given, or the newest one of its CT in the store that fits its views.
+    """Return the model to use for a case.
+
+    The one given, or the newest one of its CT in the store that fits its views.
 
     None where there is none.
 
@@ -87,8 +95,8 @@ def require_torch() -> None:
     missing = missing_packages()
     if missing:
         raise InputError(
-            f"regressor: found no {' and no '.join(missing)}, expected PyTorch and safetensors; install them with "
-            f"{install_command('torch')}."
+            f"regressor: found no {' and no '.join(missing)}, expected PyTorch and safetensors; "
+            f"install them with {install_command('torch')}."
         )
 
 

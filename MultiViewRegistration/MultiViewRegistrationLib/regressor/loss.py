@@ -1,28 +1,33 @@
 """The four losses of Cui et al., on those of DiffPose.
 
-Cui et al.: "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual cross-view
-constraints" (ICRA 2025, arXiv 2506.22191). DiffPose: Gopalakrishnan et al., CVPR 2024.
+Cui et al.: "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray
+rendering and dual cross-view constraints" (ICRA 2025, arXiv 2506.22191). DiffPose: Gopalakrishnan
+et al., CVPR 2024.
 
-Frames. A network predicts where the CT lies in the frame of the camera, `camera_from_ct`: T_a of view a, and ^T_a
-its prediction. The views hang together by their known cameras C_a = camera_from_world. View b's prediction, seen from view a, is
+Frames. A network predicts where the CT lies in the frame of the camera, `camera_from_ct`: T_a of
+view a, and ^T_a its prediction. The views hang together by their known cameras C_a =
+camera_from_world. View b's prediction, seen from view a, is
 
     ^T_ab = C_a C_b^-1 ^T_b,    ^T_aa = ^T_a,
 
-and ^T_ab = T_a if b's prediction is perfect and the cameras are exact. Poses are compared as they stand in DiffPose:
-as the place of the C-arm about the CT, X_a = ct_from_isocentre = T_a^-1 (translation by r_a along the beam), which is the frame of the
-camera moved from its source to its isocentre, r_a further on. With theta the angle between two poses and t their translations, i.e. the
+and ^T_ab = T_a if b's prediction is perfect and the cameras are exact. Poses are compared as they
+stand in DiffPose: as the place of the C-arm about the CT, X_a = ct_from_isocentre = T_a^-1
+(translation by r_a along the beam), which is the frame of the camera moved from its source to its
+isocentre, r_a further on. With theta the angle between two poses and t their translations, i.e. the
 isocentre in CT mm, view a through view b has
 
     pose    ||log(^X_ab^-1 X_a)|| + sqrt((r_a theta)^2 + ||^t_ab - t_a||^2)      geodesic and double geodesic
     image   1 - NCC(X-ray of a, DRR in camera a at ^T_ab)
 
-The losses "pose" and "image" are the means of these over the views, a = b; "cross_pose" and "cross_image" the means over all ordered
-pairs of views, a != b. All are 0 at the perfect answer.
+The losses "pose" and "image" are the means of these over the views, a = b; "cross_pose" and
+"cross_image" the means over all ordered pairs of views, a != b. All are 0 at the perfect answer.
 
-What a cross-view loss can teach. The images of other views show what one view cannot see of its own error, its depth: "cross_image"
-has a gradient where "image" has none. "cross_pose" has little to add. Its distances do not depend on the frame that the CT is in, nor,
-if the views turn about one isocentre, on which of them it is seen from: then ||log(^X_ab^-1 X_a)|| = ||log(^X_bb^-1 X_b)||, and
-"cross_pose" is "pose" counted once more. It differs where isocentres lie apart, or where `true` has cameras other than the known ones.
+What a cross-view loss can teach. The images of other views show what one view cannot see of its own
+error, its depth: "cross_image" has a gradient where "image" has none. "cross_pose" has little to
+add. Its distances do not depend on the frame that the CT is in, nor, if the views turn about one
+isocentre, on which of them it is seen from: then ||log(^X_ab^-1 X_a)|| = ||log(^X_bb^-1 X_b)||, and
+"cross_pose" is "pose" counted once more. It differs where isocentres lie apart, or where `true` has
+cameras other than the known ones.
 """
 
 from __future__ import annotations
@@ -41,9 +46,10 @@ from ..published.refine import ncc
 from ..rendering.autograd import DifferentiableRenderer
 from .network import VOTING, Network
 
-#: What each loss counts, by its name. diffpose: (1 - NCC) + 0.01 (geodesic + double geodesic), experiments/deepfluoro/train.py of
-#: github.com/eigenvivek/DiffPose. cui2025: for two views A and B a quarter of the sum of the same over A, B, A through B, B through A; the
-#: two quarters for own views are half of their mean.
+#: What each loss counts, by its name. diffpose: (1 - NCC) + 0.01 (geodesic + double geodesic),
+#: experiments/deepfluoro/train.py of github.com/eigenvivek/DiffPose. cui2025: for two views A and B
+#: a quarter of the sum of the same over A, B, A through B, B through A; the two quarters for own
+#: views are half of their mean.
 PRESETS = {
     "diffpose": {"pose": 0.01, "image": 1.0},
     "cui2025": {"pose": 0.005, "image": 0.5, "cross_pose": 0.005, "cross_image": 0.5},
@@ -53,7 +59,8 @@ LIKELIHOOD = "likelihood"
 _VOXEL = 1.25
 
 LossFunction = Callable[[Network, Tensor, Tensor], Tensor]
-"""(network, images (n, views, 2, rows, columns), camera_from_ct (n, views, 4, 4)) -> the loss, a number."""
+"""(network, images (n, views, 2, rows, columns), camera_from_ct (n, views, 4, 4)) -> the loss, a
+number."""
 
 
 class PoseAndImageLoss:
@@ -62,9 +69,11 @@ class PoseAndImageLoss:
     Parameters
     ----------
     cameras
-        Of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
+        Of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64
+        pixels.
     source_to_isocentre_mm
-        For each view, along the beam; without a known isocentre, to the anatomy at the nominal pose.
+        For each view, along the beam; without a known isocentre, to the anatomy at the nominal
+        pose.
     volume
         Attenuation, 1/mm, of a resolution that fits these images.
     weights
@@ -94,14 +103,17 @@ class PoseAndImageLoss:
     def terms(
         self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Return each loss with a weight, (n,), by its name; those across views only where there are several.
+        """Return each loss with a weight, (n,), by its name.
+
+        Those across views only where there are several.
 
         Parameters
         ----------
         predicted, true
             camera_from_ct (n, views, 4, 4), mm.
         xrays
-            (n, views, rows, columns), any scale and offset, bone bright; may be missing where no image counts.
+            (n, views, rows, columns), any scale and offset, bone bright; may be missing where no
+            image counts.
 
         Raises
         ------
@@ -234,8 +246,8 @@ def make_loss(
     def published(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
         """Return the preset, with a loss of the scales alone, which fusion needs and the papers' networks do not have.
 
-        Predictions are compared with the image at the true pose as a DRR shows it: no prediction can show the random nuisances of the
-        network's image.
+        Predictions are compared with the image at the true pose as a DRR shows it: no prediction
+        can show the random nuisances of the network's image.
         """
         predicted, view = _predicted(network, images)
         poses = predicted.camera_from_ct.unflatten(0, images.shape[:2])

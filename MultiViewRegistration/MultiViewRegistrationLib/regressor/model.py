@@ -54,21 +54,24 @@ class RegressorModel:
         """
         if ct_sha256(ct) != self.card.ct_sha256:
             raise InputError(
-                f"{self.folder}: the model is of another CT, and knows nothing of this one; train one for this CT."
+                f"{self.folder}: the model is of another CT, and knows nothing of this one; train "
+                "one for this CT."
             )
 
     def candidates(
         self, views: Sequence[View], world_from_ct: np.ndarray | None = None
     ) -> list[Candidate]:
-        """Return the network's predictions for X-rays, the most credible pose first; see `fusion.fuse`.
+        """Return the network's predictions for X-rays, the most credible pose first.
+
+        See `fusion.fuse`.
 
         Parameters
         ----------
         views
             Any of those it was trained on, or others that see the anatomy as one of those did.
         world_from_ct
-            (4, 4), the case's nominal pose, if any: it places cameras that stand otherwise in the world than in
-            training.
+            (4, 4), the case's nominal pose, if any: it places cameras that stand otherwise in the
+            world than in training.
 
         Raises
         ------
@@ -145,8 +148,9 @@ class RegressorModel:
     ) -> tuple[np.ndarray, list[int]]:
         """Return the nominal pose in the world of these views, and for each the view of the training that saw the anatomy most alike.
 
-        The world may be another than in training, or cameras may have moved by some degrees: what counts is that the nominal pose, seen
-        by each camera, lies within the range of poses that were trained for one.
+        The world may be another than in training, or cameras may have moved by some degrees: what
+        counts is that the nominal pose, seen by each camera, lies within the range of poses that
+        were trained for one.
         """
         nominals = [np.array(self.card.world_from_ct)]
         if world_from_ct is not None:
@@ -167,7 +171,8 @@ class RegressorModel:
         if nearest.max() > 1:
             raise InputError(
                 f'view "{views[int(nearest.argmax())].name}": its camera sees the CT otherwise than any that the model in '
-                f"{self.folder} was trained for, expected a geometry within the range of its training; train a model for this case."
+                f"{self.folder} was trained for, expected a geometry within the range of its "
+                "training; train a model for this case."
             )
         return nominal, off.argmin(axis=1).tolist()
 

@@ -1,9 +1,11 @@
 """The trained models of this user: each a folder with a card and weights, by the CT that it is for.
 
-    <data>/models/<first 16 characters of the CT's SHA-256>/<name>/card.json, weights-....safetensors
+    <data>/models/<first 16 characters of the CT's SHA-256>/<name>/card.json,
+    weights-....safetensors
 
-Weights are safetensors, which hold numbers and never code. PyTorch is needed only to load and to save them. A new state is written beside
-the old one, and the card that names it replaces the old card last: whatever happens in between, the folder holds one whole state.
+Weights are safetensors, which hold numbers and never code. PyTorch is needed only to load and to
+save them. A new state is written beside the old one, and the card that names it replaces the old
+card last: whatever happens in between, the folder holds one whole state.
 """
 
 from __future__ import annotations
@@ -54,8 +56,8 @@ class Card:
     ct_sha256
         Of the CT it is for, see `ct_sha256`.
     cameras
-        Of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in
-        case.json, and "slot_scan" true where it is one.
+        Of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and
+        size, as in case.json, and "slot_scan" true where it is one.
     world_from_ct
         (4, 4), the nominal pose.
     centroid
@@ -79,14 +81,16 @@ class Card:
     seconds
         That took.
     shortened
-        (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
+        (step, progress) from which the rest of the training was hurried, as the error had stopped
+        falling; None if it had not.
     losses
         [step, mean loss since the last], about a hundred.
     validation
-        [step, seconds, error of all views together, of each view alone, ...], geometric means of the mTRE in mm at the landmarks,
-        of random images.
+        [step, seconds, error of all views together, of each view alone, ...], geometric means of
+        the mTRE in mm at the landmarks, of random images.
     expected
-        50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last validation.
+        50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last
+        validation.
     fault
         Why training stopped before its end, where it did for a reason of its own; "" otherwise.
     weights, weights_sha256
@@ -123,7 +127,10 @@ class Card:
 
     @property
     def validated(self) -> bool:
-        """Whether it is known how well the network does after the steps so far; before the first there is nothing to know."""
+        """Whether it is known how well the network does after the steps so far.
+
+        Before the first there is nothing to know.
+        """
         return self.done == (self.validation[-1][0] if self.validation else 0)
 
     @property
@@ -133,7 +140,10 @@ class Card:
 
     @property
     def error_mm(self) -> float | None:
-        """The error of all views together at the last validation, see `validation`; None before the first."""
+        """The error of all views together at the last validation, see `validation`.
+
+        None before the first.
+        """
         return self.validation[-1][2] if self.validation else None
 
     def to_json(self) -> str:
@@ -142,7 +152,10 @@ class Card:
 
     @classmethod
     def read(cls, folder: Path) -> Card:
-        """Return the card of a model's folder. InputError for one that is missing, damaged, or of another format."""
+        """Return the card of a model's folder.
+
+        InputError for one that is missing, damaged, or of another format.
+        """
         path = Path(folder) / CARD
         try:
             with path.open("rb") as stream:
@@ -150,7 +163,8 @@ class Card:
             content = json.loads(text)
         except FileNotFoundError:
             raise InputError(
-                f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train."
+                f"{folder}: found no {CARD}, expected the folder of a trained model; train one "
+                "with mvreg train."
             ) from None
         except (ValueError, NotADirectoryError):
             raise InputError(
@@ -317,12 +331,16 @@ def new_folder(ct_sha256: str) -> Path:
 
 
 def remove_model(stored: StoredModel) -> None:
-    """Remove a model, and its CT's folder if that is empty then. InputError where that is not possible."""
+    """Remove a model, and its CT's folder if that is empty then.
+
+    InputError where that is not possible.
+    """
     try:
         shutil.rmtree(stored.folder)
     except OSError as error:
         raise InputError(
-            f"{stored.folder}: could not be removed ({error.strerror or error}); close what uses it."
+            f"{stored.folder}: could not be removed ({error.strerror or error}); close what uses "
+            "it."
         ) from None
     with suppress(OSError):
         stored.folder.parent.rmdir()
@@ -339,7 +357,10 @@ def _models(parent: Path) -> list[StoredModel]:
 
 
 def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> Card:
-    """Write a state; returns the card as written. OSError where it cannot be written: then the state before is still there."""
+    """Write a state; returns the card as written. OSError where it cannot be written.
+
+    Then the state before is still there.
+    """
     from safetensors.torch import save as to_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -358,7 +379,8 @@ def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> 
 def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
     """Return the state in a folder.
 
-    InputError where there is none, or it is not what was written: cut short, changed, or no safetensors at all.
+    InputError where there is none, or it is not what was written: cut short, changed, or no
+    safetensors at all.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
@@ -367,11 +389,13 @@ def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
     path = Path(folder) / card.weights
     if not card.weights.endswith(SUFFIX) or not path.is_file():
         raise InputError(
-            f"{folder}: found no weights as safetensors, expected those that {CARD} names; train the model again."
+            f"{folder}: found no weights as safetensors, expected those that {CARD} names; train "
+            "the model again."
         )
     if path.stat().st_size > MAX_WEIGHT_BYTES or sha256(path) != card.weights_sha256:
         raise InputError(
-            f"{path}: is not the file that was written (cut short, damaged or changed); train the model again."
+            f"{path}: is not the file that was written (cut short, damaged or changed); train the "
+            "model again."
         )
     try:
         return card, from_bytes(path.read_bytes())
@@ -384,7 +408,8 @@ def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
 def ct_sha256(ct: CT) -> str:
     """SHA-256 in hex of a CT's values, unit, mask and grid: the same however it was stored.
 
-    The slices of a left-handed grid are taken the other way round, as in files that 3D Slicer writes.
+    The slices of a left-handed grid are taken the other way round, as in files that 3D Slicer
+    writes.
     """
     values, mask, grid = ct.volume.values, ct.mask, ct.volume.ct_from_index
     if np.linalg.det(grid[:3, :3]) < 0:

@@ -1,13 +1,15 @@
 """The networks that look at single views.
 
-The image cells of one vote for landmarks; the other one predicts the pose itself, with the papers' regression head as it was published.
+The image cells of one vote for landmarks; the other one predicts the pose itself, with the papers'
+regression head as it was published.
 
     network = make_network("voting", cameras, world_from_ct, centroid, landmarks)
     predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
     loss = network.loss(predicted, camera_from_ct, view)     # (n,)
     poses = fuse(network.evidence(predicted, cameras), centroid, world_from_ct)      # of images of one pose
 
-Their blocks are those of ResNet (He et al., CVPR 2016) with group normalisation (Wu and He, ECCV 2018), which does not mind small batches.
+Their blocks are those of ResNet (He et al., CVPR 2016) with group normalisation (Wu and He, ECCV
+2018), which does not mind small batches.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ VOTING = "voting"
 GROUP = 16
 
 LANDMARKS = 24
-#: Landmarks lie within this distance of the anatomy's centroid, in mm: what an image of it shows, or nearly.
+#: Landmarks lie within this distance of the anatomy's centroid, in mm: what an image of it shows,
+#: or nearly.
 REACH_MM = 130.0
 #: About the distance in mm of the voxels among which landmarks are chosen.
 COARSE_MM = 4.0
@@ -50,7 +53,11 @@ UNIT = (0.2, 30.0)
 
 
 class Augmentation(NamedTuple):
-    """A slightly transformed image: shifted by shares of its width and height, scaled and, but for a slot scan, turned about the beam."""
+    """A slightly transformed image.
+
+    Shifted by shares of its width and height, scaled and, but for a slot scan, turned about the
+    beam.
+    """
 
     right: float = 0.0
     down: float = 0.0
@@ -87,8 +94,8 @@ CORNER_AUGMENTATIONS = (
 class Network(nn.Module):
     """A network that looks at single views.
 
-    All it knows of the CT and the training's geometry is in its state_dict. AUGMENTATIONS: transformations of an
-    X-ray whose prediction is uncertain.
+    All it knows of the CT and the training's geometry is in its state_dict. AUGMENTATIONS:
+    transformations of an X-ray whose prediction is uncertain.
 
     Parameters
     ----------
@@ -100,7 +107,8 @@ class Network(nn.Module):
     stem, body
         Its first layers; the convolutions of the body learn by `Muon`.
     certainty
-        By how much more its evidence knows than was thought before `calibrate`, as an inverse variance.
+        By how much more its evidence knows than was thought before `calibrate`, as an inverse
+        variance.
     """
 
     AUGMENTATIONS: Sequence[Augmentation] = ()
@@ -126,7 +134,10 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def evidence(self, predicted: Any, cameras: Sequence[Camera]) -> list[Evidence]:
-        """Return the evidence of images of one pose of the CT: image n was taken by camera n, of the image's size in pixels."""
+        """Return the evidence of images of one pose of the CT.
+
+        Image n was taken by camera n, of the image's size in pixels.
+        """
         raise NotImplementedError
 
     def calibrate(self, squared_errors: np.ndarray) -> None:
@@ -135,13 +146,17 @@ class Network(nn.Module):
         Parameters
         ----------
         squared_errors
-            (n,) of fused poses, see `Candidate.squared_error`. By their median, not to follow a few misses.
+            (n,) of fused poses, see `Candidate.squared_error`. By their median, not to follow a few
+            misses.
         """
         self.certainty *= chi2.median(6) / max(float(np.median(squared_errors)), 1e-6)
 
 
 def precision_on(device: torch.device) -> torch.dtype:
-    """Return the precision of a network's body: bfloat16 on a CUDA device that has it, where it is faster; a processor only loses by it."""
+    """Return the precision of a network's body.
+
+    Bfloat16 on a CUDA device that has it, where it is faster; a processor only loses by it.
+    """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float32
@@ -200,10 +215,12 @@ class CellVotes(NamedTuple):
 class VotingNetwork(Network):
     """Each cell, 8 pixels wide, sees the whole image and votes where fixed points of the CT are in it, and how sure it is.
 
-    Every part of an image has its own word on the pose, so tools, shutters and what lies beyond the CT take some votes and leave the
-    others; points outside the image are voted for like those within. The pose is then that of the camera by which the points fall where
-    they are given (`fuse`), of one view or of several together, and the cameras need not be those of the training. After Peng et
-    al., "PVNet" (CVPR 2019), where pixels vote for directions, with the scales of Kendall and Gal (NeurIPS 2017).
+    Every part of an image has its own word on the pose, so tools, shutters and what lies beyond the
+    CT take some votes and leave the others; points outside the image are voted for like those
+    within. The pose is then that of the camera by which the points fall where they are given
+    (`fuse`), of one view or of several together, and the cameras need not be those of the training.
+    After Peng et al., "PVNet" (CVPR 2019), where pixels vote for directions, with the scales of
+    Kendall and Gal (NeurIPS 2017).
 
     Parameters
     ----------
@@ -320,7 +337,8 @@ class VotingNetwork(Network):
 class _TwoScales(nn.Module):
     """Features (n, 8 width, rows / 8, columns / 8) from the stem's (n, width, rows / 2, columns / 2).
 
-    Three stages; the last one's features, at half the resolution, see the whole image and are added to those of the second.
+    Three stages; the last one's features, at half the resolution, see the whole image and are added
+    to those of the second.
     """
 
     def __init__(self, width: int) -> None:
@@ -346,8 +364,8 @@ class Poses(NamedTuple):
     camera_from_ct
         (n, 4, 4).
     log_scales
-        (n, 6), of the error's Laplace distribution along each axis of the motion from here to the truth: turn
-        about the anatomy's centroid and its shift, camera axes, in UNIT.
+        (n, 6), of the error's Laplace distribution along each axis of the motion from here to the
+        truth: turn about the anatomy's centroid and its shift, camera axes, in UNIT.
     """
 
     camera_from_ct: Tensor
@@ -355,12 +373,15 @@ class Poses(NamedTuple):
 
 
 class PublishedPoseNetwork(Network):
-    """ResNet-18 with the regression head of DiffPose as published, which Cui et al. (ICRA 2025) took over.
+    """ResNet-18 with the regression head of DiffPose as published, which Cui et al.
 
-    The features are averaged over the whole image; two linear layers, one for rad and one for mm, give a twist, and its exponential on
-    SE(3) moves the C-arm from its nominal place, in the axes of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no
-    error: all its scales are UNIT, which `calibrate` multiplies by one number. Otherwise than there (Gopalakrishnan et al., CVPR 2024), the
-    twist is one about the anatomy's centroid and not about a corner of the CT.
+    (ICRA 2025) took over.
+
+    The features are averaged over the whole image; two linear layers, one for rad and one for mm,
+    give a twist, and its exponential on SE(3) moves the C-arm from its nominal place, in the axes
+    of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no error: all its scales
+    are UNIT, which `calibrate` multiplies by one number. Otherwise than there (Gopalakrishnan et
+    al., CVPR 2024), the twist is one about the anatomy's centroid and not about a corner of the CT.
 
     Parameters
     ----------
@@ -371,8 +392,8 @@ class PublishedPoseNetwork(Network):
     centroid
         (3,) CT mm.
     width
-        Channels of the first stage, 64 in ResNet-18: a quarter takes a tenth of the time, and learns more in
-        the same minutes on a CPU.
+        Channels of the first stage, 64 in ResNet-18: a quarter takes a tenth of the time, and
+        learns more in the same minutes on a CPU.
     """
 
     nominal: Tensor
@@ -449,7 +470,8 @@ class PublishedPoseNetwork(Network):
         return (camera_from_ct[:, :3, :3] @ self.centroid) + camera_from_ct[:, :3, 3]
 
 
-#: By the name in a model's card: each makes a network of cameras, landmarks or a nominal pose, and the centroid.
+#: By the name in a model's card: each makes a network of cameras, landmarks or a nominal pose, and
+#: the centroid.
 NETWORKS: dict[str, Callable[..., Network]] = {
     VOTING: VotingNetwork,
     "published": PublishedPoseNetwork,
@@ -490,8 +512,9 @@ def _numpy(tensor: Tensor) -> np.ndarray:
 def choose_landmarks(ct: CT, count: int = LANDMARKS, reach_mm: float = REACH_MM) -> np.ndarray:
     """Points (count, 3) in CT mm on the bone about the anatomy's centroid (on the structure, if there is a mask), far from each other.
 
-    Each is the one farthest from those before it (Gonzalez, Theor. Comput. Sci. 38, 1985). What counts is that they are spread: they are
-    nothing that has to be recognised. Where there is no bone within reach all tissue serves.
+    Each is the one farthest from those before it (Gonzalez, Theor. Comput. Sci. 38, 1985). What
+    counts is that they are spread: they are nothing that has to be recognised. Where there is no
+    bone within reach all tissue serves.
     """
     centroid, values = ct.centroid(), ct.volume.values
     bone = values > (BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())

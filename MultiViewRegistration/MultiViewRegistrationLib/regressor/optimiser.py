@@ -1,8 +1,12 @@
-"""The networks' optimisers: Muon for the convolutions within a network, Adam for its ends; on the processor or on a CUDA device.
+"""The networks' optimisers: Muon for the convolutions within a network, Adam for its ends.
 
-Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io/posts/muon) takes the momentum
-of a kernel's gradient as a matrix (channels out, all else), and steps along the nearest matrix with orthogonal rows: all directions are
-learnt at one pace. PyTorch's own Muon takes matrices only, and iterates in bfloat16, which a processor only loses by.
+On the processor or on a CUDA device.
+
+Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+kellerjordan.github.io/posts/muon) takes the momentum of a kernel's gradient as a matrix (channels
+out, all else), and steps along the nearest matrix with orthogonal rows: all directions are learnt
+at one pace. PyTorch's own Muon takes matrices only, and iterates in bfloat16, which a processor
+only loses by.
 """
 
 from __future__ import annotations
@@ -19,18 +23,23 @@ from ..rendering.devices import run_tasks
 from .loss import LossFunction
 from .network import Network
 
-#: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values from 0.01 to 1 to about 1.
+#: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values
+#: from 0.01 to 1 to about 1.
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 #: Share of the training in which the rate rises to its full.
 WARM_UP = 0.05
 #: Largest norm of a gradient; it is scaled down to this.
 MAX_GRADIENT_NORM = 1.0
-#: The processor always takes a batch in this many parts, so that the result does not depend on the number of cores.
+#: The processor always takes a batch in this many parts, so that the result does not depend on the
+#: number of cores.
 _PARTS = 2
 
 
 def rate(progress: float) -> float:
-    """Return the factor of the learning rates at a share of the training, 0 to 1: up on a line, and down to 0 on half a cosine."""
+    """Return the factor of the learning rates at a share of the training, 0 to 1.
+
+    Up on a line, and down to 0 on half a cosine.
+    """
     return min(1.0, progress / WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
@@ -71,7 +80,10 @@ class Optimiser:
         }
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore the state from `tensors`; foreign names are ignored. KeyError for missing ones."""
+        """Restore the state from `tensors`; foreign names are ignored.
+
+        KeyError for missing ones.
+        """
         states: dict[str, dict[int, dict[str, Tensor]]] = {part: {} for part in self._parts}
         for name, tensor in tensors.items():
             part, *rest = name.split(".")
@@ -116,9 +128,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the nearest matrix (m, n) with orthonormal rows, or columns if m > n: singular values between 0.7 and 1.2.
+    """Return about the nearest matrix (m, n) with orthonormal rows, or columns if m > n.
 
-    X <- (a + b G + c G^2) X with G = X X^T. The polynomials commute with G, so they are multiplied up on the smaller side alone.
+    Singular values between 0.7 and 1.2.
+
+    X <- (a + b G + c G^2) X with G = X X^T. The polynomials commute with G, so they are multiplied
+    up on the smaller side alone.
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T).T
@@ -141,8 +156,8 @@ def learn(
 ) -> float:
     """Compute the loss of a batch and write its gradients into the parameters.
 
-    On a CUDA device it is done at once, on the CPU in parts side by side. Each part runs in a thread in which PyTorch starts no others:
-    those would wait for each other many times a step.
+    On a CUDA device it is done at once, on the CPU in parts side by side. Each part runs in a
+    thread in which PyTorch starts no others: those would wait for each other many times a step.
 
     Parameters
     ----------

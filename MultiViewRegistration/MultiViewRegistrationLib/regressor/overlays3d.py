@@ -1,7 +1,8 @@
 """Random objects that are in an X-ray and not in the CT: metal, markers, other bones, soft tissue.
 
-All is made of capsules: wires, rods, screws, stems, balls; with a hollow inside the shafts of long bones. Positions and lengths are in mm
-at the anatomy's depth, from the image's middle; amounts in nepers a mm.
+All is made of capsules: wires, rods, screws, stems, balls; with a hollow inside the shafts of long
+bones. Positions and lengths are in mm at the anatomy's depth, from the image's middle; amounts in
+nepers a mm.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ def _anywhere(canvas):
 
 @compiled
 def add_metal(canvas):
-    """Add a random object in or on a patient: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable."""
+    """Add a random object in or on a patient.
+
+    Wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable.
+    """
     state = canvas.state
     x, y, angle = _anywhere(canvas)
     steel = log_uniform(state, _TITANIUM, _STEEL)

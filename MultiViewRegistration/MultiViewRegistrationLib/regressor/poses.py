@@ -17,20 +17,26 @@ from .rng import POSE, sixes
 #: The six axes of a `PoseRange`, and the largest half-width of each.
 AXES = ("orbital_deg", "tilt_deg", "roll_deg", "columns_mm", "rows_mm", "beam_mm")
 LARGEST = (180.0, 90.0, 180.0, np.inf, np.inf, np.inf)
-#: The CT is in a view's field where this share of its outline (of the image, if that is smaller) lies in the image.
+#: The CT is in a view's field where this share of its outline (of the image, if that is smaller)
+#: lies in the image.
 IN_FIELD = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class PoseRange:
-    """All poses up to so far from a nominal pose, in the terms of a C-arm: half-widths of six axes, evenly filled.
+    """All poses up to so far from a nominal pose, in the terms of a C-arm.
 
-    The axes are those of the first view's camera. The anatomy's centroid stays where it is under turns, and goes where shifts take it.
+    Half-widths of six axes, evenly filled.
 
-    orbital_deg, tilt_deg, roll_deg: as if the C-arm turned about the centroid, with the signs of RAO/LAO, CRA/CAU and roll in `CArm`;
+    The axes are those of the first view's camera. The anatomy's centroid stays where it is under
+    turns, and goes where shifts take it.
+
+    orbital_deg, tilt_deg, roll_deg: as if the C-arm turned about the centroid, with the signs of
+    RAO/LAO, CRA/CAU and roll in `CArm`;
         they are these very angles if the first view is the C-arm's at 0/0.
-    columns_mm, rows_mm: the anatomy's shift along the camera's x and y, at its own depth. In a mirrored image x runs against the columns.
-    beam_mm: its shift from source to detector, along z: the source's distance.
+    columns_mm, rows_mm: the anatomy's shift along the camera's x and y, at its own depth. In a
+    mirrored image x runs against the columns. beam_mm: its shift from source to detector, along z:
+    the source's distance.
 
     Parameters
     ----------
@@ -70,9 +76,9 @@ class PoseRange:
         corners
             (8, 3) CT mm, of the box around all that attenuates.
         search
-            "rotation_deg" and "translation_mm", as in case.json. Each angle and each shift may be as large: that
-            holds all poses of the search, for turns of up to 90 degrees. The shifts are made smaller, in
-            proportion, where they would take the CT out of a view's field.
+            "rotation_deg" and "translation_mm", as in case.json. Each angle and each shift may be
+            as large: that holds all poses of the search, for turns of up to 90 degrees. The shifts
+            are made smaller, in proportion, where they would take the CT out of a view's field.
         training
             half-widths by the names of AXES, in place of those; these stay as they are.
 
@@ -124,7 +130,10 @@ class PoseRange:
         )
 
     def values(self, poses: np.ndarray) -> np.ndarray:
-        """Return the coordinates (..., 6) of poses (..., 4, 4) along the axes, degrees and mm: the inverse of `poses`."""
+        """Return the coordinates (..., 6) of poses (..., 4, 4) along the axes, degrees and mm.
+
+        The inverse of `poses`.
+        """
         camera_from_ct = self.camera.camera_from_world @ np.asarray(poses, float)
         R = (
             camera_from_ct[..., :3, :3]
@@ -143,7 +152,10 @@ class PoseRange:
         return rigid.transform_points(self.camera.camera_from_world, self.centre)
 
     def _problem(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str:
-        """Return the worst problem of the range in a view's field, over its ends and midpoints; "" for none."""
+        """Return the worst problem of the range in a view's field, over its ends and midpoints.
+
+        "" for none.
+        """
         # The nominal pose first.
         steps = np.array(sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero))
         poses = self.poses(steps * self.half_widths)

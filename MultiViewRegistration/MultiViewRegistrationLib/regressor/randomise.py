@@ -1,6 +1,7 @@
 """Domain randomisation: from line integrals of a CT an X-ray as any device might have taken it of any patient.
 
-Tissue, spectrum, scatter, detector and field are random for each image. Amounts are in nepers, positions in pixels.
+Tissue, spectrum, scatter, detector and field are random for each image. Amounts are in nepers,
+positions in pixels.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from .rng import (
 )
 
 Range = tuple[float, float]
-# Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by that at its mean: NIST's tables at 45
-# and 90 keV against 70.
+# Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by
+# that at its mean: NIST's tables at 45 and 90 keV against 70.
 _SOFTER_BY_MEAN, _HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
 _COARSE = 4
@@ -37,7 +38,9 @@ _MIN_OPEN = 0.3
 
 
 class Randomisation(NamedTuple):
-    """The nuisances of an image: each even between two ends, or with a probability (`..._share`). All numbers are floats.
+    """The nuisances of an image: each even between two ends, or with a probability (`..._share`).
+
+    All numbers are floats.
 
     Attributes
     ----------
@@ -46,8 +49,8 @@ class Randomisation(NamedTuple):
     soft_removed_share
         Nearly without soft tissue.
     all_bone
-        1 where the volume is but one bone, 0 otherwise; what counts as soft tissue there then also has bone's
-        factor.
+        1 where the volume is but one bone, 0 otherwise; what counts as soft tissue there then also
+        has bone's factor.
     hardening
         Share of the softer quanta.
     scatter, glare
@@ -187,7 +190,8 @@ def random_xray(how, bases, others, mm, state, line, valid):
             for c in range(columns):
                 if valid[r, c] == 0:
                     line[r, c] = border
-        # Not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong (numba 0.62 to 0.68).
+        # Not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong
+        # (numba 0.62 to 0.68).
         valid[:] = 1
     _binomial(line, blur)
 
@@ -288,7 +292,8 @@ def _transmit(softer, soft, bone, metal, through):
 def _scattered(through, how, state):
     """Return the typical primary intensity (the geometric mean), and the scatter, on the coarse grid.
 
-    Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a random share of the typical intensity, and an even glare.
+    Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a random share of the typical
+    intensity, and an even glare.
     """
     to_primary, glare = uniform(state, *how.scatter), uniform(state, *how.glare)
     rows, columns = through.shape[0] // _COARSE, through.shape[1] // _COARSE
@@ -315,7 +320,10 @@ def _scattered(through, how, state):
 
 @fast
 def _shading(deviation, shape, state):
-    """Return factors of a brightness that changes slowly over the image: a random paraboloid in its logarithm."""
+    """Return factors of a brightness that changes slowly over the image.
+
+    a random paraboloid in its logarithm.
+    """
     shade, of = np.empty(shape, np.float32), np.empty(5)
     for n in range(5):
         of[n] = deviation * quick_normal(bits(state))
@@ -341,7 +349,10 @@ def _bilinear(image, x, y):
 
 @fast
 def _binomial(image, share):
-    """Replace `share` of the image by what a binomial filter of 3 x 3 makes of it, in place; the border is repeated."""
+    """Replace `share` of the image by what a binomial filter of 3 x 3 makes of it, in place.
+
+    The border is repeated.
+    """
     rows, columns = image.shape
     spare = np.empty_like(image)
     for r in range(rows):

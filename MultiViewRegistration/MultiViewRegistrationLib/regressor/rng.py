@@ -1,8 +1,8 @@
 """Random numbers within kernels, the same on any number of threads.
 
-SplitMix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014. A state is an array (1,) uint64. A batch
-follows from one word, its key. Each of its poses has a key of its own, from which all about it follows, so that any part of a batch can be
-made by itself.
+SplitMix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014. A state
+is an array (1,) uint64. A batch follows from one word, its key. Each of its poses has a key of its
+own, from which all about it follows, so that any part of a batch can be made by itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _LOW_16 = np.uint64(0xFFFF)
 FULL_TURN = 2.0 * math.pi
 _BY_2_TO_53, _BY_2_TO_16, _ROOT_OF_3 = 2.0**-53, 2.0**-16, math.sqrt(3.0)
 
-#: What a pose's key is for: the pose, how its neighbours move, and from there on the image of each view.
+#: What a pose's key is for: the pose, how its neighbours move, and from there on the image of each
+#: view.
 POSE, NEIGHBOURS, IMAGES = np.uint64(0), np.uint64(1), np.uint64(2)
 
 compiled = nb.njit(nogil=True)
@@ -126,7 +127,8 @@ def states_of_images(key, first, count, views):
 def sixes(key, first, count, what):
     """Return (count, 6) numbers of the poses of a batch, from pose `first` on.
 
-    Evenly distributed over [0, 1) where `what` is POSE; of mean 0 and deviation 1 where it is NEIGHBOURS.
+    Evenly distributed over [0, 1) where `what` is POSE; of mean 0 and deviation 1 where it is
+    NEIGHBOURS.
     """
     six, state = np.empty((count, 6)), np.empty(1, np.uint64)
     for n in range(count):

@@ -3,8 +3,9 @@
     training = Training.begin(ct, cameras, poses, corners, folder, minutes=2)
     model = training.run()                                      # cancelled, it goes on later, from Training.resume(folder, ...)
 
-Minutes become a number of steps once, by the pace of this machine, and all random numbers of a step follow from the seed and the step's
-number: a training that was cancelled and resumed ends as an unbroken one.
+Minutes become a number of steps once, by the pace of this machine, and all random numbers of a step
+follow from the seed and the step's number: a training that was cancelled and resumed ends as an
+unbroken one.
 """
 
 from __future__ import annotations
@@ -47,13 +48,15 @@ BATCH = 32
 VALIDATED, LAST_VALIDATED = 32, 100
 #: Share of the time that validations may take, and how many there are at least and at most.
 _VALIDATING, _MIN_VALIDATIONS, _MAX_VALIDATIONS = 0.06, 3, 12
-#: The error has stopped falling where the mean of its logarithm over so many validations fell by less than this share.
+#: The error has stopped falling where the mean of its logarithm over so many validations fell by
+#: less than this share.
 _STALLED_OVER, _STALLED = 3, 0.03
 #: Then the rest of the schedule takes this share of the steps done.
 _SHORTENED = 0.2
 #: A network is of use where it is right within NEAR_MM for at least this share of the images.
 _ENOUGH = 0.9
-#: Steps of trainings whose images are as hard as a short training's (0), and as hard as they get (1), see `randomise.hardened_body`.
+#: Steps of trainings whose images are as hard as a short training's (0), and as hard as they get
+#: (1), see `randomise.hardened_body`.
 _EASY, _HARD = 1000, 2400
 _SAVE_SECONDS = 20.0
 _PACED_STEPS = 6
@@ -154,7 +157,8 @@ class Training:
             )
         if folder.exists() and any(folder.iterdir()):
             raise InputError(
-                f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training."
+                f"{folder}: is not empty, expected a new folder for the model; choose another one, "
+                "or resume its training."
             )
         windows = _windows(cameras, poses, corners)
         card = Card(
@@ -181,15 +185,17 @@ class Training:
     def resume(
         cls, folder: Path, ct: CT, cameras: Sequence[Camera], corners: np.ndarray
     ) -> Training:
-        """Return the training in a folder, to go on where it stopped; ct, cameras and corners as it began with.
+        """Return the training in a folder, to go on where it stopped.
+
+        Ct, cameras and corners as it began with.
 
         InputError where there is none, it is at its end, or it began with another CT or geometry.
         """
         card, tensors = load_checkpoint(folder)
         if card.finished:
             raise InputError(
-                f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
-                "a new model for longer instead."
+                f"{folder}: this training is at its end after {card.done} steps, expected one that "
+                "was stopped before; train a new model for longer instead."
             )
         if ct_sha256(ct) != card.ct_sha256:
             raise InputError(
@@ -198,7 +204,8 @@ class Training:
         windows = _windows(cameras, poses_of(card), corners)
         if _cameras_json(windows) != card.cameras:
             raise InputError(
-                f"{folder}: this training is of other views or cameras; expected the case that it began with."
+                f"{folder}: this training is of other views or cameras; expected the case that it "
+                "began with."
             )
         return cls(ct, windows, card, folder, tensors)
 
@@ -211,7 +218,8 @@ class Training:
 
         Parameters
         ----------
-        progress : called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
+        progress : called with the fraction of the training that is done, what it does, and the
+        error so far in mm, None before the first
             validation.
 
         Raises
@@ -243,8 +251,8 @@ class Training:
         within = self.card.expected[2]
         if within < _ENOUGH:
             warn(
-                f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, where a refinement begins; "
-                "train for longer."
+                f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, "
+                "where a refinement begins; train for longer."
             )
         return RegressorModel(self.card, self._network.cpu().eval(), self.folder)
 
@@ -265,7 +273,10 @@ class Training:
         ).float()
 
     def _batches(self, step: int) -> Generator[Batch]:
-        """Make the batches from a step on. While a device learns from one, the cores make the next."""
+        """Make the batches from a step on.
+
+        While a device learns from one, the cores make the next.
+        """
         if self._device.name == CPU:
             yield from map(self._batch, itertools.count(step))
         with ThreadPoolExecutor(1) as ahead:
@@ -275,7 +286,10 @@ class Training:
                 yield batch
 
     def _or_on_cpu(self, work: Callable[[], T]) -> T:
-        """Return the result of `work`; on the CPU, from then on, where the device runs out of memory."""
+        """Return the result of `work`.
+
+        On the CPU, from then on, where the device runs out of memory.
+        """
         try:
             return work()
         except torch.OutOfMemoryError:
@@ -338,7 +352,10 @@ class Training:
         self._whole = True
 
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
+        """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each.
+
+        (count,) squared errors of the former.
+        """
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._poses.sample(key, range(count))
         images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(
@@ -412,12 +429,18 @@ class Training:
 
 
 def hardness_of(steps: int) -> float:
-    """Return the difficulty of the images of a training of so many steps, 0 to 1: a long one can use harder images."""
+    """Return the difficulty of the images of a training of so many steps, 0 to 1.
+
+    a long one can use harder images.
+    """
     return float(np.clip((steps - _EASY) / (_HARD - _EASY), 0, 1))
 
 
 def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -> list[Window]:
-    """Return the window of each camera that shows the CT at all poses of the range; the whole image where that is less."""
+    """Return the window of each camera that shows the CT at all poses of the range.
+
+    The whole image where that is less.
+    """
     ends = poses.poses(
         poses.half_widths * np.sign(np.random.default_rng(0).uniform(-1, 1, (_CORNER_POSES, 6)))
     )
@@ -440,7 +463,10 @@ def _cameras_json(windows: Sequence[Window]) -> list[dict]:
 
 @contextmanager
 def _torch_settings() -> Iterator[None]:
-    """One thread: what is worth several goes through `devices.run_tasks`. On a CUDA device the same bits every time."""
+    """One thread: what is worth several goes through `devices.run_tasks`.
+
+    On a CUDA device the same bits every time.
+    """
     before, cudnn = torch.get_num_threads(), torch.backends.cudnn
     torch.set_num_threads(1)
     try:
@@ -453,7 +479,10 @@ def _torch_settings() -> Iterator[None]:
 
 
 def _least_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the least of some repeats: others who use the machine only ever take time away, and often just now."""
+    """Return the least of some repeats.
+
+    Others who use the machine only ever take time away, and often just now.
+    """
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()

@@ -2,12 +2,14 @@
 
     image = DifferentiableRenderer(case.ct)(camera, world_from_ct)
 
-The rays follow from poses and cameras by ordinary functions of PyTorch, the image from the rays by `drr_operator.project`: what is
-kept for the way back are seven numbers a pixel, however many voxels a ray crosses.
+The rays follow from poses and cameras by ordinary functions of PyTorch, the image from the rays by
+`drr_operator.project`: what is kept for the way back are seven numbers a pixel, however many voxels
+a ray crosses.
 
-The inverse of a pose is taken by transposing its rotation. So its gradient is exact along all rigid motions, and any
-parametrisation that yields rigid matrices (matrix_exp of a twist, Euler angles, quaternions, a product of poses) gets its true
-gradient; across them, for scaling and shearing, it means nothing: do not optimise the 16 numbers as if they were free.
+The inverse of a pose is taken by transposing its rotation. So its gradient is exact along all rigid
+motions, and any parametrisation that yields rigid matrices (matrix_exp of a twist, Euler angles,
+quaternions, a product of poses) gets its true gradient; across them, for scaling and shearing, it
+means nothing: do not optimise the 16 numbers as if they were free.
 """
 
 from __future__ import annotations
@@ -33,18 +35,19 @@ from .torch_drr import real_of, stored_twice
 class DifferentiableRenderer:
     """Render a CT at any number of poses, with derivatives by pose, camera and attenuation.
 
-    Works under `torch.func` and `torch.compile`. First derivatives by pose and camera cost little beside the image; second ones,
-    and forward-mode ones, go through all samples one by one.
+    Works under `torch.func` and `torch.compile`. First derivatives by pose and camera cost little
+    beside the image; second ones, and forward-mode ones, go through all samples one by one.
 
     Parameters
     ----------
     ct
         A CT, or the linear attenuation in 1/mm.
     device
-        "cpu": by numba's kernels; "cuda", "cuda:N", "mps", "xpu": by PyTorch there; "torch-cpu": by PyTorch on the processor.
-        Poses may be on any device.
+        "cpu": by numba's kernels; "cuda", "cuda:N", "mps", "xpu": by PyTorch there; "torch-cpu": by
+        PyTorch on the processor. Poses may be on any device.
     labels
-        (nk, nj, ni) whole numbers, the structure of each voxel. Each label gets an image and a pose of its own.
+        (nk, nj, ni) whole numbers, the structure of each voxel. Each label gets an image and a pose
+        of its own.
     dtype
         torch.float32 or torch.float64, of samples and images. Rays are always computed in float64.
 
@@ -72,7 +75,8 @@ class DifferentiableRenderer:
         volume = volume_of(ct)
         if dtype not in (torch.float32, torch.float64):
             raise InputError(
-                f"dtype: found {dtype}, expected torch.float32 or torch.float64; choose one of them."
+                f"dtype: found {dtype}, expected torch.float32 or torch.float64; choose one of "
+                "them."
             )
         self._device, self._dtype = torch.device(torch_device(device)), dtype
         if dtype == torch.float64 != real_of(self._device):
@@ -100,25 +104,29 @@ class DifferentiableRenderer:
         camera_from_world: Tensor | None = None,
         attenuation: Tensor | None = None,
     ) -> Tensor:
-        """Render images (..., rows, columns), on the device of the poses; with labels (..., labels, rows, columns).
+        """Render images (..., rows, columns), on the device of the poses.
+
+        With labels (..., labels, rows, columns).
 
         Parameters
         ----------
         camera
             Of the images.
         world_from_ct
-            (..., 4, 4) rigid, mm, of any precision; float64 keeps the digits of a pose far from the origin. With labels
-            (..., labels, 4, 4), or (..., 1, 4, 4) for all of them.
+            (..., 4, 4) rigid, mm, of any precision; float64 keeps the digits of a pose far from the
+            origin. With labels (..., labels, 4, 4), or (..., 1, 4, 4) for all of them.
         intrinsics, camera_from_world
             (..., 3, 3) and (..., 4, 4), instead of the camera's, for derivatives by them.
         attenuation
-            (nk, nj, ni) 1/mm, instead of the CT's, for derivatives by it; on the renderer's device, in its precision.
+            (nk, nj, ni) 1/mm, instead of the CT's, for derivatives by it; on the renderer's device,
+            in its precision.
 
         Raises
         ------
         InputError
-            For poses that are no tensor of this shape, not finite or not rigid; for what is no camera; for an attenuation of
-            another shape, precision or device. In forward mode a pose that is not rigid gives an image of NaN.
+            For poses that are no tensor of this shape, not finite or not rigid; for what is no
+            camera; for an attenuation of another shape, precision or device. In forward mode a pose
+            that is not rigid gives an image of NaN.
         """
         check_camera(camera)
         poses = _matrices(world_from_ct, "world_from_ct", 4)
@@ -136,8 +144,9 @@ class DifferentiableRenderer:
             return view(volumes[0], matrices, places @ poses).to(world_from_ct.device)
         if poses.ndim < 3 or poses.shape[-3] not in (1, len(volumes)):
             raise InputError(
-                f"world_from_ct: found the shape {tuple(poses.shape)}, expected (..., {len(volumes)}, 4, 4), a pose for each "
-                "label, or (..., 1, 4, 4), one for all of them; give such poses."
+                f"world_from_ct: found the shape {tuple(poses.shape)}, expected (..., "
+                f"{len(volumes)}, 4, 4), a pose for each label, or (..., 1, 4, 4), one for all of "
+                "them; give such poses."
             )
         by_label = poses.expand(*poses.shape[:-3], len(volumes), 4, 4).unbind(-3)
         images = [
@@ -154,16 +163,18 @@ class DifferentiableRenderer:
                 else type(attenuation).__name__
             )
             raise InputError(
-                f"attenuation: found {found}, expected a tensor {tuple(self._size)}, as the CT; give one."
+                f"attenuation: found {found}, expected a tensor {tuple(self._size)}, as the CT; "
+                "give one."
             )
         if attenuation.dtype != self._dtype:
             raise InputError(
-                f"attenuation: found {attenuation.dtype}, but the renderer has {self._dtype}; convert it, or give the renderer "
-                "another dtype."
+                f"attenuation: found {attenuation.dtype}, but the renderer has {self._dtype}; "
+                "convert it, or give the renderer another dtype."
             )
         if attenuation.device.type != self._device.type:
             raise InputError(
-                f"attenuation: is on the device {attenuation.device}, but the renderer on {self._device}; move it there."
+                f"attenuation: is on the device {attenuation.device}, but the renderer on "
+                f"{self._device}; move it there."
             )
         parts = [attenuation * mask.to(attenuation.device) for mask in self._masks] or [attenuation]
         shift = torch.eye(4, dtype=torch.float64)
@@ -253,7 +264,8 @@ def _matrices(matrices: Tensor, name: str, side: int) -> Tensor:
         raise InputError(f"{name}: found {found}, expected a tensor {shape}; give such matrices.")
     if matrices.device.type == "meta":
         raise InputError(
-            f"{name}: is a tensor on the device meta, which has no values, expected numbers; move it to a device."
+            f"{name}: is a tensor on the device meta, which has no values, expected numbers; move "
+            "it to a device."
         )
     return matrices.cpu().double()
 
@@ -262,7 +274,7 @@ def _check_labels(labels: np.ndarray, size: tuple[int, ...]) -> Tensor:
     labels = np.asarray(labels)
     if labels.shape != size or labels.dtype.kind not in "iub":
         raise InputError(
-            f"labels: found {labels.dtype} of the shape {labels.shape}, expected whole numbers of the CT's shape {tuple(size)}; "
-            "give the structure of each voxel."
+            f"labels: found {labels.dtype} of the shape {labels.shape}, expected whole numbers of "
+            f"the CT's shape {tuple(size)}; give the structure of each voxel."
         )
     return torch.from_numpy(labels.astype(np.int64))

@@ -1,16 +1,18 @@
 """DRR and pose Jacobian on the CPU: one march along each ray, in numba.
 
-A ray is x(z) = s + z q, z the depth in mm before the camera. Of a pinhole s is the source and q = R^T K^-1 (u, v, 1); of a slot scan s
-moves from row to row (`geometry.slot_scan`). Following Joseph (IEEE TMI 1982) it is
-sampled where it crosses the voxel planes of the axis `a` that it follows most closely, bilinearly within each plane:
+A ray is x(z) = s + z q, z the depth in mm before the camera. Of a pinhole s is the source and q =
+R^T K^-1 (u, v, 1); of a slot scan s moves from row to row (`geometry.slot_scan`). Following Joseph
+(IEEE TMI 1982) it is sampled where it crosses the voxel planes of the axis `a` that it follows most
+closely, bilinearly within each plane:
 
     I = w sum_k mu(x_k),  w = |q| / |q_a|  (mm of path from plane to plane; q_a in voxels per mm of depth)
 
-Its derivative by the pose needs seven sums of a ray: sum mu, sum grad mu, sum z grad mu. Only the gradients within the planes are marched.
-The third component follows from d mu/dz = q . grad mu, whose sum along a ray from air to air is 0, and minus sum mu when weighted
-with z. So four corner values a sample are enough, not eight, and the result is the exact derivative of the sum above as long as
-the same planes are crossed. They change where a ray turns to another axis `a`, which matters little, and where the source lies
-within the body.
+Its derivative by the pose needs seven sums of a ray: sum mu, sum grad mu, sum z grad mu. Only the
+gradients within the planes are marched. The third component follows from d mu/dz = q . grad mu,
+whose sum along a ray from air to air is 0, and minus sum mu when weighted with z. So four corner
+values a sample are enough, not eight, and the result is the exact derivative of the sum above as
+long as the same planes are crossed. They change where a ray turns to another axis `a`, which
+matters little, and where the source lies within the body.
 """
 
 from __future__ import annotations
@@ -54,9 +56,11 @@ def _march(
 ):
     """Return sums over `count` planes of mu, its two in-plane derivatives, and these times the plane's number, as precise as `values`.
 
-    cells (n + 1,) int32, weights (2, n) and corners (4, n): room for where the planes are crossed, and for the values there. These have
-    loops of their own, so that compilers make vector instructions of the first and the last, with 32-bit numbers throughout. The loop
-    between ends at a mark, and thus stays as it is: processors load single numbers sooner than by a vector instruction that gathers them.
+    cells (n + 1,) int32, weights (2, n) and corners (4, n): room for where the planes are crossed,
+    and for the values there. These have loops of their own, so that compilers make vector
+    instructions of the first and the last, with 32-bit numbers throughout. The loop between ends at
+    a mark, and thus stays as it is: processors load single numbers sooner than by a vector
+    instruction that gathers them.
     """
     real = values.dtype.type
     count = i32(count)
@@ -103,7 +107,10 @@ def _march(
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _clip(start, slope, bottom, top, low, high):
-    """Narrow [low, high] to the z at which start + z slope lies in [bottom, top]; an empty range has high < low."""
+    """Narrow [low, high] to the z at which start + z slope lies in [bottom, top].
+
+    An empty range has high < low.
+    """
     if abs(slope) < 1e-9:
         if start < bottom or start > top:
             return 1.0, 0.0
@@ -138,7 +145,8 @@ def _crossings(shape, source, q):
     slope_c = q[c] / q[a]
     start_b = source[b] - source[a] * slope_b
     start_c = source[c] - source[a] * slope_c
-    # A ray along the last layer of air, or a rounding beyond, has its cell's far side in the next row or slice: air, too.
+    # A ray along the last layer of air, or a rounding beyond, has its cell's far side in the next
+    # row or slice: air, too.
     low, high = _clip(start_b, slope_b, 0.0, shape[b] - 1.0, 0.0, shape[a] - 1.0)
     low, high = _clip(start_c, slope_c, 0.0, shape[c] - 1.0, low, high)
     if q[a] > 0.0:  # nothing behind the source
@@ -162,7 +170,10 @@ def _product(matrix, v):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _inverse_transpose(matrix, out):
-    """Write the transposed inverse of a matrix (3, 3), by its cofactors, into `out`: `np.linalg.inv` takes half a second to compile."""
+    """Write the transposed inverse of a matrix (3, 3), by its cofactors, into `out`.
+
+    `np.linalg.inv` takes half a second to compile.
+    """
     for i in range(3):
         for j in range(3):
             i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
@@ -192,14 +203,16 @@ def project_rows(
     Parameters
     ----------
     values
-        ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0, then two slices of 0. In float64
-        the samples are taken and summed in double precision.
+        ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0,
+        then two slices of 0. In float64 the samples are taken and summed in double precision.
     shape
         (ni, nj, nk)
     source, source_step
-        (3,) the source of row 0 in voxels, and by how much it moves from row to row: 0 of a pinhole.
+        (3,) the source of row 0 in voxels, and by how much it moves from row to row: 0 of a
+        pinhole.
     directions
-        (3, 3), its rows step_u, step_v, corner: q = corner + u step_u + v step_v, in voxels per mm of depth.
+        (3, 3), its rows step_u, step_v, corner: q = corner + u step_u + v step_v, in voxels per mm
+        of depth.
     world_from_index
         (3, 3) mm per voxel.
     lever
@@ -226,7 +239,8 @@ def project_rows(
     start = np.empty(3)
     arm = np.empty(3)
     arm_step = _product(world_from_index, source_step)
-    # Rays along the rows of voxels use little of each cache line, but the rays above and below use the rest: keep them together.
+    # Rays along the rows of voxels use little of each cache line, but the rays above and below use
+    # the rest: keep them together.
     for axis in range(3):
         q[axis] = (
             directions[2, axis]
@@ -280,7 +294,8 @@ def project_rows(
                 h[b], h[c] = z0 * gb + kgb / q[a], z0 * gc + kgc / q[a]
                 g[a] = -(slope_b * g[b] + slope_c * g[c])
                 h[a] = -(mu / q[a] + slope_b * h[b] + slope_c * h[c])
-                # A gradient is covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
+                # A gradient is covariant: world gradient = index_from_world^T g. The CT moves, so
+                # every sign turns.
                 gx, gy, gz = _product(world_from_gradient, g)
                 gx, gy, gz = -w * gx, -w * gy, -w * gz
                 hx, hy, hz = _product(world_from_gradient, h)
@@ -299,14 +314,16 @@ def mark_unseen(
 ):
     """Set `seen` to 0 for rays that go on through tissue where the CT was cut off.
 
-    What lies beyond a cut end is guessed as the end slice repeated: a ray with more than UNSEEN_TISSUE_MM of it has a false value.
+    What lies beyond a cut end is guessed as the end slice repeated: a ray with more than
+    UNSEEN_TISSUE_MM of it has a false value.
 
     Parameters
     ----------
     cut
         (6,) bool, faces -i, +i, -j, +j, -k, +k through which tissue goes on.
     end_slices
-        (6, n, n) uint8, 1 = tissue, indexed by the face and the two other axes as the volume is (the later axis first).
+        (6, n, n) uint8, 1 = tissue, indexed by the face and the two other axes as the volume is
+        (the later axis first).
     depth
         mm to the far end of the beam.
     seen

@@ -3,7 +3,8 @@
     device = ComputeDevice("auto")
     device.name, device.display_name, device.fallback_reason
 
-Nothing fails without a device: the processor does the work then (docs/gpu.md). PyTorch is imported only where a device is requested.
+Nothing fails without a device: the processor does the work then (docs/gpu.md). PyTorch is imported
+only where a device is requested.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ SAMPLES_PER_TASK = 40_000
 
 
 class ComputeDevice:
-    """The device that does the work. A warning says where it is not the requested one, but not for "auto".
+    """The device that does the work.
+
+    A warning says where it is not the requested one, but not for "auto".
 
     Parameters
     ----------
     requested
-        "cpu", numba on all cores; "cuda", "cuda:N", "mps", "xpu" or "xpu:N", PyTorch on such a device; "auto", the
-        first CUDA device where it can be used, else "cpu"; or TORCH_CPU.
+        "cpu", numba on all cores; "cuda", "cuda:N", "mps", "xpu" or "xpu:N", PyTorch on such a
+        device; "auto", the first CUDA device where it can be used, else "cpu"; or TORCH_CPU.
 
     Attributes
     ----------
@@ -48,7 +51,8 @@ class ComputeDevice:
     card
         What such a device is, "" on the processor.
     fallback_reason
-        Why `name` is not what was requested, or "". For "auto" only on a machine with an NVIDIA driver.
+        Why `name` is not what was requested, or "". For "auto" only on a machine with an NVIDIA
+        driver.
 
     Raises
     ------
@@ -110,8 +114,8 @@ def torch_device(requested: str) -> str:
     name, _, reason = _resolve(requested)
     if reason:
         raise InputError(
-            f"device {requested}: {reason}, expected a device that can be used; run this where there is one, or leave the "
-            "device out."
+            f"device {requested}: {reason}, expected a device that can be used; run this where "
+            "there is one, or leave the device out."
         )
     return CPU if name == TORCH_CPU else name
 
@@ -193,7 +197,10 @@ def _missing_package() -> str:
 
 
 def _failure_at_work(kind: str, number: int) -> str:
-    """Return why a device that is there cannot be worked on; a first sum shows what only work shows."""
+    """Return why a device that is there cannot be worked on.
+
+    a first sum shows what only work shows.
+    """
     import torch
 
     try:
@@ -262,7 +269,10 @@ def when_compiling(react: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def without_pool() -> Iterator[None]:
-    """Have this thread do its tasks itself meanwhile: while one waits for the compiler, the pool is free for others."""
+    """Have this thread do its tasks itself meanwhile.
+
+    While one waits for the compiler, the pool is free for others.
+    """
     had = hasattr(_here, "in_pool")
     _here.in_pool = True
     try:
@@ -273,7 +283,10 @@ def without_pool() -> Iterator[None]:
 
 
 def run_tasks(tasks: Sequence[Callable[[], object]]) -> None:
-    """Run all tasks, wait for them, and raise the first error. Within a task it is done by that task's own thread."""
+    """Run all tasks, wait for them, and raise the first error.
+
+    Within a task it is done by that task's own thread.
+    """
     threads = available_threads()
     if threads == 1 or len(tasks) == 1 or hasattr(_here, "in_pool"):
         for task in tasks:

@@ -22,9 +22,11 @@ from .devices import row_blocks, run_tasks
 TISSUE_PER_MM = 0.005
 #: Distance from an end of the CT at which `cut_ends` looks at the body's cross-section.
 INWARDS_MM = 20.0
-#: A face of the volume faces the beam if the cosine between its normal and the camera's axis is more than this.
+#: A face of the volume faces the beam if the cosine between its normal and the camera's axis is
+#: more than this.
 FACING_COSINE = 0.6
-#: Rows of more voxels than this are lengthened to a multiple of ROW, a cache line in single precision.
+#: Rows of more voxels than this are lengthened to a multiple of ROW, a cache line in single
+#: precision.
 LONG_ROW, ROW = 128, 16
 #: The kernel counts voxels in 32 bits.
 MAX_VOXELS = 2**31 - 1
@@ -70,7 +72,9 @@ NOT_FINITE = "world_from_ct: has numbers that are not finite, but a rigid transf
 
 @dataclass(frozen=True)
 class Grid:
-    """A volume as the kernel takes it, in the precision of its values: trimmed to its content, in a layer of air.
+    """A volume as the kernel takes it, in the precision of its values.
+
+    Trimmed to its content, in a layer of air.
 
     Parameters
     ----------
@@ -104,8 +108,8 @@ class Grid:
         row = -(-ni // ROW) * ROW if ni > LONG_ROW else ni
         if (nk + 2) * nj * row > MAX_VOXELS:
             raise InputError(
-                f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
-                "the X-rays show, or resample it to larger voxels."
+                f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be "
+                "projected; crop it to what the X-rays show, or resample it to larger voxels."
             )
         with_slack = np.zeros(
             (nk + 2, nj, row), values.dtype
@@ -177,7 +181,8 @@ def _rays(
 class Projector:
     """A volume made ready for projection: trimmed to its content, and padded by a layer of air.
 
-    The layer makes every ray run from air to air, so that no boundary term is missing from the Jacobian.
+    The layer makes every ray run from air to air, so that no boundary term is missing from the
+    Jacobian.
 
     Parameters
     ----------
@@ -214,16 +219,16 @@ class Projector:
     ) -> Rendering:
         """Project the volume into a camera.
 
-        Only what lies before the source counts. For a source within the body the Jacobian leaves out the tissue that a motion brings
-        before it.
+        Only what lies before the source counts. For a source within the body the Jacobian leaves
+        out the tissue that a motion brings before it.
 
         Parameters
         ----------
         world_from_ct
             (4, 4) rigid, mm.
         jacobian
-            Also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in
-            the world, omega in rad, v in mm, at (0, 0).
+            Also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) +
+            v` of the CT in the world, omega in rad, v in mm, at (0, 0).
         pivot
             (3,) world mm.
         wanted
@@ -256,8 +261,8 @@ class Projector:
         Parameters
         ----------
         comparable
-            (rows, columns) uint8, 1 or 0, in and out: rays with a false value (`seen`) are set to 0; `wanted`
-            adds to those left.
+            (rows, columns) uint8, 1 or 0, in and out: rays with a false value (`seen`) are set to
+            0; `wanted` adds to those left.
         """
         rays = self.grid.rays(camera, world_from_ct)
         wanted = NO_RAYS if wanted is None else np.array(wanted, bool, order="C").view(np.uint8)
@@ -296,7 +301,10 @@ class Projector:
         ]
 
     def seen(self, camera: Camera, world_from_ct) -> np.ndarray:
-        """Return rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
+        """Return rays with a true value (rows, columns), uint8.
+
+        0 for those that go on through tissue where the CT was cut off.
+        """
         columns, rows = camera.size
         seen = np.ones((rows, columns), np.uint8)
         if mark := self._marking(camera, world_from_ct, self.grid.rays(camera, world_from_ct)):
@@ -306,7 +314,10 @@ class Projector:
     def _marking(
         self, camera: Camera, world_from_ct, rays: Rays
     ) -> Callable[[tuple[int, int], np.ndarray], object] | None:
-        """Return what sets `seen` to 0 in some rows, see `cpu.mark_unseen`; None where no cut end takes rays their value."""
+        """Return what sets `seen` to 0 in some rows, see `cpu.mark_unseen`.
+
+        None where no cut end takes rays their value.
+        """
         cut = self.cut_across(camera, world_from_ct)
         if not cut.any():
             return None
@@ -326,7 +337,8 @@ class Projector:
     def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
         """Return (..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).
 
-        One that faces the beam does not: what is missing before or behind it changes slowly across the image.
+        One that faces the beam does not: what is missing before or behind it changes slowly across
+        the image.
         """
         cosines = (
             camera.camera_from_world[2, :3]
@@ -396,7 +408,8 @@ def volume_of(ct: CT | Volume) -> Volume:
     if isinstance(ct, Volume):
         return ct
     raise InputError(
-        f"ct: found {type(ct).__name__}, expected the CT of a case, case.ct, or a Volume of attenuation in 1/mm."
+        f"ct: found {type(ct).__name__}, expected the CT of a case, case.ct, or a Volume of "
+        "attenuation in 1/mm."
     )
 
 
@@ -410,7 +423,8 @@ def check_camera(camera: Camera) -> None:
     """
     if not isinstance(camera, Camera):
         raise InputError(
-            f"camera: found {type(camera).__name__}, expected a Camera; Camera.from_projection_matrix(matrix, (columns, rows)) makes one."
+            f"camera: found {type(camera).__name__}, expected a Camera; "
+            "Camera.from_projection_matrix(matrix, (columns, rows)) makes one."
         )
 
 
@@ -426,17 +440,18 @@ def intrinsics_jacobian(
     jacobian
         (6, rows, columns) by (omega, v) about the pivot, as `Projector.render` gives it.
     out
-        (3, rows, columns), filled with d image / d (log scale, principal point u, v in pixels); of a slot scan with
-        d image / d (log scale of the fan, its centre u in pixels, log scale of the rows about the principal
-        point's).
+        (3, rows, columns), filled with d image / d (log scale, principal point u, v in pixels); of
+        a slot scan with d image / d (log scale of the fan, its centre u in pixels, log scale of the
+        rows about the principal point's).
 
     Notes
     -----
-    The ray through pixel u has the direction q = R^T K^-1 (u, v, 1). To its neighbour it turns about the source s by
-    w_u = q x dq/du / |q|^2, which changes the image as a turn of the CT by -w_u about s does: the renderer's own derivative, without
-    differences between pixels. A principal point moved by d shows at u what was at u - d, and a detector farther away by the factor e^a
-    what was at c + e^-a (u - c), so that dI/da = -(u - c) . dI/du. Rows of a slot scan are farther
-    along its scan, as if the CT had moved back.
+    The ray through pixel u has the direction q = R^T K^-1 (u, v, 1). To its neighbour it turns
+    about the source s by w_u = q x dq/du / |q|^2, which changes the image as a turn of the CT by
+    -w_u about s does: the renderer's own derivative, without differences between pixels. A
+    principal point moved by d shows at u what was at u - d, and a detector farther away by the
+    factor e^a what was at c + e^-a (u - c), so that dI/da = -(u - c) . dI/du. Rows of a slot scan
+    are farther along its scan, as if the CT had moved back.
     """
     directions, step = camera.ray_matrix.astype(np.float32), camera.source_step.astype(np.float32)
     columns, rows = camera.size
@@ -472,9 +487,9 @@ def intrinsics_jacobian(
 def cut_ends(volume: Volume) -> np.ndarray:
     """Find the faces of a volume at which the CT was cut off although the body goes on.
 
-    A body that merely touches a face, as skin does on a table, has there only a small part of its cross-section 20 mm
-    further inwards; one that was cut off has most of it. Decide this on the finest volume: pooling smears skin into
-    the face.
+    A body that merely touches a face, as skin does on a table, has there only a small part of its
+    cross-section 20 mm further inwards; one that was cut off has most of it. Decide this on the
+    finest volume: pooling smears skin into the face.
 
     Parameters
     ----------
@@ -499,7 +514,10 @@ def cut_ends(volume: Volume) -> np.ndarray:
 
 
 def extents(values: np.ndarray) -> list[tuple[int, int]]:
-    """Return first and past-the-last index of values other than 0 along each axis; one voxel where there is none."""
+    """Return first and past-the-last index of values other than 0 along each axis.
+
+    One voxel where there is none.
+    """
     slices = range(len(values))
     first = next((k for k in slices if values[k].any()), None)
     if first is None:

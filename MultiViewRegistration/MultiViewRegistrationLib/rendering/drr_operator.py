@@ -2,19 +2,21 @@
 
     images, _ = project(values, rays, poses, ct_from_index, shape, size, derivatives)
 
-Everything that a pose or a camera changes is in the rays of an image: the source of row 0 and its step from row to row, and the
-direction corner + u step_u + v step_v of the ray through pixel (u, v), all in CT mm. How these follow from poses and cameras is
-left to ordinary functions of PyTorch, and so are the derivatives of that.
+Everything that a pose or a camera changes is in the rays of an image: the source of row 0 and its
+step from row to row, and the direction corner + u step_u + v step_v of the ray through pixel (u,
+v), all in CT mm. How these follow from poses and cameras is left to ordinary functions of PyTorch,
+and so are the derivatives of that.
 
-Forwards it is one march along each ray, which gives the image's six derivatives by a turn and a shift of the CT beside the value:
-by `cpu.py` where the volume is stored once, by `torch_drr.py` where it is stored twice. A shift f of the CT is one of the source
-backwards, and a turn m about the source changes the ray's direction q, of whose length an image does not depend:
+Forwards it is one march along each ray, which gives the image's six derivatives by a turn and a
+shift of the CT beside the value: by `cpu.py` where the volume is stored once, by `torch_drr.py`
+where it is stored twice. A shift f of the CT is one of the source backwards, and a turn m about the
+source changes the ray's direction q, of whose length an image does not depend:
 
     dI/ds = -f,    dI/dq = (q x m) / |q|^2
 
-The first derivatives are an operator, too. Second ones are those of `line_integrals`, which is `torch_drr.py` as plain functions.
-They are exact for the sum over planes, which is bilinear within each cell of a plane; the jump of the gradient from one cell to
-the next is in no second derivative.
+The first derivatives are an operator, too. Second ones are those of `line_integrals`, which is
+`torch_drr.py` as plain functions. They are exact for the sum over planes, which is bilinear within
+each cell of a plane; the jump of the gradient from one cell to the next is in no second derivative.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ from .torch_drr import (
     spread,
 )
 
-#: How far the columns of a pose's rotation may be from orthonormal, as float32 and optimisers leave them.
+#: How far the columns of a pose's rotation may be from orthonormal, as float32 and optimisers leave
+#: them.
 RIGID_TOLERANCE = 1e-3
 #: Samples whose second derivatives are taken at once, some 500 bytes each.
 SAMPLES_AT_ONCE = 2**19
@@ -70,10 +73,11 @@ def project(
     Parameters
     ----------
     values
-        Attenuation in 1/mm, flat: (slices, nj, ni), air at all ends, see `cpu.project_rows`; or twice, see `torch_drr.stored_twice`.
-        Images have its precision and its device.
+        Attenuation in 1/mm, flat: (slices, nj, ni), air at all ends, see `cpu.project_rows`; or
+        twice, see `torch_drr.stored_twice`. Images have its precision and its device.
     rays
-        (n, 5, 3) CT mm: source, source_step, step_u, step_v, corner. As the poses and ct_from_index float64 on the processor.
+        (n, 5, 3) CT mm: source, source_step, step_u, step_v, corner. As the poses and ct_from_index
+        float64 on the processor.
     poses
         (n, 4, 4) from which the rays were made; they are checked.
     ct_from_index
@@ -123,7 +127,9 @@ def project_backward(
     by_values: bool,
     by_rays: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Differentiate sum(gradient * images) by the values and by the rays; (0,) where that is not requested.
+    """Differentiate sum(gradient * images) by the values and by the rays.
+
+    (0,) where that is not requested.
 
     Parameters
     ----------
@@ -160,7 +166,8 @@ def line_integrals(
 class Projection(torch.autograd.Function):
     """`project`, differentiable by values and rays.
 
-    PyTorch's transforms (`torch.func`) take a Function, but no operator with a derivative; `torch.compile` takes this one, too.
+    PyTorch's transforms (`torch.func`) take a Function, but no operator with a derivative;
+    `torch.compile` takes this one, too.
     """
 
     @staticmethod
@@ -401,6 +408,7 @@ def _check(rays: Tensor, poses: Tensor) -> None:
         raise InputError(NOT_FINITE)
     if not is_rigid(poses).all():
         raise InputError(
-            "world_from_ct: is not rigid, it scales or shears, expected a rotation and a translation; make it of six "
-            "parameters, for one with torch.linalg.matrix_exp, and do not optimise its sixteen numbers."
+            "world_from_ct: is not rigid, it scales or shears, expected a rotation and a "
+            "translation; make it of six parameters, for one with torch.linalg.matrix_exp, and do "
+            "not optimise its sixteen numbers."
         )

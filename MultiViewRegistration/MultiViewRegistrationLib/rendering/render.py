@@ -31,8 +31,9 @@ def render(ct: CT | Volume, camera: Camera, world_from_ct: np.ndarray) -> np.nda
 def render(ct: CT | Volume, camera: Camera, world_from_ct: Any) -> Any:
     """Render a CT as an X-ray camera sees it, at one pose or at many.
 
-    At a pose of PyTorch the image is a tensor on the pose's device, with the gradient by the pose; a CUDA device does the work itself. To
-    render one CT again and again make a `DifferentiableRenderer`, or a `Projector`, once.
+    At a pose of PyTorch the image is a tensor on the pose's device, with the gradient by the pose;
+    a CUDA device does the work itself. To render one CT again and again make a
+    `DifferentiableRenderer`, or a `Projector`, once.
 
     Parameters
     ----------
@@ -64,7 +65,8 @@ def render(ct: CT | Volume, camera: Camera, world_from_ct: Any) -> Any:
     poses = np.asarray(world_from_ct)
     if poses.shape[-2:] != (4, 4):
         raise InputError(
-            f"world_from_ct: found the shape {poses.shape}, expected (..., 4, 4); give rigid matrices."
+            f"world_from_ct: found the shape {poses.shape}, expected (..., 4, 4); give rigid "
+            "matrices."
         )
     projector = Projector(volume, cut=np.zeros(6, bool))
     images = [

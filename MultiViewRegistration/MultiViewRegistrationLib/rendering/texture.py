@@ -18,7 +18,8 @@ MAX_SIDE = 256
 class Texture:
     """Attenuation, averaged to at most MAX_SIDE voxels along each axis.
 
-    One byte a voxel is enough: of the chest CT half-precision numbers bring the DRR no nearer to that of the whole CT (NCC 0.99995 both).
+    One byte a voxel is enough: of the chest CT half-precision numbers bring the DRR no nearer to
+    that of the whole CT (NCC 0.99995 both).
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ class Texture:
     bone_per_mm
         What attenuates more is bone, by how much it does; 0 of a structure, all of which is.
     bone_ends
-        (N, 4) float32: a point in CT mm for each voxel of bone at the faces of the CT, and the side of that voxel in mm.
+        (N, 4) float32: a point in CT mm for each voxel of bone at the faces of the CT, and the side
+        of that voxel in mm.
     """
 
     values: np.ndarray

@@ -1,12 +1,16 @@
-"""DRRs of many poses at once, with their derivatives by the pose, in plain PyTorch: the sums of `cpu.py`, all rays side by side.
+"""DRRs of many poses at once, with their derivatives by the pose, in plain PyTorch.
+
+The sums of `cpu.py`, all rays side by side.
 
     images, jacobians = TorchProjector(projector, "cuda").render(cameras, poses, jacobian=True)
 
-It is the same code on every device. Where a ray begins and which planes it crosses is computed in double precision where the device has it,
-the sums along it in single. Eager PyTorch keeps all samples that it takes, so that it goes through rays and planes in blocks; where
-`torch.compile` works it makes one kernel of them, which keeps nothing.
+It is the same code on every device. Where a ray begins and which planes it crosses is computed in
+double precision where the device has it, the sums along it in single. Eager PyTorch keeps all
+samples that it takes, so that it goes through rays and planes in blocks; where `torch.compile`
+works it makes one kernel of them, which keeps nothing.
 
-Eager, the same bits come out every time, whatever else is in the batch. How a compiled kernel splits its sums is PyTorch's choice.
+Eager, the same bits come out every time, whatever else is in the batch. How a compiled kernel
+splits its sums is PyTorch's choice.
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ from ..geometry.camera import Camera
 from .cpu import UNSEEN_TISSUE_MM
 from .drr import FIRST_ROW, MAX_VOXELS, Projector
 
-#: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and source_step, see `cpu.project_rows`; cut
-#: (1 or 0) and depth, see `cpu.mark_unseen`.
+#: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever and
+#: source_step, see `cpu.project_rows`; cut (1 or 0) and depth, see `cpu.mark_unseen`.
 BEAM = 43
 _SOURCE, _STEP_U, _STEP_V, _CORNER = 0, 3, 6, 9
 _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER, _SOURCE_STEP, _CUT, _DEPTH = 12, 21, 30, 33, 36, 42
@@ -34,7 +38,8 @@ _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER, _SOURCE_STEP, _CUT, _DEPTH = 12, 2
 PLANES_AT_ONCE, RAYS_ON_CPU, RAYS_ON_DEVICE = 32, 2**13, 2**19
 #: From so many rays on the best kernel is looked for.
 MANY_RAYS = 2**19
-#: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see `cpu.mark_unseen`.
+#: Samples beyond a cut end are so far apart, in mm, and so many of them in tissue are too many; see
+#: `cpu.mark_unseen`.
 UNSEEN_STEP_MM, UNSEEN_SAMPLES = UNSEEN_TISSUE_MM / 2.5, 3
 
 Vector = list[Tensor]
@@ -96,7 +101,10 @@ class TorchProjector:
         )
 
     def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
-        """Return (n, rows, columns) bool: False for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
+        """Return (n, rows, columns) bool.
+
+        False for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
+        """
         return self.unhidden(
             self.beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), *shape_of(cameras)
         )
@@ -167,7 +175,8 @@ class TorchProjector:
         )
         lower = number % 2 == 0
         bottom, top = np.where(lower, -1e9, shape[a] - 2.0), np.where(lower, 1.0, 1e9)
-        # A ray crosses an end that does not face the beam at an angle: its path is no longer than twice the way across.
+        # A ray crosses an end that does not face the beam at an angle: its path is no longer than
+        # twice the way across.
         ways = [2 * np.hypot(*(shape[each] * mm[each])) for each in across]
         axes = [torch.from_numpy(np.array(each)).to(self.device) for each in (number, a, *across.T)]
         limits = [
@@ -193,7 +202,8 @@ def real_of(device: torch.device) -> torch.dtype:
 def stored_twice(values: Tensor) -> Tensor:
     """Return a volume (slices, nj, ni) as `project_beams` takes it, flat.
 
-    Once with axis i, and once with axis j along the cache lines, for rays that follow axis i, whose neighbours lie along the others.
+    Once with axis i, and once with axis j along the cache lines, for rays that follow axis i, whose
+    neighbours lie along the others.
 
     Raises
     ------
@@ -202,7 +212,8 @@ def stored_twice(values: Tensor) -> Tensor:
     """
     if 2 * values.numel() > MAX_VOXELS:
         raise MemoryError(
-            f"a device can hold {MAX_VOXELS / 2:.3g} voxels of a CT, this one has {values.numel():.3g}"
+            f"a device can hold {MAX_VOXELS / 2:.3g} voxels of a CT, this one has "
+            f"{values.numel():.3g}"
         )
     return torch.cat([values.reshape(-1), values.permute(2, 0, 1).reshape(-1)])
 
@@ -329,7 +340,10 @@ def march_values(values: Tensor, planes: Tensor, *rays: Tensor) -> tuple[Tensor]
 
 
 def spread(into: Tensor, planes: Tensor, weight: Tensor, *rays: Tensor) -> None:
-    """Add to each voxel of `into` its share of `march_values`, times a weight (N,): the derivative of the weighted sum."""
+    """Add to each voxel of `into` its share of `march_values`, times a weight (N,).
+
+    The derivative of the weighted sum.
+    """
     o, wb, wc = _cells(planes, *rays)
     _, _, stride_b, stride_c, count, *_ = rays
     weight = torch.where(planes[:, None] < count, weight, 0)
@@ -350,7 +364,10 @@ def _cells(
     slope_b: Tensor,
     slope_c: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where the rays cross the planes, (k, N): the first voxel of the cell, and how far along b and c within it."""
+    """Return where the rays cross the planes, (k, N).
+
+    The first voxel of the cell, and how far along b and c within it.
+    """
     k = planes[:, None]
     fk = k.to(b.dtype)
     pb, pc = b + fk * slope_b, c + fk * slope_c
@@ -406,7 +423,10 @@ _not_compiled: set[str] = set()
 
 
 def _by_fused(work: Callable, device: str, rays: str, *arguments):
-    """Return what the work gives as few kernels, see `_fused`; None where PyTorch does not make them, which it warns of once."""
+    """Return what the work gives as few kernels, see `_fused`.
+
+    None where PyTorch does not make them, which it warns of once.
+    """
     fused = None if device in _not_compiled else _fused(work, device, rays)
     if fused is None:
         return None
@@ -416,14 +436,18 @@ def _by_fused(work: Callable, device: str, rays: str, *arguments):
         _not_compiled.add(device)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         warn(
-            f"device {device}: torch.compile does not work here ({reason}); the device goes step by step, which takes longer."
+            f"device {device}: torch.compile does not work here ({reason}); the device goes step "
+            "by step, which takes longer."
         )
         return None
 
 
 @lru_cache
 def _fused(work: Callable, device: str, rays: str = "") -> Callable | None:
-    """Return the work as few kernels, where PyTorch can make them; for few rays or many as one, in which nothing is kept."""
+    """Return the work as few kernels, where PyTorch can make them.
+
+    For few rays or many as one, in which nothing is kept.
+    """
     if device == "cpu" or find_spec("triton") is None:
         return None
     limits = "realize_reads_threshold", "realize_opcount_threshold", "realize_acc_reads_threshold"
@@ -434,7 +458,10 @@ def _fused(work: Callable, device: str, rays: str = "") -> Callable | None:
 
 
 class _Axes(NamedTuple):
-    """Whether a ray follows the first axis most closely, or the second: its own axes are that one, a, and the two others, b and c."""
+    """Whether a ray follows the first axis most closely, or the second.
+
+    Its own axes are that one, a, and the two others, b and c.
+    """
 
     i: Tensor
     j: Tensor
@@ -469,8 +496,8 @@ class Crossings(NamedTuple):
     axes
         Of the rays.
     planes
-        How many, int32; the first is at `offset` of the flat volume, the ray there at `at`, its axes b and c in
-        voxels, and at the depth z0.
+        How many, int32; the first is at `offset` of the flat volume, the ray there at `at`, its
+        axes b and c in voxels, and at the depth z0.
     strides
         Of axes a, b and c in the flat volume.
     slopes
@@ -507,8 +534,8 @@ def crossings(
     Parameters
     ----------
     shape
-        As the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays that follow
-        i; 0: only once.
+        As the volume is stored, first (k, j, i), and after so many voxels (i, k, j), for the rays
+        that follow i; 0: only once.
     sampled
         The type of `at` and `slopes`.
     wanted
@@ -591,7 +618,10 @@ def derived(
 
 
 class _Sides(NamedTuple):
-    """Of S cut ends: their numbers, their axes a and the two others (S,), and what is beyond: a in [bottom, top], b and c in [0, last]."""
+    """Of S cut ends: their numbers, their axes a and the two others (S,), and what is beyond.
+
+    a in [bottom, top], b and c in [0, last].
+    """
 
     number: Tensor
     a: Tensor
@@ -644,7 +674,10 @@ def _clip(
     low: Tensor,
     high: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Narrow [low, high] to the z at which start + z slope lies in [bottom, top]; an empty range has high < low."""
+    """Narrow [low, high] to the z at which start + z slope lies in [bottom, top].
+
+    An empty range has high < low.
+    """
     flat = slope.abs() < 1e-9
     beyond = flat & ((start < bottom) | (start > top))
     slope = torch.where(flat, 1.0, slope)

@@ -1,4 +1,7 @@
-"""What a report says of bones that have a pose of their own: each one's outline in its colour, its verdict, and how it has moved."""
+"""What a report says of bones that have a pose of their own.
+
+Each one's outline in its colour, its verdict, and how it has moved.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ from .result import Result
 
 #: The outline lies where a bone attenuates by this share of its median.
 OUTLINE_SHARE = 0.25
-#: Rows of `before_after` and of a name in it, columns between views, and what is around the bones, as a share of the longer side.
+#: Rows of `before_after` and of a name in it, columns between views, and what is around the bones,
+#: as a share of the longer side.
 PICTURE_ROWS, NAME_ROWS, GAP, ROOM = 900, 24, 12, 0.06
 #: Against noise, standard deviation in pixels of the X-ray.
 SMOOTH_PX = 1.0
@@ -29,7 +33,10 @@ WORDS = {"accept": "\u2713 accept", "check": "! check", "reject": "\u2715 reject
 
 
 def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Element]:
-    """Pictures, of which `compared` is that of `before_after`, and tables; none for a result without structures."""
+    """Pictures, of which `compared` is that of `before_after`, and tables.
+
+    None for a result without structures.
+    """
     found = result.structures
     if found is None:
         return []
@@ -179,7 +186,10 @@ def _around(shown: np.ndarray) -> tuple[slice, slice]:
 
 
 def _silhouette(bone: Bone, view: View, world_from_ct: np.ndarray) -> np.ndarray:
-    """(rows, columns), above 0 in the silhouette of a bone; 0 everywhere where a view does not show it."""
+    """(rows, columns), above 0 in the silhouette of a bone.
+
+    0 everywhere where a view does not show it.
+    """
     if (view.camera.depth(bone.surface) <= 0).any():
         return np.zeros(view.xray.valid.shape, np.float32)
     shadow = bone.projector(0).render(view.camera, world_from_ct).image

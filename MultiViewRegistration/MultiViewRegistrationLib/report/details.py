@@ -1,4 +1,7 @@
-"""What a report says below its first screen, folded: numbers, maps and curves for those who ask for them."""
+"""What a report says below its first screen, folded.
+
+Numbers, maps and curves for those who ask for them.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +53,8 @@ ERROR_ROWS = (
     ),
 )
 DISAGREEMENT = (
-    "Orange: CT and X-ray agree less than the image's noise explains, the more the stronger: tools, tissue that moved, or a wrong "
-    "pose. Dimmed: not compared. The rest agrees."
+    "Orange: CT and X-ray agree less than the image's noise explains, the more the stronger: "
+    "tools, tissue that moved, or a wrong pose. Dimmed: not compared. The rest agrees."
 )
 #: An axis within this angle of an anatomical one is named after it.
 NAMED_AXIS_DEG = 30.0

@@ -1,4 +1,7 @@
-"""Exports that need a result and its case: the CT in the X-rays' world, simulated X-rays, and the views' cameras."""
+"""Exports that need a result and its case.
+
+The CT in the X-rays' world, simulated X-rays, and the views' cameras.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,10 @@ def case_files(
     Parameters
     ----------
     kinds
-        Of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and ct_in_reference, where a tracker's
-        frame is known; "cameras" as cameras_in_ct, too, for a scene in which the CT lies where its file has it; "drr" as
-        drr_view1.dcm, ... Those of a structure are made of it alone, with air about it.
+        Of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and
+        ct_in_reference, where a tracker's frame is known; "cameras" as cameras_in_ct, too, for a
+        scene in which the CT lies where its file has it; "drr" as drr_view1.dcm, ... Those of a
+        structure are made of it alone, with air about it.
     volume_format
         One of `navigation.VOLUME_FORMATS`.
     identities
@@ -50,8 +54,8 @@ def case_files(
     Raises
     ------
     InputError
-        Where the result is of other views, or of a structure that the case does not have, for cameras of slot scans, and as
-        `resampled_mask`.
+        Where the result is of other views, or of a structure that the case does not have, for
+        cameras of slot scans, and as `resampled_mask`.
     """
     cameras = cameras_of(exported, case)
     if exported.structure is not None:
@@ -85,8 +89,8 @@ def ct_of_structure(case: Case, name: str) -> CT:
     if structures is None or name not in structures.names:
         names = "none" if structures is None else ", ".join(structures.names)
         raise InputError(
-            f"--case: has no structure {describe(name)} (it has {names}), expected the case of this result; add its labels and structures "
-            "to the case.json."
+            f"--case: has no structure {describe(name)} (it has {names}), expected the case of "
+            "this result; add its labels and structures to the case.json."
         )
     mask, volume = structures.mask(structures.names.index(name)), case.ct.volume
     sides = [np.flatnonzero(mask.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
@@ -109,8 +113,8 @@ def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
     for view in case.views:
         if view.name not in handed:
             raise InputError(
-                f"{printable(exported.path)}: has no view {describe(view.name)}, which the case has, expected the result of this "
-                "case; give the one that it was found from."
+                f"{printable(exported.path)}: has no view {describe(view.name)}, which the case "
+                "has, expected the result of this case; give the one that it was found from."
             )
     return [handed[view.name].corrected(view.camera) for view in case.views]
 
@@ -121,7 +125,8 @@ def identities_of(case: Path) -> dict[str, Dataset]:
     Raises
     ------
     InputError
-        Where none does, or CT and X-rays are of several patients and the case does not say otherwise.
+        Where none does, or CT and X-rays are of several patients and the case does not say
+        otherwise.
     """
     from ..io.navigation.dicom_objects import agreed_identity, identity_of
 
@@ -135,8 +140,8 @@ def identities_of(case: Path) -> dict[str, Dataset]:
     identities = {name: identity for name, identity in read.items() if identity is not None}
     if not identities:
         raise InputError(
-            f"--identity: no X-ray of {printable(file.path)} is DICOM with a patient and a study, expected one; leave --identity "
-            "out."
+            f"--identity: no X-ray of {printable(file.path)} is DICOM with a patient and a study, "
+            "expected one; leave --identity out."
         )
     agreed_identity(list(identities.values()))
     return identities
@@ -200,8 +205,9 @@ def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) ->
     for view in case.views:
         if view.camera.fan_axes == 1:
             raise InputError(
-                f"cameras: {describe(view.name)} is a slot scan, whose source moves from row to row, which no camera of Slicer's can show, "
-                "expected X-rays with a single source; leave cameras out."
+                f"cameras: {describe(view.name)} is a slot scan, whose source moves from row to "
+                "row, which no camera of Slicer's can show, expected X-rays with a single source; "
+                "leave cameras out."
             )
     frames = {"world": np.eye(4), "ct": rigid.inverse(exported.world_from_ct)}
     if exported.reference_from_world is not None:

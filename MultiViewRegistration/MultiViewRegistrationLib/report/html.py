@@ -94,8 +94,8 @@ _PRINT = """
 def tag(name: str, /, *contents: Content, **attributes: object) -> ET.Element:
     """Return an element with its contents in order; None is left out.
 
-    As attributes, `class_` gives class, `aria_label` aria-label, True a bare attribute, None and False none; floats are rounded to two
-    digits.
+    As attributes, `class_` gives class, `aria_label` aria-label, True a bare attribute, None and
+    False none; floats are rounded to two digits.
     """
     element = ET.Element(name)
     for key, value in attributes.items():
@@ -136,7 +136,9 @@ def page(
     style: str = "",
     script: str = "",
 ) -> str:
-    """Return a HTML file that opens anywhere: nothing loaded from outside, pictures embedded, no script but `script`.
+    """Return a HTML file that opens anywhere.
+
+    Nothing loaded from outside, pictures embedded, no script but `script`.
 
     Dark or light as the reader's system is, black on white on paper.
 
@@ -193,7 +195,10 @@ def table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.
 
 
 def _clean(value: object) -> str:
-    """Text that UTF-8 and HTML can hold: file names may carry broken bytes and control characters."""
+    """Text that UTF-8 and HTML can hold.
+
+    File names may carry broken bytes and control characters.
+    """
     text = str(value).encode("utf-8", "replace").decode("utf-8")
     control = {c for c in set(text) if c not in "\n\t" and unicodedata.category(c)[0] == "C"}
     return text.translate({ord(c): "\N{REPLACEMENT CHARACTER}" for c in control})

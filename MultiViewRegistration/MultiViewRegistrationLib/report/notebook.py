@@ -1,4 +1,7 @@
-"""A result as a notebook shows it: colours stand in the elements, as notebooks take style sheets out."""
+"""A result as a notebook shows it.
+
+Colours stand in the elements, as notebooks take style sheets out.
+"""
 
 from __future__ import annotations
 

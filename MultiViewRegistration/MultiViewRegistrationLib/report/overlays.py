@@ -1,7 +1,10 @@
-"""Pictures of X-ray and DRR in one image: of start and result, live under a moving DRR, and a map of where they agree.
+"""Pictures of X-ray and DRR in one image.
 
-All are uint8 RGB (rows, columns, 3), bone bright as in a radiograph. Orange and blue are distinguishable with any colour vision. A DRR has
-values above zero where rays meet the CT (the bone, if one is registered); elsewhere, and where it is NaN, it shows nothing.
+Of start and result, live under a moving DRR, and a map of where they agree.
+
+All are uint8 RGB (rows, columns, 3), bone bright as in a radiograph. Orange and blue are
+distinguishable with any colour vision. A DRR has values above zero where rays meet the CT (the
+bone, if one is registered); elsewhere, and where it is NaN, it shows nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ NEUTRAL = np.array([24, 26, 29], np.float32)
 WHITE = 235
 TILES = 8
 DIMMED = 0.4
-#: Smaller pictures are enlarged first, so that lines stay thin; as large as most X-rays, which are not.
+#: Smaller pictures are enlarged first, so that lines stay thin; as large as most X-rays, which are
+#: not.
 MIN_LONGEST_SIDE = 512
 #: Half the width of a line in pixels of the picture.
 HALF_WIDTH = 1.0
@@ -57,20 +61,23 @@ class Film:
     line_integrals, valid
         (rows, columns) of the X-ray.
     bone
-        (rows, columns) bool: brightness is spent on this and its surroundings, not on collimator blades or air.
+        (rows, columns) bool: brightness is spent on this and its surroundings, not on collimator
+        blades or air.
     """
 
     def __init__(self, line_integrals: np.ndarray, valid: np.ndarray, bone: np.ndarray) -> None:
         self.line_integrals, self.valid = line_integrals, valid
         around = valid & scipy.ndimage.binary_dilation(bone, iterations=max(valid.shape) // 30)
         self.window = max(valid.shape) // 7
-        # Half of what changes slowly is taken away, as radiography systems do, to leave bone more contrast.
+        # Half of what changes slowly is taken away, as radiography systems do, to leave bone more
+        # contrast.
         flattened = line_integrals - 0.5 * local_moments(line_integrals, valid, 2 * self.window)[0]
         low, high = np.percentile(
             flattened[around if around.any() else np.ones_like(valid)], (0.5, 99.5)
         )
         shown = np.clip((flattened - low) / max(high - low, 1e-6), 0, 1)
-        # Fields are convex: beyond the hull is black, what is masked within it is a tool, and shown dimmed.
+        # Fields are convex: beyond the hull is black, what is masked within it is a tool, and shown
+        # dimmed.
         self.beyond = ~hull(valid)
         self.dimmed = np.where(self.beyond, 0, DIMMED * shown)
         self.grey = np.where(valid, shown, self.dimmed)
@@ -108,8 +115,9 @@ class DRRs:
     def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
         """Of a CT at a pose (4, 4).
 
-        Rays nearer to each other than voxels are would show nothing more: between them it is interpolated. Edges of
-        bone, along zeros of second derivatives, want rays as near as the CT's own voxels.
+        Rays nearer to each other than voxels are would show nothing more: between them it is
+        interpolated. Edges of bone, along zeros of second derivatives, want rays as near as the
+        CT's own voxels.
         """
         centre, level = (
             rigid.transform_points(world_from_ct, anatomy.centroid),
@@ -138,9 +146,9 @@ def overlays(
 ) -> list[dict[str, np.ndarray]]:
     """Return the pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image.
 
-    As "xray" and "outlines" there is what "edges" is made of: the X-ray alone, and the layer (rows, columns, 4) over it.
-    The part is where any of them has something, with room around it. Pictures are at most `longest_side` pixels long, and have square
-    pixels.
+    As "xray" and "outlines" there is what "edges" is made of: the X-ray alone, and the layer (rows,
+    columns, 4) over it. The part is where any of them has something, with room around it. Pictures
+    are at most `longest_side` pixels long, and have square pixels.
     """
     drrs = [np.nan_to_num(pose.whole, nan=0.0) for pose in poses]
     levels = [_silhouette_level(drr) for drr in drrs]
@@ -198,7 +206,8 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
 
     Uint8 RGBA (rows, columns, 4), not premultiplied.
 
-    The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
+    The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed
+    where the DRR says nothing.
     """
     if kind == "edges":
         opacity = np.where(film.beyond, 0, _edges(drr, structure=structure))
@@ -213,7 +222,9 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
 
 
 def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
-    """Return a map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.
+    """Return a map of where X-ray and CT agree.
+
+    Orange on outliers, dimmed where nothing was compared.
 
     Parameters
     ----------
@@ -239,7 +250,10 @@ def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
 
 
 def mask_excluding_outliers(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
-    """Return bool (rows, columns): the valid pixels without the outliers, which may be a tool, a cast, or a wrong pose."""
+    """Return bool (rows, columns).
+
+    The valid pixels without the outliers, which may be a tool, a cast, or a wrong pose.
+    """
     kept = xray.valid.copy()
     for row, column, side, strength in tiles:
         if strength > 1:
@@ -296,7 +310,10 @@ def _lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
 
 
 def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Return the DRR, locally normalised, in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
+    """Return the DRR, locally normalised, in the X-ray's local brightness and contrast.
+
+    Where it has nothing, the dimmed X-ray.
+    """
     rows, columns = np.indices(normalised.shape)
     tile = max(normalised.shape[1] // TILES, 1)
     xray_turn = (rows // tile + columns // tile) % 2 == 0
@@ -307,7 +324,10 @@ def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.nd
 
 
 def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Both locally normalised, full colour at two standard deviations; elsewhere the dimmed X-ray."""
+    """Both locally normalised, full colour at two standard deviations.
+
+    Elsewhere the dimmed X-ray.
+    """
     difference = _normalised(film.smooth, both, film.window) - normalised
     strength = np.clip(np.abs(difference) / 2, 0, 1)[..., None]
     colour = np.where(difference[..., None] > 0, ORANGE, BLUE)
@@ -318,9 +338,12 @@ def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndar
 
 
 def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Return the X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
+    """Return the X-ray in orange and the DRR, locally normalised, in blue: grey where they agree.
 
-    The colours are complementary, and add up to white. Where the two differ, they are shown to differ by twice as much.
+    Elsewhere the X-ray, dimmed.
+
+    The colours are complementary, and add up to white. Where the two differ, they are shown to
+    differ by twice as much.
     """
     drr = _in_greys_of(film, normalised, both)
     middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
@@ -338,7 +361,10 @@ def _in_greys_of(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.nda
 
 
 def _silhouette_level(drr: np.ndarray) -> float:
-    """Value above which a DRR shows something: half a percent of its bright end, air being not quite 0."""
+    """Value above which a DRR shows something.
+
+    Half a percent of its bright end, air being not quite 0.
+    """
     lit = drr[drr > 0]
     return 0.005 * float(np.percentile(lit, 99)) if lit.size else 0.0
 
@@ -430,9 +456,9 @@ def _contour(image: np.ndarray, level: float) -> np.ndarray:
 def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Lines along the edges within the mask `inside`, of thin bone as of thick.
 
-    An edge is where the gradient is greatest along its own direction (Canny, PAMI 8:679-698, 1986): there the
-    second derivative in that direction passes zero (Lindeberg, IJCV 30:117-154, 1998). Weak edges count where
-    they continue a strong one.
+    An edge is where the gradient is greatest along its own direction (Canny, PAMI 8:679-698, 1986):
+    there the second derivative in that direction passes zero (Lindeberg, IJCV 30:117-154, 1998).
+    Weak edges count where they continue a strong one.
     """
     side = max(image.shape)
     blur = side / 300
@@ -515,7 +541,10 @@ def local_moments(
 
 
 def _local_contrast(spread: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the local standard deviation (rows, columns), at least a quarter of the typical: flat areas are noise."""
+    """Return the local standard deviation (rows, columns), at least a quarter of the typical.
+
+    Flat areas are noise.
+    """
     return np.maximum(
         spread, max(0.25 * float(np.median(spread[mask])), 1e-6) if mask.any() else 1.0
     )

@@ -38,7 +38,8 @@ class Line:
     x, y
         Of its points.
     style
-        Colour, marker ("circle", "square", "diamond"; None for none) and dash (None for a whole line); by default the next of STYLES.
+        Colour, marker ("circle", "square", "diamond"; None for none) and dash (None for a whole
+        line); by default the next of STYLES.
     joined
         Whether a line joins the points.
     """
@@ -78,7 +79,10 @@ class Axis:
         )
 
     def ends(self, values: Sequence[float], margin: float) -> tuple[float, float]:
-        """Return the axis' ends on its scale: the limits, or the values with a share of their range added at both ends; never equal."""
+        """Return the axis' ends on its scale.
+
+        The limits, or the values with a share of their range added at both ends; never equal.
+        """
         scaled = [SCALES[self.scale](value) for value in self.limits or values]
         low, high = min(scaled, default=0.0), max(scaled, default=1.0)
         if high - low < 1e-9 * max(abs(low), abs(high), 1e-9):
@@ -107,7 +111,10 @@ class Axis:
 
 
 def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element:
-    """Return an <svg> of the lines with ticks and labels. What cannot be drawn, NaN or the logarithm of zero, is left out."""
+    """Return an <svg> of the lines with ticks and labels.
+
+    What cannot be drawn, NaN or the logarithm of zero, is left out.
+    """
     points = [
         [(a, b) for a, b in zip(line.x, line.y, strict=True) if x.shows(a) and y.shows(b)]
         for line in lines

@@ -60,7 +60,8 @@ class Result:
     compute_device
         Device of the joint refinement.
     structures
-        The case's structures, each at its own pose; None for a case without, and for a refinement that has none.
+        The case's structures, each at its own pose; None for a case without, and for a refinement
+        that has none.
     world_uid
         FrameOfReferenceUID of the X-rays' world in DICOM objects.
     """
@@ -115,7 +116,10 @@ class Result:
 
     @property
     def limits(self) -> list[str]:
-        """Those of the reasons that are not of the assessment: of the case, and of how it was registered."""
+        """Those of the reasons that are not of the assessment.
+
+        Of the case, and of how it was registered.
+        """
         case = self.case
         reasons = (
             case.identity_cautions
@@ -124,8 +128,8 @@ class Result:
         )
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
-                "The geometry of the views comes from the true poses (relative_geometry of the case), which makes the error "
-                "smaller than it could be without the truth."
+                "The geometry of the views comes from the true poses (relative_geometry of the "
+                "case), which makes the error smaller than it could be without the truth."
             )
         if case.structures is not None and self.structures is None:
             reasons.append(
@@ -133,10 +137,12 @@ class Result:
             )
         if case.bone_cts and self.structures is None:
             reasons.append(
-                f"The case's bones were not registered together: this is the pose of {case.bone_cts[0].name} alone."
+                "The case's bones were not registered together: this is the pose of "
+                f"{case.bone_cts[0].name} alone."
             )
         alone = (
-            "it was registered alone and does not support the pose; its camera was fitted to the pose"
+            "it was registered alone and does not support the pose; its camera was fitted to the "
+            "pose"
             if self.refined
             else "its camera was not corrected, and its similarity means little"
         )
@@ -157,8 +163,9 @@ class Result:
             and self.verdict != "accept"
         ):
             reasons.append(
-                "The case has no start pose: the search began with the CT's axes along the world's, where the central rays of "
-                "the views meet. Give it a start pose if the CT may lie farther from there than was searched."
+                "The case has no start pose: the search began with the CT's axes along the "
+                "world's, where the central rays of the views meet. Give it a start pose if the CT "
+                "may lie farther from there than was searched."
             )
         of_sentence: dict[str, list[str]] = {}
         for name, sentences in case.assumptions.items():
@@ -184,7 +191,10 @@ class Result:
 
     @property
     def predicted_tre_mm(self) -> dict[str, float] | None:
-        """The mTRE's median, "typical", its 95 % bound, "upper95", and its "mean" below that; None without a prediction."""
+        """The mTRE's median, "typical", its 95 % bound, "upper95", and its "mean" below that.
+
+        None without a prediction.
+        """
         prediction = self.assessment.prediction if self.assessment else None
         if prediction is None:
             return None
@@ -375,7 +385,10 @@ class Result:
         }
 
     def errors_at(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
-        """Return the errors of a pose (4, 4) seen by these cameras, against the case's truth; None without one."""
+        """Return the errors of a pose (4, 4) seen by these cameras, against the case's truth.
+
+        None without one.
+        """
         case = self.case
         if case.truth_world_from_ct is None:
             return None

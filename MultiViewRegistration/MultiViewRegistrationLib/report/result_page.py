@@ -1,6 +1,7 @@
 """Writes the files of a result: result.json, the transforms, pictures, and report.html.
 
-The first screen of a report is verdict and cause, the X-rays with the CT's outlines, the scene in 3D, who and what; `details` follow.
+The first screen of a report is verdict and cause, the X-rays with the CT's outlines, the scene in
+3D, who and what; `details` follow.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ NOT_ASSESSED = "Nothing has checked this result."
 IN_A_ROW = 3
 #: The scene's longer side in lines of its labels, and the width over height of the place for it.
 LINES, ASPECT, WIDE_ASPECT = 22, 0.75, 2.0
-#: X-rays side by side that are together so many times wider than high have scene and text below them.
+#: X-rays side by side that are together so many times wider than high have scene and text below
+#: them.
 WIDE = 2.6
 #: A detector at an unknown distance is drawn at so many times the distance of the anatomy.
 UNKNOWN_DETECTOR = 1.5
@@ -113,15 +115,16 @@ def save_result(
 ) -> dict:
     """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
 
-    A rejected result has no transforms without an override: result.json, which has its pose, and report.html say so.
+    A rejected result has no transforms without an override: result.json, which has its pose, and
+    report.html say so.
 
     Parameters
     ----------
     folder
         Made where it is missing. Files in it that came with no result stay.
     override
-        Why a result that should not be used (rejected, or with changed inputs) is written all the same; every file but the pictures
-        carries it.
+        Why a result that should not be used (rejected, or with changed inputs) is written all the
+        same; every file but the pictures carries it.
     names
         Name the case and its files in report.html; they may hold a patient's name.
     replace
@@ -163,7 +166,10 @@ def _write_files(
     *,
     names: bool,
 ) -> dict:
-    """Write all files of a result into a new folder, with these masks by their names; returns the content of its result.json."""
+    """Write all files of a result into a new folder, with these masks by their names.
+
+    Returns the content of its result.json.
+    """
     others = {*folder.iterdir()}  # of a case, say
     comment, withheld = (
         None if override is None else f"Override: {override}",
@@ -215,7 +221,9 @@ def write_report(
     title: str = "Registration report",
     first: Sequence[ET.Element] = (),
 ) -> None:
-    """Write one HTML file about one or several registrations: a screen, or a printed page, of each, and the details folded below.
+    """Write one HTML file about one or several registrations.
+
+    a screen, or a printed page, of each, and the details folded below.
 
     Parameters
     ----------
@@ -259,7 +267,10 @@ def _index(entries: Sequence[Entry]) -> ET.Element:
 
 
 def _case_section(entry: Entry, nth: int, *, alone: bool) -> ET.Element:
-    """Return one registration: its first screen, and the details; with a heading where it is one of several."""
+    """Return one registration: its first screen, and the details.
+
+    With a heading where it is one of several.
+    """
     anchor = f"case-{nth}"
     return tag(
         "section",
@@ -314,7 +325,10 @@ def badge(verdict: str | None) -> ET.Element:
 
 
 def _answer(result: Result) -> ET.Element:
-    """Return the verdict; its cause, if there is one; the error to expect; and the reasons, folded but for the first."""
+    """Return the verdict; its cause, if there is one; the error to expect.
+
+    And the reasons, folded but for the first.
+    """
     _, _, act = VERDICTS[result.verdict]
     assessment = result.assessment
     if assessment is None:

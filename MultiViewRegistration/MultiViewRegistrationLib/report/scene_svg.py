@@ -1,8 +1,11 @@
-"""A case's geometry drawn as SVG: the scene in 3D of a report, and case.html, to check a case before it is used.
+"""A case's geometry drawn as SVG.
+
+The scene in 3D of a report, and case.html, to check a case before it is used.
 
 The scene in 3D from a side, and each X-ray with the CT's box and the patient's directions in it.
 
-The scene is an orthographic projection, in which a flat image is mapped by an affine matrix: the X-rays on the detectors are exact.
+The scene is an orthographic projection, in which a flat image is mapped by an affine matrix: the
+X-rays on the detectors are exact.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ PATIENT = {"L": "#ff8a80", "P": "#8fd694", "S": "#9ab8ff"}
 OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 AXIS_MM = 100.0
 EDGES = [[n, n | bit] for bit in (1, 2, 4) for n in range(8) if not n & bit]
-#: Of the bones: their colour, pixels of their picture, and from how far they are seen, which makes the beams parallel.
+#: Of the bones: their colour, pixels of their picture, and from how far they are seen, which makes
+#: the beams parallel.
 BONE, BONES_PIXELS, AFAR_MM = (236, 226, 205), 400, 50_000.0
 #: Width of a character in lines, on average.
 GLYPH = 0.65
@@ -59,7 +63,8 @@ class Scene:
     detector_mm
         How far from its source each view's detector is drawn.
     corners
-        (8, 3) of the CT's box, world mm, corner n at the high end of axis i where bit 2^i of n is set.
+        (8, 3) of the CT's box, world mm, corner n at the high end of axis i where bit 2^i of n is
+        set.
     world_from_ct
         (4, 4).
     anatomy
@@ -113,8 +118,9 @@ def case_page(
         for nth, view in enumerate(scene.views)
     ]
     introduction = (
-        "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R and L, A and P, S and I: the "
-        "patient's right and left, front and back, head and feet, as the CT has them."
+        "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R "
+        "and L, A and P, S and I: the patient's right and left, front and back, head and feet, as "
+        "the CT has them."
     )
     sections = {
         "Suspicious": suspicious,
@@ -137,7 +143,9 @@ def _figure(title: str, svg: ET.Element, colour: str | None = None) -> ET.Elemen
 
 
 class Labels:
-    """Texts of a drawing that keep off each other: each takes the nearest free place to where it belongs.
+    """Texts of a drawing that keep off each other.
+
+    Each takes the nearest free place to where it belongs.
 
     Parameters
     ----------
@@ -175,7 +183,9 @@ class Labels:
 def scene_svg(
     scene: Scene, azimuth_deg: float, elevation_deg: float, *, lines: float = 38, axes: bool = True
 ) -> ET.Element:
-    """Return the scene from a side: azimuth 0 looks along the first view's beam, 90 across it; elevation is towards the patient's head.
+    """Return the scene from a side: azimuth 0 looks along the first view's beam, 90 across it.
+
+    Elevation is towards the patient's head.
 
     Parameters
     ----------
@@ -229,7 +239,8 @@ def scene_svg(
 def best_side(scene: Scene, aspect: float) -> tuple[float, float]:
     """Return the azimuth and elevation, degrees, of SIDES_TRIED from which the scene is seen best.
 
-    The fewest detectors stand before the CT from there, and the scene is largest in a drawing of this width over height.
+    The fewest detectors stand before the CT from there, and the scene is largest in a drawing of
+    this width over height.
     """
 
     def badness(angles: tuple[float, float]) -> tuple[int, float]:
@@ -398,7 +409,10 @@ def _before_source(camera, a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
 
 
 def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
-    """Return the X-ray, bone bright, on its pixels; with `affine` (2, 3) carried from pixels to where it says."""
+    """Return the X-ray, bone bright, on its pixels.
+
+    With `affine` (2, 3) carried from pixels to where it says.
+    """
     values, valid = view.xray.line_integrals, view.xray.valid
     low, high = np.percentile(values[valid], (0.5, 99.5))
     grey = 235 * np.clip((values - low) / max(high - low, 1e-6), 0, 1) * np.where(valid, 1, 0.2)

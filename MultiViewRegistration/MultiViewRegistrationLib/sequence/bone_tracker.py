@@ -1,8 +1,9 @@
 """Track the bones of a CT through the frames of a sequence, each at its own pose.
 
-The whole CT is tracked first. In each frame all bones are then solved for together, see `registration.bones`, from where the frames before
-lead each of them, so near that the coarsest resolution would not help. Bones that do not look as in the frames before begin once more from
-where the whole CT has taken them, at all resolutions. A lost bone starts nothing, and stops no other one.
+The whole CT is tracked first. In each frame all bones are then solved for together, see
+`registration.bones`, from where the frames before lead each of them, so near that the coarsest
+resolution would not help. Bones that do not look as in the frames before begin once more from where
+the whole CT has taken them, at all resolutions. A lost bone starts nothing, and stops no other one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
 from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, MEDIAN_FRAMES, Pace, Tracked, predict_pose
 
-#: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are followed at these, but not at the last alone.
+#: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
+#: followed at these, but not at the last alone.
 FOLLOWING = LEVELS[-2:]
 REST_LOST = "The rest of the CT, its background, was not found in this frame."
 
@@ -109,7 +111,8 @@ class BoneTracker:
         views
             With exact cameras.
         expected
-            (4, 4), where the frames before lead the whole CT: the place of the background where it was not found.
+            (4, 4), where the frames before lead the whole CT: the place of the background where it
+            was not found.
         progress
             Called after each step; `Cancelled` is raised where it returns False.
         """
@@ -146,7 +149,10 @@ class BoneTracker:
         return with_structures(replace(whole, seconds=whole.seconds + seconds), bones, how, seconds)
 
     def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
-        """Return (4, 4), where the last two frames lead a bone; where it was lost, where the whole CT takes it."""
+        """Return (4, 4), where the last two frames lead a bone.
+
+        Where it was lost, where the whole CT takes it.
+        """
         kept = self._kept.get(name)
         return (
             predict_pose(kept, number)
@@ -189,7 +195,10 @@ class BoneTracker:
         return _Fit(assessed, lost)
 
     def _unlike(self, bone: RegisteredBone, views: Sequence[View], shown: np.ndarray) -> str:
-        """Return the view in which a bone does not look as in the frames before, a sentence; "" for none."""
+        """Return the view in which a bone does not look as in the frames before, a sentence.
+
+        "" for none.
+        """
         before = np.array(self._similarity.get(bone.name, np.empty((0, len(views)))))
         for n, view in enumerate(views):
             known = before[np.isfinite(before[:, n]), n]
@@ -199,8 +208,8 @@ class BoneTracker:
                 and bone.similarity[n] < (usual := np.median(known)) - MAX_SIMILARITY_DROP
             ):
                 return (
-                    f"Lost: {bone.name} fits {view.name} worse (similarity {bone.similarity[n]:.2f}) than in the frames before "
-                    f"({usual:.2f})."
+                    f"Lost: {bone.name} fits {view.name} worse (similarity "
+                    f"{bone.similarity[n]:.2f}) than in the frames before ({usual:.2f})."
                 )
         return ""
 

@@ -1,4 +1,7 @@
-"""The motion of one tracked structure against another: computed frame by frame, as a table, and as a page with plots."""
+"""The motion of one tracked structure against another.
+
+Computed frame by frame, as a table, and as a page with plots.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,9 @@ class Relative:
     shift_mm
         (3,) of the moving structure's centroid, along the same axes.
     axis, along_mm, point
-        Of the screw (finite helical axis) that is this motion: its direction (3,), how far it goes along it,
-        and its point (3,) in the fixed CT that is nearest to the moving centroid; None for a turn below
-        MIN_ROTATION.
+        Of the screw (finite helical axis) that is this motion: its direction (3,), how far it goes
+        along it, and its point (3,) in the fixed CT that is nearest to the moving centroid; None
+        for a turn below MIN_ROTATION.
     """
 
     number: int
@@ -137,14 +140,15 @@ def motion_against(
     """
     if len(fixed) != len(moving.poses):
         raise InputError(
-            f"{moving_name}: is of {len(moving.poses)} frames, expected the {len(fixed)} of {fixed_name}; track both "
-            "structures through the same frames."
+            f"{moving_name}: is of {len(moving.poses)} frames, expected the {len(fixed)} of "
+            f"{fixed_name}; track both structures through the same frames."
         )
     motion = relative_motion(fixed, moving.poses, moving.centroid)
     if len(motion) < 2:
         raise InputError(
-            f"{moving_name}: {len(motion) or 'no'} frame{'s' * (len(motion) != 1)} of it and of {fixed_name} have both a "
-            "pose that was not rejected, expected two or more; track them again."
+            f"{moving_name}: {len(motion) or 'no'} frame{'s' * (len(motion) != 1)} of it and of "
+            f"{fixed_name} have both a pose that was not rejected, expected two or more; track "
+            "them again."
         )
     return motion
 
@@ -217,7 +221,10 @@ def to_json(each: Relative) -> dict:
 
 
 def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
-    """Return the plots of a motion against its frames: a name, a unit, and lines, each with its name and a value for each frame."""
+    """Return the plots of a motion against its frames.
+
+    a name, a unit, and lines, each with its name and a value for each frame.
+    """
     groups = []
     for name, unit, vectors in (
         ("Rotation", "degrees", [each.rotation_deg for each in motion]),
@@ -259,7 +266,8 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
         )
     missing = count - len(motion)
     note = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (
-        f"{missing} of {count} frames are missing: one of the two structures was lost or rejected there."
+        f"{missing} of {count} frames are missing: one of the two structures was lost or rejected "
+        "there."
         if missing
         else ""
     )

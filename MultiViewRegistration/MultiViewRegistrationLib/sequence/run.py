@@ -41,9 +41,9 @@ def follow(
 ) -> Iterator[Tracked]:
     """Return the frames of a sequence one after another, each as soon as it is done.
 
-    The first frame is registered as `api.register` does it, and so is each further one until one is kept; from then on they are
-    followed. A frame that cannot be read, or in which nothing is found, is lost, and says why. The structures of the case are followed
-    after its whole CT in each frame.
+    The first frame is registered as `api.register` does it, and so is each further one until one is
+    kept; from then on they are followed. A frame that cannot be read, or in which nothing is found,
+    is lost, and says why. The structures of the case are followed after its whole CT in each frame.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def follow(
     Raises
     ------
     InputError
-        Where the first frame cannot be registered; where a camera that is not known exactly is another one in a later frame; and
-        for a pace that is not there, and slot scans.
+        Where the first frame cannot be registered; where a camera that is not known exactly is
+        another one in a later frame; and for a pace that is not there, and slot scans.
     """
     if pace not in PACES:
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
@@ -172,7 +172,10 @@ def _registered(
 
 
 class _Geometry:
-    """The cameras as the frame that was registered first left them: what is not known of them is solved for once."""
+    """The cameras as the frame that was registered first left them.
+
+    What is not known of them is solved for once.
+    """
 
     def __init__(self, case: Case) -> None:
         self._given = {view.name: view.camera for view in case.views}

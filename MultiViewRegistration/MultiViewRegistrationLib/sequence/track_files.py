@@ -1,4 +1,7 @@
-"""A tracked sequence as files: track.json, a table of its poses, and Autoscoper's .tra; read back to be played, and for motion."""
+"""A tracked sequence as files: track.json, a table of its poses, and Autoscoper's .tra.
+
+Read back to be played, and for motion.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,10 @@ class Track:
         ]
 
     def to_json(self, folder: str | os.PathLike | None) -> dict:
-        """Return the content of a track.json in this folder; of one that will move where there is none."""
+        """Return the content of a track.json in this folder.
+
+        Of one that will move where there is none.
+        """
         case, files = self.sequence.first, self.sequence.files
         return {
             "version": VERSION,
@@ -202,15 +208,19 @@ class Track:
         *,
         moves: bool = False,
     ) -> list[Path]:
-        """Write track.json, poses.csv and track.tra; all of them appear, or none. The files are returned.
+        """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
-        Each structure of the case has such files, too, which begin with its name, and two neighbours that both have a pose in several
-        frames NAME_on_OTHER_motion.csv and .html, see `motion`. Rejected frames, and those not reached, have no pose in track.tra.
+        The files are returned.
+
+        Each structure of the case has such files, too, which begin with its name, and two
+        neighbours that both have a pose in several frames NAME_on_OTHER_motion.csv and .html, see
+        `motion`. Rejected frames, and those not reached, have no pose in track.tra.
 
         Parameters
         ----------
         unit
-            Of the lengths in track.tra, that of the Autoscoper trial, see `calibration.calibrated.UNITS`.
+            Of the lengths in track.tra, that of the Autoscoper trial, see
+            `calibration.calibrated.UNITS`.
         pictures
             Written beside them, by their names.
         moves
@@ -277,7 +287,10 @@ def poses_of(frames: Sequence[Tracked], count: int) -> list[np.ndarray | None]:
 def write_tables(
     folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm", before: str = ""
 ) -> None:
-    """Write poses.csv, and track.tra with a line for each of `count` frames; see `Track.save`. Their names begin with `before`."""
+    """Write poses.csv, and track.tra with a line for each of `count` frames; see `Track.save`.
+
+    Their names begin with `before`.
+    """
     ct_from_tra = ct_from_autoscoper(ct)
     poses = [pose if pose is None else pose @ ct_from_tra for pose in poses_of(frames, count)]
     (folder / f"{before}poses.csv").write_text(poses_table(frames), encoding="utf-8", newline="")
@@ -320,7 +333,9 @@ class StoredTrack:
         return poses_of(self.frames, self.count)
 
     def to_json(self, folder: str | os.PathLike | None, files: FrameFiles | None) -> dict:
-        """Return the content of a track.json in this folder; of one that will move where there is none.
+        """Return the content of a track.json in this folder.
+
+        Of one that will move where there is none.
 
         Parameters
         ----------
@@ -342,8 +357,8 @@ class StoredTrack:
         Parameters
         ----------
         folders
-            The first is the one to which their paths are relative, by default that of the file; a file that a page sent may name
-            files in any of them.
+            The first is the one to which their paths are relative, by default that of the file; a
+            file that a page sent may name files in any of them.
 
         Raises
         ------
@@ -352,8 +367,8 @@ class StoredTrack:
         """
         if not self._fields.has("sequence"):
             raise InputError(
-                f"{self._fields.file}: does not say where its frames are, expected a sequence that was tracked from files; "
-                "track it from its case.json."
+                f"{self._fields.file}: does not say where its frames are, expected a sequence that "
+                "was tracked from files; track it from its case.json."
             )
         homes = folders if home_of(self.folder) else ()
         files = FrameFiles.read(
@@ -361,18 +376,22 @@ class StoredTrack:
         )
         if len(files) < self.count:
             raise InputError(
-                f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
-                "tracked; put them back, or track them again."
+                f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, "
+                "expected those that were tracked; put them back, or track them again."
             )
         return files
 
     def structure(self, beside: Sequence[Path] = ()) -> CT:
-        """Return the tracked structure: the CT of the first frame, with its mask, or that of the structure of the case that was tracked.
+        """Return the tracked structure.
+
+        The CT of the first frame, with its mask, or that of the structure of the case that was
+        tracked.
 
         Parameters
         ----------
         beside
-            Folders as in `files`, of another track of the same frames: a page is sent the file alone.
+            Folders as in `files`, of another track of the same frames: a page is sent the file
+            alone.
 
         Raises
         ------
@@ -391,8 +410,8 @@ class StoredTrack:
         for path in filter(None, [*(part.path for part in parts if part is not None), *masks]):
             if sha256(path) not in self.inputs.values():
                 raise InputError(
-                    f"{self._fields.file}: {printable(path)} is not what was tracked, expected the same CT and mask; put "
-                    "them back, or track it again."
+                    f"{self._fields.file}: {printable(path)} is not what was tracked, expected the "
+                    "same CT and mask; put them back, or track it again."
                 )
         ct = ct_of(file)
         if name is None:
@@ -430,7 +449,8 @@ class StoredTrack:
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(
-                f"{printable(path)} is {describe(content)}, expected a track.json; choose another file."
+                f"{printable(path)} is {describe(content)}, expected a track.json; choose another "
+                "file."
             )
         return cls.of(content, printable(path), path.parent)
 
@@ -527,7 +547,10 @@ def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:
-    """Return CSV: a line for each frame, the pose world_from_ct by rows; empty where there is none."""
+    """Return CSV: a line for each frame, the pose world_from_ct by rows.
+
+    Empty where there is none.
+    """
     header = [
         "frame",
         "verdict",

@@ -1,10 +1,12 @@
 """Track a structure through the frames of a sequence.
 
-Each frame starts at the pose that the frames before it predict, so near that neither a search nor the coarsest resolution would help. The
-result must be as similar to the X-rays as in the frames before; otherwise the structure is searched for about the last pose. A lost or
-rejected frame starts nothing: the next one starts from the last kept frame.
+Each frame starts at the pose that the frames before it predict, so near that neither a search nor
+the coarsest resolution would help. The result must be as similar to the X-rays as in the frames
+before; otherwise the structure is searched for about the last pose. A lost or rejected frame starts
+nothing: the next one starts from the last kept frame.
 
-A structure with a background is tracked in front of it: the whole CT first in each frame, then the structure.
+A structure with a background is tracked in front of it: the whole CT first in each frame, then the
+structure.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..registration.variants import Start, refine_from
 
-#: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone changes. Of 96 descents from up to 18 mm
-#: and 18 degrees off, in X-rays of a pelvis and a real wrist, the 27 correct ones dropped by at most 0.004, the 69 wrong ones by 0.19.
+#: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone
+#: changes. Of 96 descents from up to 18 mm and 18 degrees off, in X-rays of a pelvis and a real
+#: wrist, the 27 correct ones dropped by at most 0.004, the 69 wrong ones by 0.19.
 MAX_SIMILARITY_DROP = 0.1
 #: Frames whose median is the usual similarity.
 MEDIAN_FRAMES = 15
-#: Coarser levels leave smaller steps to the finest one; not for a structure, whose last level captures little.
+#: Coarser levels leave smaller steps to the finest one; not for a structure, whose last level
+#: captures little.
 COARSE_TOLERANCE_MM = 0.5
 #: Frames after which an earlier motion no longer predicts the next one.
 MAX_MOTION_AGE = 3
@@ -263,7 +267,10 @@ class Tracker:
         return None
 
     def _descended(self, views: list[View], pose: np.ndarray) -> Refinement | None:
-        """Return the refinement from a start nearby, without the coarsest resolution; None where the X-rays show too little of the CT."""
+        """Return the refinement from a start nearby, without the coarsest resolution.
+
+        None where the X-rays show too little of the CT.
+        """
         levels = self._compared.levels(views, pose)[1:]
         for level in levels:
             objective = self._compared.objective(views, level, pose)
@@ -326,15 +333,18 @@ class Tracker:
         usual = self._usual()
         worst = int(np.argmin(np.array(found.fit.similarity) - usual))
         return (
-            f"the best pose fits {views[worst].name} worse (local NCC {found.fit.similarity[worst]:.2f}) than the frames before "
-            f"({usual[worst]:.2f})."
+            f"the best pose fits {views[worst].name} worse (local NCC "
+            f"{found.fit.similarity[worst]:.2f}) than the frames before ({usual[worst]:.2f})."
         )
 
 
 def _finished(
     objective: Objective, level: ResolutionLevel, pose: np.ndarray, tolerance_mm: float
 ) -> tuple[np.ndarray, PoseFit]:
-    """Return the pose (4, 4) and the fit there: by one Gauss-Newton step where it is below the tolerance, else by a descent."""
+    """Return the pose (4, 4) and the fit there.
+
+    By one Gauss-Newton step where it is below the tolerance, else by a descent.
+    """
     fit = objective.evaluate(EvaluationPoint(pose)).linearise()
     if np.isfinite(fit.cost):
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
@@ -359,10 +369,13 @@ def _tracked(number: int, how: str, found: Refinement, assessment: Assessment) -
 
 
 def predict_pose(kept: Sequence[tuple[int, np.ndarray]], number: int) -> np.ndarray:
-    """Return the pose (4, 4) expected in a frame, by constant velocity on SE(3); the last one without a recent motion.
+    """Return the pose (4, 4) expected in a frame, by constant velocity on SE(3).
 
-    The motion between the last two is one screw of the world, which goes on as it was (Murray, Li and Sastry, A Mathematical Introduction
-    to Robotic Manipulation, 1994, 2.3): exact for a bone that turns evenly about its joint, and for one that moves straight.
+    The last one without a recent motion.
+
+    The motion between the last two is one screw of the world, which goes on as it was (Murray, Li
+    and Sastry, A Mathematical Introduction to Robotic Manipulation, 1994, 2.3): exact for a bone
+    that turns evenly about its joint, and for one that moves straight.
 
     Parameters
     ----------

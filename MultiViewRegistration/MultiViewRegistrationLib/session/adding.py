@@ -1,4 +1,7 @@
-"""X-rays into a registration: from a volume in the scene, files, a case.json, the scouts of a CT; their names."""
+"""X-rays into a registration: from a volume in the scene, files, a case.json, the scouts of a CT.
+
+Their names.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +47,12 @@ from .translation import _
 
 
 def add_volume(registration: Registration, volume) -> XRayView:
-    """Return a view of a volume node, which stays as it is: an image, a run of frames, the volume that a sequence shows now.
+    """Return a view of a volume node, which stays as it is.
 
-    The X-ray of a registration, of this or another one, gives a view with the same image and geometry.
+    An image, a run of frames, the volume that a sequence shows now.
+
+    The X-ray of a registration, of this or another one, gives a view with the same image and
+    geometry.
 
     InputError where it is no X-ray; nothing is left of the view then.
     """
@@ -75,11 +81,13 @@ def add_volume(registration: Registration, volume) -> XRayView:
 def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView]]:
     """Read the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
 
-    The function returned adds what was read to a registration, in the main thread, and returns the views; where it gets a function as well,
-    it calls that with a view and the XRay that it has, see `Inputs.cache_xray`. Of an X-ray all frames are kept,
-    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"); it is the geometry where it is all of
-    one, of a CT localizer, an EOS image or a single frame. Of a case.json the views are added, with geometry, certainty and masks, and what
-    is uncertain in all of them counts from now on; its CT, pose and landmarks are left aside.
+    The function returned adds what was read to a registration, in the main thread, and returns the
+    views; where it gets a function as well, it calls that with a view and the XRay that it has, see
+    `Inputs.cache_xray`. Of an X-ray all frames are kept, and the first is shown; what a DICOM
+    header says of the geometry is kept as a proposal ("header"); it is the geometry where it is all
+    of one, of a CT localizer, an EOS image or a single frame. Of a case.json the views are added,
+    with geometry, certainty and masks, and what is uncertain in all of them counts from now on; its
+    CT, pose and landmarks are left aside.
 
     Both raise InputError for invalid content; nothing is left of a view then.
 
@@ -120,7 +128,10 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView
 
 
 def _picture(frames: list[RawImage], record: XRayRecord) -> XRay | None:
-    """Return the X-ray that a view with this record makes of its first frame; None where it cannot, as it says itself."""
+    """Return the X-ray that a view with this record makes of its first frame.
+
+    None where it cannot, as it says itself.
+    """
     with suppress(InputError):
         raw = raw_of(stored(*frames)[0], record)
         xray = to_line_integrals(raw, record.intensity, record.inverted)
@@ -159,8 +170,8 @@ def _add_views(
     if there + len(added) > MAX_VIEWS:
         raise InputError(
             _(
-                "X-rays: the case has {count} views, but with the {there} that are there no more than {most} can be shown; "
-                "remove some first."
+                "X-rays: the case has {count} views, but with the {there} that are there no more "
+                "than {most} can be shown; remove some first."
             ).format(count=len(added), there=there, most=MAX_VIEWS)
         )
     views = [add(registration) for add in added]
@@ -194,12 +205,16 @@ def _grey_values(raw: RawImage) -> dict[str, Any]:
 
 
 def use_mask(view: XRayView, path: Path) -> None:
-    """Use of an X-ray only where a picture of its size is not 0. InputError for one of another size, and where it leaves nothing."""
+    """Use of an X-ray only where a picture of its size is not 0.
+
+    InputError for one of another size, and where it leaves nothing.
+    """
     used, record = load_image(path).values != 0, view.record
     if used.shape != tuple(view.size[::-1]):
         raise InputError(
             _(
-                "{file}: has {own[1]} \u00d7 {own[0]} pixels, expected the {size[0]} \u00d7 {size[1]} of {name}; choose another X-ray."
+                "{file}: has {own[1]} \u00d7 {own[0]} pixels, expected the {size[0]} \u00d7 "
+                "{size[1]} of {name}; choose another X-ray."
             ).format(file=path.name, own=used.shape, size=view.size, name=view.name)
         )
     used = used[:, ::-1] if record.flipped else used
@@ -241,7 +256,8 @@ def clean_name(name: str) -> str:
     return " ".join(words)[:MAX_NAME_LENGTH].strip(" .") or _("X-ray")
 
 
-# The scouts (localizers) of a CT that lie in its DICOM folder: found and read with it, added on request
+# The scouts (localizers) of a CT that lie in its DICOM folder: found and read with it, added on
+# request
 
 #: Files in the folder above that of the slices up to which scouts are looked for there.
 MAX_STUDY_FILES = 4000
@@ -280,8 +296,8 @@ class Scouts:
         if elsewhere:
             raise InputError(
                 _(
-                    "X-rays: {name} has a world of its own, and the scouts of a CT lie in the scanner's; remove {name}, or begin "
-                    "another registration."
+                    "X-rays: {name} has a world of its own, and the scouts of a CT lie in the "
+                    "scanner's; remove {name}, or begin another registration."
                 ).format(name=elsewhere[0])
             )
         views = []
@@ -292,7 +308,9 @@ class Scouts:
 
 
 def read_scouts(ct_slice: Path) -> Scouts | None:
-    """Return the scouts of a CT, by one of its slices: in their folder and below it, else in the folders beside it.
+    """Return the scouts of a CT, by one of its slices.
+
+    In their folder and below it, else in the folders beside it.
 
     None where there are none.
 
@@ -322,7 +340,10 @@ def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | s
 
 
 def _study(folder: Path, ct_slice: Path) -> Study | None:
-    """Return what a folder holds of the examination of a CT with localizers; None for anything else, and for too many files."""
+    """Return what a folder holds of the examination of a CT with localizers.
+
+    None for anything else, and for too many files.
+    """
     if next(islice(folder.rglob("*"), MAX_STUDY_FILES, None), None) is not None:
         return None
     try:

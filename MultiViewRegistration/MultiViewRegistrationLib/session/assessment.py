@@ -1,4 +1,7 @@
-"""What can be said of a pose: its verdict, a mask without what does not fit, its similarity, how another one differs."""
+"""What can be said of a pose.
+
+Its verdict, a mask without what does not fit, its similarity, how another one differs.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +31,24 @@ if TYPE_CHECKING:
 #: What a verdict means, in a sentence.
 MEANINGS = {
     "accept": _(
-        "The pose agrees with everything that was checked; how often that is wrong was measured on simulated X-rays alone."
+        "The pose agrees with everything that was checked; how often that is wrong was measured on "
+        "simulated X-rays alone."
     ),
     "check": _("Look at the overlays of every X-ray before the pose is used."),
     "reject": _("The pose must not be used."),
 }
 CHANGED_SINCE_TRACKED = _(
-    "The verdict of this frame does not hold any more: the CT or the geometry of an X-ray has changed; track it again."
+    "The verdict of this frame does not hold any more: the CT or the geometry of an X-ray has "
+    "changed; track it again."
 )
 #: Shown where the pose was dragged or typed since, or never assessed.
 MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it again.")
 
 
 def assess(session: Session) -> None:
-    """Begin to assess the pose as it is, without a registration; it becomes an entry of the history with its verdict.
+    """Begin to assess the pose as it is, without a registration.
+
+    It becomes an entry of the history with its verdict.
 
     The verdict of a registration is there already, and stays.
 
@@ -91,13 +98,17 @@ def outdated_reason(session: Session) -> str:
         return MOVED_SINCE
     if entry.assessed != fingerprint(session.registration):
         return _(
-            "The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose again."
+            "The assessment is stale: the CT, an X-ray or its geometry has changed since; assess "
+            "the pose again."
         )
     return ""
 
 
 def verdict(session: Session) -> str:
-    """Return "accept", "check" or "reject", as it holds for the pose as it is; "" where none does."""
+    """Return "accept", "check" or "reject", as it holds for the pose as it is.
+
+    "" where none does.
+    """
     said = session.sequence.frame or session.history.current
     return (
         said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
@@ -117,12 +128,18 @@ def reasons(session: Session) -> list[str]:
 
 
 def view_states(session: Session) -> dict[str, str]:
-    """Return one of `history.VIEW_STATES` for each X-ray of a pose that has a verdict, by name; none of a frame of a sequence."""
+    """Return one of `history.VIEW_STATES` for each X-ray of a pose that has a verdict, by name.
+
+    None of a frame of a sequence.
+    """
     return {} if session.sequence.frame is not None else _entry(session).views
 
 
 def probable_mm(entry: HistoryEntry) -> str:
-    """Return the likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
+    """Return the likely error of an entry, "0.05 mm".
+
+    "" where it is not known, and of a pose that was rejected.
+    """
     if entry.typical_mm is None or entry.verdict == "reject":
         return ""
     return _in_mm(entry.typical_mm)
@@ -147,7 +164,9 @@ def summary(session: Session) -> str:
 
 
 def headline(session: Session) -> str:
-    """Return what a person should know first of a pose with a verdict: the cause, where there is one, and the likely error.
+    """Return what a person should know first of a pose with a verdict.
+
+    The cause, where there is one, and the likely error.
 
     The frame it is of.
     """
@@ -211,7 +230,8 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
         error = each.get("predicted_tre_mm")
         likely = _(", likely error {mm}").format(mm=_in_mm(error["mean"])) if error else ""
         sentence = _(
-            "{name}: {verdict}, moved by {mm:.1f} mm and {degrees:.1f}\u00b0 against the pose of the whole CT{likely}."
+            "{name}: {verdict}, moved by {mm:.1f} mm and {degrees:.1f}\u00b0 against the pose of "
+            "the whole CT{likely}."
         )
         told = sentence.format(
             name=each["name"],
@@ -230,9 +250,10 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
 def use_suggested_masks(session: Session) -> str:
     """Give each X-ray in which something does not fit a mask without that, and return a sentence on what was left out.
 
-    The masks go with the X-rays, and can be edited; one that an X-ray had is still there to choose. A registration with them is at best to
-    be checked: at a wrong pose it is the CT that does not fit. InputError where the pose as it is was not assessed, was rejected, or
-    where everything fits.
+    The masks go with the X-rays, and can be edited; one that an X-ray had is still there to choose.
+    A registration with them is at best to be checked: at a wrong pose it is the CT that does not
+    fit. InputError where the pose as it is was not assessed, was rejected, or where everything
+    fits.
     """
     why, result = (
         outdated_reason(session),
@@ -247,15 +268,16 @@ def use_suggested_masks(session: Session) -> str:
     if result.verdict == "reject":
         raise InputError(
             _(
-                "Mask: this pose was rejected, expected one that is nearly right: of a wrong one it is the CT that does not fit."
+                "Mask: this pose was rejected, expected one that is nearly right: of a wrong one "
+                "it is the CT that does not fit."
             )
         )
     masks = result.suggested_masks
     if not masks:
         raise InputError(
             _(
-                "Mask: nothing differs by more than noise explains, expected a tool or something that moved; draw a mask where "
-                "you see one."
+                "Mask: nothing differs by more than noise explains, expected a tool or something "
+                "that moved; draw a mask where you see one."
             )
         )
     valid, shares = {view.name: view.xray.valid for view in result.views}, []
@@ -272,7 +294,10 @@ def use_suggested_masks(session: Session) -> str:
 
 
 class SimilarityUpdater:
-    """Keeps `values`, the local NCC by the name of each used X-ray; empty before the first are found, or where none can be."""
+    """Keeps `values`, the local NCC by the name of each used X-ray.
+
+    Empty before the first are found, or where none can be.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session, self._measured = session, BackgroundValue()
@@ -298,7 +323,8 @@ class SimilarityUpdater:
         )
 
 
-#: The longest side of a picture, in pixels, and the level of the CT's pyramid that it is drawn from.
+#: The longest side of a picture, in pixels, and the level of the CT's pyramid that it is drawn
+#: from.
 SIDE, LEVEL = 512, 1
 
 
@@ -324,7 +350,9 @@ class PoseComparison:
 def compare_poses(
     session: Session, one: HistoryEntry, other: HistoryEntry
 ) -> Callable[[], PoseComparison]:
-    """Return the comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
+    """Return the comparison in two steps.
+
+    What needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError as `Session.case`, and before the CT is ready for DRRs.
     """

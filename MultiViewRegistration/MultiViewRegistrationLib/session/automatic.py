@@ -7,7 +7,8 @@ from ..mrml.registration import Registration
 from .registering import RunningRegistration
 from .session import Session, missing_inputs
 
-#: X-rays that a case needs to be registered without being asked: one leaves the depth along its beam open.
+#: X-rays that a case needs to be registered without being asked: one leaves the depth along its
+#: beam open.
 MIN_XRAYS = 2
 #: Starts that need nothing more from a person.
 UNATTENDED_STARTS = ("given", "search")
@@ -16,8 +17,8 @@ UNATTENDED_STARTS = ("given", "search")
 class AutomaticRegistration:
     """Centres and registers a new case once it is complete, and once more where an X-ray was added.
 
-    A case is new while its history is empty, or holds nothing but what was done here. Once a person has cancelled, undone, moved the CT or
-    registered, it is left alone for good.
+    A case is new while its history is empty, or holds nothing but what was done here. Once a person
+    has cancelled, undone, moved the CT or registered, it is left alone for good.
 
     Parameters
     ----------

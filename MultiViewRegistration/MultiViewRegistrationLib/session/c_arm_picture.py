@@ -1,4 +1,7 @@
-"""A picture of an X-ray machine about its patient, as SVG: from the feet, from the right, and the image with the patient's sides."""
+"""A picture of an X-ray machine about its patient, as SVG.
+
+From the feet, from the right, and the image with the patient's sides.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ GROUND, FRAME, LINE, BODY, TABLE, BEAM, METAL, TEXT = (
     "#9fb4c6",
     "#d9e0e6",
 )
-#: Axes of the page, in the patient's (LPS), of a look from the feet and from the right: to the right, and down.
+#: Axes of the page, in the patient's (LPS), of a look from the feet and from the right: to the
+#: right, and down.
 FROM_FEET = np.array([[1.0, 0, 0], [0, 1, 0]])
 FROM_RIGHT = np.array([[0.0, 0, -1], [0, 1, 0]])
 #: The patient's sides at the left, right, top and bottom of each.

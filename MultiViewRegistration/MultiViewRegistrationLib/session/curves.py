@@ -100,7 +100,8 @@ def similarity(result) -> Curves:
 def predicted(result) -> Curves:
     """Return the error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
 
-    That of the pose found, to which the way that was still to go is added in squares. Nothing where nothing was predicted.
+    That of the pose found, to which the way that was still to go is added in squares. Nothing where
+    nothing was predicted.
     """
     from ..geometry import rigid
 
@@ -121,7 +122,10 @@ def predicted(result) -> Curves:
 
 
 def errors_at_targets(result) -> list[float]:
-    """Return the mm at each of the case's targets against its truth; empty where either is missing."""
+    """Return the mm at each of the case's targets against its truth.
+
+    Empty where either is missing.
+    """
     from ..assessment.metrics import target_errors
 
     case = result.case
@@ -144,7 +148,8 @@ def predicted_at_targets(result) -> list[tuple[float, float]]:
 def maps(result) -> list[tuple[str, str, np.ndarray]]:
     """Return a map of where each view disagrees; empty where nothing was assessed.
 
-    It has the view's name, how far off the targets may be as seen from it, and the picture, uint8 (rows, columns, 3).
+    It has the view's name, how far off the targets may be as seen from it, and the picture, uint8
+    (rows, columns, 3).
     """
     from ..report.overlays import tile_map
 
@@ -156,7 +161,8 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
         (
             split.name,
             _(
-                "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of 100 results"
+                "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 "
+                "of 100 results"
             ).format(across=split.in_plane_mm, along=split.depth_mm),
             tile_map(xrays[split.name], assessment.features.tiles(nth)),
         )

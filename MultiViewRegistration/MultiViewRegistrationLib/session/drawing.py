@@ -1,4 +1,7 @@
-"""Overlays that follow the CT: coarse while it moves, sharp once it stops, in steps short enough for a responsive window."""
+"""Overlays that follow the CT.
+
+Coarse while it moves, sharp once it stops, in steps short enough for a responsive window.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,20 @@ TOLERANCE = 0.2
 
 @dataclass(frozen=True)
 class ToneMatch:
-    """Two values of a DRR, and those of the X-ray that look like them; both are line integrals, of unlike gain and offset."""
+    """Two values of a DRR, and those of the X-ray that look like them.
+
+    Both are line integrals, of unlike gain and offset.
+    """
 
     drr: tuple[float, float]
     xray: tuple[float, float]
 
     @classmethod
     def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
-        """Return the match of an X-ray and a DRR of the same shape, NaN where it has no value; None where they have little in common."""
+        """Return the match of an X-ray and a DRR of the same shape, NaN where it has no value.
+
+        None where they have little in common.
+        """
         both = valid & np.isfinite(drr)
         if np.count_nonzero(both) < MIN_PIXELS:
             return None
@@ -70,8 +79,8 @@ def _spread(values: np.ndarray) -> tuple[float, float]:
     return low, max(high, low + 1e-3)
 
 
-#: How an image is drawn while the CT moves, the finest first: the longest side that it may have in pixels, and how many of its pixels,
-#: as large as they are at the patient, a voxel may be wide.
+#: How an image is drawn while the CT moves, the finest first: the longest side that it may have in
+#: pixels, and how many of its pixels, as large as they are at the patient, a voxel may be wide.
 COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
 #: What a view costs so, beside the others.
 COST = (28, 14, 8, 5, 2, 1)
@@ -80,9 +89,11 @@ FIRST = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
 REST = 0.25
-#: For so many seconds after the user pointed at a view, the others are drawn so many steps more coarsely.
+#: For so many seconds after the user pointed at a view, the others are drawn so many steps more
+#: coarsely.
 LOOKED_AT, BESIDE = 1.0, 2
-#: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only tried where they should take less than ROOM.
+#: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only
+#: tried where they should take less than ROOM.
 FRAME, ROOM = 0.08, 0.06
 #: By how much of what it differs the pace of a machine is corrected after a picture.
 ADAPT = 0.4
@@ -96,7 +107,10 @@ class Canvas(Protocol):
     """Where overlays are shown: volumes in the X-rays' slice views, or layers that a page fetches."""
 
     def kind(self, mode: str) -> str | None:
-        """Return what lies over an X-ray in one of overlay.MODES: overlay.DRR, PICTURE or BONES; None for nothing."""
+        """Return what lies over an X-ray in one of overlay.MODES: overlay.DRR, PICTURE or BONES.
+
+        None for nothing.
+        """
 
     def foreground(self, view: XRayView, mode: str) -> Any:
         """Return what lies over an X-ray in this mode; None where there is nothing (yet)."""
@@ -114,7 +128,8 @@ class Canvas(Protocol):
         kind
             Of the image, see `kind`.
         image
-            A DRR or one of bone alone, (rows, columns), NaN where it says nothing; or a picture of `picture_of`.
+            A DRR or one of bone alone, (rows, columns), NaN where it says nothing; or a picture of
+            `picture_of`.
         factor
             How many pixels of the X-ray one of these is wide.
         """
@@ -180,8 +195,8 @@ class Drawing:
         Parameters
         ----------
         first
-            The view that the user is pointing at; if it is out of date it is drawn alone, the others more
-            coarsely in the next step.
+            The view that the user is pointing at; if it is out of date it is drawn alone, the
+            others more coarsely in the next step.
 
         Returns
         -------
@@ -237,7 +252,10 @@ class Drawing:
     # What is out of date
 
     def _wanted(self, detector: DetectorPlane, anatomy: PreparedCT) -> tuple:
-        """Return the inputs for a view's overlay; the last is None where the X-ray cannot be used."""
+        """Return the inputs for a view's overlay.
+
+        The last is None where the X-ray cannot be used.
+        """
         try:
             xray = self._xray(detector.view)
         except InputError:
@@ -309,7 +327,10 @@ class Drawing:
         return True
 
     def _sharpen(self, detector: DetectorPlane, of: tuple, anatomy: PreparedCT) -> Iterator[None]:
-        """Draw a view sharp, a band after the other; it is shown at the end, or never, should the CT move."""
+        """Draw a view sharp, a band after the other.
+
+        It is shown at the end, or never, should the CT move.
+        """
         pixels, voxels = SHARP
         factor, pose = pooling_of(detector, pixels), self._registration.world_from_ct
         camera = detector.camera.pooled(factor)
@@ -354,7 +375,10 @@ class Drawing:
             )
 
     def _fit_tones(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
-        """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
+        """Find the greys for a DRR as it lies over its X-ray.
+
+        Those there are stay unless they are far off, so that nothing flashes.
+        """
         xray = of[-1]
         if xray is None or self.canvas.kind(self.mode) != overlay.DRR:
             return
@@ -377,7 +401,9 @@ class Drawing:
         return self._films[_name(detector)][1]
 
     def _adapt(self, pace: float) -> None:
-        """Draw less finely where pictures take too long, more finely where there is time; one picture that takes long is no reason.
+        """Draw less finely where pictures take too long, more finely where there is time.
+
+        One picture that takes long is no reason.
 
         Parameters
         ----------

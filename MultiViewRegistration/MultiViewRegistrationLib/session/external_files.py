@@ -1,4 +1,7 @@
-"""Geometry, start poses and landmarks from files of other programs; the user answers what such a file leaves open."""
+"""Geometry, start poses and landmarks from files of other programs.
+
+The user answers what such a file leaves open.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +43,11 @@ class Question:
     tip
         What it decides.
     choices
-        The possible answers and their meaning; empty where the answer is typed, then `numbers` says how many
-        numbers it has, 0 for a text.
+        The possible answers and their meaning; empty where the answer is typed, then `numbers` says
+        how many numbers it has, 0 for a text.
     stand_in
-        An answer of the right kind, to find the questions that would follow; "" where there is none.
+        An answer of the right kind, to find the questions that would follow; "" where there is
+        none.
     """
 
     key: str
@@ -54,7 +58,10 @@ class Question:
     stand_in: str = ""
 
     def value(self, text: str) -> Any:
-        """Return the answer as a reader takes it: a text, a number, or an array of them. InputError where the text has not that many."""
+        """Return the answer as a reader takes it: a text, a number, or an array of them.
+
+        InputError where the text has not that many.
+        """
         if not self.numbers:
             return text
         try:
@@ -104,7 +111,10 @@ BESIDE, NO_FILE = "fixed_transforms", "none"
 
 
 def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question:
-    """Return the question for a person, where files came together: that for a further file is which of these it is."""
+    """Return the question for a person, where files came together.
+
+    That for a further file is which of these it is.
+    """
     if question.key != BESIDE:
         return question
     none = (NO_FILE, _("none: what is tracked is the camera"))
@@ -131,7 +141,8 @@ def read_with_answers(
     questions
         By their keys.
     answers
-        As they were typed or chosen, by their keys; "" is none. The reader gets only what the file needs.
+        As they were typed or chosen, by their keys; "" is none. The reader gets only what the file
+        needs.
     """
     needed: list[Question] = []
     given: dict[str, Any] = {}
@@ -203,7 +214,10 @@ def read_cameras(
 
 
 def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
-    """Return the X-ray's own one: the only one, or the one with its name; None where the user must choose."""
+    """Return the X-ray's own one: the only one, or the one with its name.
+
+    None where the user must choose.
+    """
     if len(cameras) == 1:
         return 0
     named = [
@@ -215,7 +229,9 @@ def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
 def use_camera(
     registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike
 ) -> None:
-    """Give an X-ray the geometry that was read; an image with distortion is undistorted. InputError as `set_camera`.
+    """Give an X-ray the geometry that was read; an image with distortion is undistorted.
+
+    InputError as `set_camera`.
 
     Parameters
     ----------
@@ -270,8 +286,8 @@ POSE_QUESTIONS = {
             "direction",
             _("Direction"),
             _(
-                "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
-                "and the files that Slicer saves have."
+                "Whether it takes points of the CT to the world, or is the inverse, which ITK's "
+                "resampling filters and the files that Slicer saves have."
             ),
             (
                 ("forward", _("the CT to the world")),
@@ -316,15 +332,16 @@ def landmarks_to_xray(
 ) -> None:
     """Read the landmarks of an X-ray.
 
-    InputError as `read_markups`, without a geometry, and for a point that does not fall on the image.
+    InputError as `read_markups`, without a geometry, and for a point that does not fall on the
+    image.
 
     Parameters
     ----------
     place
-        Of PLACES. "scene": points of the world, where the X-ray lies, as a list of landmarks of this module is
-        saved; each is taken as the pixel on which it falls. "image": points of the volume that the image was
-        made from, as any program has them that knows nothing of the X-ray's geometry; a picture without spacing
-        has a pixel a mm.
+        Of PLACES. "scene": points of the world, where the X-ray lies, as a list of landmarks of
+        this module is saved; each is taken as the pixel on which it falls. "image": points of the
+        volume that the image was made from, as any program has them that knows nothing of the
+        X-ray's geometry; a picture without spacing has a pixel a mm.
     """
     if place not in dict(PLACE_QUESTION.choices):
         raise InputError(
@@ -351,11 +368,15 @@ def landmarks_to_xray(
 
 
 def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what takes points of the volume, LPS mm, to pixels of the image made from it: flipped, and undistorted, as that is."""
+    """Return what takes points of the volume, LPS mm, to pixels of the image made from it.
+
+    Flipped, and undistorted, as that is.
+    """
     if view.source is None:
         raise InputError(
             _(
-                "{name}: its volume is gone, expected the one that the points lie on; say that they lie in the scene."
+                "{name}: its volume is gone, expected the one that the points lie on; say that "
+                "they lie in the scene."
             ).format(name=view.name)
         )
     index_from_lps = np.linalg.inv(lps_from_ras(place_of(view.source)))
@@ -392,7 +413,8 @@ def match(
 ) -> dict[int, int]:
     """Return which of several cameras took which X-ray, where there is no doubt.
 
-    By the same name; then where the words of one name are among those of another, and of no further one; then the only ones left.
+    By the same name; then where the words of one name are among those of another, and of no further
+    one; then the only ones left.
 
     Parameters
     ----------

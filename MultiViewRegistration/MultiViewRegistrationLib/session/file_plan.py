@@ -1,4 +1,7 @@
-"""What becomes of files that come together: from the files, the answers so far and what is open, `plan` tells what to ask or to do."""
+"""What becomes of files that come together.
+
+From the files, the answers so far and what is open, `plan` tells what to ask or to do.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,8 @@ class OpenCase:
     xrays_coming
         Whether X-rays are being read.
     scouts
-        The names of the CT's scouts that are no X-rays yet; None where it has none, or that is not known.
+        The names of the CT's scouts that are no X-rays yet; None where it has none, or that is not
+        known.
     companions
         Files that came since the last calibration, and may hold a part of one.
     """
@@ -132,7 +136,10 @@ class Dropped:
 
 @dataclass(frozen=True)
 class CTs:
-    """CTs of which one is registered; `preferred` where the person said that it is one, so that it takes the place of another."""
+    """CTs of which one is registered.
+
+    `preferred` where the person said that it is one, so that it takes the place of another.
+    """
 
     files: tuple[CTFiles, ...]
     preferred: bool = False
@@ -140,7 +147,10 @@ class CTs:
 
 @dataclass(frozen=True)
 class Part:
-    """Files of one kind, or of the same several kinds that they may be. SCOUTS have none: they were read with their CT."""
+    """Files of one kind, or of the same several kinds that they may be. SCOUTS have none.
+
+    They were read with their CT.
+    """
 
     kinds: tuple[str, ...]
     files: tuple[Path, ...] = ()
@@ -246,7 +256,9 @@ Plan: TypeAlias = Asked | tuple[Action, ...] | None
 
 
 def plan(files: Files, answers: dict[str, str], opened: OpenCase) -> Plan:
-    """Return the questions about files, or what to do with them; None where they wait for others that are being read.
+    """Return the questions about files, or what to do with them.
+
+    None where they wait for others that are being read.
 
     It changes nothing. InputError for files that cannot be used.
 
@@ -318,7 +330,8 @@ def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Pla
     if not found.cts:
         choices.append(("add", _("Add as views")))
     tip = _(
-        "By their headers, or since there are a CT and X-rays already. Save what is open first, if it is to be kept."
+        "By their headers, or since there are a CT and X-rays already. Save what is open first, if "
+        "it is to be kept."
     )
     title = _("These files look like another patient's, or another case.")
     return _ask(title, "how", _("What is to be done?"), choices, tip)

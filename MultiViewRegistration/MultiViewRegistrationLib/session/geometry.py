@@ -1,4 +1,7 @@
-"""The geometry of an X-ray: from its DICOM header, C-arm angles and distances, or a matrix; described in words."""
+"""The geometry of an X-ray: from its DICOM header, C-arm angles and distances, or a matrix.
+
+Described in words.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +51,15 @@ def set_camera(
     Raises
     ------
     InputError
-        Where it is no camera's, is for another size, has what the image shows behind the source, or cannot be undistorted.
+        Where it is no camera's, is for another size, has what the image shows behind the source, or
+        cannot be undistorted.
     """
     size = given.size if isinstance(given, Camera) else size
     if size is not None and tuple(size) != view.size:
         raise InputError(
             _(
-                "{name}: the geometry is for an image of {size[0]} x {size[1]} pixels, but this one has {own[0]} x "
-                "{own[1]}; give that of the image as it is stored."
+                "{name}: the geometry is for an image of {size[0]} x {size[1]} pixels, but this "
+                "one has {own[0]} x {own[1]}; give that of the image as it is stored."
             ).format(name=view.name, size=size, own=view.size)
         )
     record = replace(view.record, geometry=given, distortion=None)
@@ -78,21 +82,24 @@ def set_camera(
 
 #: Why a camera, or a matrix, cannot be that of an X-ray.
 BY_CAMERA = _(
-    "{name}: by its camera, what the image shows lies behind the X-ray source; check the unit and the axes, or choose another camera."
+    "{name}: by its camera, what the image shows lies behind the X-ray source; check the unit and "
+    "the axes, or choose another camera."
 )
 BY_MATRIX = _(
-    "{name}: by its matrix, what the image shows lies behind the X-ray source; correct the matrix, or multiply that of an image as seen "
-    "from the detector by -1."
+    "{name}: by its matrix, what the image shows lies behind the X-ray source; correct the matrix, "
+    "or multiply that of an image as seen from the detector by -1."
 )
 AMBIGUOUS_MATRIX = _(
-    "{name}: the matrix has a negative determinant, and is either that of an image as seen from the detector or has the wrong sign, "
-    "expected a way to tell; move the CT to where this X-ray shows it, or multiply the matrix by -1 if the image is as seen from the "
-    "source."
+    "{name}: the matrix has a negative determinant, and is either that of an image as seen from "
+    "the detector or has the wrong sign, expected a way to tell; move the CT to where this X-ray "
+    "shows it, or multiply the matrix by -1 if the image is as seen from the source."
 )
 
 
 def give_geometry(view: XRayView, geometry: Geometry, **fields) -> None:
-    """Give a view a new geometry and other fields, as `XRayView.change`; the image lies there, made again where it is undistorted.
+    """Give a view a new geometry and other fields, as `XRayView.change`.
+
+    The image lies there, made again where it is undistorted.
 
     What was assumed of a header's geometry does not hold for one from elsewhere.
     """
@@ -113,7 +120,10 @@ def give_geometry(view: XRayView, geometry: Geometry, **fields) -> None:
 
 
 def reading_of(view: XRayView) -> dict:
-    """Return the angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
+    """Return the angles and distances of a view's camera, or what its file's header proposes.
+
+    Some or all keys of a case.json's c_arm.
+    """
     record = view.record
     if isinstance(record.geometry, CArm):
         return record.geometry.to_json()
@@ -127,13 +137,19 @@ def reading_of(view: XRayView) -> dict:
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:
-    """(3, 4), world LPS mm to pixels, the third row in mm of depth; None without a geometry, and for a slot scan."""
+    """(3, 4), world LPS mm to pixels, the third row in mm of depth.
+
+    None without a geometry, and for a slot scan.
+    """
     camera = view.given_camera if view.placed else None
     return None if camera is None or camera.fan_axes == 1 else camera.projection_matrix
 
 
 def describe(view: XRayView) -> str:
-    """Return a view's geometry in a few words: "LAO 30, CRA 10 degrees", "matrix", or what is missing."""
+    """Return a view's geometry in a few words.
+
+    "LAO 30, CRA 10 degrees", "matrix", or what is missing.
+    """
     if view.size == (0, 0):
         return _("no image")
     if needs_geometry(view):
@@ -188,7 +204,9 @@ def summary(registration: Registration, view: XRayView) -> str:
 
 
 def _point_shown(registration: Registration, view: XRayView, camera: Camera) -> np.ndarray | None:
-    """Return a point, world LPS mm, that the image shows: the CT's centre where it falls on it, else where the views meet.
+    """Return a point, world LPS mm, that the image shows.
+
+    The CT's centre where it falls on it, else where the views meet.
 
     None for neither.
 
@@ -205,7 +223,9 @@ _HOW = _("enter by how much the isocentre is off, or give a matrix")
 
 
 def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord:
-    """Return the record with what the header of its file says of a C-arm; the same for a file that is not DICOM.
+    """Return the record with what the header of its file says of a C-arm.
+
+    The same for a file that is not DICOM.
 
     Raises
     ------
@@ -234,7 +254,10 @@ def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord
 
 
 def missing_in_header(view: XRayView) -> list[str]:
-    """Return the names of what a view's DICOM header does not say of its geometry; none without a header."""
+    """Return the names of what a view's DICOM header does not say of its geometry.
+
+    None without a header.
+    """
     header = view.record.header
     return [
         _(field.words)
@@ -258,7 +281,8 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     if other and world and record.stand and moved_mm(world, record.stand):
         assumptions.append(
             _(
-                "{moved} What is applied here is carried after the patient, to where he lay for {name}."
+                "{moved} What is applied here is carried after the patient, to where he lay for "
+                "{name}."
             ).format(moved=TABLE_MOVED, name=other)
         )
     return sentences + (
@@ -271,8 +295,9 @@ def refuse_other_machine(eos: str, others: list[str]) -> None:
     if others:
         raise InputError(
             _(
-                "{eos} is an EOS image and {other} is not, whose headers place them in different worlds, expected X-rays of one machine; "
-                "leave one out, or give one its geometry in the world of the other."
+                "{eos} is an EOS image and {other} is not, whose headers place them in different "
+                "worlds, expected X-rays of one machine; leave one out, or give one its geometry "
+                "in the world of the other."
             ).format(eos=eos, other=others[0])
         )
 
@@ -282,14 +307,16 @@ def use_reading(
 ) -> None:
     """Give a view a C-arm's reading, as its header proposes it or a person entered it.
 
-    The views whose headers say so share the isocentre of one machine, where the patient lay for the first of them to get its geometry. A
-    reading that is the view's first, and whose isocentre is taken as exact, is carried after him where the table has moved since. What
-    is assumed for this is kept with the header's assumptions.
+    The views whose headers say so share the isocentre of one machine, where the patient lay for the
+    first of them to get its geometry. A reading that is the view's first, and whose isocentre is
+    taken as exact, is carried after him where the table has moved since. What is assumed for this
+    is kept with the header's assumptions.
 
     Raises
     ------
     InputError
-        For views of two machines or beside an EOS image, and where it is not known how the patient lay on a moved table.
+        For views of two machines or beside an EOS image, and where it is not known how the patient
+        lay on a moved table.
     """
     record, (other, world), kept = view.record, _shared_world(registration, view), {}
     if record.stand is not None and record.world is None:

@@ -1,4 +1,7 @@
-"""The poses a registration has had: kept in the scene, clicked to go back to, undone and redone. Nothing is ever lost from it."""
+"""The poses a registration has had: kept in the scene, clicked to go back to, undone and redone.
+
+Nothing is ever lost from it.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,14 @@ class HistoryEntry:
     refinement
         The published one, if one was used.
     regressor
-        Of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what the pose
-        came from.
+        Of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what
+        the pose came from.
     verdict, typical_mm
-        Whether it can be trusted, "accept", "check" or "reject", and its likely error; None where that was not
-        assessed.
+        Whether it can be trusted, "accept", "check" or "reject", and its likely error; None where
+        that was not assessed.
     risk
-        Probability of an error above `assessment.prediction.WRONG_MM`; None where it was not assessed.
+        Probability of an error above `assessment.prediction.WRONG_MM`; None where it was not
+        assessed.
     views
         "good", "check" or "bad", by the view's name, where the pose was assessed.
     summary
@@ -69,10 +73,11 @@ class HistoryEntry:
     structures, motions
         Of the structures that were registered after the whole CT, as in a result.json.
     elsewhere
-        CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the pose has it.
+        CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the
+        pose has it.
     assessed
-        Fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where
-        it was not.
+        Fingerprint of the inputs with which a pose was assessed that is no result of a
+        registration; "" where it was not.
     after
         Number of the entry that the registration was at before; None for the first.
     """
@@ -211,11 +216,17 @@ class History:
             )
 
     def note_here(self, first: str = "before") -> None:
-        """Keep the pose that the CT is about to leave; `first` is the method where it is the first of all."""
+        """Keep the pose that the CT is about to leave.
+
+        `first` is the method where it is the first of all.
+        """
         self.note(self.unnoted if self.entries else first)
 
     def go(self, position: int) -> HistoryEntry:
-        """Put the CT and the cameras back as they were at an entry; a pose that was not noted yet is noted first."""
+        """Put the CT and the cameras back as they were at an entry.
+
+        a pose that was not noted yet is noted first.
+        """
         if self.position >= 0:
             self.note(self.unnoted)
         entry = self.entries[position]
@@ -232,7 +243,10 @@ class History:
         return self.go(self._after) if self._after is not None else None
 
     def put(self, entry: HistoryEntry) -> None:
-        """Put the CT and the cameras as an entry has them; a camera whose geometry was changed since is taken as given."""
+        """Put the CT and the cameras as an entry has them.
+
+        a camera whose geometry was changed since is taken as given.
+        """
         self._registration.world_from_ct = entry.pose
         for view in self._registration.xrays:
             kept, record = entry.cameras.get(view.name), view.record

@@ -63,7 +63,9 @@ class SlicerTools(Protocol):
 
 
 class Host(Protocol):
-    """The panel in Slicer, or the page's application: one registration at work, its views, and one place for errors.
+    """The panel in Slicer, or the page's application.
+
+    One registration at work, its views, and one place for errors.
 
     Attributes
     ----------
@@ -118,7 +120,10 @@ class Host(Protocol):
         """Take files of any kind, as `presenters.files.FilesPresenter.take`."""
 
     def open_whole(self, path: Path, folder: Path | None) -> None:
-        """Open a case, a result, a track or a scene; `folder`, that a page sent it in, is removed then."""
+        """Open a case, a result, a track or a scene.
+
+        `folder`, that a page sent it in, is removed then.
+        """
 
     def open_demo(self) -> None:
         """Open the demo's case."""
@@ -145,7 +150,10 @@ class Host(Protocol):
         """Record the last movement by hand: others move the CT from now on."""
 
     def waiting(self) -> str:
-        """Return what the case waits for (files, an answer, a dialog), a sentence; "" for nothing."""
+        """Return what the case waits for (files, an answer, a dialog), a sentence.
+
+        "" for nothing.
+        """
 
     def missing_packages(self) -> str:
         """Return a sentence on the missing packages for DRRs; "" where all are installed."""

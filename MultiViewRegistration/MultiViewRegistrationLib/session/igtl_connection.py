@@ -35,14 +35,17 @@ def address(host: str, port: int) -> tuple[str, int]:
     if not host.strip():
         raise InputError(
             _(
-                "OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it."
+                "OpenIGTLink: found no host, expected the name or address of the computer with the "
+                "server; enter it."
             )
         )
     return igtl.address(f"{host.strip()}:{port}")
 
 
 class IgtlConnection:
-    """At most one connection: as a client of a server, or as a server for clients on this machine; a thread keeps it.
+    """At most one connection: as a client of a server, or as a server for clients on this machine.
+
+    a thread keeps it.
 
     Attributes
     ----------
@@ -68,7 +71,10 @@ class IgtlConnection:
     def send_to(
         self, host: str, port: int, exported: RegistrationExport, messages: Messages
     ) -> None:
-        """Send a result to a server, again and again; after a lost connection it gets all of it again."""
+        """Send a result to a server, again and again.
+
+        After a lost connection it gets all of it again.
+        """
         self._begin(partial(igtl.send_to, host, port), exported, messages)
 
     def serve(self, port: int, exported: RegistrationExport, messages: Messages) -> None:
@@ -78,8 +84,8 @@ class IgtlConnection:
     def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:
         """Stop the pose where it stands no more, for another reason than a person knew who sent it.
 
-        The next message is a status with the reason alone, as many a peer looks at no status. Send it again once it
-        stands again.
+        The next message is a status with the reason alone, as many a peer looks at no status. Send
+        it again once it stands again.
 
         Parameters
         ----------

@@ -1,4 +1,7 @@
-"""The scene's content for the backend: made once, checked, and prepared in threads for DRRs and registrations."""
+"""The scene's content for the backend.
+
+Made once, checked, and prepared in threads for DRRs and registrations.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,8 @@ class Inputs:
     Attributes
     ----------
     case_path
-        Of the case.json that the scene was filled from, None where it was not, or that is not known.
+        Of the case.json that the scene was filled from, None where it was not, or that is not
+        known.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -115,8 +119,8 @@ class Inputs:
         if same := twins(case.views):
             raise InputError(
                 _(
-                    "X-rays: {one} and {other} have the same geometry, expected another for each; correct that of one, or "
-                    "skip it."
+                    "X-rays: {one} and {other} have the same geometry, expected another for each; "
+                    "correct that of one, or skip it."
                 ).format(one=same[0].name, other=same[1].name)
             )
         case.dicom = origin_of(self.registration)
@@ -203,7 +207,10 @@ class Inputs:
         return False
 
     def problem(self, view: XRayView) -> str:
-        """Return the problem with an X-ray, a sentence; "" where there is none, or it was not checked yet."""
+        """Return the problem with an X-ray, a sentence.
+
+        "" where there is none, or it was not checked yet.
+        """
         if view.size == (0, 0):
             return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(
                 name=view.name
@@ -230,7 +237,10 @@ class Inputs:
         return before is not None and before != now
 
     def _kept(self, name: str, key: str, make: Callable[[], object]) -> Any:
-        """Return the value made for the same key, also an error: a timer reads it again and again."""
+        """Return the value made for the same key, also an error.
+
+        a timer reads it again and again.
+        """
         if self._made.get(name, ("",))[0] != key:
             try:
                 self._made[name] = key, make()
@@ -365,7 +375,9 @@ def prepare_for_registration(anatomy: PreparedCT, on_progress: Callable) -> None
 
 
 class Preparation:
-    """Prepares the CT of a registration, first for DRRs, then for a registration; again whenever it has changed.
+    """Prepares the CT of a registration, first for DRRs, then for a registration.
+
+    Again whenever it has changed.
 
     Attributes
     ----------
@@ -389,7 +401,10 @@ class Preparation:
         return self._rest is not None and not (self._told and ended(self._rest))
 
     def anatomy(self) -> PreparedCT | None:
-        """Return the `registration.prepared_ct.PreparedCT` of the CT as it is now; None where there is none yet."""
+        """Return the `registration.prepared_ct.PreparedCT` of the CT as it is now.
+
+        None where there is none yet.
+        """
         if self._drr is None or not self._told or self._of != of_ct(self._inputs.registration):
             return None
         return self._drr.result_or(None)

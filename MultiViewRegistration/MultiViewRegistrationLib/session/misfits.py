@@ -1,4 +1,7 @@
-"""What does not fit where the pose of the whole CT has it, outlined on the X-rays: structures at their own poses, a part of the bone."""
+"""What does not fit where the pose of the whole CT has it, outlined on the X-rays.
+
+Structures at their own poses, a part of the bone.
+"""
 
 from __future__ import annotations
 

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from ..sequence.track_files import StoredTrack, Track
     from ..sequence.tracker import Tracked
 
-#: Parameters of the registration: the content of a track.json, the number of the frame that is shown, and the pose from before.
+#: Parameters of the registration: the content of a track.json, the number of the frame that is
+#: shown, and the pose from before.
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
 #: Attribute of an X-ray: its record from before.
 BEFORE = "MultiViewRegistration.beforeSequence"
 OTHER_FILES = _(
-    "Sequence: its files are not those that were tracked, expected the same; the poses may not fit them."
+    "Sequence: its files are not those that were tracked, expected the same; the poses may not fit "
+    "them."
 )
 PUT_BACK = _("The X-rays and CT are as they were before the sequence.")
 
@@ -54,13 +56,17 @@ def refuse_lost(registration: Registration) -> None:
     if lost:
         raise InputError(
             _(
-                "{name}: the volume of its image was removed while frames were shown in it; add the X-ray again."
+                "{name}: the volume of its image was removed while frames were shown in it; add "
+                "the X-ray again."
             ).format(name=lost)
         )
 
 
 def keep_before(registration: Registration, names: list[str]) -> None:
-    """Keep X-rays, cameras and CT as they are; only content changes from now on, and sources give way to volumes of frames."""
+    """Keep X-rays, cameras and CT as they are.
+
+    Only content changes from now on, and sources give way to volumes of frames.
+    """
     registration.node.SetParameter(POSE, json.dumps(registration.world_from_ct.tolist()))
     for view in registration.xrays:
         if view.name in names:
@@ -69,7 +75,9 @@ def keep_before(registration: Registration, names: list[str]) -> None:
 
 
 def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
-    """Put X-rays, cameras and CT back as `keep_before` found them; an image that has been replaced since stays.
+    """Put X-rays, cameras and CT back as `keep_before` found them.
+
+    An image that has been replaced since stays.
 
     Parameters
     ----------
@@ -112,7 +120,10 @@ def _put_back(view: XRayView, before: XRayRecord) -> bool:
 
 
 def keep_track(registration: Registration, content: dict) -> None:
-    """Keep the content of a track.json that names its files by absolute paths; one without files is of the volumes in the scene."""
+    """Keep the content of a track.json that names its files by absolute paths.
+
+    One without files is of the volumes in the scene.
+    """
     _set_quietly(registration, TRACK, json.dumps(content, separators=(",", ":")))
 
 
@@ -128,7 +139,10 @@ def forget(registration: Registration) -> None:
 
 
 def forget_files(registration: Registration) -> None:
-    """Have the sequence name no files: the scene was sent from elsewhere, and would have this computer read its own."""
+    """Have the sequence name no files.
+
+    The scene was sent from elsewhere, and would have this computer read its own.
+    """
     content = json.loads(registration.parameter(TRACK, "{}"))
     if "sequence" in content:
         keep_track(registration, {**content, "sequence": None})
@@ -137,7 +151,8 @@ def forget_files(registration: Registration) -> None:
 def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
     """Return the number of the frame that is to be shown, and what finds the sequence, in any thread; None where there is none.
 
-    That gives the `track_files.StoredTrack`, its `FrameFiles` or None, and a warning or "". InputError where the files are not there.
+    That gives the `track_files.StoredTrack`, its `FrameFiles` or None, and a warning or "".
+    InputError where the files are not there.
     """
     text, url = registration.parameter(TRACK), registration.scene.GetURL()
     beside = Path(url).absolute().parent if url else None
@@ -162,7 +177,8 @@ def images_of(
     if not xrays or len(SliceImages(xrays)) < track.count:
         raise InputError(
             _(
-                "Sequence: its X-rays are not those that were tracked, expected the same; add them again, and track them."
+                "Sequence: its X-rays are not those that were tracked, expected the same; add them "
+                "again, and track them."
             )
         )
     return SliceImages(xrays)
@@ -178,8 +194,9 @@ def _find(content: dict, beside: Path | None) -> tuple:
     if where is None:
         raise InputError(
             _(
-                "Sequence: the scene was sent without the files of its frames, expected them on this computer; start mvreg "
-                "view with the path of the scene, or open its track.json."
+                "Sequence: the scene was sent without the files of its frames, expected them on "
+                "this computer; start mvreg view with the path of the scene, or open its "
+                "track.json."
             )
         )
     names = [
@@ -209,8 +226,8 @@ def _find(content: dict, beside: Path | None) -> tuple:
     lost = next((name for name in names if not Path(name).exists()), names[0])
     raise InputError(
         _(
-            "Sequence: {path} is not there, expected the files that were tracked; put them back and open the scene again, or "
-            "open its track.json."
+            "Sequence: {path} is not there, expected the files that were tracked; put them back "
+            "and open the scene again, or open its track.json."
         ).format(path=printable(lost))
     )
 
@@ -224,7 +241,8 @@ def _set_quietly(registration: Registration, parameter: str, value: str) -> None
     node.SetDisableModifiedEvent(was)
 
 
-#: Frames a second that may be requested, and how many are shown at first. A slow machine shows fewer, and leaves none out.
+#: Frames a second that may be requested, and how many are shown at first. A slow machine shows
+#: fewer, and leaves none out.
 RATES, RATE = (1, 2, 5, 10, 20), 5
 
 
@@ -261,7 +279,9 @@ class Played:
 
 
 class Player:
-    """Goes to frames, and plays them. `tick` is called from a timer; images are read in a thread, one frame ahead.
+    """Goes to frames, and plays them. `tick` is called from a timer.
+
+    Images are read in a thread, one frame ahead.
 
     Attributes
     ----------

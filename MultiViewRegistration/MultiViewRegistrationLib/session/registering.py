@@ -128,7 +128,8 @@ class RunningRegistration:
         self.progress: Progress | None = None
         self.left, self._time_left = "", TimeLeft()
         self._before = self._shown = registration.world_from_ct
-        #: The nodes without which there is nothing to register, or nothing to show it on, by what they are.
+        #: The nodes without which there is nothing to register, or nothing to show it on, by what
+        #: they are.
         self._needed = {
             _("the CT"): registration.ct,
             _("the CT's transform"): registration.node.GetNodeReference(CT_TRANSFORM),

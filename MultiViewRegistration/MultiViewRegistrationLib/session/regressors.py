@@ -1,4 +1,7 @@
-"""Regressors of a registration's CT: those in the store, the chosen one, and the training under way."""
+"""Regressors of a registration's CT.
+
+Those in the store, the chosen one, and the training under way.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 
 
 class RegressorTraining:
-    """One training. It ends with `cancel`, or once this is deleted; what was learnt until then stays in the store of models.
+    """One training. It ends with `cancel`, or once this is deleted.
+
+    What was learnt until then stays in the store of models.
 
     Parameters
     ----------
@@ -118,13 +123,16 @@ class RegressorTraining:
             self.folder = Path(job.result["folder"])
 
 
-#: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT that it was chosen for.
+#: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT
+#: that it was chosen for.
 MODEL, MODEL_OF = "model", "modelOf"
 DEFAULT_MINUTES = 2.0
 
 
 class Regressors:
-    """The regressors for one registration. `poll` follows a training, `update` the store; both take milliseconds.
+    """The regressors for one registration. `poll` follows a training, `update` the store.
+
+    Both take milliseconds.
 
     Attributes
     ----------
@@ -163,7 +171,10 @@ class Regressors:
 
     @property
     def model(self) -> Path | None:
-        """The folder of the model that a registration begins with: that which was chosen, else the newest that is finished."""
+        """The folder of the model that a registration begins with.
+
+        That which was chosen, else the newest that is finished.
+        """
         return self._chosen or next((model.folder for model in self.models if model.finished), None)
 
     def choose(self, folder: Path) -> None:
@@ -188,17 +199,24 @@ class Regressors:
 
     @property
     def gone(self) -> str:
-        """A sentence where the model that was chosen is not in the store any more, "" else. A scene may name any folder."""
+        """A sentence where the model that was chosen is not in the store any more, "" else.
+
+        A scene may name any folder.
+        """
         from ..regressor import model_store
 
         if self._chosen is None or model_store.is_in_store(self._chosen):
             return ""
         return _(
-            "The regressor that was chosen, {name}, is not there any more: choose another one, or train one."
+            "The regressor that was chosen, {name}, is not there any more: choose another one, or "
+            "train one."
         ).format(name=self._chosen.name)
 
     def missing(self) -> str:
-        """Return why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
+        """Return why a registration cannot begin with a regressor, a sentence.
+
+        "" where it can, as far as can be known.
+        """
         if self.gone:
             return self.gone
         if self.model is None and self.up_to_date:
@@ -238,7 +256,10 @@ class Regressors:
         self._trained_for = of_ct(self._registration)
 
     def cancel(self) -> None:
-        """Make an end of the training under way; what was learnt is kept, and can be gone on with."""
+        """Make an end of the training under way.
+
+        What was learnt is kept, and can be gone on with.
+        """
         if self.training is not None and self.is_training:
             self.training.cancel()
 
@@ -273,7 +294,10 @@ class Regressors:
         )
 
     def _take(self) -> Callable[[], list[StoredModel]]:
-        """Return a function that finds the models of this CT; it costs time and memory only where there are models."""
+        """Return a function that finds the models of this CT.
+
+        It costs time and memory only where there are models.
+        """
         take = take_ct(self._registration)
 
         def find() -> list[StoredModel]:

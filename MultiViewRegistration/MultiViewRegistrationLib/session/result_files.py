@@ -30,7 +30,8 @@ from .session import Session
 from .tasks import within_sentence
 from .translation import _
 
-#: What the kinds of files for other programs are, in a few words; a kind that is not here stands for itself.
+#: What the kinds of files for other programs are, in a few words; a kind that is not here stands
+#: for itself.
 KIND_NAMES = {
     "tfm": _("ITK transform, text (.tfm)"),
     "h5": _("ITK transform, HDF5 (.h5)"),
@@ -79,17 +80,18 @@ def write_result(
 
     It takes another folder, see `write_together`.
 
-    InputError, now, where that is not requested, or `Session.case` has one; later, where the views show too little of the CT, or the folder
-    cannot be written.
+    InputError, now, where that is not requested, or `Session.case` has one; later, where the views
+    show too little of the CT, or the folder cannot be written.
 
     Parameters
     ----------
     kinds
-        Of `formats`, for other programs: beside the others, in both directions and both axes by name, and, with
-        a tracker's frame, as reference_from_ct, too.
+        Of `formats`, for other programs: beside the others, in both directions and both axes by
+        name, and, with a tracker's frame, as reference_from_ct, too.
     override
-        Also where `Session.reason_not_to_use` has something against it, or the pose is only now found to be one
-        to reject; the files then carry that. Without, they have no transforms of such a pose.
+        Also where `Session.reason_not_to_use` has something against it, or the pose is only now
+        found to be one to reject; the files then carry that. Without, they have no transforms of
+        such a pose.
     names
         Name the case in the report.
     """
@@ -249,7 +251,9 @@ def require_settled(session: Session, override: bool) -> str:
 
 
 def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:
-    """Read a result.json and its case, in any thread; what is returned puts them into a scene, in the main thread.
+    """Read a result.json and its case, in any thread.
+
+    What is returned puts them into a scene, in the main thread.
 
     Parameters
     ----------
@@ -268,8 +272,8 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     if not case.exists():
         raise InputError(
             _(
-                "{path}: found no case.json beside it, expected the case that the result was found from; name it (--case CASE), "
-                "or put both into one folder."
+                "{path}: found no case.json beside it, expected the case that the result was found "
+                "from; name it (--case CASE), or put both into one folder."
             ).format(path=path.name)
         )
     return ReadResult(read_case(case), exported, content, exported.beside(case).warning)
@@ -317,7 +321,10 @@ class ReadResult:
 def _entry(
     registration: Registration, exported: RegistrationExport, content: dict, warning: str | None
 ) -> HistoryEntry:
-    """Return the history's entry; one with a warning does not count as a result of the scene's inputs."""
+    """Return the history's entry.
+
+    One with a warning does not count as a result of the scene's inputs.
+    """
     views = {view.name: view for view in registration.xrays}
     cameras, similarity, states = {}, {}, {}
     for of_view in content["views"]:
@@ -325,8 +332,8 @@ def _entry(
         if view is None:
             raise InputError(
                 _(
-                    "result.json: has views that its case does not have, expected the case that it was found from; name that "
-                    "one."
+                    "result.json: has views that its case does not have, expected the case that it "
+                    "was found from; name that one."
                 )
             )
         if isinstance(of_view.get("similarity"), (int, float)):

@@ -52,7 +52,8 @@ class StructureMotion:
     curves
         What is plotted, see `sequence.motion.curves`.
     poses
-        (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.
+        (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or
+        rejected.
     structure
         Reads its CT, in any thread; InputError where that is not there any more.
     """
@@ -89,7 +90,8 @@ class StructureMotion:
         if not missing:
             return ""
         return _(
-            "Left out: {missing} of {count} frames, where one of the two was lost, rejected or not tracked."
+            "Left out: {missing} of {count} frames, where one of the two was lost, rejected or not "
+            "tracked."
         ).format(missing=missing, count=self.count)
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
@@ -106,7 +108,8 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     Raises
     ------
     InputError
-        For another kind of file, for tracks of other frames, and where no two frames have both poses.
+        For another kind of file, for tracks of other frames, and where no two frames have both
+        poses.
     """
     from ..sequence.motion import curves, motion_against
     from ..sequence.track_files import StoredTrack
@@ -187,7 +190,10 @@ class OtherStructure:
         return made
 
     def outline(self, detector: DetectorPlane) -> np.ndarray:
-        """Return the lines (k, 2, 2) of the outline in an X-ray, pixels; none where it is not seen."""
+        """Return the lines (k, 2, 2) of the outline in an X-ray, pixels.
+
+        None where it is not seen.
+        """
         node = self._registration.node.GetNodeReference(OTHER)
         if (
             node is None
@@ -240,7 +246,8 @@ def _structure_shape(motion: StructureMotion) -> tuple[object, Shape]:
     return mesh, shape_of(mesh)
 
 
-#: Seconds between two times that the frames so far are kept in the scene: all of them are written each time.
+#: Seconds between two times that the frames so far are kept in the scene: all of them are written
+#: each time.
 KEEP_S = 2.0
 
 
@@ -258,9 +265,11 @@ class Sequence:
     ended
         How the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
     seeking
-        The frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
+        The frame to be shown, and what seeks the files of the scene's own sequence; None where
+        nothing does.
     count
-        How many frames the X-rays have, from the one that is shown on; None as long as that is not known.
+        How many frames the X-rays have, from the one that is shown on; None as long as that is not
+        known.
     """
 
     def __init__(self, session: Session) -> None:
@@ -290,7 +299,10 @@ class Sequence:
 
     @property
     def frame(self) -> Tracked | None:
-        """The result of the frame whose pose the CT has; None without one, and where that pose was assessed by itself since."""
+        """The result of the frame whose pose the CT has.
+
+        None without one, and where that pose was assessed by itself since.
+        """
         history, player = self._session.history, self.player
         if player is None or not player.at_frame:
             return None
@@ -303,7 +315,10 @@ class Sequence:
 
     @property
     def start(self) -> str:
-        """The start of the first frame: the result of a registration, where the CT lies at one; else as the step Start says."""
+        """The start of the first frame: the result of a registration, where the CT lies at one.
+
+        Else as the step Start says.
+        """
         registration = self._session.registration
         return (
             registration.start
@@ -313,7 +328,10 @@ class Sequence:
 
     @property
     def count(self) -> int | None:
-        """How many frames the X-rays have, from the one that is shown on; None as long as that is not known."""
+        """How many frames the X-rays have, from the one that is shown on.
+
+        None as long as that is not known.
+        """
         session = self._session
         if self._files is not None:
             return len(self._files)
@@ -390,14 +408,17 @@ class Sequence:
         saved_sequence.keep_track(self._session.registration, player.played.content(None))
 
     def compare_with(self, path: str | os.PathLike) -> None:
-        """Compare the structure in a track.json with the one that is played. From now on its bone moves with the frames.
+        """Compare the structure in a track.json with the one that is played.
+
+        From now on its bone moves with the frames.
 
         InputError without a sequence, and as `motion_of`.
         """
         if self.player is None:
             raise InputError(
                 _(
-                    "Motion: no sequence is open, expected the one against which the other moves; track it, or open it."
+                    "Motion: no sequence is open, expected the one against which the other moves; "
+                    "track it, or open it."
                 )
             )
         motion = motion_of(path, self.player.played)
@@ -545,7 +566,8 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
     Parameters
     ----------
     case
-        The case.json with multi-frame images that was tracked, where it is not any more where the track has it.
+        The case.json with multi-frame images that was tracked, where it is not any more where the
+        track has it.
 
     Raises
     ------
@@ -567,7 +589,8 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
     if track.views and not set(track.views) <= set(names):
         raise InputError(
             _(
-                "{path}: has the views {views}, but its case has {names}, expected the same; put the case back, or track it again."
+                "{path}: has the views {views}, but its case has {names}, expected the same; put "
+                "the case back, or track it again."
             ).format(
                 path=printable(Path(path).name),
                 views=", ".join(map(printable, track.views)),
@@ -597,7 +620,10 @@ class ReadTrack:
         return self.load.case
 
     def __call__(self, scene: Any) -> Registration:
-        """Return the registration that the case becomes in the scene; `play` then plays the sequence."""
+        """Return the registration that the case becomes in the scene.
+
+        `play` then plays the sequence.
+        """
         return self.load(scene)
 
     def play(self, session: Session) -> None:

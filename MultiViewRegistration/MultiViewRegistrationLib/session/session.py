@@ -48,7 +48,10 @@ class UnreadNotices:
         self._acknowledged: set[str] = set()
 
     def loaded(self, warnings: list[str]) -> None:
-        """Take the warnings of the case.json that was loaded; headers that differ are reported by the X-rays' names."""
+        """Take the warnings of the case.json that was loaded.
+
+        Headers that differ are reported by the X-rays' names.
+        """
         self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
 
     def warn(self, sentence: str) -> None:
@@ -80,15 +83,18 @@ class UnreadNotices:
         self.acknowledge()
 
 
-#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.
+#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is
+#: found; "auto" is regressor and search.
 STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
-#: Of these the pose as it is need not mean anything; a network finds the pose; the pose is searched for.
+#: Of these the pose as it is need not mean anything; a network finds the pose; the pose is searched
+#: for.
 POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS = (
     ("landmarks", "regressor", "auto"),
     ("regressor", "auto"),
     ("search", "auto"),
 )
-#: Seconds between two checks of whether what goes out to navigation still stands; that the thread which sends it gets at each poll.
+#: Seconds between two checks of whether what goes out to navigation still stands; that the thread
+#: which sends it gets at each poll.
 IGTL_CHECK_S, IGTL_SLEEP_S = 0.3, 0.005
 #: Seconds that `stop` waits for threads to end, after which they end by themselves.
 STOP_TIMEOUT_S = 1.0
@@ -169,7 +175,8 @@ class Session(Inputs):
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
         """Begin a registration.
 
-        A CT that lies outside all X-rays is centred in them first; nothing is known of its pose then, and the joint refinement searches.
+        A CT that lies outside all X-rays is centred in them first; nothing is known of its pose
+        then, and the joint refinement searches.
 
         Parameters
         ----------
@@ -286,12 +293,17 @@ class Session(Inputs):
         )
 
     def ready(self) -> Callable[[Callable], PreparedCT]:
-        """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a task's thread. InputError as `ct`."""
+        """Begin to make the CT ready.
+
+        What gives its `registration.prepared_ct.PreparedCT` to a task's thread. InputError as `ct`.
+        """
         self._preparation.begin(again=True)
         return self._preparation.all_ready()
 
     def prepare(self) -> bool:
-        """Return whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed.
+        """Return whether the CT is ready for DRRs.
+
+        If not, begin to make it ready, once the packages for it are installed.
 
         InputError as `ct`.
         """
@@ -302,7 +314,8 @@ class Session(Inputs):
     def poll(self, wait: float = POLL_WAIT_S) -> bool:
         """Take the results of the running work.
 
-        Never raises: `message` says what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
+        Never raises: `message` says what went wrong. Where the registration has left its scene, all
+        work is cancelled and forgotten.
 
         Returns
         -------
@@ -324,7 +337,10 @@ class Session(Inputs):
         return self._check_registration() or any(news)
 
     def cancel(self) -> None:
-        """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
+        """Make an end of the work under way, at once.
+
+        The CT goes back to where it was, unless it was moved meanwhile.
+        """
         self.forget_task()
         self.sequence.cancel()
         if self.running_registration is not None:
@@ -335,8 +351,8 @@ class Session(Inputs):
     def hold(self) -> str:
         """Let a registration go on while nobody looks.
 
-        Nothing moves under the tools of another module: the CT lies where it did before, and the result waits for
-        `resume`. The tracking of a sequence ends.
+        Nothing moves under the tools of another module: the CT lies where it did before, and the
+        result waits for `resume`. The tracking of a sequence ends.
 
         Returns what becomes of the work, a sentence; "" for none.
         """
@@ -368,7 +384,10 @@ class Session(Inputs):
         return self.held and run is not None and ended(run.task)
 
     def news(self) -> list[str]:
-        """Return what a person should hear at once, wherever they are: sentences for as long as each is true."""
+        """Return what a person should hear at once, wherever they are.
+
+        Sentences for as long as each is true.
+        """
         name, news = self.registration.name, []
         if self.waiting:
             news.append(
@@ -382,7 +401,10 @@ class Session(Inputs):
         return news
 
     def stop(self, patience: float = STOP_TIMEOUT_S) -> None:
-        """Cancel, and give threads so many seconds to end: when there is no panel any more. A training takes minutes, and goes on."""
+        """Cancel, and give threads so many seconds to end: when there is no panel any more.
+
+        A training takes minutes, and goes on.
+        """
         self.cancel()
         await_threads(patience)
 
@@ -408,7 +430,10 @@ class Session(Inputs):
         return self._results.get(entry.key) if entry else None
 
     def remember(self, entry: HistoryEntry, result: Result) -> None:
-        """Keep the result of an entry of the history for as long as the session lasts; not those of another CT."""
+        """Keep the result of an entry of the history for as long as the session lasts.
+
+        Not those of another CT.
+        """
         same = {
             key: other for key, other in self._results.items() if other.anatomy is result.anatomy
         }
@@ -444,7 +469,9 @@ class Session(Inputs):
         return find
 
     def find_result(self, *, again: bool = False) -> Callable[[], Result]:
-        """Return a function that returns the result of the current pose, for a thread: the known one, or a new assessment.
+        """Return a function that returns the result of the current pose, for a thread.
+
+        The known one, or a new assessment.
 
         InputError, now, as `case`; later, where the X-rays show too little of the CT.
 
@@ -483,7 +510,8 @@ class Session(Inputs):
         """Return why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
         if self.sequence.player is not None and self.sequence.player.at_frame:
             return _(
-                "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
+                "The CT lies where a frame of a sequence has it, which is no result of a "
+                "registration: export it from the step Sequence."
             )
         entry = self.history.current
         registered = entry is not None and bool(entry.fingerprint)
@@ -495,12 +523,15 @@ class Session(Inputs):
             return _("This pose is no result of a registration.")
         if entry.fingerprint != fingerprint(self.registration):
             return _(
-                "The result is stale: the CT, an X-ray or its geometry has changed since the registration."
+                "The result is stale: the CT, an X-ray or its geometry has changed since the "
+                "registration."
             )
         return ""
 
     def reason_not_to_use(self) -> str:
-        """Return why only an override hands the pose on, in a sentence: `stale_reason`, or that the result was rejected.
+        """Return why only an override hands the pose on, in a sentence.
+
+        `stale_reason`, or that the result was rejected.
 
         "" for no reason.
         """
@@ -629,13 +660,19 @@ MIN_LANDMARKS, MIN_POSITIONS = 3, 4
 
 
 def missing_inputs(session: Session) -> str:
-    """Return the steps missing before a registration can begin, in a sentence; "" for none, as far as known without the voxels."""
+    """Return the steps missing before a registration can begin, in a sentence.
+
+    "" for none, as far as known without the voxels.
+    """
     registration = session.registration
     return missing_images(registration) or missing_at_start(session, registration.start)
 
 
 def missing_images(registration: Registration) -> str:
-    """Return the part of `missing_inputs` that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
+    """Return the part of `missing_inputs` that concerns the CT and the X-rays, for any start.
+
+    a regressor is trained for them, too.
+    """
     if registration.ct is None:
         return _("Choose a CT first.")
     views = registration.used_xrays
@@ -685,5 +722,6 @@ def _missing_landmarks(registration: Registration) -> str:
             count=count, positions=len(pairs)
         )
     return _(
-        "Click four landmarks in the CT and in an X-ray, or three with one of them in two X-rays; {so_far}."
+        "Click four landmarks in the CT and in an X-ray, or three with one of them in two X-rays; "
+        "{so_far}."
     ).format(so_far=so_far)

@@ -1,4 +1,7 @@
-"""The slot scan of an X-ray (a CT scout, an EOS image): from its DICOM header, completed by a person, described in words."""
+"""The slot scan of an X-ray (a CT scout, an EOS image).
+
+From its DICOM header, completed by a person, described in words.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ SIDES = {
     "H": _("head"),
     "F": _("feet"),
 }
-#: What a header may lack and a person may know, each with the assumptions that go with the header's own.
+#: What a header may lack and a person may know, each with the assumptions that go with the header's
+#: own.
 ASKED = {
     "source_to_isocentre_mm": (AT_PATIENT,),
     "isocentre_to_source": (FAR_SIDE, BY_TUBE_ANGLE, EOS_LATERAL),
@@ -42,7 +46,9 @@ ASKED = {
 
 
 def with_slot_scan_header(record: XRayRecord, path: Path) -> XRayRecord:
-    """Return the record with what the header of a localizer or an EOS image says: its slot scan where that is all of one.
+    """Return the record with what the header of a localizer or an EOS image says.
+
+    Its slot scan where that is all of one.
 
     The same for another file.
 
@@ -57,8 +63,8 @@ def with_slot_scan_header(record: XRayRecord, path: Path) -> XRayRecord:
     if unknown := {key: why for key, why in found.missing.items() if key not in ASKED}:
         raise InputError(
             _(
-                "{path}: is {kind} without {names} ({tags}), expected all that places it in the scanner; export it again, or "
-                "give them as its slot_scan in a case.json."
+                "{path}: is {kind} without {names} ({tags}), expected all that places it in the "
+                "scanner; export it again, or give them as its slot_scan in a case.json."
             ).format(
                 path=path.name,
                 kind=_("an EOS image") if is_eos(read_dicom(path)) else _("a localizer"),
@@ -83,8 +89,9 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
     Raises
     ------
     InputError
-        Where there is a localizer of another frame of reference than one with this record, an EOS image that cannot be of
-        one scan with it, or, beside an EOS image, an X-ray that its header places by a C-arm.
+        Where there is a localizer of another frame of reference than one with this record, an EOS
+        image that cannot be of one scan with it, or, beside an EOS image, an X-ray that its header
+        places by a C-arm.
     """
     if record.header.is_eos:
         refuse_other_machine(
@@ -97,15 +104,16 @@ def refuse_other_frame(registration: Registration, name: str, record: XRayRecord
         if other.record.header.frame_of_reference != own.frame_of_reference:
             raise InputError(
                 _(
-                    "{name}: is of another frame of reference (EOS image: of another study) than {other}, which does not tell how they lie "
-                    "to each other, expected those of one examination; choose another, or remove {other} first."
+                    "{name}: is of another frame of reference (EOS image: of another study) than "
+                    "{other}, which does not tell how they lie to each other, expected those of "
+                    "one examination; choose another, or remove {other} first."
                 ).format(name=name, other=other.name)
             )
         if own.is_eos and (why := mismatch(own.values, other.record.slot_scan)):
             raise InputError(
                 _(
-                    "{name} and {other}: are EOS images of which {why}, expected those of one scan; choose another, or give their "
-                    "slot_scan in a case.json."
+                    "{name} and {other}: are EOS images of which {why}, expected those of one "
+                    "scan; choose another, or give their slot_scan in a case.json."
                 ).format(name=name, other=other.name, why=why)
             )
 
@@ -136,7 +144,9 @@ def nearest_side(slot_scan: Mapping[str, Any], to_source) -> str:
 def completed(
     view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
 ) -> SlotScan:
-    """Return a view's slot scan with this distance, central column and tube. Where the pixels lie stays.
+    """Return a view's slot scan with this distance, central column and tube.
+
+    Where the pixels lie stays.
 
     Parameters
     ----------
@@ -158,14 +168,16 @@ def completed(
     if tube not in tube_sides(before):
         raise InputError(
             _(
-                "Tube: nothing is chosen, and near and far in the patient depend on it; choose the side that it was on."
+                "Tube: nothing is chosen, and near and far in the patient depend on it; choose the "
+                "side that it was on."
             )
         )
     if central_column is None and column_is_asked(view):
         raise InputError(
             _(
-                "Central column: none is given, and the image may be cropped, expected that of the ray at right angles to the scan plane; "
-                "enter it, {middle:g} if it is the middle one."
+                "Central column: none is given, and the image may be cropped, expected that of the "
+                "ray at right angles to the scan plane; enter it, {middle:g} if it is the middle "
+                "one."
             ).format(middle=(view.size[0] - 1) / 2)
         )
     after = {**before, "source_to_isocentre_mm": source_to_isocentre_mm}
@@ -191,7 +203,10 @@ def completed(
 
 
 def use_slot_scan(view: XRayView, slot_scan: SlotScan) -> None:
-    """Give an X-ray its slot scan, of `completed`; what was assumed for a value that is another now is assumed no more."""
+    """Give an X-ray its slot scan, of `completed`.
+
+    What was assumed for a value that is another now is assumed no more.
+    """
     record, after = view.record, slot_scan.to_json()
     said = (
         record.header

@@ -13,7 +13,8 @@ from ..errors import InputError, collect_warnings
 from ..io.files import as_sent
 from .translation import _
 
-#: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on only while the main thread waits here.
+#: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on
+#: only while the main thread waits here.
 POLL_WAIT_S = 0.02
 
 Result = TypeVar("Result")
@@ -39,7 +40,8 @@ class Task(Generic[Result]):
     Parameters
     ----------
     work
-        Called with `on_progress(record)`, which keeps the newest record of each stage and returns False once `cancel` was called.
+        Called with `on_progress(record)`, which keeps the newest record of each stage and returns
+        False once `cancel` was called.
 
     Attributes
     ----------
@@ -81,7 +83,10 @@ class Task(Generic[Result]):
 
     @property
     def result(self) -> Result:
-        """What the work returned, once it has ended. InputError where it failed or was cancelled."""
+        """What the work returned, once it has ended.
+
+        InputError where it failed or was cancelled.
+        """
         if self._future.exception() is None:
             return self._future.result()
         raise InputError(
@@ -89,11 +94,17 @@ class Task(Generic[Result]):
         )
 
     def result_or(self, default: Default) -> Result | Default:
-        """Return what the work returned, once it has ended; the default where it failed or was cancelled."""
+        """Return what the work returned, once it has ended.
+
+        The default where it failed or was cancelled.
+        """
         return default if self._future.exception() else self._future.result()
 
     def poll(self, seconds: float = POLL_WAIT_S) -> Any:
-        """Return the newest progress of the first stage that was not taken yet, if any; wait so long at most for the end."""
+        """Return the newest progress of the first stage that was not taken yet, if any.
+
+        Wait so long at most for the end.
+        """
         self.wait(seconds)
         with self._lock:
             return self._progress.popleft() if self._progress else None
@@ -156,7 +167,8 @@ def _failure(error: Exception) -> str:
         return as_sent(str(error))
     if isinstance(error, ModuleNotFoundError):
         return _(
-            "The Python package {name} is not installed, but this work needs it; begin again, and agree to install it."
+            "The Python package {name} is not installed, but this work needs it; begin again, and "
+            "agree to install it."
         ).format(name=error.name)
     if isinstance(error, MemoryError):
         return _(
@@ -193,8 +205,8 @@ class BackgroundValue:
         of
             What the value depends on now.
         begin
-            Called on the main thread; gives what the thread is to do, or None to try again later. An InputError means
-            that there is no value.
+            Called on the main thread; gives what the thread is to do, or None to try again later.
+            An InputError means that there is no value.
 
         Returns
         -------
@@ -217,5 +229,8 @@ class BackgroundValue:
 
 
 def within_sentence(sentence: str) -> str:
-    """Return a sentence as a part of another one: "The CT was moved." becomes "the CT was moved"."""
+    """Return a sentence as a part of another one.
+
+    "The CT was moved." becomes "the CT was moved".
+    """
     return sentence[0].lower() + sentence[1:].rstrip(".")

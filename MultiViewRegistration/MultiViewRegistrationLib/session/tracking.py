@@ -55,7 +55,10 @@ class FrameImage:
     name: str = ""
 
     def show(self, view: XRayView, inputs: Inputs) -> None:
-        """Have a view show the image from now on; brightness and contrast stay, so that nothing flashes."""
+        """Have a view show the image from now on.
+
+        Brightness and contrast stay, so that nothing flashes.
+        """
         show_frame(view, self.xray, self.settings, self.raw, self.name)
         inputs.cache_xray(view, self.xray)
 
@@ -66,8 +69,8 @@ class FileImages:
     Parameters
     ----------
     valid
-        Bool (rows, columns) by the name of each view that is shown: what of it is used. Frames with a case.json
-        of their own have their own fields and masks.
+        Bool (rows, columns) by the name of each view that is shown: what of it is used. Frames with
+        a case.json of their own have their own fields and masks.
     """
 
     def __init__(self, files: FrameFiles, valid: Mapping[str, np.ndarray]) -> None:
@@ -87,7 +90,8 @@ class FileImages:
         if lost:
             raise InputError(
                 _(
-                    "{frame}: has no view {view}, expected the views of the first frame; correct its case."
+                    "{frame}: has no view {view}, expected the views of the first frame; correct "
+                    "its case."
                 ).format(frame=self.names[number], view=lost)
             )
         return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
@@ -98,7 +102,8 @@ class FileImages:
             if raw.values.shape != valid.shape:
                 raise InputError(
                     _(
-                        "has {size[1]} columns and {size[0]} rows, expected {first[1]} and {first[0]} as in the first frame."
+                        "has {size[1]} columns and {size[0]} rows, expected {first[1]} and "
+                        "{first[0]} as in the first frame."
                     ).format(size=raw.values.shape, first=valid.shape)
                 )
             settings = greys_of(entry, raw)
@@ -163,13 +168,17 @@ class SliceImages:
 
 
 PACES = ("thorough", "quick")
-#: Line integrals of one image may differ by so much from those of the same in memory, but for a constant.
+#: Line integrals of one image may differ by so much from those of the same in memory, but for a
+#: constant.
 IMAGE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class SceneSequence:
-    """A sequence of images in the scene, as `io.sequence.FrameSequence`; the cameras are those of the first frame."""
+    """A sequence of images in the scene, as `io.sequence.FrameSequence`.
+
+    The cameras are those of the first frame.
+    """
 
     first: Case
     images: SliceImages
@@ -295,8 +304,8 @@ class Tracking:
             if np.ptp(difference) > IMAGE_TOLERANCE or not here.camera.same_as(there.camera):
                 raise InputError(
                     _(
-                        "{name}: its image or geometry is not that of {case} any more, expected the same, as the other frames "
-                        "have them from there; open the case again."
+                        "{name}: its image or geometry is not that of {case} any more, expected "
+                        "the same, as the other frames have them from there; open the case again."
                     ).format(name=here.name, case=printable(files.cases[0].name))
                 )
         return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})
@@ -316,16 +325,16 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
         if turning:
             raise InputError(
                 _(
-                    "Track: the C-arm of {name} turns from frame to frame, expected one geometry for all frames; make a "
-                    "case.json, and open that."
+                    "Track: the C-arm of {name} turns from frame to frame, expected one geometry "
+                    "for all frames; make a case.json, and open that."
                 ).format(name=turning)
             )
         return SliceImages({view.name: (view, inputs.xray(view)) for view in views})
     if inputs.case_path is None:
         raise InputError(
             _(
-                "Track: the X-rays have one frame each, expected multi-frame images; add such X-rays, or open a case.json that "
-                "names them."
+                "Track: the X-rays have one frame each, expected multi-frame images; add such "
+                "X-rays, or open a case.json that names them."
             )
         )
     return inputs.case_path
@@ -341,7 +350,9 @@ def frames_in(registration: Registration) -> int:
 
 
 def how_many(path: Path) -> int:
-    """Return the number of frames of a case.json's X-rays from its own on, in any thread; 1 for still images.
+    """Return the number of frames of a case.json's X-rays from its own on, in any thread.
+
+    1 for still images.
 
     InputError as `CaseFile.read`.
     """

@@ -1,16 +1,21 @@
-"""Many cases on many processes, by Dask distributed: on this computer, or wherever a Dask scheduler has its workers.
+"""Many cases on many processes, by Dask distributed.
 
-    evaluation = evaluate_cohort(paths, EvaluationSetup(starts=20), scheduler="tcp://127.0.0.1:8786", folder=Path("cohort"))
+On this computer, or wherever a Dask scheduler has its workers.
 
-The record of each case is in a folder that all processes see. A recorded case is not registered again, so that a stopped evaluation
-resumes where it was. The tables do not depend on which process did what, or when.
+    evaluation = evaluate_cohort(paths, EvaluationSetup(starts=20),
+    scheduler="tcp://127.0.0.1:8786", folder=Path("cohort"))
+
+The record of each case is in a folder that all processes see. A recorded case is not registered
+again, so that a stopped evaluation resumes where it was. The tables do not depend on which process
+did what, or when.
 
     <folder>/plan-<hash>.json       the cases' paths and how they are evaluated
     <folder>/<hash>.json            the record of one case evaluated in one way
     <folder>/models/<hash>          a regressor that was trained for the cohort, and <hash>.json the record of its training
 
-All that is sent to a worker is a task's name, this folder, the name of the plan in it, and numbers of cases; all that it sends back is a
-word. Names are hashes, so that neither they nor the messages between processes identify a patient.
+All that is sent to a worker is a task's name, this folder, the name of the plan in it, and numbers
+of cases; all that it sends back is a word. Names are hashes, so that neither they nor the messages
+between processes identify a patient.
 """
 
 from __future__ import annotations
@@ -59,13 +64,15 @@ from .statistics import grouped
 if TYPE_CHECKING:
     from distributed import Client
 
-#: The scheduler that is none: a cluster of processes on this computer, as long as the evaluation takes.
+#: The scheduler that is none: a cluster of processes on this computer, as long as the evaluation
+#: takes.
 LOCAL = "local"
 HOST = "127.0.0.1"
 #: Of a case during which one worker after another ended.
 ENDED = "the worker that had it ended unexpectedly, again and again, perhaps because memory ran out; use fewer workers."
 _CONNECT_SECONDS = 10.0
-#: How a task ended: done now, kept from before, failed; or not begun, as the worker does not see the folder or has another version.
+#: How a task ended: done now, kept from before, failed; or not begun, as the worker does not see
+#: the folder or has another version.
 DONE, KEPT, FAILED, UNSEEN, OTHER_VERSION = "done", "kept", "failed", "unseen", "other version"
 
 
@@ -82,7 +89,8 @@ class Plan:
     minutes
         Minutes of training a regressor for each group of cases, None for no training.
     groups
-        The `regressor_group` of each case, "" of one that cannot be read; none where no regressors are trained.
+        The `regressor_group` of each case, "" of one that cannot be read; none where no regressors
+        are trained.
     version
         Version of the program.
     """
@@ -146,7 +154,8 @@ class CohortRecord:
     pictures
         JPEG files as base64, by name.
     world_from_ct, anatomy
-        For a case without truth, the pose and the hash of its CT, for the motion from one image to the next.
+        For a case without truth, the pose and the hash of its CT, for the motion from one image to
+        the next.
     error
         Why it failed, in a sentence.
     warnings
@@ -180,7 +189,9 @@ def evaluate_cohort(
     folder: Path | None = None,
     minutes: float | None = None,
 ) -> Evaluation:
-    """Give what `evaluation.evaluate` gives for the same cases, but for the seconds; a failed case is listed and does not stop the rest.
+    """Give what `evaluation.evaluate` gives for the same cases, but for the seconds.
+
+    a failed case is listed and does not stop the rest.
 
     Parameters
     ----------
@@ -189,28 +200,29 @@ def evaluate_cohort(
     workers
         How many of LOCAL, by default one for each core.
     folder
-        That of the records, seen by all workers under the same path; by default in this user's store.
+        That of the records, seen by all workers under the same path; by default in this user's
+        store.
     minutes
         Minutes of training a regressor for each CT and geometry, None for no training.
 
     Raises
     ------
     InputError
-        Where Dask distributed is missing, for a setup that cannot be, where no scheduler answers, where its workers see
-        other files or are of another version, and where all cases failed.
+        Where Dask distributed is missing, for a setup that cannot be, where no scheduler answers,
+        where its workers see other files or are of another version, and where all cases failed.
     """
     if find_spec("distributed") is None:
         raise InputError(
-            "--scheduler: found no Dask distributed, expected it to share the cases among processes; install it with "
-            f"{install_command('cohort')}."
+            "--scheduler: found no Dask distributed, expected it to share the cases among "
+            f"processes; install it with {install_command('cohort')}."
         )
     setup.check()
     if minutes is not None and (
         setup.model or setup.start not in ("regressor", "auto") or not 0 < minutes < 1e4
     ):
         raise InputError(
-            f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a regressor, and no --model; "
-            "correct it, or leave it out."
+            f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a "
+            "regressor, and no --model; correct it, or leave it out."
         )
     setup = replace(setup, model=setup.model and str(Path(str(setup.model)).resolve()))
     folder = (folder or data_folder() / "cohorts").resolve()
@@ -237,7 +249,10 @@ def evaluate_cohort(
 
 
 def _group(path: str) -> str:
-    """Return the `regressor_group` of a case, "" for one that cannot be read; its worker reports why."""
+    """Return the `regressor_group` of a case, "" for one that cannot be read.
+
+    Its worker reports why.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its worker will give them
@@ -253,7 +268,10 @@ def _alike(keys: Sequence[str]) -> list[list[int]]:
 
 
 def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) -> Evaluation:
-    """Collect the content of the cases' records, in their order, and repeat the workers' warnings. A lost case has no record."""
+    """Collect the content of the cases' records, in their order, and repeat the workers' warnings.
+
+    A lost case has no record.
+    """
     found = Evaluation([], [], setup, shared=True)
     poses: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(plan.cases):
@@ -264,8 +282,8 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
         )
         if record is None:
             raise InputError(
-                f"{folder}: a worker's record is missing, expected a folder that this computer and all workers share; "
-                "name one with --records."
+                f"{folder}: a worker's record is missing, expected a folder that this computer and "
+                "all workers share; name one with --records."
             )
         for warning in (*record.warnings, *filter(None, [record.error])):
             warnings.warn(f"{case}: {warning}", stacklevel=3)
@@ -281,7 +299,8 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
             poses.setdefault(record.anatomy, []).append((case, np.array(record.world_from_ct)))
     if not found.cases:
         raise InputError(
-            f"evaluate: none of {len(plan.cases)} cases could be evaluated; of the first: {found.failed[0]['error']}"
+            f"evaluate: none of {len(plan.cases)} cases could be evaluated; of the first: "
+            f"{found.failed[0]['error']}"
         )
     return replace(
         found, motions=[motion for group in poses.values() for motion in _motions(group)]
@@ -311,7 +330,8 @@ def _client(scheduler: str, workers: int | None, tasks: int) -> Iterator[Client]
         except (OSError, ValueError, TypeError):
             raise InputError(
                 f'--scheduler: found "{scheduler}", where no Dask scheduler answers, expected the address of one, such as '
-                "tcp://127.0.0.1:8786; start it, or leave the address out for processes on this computer."
+                "tcp://127.0.0.1:8786; start it, or leave the address out for processes on this "
+                "computer."
             ) from None
         with client:
             yield client
@@ -348,7 +368,10 @@ def _client(scheduler: str, workers: int | None, tasks: int) -> Iterator[Client]
 
 
 def dask_setup(worker: object) -> None:
-    """Leave Ctrl-C to the program, which ends its workers. Dask calls this in each process that the program starts."""
+    """Leave Ctrl-C to the program, which ends its workers.
+
+    Dask calls this in each process that the program starts.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -388,18 +411,18 @@ def _run(
             raise error
         elif error is not None:
             raise InputError(
-                f"--scheduler: its workers cannot run this program ({type(error).__name__}: {error}); install it there, in "
-                f"version {__version__}."
+                f"--scheduler: its workers cannot run this program ({type(error).__name__}: "
+                f"{error}); install it there, in version {__version__}."
             )
         elif future.result() == UNSEEN:
             raise InputError(
-                f"{folder}: a worker does not see this folder, expected one that this computer and all workers share; name one "
-                "with --records."
+                f"{folder}: a worker does not see this folder, expected one that this computer and "
+                "all workers share; name one with --records."
             )
         elif future.result() == OTHER_VERSION:
             raise InputError(
-                f"--scheduler: found another version of this program on a worker, expected {__version__} as here; install that "
-                "there."
+                "--scheduler: found another version of this program on a worker, expected "
+                f"{__version__} as here; install that there."
             )
         progress(done)
     return lost
@@ -413,14 +436,16 @@ _last: EvaluatedCase | None = None
 def work(numbers: Sequence[int], task: str, folder: str, plan: str) -> str:
     """Do a task of a plan, unless that was done before with the same files, setup and version.
 
-    The problem of a case is recorded, not raised: Dask logs what is raised, and messages name files.
+    The problem of a case is recorded, not raised: Dask logs what is raised, and messages name
+    files.
 
     Parameters
     ----------
     numbers
         Those of the cases.
     task
-        "evaluate" the case; or "train" the regressor that the cases share, with the first of them that can be loaded.
+        "evaluate" the case; or "train" the regressor that the cases share, with the first of them
+        that can be loaded.
     folder, plan
         The cohort's folder, and the name of its plan there.
 

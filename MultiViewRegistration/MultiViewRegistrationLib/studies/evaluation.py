@@ -1,21 +1,28 @@
-"""Registering many cases from many starts: how often it succeeds, how exact it is, how long it takes.
+"""Registering many cases from many starts.
 
-Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a maximum. Cases without truth, real
-radiographs, show whether all starts lead to one pose, and, where one camera took several images of the structure, whether
-the poses predict the motion that is tracked in the images.
+How often it succeeds, how exact it is, how long it takes.
 
-What was measured is plain data, the same in `--json`, in the records of a cohort and on the page. The outcome of a case:
+Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a maximum.
+Cases without truth, real radiographs, show whether all starts lead to one pose, and, where one
+camera took several images of the structure, whether the poses predict the motion that is tracked in
+the images.
+
+What was measured is plain data, the same in `--json`, in the records of a cohort and on the page.
+The outcome of a case:
 
     name, views, relative_geometry     of the case; the number of its views
     runs                               of a case with truth, a row for each registration
     agreement                          of a case without, rotation_deg, distance_mm and seconds of each start; None with truth
     structures                         a row for each structure of the case and each registration: run, name, verdict, reasons, errors,
-                                       predicted_upper95_mm, moved_mm, seconds of all structures; the verdict is None where it was not
-                                       registered, errors also without its truth
+                                       predicted_upper95_mm, moved_mm, seconds of all structures;
+                                       the verdict is None where it was not registered, errors also
+                                       without its truth
 
-A row: start_mtre_mm, errors (of `metrics.Errors`) and seconds, both None without an answer, candidates (poses that were scored),
-evidence_ratio (see `AlternativeSolution`), picture (of a miss, its name). Where a regressor was used also initial_mtre_mm, the error of
-its most credible pose before any refinement, expected_mm, the error that it expected itself, selected_start, and regressor_seconds.
+A row: start_mtre_mm, errors (of `metrics.Errors`) and seconds, both None without an answer,
+candidates (poses that were scored), evidence_ratio (see `AlternativeSolution`), picture (of a miss,
+its name). Where a regressor was used also initial_mtre_mm, the error of its most credible pose
+before any refinement, expected_mm, the error that it expected itself, selected_start, and
+regressor_seconds.
 """
 
 from __future__ import annotations
@@ -72,18 +79,20 @@ class EvaluationSetup:
     Parameters
     ----------
     starts
-        How often each case is registered; once where only a regressor starts, which predicts the same each time.
+        How often each case is registered; once where only a regressor starts, which predicts the
+        same each time.
     max_start_error_mm
         With truth, start mTREs are uniform from 0 to this.
     perturb
-        Without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
+        Without truth, (degrees, mm) by which starts differ from the pose to which the case's own
+        start leads.
     seed
         Seed of all that is drawn.
     refinement, device
         See `api.refinement_method`.
     search
-        (degrees, mm) range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are
-        spread evenly about it.
+        (degrees, mm) range of "search" and "auto", by default each case's own. With truth, the
+        centres of the ranges are spread evenly about it.
     start
         "given", poses about the true one; "search", "regressor" or "auto", see `api.register`.
     model
@@ -110,8 +119,8 @@ class EvaluationSetup:
         """
         if self.starts < 1 or self.max_start_error_mm <= 0 or min(self.perturb) < 0:
             raise InputError(
-                "--starts, --max-start-error, --perturb: found a number that is too small, expected one start or more and a maximum "
-                "above 0."
+                "--starts, --max-start-error, --perturb: found a number that is too small, "
+                "expected one start or more and a maximum above 0."
             )
         if self.start not in STARTS:
             raise InputError(f'start: found "{self.start}", expected one of {", ".join(STARTS)}.')
@@ -147,7 +156,8 @@ class EvaluationSetup:
     def starts_about_truth(self, case: Case, anatomy: PreparedCT) -> np.ndarray:
         """Return the starts (runs, 4, 4) about the true pose.
 
-        Their mTRE is uniform up to the maximum, or a search from them finds the truth within its range.
+        Their mTRE is uniform up to the maximum, or a search from them finds the truth within its
+        range.
         """
         truth, targets = truth_of(case)
         if self.start == "regressor":
@@ -173,7 +183,8 @@ class EvaluationSetup:
         found = model_for(case, self.start, self.model)
         if found is None and self.start == "regressor":
             raise InputError(
-                f"{case.name}: found no model of its CT that fits its views, expected one; train one with mvreg train."
+                f"{case.name}: found no model of its CT that fits its views, expected one; train "
+                "one with mvreg train."
             )
         return found
 
@@ -217,7 +228,8 @@ class Evaluation:
     cases
         The outcomes, see above.
     motions
-        Tracked against predicted motion between two cases of one structure: first, second, view, and motion, a `Motion`.
+        Tracked against predicted motion between two cases of one structure: first, second, view,
+        and motion, a `Motion`.
     pictures
         JPEG files of misses, by name.
     shared
@@ -268,8 +280,8 @@ def evaluate(
     Raises
     ------
     InputError
-        For a bad case: for what its case.json says before any registration, for its images when their turn comes; and
-        where a regressor is requested and there is none.
+        For a bad case: for what its case.json says before any registration, for its images when
+        their turn comes; and where a regressor is requested and there is none.
     """
     setup.check()
     for path in paths:
@@ -301,7 +313,8 @@ def check(path: str | Path) -> CaseFile:
     file = CaseFile.read(path)
     if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
         raise InputError(
-            f"{path}: found neither truth with targets nor a start pose, expected one of them; add it to the case."
+            f"{path}: found neither truth with targets nor a start pose, expected one of them; add "
+            "it to the case."
         )
     return file
 
@@ -426,7 +439,10 @@ def _structures(
     done: TimedRegistration | None,
     run: int,
 ) -> list[Row]:
-    """Return the row of each structure; its verdict is None where it cannot be registered, after a published refinement for one."""
+    """Return the row of each structure.
+
+    Its verdict is None where it cannot be registered, after a published refinement for one.
+    """
     if case.structures is None:
         return []
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))

@@ -124,15 +124,19 @@ def _head(evaluation: Evaluation, title: str) -> str:
     )
     return (
         f"# {title}\n\nWritten by `mvreg evaluate`; do not edit by hand. "
-        f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
-        f"Python {platform.python_version()}, numba {version('numba')}, seed {seed}. Refinement: {refinement}. "
-        f"Times are wall-clock seconds of {_BEFORE[evaluation.setup.start]} refinement alone, images loaded and CT "
-        f"made ready, on a machine that does other things, too.{shared}"
+        f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with "
+        f"{available_threads()} threads, Python {platform.python_version()}, numba "
+        f"{version('numba')}, seed {seed}. Refinement: {refinement}. Times are wall-clock seconds "
+        f"of {_BEFORE[evaluation.setup.start]} refinement alone, images loaded and CT made ready, "
+        f"on a machine that does other things, too.{shared}"
     )
 
 
 def _relative_geometry(cases: Rows) -> str:
-    """Return the source of the views' relative geometry in cases with several views; "" where none gives it."""
+    """Return the source of the views' relative geometry in cases with several views.
+
+    "" where none gives it.
+    """
     several = [case for case in cases if case["views"] > 1]
     names = {
         kind: [case["name"] for case in several if case["relative_geometry"] == kind]
@@ -174,10 +178,12 @@ def _accuracy(cases: Rows, evaluation: Evaluation) -> str:
     }
     return (
         f"## Against a known truth\n\n{_how(evaluation)} "
-        f"Success: final mTRE under {SUCCESS_MM:g} mm, with its 95 % Wilson interval. A group is the cases whose names differ by a running "
-        "number only. Errors are of all answers, misses among them: mTRE, mPD and mRPD as in van de Kraats et al. (2005), means over "
-        "targets and views; mPD on the detector, unknown without a pixel size. The DiffPose score is what that paper's released code "
-        "prints as mTRE, for comparison with it only (docs/frames.md). Seconds: median, and 95th percentile.\n\n"
+        f"Success: final mTRE under {SUCCESS_MM:g} mm, with its 95 % Wilson interval. A group is "
+        "the cases whose names differ by a running number only. Errors are of all answers, misses "
+        "among them: mTRE, mPD and mRPD as in van de Kraats et al. (2005), means over targets and "
+        "views; mPD on the detector, unknown without a pixel size. The DiffPose score is what "
+        "that paper's released code prints as mTRE, for comparison with it only (docs/frames.md). "
+        "Seconds: median, and 95th percentile.\n\n"
         + table_of(_by_group(cases), ["group"], columns)
         + _several_views([case for case in cases if case["views"] > 1])
     )
@@ -193,14 +199,16 @@ def _how(evaluation: Evaluation) -> str:
             else "Searched for"
         )
         return (
-            f"{beside} within {_range(evaluation)} (total angle, and distance of the centroid of the bone) of poses that are spread "
-            "evenly over the same range about the truth. Poses: how many were scored (median)."
+            f"{beside} within {_range(evaluation)} (total angle, and distance of the centroid of "
+            "the bone) of poses that are spread evenly over the same range about the truth. "
+            "Poses: how many were scored (median)."
         )
     if setup.start == "regressor":
         return "Started from what a regressor predicts from the views, once a case. Poses: how many were scored beside (median)."
     return (
-        f"Starts with an mTRE uniform from 0 to {setup.max_start_error_mm:g} mm (van de Kraats et al. 2005). Capture range: the start "
-        "mTRE up to which every 2 mm interval succeeds in at least 95 %."
+        f"Starts with an mTRE uniform from 0 to {setup.max_start_error_mm:g} mm (van de Kraats et "
+        "al. 2005). Capture range: the start mTRE up to which every 2 mm interval succeeds in at "
+        "least 95 %."
     )
 
 
@@ -214,14 +222,18 @@ def _several_views(cases: Rows) -> str:
     if not rate.total:
         return ""
     return (
-        f"\n\nTwo or more views, all groups together: {rate.successes} of {rate.total} under {SUCCESS_MM:g} mm, {percent(rate)}, "
-        f"median {_of_errors('mtre_mm')(cases)} mm, worst {_of_errors('mtre_mm', np.max)(cases)} mm; "
+        f"\n\nTwo or more views, all groups together: {rate.successes} of {rate.total} under "
+        f"{SUCCESS_MM:g} mm, {percent(rate)}, median {_of_errors('mtre_mm')(cases)} mm, worst "
+        f"{_of_errors('mtre_mm', np.max)(cases)} mm; "
         f"{median([run['seconds'] for run in _answered(cases)], 2)} s (median)."
     )
 
 
 def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
-    """Return success and time of several ways to start, on the same cases with truth; "" where there are none."""
+    """Return success and time of several ways to start, on the same cases with truth.
+
+    "" where there are none.
+    """
     names = dict.fromkeys(
         group_name(case) for evaluation in evaluations for case in evaluation.cases if case["runs"]
     )
@@ -234,8 +246,9 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
         for evaluation in evaluations
     ]
     intro = (
-        "## Side by side\n\nThe same cases; a regressor predicts the same each time, so that each is registered once. Success: final "
-        f"mTRE under {SUCCESS_MM:g} mm, with its 95 % Wilson interval. Seconds: median, and 95th percentile.\n\n"
+        "## Side by side\n\nThe same cases; a regressor predicts the same each time, so that each "
+        f"is registered once. Success: final mTRE under {SUCCESS_MM:g} mm, with its 95 % Wilson "
+        "interval. Seconds: median, and 95th percentile.\n\n"
     )
     return (
         intro + table_of(groups, ["group", "start"], {**_SUCCESS, **_ERRORS, "s": _seconds})
@@ -245,7 +258,10 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _regressor(cases: Rows) -> str:
-    """Return the regressor's predictions before refinement, and the selected ones; "" without a regressor."""
+    """Return the regressor's predictions before refinement, and the selected ones.
+
+    "" without a regressor.
+    """
 
     def of(group: Rows, name: str) -> np.ndarray:
         return np.array([run[name] for run in _runs(group) if run["initial_mtre_mm"] is not None])
@@ -268,9 +284,9 @@ def _regressor(cases: Rows) -> str:
     }
     groups = [(key, group) for key, group in _by_group(cases) if len(of(group, "initial_mtre_mm"))]
     intro = (
-        "## The regressor before any refinement\n\nThe mTRE of its most credible pose, the root mean square error that it expected "
-        "itself (of points 60 mm from the centre, median), the time that it took (median), and from which of its poses the answers "
-        "came.\n\n"
+        "## The regressor before any refinement\n\nThe mTRE of its most credible pose, the root "
+        "mean square error that it expected itself (of points 60 mm from the centre, median), the "
+        "time that it took (median), and from which of its poses the answers came.\n\n"
     )
     return intro + table_of(groups, ["group"], columns) if groups else ""
 
@@ -286,8 +302,8 @@ def _one_view(cases: Rows) -> str:
     }
     groups = _by_group(case for case in cases if case["views"] == 1)
     intro = (
-        "## One view alone\n\nOne view shows little of how far away the bone is: most of its error lies along the beam. "
-        "Median over the runs, and the worst.\n\n"
+        "## One view alone\n\nOne view shows little of how far away the bone is: most of its error "
+        "lies along the beam. Median over the runs, and the worst.\n\n"
     )
     return intro + table_of(groups, ["group"], columns) if groups else ""
 
@@ -302,8 +318,8 @@ def _gaps(runs: Rows) -> str:
         least = [f"{value:.2f}" for value in np.percentile(gaps, (0, 5, 50))] if gaps else ["-"] * 3
         rows.append((name, len(group), len(group) - len(gaps), *least))
     return (
-        "## Gap to the next answer\n\nThe evidence of the chosen answer over that of the next different one: near 1 the two cannot be "
-        "distinguished.\n\n"
+        "## Gap to the next answer\n\nThe evidence of the chosen answer over that of the next "
+        "different one: near 1 the two cannot be distinguished.\n\n"
         + table(
             ("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows
         )
@@ -334,7 +350,8 @@ def _failures(cases: Rows, pictures: str) -> str:
     if seen:
         seen.insert(
             0,
-            "Contours of the CT over each view: above at the pose that was found, below at the true one.",
+            "Contours of the CT over each view: above at the pose that was found, below at the "
+            "true one.",
         )
     return _joined(
         [
@@ -365,8 +382,8 @@ def _agreement(cases: Rows, evaluation: Evaluation) -> str:
     }
     if setup.start == "regressor":
         how = (
-            f"Started from what a regressor predicts from the views. It agrees if it ends within {WITHIN_MM:g} mm and "
-            f"{WITHIN_DEG:g} degrees of where the case's own start leads."
+            "Started from what a regressor predicts from the views. It agrees if it ends within "
+            f"{WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of where the case's own start leads."
         )
     else:
         how = "{} {}, each {:g} degrees and {:g} mm from where the case's own start leads. ".format(
@@ -374,7 +391,8 @@ def _agreement(cases: Rows, evaluation: Evaluation) -> str:
         )
         how += f"They agree if they end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of their robust mean."
     return (
-        f"## Real radiographs without a truth\n\n{how} Agreement is no accuracy: a bias that all share does not show.\n\n"
+        f"## Real radiographs without a truth\n\n{how} Agreement is no accuracy: a bias that all "
+        "share does not show.\n\n"
         + table(
             ("case", "agree", "farthest of them mm", "farthest of them degrees", "median s"), rows
         )
@@ -407,9 +425,10 @@ def _bones(cases: Rows) -> str:
             )
         )
     intro = (
-        "## Bones\n\nEach from the pose of the whole CT, at its own pose; mTRE over its surface. Wrong, but kept: more than "
-        f"{WRONG_MM:g} mm off, and not rejected. 95 % bound: as predicted; moved: its centre, from the pose of the whole CT. Medians, and "
-        "the seconds of all bones together.\n\n"
+        "## Bones\n\nEach from the pose of the whole CT, at its own pose; mTRE over its surface. "
+        f"Wrong, but kept: more than {WRONG_MM:g} mm off, and not rejected. 95 % bound: as "
+        "predicted; moved: its centre, from the pose of the whole CT. Medians, and the seconds of "
+        "all bones together.\n\n"
     )
     head = (
         "case",
@@ -441,10 +460,11 @@ def _motion(motions: Rows) -> str:
             (each["first"], each["second"], each["view"], motion["patches"], tracked, error, length)
         )
     intro = (
-        "## Motion from image to image\n\nPatches on the bone's end are tracked from one image to the next of the same camera, without "
-        "any registration; the two registered poses predict their motion. Medians in pixels (column, row). Where another bone lies over "
-        "this one in the image, the patches follow that one, too, and the check says little; patches are "
-        "lost where the bone moved farther than the tracker searches.\n\n"
+        "## Motion from image to image\n\nPatches on the bone's end are tracked from one image to "
+        "the next of the same camera, without any registration; the two registered poses predict "
+        "their motion. Medians in pixels (column, row). Where another bone lies over this one in "
+        "the image, the patches follow that one, too, and the check says little; patches are lost "
+        "where the bone moved farther than the tracker searches.\n\n"
     )
     head = ("first", "second", "view", "patches", "tracked", "predicted minus tracked", "length")
     return intro + table(head, rows) if rows else ""

@@ -1,7 +1,10 @@
-"""A check of registrations that needs neither truth nor the registration's own similarity: motion from image to image.
+"""A check of registrations that needs neither truth nor the registration's own similarity.
 
-Where one camera took two images of a bone that moved, small patches of the first can be found again in the second. The poses
-registered at both instants predict how the bone's surface moved in the image; right ones predict what was tracked.
+Motion from image to image.
+
+Where one camera took two images of a bone that moved, small patches of the first can be found again
+in the second. The poses registered at both instants predict how the bone's surface moved in the
+image; right ones predict what was tracked.
 """
 
 from __future__ import annotations
@@ -23,15 +26,19 @@ _SMOOTHING_PX = 2.0
 _POINTS = 200
 #: A patch counts if tracking it back ends this near its beginning, ...
 _RETURNS_WITHIN_PX = 0.5
-#: ... and if its match is as sharp in every direction as the sharpest half: along an edge nothing can be tracked.
+#: ... and if its match is as sharp in every direction as the sharpest half: along an edge nothing
+#: can be tracked.
 _SHARPEST = 50
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Medians over `patches` patches, in pixels (column, row): how they moved by tracking, and the motion by the poses minus that.
+    """Medians over `patches` patches, in pixels (column, row).
 
-    No patch is found where the poses say that the structure moved farther than the tracker searches.
+    How they moved by tracking, and the motion by the poses minus that.
+
+    No patch is found where the poses say that the structure moved farther than the tracker
+    searches.
     """
 
     patches: int
@@ -46,9 +53,12 @@ def check_motion(
     world_from_ct_first: np.ndarray,
     world_from_ct_second: np.ndarray,
 ) -> Motion:
-    """Compare tracked with predicted motion from the first image to the second; both must have the same camera.
+    """Compare tracked with predicted motion from the first image to the second.
 
-    The structure's surface must not be overlaid by another bone's, whose motion would be tracked instead.
+    Both must have the same camera.
+
+    The structure's surface must not be overlaid by another bone's, whose motion would be tracked
+    instead.
     """
     points = surface_points(ct, _POINTS)
     start = first.camera.project(rigid.transform_points(world_from_ct_first, points))
@@ -70,9 +80,12 @@ def check_motion(
 
 
 def surface_points(ct: CT, count: int) -> np.ndarray:
-    """Return (count, 3) CT LPS mm: points spread over the dense surface of the structure, the same ones each time.
+    """Return (count, 3) CT LPS mm.
 
-    Of a bone that the CT cuts off, only the third farthest from the cut: its shaft's straight edges cannot be tracked.
+    Points spread over the dense surface of the structure, the same ones each time.
+
+    Of a bone that the CT cuts off, only the third farthest from the cut: its shaft's straight edges
+    cannot be tracked.
     """
     volume = attenuation(ct)
     dense = volume.values > 0.2 * volume.values.max()

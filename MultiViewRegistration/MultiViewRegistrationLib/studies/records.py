@@ -63,7 +63,9 @@ def _finite(value: Any) -> Any:
 def failure_figure(
     anatomy: PreparedCT, views: Sequence[View], found: np.ndarray, truth: np.ndarray
 ) -> bytes:
-    """Draw a JPEG with a column for each view: contours of the CT over the X-ray, above at the found, below at the true pose.
+    """Draw a JPEG with a column for each view.
+
+    Contours of the CT over the X-ray, above at the found, below at the true pose.
 
     Parameters
     ----------

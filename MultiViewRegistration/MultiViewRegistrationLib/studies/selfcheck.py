@@ -1,4 +1,7 @@
-"""A CT registered to its own localizers from many starts: how far from the scanner's pose it ends (docs/scouts.md)."""
+"""A CT registered to its own localizers from many starts.
+
+How far from the scanner's pose it ends (docs/scouts.md).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ from .statistics import Consensus, consensus, perturbed
 START_DEG, START_MM = 18.0, 55.0
 #: Starts agree if they end this near their consensus.
 WITHIN_DEG, WITHIN_MM = 0.2, 0.3
-#: What the scanner's pose is worth: the patient may move between localizer and slices, and headers round (docs/scouts.md).
+#: What the scanner's pose is worth: the patient may move between localizer and slices, and headers
+#: round (docs/scouts.md).
 TRUTH_MM = 1.5
 #: Of a verdict, how much of the time a registration takes.
 ASSESSED_RUNS = 3
@@ -108,10 +112,12 @@ class SelfCheck:
         """What came of it, a sentence each."""
         mm, degrees = self.from_scanner
         return [
-            f"{self.agreeing} of {len(self.runs)} starts, {START_DEG:g} degrees and {START_MM:g} mm off, end within {WITHIN_MM:g} mm and "
-            f"{WITHIN_DEG:g} degrees of one pose.",
-            f"The best fit is {mm:.1f} mm and {degrees:.1f} degrees from the scanner's pose: mTRE {self.mtre_mm:.2f} mm.",
-            f"The scanner's pose is itself good to some {TRUTH_MM:g} mm: the patient may have moved between scouts and slices.",
+            f"{self.agreeing} of {len(self.runs)} starts, {START_DEG:g} degrees and {START_MM:g} "
+            f"mm off, end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of one pose.",
+            f"The best fit is {mm:.1f} mm and {degrees:.1f} degrees from the scanner's pose: mTRE "
+            f"{self.mtre_mm:.2f} mm.",
+            f"The scanner's pose is itself good to some {TRUTH_MM:g} mm: the patient may have "
+            "moved between scouts and slices.",
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -167,7 +173,8 @@ def study_to_check(path: Path) -> Case:
     Raises
     ------
     InputError
-        As `study_with_localizers` and `Case.load`; for a case without truth, or with other views than slot scans.
+        As `study_with_localizers` and `Case.load`; for a case without truth, or with other views
+        than slot scans.
 
     Warns
     -----
@@ -180,8 +187,9 @@ def study_to_check(path: Path) -> Case:
             view.camera.fan_axes == 2 for view in case.views
         ):
             raise InputError(
-                f"{printable(path)}: is no case of a CT's own scouts with the scanner's pose as truth, expected one as mvreg case new "
-                "--scouts makes it; name that, or the folder of the study."
+                f"{printable(path)}: is no case of a CT's own scouts with the scanner's pose as "
+                "truth, expected one as mvreg case new --scouts makes it; name that, or the "
+                "folder of the study."
             )
         return case
     study = study_with_localizers(path)
@@ -206,7 +214,8 @@ def selfcheck(
     Parameters
     ----------
     case
-        As of `study_to_check`; without targets, errors are those of the bone that all localizers show, or of the body's corners.
+        As of `study_to_check`; without targets, errors are those of the bone that all localizers
+        show, or of the body's corners.
     starts, seed
         How many starts, of random directions by this seed.
     show
@@ -243,8 +252,8 @@ def selfcheck(
     answered = [(number, run.found) for number, run in enumerate(runs) if run.found]
     if not answered:
         raise InputError(
-            f"{case.name}: the scouts show too little of the CT from every start, expected scouts and slices of the same part of the "
-            "patient; choose others."
+            f"{case.name}: the scouts show too little of the CT from every start, expected scouts "
+            "and slices of the same part of the patient; choose others."
         )
 
     def assessing(now: Progress) -> None:

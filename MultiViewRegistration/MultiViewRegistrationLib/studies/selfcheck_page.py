@@ -11,8 +11,8 @@ from ..report.result_page import Entry, write_report
 from .selfcheck import TRUTH_MM, WITHIN_MM, SelfCheck
 
 NOTE = (
-    "The report of the start that led to the best fit, as mvreg register writes it. It was judged without the scanner's pose, which is "
-    "the truth in its errors."
+    "The report of the start that led to the best fit, as mvreg register writes it. It was judged "
+    "without the scanner's pose, which is the truth in its errors."
 )
 #: Nearer ends are drawn at this distance.
 LEAST_MM = 0.001

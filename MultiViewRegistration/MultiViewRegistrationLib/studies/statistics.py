@@ -1,7 +1,9 @@
-"""Statistics of many registrations: starts, success rates and capture ranges; and their Markdown tables.
+"""Statistics of many registrations: starts, success rates and capture ranges.
 
-van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI 24(9):1177-1189,
-2005.
+And their Markdown tables.
+
+van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI
+24(9):1177-1189, 2005.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from ..geometry import rigid
 SUCCESS_MM = 1.0
 """Success is a final error below this; van de Kraats et al. take 2 mm."""
 CAPTURE_SHARE = 0.95
-"""An interval of start errors counts as captured where at least this share of its registrations succeeds."""
+"""An interval of start errors counts as captured where at least this share of its registrations
+succeeds."""
 
 
 Item = TypeVar("Item")
@@ -37,9 +40,9 @@ def starting_poses(
 ) -> np.ndarray:
     """Draw start poses (n, 4, 4) whose mTRE is uniform within each interval between neighbouring `edges_mm`, e.g. (0, 2, 4).
 
-    Rotation and translation are drawn together: their six numbers, angles times the targets' rms distance from the centroid,
-    have a uniformly random direction, and are scaled until the mTRE is the one drawn from the interval. Ordered by interval;
-    the same seed gives the same poses.
+    Rotation and translation are drawn together: their six numbers, angles times the targets' rms
+    distance from the centroid, have a uniformly random direction, and are scaled until the mTRE is
+    the one drawn from the interval. Ordered by interval; the same seed gives the same poses.
 
     Parameters
     ----------
@@ -56,7 +59,8 @@ def starting_poses(
     radius_mm = np.sqrt(np.mean(np.sum((targets - centroid) ** 2, axis=1)))
     if radius_mm < 1e-3:
         raise InputError(
-            f"targets: found {len(targets)} at one place, expected at least two apart; add further targets."
+            f"targets: found {len(targets)} at one place, expected at least two apart; add further "
+            "targets."
         )
     pivot = rigid.transform_points(world_from_ct_true, centroid)
     random = np.random.default_rng(seed)
@@ -96,8 +100,8 @@ def perturbed(
 ) -> np.ndarray:
     """Draw `n` poses (n, 4, 4), each exactly `rotation_deg` and `translation_mm` away.
 
-    They turn about `centre_ct` (3,), CT mm, and that point moves by `translation_mm`. Axes and directions are
-    uniformly random; the same seed gives the same poses.
+    They turn about `centre_ct` (3,), CT mm, and that point moves by `translation_mm`. Axes and
+    directions are uniformly random; the same seed gives the same poses.
     """
     random = np.random.default_rng(seed)
     pivot = rigid.transform_points(world_from_ct, np.asarray(centre_ct, float))
@@ -159,7 +163,9 @@ class SuccessRate:
 
 
 def success_rate(final_mm: ArrayLike, threshold_mm: float = SUCCESS_MM) -> SuccessRate:
-    """Return the share of final errors (n,) below the threshold. NaN, a registration that gave no answer, is a failure.
+    """Return the share of final errors (n,) below the threshold.
+
+    NaN, a registration that gave no answer, is a failure.
 
     The error is mTRE; for a single view van de Kraats et al. take mRPD.
     """
@@ -231,9 +237,11 @@ def consensus(
     centre_ct
         (3,) centre of the bone, CT mm.
     radius_mm
-        Half its size, by which an angle weighs against a distance when outliers are left out of the mean.
+        Half its size, by which an angle weighs against a distance when outliers are left out of the
+        mean.
     """
-    # With the CT's origin at the centre: seen from a distant one, a mean of rotations would move the bone.
+    # With the CT's origin at the centre: seen from a distant one, a mean of rotations would move
+    # the bone.
     to_centre = rigid.from_rotation_translation(np.eye(3), np.asarray(centre_ct, float))
     centred = np.asarray(poses, float) @ to_centre
     mean, _ = rigid.robust_mean(centred, radius_mm)
@@ -266,7 +274,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence], right: Sequence[int] = 
 def table_of(
     groups: Iterable[tuple[Sequence, Any]], keys: Sequence[str], columns: dict[str, Callable]
 ) -> str:
-    """Return a table with a row for each group: the values of its keys, and what each column's function says of it."""
+    """Return a table with a row for each group.
+
+    The values of its keys, and what each column's function says of it.
+    """
     rows = [[*values, *(cell(group) for cell in columns.values())] for values, group in groups]
     return table([*keys, *columns], rows)
 

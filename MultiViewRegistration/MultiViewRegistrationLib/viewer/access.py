@@ -18,7 +18,8 @@ from ..session.translation import _
 ENTRY = ("/", "/index.html")
 WEBSOCKET = "/ws"
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>\d+))?", re.ASCII | re.IGNORECASE)
-#: Of every answer that does not say otherwise: no site frames or embeds it, no cache keeps it, and no site learns its address.
+#: Of every answer that does not say otherwise: no site frames or embeds it, no cache keeps it, and
+#: no site learns its address.
 HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
@@ -27,12 +28,15 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-#: Vue compiles the page's templates in the browser, which needs unsafe-eval; Vuetify writes its theme into a style element.
+#: Vue compiles the page's templates in the browser, which needs unsafe-eval; Vuetify writes its
+#: theme into a style element.
 POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-eval' {inline}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self' ws://{host}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'unsafe-eval' {inline}; style-src 'self' "
+    "'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' "
+    "ws://{host}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 )
-#: Sets the cookie, and goes on from a page of this site: after a redirect from elsewhere a browser would keep a strict cookie back.
+#: Sets the cookie, and goes on from a page of this site: after a redirect from elsewhere a browser
+#: would keep a strict cookie back.
 ENTERED = (
     '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Multi-view 2D/3D registration</title>'
     '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">{link}</a>'
@@ -45,7 +49,8 @@ def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> 
     Parameters
     ----------
     names
-        By which a browser may call this server, so that no other site's name leads here; None for any.
+        By which a browser may call this server, so that no other site's name leads here; None for
+        any.
     """
     inline = " ".join(_inline_scripts(Path(www, "index.html").read_text(encoding="utf-8")))
 

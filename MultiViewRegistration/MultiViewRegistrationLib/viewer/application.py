@@ -1,6 +1,9 @@
-"""The application behind the page: one MRML scene, the registration at work, the steps, and one place for errors.
+"""The application behind the page.
 
-It lives in the server. Pages come and go and only look at it, so that a reload, or a second page, finds the work where it is.
+One MRML scene, the registration at work, the steps, and one place for errors.
+
+It lives in the server. Pages come and go and only look at it, so that a reload, or a second page,
+finds the work where it is.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ from .transfers import Downloads, Uploads
 
 #: Seconds between polls.
 TICK_S = 0.05
-#: Seconds after the last movement by hand for which the CT counts as being moved, while the button is down, and after that.
+#: Seconds after the last movement by hand for which the CT counts as being moved, while the button
+#: is down, and after that.
 DRAG_PAUSE_S, AFTER_DRAG_S = 1.0, 0.3
 
 

@@ -1,4 +1,7 @@
-"""The scene as it was at most a minute ago, in the user's data folder: for when the server was killed."""
+"""The scene as it was at most a minute ago, in the user's data folder.
+
+For when the server was killed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ from ..session.translation import _
 if TYPE_CHECKING:
     from .application import Application
 
-#: Seconds between two, and from what was opened to its first. A minute has room left for a drag that must end, and for the disk.
+#: Seconds between two, and from what was opened to its first. A minute has room left for a drag
+#: that must end, and for the disk.
 EVERY_S, FIRST_S = 45.0, 5.0
 #: Seconds that the end of the server waits for the disk.
 PATIENCE_S = 20.0
@@ -68,7 +72,10 @@ def place() -> Path:
 
 
 def saved_scenes() -> list[SavedScene]:
-    """Return the saved scenes, the newest first. Folders without a scene are removed, and those that are too many."""
+    """Return the saved scenes, the newest first.
+
+    Folders without a scene are removed, and those that are too many.
+    """
     kept = [one for one in map(_read, own_folders.abandoned(KIND, place())) if one is not None]
     kept.sort(key=lambda one: one.saved, reverse=True)
     for one in kept[MAX_KEPT:]:
@@ -92,8 +99,8 @@ def _read(folder: Path) -> SavedScene | None:
 class Autosave:
     """Saves the scene of the application when something has changed, but not while the CT is moved by hand.
 
-    The files of nodes that have changed are written between two ticks; a thread makes sure that they are on the disk, and only then a file
-    that is renamed makes them the state.
+    The files of nodes that have changed are written between two ticks; a thread makes sure that
+    they are on the disk, and only then a file that is renamed makes them the state.
     """
 
     def __init__(self, application: Application) -> None:
@@ -147,7 +154,10 @@ class Autosave:
         self.save()
 
     def save(self) -> None:
-        """Save now, where anything has changed. What goes wrong is shown, and tried again the next time."""
+        """Save now, where anything has changed.
+
+        What goes wrong is shown, and tried again the next time.
+        """
         session = self._application.session
         if session is None:
             return
@@ -217,7 +227,8 @@ class Autosave:
         self._saved, self._files = "", {}
         self._application.show_message(
             _(
-                "The work is not kept for the case that the server ends ({why}); free some space, or save it."
+                "The work is not kept for the case that the server ends ({why}); free some space, "
+                "or save it."
             ).format(why=why.rstrip("."))
         )
 

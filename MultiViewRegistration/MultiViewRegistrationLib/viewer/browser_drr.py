@@ -1,4 +1,7 @@
-"""What a page needs to draw the DRR by itself: the CT as a texture, its pose, and the X-rays' cameras (browser/xray/drr.js)."""
+"""What a page needs to draw the DRR by itself.
+
+The CT as a texture, its pose, and the X-rays' cameras (browser/xray/drr.js).
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,9 @@ class BrowserDRR:
         }
 
     def part(self, stamp: int, first: int) -> dict:
-        """Return slices of a texture from the first on, as many as PART_BYTES allow; none of one no longer there.
+        """Return slices of a texture from the first on, as many as PART_BYTES allow.
+
+        None of one no longer there.
 
         With number 0 come its bone_ends.
         """
@@ -86,7 +91,10 @@ class BrowserDRR:
 
 
 def camera_state(camera: Camera) -> dict:
-    """Return a camera as the page draws and moves with it: all of `geometry.camera.Camera` that rays and `mrml.manual_pose` need."""
+    """Return a camera as the page draws and moves with it.
+
+    All of `geometry.camera.Camera` that rays and `mrml.manual_pose` need.
+    """
     return {
         "stamp": next(_stamps),
         "source": camera.sources(np.zeros(2)).tolist(),
@@ -117,6 +125,7 @@ def checked_pose(numbers) -> np.ndarray:
     pose = rigid.check_rigid(numbers, "Movement")
     if np.abs(pose[:3, 3]).max() > MAX_MM:
         raise InputError(
-            f"Movement: leads {np.abs(pose[:3, 3]).max():g} mm away, expected at most {MAX_MM:g} mm."
+            f"Movement: leads {np.abs(pose[:3, 3]).max():g} mm away, expected at most {MAX_MM:g} "
+            "mm."
         )
     return pose

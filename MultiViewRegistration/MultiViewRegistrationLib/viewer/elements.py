@@ -69,7 +69,8 @@ LOADING = (
     '<div role="status" style="position: fixed; inset: 0; display: grid; place-content: center; color-scheme: light dark; '
     'background: light-dark(#e9edf1, #0b0e11); color: light-dark(#17212a, #dfe6ec); font: 16px Roboto, sans-serif">{}</div>'
 )
-#: What the elements say, by the names that browser/ has for it; {names} in braces are filled in there.
+#: What the elements say, by the names that browser/ has for it; {names} in braces are filled in
+#: there.
 WORDS = {
     # files, and the connection
     "files": _("Files…"),
@@ -85,10 +86,12 @@ WORDS = {
     "upload_failed": _("The upload failed: the connection to the server is closed."),
     "closed": _("The connection to the server is closed."),
     "restarted": _(
-        "The server was started again. Open the whole address that mvreg view printed, or use the page that it opened."
+        "The server was started again. Open the whole address that mvreg view printed, or use the "
+        "page that it opened."
     ),
     "wait": _(
-        "If the computer was asleep or the network was gone, wait: this page comes back by itself, and the work is where it was."
+        "If the computer was asleep or the network was gone, wait: this page comes back by itself, "
+        "and the work is where it was."
     ),
     "start_again": _(
         "If mvreg view has ended, start it again: its start page offers to go on where you were."
@@ -104,8 +107,8 @@ WORDS = {
     "no_image": _("No image"),
     "loading_ct": _("Loading the CT: {percent} %"),
     "no_webgl": _(
-        "This browser draws without a graphics card (no WebGL2), so the server draws the CT, coarser while it moves; switch graphics "
-        "acceleration on in the browser's settings."
+        "This browser draws without a graphics card (no WebGL2), so the server draws the CT, "
+        "coarser while it moves; switch graphics acceleration on in the browser's settings."
     ),
     "understood": _("Understood"),
     "value": _("column {column}, row {row} px; value {value}"),
@@ -158,7 +161,8 @@ WORDS = {
                 [
                     _("The handle in its middle, or m"),
                     _(
-                        "shows a ring that turns and grips that tilt; with it one finger moves the CT"
+                        "shows a ring that turns and grips that tilt; with it one finger moves the "
+                        "CT"
                     ),
                 ],
                 [_("[ and ], or q and e"), _("turn about the beam by 0.1°")],
@@ -290,7 +294,10 @@ class WindowDrop(_Element):
 
 
 class Shortcuts(_Element):
-    """Ctrl+Z, Ctrl+Y (Ctrl+Shift+Z) and Ctrl+Enter, wherever the focus is but in a text field; events undo, redo, register."""
+    """Ctrl+Z, Ctrl+Y (Ctrl+Shift+Z) and Ctrl+Enter, wherever the focus is but in a text field.
+
+    Events undo, redo, register.
+    """
 
     TAG, EVENTS = "mv-keys", ("undo", "redo", "register")
 
@@ -389,7 +396,10 @@ def loading_route() -> web.RouteDef:
 
 
 def build_starting_page(server) -> None:
-    """Make the page as it is while the program is imported, with all scripts that it will need; before the server starts."""
+    """Make the page as it is while the program is imported, with all scripts that it will need.
+
+    Before the server starts.
+    """
     for module in (rca, MODULE):
         server.enable_module(module)
     server.state.trame__title = TITLE

@@ -75,7 +75,10 @@ class Opener:
         )
 
     def open_autosaved(self, folder: str) -> None:
-        """Open what a server that has ended left, by its folder's name; this one keeps it from now on."""
+        """Open what a server that has ended left, by its folder's name.
+
+        This one keeps it from now on.
+        """
         found = next((one for one in self._autosaved_scenes if one.folder.name == folder), None)
         if found is not None:
             self._begin(
@@ -173,6 +176,7 @@ def reader(path: Path, case: Path | None = None):
         return read_case(path)
     raise InputError(
         _(
-            "{file}: cannot be opened as a whole, expected one of {names}, or a scene (.mrb); drop a CT or X-rays on the page."
+            "{file}: cannot be opened as a whole, expected one of {names}, or a scene (.mrb); drop "
+            "a CT or X-rays on the page."
         ).format(file=path.name, names=named)
     )

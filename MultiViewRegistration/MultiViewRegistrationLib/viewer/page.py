@@ -13,7 +13,8 @@ from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RU
 from ..session.translation import _
 from . import elements
 
-#: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of its own.
+#: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of
+#: its own.
 STEP_ICONS = {
     TODO: "mdi-circle-outline",
     READY: "mdi-circle-half-full",
@@ -276,7 +277,10 @@ def _views() -> None:
 
 
 def _geometry(application) -> None:
-    """Put the table of the X-rays' geometry over the views; the 3D view below shows what is typed."""
+    """Put the table of the X-rays' geometry over the views.
+
+    The 3D view below shows what is typed.
+    """
     section = application.sections["geometry"]
     with html.Section(
         v_if=f"{section.state_name}.controls.length",

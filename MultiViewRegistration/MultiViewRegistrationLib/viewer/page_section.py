@@ -45,8 +45,9 @@ POLL_S = 0.05
 class PageSection:
     """Shows one presenter.
 
-    `state[state_name]` of the server has the controls as plain data, and never the other way round: what a person does calls `act`, which
-    changes the scene, and all pages then show that. Names out of files are shown as text, never as HTML.
+    `state[state_name]` of the server has the controls as plain data, and never the other way round:
+    what a person does calls `act`, which changes the scene, and all pages then show that. Names out
+    of files are shown as text, never as HTML.
     """
 
     def __init__(self, name: str, presenter: Presenter, application: Application) -> None:
@@ -70,7 +71,10 @@ class PageSection:
         self.presenter.reset()
 
     def tick(self) -> None:
-        """Take what threads have done; call it some 20 times a second while there is a registration."""
+        """Take what threads have done.
+
+        Call it some 20 times a second while there is a registration.
+        """
         self.presenter.update_views()
         if self.presenter.tick():
             self.application.invalidate()
@@ -118,14 +122,20 @@ class PageSection:
         return [problem for field in fields if (problem := field.problem(self._typed_text(field)))]
 
     def _typed_text(self, field: TextField) -> str:
-        """Return the text of a field; what was typed and refused, until the field shows something else."""
+        """Return the text of a field.
+
+        What was typed and refused, until the field shows something else.
+        """
         before, typed = self._refused.get(field.key, (field, field.text))
         return typed if (before.text, before.of) == (field.text, field.of) else field.text
 
     # What a person does
 
     def act(self, key: str, *args: Any) -> None:
-        """Perform a control's action; nothing where it has gone, or been disabled, while the click was on its way."""
+        """Perform a control's action.
+
+        Nothing where it has gone, or been disabled, while the click was on its way.
+        """
         control = self._controls.get(key)
         if control is None or not control.enabled:
             return

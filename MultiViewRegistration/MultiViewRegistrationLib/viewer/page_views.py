@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
-#: Seconds that the X-rays are given for themselves at most when they are opened: until a page shows them, and the CT over them.
+#: Seconds that the X-rays are given for themselves at most when they are opened: until a page shows
+#: them, and the CT over them.
 MAX_OPENING_S = 20.0
-#: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so many.
+#: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so
+#: many.
 REMOTE_S, EVERY_S = 0.1, 1.0
 #: X-rays beside each other, at most.
 MAX_COLUMNS = 4
@@ -81,7 +83,8 @@ class PageViews:
     def _remote_waits(self) -> bool:
         """Return whether 3D and slices wait, which take the server's whole time.
 
-        The X-rays come first, when they are opened, under a hand, and for the most part while a sequence is played.
+        The X-rays come first, when they are opened, under a hand, and for the most part while a
+        sequence is played.
         """
         return (
             self._application.moving
@@ -309,7 +312,10 @@ class PageViews:
         return (width, height) if min(width, height) > 1 else DEFAULT_SIZE
 
     def _plane(self, tag: str) -> None:
-        """Show an X-ray's image in 3D: by the logic of a slice, as the X-ray's slice view has in Slicer."""
+        """Show an X-ray's image in 3D.
+
+        By the logic of a slice, as the X-ray's slice view has in Slicer.
+        """
         if tag in self._planes:
             return
         app = self._application.slicer_app

@@ -20,7 +20,10 @@ WHOLE = "{ width: '100%', height: '100%', objectFit: 'contain' }"
 
 
 class DeferredRendering(RcaRenderStrategy):
-    """Renders when the scene changes, but not while `hold()` is true: pictures here take the server's whole time."""
+    """Renders when the scene changes, but not while `hold()` is true.
+
+    Pictures here take the server's whole time.
+    """
 
     def __init__(self, scheduler, hold: Callable[[], bool]) -> None:
         super().__init__(scheduler)
@@ -44,7 +47,10 @@ class DeferredRendering(RcaRenderStrategy):
 
 
 class LastPageSize(RcaViewAdapter):
-    """The page that the mouse was in last decides the size of the picture: its places mean pixels there."""
+    """The page that the mouse was in last decides the size of the picture.
+
+    Its places mean pixels there.
+    """
 
     def on_interaction(self, origin, event: dict) -> None:
         """Take an event of the mouse or the keyboard, and the size of the page that it is from."""
@@ -56,7 +62,9 @@ class LastPageSize(RcaViewAdapter):
 
 
 class RemoteView:
-    """Makes the page's element for a view, in a template of its own: `template` is the name to include it by.
+    """Makes the page's element for a view, in a template of its own.
+
+    `template` is the name to include it by.
 
     Parameters
     ----------

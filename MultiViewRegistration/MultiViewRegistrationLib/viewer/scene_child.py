@@ -1,4 +1,7 @@
-"""Loads a scene in a child process, which it may end, before the page loads it; see `imaging.child`."""
+"""Loads a scene in a child process, which it may end, before the page loads it.
+
+See `imaging.child`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ def load(mrml: str, folder: str) -> str:
     Returns
     -------
     str
-        The name of a model that cannot be shown: no surface, or one that names points which are not there; "" for
-        none. "scene" where the scene cannot be read.
+        The name of a model that cannot be shown: no surface, or one that names points which are not
+        there; "" for none. "scene" where the scene cannot be read.
     """
     scene = SlicerApp().scene
     scene.SetURL(mrml)

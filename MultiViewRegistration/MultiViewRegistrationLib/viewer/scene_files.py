@@ -29,7 +29,8 @@ from .transfers import MAX_BYTES, MAX_FILES, packed, safe_path
 IMAGES = tuple(
     ".nrrd .nhdr .nii .gz .mha .mhd .hdr .img .png .jpg .jpeg .tif .tiff .bmp .dcm".split()
 )
-#: Of models, points, transforms, tables, colours, texts: the readers of these open nothing but the file itself.
+#: Of models, points, transforms, tables, colours, texts: the readers of these open nothing but the
+#: file itself.
 OTHERS = tuple(
     ".vtk .vtp .stl .ply .obj .json .fcsv .acsv .tfm .h5 .txt .xml .tsv .csv .ctbl .vp".split()
 )
@@ -44,12 +45,14 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
     Returns
     -------
     Callable[[Any], Registration or None]
-        Loads the scene into an empty one, in the main thread, and returns its first registration, None without one.
+        Loads the scene into an empty one, in the main thread, and returns its first registration,
+        None without one.
 
     Raises
     ------
     InputError
-        Also when it is loaded: for what is no scene, and for files that it must not name, see `check_scene`.
+        Also when it is loaded: for what is no scene, and for files that it must not name, see
+        `check_scene`.
     """
     folder = None
     if path.suffix.lower() == ".mrb":
@@ -82,7 +85,9 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
 
 
 def _try_loading(mrml: Path, name: str, claimed: int) -> None:
-    """Refuse a scene that cannot be loaded, or whose loading would end this process: a child process loads it first.
+    """Refuse a scene that cannot be loaded, or whose loading would end this process.
+
+    a child process loads it first.
 
     Raises
     ------
@@ -101,7 +106,8 @@ def _try_loading(mrml: Path, name: str, claimed: int) -> None:
     if fault:
         raise InputError(
             _(
-                "{file}: its {what} is no whole surface, expected one whose points are all there; remove it there."
+                "{file}: its {what} is no whole surface, expected one whose points are all there; "
+                "remove it there."
             ).format(file=name, what=fault)
         )
 
@@ -132,7 +138,8 @@ def save_scene(scene, path: Path) -> Callable[[], Path]:
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(
             _(
-                "{file}: the scene could not be written, expected room in the folder for temporary files; free some."
+                "{file}: the scene could not be written, expected room in the folder for temporary "
+                "files; free some."
             ).format(file=path.name)
         )
 
@@ -165,15 +172,17 @@ def _unpacked(path: Path, folder: Path) -> Path:
             if len(members) > MAX_FILES:
                 raise InputError(
                     _(
-                        "{file}: holds {count} files, expected a scene of at most {most}; choose another file."
+                        "{file}: holds {count} files, expected a scene of at most {most}; choose "
+                        "another file."
                     ).format(file=path.name, count=len(members), most=MAX_FILES)
                 )
             room = min(MAX_BYTES, shutil.disk_usage(folder).free)
             if sum(member.file_size for member in members) > room:
                 raise InputError(
                     _(
-                        "{file}: would take more than {room:.3g} GB unpacked, which is all that is taken, or free on the "
-                        "disk for temporary files; save it with less in it, or free some space."
+                        "{file}: would take more than {room:.3g} GB unpacked, which is all that is "
+                        "taken, or free on the disk for temporary files; save it with less in it, "
+                        "or free some space."
                     ).format(file=path.name, room=room / 2**30)
                 )
             for member in members:
@@ -184,7 +193,8 @@ def _unpacked(path: Path, folder: Path) -> Path:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(
             _(
-                "{file}: cannot be unpacked ({why}), expected a scene of 3D Slicer (.mrb); save it again."
+                "{file}: cannot be unpacked ({why}), expected a scene of 3D Slicer (.mrb); save it "
+                "again."
             ).format(file=path.name, why=error)
         ) from None
     scenes = sorted(folder.rglob("*.mrml"), key=lambda file: len(file.parts))
@@ -201,7 +211,9 @@ def _unpacked(path: Path, folder: Path) -> Path:
 
 
 def check_scene(mrml: Path, home: Path | None) -> int:
-    """Refuse a scene that names files which must not be read; nothing is ever fetched from a network.
+    """Refuse a scene that names files which must not be read.
+
+    Nothing is ever fetched from a network.
 
     Returns the bytes of memory that its images and other files take.
 
@@ -210,8 +222,9 @@ def check_scene(mrml: Path, home: Path | None) -> int:
     mrml
         The scene.
     home
-        The folder that came with the scene, in which all of its files must lie. None where the user of this computer has named the
-        scene, which may then name files anywhere; what those name must lie in their own folder in any case.
+        The folder that came with the scene, in which all of its files must lie. None where the user
+        of this computer has named the scene, which may then name files anywhere; what those name
+        must lie in their own folder in any case.
 
     Raises
     ------
@@ -233,8 +246,8 @@ def _check_all(mrml: Path, home: Path | None) -> int:
         if path.suffix.lower() not in (*IMAGES, *OTHERS):
             raise InputError(
                 _(
-                    "{scene}: names {file}, which is of none of the formats that are read in a scene; remove it there, or save "
-                    "it in another format."
+                    "{scene}: names {file}, which is of none of the formats that are read in a "
+                    "scene; remove it there, or save it in another format."
                 ).format(scene=mrml.name, file=path.name)
             )
         _check(path)
@@ -273,8 +286,8 @@ def _names(mrml: Path) -> Iterator[str]:
             if key.lower().startswith("uri") and value.strip():
                 raise InputError(
                     _(
-                        "{scene}: names a file on a network, which is not fetched; load the scene in 3D Slicer, and save it "
-                        "with its data, as .mrb."
+                        "{scene}: names a file on a network, which is not fetched; load the scene "
+                        "in 3D Slicer, and save it with its data, as .mrb."
                     ).format(scene=mrml.name)
                 )
             if key.lower().startswith(("filename", "filelistmember")) and value.strip():
@@ -291,7 +304,8 @@ def _path(mrml: Path, name: str, home: Path | None) -> Path:
     if found is None:
         raise InputError(
             _(
-                "{scene}: names a file outside its own folder, expected a scene that is whole; save it as .mrb."
+                "{scene}: names a file outside its own folder, expected a scene that is whole; "
+                "save it as .mrb."
             ).format(scene=mrml.name)
         )
     return found

@@ -24,7 +24,8 @@ from ..session.translation import _
 LOCAL = "127.0.0.1"
 #: The names by which a browser on this computer may call it.
 LOCAL_NAMES = (LOCAL, "localhost", "[::1]")
-#: The folder with the file that leads the browser to the page, and the seconds after which it is removed.
+#: The folder with the file that leads the browser to the page, and the seconds after which it is
+#: removed.
 OPENED, OPENED_S = "mvreg-open", 60.0
 
 
@@ -71,7 +72,10 @@ def serve(
 
 
 async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
-    """Serve the page at once, which says that the rest is on its way: importing that takes seconds."""
+    """Serve the page at once, which says that the rest is on its way.
+
+    Importing that takes seconds.
+    """
     gc.disable()  # objects made until the page is whole stay: collecting garbage would take a tenth of the time
     preloaded = preload_case(path)
     from trame.app import get_server
@@ -121,8 +125,8 @@ async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
     except OSError as error:
         raise InputError(
             _(
-                "{address}: cannot be served on ({why}), expected an address of this computer and a port that is free; choose "
-                "another one, or leave --port out."
+                "{address}: cannot be served on ({why}), expected an address of this computer and "
+                "a port that is free; choose another one, or leave --port out."
             ).format(address=f"{host}:{port}", why=error.strerror or error)
         ) from None
     finally:
@@ -136,8 +140,8 @@ async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
 def _open_browser(address: str) -> Callable[[], object]:
     """Open the page, and return what removes what that needed.
 
-    Where every user can list the arguments of all programs, the address is in a file that only this user can read. It is in the home
-    folder, as browsers in a sandbox see no other.
+    Where every user can list the arguments of all programs, the address is in a file that only this
+    user can read. It is in the home folder, as browsers in a sandbox see no other.
     """
     if sys.platform in ("win32", "darwin"):
         webbrowser.open(address)
@@ -162,8 +166,8 @@ def preload_case(path: Path | None) -> tuple[Task, Task] | None:
     Returns
     -------
     tuple[Worker, Worker] or None
-        Background tasks: one loads the `io.case.Case`, the other prepares its CT (see `Session.cache_case`). None
-        for any other path.
+        Background tasks: one loads the `io.case.Case`, the other prepares its CT (see
+        `Session.cache_case`). None for any other path.
     """
     others = ("result.json", "track.json")
     if path is not None and path.is_dir() and not any((path / name).exists() for name in others):

@@ -1,4 +1,7 @@
-"""Files that a page sends and downloads, in temporary folders (`own_folders.temporary`); nothing sent is trusted unchecked."""
+"""Files that a page sends and downloads, in temporary folders (`own_folders.temporary`).
+
+Nothing sent is trusted unchecked.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ class Uploads:
     Attributes
     ----------
     take
-        Called with the target and the folder that has the files now; None before anything can be taken.
+        Called with the target and the folder that has the files now; None before anything can be
+        taken.
     belongs_to
         The session that a page sees, which is what it sends files for.
     """
@@ -59,7 +63,8 @@ class Uploads:
                 if target != "open" and session is not None and self.belongs_to() is not session:
                     raise InputError(
                         _(
-                            "Upload: the case that the files were sent for was closed; send them again where they belong."
+                            "Upload: the case that the files were sent for was closed; send them "
+                            "again where they belong."
                         )
                     )
                 self.take(target, folder)
@@ -82,7 +87,8 @@ class Uploads:
             if count > MAX_FILES:
                 raise InputError(
                     _(
-                        "Upload: found more than {count} files, expected the slices of one CT, or a few X-rays; drop these."
+                        "Upload: found more than {count} files, expected the slices of one CT, or "
+                        "a few X-rays; drop these."
                     ).format(count=MAX_FILES)
                 )
             path = folder / safe_path(unquote(part.filename))
@@ -93,8 +99,8 @@ class Uploads:
                     if size > MAX_BYTES:
                         raise InputError(
                             _(
-                                "Upload: is larger than {size:.3g} GB, which is the most; crop the CT, or start mvreg view "
-                                "with the file's path where it lies."
+                                "Upload: is larger than {size:.3g} GB, which is the most; crop the "
+                                "CT, or start mvreg view with the file's path where it lies."
                             ).format(size=MAX_BYTES / 2**30)
                         )
                     file.write(chunk)

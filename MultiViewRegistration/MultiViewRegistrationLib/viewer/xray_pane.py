@@ -34,9 +34,12 @@ _open: list[XRayPane] = []
 
 
 class XRayPane:
-    """An X-ray of a session in the page; `build` puts it into a layout, `refresh`, from a timer, follows the scene.
+    """An X-ray of a session in the page.
 
-    Pixels go to the page when it requests them, only the newest: a slow page skips pictures, and is never late.
+    `build` puts it into a layout, `refresh`, from a timer, follows the scene.
+
+    Pixels go to the page when it requests them, only the newest: a slow page skips pictures, and is
+    never late.
 
     Parameters
     ----------
@@ -123,7 +126,10 @@ class XRayPane:
         drawing.step(first)
 
     def _follow_soon(self) -> None:
-        """Have all X-rays of the session follow one of them: once its picture is on its way, and not so often that they slow it down."""
+        """Have all X-rays of the session follow one of them.
+
+        Once its picture is on its way, and not so often that they slow it down.
+        """
         if self._following is None:
             wait = max(ANSWER_S, self._followed + FOLLOW_S - monotonic())
             self._following = asyncio.get_running_loop().call_later(wait, self._follow)
@@ -205,7 +211,10 @@ class XRayPane:
         return self._labels[1]
 
     def _film_of(self, view: XRayView) -> int:
-        """Return the number of the encoded X-ray; another once the image, or what of it is shown, has changed. 0 without an image."""
+        """Return the number of the encoded X-ray.
+
+        Another once the image, or what of it is shown, has changed. 0 without an image.
+        """
         image, display = view.node.GetImageData(), view.node.GetDisplayNode()
         if image is None or display is None:
             return 0
@@ -310,7 +319,9 @@ class XRayPane:
         }
 
     def _move(self, world_from_ct: list, last: bool) -> dict:
-        """Put the CT where the page has moved it; what the server draws of it follows once this answer is on its way.
+        """Put the CT where the page has moved it.
+
+        What the server draws of it follows once this answer is on its way.
 
         Parameters
         ----------

@@ -1,4 +1,8 @@
-"""The pixels of an X-ray pane: the X-ray, 16 bits a pixel, so that the page sets brightness and contrast itself, and what lies over it."""
+"""The pixels of an X-ray pane.
+
+The X-ray, 16 bits a pixel, so that the page sets brightness and contrast itself, and what lies over
+it.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +40,8 @@ class EncodedXRay:
     Attributes
     ----------
     codes
-        Uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is black whatever
-        the window.
+        Uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is
+        black whatever the window.
     field
         Uint8 (rows, columns), 0, MASKED or USED.
     low, high
@@ -101,7 +105,9 @@ def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 @dataclass(eq=False)
 class Layer:
-    """A DRR, or one of bone alone ("bones"), (rows, columns), NaN where it says nothing; or a "picture" (rows, columns, 4).
+    """A DRR, or one of bone alone ("bones"), (rows, columns), NaN where it says nothing.
+
+    Or a "picture" (rows, columns, 4).
 
     Attributes
     ----------
@@ -129,7 +135,8 @@ class OverlayLayers:
     browser
         What pages need that draw by themselves: they need no more from here than a sharp DRR.
     plain
-        Whether there is a page that does not: it needs coarse ones while the CT moves, and pictures.
+        Whether there is a page that does not: it needs coarse ones while the CT moves, and
+        pictures.
     """
 
     def __init__(self) -> None:
@@ -138,7 +145,10 @@ class OverlayLayers:
         self._shown: dict[str, Layer] = {}
 
     def kind(self, mode: str) -> str | None:
-        """Return what the server makes for a mode: a picture, or a DRR of which the page makes the rest; None for nothing."""
+        """Return what the server makes for a mode.
+
+        a picture, or a DRR of which the page makes the rest; None for nothing.
+        """
         if mode == "off":
             return None
         if mode in ("edges", "colours", "difference") and (self.plain or not self.browser.wanted):

@@ -33,7 +33,10 @@ def labels_of(view: XRayView) -> dict:
 
 
 def image_of(view: XRayView) -> dict:
-    """Return an image's size, the shape of its pixels, and how it is shown; a size of 0 without an image."""
+    """Return an image's size, the shape of its pixels, and how it is shown.
+
+    a size of 0 without an image.
+    """
     display = view.node.GetDisplayNode()
     window, inverted = [0.0, 1.0], False
     if display is not None:
@@ -76,9 +79,10 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
 def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
     """Return the marks of the patient in an X-ray.
 
-    Its `landmarks` are `at`, pixels where they were clicked there, and `in_ct`, CT mm of those of the CT, which the page shows where the
-    CT is; `outline`, lines (k, 2, 2) of another structure that a sequence is compared with, pixels; `misfits`, names and lines of what
-    does not fit where the pose has it, see `session.misfits`.
+    Its `landmarks` are `at`, pixels where they were clicked there, and `in_ct`, CT mm of those of
+    the CT, which the page shows where the CT is; `outline`, lines (k, 2, 2) of another structure
+    that a sequence is compared with, pixels; `misfits`, names and lines of what does not fit where
+    the pose has it, see `session.misfits`.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
     marks = [

@@ -1,4 +1,7 @@
-"""A camera's parts, and points that it sees; each test projects them by the formula of the format it is about."""
+"""A camera's parts, and points that it sees.
+
+Each test projects them by the formula of the format it is about.
+"""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ GIVEN = {
     "fixed_transforms": "none",
 }
 TRANSFORM = (
-    "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\nParameters: 1 0 0 0 1 0 0 0 1 5 6 7\n"
-    "FixedParameters: 0 0 0\n"
+    "#Insight Transform File V1.0\n#Transform 0\nTransform: "
+    "AffineTransform_double_3_3\nParameters: 1 0 0 0 1 0 0 0 1 5 6 7\nFixedParameters: 0 0 0\n"
 )
 TRIAL = """Version 1.1
 mayaCam_csv a.tfm

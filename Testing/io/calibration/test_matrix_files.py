@@ -1,4 +1,7 @@
-"""Projection matrices as numbers: text, NumPy, OpenGL's; and a tracked C-arm's transforms, as Plus, Slicer and SimpleITK write them."""
+"""Projection matrices as numbers: text, NumPy, OpenGL's.
+
+And a tracked C-arm's transforms, as Plus, Slicer and SimpleITK write them.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ def test_numpy(tmp_path):
 
 
 def test_opengl_by_vtk(tmp_path):
-    """vtkCamera's composite matrix, and where vtkRenderer's formula shows points: x from the left edge, y from the bottom."""
+    """vtkCamera's composite matrix, and where vtkRenderer's formula shows points.
+
+    x from the left edge, y from the bottom.
+    """
     vtk = pytest.importorskip("vtk")
     camera = vtk.vtkCamera()
     camera.SetPosition(300, -500, 250)
@@ -107,7 +113,10 @@ FRAMES = {
 
 
 def test_a_tracked_c_arm(tmp_path):
-    """A point's coordinates go from the reference to the C-arm's marker to the camera; one of the two transforms is written inverted."""
+    """A point's coordinates go from the reference to the C-arm's marker to the camera.
+
+    One of the two transforms is written inverted.
+    """
     (view,) = read_text(tmp_path, plus(), "plus.xml", **FRAMES)
     check(view, POINTS, pinhole(POINTS))
     same = tracked_view(

@@ -17,8 +17,8 @@ from MultiViewRegistrationLib.io.calibration.projections import read_mayacam
 
 def text_of(unit=1.0):
     return (
-        f"image size\n{SIZE[0]},{SIZE[1]}\n\ncamera matrix\n{rows(K, ',')}\n\nrotation\n{rows(R, ',')}\n\n"
-        f"translation\n{rows((T / unit)[:, None])}\n"
+        f"image size\n{SIZE[0]},{SIZE[1]}\n\ncamera "
+        f"matrix\n{rows(K, ',')}\n\nrotation\n{rows(R, ',')}\n\ntranslation\n{rows((T / unit)[:, None])}\n"
     )
 
 
@@ -48,7 +48,10 @@ def test_it_projects_as_autoscoper(tmp_path):
 
 
 def text_of_1(unit=1.0):
-    """The camera in the terms of 1.0: Maya's camera looks along its -z with y up; SciPy's intrinsic z, y, x are its turns."""
+    """The camera in the terms of 1.0: Maya's camera looks along its -z with y up.
+
+    SciPy's intrinsic z, y, x are its turns.
+    """
     maya = R.T @ np.diag([1, -1, -1])
     z, y, x = Rotation.from_matrix(maya).as_euler("ZYX", degrees=True)
     place = -R.T @ T / unit
@@ -62,7 +65,10 @@ SQUARE = np.array([[1500.0, 0, 322.5], [0, 1500, 236.25], [0, 0, 1]])  # 1.0 has
 
 @pytest.mark.parametrize("unit, mm", [("mm", 1), ("cm", 10)])
 def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
-    """Autoscoper's film plane (loadMayaCam1): its middle at scale (w / 2 - u0, h / 2 - v0, z) in the camera's frame, y up."""
+    """Autoscoper's film plane (loadMayaCam1).
+
+    Its middle at scale (w / 2 - u0, h / 2 - v0, z) in the camera's frame, y up.
+    """
     (view,) = read_text(tmp_path, text_of_1(mm), "camera.csv", unit=unit)
     numbers = np.array([line.split(",") for line in text_of_1().splitlines()], float)
     place, turns, _, (u0, v0, z), (_, w, h) = numbers
@@ -111,7 +117,10 @@ def test_what_is_no_mayacam_1(tmp_path, old, new, word):
 
 @pytest.mark.parametrize("i", [0, 1])
 def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
-    """Their epipolar geometry was held against beads that both cameras see: right within 0.4 pixels."""
+    """Their epipolar geometry was held against beads that both cameras see.
+
+    Right within 0.4 pixels.
+    """
     case = json.loads((shared_data / "wrist" / "radius_0002.json").read_text())
     known = np.array(case["views"][i]["projection_matrix"])
     (view,) = read_text(tmp_path, WRIST[i], unit="mm")

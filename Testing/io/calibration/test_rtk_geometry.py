@@ -15,7 +15,8 @@ from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 SPACING, ORIGIN, SIZE = (0.8, 0.9), (-150.5, -120.25), (400, 300)
 DETECTOR = {"detector_spacing_mm": SPACING, "detector_origin_mm": ORIGIN, "size": SIZE}
-#: Source to isocentre, source to detector, gantry, projection offsets, out of plane, in plane, source offsets, as AddProjection has them.
+#: Source to isocentre, source to detector, gantry, projection offsets, out of plane, in plane,
+#: source offsets, as AddProjection has them.
 PROJECTIONS = [
     (700.0, 1020.0, 0.0, 0, 0, 0, 0, 0, 0),
     (700.0, 1020.0, 30.0, 5, -3, 10, 2, 1, -4),
@@ -25,7 +26,10 @@ PROJECTIONS = [
 
 @pytest.fixture(scope="module")
 def rtk():
-    """A function: RTK's class of a name, for images of a kind. `itk.RTK` would load every library of ITK, which takes 16 s."""
+    """A function: RTK's class of a name, for images of a kind.
+
+    `itk.RTK` would load every library of ITK, which takes 16 s.
+    """
     pytest.importorskip(
         "itk.rtkThreeDCircularProjectionGeometryPython",
         reason="RTK is not installed (pip install itk-rtk)",

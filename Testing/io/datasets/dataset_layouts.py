@@ -1,4 +1,7 @@
-"""Small data sets in the layouts of their authors, by plain numpy: X-rays and landmarks by the layout's own formula, not by ours."""
+"""Small data sets in the layouts of their authors, by plain numpy.
+
+X-rays and landmarks by the layout's own formula, not by ours.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ def xray(
     hu: np.ndarray,
     depths,
 ) -> np.ndarray:
-    """Detected intensity (rows, columns) by sums along rays: points z K^-1 (column, row, 1) of the layout's camera, for the z in depths."""
+    """Detected intensity (rows, columns) by sums along rays.
+
+    Points z K^-1 (column, row, 1) of the layout's camera, for the z in depths.
+    """
     pixels = np.stack(np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1])), -1).reshape(-1, 2)
     rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(intrinsic).T
     index_from_camera = index_from_volume @ np.linalg.inv(camera_from_volume)
@@ -78,7 +84,8 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
         [[-1000 / PIXEL_MM[0], 0, 58.7], [0, -1000 / PIXEL_MM[1], 51.2], [0, 0, 1]]
     )
     extrinsic = rigid_matrix([3, -4, 2], [5, -6, 7])
-    # Columns to the patient's left, rows to the feet, z to the back, where the source is; turned about the patient's long axis.
+    # Columns to the patient's left, rows to the feet, z to the back, where the source is; turned
+    # about the patient's long axis.
     front = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     upside_down = np.diag([-1.0, -1, 1])
     cameras = []

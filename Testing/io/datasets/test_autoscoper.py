@@ -32,7 +32,10 @@ SIZE = (24, 20)
 
 @pytest.fixture
 def trial(tmp_path):
-    """A small trial with two cameras of 24 x 20 pixels, two frames and two volumes; returns the path of its .cfg."""
+    """A small trial with two cameras of 24 x 20 pixels, two frames and two volumes.
+
+    Returns the path of its .cfg.
+    """
     random = np.random.default_rng(6)
     for number in (1, 2):
         calibration = WRIST[number - 1].replace("1760,1760", f"{SIZE[0]},{SIZE[1]}")

@@ -115,8 +115,9 @@ def test_the_start_is_frontal_with_left_at_the_right(written, number):
     assert np.degrees(rigid.rotation_distance(start, truth)) < 40
 
 
-#: What the authors' Readme shows of the real file in figures: 17-1882, X-ray 000, cam-to-left-femur-vol and FH-l; and the nominal camera
-#: of the C-arm in their xReg (lib/file_formats/xregCIOSFusionDICOM.cpp).
+#: What the authors' Readme shows of the real file in figures: 17-1882, X-ray 000,
+#: cam-to-left-femur-vol and FH-l; and the nominal camera of the C-arm in their xReg
+#: (lib/file_formats/xregCIOSFusionDICOM.cpp).
 REAL_POSE = np.array(
     [
         [0.16417126, -0.137650, 0.9767806, -124.5839],
@@ -142,7 +143,10 @@ REAL_DETECTOR = Detector(
 
 
 def test_real_numbers_of_the_set_mean_what_they_are_read_as():
-    """The left femoral head is before the source, on the image, at its right; ASIS-r, they show, is at (29.8, 626.0). And it is frontal."""
+    """The left femoral head is before the source, on the image, at its right.
+
+    ASIS-r, they show, is at (29.8, 626.0). And it is frontal.
+    """
     world_from_ct = rigid.inverse(rigid.check_rigid(REAL_POSE, "pose"))
     camera_from_ct = REAL_DETECTOR.extrinsic @ world_from_ct
     (column, row), depth = (

@@ -28,7 +28,8 @@ OTHER = np.linalg.inv(POSE)
 
 def sampled_voxel(world, pose, shape, voxel):
     """(i, j, k) that Autoscoper's ray caster samples at a world point: the texture's coordinates are (x, 1 - y, -z) of the volume's box,
-    which is its frame by its size (RayCaster.cpp, setInvModelView; RayCaster_kernels.cu); texel n has its middle at (n + 0.5) / size."""
+    which is its frame by its size (RayCaster.cpp, setInvModelView; RayCaster_kernels.cu); texel n
+    has its middle at (n + 0.5) / size."""
     size = np.array(shape[::-1])
     x, y, z = (np.linalg.inv(pose) @ [*world, 1])[:3] / (voxel * size)
     return np.array([x, 1 - y, -z]) * size - 0.5

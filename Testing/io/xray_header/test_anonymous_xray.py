@@ -1,4 +1,7 @@
-"""`mvreg case anonymise` on DICOM X-rays whose header said everything: the copy, which has none, is the same case."""
+"""`mvreg case anonymise` on DICOM X-rays whose header said everything.
+
+The copy, which has none, is the same case.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,10 @@ def camera_of(path, frame=None, **given):
 
 
 def orientation(primary, secondary, mirrored=True, roll=0) -> list[str]:
-    """PatientOrientation of an image by that camera: the letters of where its columns and rows run at the isocentre."""
+    """PatientOrientation of an image by that camera.
+
+    The letters of where its columns and rows run at the isocentre.
+    """
     camera = c_arm(primary, secondary, mirrored=mirrored, roll_deg=roll).camera()
     directions = []
     for axis in range(2):
@@ -110,7 +113,11 @@ def test_a_tagged_pair_gives_its_cameras_back(write_pair, xa):
 
 @pytest.mark.parametrize("position, mirrored", [*product(PATIENT_FROM_TABLE, (True, False))])
 def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirrored):
-    """Detector before the patient: his left is on the image's right as seen from the detector, his head is up; at his left: his back is."""
+    """Detector before the patient.
+
+    His left is on the image's right as seen from the detector, his head is up; at his left: his
+    back is.
+    """
     letters = (
         (["L", "F"], ["P", "F"], ["L", "FA"]) if mirrored else (["R", "F"], ["A", "F"], ["R", "FA"])
     )
@@ -140,7 +147,10 @@ def test_the_machines_angles_are_turned_to_the_patient(tmp_path, position, patie
 
 
 def test_a_turned_and_tilted_table_turns_the_patient(tmp_path):
-    """A head that is upwards comes nearer to the detector above; a table turned to +X takes the head there."""
+    """A head that is upwards comes nearer to the detector above.
+
+    a table turned to +X takes the head there.
+    """
 
     def turned(tag):
         return camera_of(write_enhanced(tmp_path / "t.dcm", [enhanced(0, 0, 0, **{tag: 30.0})]))
@@ -186,7 +196,10 @@ def field_of_view(
 
 @pytest.mark.parametrize("turn, flip", [*product((0, 90, 180, 270), ("NO", "YES"))])
 def test_a_turned_and_flipped_field_of_view_shows_the_same_points(tmp_path, turn, flip):
-    """The stored image is what numpy makes of the detector's: turned to the right, then flipped. A marker on the detector is followed."""
+    """The stored image is what numpy makes of the detector's: turned to the right, then flipped.
+
+    A marker on the detector is followed.
+    """
     detector = field_of_view(tmp_path / "detector.dcm", (0.0, 0.0))
     stored = np.rot90(np.zeros((ROWS, COLUMNS), np.uint16), -turn // 90)
     path = field_of_view(tmp_path / "stored.dcm", (0.0, 0.0), turn, flip, stored[None])
@@ -199,7 +212,10 @@ def test_a_turned_and_flipped_field_of_view_shows_the_same_points(tmp_path, turn
 
 
 def test_the_field_of_view_moves_the_principal_point(tmp_path):
-    """Two by two elements a pixel; the isocentre falls on element (20, 30), the field begins at (4, 6)."""
+    """Two by two elements a pixel.
+
+    The isocentre falls on element (20, 30), the field begins at (4, 6).
+    """
     path = field_of_view(
         tmp_path / "o.dcm", (4.0, 6.0), element_mm=0.154, isocentre=(20.0, 30.0), angles=(0, 0, 0)
     )
@@ -264,7 +280,10 @@ def moved_table(tmp_path, write_pair):
 
 @pytest.mark.parametrize("position", PATIENT_FROM_TABLE)
 def test_the_second_view_follows_the_patient_on_the_table(moved_table, position):
-    """A point of the patient is seen where the moved patient has it: his world went with the table."""
+    """A point of the patient is seen where the moved patient has it.
+
+    His world went with the table.
+    """
     case = Case.load(moved_table(position))
     moved = POINTS + np.array(PATIENT_FROM_TABLE[position]) @ [9, 6, 3]
     for view, angles, points in zip(case.views, ((0, 0), (90, 10)), (POINTS, moved), strict=True):
@@ -441,7 +460,8 @@ def test_the_grey_scale_is_the_headers_unless_the_case_gives_one(write_pair, xa)
         ),
         (
             "rf-circular-shutter.dcm",
-            "source_to_detector_mm source_to_isocentre_mm pixel_mm rao_lao_deg cra_cau_deg mirrored",
+            "source_to_detector_mm source_to_isocentre_mm pixel_mm rao_lao_deg cra_cau_deg "
+            "mirrored",
         ),
     ],
 )

@@ -108,13 +108,14 @@ def check(data: bytes, frame: int) -> None:
 
 
 KEYWORDS = (
-    "Rows Columns BitsAllocated BitsStored HighBit NumberOfFrames PixelRepresentation SamplesPerPixel "
-    "DistanceSourceToDetector DistanceSourceToPatient ImagerPixelSpacing PixelSpacing PixelAspectRatio "
-    "PositionerPrimaryAngle PositionerSecondaryAngle PositionerPrimaryAngleIncrement "
-    "PositionerSecondaryAngleIncrement FieldOfViewRotation FieldOfViewOrigin RescaleSlope "
-    "RescaleIntercept PositionOfIsocenterProjection DetectorElementSpacing RadiusOfCircularShutter "
-    "CenterOfCircularShutter VerticesOfThePolygonalShutter ShutterLeftVerticalEdge TableVerticalIncrement "
-    "DetectorBinning PhysicalDetectorSize"
+    "Rows Columns BitsAllocated BitsStored HighBit NumberOfFrames PixelRepresentation "
+    "SamplesPerPixel DistanceSourceToDetector DistanceSourceToPatient ImagerPixelSpacing "
+    "PixelSpacing PixelAspectRatio PositionerPrimaryAngle PositionerSecondaryAngle "
+    "PositionerPrimaryAngleIncrement PositionerSecondaryAngleIncrement FieldOfViewRotation "
+    "FieldOfViewOrigin RescaleSlope RescaleIntercept PositionOfIsocenterProjection "
+    "DetectorElementSpacing RadiusOfCircularShutter CenterOfCircularShutter "
+    "VerticesOfThePolygonalShutter ShutterLeftVerticalEdge TableVerticalIncrement DetectorBinning "
+    "PhysicalDetectorSize"
 ).split()
 WORDS = (
     "PatientPosition PatientOrientation FieldOfViewHorizontalFlip PhotometricInterpretation "

@@ -100,7 +100,9 @@ OPEN = table_of(
 
 @dataclass(frozen=True, eq=False)
 class CalibrationOptions:
-    """Values that the calibration file does not state and the user gives, None where unknown. OPEN explains each.
+    """Values that the calibration file does not state and the user gives, None where unknown.
+
+    OPEN explains each.
 
     Raises
     ------
@@ -146,12 +148,18 @@ class CalibrationOptions:
         return UNITS[self.require("unit", file)]
 
     def pixels_at_0(self, file: str) -> np.ndarray:
-        """Return the matrix (3, 3) to pixels with integer centres from those of the file. Requires `first_pixel`."""
+        """Return the matrix (3, 3) to pixels with integer centres from those of the file.
+
+        Requires `first_pixel`.
+        """
         first = float(self.require("first_pixel", file))
         return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
 
     def file_from_lps(self, file: str) -> np.ndarray:
-        """Return the matrix (4, 4) to the file's world, in its unit, from LPS mm. Requires `axes` and `unit`."""
+        """Return the matrix (4, 4) to the file's world, in its unit, from LPS mm.
+
+        Requires `axes` and `unit`.
+        """
         matrix = np.eye(4)
         matrix[:3, :3] = AXES[self.require("axes", file)] / self.scale(file)
         return matrix
@@ -178,8 +186,9 @@ class CalibratedView:
     name
         Of the view, as the file has it, or its number.
     projection_matrix
-        (3, 4), world mm to pixels. Where the file defines the front side, depths (third row) are positive before
-        the source; a 3x4 matrix alone does not, and keeps the sign with which it is written.
+        (3, 4), world mm to pixels. Where the file defines the front side, depths (third row) are
+        positive before the source; a 3x4 matrix alone does not, and keeps the sign with which it is
+        written.
     size
         (columns, rows) of the image, None where unknown.
     camera
@@ -206,7 +215,9 @@ class CalibratedView:
 def from_matrix(
     file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()
 ) -> CalibratedView:
-    """Return the view of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
+    """Return the view of a matrix (3, 4) from world mm to pixels.
+
+    `signed` if its depths are positive before the source.
 
     Raises
     ------
@@ -251,7 +262,8 @@ def from_parts(
     """
     if distortion is not None and size is None:
         raise MissingInformation(
-            f"{file}: {name}: has distortion but not the size of its image, so that it cannot be undone; set size to its columns and rows.",
+            f"{file}: {name}: has distortion but not the size of its image, so that it cannot be "
+            "undone; set size to its columns and rows.",
             "size",
         )
     for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):
@@ -279,7 +291,8 @@ def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
     """
     if not (np.abs(numbers) <= largest).all():
         raise InputError(
-            f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and lengths; correct it."
+            f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and "
+            "lengths; correct it."
         )
 
 
@@ -289,11 +302,13 @@ def xml_root(text: str, file: str) -> ElementTree.Element:
     Raises
     ------
     InputError
-        For invalid XML, and for any declaration of a document type that does more than name the root.
+        For invalid XML, and for any declaration of a document type that does more than name the
+        root.
     """
     if "<!ENTITY" in text or "<!DOCTYPE" in _DOCTYPE.sub("", text, count=1):
         raise InputError(
-            f"{file} declares entities or a document type, expected plain XML; export it again without them."
+            f"{file} declares entities or a document type, expected plain XML; export it again "
+            "without them."
         )
     try:
         return ElementTree.fromstring(text)

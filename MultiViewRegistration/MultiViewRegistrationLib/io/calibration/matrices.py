@@ -46,10 +46,13 @@ MAX_VIEWS = 10_000
 def views_of_named(
     tree: Any, file: str, name: str, options: CalibrationOptions
 ) -> list[CalibratedView]:
-    """Return the views in a dictionary: itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
+    """Return the views in a dictionary.
 
-    A view has "projection_matrix", or "camera_matrix" with "R" and "t" (or "rvec" and "tvec", or "camera_from_world"), and may
-    have "distortion_coefficients" and its image's size; NAMES has the names that are known. R and t take the world to the camera.
+    Itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
+
+    A view has "projection_matrix", or "camera_matrix" with "R" and "t" (or "rvec" and "tvec", or
+    "camera_from_world"), and may have "distortion_coefficients" and its image's size; NAMES has the
+    names that are known. R and t take the world to the camera.
 
     Parameters
     ----------
@@ -62,8 +65,8 @@ def views_of_named(
     """
     if not isinstance(tree, dict):
         raise InputError(
-            f"{file} has no names in it, expected those of a camera, as projection_matrix, or camera_matrix, R and t; add "
-            "them."
+            f"{file} has no names in it, expected those of a camera, as projection_matrix, or "
+            "camera_matrix, R and t; add them."
         )
     views = _views(tree, file, name, options)
     if views is None:
@@ -75,8 +78,8 @@ def views_of_named(
                 views += views_of_arrays(matrix, file, key, options)
     if not 0 < len(views) <= MAX_VIEWS:
         raise InputError(
-            f"{file} has {len(views) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
-            "rename what it has."
+            f"{file} has {len(views) or 'no'} cameras, expected some: projection_matrix, or "
+            "camera_matrix with R and t; rename what it has."
         )
     return views
 
@@ -89,7 +92,8 @@ def views_of_arrays(
     Parameters
     ----------
     matrices
-        (3, 4), (4, 4) or with one axis before, world to pixels; a fourth row is 0, 0, 0, 1, or the matrix is OpenGL's.
+        (3, 4), (4, 4) or with one axis before, world to pixels; a fourth row is 0, 0, 0, 1, or the
+        matrix is OpenGL's.
     file, name
         For messages, and of the view, or with a number behind of the views.
     options
@@ -101,7 +105,8 @@ def views_of_arrays(
         or len(matrices) > MAX_VIEWS
     ):
         raise InputError(
-            f"{file}: {printable(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those."
+            f"{file}: {printable(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 "
+            "matrices; save it as those."
         )
     if matrices.ndim == 3:
         return [
@@ -121,9 +126,10 @@ def _view_of_opengl(
 ) -> CalibratedView:
     """Return the view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
 
-    x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
-    before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is required,
-    with `unit` and `axes`, and `projects_to`, as other programs end a 4x4 matrix in other ways.
+    x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge
+    to 1 at the top, and w is positive before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half
+    a pixel beyond the centres of the outer pixels, so `size` is required, with `unit` and `axes`,
+    and `projects_to`, as other programs end a 4x4 matrix in other ways.
     """
     options.require("projects_to", file)
     columns, rows = options.require("size", file)
@@ -186,7 +192,10 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
 def _views(
     tree: dict, file: str, name: str, options: CalibrationOptions
 ) -> list[CalibratedView] | None:
-    """Return the views of one camera, one for each of its poses; None for a dictionary that is none."""
+    """Return the views of one camera, one for each of its poses.
+
+    None for a dictionary that is none.
+    """
     parts = _parts(tree, file)
     name = str(parts.get("name", name))
     where = f"{file}: {printable(name)}"
@@ -196,8 +205,9 @@ def _views(
     if "matrix" in parts:
         if "intrinsics" in parts:
             raise InputError(
-                f"{where} has both a projection matrix and intrinsics, expected one of them (ROS has a matrix for rectified "
-                "images that knows no world); keep the one with the pose."
+                f"{where} has both a projection matrix and intrinsics, expected one of them (ROS "
+                "has a matrix for rectified images that knows no world); keep the one with the "
+                "pose."
             )
         matrix = _array(parts["matrix"], where, "projection_matrix")
         return views_of_arrays(
@@ -229,7 +239,8 @@ def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
     numbers = _array(size, where, "image size").ravel()
     if numbers.shape != (2,) or (numbers < 1).any() or (numbers % 1).any():
         raise InputError(
-            f"{where}: image size is no two whole numbers above 0, expected columns and rows; correct it."
+            f"{where}: image size is no two whole numbers above 0, expected columns and rows; "
+            "correct it."
         )
     return int(numbers[0]), int(numbers[1])
 
@@ -257,7 +268,8 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
         )
     else:
         raise InputError(
-            f"{where} has intrinsics but no pose, expected R and t that take the world to the camera; add them."
+            f"{where} has intrinsics but no pose, expected R and t that take the world to the "
+            "camera; add them."
         )
     count = translations.size // 3
     if (
@@ -266,8 +278,8 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
         or rotations.size not in (3 * count, 9 * count)
     ):
         raise InputError(
-            f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation "
-            "vector) and 3 for each pose; correct them."
+            f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 "
+            "(or 3 of a rotation vector) and 3 for each pose; correct them."
         )
     is_vector = rotations.size == 3 * count
     matrices = (
@@ -304,7 +316,8 @@ def read_number(text: str, name: str) -> float:
     Raises
     ------
     InputError
-        For anything that is none, and for separators of thousands, which cannot be distinguished from decimals.
+        For anything that is none, and for separators of thousands, which cannot be distinguished
+        from decimals.
     """
     typed = text.strip().replace("\N{MINUS SIGN}", "-")
     if _TYPED_NUMBER.fullmatch(typed):
@@ -317,8 +330,8 @@ def read_number(text: str, name: str) -> float:
 
 
 EXPECTED = (
-    "12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics 3x3, then camera_from_world), with nothing but spaces, "
-    "commas and brackets between"
+    "12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics 3x3, then "
+    "camera_from_world), with nothing but spaces, commas and brackets between"
 )
 #: What a case.json says: world LPS mm, integer pixel centres.
 IN_LPS_MM = CalibrationOptions(unit="mm", axes="lps", first_pixel=0)
@@ -356,9 +369,9 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
     Parameters
     ----------
     text
-        12 numbers by rows; 16 with 0 0 0 1 as the last four; 9 of the intrinsics and then 12 or 16 of
-        camera_from_world; or a JSON object with one camera as `views_of_named` has it. Lines may end in a comment
-        behind # or %, and a matrix may have a name in front ("P = ").
+        12 numbers by rows; 16 with 0 0 0 1 as the last four; 9 of the intrinsics and then 12 or 16
+        of camera_from_world; or a JSON object with one camera as `views_of_named` has it. Lines may
+        end in a comment behind # or %, and a matrix may have a name in front ("P = ").
     name
         Begins the sentence where something is wrong.
 
@@ -400,7 +413,8 @@ def _from_numbers(numbers: list[float], name: str) -> np.ndarray:
         numbers = numbers[:12]
     if len(numbers) != 12:
         raise InputError(
-            f"{name} has {count or 'no'} number{'s' * (count != 1)}, expected {EXPECTED}; correct it."
+            f"{name} has {count or 'no'} number{'s' * (count != 1)}, expected {EXPECTED}; correct "
+            "it."
         )
     return np.reshape(numbers, (3, 4))
 
@@ -410,8 +424,9 @@ def read_matrices(
 ) -> list[CalibratedView]:
     """Return the views of numbers in rows.
 
-    There are several matrices, of 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1, or OpenGL's), or a line of
-    12 each; or one in the ways of `read_matrix`, which has intrinsics and camera_from_world as well.
+    There are several matrices, of 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1,
+    or OpenGL's), or a line of 12 each; or one in the ways of `read_matrix`, which has intrinsics
+    and camera_from_world as well.
 
     Requires `unit`, `axes` and `first_pixel` (OpenGL's for `size` instead of the last).
     """

@@ -35,17 +35,18 @@ AGREE = 1e-4  # of a matrix's largest number: what is printed, and old versions'
 def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[CalibratedView]:
     """Return a view for each projection, by its number from 0.
 
-    RTK's matrix takes its world, in mm, to mm on the detector, and its third number is minus the depth (RTK's documentation, "3D circular
-    projection geometry"); a pixel (column, row) lies at origin + spacing * (column, row). So `size`, `detector_spacing_mm` and
-    `detector_origin_mm` are required: they are those of the image of projections.
+    RTK's matrix takes its world, in mm, to mm on the detector, and its third number is minus the
+    depth (RTK's documentation, "3D circular projection geometry"); a pixel (column, row) lies at
+    origin + spacing * (column, row). So `size`, `detector_spacing_mm` and `detector_origin_mm` are
+    required: they are those of the image of projections.
 
     Missing parameters of a projection are taken from the geometry, or 0.
 
     Raises
     ------
     InputError
-        For a projection that has neither a matrix nor parameters, or both and they disagree; for parallel beams, and for a
-        detector that is a cylinder.
+        For a projection that has neither a matrix nor parameters, or both and they disagree; for
+        parallel beams, and for a detector that is a cylinder.
     """
     (sx, sy), (ox, oy) = (
         options.require("detector_spacing_mm", file),
@@ -84,8 +85,8 @@ def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.nda
     if projection.find("Matrix") is None:
         if by_parameters is None:
             raise InputError(
-                f"{where} has no source at a finite distance, expected SourceToIsocenterDistance and SourceToDetectorDistance "
-                "above 0; parallel beams are no camera's."
+                f"{where} has no source at a finite distance, expected SourceToIsocenterDistance "
+                "and SourceToDetectorDistance above 0; parallel beams are no camera's."
             )
         return by_parameters
     matrix = np.reshape(_numbers(projection, "Matrix", where, 12), (3, 4))
@@ -94,8 +95,8 @@ def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.nda
         and np.abs(matrix - by_parameters).max() > AGREE * np.abs(by_parameters).max()
     ):
         raise InputError(
-            f"{where} has a Matrix that its angles and distances do not give, expected one geometry; remove "
-            "what is wrong of the two."
+            f"{where} has a Matrix that its angles and distances do not give, expected one "
+            "geometry; remove what is wrong of the two."
         )
     return matrix
 
@@ -114,8 +115,8 @@ def matrix_of(
 ) -> np.ndarray:
     """Return RTK's matrix (3, 4) of these parameters, by their names in the file; degrees and mm.
 
-    Turn the world by Rz(-in plane) Rx(-out of plane) Ry(-gantry), move the source to x = y = 0, project with the source at z =
-    source to isocentre, move the detector.
+    Turn the world by Rz(-in plane) Rx(-out of plane) Ry(-gantry), move the source to x = y = 0,
+    project with the source at z = source to isocentre, move the detector.
     """
     angles = np.radians([InPlaneAngle, OutOfPlaneAngle, GantryAngle])
     R = (
@@ -137,7 +138,8 @@ def _numbers(parent: Element, key: str, where: str, count: int) -> list[float]:
     numbers = [0.0] * count if child is None else parse_numbers(child.text or "", count)
     if numbers is None:
         raise InputError(
-            f"{where}: {key} is not {count} finite number{'s' * (count > 1)}, expected that; export it again."
+            f"{where}: {key} is not {count} finite number{'s' * (count > 1)}, expected that; "
+            "export it again."
         )
     return numbers
 
@@ -151,15 +153,16 @@ MAX_SIZE_PX = 1e6  # pixels
 def read_xreg(path: Path) -> list[CalibratedView]:
     """Return a view for each proj-000, proj-001, ..., or the one camera model of the file.
 
-    A group "cam" has `intrinsic` (3x3) and `extrinsic` (4x4, mm, camera from world), `num-cols`, `num-rows` and `cam-coord-frame-type`
-    (xReg, lib/file_formats/xregH5CamModelIO.cpp). The pixel is intrinsic @ (extrinsic @ x) with integer pixel centres; in the frame that
-    xReg prefers z runs toward the source, so projected points have a negative one. Nothing is left open.
+    A group "cam" has `intrinsic` (3x3) and `extrinsic` (4x4, mm, camera from world), `num-cols`,
+    `num-rows` and `cam-coord-frame-type` (xReg, lib/file_formats/xregH5CamModelIO.cpp). The pixel
+    is intrinsic @ (extrinsic @ x) with integer pixel centres; in the frame that xReg prefers z runs
+    toward the source, so projected points have a negative one. Nothing is left open.
 
     Raises
     ------
     InputError
-        Where h5py is missing, or a data set is, or is of another shape; for the frame with its origin on the
-        detector, whose rows run up.
+        Where h5py is missing, or a data set is, or is of another shape; for the frame with its
+        origin on the detector, whose rows run up.
     """
     with opened(path, XREG_LAYOUT) as file:
         cameras = {
@@ -169,8 +172,8 @@ def read_xreg(path: Path) -> list[CalibratedView]:
             cameras = {"camera": ""}
         if not cameras:
             raise InputError(
-                f"{printable(path)} has neither proj-000 nor a camera model, expected xReg's projection data; name the file that "
-                "has it."
+                f"{printable(path)} has neither proj-000 nor a camera model, expected xReg's "
+                "projection data; name the file that has it."
             )
         return [_xreg_view(file, name, group) for name, group in list(cameras.items())[:MAX_VIEWS]]
 
@@ -220,13 +223,16 @@ DEFAULT_SIZE = 1024  # where a file of 1.0 has 0
 #: OpenCV's camera in Maya's, which looks along its -z with y up.
 _MAYA_FROM_OPENCV = np.diag([1.0, -1, -1])
 NOTE_1 = (
-    "Of a MayaCam 1.0 file the principal point is taken as 1 at the first column, and 1 at the lowest row, as Autoscoper reads it. The "
-    "world is the calibration object's."
+    "Of a MayaCam 1.0 file the principal point is taken as 1 at the first column, and 1 at the "
+    "lowest row, as Autoscoper reads it. The world is the calibration object's."
 )
 
 
 def is_mayacam(text: str) -> bool:
-    """Return whether a text is a MayaCam file: one of 2.0, or the five lines of three numbers of 1.0."""
+    """Return whether a text is a MayaCam file.
+
+    One of 2.0, or the five lines of three numbers of 1.0.
+    """
     return text.lstrip().lower().startswith("image size") or _rows_of_1(text) is not None
 
 
@@ -235,10 +241,11 @@ def read_mayacam(
 ) -> list[CalibratedView]:
     """Return the one view of a file; for one of 1.0 see `_read_1`.
 
-    Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down rows, z to the detector; the first
-    pixel's centre is (0, 0). Autoscoper turns that into its own on reading: it mirrors the principal point at (rows - 1) - cy and turns
-    the camera by half about x (libautoscoper/src/Camera.cpp, loadMayaCam2). "image size" is width, then height: its documentation says
-    the reverse, its code and XMALab's files do not.
+    Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down
+    rows, z to the detector; the first pixel's centre is (0, 0). Autoscoper turns that into its own
+    on reading: it mirrors the principal point at (rows - 1) - cy and turns the camera by half about
+    x (libautoscoper/src/Camera.cpp, loadMayaCam2). "image size" is width, then height: its
+    documentation says the reverse, its code and XMALab's files do not.
 
     The world is the calibration object's. Requires `unit`.
     """
@@ -271,7 +278,8 @@ def _parts(text: str, file: str) -> dict[str, np.ndarray]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if lines and parse_numbers(lines[0]):
         raise InputError(
-            f"{file} begins with numbers, as MayaCam 1.0 does, expected five lines of three; export it again."
+            f"{file} begins with numbers, as MayaCam 1.0 does, expected five lines of three; "
+            "export it again."
         )
     parts = {}
     for heading, (rows, columns) in SECTIONS.items():
@@ -285,8 +293,8 @@ def _parts(text: str, file: str) -> dict[str, np.ndarray]:
         del lines[:rows]
         if len(block) != rows or None in block:
             raise InputError(
-                f"{file}: {heading} is not {rows} line{'s' * (rows > 1)} of {columns}, expected numbers with commas between; "
-                "export it again."
+                f"{file}: {heading} is not {rows} line{'s' * (rows > 1)} of {columns}, expected "
+                "numbers with commas between; export it again."
             )
         parts[heading] = np.array(block)
     if lines:
@@ -299,16 +307,17 @@ def _parts(text: str, file: str) -> dict[str, np.ndarray]:
 def _read_1(rows: np.ndarray, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
     """Return the view of a file of `rows` (5, 3).
 
-    By lines: the camera's place; its turns about its own x, y and z axes in degrees, z first, then y, then x; the place of Maya's film
-    plane, which follows from the rest; u0, v0 and -f, in pixels; the film's scale and the image's columns and rows, 1024 where 0. u0
-    counts columns from 1 at the left, v0 rows from 1 at the bottom (libautoscoper/src/Camera.cpp, loadMayaCam1; that the last line has
-    columns first is its code's word against its documentation's).
+    By lines: the camera's place; its turns about its own x, y and z axes in degrees, z first, then
+    y, then x; the place of Maya's film plane, which follows from the rest; u0, v0 and -f, in
+    pixels; the film's scale and the image's columns and rows, 1024 where 0. u0 counts columns from
+    1 at the left, v0 rows from 1 at the bottom (libautoscoper/src/Camera.cpp, loadMayaCam1; that
+    the last line has columns first is its code's word against its documentation's).
     """
     place, turns, _, (u0, v0, z), (_, *size) = rows
     if z >= 0:
         raise InputError(
-            f"{file}: line 4 has {z:g} as its third number, expected a focal length in pixels below 0, as MayaCam 1.0 has it; "
-            "export it again."
+            f"{file}: line 4 has {z:g} as its third number, expected a focal length in pixels "
+            "below 0, as MayaCam 1.0 has it; export it again."
         )
     columns_rows = _size(
         np.array([number or DEFAULT_SIZE for number in size]), f"{file}: line 5, the image size,"

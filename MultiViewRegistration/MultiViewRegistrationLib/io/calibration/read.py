@@ -47,7 +47,8 @@ def read_calibration(
     format
         One of FORMATS, to insist on it; by default it is found from the file's content.
     **options
-        What the file cannot say, the fields of `CalibrationOptions`. What a format does not ask for may be left out.
+        What the file cannot say, the fields of `CalibrationOptions`. What a format does not ask for
+        may be left out.
 
     Raises
     ------
@@ -64,7 +65,8 @@ def read_calibration(
     recognised, content = _recognise(path)
     if format not in (None, recognised):
         raise InputError(
-            f"{printable(path)} is of the format {recognised}, expected {format}; leave the format out, or choose another file."
+            f"{printable(path)} is of the format {recognised}, expected {format}; leave the format "
+            "out, or choose another file."
         )
     views = _views(recognised, content, path, known)
     names = [view.name for view in views]
@@ -86,7 +88,10 @@ def recognised_format(path: str | os.PathLike) -> str:
 
 
 def _recognise(path: Path) -> tuple[str, Any]:
-    """Tell the format, and return it with the file as it is parsed so far; of large files only the beginning is read."""
+    """Tell the format, and return it with the file as it is parsed so far.
+
+    Of large files only the beginning is read.
+    """
     file = printable(path)
     begin = b""
     if path.is_file():
@@ -108,7 +113,8 @@ def _recognise(path: Path) -> tuple[str, Any]:
         root = xml_root(text, file)
         if root.tag not in XML_ROOTS:
             raise InputError(
-                f"{file} is XML of <{printable(root.tag)[:40]}>, expected <{'>, <'.join(XML_ROOTS)}>; choose another file."
+                f"{file} is XML of <{printable(root.tag)[:40]}>, expected "
+                f"<{'>, <'.join(XML_ROOTS)}>; choose another file."
             )
         recognised = XML_ROOTS[root.tag]
         return recognised, tree_of_xml(root, file) if recognised == "opencv" else root
@@ -130,7 +136,10 @@ def _recognise(path: Path) -> tuple[str, Any]:
 
 
 def _is_json(text: str) -> bool:
-    """Return whether a text is meant as JSON: an object, or a list that is. Brackets round a matrix are text as well."""
+    """Return whether a text is meant as JSON: an object, or a list that is.
+
+    Brackets round a matrix are text as well.
+    """
     start = text.lstrip()[:1]
     if start != "[":
         return start == "{"
@@ -200,7 +209,8 @@ def _bare(content: list, file: str) -> np.ndarray:
         return np.asarray(content, float)
     except (TypeError, ValueError):
         raise InputError(
-            f"{file} is a list, but not of 3x4 matrices, expected those; write it as rows of numbers."
+            f"{file} is a list, but not of 3x4 matrices, expected those; write it as rows of "
+            "numbers."
         ) from None
 
 
@@ -223,7 +233,10 @@ OPENCV_MATRIX = {"rows", "cols", "data"}
 
 
 def tree_of_xml(element: ElementTree.Element, file: str, depth: int = 0) -> Any:
-    """Return the content of an element of OpenCV's FileStorage, as `with_arrays` takes it; `_` elements are those of a list."""
+    """Return the content of an element of OpenCV's FileStorage, as `with_arrays` takes it.
+
+    `_` elements are those of a list.
+    """
     _check_depth(depth, file)
     children = [(child.tag, tree_of_xml(child, file, depth + 1)) for child in element]
     if not children:
@@ -304,12 +317,13 @@ def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
         rows, columns = float(tree["rows"]), float(tree["cols"])
     except (TypeError, ValueError):
         raise InputError(
-            f"{file} has a matrix without numbers in its rows, cols or data, expected them; save it again."
+            f"{file} has a matrix without numbers in its rows, cols or data, expected them; save "
+            "it again."
         ) from None
     if data.ndim != 1 or data.size != rows * columns:
         raise InputError(
-            f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of "
-            "them; save it again."
+            f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} "
+            "numbers, expected rows * cols of them; save it again."
         )
     return data.reshape(int(rows), int(columns))
 
@@ -340,5 +354,6 @@ def _value(text: str) -> Any:
 def _check_depth(depth: int, file: str) -> None:
     if depth > MAX_DEPTH:
         raise InputError(
-            f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file."
+            f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another "
+            "file."
         )

@@ -23,7 +23,8 @@ CAMERA_ITSELF = "none"
 PLUS_ROOT = "PlusConfiguration"
 MAX_HEADER_BYTES = 16 << 20
 
-#: Transforms (4, 4) by frame and frame: x_target = frames[source][target] @ x_source, both ways round.
+#: Transforms (4, 4) by frame and frame: x_target = frames[source][target] @ x_source, both ways
+#: round.
 Frames = dict[str, dict[str, np.ndarray]]
 
 _FIELD = re.compile(r"Seq_Frame(\d+)_(\w+?)To(?=[A-Z0-9])(\w+?)Transform(Status)?\s*:?=\s*(.*)")
@@ -49,9 +50,10 @@ def is_transform(data: bytes) -> bool:
 def read_tracked(path: Path, options: CalibrationOptions) -> list[CalibratedView]:
     """Return the one view of a transform from the C-arm's marker to the tracker's reference, which is the world.
 
-    Requires `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the camera's axes are those that it has there, as
-    with Plus; `fixed_transforms`, the transform file from the camera to the marker, of the same direction and axes, or "none" where the
-    transform is the camera's own; and for `intrinsics` and `first_pixel`. Lengths are mm.
+    Requires `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the
+    camera's axes are those that it has there, as with Plus; `fixed_transforms`, the transform file
+    from the camera to the marker, of the same direction and axes, or "none" where the transform is
+    the camera's own; and for `intrinsics` and `first_pixel`. Lengths are mm.
     """
     file = printable(path)
     pose = _pose(path, file, options)
@@ -74,7 +76,10 @@ def is_sequence(data: bytes) -> bool:
 
 
 def header_of(path: Path) -> bytes:
-    """Return the text at the head of a MetaImage or NRRD, whose pixels may be large; nothing for other files."""
+    """Return the text at the head of a MetaImage or NRRD, whose pixels may be large.
+
+    Nothing for other files.
+    """
     header = b""
     try:
         with path.open("rb") as stream:
@@ -97,12 +102,14 @@ def read_plus(
 ) -> list[CalibratedView]:
     """Return the views of a configuration (its root element) or a recording (its header).
 
-    Of a configuration it is one: a chain of its transforms leads from `camera_frame` to `world_frame`; both are required.
+    Of a configuration it is one: a chain of its transforms leads from `camera_frame` to
+    `world_frame`; both are required.
 
-    Of a recording it is one for each frame that has been tracked ("frame 0", ...): its fields are Seq_Frame0000_AToBTransform, 16 numbers
-    by rows, x_B = M x_A, with a status that is OK (Plus's user manual, "Sequence file"). The camera's pose on what is tracked comes from a
-    configuration, `fixed_transforms`, which is required where the recording does not know `camera_frame`. Frames in which a transform
-    that is needed was not tracked are left out; InputError where none is left.
+    Of a recording it is one for each frame that has been tracked ("frame 0", ...): its fields are
+    Seq_Frame0000_AToBTransform, 16 numbers by rows, x_B = M x_A, with a status that is OK (Plus's
+    user manual, "Sequence file"). The camera's pose on what is tracked comes from a configuration,
+    `fixed_transforms`, which is required where the recording does not know `camera_frame`. Frames
+    in which a transform that is needed was not tracked are left out; InputError where none is left.
     """
     recorded: dict[int, Frames] = {0: {}}
     fixed: Frames = {}

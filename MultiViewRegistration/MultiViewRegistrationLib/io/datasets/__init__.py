@@ -18,8 +18,8 @@ from ..hdf5 import Hdf5
 
 #: The warning where `relative_geometry` is "truth".
 LEAKS = (
-    "The views' geometry relative to each other comes from the true poses, as the file has no other: what is measured with it is "
-    "better than anything without the truth could be."
+    "The views' geometry relative to each other comes from the true poses, as the file has no "
+    "other: what is measured with it is better than anything without the truth could be."
 )
 
 
@@ -66,7 +66,8 @@ def read_pixel_mm(file: Hdf5, paths: list[str], focal_px: float) -> tuple[float,
     if not 200 <= abs(focal_px) * rows <= 5000:
         file.refuse(
             paths[1],
-            f"and the intrinsic matrix have the detector {abs(focal_px) * rows:g} mm from the source",
+            f"and the intrinsic matrix have the detector {abs(focal_px) * rows:g} mm from the "
+            "source",
             "200 to 5000 mm",
         )
     return columns, rows
@@ -87,7 +88,8 @@ def cropped(
     columns, rows = camera.size
     if crop < 0 or 2 * crop > min(camera.size) - 8:
         raise InputError(
-            f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less."
+            f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x "
+            f"{rows}; choose less."
         )
     values = np.ascontiguousarray(values[crop : rows - crop, crop : columns - crop])
     return raw_image(values, pixel_mm), camera.cropped(

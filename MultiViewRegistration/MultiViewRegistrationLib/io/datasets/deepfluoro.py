@@ -1,8 +1,10 @@
 """DeepFluoro: six cadaver pelves with 366 X-rays and true poses (Grupp et al., IJCARS 2020), in full resolution and down-sampled.
 
-The down-sampled files hold X-rays as line integrals, 50 pixels cut off each side, upright, at 1/2 to 1/16 of the resolution; the labels of
-what each pixel shows; and landmarks in the image. They hold no CT, no intrinsics and no pose, and how their pixels lie on the full image's
-to a part of a pixel is not written anywhere. So they make images, labels and landmarks to train networks on, but no case.
+The down-sampled files hold X-rays as line integrals, 50 pixels cut off each side, upright, at 1/2
+to 1/16 of the resolution; the labels of what each pixel shows; and landmarks in the image. They
+hold no CT, no intrinsics and no pose, and how their pixels lie on the full image's to a part of a
+pixel is not written anywhere. So they make images, labels and landmarks to train networks on, but
+no case.
 """
 
 from __future__ import annotations
@@ -149,7 +151,8 @@ MAX_LANDMARK_DISTANCE_PX = (
 )
 START_DEPTH = 0.75  # of the way from source to detector: where DiffPose's prior has the patient (10.48550/arXiv.2312.06358, code)
 SEARCH = {"rotation_deg": 45.0, "translation_mm": 150.0}
-#: Camera from CT axes of an AP image whose patient is upright: columns to the patient's left, rows to the feet, Z to the back.
+#: Camera from CT axes of an AP image whose patient is upright: columns to the patient's left, rows
+#: to the feet, Z to the back.
 AP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 TURNED = np.diag([-1.0, -1, 1])  # by 180 degrees about the beam
 
@@ -196,20 +199,22 @@ def read_deepfluoro(
 ) -> Imported:
     """Return a case of one specimen and the X-rays with these numbers, with its truth.
 
-    The world is the frame of the first view's "camera world". The views' relation to each other is known from the true poses alone: with
-    several views `relative_geometry` is "truth". The start is a plain AP pose that knows nothing of the truth.
+    The world is the frame of the first view's "camera world". The views' relation to each other is
+    known from the true poses alone: with several views `relative_geometry` is "truth". The start is
+    a plain AP pose that knows nothing of the truth.
 
     Parameters
     ----------
     bone
-        One of BONES, which becomes the mask; None for the whole CT at the pelvis's pose, as the papers do.
+        One of BONES, which becomes the mask; None for the whole CT at the pelvis's pose, as the
+        papers do.
     crop
         Pixels to cut off each side; the papers cut 50. 0 leaves the images undisturbed.
     upright
         Turn the images whose rot-180-for-up is 1, as the papers do.
     all_targets
-        Take all landmarks as targets, rather than those that fall on one of the images; of a femur the centre of
-        its head alone.
+        Take all landmarks as targets, rather than those that fall on one of the images; of a femur
+        the centre of its head alone.
 
     Raises
     ------
@@ -223,9 +228,10 @@ def read_deepfluoro(
     with opened(path, LAYOUT) as file:
         if not file.has(PARAMETERS) and file.has("land-names"):
             raise InputError(
-                f"{file.name}: is {SMALL_LAYOUT}, which has X-rays, their segmentation and landmarks but neither CT, intrinsics "
-                "nor poses, so that no case can be made of it; give the full-resolution file, or use mvreg import "
-                "deepfluoro-small for its images."
+                f"{file.name}: is {SMALL_LAYOUT}, which has X-rays, their segmentation and "
+                "landmarks but neither CT, intrinsics nor poses, so that no case can be made of "
+                "it; give the full-resolution file, or use mvreg import deepfluoro-small for its "
+                "images."
             )
         detector = _detector(file)
         file.require(specimen, "specimen", sorted(set(file.names("")) - {PARAMETERS}))
@@ -324,7 +330,8 @@ def _pose(
 ) -> np.ndarray:
     """Return world_from_ct (4, 4) of the bone, to the frame that the file calls the camera's world.
 
-    The file holds each landmark twice, in the CT and in the image: what it is read as must bring the two together.
+    The file holds each landmark twice, in the CT and in the image: what it is read as must bring
+    the two together.
     """
     names = [name for name in file.names(f"{group}/gt-landmarks") if name in landmarks]
     if not names:
@@ -352,7 +359,10 @@ def _pose(
 
 
 def _nominal(ct: CT, detector: Detector, turned: bool) -> np.ndarray:
-    """Return world_from_ct of a plain AP image with the CT's middle on the central ray; of the truth it knows rot-180-for-up only."""
+    """Return world_from_ct of a plain AP image with the CT's middle on the central ray.
+
+    Of the truth it knows rot-180-for-up only.
+    """
     axes = TURNED @ AP if turned else AP
     nk, nj, ni = ct.volume.values.shape
     middle = rigid.transform_points(ct.volume.ct_from_index, (np.array([ni, nj, nk]) - 1) / 2)

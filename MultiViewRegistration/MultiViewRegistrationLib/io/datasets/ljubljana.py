@@ -1,14 +1,15 @@
 """Ljubljana: cerebral angiograms of ten patients in two views with a 3D angiogram and true poses.
 
-They are those of Mitrovic et al. (IEEE TMI 2013), in the HDF5 file into which DiffPose packs them (github.com/eigenvivek/DiffPose,
-diffpose/ljubljana.py).
+They are those of Mitrovic et al. (IEEE TMI 2013), in the HDF5 file into which DiffPose packs them
+(github.com/eigenvivek/DiffPose, diffpose/ljubljana.py).
 
 Each view has its own extrinsic, from the volume's frame to a camera with z from source to detector:
 
     pixel = dehomogenised(intrinsic @ extrinsic @ x),   x in mm from the volume's first voxel, along its axes.
 
-`volume/pixels` is indexed [x, y, z] in the order of `volume/spacing`: that is how DiffPose's renderer takes it, and `points` must lie
-inside. The data set does not state which way the axes run in the patient; the names L, P and S mean nothing here.
+`volume/pixels` is indexed [x, y, z] in the order of `volume/spacing`: that is how DiffPose's
+renderer takes it, and `points` must lie inside. The data set does not state which way the axes run
+in the patient; the names L, P and S mean nothing here.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ def read_ljubljana(
 ) -> Imported:
     """Return a case of one subject, from 1, and these of VIEWS, with its truth.
 
-    The world is the first view's camera. All cameras were found by markers that volume and images show, so with several views
-    `relative_geometry` is "truth". There is no start pose, as the data set does not state how a patient lies along the volume's axes.
+    The world is the first view's camera. All cameras were found by markers that volume and images
+    show, so with several views `relative_geometry` is "truth". There is no start pose, as the data
+    set does not state how a patient lies along the volume's axes.
 
     Parameters
     ----------
@@ -60,7 +62,8 @@ def read_ljubljana(
     """
     if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
         raise InputError(
-            f"views: found {', '.join(views) or 'none'}, expected some of {', '.join(VIEWS)}, each once; correct them."
+            f"views: found {', '.join(views) or 'none'}, expected some of {', '.join(VIEWS)}, each "
+            "once; correct them."
         )
     group = f"subject{subject:02d}"
     with opened(path, LAYOUT) as file:
@@ -77,7 +80,8 @@ def read_ljubljana(
     seen = in_any_view(rigid.transform_points(world_from_ct, points), cameras)
     notes = [
         f"{seen.sum()} of {len(points)} points are targets: those that fall on an image.",
-        "The first voxel's centre is taken as the origin of the points; the file does not say whether it is that or its corner.",
+        "The first voxel's centre is taken as the origin of the points; the file does not say "
+        "whether it is that or its corner.",
     ]
     if len(views) > 1:
         notes.append(LEAKS)
@@ -112,7 +116,8 @@ def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
         file.refuse(
             path,
             f"has {100 * inside:.0f} % of its points in the volume",
-            f"at least {100 * SHARE_INSIDE:.0f} %, in mm from its first voxel and with volume/pixels indexed [x, y, z]",
+            f"at least {100 * SHARE_INSIDE:.0f} %, in mm from its first voxel and with "
+            "volume/pixels indexed [x, y, z]",
         )
 
 

@@ -1,4 +1,7 @@
-"""A result handed on to navigation: as files, as DICOM Spatial Registration, and through OpenIGTLink."""
+"""A result handed on to navigation.
+
+As files, as DICOM Spatial Registration, and through OpenIGTLink.
+"""
 
 #: Of files with the pose, which a result.json has all of.
 KINDS = ("tfm", "h5", "txt", "npy", "json", "dicom")

@@ -50,7 +50,10 @@ def dataset(**attributes: Any) -> Dataset:
 def new_object(
     sop_class: str, modality: str, identity: Dataset | None, **attributes: Any
 ) -> Dataset:
-    """Make an object of a new series, made now, of `identity` and its study; without one in an anonymous study of its own."""
+    """Make an object of a new series, made now, of `identity` and its study.
+
+    Without one in an anonymous study of its own.
+    """
     now = datetime.now()
     data = dataset(
         **dict.fromkeys((*PATIENT, "AccessionNumber", "ReferringPhysicianName", "Laterality"), ""),
@@ -72,7 +75,10 @@ def new_object(
 
 
 def identity_of(path: Path) -> Dataset | None:
-    """Read patient and study of a DICOM file that has a PatientID or name, and a study; None for any other file."""
+    """Read patient and study of a DICOM file that has a PatientID or name, and a study.
+
+    None for any other file.
+    """
     try:
         file = read_dicom(path)
         if file is None or not (file.value("PatientID") or file.value("PatientName")):
@@ -101,8 +107,8 @@ def agreed_identity(identities: list[Dataset]) -> Dataset:
     """
     if len({str(identity.PatientID) for identity in identities}) > 1:
         raise InputError(
-            "--identity: the images of the case have different PatientIDs, expected those of one patient; leave --identity "
-            "out, or correct the case."
+            "--identity: the images of the case have different PatientIDs, expected those of one "
+            "patient; leave --identity out, or correct the case."
         )
     return identities[0]
 
@@ -157,10 +163,12 @@ def write_spatial_registration(
 ) -> None:
     """Write how the CT lies in the "world" of the X-rays, or in the "reference" frame of a tracker.
 
-    The object's frame of reference is the target. Each item's matrix takes points of its own frame to that one (C.20.2.1.1): identity for
-    the target itself, reference_from_world where it is a tracker's, and target_from_ct for the CT. The X-rays that were DICOM stand with
-    their world. As all structures share the CT's frame, the descriptions of a structure's pose name it. Without an `identity` it belongs to
-    a study of its own, since it does not say whose it is. A warning is its series description and its label.
+    The object's frame of reference is the target. Each item's matrix takes points of its own frame
+    to that one (C.20.2.1.1): identity for the target itself, reference_from_world where it is a
+    tracker's, and target_from_ct for the CT. The X-rays that were DICOM stand with their world. As
+    all structures share the CT's frame, the descriptions of a structure's pose name it. Without an
+    `identity` it belongs to a study of its own, since it does not say whose it is. A warning is its
+    series description and its label.
 
     Parameters
     ----------
@@ -207,7 +215,10 @@ def write_spatial_registration(
 
 
 def _item(uid: str, matrix: np.ndarray, comment: str, images: Sequence[DicomImage]) -> Dataset:
-    """Return the item of one registered frame; `matrix` (4, 4) takes its points to the object's frame."""
+    """Return the item of one registered frame.
+
+    `matrix` (4, 4) takes its points to the object's frame.
+    """
     # 16 characters a number: 1e-13 of a rotation, and better than 1e-9 mm up to 10 m
     numbers = [format_number_as_ds(float(number)) for number in matrix.ravel()]
     rigid = dataset(
@@ -226,7 +237,10 @@ def _item(uid: str, matrix: np.ndarray, comment: str, images: Sequence[DicomImag
 
 
 def _refer(data: Dataset, images: Sequence[DicomImage]) -> None:
-    """Add the Common Instance Reference (C.12.2) to images: by study and series, each instance once."""
+    """Add the Common Instance Reference (C.12.2) to images.
+
+    By study and series, each instance once.
+    """
     studies: dict[str, dict[str, dict[str, Dataset]]] = {}
     for image in images:
         series = studies.setdefault(image.study_uid, {}).setdefault(image.series_uid, {})
@@ -248,8 +262,9 @@ def _refer(data: Dataset, images: Sequence[DicomImage]) -> None:
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SIMULATED = "SIMULATED X-ray (DRR of CT)"
 DERIVATION = (
-    "Simulated radiograph (DRR): line integrals of attenuation through a CT at its registered pose, bone bright, on the pixels "
-    "of the X-ray with its lens distortion removed, if any. Computed, not taken: not an X-ray of the patient."
+    "Simulated radiograph (DRR): line integrals of attenuation through a CT at its registered "
+    "pose, bone bright, on the pixels of the X-ray with its lens distortion removed, if any. "
+    "Computed, not taken: not an X-ray of the patient."
 )
 BRIGHTEST = 99.9  # percentile at the upper end of the window
 THOUSANDTHS = (

@@ -52,9 +52,11 @@ def write_cameras(
 ) -> None:
     """Write a vtkMRMLCameraNode for each camera, "X-ray 1" and so on, in the target's RAS mm.
 
-    A node stands at the source and looks along the camera's axis; its focal point is at the depth of `centre` (3,), world LPS mm; its view
-    up is that of the image, its view angle 2 atan(H / 2 SDD) with the height H of the detector. A node knows neither a principal point off
-    the middle nor a mirrored image: where there is one, its description says so, with the window centre that vtkCamera wants for it.
+    A node stands at the source and looks along the camera's axis; its focal point is at the depth
+    of `centre` (3,), world LPS mm; its view up is that of the image, its view angle 2 atan(H / 2
+    SDD) with the height H of the detector. A node knows neither a principal point off the middle
+    nor a mirrored image: where there is one, its description says so, with the window centre that
+    vtkCamera wants for it.
     """
     root = ElementTree.Element("MRML", version=VERSION, userTags="")
     for number, camera in enumerate(cameras, start=1):
@@ -98,7 +100,8 @@ def _described(camera: Camera) -> str:
     sentences = [f"The beam of an X-ray of {columns} x {rows} pixels, seen from its source."]
     if max(abs(x), abs(y)) > 1e-9:
         sentences.append(
-            f"Its principal point is off the middle: GetCamera().SetWindowCenter({x:.9g}, {y:.9g}) in a view as wide as the image."
+            f"Its principal point is off the middle: GetCamera().SetWindowCenter({x:.9g}, {y:.9g}) "
+            "in a view as wide as the image."
         )
     if camera.intrinsics[0, 0] < 0:
         sentences.append("The image is stored mirrored: what this camera sees is its mirror image.")
@@ -128,10 +131,11 @@ def write_exports(
     Parameters
     ----------
     kinds
-        Of `KINDS`. ITK transforms (.tfm, .h5) come as NAME.forward.tfm, whose TransformPoint takes CT points to the
-        target, and NAME.resampling.tfm, the inverse, which ITK's resampling filters and Slicer want; both are LPS,
-        as all of ITK is. Matrices come under the name of what they are, world_from_ct or ct_from_world, .lps or
-        .ras. DICOM comes forward in LPS, as its standard has it.
+        Of `KINDS`. ITK transforms (.tfm, .h5) come as NAME.forward.tfm, whose TransformPoint takes
+        CT points to the target, and NAME.resampling.tfm, the inverse, which ITK's resampling
+        filters and Slicer want; both are LPS, as all of ITK is. Matrices come under the name of
+        what they are, world_from_ct or ct_from_world, .lps or .ras. DICOM comes forward in LPS, as
+        its standard has it.
     directions
         "forward", "resampling" or both.
     axes
@@ -238,10 +242,12 @@ MAX_DESCRIP_LENGTH = 79
 
 
 def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
-    """Resample the whole CT to the target's LPS mm, linearly between voxels; air (-1024 HU, or 0 of relative values) beside it.
+    """Resample the whole CT to the target's LPS mm, linearly between voxels.
 
-    The grid holds all of the CT, its axes along the target's, its voxels cubes of the CT's median spacing. Whole
-    numbers stay int16.
+    Air (-1024 HU, or 0 of relative values) beside it.
+
+    The grid holds all of the CT, its axes along the target's, its voxels cubes of the CT's median
+    spacing. Whole numbers stay int16.
 
     Raises
     ------
@@ -265,7 +271,8 @@ def resampled_mask(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
     """
     if ct.mask is None:
         raise InputError(
-            "resampled-mask: the case has no mask, expected one; leave resampled-mask out, or name the mask in the case."
+            "resampled-mask: the case has no mask, expected one; leave resampled-mask out, or name "
+            "the mask in the case."
         )
     return _resampled(ct.mask.astype(np.uint8), ct, target_from_ct, sitk.sitkNearestNeighbor, 0)
 
@@ -338,8 +345,8 @@ def _grid(
     size = np.maximum(np.ceil((high - low) / spacing - 1e-6), 1).astype(int)
     if size.prod(dtype=float) > MAX_VOXELS:
         raise InputError(
-            f"the resampled CT would have {size.prod(dtype=float):.3g} voxels, expected at most {MAX_VOXELS:.3g}; crop the "
-            "CT."
+            f"the resampled CT would have {size.prod(dtype=float):.3g} voxels, expected at most "
+            f"{MAX_VOXELS:.3g}; crop the CT."
         )
     first = (low + high - spacing * (size - 1)) / 2
     return spacing, first.astype(np.float32).astype(float), size

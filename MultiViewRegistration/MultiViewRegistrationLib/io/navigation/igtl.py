@@ -22,15 +22,19 @@ from .registration_export import RegistrationExport
 #: Device names; OpenIGTLink allows 20 characters.
 CT_TO_WORLD, CT_TO_REFERENCE, STATUS = "CTToWorld", "CTToReference", "MultiViewReg"
 DEVICES = {"world_from_ct": CT_TO_WORLD, "reference_from_ct": CT_TO_REFERENCE}
-#: Of the protocol's STATUS codes: OK; device not ready, for what a person has yet to judge; device disabled, for what must not be used.
+#: Of the protocol's STATUS codes: OK; device not ready, for what a person has yet to judge; device
+#: disabled, for what must not be used.
 OK, NOT_READY, DISABLED = 1, 13, 15
-#: The basis of a verdict: an OK is no promise for real X-rays, and the navigation system must be able to show that.
+#: The basis of a verdict: an OK is no promise for real X-rays, and the navigation system must be
+#: able to show that.
 BASIS = "calibrated on simulated X-rays alone"
 
 
 @dataclass
 class Messages:
-    """The messages for a peer, which may be replaced while they are sent. Each function packs a new message with its own time stamp.
+    """The messages for a peer, which may be replaced while they are sent.
+
+    Each function packs a new message with its own time stamp.
 
     Attributes
     ----------
@@ -47,7 +51,8 @@ class Messages:
 def messages_of(exported: RegistrationExport) -> Messages:
     """Return the messages of a result.
 
-    They are its poses in RAS (float32, as the protocol has it), STATUS with the verdict, and an overlay of each view.
+    They are its poses in RAS (float32, as the protocol has it), STATUS with the verdict, and an
+    overlay of each view.
 
     Raises
     ------
@@ -58,7 +63,8 @@ def messages_of(exported: RegistrationExport) -> Messages:
         import pyigtl
     except ImportError:
         raise InputError(
-            f"OpenIGTLink: the Python package pyigtl is not installed; install it with {install_command('navigation')}."
+            "OpenIGTLink: the Python package pyigtl is not installed; install it with "
+            f"{install_command('navigation')}."
         ) from None
     common = {
         "Verdict": json.dumps(exported.verdict),
@@ -106,7 +112,10 @@ def messages_of(exported: RegistrationExport) -> Messages:
 
 
 def _status(exported: RegistrationExport) -> bytes:
-    """Return the body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS). The message is JSON."""
+    """Return the body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS).
+
+    The message is JSON.
+    """
     code = DISABLED if exported.warning else OK if exported.verdict == "accept" else NOT_READY
     name = "override" if exported.warning else exported.verdict or "not assessed"
     message = {
@@ -132,7 +141,8 @@ def _pixels(picture) -> np.ndarray:
             return np.asarray(image.convert("RGB"))[None]
     except (OSError, ValueError, Image.DecompressionBombError):
         raise InputError(
-            f"{picture}: cannot be read as a picture, expected the overlay of a view; write the result again, or remove it."
+            f"{picture}: cannot be read as a picture, expected the overlay of a view; write the "
+            "result again, or remove it."
         ) from None
 
 
@@ -173,7 +183,10 @@ def send_to(
     notify: Callable[[str], object],
     interval_s: float = INTERVAL_S,
 ) -> None:
-    """Be a client of a server until `stop` is set: all messages at each connection, the small ones again at each interval."""
+    """Be a client of a server until `stop` is set.
+
+    All messages at each connection, the small ones again at each interval.
+    """
     last_reason = ""
     while not stop.is_set():
         try:
@@ -224,8 +237,8 @@ def serve(
         server = Server((LOCAL, port), Client)
     except (OSError, OverflowError) as error:
         raise InputError(
-            f"--igtl-server: port {port} cannot be opened ({getattr(error, 'strerror', None) or error}), expected a free one; "
-            "choose another."
+            f"--igtl-server: port {port} cannot be opened "
+            f"({getattr(error, 'strerror', None) or error}), expected a free one; choose another."
         ) from None
     with server:
         notify(f"waiting for clients at {LOCAL}:{server.server_address[1]}")

@@ -87,7 +87,8 @@ class RegistrationExport:
         Parameters
         ----------
         structure
-            The name of one of its structures, whose pose and verdict are meant; None for those of the whole CT.
+            The name of one of its structures, whose pose and verdict are meant; None for those of
+            the whole CT.
 
         Raises
         ------
@@ -146,7 +147,8 @@ class RegistrationExport:
         if ALL in names:
             if len(names) > 1:
                 raise InputError(
-                    f"--structure: found {ALL} among other names, expected one of the two; leave one out."
+                    f"--structure: found {ALL} among other names, expected one of the two; leave "
+                    "one out."
                 )
             path = Path(path)
             fields = JsonObject.read(
@@ -157,7 +159,8 @@ class RegistrationExport:
         for n, each in enumerate(found):
             if each.structure in [other.structure for other in found[:n]]:
                 raise InputError(
-                    f"--structure: found {describe(each.structure)} twice, expected it once; leave one out."
+                    f"--structure: found {describe(each.structure)} twice, expected it once; leave "
+                    "one out."
                 )
         return found
 
@@ -166,7 +169,10 @@ class RegistrationExport:
         return self.with_changes(self.changes(case))
 
     def changes(self, case: str | os.PathLike) -> str | None:
-        """Return which files of the case it was found from are others now, a sentence; None for none."""
+        """Return which files of the case it was found from are others now, a sentence.
+
+        None for none.
+        """
         others = changed_inputs(self.inputs, CaseFile.read(case))
         return (
             f"An input has changed since the registration: {', '.join(others)}." if others else None
@@ -196,7 +202,10 @@ class RegistrationExport:
         return {"world_from_ct": self.world_from_ct, **further}
 
     def with_uids(self) -> RegistrationExport:
-        """Return the result with a UID for each frame; what had none gets one, kept in the result.json for the next time."""
+        """Return the result with a UID for each frame.
+
+        What had none gets one, kept in the result.json for the next time.
+        """
         wanted = ["world", "ct", *(["reference"] if self.reference_from_world is not None else [])]
         if all(frame in self.uids for frame in wanted):
             return self

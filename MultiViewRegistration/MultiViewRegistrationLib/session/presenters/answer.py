@@ -1,4 +1,7 @@
-"""The answer, above all sections: the verdict on the pose as it is, what stands behind it, and the next thing to do."""
+"""The answer, above all sections.
+
+The verdict on the pose as it is, what stands behind it, and the next thing to do.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,8 @@ SECTIONS_TO_CHECK = {
 }
 #: Asked before it is kept that they are.
 PATIENTS = _(
-    "By their DICOM headers CT and X-rays are of different patients or sides. Are they of the same patient all the same?"
+    "By their DICOM headers CT and X-rays are of different patients or sides. Are they of the same "
+    "patient all the same?"
 )
 #: Starts from a pose that was set, which may be what is wrong.
 PLACED = ("given", "by hand")
@@ -120,7 +124,9 @@ class Answer:
 
 
 class AnswerPresenter(Presenter):
-    """Shows the verdict, and one button that always names the next act; begins the registration of a new case by itself.
+    """Shows the verdict, and one button that always names the next act.
+
+    Begins the registration of a new case by itself.
 
     Parameters
     ----------

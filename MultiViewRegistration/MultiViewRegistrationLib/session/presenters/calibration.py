@@ -1,4 +1,7 @@
-"""The geometry of an X-ray from a calibration file: which file, what it leaves open, which of its cameras."""
+"""The geometry of an X-ray from a calibration file.
+
+Which file, what it leaves open, which of its cameras.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ class CalibrationFile:
     path
         None before a file is chosen.
     folder, files
-        All that were chosen, and the folder that they were sent into; None for files of this computer.
+        All that were chosen, and the folder that they were sent into; None for files of this
+        computer.
     answers
         By the questions' keys.
     camera
@@ -64,7 +68,10 @@ class CalibrationFile:
         return with_paths(self.answers, {self.name(path): path for path in self.files})
 
     def question(self, question: Question) -> Question:
-        """Return the question for the user: of files that were sent, one of these instead of a path."""
+        """Return the question for the user.
+
+        Of files that were sent, one of these instead of a path.
+        """
         if self.folder is None:
             return question
         tip = _("Where the camera is on what is tracked: send that file together with this one.")
@@ -74,7 +81,9 @@ class CalibrationFile:
 
 
 class CalibrationPresenter:
-    """One file at a time, read in a thread; the last one, with its answers, is proposed for the next X-ray.
+    """One file at a time, read in a thread.
+
+    The last one, with its answers, is proposed for the next X-ray.
 
     Parameters
     ----------
@@ -225,7 +234,8 @@ class CalibrationPresenter:
     def _read_file(self, view: XRayView, file: CalibrationFile) -> FileReading:
         """Return the state of the file; it is read again where it, or an answer, has changed.
 
-        Its questions stay meanwhile: a box that is open while an answer to another one is taken would close under the person's hand.
+        Its questions stay meanwhile: a box that is open while an answer to another one is taken
+        would close under the person's hand.
         """
         if file.path is None:
             return FileReading([])

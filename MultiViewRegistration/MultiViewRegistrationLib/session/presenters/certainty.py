@@ -115,7 +115,9 @@ SHARED = (
 
 
 class CertaintyPresenter(EditorPresenter):
-    """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all.
+    """How well an X-ray's camera is known.
+
+    As is usual for where its geometry comes from, exactly, as typed, or not at all.
 
     Parameters
     ----------
@@ -186,11 +188,13 @@ class CertaintyPresenter(EditorPresenter):
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
         hint = (
             _(
-                "This X-ray is the reference: the angles and the place of every other X-ray are relative to it."
+                "This X-ray is the reference: the angles and the place of every other X-ray are "
+                "relative to it."
             )
             if first
             else _(
-                "This X-ray is registered alone; its geometry relative to {reference} is found with it."
+                "This X-ray is registered alone; its geometry relative to {reference} is found "
+                "with it."
             )
             if alone
             else _("Angles and place are relative to {reference}, the first X-ray that is used.")
@@ -204,7 +208,10 @@ class CertaintyPresenter(EditorPresenter):
         return SLOT_SCAN_UNCERTAINTY if self.view.record.kind == "slot_scan" else UNCERTAINTY
 
     def set_known(self, known: str) -> None:
-        """Set the accuracy of the camera, one of the options; "as typed" begins with the usual one."""
+        """Set the accuracy of the camera, one of the options.
+
+        "as typed" begins with the usual one.
+        """
         self.drop(self.view.id)
         self._keep_before(self.view)
         usual = replace(self.view.record, uncertainty={}).deviations

@@ -52,7 +52,10 @@ from .section import PROBLEM, READY, TODO, Presenter, State
 
 
 class CheckPresenter(Presenter):
-    """The step Check: similarity where the CT is, how it was found; with `overlays`, and the `cursor`."""
+    """The step Check: similarity where the CT is, how it was found.
+
+    With `overlays`, and the `cursor`.
+    """
 
     TITLE = _("Check")
 
@@ -102,8 +105,9 @@ class CheckPresenter(Presenter):
                     enabled=not session.running,
                     needs=(RENDERING,),
                     tip=_(
-                        "Say how far the pose as it is can be trusted, without a registration. At best it is to be checked: "
-                        "how often poses set by hand are wrong was not measured."
+                        "Say how far the pose as it is can be trusted, without a registration. At "
+                        "best it is to be checked: how often poses set by hand are wrong was not "
+                        "measured."
                     ),
                 ),
                 Button(
@@ -115,8 +119,9 @@ class CheckPresenter(Presenter):
                     and not session.running,
                     needs=(RENDERING,),
                     tip=_(
-                        "Give the X-rays masks without the parts that disagree with the CT here, as tools or what moved; they "
-                        "can be edited in X-rays, Image. A registration with them is at best to be checked."
+                        "Give the X-rays masks without the parts that disagree with the CT here, "
+                        "as tools or what moved; they can be edited in X-rays, Image. A "
+                        "registration with them is at best to be checked."
                     ),
                 ),
             ),
@@ -127,7 +132,8 @@ class CheckPresenter(Presenter):
                 columns=(_("X-ray"), _("Similarity")),
                 lines=tuple(self._similarity_line(view) for view in self.registration.xrays),
                 tip=_(
-                    "Local NCC of X-ray and DRR, 1 at best. A high value is no proof of a right pose."
+                    "Local NCC of X-ray and DRR, 1 at best. A high value is no proof of a right "
+                    "pose."
                 ),
             ),
             group(
@@ -148,13 +154,15 @@ class CheckPresenter(Presenter):
         if structures:
             said.append(
                 _(
-                    "Red outlines: {names}, where the X-rays show them; the pose of the whole CT has them elsewhere."
+                    "Red outlines: {names}, where the X-rays show them; the pose of the whole CT "
+                    "has them elsewhere."
                 )
             )
         if "" in names:
             said.append(
                 _(
-                    "Red outline without a name: the part of the bone that lies elsewhere than this pose has it."
+                    "Red outline without a name: the part of the bone that lies elsewhere than "
+                    "this pose has it."
                 )
             )
         return " ".join(said).format(names=structures)
@@ -171,11 +179,13 @@ class CheckPresenter(Presenter):
         mm, degrees = manual_pose.distance_to(self.registration, truth)
         sentence = (
             _(
-                "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the case's truth."
+                "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the case's "
+                "truth."
             )
             if scanner is None
             else _(
-                "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the scanner's own pose, which is good to some 1.5 mm."
+                "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the scanner's "
+                "own pose, which is good to some 1.5 mm."
             )
         )
         return sentence.format(mm=mm, degrees=degrees)
@@ -193,7 +203,10 @@ class CheckPresenter(Presenter):
         return TableRow(view.name, (Cell(view.name), cell))
 
     def _look_at_result(self) -> None:
-        """Have what there is to show of the result that the CT is at, made once for each; `_maps` of it follow."""
+        """Have what there is to show of the result that the CT is at, made once for each.
+
+        `_maps` of it follow.
+        """
         entry, result = self.session.history.current, self.session.result
         there = None if entry is None or self.session.history.moved else result
         key = entry.key if entry is not None and there is not None else ""
@@ -313,7 +326,8 @@ OVERLAYS = {
     "blend": (
         _("Blend"),
         _(
-            "The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray alone is seen."
+            "The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray "
+            "alone is seen."
         ),
     ),
     "flicker": (_("Flicker"), _("X-ray and DRR by turns: nothing must jump.")),
@@ -335,7 +349,10 @@ OVERLAYS = {
 
 
 class OverlaysPresenter(Presenter):
-    """Overlay mode, projected structures, and the 3D view from a source; in Slicer it keeps overlays and projections true."""
+    """Overlay mode, projected structures, and the 3D view from a source.
+
+    In Slicer it keeps overlays and projections true.
+    """
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""

@@ -97,7 +97,9 @@ def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
 
 
 class CTPresenter(Presenter):
-    """Files are read, and the picture of what the registration sees is made, in a thread; `tick` takes what has come of it.
+    """Files are read, and the picture of what the registration sees is made, in a thread.
+
+    `tick` takes what has come of it.
 
     Attributes
     ----------
@@ -164,7 +166,8 @@ class CTPresenter(Presenter):
             value=ct.GetID() if ct else "",
             options=node_options(_("none"), found),
             tip=_(
-                "The CT to register. It moves with the registration from now on: its transform is the result."
+                "The CT to register. It moves with the registration from now on: its transform is "
+                "the result."
             ),
         )
         return [
@@ -192,7 +195,10 @@ class CTPresenter(Presenter):
         return "" if there else _("Drop a CT here: a DICOM folder or a file.")
 
     def unit_question(self) -> Form:
-        """Return what is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
+        """Return what is asked of a CT whose values do not fit its unit.
+
+        `FilesPresenter` shows it among its questions.
+        """
         files, mismatch = self._files, self.mismatch
         if mismatch is None or files is None:
             return []
@@ -216,7 +222,8 @@ class CTPresenter(Presenter):
         seen: Form = []
         if preview is not None:
             tip = _(
-                "As the registration sees it, from the front; a structure that is registered alone is tinted."
+                "As the registration sees it, from the front; a structure that is registered alone "
+                "is tinted."
             )
             picture = Picture(
                 "preview",
@@ -251,7 +258,8 @@ class CTPresenter(Presenter):
                 value=self.unit,
                 options=options_of(UNITS),
                 tip=_(
-                    "What the CT's values mean. Bone models and masked volumes without air are relative."
+                    "What the CT's values mean. Bone models and masked volumes without air are "
+                    "relative."
                 ),
             ),
             Choice(
@@ -262,8 +270,8 @@ class CTPresenter(Presenter):
                 options=tuple(structures),
                 enabled=len(structures) > 1,
                 tip=_(
-                    "One bone or vertebra, a segment, can be registered alone; or, where a patient bends, the whole CT and then each "
-                    "segment, to a pose of its own."
+                    "One bone or vertebra, a segment, can be registered alone; or, where a patient "
+                    "bends, the whole CT and then each segment, to a pose of its own."
                 ),
             ),
             Text(
@@ -286,13 +294,16 @@ class CTPresenter(Presenter):
         ]
 
     def _lacks_segments(self, there: bool) -> str:
-        """Return what bones that should be registered by themselves lack, a sentence; "" for nothing."""
+        """Return what bones that should be registered by themselves lack, a sentence.
+
+        "" for nothing.
+        """
         session = self.session
         if there or not assessment.verdict(session) or remedy(assessment.reasons(session)) != BONES:
             return ""
         return _(
-            "A segmentation of the bones in this CT is missing: load or draw one in Slicer, open a case with labels, or drop a mask of one "
-            "bone here."
+            "A segmentation of the bones in this CT is missing: load or draw one in Slicer, open a "
+            "case with labels, or drop a mask of one bone here."
         )
 
     def state(self) -> State:
@@ -414,8 +425,8 @@ class CTPresenter(Presenter):
         if ct is not None and others:
             self.session.notices.warn(
                 _(
-                    "{ct} is the CT of {other}, too, and can be in one place only: the verdict of one does not hold while it lies "
-                    "where the other has it."
+                    "{ct} is the CT of {other}, too, and can be in one place only: the verdict of "
+                    "one does not hold while it lies where the other has it."
                 ).format(ct=ct.GetName(), other=", ".join(others))
             )
 

@@ -68,8 +68,9 @@ class CursorPresenter(Presenter):
                         self.place,
                         on=self.placing,
                         tip=_(
-                            "Click a point in an X-ray: its epipolar line shows in the others, and a second click there finds "
-                            "the point in the CT. A point clicked in the CT or in 3D shows in all X-rays."
+                            "Click a point in an X-ray: its epipolar line shows in the others, and "
+                            "a second click there finds the point in the CT. A point clicked in "
+                            "the CT or in 3D shows in all X-rays."
                         ),
                     ),
                     Button(

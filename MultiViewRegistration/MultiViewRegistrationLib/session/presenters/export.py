@@ -108,7 +108,8 @@ class ExportPresenter(Presenter):
                     _("Show in Transforms"),
                     lambda: tools.show_in_module(node),
                     tip=_(
-                        "Open the Transforms module with this transform: its matrix, inverse, and hardening."
+                        "Open the Transforms module with this transform: its matrix, inverse, and "
+                        "hardening."
                     ),
                 ),
             )
@@ -165,7 +166,10 @@ class ExportPresenter(Presenter):
         )
 
     def receipt(self) -> Form:
-        """Return where the pose that is shown was written; nothing in a browser, which says that itself."""
+        """Return where the pose that is shown was written.
+
+        Nothing in a browser, which says that itself.
+        """
         if not self.in_slicer or not self._is_exported():
             return []
         if not self._files:
@@ -183,7 +187,8 @@ class ExportPresenter(Presenter):
             partial(setattr, self, "names"),
             on=self.names,
             tip=_(
-                "Its name may be a patient's; without, the report has the names of the X-rays alone."
+                "Its name may be a patient's; without, the report has the names of the X-rays "
+                "alone."
             ),
         )
 
@@ -221,11 +226,13 @@ class ExportPresenter(Presenter):
         missing, server = self._wait_or_override(), self.mode == "server"
         hint = (
             _(
-                "Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected."
+                "Offer the CT's pose, its verdict and the overlays to clients on this computer, "
+                "until it is disconnected."
             )
             if server
             else _(
-                "Send the CT's pose, its verdict and the overlays to this server, until it is disconnected."
+                "Send the CT's pose, its verdict and the overlays to this server, until it is "
+                "disconnected."
             )
         )
         return group(
@@ -383,7 +390,8 @@ class ExportPresenter(Presenter):
             return text
         if peer.stale_reason:
             stopped = _(
-                "\u26a0 {link} It is told not to use {pose}, which is not sent any more. {reason} Send again, or disconnect."
+                "\u26a0 {link} It is told not to use {pose}, which is not sent any more. {reason} "
+                "Send again, or disconnect."
             )
             return stopped.format(link=text, pose=peer.pose, reason=peer.stale_reason)
         return _("{link} It gets {pose}.").format(link=text, pose=peer.pose)

@@ -1,4 +1,7 @@
-"""Files of any kind, dropped or chosen together: asks what `file_plan.plan` asks about them, and does what it says."""
+"""Files of any kind, dropped or chosen together.
+
+Asks what `file_plan.plan` asks about them, and does what it says.
+"""
 
 from __future__ import annotations
 
@@ -295,7 +298,10 @@ class FilesPresenter(Presenter):
     # What threads have done
 
     def tick(self) -> bool:
-        """Take what has been told apart, and what can be taken now; whether there is something new to show."""
+        """Take what has been told apart, and what can be taken now.
+
+        Whether there is something new to show.
+        """
         changed = False
         if self._tasks and ended(self._tasks[0].task):
             done, changed = self._tasks.pop(0), True

@@ -1,8 +1,12 @@
-"""The form of a section, as plain data. The panel (Qt) and the page (Vue) have one renderer each, which draws any of it.
+"""The form of a section, as plain data.
 
-A presenter's `form()` returns a list of controls, made again whenever something has changed. A renderer knows a control again by its
-`key`, makes its widget once, and changes in it what has changed; a control that is not in the list is not seen. What a person does at a
-control becomes a call of its `action`, within the host's `ui_action()`, which shows what went wrong and then the form again.
+The panel (Qt) and the page (Vue) have one renderer each, which draws any of it.
+
+A presenter's `form()` returns a list of controls, made again whenever something has changed. A
+renderer knows a control again by its `key`, makes its widget once, and changes in it what has
+changed; a control that is not in the list is not seen. What a person does at a control becomes a
+call of its `action`, within the host's `ui_action()`, which shows what went wrong and then the form
+again.
 """
 
 from __future__ import annotations
@@ -266,13 +270,15 @@ class Choice(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class TextField(Control):
-    """A text that a person types. action(text), once it is typed. typed(text), if any, at every key, and without `ui_action`.
+    """A text that a person types. action(text), once it is typed.
+
+    typed(text), if any, at every key, and without `ui_action`.
 
     Attributes
     ----------
     number
-        What it is read as; a text that it refuses, for which the action raises InputError, is marked, and
-        hinders strict buttons.
+        What it is read as; a text that it refuses, for which the action raises InputError, is
+        marked, and hinders strict buttons.
     of
         What the text is about: once that is another, what was typed and not taken is dropped.
     rows
@@ -345,8 +351,8 @@ class TableRow:
 class Table(Control):
     """Rows; one may be selected.
 
-    action(id, column), if any, for a row that was clicked, with `cells` for a cell. switch(id, on): called for a
-    check box.
+    action(id, column), if any, for a row that was clicked, with `cells` for a cell. switch(id, on):
+    called for a check box.
 
     Attributes
     ----------
@@ -408,8 +414,9 @@ class FieldRow:
     def notes(self) -> list[dict[str, Any]]:
         """The sentences about the row's fields, in their order, to be written below them.
 
-        Each has `column` and `span`: where it begins and how many columns it may take, counted without the title; one near the right edge
-        begins farther left, as far as there is room. Its `tone` is ERROR or CAUTION, `of` the key of its field.
+        Each has `column` and `span`: where it begins and how many columns it may take, counted
+        without the title; one near the right edge begins farther left, as far as there is room. Its
+        `tone` is ERROR or CAUTION, `of` the key of its field.
         """
         at = [n for n, cell in enumerate(self.cells) if cell.fault or cell.caution]
         starts = list(at)
@@ -437,7 +444,9 @@ NOTE_COLUMNS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class FieldTable(Control):
-    """Fields, a row for each thing and a column for each property of it; one row is selected. action(id): a row was chosen.
+    """Fields, a row for each thing and a column for each property of it; one row is selected.
+
+    action(id): a row was chosen.
 
     Attributes
     ----------
@@ -584,7 +593,10 @@ def walk(controls: Iterable[Control | None]) -> dict[str, Control]:
 
 
 def plain_data(control: Control) -> dict[str, Any]:
-    """Return a control for a page: its fields but for functions and pixels, with the name of its kind."""
+    """Return a control for a page.
+
+    Its fields but for functions and pixels, with the name of its kind.
+    """
     data: dict[str, Any] = {"kind": type(control).__name__}
     for each in fields(control):
         value = getattr(control, each.name)

@@ -94,7 +94,10 @@ class Frontend(ABC):
 
     @abstractmethod
     def open_whole(self, path: Path, folder: Path | None) -> None:
-        """Open a case, a result, a track or a scene; `folder`, that a page sent it in, is removed then."""
+        """Open a case, a result, a track or a scene.
+
+        `folder`, that a page sent it in, is removed then.
+        """
 
     @abstractmethod
     def open_demo(self) -> None:
@@ -185,7 +188,10 @@ class Frontend(ABC):
         self._stale = True
 
     def follow(self, session: Session, wait: float) -> str:
-        """Take what the work of the session has done; return the message that is shown of it, "" for none."""
+        """Take what the work of the session has done.
+
+        Return the message that is shown of it, "" for none.
+        """
         if not session.poll(wait) or session.running_registration is not None:
             return ""
         self.invalidate()

@@ -1,4 +1,7 @@
-"""The geometry of all X-rays: a table of fields, a row for each X-ray, over a picture of the machine that moves with them."""
+"""The geometry of all X-rays.
+
+a table of fields, a row for each X-ray, over a picture of the machine that moves with them.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,8 @@ SLOT_SCAN_MODE = Option(
     SLOT_SCAN,
     _("Slot scan"),
     _(
-        "A CT scout or an EOS image: rays spread across the image and are parallel along it, as source and slot move from row to row."
+        "A CT scout or an EOS image: rays spread across the image and are parallel along it, as "
+        "source and slot move from row to row."
     ),
 )
 AXES = (Option(LPS, _("LPS (DICOM, ITK, case.json)")), Option(RAS, _("RAS (3D Slicer)")))
@@ -99,15 +103,16 @@ COLUMNS = {
             "left",
             QUESTION,
             _(
-                "Look at the image: a marker R, the heart, the liver. Yes is how radiographs are read, as if the patient faced you."
+                "Look at the image: a marker R, the heart, the liver. Yes is how radiographs are "
+                "read, as if the patient faced you."
             ),
         ),
         Option(
             "bone",
             _("Bone in the file"),
             _(
-                "Whether bone is darker or brighter than soft tissue in the file as it is stored; log: of an image whose logarithm was "
-                "taken."
+                "Whether bone is darker or brighter than soft tissue in the file as it is stored; "
+                "log: of an image whose logarithm was taken."
             ),
         ),
     )
@@ -125,7 +130,10 @@ _NONE = "\u2013"
 
 
 class GeometryPresenter(EditorPresenter):
-    """The table while it is open, else nothing; what is typed into it becomes an X-ray's geometry as `GeometryEdits` says."""
+    """The table while it is open, else nothing.
+
+    What is typed into it becomes an X-ray's geometry as `GeometryEdits` says.
+    """
 
     TITLE = _("Geometry of the X-rays")
 
@@ -171,7 +179,10 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def unfinished(self) -> str:
-        """Return the first typed value that a registration has to wait for, a sentence; "" for none."""
+        """Return the first typed value that a registration has to wait for, a sentence.
+
+        "" for none.
+        """
         refused = (self.refused(view) for view in self._xrays.views if view.used)
         shared = (
             self.certainty.refused(self.registration.node.GetID())
@@ -207,7 +218,8 @@ class GeometryPresenter(EditorPresenter):
             Text(
                 "legend",
                 _(
-                    "Values in italics were not typed: point at one to read where it is from. What is needed is marked with ?."
+                    "Values in italics were not typed: point at one to read where it is from. What "
+                    "is needed is marked with ?."
                 ),
                 tone=QUIET,
             ),
@@ -236,7 +248,8 @@ class GeometryPresenter(EditorPresenter):
                     partial(self.put_back, view),
                     enabled=self._edits.is_changed(view) or bool(self.certainty.refused(view.id)),
                     tip=_(
-                        "Give the X-ray the geometry that it had before it was first changed in this table."
+                        "Give the X-ray the geometry that it had before it was first changed in "
+                        "this table."
                     ),
                 ),
                 Button("close", _("Done"), self.close, primary=True),
@@ -396,7 +409,10 @@ class GeometryPresenter(EditorPresenter):
     # Below the table
 
     def _picture(self, view: XRayView, draft: Draft) -> Form:
-        """Return the machine about the patient, and the image with his sides; nothing where the world's axes may not be his."""
+        """Return the machine about the patient, and the image with his sides.
+
+        Nothing where the world's axes may not be his.
+        """
         camera, detector_mm, certain = self._sketched(view, draft)
         if camera is None:
             return []
@@ -463,8 +479,9 @@ class GeometryPresenter(EditorPresenter):
 
     def _matrix(self, view: XRayView, draft: Draft) -> Form:
         tip = _(
-            "From world mm to pixels, at any scale and sign; (0, 0) is the centre of the top left pixel. 12 numbers; or 9 of the "
-            "intrinsics and then 12 or 16 of camera_from_world; or JSON with either."
+            "From world mm to pixels, at any scale and sign; (0, 0) is the centre of the top left "
+            "pixel. 12 numbers; or 9 of the intrinsics and then 12 or 16 of camera_from_world; or "
+            "JSON with either."
         )
         return [
             TextField(

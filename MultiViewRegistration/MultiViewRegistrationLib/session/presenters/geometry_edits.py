@@ -60,8 +60,9 @@ class Draft:
     mode
         C_ARM, MATRIX, FILE or SLOT_SCAN.
     fields
-        Texts by the fields' keys of `geometry_fields`, and "matrix" (any text with a matrix), "axes" (LPS or RAS); of a slot scan
-        "slot_distance", "slot_column" and "tube" (of `tube_sides`, "" for none).
+        Texts by the fields' keys of `geometry_fields`, and "matrix" (any text with a matrix),
+        "axes" (LPS or RAS); of a slot scan "slot_distance", "slot_column" and "tube" (of
+        `tube_sides`, "" for none).
     """
 
     mode: str
@@ -105,7 +106,9 @@ OF_MATRIX = ("matrix", "axes")
 
 
 class GeometryEdits:
-    """The drafts of all X-rays of an `XRaysPresenter`. What is complete and can be is given to the X-ray at once, while it is typed, too.
+    """The drafts of all X-rays of an `XRaysPresenter`.
+
+    What is complete and can be is given to the X-ray at once, while it is typed, too.
 
     What is not is kept for each X-ray until the registration is left.
     """
@@ -213,7 +216,8 @@ class GeometryEdits:
             key = "rao_lao_deg" if reading.rao_lao_deg else "cra_cau_deg"
             found = getattr(reading, key)
             cautions[key] = _(
-                "{value:g} looks like radians, as the X-rays would be nearly parallel; give degrees: {better:.1f}."
+                "{value:g} looks like radians, as the X-rays would be nearly parallel; give "
+                "degrees: {better:.1f}."
             ).format(value=found, better=np.degrees(found))
         twins = self._xrays.session.twins()
         if twins is not None and view in twins and not cautions:
@@ -224,12 +228,16 @@ class GeometryEdits:
         machines = [each for other in others if isinstance(each := other.record.geometry, CArm)]
         if machines and all(each.mirrored != reading.mirrored for each in machines):
             cautions["mirrored"] = _(
-                "The other X-rays are stored the other way round, which is rare on one machine; look at a marker."
+                "The other X-rays are stored the other way round, which is rare on one machine; "
+                "look at a marker."
             )
         return cautions
 
     def origin(self, view: XRayView, key: str, draft: Draft) -> str:
-        """Return where a field's value comes from, in a few words; "" for what was typed, and for nothing."""
+        """Return where a field's value comes from, in a few words.
+
+        "" for what was typed, and for nothing.
+        """
         text, record = draft.fields[key], view.record
         if not text:
             return ""
@@ -259,7 +267,10 @@ class GeometryEdits:
         return not self.in_force(view) and not self.reading(view, draft).fault
 
     def set_mode(self, view: XRayView, mode: str) -> None:
-        """Choose the kind of geometry, of MODES; a change back to the one that the X-ray has drops what was changed."""
+        """Choose the kind of geometry, of MODES.
+
+        a change back to the one that the X-ray has drops what was changed.
+        """
         self._xrays.select(view.id)
         if view.placed and mode == self._as_it_is(view).mode:
             self.editing(view).draft = None
@@ -273,7 +284,10 @@ class GeometryEdits:
         self.editing(view).typing = None
 
     def typed(self, view: XRayView, key: str, value: str) -> None:
-        """Follow a field that is being typed: an X-ray that has a geometry follows; one without waits until the field is left."""
+        """Follow a field that is being typed: an X-ray that has a geometry follows.
+
+        One without waits until the field is left.
+        """
         self._change(view, key, value)
         draft = self.draft(view)
         odd = draft.mode == C_ARM and key in read_c_arm(draft.fields, view.size).cautions
@@ -290,7 +304,10 @@ class GeometryEdits:
             self._give(view)
 
     def set_bone(self, view: XRayView, bone: str) -> None:
-        """Say how bone is stored in the file, a key of BONE. InputError where the image cannot be used so."""
+        """Say how bone is stored in the file, a key of BONE.
+
+        InputError where the image cannot be used so.
+        """
         self.keep_before(view)
         intensity, inverted = BONE[bone][1]
         change_image(view, intensity=intensity, inverted=inverted)
@@ -323,7 +340,10 @@ class GeometryEdits:
             self._restore(view, edit.before)
 
     def _give_or_restore(self, view: XRayView, typing: bool, odd: bool = False) -> None:
-        """Give an X-ray what its fields say; of what is no geometry not that of the keys before it either."""
+        """Give an X-ray what its fields say.
+
+        Of what is no geometry not that of the keys before it either.
+        """
         typed = self.editing(view).typing
         if not odd and self.waits(view, self.draft(view)):
             self._give(view, typing)
@@ -345,7 +365,10 @@ class GeometryEdits:
         self.keep_before(view)
 
     def _give(self, view: XRayView, typing: bool = False) -> None:
-        """Give an X-ray what its fields say, which are complete; why it cannot have that stays at it."""
+        """Give an X-ray what its fields say, which are complete.
+
+        Why it cannot have that stays at it.
+        """
         registration, edit, draft = self._xrays.registration, self.editing(view), self.draft(view)
         reading, given = (
             self.reading(view, draft),

@@ -1,4 +1,7 @@
-"""The fields of an X-ray's geometry as texts: what they say, what is wrong with each, and which side of the patient is on the left."""
+"""The fields of an X-ray's geometry as texts.
+
+What they say, what is wrong with each, and which side of the patient is on the left.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def number_of(field: Field, blank: str = "") -> Number:
 
 
 def column_of(key: str, title: str = "") -> Option:
-    """Return a field of a C-arm as the column of a table: its title, by default its name and unit, and what it means."""
+    """Return a field of a C-arm as the column of a table.
+
+    Its title, by default its name and unit, and what it means.
+    """
     return Option(key, title or _(C_ARM[key].title), _(C_ARM[key].sentence))
 
 
@@ -90,7 +96,10 @@ class Reading:
 
     @property
     def fault(self) -> str:
-        """The first thing that is wrong or missing, a sentence; "" for a geometry that can be used."""
+        """The first thing that is wrong or missing, a sentence.
+
+        "" for a geometry that can be used.
+        """
         missing = (
             _("{field} is not given.").format(field=_(C_ARM[key].words))
             for key in self.missing
@@ -163,7 +172,8 @@ def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) 
         and to_detector <= to_isocentre
     ):
         faults["source_to_isocentre_mm"] = _(
-            "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one of them."
+            "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one "
+            "of them."
         ).format(isocentre=to_isocentre, detector=to_detector)
     if pixel_mm is not None:
         if min(pixel_mm) <= 0:
@@ -284,9 +294,9 @@ def with_side(fields: Mapping[str, str], letter: str) -> dict[str, str]:
 def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
     """Return the fields with another value of one.
 
-    What a person sees in the image stays where the angles change: whose right is on the left at LAO 0 has it there at LAO 180, which the
-    same image of a source on the other side would not. From an image from the front to a lateral one nothing can stay but the side from
-    which it is seen.
+    What a person sees in the image stays where the angles change: whose right is on the left at LAO
+    0 has it there at LAO 180, which the same image of a source on the other side would not. From an
+    image from the front to a lateral one nothing can stay but the side from which it is seen.
     """
     after = {**before, key: value}
     if key in ("rao_lao_deg", "cra_cau_deg", "roll_deg") and before["mirrored"]:

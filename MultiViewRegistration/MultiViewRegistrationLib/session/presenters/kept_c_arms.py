@@ -1,4 +1,7 @@
-"""C-arms that are kept on this computer: chosen for an X-ray, kept, deleted; and one C-arm for all X-rays."""
+"""C-arms that are kept on this computer: chosen for an X-ray, kept, deleted.
+
+And one C-arm for all X-rays.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,8 @@ class KeptCArms:
             if each != view and self._edits.draft(each).mode == C_ARM
         ]
         tip = _(
-            "Distances, pixel size, principal point, and the side from which the image is seen, without the angles."
+            "Distances, pixel size, principal point, and the side from which the image is seen, "
+            "without the angles."
         )
         name, set_name = self._name or chosen, partial(setattr, self, "_name")
         return [
@@ -137,8 +141,8 @@ class KeptCArms:
             del reading["pixel_mm"]
             reading.pop("principal_point", None)
             self._told = _(
-                "{name} is kept for images of {size[0]} \u00d7 {size[1]} pixels, and {view} has {own[0]} \u00d7 {own[1]}: enter its "
-                "pixel size."
+                "{name} is kept for images of {size[0]} \u00d7 {size[1]} pixels, and {view} has "
+                "{own[0]} \u00d7 {own[1]}: enter its pixel size."
             ).format(name=name, size=preset.c_arm["size"], view=view.name, own=view.size)
         self._name = ""
         self._edits.fill(view, c_arm_fields(reading, view.size), name)

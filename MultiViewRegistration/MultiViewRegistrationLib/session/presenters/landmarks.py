@@ -176,7 +176,8 @@ class LandmarksPresenter(Presenter):
             self._warned = True
             self.session.notices.warn(
                 _(
-                    "Landmarks: {count} without a place, as in a damaged file; remove them, and click them again."
+                    "Landmarks: {count} without a place, as in a damaged file; remove them, and "
+                    "click them again."
                 ).format(count=count)
             )
 
@@ -271,7 +272,8 @@ class LandmarkFilePresenter(Presenter):
         questions = [PLACE_QUESTION] if view is not None else []
         if ready:
             text = _(
-                "Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved."
+                "Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there "
+                "are moved."
             )
         else:
             text = _("Choose a CT first.") if view is None else _("Say first where the points lie.")

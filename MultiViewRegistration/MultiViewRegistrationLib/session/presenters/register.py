@@ -231,7 +231,8 @@ class ComparisonPresenter(Presenter):
             return True
         found = drawing.result
         text = _(
-            "The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: edges of bone."
+            "The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: "
+            "edges of bone."
         )
         self._text, self._pictures = text.format(mm=found.mm, degrees=found.degrees), found.pictures
         return True
@@ -256,7 +257,10 @@ def _pose_name(entry: HistoryEntry) -> str:
 
 
 def verdict_state(session: Session) -> State | None:
-    """Return the verdict on the pose as it is, also of a sequence's frame; None where there is none."""
+    """Return the verdict on the pose as it is, also of a sequence's frame.
+
+    None where there is none.
+    """
     verdict = assessment.verdict(session)
     kinds = {"accept": DONE, "check": CHECK, "reject": REJECT}
     return State(kinds[verdict], assessment.summary(session)) if verdict else None

@@ -1,4 +1,7 @@
-"""The regressors of the CT in section Start: train one, watch that, choose among those that are there, remove one."""
+"""The regressors of the CT in section Start.
+
+Train one, watch that, choose among those that are there, remove one.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +94,8 @@ class RegressorPresenter(Presenter):
             tip=under_way
             or missing
             or _(
-                "Train a network for this CT and these X-rays, in the background. You can go on with other work meanwhile."
+                "Train a network for this CT and these X-rays, in the background. You can go on "
+                "with other work meanwhile."
             ),
         )
         minutes = TextField(
@@ -124,7 +128,8 @@ class RegressorPresenter(Presenter):
                 enabled=not training,
                 tip=under_way or _("Remove the regressor in the selected row from this computer."),
                 question=_(
-                    "Remove the regressor {name} ({size}) from this computer? It cannot be brought back, only be trained again."
+                    "Remove the regressor {name} ({size}) from this computer? It cannot be brought "
+                    "back, only be trained again."
                 ).format(name=selected.name, size=_size(selected)),
             )
             buttons.append(remove)
@@ -185,7 +190,8 @@ class RegressorPresenter(Presenter):
         if any(model.finished for model in learning.models):
             return _("Choose the one that Regressor and Automatic use.")
         return _(
-            "There is none for this CT yet. A network is trained for it once, in minutes, and then finds the CT without a start."
+            "There is none for this CT yet. A network is trained for it once, in minutes, and then "
+            "finds the CT without a start."
         )
 
     def _title(self) -> str:

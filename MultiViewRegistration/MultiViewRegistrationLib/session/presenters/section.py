@@ -1,4 +1,7 @@
-"""The common part of all sections' presenters: their state, nodes to choose from, questions that a file leaves open."""
+"""The common part of all sections' presenters.
+
+Their state, nodes to choose from, questions that a file leaves open.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class State:
 
 
 class Presenter:
-    """The presenter of a section: its content and actions, as plain data and methods; the panel (Qt) and the page (Vue) only bind it.
+    """The presenter of a section: its content and actions, as plain data and methods.
+
+    The panel (Qt) and the page (Vue) only bind it.
 
     Its methods raise InputError, which the host shows; `form()` of a subclass returns its controls.
 
@@ -41,7 +46,8 @@ class Presenter:
     """
 
     TITLE = ""
-    #: Whether the work can begin here, without a registration, which is made then: its form is shown without one.
+    #: Whether the work can begin here, without a registration, which is made then: its form is
+    #: shown without one.
     BEGINS = False
 
     def __init__(self, host: Host) -> None:
@@ -56,7 +62,10 @@ class Presenter:
 
     @property
     def session(self) -> Session:
-        """The session of the registration; only to be asked for where `host.session` is not None."""
+        """The session of the registration.
+
+        Only to be asked for where `host.session` is not None.
+        """
         assert self.host.session is not None
         return self.host.session
 
@@ -71,7 +80,10 @@ class Presenter:
         return False
 
     def reset(self) -> None:
-        """Forget all that belongs to the registration at work before; also called in the beginning."""
+        """Forget all that belongs to the registration at work before.
+
+        Also called in the beginning.
+        """
 
     def state(self) -> State:
         """Return the state of the section; only called with a registration."""
@@ -86,10 +98,16 @@ class Presenter:
         return False
 
     def update_views(self) -> None:
-        """Keep true what the views show; called as often as `tick`, and also while the host is not seen."""
+        """Keep true what the views show.
+
+        Called as often as `tick`, and also while the host is not seen.
+        """
 
     def deactivate(self) -> None:
-        """Take away what would no longer be kept true: another registration is about to be chosen."""
+        """Take away what would no longer be kept true.
+
+        Another registration is about to be chosen.
+        """
 
     def exit(self) -> None:
         """End what only makes sense while the host is seen, with this registration."""
@@ -116,7 +134,10 @@ def written_to(files: list[Path]) -> str:
 
 
 def folder_name(what: str, registration: Registration) -> str:
-    """Return a name for a folder of files: what they are, the case by its X-rays alone, and the time."""
+    """Return a name for a folder of files.
+
+    What they are, the case by its X-rays alone, and the time.
+    """
     return f"{what}-{case_id(registration)}-{datetime.now():%Y%m%d-%H%M%S}"
 
 

@@ -17,7 +17,10 @@ from .xrays import XRaysPresenter
 
 @dataclass(frozen=True)
 class Sections:
-    """The presenters of a host's sections; in the panel each has a header <name>Section in MultiViewRegistration.ui."""
+    """The presenters of a host's sections.
+
+    In the panel each has a header <name>Section in MultiViewRegistration.ui.
+    """
 
     ct: CTPresenter
     xrays: XRaysPresenter

@@ -116,7 +116,10 @@ class SequencePresenter(Presenter):
     # The form
 
     def missing(self) -> str:
-        """Return the steps missing before a sequence can be tracked, in a sentence; "" for none, as far as is known."""
+        """Return the steps missing before a sequence can be tracked, in a sentence.
+
+        "" for none, as far as is known.
+        """
         if self.host.session is None:
             return _("Choose a CT first.")
         sequence = self.session.sequence
@@ -129,7 +132,8 @@ class SequencePresenter(Presenter):
             return _("The CT lies outside all X-rays: centre it there, or move it.")
         if not missing and sequence.count is not None and sequence.count < 2:
             return _(
-                "The X-rays have one frame each: to track, add multi-frame X-rays, or open a case that names them."
+                "The X-rays have one frame each: to track, add multi-frame X-rays, or open a case "
+                "that names them."
             )
         return missing
 
@@ -206,7 +210,8 @@ class SequencePresenter(Presenter):
                 "How much is done for each frame. The first one is always registered and assessed."
             ),
         )
-        # where the page runs is not where its files are: there it is opened with all of them, as a case is
+        # where the page runs is not where its files are: there it is opened with all of them, as a
+        # case is
         tools = self.host.slicer_tools
         opening = (
             None
@@ -220,7 +225,8 @@ class SequencePresenter(Presenter):
                 enabled=not running,
                 needs=(RENDERING,),
                 tip=_(
-                    "Open a track.json, as mvreg track or an export writes it, with its case, as a registration of its own."
+                    "Open a track.json, as mvreg track or an export writes it, with its case, as a "
+                    "registration of its own."
                 ),
             )
         )
@@ -332,7 +338,8 @@ class SequencePresenter(Presenter):
         of, written = self._written
         written = written if of is self.player else ""
         files = _(
-            "poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it was tracked here."
+            "poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it "
+            "was tracked here."
         )
         return [
             group(
@@ -412,7 +419,10 @@ class SequencePresenter(Presenter):
         )
 
     def _motion_plots(self, player: Player, motion: StructureMotion) -> Form:
-        """Return curves over the frames; the frame that is shown is marked while it does not play."""
+        """Return curves over the frames.
+
+        The frame that is shown is marked while it does not play.
+        """
         here = None if player.playing else player.number
         if self._plots[0] != (motion, here):
             numbers = [each.number for each in motion.motion]
@@ -431,7 +441,8 @@ class SequencePresenter(Presenter):
             self.close,
             enabled=not running,
             tip=_(
-                "Put X-rays and CT back as they were before; what was tracked here and not exported is lost."
+                "Put X-rays and CT back as they were before; what was tracked here and not "
+                "exported is lost."
             ),
         )
 

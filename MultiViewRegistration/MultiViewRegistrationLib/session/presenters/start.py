@@ -54,8 +54,8 @@ RANGE_NUMBERS = {
     "rotation_deg": Number(_("Rotation"), 1, 180, DEG),
     "translation_mm": Number(_("Translation"), 1, 500, " mm"),
 }
-#: The place of the CT's centre (`manual_pose.centre`), mm in the world, LPS; then its turn about these axes, one after the other, as they
-#: stand still, degrees.
+#: The place of the CT's centre (`manual_pose.centre`), mm in the world, LPS; then its turn about
+#: these axes, one after the other, as they stand still, degrees.
 POSE_NUMBERS = (
     *(Number(name, -1e5, 1e5, " mm") for name in ("L", "P", "S")),
     *(Number(name, -1e5, 1e5, DEG) for name in (_("turn L"), _("turn P"), _("turn S"))),
@@ -72,8 +72,8 @@ TIPS = {
     "by hand": _("Move the CT to about where it belongs."),
     "regressor": _("Begin where a network that was trained for this CT sees it in the X-rays."),
     "auto": _(
-        "Begin where the regressor sees the CT, in all X-rays together and in each alone, and where a small search finds it. "
-        "The best end wins."
+        "Begin where the regressor sees the CT, in all X-rays together and in each alone, and "
+        "where a small search finds it. The best end wins."
     ),
 }
 HINTS = {
@@ -88,7 +88,10 @@ HINTS = {
 
 
 class StartPresenter(Presenter):
-    """The choice of the start and its settings: search range, CT pose, landmarks; below that the networks of the CT."""
+    """The choice of the start and its settings: search range, CT pose, landmarks.
+
+    Below that the networks of the CT.
+    """
 
     TITLE = _("Start")
 
@@ -226,7 +229,8 @@ class StartPresenter(Presenter):
                 options=tuple(Option(node.GetID(), node.GetName()) for node in transforms),
                 enabled=idle,
                 tip=_(
-                    "Move the CT to where this transform puts things; the transform itself stays as it is."
+                    "Move the CT to where this transform puts things; the transform itself stays "
+                    "as it is."
                 ),
             )
             controls.append(copy)
@@ -266,7 +270,10 @@ class StartPresenter(Presenter):
         return State(READY, METHODS[start])
 
     def tick(self) -> bool:
-        """Return whether the CT has stopped elsewhere: its numbers, and whether the X-rays show it."""
+        """Return whether the CT has stopped elsewhere.
+
+        Its numbers, and whether the X-rays show it.
+        """
         changed = self.landmarks.tick() | self.regressor.tick()
         if self.host.hand is not None:
             if self.start != "by hand" or self.session.running:

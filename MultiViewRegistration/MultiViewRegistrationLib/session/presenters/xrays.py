@@ -48,7 +48,10 @@ PICTURE_HEIGHT_PX = 120
 
 
 class XRaysPresenter(Presenter):
-    """Files are read in a thread, one after the other; `tick` takes what has come of it, and watches images that change."""
+    """Files are read in a thread, one after the other.
+
+    `tick` takes what has come of it, and watches images that change.
+    """
 
     TITLE = _("X-rays")
     BEGINS = True
@@ -80,7 +83,10 @@ class XRaysPresenter(Presenter):
 
     @property
     def selected(self) -> XRayView | None:
-        """The X-ray that the editors are about: the first where none was chosen, None without any."""
+        """The X-ray that the editors are about.
+
+        The first where none was chosen, None without any.
+        """
         views = self.views
         return next(
             (view for view in views if view.id == self._selected), views[0] if views else None
@@ -115,7 +121,8 @@ class XRaysPresenter(Presenter):
             self.add_volume,
             options=node_options(_("choose a volume to add"), found),
             tip=_(
-                "An image, a run of frames, or what a sequence shows now, that is loaded already. It stays as it is."
+                "An image, a run of frames, or what a sequence shows now, that is loaded already. "
+                "It stays as it is."
             ),
         )
         return [
@@ -144,8 +151,9 @@ class XRaysPresenter(Presenter):
             return []
         missing = scouts.missing_in(self.registration)
         tip = _(
-            "Add the CT scanner's own X-rays of this examination ({names}), with the geometry that their headers give. They lie "
-            "in the CT's frame of reference: a registration can be held against the scanner's own pose."
+            "Add the CT scanner's own X-rays of this examination ({names}), with the geometry that "
+            "their headers give. They lie in the CT's frame of reference: a registration can be "
+            "held against the scanner's own pose."
         )
         return [
             row(
@@ -190,7 +198,8 @@ class XRaysPresenter(Presenter):
                     icon="up",
                     enabled=selected != views[0],
                     tip=_(
-                        "Earlier: the first X-ray is the one that the others' geometry is relative to."
+                        "Earlier: the first X-ray is the one that the others' geometry is relative "
+                        "to."
                     ),
                 ),
                 Button(
@@ -217,7 +226,8 @@ class XRaysPresenter(Presenter):
                     _("Geometry..."),
                     lambda: self.host.show_geometry(self.selected),
                     tip=_(
-                        "A table of how each X-ray was taken: angles, distances, pixels, left and right, and how well they are known."
+                        "A table of how each X-ray was taken: angles, distances, pixels, left and "
+                        "right, and how well they are known."
                     ),
                 ),
             ),
@@ -254,7 +264,8 @@ class XRaysPresenter(Presenter):
         twins, view = self.session.twins(), self.current
         if twins is not None:
             return _(
-                "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
+                "{a} and {b} have the same geometry, expected another for each; correct that of "
+                "one, or skip it."
             ).format(a=twins[0].name, b=twins[1].name)
         return self.geometry.unfinished() or (
             self.session.problem(view) if not needs_geometry(view) else ""
@@ -264,8 +275,9 @@ class XRaysPresenter(Presenter):
         if true_pose(self.registration) is None:
             return ""
         return _(
-            "These are scouts of this CT: the step Check tells how far a result is from the scanner's own pose, which is good to some "
-            "1.5 mm, as the patient may have moved between scout and slices."
+            "These are scouts of this CT: the step Check tells how far a result is from the "
+            "scanner's own pose, which is good to some 1.5 mm, as the patient may have moved "
+            "between scout and slices."
         )
 
     def state(self) -> State:
@@ -446,7 +458,8 @@ class ImagePresenter(EditorPresenter):
                 _("Draw mask..."),
                 lambda: tools.draw_mask(self.view),
                 tip=_(
-                    "Open a mask of what is used now in the Segment Editor: erase what is not to be used."
+                    "Open a mask of what is used now in the Segment Editor: erase what is not to "
+                    "be used."
                 ),
             )
         )
@@ -470,7 +483,8 @@ class ImagePresenter(EditorPresenter):
                 tip=_("The geometry of a slot scan says which way its columns run.")
                 if record.kind == "slot_scan"
                 else _(
-                    "Where the file was stored the other way round than its matrix or calibration says."
+                    "Where the file was stored the other way round than its matrix or calibration "
+                    "says."
                 ),
             ),
             mask if masks else None,

@@ -21,6 +21,7 @@ COMMANDS = {
     "tracking": "measure how fast and exactly frames are tracked",
     "viewer": "measure how soon the page shows what is done",
     "bent": "register bodies that are not rigid",
+    "searches": "search without a start, on X-rays of any part of a CT",
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
     "wrist_bones": "register the bones of a real wrist together",

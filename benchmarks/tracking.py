@@ -83,7 +83,9 @@ def measure(
     anatomy = PreparedCT(case.ct)
     first = register(case, "given", anatomy=anatomy, device=device)
     trackers = {
-        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search), case.targets)
+        name: Tracker(
+            anatomy.on_device(device.name), pace, Range(**case.search_range), case.targets
+        )
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():

@@ -16,7 +16,7 @@ POINT = np.array([9.0, -6.0, 12.0])  # LPS mm in the CT's frame
 
 def at_check(host, monkeypatch) -> GuiDriver:
     """Without views. The CT comes to rest soon."""
-    from MultiViewRegistrationLib.session import drawing
+    from MultiViewRegistrationLib.mrml import drawing
 
     monkeypatch.setattr(drawing, "REST", 0.05)
     person = GuiDriver(host)

@@ -1,4 +1,4 @@
-"""Folders that belong to one process, and go with it.
+"""The folder of the user's data, and folders that belong to one process and go with it.
 
 At its end, or, where it was killed, when the next one of their kind is made.
 """
@@ -22,6 +22,19 @@ TEMPORARY = "mvreg-view"
 MAX_TRIES = 20
 #: Of this computer's name.
 _HOST = sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def data_folder() -> Path:
+    """Return the folder of the user's data; MVREG_DATA moves it."""
+    if os.environ.get("MVREG_DATA"):
+        return Path(os.environ["MVREG_DATA"])
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "multiview-registration"
 
 
 def new_folder(kind: str, parent: Path | None = None) -> Path:

@@ -31,7 +31,7 @@ from ..session.presenters.form import (
     walk,
 )
 from ..session.presenters.section import TODO, Presenter, State
-from ..session.translation import _
+from ..translation import _
 from .elements import Form
 from .transfers import packed
 

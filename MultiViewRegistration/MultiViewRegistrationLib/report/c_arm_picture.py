@@ -13,8 +13,7 @@ import numpy as np
 from ..geometry.c_arm import angle, angles, side_of_direction
 from ..geometry.camera import Camera
 from ..translation import _
-from .drawing import beam, outline, png, polyline
-from .html import embedded, tag
+from .html import beam, embedded, outline, png, polyline, tag
 
 #: Pixels of one drawing, and between two.
 SIDE_PX, GAP_PX = 204, 8

@@ -7,8 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 
 from ..translation import _
-from .drawing import polyline
-from .html import tag
+from .html import polyline, tag
 from .plot import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot
 
 #: On a light and on a dark ground alike, and large enough in the width of a section.

@@ -19,7 +19,6 @@ from ..geometry.distortion import Distortion
 from ..geometry.fields import TABLES, describe_uncertainty
 from ..geometry.slot_scan import SlotScan
 from ..imaging.dicom_file import read_dicom
-from ..io.cameras import meeting_point, sees, settle
 from ..io.dicom_geometry import (
     AT_PATIENT,
     BY_TUBE_ANGLE,
@@ -35,7 +34,7 @@ from ..io.dicom_geometry import (
 from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
 from ..io.localizer import read_slot_scan, world_of
-from ..io.view_record import Geometry, read_described
+from ..io.view_record import Geometry, meeting_point, read_described, resolve_projection_signs, sees
 from ..mrml.image import refresh
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
@@ -81,7 +80,7 @@ def set_camera(
         plain = record.camera(view.size)
     point = _point_shown(registration, view, plain)
     try:
-        (camera,) = settle([record], [view.size], point)
+        (camera,) = resolve_projection_signs([record], [view.size], point)
     except InputError:
         sentence = (
             BY_CAMERA

@@ -19,9 +19,9 @@ from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of
 from ..io.navigation.registration_export import REJECTED, VERDICTS, RegistrationExport
+from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files
 from ..io.sequence import FrameFiles
-from ..io.staging import staged
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
 from ..mrml.frames import FileImages
 from ..mrml.identity import fingerprint, of_image

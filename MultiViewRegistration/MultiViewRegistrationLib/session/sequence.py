@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.ct import CT
 from ..io.files import printable
+from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
-from ..io.staging import staged
 from ..mrml import ct_3d
 from ..mrml.frames import frames_in, how_many
 from ..mrml.identity import fingerprint

@@ -11,7 +11,7 @@ from phantom import TRUE_POSE, make_ct, make_views
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.recognise import CTFiles, FoundFiles
-from MultiViewRegistrationLib.session.file_plan import (
+from MultiViewRegistrationLib.session.presenters.file_plan import (
     SCOUTS,
     Asked,
     CTs,

@@ -30,7 +30,7 @@ import slicer
 
 from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.presenters.opening import read_whole
-from MultiViewRegistrationLib.session.sequence import read_track
+from MultiViewRegistrationLib.session.result_files import read_track
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer import scene_files
 from MultiViewRegistrationLib.viewer.scene_files import read_scene, save_scene

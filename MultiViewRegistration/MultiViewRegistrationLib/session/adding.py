@@ -40,10 +40,15 @@ from ..mrml.nodes import OWNER, products_of
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
 from ..mrml.xray_record import XRayRecord
-from .geometry import reading_of, use_reading, with_c_arm_header
+from ..translation import _
+from .geometry import (
+    reading_of,
+    refuse_other_frame,
+    use_reading,
+    with_c_arm_header,
+    with_slot_scan_header,
+)
 from .history import History
-from .slot_scan import refuse_other_frame, with_slot_scan_header
-from .translation import _
 
 
 def add_volume(registration: Registration, volume) -> XRayView:

@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeGuard, TypeVar
 
 from ..errors import InputError, collect_warnings, warn
 from ..io.files import as_sent
-from .translation import _
+from ..jobs import TimeLeft, left_in_words
+from ..translation import _
 
 #: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on
 #: only while the main thread waits here.
@@ -47,10 +48,16 @@ class Task(Generic[Result]):
     ----------
     warnings
         What it warned of, once it has ended.
+    progress
+        What `poll` took last, None before the first.
+    left
+        How long it will take still, in words; "" while that is unknown.
     """
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Result]) -> None:
         self.warnings: list[str] = []
+        self.progress: Any = None
+        self.left, self._time_left = "", TimeLeft()
         self._progress: deque[Any] = deque()
         self._lock, self._cancelled = threading.Lock(), False
         self._future: Future[Result] = Future()
@@ -107,7 +114,12 @@ class Task(Generic[Result]):
         """
         self.wait(seconds)
         with self._lock:
-            return self._progress.popleft() if self._progress else None
+            if not self._progress:
+                return None
+            self.progress = self._progress.popleft()
+        if hasattr(self.progress, "fraction"):
+            self.left = left_in_words(self._time_left.seconds(self.progress.fraction))
+        return self.progress
 
     def cancel(self) -> None:
         """Ask the work to stop; it does at its next progress."""

@@ -32,10 +32,10 @@ from ..session.history import ManualMoveRecorder
 from ..session.presenters.frontend import Frontend
 from ..session.presenters.opening import Read, keep_read
 from ..session.presenters.section import folder_name
-from ..session.sequence import ReadTrack
+from ..session.result_files import ReadTrack
 from ..session.session import Session
 from ..session.tasks import Task, ended
-from ..session.translation import _
+from ..translation import _
 from . import elements
 from .answer_bar import FIRST_STEPS, AnswerBar
 from .autosave import Autosave

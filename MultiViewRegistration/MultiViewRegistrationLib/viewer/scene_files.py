@@ -22,7 +22,7 @@ from ..io.files import home_of
 from ..io.hdf5 import is_hdf5, refuse_other_files
 from ..mrml.registration import Registration
 from ..session.player import forget_files
-from ..session.translation import _
+from ..translation import _
 from .transfers import MAX_BYTES, MAX_FILES, packed, safe_path
 
 #: Formats of images that a scene may name.

@@ -18,7 +18,7 @@ from aiohttp import BodyPartReader, web
 
 from ..errors import InputError
 from ..io.files import as_sent, keep_within
-from ..session.translation import _
+from ..translation import _
 
 MAX_BYTES = 4 << 30
 MAX_FILES = 20_000

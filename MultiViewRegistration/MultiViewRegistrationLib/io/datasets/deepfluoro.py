@@ -24,7 +24,7 @@ from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array, masked
 from ..case_writer import metaimage
 from ..hdf5 import Hdf5, opened
-from ..staging import staged
+from ..own_folders import staged
 from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing, view_entry
 
 SMALL_LAYOUT = "a down-sampled file of DeepFluoro"

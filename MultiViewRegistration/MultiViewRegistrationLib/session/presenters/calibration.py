@@ -14,7 +14,9 @@ from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
 from ...io.files import as_sent
 from ...mrml.xray import XRayView
-from ..external_files import (
+from ...translation import _
+from ..tasks import Task, ended
+from .external_files import (
     FileReading,
     Question,
     ask_for_file,
@@ -24,8 +26,6 @@ from ..external_files import (
     unanswered,
     with_paths,
 )
-from ..tasks import Task, ended
-from ..translation import _
 from .form import Choice, Files, Form, Option, Text
 from .section import question_controls
 

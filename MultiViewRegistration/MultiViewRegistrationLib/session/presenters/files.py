@@ -22,15 +22,15 @@ from ...mrml.identity import is_of_another_patient
 from ...mrml.image import segmentation_node
 from ...mrml.loading import name_of
 from ...mrml.nodes import lps_from_ras
-from .. import file_plan
+from ...translation import _
 from ..adding import use_mask
-from ..external_files import use_camera
-from ..file_plan import Action, Asked, Dropped, OpenCase, OpenXRay, Part, Plan, Step, plan, unused
 from ..geometry import needs_geometry
-from ..host import Host
 from ..tasks import Task, ended
-from ..translation import _
+from . import file_plan
+from .external_files import use_camera
+from .file_plan import Action, Asked, Dropped, OpenCase, OpenXRay, Part, Plan, Step, plan, unused
 from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
+from .host import Host
 from .section import Presenter, question_controls
 from .sections import Sections
 

@@ -12,16 +12,15 @@ from scipy.spatial.transform import Rotation
 
 from ...errors import InputError
 from ...geometry import rigid
+from ...geometry.c_arm import DEG
 from ...io.case_file import DEFAULT_SEARCH
 from ...io.files import as_sent
 from ...mrml import manual_pose
 from ...mrml.registration import Registration
-from ..external_files import FileReading, read_pose
-from ..geometry import DEG
+from ...translation import _
 from ..history import METHODS
-from ..host import Host
-from ..session import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
-from ..translation import _
+from ..registering import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
+from .external_files import FileReading, read_pose
 from .form import (
     ERROR,
     QUIET,
@@ -37,6 +36,7 @@ from .form import (
     group,
     row,
 )
+from .host import Host
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls

@@ -14,12 +14,11 @@ from ...mrml.image import change_image, set_mask
 from ...mrml.layout import css_colour
 from ...mrml.nodes import segmentations, volumes
 from ...mrml.xray import XRayView
+from ...translation import _
 from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
-from ..host import Host
 from ..tasks import Task, ended
-from ..translation import _
 from .certainty import EditorPresenter
 from .form import (
     CAUTION,
@@ -42,6 +41,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
+from .host import Host
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
 PICTURE_HEIGHT_PX = 120

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..errors import InputError
-from ..io.calibration.calibrated import CalibratedView
-from ..io.files import as_sent
-from ..io.recognise import (
+from ...errors import InputError
+from ...io.calibration.calibrated import CalibratedView
+from ...io.files import as_sent
+from ...io.recognise import (
     CALIBRATION,
     CASE,
     CT,
@@ -28,7 +28,8 @@ from ..io.recognise import (
     CTFiles,
     FoundFiles,
 )
-from ..mrml.registration import MAX_VIEWS
+from ...mrml.registration import MAX_VIEWS
+from ...translation import _
 from .external_files import (
     BESIDE,
     NO_FILE,
@@ -40,7 +41,6 @@ from .external_files import (
     unanswered,
     with_paths,
 )
-from .translation import _
 
 #: What a file may be that may be of several kinds, and how a person says that it is.
 KINDS = {

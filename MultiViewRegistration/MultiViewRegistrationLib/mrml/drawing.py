@@ -15,9 +15,9 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay
-from ..mrml import overlay
-from ..mrml.registration import Registration
-from ..mrml.xray import DetectorPlane, XRayView, detectors
+from . import overlay
+from .registration import Registration
+from .xray import DetectorPlane, XRayView, detectors
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT

@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.c_arm import DEG
 from ...io.case_file import DEFAULT_SEARCH
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...mrml import manual_pose
 from ...mrml.registration import Registration
 from ...translation import _
@@ -472,7 +472,7 @@ class PoseFilePresenter(Presenter):
                 ),
                 Text("pose_name", self.path.name if self.path else hint, tone=QUIET),
                 *question_controls("pose", reading.questions, self._answers, self.answer),
-                Text("pose_problem", as_sent(reading.problem), tone=ERROR),
+                Text("pose_problem", redact_upload_paths(reading.problem), tone=ERROR),
                 put if self.path and not reading.problem else None,
                 open=False,
             )

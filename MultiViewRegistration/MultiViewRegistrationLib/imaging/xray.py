@@ -53,10 +53,8 @@ class XRay:
         if factor == 1:
             return self
         weight = self.valid.astype(np.float32)
-        total, count = (
-            _block_sums(self.line_integrals * weight, factor),
-            _block_sums(weight, factor),
-        )
+        total = _block_sums(self.line_integrals * weight, factor)
+        count = _block_sums(weight, factor)
         pixel_mm = self.pixel_mm and (factor * self.pixel_mm[0], factor * self.pixel_mm[1])
         return XRay(total / np.maximum(count, 1), count >= MIN_VALID_SHARE * factor**2, pixel_mm)
 

@@ -59,33 +59,6 @@ class XRay:
         return XRay(total / np.maximum(count, 1), count >= MIN_VALID_SHARE * factor**2, pixel_mm)
 
 
-def load_xray(
-    path: str | Path,
-    frame: int | None = None,
-    intensity: str = "linear",
-    inverted: bool = False,
-    i0: float | None = None,
-) -> XRay:
-    """Read an X-ray image as line integrals.
-
-    Parameters
-    ----------
-    frame
-        Of a multi-frame image, from 0 (the default).
-    intensity, inverted, i0
-        See `to_line_integrals`.
-
-    Raises
-    ------
-    InputError
-        For files that cannot be read, colour, frames that are not there, images without contrast,
-        and "auto" where the image does not show it.
-    """
-    raw = load_image(path, frame)
-    with naming(path):
-        return to_line_integrals(raw, intensity, inverted, i0)
-
-
 def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     """Read one frame of a grey image: DICOM (MONOCHROME1 or 2), PNG, TIFF, MHA, NRRD, NIfTI, ...
 

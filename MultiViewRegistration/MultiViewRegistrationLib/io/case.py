@@ -53,7 +53,7 @@ from .dicom_identity import (
     read_identity,
     reveals,
 )
-from .files import NAMELESS, InputFile, describe, home_of, printable, sha256
+from .files import NAMELESS, InputFile, describe, printable, sha256, upload_root
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
 SAME_PATIENT = (
@@ -585,7 +585,7 @@ def _name(path: Path) -> str:
     """
     if path.name != "case.json":
         return path.stem
-    return NAMELESS if home_of(path) == path.parent else path.parent.name
+    return NAMELESS if upload_root(path) == path.parent else path.parent.name
 
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:

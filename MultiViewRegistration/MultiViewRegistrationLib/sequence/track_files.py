@@ -23,7 +23,7 @@ from ..io.calibration.calibrated import UNITS
 from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
-from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
+from ..io.files import JsonObject, describe, printable, read_json, sha256, upload_root
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
@@ -370,7 +370,7 @@ class StoredTrack:
                 f"{self._fields.file}: does not say where its frames are, expected a sequence that "
                 "was tracked from files; track it from its case.json."
             )
-        homes = folders if home_of(self.folder) else ()
+        homes = folders if upload_root(self.folder) else ()
         files = FrameFiles.read(
             self._fields.section("sequence"), folders[0] if folders else self.folder, homes
         )

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from typing import Any, Generic, TypeGuard, TypeVar
 
 from ..errors import InputError, collect_warnings, warn
-from ..io.files import as_sent
+from ..io.files import redact_upload_paths
 from ..jobs import TimeLeft, left_in_words
 from ..translation import _
 
@@ -158,7 +158,7 @@ class Task(Generic[Result]):
             except Exception as raised:
                 if not self._cancelled:  # an interrupted library may raise anything
                     error = InputError(_failure(raised))
-        self.warnings = [as_sent(sentence) for sentence in warnings]
+        self.warnings = [redact_upload_paths(sentence) for sentence in warnings]
         if self._cancelled:
             error = CancelledError()
             self._progress.clear()
@@ -181,7 +181,7 @@ def ended(task: Task[Result] | None) -> TypeGuard[Task[Result]]:
 def _failure(error: Exception) -> str:
     """Return the sentence of an error; one of the program's own is logged."""
     if isinstance(error, InputError):
-        return as_sent(str(error))
+        return redact_upload_paths(str(error))
     if isinstance(error, ModuleNotFoundError):
         return _(
             "The Python package {name} is not installed, but this work needs it; begin again, and "
@@ -193,7 +193,7 @@ def _failure(error: Exception) -> str:
         )
     logging.error("MultiViewRegistration", exc_info=error)
     return _("The work ended with an error of the program, {kind}: {error}").format(
-        kind=type(error).__name__, error=as_sent(str(error))
+        kind=type(error).__name__, error=redact_upload_paths(str(error))
     )
 
 

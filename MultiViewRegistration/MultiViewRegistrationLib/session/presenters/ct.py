@@ -14,7 +14,7 @@ from ...assessment.remedy import BONES, remedy
 from ...errors import InputError, UnitMismatch
 from ...imaging import ct as imaging_ct
 from ...io.dicom_identity import study_name
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
 from ...mrml.ct_preview import CTPreview, facts, seen_in, take_preview
@@ -203,7 +203,7 @@ class CTPresenter(Presenter):
         if mismatch is None or files is None:
             return []
         return [
-            Text("mismatch", as_sent(str(mismatch)), tone=ERROR),
+            Text("mismatch", redact_upload_paths(str(mismatch)), tone=ERROR),
             row(
                 "instead",
                 Button(

@@ -107,7 +107,7 @@ def unanswered(questions: Sequence[Question], answers: dict[str, str]) -> list[s
 
 
 #: The question that a further file answers, and its answer for none.
-BESIDE, NO_FILE = "fixed_transforms", "none"
+COMPANION_FILE, NO_FILE = "fixed_transforms", "none"
 
 
 def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question:
@@ -115,7 +115,7 @@ def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question
 
     That for a further file is which of these it is.
     """
-    if question.key != BESIDE:
+    if question.key != COMPANION_FILE:
         return question
     none = (NO_FILE, _("none: what is tracked is the camera"))
     return replace(question, tip=tip, choices=(none, *((name, name) for name in names)))
@@ -125,7 +125,8 @@ def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str
     """Return the answers as a reader takes them: the path of such a file, by its name."""
     paths = {name: str(path) for name, path in files.items()} | {NO_FILE: NO_FILE}
     return {
-        key: paths.get(answer, "") if key == BESIDE else answer for key, answer in answers.items()
+        key: paths.get(answer, "") if key == COMPANION_FILE else answer
+        for key, answer in answers.items()
     }
 
 

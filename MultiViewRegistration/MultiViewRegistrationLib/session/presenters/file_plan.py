@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...io.recognise import (
     CALIBRATION,
     CASE,
@@ -31,7 +31,7 @@ from ...io.recognise import (
 from ...mrml.registration import MAX_VIEWS
 from ...translation import _
 from .external_files import (
-    BESIDE,
+    COMPANION_FILE,
     NO_FILE,
     Question,
     ask_for_file,
@@ -276,7 +276,7 @@ def plan(files: Files, answers: dict[str, str], opened: OpenCase) -> Plan:
 
 def unused(found: FoundFiles) -> str:
     """Return which files are of no use here, and why, in sentences; "" for none."""
-    sentences = [as_sent(problem) for problem in found.problems]
+    sentences = [redact_upload_paths(problem) for problem in found.problems]
     if found.unknown and not found.whole:
         what = _("Not used: {files} (no CT, X-ray, mask, calibration, pose, case or scene).")
         sentences.append(what.format(files=_listed(found.unknown)))
@@ -423,7 +423,7 @@ def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
             _("{file}: where the CT is to begin.").format(file=path.name), tuple(reading.questions)
         )
     if reading.problem:
-        raise InputError(as_sent(reading.problem))
+        raise InputError(redact_upload_paths(reading.problem))
     return (Place(reading.found),)
 
 
@@ -449,11 +449,11 @@ def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase)
     if not xrays:
         return Asked(title)
     given = with_paths(answers, {path.name: path for path in opened.companions})
-    used = [path for path in files if path.name != answers.get(BESIDE)] or list(files)
+    used = [path for path in files if path.name != answers.get(COMPANION_FILE)] or list(files)
     readings = {path: read_cameras(path, xrays[0].size, given) for path in used}
     problem = next((reading.problem for reading in readings.values() if reading.problem), "")
     if problem and not opened.xrays_coming:
-        raise InputError(as_sent(problem))
+        raise InputError(redact_upload_paths(problem))
     beside = [path.name for path in opened.companions if path not in files[:1]]
     tip = _("Where the camera is on what is tracked: drop that file together with this one.")
     every = [question for reading in readings.values() for question in reading.questions]

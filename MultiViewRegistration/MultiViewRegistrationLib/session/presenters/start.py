@@ -14,12 +14,12 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.c_arm import DEG
 from ...io.case_file import DEFAULT_SEARCH
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...mrml import manual_pose
 from ...mrml.registration import Registration
 from ...translation import _
 from ..history import METHODS
-from ..registering import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
+from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
 from .external_files import FileReading, read_pose
 from .form import (
     ERROR,
@@ -62,7 +62,6 @@ POSE_NUMBERS = (
 )
 #: Starts that go from where the CT is.
 PLACED = ("given", "search", "by hand")
-SEARCHING = ("search", "auto")
 #: The starts as they are offered: at once, and below More.
 COMMON, MORE = ("search", "given", "landmarks"), ("by hand", "regressor", "auto")
 TIPS = {
@@ -135,7 +134,7 @@ class StartPresenter(Presenter):
         elif numbers:
             controls.append(self._centre())
         more: Form = [self._choice("other_start", MORE)]
-        if start in SEARCHING:
+        if start in SEARCH_STARTS:
             more += self._range()
         if start == "by hand":
             more += self._hand()
@@ -472,7 +471,7 @@ class PoseFilePresenter(Presenter):
                 ),
                 Text("pose_name", self.path.name if self.path else hint, tone=QUIET),
                 *question_controls("pose", reading.questions, self._answers, self.answer),
-                Text("pose_problem", as_sent(reading.problem), tone=ERROR),
+                Text("pose_problem", redact_upload_paths(reading.problem), tone=ERROR),
                 put if self.path and not reading.problem else None,
                 open=False,
             )

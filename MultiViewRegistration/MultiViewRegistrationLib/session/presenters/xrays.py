@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import InputError
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...io.recognise import XRAY
 from ...mrml.identity import true_pose
 from ...mrml.image import change_image, set_mask
@@ -167,7 +167,7 @@ class XRaysPresenter(Presenter):
             )
             if missing
             else None,
-            Text("scouts_left_out", as_sent("\n".join(scouts.left_out)), tone=QUIET),
+            Text("scouts_left_out", redact_upload_paths("\n".join(scouts.left_out)), tone=QUIET),
         ]
 
     def _of_xrays(self) -> Form:

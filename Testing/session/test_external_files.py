@@ -1,6 +1,6 @@
 """Geometry, start poses and landmarks from files of other programs.
 
-Asked for where the file is silent, and placed.
+PendingQuestion for where the file is silent, and placed.
 """
 
 from __future__ import annotations

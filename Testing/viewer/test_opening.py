@@ -21,7 +21,7 @@ from moving import swing, write_moving_case, write_track
 from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.files import redact_upload_paths, keep_within
+from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
 from MultiViewRegistrationLib.io.recognise import recognise
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')

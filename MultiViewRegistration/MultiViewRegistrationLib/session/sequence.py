@@ -282,7 +282,7 @@ class Sequence:
         self.seeking: tuple[int, Task] | None = None
         self._kept = 0.0
 
-    def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
+    def restore_scene_before_sequence(self) -> tuple[int, Callable[[], tuple]] | None:
         """Put all back as it was before the sequence, where the scene was saved while it was played; only the first time.
 
         What `saved_sequence.saved` has of it.
@@ -484,7 +484,7 @@ class Sequence:
         bool
             Whether a tracking has ended, or another frame is shown that stays.
         """
-        saved = self.put_away()
+        saved = self.restore_scene_before_sequence()
         if saved is not None:
             self.seeking = saved[0], Task(lambda on_progress: saved[1]())
         ended = self._look_for_saved()

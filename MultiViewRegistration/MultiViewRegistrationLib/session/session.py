@@ -231,7 +231,7 @@ class Session(Inputs):
         InputError
             While work is under way.
         """
-        self.sequence.put_away()
+        self.sequence.restore_scene_before_sequence()
         if self.running:
             raise InputError(_("Register: wait until the current task has finished, or cancel it."))
 

@@ -165,7 +165,7 @@ SCOUTS = "scouts"
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingQuestion:
     """Questions to the user.
 
     Attributes
@@ -252,7 +252,7 @@ class UseCamera:
 Action: TypeAlias = (
     Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera
 )
-Plan: TypeAlias = Asked | tuple[Action, ...] | None
+Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None
 
 
 def plan(files: Files, answers: dict[str, str], opened: OpenCase) -> Plan:
@@ -285,8 +285,8 @@ def unused(found: FoundFiles) -> str:
 
 def _ask(
     title: str, key: str, label: str, choices: Iterable[tuple[str, str]], tip: str = ""
-) -> Asked:
-    return Asked(title, (Question(key, label, tip, tuple(choices)),))
+) -> PendingQuestion:
+    return PendingQuestion(title, (Question(key, label, tip, tuple(choices)),))
 
 
 def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
@@ -419,7 +419,7 @@ def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     path = pose.files[0]
     reading = read_pose(path, answers)
     if unanswered(reading.questions, answers):
-        return Asked(
+        return PendingQuestion(
             _("{file}: where the CT is to begin.").format(file=path.name), tuple(reading.questions)
         )
     if reading.problem:
@@ -447,7 +447,7 @@ def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase)
     title = _("Calibration: {files}").format(files=_listed(files))
     xrays = [xray for xray in opened.xrays if xray.needs_geometry] or list(opened.xrays)
     if not xrays:
-        return Asked(title)
+        return PendingQuestion(title)
     given = with_paths(answers, {path.name: path for path in opened.companions})
     used = [path for path in files if path.name != answers.get(COMPANION_FILE)] or list(files)
     readings = {path: read_cameras(path, xrays[0].size, given) for path in used}
@@ -471,7 +471,7 @@ def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase)
     known = _known_pairs(xrays, cameras)
     pairs = _questions_of_pairs(xrays, cameras, known)
     if opened.xrays_coming or unanswered([*questions, *pairs], answers):
-        return Asked(title, (*questions, *pairs))
+        return PendingQuestion(title, (*questions, *pairs))
     for question in pairs:
         what, _dot, number = question.key.partition(".")
         answer = answers[question.key]

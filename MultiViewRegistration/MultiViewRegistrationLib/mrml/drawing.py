@@ -410,7 +410,7 @@ class Drawing:
         pace
             Seconds for each of DRAWING_COSTS.
         """
-        self._pace += ADAPT * (pace - self._pace) if self._pace else pace
+        self._pace += PACE_CORRECTION * (pace - self._pace) if self._pace else pace
         if self._pace * self._cost(self._detectors, self._coarse) > FRAME_BUDGET_S:
             self._coarse = min(self._coarse + 1, len(COARSE) - 1)
         elif (

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from ..imaging.structures import StructureSource
     from ..registration.pipeline import Progress
 
-CASE_HELP, RESULT_HELP = (
-    "case.json, or a folder that holds one",
-    "result.json, or a folder that holds one",
-)
+CASE_HELP = "case.json, or a folder that holds one"
+RESULT_HELP = "result.json, or a folder that holds one"
 MAX_LOOKED_AT = 20
 _OPTION = re.compile(r"--?[A-Za-z]")
 #: Of a terminal: go to the beginning of the line, and clear it.
@@ -420,10 +418,8 @@ class ProgressLine:
     def show(self, fraction: float, stage: str) -> None:
         """Show the fraction done, the stage, and the time left once it is known."""
         self.fraction = fraction
-        percent, what = (
-            f"{100 * fraction:3.0f} %",
-            ", ".join(filter(None, [stage, left_in_words(self._left.seconds(fraction))])),
-        )
+        percent = f"{100 * fraction:3.0f} %"
+        what = ", ".join(filter(None, [stage, left_in_words(self._left.seconds(fraction))]))
         if self._terminal:
             bar = ("#" * round(_WIDTH * fraction)).ljust(_WIDTH, ".")
             say(f"{CLEAR}{self.title} [{bar}] {percent}  {what}", end="")

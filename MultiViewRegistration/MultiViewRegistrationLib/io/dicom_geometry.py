@@ -140,11 +140,9 @@ class HeaderGeometry:
             self.assumptions += assumptions
 
 
-GEOMETRY, PROPERTIES, DETECTOR = (
-    "XRayGeometrySequence",
-    "FramePixelDataPropertiesSequence",
-    "FrameDetectorParametersSequence",
-)
+GEOMETRY = "XRayGeometrySequence"
+PROPERTIES = "FramePixelDataPropertiesSequence"
+DETECTOR = "FrameDetectorParametersSequence"
 #: By which share two attributes that say the same may differ.
 ROUNDING = 0.01
 MIN_MM, MAX_MM = 1.0, 1e4
@@ -226,10 +224,8 @@ def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
 
     None where the header does not say it.
     """
-    element, binning = (
-        frame.numbers("DetectorElementSpacing"),
-        frame.numbers("DetectorBinning", DETECTOR),
-    )
+    element = frame.numbers("DetectorElementSpacing")
+    binning = frame.numbers("DetectorBinning", DETECTOR)
     return element * binning if _are_sizes(element) and _are_sizes(binning) else None
 
 
@@ -477,15 +473,11 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
 
     None for the middle.
     """
-    origin, element = (
-        frame.numbers("FieldOfViewOrigin", FIELD),
-        frame.numbers("DetectorElementSpacing"),
-    )
+    origin = frame.numbers("FieldOfViewOrigin", FIELD)
+    element = frame.numbers("DetectorElementSpacing")
     at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
-    known, binning = (
-        len(element) == 2 and element.min() > 0,
-        frame.numbers("DetectorBinning", DETECTOR),
-    )
+    known = len(element) == 2 and element.min() > 0
+    binning = frame.numbers("DetectorBinning", DETECTOR)
     turn, flip = _field_of_view(frame)
     per_pixel = (
         binning if len(binning) == 2 and binning.min() > 0 else None

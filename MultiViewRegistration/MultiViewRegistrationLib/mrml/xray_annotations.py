@@ -210,12 +210,6 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
     )
 
 
-def remove_labels(view: XRayView) -> None:
-    """Remove the letters at the image's edges."""
-    remove_product(view.node, LABEL)
-    remove_product(view.node, LABEL_3D)
-
-
 def _angle(degrees: float, positive: str, negative: str) -> str:
     degrees = round(degrees, 1)
     return f"{positive if degrees >= 0 else negative} {abs(degrees):.1f}°"

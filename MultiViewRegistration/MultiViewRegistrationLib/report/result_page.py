@@ -170,10 +170,8 @@ def _write_files(
     Returns the content of its result.json.
     """
     others = {*folder.iterdir()}  # of a case, say
-    comment, withheld = (
-        None if override is None else f"Override: {override}",
-        result.withheld(override),
-    )
+    comment = None if override is None else f"Override: {override}"
+    withheld = result.withheld(override)
     entry = Entry(result, note=withheld or "", override=override, names=names)
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:

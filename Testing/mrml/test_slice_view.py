@@ -16,6 +16,7 @@ from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, xray_annotations
 from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.nodes import remove_product
 from MultiViewRegistrationLib.mrml.slice_view import (
     CTSliceFollower,
     fit_to_ct,
@@ -32,7 +33,8 @@ def shown(registration):
     """Its first X-ray in its slice view, without labels."""
     display.show(registration)
     view = registration.xrays[0]
-    xray_annotations.remove_labels(view)
+    for label in (xray_annotations.LABEL, xray_annotations.LABEL_3D):
+        remove_product(view.node, label)
     return view
 
 

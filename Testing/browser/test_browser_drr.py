@@ -310,7 +310,8 @@ def test_a_drag_is_drawn_by_the_page_and_sharpened_by_the_server(chest):
         sources.append(
             await chest.js(
                 "() => "
-                "{ const x = xrays[0]; x.move('shift', 20, 5); x.paint(); const seen = x.picture.source; x.ended(); return seen; }"
+                "{ const x = xrays[0]; x.move('shift', 20, 5); x.paint(); const seen = "
+                "x.picture.source; x.ended(); return seen; }"
             )
         )
         await chest.settled()

@@ -63,7 +63,7 @@ def written(path: Path, add: float = 0.0) -> Path:
 
 
 def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, monkeypatch):
-    from MultiViewRegistrationLib.session import ct_preview
+    from MultiViewRegistrationLib.mrml import ct_preview
 
     threads, look = [], ct_preview.preview
     monkeypatch.setattr(

@@ -55,7 +55,7 @@ def write_pngs(folder: Path, *names: str) -> list[Path]:
 
 def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
     """In one folder, as a page sends them; nothing of them is left there."""
-    from MultiViewRegistrationLib.session.session import missing_images
+    from MultiViewRegistrationLib.session.registering import missing_images
 
     sent = tmp_path / "sent"
     sent.mkdir()

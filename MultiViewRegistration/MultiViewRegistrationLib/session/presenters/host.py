@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..mrml.registration import Registration
-from ..mrml.xray import XRayView
-from .session import Session
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView
+from ..session import Session
 
 
 class Views(Protocol):

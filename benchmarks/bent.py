@@ -16,7 +16,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,24 +29,20 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 from . import DATA
+from .kept import Rows
+from .people import ct_path
 from .simulation.body import Body, bone_points, middle, without_couch
 from .simulation.cases import random_cameras, random_pose, start_poses
 from .simulation.projector import RtkProjector
 from .simulation.simulator import PIXEL_MM, SimulatedXRay, random_wires
+from .statistics import logistic
 
-#: Files in the data folder, and whether the couch is to be left out; the chest is the demo's.
-PEOPLE = {
-    "chest": (None, True),
-    "torso": ("ct/torso_3mm.nii.gz", True),
-    "stent": ("ct/thorax_stent.nii.gz", True),
-    "pelvis": ("pelvis/pelvis_2mm.nii.gz", False),
-    "head": ("epid/ct.nii.gz", True),
-}
+#: The order decides who is the patient of which case.
+PEOPLE = ("chest", "torso", "thorax", "pelvis 2 mm", "phantom")
 KINDS = ("none", "bend", "shift", "missing", "none", "twist", "side")
 #: Voxels of the CTs, and over how many mm a body goes from one motion to the other.
 VOXEL_MM, SMOOTH_MM = 2.1, 16.0
@@ -57,11 +53,10 @@ Points = Callable[[np.ndarray], np.ndarray]
 @lru_cache
 def person(name: str, data: Path) -> tuple[CT, Volume]:
     """The CT, and the body in it."""
-    file, couch = PEOPLE[name]
-    ct = load_ct(data / file if file else chest_ct())
+    ct = load_ct(ct_path(name, data))
     factors = [max(1, round(VOXEL_MM / spacing)) for spacing in ct.volume.spacing_mm]
     ct = CT(ct.volume.pooled(tuple(factors))) if max(factors) > 1 else ct
-    return ct, without_couch(ct.volume) if couch else ct.volume
+    return ct, ct.volume if name == "pelvis 2 mm" else without_couch(ct.volume)
 
 
 def bent(
@@ -135,7 +130,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 def row(seed: int, number: int, data: Path) -> dict:
     """One case, registered and assessed."""
-    rng, name = np.random.default_rng([seed, number]), list(PEOPLE)[number % len(PEOPLE)]
+    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
     kind = KINDS[number // len(PEOPLE) % len(KINDS)]
     ct, body = person(name, data)
     patient, registered, forward, size = changed(rng, ct, body, kind)
@@ -207,14 +202,7 @@ def fitted(rows: list[dict]) -> str:
         np.concatenate([[part[3] for part in row["parts"]] for row in rows]),
     )
     told = (true > 2) | (true < 1)
-    design, wrong = np.column_stack([np.ones(told.sum()), x[told]]), true[told] > 2
-
-    def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        z = design @ beta
-        return np.sum(np.logaddexp(0, z) - wrong * z), design.T @ (1 / (1 + np.exp(-z)) - wrong)
-
-    bounds = [(None, None), *[(0, None)] * 3]
-    beta = scipy.optimize.minimize(cost, np.zeros(4), jac=True, method="L-BFGS-B", bounds=bounds).x
+    beta = logistic(x[told], true[told] > 2)
     lines = [
         f"INTERCEPT, WEIGHTS = {beta[0]:.2f}, ({', '.join(f'{each:.2f}' for each in beta[1:])})"
     ]
@@ -265,17 +253,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = (
-        [json.loads(line) for line in options.rows.read_text().splitlines()]
-        if options.rows.exists()
-        else []
-    )
-    done = {(each["seed"], each["case"]) for each in rows}
+    rows = Rows(options.rows)
     for number in range(options.cases):
-        if (options.seed, number) in done:
-            continue
-        rows.append(row(options.seed, number, options.data))
-        with options.rows.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(json.dumps(rows[-1]), flush=True)
-    print(table(rows), fitted(rows), sep="\n")
+        measure = partial(row, options.seed, number, options.data)
+        print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
+    every = [each for _, each in rows.items()]
+    print(table(every), fitted(every), sep="\n")

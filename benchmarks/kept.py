@@ -43,7 +43,7 @@ class Rows:
             row = measure()
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"key": name, **row}, allow_nan=False) + "\n")
+                stream.write(json.dumps({"key": name, **row}) + "\n")
             self._rows[name] = row
         return self._rows[name]
 

@@ -20,21 +20,14 @@ import numpy as np
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange
 
-from . import DATA
+from .people import ct_path
 from .simulation.cases import Patient, random_cameras, random_pose, write_case
 from .simulation.simulator import xrays_with
 
-#: The CT of each anatomy; the chest is that of `make demo`.
-CTS = {
-    "chest": None,
-    "pelvis": DATA / "pelvis" / "pelvis.nii.gz",
-    "torso": DATA / "ct" / "torso_3mm.nii.gz",
-}
-ANATOMIES = tuple(CTS)
+ANATOMIES = ("chest", "pelvis", "torso")
 TRAINING = dict(zip(AXES, (15, 15, 30, 50, 75, 50), strict=True))
 HARD = ("wires", "rods", "prosthesis", "blades", "shutters", "scatter", "weak", "mixed")
 #: One of each at once.
@@ -114,10 +107,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
 
-    sets = [
-        PoseSet(args.out, anatomy, CTS[anatomy] or chest_ct(), args.seed)
-        for anatomy in args.anatomies
-    ]
+    sets = [PoseSet(args.out, anatomy, ct_path(anatomy), args.seed) for anatomy in args.anatomies]
     for kind in args.kinds:
         for number in range(args.count):
             for poses in sets:

@@ -31,7 +31,6 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.files import write_atomically
 from MultiViewRegistrationLib.registration.pipeline import Progress, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -46,7 +45,8 @@ from MultiViewRegistrationLib.studies.statistics import (
     table,
 )
 
-from . import DATA, ROOT, kept
+from . import ROOT, kept
+from .people import ON_A_COUCH, ct_path
 from .simulation.cases import Patient, random_pose, write_case
 from .simulation.simulator import PIXEL_MM, SIZE
 from .speed import nanodrr_peer
@@ -54,14 +54,8 @@ from .speed.measurement import described, machine
 from .statistics import quantile
 from .two_projection import TwoProjection
 
-#: CT, and whether the scanner's couch is in it.
-PEOPLE: dict[str, tuple[Callable[[], Path], bool]] = {
-    "chest": (chest_ct, True),
-    "pelvis": (lambda: DATA / "pelvis" / "pelvis.nii.gz", False),
-    "head": (lambda: DATA / "scout" / "ct", True),
-    "torso": (lambda: DATA / "ct" / "torso_3mm.nii.gz", True),
-    "thorax": (lambda: DATA / "ct" / "thorax_stent.nii.gz", False),
-}
+#: The order decides what is drawn for whom.
+PEOPLE = ("chest", "pelvis", "head", "torso", "thorax")
 #: Start errors, mm: two starts of each case in each interval.
 EDGES_MM, PER_INTERVAL = tuple(range(0, 41, 4)), 2
 STARTS = (len(EDGES_MM) - 1) * PER_INTERVAL
@@ -141,7 +135,7 @@ class Scene:
             path if path.is_file() else make_case(path.parent, person, separation_deg)
         )
         self.truth, self.targets = self.case.truth_world_from_ct, self.case.targets
-        seed = list(PEOPLE).index(person)
+        seed = PEOPLE.index(person)
         self.starts = starting_poses(self.truth, self.targets, EDGES_MM, PER_INTERVAL, seed)
 
     def start(self, turn: int) -> int:
@@ -149,7 +143,7 @@ class Scene:
 
         Those of two turns of all five cases lie in all ten intervals, of four twice.
         """
-        intervals, seed = len(EDGES_MM) - 1, list(PEOPLE).index(self.person)
+        intervals, seed = len(EDGES_MM) - 1, PEOPLE.index(self.person)
         return PER_INTERVAL * ((2 * seed + 3 * turn) % intervals) + turn // intervals
 
     @cached_property
@@ -175,7 +169,7 @@ def make_case(folder: Path, person: str, separation_deg: float) -> Path:
     No angulation to head or feet.
     """
     patient = body(person)
-    rng = np.random.default_rng(100 * list(PEOPLE).index(person))
+    rng = np.random.default_rng(100 * PEOPLE.index(person))
     first, side = rng.uniform(-20, 20), rng.choice([-1, 1])
     cameras = [
         CArm(
@@ -194,8 +188,7 @@ def make_case(folder: Path, person: str, separation_deg: float) -> Path:
 
 @lru_cache(maxsize=1)
 def body(person: str) -> Patient:
-    path, couch = PEOPLE[person]
-    return Patient(path(), couch)
+    return Patient(ct_path(person), person in ON_A_COUCH)
 
 
 def ours(scene: Scene, start: np.ndarray, note: Note) -> np.ndarray:
@@ -520,7 +513,7 @@ def main() -> int:
     )
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "tables" / "benchmarks.md")
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "peers")
-    parser.add_argument("--people", nargs="+", choices=PEOPLE, default=list(PEOPLE))
+    parser.add_argument("--people", nargs="+", choices=PEOPLE, default=PEOPLE)
     parser.add_argument(
         "--starts",
         nargs="+",

@@ -27,7 +27,6 @@ from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -36,7 +35,7 @@ from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 from MultiViewRegistrationLib.studies.statistics import table
 
 from . import kept
-from .make_cases import PELVIS
+from .people import ct_path
 from .simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case
 from .speed.measurement import described, machine, now
 
@@ -56,7 +55,7 @@ def moved(pose: np.ndarray, twist: np.ndarray, about: np.ndarray, frame: int) ->
 def make(folder: Path, anatomy: str, frames: int, seed: int) -> list[np.ndarray]:
     """A case in `folder` whose images have `frames` frames; the true poses."""
     rng = np.random.default_rng(seed)
-    patient = Patient(chest_ct() if anatomy == "chest" else PELVIS, anatomy == "chest")
+    patient = Patient(ct_path(anatomy), anatomy == "chest")
     cameras, pose = random_cameras(rng, 2, (80, 90)), random_pose(patient, rng)
     path = write_case(folder, patient, cameras, pose, rng)
     twist = rng.normal(size=6)

@@ -321,23 +321,6 @@ def test_the_risk_is_told_so_that_it_does_not_contradict_itself(probability, ver
     )
 
 
-def test_with_a_cause_the_risk_is_told_once(anatomy, views, found, near):
-    """Where cameras are the trouble, their reason comes before the risk."""
-    some = [replace(view, principal_point_sd_px=8.0, distance_sd_percent=3.0) for view in views]
-    told = assess(anatomy, some, replace(found, views=some), near, CORNERS)
-    assert told.reasons[0].startswith("The cameras are known only to") and is_about_risk(
-        told.reasons[1]
-    )
-    cause = Cause(
-        "distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=2.5
-    )
-    caused = with_cause(told, cause, found.world_from_ct)
-    assert (
-        sum(is_about_risk(reason) for reason in caused.reasons) == 1
-        and told.reasons[0] in caused.reasons
-    )
-
-
 @pytest.mark.parametrize(
     "index, sd, words",
     [

@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import InputError
-from ..io.staging import complete
+from ..io.own_folders import complete
 from ..jobs import JsonProgress, TimeLeft, left_in_words
 from ..published import NAMES
 

@@ -14,8 +14,8 @@ from ..imaging.structures import StructureSource
 from ..io.case_file import CaseFile, ct_of, refuse_mask_beside_structures
 from ..io.files import InputFile, sha256
 from ..io.navigation.registration_export import REJECTED
+from ..io.own_folders import complete
 from ..io.result_folder import RESULT, refuse_other_case
-from ..io.staging import complete
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
 from .options import (
     CASE_HELP,

@@ -12,8 +12,8 @@ import scipy
 from ..geometry import rigid
 from ..geometry.fields import UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import View
-from .cameras import meeting_point
 from .case import Case, ct_box
+from .view_record import meeting_point
 
 BEFORE_SOURCE_MM = 700.0  # assumed place of a CT without a start pose
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows

@@ -169,9 +169,9 @@ class CaseFile(CaseSettings):
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
-        views = complete_by_headers(
-            fields.file, [ViewRecord.read(entry, folder) for entry in entries]
-        )
+        views = [ViewRecord.read(entry, folder) for entry in entries]
+        if any(view.geometry is None or view.has_gaps for view in views):
+            views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)
         truth, structure_truths = _truth(fields)
         targets = fields.optional(

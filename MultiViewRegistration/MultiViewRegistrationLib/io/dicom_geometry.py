@@ -21,8 +21,7 @@ from ..geometry import c_arm
 from ..geometry.fields import C_ARM
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count, requested_frame
-from .cameras import LEFT_OUT
-from .view_record import ViewRecord
+from .view_record import LEFT_OUT, ViewRecord
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
 BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationFactor holds."

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..io.result_folder import folder_for, holds_export
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Form, Option, visible, walk
-from ..session.translation import _
+from ..translation import _
 from . import packages
 from .style import (
     DOUBTFUL,

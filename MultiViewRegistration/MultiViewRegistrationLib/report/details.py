@@ -15,8 +15,7 @@ from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
 from ..registration.pipeline import LevelTrace
 from .bones import bones_section
-from .drawing import jpeg
-from .html import Content, embedded, number, table, tag
+from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import LEGENDS, tile_map
 from .plot import Axis, Line, legend, line_plot
 from .result import Result
@@ -81,7 +80,7 @@ def details(
         Of `bones.before_after`.
     """
     sections = {
-        "The bones": bones_section(result, compared),
+        "The bones": bones_section(result, compared) if result.structures else [],
         "Checkerboard and difference": [_comparison(result, shown)],
         "Where they disagree": _disagreement(result),
         "Error to expect at the targets": _expected(result),

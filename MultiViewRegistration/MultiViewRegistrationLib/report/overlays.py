@@ -23,7 +23,7 @@ from ..geometry.camera import Camera
 from ..imaging.field import hull
 from ..imaging.xray import XRay
 from ..registration.prepared_ct import PreparedCT
-from .drawing import png
+from .html import png
 
 ORANGE = np.array([255, 165, 20], np.float32)
 BLUE = np.array([86, 180, 233], np.float32)

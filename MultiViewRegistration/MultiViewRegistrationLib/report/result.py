@@ -24,7 +24,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..regressor.initialise import RegressorReport
 from ..rendering.devices import ComputeDevice, available_threads
-from .drawing import png
+from .html import png
 from .notebook import PICTURE, notebook_card
 from .overlays import DRRs, mask_excluding_outliers, overlays
 

@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 
 from ..mrml.registration import Registration
-from .translation import _
+from ..translation import _
 
 #: How a person reads the methods of entries.
 METHODS = {

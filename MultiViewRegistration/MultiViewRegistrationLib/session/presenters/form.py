@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.calibration.matrices import read_number
-from ..translation import _
+from ...translation import _
 
 
 @dataclass(frozen=True)

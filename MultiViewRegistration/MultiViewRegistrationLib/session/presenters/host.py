@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..mrml.registration import Registration
-from ..mrml.xray import XRayView
-from .session import Session
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView
+from ..session import Session
 
 
 class Views(Protocol):
@@ -57,9 +57,6 @@ class SlicerTools(Protocol):
 
     def show_in_module(self, node: Any) -> None:
         """Open Slicer's own module for an MRML node."""
-
-    def open_track(self, path: Path) -> None:
-        """Open a track.json beside what is open."""
 
 
 class Host(Protocol):

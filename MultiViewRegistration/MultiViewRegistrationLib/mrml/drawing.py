@@ -15,9 +15,9 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay
-from ..mrml import overlay
-from ..mrml.registration import Registration
-from ..mrml.xray import DetectorPlane, XRayView, detectors
+from . import overlay
+from .registration import Registration
+from .xray import DetectorPlane, XRayView, detectors
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
@@ -91,16 +91,16 @@ SHARP = (768, 1.0)
 REST = 0.25
 #: For so many seconds after the user pointed at a view, the others are drawn so many steps more
 #: coarsely.
-LOOKED_AT, BESIDE = 1.0, 2
+FOCUS_S, COARSER_STEPS = 1.0, 2
 #: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only
-#: tried where they should take less than ROOM.
-FRAME, ROOM = 0.08, 0.06
+#: tried where they should take less than REFINE_BUDGET_S.
+FRAME_BUDGET_S, REFINE_BUDGET_S = 0.08, 0.06
 #: By how much of what it differs the pace of a machine is corrected after a picture.
 ADAPT = 0.4
 #: Rows of a sharp image that are drawn at once.
 BAND = 32
 #: Line integrals from which on a DRR shows something: a millimetre of water.
-SOMETHING = 0.02
+MIN_VISIBLE_LINE_INTEGRAL = 0.02
 
 
 class Canvas(Protocol):
@@ -204,7 +204,7 @@ class Drawing:
             Whether there was anything to draw.
         """
         anatomy = self._anatomy()
-        if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
+        if first is not None or perf_counter() - self._looked_at[1] > FOCUS_S:
             self._looked_at = first, perf_counter()
         for view in self._registration.xrays:
             self.canvas.remove(view, self.mode if anatomy is not None and view.placed else "off")
@@ -304,7 +304,7 @@ class Drawing:
     def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
         """Return the step of COARSE for a view, if the one in focus is drawn by this."""
         beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
-        return min(coarse + BESIDE * beside, len(COARSE) - 1)
+        return min(coarse + COARSER_STEPS * beside, len(COARSE) - 1)
 
     def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
         """Return the cost of drawing these views so, in COST."""
@@ -321,7 +321,7 @@ class Drawing:
             self._sharpening = name, self._sharpen(*wanted[name], anatomy)
         began = perf_counter()
         for _ in self._sharpening[1]:
-            if perf_counter() - began > FRAME / 2:
+            if perf_counter() - began > FRAME_BUDGET_S / 2:
                 return True
         self._drawn[name].sharp, self._sharpening = True, None
         return True
@@ -411,9 +411,12 @@ class Drawing:
             Seconds for each of COST.
         """
         self._pace += ADAPT * (pace - self._pace) if self._pace else pace
-        if self._pace * self._cost(self._detectors, self._coarse) > FRAME:
+        if self._pace * self._cost(self._detectors, self._coarse) > FRAME_BUDGET_S:
             self._coarse = min(self._coarse + 1, len(COARSE) - 1)
-        elif self._coarse and self._pace * self._cost(self._detectors, self._coarse - 1) < ROOM:
+        elif (
+            self._coarse
+            and self._pace * self._cost(self._detectors, self._coarse - 1) < REFINE_BUDGET_S
+        ):
             self._coarse -= 1
 
 
@@ -434,4 +437,4 @@ def _level(anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray, voxel
 
 def _shown(drr: np.ndarray) -> np.ndarray:
     """Return the DRR with NaN also where it shows nothing."""
-    return np.where(drr > SOMETHING, drr, np.float32(np.nan))
+    return np.where(drr > MIN_VISIBLE_LINE_INTEGRAL, drr, np.float32(np.nan))

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.files import JsonObject, write_atomically
-from ..io.view_record import ViewRecord
-from ..regressor.model_store import data_folder
-from .translation import _
+from ..translation import _
+from .files import JsonObject, write_atomically
+from .own_folders import data_folder
+from .view_record import ViewRecord
 
 VERSION = 1
 MAX_NAME_LENGTH = 60

@@ -85,7 +85,7 @@ def measure(
     anatomy = PreparedCT(case.ct)
     first = register(case, "given", anatomy=anatomy, device=device)
     trackers = {
-        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search), targets)
+        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search_range), targets)
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():

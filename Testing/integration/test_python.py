@@ -133,17 +133,17 @@ def test_it_is_registered_as_its_files_are(arrays, file, case_file):
 
 
 def test_it_is_searched_for_without_a_start(arrays):
-    """As README has it, without a warning.
-
-    Where the pose is doubtful a reason says where the search began.
-    """
+    """As README has it, without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = register(arrays.case())
     assert result.method == "search" and error_mm(result.world_from_ct) < 0.1
-    doubtful = replace(result, assessment=replace(result.assessment, verdict="check"))
-    assert [reason for reason in doubtful.reasons if "no start pose: the search began" in reason]
-    assert not [reason for reason in result.reasons if "no start pose" in reason]
+    assert "range" not in result.to_json()["start"]
+    rim = replace(result.refinement, rim="tilted by 31 degrees, up to 30 were searched")
+    doubtful = replace(
+        result, refinement=rim, assessment=replace(result.assessment, verdict="check")
+    )
+    assert [reason for reason in doubtful.reasons if "at the rim of what was searched: t" in reason]
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
 
 

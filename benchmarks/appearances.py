@@ -50,7 +50,7 @@ from .statistics import auroc
 from .trust_fit import ACCEPT
 
 #: The head's real X-rays judge: nobody with a head is fitted to.
-FITTED = tuple(name for name in PEOPLE if name != "head")
+FITTED = tuple(name for name in PEOPLE if name != "phantom")
 #: Angles between the first view and the others.
 APART_DEG = (15.0, 90.0)
 #: Farther than a tile is moved: nearer ones, as of a turned camera, may leave many tiles in place.

@@ -42,6 +42,7 @@ from MultiViewRegistrationLib.studies.statistics import perturbed, table
 from . import DATA
 from .appearances import carried, is_wrong, told, without_search
 from .kept import Rows
+from .people import ct_path
 from .protocol.conditions import restored
 
 #: The portal images' isocentre, and the pose to which an independent renderer came there: a
@@ -56,8 +57,8 @@ START_DEG, START_MM = 8.0, 20.0
 TURNED_DEG = 3.0
 #: Of a CT that is cut short, so much of its length is left, at the end towards the feet.
 LEFT = 0.2
-#: CTs of other patients, in the data folder.
-STRANGERS = ("pelvis/pelvis_2mm.nii.gz", "ct/torso_3mm.nii.gz", "ct/thorax_stent.nii.gz")
+#: Other people; one more is the head of the other set.
+STRANGERS = ("pelvis 2 mm", "torso", "thorax")
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,7 @@ def other_ct(fault: str, given: RealSet, data: Path) -> tuple[PreparedCT, np.nda
         return PreparedCT(CT(Volume(volume.values[first : first + count], cut))), np.eye(4)
     number = int(fault.split()[1])
     if number < len(STRANGERS):
-        return PreparedCT(load_ct(data / STRANGERS[number])), np.eye(4)
+        return PreparedCT(load_ct(ct_path(STRANGERS[number], data))), np.eye(4)
     other = scouts(data) if given.name == "portal" else portal(data)
     return other.anatomy, np.eye(4)
 

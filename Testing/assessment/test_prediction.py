@@ -180,7 +180,7 @@ def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
 
 
 def test_xrays_that_the_model_does_not_know_have_the_risk_that_carries_over(model):
-    """Only where the model alone would reject; where both would, it is the model's."""
+    """Only where noise is unusual and the model alone has doubts; where both have, it is the model's."""
     bad = {**BAD, "noise_mm": 5.0, "basin_shift_mm": 9.0, "disagreement": 0.001}
     wrong = model.predict(bad)
     assert wrong.familiar and wrong.image_failure_probability > model.reject
@@ -190,6 +190,8 @@ def test_xrays_that_the_model_does_not_know_have_the_risk_that_carries_over(mode
     assert other.typical_mm < wrong.typical_mm and "was not measured" in str(other)
     assert " %" in str(wrong) and " %" not in str(other)
     assert model.predict({**GOOD, "carried_risk": 0.001}) == model.predict(GOOD)
+    quiet = {**bad, "noise_mm": GOOD["noise_mm"]}
+    assert model.predict({**quiet, "carried_risk": 0.001}) == model.predict(quiet)
 
 
 def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):

@@ -87,8 +87,9 @@ KINDS = (
 LEAST_SIGN_DEG = 3.0
 #: Around the start, where all images may be at fault and no view knows where the CT is.
 LOOK = SearchBudget(poses=128, max_poses=128, refined=2)
-#: Rounds at the second resolution in which cameras are found.
-ROUNDS = 3
+#: Rounds at the second resolution in which cameras are found, the last of them one by which the
+#: evidence grows by less than this factor.
+ROUNDS, SETTLED = 3, 1.002
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
 LEVELS_MM, ALONG = (20.0, 30.0, 40.0), np.cos(np.radians(30))
 #: How far along the body the start may be off, where the X-rays show another part of it than the
@@ -748,7 +749,12 @@ class CauseSearch:
         """Return the minima at the second resolution, most evidence first."""
         minima = registration.descend(1, starts)
         for _ in range(rounds - 1):
-            minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0]) if minima else []
+            if not minima:
+                break
+            before = minima[0].fit.evidence
+            minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0])
+            if minima and minima[0].fit.evidence < SETTLED * before:
+                break
         return minima
 
     def _distance_share(self, each: Hypothesis, run: Descent) -> float:

@@ -88,8 +88,9 @@ class Prediction:
     camera_failure_probability
         Of an mTRE above WRONG_MM by the uncertainty of the cameras alone: what no X-ray shows.
     familiar
-        The X-rays are of a kind that the model knows. It rejects others at a right pose; where
-        `places.carried_risk` would accept one that the model rejects, that is the probability.
+        The X-rays are of a kind that the model knows. In others noise explains more at right poses
+        than is usual, and the model takes them for wrong: where `places.carried_risk` does not,
+        that is the probability.
     """
 
     mean_mm: float
@@ -247,7 +248,9 @@ class Model:
         scaled = (columns(numbers) - self.centre) / self.scale
         wrong = float(1 / (1 + np.exp(-np.clip(self.intercept + scaled @ self.weights, -30, 30))))
         carried = numbers.get("carried_risk", 1.0)
-        familiar = wrong < self.reject or carried > self.accept
+        familiar = not carried <= self.accept < wrong or "noise_mm" not in self.worse_than_usual(
+            numbers
+        )
         if not familiar:
             wrong = carried
         near, near_sd, disagree = (

@@ -38,7 +38,7 @@ SAME_TABLE = (
     "The table, and the patient on it, had not moved since the first view: the headers do not say."
 )
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
-#: Of CT localizers, see `localizer`.
+#: What is assumed of CT localizers, see `localizer`.
 ACROSS_AT_ISOCENTRE = "PixelSpacing across a localizer is that at the isocentre, in whose plane ImagePositionPatient lies."
 FLAT_FAN = "The columns of a localizer are at equal distances on a plane, not at equal angles."
 BENT_FAN = (
@@ -46,7 +46,7 @@ BENT_FAN = (
 )
 BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
-#: Of EOS images, see `eos`.
+#: What is assumed of EOS images, see `eos`.
 EOS_WORLD = (
     "The world of an EOS image has its origin where the middle planes of the frontal and the "
     "lateral beam cross, at the height of the middle row, and the axes of a patient who stands "
@@ -265,7 +265,7 @@ PATIENT_FROM_TABLE = {
     "FFDR": [[0, -1, 0], [-1, 0, 0], [0, 0, -1]],
     "FFDL": [[0, 1, 0], [1, 0, 0], [0, 0, -1]],
 }
-#: Of each angle: its attribute and the largest that it may be, either way.
+#: Attribute of each angle, and the largest that it may be, either way.
 ANGLES = {
     "rao_lao_deg": ("PositionerPrimaryAngle", 180.0),
     "cra_cau_deg": ("PositionerSecondaryAngle", 90.0),

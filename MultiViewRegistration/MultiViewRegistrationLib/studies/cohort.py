@@ -593,7 +593,7 @@ def regressor_group(file: CaseFile) -> str:
             mask,
             cameras,
             pose,
-            file.search,
+            file.search_range,
             file.training,
         ]
     )

@@ -437,6 +437,16 @@ def test_only_what_is_exact_is_a_condition(anatomy, views, found, near):
         )
 
 
+def test_xrays_of_an_unknown_kind_are_to_be_checked_however_small_their_risk():
+    model = calibrated()
+    sure = Prediction(0.2, 0.4, 0.001, 0.001, bounded=True, typical_mm=0.2)
+    assert decide(sure, model, measured=True) == "accept"
+    other = replace(sure, familiar=False)
+    assert decide(other, model, measured=True) == "check"
+    (reason,) = _risk(other, model, "check")
+    assert "another kind" in reason and " %" not in reason and is_about_risk(reason)
+
+
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):
     beside = off(TRUE_POSE, [2, 1, -3], [5, -4, 3])
     told = assess(anatomy, views, unrefined(anatomy, views, beside), beside)

@@ -5,6 +5,7 @@ a case from arrays is the case of its files, wrong use is a sentence, a checker 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -406,3 +407,17 @@ def test_nothing_is_warned_of_where_everything_is_said(arrays):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         arrays.case(world_from_ct=arrays.start, intensity="linear")
+
+
+def test_the_library_has_the_name_of_its_program():
+    done = subprocess.run(
+        [sys.executable, "-c", "import mvreg; print(mvreg.Case.__module__, mvreg.__version__)"],
+        env={**os.environ, "PYTHONPATH": str(LIBRARY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        "MultiViewRegistrationLib.io.case",
+        MultiViewRegistrationLib.__version__,
+    ]

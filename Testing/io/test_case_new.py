@@ -335,7 +335,7 @@ def test_the_start_is_the_isocentre_of_a_plan(files, capsys):
     )
     case = made(BASIC.replace("--world-from-ct start.tfm", "--rt-plan plan.dcm"))
     assert_array_equal(case.world_from_ct[:3, 3], [-3, 4, -5.5])
-    assert main(f"{BASIC} --rt-plan plan.dcm".split()) == 2
+    assert main(f"{BASIC} --force --rt-plan plan.dcm".split()) == 2
     assert "--rt-plan: stands beside --world-from-ct" in capsys.readouterr().err
 
 

@@ -20,12 +20,12 @@ from .cameras import CALIBRATED
 from .optimizer import (
     KEEP_AFTER_COARSEST,
     LOCAL_RANGE,
+    RADIUS_MM,
     Descent,
     DescentStart,
     Range,
     Sobol,
     descend,
-    distance,
 )
 from .pipeline import (
     APART_MM,
@@ -40,11 +40,9 @@ from .pipeline import (
 from .pose_table import TILT_STEP_DEG, PoseTable, by_both, combined
 from .prepared_ct import PreparedCT, scoring_level
 
-#: So many poses of the table go on.
-STARTS = 64
-#: The best of so many poses about each one goes on, in two rounds: first within half a step of the
-#: table, then within half of that.
-AROUND = 12
+#: Two rounds: so many poses go on, and so many about each of them are scored; of these the best
+#: goes on. First they lie within half a step of the table, then within half of that.
+STARTS, AROUND = (320, 64), (8, 12)
 AROUND_RANGES = Range(TILT_STEP_DEG / 2, 10.0), Range(TILT_STEP_DEG / 4, 5.0)
 #: So many of these are refined at a time, and so many times.
 REFINED, ROUNDS = 8, 8
@@ -113,20 +111,19 @@ class _WholeCTPipeline(RegistrationPipeline):
         level = scoring_level(coarsest, self.anatomy.n_levels, structure=False)
         projector = self.anatomy.projector(level.volume)
         ranked, scored = table.ranked(projector, level.pool)
-        poses = np.array(apart(ranked, STARTS, table.middle))
-        sequence = Sobol(self._seed)
-        for reach in AROUND_RANGES:
+        poses, sequence = ranked, Sobol(self._seed)
+        for most, count, reach in zip(STARTS, AROUND, AROUND_RANGES, strict=True):
             about = [
-                reach.poses(pose, _seen_at(pose, table.middle), sequence.random(AROUND))
-                for pose in poses
+                reach.poses(pose, _seen_at(pose, table.middle), sequence.random(count))
+                for pose in poses[:most]
             ]
-            tried = np.concatenate([poses[:, None], about], axis=1)
+            tried = np.concatenate([poses[:most, None], about], axis=1)
             ncc, share = table.compare(projector, level.pool, tried.reshape(-1, 4, 4))
-            ncc, share = (each.reshape(len(poses), -1) for each in (ncc, share))
-            best = (np.arange(len(poses)), combined(ncc, share).argmax(axis=1))
-            poses, scored = tried[best], scored + ncc.size
-        poses = poses[by_both(ncc[best] * np.sqrt(share[best]), ncc[best])]
-        promising = apart(poses, REFINED * ROUNDS, table.middle)
+            ncc, share = (each.reshape(len(tried), -1) for each in (ncc, share))
+            best = (np.arange(len(tried)), combined(ncc, share).argmax(axis=1))
+            order = by_both(ncc[best] * np.sqrt(share[best]), ncc[best])
+            poses, scored = apart(tried[best][order], STARTS[1], table.middle), scored + ncc.size
+        promising = poses[: REFINED * ROUNDS]
         self._n_scored += scored
         objective = self.anatomy.objective(self._views, coarsest, self._centre)
         minima: list[Descent] = []
@@ -153,19 +150,17 @@ def is_clear(minima: Sequence[Descent]) -> bool:
     return len(minima) == 1 or minima[0].fit.evidence > CONVERGED_RATIO * minima[1].fit.evidence
 
 
-def apart(poses: np.ndarray, most: int, middle: np.ndarray) -> list[np.ndarray]:
+def apart(poses: np.ndarray, most: int, middle: np.ndarray) -> np.ndarray:
     """Return the first of poses (N, 4, 4) that differ in what they show at a world point (3,)."""
-    chosen: list[np.ndarray] = []
+    chosen = poses[:0]
     for pose in poses:
         if len(chosen) == most:
             break
-        if all(_apart_mm(pose, other, middle) > APART_MM for other in chosen):
-            chosen.append(pose)
+        moved = rigid.transform_points(chosen, _seen_at(pose, middle)) - middle
+        turned = RADIUS_MM * rigid.rotation_distance(chosen, pose)
+        if (np.hypot(np.linalg.norm(moved, axis=-1), turned) > APART_MM).all():
+            chosen = np.concatenate([chosen, pose[None]])
     return chosen
-
-
-def _apart_mm(pose: np.ndarray, other: np.ndarray, middle: np.ndarray) -> float:
-    return distance(pose, other, _seen_at(other, middle))
 
 
 def _seen_at(pose: np.ndarray, point: np.ndarray) -> np.ndarray:

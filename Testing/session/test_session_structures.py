@@ -18,6 +18,7 @@ from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.errors import InputError, collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.bones import bones_of, named_segments
 from MultiViewRegistrationLib.mrml.case import SceneSegments, case_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint, of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
@@ -53,10 +54,16 @@ def registered(session) -> Session:
     return session
 
 
+def outlines(session) -> dict:
+    """What is outlined in the first X-ray by its name, once that is made."""
+    detector = detectors(session.registration)[0]
+    poll(session, 20.0, lambda: bool(session.bones.outlines(detector)))
+    return {each.name: each for each in session.bones.outlines(detector)}
+
+
 def outlined(session) -> list[str]:
-    """The names of what is outlined, once that is made."""
-    poll(session, 20.0, lambda: bool(session.misfits.shown))
-    return [misfit.name for misfit in session.misfits.shown]
+    """The names of what is outlined."""
+    return list(outlines(session))
 
 
 @pytest.mark.parametrize("kind", ["labels", "seg.nrrd", "dicom", "masks"])
@@ -117,20 +124,25 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     assert content["reasons"] == expected["reasons"]
 
 
-def test_what_lies_elsewhere_is_outlined_until_the_ct_moves(scene, files):
+def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
     session = registered(opened(scene, files[0]))
-    assert outlined(session) == ["L2", "L3"]
-    detector = detectors(session.registration)[0]
-    lines = session.misfits.outlines(detector)["L3"]
+    seen = outlines(session)
+    assert tuple(seen) == NAMES
+    segments = named_segments(session.registration)
+    assert all(seen[name].colour == segments[name].GetColor() for name in NAMES)
+    detector, lines = detectors(session.registration)[0], seen["L3"].lines
     bone = next(each for each in session.result.structures.bones if each.name == "L3")
     seen = detector.camera.project(rigid.transform_points(bone.world_from_ct, bone.bone.surface))
     found = np.concatenate([lines.min(axis=(0, 1)), lines.max(axis=(0, 1))])
     assert found == pytest.approx(np.concatenate([seen.min(axis=0), seen.max(axis=0)]), abs=2.0)
-    session.registration.world_from_ct = START
-    session.poll()
-    assert session.misfits.shown == ()
+    bones_of(session.registration)["L3"].world_from_ct = POSE
+    moved = outlines(session)["L3"].lines
+    assert not np.array_equal(moved, lines)
     session.history.undo()
-    assert outlined(session) == ["L2", "L3"]
+    assert np.array_equal(outlines(session)["L3"].lines, lines)
+    assert {each.name: each.verdict for each in session.bones.states()} == {
+        bone.name: bone.verdict for bone in session.result.structures.bones
+    }
 
 
 def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(
@@ -159,7 +171,7 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
             for part in ((1, 2), (3, 4))[:: 1 if upper else -1]
         )
     )
-    lines = session.misfits.outlines(detector)[""].reshape(-1, 2)
+    lines = outlines(session)[""].lines.reshape(-1, 2)
     cells_px = 2 * 8 * 1000 / 700 / 1.2
     assert (lines.min(axis=0) > own.min(axis=0) - cells_px).all() and (
         lines.max(axis=0) < own.max(axis=0) + cells_px
@@ -185,8 +197,6 @@ def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
     assert anew.structures is None and any(
         "structures were not registered" in reason for reason in anew.reasons
     )
-    poll(session, 1.0, lambda: not session.misfits.shown)
-    assert session.misfits.shown == ()
     segment.SetName("T12")
     assert assessment.verdict(session) == "check"
     registration.choose_segment(None)
@@ -240,7 +250,7 @@ def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
     session = Session(Registration.all(scene)[0])
     assert fingerprint(session.registration) == of and session.history.current == before
     assert assessment.verdict(session) == "check" and session.registration.registers_each
-    assert outlined(session) == ["L2", "L3"]
+    assert outlined(session) == list(NAMES)
     write_result(session, tmp_path / "out")()
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     for ours, kept in zip(content["structures"], before.structures, strict=True):
@@ -257,7 +267,7 @@ def test_a_result_that_is_opened_again_has_them_still(scene, files, tmp_path):
     save_result(register(files[0]), tmp_path)
     session = Session(read_result(tmp_path, files[0])(scene))
     assert [each["name"] for each in session.history.current.structures] == list(NAMES)
-    assert assessment.verdict(session) == "check" and outlined(session) == ["L2", "L3"]
+    assert assessment.verdict(session) == "check" and outlined(session) == list(NAMES)
     content = json.loads((tmp_path / "result.json").read_text())
     content["structures"][1]["world_from_ct"] = [[1, 2], [3, 4]]
     (tmp_path / "result.json").write_text(json.dumps(content))
@@ -282,7 +292,7 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
     assert not warnings
     for segment_id in segmentation.GetSegmentIDs():
         segmentation.RemoveSegment(segment_id)
-    with pytest.raises(InputError, match="has no segment, expected one for each structure"):
+    with pytest.raises(InputError, match="has no segment that is chosen, expected one for each"):
         session.case()
 
 

@@ -104,6 +104,8 @@ class Assessment:
         Names of the views that a reason is about.
     elsewhere
         (N, 3) CT mm of the part of the bone that lies elsewhere than the pose has it.
+    body
+        The assessment of the body alone; None where its bones have no poses of their own.
     """
 
     verdict: str
@@ -121,6 +123,7 @@ class Assessment:
     contradictions: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
+    body: Assessment | None = field(default=None, repr=False)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name.
@@ -419,7 +422,7 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     """
     displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
     if not (displaced or lost or unseen):
-        return assessment
+        return replace(assessment, body=assessment)
     reasons = [f"{_names(lost)} may lie elsewhere than this pose has it."] if lost else []
     if unseen:
         reasons.append(
@@ -449,7 +452,13 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     if prediction is not None and displaced:
         reasons += _risk(prediction, calibrated(), verdict)
         besides = [reason for reason in besides if not is_about_risk(reason)]
-    return replace(assessment, verdict=verdict, prediction=prediction, reasons=[*reasons, *besides])
+    return replace(
+        assessment,
+        verdict=verdict,
+        prediction=prediction,
+        reasons=[*reasons, *besides],
+        body=assessment,
+    )
 
 
 def _names(bones: Sequence[RegisteredBone]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..io.case import Case
 from ..jobs import TimeLeft, left_in_words
-from ..mrml.identity import fingerprint
+from ..mrml.identity import body_fingerprint, fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
 from .inputs import PREPARING
 from .tasks import Task
@@ -104,8 +104,8 @@ class RunningRegistration:
 
     Attributes
     ----------
-    fingerprint, geometry
-        Of the inputs; the latter by the view's name.
+    fingerprint, of_body, geometry
+        Of the inputs: of all, of all but the bones, and by the view's name.
     progress
         The last `registration.pipeline.Progress`, None before the first.
     left
@@ -124,6 +124,7 @@ class RunningRegistration:
         self._registration, self.start, self.refinement = registration, start, refinement
         self.task, self._preparing, self.warnings = task, preparing, warnings
         self.fingerprint = fingerprint(registration)
+        self.of_body = body_fingerprint(registration)
         self.geometry = {view.name: view.record.geometry_fingerprint for view in registration.xrays}
         self.progress: Progress | None = None
         self.left, self._time_left = "", TimeLeft()

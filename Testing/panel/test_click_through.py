@@ -69,7 +69,7 @@ def downloads_the_sample(person) -> None:
     person.wait(
         lambda: person.ui.registrationSelector.currentNode() is not None
     )  # it is read in a thread
-    assert person.ui.registrationSelector.currentNode().GetName() == "MultiViewRegistrationChest"
+    assert person.ui.registrationSelector.currentNode().GetName() == "demo"
     person.wait_until_read()
     assert person.header("ct") == "\u25d0 chest" and "128 \u00d7 128 \u00d7 66" in person.text(
         "ct", "facts"
@@ -237,7 +237,7 @@ def saves_and_loads(person, path: Path) -> None:
     assert host.app._core.io_manager.load_scene(path)
     person.wait(lambda: person.panel.registration is not None)
     person.wait_until_read()
-    assert person.ui.registrationSelector.currentNode().GetName() == "MultiViewRegistrationChest"
+    assert person.ui.registrationSelector.currentNode().GetName() == "demo"
     assert np.allclose(person.pose, found, atol=1e-9) and person.history() == history
     assert person.ui.layoutButton.checked
     person.views.threeDWidget(0).hide()

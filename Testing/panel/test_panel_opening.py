@@ -36,17 +36,17 @@ def case(person, ct, views, tmp_path) -> Path:
 @pytest.fixture
 def reading(monkeypatch):
     """Reading begins, in which threads is noted, and lasts until it is let go."""
-    from MultiViewRegistrationLib.panel import panel
+    from MultiViewRegistrationLib.session.presenters import opening
 
-    read, held = panel.read_case, threading.Event()
+    read, held = opening.read_whole, threading.Event()
     held.threads = []
 
-    def slowly(path):
+    def slowly(*args):
         held.threads.append(threading.current_thread())
         held.wait(20)
-        return read(path)
+        return read(*args)
 
-    monkeypatch.setattr(panel, "read_case", slowly)
+    monkeypatch.setattr(opening, "read_whole", slowly)
     yield held
     held.set()
 
@@ -60,7 +60,7 @@ def opens(person, path) -> None:
 def test_a_case_is_read_beside_the_panel(person, case, reading):
     opens(person, case)
     label = person.ui.readingLabel
-    assert label.visible and label.text == "Reading hip..." and person.panel.registration is None
+    assert label.visible and label.text == "Reading hip\u2026" and person.panel.registration is None
     person.give_views(200, 160)
     reading.set()
     person.wait_until_read()
@@ -87,7 +87,7 @@ def test_another_file_takes_its_place(person, case, reading):
 
     opens(person, case)
     opens(person, __file__)
-    assert person.ui.readingLabel.text == "Reading test_panel_opening..."
+    assert person.ui.readingLabel.text == "Reading test_panel_opening\u2026"
     reading.set()
     person.wait(lambda: not person.panel.opening.under_way)
     assert "test_panel_opening.py" in person.message and not Registration.all(person.host.scene)

@@ -142,12 +142,14 @@ def test_what_a_header_lacks_is_asked_for(host, ct, xrays, tmp_path):
         text(table, "geometry_summary")
         == "Not in the header: side of the tube, source to isocentre."
     )
-    assert cell(table, "slot_distance").missing and cell(table, "tube").missing
-    put(table, "slot_distance", "550")
-    assert not cell(table, "slot_distance").missing and not view.placed
-    sides = {option.title: option.value for option in field(table, "tube").options}
+    assert (
+        cell(table, "source_to_isocentre_mm").missing and cell(table, "isocentre_to_source").missing
+    )
+    put(table, "source_to_isocentre_mm", "550")
+    assert not cell(table, "source_to_isocentre_mm").missing and not view.placed
+    sides = {option.title: option.value for option in field(table, "isocentre_to_source").options}
     assert list(sides) == ["tube: ?", "tube: back", "tube: front"]
-    put(table, "tube", sides["tube: back"])
+    put(table, "isocentre_to_source", sides["tube: back"])
     assert as_described(view, 0) and text(xrays, "truth") != "" and control(table, "use") is None
 
 
@@ -161,8 +163,11 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
         == "Columns run to the patient's left, rows to the patient's feet."
     )
     assert text(table, "slot_scan1") == "Pixels: 1.200 mm wide at the isocentre, 1.000 mm high."
-    assert [field(table, key).text for key in ("slot_distance", "slot_column")] == ["550", ""]
-    assert field(table, "tube").value == "P" and "The CT's centre is" in text(
+    assert [field(table, key).text for key in ("source_to_isocentre_mm", "central_column")] == [
+        "550",
+        "",
+    ]
+    assert field(table, "isocentre_to_source").value == "P" and "The CT's centre is" in text(
         table, "geometry_summary"
     )
     before, assumed = view.camera, view.record.assumptions
@@ -171,17 +176,17 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
         BY_TUBE_ANGLE,
         IN_IMAGE,
     } < set(assumed)
-    put(table, "tube", "A")
-    put(table, "slot_column", "70")
+    put(table, "isocentre_to_source", "A")
+    put(table, "central_column", "70")
     assert np.allclose(view.camera.source, before.source * [1, -1, 1] + [(70 - 63.5) * 1.2, 0, 0])
-    assert field(table, "tube").value == "A"
+    assert field(table, "isocentre_to_source").value == "A"
     pixels = np.array([[0.0, 0], [127, 159]])
     assert np.allclose(view.camera.at_depth(pixels, 550.0), before.at_depth(pixels, 550.0))
     assert AT_PATIENT in view.record.assumptions and not {BY_TUBE_ANGLE, IN_IMAGE} & set(
         view.record.assumptions
     )
-    put(table, "tube", "P")
-    put(table, "slot_column", "")
+    put(table, "isocentre_to_source", "P")
+    put(table, "central_column", "")
     assert view.camera.same_as(before) and view.record.assumptions == assumed
     assert field(table, "mode").options[0].title == "Slot scan" and "tube" not in text(
         table, "geometry_problem"
@@ -255,8 +260,8 @@ def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
         table.view == frontal
         and text(table, "geometry_summary") == "Not in the header: side of the tube."
     )
-    put(table, "slot_column", "20")
-    put(table, "tube", "A")
+    put(table, "central_column", "20")
+    put(table, "isocentre_to_source", "A")
     assert np.allclose(frontal.camera.source, [0, -987, 0])
     assert np.allclose(frontal.camera.project([0, 0, 0]), [20, 29.5])
     other_scan = {"StudyInstanceUID": "1.2.3.5"}

@@ -63,9 +63,6 @@ class SlicerTools(Protocol):
     def show_in_module(self, node: Any) -> None:
         """Open Slicer's own module for an MRML node."""
 
-    def open_track(self, path: Path) -> None:
-        """Open a track.json beside what is open."""
-
 
 class Host(Protocol):
     """The panel in Slicer, or the page's application.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from typing import Any, Generic, TypeGuard, TypeVar
 
-from ..errors import InputError, collect_warnings
+from ..errors import InputError, collect_warnings, warn
 from ..io.files import as_sent
 from .translation import _
 
@@ -118,10 +118,15 @@ class Task(Generic[Result]):
         return bool(wait((self._future,), seconds).done)
 
     def result_for(self, on_progress: Callable[[Any], bool]) -> Result:
-        """Return the result, for another task's thread, which waits for it and ends where it is cancelled. InputError as `result`."""
+        """Return the result, for another task's thread, which waits for it and ends where it is cancelled.
+
+        What it warned of, the other task warns of, too. InputError as `result`.
+        """
         while not self.wait(0.1):
             if on_progress(None) is False:
                 raise CancelledError
+        for sentence in self.warnings:
+            warn(sentence)
         return self.result
 
     def _tell(self, progress: Any) -> bool:

@@ -372,13 +372,13 @@ def _icon(icon, title: str, *, active: str = "", **more) -> None:
 
 def _start_page(application) -> None:
     """Put in what to do with an empty page: work from before first, then files, then the demo."""
-    opener = application.opener
+    autosave = application.autosave
     with html.Div(classes="mv-welcome"):
         html.H2(_("Find where a CT lies in the world of two or more X\u2011rays."))
         with html.Div(v_for="one in autosaved", key="one.key", classes="mv-row mv-autosaved"):
             v.VBtn(
                 "{{ one.offer }}",
-                click=(opener.open_autosaved, "[one.key]"),
+                click=(autosave.open, "[one.key]"),
                 color="primary",
                 prepend_icon="mdi-history",
                 classes="mv-as-written",
@@ -387,7 +387,7 @@ def _start_page(application) -> None:
             )
             v.VBtn(
                 _("Remove"),
-                click=(opener.remove_autosaved, "[one.key]"),
+                click=(autosave.remove, "[one.key]"),
                 variant="text",
                 title=_("Remove it from this computer"),
                 **WAIT,

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -177,6 +177,9 @@ class CalibrationOptions:
         return pose
 
 
+Record = TypeVar("Record", bound=ViewRecord)
+
+
 @dataclass(frozen=True, eq=False)
 class CalibratedView:
     """A view's geometry: world mm, OpenCV's pinhole, pixel centres integers, mirrored = negative fx.
@@ -206,7 +209,7 @@ class CalibratedView:
     distortion: Distortion | None = None
     notes: tuple[str, ...] = ()
 
-    def given_to(self, record: ViewRecord) -> ViewRecord:
+    def given_to(self, record: Record) -> Record:
         """Return a record of an X-ray with this geometry."""
         geometry = self.projection_matrix if self.camera is None else self.camera
         return replace(record, geometry=geometry, distortion=self.distortion)

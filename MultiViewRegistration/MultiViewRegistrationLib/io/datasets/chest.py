@@ -66,7 +66,7 @@ def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
     Raises
     ------
     InputError
-        As `chest_ct`.
+        As `chest_ct`, and where the folder cannot be written.
     """
     case = json.loads((sample / "case.json").read_text(encoding="utf-8"))
     case["ct"] = str(chest_ct())
@@ -74,10 +74,21 @@ def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
         case["labels"] = str(chest_labels())
     files = {file.name: file.read_bytes() for file in sample.iterdir()}
     files["case.json"] = json.dumps(case, indent=1).encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        write_atomically(folder / name, data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the sample cannot be put together there ({error.strerror or error}); make "
+            "room on the disk, or make the folder writable."
+        ) from None
     return folder / "case.json"
+
+
+def demo_case() -> Path:
+    """Return the path of the sample's case.json in the user's cache. InputError as `write_sample`."""
+    return write_sample(cache_folder() / "demo")
 
 
 def bent_spine_truth() -> dict[str, np.ndarray]:

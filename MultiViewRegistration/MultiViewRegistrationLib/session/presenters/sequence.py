@@ -217,14 +217,13 @@ class SequencePresenter(Presenter):
         )
         # where the page runs is not where its files are: there it is opened with all of them, as a
         # case is
-        tools = self.host.slicer_tools
         opening = (
             None
-            if tools is None
+            if self.host.slicer_tools is None
             else Files(
                 "open",
                 _("Open a tracked sequence..."),
-                lambda paths, folder: tools.open_track(paths[0]),
+                lambda paths, folder: self.host.open_whole(paths[0], folder),
                 hint=_("Tracked sequence"),
                 suffixes=TRACK,
                 enabled=not running,

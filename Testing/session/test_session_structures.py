@@ -26,6 +26,7 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.bones import BonePair
 from MultiViewRegistrationLib.session.result_files import (
     read_result,
     write_case_folder,
@@ -296,12 +297,32 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
         session.case()
 
 
-def test_a_sequence_that_was_tracked_is_saved_with_the_files_of_its_structures(scene, tmp_path):
+def test_the_bones_of_a_sequence_follow_its_frames_are_measured_and_saved(scene, tmp_path):
     motions = [bent(*spine(), 2.0 * frame, 0.8 * frame) for frame in range(2)]
     write_spine_case(tmp_path, motions, POSE, POSE)
     session = opened(scene, tmp_path)
     session.sequence.track("quick", "given")
     poll(session, 60, lambda: not session.running)
+    player, registration = session.sequence.player, session.registration
+    for number in (1, 0):
+        player.go(number)
+        poll(session, 20, lambda wanted=number: player.number == wanted)
+        frame = player.frame
+        there = bones_of(registration)
+        assert {name for name, each in frame.bones.items() if each.kept} == set(there)
+        for name, bone in there.items():
+            assert np.allclose(bone.world_from_ct, frame.bones[name].world_from_ct)
+        poll(session, 20, lambda: all(bone.surface for bone in bones_of(registration).values()))
+    session.bones.pair = BonePair("L2", "L1", "ct")
+    measured = session.sequence.motion_of_bones()
+    assert measured.title == "L1 against L2" and [n for n, *_more in measured.rows] == [0, 1]
+    relative = rigid.inverse(motions[1][2]) @ motions[1][1]
+    turn = np.degrees(rigid.log_so3(relative[:3, :3]))
+    assert measured.motion[1].rotation_deg == pytest.approx(turn, abs=0.8)
+    assert {path.name for path in measured.save(tmp_path / "motion")} == {
+        "motion.csv",
+        "motion.html",
+    }
     written = session.sequence.save(tmp_path / "track")()
     assert sorted(written) == sorted((tmp_path / "track").iterdir())
     kinds = ("poses.csv", "track.tra", "track.json")

@@ -138,7 +138,7 @@ class Bones:
         self._shapes, self._elsewhere = BackgroundValue(), BackgroundValue()
         self._checked, self._of, self._stands = -CHECK_S, "", ""
         self._colours: dict[str, tuple[float, float, float]] = {}
-        self._is_ghost: bool | None = None
+        self._ghost: tuple[bool, bool] | None = None
         self.pair = BonePair()
         self._outlines: dict[tuple[str, str], tuple[tuple, np.ndarray]] = {}
 
@@ -162,10 +162,10 @@ class Bones:
         self._stands = self._standing()
         if self._of and any(bone.surface is not None for bone in there.values()):
             self._take_lines_along()
-        ghost = bool(there)
-        if ghost != self._is_ghost:
-            ct_3d.fade_surface(registration, ghost)
-            self._is_ghost = ghost
+        ghost = bool(there), ct_3d.surface_is_current(registration)
+        if ghost != self._ghost:
+            ct_3d.fade_surface(registration, ghost[0])
+            self._ghost = ghost
 
     # Which there are
 

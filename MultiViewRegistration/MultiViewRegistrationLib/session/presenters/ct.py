@@ -302,7 +302,7 @@ class CTPresenter(Presenter):
             return ""
         return _(
             "A segmentation of the bones in this CT is missing: load or draw one in Slicer, open a "
-            "case with labels, or drop a mask of one bone here."
+            "case with labels, or drop a segmentation here, or a mask of one bone."
         )
 
     def state(self) -> State:

@@ -454,5 +454,6 @@ class FilesPresenter(Presenter):
         if isinstance(found, Structures):
             registration.choose_segment(structures_node(scene, name, found, ct))
             self._ct.bones.choose_bones()
+            self.host.show_section("ct")
         else:
             registration.choose_segment(*segmentation_node(scene, name, found, ct))

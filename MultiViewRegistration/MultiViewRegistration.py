@@ -265,7 +265,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         InputError
             If either is invalid.
         """
-        from MultiViewRegistrationLib.session.sequence import read_track
+        from MultiViewRegistrationLib.session.result_files import read_track
 
         return self.take(read_track(os.fspath(path)))
 

@@ -479,7 +479,7 @@ def test_a_matrix(section, table, given, axes):
 
 
 def test_numbers_that_are_typed():
-    from MultiViewRegistrationLib.session.external_files import Question
+    from MultiViewRegistrationLib.session.presenters.external_files import Question
     from MultiViewRegistrationLib.session.presenters.form import Number
 
     port = Number("Port", 1, 65535, whole=True)

@@ -21,7 +21,7 @@ from moving import swing, write_moving_case, write_track
 from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.files import as_sent, keep_within
+from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
 from MultiViewRegistrationLib.io.recognise import recognise
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
@@ -30,7 +30,7 @@ import slicer
 
 from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.presenters.opening import read_whole
-from MultiViewRegistrationLib.session.sequence import read_track
+from MultiViewRegistrationLib.session.result_files import read_track
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer import scene_files
 from MultiViewRegistrationLib.viewer.scene_files import read_scene, save_scene
@@ -216,15 +216,15 @@ def test_no_case_that_was_sent_reads_another_file(folder, target):
 def test_a_sentence_names_files_as_they_were_sent(folder):
     home, temporary = folder.resolve(), tempfile.gettempdir()
     assert (
-        as_sent(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.")
+        redact_upload_paths(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.")
         == "a/x.mha: is broken, and so is y.mha."
     )
-    assert as_sent(f"{home}: holds nothing.") == "Dropped files: holds nothing."
+    assert redact_upload_paths(f"{home}: holds nothing.") == "Dropped files: holds nothing."
     assert (
-        as_sent(f"{temporary}/mvreg-case-1_x/case.json: ct is missing.")
+        redact_upload_paths(f"{temporary}/mvreg-case-1_x/case.json: ct is missing.")
         == "case.json: ct is missing."
     )
-    assert as_sent("/data/x.mha: is broken.") == "/data/x.mha: is broken."
+    assert redact_upload_paths("/data/x.mha: is broken.") == "/data/x.mha: is broken."
 
 
 # Tracked sequences

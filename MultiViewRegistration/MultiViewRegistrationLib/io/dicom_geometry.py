@@ -21,8 +21,7 @@ from ..geometry import c_arm
 from ..geometry.fields import C_ARM
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count, requested_frame
-from .cameras import LEFT_OUT
-from .view_record import ViewRecord
+from .view_record import LEFT_OUT, ViewRecord
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
 BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationFactor holds."
@@ -141,11 +140,9 @@ class HeaderGeometry:
             self.assumptions += assumptions
 
 
-GEOMETRY, PROPERTIES, DETECTOR = (
-    "XRayGeometrySequence",
-    "FramePixelDataPropertiesSequence",
-    "FrameDetectorParametersSequence",
-)
+GEOMETRY = "XRayGeometrySequence"
+PROPERTIES = "FramePixelDataPropertiesSequence"
+DETECTOR = "FrameDetectorParametersSequence"
 #: By which share two attributes that say the same may differ.
 ROUNDING = 0.01
 MIN_MM, MAX_MM = 1.0, 1e4
@@ -227,10 +224,8 @@ def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
 
     None where the header does not say it.
     """
-    element, binning = (
-        frame.numbers("DetectorElementSpacing"),
-        frame.numbers("DetectorBinning", DETECTOR),
-    )
+    element = frame.numbers("DetectorElementSpacing")
+    binning = frame.numbers("DetectorBinning", DETECTOR)
     return element * binning if _are_sizes(element) and _are_sizes(binning) else None
 
 
@@ -478,15 +473,11 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
 
     None for the middle.
     """
-    origin, element = (
-        frame.numbers("FieldOfViewOrigin", FIELD),
-        frame.numbers("DetectorElementSpacing"),
-    )
+    origin = frame.numbers("FieldOfViewOrigin", FIELD)
+    element = frame.numbers("DetectorElementSpacing")
     at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
-    known, binning = (
-        len(element) == 2 and element.min() > 0,
-        frame.numbers("DetectorBinning", DETECTOR),
-    )
+    known = len(element) == 2 and element.min() > 0
+    binning = frame.numbers("DetectorBinning", DETECTOR)
     turn, flip = _field_of_view(frame)
     per_pixel = (
         binning if len(binning) == 2 and binning.min() > 0 else None

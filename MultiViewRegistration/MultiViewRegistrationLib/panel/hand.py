@@ -13,7 +13,7 @@ from ..mrml.layout import tag_of
 from ..mrml.manual_pose import Dragging
 from ..session.history import ManualMoveRecorder
 from ..session.session import Session
-from ..session.translation import _
+from ..translation import _
 
 if TYPE_CHECKING:
     from .panel import Panel

@@ -17,13 +17,13 @@ from ..mrml import display
 from ..mrml.deletion import DeletedRegistration, delete
 from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..mrml.xray import XRayView
-from ..session.host import SlicerTools
 from ..session.inputs import begin_compiling
 from ..session.presenters.frontend import Frontend
+from ..session.presenters.host import SlicerTools
 from ..session.presenters.opening import Read
 from ..session.session import Session
 from ..session.tasks import POLL_WAIT_S
-from ..session.translation import _
+from ..translation import _
 from . import packages
 from .answer_bar import AnswerBar
 from .files import FilesPart

@@ -527,17 +527,13 @@ def _close_blades(valid, state):
 def _close_round(valid, state):
     """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else with the image as a part of it."""
     rows, columns = valid.shape
-    radius, x, y = (
-        uniform(state, 0.43, 0.56),
-        uniform(state, -0.04, 0.04),
-        uniform(state, -0.04, 0.04),
-    )
+    radius = uniform(state, 0.43, 0.56)
+    x = uniform(state, -0.04, 0.04)
+    y = uniform(state, -0.04, 0.04)
     if chance(state, 0.3):
         radius = uniform(state, 0.5, 2.0)
-        angle, off = (
-            uniform(state, 0.0, FULL_TURN),
-            uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0),
-        )
+        angle = uniform(state, 0.0, FULL_TURN)
+        off = uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
         x, y = off * math.cos(angle), off * math.sin(angle)
     for r in range(rows):
         for c in range(columns):

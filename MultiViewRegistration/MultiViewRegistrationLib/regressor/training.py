@@ -183,7 +183,7 @@ class Training:
             versions={"multiview-registration": __version__, "torch": torch.__version__},
         )
         training = cls(ct, windows, card, folder)
-        training._or_on_cpu(training._set_pace)
+        training._with_cpu_fallback(training._set_pace)
         return training
 
     @classmethod
@@ -239,13 +239,13 @@ class Training:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._report(progress, "measuring the error")
-                        self._or_on_cpu(partial(self._validate, VALIDATED))
+                        self._with_cpu_fallback(partial(self._validate, VALIDATED))
                         self._shorten_if_stalled()
                     self._step()
                     self._report(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
-                self._or_on_cpu(partial(self._validate, LAST_VALIDATED))
+                self._with_cpu_fallback(partial(self._validate, LAST_VALIDATED))
             except BaseException as error:
                 if self._whole and not isinstance(error, OSError):
                     self._save()
@@ -276,7 +276,7 @@ class Training:
         camera_from_ct = in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
         return torch.as_tensor(images), camera_from_ct
 
-    def _or_on_cpu(self, work: Callable[[], T]) -> T:
+    def _with_cpu_fallback(self, work: Callable[[], T]) -> T:
         """Return the result of `work`.
 
         On the CPU, from then on, where the device runs out of memory.
@@ -296,7 +296,7 @@ class Training:
 
     def _step(self) -> None:
         began = time.perf_counter()
-        loss = self._or_on_cpu(lambda: self._learn(self.card.done))
+        loss = self._with_cpu_fallback(lambda: self._learn(self.card.done))
         self._whole = False  # network and card do not fit together: an interruption leaves the state as it was saved last
         if math.isfinite(loss) and math.isfinite(self._optimiser.step(self._progress())):
             self.card = replace(self.card, done=self.card.done + 1)
@@ -354,11 +354,9 @@ class Training:
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._poses.sample(key, range(count))
         images = torch.as_tensor(self._images.batch(truth, self._windows, key))
-        device, nominal, centroid = (
-            self._device.torch_device,
-            self._poses.world_from_ct,
-            self._poses.centroid,
-        )
+        device = self._device.torch_device
+        nominal = self._poses.world_from_ct
+        centroid = self._poses.centroid
         view = torch.arange(len(self._windows), device=device).repeat(count)
         with torch.no_grad():
             predicted = self._network(images.to(device).flatten(0, 1), view)

@@ -21,8 +21,7 @@ from PIL import Image
 from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..registration.prepared_ct import PreparedCT
-from .drawing import beam, outline, png, polyline
-from .html import embedded, page, tag
+from .html import beam, embedded, outline, page, png, polyline, tag
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
 """Of the views: distinguishable with any colour vision, and named beside what they colour."""

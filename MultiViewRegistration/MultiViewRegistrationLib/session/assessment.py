@@ -19,14 +19,15 @@ from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.xray import ATTRIBUTE
+from ..translation import _
 from .history import HistoryEntry
-from .session import Session
 from .tasks import BackgroundValue, within_sentence
-from .translation import _
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
+    from .session import Session
+
 
 #: What a verdict means, in a sentence.
 MEANINGS = {
@@ -54,10 +55,8 @@ def assess(session: Session) -> None:
 
     InputError as `Session.find_result`, and while other work is under way.
     """
-    registration, again = (
-        session.registration,
-        bool(outdated_reason(session) or session.sequence.frame),
-    )
+    registration = session.registration
+    again = bool(outdated_reason(session) or session.sequence.frame)
     finding = session.find_result(again=again)
     pose, inputs = registration.world_from_ct, fingerprint(registration)
 
@@ -201,11 +200,9 @@ def explanation(session: Session) -> list[str]:
 
     Empty where there is nothing to say.
     """
-    frame, entry, outdated = (
-        session.sequence.frame,
-        session.history.current,
-        outdated_reason(session),
-    )
+    frame = session.sequence.frame
+    entry = session.history.current
+    outdated = outdated_reason(session)
     if frame is not None:
         return list(
             filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]])
@@ -255,10 +252,8 @@ def use_suggested_masks(session: Session) -> str:
     fit. InputError where the pose as it is was not assessed, was rejected, or where everything
     fits.
     """
-    why, result = (
-        outdated_reason(session),
-        session.result if session.sequence.frame is None else None,
-    )
+    why = outdated_reason(session)
+    result = session.result if session.sequence.frame is None else None
     if why or result is None or result.assessment is None:
         raise InputError(
             _(

@@ -36,9 +36,9 @@ from ..mrml.nodes import (
 )
 from ..mrml.structures import MISFIT_COLOUR, Shape, outlined, shape_of
 from ..mrml.xray import DetectorPlane
+from ..translation import _
 from .history import CELL_MM, HistoryEntry
 from .tasks import BackgroundValue
-from .translation import _
 
 if TYPE_CHECKING:
     from .session import Session

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.registration import Registration
-from .translation import _
+from ..translation import _
 
 #: How a person reads the methods of entries.
 METHODS = {
@@ -130,7 +130,7 @@ class HistoryEntry:
             similarity=dict(similarity),
             verdict=result.verdict,
             typical_mm=(result.predicted_tre_mm or {}).get("typical"),
-            risk=prediction.failure_probability if prediction else None,
+            risk=prediction.known_risk if prediction else None,
             views=assessment.view_states(names) if assessment else {},
             summary=assessment.summary if assessment else "",
             structures=[bone.to_json(names) for bone in bones.bones] if bones else [],

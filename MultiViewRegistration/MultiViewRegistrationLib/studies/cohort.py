@@ -44,8 +44,9 @@ from ..errors import InputError, install_command
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import sha256
+from ..io.own_folders import data_folder
 from ..registration.warm_up import warm_up
-from ..regressor.model_store import Card, all_models, ct_sha256, data_folder
+from ..regressor.model_store import Card, all_models, ct_sha256
 from ..rendering.devices import available_threads
 from .evaluation import (
     MAX_PICTURES,
@@ -592,7 +593,7 @@ def regressor_group(file: CaseFile) -> str:
             mask,
             cameras,
             pose,
-            file.search,
+            file.search_range,
             file.training,
         ]
     )

@@ -288,7 +288,7 @@ def _run(
             start,
             report,
             case.shared_unknowns,
-            reach=Range(**case.search),
+            reach=Range(**case.search_range),
             seed=seed,
         )
         error = metrics.mtre(found.world_from_ct, truth, targets)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from trame_client.module.vue3 import www
 
-from ..session.translation import _
+from ..translation import _
 
 #: Where the token may stand in the address.
 ENTRY = ("/", "/index.html")

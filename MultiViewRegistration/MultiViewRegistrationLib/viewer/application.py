@@ -21,7 +21,7 @@ from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
-from ..io.files import as_sent
+from ..io.files import redact_upload_paths
 from ..mrml import display, nodes
 from ..mrml.cursor import LinkedCursor
 from ..mrml.display import SceneObserver
@@ -32,10 +32,10 @@ from ..session.history import ManualMoveRecorder
 from ..session.presenters.frontend import Frontend
 from ..session.presenters.opening import Read, keep_read
 from ..session.presenters.section import folder_name
-from ..session.sequence import ReadTrack
+from ..session.result_files import ReadTrack
 from ..session.session import Session
 from ..session.tasks import Task, ended
-from ..session.translation import _
+from ..translation import _
 from . import elements
 from .answer_bar import FIRST_STEPS, AnswerBar
 from .autosave import Autosave
@@ -245,7 +245,7 @@ class Application(Frontend):
 
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
-        self.state.message = as_sent(message)
+        self.state.message = redact_upload_paths(message)
 
     def describe_unexpected(self, error: Exception) -> str:
         """Return what a person reads of an error of the program, a sentence."""

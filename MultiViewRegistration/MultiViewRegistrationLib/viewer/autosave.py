@@ -20,9 +20,9 @@ import slicer
 
 from ..errors import InputError
 from ..io import own_folders
-from ..regressor.model_store import data_folder
+from ..io.own_folders import data_folder
 from ..session.tasks import Task, ended
-from ..session.translation import _
+from ..translation import _
 from .scene_files import read_scene
 
 if TYPE_CHECKING:

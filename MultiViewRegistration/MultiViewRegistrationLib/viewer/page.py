@@ -10,7 +10,7 @@ from ..mrml import layout
 from ..session.presenters.check import OVERLAYS
 from ..session.presenters.files import DEMO, WELCOME
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
-from ..session.translation import _
+from ..translation import _
 from . import elements
 
 #: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of

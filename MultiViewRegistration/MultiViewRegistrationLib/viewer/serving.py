@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..io import own_folders
 from ..session.inputs import prepare_for_drr
 from ..session.tasks import Task
-from ..session.translation import _
+from ..translation import _
 
 if TYPE_CHECKING:
     from .application import Application

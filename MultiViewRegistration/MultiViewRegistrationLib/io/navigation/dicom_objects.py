@@ -134,10 +134,8 @@ def save(path: str | os.PathLike, data: Dataset) -> None:
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0  # pydicom counts it
     meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
-        data.SOPClassUID,
-        data.SOPInstanceUID,
-    )
+    meta.MediaStorageSOPClassUID = data.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION
     with written_atomically(path) as temporary:

@@ -23,15 +23,13 @@ from ...assessment.remedy import (
     remedy,
 )
 from ...errors import InputError
+from ...translation import _
 from .. import assessment
-from ..automatic import MIN_XRAYS, AutomaticRegistration
 from ..history import BAD, CHECK, GOOD
-from ..host import Host
-from ..registering import RunningRegistration
-from ..session import missing_images
+from ..registering import MIN_XRAYS, AutomaticRegistration, RunningRegistration, missing_images
 from ..tasks import within_sentence
-from ..translation import _
 from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, row
+from .host import Host
 from .section import Presenter, progress_bar
 from .sections import Sections
 
@@ -262,7 +260,7 @@ class AnswerPresenter(Presenter):
 
     def _progress(self, run: RunningRegistration) -> Control:
         seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
-        return progress_bar("progress", run.progress, run.stage, seconds, run.left)
+        return progress_bar("progress", run.task.progress, run.stage, seconds, run.task.left)
 
     def _undo(self) -> Control | None:
         if self.host.session is None:

@@ -11,9 +11,8 @@ from ...mrml import bones as scene_bones
 from ...mrml.anatomy import PELVIS_AND_FEMURS, VERTEBRAE, is_bone, of_group
 from ...mrml.layout import css
 from ...mrml.nodes import OWNER, segmentations
+from ...translation import _
 from ..bones import CT_AXES, BoneState
-from ..host import Host
-from ..translation import _
 from .form import (
     CAUTION,
     ERROR,
@@ -32,6 +31,7 @@ from .form import (
     group,
     row,
 )
+from .host import Host
 from .section import Presenter
 
 #: Groups of bones that are chosen at one click, by the key of their button.

@@ -23,11 +23,11 @@ from ...mrml.structures import (
     structures_of,
 )
 from ...mrml.xray import XRayView
-from .. import assessment, curves
+from ...report import curves
+from ...translation import _
+from .. import assessment
 from ..assessment import SimilarityUpdater
-from ..host import Host
 from ..tasks import Task, ended
-from ..translation import _
 from .bones import BonesPresenter
 from .cursor import CursorPresenter
 from .form import (
@@ -48,6 +48,7 @@ from .form import (
     group,
     row,
 )
+from .host import Host
 from .register import verdict_state
 from .section import PROBLEM, READY, TODO, Presenter, State
 

@@ -14,11 +14,11 @@ from ...io.datasets.chest import demo_case
 from ...mrml.loading import read_case
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
-from ..host import Hand, SlicerTools, Views
+from ...translation import _
 from ..session import Session
-from ..translation import _
 from .answer import AnswerPresenter
 from .files import READING, FilesPresenter
+from .host import Hand, SlicerTools, Views
 from .opening import Opening, Read
 from .sections import Sections
 
@@ -31,7 +31,7 @@ class ShownSection(Protocol):
 
 
 class Frontend(ABC):
-    """The registration at work, the presenters of all that is shown of it, and one place for errors; a `session.host.Host`.
+    """The registration at work, the presenters of all that is shown of it, and one place for errors; a `session.presenters.host.Host`.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Frontend(ABC):
     sections
         The sections as they are shown, by their names.
     patience_s, installs_packages, register_keys, replaces, scene, views, hand
-        See `session.host.Host`.
+        See `session.presenters.host.Host`.
     """
 
     patience_s: float

@@ -12,24 +12,23 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...geometry.c_arm import side_of_direction
 from ...geometry.camera import Camera
 from ...mrml.layout import css_colour
 from ...mrml.xray import XRayView
-from ...mrml.xray_annotations import c_arm_of, side_of_direction, sides_of
-from ..c_arm_picture import machine_svg
+from ...mrml.xray_annotations import c_arm_of, sides_of
+from ...report.c_arm_picture import machine_svg
+from ...translation import _
 from ..geometry import (
+    describe_slot_scan,
     header_proposals,
     missing_in_header,
     needs_geometry,
     reading_of,
-    summary,
-)
-from ..slot_scan import (
-    describe_slot_scan,
     side_in_words,
+    summary,
     tube_sides,
 )
-from ..translation import _
 from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
 from .form import (
     ERROR,

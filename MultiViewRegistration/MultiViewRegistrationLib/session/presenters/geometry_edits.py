@@ -15,9 +15,8 @@ from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
-from ..geometry import reading_of, set_camera, use_reading
-from ..slot_scan import use_slot_scan
-from ..translation import _
+from ...translation import _
+from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
 from .calibration import CalibrationPresenter
 from .certainty import XRaySelection
 from .geometry_fields import (

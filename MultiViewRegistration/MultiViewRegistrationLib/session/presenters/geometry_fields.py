@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.c_arm import CArm, about_axis, rotation
+from ...geometry.c_arm import DEG, CArm, about_axis, rotation, side_of_direction
 from ...geometry.fields import C_ARM as OF_C_ARM
 from ...geometry.fields import SLOT_SCAN as OF_SLOT_SCAN
 from ...geometry.fields import Field
@@ -18,11 +18,9 @@ from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
 from ...io.view_record import Readings
 from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView
-from ...mrml.xray_annotations import side_of_direction
 from ...mrml.xray_record import XRayRecord
-from ..geometry import DEG, matrix_of
-from ..slot_scan import SIDES, completed, nearest_side
-from ..translation import _
+from ...translation import _
+from ..geometry import SIDES, completed, matrix_of, nearest_side
 from .calibration import CalibrationFile
 from .form import Number, Option
 

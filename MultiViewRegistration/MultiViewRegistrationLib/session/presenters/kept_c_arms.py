@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 
 from ...errors import InputError
+from ...io import c_arm_presets
 from ...mrml.xray import XRayView
-from .. import c_arm_presets
-from ..translation import _
+from ...translation import _
 from .certainty import XRaySelection
 from .form import ERROR, PLAIN, Button, Choice, Form, Option, Text, TextField, row
 from .geometry_edits import GeometryEdits

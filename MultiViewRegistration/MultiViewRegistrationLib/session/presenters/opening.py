@@ -11,12 +11,11 @@ from ...errors import InputError
 from ...io.recognise import CASE, NAMED, RESULT, SCENE, TRACK, WHOLES, kinds_of
 from ...mrml.loading import ReadCase, read_case
 from ...mrml.registration import Registration
-from ..host import Host
-from ..result_files import ReadResult, read_result
-from ..sequence import ReadTrack, read_track
+from ...translation import _
+from ..result_files import ReadResult, ReadTrack, read_result, read_track
 from ..session import Session
 from ..tasks import Task, ended
-from ..translation import _
+from .host import Host
 
 #: What was read: it puts itself into a scene, in the main thread.
 Read = ReadCase | ReadResult | ReadTrack | Callable[[Any], Registration | None]

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...mrml.nodes import put_table
-from .. import curves
-from ..host import Host
+from ...report import curves
+from ...translation import _
 from ..player import RATES, Player
+from ..registering import is_outside, missing_at_start, missing_images
 from ..sequence import StructureMotion
-from ..session import is_outside, missing_at_start, missing_images
-from ..translation import _
 from .bones import JointMotionPresenter
 from .form import (
     CAUTION,
@@ -44,6 +43,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
+from .host import Host
 from .section import (
     DONE,
     PROBLEM,
@@ -167,7 +167,7 @@ class SequencePresenter(Presenter):
             self.player,
             self.session.sequence.tracking if self.host.session is not None else None,
         )
-        step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
+        step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.task.left)
         return step, player and (
             player.wanted,
             player.number,
@@ -241,7 +241,7 @@ class SequencePresenter(Presenter):
                 else []
             ),
             opening,
-            progress_bar("progress", tracking.step, tracking.step.stage, tracking.left)
+            progress_bar("progress", tracking.step, tracking.step.stage, tracking.task.left)
             if tracking is not None
             else None,
             self._status(missing),

@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import InputError
-from ..io.navigation import igtl
-from ..io.navigation.igtl import PORT, Messages, messages_of
-from ..io.navigation.registration_export import RegistrationExport
-from .translation import _
+from ...errors import InputError
+from ...translation import _
+from . import igtl
+from .igtl import PORT, Messages, messages_of
+from .registration_export import RegistrationExport
 
 __all__ = ["PORT", "IgtlConnection", "address"]
 

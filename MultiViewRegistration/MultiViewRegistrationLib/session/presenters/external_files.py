@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, MissingInformation
-from ..geometry.fields import Field
-from ..io.calibration.calibrated import OPEN, CalibratedView
-from ..io.calibration.matrices import read_number
-from ..io.points import read_markups
-from ..io.transforms import read_start_pose
-from ..mrml.landmarks import landmark_list
-from ..mrml.nodes import lps_from_ras, ras_from_lps
-from ..mrml.registration import Registration
-from ..mrml.xray import XRayView, on_image, place_of
-from .geometry import set_camera
-from .translation import _
+from ...errors import InputError, MissingInformation
+from ...geometry.fields import Field
+from ...io.calibration.calibrated import OPEN, CalibratedView
+from ...io.calibration.matrices import read_number
+from ...io.points import read_markups
+from ...io.transforms import read_start_pose
+from ...mrml.landmarks import landmark_list
+from ...mrml.nodes import lps_from_ras, ras_from_lps
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView, on_image, place_of
+from ...translation import _
+from ..geometry import set_camera
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def unanswered(questions: Sequence[Question], answers: dict[str, str]) -> list[s
 
 
 #: The question that a further file answers, and its answer for none.
-BESIDE, NO_FILE = "fixed_transforms", "none"
+COMPANION_FILE, NO_FILE = "fixed_transforms", "none"
 
 
 def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question:
@@ -115,7 +115,7 @@ def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question
 
     That for a further file is which of these it is.
     """
-    if question.key != BESIDE:
+    if question.key != COMPANION_FILE:
         return question
     none = (NO_FILE, _("none: what is tracked is the camera"))
     return replace(question, tip=tip, choices=(none, *((name, name) for name in names)))
@@ -125,7 +125,8 @@ def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str
     """Return the answers as a reader takes them: the path of such a file, by its name."""
     paths = {name: str(path) for name, path in files.items()} | {NO_FILE: NO_FILE}
     return {
-        key: paths.get(answer, "") if key == BESIDE else answer for key, answer in answers.items()
+        key: paths.get(answer, "") if key == COMPANION_FILE else answer
+        for key, answer in answers.items()
     }
 
 
@@ -203,7 +204,7 @@ def read_cameras(
     size
         (columns, rows) of the X-ray's image, for a file that does not say it.
     """
-    from ..io.calibration.read import read_calibration
+    from ...io.calibration.read import read_calibration
 
     def read(**given) -> list[CalibratedView]:
         if "intrinsics" in given:
@@ -254,18 +255,6 @@ def describe_camera(camera: CalibratedView) -> str:
             count=count
         )
     return " ".join([words, *camera.notes])
-
-
-def requirements_of(path: str | os.PathLike) -> str | None:
-    """Return the file of Resources that lists the packages without which a calibration cannot be read; None where it needs none."""
-    from ..io.hdf5 import is_hdf5
-
-    if str(path).lower().endswith((".yml", ".yaml")):
-        return "requirements_yaml.txt"
-    try:
-        return "requirements_hdf5.txt" if is_hdf5(path) else None
-    except OSError:  # reported where it is read
-        return None
 
 
 #: What a file with a pose may leave open.

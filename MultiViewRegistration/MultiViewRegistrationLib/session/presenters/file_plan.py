@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..errors import InputError
-from ..io.calibration.calibrated import CalibratedView
-from ..io.files import as_sent
-from ..io.recognise import (
+from ...errors import InputError
+from ...io.calibration.calibrated import CalibratedView
+from ...io.files import redact_upload_paths
+from ...io.recognise import (
     CALIBRATION,
     CASE,
     CT,
@@ -28,9 +28,10 @@ from ..io.recognise import (
     CTFiles,
     FoundFiles,
 )
-from ..mrml.registration import MAX_VIEWS
+from ...mrml.registration import MAX_VIEWS
+from ...translation import _
 from .external_files import (
-    BESIDE,
+    COMPANION_FILE,
     NO_FILE,
     Question,
     ask_for_file,
@@ -40,7 +41,6 @@ from .external_files import (
     unanswered,
     with_paths,
 )
-from .translation import _
 
 #: What a file may be that may be of several kinds, and how a person says that it is.
 KINDS = {
@@ -165,7 +165,7 @@ SCOUTS = "scouts"
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingQuestion:
     """Questions to the user.
 
     Attributes
@@ -252,7 +252,7 @@ class UseCamera:
 Action: TypeAlias = (
     Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera
 )
-Plan: TypeAlias = Asked | tuple[Action, ...] | None
+Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None
 
 
 def plan(files: Files, answers: dict[str, str], opened: OpenCase) -> Plan:
@@ -276,7 +276,7 @@ def plan(files: Files, answers: dict[str, str], opened: OpenCase) -> Plan:
 
 def unused(found: FoundFiles) -> str:
     """Return which files are of no use here, and why, in sentences; "" for none."""
-    sentences = [as_sent(problem) for problem in found.problems]
+    sentences = [redact_upload_paths(problem) for problem in found.problems]
     if found.unknown and not found.whole:
         what = _("Not used: {files} (no CT, X-ray, mask, calibration, pose, case or scene).")
         sentences.append(what.format(files=_listed(found.unknown)))
@@ -285,8 +285,8 @@ def unused(found: FoundFiles) -> str:
 
 def _ask(
     title: str, key: str, label: str, choices: Iterable[tuple[str, str]], tip: str = ""
-) -> Asked:
-    return Asked(title, (Question(key, label, tip, tuple(choices)),))
+) -> PendingQuestion:
+    return PendingQuestion(title, (Question(key, label, tip, tuple(choices)),))
 
 
 def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
@@ -419,11 +419,11 @@ def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     path = pose.files[0]
     reading = read_pose(path, answers)
     if unanswered(reading.questions, answers):
-        return Asked(
+        return PendingQuestion(
             _("{file}: where the CT is to begin.").format(file=path.name), tuple(reading.questions)
         )
     if reading.problem:
-        raise InputError(as_sent(reading.problem))
+        raise InputError(redact_upload_paths(reading.problem))
     return (Place(reading.found),)
 
 
@@ -447,13 +447,13 @@ def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase)
     title = _("Calibration: {files}").format(files=_listed(files))
     xrays = [xray for xray in opened.xrays if xray.needs_geometry] or list(opened.xrays)
     if not xrays:
-        return Asked(title)
+        return PendingQuestion(title)
     given = with_paths(answers, {path.name: path for path in opened.companions})
-    used = [path for path in files if path.name != answers.get(BESIDE)] or list(files)
+    used = [path for path in files if path.name != answers.get(COMPANION_FILE)] or list(files)
     readings = {path: read_cameras(path, xrays[0].size, given) for path in used}
     problem = next((reading.problem for reading in readings.values() if reading.problem), "")
     if problem and not opened.xrays_coming:
-        raise InputError(as_sent(problem))
+        raise InputError(redact_upload_paths(problem))
     beside = [path.name for path in opened.companions if path not in files[:1]]
     tip = _("Where the camera is on what is tracked: drop that file together with this one.")
     every = [question for reading in readings.values() for question in reading.questions]
@@ -471,7 +471,7 @@ def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase)
     known = _known_pairs(xrays, cameras)
     pairs = _questions_of_pairs(xrays, cameras, known)
     if opened.xrays_coming or unanswered([*questions, *pairs], answers):
-        return Asked(title, (*questions, *pairs))
+        return PendingQuestion(title, (*questions, *pairs))
     for question in pairs:
         what, _dot, number = question.key.partition(".")
         answer = answers[question.key]
@@ -509,10 +509,8 @@ def _questions_of_pairs(
     open_ = [(str(i), xray.name) for i, xray in enumerate(xrays) if i not in known]
     if not (free and open_):
         return []
-    tip, none = (
-        _("Nothing in their names tells which belong together."),
-        (NO_FILE, _("none of these")),
-    )
+    tip = _("Nothing in their names tells which belong together.")
+    none = (NO_FILE, _("none of these"))
     if len(free) < len(open_):
         took = _("{camera} took")
         return [

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, Volume, attenuation
-from ..mrml.case import take_ct
-from ..mrml.identity import of_ct
-from ..mrml.registration import Registration
-from .translation import _
+from ..translation import _
+from .case import take_ct
+from .identity import of_ct
+from .registration import Registration
 
 #: About the longest side of the picture, in voxels of the CT taken for it.
 PICTURE = 256

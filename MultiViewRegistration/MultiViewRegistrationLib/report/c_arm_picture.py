@@ -10,13 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..geometry.c_arm import angles
+from ..geometry.c_arm import angle, angles, side_of_direction
 from ..geometry.camera import Camera
-from ..mrml.xray_annotations import side_of_direction
-from ..report.drawing import beam, outline, png, polyline
-from ..report.html import embedded, tag
-from .geometry import angle
-from .translation import _
+from ..translation import _
+from .html import beam, embedded, outline, png, polyline, tag
 
 #: Pixels of one drawing, and between two.
 SIDE_PX, GAP_PX = 204, 8

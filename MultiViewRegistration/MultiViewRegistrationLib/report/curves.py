@@ -6,10 +6,9 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from ..report.drawing import polyline
-from ..report.html import tag
-from ..report.plot import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot
-from .translation import _
+from ..translation import _
+from .html import polyline, tag
+from .plot import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot
 
 #: On a light and on a dark ground alike, and large enough in the width of a section.
 STYLE = "text { font-size: 15px; font-family: sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
@@ -83,10 +82,8 @@ def similarity(result) -> Curves:
     """
     from ..registration.cameras import uncalibrated_view_indices
 
-    steps, alone = (
-        _steps(result),
-        uncalibrated_view_indices(result.case.views, result.case.shared_unknowns),
-    )
+    steps = _steps(result)
+    alone = uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
     names = [
         view.name for nth, view in enumerate(result.views) if nth not in alone
     ]  # the others have no part in the steps
@@ -151,7 +148,7 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
     It has the view's name, how far off the targets may be as seen from it, and the picture, uint8
     (rows, columns, 3).
     """
-    from ..report.overlays import tile_map
+    from .overlays import tile_map
 
     assessment = result.assessment
     if assessment is None or assessment.features is None:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..mrml.registration import Registration
-from ..mrml.xray import XRayView
-from .session import Session
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView
+from ..session import Session
 
 
 class Views(Protocol):

@@ -10,7 +10,7 @@ import gettext
 from pathlib import Path
 
 #: Compiled catalogues outside Slicer: <language>/LC_MESSAGES/MultiViewRegistration.mo.
-CATALOGUES = Path(__file__).parents[1] / "locale"
+CATALOGUES = Path(__file__).with_name("locale")
 
 try:
     from slicer.i18n import tr as _  # not wrapped: it takes the context from the file of its caller

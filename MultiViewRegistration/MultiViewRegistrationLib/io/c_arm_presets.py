@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.files import JsonObject, write_atomically
-from ..io.view_record import ViewRecord
-from ..regressor.model_store import data_folder
-from .translation import _
+from ..translation import _
+from .files import JsonObject, write_atomically
+from .own_folders import data_folder
+from .view_record import ViewRecord
 
 VERSION = 1
 MAX_NAME_LENGTH = 60
@@ -114,10 +114,8 @@ def keep_preset(name: str, c_arm: dict) -> str:
     try:
         presets = read_presets()
     except InputError:
-        presets, other = (
-            [],
-            path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}.json"),
-        )
+        presets = []
+        other = path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}.json")
         with _writing(path):
             os.replace(path, other)
         aside = _(

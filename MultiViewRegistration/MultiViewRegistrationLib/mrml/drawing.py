@@ -15,9 +15,9 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay
-from ..mrml import overlay
-from ..mrml.registration import Registration
-from ..mrml.xray import DetectorPlane, XRayView, detectors
+from . import overlay
+from .registration import Registration
+from .xray import DetectorPlane, XRayView, detectors
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
@@ -83,24 +83,24 @@ def _spread(values: np.ndarray) -> tuple[float, float]:
 #: pixels, and how many of its pixels, as large as they are at the patient, a voxel may be wide.
 COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
 #: What a view costs so, beside the others.
-COST = (28, 14, 8, 5, 2, 1)
+DRAWING_COSTS = (28, 14, 8, 5, 2, 1)
 #: The first one: quick on any machine, and its time shows the machine's speed.
-FIRST = 3
+FIRST_COARSENESS = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
-REST = 0.25
+REST_S = 0.25
 #: For so many seconds after the user pointed at a view, the others are drawn so many steps more
 #: coarsely.
-LOOKED_AT, BESIDE = 1.0, 2
+FOCUS_S, COARSER_STEPS = 1.0, 2
 #: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only
-#: tried where they should take less than ROOM.
-FRAME, ROOM = 0.08, 0.06
+#: tried where they should take less than REFINE_BUDGET_S.
+FRAME_BUDGET_S, REFINE_BUDGET_S = 0.08, 0.06
 #: By how much of what it differs the pace of a machine is corrected after a picture.
-ADAPT = 0.4
+PACE_CORRECTION = 0.4
 #: Rows of a sharp image that are drawn at once.
-BAND = 32
+BAND_ROWS = 32
 #: Line integrals from which on a DRR shows something: a millimetre of water.
-SOMETHING = 0.02
+MIN_VISIBLE_LINE_INTEGRAL = 0.02
 
 
 class Canvas(Protocol):
@@ -180,7 +180,7 @@ class Drawing:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
         self.canvas: Canvas = overlay.SliceCanvas()
         self.mode, self.coarse = "blend", True
-        self._coarse, self._pace = FIRST, 0.0
+        self._coarse, self._pace = FIRST_COARSENESS, 0.0
         self._detectors: list[DetectorPlane] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
@@ -204,7 +204,7 @@ class Drawing:
             Whether there was anything to draw.
         """
         anatomy = self._anatomy()
-        if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
+        if first is not None or perf_counter() - self._looked_at[1] > FOCUS_S:
             self._looked_at = first, perf_counter()
         for view in self._registration.xrays:
             self.canvas.remove(view, self.mode if anatomy is not None and view.placed else "off")
@@ -232,12 +232,12 @@ class Drawing:
             return True
         for detector in self._detectors:
             self._shade(detector)
-        return perf_counter() - self._moved >= REST and self._draw_sharp(wanted, anatomy)
+        return perf_counter() - self._moved >= REST_S and self._draw_sharp(wanted, anatomy)
 
     @property
     def at_rest(self) -> bool:
         """Whether the CT has not moved for a while."""
-        return perf_counter() - self._moved > REST
+        return perf_counter() - self._moved > REST_S
 
     @property
     def sharp(self) -> bool:
@@ -304,11 +304,11 @@ class Drawing:
     def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
         """Return the step of COARSE for a view, if the one in focus is drawn by this."""
         beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
-        return min(coarse + BESIDE * beside, len(COARSE) - 1)
+        return min(coarse + COARSER_STEPS * beside, len(COARSE) - 1)
 
     def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
-        """Return the cost of drawing these views so, in COST."""
-        return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
+        """Return the cost of drawing these views so, in DRAWING_COSTS."""
+        return sum(DRAWING_COSTS[self._step_of(detector, coarse)] for detector in drawn)
 
     def _draw_sharp(
         self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT
@@ -321,7 +321,7 @@ class Drawing:
             self._sharpening = name, self._sharpen(*wanted[name], anatomy)
         began = perf_counter()
         for _ in self._sharpening[1]:
-            if perf_counter() - began > FRAME / 2:
+            if perf_counter() - began > FRAME_BUDGET_S / 2:
                 return True
         self._drawn[name].sharp, self._sharpening = True, None
         return True
@@ -337,8 +337,8 @@ class Drawing:
         level = _level(anatomy, camera, pose, voxels)
         columns, rows = camera.size
         bands = []
-        for top in range(0, rows, BAND):
-            band = camera.cropped(0, top, columns, min(BAND, rows - top))
+        for top in range(0, rows, BAND_ROWS):
+            band = camera.cropped(0, top, columns, min(BAND_ROWS, rows - top))
             bands.append(anatomy.drr(band, pose, level, bones=self.mode == "edges"))
             yield
         drr = np.concatenate(bands)
@@ -408,12 +408,15 @@ class Drawing:
         Parameters
         ----------
         pace
-            Seconds for each of COST.
+            Seconds for each of DRAWING_COSTS.
         """
-        self._pace += ADAPT * (pace - self._pace) if self._pace else pace
-        if self._pace * self._cost(self._detectors, self._coarse) > FRAME:
+        self._pace += PACE_CORRECTION * (pace - self._pace) if self._pace else pace
+        if self._pace * self._cost(self._detectors, self._coarse) > FRAME_BUDGET_S:
             self._coarse = min(self._coarse + 1, len(COARSE) - 1)
-        elif self._coarse and self._pace * self._cost(self._detectors, self._coarse - 1) < ROOM:
+        elif (
+            self._coarse
+            and self._pace * self._cost(self._detectors, self._coarse - 1) < REFINE_BUDGET_S
+        ):
             self._coarse -= 1
 
 
@@ -434,4 +437,4 @@ def _level(anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray, voxel
 
 def _shown(drr: np.ndarray) -> np.ndarray:
     """Return the DRR with NaN also where it shows nothing."""
-    return np.where(drr > SOMETHING, drr, np.float32(np.nan))
+    return np.where(drr > MIN_VISIBLE_LINE_INTEGRAL, drr, np.float32(np.nan))

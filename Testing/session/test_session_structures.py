@@ -133,6 +133,7 @@ def test_what_lies_elsewhere_is_outlined_until_the_ct_moves(scene, files):
     assert outlined(session) == ["L2", "L3"]
 
 
+@pytest.mark.slow
 def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(
     scene, slicer_app, tmp_path
 ):
@@ -231,6 +232,7 @@ def test_bones_can_be_cancelled(scene, files):
     assert no_thread_is_left() and threading.main_thread().is_alive()
 
 
+@pytest.mark.slow
 def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
     session = registered(opened(scene, files[0]))
     before, of = session.history.current, fingerprint(session.registration)
@@ -286,6 +288,7 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
         session.case()
 
 
+@pytest.mark.slow
 def test_a_sequence_that_was_tracked_is_saved_with_the_files_of_its_structures(scene, tmp_path):
     motions = [bent(*spine(), 2.0 * frame, 0.8 * frame) for frame in range(2)]
     write_spine_case(tmp_path, motions, POSE, POSE)

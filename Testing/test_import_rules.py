@@ -47,6 +47,7 @@ HOME_OF = {
         "published",
         "geometry.rigid_torch",
         "rendering.autograd",
+        "rendering.cuda_graph",
         "rendering.drr_operator",
         "rendering.torch_drr",
         "rendering.devices",

@@ -17,8 +17,8 @@ import argparse
 import sys
 import warnings
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from scipy import stats
@@ -66,7 +66,7 @@ def scene(seed: int, number: int, data: Path) -> tuple[str, list, np.ndarray, li
     projector, bone = RtkProjector(Body.from_hu(body, 130.0)), bone_points(body)
     centre = np.array([*middle(body)[:2], bone[:, 2].mean()])
     cameras = random_cameras(rng, int(rng.choice([2, 2, 3])), APART_DEG)
-    pose = random_pose(SimpleNamespace(centre=centre), rng)
+    pose = random_pose(centre, rng)
     return name, cameras, pose, [projector.project(camera, pose) for camera in cameras]
 
 
@@ -169,14 +169,8 @@ def make(rows: Rows, scenes: range, seed: int, data: Path) -> None:
             ]
             about = {"person": name, "group": group, "views": len(views), **asdict(appearance)}
             for how, key in zip(HOWS, keys, strict=True):
-                rows.get(
-                    *key,
-                    measure=lambda h=how, r=rng, a=anatomy, s=stranger, v=views, p=pose, b=about: {
-                        **b,
-                        "how": h,
-                        **measured(r, h, a, s, v, p),
-                    },
-                )
+                what = partial(measured, rng, how, anatomy, stranger, views, pose)
+                rows.get(*key, measure=what, about={**about, "how": how})
         print(f"scene {number}: {len(rows)} rows", file=sys.stderr, flush=True)
 
 

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import scipy
@@ -27,8 +27,6 @@ from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.parts import columns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
-from MultiViewRegistrationLib.imaging.reading import raw_image
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -36,9 +34,9 @@ from . import DATA
 from .kept import Rows
 from .people import ct_path
 from .simulation.body import Body, bone_points, middle, without_couch
-from .simulation.cases import random_cameras, random_pose, start_poses
+from .simulation.cases import random_cameras, random_pose, start_poses, unit, views_of
 from .simulation.projector import RtkProjector
-from .simulation.simulator import PIXEL_MM, SimulatedXRay, random_wires
+from .simulation.simulator import SimulatedXRay, random_wires
 from .statistics import logistic
 
 #: The order decides who is the patient of which case.
@@ -97,7 +95,7 @@ def changed(
         return body, ct, lambda points: points, 0.0
     if kind in ("bend", "twist"):
         size = rng.uniform(3, 15)
-        axis = normal if kind == "twist" else _unit(rng.normal(size=3) * [1, 1, 0.2])
+        axis = normal if kind == "twist" else unit(rng.normal(size=3) * [1, 1, 0.2])
         turn = rigid.from_rotation_translation(rigid.exp_so3(axis * np.radians(size)), np.zeros(3))
         patient, forward = bent(body, spine, normal, rigid.about(spine, turn))
         return patient, ct, forward, size
@@ -119,13 +117,9 @@ def changed(
     if kind == "side":
         normal = np.array([1.0, 0, 0]) * rng.choice([-1, 1])
         centre = np.array([np.percentile(points[:, 0], rng.uniform(35, 65)), spine[1], height])
-    motion = rigid.from_rotation_translation(np.eye(3), _unit(rng.normal(size=3)) * size)
+    motion = rigid.from_rotation_translation(np.eye(3), unit(rng.normal(size=3)) * size)
     patient, forward = bent(body, centre, normal, motion)
     return patient, ct, forward, size
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
 
 
 def row(seed: int, number: int, data: Path) -> dict:
@@ -137,22 +131,18 @@ def row(seed: int, number: int, data: Path) -> dict:
     projector, bone = RtkProjector(Body.from_hu(patient, 130.0)), bone_points(body)
     centre = np.array([*middle(body)[:2], bone[:, 2].mean()])
     cameras = random_cameras(rng, int(rng.choice([2, 2, 3])), (60, 100))
-    pose = random_pose(SimpleNamespace(centre=centre), rng)
+    pose = random_pose(centre, rng)
     xray = SimulatedXRay(metal=random_wires(rng)) if rng.random() < 0.3 else SimulatedXRay()
     images = [xray.take(projector, camera, pose, rng) for camera in cameras]
     start = start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(10)]
-    views = [
-        View(
-            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
-        )
-        for n, (image, camera) in enumerate(zip(images, cameras, strict=True))
-    ]
+    views = views_of(images, cameras)
     anatomy = PreparedCT(registered)
     found = refine(anatomy, views, start)
     assessed, plain = (
         verdict.assess(anatomy, views, found, start),
         _without_parts(anatomy, views, found, start),
     )
+    assert assessed.targets is not None  # bone that all views show
     off = rigid.transform_points(found.world_from_ct, assessed.targets)
     off = np.linalg.norm(off - rigid.transform_points(pose, forward(assessed.targets)), axis=1)
     return {
@@ -185,12 +175,12 @@ def _parts(
 
 
 def _without_parts(*arguments) -> verdict.Assessment:
-    known = verdict.elsewhere, verdict.spine_elsewhere
-    verdict.elsewhere = verdict.spine_elsewhere = lambda *_: None
-    try:
+    with patch.multiple(verdict, elsewhere=_nothing, spine_elsewhere=_nothing):
         return verdict.assess(*arguments)
-    finally:
-        verdict.elsewhere, verdict.spine_elsewhere = known
+
+
+def _nothing(*_) -> None:
+    """What is asked of parts where they are not asked."""
 
 
 def fitted(rows: list[dict]) -> str:

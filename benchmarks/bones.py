@@ -30,9 +30,7 @@ from MultiViewRegistrationLib.assessment.bones import register_structures
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
-from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -42,9 +40,9 @@ from .kept import Rows
 from .people import ct_path
 from .protocol.conditions import calibrated
 from .simulation.body import SOFT_HU, Body, base_materials, without_couch
-from .simulation.cases import random_cameras, random_pose
+from .simulation.cases import random_cameras, random_pose, unit, views_of
 from .simulation.projector import Joseph, RtkProjector
-from .simulation.simulator import PIXEL_MM, overlays_with, xrays_with
+from .simulation.simulator import overlays_with, xrays_with
 
 VERTEBRAE = "L5 L4 L3 L2 L1 T12 T11 T10 T9 T8 T7 T6 T5 T4 T3 T2 T1".split()
 #: TotalSegmentator's numbers.
@@ -150,7 +148,7 @@ def motions(
     for n in [*range(fixed + 1, len(chain)), *range(fixed - 1, -1, -1)]:
         label = chain[n]
         other = chain[n - 1 if n > fixed else n + 1] if spine else AGAINST.get(label, chain[n - 1])
-        axis, way = (_unit(each) for each in rng.normal(size=(2, 3)))
+        axis, way = (unit(each) for each in rng.normal(size=(2, 3)))
         turn = rigid.exp_so3(axis * np.radians(rng.uniform(0, degrees)))
         joint = (points[label].mean(axis=0) + points[other].mean(axis=0)) / 2
         if label in (75, 76):  # the ball of a femur
@@ -190,10 +188,6 @@ class Bent:
             image[:, top:bottom, left:right] += sign * joseph.project(part, pose)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
-
-
 def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     """All of a case but its images."""
     rng, name = np.random.default_rng([seed, number]), list(CHAINS)[number % len(CHAINS)]
@@ -214,11 +208,11 @@ def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     apart = rng.uniform(40, 100)
     cameras = random_cameras(rng, number_of_views, (apart, apart))
     centre = np.mean([body.points[label].mean(axis=0) for label in chosen], axis=0)
-    pose = random_pose(SimpleNamespace(centre=centre), rng)
+    pose = random_pose(centre, rng)
     nuisances = [str(rng.choice(NUISANCES))] if rng.random() < 0.5 else []
     mask = str(rng.choice(MASKS)) if rng.random() < 0.25 else ""
-    turn = rigid.exp_so3(_unit(rng.normal(size=3)) * np.radians(10))
-    step = rigid.from_rotation_translation(turn, 15 * _unit(rng.normal(size=3)))
+    turn = rigid.exp_so3(unit(rng.normal(size=3)) * np.radians(10))
+    step = rigid.from_rotation_translation(turn, 15 * unit(rng.normal(size=3)))
     start = rigid.about(rigid.transform_points(pose, centre), step) @ pose
     level = int(rng.choice([-1, 1])) if rng.random() < 1 / 12 and 77 not in chain else 0
     if level:
@@ -298,12 +292,7 @@ def truth_of(
 
 def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
     """The case registered: a row for each bone that a view shows."""
-    views = [
-        View(
-            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
-        )
-        for n, (image, camera) in enumerate(zip(images, case.cameras, strict=True))
-    ]
+    views = views_of(images, case.cameras)
     views = calibrated(np.random.default_rng([case.seed, case.number, 2]), views)
     given = given_labels(case)
     whole = refine(case.body.anatomy, views, case.start)

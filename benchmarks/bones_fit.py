@@ -86,6 +86,7 @@ def judged(rows: list[dict], known: list[dict]) -> list[dict]:
     }
     for row in rows:
         prediction, row["verdict"] = decide(row["features"], models[row["person"]])
+        assert prediction is not None  # of a bone that a view shows
         row["risk"], row["bound"] = prediction.risk, prediction.upper95_mm
     return rows
 

@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--truncated", choices=("sideways",), help="the CT ends within the body")
     args = parser.parse_args()
 
-    drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2)
+    drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2).tolist()
     patient = Patient(
         args.ct or ct_path(args.anatomy),
         args.anatomy == "chest",

@@ -43,9 +43,11 @@ class PoseSet:
         """InputError where the ranges put the CT out of a view's field."""
         self._out, self._anatomy, self._seed = out, anatomy, [seed, ANATOMIES.index(anatomy)]
         rng = np.random.default_rng(self._seed)
-        self._patient = Patient(ct, couch=anatomy == "chest", drift=rng.uniform(-0.2, 0.2, 2))
+        self._patient = Patient(
+            ct, couch=anatomy == "chest", drift=rng.uniform(-0.2, 0.2, 2).tolist()
+        )
         self._cameras = random_cameras(rng, VIEWS, (90, 90))
-        nominal = random_pose(self._patient, rng)
+        nominal = random_pose(self._patient.centre, rng)
         whole = PreparedCT(load_ct(ct))
         cameras = {f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}
         none = {"rotation_deg": 0.0, "translation_mm": 0.0}

@@ -52,6 +52,7 @@ from .simulation.simulator import PIXEL_MM, SIZE
 from .speed import nanodrr_peer
 from .speed.measurement import described, machine
 from .statistics import quantile
+from .truth import truth_of
 from .two_projection import TwoProjection
 
 #: The order decides what is drawn for whom.
@@ -134,7 +135,7 @@ class Scene:
         self.case = Case.load(
             path if path.is_file() else make_case(path.parent, person, separation_deg)
         )
-        self.truth, self.targets = self.case.truth_world_from_ct, self.case.targets
+        self.truth, self.targets = truth_of(self.case)
         seed = PEOPLE.index(person)
         self.starts = starting_poses(self.truth, self.targets, EDGES_MM, PER_INTERVAL, seed)
 
@@ -183,7 +184,7 @@ def make_case(folder: Path, person: str, separation_deg: float) -> Path:
         ).camera()
         for degrees in (first, first + side * separation_deg)
     ]
-    return write_case(folder, patient, cameras, random_pose(patient, rng), rng)
+    return write_case(folder, patient, cameras, random_pose(patient.centre, rng), rng)
 
 
 @lru_cache(maxsize=1)
@@ -254,17 +255,18 @@ def measured(scene: Scene, method: Method, number: int, limit_s: float) -> dict:
         steps.append((process_time() - processor, pose))
         return steps[-1][0] < limit_s
 
-    fault, pose = "", None
+    fault, answer = "", None
     try:
-        pose = method.run(scene, start, note)
+        answer = method.run(scene, start, note)
     except Cancelled:
         pass
     except InputError as error:
         fault = str(error)
     wall, spent = perf_counter() - began, process_time() - processor
+    if answer is None:  # it has no answer but the pose of its last step
+        answer = steps[-1][1] if steps else start
     if not fault:
-        pose = steps[-1][1] if pose is None else pose
-        steps.append((spent, pose))
+        steps.append((spent, answer))
     curve = [
         [round(seconds, 3), round(mtre(pose, scene.truth, scene.targets), 4)]
         for seconds, pose in steps
@@ -272,7 +274,7 @@ def measured(scene: Scene, method: Method, number: int, limit_s: float) -> dict:
     kept_points = sorted({round(n) for n in np.geomspace(1, len(curve), POINTS)}) if curve else []
     return {
         "start_mm": round(mtre(start, scene.truth, scene.targets), 3),
-        "end_mm": None if fault else round(mtre(pose, scene.truth, scene.targets), 4),
+        "end_mm": None if fault else round(mtre(answer, scene.truth, scene.targets), 4),
         "wall_s": round(wall, 3),
         "processor_s": round(spent, 3),
         "limit_s": limit_s,

@@ -17,6 +17,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -95,6 +96,7 @@ def scouts(data: Path) -> RealSet:
         path.write_text(json.dumps(study_case(data / "scout")))
         case = Case.load(path)
     truth = case.truth_world_from_ct
+    assert truth is not None
     return RealSet("scouts", case, PreparedCT(case.ct), truth, None)
 
 
@@ -336,14 +338,8 @@ def main() -> None:
             for fault in options.faults or faults_of(name):
                 for which in sets:
                     key = name, fault, "".join(map(str, which)), start
-                    rows.get(
-                        *key,
-                        measure=lambda g=given, w=which, f=fault, s=start, n=name: {
-                            "set": n,
-                            "fault": f,
-                            "views": list(w),
-                            **measure(g, w, f, s, options.data, options.how),
-                        },
-                    )
+                    what = partial(measure, given, which, fault, start, options.data, options.how)
+                    about = {"set": name, "fault": fault, "views": list(which)}
+                    rows.get(*key, measure=what, about=about)
                 print(f"{name}, {fault}, start {start}", file=sys.stderr, flush=True)
     print(summary([row for _, row in rows.items()]))

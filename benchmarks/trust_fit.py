@@ -168,14 +168,12 @@ def _usual(rows: list[dict], name: str) -> float:
 
 def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str, str]]:
     """The registrations of a part with two views or more, and the SHA-256 of each CT by its name."""
-    rows, cts = [], {}
+    rows: list[dict] = []
+    cts: dict[str, str] = {}
     for archive in archives:
         with tarfile.open(archive) as held:
-            content = {
-                member.name: json.load(held.extractfile(member))
-                for member in held
-                if member.isfile()
-            }
+            files = ((member.name, held.extractfile(member)) for member in held)
+            content = {name: json.load(file) for name, file in files if file is not None}
         cts |= {
             ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]
         }

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import assess, register
-    from .errors import InputError
+    from .errors import Cancelled, InputError
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
     from .io.case import Case
+    from .io.datasets.chest import sample_case
     from .rendering.autograd import DifferentiableRenderer
     from .rendering.render import render
     from .report.result import Result
@@ -29,6 +30,7 @@ except ModuleNotFoundError:
 __all__ = [
     "CArm",
     "Camera",
+    "Cancelled",
     "Case",
     "DifferentiableRenderer",
     "InputError",
@@ -38,12 +40,14 @@ __all__ = [
     "assess",
     "register",
     "render",
+    "sample_case",
     "save_result",
 ]
 
 _MODULES = {
     "CArm": "geometry.c_arm",
     "Camera": "geometry.camera",
+    "Cancelled": "errors",
     "Case": "io.case",
     "DifferentiableRenderer": "rendering.autograd",
     "InputError": "errors",
@@ -52,6 +56,7 @@ _MODULES = {
     "assess": "api",
     "register": "api",
     "render": "rendering.render",
+    "sample_case": "io.datasets.chest",
     "save_result": "report.result_page",
 }
 

@@ -70,7 +70,8 @@ def register(
         CT, views and start pose, if any; or the path of a case.json, or of its folder.
     start
         "given": the case's `world_from_ct`. "search": anywhere within the case's range of that
-        pose, or of the default pose at the isocentre. "landmarks": the pose that fits the case's
+        pose; without a pose within its range of the default pose at the isocentre, and without
+        either through all of the CT. "landmarks": the pose that fits the case's
         landmarks. "regressor": the proposals of a regressor trained on this CT. "auto": these and a
         small search, or a search alone without a regressor. By default what the case has: its start
         pose, else its landmarks, else a search.
@@ -366,7 +367,7 @@ def find_pose(
     regressor
         For "regressor" and "auto".
     search
-        Range of a search; by default the case's.
+        Range of a search; by default the case's, or all of the CT where it says nothing.
     seed
         Of the search.
     with_background
@@ -383,12 +384,13 @@ def find_pose(
     from .registration.cameras import uncalibrated_view_indices
     from .registration.optimizer import Range
     from .registration.variants import register_structure, register_views
+    from .registration.whole_ct import search_whole_ct
     from .regressor.initialise import RegressorInitialisation
     from .rendering.devices import CPU
 
     shared, regressor_seconds = case.shared_unknowns, 0.0
     initialisation: RegressorInitialisation | None = None
-    reach = (search or Range(**case.search)) if start in ("search", "auto") else None
+    reach = (search or Range(**case.search_range)) if start in ("search", "auto") else None
     if start in REGRESSOR_STARTS:
         initialisation = RegressorInitialisation(
             regressor,
@@ -413,6 +415,8 @@ def find_pose(
 
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
     if start == "search":
+        if search is None and case.searches_whole_ct and method.name == "joint":
+            find = partial(search_whole_ct, world_from_ct=pose, shared=shared)
         find = partial(find, reach=reach, seed=seed)
     if initialisation:
         find = partial(initialisation.run, method)
@@ -627,7 +631,7 @@ def train(
     else:
         pose = nominal_pose(case, anatomy)
         poses = PoseRange.of_case(
-            cameras, pose, anatomy.centroid, corners, case.search, case.training
+            cameras, pose, anatomy.centroid, corners, case.search_range, case.training
         )
         training = Training.begin(
             case.ct,

@@ -39,8 +39,8 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(drawing, "perf_counter", clock)
     monkeypatch.setattr(drawing, "COARSE", ((64, 3.0), (43, 3.0), (32, 3.0)))
-    monkeypatch.setattr(drawing, "COST", (4, 2, 1))
-    monkeypatch.setattr(drawing, "FIRST", 0)
+    monkeypatch.setattr(drawing, "DRAWING_COSTS", (4, 2, 1))
+    monkeypatch.setattr(drawing, "FIRST_COARSENESS", 0)
     monkeypatch.setattr(drawing, "SHARP", (128, 1.0))
     return clock
 

@@ -21,7 +21,7 @@ from types import ModuleType
 from .. import __version__
 from ..errors import InputError, OutputError
 from ..jobs import stopped_by_end_of_stdin
-from .options import CLEAR, Parser, say, sentence
+from .options import CLEAR, Parser, log_to, say, sentence
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
 COMMANDS = {
@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
                 parser.print_help(sys.stderr)
                 return 2
             options = parser.parse_args(words)
+            log_to(options.log)
             with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
                 answer = options.run(options)
         _print(json.dumps(answer, indent=1) + "\n" if options.json else "")
@@ -136,7 +137,7 @@ def _parser(words: list[str]) -> Parser:
         "register --help     # the options of a command",
     )
     parser.add_argument("--version", action="version", version=f"mvreg {__version__}")
-    parser.set_defaults(progress="line", status=0)
+    parser.set_defaults(progress="line", log=None, status=0)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=sentence(text))

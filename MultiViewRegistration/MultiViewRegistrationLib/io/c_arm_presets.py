@@ -114,10 +114,8 @@ def keep_preset(name: str, c_arm: dict) -> str:
     try:
         presets = read_presets()
     except InputError:
-        presets, other = (
-            [],
-            path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}.json"),
-        )
+        presets = []
+        other = path.with_name(f"{path.stem}-damaged-{datetime.now():%Y%m%d-%H%M%S}.json")
         with _writing(path):
             os.replace(path, other)
         aside = _(

@@ -630,10 +630,8 @@ def _check_sources(
     cameras = [file.camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
     centroid = ct.centroid()
     pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
-    index_from_world, size = (
-        ct.volume.index_from_ct @ rigid.inverse(pose),
-        np.array(ct.volume.values.shape[::-1]),
-    )
+    index_from_world = ct.volume.index_from_ct @ rigid.inverse(pose)
+    size = np.array(ct.volume.values.shape[::-1])
     for file, camera in zip(files, cameras, strict=True):
         index = rigid.transform_points(index_from_world, camera.source)
         if not ((index > -0.5) & (index < size - 0.5)).all():

@@ -83,12 +83,12 @@ def _spread(values: np.ndarray) -> tuple[float, float]:
 #: pixels, and how many of its pixels, as large as they are at the patient, a voxel may be wide.
 COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
 #: What a view costs so, beside the others.
-COST = (28, 14, 8, 5, 2, 1)
+DRAWING_COSTS = (28, 14, 8, 5, 2, 1)
 #: The first one: quick on any machine, and its time shows the machine's speed.
-FIRST = 3
+FIRST_COARSENESS = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
-REST = 0.25
+REST_S = 0.25
 #: For so many seconds after the user pointed at a view, the others are drawn so many steps more
 #: coarsely.
 FOCUS_S, COARSER_STEPS = 1.0, 2
@@ -96,9 +96,9 @@ FOCUS_S, COARSER_STEPS = 1.0, 2
 #: tried where they should take less than REFINE_BUDGET_S.
 FRAME_BUDGET_S, REFINE_BUDGET_S = 0.08, 0.06
 #: By how much of what it differs the pace of a machine is corrected after a picture.
-ADAPT = 0.4
+PACE_CORRECTION = 0.4
 #: Rows of a sharp image that are drawn at once.
-BAND = 32
+BAND_ROWS = 32
 #: Line integrals from which on a DRR shows something: a millimetre of water.
 MIN_VISIBLE_LINE_INTEGRAL = 0.02
 
@@ -180,7 +180,7 @@ class Drawing:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
         self.canvas: Canvas = overlay.SliceCanvas()
         self.mode, self.coarse = "blend", True
-        self._coarse, self._pace = FIRST, 0.0
+        self._coarse, self._pace = FIRST_COARSENESS, 0.0
         self._detectors: list[DetectorPlane] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
@@ -232,12 +232,12 @@ class Drawing:
             return True
         for detector in self._detectors:
             self._shade(detector)
-        return perf_counter() - self._moved >= REST and self._draw_sharp(wanted, anatomy)
+        return perf_counter() - self._moved >= REST_S and self._draw_sharp(wanted, anatomy)
 
     @property
     def at_rest(self) -> bool:
         """Whether the CT has not moved for a while."""
-        return perf_counter() - self._moved > REST
+        return perf_counter() - self._moved > REST_S
 
     @property
     def sharp(self) -> bool:
@@ -307,8 +307,8 @@ class Drawing:
         return min(coarse + COARSER_STEPS * beside, len(COARSE) - 1)
 
     def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
-        """Return the cost of drawing these views so, in COST."""
-        return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
+        """Return the cost of drawing these views so, in DRAWING_COSTS."""
+        return sum(DRAWING_COSTS[self._step_of(detector, coarse)] for detector in drawn)
 
     def _draw_sharp(
         self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy: PreparedCT
@@ -337,8 +337,8 @@ class Drawing:
         level = _level(anatomy, camera, pose, voxels)
         columns, rows = camera.size
         bands = []
-        for top in range(0, rows, BAND):
-            band = camera.cropped(0, top, columns, min(BAND, rows - top))
+        for top in range(0, rows, BAND_ROWS):
+            band = camera.cropped(0, top, columns, min(BAND_ROWS, rows - top))
             bands.append(anatomy.drr(band, pose, level, bones=self.mode == "edges"))
             yield
         drr = np.concatenate(bands)
@@ -408,9 +408,9 @@ class Drawing:
         Parameters
         ----------
         pace
-            Seconds for each of COST.
+            Seconds for each of DRAWING_COSTS.
         """
-        self._pace += ADAPT * (pace - self._pace) if self._pace else pace
+        self._pace += PACE_CORRECTION * (pace - self._pace) if self._pace else pace
         if self._pace * self._cost(self._detectors, self._coarse) > FRAME_BUDGET_S:
             self._coarse = min(self._coarse + 1, len(COARSE) - 1)
         elif (

@@ -131,7 +131,7 @@ class ReadCase:
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )
         keep_centre(registration, self.centre)
-        for key, value in case.search.items():
+        for key, value in case.search_range.items():
             registration.node.SetParameter(key, str(value))
         keep_extras(registration, case)
         if case.world_from_ct is not None:

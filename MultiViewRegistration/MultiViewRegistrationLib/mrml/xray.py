@@ -244,11 +244,9 @@ class XRayView:
 
         At the detector, where it is known.
         """
-        camera, pixel_mm, geometry = (
-            self.camera,
-            self.record.detector_pixel_mm,
-            self.record.geometry,
-        )
+        camera = self.camera
+        pixel_mm = self.record.detector_pixel_mm
+        geometry = self.record.geometry
         if isinstance(geometry, SlotScan):
             isocentre_mm = geometry.source_to_isocentre_mm
         elif pixel_mm:

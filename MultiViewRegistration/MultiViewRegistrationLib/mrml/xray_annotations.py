@@ -20,7 +20,7 @@ from .slice_view import ras_from_slice
 from .xray import XRayView, on_image
 
 FRUSTUM = "frustum"
-#: Of what a frustum was made, so that it is made again only where that has changed.
+#: What a frustum was made of: it is made again only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 LINE_WIDTH = 2.0
 SOURCE_RADIUS_MM = 6.0
@@ -208,12 +208,6 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
         side_of_direction(-down),
         side_of_direction(down),
     )
-
-
-def remove_labels(view: XRayView) -> None:
-    """Remove the letters at the image's edges."""
-    remove_product(view.node, LABEL)
-    remove_product(view.node, LABEL_3D)
 
 
 def _angle(degrees: float, positive: str, negative: str) -> str:

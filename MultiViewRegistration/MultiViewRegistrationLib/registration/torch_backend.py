@@ -39,7 +39,7 @@ from .similarity import MIN_PIXELS, MIN_SHARE, Settings, silhouette_margin
 
 #: Pixels that are added up in single precision, before their sums are in double.
 LANE_PIXELS = 256
-#: Of a search's poses so many pixels at a time, some 200 bytes each.
+#: Pixels of a search's poses that are scored at a time, some 200 bytes each.
 PIXELS_AT_ONCE = 2**22
 #: What comes back of an image, before gradient (n,) and Hessian (n, n).
 COST_BEFORE, COST, PRODUCTS, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 6, 7
@@ -240,10 +240,8 @@ class _Images:
             for by_view in (cameras or [None] * count)
             for camera in (self._cameras if by_view is None else map(self._padded, by_view))
         ]
-        everywhere, about = (
-            np.repeat(np.stack(poses), self.views, axis=0),
-            np.repeat(pivots, self.views, axis=0),
-        )
+        everywhere = np.repeat(np.stack(poses), self.views, axis=0)
+        about = np.repeat(pivots, self.views, axis=0)
         margins = None
         if self.settings.silhouette_mm is not None:
             by_view = [silhouette_margin(self.settings, camera, pivots) for camera in self._cameras]
@@ -438,10 +436,8 @@ def _window_sums(marks: Tensor, radii: Tensor) -> Tensor:
     for dim in (1, 2):
         size = marks.shape[dim]
         place = torch.arange(size, device=marks.device)
-        high, low = (
-            (place + radii[:, None]).clamp(max=size - 1) + 1,
-            (place - radii[:, None]).clamp(min=0),
-        )
+        high = (place + radii[:, None]).clamp(max=size - 1) + 1
+        low = (place - radii[:, None]).clamp(min=0)
         running = F.pad(marks.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
         high, low = (each[:, None] if dim == 2 else each[:, :, None] for each in (high, low))
         high, low = (each.expand(marks.shape) for each in (high, low))

@@ -220,10 +220,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
         return orthogonal(matrix.T).T
     a, b, c = COEFFICIENTS
     matrix = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    gram, product = (
-        matrix @ matrix.T,
-        torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device),
-    )
+    gram = matrix @ matrix.T
+    product = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
     for _ in range(ITERATIONS):
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal().add_(a)

@@ -110,14 +110,10 @@ def _fill(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
     reach = max(r0, r1, MIN_RADIUS)
     dx, dy = x1 - x0, y1 - y0
     length_2 = max(dx * dx + dy * dy, 1e-9)
-    top, bottom = (
-        max(0, math.ceil(min(y0, y1) - reach)),
-        min(rows - 1, math.floor(max(y0, y1) + reach)),
-    )
-    left, right = (
-        max(0, math.ceil(min(x0, x1) - reach)),
-        min(columns - 1, math.floor(max(x0, x1) + reach)),
-    )
+    top = max(0, math.ceil(min(y0, y1) - reach))
+    bottom = min(rows - 1, math.floor(max(y0, y1) + reach))
+    left = max(0, math.ceil(min(x0, x1) - reach))
+    right = min(columns - 1, math.floor(max(x0, x1) + reach))
     for r in range(int(top), int(bottom) + 1):
         for c in range(int(left), int(right) + 1):
             t = min(max(((c - x0) * dx + (r - y0) * dy) / length_2, 0.0), 1.0)
@@ -150,10 +146,8 @@ def _about(sketch, x, y, dx, dy, radius, amount):
 @compiled
 def _anywhere(sketch):
     """Return a place and a direction: x, y, angle."""
-    x, y = (
-        uniform(sketch.state, -sketch.half, sketch.half),
-        uniform(sketch.state, -sketch.half, sketch.half),
-    )
+    x = uniform(sketch.state, -sketch.half, sketch.half)
+    y = uniform(sketch.state, -sketch.half, sketch.half)
     return x, y, uniform(sketch.state, 0.0, FULL_TURN)
 
 
@@ -204,11 +198,9 @@ def add_metal(sketch):
 def _wire(sketch, x, y, angle, amount):
     """Add a rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
     state = sketch.state
-    length, radius, seen = (
-        uniform(state, 40.0, 160.0),
-        uniform(state, 0.4, 1.5),
-        uniform(state, 0.35, 1.0),
-    )
+    length = uniform(state, 40.0, 160.0)
+    radius = uniform(state, 0.4, 1.5)
+    seen = uniform(state, 0.35, 1.0)
     dx, dy = 0.5 * seen * length * math.cos(angle), 0.5 * seen * length * math.sin(angle)
     _about(sketch, x, y, dx, dy, radius, amount / seen)
 
@@ -255,11 +247,9 @@ def _prosthesis(sketch, x, y, angle, amount):
     ball = uniform(state, 11.0, 28.0)
     capsule(sketch, x, y, x, y, ball, ball, sometimes(state, 0.3, 0.7, 0.95), amount)
     bend = angle + uniform(state, 0.3, 1.0) * (1.0 if chance(state, 0.5) else -1.0)
-    neck, stem, wide = (
-        uniform(state, 30.0, 50.0),
-        uniform(state, 80.0, 150.0),
-        uniform(state, 7.0, 12.0),
-    )
+    neck = uniform(state, 30.0, 50.0)
+    stem = uniform(state, 80.0, 150.0)
+    wide = uniform(state, 7.0, 12.0)
     x, y = _from(sketch, x, y, angle, neck, 0.7 * wide, wide, 0.0, amount)
     _from(sketch, x, y, bend, stem, wide, 0.5 * wide, 0.0, amount)
 
@@ -287,10 +277,8 @@ def _markers(sketch, x, y, angle, amount):
         for right in range(across):
             bx, by = x + down * ux - right * uy, y + down * uy + right * ux
             if scattered:
-                bx, by = (
-                    x + uniform(state, -4.0, 4.0) * spacing,
-                    y + uniform(state, -4.0, 4.0) * spacing,
-                )
+                bx = x + uniform(state, -4.0, 4.0) * spacing
+                by = y + uniform(state, -4.0, 4.0) * spacing
             _about(sketch, bx, by, 0.0, 0.0, radius, amount)
 
 
@@ -328,11 +316,9 @@ def add_bone(sketch):
     else:
         for _ in range(integer(state, 2, 8)):
             cx, cy = x + uniform(state, -22.0, 22.0), y + uniform(state, -22.0, 22.0)
-            turn, length, radius = (
-                uniform(state, 0.0, math.pi),
-                uniform(state, 0.0, 10.0),
-                uniform(state, 3.0, 9.0),
-            )
+            turn = uniform(state, 0.0, math.pi)
+            length = uniform(state, 0.0, 10.0)
+            radius = uniform(state, 3.0, 9.0)
             other = uniform(state, 0.6, 1.2) * radius
             _from(
                 sketch,
@@ -371,11 +357,9 @@ def add_soft_tissue(sketch):
         r0 = radius * uniform(state, 0.6, 1.2)
         _add(sketch, (x, y), (-back * dx, -back * dy), (dx, dy), (r0, radius), 0.0, amount, 1.0)
     for _ in range(integer(state, 0, 3)):
-        x, y, angle = (
-            uniform(state, -half, half),
-            uniform(state, -half, half),
-            uniform(state, 0.0, math.pi),
-        )
+        x = uniform(state, -half, half)
+        y = uniform(state, -half, half)
+        angle = uniform(state, 0.0, math.pi)
         length, radius = uniform(state, 0.0, 1.5) * half, uniform(state, 6.0, 25.0)
         share = uniform(state, -0.3, 0.7)
         _from(

@@ -40,7 +40,7 @@ Range = tuple[float, float]
 SOFTER_BY_MEAN, HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
 COARSE = 4
-#: Of a ghost for each pixel from the border of what it is copied from.
+#: Share of a ghost that each pixel from the border of what it is copied from adds.
 FADE = 0.1
 #: Least share of the image that blades leave open.
 _MIN_OPEN = 0.3
@@ -273,7 +273,10 @@ def describe(how, half, state, ghosts, capsules, valid):
 
 @compiled
 def _draw_ghost(ghost, soft, bone, state):
-    """Draw a copy of the anatomy: mirrored so that nothing is there twice, turned, scaled, shifted."""
+    """Draw a copy of the anatomy.
+
+    Mirrored so that nothing is there twice, turned, scaled, shifted.
+    """
     angle, scale = uniform(state, 0.0, FULL_TURN), uniform(state, 0.8, 2.0)
     turns = 0.0
     if chance(state, 0.5):  # side by side, as radius and ulna
@@ -527,17 +530,13 @@ def _close_blades(valid, state):
 def _close_round(valid, state):
     """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else with the image as a part of it."""
     rows, columns = valid.shape
-    radius, x, y = (
-        uniform(state, 0.43, 0.56),
-        uniform(state, -0.04, 0.04),
-        uniform(state, -0.04, 0.04),
-    )
+    radius = uniform(state, 0.43, 0.56)
+    x = uniform(state, -0.04, 0.04)
+    y = uniform(state, -0.04, 0.04)
     if chance(state, 0.3):
         radius = uniform(state, 0.5, 2.0)
-        angle, off = (
-            uniform(state, 0.0, FULL_TURN),
-            uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0),
-        )
+        angle = uniform(state, 0.0, FULL_TURN)
+        off = uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
         x, y = off * math.cos(angle), off * math.sin(angle)
     for r in range(rows):
         for c in range(columns):

@@ -354,11 +354,9 @@ class Training:
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._poses.sample(key, range(count))
         images = torch.as_tensor(self._images.batch(truth, self._windows, key))
-        device, nominal, centroid = (
-            self._device.torch_device,
-            self._poses.world_from_ct,
-            self._poses.centroid,
-        )
+        device = self._device.torch_device
+        nominal = self._poses.world_from_ct
+        centroid = self._poses.centroid
         view = torch.arange(len(self._windows), device=device).repeat(count)
         with torch.no_grad():
             predicted = self._network(images.to(device).flatten(0, 1), view)

@@ -82,10 +82,8 @@ def similarity(result) -> Curves:
     """
     from ..registration.cameras import uncalibrated_view_indices
 
-    steps, alone = (
-        _steps(result),
-        uncalibrated_view_indices(result.case.views, result.case.shared_unknowns),
-    )
+    steps = _steps(result)
+    alone = uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
     names = [
         view.name for nth, view in enumerate(result.views) if nth not in alone
     ]  # the others have no part in the steps

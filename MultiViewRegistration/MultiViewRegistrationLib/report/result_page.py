@@ -41,7 +41,7 @@ VERDICTS = {
     "reject": ("\u2715", "reject", "Do not use the result."),
     None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
 }
-#: Of a view's state, see `Assessment.view_states`: its sign and colour.
+#: Sign and colour of a view's state, see `Assessment.view_states`.
 SIGNS = {
     "good": ("\u2713", "accept"),
     "check": ("!", "check"),
@@ -170,10 +170,8 @@ def _write_files(
     Returns the content of its result.json.
     """
     others = {*folder.iterdir()}  # of a case, say
-    comment, withheld = (
-        None if override is None else f"Override: {override}",
-        result.withheld(override),
-    )
+    comment = None if override is None else f"Override: {override}"
+    withheld = result.withheld(override)
     entry = Entry(result, note=withheld or "", override=override, names=names)
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:

@@ -60,10 +60,8 @@ def assess(session: Session) -> None:
 
     InputError as `Session.find_result`, and while other work is under way.
     """
-    registration, again = (
-        session.registration,
-        bool(outdated_reason(session) or session.sequence.frame),
-    )
+    registration = session.registration
+    again = bool(outdated_reason(session) or session.sequence.frame)
     finding = session.find_result(again=again)
     pose, inputs = registration.world_from_ct, fingerprint(registration)
 
@@ -207,11 +205,9 @@ def explanation(session: Session) -> list[str]:
 
     Empty where there is nothing to say.
     """
-    frame, entry, outdated = (
-        session.sequence.frame,
-        session.history.current,
-        outdated_reason(session),
-    )
+    frame = session.sequence.frame
+    entry = session.history.current
+    outdated = outdated_reason(session)
     if frame is not None:
         return list(
             filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]])
@@ -261,10 +257,8 @@ def use_suggested_masks(session: Session) -> str:
     fit. InputError where the pose as it is was not assessed, was rejected, or where everything
     fits.
     """
-    why, result = (
-        outdated_reason(session),
-        session.result if session.sequence.frame is None else None,
-    )
+    why = outdated_reason(session)
+    result = session.result if session.sequence.frame is None else None
     if why or result is None or result.assessment is None:
         raise InputError(
             _(

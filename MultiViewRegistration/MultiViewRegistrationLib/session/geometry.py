@@ -510,10 +510,8 @@ def completed(
     if to_source is None or nearest_side(before, to_source) != tube:
         after["isocentre_to_source"] = tube_sides(before)[tube].tolist()
     middle = (view.size[0] - 1) / 2
-    column, moved = (
-        before.get("central_column", middle),
-        middle if central_column is None else central_column,
-    )
+    column = before.get("central_column", middle)
+    moved = middle if central_column is None else central_column
     if moved != column:
         along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
         shift = (moved - column) * before["pixel_mm"][0] * along

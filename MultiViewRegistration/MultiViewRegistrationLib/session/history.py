@@ -29,7 +29,7 @@ METHODS = {
     "regressor": _("Regressor"),
     "auto": _("Automatic"),
 }
-#: Of each view of a pose that was assessed, see `assessment.verdict.Assessment.view_states`.
+#: Word for the state of each assessed view, see `assessment.verdict.Assessment.view_states`.
 GOOD, CHECK, BAD = VIEW_STATES = ("good", "check", "bad")
 PARAMETER = "history"
 POSITION = "historyPosition"

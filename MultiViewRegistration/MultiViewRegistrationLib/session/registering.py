@@ -102,7 +102,7 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
     placed = {} if world_from_ct is None else {"world_from_ct": world_from_ct}
     return write_case(
         folder,
-        {"version": 1, "views": views, "search": case.search, **placed},
+        {"version": 1, "views": views, "search": case.search_range, **placed},
         case.ct,
         {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
         {view.name: view.xray.valid for view in case.views},

@@ -227,7 +227,7 @@ def case_content(session: Session) -> dict:
     return {
         "views": list(map(_view_content, registration.used_xrays)),
         "world_from_ct": case.world_from_ct,
-        "search": case.search,
+        "search": case.search_range,
         **{key: value for key, value in optional.items() if value is not None},
     }
 

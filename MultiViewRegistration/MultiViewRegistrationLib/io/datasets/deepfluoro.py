@@ -251,10 +251,8 @@ def read_deepfluoro(
         entries, images, cameras, poses, turns = [], {}, [], [], []
         for number in views:
             group, name = f"{specimen}/projections/{number:03d}", f"{number:03d}"
-            pixels, pose = (
-                _pixels(file, group, detector),
-                _pose(file, group, detector, bone, landmarks),
-            )
+            pixels = _pixels(file, group, detector)
+            pose = _pose(file, group, detector, bone, landmarks)
             poses.append(pose)
             turns.append(bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1)))
             turn = upright and turns[-1]

@@ -246,10 +246,8 @@ class CalibrationPresenter:
                 self._last_reading.questions if self._key[:1] == key[:1] else [],
                 problem=_("The file is being read."),
             )
-            self._key, self._reading = (
-                key,
-                Task(lambda on_progress: read_cameras(path, size, answers)),
-            )
+            self._key = key
+            self._reading = Task(lambda on_progress: read_cameras(path, size, answers))
             self._reading.wait(self._patience_s)
         self.tick()
         return self._last_reading

@@ -76,16 +76,12 @@ class ExportPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        stale_reason, missing, node = (
-            self._update_stale_reason(),
-            self.missing(),
-            self.registration.ct_transform,
-        )
-        in_slicer, tools, override = (
-            self.in_slicer,
-            self.host.slicer_tools,
-            _("Export it all the same; the files will say so"),
-        )
+        stale_reason = self._update_stale_reason()
+        missing = self.missing()
+        node = self.registration.ct_transform
+        in_slicer = self.in_slicer
+        tools = self.host.slicer_tools
+        override = _("Export it all the same; the files will say so")
         switches = (
             (
                 "result",

@@ -509,10 +509,8 @@ def _questions_of_pairs(
     open_ = [(str(i), xray.name) for i, xray in enumerate(xrays) if i not in known]
     if not (free and open_):
         return []
-    tip, none = (
-        _("Nothing in their names tells which belong together."),
-        (NO_FILE, _("none of these")),
-    )
+    tip = _("Nothing in their names tells which belong together.")
+    none = (NO_FILE, _("none of these"))
     if len(free) < len(open_):
         took = _("{camera} took")
         return [

@@ -164,10 +164,8 @@ class LandmarksPresenter(Presenter):
             landmarks.tidy(self.registration, self._order)
             self._warn_once()
         outside = len(landmarks.outside_ct(self.registration))
-        before, self._seen = (
-            self._seen,
-            (landmarks.clicked(self.registration), outside, self.placing),
-        )
+        before = self._seen
+        self._seen = (landmarks.clicked(self.registration), outside, self.placing)
         return before != self._seen
 
     def _warn_once(self) -> None:

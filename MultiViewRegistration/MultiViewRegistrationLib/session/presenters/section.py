@@ -171,11 +171,9 @@ def question_controls(
     """
     found: Form = []
     for question in questions:
-        key, given, act = (
-            f"{prefix}.{question.key}",
-            answers.get(question.key, ""),
-            partial(answer, question.key),
-        )
+        key = f"{prefix}.{question.key}"
+        given = answers.get(question.key, "")
+        act = partial(answer, question.key)
         if question.choices:
             options = (
                 Option("", _("choose...")),

@@ -19,7 +19,7 @@ from ...mrml import manual_pose
 from ...mrml.registration import Registration
 from ...translation import _
 from ..history import METHODS
-from ..registering import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
+from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
 from .external_files import FileReading, read_pose
 from .form import (
     ERROR,
@@ -62,7 +62,6 @@ POSE_NUMBERS = (
 )
 #: Starts that go from where the CT is.
 PLACED = ("given", "search", "by hand")
-SEARCHING = ("search", "auto")
 #: The starts as they are offered: at once, and below More.
 COMMON, MORE = ("search", "given", "landmarks"), ("by hand", "regressor", "auto")
 TIPS = {
@@ -135,7 +134,7 @@ class StartPresenter(Presenter):
         elif numbers:
             controls.append(self._centre())
         more: Form = [self._choice("other_start", MORE)]
-        if start in SEARCHING:
+        if start in SEARCH_STARTS:
             more += self._range()
         if start == "by hand":
             more += self._hand()

@@ -23,6 +23,7 @@ COMMANDS = {
     "bent": "register bodies that are not rigid",
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
+    "beads": "find cameras from beads in simulated X-rays",
     "wrist_bones": "register the bones of a real wrist together",
     "trust_fit": "fit and judge the model of assessment/prediction.py",
     "bones_fit": "fit and judge the model of assessment/bone_prediction.py",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
+    from .io.calibration.from_beads import calibrate_from_beads
     from .io.case import Case
     from .rendering.autograd import DifferentiableRenderer
     from .rendering.render import render
@@ -36,6 +37,7 @@ __all__ = [
     "Result",
     "__version__",
     "assess",
+    "calibrate_from_beads",
     "register",
     "render",
     "save_result",
@@ -50,6 +52,7 @@ _MODULES = {
     "Landmark": "geometry.landmarks",
     "Result": "report.result",
     "assess": "api",
+    "calibrate_from_beads": "io.calibration.from_beads",
     "register": "api",
     "render": "rendering.render",
     "save_result": "report.result_page",

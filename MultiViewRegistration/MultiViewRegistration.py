@@ -6,6 +6,7 @@ What it does lies in MultiViewRegistrationLib.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import slicer
@@ -22,9 +23,11 @@ from slicer.util import VTKObservationMixin
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT
 
+from MultiViewRegistrationLib.io.datasets.chest import demo_case
 from MultiViewRegistrationLib.mrml.display import SceneObserver, hide, is_shown
-from MultiViewRegistrationLib.mrml.loading import register_sample_data, sample_case
+from MultiViewRegistrationLib.mrml.loading import register_sample_data
 from MultiViewRegistrationLib.mrml.registration import MODULE, Registration
+from MultiViewRegistrationLib.session.presenters.opening import keep_read
 from MultiViewRegistrationLib.session.session import Session
 
 TUTORIAL = (
@@ -67,7 +70,7 @@ def registerSampleData():
 def loadSample(path):
     """Open the module with the sample's case."""
     slicer.util.selectModule(MODULE)
-    slicer.modules.MultiViewRegistrationWidget.panel.opening.read(path)
+    slicer.modules.MultiViewRegistrationWidget.panel.opening.open(Path(path))
 
 
 #
@@ -262,7 +265,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         InputError
             If either is invalid.
         """
-        from MultiViewRegistrationLib.session.sequence import read_track
+        from MultiViewRegistrationLib.session.result_files import read_track
 
         return self.take(read_track(os.fspath(path)))
 
@@ -278,10 +281,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         registration = read(slicer.mrmlScene)
         if one_is_shown:
             hide(registration)  # until it is chosen
-        session = self.session(registration)
-        session.cache_case(read.case)
-        if hasattr(read, "play"):
-            read.play(session)
+        keep_read(self.session(registration), read)
         return registration
 
     def register(self, registration, start="search", **options) -> Session:
@@ -328,7 +328,7 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
         """Register the sample by script."""
         self.delayDisplay("Loading the sample")
         logic = MultiViewRegistrationLogic()
-        registration = logic.loadCase(sample_case())
+        registration = logic.loadCase(demo_case())
         self.delayDisplay("Registering it")
         session = logic.register(registration, start="given")
         error = session.error()
@@ -340,7 +340,7 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
         from MultiViewRegistrationLib.panel import self_test
 
         walk = self_test.Walk(self_test.open_panel(), lambda line: self.delayDisplay(line, 1))
-        loadSample(sample_case())
+        loadSample(demo_case())
         walk.wait(lambda: walk.registration is not None, "the sample is read")
         walk.run(*self_test.SHORT)
         self.delayDisplay("The panel did all of that without a fault")

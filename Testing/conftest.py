@@ -42,13 +42,9 @@ SLOW = (
     "panel/test_by_hand",
     "panel/test_first_start",
     "panel/test_panel_bare",
-    "panel/test_panel_check",
     "panel/test_panel_one_patient",
     "panel/test_panel_packages",
-    "panel/test_panel_sequence",
-    "panel/test_panel_structures",
     "panel/test_self_tests",
-    "panel/test_typed_case",
     "published/test_published_refine",
     "regressor/test_training",
 )

@@ -19,7 +19,7 @@ LIB = ROOT / "MultiViewRegistration" / PACKAGE
 #: The rooms (folders and modules) of the library: each may import only rooms before it, panel and
 #: viewer not each other.
 ROOMS = (
-    "errors jobs geometry imaging io rendering registration published regressor assessment report "
+    "errors translation jobs geometry imaging io rendering registration published regressor assessment report "
     "api sequence studies mrml session panel viewer cli"
 ).split()
 FORBIDDEN = {("viewer", "panel")}
@@ -33,7 +33,7 @@ SLICER_ROOMS = {"mrml", "session", "panel", "viewer"}
 LABORATORY = {"benchmarks", "gvxrPython3", "itk", "nanodrr", "torchio"}
 #: Where an optional package may be imported: rooms or single modules.
 HOME_OF = {
-    "slicer": {"mrml", "panel", "viewer", "session.translation"},
+    "slicer": {"mrml", "panel", "viewer", "translation"},
     "vtk": {"panel"},
     "vtkmodules": {"mrml", "viewer"},  # of VTK only what is used: all of it takes most of a second
     "trame": {"viewer"},
@@ -47,6 +47,7 @@ HOME_OF = {
         "published",
         "geometry.rigid_torch",
         "rendering.autograd",
+        "rendering.cuda_graph",
         "rendering.drr_operator",
         "rendering.torch_drr",
         "rendering.devices",

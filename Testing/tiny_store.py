@@ -24,7 +24,7 @@ if behaviour == "reads its case":
     from MultiViewRegistrationLib.io.case import Case
     from MultiViewRegistrationLib.regressor.model_store import ct_sha256
     case = Case.load(arguments[1])
-    told |= {"search": case.search, "placed": case.world_from_ct is not None, "sha": ct_sha256(case.ct)}
+    told |= {"search": case.search_range, "placed": case.world_from_ct is not None, "sha": ct_sha256(case.ct)}
 (model_store.data_folder() / "asked.json").write_text(json.dumps(told))
 def option(name, other):
     return arguments[arguments.index(name) + 1] if name in arguments else other

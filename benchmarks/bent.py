@@ -16,9 +16,9 @@ import argparse
 import json
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import scipy
@@ -27,26 +27,20 @@ from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.parts import columns
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
-from MultiViewRegistrationLib.imaging.reading import raw_image
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 from . import DATA
+from .kept import Rows
+from .people import ct_path
 from .simulation.body import Body, bone_points, middle, without_couch
-from .simulation.cases import random_cameras, random_pose, start_poses
+from .simulation.cases import random_cameras, random_pose, start_poses, unit, views_of
 from .simulation.projector import RtkProjector
-from .simulation.simulator import PIXEL_MM, SimulatedXRay, random_wires
+from .simulation.simulator import SimulatedXRay, random_wires
+from .statistics import logistic
 
-#: Files in the data folder, and whether the couch is to be left out; the chest is the demo's.
-PEOPLE = {
-    "chest": (None, True),
-    "torso": ("ct/torso_3mm.nii.gz", True),
-    "stent": ("ct/thorax_stent.nii.gz", True),
-    "pelvis": ("pelvis/pelvis_2mm.nii.gz", False),
-    "head": ("epid/ct.nii.gz", True),
-}
+#: The order decides who is the patient of which case.
+PEOPLE = ("chest", "torso", "thorax", "pelvis 2 mm", "phantom")
 KINDS = ("none", "bend", "shift", "missing", "none", "twist", "side")
 #: Voxels of the CTs, and over how many mm a body goes from one motion to the other.
 VOXEL_MM, SMOOTH_MM = 2.1, 16.0
@@ -57,11 +51,10 @@ Points = Callable[[np.ndarray], np.ndarray]
 @lru_cache
 def person(name: str, data: Path) -> tuple[CT, Volume]:
     """The CT, and the body in it."""
-    file, couch = PEOPLE[name]
-    ct = load_ct(data / file if file else chest_ct())
+    ct = load_ct(ct_path(name, data))
     factors = [max(1, round(VOXEL_MM / spacing)) for spacing in ct.volume.spacing_mm]
     ct = CT(ct.volume.pooled(tuple(factors))) if max(factors) > 1 else ct
-    return ct, without_couch(ct.volume) if couch else ct.volume
+    return ct, ct.volume if name == "pelvis 2 mm" else without_couch(ct.volume)
 
 
 def bent(
@@ -102,7 +95,7 @@ def changed(
         return body, ct, lambda points: points, 0.0
     if kind in ("bend", "twist"):
         size = rng.uniform(3, 15)
-        axis = normal if kind == "twist" else _unit(rng.normal(size=3) * [1, 1, 0.2])
+        axis = normal if kind == "twist" else unit(rng.normal(size=3) * [1, 1, 0.2])
         turn = rigid.from_rotation_translation(rigid.exp_so3(axis * np.radians(size)), np.zeros(3))
         patient, forward = bent(body, spine, normal, rigid.about(spine, turn))
         return patient, ct, forward, size
@@ -124,40 +117,32 @@ def changed(
     if kind == "side":
         normal = np.array([1.0, 0, 0]) * rng.choice([-1, 1])
         centre = np.array([np.percentile(points[:, 0], rng.uniform(35, 65)), spine[1], height])
-    motion = rigid.from_rotation_translation(np.eye(3), _unit(rng.normal(size=3)) * size)
+    motion = rigid.from_rotation_translation(np.eye(3), unit(rng.normal(size=3)) * size)
     patient, forward = bent(body, centre, normal, motion)
     return patient, ct, forward, size
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
-
-
 def row(seed: int, number: int, data: Path) -> dict:
     """One case, registered and assessed."""
-    rng, name = np.random.default_rng([seed, number]), list(PEOPLE)[number % len(PEOPLE)]
+    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
     kind = KINDS[number // len(PEOPLE) % len(KINDS)]
     ct, body = person(name, data)
     patient, registered, forward, size = changed(rng, ct, body, kind)
     projector, bone = RtkProjector(Body.from_hu(patient, 130.0)), bone_points(body)
     centre = np.array([*middle(body)[:2], bone[:, 2].mean()])
     cameras = random_cameras(rng, int(rng.choice([2, 2, 3])), (60, 100))
-    pose = random_pose(SimpleNamespace(centre=centre), rng)
+    pose = random_pose(centre, rng)
     xray = SimulatedXRay(metal=random_wires(rng)) if rng.random() < 0.3 else SimulatedXRay()
     images = [xray.take(projector, camera, pose, rng) for camera in cameras]
     start = start_poses(pose, bone[rng.choice(len(bone), 50)], rng)[rng.integers(10)]
-    views = [
-        View(
-            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
-        )
-        for n, (image, camera) in enumerate(zip(images, cameras, strict=True))
-    ]
+    views = views_of(images, cameras)
     anatomy = PreparedCT(registered)
     found = refine(anatomy, views, start)
     assessed, plain = (
         verdict.assess(anatomy, views, found, start),
         _without_parts(anatomy, views, found, start),
     )
+    assert assessed.targets is not None  # bone that all views show
     off = rigid.transform_points(found.world_from_ct, assessed.targets)
     off = np.linalg.norm(off - rigid.transform_points(pose, forward(assessed.targets)), axis=1)
     return {
@@ -190,12 +175,12 @@ def _parts(
 
 
 def _without_parts(*arguments) -> verdict.Assessment:
-    known = verdict.elsewhere, verdict.spine_elsewhere
-    verdict.elsewhere = verdict.spine_elsewhere = lambda *_: None
-    try:
+    with patch.multiple(verdict, elsewhere=_nothing, spine_elsewhere=_nothing):
         return verdict.assess(*arguments)
-    finally:
-        verdict.elsewhere, verdict.spine_elsewhere = known
+
+
+def _nothing(*_) -> None:
+    """What is asked of parts where they are not asked."""
 
 
 def fitted(rows: list[dict]) -> str:
@@ -207,14 +192,7 @@ def fitted(rows: list[dict]) -> str:
         np.concatenate([[part[3] for part in row["parts"]] for row in rows]),
     )
     told = (true > 2) | (true < 1)
-    design, wrong = np.column_stack([np.ones(told.sum()), x[told]]), true[told] > 2
-
-    def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        z = design @ beta
-        return np.sum(np.logaddexp(0, z) - wrong * z), design.T @ (1 / (1 + np.exp(-z)) - wrong)
-
-    bounds = [(None, None), *[(0, None)] * 3]
-    beta = scipy.optimize.minimize(cost, np.zeros(4), jac=True, method="L-BFGS-B", bounds=bounds).x
+    beta = logistic(x[told], true[told] > 2)
     lines = [
         f"INTERCEPT, WEIGHTS = {beta[0]:.2f}, ({', '.join(f'{each:.2f}' for each in beta[1:])})"
     ]
@@ -265,17 +243,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = (
-        [json.loads(line) for line in options.rows.read_text().splitlines()]
-        if options.rows.exists()
-        else []
-    )
-    done = {(each["seed"], each["case"]) for each in rows}
+    rows = Rows(options.rows)
     for number in range(options.cases):
-        if (options.seed, number) in done:
-            continue
-        rows.append(row(options.seed, number, options.data))
-        with options.rows.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(json.dumps(rows[-1]), flush=True)
-    print(table(rows), fitted(rows), sep="\n")
+        measure = partial(row, options.seed, number, options.data)
+        print(json.dumps(rows.get(options.seed, number, measure=measure)), flush=True)
+    every = [each for _, each in rows.items()]
+    print(table(every), fitted(every), sep="\n")

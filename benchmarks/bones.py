@@ -14,7 +14,6 @@ again. `bones_fit.py` fits and judges.
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -31,39 +30,21 @@ from MultiViewRegistrationLib.assessment.bones import register_structures
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume
-from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.structures import Structures
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct, chest_labels
+from MultiViewRegistrationLib.io.datasets.chest import chest_labels
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 from . import DATA
+from .kept import Rows
+from .people import ct_path
 from .protocol.conditions import calibrated
 from .simulation.body import SOFT_HU, Body, base_materials, without_couch
-from .simulation.cases import random_cameras, random_pose
+from .simulation.cases import random_cameras, random_pose, unit, views_of
 from .simulation.projector import Joseph, RtkProjector
-from .simulation.simulator import PIXEL_MM, overlays_with, xrays_with
+from .simulation.simulator import overlays_with, xrays_with
 
-VERTEBRAE = [
-    "L5",
-    "L4",
-    "L3",
-    "L2",
-    "L1",
-    "T12",
-    "T11",
-    "T10",
-    "T9",
-    "T8",
-    "T7",
-    "T6",
-    "T5",
-    "T4",
-    "T3",
-    "T2",
-    "T1",
-]
+VERTEBRAE = "L5 L4 L3 L2 L1 T12 T11 T10 T9 T8 T7 T6 T5 T4 T3 T2 T1".split()
 #: TotalSegmentator's numbers.
 NAMES = {27 + n: name for n, name in enumerate(VERTEBRAE)} | {
     25: "sacrum",
@@ -91,13 +72,12 @@ MOST_REGISTERED, BEYOND_MM, POINTS = 7, 130.0, 400
 @lru_cache
 def person(name: str, data: Path) -> SimpleNamespace:
     """A CT, its labels, and projectors of its body and of each bone."""
+    ct = load_ct(ct_path("pelvis 2 mm" if name == "pelvis" else name, data))
     if name == "chest":
-        ct, labels = load_ct(chest_ct()), read_volume(chest_labels(), "labels").values
+        labels = read_volume(chest_labels(), "labels").values
     elif name == "torso":
-        ct = load_ct(data / "ct/torso_3mm.nii.gz")
         labels = read_volume(data / "labels/torso.nii.gz", "labels").values
     else:
-        ct = load_ct(data / "pelvis/pelvis_2mm.nii.gz")
         labels = pelvis_labels(ct.volume)
     labels = np.where(
         np.isin(labels, [label for chain in CHAINS[name] for label in chain]), labels, 0
@@ -168,7 +148,7 @@ def motions(
     for n in [*range(fixed + 1, len(chain)), *range(fixed - 1, -1, -1)]:
         label = chain[n]
         other = chain[n - 1 if n > fixed else n + 1] if spine else AGAINST.get(label, chain[n - 1])
-        axis, way = (_unit(each) for each in rng.normal(size=(2, 3)))
+        axis, way = (unit(each) for each in rng.normal(size=(2, 3)))
         turn = rigid.exp_so3(axis * np.radians(rng.uniform(0, degrees)))
         joint = (points[label].mean(axis=0) + points[other].mean(axis=0)) / 2
         if label in (75, 76):  # the ball of a femur
@@ -208,10 +188,6 @@ class Bent:
             image[:, top:bottom, left:right] += sign * joseph.project(part, pose)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
-
-
 def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     """All of a case but its images."""
     rng, name = np.random.default_rng([seed, number]), list(CHAINS)[number % len(CHAINS)]
@@ -232,11 +208,11 @@ def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     apart = rng.uniform(40, 100)
     cameras = random_cameras(rng, number_of_views, (apart, apart))
     centre = np.mean([body.points[label].mean(axis=0) for label in chosen], axis=0)
-    pose = random_pose(SimpleNamespace(centre=centre), rng)
+    pose = random_pose(centre, rng)
     nuisances = [str(rng.choice(NUISANCES))] if rng.random() < 0.5 else []
     mask = str(rng.choice(MASKS)) if rng.random() < 0.25 else ""
-    turn = rigid.exp_so3(_unit(rng.normal(size=3)) * np.radians(10))
-    step = rigid.from_rotation_translation(turn, 15 * _unit(rng.normal(size=3)))
+    turn = rigid.exp_so3(unit(rng.normal(size=3)) * np.radians(10))
+    step = rigid.from_rotation_translation(turn, 15 * unit(rng.normal(size=3)))
     start = rigid.about(rigid.transform_points(pose, centre), step) @ pose
     level = int(rng.choice([-1, 1])) if rng.random() < 1 / 12 and 77 not in chain else 0
     if level:
@@ -315,13 +291,8 @@ def truth_of(
 
 
 def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
-    """The case registered: a row for each bone."""
-    views = [
-        View(
-            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
-        )
-        for n, (image, camera) in enumerate(zip(images, case.cameras, strict=True))
-    ]
+    """The case registered: a row for each bone that a view shows."""
+    views = views_of(images, case.cameras)
     views = calibrated(np.random.default_rng([case.seed, case.number, 2]), views)
     given = given_labels(case)
     whole = refine(case.body.anatomy, views, case.start)
@@ -336,6 +307,8 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
     body = verdict.with_bones(verdict.assess(case.body.anatomy, views, whole, case.start), found)
     rows = []
     for n, bone in zip(there, found.bones, strict=True):
+        if not np.isfinite(bone.features.noise_mm):
+            continue
         motion, points, share = truth_of(case, given, n)
         true = rigid.transform_points(case.pose @ motion, points)
         before, after = (
@@ -377,16 +350,16 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="without it X-rays are made only")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    done = set()
-    if options.rows and options.rows.exists():
-        done = {json.loads(line)["case"] for line in options.rows.read_text().splitlines()}
+    rows = Rows(options.rows) if options.rows else None
     for number in range(options.cases):
         kept = options.images / f"{options.seed}-{number:04d}.npz"
-        if number in done or (not options.rows and kept.exists()):
-            continue
-        case = draw(options.seed, number, options.data)
-        images = images_of(case, kept)
-        if options.rows:
-            with options.rows.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows_of(case, images))
+
+        def measure(number=number, kept=kept) -> dict:
+            case = draw(options.seed, number, options.data)
+            return {"bones": rows_of(case, images_of(case, kept))}
+
+        if rows is not None:
+            rows.get(options.seed, number, measure=measure)
+        elif not kept.exists():
+            images_of(draw(options.seed, number, options.data), kept)
         print(number, flush=True)

@@ -27,7 +27,8 @@ from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneMod
 from MultiViewRegistrationLib.assessment.bone_verdict import decide
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 
-from .statistics import auroc
+from .kept import Rows
+from .statistics import auroc, logistic
 
 #: Ridge on the scaled weights, in rows; of a log error at least.
 RIDGE, MIN_SD = 1.0, 0.3
@@ -36,9 +37,9 @@ ACCEPT, REJECT = 0.05, 0.7
 
 
 def read(paths: list[Path]) -> list[dict]:
-    """The rows of all bones that a view shows."""
-    rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
-    rows = [row for row in rows if np.isfinite(row["features"]["noise_mm"])]
+    """A row for each bone."""
+    cases = [case for path in paths for _, case in Rows(path).items()]
+    rows = [row for case in cases for row in case["bones"]]
     for row in rows:
         row["wrong"] = row["mm"] > WRONG_MM
         row["features"] = SimpleNamespace(**row["features"])
@@ -51,16 +52,7 @@ def fitted(rows: list[dict]) -> BoneModel:
     wrong, logs = np.array([row["wrong"] for row in rows]), np.log([row["mm"] for row in rows])
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled = (x - centre) / scale
-
-    def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        z = beta[0] + scaled @ beta[1:]
-        off = 1 / (1 + np.exp(-z)) - wrong
-        value = np.sum(np.logaddexp(0, z) - wrong * z) + RIDGE / 2 * beta[1:] @ beta[1:]
-        return value, np.concatenate([[off.sum()], scaled.T @ off + RIDGE * beta[1:]])
-
-    k = x.shape[1]
-    bounds = [(None, None), *[(0, None)] * k]
-    beta = optimize.minimize(cost, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
+    k, beta = x.shape[1], logistic(scaled, wrong, RIDGE)
     design = np.column_stack([np.ones((~wrong).sum()), scaled[~wrong]])
     padded = np.vstack([design, np.sqrt(RIDGE) * np.eye(k + 1)[1:]])
     near = optimize.lsq_linear(
@@ -94,6 +86,7 @@ def judged(rows: list[dict], known: list[dict]) -> list[dict]:
     }
     for row in rows:
         prediction, row["verdict"] = decide(row["features"], models[row["person"]])
+        assert prediction is not None  # of a bone that a view shows
         row["risk"], row["bound"] = prediction.risk, prediction.upper95_mm
     return rows
 

@@ -32,6 +32,7 @@ from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses, table
 
 from .protocol import conditions
+from .truth import truth_of
 
 Random = np.random.Generator
 Spoil = Callable[[Random, list[View]], list[View]]
@@ -67,6 +68,8 @@ def farther(random: Random) -> Callable[[View], np.ndarray]:
     mm = 10 * random.choice([-1, 1])
 
     def wrong(view: View) -> np.ndarray:
+        if view.xray.pixel_mm is None:
+            raise InputError(f"{view.name}: its image has no pixel size; choose one that has.")
         matrix = view.camera.intrinsics.copy()
         matrix[:2, :2] *= 1 + mm / (matrix[1, 1] * view.xray.pixel_mm[1])
         return matrix
@@ -135,7 +138,7 @@ def measure(
     Cameras taken as exact, and corrected.
     """
     random = np.random.default_rng(seed)
-    truth, targets = case.truth_world_from_ct, case.targets
+    truth, targets = truth_of(case)
     true_in_camera = case.views[0].camera.camera_from_world @ truth
     rows = []
     for start in starting_poses(truth, targets, (0.0, reach_mm), draws, seed):

@@ -33,6 +33,7 @@ from MultiViewRegistrationLib.studies.statistics import perturbed
 
 from .kept import Rows
 from .protocol.conditions import restored, scaled
+from .truth import truth_of
 
 Fault = Callable[[np.random.Generator, list[View]], list[View]]
 #: Whose CT is taken for whose.
@@ -95,12 +96,12 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def measure(how: str, rng: np.random.Generator, case: Case, anatomy: PreparedCT) -> dict:
+def measure(name: str, how: str, rng: np.random.Generator, case: Case, anatomy: PreparedCT) -> dict:
     """A registration of a case with a fault, and what it is said to be. anatomy.
 
     The case's, or the stranger's.
     """
-    truth = case.truth_world_from_ct.copy()
+    truth = truth_of(case)[0].copy()
     centre = rigid.transform_points(truth, case.ct.centroid())
     truth[:3, 3] = centre - truth[:3, :3] @ anatomy.centroid
     start = perturbed(truth, anatomy.centroid, rng.uniform(0, 8), rng.uniform(0, 12), 1, rng)[0]
@@ -109,11 +110,12 @@ def measure(how: str, rng: np.random.Generator, case: Case, anatomy: PreparedCT)
         views = FAULTS[how](rng, list(case.views))
         found = refine(anatomy, views, start)
     except InputError:
-        return {"how": how, "failed": True}
+        return {"anatomy": name, "how": how, "failed": True}
     registered = perf_counter()
     said = _diagnosis(anatomy, views, found, start, truth)
     times = {"register_s": registered - began, "assess_s": perf_counter() - registered}
-    return {"how": how, "views": len(views), "failed": False, **times, **said}
+    about = {"anatomy": name, "how": how, "views": len(views), "failed": False}
+    return {**about, **times, **said}
 
 
 def _diagnosis(anatomy, views, found: Refinement, start, truth) -> dict:
@@ -165,9 +167,6 @@ def main() -> int:
             anatomy = anatomies.get(STRANGERS.get(name, "") if how == "stranger" else name)
             if anatomy is not None:
                 rng = np.random.default_rng([args.seed, number, n])
-                work = partial(measure, how, rng, case, anatomy)
-                rows.get(
-                    path.name, how, measure=lambda work=work, name=name: {"anatomy": name, **work()}
-                )
+                rows.get(path.name, how, measure=partial(measure, name, how, rng, case, anatomy))
         print(f"{path.name}: {len(rows)} registrations", file=sys.stderr, flush=True)
     return 0

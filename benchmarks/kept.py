@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, ItemsView
+from collections.abc import Callable, ItemsView, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 
 class Rows:
@@ -36,14 +37,16 @@ class Rows:
         """Measure this row again when it is asked for; until then the file keeps it."""
         del self._rows[key]
 
-    def get(self, *key: str | float, measure: Callable[[], dict]) -> dict:
-        """The row of a key; measured, and kept, if it is not there."""
+    def get(
+        self, *key: str | float, measure: Callable[[], dict], about: Mapping = MappingProxyType({})
+    ) -> dict:
+        """The row of a key; measured, and kept with what it is about, if it is not there."""
         name = " ".join(map(str, key))
         if name not in self._rows:
-            row = measure()
+            row = {**about, **measure()}
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"key": name, **row}, allow_nan=False) + "\n")
+                stream.write(json.dumps({"key": name, **row}) + "\n")
             self._rows[name] = row
         return self._rows[name]
 

@@ -8,14 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
-
-from . import DATA
+from .people import ct_path
 from .random_case import random_case
 from .simulation.cases import Patient
 
 METAL_NAMES = {None: [], "wires": ["wires"], "implant": ["metal"]}
-PELVIS = DATA / "pelvis" / "pelvis.nii.gz"
 
 
 def degrees(text: str) -> tuple[float, float]:
@@ -57,9 +54,9 @@ def main() -> int:
     parser.add_argument("--truncated", choices=("sideways",), help="the CT ends within the body")
     args = parser.parse_args()
 
-    drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2)
+    drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2).tolist()
     patient = Patient(
-        args.ct or (chest_ct() if args.anatomy == "chest" else PELVIS),
+        args.ct or ct_path(args.anatomy),
         args.anatomy == "chest",
         drift=drift,
     )

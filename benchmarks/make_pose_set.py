@@ -20,21 +20,14 @@ import numpy as np
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange
 
-from . import DATA
+from .people import ct_path
 from .simulation.cases import Patient, random_cameras, random_pose, write_case
 from .simulation.simulator import xrays_with
 
-#: The CT of each anatomy; the chest is that of `make demo`.
-CTS = {
-    "chest": None,
-    "pelvis": DATA / "pelvis" / "pelvis.nii.gz",
-    "torso": DATA / "ct" / "torso_3mm.nii.gz",
-}
-ANATOMIES = tuple(CTS)
+ANATOMIES = ("chest", "pelvis", "torso")
 TRAINING = dict(zip(AXES, (15, 15, 30, 50, 75, 50), strict=True))
 HARD = ("wires", "rods", "prosthesis", "blades", "shutters", "scatter", "weak", "mixed")
 #: One of each at once.
@@ -50,9 +43,11 @@ class PoseSet:
         """InputError where the ranges put the CT out of a view's field."""
         self._out, self._anatomy, self._seed = out, anatomy, [seed, ANATOMIES.index(anatomy)]
         rng = np.random.default_rng(self._seed)
-        self._patient = Patient(ct, couch=anatomy == "chest", drift=rng.uniform(-0.2, 0.2, 2))
+        self._patient = Patient(
+            ct, couch=anatomy == "chest", drift=rng.uniform(-0.2, 0.2, 2).tolist()
+        )
         self._cameras = random_cameras(rng, VIEWS, (90, 90))
-        nominal = random_pose(self._patient, rng)
+        nominal = random_pose(self._patient.centre, rng)
         whole = PreparedCT(load_ct(ct))
         cameras = {f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}
         none = {"rotation_deg": 0.0, "translation_mm": 0.0}
@@ -114,10 +109,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
 
-    sets = [
-        PoseSet(args.out, anatomy, CTS[anatomy] or chest_ct(), args.seed)
-        for anatomy in args.anatomies
-    ]
+    sets = [PoseSet(args.out, anatomy, ct_path(anatomy), args.seed) for anatomy in args.anatomies]
     for kind in args.kinds:
         for number in range(args.count):
             for poses in sets:

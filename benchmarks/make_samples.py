@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,7 +26,7 @@ from .simulation.simulator import PIXEL_MM, SIZE
 from .simulation.spine import spine_case
 
 SEED = 3
-DETECTOR = {"pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE, "mirrored": True}
+DETECTOR: dict[str, Any] = {"pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE, "mirrored": True}
 C_ARMS = [
     CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, rao_lao_deg=2, cra_cau_deg=3,
          principal_point=(261.5, 250), **DETECTOR),
@@ -37,7 +38,7 @@ C_ARMS = [
 def chest_case(folder: str, patient: Patient) -> tuple[Path, list[CArm]]:
     """Path of the case.json of a chest as it was in the CT, and the C-arm of each view."""
     rng = np.random.default_rng(SEED)
-    pose = random_pose(patient, rng)
+    pose = random_pose(patient.centre, rng)
     cameras = [c_arm.camera() for c_arm in C_ARMS]
     return write_case(folder, patient, cameras, pose, rng, names=("AP", "lateral")), C_ARMS
 

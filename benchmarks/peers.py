@@ -31,7 +31,6 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.files import write_atomically
 from MultiViewRegistrationLib.registration.pipeline import Progress, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -46,22 +45,18 @@ from MultiViewRegistrationLib.studies.statistics import (
     table,
 )
 
-from . import DATA, ROOT, kept
+from . import ROOT, kept
+from .people import ON_A_COUCH, ct_path
 from .simulation.cases import Patient, random_pose, write_case
 from .simulation.simulator import PIXEL_MM, SIZE
 from .speed import nanodrr_peer
 from .speed.measurement import described, machine
 from .statistics import quantile
+from .truth import truth_of
 from .two_projection import TwoProjection
 
-#: CT, and whether the scanner's couch is in it.
-PEOPLE: dict[str, tuple[Callable[[], Path], bool]] = {
-    "chest": (chest_ct, True),
-    "pelvis": (lambda: DATA / "pelvis" / "pelvis.nii.gz", False),
-    "head": (lambda: DATA / "scout" / "ct", True),
-    "torso": (lambda: DATA / "ct" / "torso_3mm.nii.gz", True),
-    "thorax": (lambda: DATA / "ct" / "thorax_stent.nii.gz", False),
-}
+#: The order decides what is drawn for whom.
+PEOPLE = ("chest", "pelvis", "head", "torso", "thorax")
 #: Start errors, mm: two starts of each case in each interval.
 EDGES_MM, PER_INTERVAL = tuple(range(0, 41, 4)), 2
 STARTS = (len(EDGES_MM) - 1) * PER_INTERVAL
@@ -140,8 +135,8 @@ class Scene:
         self.case = Case.load(
             path if path.is_file() else make_case(path.parent, person, separation_deg)
         )
-        self.truth, self.targets = self.case.truth_world_from_ct, self.case.targets
-        seed = list(PEOPLE).index(person)
+        self.truth, self.targets = truth_of(self.case)
+        seed = PEOPLE.index(person)
         self.starts = starting_poses(self.truth, self.targets, EDGES_MM, PER_INTERVAL, seed)
 
     def start(self, turn: int) -> int:
@@ -149,7 +144,7 @@ class Scene:
 
         Those of two turns of all five cases lie in all ten intervals, of four twice.
         """
-        intervals, seed = len(EDGES_MM) - 1, list(PEOPLE).index(self.person)
+        intervals, seed = len(EDGES_MM) - 1, PEOPLE.index(self.person)
         return PER_INTERVAL * ((2 * seed + 3 * turn) % intervals) + turn // intervals
 
     @cached_property
@@ -175,7 +170,7 @@ def make_case(folder: Path, person: str, separation_deg: float) -> Path:
     No angulation to head or feet.
     """
     patient = body(person)
-    rng = np.random.default_rng(100 * list(PEOPLE).index(person))
+    rng = np.random.default_rng(100 * PEOPLE.index(person))
     first, side = rng.uniform(-20, 20), rng.choice([-1, 1])
     cameras = [
         CArm(
@@ -189,13 +184,12 @@ def make_case(folder: Path, person: str, separation_deg: float) -> Path:
         ).camera()
         for degrees in (first, first + side * separation_deg)
     ]
-    return write_case(folder, patient, cameras, random_pose(patient, rng), rng)
+    return write_case(folder, patient, cameras, random_pose(patient.centre, rng), rng)
 
 
 @lru_cache(maxsize=1)
 def body(person: str) -> Patient:
-    path, couch = PEOPLE[person]
-    return Patient(path(), couch)
+    return Patient(ct_path(person), person in ON_A_COUCH)
 
 
 def ours(scene: Scene, start: np.ndarray, note: Note) -> np.ndarray:
@@ -261,17 +255,18 @@ def measured(scene: Scene, method: Method, number: int, limit_s: float) -> dict:
         steps.append((process_time() - processor, pose))
         return steps[-1][0] < limit_s
 
-    fault, pose = "", None
+    fault, answer = "", None
     try:
-        pose = method.run(scene, start, note)
+        answer = method.run(scene, start, note)
     except Cancelled:
         pass
     except InputError as error:
         fault = str(error)
     wall, spent = perf_counter() - began, process_time() - processor
+    if answer is None:  # it has no answer but the pose of its last step
+        answer = steps[-1][1] if steps else start
     if not fault:
-        pose = steps[-1][1] if pose is None else pose
-        steps.append((spent, pose))
+        steps.append((spent, answer))
     curve = [
         [round(seconds, 3), round(mtre(pose, scene.truth, scene.targets), 4)]
         for seconds, pose in steps
@@ -279,7 +274,7 @@ def measured(scene: Scene, method: Method, number: int, limit_s: float) -> dict:
     kept_points = sorted({round(n) for n in np.geomspace(1, len(curve), POINTS)}) if curve else []
     return {
         "start_mm": round(mtre(start, scene.truth, scene.targets), 3),
-        "end_mm": None if fault else round(mtre(pose, scene.truth, scene.targets), 4),
+        "end_mm": None if fault else round(mtre(answer, scene.truth, scene.targets), 4),
         "wall_s": round(wall, 3),
         "processor_s": round(spent, 3),
         "limit_s": limit_s,
@@ -520,7 +515,7 @@ def main() -> int:
     )
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "tables" / "benchmarks.md")
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "peers")
-    parser.add_argument("--people", nargs="+", choices=PEOPLE, default=list(PEOPLE))
+    parser.add_argument("--people", nargs="+", choices=PEOPLE, default=PEOPLE)
     parser.add_argument(
         "--starts",
         nargs="+",

@@ -6,13 +6,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 
 import numpy as np
 
 from MultiViewRegistrationLib.api import register, train
-from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -21,6 +21,7 @@ from MultiViewRegistrationLib.regressor.model import RegressorModel, load_model
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 
 from .kept import Rows
+from .truth import mtre_of
 
 _LAST: dict[str, Case] = {}
 _READY: dict[tuple, PreparedCT] = {}
@@ -101,7 +102,12 @@ def trained(case: Case, folder: Path, **how) -> RegressorModel:
 
 def identity(model: RegressorModel) -> str:
     """Tells a model from one trained anew in the same folder."""
-    return f"{model.folder.name}:{model.card.weights_sha256[:8]}"
+    return f"{name_of(model)}:{model.card.weights_sha256[:8]}"
+
+
+def name_of(model: RegressorModel) -> str:
+    """The name of the folder in which it is stored."""
+    return model.folder.name if model.folder is not None else "a model that is not stored"
 
 
 def counted(work: Sequence, what: str) -> Iterator:
@@ -135,14 +141,14 @@ def predicted(
             best += [
                 predict_poses(model, anatomy, [each], case.world_from_ct)[0] for each in case.views
             ]
-        errors = [mtre(each.world_from_ct, case.truth_world_from_ct, case.targets) for each in best]
+        errors = [mtre_of(case, each.world_from_ct) for each in best]
         told = {"expected_mm": round(best[0].expected_mm(), 3), "ms": round(ms, 1)}
         return {"mtre_mm": [round(float(error), 4) for error in errors], **told}
 
     key = "poses", identity(model)
     return [
-        rows.get(*key, one.name, measure=lambda one=one: measure(one))
-        for one in counted(cases, f"poses by {model.folder.name}")
+        rows.get(*key, one.name, measure=partial(measure, one))
+        for one in counted(cases, f"poses by {name_of(model)}")
     ]
 
 
@@ -165,14 +171,14 @@ def registered(
                 result = register(case, start=start, anatomy=ready(case), model=model)
         except InputError as error:
             return {"mtre_mm": None, "seconds": None, "taken": str(error)}
-        error = mtre(result.world_from_ct, case.truth_world_from_ct, case.targets)
+        mm = mtre_of(case, result.world_from_ct)
         seconds = result.seconds["initialise"] + result.seconds["refine"]
         taken = result.regressor.selected_start if result.regressor else start
-        return {"mtre_mm": round(error, 4), "seconds": round(seconds, 3), "taken": taken}
+        return {"mtre_mm": round(mm, 4), "seconds": round(seconds, 3), "taken": taken}
 
     key = "register", start, identity(model) if model else "-"
     found = [
-        rows.get(*key, one.name, measure=lambda one=one: measure(one))
+        rows.get(*key, one.name, measure=partial(measure, one))
         for one in counted(cases, " ".join(key))
     ]
     errors = [np.inf if row["mtre_mm"] is None else row["mtre_mm"] for row in found]

@@ -52,7 +52,8 @@ def random_case(
     if fields == "round":
         xray = replace(xray, round_field=True)
     elif fields == "straight":
-        xray = replace(xray, collimation=tuple(int(n) for n in rng.integers(0, 70, 4)))
+        left, right, top, bottom = rng.integers(0, 70, 4).tolist()
+        xray = replace(xray, collimation=(left, right, top, bottom))
     if metal == "wires":
         xray = replace(xray, metal=random_wires(rng))
     elif metal == "implant":
@@ -63,7 +64,7 @@ def random_case(
             replace(xray, collimation=random_shutters(rng), blade_sd_mm=rng.uniform(1, 2.5))
             for _ in cameras
         ]
-    pose = random_pose(patient, rng)
+    pose = random_pose(patient.centre, rng)
     if truncated:
         patient = truncated_patient(patient, folder, rng)
     return write_case(folder, patient, cameras, pose, rng, xrays)
@@ -97,7 +98,7 @@ def crop_sideways(
         index = round(middle[axis] + (away if end else -away))
         box[axis, end] = np.clip(index, 0, size[axis])
 
-    kind, side = rng.integers(3), rng.integers(2)
+    kind, side = int(rng.integers(3)), int(rng.integers(2))
     if kind == 0:
         cut(0, 0, 65, 95)
         cut(0, 1, 65, 95)
@@ -105,7 +106,7 @@ def crop_sideways(
         cut(0, side, 35, 65)
     else:
         cut(0, side, 45, 75)
-        cut(1, rng.integers(2), 40, 60)
+        cut(1, int(rng.integers(2)), 40, 60)
     (i, i_end), (j, j_end), _ = box.tolist()
     with written_atomically(written) as path:
         sitk.WriteImage(image[i:i_end, j:j_end], str(path), useCompression=True)

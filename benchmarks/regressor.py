@@ -35,13 +35,13 @@ from datetime import date
 from pathlib import Path
 from time import monotonic, process_time
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from MultiViewRegistrationLib import __version__
 from MultiViewRegistrationLib.api import register
-from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
@@ -60,6 +60,7 @@ from MultiViewRegistrationLib.studies.statistics import (
 from . import DATA, ROOT, pose_network  # noqa: F401  # for the networks and losses that it names
 from .kept import Rows, put
 from .pose_cases import PoseCase, identity, pose_cases, predicted, ready, registered, trained
+from .truth import mtre_of
 
 STARTS = ("search", "regressor", "auto")
 HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES = (
@@ -161,7 +162,8 @@ def poses(bench: Bench) -> str:
 
 def starts(bench: Bench) -> str:
     """Search, regressor and both side by side."""
-    summary, failed = [], {}
+    summary: list[tuple] = []
+    failed: dict[tuple, dict] = {}
     for kind, anatomy, cases in bench.sets(*KINDS):
         model = bench.model(anatomy, PLAIN_MINUTES if kind == "plain" else HARD_MINUTES)
         for start in STARTS:
@@ -233,7 +235,7 @@ def wrist(bench: Bench) -> str:
     lines = []
     for path in files:
         case, minutes = Case.load(path), WRIST_MINUTES * bench.scale
-        reference = _led(case, "given")
+        reference = register(case, start="given", anatomy=ready(case)).world_from_ct
         seed = int(path.stem.split("_")[-1])  # another direction for each instant
         start = perturbed(reference, case.ct.centroid(), OFF_DEG, OFF_MM, 1, seed)[0]
         search = {"rotation_deg": OFF_DEG + 1, "translation_mm": OFF_MM + 1}
@@ -245,7 +247,9 @@ def wrist(bench: Bench) -> str:
         def measure(
             case: Case = case, model: RegressorModel = model, reference: np.ndarray = reference
         ) -> dict:
-            ways = {"predicted": model.candidates(case.views, case.world_from_ct)[0].world_from_ct}
+            ways: dict[str, np.ndarray | None] = {
+                "predicted": model.candidates(case.views, case.world_from_ct)[0].world_from_ct
+            }
             ways |= {way: _led(case, way, model) for way in ("regressor", "auto")} | {
                 "search": _led(case, "search")
             }
@@ -286,7 +290,7 @@ def ablation(bench: Bench) -> str:
     for seed in range(bench.seeds):
         for anatomy in sorted({anatomy for _, anatomy in cases}):
             for network, loss, _ in VARIANTS:
-                more = {"network": network, "loss": loss, "seed": seed}
+                more: dict[str, Any] = {"network": network, "loss": loss, "seed": seed}
                 model = bench.model(
                     anatomy, ABLATION_MINUTES, f"{network}-{loss}-seed{seed}", **more
                 )
@@ -356,9 +360,11 @@ def published(bench: Bench) -> str:
             )
     seconds, groups = [record["seconds"] for record in records], []
     for (ct, name), group in grouped(records, lambda record: (record["ct"], record["name"])):
-        seen = np.array([record["seen"] for record in group])
+        errors = np.array([record["seen"] for record in group])
         cells = [
-            mean_and_sd(seen[:, n, m], digits) for n, digits in enumerate((1, 0)) for m in range(2)
+            mean_and_sd(errors[:, n, m], digits)
+            for n, digits in enumerate((1, 0))
+            for m in range(2)
         ]
         groups.append(
             (ct, name, len(group), f"{np.mean([record['steps'] for record in group]):.0f}", *cells)
@@ -403,9 +409,7 @@ def _network_alone(rows: Rows, model: RegressorModel, one: PoseCase) -> list[flo
             model.candidates(views, case.world_from_ct)[0]
             for views in (case.views, *([view] for view in case.views))
         ]
-        errors = [
-            mtre(each.world_from_ct, case.truth_world_from_ct, case.targets) for each in found
-        ]
+        errors = [mtre_of(case, each.world_from_ct) for each in found]
         return {"mtre_mm": [round(float(error), 4) for error in errors]}
 
     return rows.get("network alone", identity(model), one.name, measure=measure)["mtre_mm"]

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -28,15 +29,13 @@ from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
 from MultiViewRegistrationLib.assessment.spine import MOST_SHIFT_MM, shift_mm, slabs
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.reading import raw_image
-from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.registration.pipeline import refine
 
 from . import DATA
 from .bones import NAMES, draw, images_of
 from .kept import Rows
 from .protocol.conditions import calibrated
-from .simulation.simulator import PIXEL_MM
+from .simulation.cases import views_of
 
 
 def row(seed: int, number: int, data: Path, images: Path) -> dict:
@@ -47,17 +46,11 @@ def row(seed: int, number: int, data: Path, images: Path) -> dict:
         label: each for label, each in case.moved.items() if moved and NAMES[label][0] in "TL"
     }
     taken = images_of(case, images / f"spine-{seed}-{number:04d}.npz")
-    views = [
-        View(
-            f"view {n}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM)), "linear"), camera
-        )
-        for n, (image, camera) in enumerate(zip(taken, case.cameras, strict=True))
-    ]
+    views = views_of(taken, case.cameras)
     views = calibrated(np.random.default_rng([seed, number, 2]), views)
     found = refine(case.body.anatomy, views, case.start)
-    known, verdict.spine_elsewhere = verdict.spine_elsewhere, lambda *_: None
-    without = verdict.assess(case.body.anatomy, views, found, case.start).verdict
-    verdict.spine_elsewhere = known
+    with patch.object(verdict, "spine_elsewhere", lambda *_: None):
+        without = verdict.assess(case.body.anatomy, views, found, case.start).verdict
     off = [
         _off_mm(case.body.points[label], found.world_from_ct, case.pose, each)
         for label, each in case.moved.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import minimize
 from scipy.stats import mannwhitneyu
 
 from MultiViewRegistrationLib.studies.statistics import SuccessRate
@@ -48,3 +49,20 @@ def quantile(values: np.ndarray, q: float, digits: int = 3) -> str:
         return "none"
     value = float(np.quantile(values, q, method="higher"))
     return f"{value:.{digits}f}" if np.isfinite(value) else "no answer"
+
+
+def logistic(x: np.ndarray, wrong: np.ndarray, ridge: float = 0.0) -> np.ndarray:
+    """(k + 1,) intercept and weights of a logistic regression of which no weight is negative.
+
+    x: (n, k).   wrong: (n,) bool.   ridge: on the weights, in rows.
+    """
+
+    def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        z, weights = beta[0] + x @ beta[1:], beta[1:]
+        value = np.sum(np.logaddexp(0, z) - wrong * z) + ridge / 2 * weights @ weights
+        off = 1 / (1 + np.exp(-z)) - wrong
+        return value, np.concatenate([[off.sum()], x.T @ off + ridge * weights])
+
+    k = x.shape[1]
+    bounds = [(None, None), *[(0, None)] * k]
+    return minimize(cost, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=bounds).x

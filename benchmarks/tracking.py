@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,6 @@ from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -36,9 +36,10 @@ from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 from MultiViewRegistrationLib.studies.statistics import table
 
 from . import kept
-from .make_cases import PELVIS
+from .people import ct_path
 from .simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case
 from .speed.measurement import described, machine, now
+from .truth import truth_of
 
 #: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so
 #: many frames.
@@ -56,8 +57,8 @@ def moved(pose: np.ndarray, twist: np.ndarray, about: np.ndarray, frame: int) ->
 def make(folder: Path, anatomy: str, frames: int, seed: int) -> list[np.ndarray]:
     """A case in `folder` whose images have `frames` frames; the true poses."""
     rng = np.random.default_rng(seed)
-    patient = Patient(chest_ct() if anatomy == "chest" else PELVIS, anatomy == "chest")
-    cameras, pose = random_cameras(rng, 2, (80, 90)), random_pose(patient, rng)
+    patient = Patient(ct_path(anatomy), anatomy == "chest")
+    cameras, pose = random_cameras(rng, 2, (80, 90)), random_pose(patient.centre, rng)
     path = write_case(folder, patient, cameras, pose, rng)
     twist = rng.normal(size=6)
     twist[:3] *= np.radians(SWING_DEG) / np.linalg.norm(twist[:3])
@@ -80,15 +81,18 @@ def measure(
     """Of each way every frame but the first: seconds of wall clock and of all threads' CPU time, mTRE in mm, and what was said of it;
     and the seconds that loading a frame took."""
     case = sequence.first
+    _, targets = truth_of(case)
     anatomy = PreparedCT(case.ct)
     first = register(case, "given", anatomy=anatomy, device=device)
     trackers = {
-        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search), case.targets)
+        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search_range), targets)
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():
         similarity = first.refinement.fit.similarity
-        tracker.keep(Tracked(0, "registered", first.world_from_ct, first.verdict, [], similarity))
+        tracker.keep(
+            Tracked(0, "registered", first.world_from_ct, first.verdict or "", [], similarity)
+        )
 
     def follow(tracker: Tracker, number: int, views: list[View]) -> tuple[np.ndarray | None, str]:
         found = tracker.follow(number, views)
@@ -98,8 +102,9 @@ def measure(
     def anew(start: str, number: int, views: list[View]) -> tuple[np.ndarray, str]:
         frame = replace(case, views=views, world_from_ct=first.world_from_ct)
         result = register(frame, start, anatomy=anatomy, device=device)
-        return result.world_from_ct, result.verdict
+        return result.world_from_ct, result.verdict or ""
 
+    ways: dict[str, Callable[..., tuple[np.ndarray | None, str]]]
     ways = {name: partial(follow, tracker) for name, tracker in trackers.items()}
     ways |= {name: partial(anew, start) for name, start in ANEW.items()}
     measured: dict[str, list[tuple]] = {name: [] for name in ways}
@@ -112,7 +117,7 @@ def measure(
             began, cpu = perf_counter(), process_time()
             pose, said = work(number, views)
             seconds, cpu = perf_counter() - began, process_time() - cpu
-            error = np.inf if pose is None else metrics.mtre(pose, poses[number], case.targets)
+            error = np.inf if pose is None else metrics.mtre(pose, poses[number], targets)
             measured[name].append((seconds, cpu, error, said))
     return measured, loading
 

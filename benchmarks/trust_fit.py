@@ -35,7 +35,7 @@ from .protocol import page as protocol_page
 from .protocol.acceptance import is_sound, mtre
 from .protocol.cases import ct_name
 from .protocol.runs import reevaluate
-from .statistics import auroc
+from .statistics import auroc, logistic
 
 #: Errors by little, `is_off`.
 SLIGHTLY_OFF = ("turned", "scaled", "principal point", "ct scale", "slice spacing")
@@ -92,16 +92,7 @@ def fitted(rows: list[dict], others: Model | None = None) -> Model:
         mm > cameras_mm[:, -1]
     )  # what the cameras may explain says nothing of the images
 
-    def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        z = beta[0] + scaled[told] @ beta[1:]
-        p = 1 / (1 + np.exp(-z))
-        value = np.sum(np.logaddexp(0, z) - wrong[told] * z) + RIDGE / 2 * beta[1:] @ beta[1:]
-        off = p - wrong[told]
-        return value, np.concatenate([[np.sum(off)], scaled[told].T @ off + RIDGE * beta[1:]])
-
-    k = x.shape[1]
-    bounds = [(None, None)] + [(0, None)] * k
-    beta = optimize.minimize(cost, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
+    beta = logistic(scaled[told], wrong[told], RIDGE)
     near, near_sd = _near(scaled[~wrong], mm[~wrong], cameras_mm[~wrong])
     far = np.log(mm[wrong & told & np.isfinite(mm)])
     return Model(
@@ -177,14 +168,12 @@ def _usual(rows: list[dict], name: str) -> float:
 
 def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str, str]]:
     """The registrations of a part with two views or more, and the SHA-256 of each CT by its name."""
-    rows, cts = [], {}
+    rows: list[dict] = []
+    cts: dict[str, str] = {}
     for archive in archives:
         with tarfile.open(archive) as held:
-            content = {
-                member.name: json.load(held.extractfile(member))
-                for member in held
-                if member.isfile()
-            }
+            files = ((member.name, held.extractfile(member)) for member in held)
+            content = {name: json.load(file) for name, file in files if file is not None}
         cts |= {
             ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]
         }

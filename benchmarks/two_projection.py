@@ -74,7 +74,8 @@ class TwoProjection:
     def __init__(self, ct: Volume, views: Sequence[View]) -> None:
         """ct: Hounsfield units.   InputError for views that its geometry does not know."""
         p = package()
-        ct = ct.pooled(tuple(max(1, int(VOXEL_MM / spacing)) for spacing in ct.spacing_mm))
+        i, j, k = (max(1, int(VOXEL_MM / spacing)) for spacing in ct.spacing_mm)
+        ct = ct.pooled((i, j, k))
         values, flip = ct.values, np.eye(4)
         if np.linalg.det(ct.ct_from_index[:3, :3]) < 0:
             values, flip[2, 2:] = values[::-1], (-1, len(values) - 1)

@@ -145,7 +145,8 @@ def start(serve: Callable[..., tuple[Served, Tab]], repeats: int) -> str:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     runs = []
     for _ in range(repeats):
-        began, before, seconds = perf_counter(), browser_time(), []
+        began, before = perf_counter(), browser_time()
+        seconds: list[float] = []
 
         def mark(began: float = began, seconds: list = seconds) -> None:
             seconds.append(perf_counter() - began)

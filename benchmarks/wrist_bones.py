@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 from . import DATA
 from .kept import Rows, put
+from .truth import start_of
 
 BONES, INSTANTS = ("radius", "ulna", "metacarpal3"), ("0002", "0099", "0158")
 #: How pixels are halved, and the side of a tile, or the width of a stripe, in pixels of 0.17 mm at
@@ -104,7 +107,7 @@ class Wrist:
             Bone.of_ct(name, anatomy) for name, anatomy in zip(BONES, self.anatomies, strict=True)
         ]
         self.alone = [
-            refine(anatomy, case.views, case.world_from_ct).world_from_ct
+            refine(anatomy, case.views, start_of(case)).world_from_ct
             for anatomy, case in zip(self.anatomies, cases, strict=True)
         ]
         self.together = register_bone_cts(self.bones, self.views, self.alone).poses
@@ -239,6 +242,14 @@ def table(rows: Rows, names: tuple[str, ...], *, planted: bool) -> str:
     return "\n".join(lines)
 
 
+def _halves(wrist: Callable[[], Wrist], *of) -> dict:
+    return wrist().halves(*of)
+
+
+def _planted(wrist: Callable[[], Wrist], *of) -> dict:
+    return wrist().planted(*of)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -265,7 +276,7 @@ def main() -> None:
         print(instant, rows.get(instant, "between", measure=lambda: wrist().between()), flush=True)
         for kind, side, way in ((*halved, way) for halved in HALVES for way in WAYS):
             measured = rows.get(
-                instant, kind, side, way, measure=lambda of=(kind, side, way): wrist().halves(*of)
+                instant, kind, side, way, measure=partial(_halves, wrist, kind, side, way)
             )
             print(instant, kind, side, way, measured, flush=True)
         for number, way in ((number, way) for number in range(PLANTED) for way in WAYS):
@@ -274,7 +285,7 @@ def main() -> None:
                 "planted",
                 number,
                 way,
-                measure=lambda of=(number, way): wrist().planted(*of),
+                measure=partial(_planted, wrist, number, way),
             )
             print(instant, "planted", number, way, measured, flush=True)
     title = "## Bones of a wrist\n\nBy `benchmarks/wrist_bones.py`, which says how."

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import assess, register
-    from .errors import InputError
+    from .errors import Cancelled, InputError
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
     from .io.calibration.from_beads import calibrate_from_beads
     from .io.case import Case
+    from .io.datasets.chest import sample_case
     from .rendering.autograd import DifferentiableRenderer
     from .rendering.render import render
     from .report.result import Result
@@ -30,6 +31,7 @@ except ModuleNotFoundError:
 __all__ = [
     "CArm",
     "Camera",
+    "Cancelled",
     "Case",
     "DifferentiableRenderer",
     "InputError",
@@ -40,12 +42,14 @@ __all__ = [
     "calibrate_from_beads",
     "register",
     "render",
+    "sample_case",
     "save_result",
 ]
 
 _MODULES = {
     "CArm": "geometry.c_arm",
     "Camera": "geometry.camera",
+    "Cancelled": "errors",
     "Case": "io.case",
     "DifferentiableRenderer": "rendering.autograd",
     "InputError": "errors",
@@ -55,6 +59,7 @@ _MODULES = {
     "calibrate_from_beads": "io.calibration.from_beads",
     "register": "api",
     "render": "rendering.render",
+    "sample_case": "io.datasets.chest",
     "save_result": "report.result_page",
 }
 

@@ -70,7 +70,8 @@ def register(
         CT, views and start pose, if any; or the path of a case.json, or of its folder.
     start
         "given": the case's `world_from_ct`. "search": anywhere within the case's range of that
-        pose, or of the default pose at the isocentre. "landmarks": the pose that fits the case's
+        pose; without a pose within its range of the default pose at the isocentre, and without
+        either through all of the CT. "landmarks": the pose that fits the case's
         landmarks. "regressor": the proposals of a regressor trained on this CT. "auto": these and a
         small search, or a search alone without a regressor. By default what the case has: its start
         pose, else its landmarks, else a search.
@@ -104,6 +105,7 @@ def register(
     from .assessment import verdict
     from .assessment.bones import register_structures
     from .assessment.diagnosis import CauseSearch
+    from .assessment.next_view import with_further_view
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
     from .regressor.initialise import missing_pose_error, model_for
@@ -155,6 +157,9 @@ def register(
         )
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
+        assessment = with_further_view(
+            assessment, anatomy, registered.views, registered.world_from_ct, case.shared_unknowns
+        )
         if case.structures is not None:
             began_bones = perf_counter()
             in_doubt = (
@@ -366,7 +371,7 @@ def find_pose(
     regressor
         For "regressor" and "auto".
     search
-        Range of a search; by default the case's.
+        Range of a search; by default the case's, or all of the CT where it says nothing.
     seed
         Of the search.
     with_background
@@ -383,12 +388,13 @@ def find_pose(
     from .registration.cameras import uncalibrated_view_indices
     from .registration.optimizer import Range
     from .registration.variants import register_structure, register_views
+    from .registration.whole_ct import search_whole_ct
     from .regressor.initialise import RegressorInitialisation
     from .rendering.devices import CPU
 
     shared, regressor_seconds = case.shared_unknowns, 0.0
     initialisation: RegressorInitialisation | None = None
-    reach = (search or Range(**case.search)) if start in ("search", "auto") else None
+    reach = (search or Range(**case.search_range)) if start in ("search", "auto") else None
     if start in REGRESSOR_STARTS:
         initialisation = RegressorInitialisation(
             regressor,
@@ -413,6 +419,8 @@ def find_pose(
 
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
     if start == "search":
+        if search is None and case.searches_whole_ct and method.name == "joint":
+            find = partial(search_whole_ct, world_from_ct=pose, shared=shared)
         find = partial(find, reach=reach, seed=seed)
     if initialisation:
         find = partial(initialisation.run, method)
@@ -627,7 +635,7 @@ def train(
     else:
         pose = nominal_pose(case, anatomy)
         poses = PoseRange.of_case(
-            cameras, pose, anatomy.centroid, corners, case.search, case.training
+            cameras, pose, anatomy.centroid, corners, case.search_range, case.training
         )
         training = Training.begin(
             case.ct,

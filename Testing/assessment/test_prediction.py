@@ -179,6 +179,21 @@ def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
     assert calibrated("body", "another CT").intercept == calibrated("body").intercept
 
 
+def test_xrays_that_the_model_does_not_know_have_the_risk_that_carries_over(model):
+    """Only where noise is unusual and the model alone has doubts; where both have, it is the model's."""
+    bad = {**BAD, "noise_mm": 5.0, "basin_shift_mm": 9.0, "disagreement": 0.001}
+    wrong = model.predict(bad)
+    assert wrong.familiar and wrong.image_failure_probability > model.reject
+    assert model.predict({**bad, "carried_risk": 0.9}) == wrong
+    other = model.predict({**bad, "carried_risk": 0.01})
+    assert not other.familiar and other.image_failure_probability == pytest.approx(0.01)
+    assert other.typical_mm < wrong.typical_mm and "was not measured" in str(other)
+    assert " %" in str(wrong) and " %" not in str(other)
+    assert model.predict({**GOOD, "carried_risk": 0.001}) == model.predict(GOOD)
+    quiet = {**bad, "noise_mm": GOOD["noise_mm"]}
+    assert model.predict({**quiet, "carried_risk": 0.001}) == model.predict(quiet)
+
+
 def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
     assert model.worse_than_usual(GOOD) == [] and set(model.worse_than_usual(BAD)) == set(COLUMNS)
     worse = {**GOOD, "single_view_shift_sds": 5.0, "similarity": 0.85}

@@ -321,23 +321,6 @@ def test_the_risk_is_told_so_that_it_does_not_contradict_itself(probability, ver
     )
 
 
-def test_with_a_cause_the_risk_is_told_once(anatomy, views, found, near):
-    """Where cameras are the trouble, their reason comes before the risk."""
-    some = [replace(view, principal_point_sd_px=8.0, distance_sd_percent=3.0) for view in views]
-    told = assess(anatomy, some, replace(found, views=some), near, CORNERS)
-    assert told.reasons[0].startswith("The cameras are known only to") and is_about_risk(
-        told.reasons[1]
-    )
-    cause = Cause(
-        "distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=2.5
-    )
-    caused = with_cause(told, cause, found.world_from_ct)
-    assert (
-        sum(is_about_risk(reason) for reason in caused.reasons) == 1
-        and told.reasons[0] in caused.reasons
-    )
-
-
 @pytest.mark.parametrize(
     "index, sd, words",
     [
@@ -452,6 +435,16 @@ def test_only_what_is_exact_is_a_condition(anatomy, views, found, near):
         assert not any(
             _is_exact(replace(views[0], **{kind: 0.1}), first) for first in (True, False)
         )
+
+
+def test_xrays_of_an_unknown_kind_are_to_be_checked_however_small_their_risk():
+    model = calibrated()
+    sure = Prediction(0.2, 0.4, 0.001, 0.001, bounded=True, typical_mm=0.2)
+    assert decide(sure, model, measured=True) == "accept"
+    other = replace(sure, familiar=False)
+    assert decide(other, model, measured=True) == "check"
+    (reason,) = _risk(other, model, "check")
+    assert "another kind" in reason and " %" not in reason and is_about_risk(reason)
 
 
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):

@@ -15,7 +15,6 @@ from benchmarks.speed.program import (
     cells,
     load,
     markdown,
-    number,
     save,
     terminal,
     write_page,
@@ -191,14 +190,6 @@ def test_the_ratio_is_peer_over_ours_of_the_medians():
         None,
         [1, 0],
     )
-
-
-@pytest.mark.parametrize(
-    "value, text",
-    [(0.0423, "0.042"), (0.999, "1.00"), (9.96, "10.0"), (31.54, "31.5"), (1766, "1766")],
-)
-def test_numbers_have_three_digits(value, text):
-    assert number(value) == text
 
 
 def test_a_lower_bound_and_a_failure_are_told():

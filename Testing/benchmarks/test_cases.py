@@ -107,8 +107,8 @@ def test_a_case_is_what_it_says(patient, tmp_path):
 
 def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
     rng = np.random.default_rng(4)
-    pose = random_pose(patient, rng)
-    nominal = random_pose(patient, rng)
+    pose = random_pose(patient.centre, rng)
+    nominal = random_pose(patient.centre, rng)
     ranges = {
         "search": {"rotation_deg": 25, "translation_mm": 40},
         "training": {"roll_deg": 20, "beam_mm": 0},

@@ -14,9 +14,9 @@ from PIL import Image
 
 from benchmarks.protocol import page as protocol_page
 from benchmarks.protocol.contact_sheet import ACROSS, CAPTION, GAP, SIDE
-from benchmarks.protocol.page import MOST_PICTURED, STYLES, grouped, mtre, page, reliability_plot
+from benchmarks.protocol.page import MOST_PICTURED, STYLES, mtre, page, reliability_plot
 from benchmarks.protocol.runs import Outcome, Records
-from benchmarks.statistics import auroc, quantile, share
+from benchmarks.statistics import auroc, quantile
 
 
 def row(number=0, mtre_mm=0.1, verdict="accept", wrong=0.01, upper=0.5, **more):
@@ -81,12 +81,6 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
     assert auroc([0.1, 0.2, 0.8, 0.9], [False, False, True, True]) == 1
     assert auroc([0.1, 0.2, 0.8, 0.9], [False, True, False, True]) == 0.75
     assert np.isnan(auroc([0.1, 0.2], [True, True])) and np.isnan(auroc([], []))
-
-
-def test_a_share_says_how_many_of_how_many():
-    of = np.arange(243) < 238
-    assert share(np.arange(243) < 11, of) == "11 of 238 (4.6 %, 2.6 to 8.1)"
-    assert share(of, np.zeros(243, bool)) == "none"
 
 
 def test_no_answer_is_a_failure_beyond_all_others():
@@ -212,21 +206,6 @@ def test_depth_and_corrections():
     ]
 
 
-def test_groups_come_in_the_order_of_the_list():
-    rows = [
-        row(0, condition="tools"),
-        row(1, condition="2 views, 90 degrees"),
-        row(2, condition="1 view"),
-        row(3, condition="unheard of"),
-    ]
-    assert [key for key, _ in grouped(rows, "condition")] == [
-        ("1 view",),
-        ("2 views, 90 degrees",),
-        ("tools",),
-        ("unheard of",),
-    ]
-
-
 def test_the_plot_is_a_picture_that_shows_each_verdict():
     rows = [
         row(n, 10**mm, verdict, wrong, 10**upper)
@@ -275,11 +254,6 @@ def test_it_says_how_many_are_done_and_what_was_left_out(records):
     assert set(files) == {"protocol-reliability.svg"} and "nan" not in text
 
 
-def test_nothing_done_is_a_page_too(records):
-    text, files = page_of(records, [])
-    assert "**0 of 2070" in text and not files
-
-
 def test_of_each_condition_the_failures_from_the_nearest_starts_are_shown(records):
     wrong = [row(n, 9.0, "reject", 0.9, start_mm=20.0 - n) for n in range(11)]
     wrong += [
@@ -315,17 +289,3 @@ def test_of_each_condition_the_failures_from_the_nearest_starts_are_shown(record
     assert (
         "| 10 | a |" in listed and "| 12 | a |" not in listed
     )  # its geometry is wrong, and nobody said so
-
-
-def test_a_failure_without_a_picture_is_listed_all_the_same(records):
-    text, files = page_of(records, [row(0, 9.0, "reject", 0.9)])
-    assert (
-        set(files) == {"protocol-reliability.svg"}
-        and "### Pictures" not in text
-        and "| 0 | a |" in text
-    )
-
-
-def test_without_failures_it_says_so(records):
-    text, _ = page_of(records, [row(0)])
-    assert "## Failures" not in text and "No registration is wrong." in text

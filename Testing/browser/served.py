@@ -34,10 +34,17 @@ MVREG = [
 ]
 PATIENCE_S = 90.0
 #: Finds a control in the form of a section.
-CONTROL = (
-    "(section, key) => "
-    "{ const find = all => { for (const each of all || []) { if (each.key === key) return each; const inside = find(each.children); if (inside) return inside; } return null; }; return find((s[section + '_form'] || {}).controls); }"
-)
+CONTROL = """(section, key) => {
+    const find = all => {
+        for (const each of all || []) {
+            if (each.key === key) return each;
+            const inside = find(each.children);
+            if (inside) return inside;
+        }
+        return null;
+    };
+    return find((s[section + '_form'] || {}).controls);
+}"""
 #: What a browser begins a websocket with.
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -294,8 +301,11 @@ class Tab:
     def drawn(self) -> None:
         """Wait until the X-rays show what they are to show."""
         self.page.wait_for_function(
-            "() => "
-            "{ const all = [...document.querySelectorAll('.mvx')]; return all.length && all.every(e => e.xray && e.xray.picture.film && !e.xray.stale() && !e.xray.mover.busy); }"
+            """() => {
+                const all = [...document.querySelectorAll('.mvx')];
+                return all.length && all.every(e => e.xray && e.xray.picture.film
+                    && !e.xray.stale() && !e.xray.mover.busy);
+            }"""
         )
 
     def picture(self, number: int) -> np.ndarray:

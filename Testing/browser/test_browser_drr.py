@@ -107,8 +107,17 @@ def drawn_here(page, number: int, pose: np.ndarray) -> np.ndarray:
     columns, rows = page.registration.xrays[number].size
     numbers = page(
         page.js(
-            "([n, pose]) => "
-            "{ const { picture: { graphics }, view } = xrays[n], image = graphics.image(...view.size); graphics.drr(image, view.camera, view.size, pose); const bytes = new Uint8Array(graphics.read(image).buffer); graphics.release(image); let text = ''; for (let i = 0; i < bytes.length; i += 30000) text += String.fromCharCode(...bytes.subarray(i, i + 30000)); return btoa(text); }",
+            """([n, pose]) => {
+                const { picture: { graphics }, view } = xrays[n];
+                const image = graphics.image(...view.size);
+                graphics.drr(image, view.camera, view.size, pose);
+                const bytes = new Uint8Array(graphics.read(image).buffer);
+                graphics.release(image);
+                let text = '';
+                for (let i = 0; i < bytes.length; i += 30000)
+                    text += String.fromCharCode(...bytes.subarray(i, i + 30000));
+                return btoa(text);
+            }""",
             [number, pose.tolist()],
         )
     )
@@ -127,8 +136,14 @@ def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.nda
         await asyncio.sleep(0.2)
         await page.settled(60)
         return await page.js(
-            "(n) => "
-            "{ const { picture, frame, ratio, $refs } = xrays[n]; picture.setLayer(null); picture.graphics.msPerPixel = 1e-9; xrays[n].paint(); return [$refs.canvas.toDataURL(), picture.source, frame.toView([0, 0]), frame.scale * ratio]; }",
+            """(n) => {
+                const { picture, frame, ratio, $refs } = xrays[n];
+                picture.setLayer(null);
+                picture.graphics.msPerPixel = 1e-9;
+                xrays[n].paint();
+                return [$refs.canvas.toDataURL(), picture.source, frame.toView([0, 0]),
+                    frame.scale * ratio];
+            }""",
             number,
         )
 
@@ -295,7 +310,8 @@ def test_a_drag_is_drawn_by_the_page_and_sharpened_by_the_server(chest):
         sources.append(
             await chest.js(
                 "() => "
-                "{ const x = xrays[0]; x.move('shift', 20, 5); x.paint(); const seen = x.picture.source; x.ended(); return seen; }"
+                "{ const x = xrays[0]; x.move('shift', 20, 5); x.paint(); const seen = "
+                "x.picture.source; x.ended(); return seen; }"
             )
         )
         await chest.settled()

@@ -65,20 +65,6 @@ def test_what_is_unclear_is_asked_while_the_rest_is_taken(empty, study):
     assert empty.control("xrays", "xrays")["lines"][0]["cells"][1]["text"] == "matrix"
 
 
-def test_a_case_asks_before_it_replaces_what_is_open(open_tab, serve, case_file, study):
-    tab = open_tab(serve(case_file))
-    tab.ready()
-    tab.drop(*sorted(case_file.parent.iterdir()))
-    tab.page.get_by_text("case.json is a whole registration").wait_for()
-    tab.shot("asked-case")
-    tab.button("Close what is open, and open it").click()
-    tab.wait_state("!s.opening && s.views.case === 'Dropped files'")
-    tab.ready()
-    tab.drop(study / "view1.dcm", selector=".mv-views")
-    tab.wait_state("xrays().length === 3")
-    assert not tab.state("files_form.controls")
-
-
 def test_the_empty_page_and_its_keys(empty):
     for colours in ("dark", "light"):
         empty.page.emulate_media(color_scheme=colours)

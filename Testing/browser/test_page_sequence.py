@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import zipfile
-
 import numpy as np
 import pytest
-from moving import write_blinking_case, write_track, write_turning
+from moving import write_blinking_case, write_track
 
 COUNT, BLANK = 6, 4
 
@@ -93,43 +89,3 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     column = tab.page.locator(".mv-list")
     assert column.evaluate("e => e.scrollWidth <= e.clientWidth")
-
-
-def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server, track, tmp_path):
-    tab = open_tab(server, width=1280, height=800)
-    tab.ready()
-    tab.page.get_by_text("Motion of another structure").click()
-    tab.page.locator('input[aria-label^="Choose files: Choose the track.json"]').set_input_files(
-        write_turning(track, tmp_path / "turning")
-    )
-    table = tab.page.get_by_role("table", name="Motion by frame")
-    table.wait_for()
-    rows = [[cell.strip() for cell in row.split("\t")] for row in table.inner_text().splitlines()]
-    assert rows[0] == ["Frame", "Rotation (°)", "Shift (mm)"]
-    assert [(int(row[0]), float(row[1])) for row in rows[1:]] == [
-        (n, pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
-    ]
-    assert tab.page.locator("b", has_text="turning").count() == 0
-    plot = tab.page.get_by_role("img", name="Shift of the centroid, mm")
-    plot.scroll_into_view_if_needed()
-    assert plot.evaluate("e => e.naturalWidth") == 360
-    outlines = tab.page.locator(".mvx path.outline")
-    outlines.nth(1).wait_for(state="attached")
-    before = [path.get_attribute("d") for path in outlines.all()]
-    table.get_by_role("button", name="3").click()
-    shown(tab, 3)
-    after = [path.get_attribute("d") for path in outlines.all()]
-    assert len(before) == 2 and all(
-        a.count("M") > 20 and a != b for a, b in zip(before, after, strict=True)
-    )
-    tab.page.get_by_text("Export the poses").click()
-    poses = tab.download("Export poses", tmp_path, ".mv-answer")
-    with zipfile.ZipFile(poses) as archive:
-        lines = list(csv.DictReader(io.StringIO(archive.read(f"{poses.stem}/motion.csv").decode())))
-    assert (
-        float(lines[5]["angle_deg"]) == pytest.approx(25, abs=1e-3)
-        and lines[BLANK]["angle_deg"] == ""
-    )
-    tab.button("Remove").click()
-    table.wait_for(state="hidden")
-    outlines.nth(0).wait_for(state="detached")

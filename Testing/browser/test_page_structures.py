@@ -61,29 +61,3 @@ def test_structures_that_lie_elsewhere_are_outlined_and_told_and_exported(tab, s
         found = sitk.ReadTransform(str(tmp_path / archive.stem / f"{name}_world_from_ct.tfm"))
         truth = rigid.transform_points(POSE @ motion, np.zeros(3))
         assert found.TransformPoint((0.0, 0.0, 0.0)) == pytest.approx(truth, abs=1.0)
-
-
-def test_outlines_are_no_part_of_the_x_ray_alone_and_go_with_the_verdict(tab):
-    tab.page.wait_for_function("() => document.querySelectorAll('.misfit').length === 4")
-    tab.page.get_by_role("button", name="Overlay: X-ray").click()
-    tab.page.wait_for_function("() => !document.querySelector('.misfit')")
-    tab.page.get_by_role("button", name="Overlay: Edges").click()
-    tab.page.wait_for_function("() => document.querySelectorAll('.misfit').length === 4")
-    tab.drawn()
-    tab.shot("edges")
-    tab.drag(0, (0.5, 0.45), (0.56, 0.5))
-    tab.wait_state("s.answer.kind === 'moved'")
-    tab.page.wait_for_function("() => !document.querySelector('.misfit')")
-    tab.page.locator(".mv-answer").get_by_role("button", name="Undo", exact=True).click()
-    tab.page.wait_for_function("() => document.querySelectorAll('.misfit').length === 4")
-
-
-def test_a_saved_scene_that_is_opened_again_has_them_still(tab, serve, open_tab, tmp_path):
-    scene = tab.download("Save", tmp_path)
-    again = open_tab(serve(scene))
-    again.ready()
-    assert again.state("answer.kind") == "check" and again.state("answer.headline").startswith(
-        "L3 lies "
-    )
-    again.page.wait_for_function("() => document.querySelectorAll('.misfit').length === 4")
-    again.shot("opened_again")

@@ -16,15 +16,6 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct
 
-MODES = {
-    "Flicker": "flicker",
-    "Checkerboard": "checkerboard",
-    "Edges": "edges",
-    "Two colours": "colours",
-    "Difference": "difference",
-    "X-ray": "off",
-    "Blend": "blend",
-}
 #: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not
 #: there.
 PATHS = (
@@ -70,23 +61,6 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
     ]
     assert mtre_mm(tab.exported(tmp_path), json.loads(case_file.read_text())) < 1.0
     assert list(tmp_path.glob("*/report.html"))
-
-
-def test_the_answer_follows_the_ct(tab):
-    tab.drag(0, (0.5, 0.45), (0.56, 0.5))
-    tab.wait_state("s.answer.kind === 'moved' && s.answer.headline === 'the CT was moved'")
-    tab.shot("moved")
-    assert (
-        tab.page.locator(".mv-answer")
-        .get_by_role("button", name="Register", exact=True)
-        .is_enabled()
-    )
-    tab.page.locator(".mv-answer").get_by_role("button", name="Undo", exact=True).click()
-    tab.wait_state("s.answer.kind === 'accept'")
-    tab.page.locator(".mv-answer summary").click()
-    tab.page.get_by_text("simulated X-rays alone").wait_for()
-    tab.shot("why")
-    tab.page.locator(".mv-answer summary").click()
 
 
 def test_nothing_is_answered_without_the_token(server):
@@ -135,34 +109,6 @@ def test_nothing_is_answered_without_the_token(server):
         assert server.ask(path)[0] in (403, 404), path
 
 
-def test_the_result_is_explained(fresh):
-    fresh.register()
-    fresh.open_step("Check")
-    fresh.page.get_by_text("Predicted error at the targets", exact=True).click()
-    fresh.page.get_by_role("cell", name="target 1").first.scroll_into_view_if_needed()
-    fresh.shot("predicted")
-    _name, expected, bound = (
-        cell["text"] for cell in fresh.control("check", "expected")["lines"][0]["cells"]
-    )
-    assert 0 < float(expected) < float(bound) < 2
-    fresh.page.get_by_text("How the refinement went").click()
-    plot = fresh.page.get_by_role("img", name="How far each step moved the CT")
-    plot.scroll_into_view_if_needed()
-    fresh.shot("curves")
-    assert (
-        plot.evaluate("e => e.naturalWidth") == 360
-        and ">view2<" in fresh.control("check", "plot0")["svg"]
-    )
-    fresh.page.get_by_role("combobox", name="Compare with").click(force=True)
-    fresh.page.get_by_role("option").first.click()
-    fresh.wait_state(
-        "(c('register', 'compared') || {label: ''}).label.includes('mm apart') && c('register', "
-        "'pictures1')"
-    )
-    fresh.button("Close the comparison").click()
-    fresh.wait_state("!c('register', 'compared')")
-
-
 def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
     before, picture = fresh.numbers(), fresh.picture(0)
     fresh.drag(0, (0.5, 0.45), (0.56, 0.5))
@@ -173,43 +119,6 @@ def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
     for key, numbers in (("Control+z", before), ("Control+y", moved)):
         fresh.page.keyboard.press(key)
         fresh.wait_state(f"n().join() === '{','.join(numbers)}'")
-
-
-def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
-    fresh.register()
-    fresh.open_step("Start")
-    fresh.open_group("More")
-    fresh.page.get_by_label("L", exact=True).fill("14")
-    fresh.page.keyboard.press("Tab")
-    fresh.wait_state(
-        "c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && s.answer.kind === "
-        "'moved'"
-    )
-    fresh.open_step("Check")
-    fresh.button("Assess this pose").click()
-    fresh.wait_state("s.answer.kind === 'reject' && c('check', 'map.view2')")
-    assert not fresh.control("check", "leave_out")["enabled"]
-    fresh.page.get_by_text("Where they disagree, and how far off the targets may be").click()
-    fresh.page.get_by_role("img", name="view2: targets within").scroll_into_view_if_needed()
-    fresh.shot("assessed")
-
-
-def test_every_overlay_is_another_picture(fresh):
-    pictures = {}
-    for mode, overlay in MODES.items():
-        fresh.page.get_by_role("button", name=f"Overlay: {mode}").click()
-        fresh.wait_state(f"s.overlay.mode === '{overlay}'")
-        fresh.page.wait_for_timeout(1000)  # the server draws it
-        fresh.drawn()
-        pictures[mode] = fresh.picture(0).astype(int)
-        fresh.shot(f"overlay-{mode}")
-    for one, other in (
-        ("Blend", "X-ray"),
-        ("Edges", "X-ray"),
-        ("Checkerboard", "Blend"),
-        ("Difference", "Two colours"),
-    ):
-        assert np.abs(pictures[one] - pictures[other]).mean() > 0.3, (one, other)
 
 
 def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, server):

@@ -21,7 +21,6 @@ from MultiViewRegistrationLib.imaging import dicom_image
 from MultiViewRegistrationLib.imaging.xray import (
     load_frames,
     load_image,
-    load_xray,
     recognised,
     to_line_integrals,
 )
@@ -61,7 +60,7 @@ def twelve_bits(path, pixels, sop_class=XA_IMAGE, **tags):
     return path
 
 
-refused = partial(refusal, load_xray)
+refused = partial(refusal, load_image)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +176,7 @@ def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometr
 def seen(tmp_path, **tags) -> np.ndarray:
     twelve_bits(tmp_path / "shutter.dcm", body(), **tags)
     image = load_image(tmp_path / "shutter.dcm")
-    valid = load_xray(tmp_path / "shutter.dcm").valid
+    valid = to_line_integrals(load_image(tmp_path / "shutter.dcm")).valid
     assert not (valid & ~image.open).any() and valid.any()
     return image.open
 

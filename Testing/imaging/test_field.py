@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from radiographs import FIELDS, X, Y, bone, collimated, exposed, limb, trunk
 from scipy import ndimage
 
-from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, load_xray, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals
 
 STYLES = ["lead", "blurred lead", "leaky lead", "painted black", "painted white"]
 
@@ -120,7 +120,7 @@ def test_a_label_in_the_border_is_not_the_field():
 def test_simulated_xrays(shared_data):
     """Round fields where 0 was written outside; the others have no border."""
     for path in sorted((shared_data / "sim").glob("*/view*.mha")):
-        valid = load_xray(path).valid
+        valid = to_line_integrals(load_image(path)).valid
         image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
         if "wires" not in path.parent.name:
             assert valid.mean() > 0.998
@@ -140,7 +140,7 @@ def test_simulated_xrays(shared_data):
 def test_wrist_radiographs(shared_data, name):
     """Round field, vignetted, with a halo of scattered light of up to 20 grey levels around it in a ragged, painted border."""
     path = shared_data / "wrist" / f"{name}.png"
-    image, valid = load_image(path).values, load_xray(path).valid
+    image, valid = load_image(path).values, to_line_integrals(load_image(path)).valid
     field = ndimage.binary_fill_holes(ndimage.binary_opening(image > 40, iterations=5))
     depth = ndimage.distance_transform_edt(field)
     assert np.mean(valid[~field]) < 0.002
@@ -154,7 +154,7 @@ def test_wrist_radiographs(shared_data, name):
 )
 def test_angiograms(shared_data, name, frame):
     path = shared_data / "dicom" / name
-    image, valid = load_image(path, frame).values, load_xray(path, frame).valid
+    image, valid = load_image(path, frame).values, to_line_integrals(load_image(path, frame)).valid
     shown = ndimage.binary_fill_holes(ndimage.binary_opening(image > 3, iterations=3))
     depth = ndimage.distance_transform_edt(np.pad(shown, 1, mode="edge"))[1:-1, 1:-1]
     assert np.mean(valid[~shown]) < 0.003

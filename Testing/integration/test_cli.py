@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from PIL import Image
 from program import ENVIRONMENT, MVREG, assert_fits_schema, changed, mtre_mm, run
 
 
@@ -97,26 +94,6 @@ def test_evaluate_measures_and_writes_its_page(mvreg, case_file, tmp_path):
     done = mvreg("evaluate", case_file, nothing, "--page", tmp_path / "other.md")
     assert done.returncode == 2 and "neither truth with targets nor a start pose" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "other.md").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_ctrl_c_leaves_no_partial_file(case_file, tmp_path):
-    for delay in (0.3, 1.2, 1.8, 2.4):
-        out = tmp_path / f"out{delay}"
-        command = [*MVREG, "register", case_file, "--out", out]
-        process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-        time.sleep(delay)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        for path in out.glob("*"):
-            assert not path.name.startswith(".")
-            if path.suffix == ".png":
-                Image.open(path).load()
-            if path.suffix == ".json":
-                json.loads(path.read_text())
-            if path.suffix == ".html":
-                assert path.read_text().rstrip().endswith("</html>")
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ a case from arrays is the case of its files, wrong use is a sentence, a checker 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -132,17 +133,17 @@ def test_it_is_registered_as_its_files_are(arrays, file, case_file):
 
 
 def test_it_is_searched_for_without_a_start(arrays):
-    """As README has it, without a warning.
-
-    Where the pose is doubtful a reason says where the search began.
-    """
+    """As README has it, without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = register(arrays.case())
     assert result.method == "search" and error_mm(result.world_from_ct) < 0.1
-    doubtful = replace(result, assessment=replace(result.assessment, verdict="check"))
-    assert [reason for reason in doubtful.reasons if "no start pose: the search began" in reason]
-    assert not [reason for reason in result.reasons if "no start pose" in reason]
+    assert "range" not in result.to_json()["start"]
+    rim = replace(result.refinement, rim="tilted by 31 degrees, up to 30 were searched")
+    doubtful = replace(
+        result, refinement=rim, assessment=replace(result.assessment, verdict="check")
+    )
+    assert [reason for reason in doubtful.reasons if "at the rim of what was searched: t" in reason]
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
 
 
@@ -406,3 +407,17 @@ def test_nothing_is_warned_of_where_everything_is_said(arrays):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         arrays.case(world_from_ct=arrays.start, intensity="linear")
+
+
+def test_the_library_has_the_name_of_its_program():
+    done = subprocess.run(
+        [sys.executable, "-c", "import mvreg; print(mvreg.Case.__module__, mvreg.__version__)"],
+        env={**os.environ, "PYTHONPATH": str(LIBRARY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        "MultiViewRegistrationLib.io.case",
+        MultiViewRegistrationLib.__version__,
+    ]

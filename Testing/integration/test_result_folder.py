@@ -21,7 +21,7 @@ from program import ENVIRONMENT, MVREG, assert_fits_schema, run
 
 from MultiViewRegistrationLib import Case, assess
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.staging import complete
+from MultiViewRegistrationLib.io.own_folders import complete
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.result_page import save_result
@@ -30,7 +30,7 @@ from MultiViewRegistrationLib.report.result_page import save_result
 KILLED = """
 import os, signal, sys
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.io import staging
+from MultiViewRegistrationLib.io import own_folders
 
 replace, moves = os.replace, iter(range(20))
 
@@ -40,7 +40,7 @@ def killed(source, target):
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
 
-staging.os.replace = killed
+own_folders.os.replace = killed
 sys.exit(main(sys.argv[1:]))
 """
 #: The program where no file of a result can be larger, as on a full disk.

@@ -16,8 +16,12 @@ from scipy.spatial.transform import Rotation
 from tiny_case import SIZE, camera, refusal
 
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.io.cameras import meeting_point, sees, settle
-from MultiViewRegistrationLib.io.view_record import ViewRecord
+from MultiViewRegistrationLib.io.view_record import (
+    ViewRecord,
+    meeting_point,
+    resolve_projection_signs,
+    sees,
+)
 
 HERE = np.array([5.0, -8.0, 3.0])  # where the CT is
 POINTS = HERE + np.random.default_rng(5).uniform(-30, 30, (20, 3))
@@ -31,7 +35,9 @@ def record(matrix):
 
 
 def settled(*matrices, centre=HERE):
-    return settle([record(matrix) for matrix in matrices], len(matrices) * [SIZE], centre)
+    return resolve_projection_signs(
+        [record(matrix) for matrix in matrices], len(matrices) * [SIZE], centre
+    )
 
 
 def pixels(matrix, points):

@@ -22,7 +22,8 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     content = minimal()
     del content["world_from_ct"]
     case = read(case_folder, content)
-    assert case.search == {
+    assert case.search is None and case.searches_whole_ct
+    assert case.search_range == {
         "rotation_deg": 15,
         "translation_mm": 45,
     }  # other defaults: test_case_schema

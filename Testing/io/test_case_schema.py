@@ -95,6 +95,6 @@ def test_the_ranges_to_train_on_are_those_of_the_regressor():
 def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):
     case = case_file.CaseFile.from_json(case_folder / "case.json", minimal())
     view = SCHEMA["$defs"]["view"]["properties"]
-    assert SCHEMA["properties"]["search"]["default"] == case.search
+    assert SCHEMA["properties"]["search"]["default"] == case.search_range
     assert SCHEMA["properties"]["ct_unit"]["default"] == case.ct_unit
     assert view["intensity"]["default"] == case.views[0].intensity

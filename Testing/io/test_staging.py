@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError, OutputError
-from MultiViewRegistrationLib.io import own_folders, staging
-from MultiViewRegistrationLib.io.staging import KIND, complete, staged
+from MultiViewRegistrationLib.io import own_folders
+from MultiViewRegistrationLib.io.own_folders import KIND, complete, staged
 
 COUNT = 12
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
@@ -25,7 +25,7 @@ import sys
 from itertools import count
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from MultiViewRegistrationLib.io.staging import staged
+from MultiViewRegistrationLib.io.own_folders import staged
 
 folder = Path(sys.argv[2])
 for number in count(int(sys.argv[3])):
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_moved_leaves_the_older_set(tmp_path, monkeypatch,
             raise PermissionError(13, "in use", os.fspath(source))
         replace(source, target)
 
-    monkeypatch.setattr(staging.os, "replace", fails)
+    monkeypatch.setattr(own_folders.os, "replace", fails)
     with pytest.raises(OutputError, match="in use"):
         write(tmp_path, "2")
     assert contents(tmp_path) == {"a": "1", "b": "1", "last": "1"} and not hidden(tmp_path)
@@ -138,7 +138,7 @@ def killed_at(nth: int, folder: Path) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
             replace(source, target)
 
-        staging.os.replace = killed
+        own_folders.os.replace = killed
         write(folder, "2", earlier=lambda folder: ["gone", "a", "b"])
         os._exit(0)
     return os.waitpid(pid, 0)[1]
@@ -210,18 +210,18 @@ def test_the_next_run_removes_what_a_killed_one_left_and_nothing_of_one_that_liv
     elsewhere.mkdir()  # of another computer
     write(folder, "1")
     assert not any(path.exists() for path in dead) and living.exists() and elsewhere.exists()
-    os.utime(elsewhere, (0, time.time() - 2 * staging.ABANDONED_S))
+    os.utime(elsewhere, (0, time.time() - 2 * own_folders.ABANDONED_S))
     write(folder, "2")
     assert not elsewhere.exists() and living.exists()
 
 
-@pytest.mark.skipif(staging.fcntl is None, reason="needs locks on folders")
+@pytest.mark.skipif(own_folders.fcntl is None, reason="needs locks on folders")
 def test_a_run_that_lives_in_another_container_keeps_its_stage(tmp_path):
     """Its number says nothing here, its lock does."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     stage = left_by(ended.pid, tmp_path)
-    with staging._locked(stage):
+    with own_folders._locked(stage):
         write(tmp_path, "1")
         assert stage.exists()
     write(tmp_path, "2")

@@ -11,10 +11,10 @@ from tiny_scene import c_arm, registration_of
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.mrml import display, overlay
 from MultiViewRegistrationLib.mrml.display import show
+from MultiViewRegistrationLib.mrml.drawing import ToneMatch
 from MultiViewRegistrationLib.mrml.layout import composite_node
 from MultiViewRegistrationLib.mrml.xray import detectors, place_of
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.session.drawing import ToneMatch
 
 POINT = np.array([14.0, -9.0, 11.0])  # LPS mm: of the marker in the CT, and in the world
 CAMERAS = {

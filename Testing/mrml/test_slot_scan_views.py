@@ -18,11 +18,11 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 from MultiViewRegistrationLib.mrml.cursor import RAY, LinkedCursor
+from MultiViewRegistrationLib.mrml.drawing import _level
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.xray import detectors
-from MultiViewRegistrationLib.session.drawing import _level
 from MultiViewRegistrationLib.session.result_files import missing_for_kind
 from MultiViewRegistrationLib.viewer.xray_state import image_of
 

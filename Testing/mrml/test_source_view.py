@@ -11,7 +11,7 @@ from tiny_scene import c_arm, registration_of
 from MultiViewRegistrationLib.mrml import display, labels_3d, source_view, xray_annotations
 from MultiViewRegistrationLib.mrml.ct_3d import put_surface
 from MultiViewRegistrationLib.mrml.loading import volume_node
-from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
+from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, remove_product
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -71,7 +71,8 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     display.show(registration)
     view = registration.xrays[0]
     xray_annotations.remove_frustum(view)
-    xray_annotations.remove_labels(view)
+    remove_product(view.node, xray_annotations.LABEL)
+    remove_product(view.node, xray_annotations.LABEL_3D)
     source_view.look(view, eye.get_camera_node(), (320, 240))
     ball = brightest(pixels(eye), above=120)
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
@@ -179,7 +180,7 @@ def test_a_small_bone_is_no_dot_in_the_overview(eye, scene):
     put_surface(registration, ball.GetOutput())
     assert overview.update(registration, node, size)
     near = np.linalg.norm(np.subtract(node.GetPosition(), node.GetFocalPoint()))
-    assert np.allclose(node.GetFocalPoint(), 0, atol=1) and near < 0.5 * far
+    assert np.allclose(node.GetFocalPoint(), 0, atol=2) and near < 0.5 * far
     share = 20 / near / np.tan(np.radians(node.GetViewAngle() / 2))
     assert 0.1 < share < 0.3
     assert overview.update(registration, node, size, sources=True)

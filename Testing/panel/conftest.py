@@ -12,7 +12,6 @@ import SimpleITK as sitk
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
-from MultiViewRegistrationLib.io.files import sha256
 
 #: What the host imports, and where it comes from.
 NEEDED = {
@@ -62,14 +61,9 @@ def coarse_chest(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def sample(host, coarse_chest, tmp_path, monkeypatch) -> Iterator:
-    """Slicer's cache is empty, and the sample's CT, once it is downloaded, the coarse one."""
-    from MultiViewRegistrationLib.mrml import loading
+def sample(host, coarse_chest, tmp_path, monkeypatch) -> None:
+    """The user's cache is empty, and the sample's CT, once it is downloaded, the coarse one."""
+    from MultiViewRegistrationLib.io.datasets import chest
 
-    manager = host.scene.GetCacheManager()
-    before = manager.GetRemoteCacheDirectory()
-    manager.SetRemoteCacheDirectory(str(tmp_path / "cache"))
-    monkeypatch.setattr(loading, "SAMPLE", {**loading.SAMPLE, "sha256": sha256(coarse_chest)})
-    monkeypatch.setattr(loading, "chest_ct", lambda: coarse_chest)
-    yield
-    manager.SetRemoteCacheDirectory(before)
+    monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(chest, "chest_ct", lambda: coarse_chest)

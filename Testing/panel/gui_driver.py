@@ -31,12 +31,8 @@ class GuiDriver:
         self.host = host
         self.module = host.load_module(MODULE / "MultiViewRegistration.py")
         self.module_widget = host.open_module(width=width)
-        self.panel, self.views = self.module_widget.panel, None
+        self.panel = self.module_widget.panel
         self.ui = self.panel.ui
-
-    def give_views(self, width: int = 560, height: int = 360) -> None:
-        """Slicer's own views, with what the layout says in them."""
-        self.views = self.host.open_views(width, height)
 
     def begin(self, name: str, registration=None) -> None:
         """Unfold one section and no other, of a registration that is chosen, if one is given."""
@@ -227,34 +223,3 @@ class GuiDriver:
         """Choose a folder for files that are made."""
         self.host.answers.directory = folder
         self.host.click(self.widget(name, key))
-
-    # The views
-
-    def view(self, number: int):
-        """The slice view of an X-ray, counted from 1."""
-        return self.views.sliceWidget(f"XRay{number}").sliceView()
-
-    def picture(self, number: int) -> np.ndarray:
-        """(rows, columns, 3) uint8, what an X-ray's view shows now."""
-        return self.view(number)._pixels()
-
-    def position(self, number: int, pixel):
-        """Where in its view a pixel (column, row) of an X-ray is, a QPoint."""
-        from PySide6 import QtCore
-
-        view = self.view(number)
-        x, y, _ = view.convertRASToXYZ(self.panel.registration.xrays[number - 1].ras_of(pixel))
-        return QtCore.QPoint(round(x), view.height - 1 - round(y))
-
-    def click_pixel(self, number: int, pixel) -> None:
-        """Move the mouse to a pixel of an X-ray in its view, and click there."""
-        at = self.position(number, pixel)
-        self.host.drag(self.view(number), (at.x(), at.y()), (at.x(), at.y()), steps=1)
-        self.host.process(0.1)
-
-
-def likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two pictures, of what lies within 15 % of the edges, where labels are."""
-    rows, columns, _ = a.shape
-    inside = slice(rows // 7, -rows // 7), slice(columns // 7, -columns // 7)
-    return float(np.corrcoef(a[inside].mean(axis=2).ravel(), b[inside].mean(axis=2).ravel())[0, 1])

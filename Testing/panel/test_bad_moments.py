@@ -79,3 +79,18 @@ def test_errors_are_one_sentence(person, spoil, sentence):
         registers(person)
     assert sentence in visible_text(person)
     assert no_thread_is_left()
+
+
+def test_nodes_are_deleted_while_they_are_shown(person):
+    scene, registration = person.host.scene, person.registration
+    person.begin("check")
+    transform = registration.ct_transform
+    for doomed in (registration.xrays[1].node, registration.ct, transform):
+        scene.RemoveNode(doomed)
+        person.host.process(0.25)
+        assert person.message == ""
+    assert len(person.cells("check", "similarity")) == 1
+    person.choose("check", "overlay", "Difference")
+    scene.Clear(False)
+    person.host.process(0.25)
+    assert person.panel.registration is None and person.message == ""

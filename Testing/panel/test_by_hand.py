@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from gui_driver import GuiDriver
 from phantom import error_mm, off
@@ -19,45 +18,6 @@ def person(host, ct, views):
 def handles(person) -> bool:
     display = person.registration.ct_transform.GetDisplayNode()
     return bool(display and display.GetEditorVisibility())
-
-
-def test_a_drag_in_an_xray_moves_the_ct_along_the_image_and_can_be_undone(person):
-    host = person.host
-    manager = host.open_views(420, 320)
-    host.click(person.ui.layoutButton)
-    chosen = [
-        person.drawn("start", key).button(start).checked
-        for key, start in (("start", "search"), ("other_start", "by hand"))
-    ]
-    assert chosen == [False, True]
-    person.press("start", "move")
-    person.wait_for_work()
-    host.process(60, until=person.session.prepare)
-    assert "Drag" in person.text("start", "keys")
-    view = person.registration.xrays[0]
-    widget = manager.sliceWidget("XRay1").sliceView()
-    middle = (widget.width // 2, widget.height // 2)
-    host.process(0.5)
-    before = host.slicer.util.arrayFromVolume(view.node.GetNodeReference("drr")).copy()
-    host.drag(widget, middle, (middle[0] + 10, middle[1]))
-    host.process(1.2)
-    moved = person.pose[:3, 3] - STARTED_AT[:3, 3]
-    beam = view.camera.camera_from_world[2, :3]
-    assert 1 < np.linalg.norm(moved) < 60 and abs(moved @ beam) < 0.05 * np.linalg.norm(moved)
-    shown = host.slicer.util.arrayFromVolume(view.node.GetNodeReference("drr"))
-    assert before.shape == shown.shape and not np.array_equal(before, shown)  # the DRR followed
-    assert person.history() == ["Before", "By hand*"]
-    host.drag(widget, middle, (middle[0], middle[1] + 8))
-    person.press("answer", "undo")  # before the CT has rested: the drag is not lost
-    assert person.history() == ["Before", "By hand*", "By hand"] and handles(person)
-    person.choose("start", "start", "From here")
-    host.process(0.1)
-    assert person.drawn("start", "start").button("given").checked
-    assert not person.drawn("start", "other_start").button("by hand").checked
-    assert not handles(person) and not person.panel.hand.on
-    at = person.pose
-    host.drag(widget, middle, (middle[0] + 10, middle[1]))
-    assert person.is_at(at)
 
 
 def test_without_views_the_handles_are_there_and_the_history_follows(person):

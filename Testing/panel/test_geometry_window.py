@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from gui_driver import GuiDriver
-from phantom_scene import begun, make_registration
 
 
 @pytest.mark.parametrize(
@@ -20,24 +18,3 @@ def test_the_corner_that_hides_least(host, seen, size, corner):
     from MultiViewRegistrationLib.panel.geometry import aside
 
     assert aside(seen, size, (0, 0, 1600, 900)) == corner
-
-
-def test_the_window_leaves_the_3d_view_in_sight_until_a_person_moves_it(host, ct, views):
-    person = GuiDriver(host)
-    person.give_views(240, 200)
-    person.begin("xrays", begun(make_registration(host.scene, ct, views)))
-    host.click(person.ui.layoutButton)
-    person.open_geometry(0)
-    window, view = person.panel.geometry.dialog, person.views.threeDWidget(0).threeDView()
-    from PySide6 import QtCore
-
-    hidden = window.frameGeometry.intersected(
-        QtCore.QRect(view.mapToGlobal(QtCore.QPoint(0, 0)), view.size)
-    )
-    screen = host.main_window.windowHandle().screen().availableGeometry
-    if screen.width() >= window.width + 240 or screen.height() >= window.height + 200:
-        assert hidden.isEmpty()
-    window.move(5, 7)
-    person.panel.invalidate()
-    host.process(0.2)
-    assert (window.x, window.y) == (5, 7)

@@ -36,17 +36,17 @@ def case(person, ct, views, tmp_path) -> Path:
 @pytest.fixture
 def reading(monkeypatch):
     """Reading begins, in which threads is noted, and lasts until it is let go."""
-    from MultiViewRegistrationLib.panel import panel
+    from MultiViewRegistrationLib.session.presenters import opening
 
-    read, held = panel.read_case, threading.Event()
+    read, held = opening.read_whole, threading.Event()
     held.threads = []
 
-    def slowly(path):
+    def slowly(*args):
         held.threads.append(threading.current_thread())
         held.wait(20)
-        return read(path)
+        return read(*args)
 
-    monkeypatch.setattr(panel, "read_case", slowly)
+    monkeypatch.setattr(opening, "read_whole", slowly)
     yield held
     held.set()
 
@@ -60,11 +60,9 @@ def opens(person, path) -> None:
 def test_a_case_is_read_beside_the_panel(person, case, reading):
     opens(person, case)
     label = person.ui.readingLabel
-    assert label.visible and label.text == "Reading hip..." and person.panel.registration is None
-    person.give_views(200, 160)
+    assert label.visible and label.text == "Reading hip\u2026" and person.panel.registration is None
     reading.set()
     person.wait_until_read()
-    person.wait(lambda: person.ui.layoutButton.checked)  # the views come up by themselves
     assert not label.visible and len(person.panel.registration.xrays) == 2 and person.message == ""
     assert threading.main_thread() not in reading.threads
 
@@ -87,7 +85,7 @@ def test_another_file_takes_its_place(person, case, reading):
 
     opens(person, case)
     opens(person, __file__)
-    assert person.ui.readingLabel.text == "Reading test_panel_opening..."
+    assert person.ui.readingLabel.text == "Reading test_panel_opening\u2026"
     reading.set()
     person.wait(lambda: not person.panel.opening.under_way)
     assert "test_panel_opening.py" in person.message and not Registration.all(person.host.scene)
@@ -105,12 +103,7 @@ def test_a_reloaded_panel_goes_on_where_it_was(person, ct, views):
     person.host.process(0.1)
     panel = widget.panel
     assert panel.registration == registration and panel.shown
-    person.give_views(200, 160)
-    person.host.process(0.1)
-    assert panel.ui.layoutButton.enabled
-    panel.ui.layoutButton.click()
-    person.host.process(0.1)
-    assert panel.ui.layoutButton.checked and not panel.ui.messageLabel.visible
+    assert panel.ui.layoutButton.enabled and not panel.ui.messageLabel.visible
 
 
 def test_a_module_that_is_not_open_is_not_entered(person):

@@ -10,7 +10,7 @@ from subprocess import CalledProcessError
 
 import pytest
 from gui_driver import GuiDriver
-from phantom_scene import make_registration, settle
+from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -57,25 +57,7 @@ def chooses_an_overlay(person):
     person.choose("check", "overlay", "Edges")
 
 
-def exports(person, folder):
-    person.write_files("export", "registration", folder)
-
-
 ACTIONS = [registers, chooses_an_overlay]
-
-
-def test_a_ct_is_shown_and_nothing_is_wrong(person, ct, views):
-    person.begin("ct", make_registration(person.host.scene, ct, views))
-    person.wait_until_read()
-    assert (
-        "Voxels: 48" in person.text("ct", "facts") and person.control("ct", "preview") is not None
-    )
-    assert person.text("ct", "packages") == SENTENCE and person.text("ct", "problem") == ""
-    assert (
-        person.header("ct").startswith("\u25d0")
-        and person.message == ""
-        and not person.host.shown("question", "pip")
-    )
 
 
 @pytest.mark.parametrize("act", ACTIONS)
@@ -89,16 +71,6 @@ def test_an_action_that_needs_a_package_asks_and_works_then(person, ct, views, a
     person.wait(lambda: person.panel.session.anatomy is not None, 60)  # by itself
     person.wait_for_work()
     assert person.message == "" and person.control("ct", "install") is None
-
-
-def test_an_export_asks_too(person, ct, views, tmp_path):
-    person.begin("export", make_registration(person.host.scene, ct, views))
-    settle(person.panel.session)
-    person.host.process(0.1)
-    exports(person, tmp_path)
-    assert person.host.shown("question")[0].startswith(SENTENCE)
-    person.wait_for_work()
-    assert (tmp_path / "result.json").exists() and person.message == ""
 
 
 @pytest.mark.parametrize("packaging", [True, False], ids=["5.11", "5.10"])

@@ -118,42 +118,6 @@ def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(person):
     assert person.is_at(found)
 
 
-def test_ctrl_z_takes_back_a_landmark_also_where_the_focus_is_in_a_view(person):
-    from PySide6.QtCore import Qt
-
-    host = person.host
-    person.give_views()
-    host.click(person.ui.layoutButton)
-    host.process(0.3)
-    person.session.history.note("before")
-    person.registration.world_from_ct = TRUE_POSE
-    person.session.history.note("by hand")
-    person.choose("start", "start", "Landmarks")
-    person.press("start", "click")
-    for pixel in ((40, 30), (50, 20)):
-        person.click_pixel(1, pixel)
-    assert [row[2] for row in person.cells("start", "landmarks")] == ["\u2714", "\u2714", "next"]
-    view = person.view(1)
-    view.window().activateWindow()
-    view.setFocus()
-    host.process(0.2)
-    for left in (["\u2714", "next"], ["next"], ["next"]):
-        host.key(view, Qt.Key_Z, Qt.ControlModifier)
-        host.process(0.4)
-        assert [row[2] for row in person.cells("start", "landmarks")] == left and person.is_at(
-            TRUE_POSE
-        )
-    person.press("start", "click")
-    host.process(0.4)
-    host.key(view, Qt.Key_Z, Qt.ControlModifier)  # which are Slicer's keys there
-    assert person.is_at(TRUE_POSE)
-    person.module_widget.parent.activateWindow()
-    person.widget("start", "click").setFocus()
-    host.process(0.2)
-    host.key(person.widget("start", "click"), Qt.Key_Z, Qt.ControlModifier)
-    assert person.is_at(STARTED_AT)
-
-
 def test_what_failed_is_told_once(person, monkeypatch, caplog):
     """By the answer, which stays; not by a message below it, too."""
     from PySide6 import QtWidgets
@@ -165,3 +129,22 @@ def test_what_failed_is_told_once(person, monkeypatch, caplog):
     assert person.session.ended == "failed" and "ZeroDivisionError" in person.answer()
     labels = person.module_widget.parent.findChildren(QtWidgets.QLabel)
     assert sum(label.visible and "ZeroDivisionError" in label.text for label in labels) == 1
+
+
+def test_what_would_settle_a_doubt_is_a_click_away(person):
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    entry = HistoryEntry.now(
+        "search",
+        person.pose,
+        fingerprint=fingerprint(person.registration),
+        verdict="check",
+        reasons=["Look."],
+    )
+    person.session.history.add(entry)
+    person.host.process(0.5)
+    section = person.panel.sections["check"].button
+    assert section.collapsed and person.widget("answer", "look").font.bold()
+    person.press("answer", "look")
+    assert not section.collapsed

@@ -118,6 +118,12 @@ class PresenterHost:
     def stop_moving(self) -> None:
         """Nothing moves."""
 
+    @property
+    def taking(self) -> bool:
+        """Whether files are being looked at or read."""
+        looking = "files" in self._presenters and self.files.looking
+        return bool(looking or self.presenters.ct.reading or self.presenters.xrays.reading)
+
     def wait(self, presenter, until: Callable[[], object], seconds: float = 120.0) -> None:
         """Poll as a host does, until something is so."""
         end = monotonic() + seconds
@@ -136,8 +142,8 @@ class PresenterHost:
                     ):
                         if other is not presenter:
                             other.tick()
-            elif presenter is self._presenters.get("files"):
-                presenter.tick()
+            elif "files" in self._presenters:
+                self.files.tick()
             sleep(0.001)
 
 

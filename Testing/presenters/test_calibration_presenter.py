@@ -101,6 +101,8 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
         "The image is undistorted." in text(section, "geometry_summary")
         and field(section, "mode").value == "matrix"
     )
+    act(section, "matrix", str(camera(90).projection_matrix.tolist()))
+    assert view.record.distortion is None and view.record.origin == "entered"
 
 
 def test_the_next_xray_begins_with_the_same_file(section, tmp_path):
@@ -211,11 +213,11 @@ def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypa
 
 
 def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path):
-    from MultiViewRegistrationLib.session.external_files import BESIDE
     from MultiViewRegistrationLib.session.presenters.calibration import (
         CalibrationFile,
         CalibrationPresenter,
     )
+    from MultiViewRegistrationLib.session.presenters.external_files import COMPANION_FILE
     from MultiViewRegistrationLib.session.presenters.form import walk
 
     folder, view = tmp_path / "sent", SimpleNamespace(size=(128, 128), name="view1")
@@ -232,10 +234,10 @@ def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path)
 
     def given(beside: str) -> CalibrationFile:
         files = (folder / "camera.tfm", folder / "carm.tfm")
-        return CalibrationFile(files[1], folder, files, {**answers, BESIDE: beside})
+        return CalibrationFile(files[1], folder, files, {**answers, COMPANION_FILE: beside})
 
     asked = walk(presenter.form(view, given("")))
-    assert [choice.value for choice in asked[f"calibration.{BESIDE}"].options] == [
+    assert [choice.value for choice in asked[f"calibration.{COMPANION_FILE}"].options] == [
         "",
         "none",
         "camera.tfm",

@@ -63,9 +63,9 @@ def test_the_3d_view_looks_from_a_source_and_back(check, host):
 
 
 def test_similarity_is_measured_where_the_ct_comes_to_rest(check, host, monkeypatch):
-    from MultiViewRegistrationLib.session import drawing
+    from MultiViewRegistrationLib.mrml import drawing
 
-    monkeypatch.setattr(drawing, "REST", 0.02)
+    monkeypatch.setattr(drawing, "REST_S", 0.02)
     host.wait(check, host.session.prepare)
     host.wait(check, lambda: all(similarities(check)))
     before = [float(each) for each in similarities(check)]

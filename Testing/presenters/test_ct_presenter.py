@@ -44,7 +44,7 @@ def phantom(host):
 def settled(section) -> None:
     """Until the CT is read and looked at."""
     section.host.wait(
-        section, lambda: not section.reading and section.form() and not section.looking
+        section, lambda: not section.host.taking and section.form() and not section.looking
     )
 
 
@@ -63,7 +63,7 @@ def written(path: Path, add: float = 0.0) -> Path:
 
 
 def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, monkeypatch):
-    from MultiViewRegistrationLib.session import ct_preview
+    from MultiViewRegistrationLib.mrml import ct_preview
 
     threads, look = [], ct_preview.preview
     monkeypatch.setattr(
@@ -214,6 +214,7 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
     sent = tmp_path / "sent"
     sent.mkdir()
     act(section, "files", [written(sent / "pelvis.nii.gz")], sent)
+    host.wait(section, lambda: section.reading)
     assert section.state().text == "reading pelvis.nii.gz" and not control(section, "files").enabled
     settled(section)
     ct, bounds = host.registration.ct, np.zeros(6)
@@ -228,7 +229,9 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
     with pytest.raises(InputError, match="tilt"):
         settled(section)
     act(section, "files", [written(tmp_path / "other.nii.gz")])
+    host.wait(section, lambda: section.reading)
     section.exit()
+    settled(section)
     assert section.reading == "" and host.registration.ct is ct
 
 

@@ -13,7 +13,6 @@ from phantom_study import write_study, write_xrays
 from planted_dicom import IDENTITY, write_ct
 from presenter_host import PresenterHost, act, control, text
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import keep_within
 
 
@@ -28,9 +27,7 @@ def files(host):
 
 
 def settled(files) -> None:
-    host = files.host
-    ct, xrays = host.presenters.ct, host.presenters.xrays
-    host.wait(files, lambda: not (files.looking or ct.reading or xrays.reading))
+    files.host.wait(files, lambda: not files.host.taking)
     for _ in range(5):
         files.tick()
 
@@ -58,7 +55,7 @@ def write_pngs(folder: Path, *names: str) -> list[Path]:
 
 def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
     """In one folder, as a page sends them; nothing of them is left there."""
-    from MultiViewRegistrationLib.session.session import missing_images
+    from MultiViewRegistrationLib.session.registering import missing_images
 
     sent = tmp_path / "sent"
     sent.mkdir()
@@ -140,31 +137,6 @@ def test_calibrations_find_their_x_rays_by_name(host, files, tmp_path):
     )
 
 
-def test_two_matrices_for_three_x_rays_are_asked_for(host, files, tmp_path):
-    drop(files, *write_matrices(tmp_path, "p.txt", "q.txt"))
-    assert "still to come" in text(files, "calibrations.waiting")
-    drop(files, *write_pngs(tmp_path, "a.png", "b.png", "c.png"))
-    answer_matrix(files)
-    asked = [control(files, f"calibrations.camera.{n}") for n in range(2)]
-    assert [each.label for each in asked] == ["p.txt took", "q.txt took"] and placed(host) == [
-        False
-    ] * 3
-    assert [option.title for option in asked[0].options] == [
-        "choose...",
-        "a",
-        "b",
-        "c",
-        "none of these",
-    ]
-    act(files, "calibrations.camera.0", "2")
-    act(files, "calibrations.camera.1", "none")
-    settled(files)
-    assert placed(host) == [False, False, True] and not files.asking
-    drop(files, *write_matrices(tmp_path, "p.txt"))
-    act(files, "calibrations.leave_out")
-    assert not files.asking
-
-
 def test_a_case_is_opened_where_nothing_is_and_asked_about_elsewhere(host, files, tmp_path):
     case = write_phantom_case(tmp_path)
     drop(files, tmp_path)
@@ -207,21 +179,6 @@ def test_a_mask_and_a_pose_wait_for_the_ct(host, files, tmp_path):
         "bone.nrrd: the mask has 2 labels, 1 to 2," in each
         for each in host.session.notices.sentences
     )
-
-
-def test_what_is_unclear_is_asked_but_where_the_person_said_it(host, files, tmp_path):
-    random = np.random.default_rng(1)
-    sitk.WriteImage(
-        sitk.GetImageFromArray(random.integers(0, 4000, (20, 30, 40)).astype(np.uint16)),
-        str(tmp_path / "run.mha"),
-    )
-    drop(files, tmp_path / "run.mha")
-    assert text(files, "asked0.title") == "run.mha: may be a CT or X-rays."
-    act(files, "asked0.1")
-    settled(files)
-    assert [view.name for view in host.registration.xrays] == ["run"] and not files.asking
-    drop(files, tmp_path / "run.mha", preferred="xray")
-    assert len(host.registration.xrays) == 2 and not files.asking
 
 
 def test_scouts_that_come_with_the_ct_are_offered(host, files, tmp_path):
@@ -268,19 +225,6 @@ def test_another_patient_may_be_a_new_case_or_take_the_place_of_the_first(host, 
     assert host.registration != first and len(host.registration.xrays) == 2
 
 
-def test_a_ct_with_x_rays_beside_a_whole_case_is_asked_about(host, files, tmp_path):
-    """Whoever they are of: nothing in PNGs and a NIfTI tells."""
-    for number in (1, 2):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        write_phantom_case(folder)
-        drop(files, folder / "ct.nii.gz", *write_pngs(folder, "a.png", "b.png"))
-    assert len(host.registration.xrays) == 2 and "another case" in text(files, "asked0.title")
-    act(files, "asked0.line0")
-    settled(files)
-    assert host.registration.ct is not None and len(host.registration.xrays) == 2
-
-
 def test_files_of_no_use_are_named_once(host, files, tmp_path):
     for n in range(6):
         (tmp_path / f"notes{n}.txt").write_text("Nothing.")
@@ -289,13 +233,6 @@ def test_files_of_no_use_are_named_once(host, files, tmp_path):
     assert host.registration is None
     act(files, "close")
     assert not files.asking
-    with pytest.raises(InputError, match="Found 40 X-rays, expected at most"):
-        pictures = tmp_path / "many"
-        pictures.mkdir()
-        image = sitk.GetImageFromArray(np.arange(16, dtype=np.uint8).reshape(4, 4))
-        for n in range(40):
-            sitk.WriteImage(image, str(pictures / f"{n}.png"))
-        drop(files, pictures)
 
 
 def test_an_empty_panel_says_what_to_do(host, files):

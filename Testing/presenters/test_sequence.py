@@ -32,7 +32,7 @@ def track(tmp_path_factory):
 @pytest.fixture
 def sequence(scene, track):
     """With the track open, at its first frame."""
-    from MultiViewRegistrationLib.session.sequence import read_track
+    from MultiViewRegistrationLib.session.result_files import read_track
 
     read = read_track(track / "track.json")
     host = PresenterHost(scene, read(scene))

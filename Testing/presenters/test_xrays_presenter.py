@@ -57,7 +57,7 @@ def place(section, *angles: float) -> None:
 
 def settled(section) -> None:
     """Until all is read and looked at."""
-    section.host.wait(section, lambda: not section.reading and not section.session.check_next())
+    section.host.wait(section, lambda: not (section.host.taking or section.session.check_next()))
 
 
 def cells(section) -> list[list[str]]:
@@ -103,6 +103,7 @@ def test_files_are_read_one_after_the_other_and_told_of_together(host, section, 
         [sent / name for name in ("v0.png", "text.png", "flat.png", "v1.png")],
         sent,
     )
+    host.wait(section, lambda: section.reading)
     assert (
         section.state().text == "reading v0.png"
         and text(section, "status") == "Reading v0.png\u2026"

@@ -88,17 +88,8 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
         for name, read in (("result.json", _of_result), ("track.json", _of_track)):
             if name in told["files"]:
                 told |= read(json.loads((written / name).read_text(encoding="utf-8")))
-    if command == "evaluate" and status == 0:
-        told["evaluation"] = _errors_of(json.loads(out))
     if command == "case":
         told |= _of_case(folder, arguments, status, out, err)
-    if "--page" in arguments:
-        page = folder / arguments[arguments.index("--page") + 1]
-        told["files"] = sorted(
-            path.relative_to(page.parent).as_posix()
-            for path in page.parent.rglob("*")
-            if path.is_file()
-        )
     return told
 
 
@@ -111,6 +102,7 @@ def _of_result(result: dict) -> dict:
         "predicted_tre_mm": result["predicted_tre_mm"], "errors": result.get("errors"),
         "similarity": [view["similarity"] for view in result["views"]],
         "camera_from_world": [view["camera_from_world"] for view in result["views"]],
+        "structures": [[each["world_from_ct"], each["verdict"]] for each in result.get("structures", [])],
     }  # fmt: skip
 
 
@@ -140,11 +132,6 @@ def _of_track(track: dict) -> dict:
             for frame in track["frames"]
         ]
     }
-
-
-def _errors_of(evaluation: dict) -> list[list[dict]]:
-    """Of each case its runs' errors, in order."""
-    return [[run["errors"] for run in case["runs"]] for case in evaluation["cases"]]
 
 
 def _numbers(path: Path) -> list | None:

@@ -249,7 +249,7 @@ def test_an_inaccurate_network_is_a_warning(begin, monkeypatch):
 
 def gradient(begun: Training) -> torch.Tensor:
     """Of its first step, of all parameters."""
-    training.learn(begun._network, begun._loss_function, *begun._batch(0))
+    begun._learn(0)
     return torch.cat([parameter.grad.flatten().cpu() for parameter in begun._network.parameters()])
 
 
@@ -264,15 +264,17 @@ def device(request):
 )
 def test_a_device_learns_as_the_cpu_does(begin, device, case, how):
     mine, theirs = begin("device", device=device, **how), begin("cores", **how)
+    own, mine._images = mine._images, theirs._images
     tolerance = 1e-3 if device == TORCH_CPU else 0.05  # bfloat16
     expected = gradient(theirs)
     assert torch.linalg.vector_norm(
         gradient(mine) - expected
     ) < tolerance * torch.linalg.vector_norm(expected)
+    mine._images = own  # made by PyTorch, and slightly different
     theirs, folder = theirs.run(), stopped(mine, 3)
     mine = Training.resume(folder, *case).run()
     for row, expected in zip(mine.card.losses, theirs.card.losses, strict=True):
-        assert row == pytest.approx(expected, rel=0.01)
+        assert row == pytest.approx(expected, rel=0.05)
     assert Card.read(mine.folder).device.startswith(device) and theirs.card.device == "cpu"
     assert next(mine.network.parameters()).device.type == "cpu"
 

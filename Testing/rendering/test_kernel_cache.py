@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import MultiViewRegistrationLib
-from MultiViewRegistrationLib.rendering import kernel_cache
+from MultiViewRegistrationLib.rendering import cpu
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).resolve().parent
 READ_ONLY = """
@@ -94,15 +94,15 @@ def test_without_any_folder_kernels_are_compiled_at_every_start(start):
 def test_the_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
     """numba unpickles what lies there."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = kernel_cache._private_folder()
-    assert folder == kernel_cache._private_folder() == tmp_path / folder.name
+    folder = cpu._private_folder()
+    assert folder == cpu._private_folder() == tmp_path / folder.name
     folder.chmod(0o777)
-    assert kernel_cache._private_folder() is None
+    assert cpu._private_folder() is None
     folder.rmdir()
     (tmp_path / "other").mkdir(mode=0o700)
     for plant in (folder.touch, lambda: folder.symlink_to(tmp_path / "other")):
         plant()
-        assert kernel_cache._private_folder() is None
+        assert cpu._private_folder() is None
         folder.unlink()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
-    assert kernel_cache._private_folder() is None
+    assert cpu._private_folder() is None

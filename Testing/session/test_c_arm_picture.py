@@ -15,7 +15,7 @@ NAME = "{http://www.w3.org/2000/svg}"
 def drawn(primary: float, secondary: float, mirrored: bool = True, **more):
     """The three drawings: of the first two the source, and the middle of the detector, from the isocentre; and their words."""
     from MultiViewRegistrationLib.geometry.c_arm import CArm
-    from MultiViewRegistrationLib.session import c_arm_picture
+    from MultiViewRegistrationLib.report import c_arm_picture
 
     reading = {
         "source_to_detector_mm": 1000,

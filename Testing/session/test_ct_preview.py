@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.session.ct_preview import preview
+from MultiViewRegistrationLib.mrml.ct_preview import preview
 
 SPACING = (2.0, 3.0, 4.0)
 

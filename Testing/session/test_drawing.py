@@ -11,8 +11,8 @@ from phantom_scene import phantom, phantom_registration
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.case import xray_of
+from MultiViewRegistrationLib.mrml.drawing import Drawing, ToneMatch
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.session.drawing import Drawing, ToneMatch
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,13 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     """The X-rays have 128 x 128 pixels; the scale of fineness is made for them."""
-    from MultiViewRegistrationLib.session import drawing
+    from MultiViewRegistrationLib.mrml import drawing
 
     clock = Clock()
     monkeypatch.setattr(drawing, "perf_counter", clock)
     monkeypatch.setattr(drawing, "COARSE", ((64, 3.0), (43, 3.0), (32, 3.0)))
-    monkeypatch.setattr(drawing, "COST", (4, 2, 1))
-    monkeypatch.setattr(drawing, "FIRST", 0)
+    monkeypatch.setattr(drawing, "DRAWING_COSTS", (4, 2, 1))
+    monkeypatch.setattr(drawing, "FIRST_COARSENESS", 0)
     monkeypatch.setattr(drawing, "SHARP", (128, 1.0))
     return clock
 

@@ -1,6 +1,6 @@
 """Geometry, start poses and landmarks from files of other programs.
 
-Asked for where the file is silent, and placed.
+PendingQuestion for where the file is silent, and placed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_sou
 from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
 from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session import external_files
-from MultiViewRegistrationLib.session.external_files import (
+from MultiViewRegistrationLib.session.geometry import set_camera, summary
+from MultiViewRegistrationLib.session.presenters import external_files
+from MultiViewRegistrationLib.session.presenters.external_files import (
     describe_camera,
     landmarks_to_ct,
     landmarks_to_xray,
     read_cameras,
     use_camera,
 )
-from MultiViewRegistrationLib.session.geometry import set_camera, summary
 from MultiViewRegistrationLib.session.result_files import write_case_folder
 from MultiViewRegistrationLib.session.session import Session
 

@@ -11,9 +11,8 @@ from phantom import TRUE_POSE, make_ct, make_views
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.recognise import CTFiles, FoundFiles
-from MultiViewRegistrationLib.session.file_plan import (
+from MultiViewRegistrationLib.session.presenters.file_plan import (
     SCOUTS,
-    Asked,
     CTs,
     Dropped,
     Keep,
@@ -21,6 +20,7 @@ from MultiViewRegistrationLib.session.file_plan import (
     OpenCase,
     OpenXRay,
     Part,
+    PendingQuestion,
     ReadCT,
     ReadMask,
     ReadXRays,
@@ -49,7 +49,7 @@ def found(
     return FoundFiles(list(cts), list(scouts), by_kind)
 
 
-def choices(asked: Asked) -> list[str]:
+def choices(asked: PendingQuestion) -> list[str]:
     """The answers to its only question."""
     (question,) = asked.questions
     return [value for value, _label in question.choices]
@@ -112,7 +112,7 @@ def test_a_ct_with_x_rays_is_another_case_beside_one_that_has_both():
 )
 def test_which_ct_is_read(opened, cts, answers, expected):
     planned = plan(cts, answers, opened)
-    assert (planned.title if isinstance(planned, Asked) else planned) == expected
+    assert (planned.title if isinstance(planned, PendingQuestion) else planned) == expected
 
 
 def test_a_whole_registration_takes_the_place_of_what_is_open():
@@ -208,14 +208,14 @@ def given(actions) -> dict[str, str]:
 
 def test_calibrations_find_x_rays_by_name_or_as_the_only_ones_left(matrices):
     assert plan(Part(("calibration",)), {}, WHOLE) is None
-    assert plan(matrices, {}, NOTHING) == Asked("Calibration: p.txt, lat.txt")
+    assert plan(matrices, {}, NOTHING) == PendingQuestion("Calibration: p.txt, lat.txt")
     assert [question.key for question in plan(matrices, {}, WHOLE).questions] == [
         "first_pixel",
         "axes",
         "unit",
     ]
     assert given(plan(matrices, ANSWERS, WHOLE)) == {"n1": "p.txt", "n2": "lat.txt"}
-    assert isinstance(plan(matrices, ANSWERS, replace(WHOLE, xrays_coming=True)), Asked)
+    assert isinstance(plan(matrices, ANSWERS, replace(WHOLE, xrays_coming=True)), PendingQuestion)
 
 
 def test_cameras_that_nothing_tells_apart_are_asked_for(matrices):

@@ -16,8 +16,8 @@ from phantom_scene import remove, settle, settled_session
 from running_session import ELSEWHERE
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.navigation.igtl_connection import address
 from MultiViewRegistrationLib.mrml.case import EXTRAS
-from MultiViewRegistrationLib.session.igtl_connection import address
 from MultiViewRegistrationLib.session.result_files import take_messages
 
 pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')

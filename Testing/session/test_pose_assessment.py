@@ -11,7 +11,7 @@ from phantom_scene import make_registration
 from running_session import ELSEWHERE, new_session
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.cameras import LEFT_OUT
+from MultiViewRegistrationLib.io.view_record import LEFT_OUT
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import use_suggested_masks
 from MultiViewRegistrationLib.session.result_files import case_content

@@ -82,7 +82,7 @@ def test_a_published_refinement_that_fails_is_a_message(session, monkeypatch):
 def test_a_published_refinement_is_cancelled(session):
     pytest.importorskip("torch")
     session.register("given", refinement="xvr")
-    while session.running_registration.progress is None:
+    while session.running_registration.task.progress is None:
         session.poll()
     session.poll(0.5)
     task = session.running_registration.task

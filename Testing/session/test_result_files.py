@@ -27,8 +27,8 @@ from MultiViewRegistrationLib.mrml.case import EXTRAS
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.report import curves
 from MultiViewRegistrationLib.report.result_page import save_result
-from MultiViewRegistrationLib.session import curves
 from MultiViewRegistrationLib.session.result_files import (
     formats,
     poses_offered,

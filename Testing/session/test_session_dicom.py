@@ -36,8 +36,9 @@ from MultiViewRegistrationLib.mrml.identity import (
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
+from MultiViewRegistrationLib.session.inputs import UnreadNotices
 from MultiViewRegistrationLib.session.result_files import case_content, write_result
-from MultiViewRegistrationLib.session.session import Session, UnreadNotices
+from MultiViewRegistrationLib.session.session import Session
 
 GEOMETRY = {
     "source_to_detector_mm": 1000,

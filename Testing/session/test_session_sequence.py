@@ -35,7 +35,7 @@ from MultiViewRegistrationLib.mrml.structures import structures_of
 from MultiViewRegistrationLib.mrml.xray import MASK, detectors
 from MultiViewRegistrationLib.sequence.tracker import Tracker
 from MultiViewRegistrationLib.session.adding import read
-from MultiViewRegistrationLib.session.sequence import read_track
+from MultiViewRegistrationLib.session.result_files import read_track
 
 COUNT, BLANK = 5, 3
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import slicer
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
@@ -26,14 +25,10 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray_record import Header, XRayRecord
 from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read, rename
 from MultiViewRegistrationLib.session.geometry import (
-    certainty,
-    describe,
-    give_geometry,
     header_proposals,
     matrix_of,
     reading_of,
     set_camera,
-    summary,
     use_reading,
 )
 from MultiViewRegistrationLib.session.history import History, HistoryEntry
@@ -69,26 +64,6 @@ def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
     registration.remove_xray(view)
     assert registration.xrays == []
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node)[0], intensity())
-
-
-def test_files_are_taken_with_all_their_frames(scene, registration, tmp_path):
-    for name, values in (("ap.png", intensity()), ("lat.nrrd", intensity().astype(np.float32))):
-        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name))
-        (view,) = read(tmp_path / name)(registration)
-        assert view.name == name.partition(".")[0] and view.source.GetHideFromEditors()
-        np.testing.assert_array_equal(
-            picture(view), to_line_integrals(raw_image(values)).line_integrals
-        )
-    frames = np.stack([intensity(seed) for seed in range(3)])
-    sitk.WriteImage(sitk.GetImageFromArray(frames), str(tmp_path / "run.mha"))
-    (view,) = read(tmp_path / "run.mha")(registration)
-    change_image(view, frame=2, intensity="linear", inverted=False)
-    np.testing.assert_array_equal(
-        picture(view), to_line_integrals(raw_image(frames[2])).line_integrals
-    )
-    with pytest.raises(InputError, match="has 3; choose one from 0 to 2"):
-        change_image(view, frame=3)
-    assert view.record.frame == 2
 
 
 def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
@@ -265,24 +240,6 @@ def matrix(mirrored: bool = False) -> np.ndarray:
 def projected(P: np.ndarray) -> np.ndarray:
     homogeneous = np.c_[POINTS, np.ones(len(POINTS))] @ P.T
     return homogeneous[:, :2] / homogeneous[:, 2:]
-
-
-def test_a_c_arm(with_ct):
-    view = with_ct.xrays[0]
-    assert describe(view) == "needs geometry"
-    give_geometry(view, CArm(**READING, mirrored=True))
-    # by hand: the detector 300 mm beyond the isocentre, 30 degrees to the left of the front and 10
-    # degrees to the feet
-    p, s = np.radians(30), np.radians(-10)
-    towards = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
-    np.testing.assert_allclose(view.camera.source, -700 * towards, atol=1e-9)
-    np.testing.assert_allclose(view.ras_of((47.5, 35.5)) * (-1, -1, 1), 300 * towards, atol=1e-9)
-    assert view.camera.intrinsics[0, 0] < 0
-    assert (describe(view), certainty(view)) == (
-        "LAO 30\u00b0, CAU 10\u00b0",
-        "\u00b11\u00b0, 3 mm, 1.5 px, 1 %",
-    )
-    assert "700 mm from the source" in summary(with_ct, view)
 
 
 def test_a_matrix_of_either_sign_may_be_of_a_mirrored_image(with_ct):

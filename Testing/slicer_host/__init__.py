@@ -2,8 +2,8 @@
 
 Its panel on Qt offscreen, its scene on slicer-core's real MRML.
 
-It tests the wiring (which widget does what, what the scene then holds) and makes pictures of the
-panel; it does not replace a run in Slicer. Needs PySide6-Essentials and trame-slicer[standalone].
+It shows the panel's forms and tests the wiring (which widget does what, what the scene then holds);
+there are no views. It does not replace a run in Slicer. Needs PySide6-Essentials and trame-slicer[standalone].
 """
 
 from .host import Host

@@ -75,7 +75,7 @@ class qSlicerApplication(QtWidgets.QApplication):
         self.setOrganizationName("slicer.org")
         self.setStyle("Fusion")
         self.setFont(QtGui.QFont("DejaVu Sans", 9))
-        self._core, self._layout_manager = core, None
+        self._core = core
         self._modules = qSlicerModuleManager(self)
         self._temporary = tempfile.TemporaryDirectory(prefix="slicer_host_")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
@@ -86,8 +86,8 @@ class qSlicerApplication(QtWidgets.QApplication):
     def testingEnabled(self) -> bool:
         return False
 
-    def layoutManager(self):
-        return self._layout_manager
+    def layoutManager(self) -> None:
+        """There are no views, as where Slicer runs without a main window."""
 
     def moduleManager(self) -> qSlicerModuleManager:
         return self._modules

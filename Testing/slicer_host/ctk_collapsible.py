@@ -83,9 +83,6 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
 
     contentsCollapsed = QtCore.Signal(bool)
     collapsedHeight = stored(int, 14)
-    flat = stored(bool, False, lambda self, value: self.update())
-    contentsFrameShape = stored(object, QtWidgets.QFrame.NoFrame, lambda self, value: self.update())
-    buttonTextAlignment = stored(object, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -102,49 +99,23 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
     def _bar_height(self) -> int:
         return max(self.fontMetrics().height() + 8, 24)
 
+    def _height(self, size) -> int:
+        return self._bar_height() if self._folded or self.layout() is None else size.height()
+
     def sizeHint(self):
         size = QtWidgets.QWidget.sizeHint(self)
         width = max(size.width(), self.fontMetrics().horizontalAdvance(self.text) + 40)
-        return QtCore.QSize(
-            width, self._bar_height() if self._folded or self.layout() is None else size.height()
-        )
+        return QtCore.QSize(width, self._height(size))
 
     def minimumSizeHint(self):
         size = QtWidgets.QWidget.minimumSizeHint(self)
-        return QtCore.QSize(
-            size.width(),
-            self._bar_height() if self._folded or self.layout() is None else size.height(),
-        )
+        return QtCore.QSize(size.width(), self._height(size))
+
+    def paintEvent(self, event):
+        """Nobody looks at it."""
 
     def hitButton(self, position) -> bool:
         return 0 <= position.y() < self._bar_height()
-
-    def paintEvent(self, event):
-        painter = QtWidgets.QStylePainter(self)
-        bar = QtWidgets.QStyleOptionButton()
-        bar.initFrom(self)
-        bar.rect = QtCore.QRect(0, 0, self.width, self._bar_height())
-        bar.state |= QtWidgets.QStyle.State_Sunken if self.down else QtWidgets.QStyle.State_Raised
-        if not self.flat:
-            painter.drawPrimitive(QtWidgets.QStyle.PE_PanelButtonCommand, bar)
-        if not self._folded and self.contentsFrameShape != QtWidgets.QFrame.NoFrame:
-            painter.setPen(self.palette.mid().color())
-            painter.drawRect(
-                0, self._bar_height() - 1, self.width - 1, self.height - self._bar_height()
-            )
-        arrow = QtWidgets.QStyleOption()
-        arrow.initFrom(self)
-        arrow.rect = QtCore.QRect(8, (self._bar_height() - 10) // 2, 10, 10)
-        painter.drawPrimitive(
-            QtWidgets.QStyle.PE_IndicatorArrowRight
-            if self._folded
-            else QtWidgets.QStyle.PE_IndicatorArrowDown,
-            arrow,
-        )
-        text = bar.rect.adjusted(24, 0, -8, 0)
-        painter.drawItemText(
-            text, int(self.buttonTextAlignment), self.palette, self.enabled, self.text
-        )
 
 
 @stand_in
@@ -159,44 +130,12 @@ class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
         self.setChecked(True)
         self.toggled.connect(lambda checked: self._fold(not checked))
 
+    def _folded_of(self, size):
+        height = self.fontMetrics().height() + self.collapsedHeight
+        return QtCore.QSize(size.width(), height) if self._folded else size
+
     def sizeHint(self):
-        size = QtWidgets.QGroupBox.sizeHint(self)
-        return (
-            QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight)
-            if self._folded
-            else size
-        )
+        return self._folded_of(QtWidgets.QGroupBox.sizeHint(self))
 
     def minimumSizeHint(self):
-        size = QtWidgets.QGroupBox.minimumSizeHint(self)
-        return (
-            QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight)
-            if self._folded
-            else size
-        )
-
-    def paintEvent(self, event):
-        option = QtWidgets.QStyleOptionGroupBox()
-        self.initStyleOption(option)
-        style, kind = self.style(), QtWidgets.QStyle
-        arrow, label = (
-            style.subControlRect(kind.CC_GroupBox, option, part, self)
-            for part in (kind.SC_GroupBoxCheckBox, kind.SC_GroupBoxLabel)
-        )
-        painter = QtWidgets.QStylePainter(self)
-        option.subControls = kind.SC_None if self._folded else kind.SC_GroupBoxFrame
-        painter.drawComplexControl(kind.CC_GroupBox, option)
-        painter.drawItemText(
-            label,
-            QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter,
-            self.palette,
-            self.enabled,
-            self.title,
-        )
-        # CTK draws an arrow for the check box.
-        option = QtWidgets.QStyleOption()
-        option.initFrom(self)
-        option.rect = arrow.adjusted(2, 2, -2, -2)
-        painter.drawPrimitive(
-            kind.PE_IndicatorArrowRight if self._folded else kind.PE_IndicatorArrowDown, option
-        )
+        return self._folded_of(QtWidgets.QGroupBox.minimumSizeHint(self))

@@ -99,24 +99,6 @@ class Host:
         widget.parent.exit()
         self.process()
 
-    def open_views(self, width: int = 640, height: int = 480):
-        """Give Slicer views, which it has none of else, in a window of this size.
-
-        Returns the layout manager.
-
-        They are slow without a graphics card: use small windows, and only where a test needs them.
-        """
-        from .layout_manager import qSlicerLayoutManager
-
-        if self.app.layoutManager() is not None:
-            self.app.layoutManager()._close()
-        manager = self.app._layout_manager = qSlicerLayoutManager(self.app._core)
-        self.main_window.setCentralWidget(manager.viewport())
-        self.main_window.resize(width, height)
-        self.main_window.show()
-        self.process()
-        return manager
-
     # the user
     # ----------------------------------------------------------------------------------------------------------
 
@@ -163,23 +145,6 @@ class Host:
         self._do(
             QtTest.QTest.mouseClick, widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position
         )
-
-    def drag(
-        self, widget, start: tuple[int, int], end: tuple[int, int], modifiers=None, steps: int = 5
-    ) -> None:
-        """Press the left mouse button on a widget at `start` (pixels from its top left), move to `end`, release."""
-        from PySide6 import QtCore, QtTest
-
-        held = QtCore.Qt.LeftButton, modifiers or QtCore.Qt.NoModifier
-        points = [
-            QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end)))
-            for i in range(steps + 1)
-        ]
-        self._do(QtTest.QTest.mouseMove, widget, points[0])
-        self._do(QtTest.QTest.mousePress, widget, *held, points[0])
-        for point in points[1:]:
-            self._do(QtTest.QTest.mouseMove, widget, point)
-        self._do(QtTest.QTest.mouseRelease, widget, *held, points[-1])
 
     def click_cell(self, table, row: int, column: int) -> None:
         """Click a cell of a table, or its check mark where it has one."""
@@ -243,27 +208,6 @@ class Host:
         """Texts of what the user was told or asked, of these kinds (all kinds by default), in order."""
         return [message.text for message in self.messages if not kinds or message.kind in kinds]
 
-    # pictures
-    # ----------------------------------------------------------------------------------------------------------
-
-    def grab(self, widget, path: str | Path | None = None, scale: float = 1.0):
-        """A picture of a widget as it looks now.
-
-        a QImage, written to `path` (.png) if one is given.
-        """
-        from PySide6 import QtCore, QtGui
-
-        self.process()
-        image = QtGui.QImage(widget.size * scale, QtGui.QImage.Format_RGB32)
-        image.setDevicePixelRatio(scale)
-        image.fill(widget.palette.window().color())
-        widget.render(image, QtCore.QPoint())
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            if not image.save(str(path)):
-                raise OSError(f"cannot write {path}")
-        return image
-
     # the end
     # -----------------------------------------------------------------------------------------------------------
 
@@ -273,9 +217,6 @@ class Host:
             for name in self._loaded:
                 self._unload(getattr(self.slicer.modules, name.lower()))
             self.main_window.deleteLater()
-            if self.app.layoutManager() is not None:
-                self.app.layoutManager()._close()
-                self.app._layout_manager = None
             self._empty_scene()
             self.process()
             Host._left_empty = not self.failures

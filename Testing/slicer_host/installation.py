@@ -50,13 +50,7 @@ def install():
     qt = sys.modules["qt"] = _qt()
 
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
-    for name in (
-        "ctk_collapsible",
-        "mrml_widgets",
-        "node_selector",
-        "view_widgets",
-        "layout_manager",
-    ):
+    for name in ("ctk_collapsible", "mrml_widgets", "node_selector"):
         import_module(f".{name}", __package__)
     from .application import qSlicerApplication, select_module
     from .load_ui import UiLoader

@@ -13,7 +13,7 @@ import slicer
 
 from MultiViewRegistration import MultiViewRegistrationLogic
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.mrml.loading import sample_case
+from MultiViewRegistrationLib.io.datasets.chest import demo_case
 
 
 def distances_mm(case, transform_node):
@@ -53,7 +53,7 @@ class MultiViewRegistrationModuleTest(unittest.TestCase):
     )
     def test_the_sample_is_registered_to_its_truth(self):
         try:
-            path = sample_case()
+            path = demo_case()
         except InputError as error:
             self.skipTest(str(error))
         case = json.loads(path.read_text(encoding="utf-8"))

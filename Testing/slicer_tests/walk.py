@@ -216,9 +216,9 @@ def begins_with_an_empty_scene(walk) -> None:
 def case_path(walk) -> Path:
     """Of the case to walk with; of the sample, whose CT is there then."""
     if walk.options.case is None:
-        from MultiViewRegistrationLib.mrml.loading import sample_case
+        from MultiViewRegistrationLib.io.datasets.chest import demo_case
 
-        walk.options.case = sample_case()
+        walk.options.case = demo_case()
     return walk.options.case
 
 

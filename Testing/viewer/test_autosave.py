@@ -129,7 +129,7 @@ def test_a_registration_under_way_has_not_begun(application, autosave, scene, en
     registration, session = application.registration, application.session
     before = np.array(registration.world_from_ct)
     session.register("given")
-    while session.running_registration.progress is None or np.allclose(
+    while session.running_registration.task.progress is None or np.allclose(
         registration.world_from_ct, before
     ):
         session.poll()

@@ -21,7 +21,7 @@ from moving import swing, write_moving_case, write_track
 from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.files import as_sent, keep_within
+from MultiViewRegistrationLib.io.files import keep_within, redact_upload_paths
 from MultiViewRegistrationLib.io.recognise import recognise
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
@@ -29,10 +29,10 @@ pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".
 import slicer
 
 from MultiViewRegistrationLib.session import adding
-from MultiViewRegistrationLib.session.sequence import read_track
+from MultiViewRegistrationLib.session.presenters.opening import read_whole
+from MultiViewRegistrationLib.session.result_files import read_track
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer import scene_files
-from MultiViewRegistrationLib.viewer.opening import reader
 from MultiViewRegistrationLib.viewer.scene_files import read_scene, save_scene
 
 VOLUME = (
@@ -60,7 +60,7 @@ def target(tmp_path):
 
 def sent(folder):
     """What reads the whole among files that a page has sent."""
-    return reader(recognise([folder]).whole[0])
+    return read_whole(recognise([folder]).whole[0], read_scene=read_scene)
 
 
 def scene_of(nodes: str) -> str:
@@ -216,15 +216,15 @@ def test_no_case_that_was_sent_reads_another_file(folder, target):
 def test_a_sentence_names_files_as_they_were_sent(folder):
     home, temporary = folder.resolve(), tempfile.gettempdir()
     assert (
-        as_sent(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.")
+        redact_upload_paths(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.")
         == "a/x.mha: is broken, and so is y.mha."
     )
-    assert as_sent(f"{home}: holds nothing.") == "Dropped files: holds nothing."
+    assert redact_upload_paths(f"{home}: holds nothing.") == "Dropped files: holds nothing."
     assert (
-        as_sent(f"{temporary}/mvreg-case-1_x/case.json: ct is missing.")
+        redact_upload_paths(f"{temporary}/mvreg-case-1_x/case.json: ct is missing.")
         == "case.json: ct is missing."
     )
-    assert as_sent("/data/x.mha: is broken.") == "/data/x.mha: is broken."
+    assert redact_upload_paths("/data/x.mha: is broken.") == "/data/x.mha: is broken."
 
 
 # Tracked sequences
@@ -240,15 +240,19 @@ def study(tmp_path_factory):
 
 
 def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
-    for read in (reader(study / "track"), reader(study / "track" / "track.json"), sent(study)):
+    for read in (
+        read_whole(study / "track"),
+        read_whole(study / "track" / "track.json"),
+        sent(study),
+    ):
         assert len(read.track.frames) == 3 and [view.name for view in read.case.views] == [
             "view1",
             "view2",
         ]
     shutil.copytree(study / "track", tmp_path / "track")
     with pytest.raises(InputError, match="which is not there"):
-        reader(tmp_path / "track")
-    assert len(reader(tmp_path / "track", study / "case" / "case.json").files) == 3
+        read_whole(tmp_path / "track")
+    assert len(read_whole(tmp_path / "track", study / "case" / "case.json").files) == 3
 
 
 def test_other_files_than_those_that_were_tracked_are_reported(study, tmp_path):
@@ -256,7 +260,7 @@ def test_other_files_than_those_that_were_tracked_are_reported(study, tmp_path):
     case = tmp_path / "study" / "case" / "case.json"
     case.write_text(case.read_text().replace('"version": 1', '"version":  1'))
     with pytest.warns(UserWarning, match="are not those that were tracked"):
-        reader(tmp_path / "study" / "track")
+        read_whole(tmp_path / "study" / "track")
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     where: list = [PARTS.index(condition.part), condition.views, condition.apart_deg, trial.repeat]
     scene = np.random.default_rng([seed, trial.ct, *where])
     cameras = random_cameras(scene, condition.views, (condition.apart_deg, condition.apart_deg))
-    pose = random_pose(part.patient, scene)
+    pose = random_pose(part.patient.centre, scene)
     for draw in range(MAX_DRAWS):
         xrays = xrays_with(rng, names, condition.views)
         try:

@@ -7,6 +7,7 @@ iron).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,16 +76,14 @@ class Body:
     ct_from_index: np.ndarray
 
     @staticmethod
-    def from_hu(
-        ct: Volume, beyond_mm: float = 130.0, drift: tuple[float, float] = (0.0, 0.0)
-    ) -> Body:
+    def from_hu(ct: Volume, beyond_mm: float = 130.0, drift: Sequence[float] = (0.0, 0.0)) -> Body:
         """The body of a CT in Hounsfield units, which goes on above and below it, see `continued`."""
         whole = continued(ct, beyond_mm, drift)
         water, bone = base_materials(whole.values)
         return Body(water, bone, whole.ct_from_index)
 
 
-def continued(ct: Volume, beyond_mm: float, drift: tuple[float, float]) -> Volume:
+def continued(ct: Volume, beyond_mm: float, drift: Sequence[float]) -> Volume:
     """A CT in Hounsfield units, without the air beside the body, going on for `beyond_mm` above and below.
 
     The end slices are repeated, moving sideways by `drift` (along i, along j) mm for each mm away

@@ -19,6 +19,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.imaging.reading import raw_image
+from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.io.files import write_atomically, written_atomically
 
@@ -49,7 +51,7 @@ class Patient:
         ct_path: str | Path,
         couch: bool,
         beyond_mm: float = 130.0,
-        drift: tuple[float, float] = (0, 0),
+        drift: Sequence[float] = (0, 0),
         simulator: str = "rtk",
     ) -> None:
         """ct_path: a CT that load_ct reads, in Hounsfield units, of a patient head first and supine.
@@ -81,7 +83,7 @@ def demo_case(folder: str | Path, patient: Patient | None = None) -> Path:
     patient, rng = patient or demo_patient(), np.random.default_rng(4)
     cameras = [c_arm.camera() for c_arm in demo_c_arms(rng)]
     return write_case(
-        folder, patient, cameras, random_pose(patient, rng), rng, names=("AP", "lateral")
+        folder, patient, cameras, random_pose(patient.centre, rng), rng, names=("AP", "lateral")
     )
 
 
@@ -178,11 +180,24 @@ def random_cameras(
     return cameras
 
 
-def random_pose(patient: Patient, rng: np.random.Generator) -> np.ndarray:
-    """(4, 4) world_from_ct: turned by up to 10 degrees, the patient's centre up to 15 mm off on each axis."""
+def unit(vector: np.ndarray) -> np.ndarray:
+    """The vector at the length 1."""
+    return vector / np.linalg.norm(vector)
+
+
+def views_of(images: Sequence[np.ndarray], cameras: Sequence[Camera]) -> list[View]:
+    """The views of simulated images (rows, columns), uint16, called view 0, view 1 and so on."""
+    pixel = (PIXEL_MM, PIXEL_MM)
+    xrays = [to_line_integrals(raw_image(image, pixel), "linear") for image in images]
+    pairs = enumerate(zip(xrays, cameras, strict=True))
+    return [View(f"view {n}", xray, camera) for n, (xray, camera) in pairs]
+
+
+def random_pose(centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(4, 4) world_from_ct: turned by up to 10 degrees, the centre up to 15 mm off on each axis."""
     axis = rng.normal(size=3)
-    R = rigid.exp_so3(axis / np.linalg.norm(axis) * np.radians(rng.uniform(0, 10)))
-    return rigid.from_rotation_translation(R, rng.uniform(-15, 15, 3) - R @ patient.centre)
+    R = rigid.exp_so3(unit(axis) * np.radians(rng.uniform(0, 10)))
+    return rigid.from_rotation_translation(R, rng.uniform(-15, 15, 3) - R @ centre)
 
 
 def start_poses(

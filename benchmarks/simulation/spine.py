@@ -92,7 +92,7 @@ def spine_case(folder: str | Path, patient: Patient) -> SpineCase:
         labels.values.astype(np.uint8),
         dict(zip(VERTEBRAE.values(), motions, strict=True)),
     )
-    pose = random_pose(bent, rng)
+    pose = random_pose(bent.centre, rng)
     c_arms = demo_c_arms(rng)
     path = write_case(
         folder, bent, [c_arm.camera() for c_arm in c_arms], pose, rng, names=("AP", "lateral")

@@ -23,6 +23,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.slot_scan import SlotScanCamera
 from ..imaging.xray import SharedUnknowns, View, XRay
 from ..registration.cameras import CALIBRATED, OWN, CameraCorrections, uncalibrated_view_indices
+from ..registration.objective import tiles
 from ..registration.optimizer import (
     KEEP_AFTER_FINER,
     LOCAL_RANGE,
@@ -39,10 +40,15 @@ from ..registration.pipeline import (
     prune,
 )
 from ..registration.prepared_ct import PreparedCT
+from .places import tiles_in_place
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
 #: at the second resolution. Measured by benchmarks/fault_runs.py, see docs/validation.md.
 CLEARER, SIMILAR = 1.2, 0.7
+#: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so
+#: large a share of each one's tiles is in place (`places`): 0.6 to 0.8 at a right pose, up to 0.25
+#: at a wrong one.
+IN_PLACE = 0.5
 #: The same of cameras and of the CT's scale, which differ by little from what was given: without a
 #: fault it grew by at most 1.014.
 SLIGHTLY, SLIGHT = 1.05, ("distance", "principal point", "motion", "ct scale", "slice spacing")
@@ -81,8 +87,9 @@ KINDS = (
 LEAST_SIGN_DEG = 3.0
 #: Around the start, where all images may be at fault and no view knows where the CT is.
 LOOK = SearchBudget(poses=128, max_poses=128, refined=2)
-#: Rounds at the second resolution in which cameras are found.
-ROUNDS = 3
+#: Rounds at the second resolution in which cameras are found, the last of them one by which the
+#: evidence grows by less than this factor.
+ROUNDS, SETTLED = 3, 1.002
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
 LEVELS_MM, ALONG = (20.0, 30.0, 40.0), np.cos(np.radians(30))
 #: How far along the body the start may be off, where the X-rays show another part of it than the
@@ -133,8 +140,9 @@ class Cause:
         The cause, and what to check.
     gain
         The factor by which the evidence grows.
-    similarity
-        Of each view when corrected, at the second resolution.
+    similarity, in_place
+        Of each view when corrected, at the second resolution. The latter, the share of its tiles
+        that are in place, only of clear faults of images where the former is too small.
     world_from_ct
         (4, 4) pose when corrected, at that resolution.
     moved_mm
@@ -158,6 +166,7 @@ class Cause:
     corrected_from_ct: np.ndarray = field(default_factory=lambda: np.eye(4))
     size_share: float = 0.0
     by_disagreement: bool = False
+    in_place: tuple[float, ...] = ()
 
     def target_shift_mm(self, pose: np.ndarray, targets: np.ndarray) -> float:
         """Return how far the targets (N, 3), CT mm, of the CT at a pose (4, 4) lie from where the corrected case has them, on average."""
@@ -208,7 +217,8 @@ class Cause:
         return (self.clear or slight) and not self.by_disagreement
 
     def _fits(self, enough: float) -> bool:
-        return self.gain >= enough and min(self.similarity) >= SIMILAR
+        alike = min(self.similarity) >= SIMILAR or min(self.in_place, default=0.0) >= IN_PLACE
+        return self.gain >= enough and alike
 
     def to_json(self) -> dict:
         """Return `diagnosis` of a result.json."""
@@ -538,15 +548,21 @@ class CauseSearch:
         if not here or min(here.fit.similarity) < SIMILAR:
             every += image_hypotheses(self._views)
             groups = [[each for each in every if each.cause in kinds] for kinds in KINDS]
-        signs = []
+        signs, by_places = [], []
         for group in groups:
             for cause in self._of_images(group, alone, least, evidence):
-                if cause.cause == "angle sign":  # which other faults of cameras may explain better
+                if cause.in_place and cause.holds:  # by less than a likeness: others may hold, too
+                    by_places.append(cause)
+                elif (
+                    cause.cause == "angle sign"
+                ):  # which other faults of cameras may explain better
                     signs.append(cause)
                 else:
                     yield cause
             if any(cause.holds for cause in signs):
                 break
+        if by_places:
+            yield max(by_places, key=lambda cause: cause.gain)
         yield from self._of_cameras(alone, evidence, signs)
         if here:
             yield from self._other_level(here)
@@ -617,11 +633,22 @@ class CauseSearch:
         if refined:
             run, each = max(refined, key=lambda pair: pair[0].fit.evidence)
             cause = _cause(each.cause, each.about, each.sentence, run, evidence)
+            unlike = cause.gain >= CLEARER and not cause.clear
             yield replace(
                 cause,
+                in_place=self._in_place(each.views, run.world_from_ct) if unlike else (),
                 world_from_ct=each.pose(cause.world_from_ct),
                 corrected_from_ct=each.corrected_from_ct,
             )
+
+    def _in_place(self, views: list[View], pose: np.ndarray) -> tuple[float, ...]:
+        """Return the share of each view's tiles in place at the second resolution, 0 where unknown."""
+        level = self.anatomy.levels(views, self.start)[1]
+        objective = self.anatomy.objective(views, level, pose)
+        projections = objective.project(pose)
+        objective.linearise(projections)
+        shares = tiles_in_place(objective, projections, tiles(objective, projections))
+        return tuple(np.nan_to_num(shares).tolist())
 
     def _of_cameras(
         self, alone: dict[str, np.ndarray], evidence: float, signs: Sequence[Cause] = ()
@@ -722,7 +749,12 @@ class CauseSearch:
         """Return the minima at the second resolution, most evidence first."""
         minima = registration.descend(1, starts)
         for _ in range(rounds - 1):
-            minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0]) if minima else []
+            if not minima:
+                break
+            before = minima[0].fit.evidence
+            minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0])
+            if minima and minima[0].fit.evidence < SETTLED * before:
+                break
         return minima
 
     def _distance_share(self, each: Hypothesis, run: Descent) -> float:

@@ -28,6 +28,7 @@ from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..rendering.devices import run_tasks
 from .metrics import split_by_view, target_errors
 from .parts import Part, divided, fits
+from .places import carried_risk, tiles_in_place
 from .prediction import DISAGREE
 from .uncertainty import (
     PLACE_SD_DEG,
@@ -121,6 +122,9 @@ class ReliabilityFeatures:
         Share of the compared pixels in tiles that differ by more than noise explains.
     parts
         How the parts of a body fit by themselves; none of a structure.
+    in_place
+        (V,) share of each view's tiles that fit best where the pose has them, see `places`; NaN of
+        one view alone, and of a structure.
     """
 
     uncertainty: PoseUncertainty
@@ -144,11 +148,17 @@ class ReliabilityFeatures:
     wider_similarity: float
     outlier_fraction: float
     parts: list[Part]
+    in_place: np.ndarray
 
     @property
     def one_view_disagrees(self) -> bool:
         """Whether the views would agree with the CT elsewhere in one of them, and `disagreement_mm` tells how far off the pose is then."""
         return self.disagreement > DISAGREE and not self.disagreement_by_size
+
+    @property
+    def carried_risk(self) -> float:
+        """The probability of a wrong answer that holds for X-rays of any kind, see `places`."""
+        return carried_risk(self.in_place)
 
     @property
     def total_uncertainty(self) -> PoseUncertainty:
@@ -272,6 +282,9 @@ def compute_features(
             / max(split.pixels[split.comparable].sum(), 1)
         ),
         parts=parts,
+        in_place=tiles_in_place(objective, projections, split)
+        if several and not anatomy.structure
+        else np.full(len(views), np.nan),
     )
 
 

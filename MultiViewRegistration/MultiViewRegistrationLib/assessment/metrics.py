@@ -92,10 +92,8 @@ def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.nd
     view hardly sees.
     """
     pixels = camera.project(rigid.transform_points(estimated, targets))
-    rays, from_source = (
-        camera.ray_directions(pixels),
-        rigid.transform_points(true, targets) - camera.sources(pixels),
-    )
+    rays = camera.ray_directions(pixels)
+    from_source = rigid.transform_points(true, targets) - camera.sources(pixels)
     return float(np.linalg.norm(np.cross(from_source, rays), axis=-1).mean())
 
 

@@ -28,7 +28,7 @@ WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
 #: of the move; at most this share of the named causes is wrong (docs/method.md).
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
-#: The same of a cause that is less precise.
+#: The two numbers above for a cause that is less precise.
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A
 #: principal point that is not as stated moves the bone and shows only here, if at all: of 55 wrong
@@ -87,6 +87,10 @@ class Prediction:
         The views disagree by no more than AGREE: noise, and cameras as they are stated, explain it.
     camera_failure_probability
         Of an mTRE above WRONG_MM by the uncertainty of the cameras alone: what no X-ray shows.
+    familiar
+        The X-rays are of a kind that the model knows. In others noise explains more at right poses
+        than is usual, and the model takes them for wrong: where `places.carried_risk` does not,
+        that is the probability.
     """
 
     mean_mm: float
@@ -97,6 +101,12 @@ class Prediction:
     typical_mm: float = math.nan
     agree: bool = True
     camera_failure_probability: float = 0.0
+    familiar: bool = True
+
+    @property
+    def known_risk(self) -> float | None:
+        """`failure_probability`, None where it was not measured for such X-rays."""
+        return self.failure_probability if self.familiar else None
 
     def moved(self, mm: float, *, precise: bool) -> Prediction:
         """Return the prediction for a pose whose likely cause moves the targets this far when corrected.
@@ -163,6 +173,11 @@ class Prediction:
         )
 
     def __str__(self) -> str:
+        if not self.familiar:
+            return (
+                f"Error probably about {self.typical_mm:.1f} mm; the risk of more was not measured "
+                "for X-rays like these."
+            )
         return (
             f"Error probably about {self.typical_mm:.1f} mm; {percent(self.failure_probability)} "
             f"risk that the bone is misplaced by more than {WRONG_MM:g} mm."
@@ -225,12 +240,19 @@ class Model:
         Parameters
         ----------
         numbers
-            The features by the names of COLUMNS and of BESIDE.
+            The features by the names of COLUMNS and of BESIDE, and "carried_risk", without which
+            X-rays count as familiar.
         cameras
             What the uncertainty of the cameras adds, at the targets; None for exact ones.
         """
         scaled = (columns(numbers) - self.centre) / self.scale
         wrong = float(1 / (1 + np.exp(-np.clip(self.intercept + scaled @ self.weights, -30, 30))))
+        carried = numbers.get("carried_risk", 1.0)
+        familiar = not carried <= self.accept < wrong or "noise_mm" not in self.worse_than_usual(
+            numbers
+        )
+        if not familiar:
+            wrong = carried
         near, near_sd, disagree = (
             float(self.near[0] + scaled @ self.near[1:]),
             self.near_sd,
@@ -278,6 +300,7 @@ class Model:
             typical_mm=median,
             agree=agree,
             camera_failure_probability=cameras.probability_beyond(WRONG_MM) if cameras else 0.0,
+            familiar=familiar,
         )
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:

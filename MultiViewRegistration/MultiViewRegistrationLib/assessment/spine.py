@@ -153,10 +153,8 @@ def shift_mm(
     ]
     if len(bones) < 2:
         return 0.0
-    objective, poses = (
-        objective_at(anatomy, bones, views, world_from_ct, [], LEVELS[1]),
-        [world_from_ct] * len(bones),
-    )
+    objective = objective_at(anatomy, bones, views, world_from_ct, [], LEVELS[1])
+    poses = [world_from_ct] * len(bones)
     fit = objective.linearise(poses, objective.shadows(poses))
     unit = fit.cost * (objective.radius + 0.5) ** 2 / max(fit.pixels, 1)
     prior = unit * np.diag(np.repeat([1 / np.radians(TURN_SD_DEG) ** 2, 1 / SHIFT_SD_MM**2], 3))

@@ -398,10 +398,8 @@ def disagreement(
     sized, grown = newton(scale, np.array([SIZE_SD]))
     by_size = sized - explained >= SIZE_PREFERRED * (moved - explained)
     drop, step, growth = (sized, grown, abs(float(grown[-1]))) if by_size else (moved, twist, 0.0)
-    shifts, radii = (
-        target_jacobians(points, objective.pivot) @ step[:6],
-        points - points.mean(axis=0),
-    )
+    shifts = target_jacobians(points, objective.pivot) @ step[:6]
+    radii = points - points.mean(axis=0)
     mm, radius = (root_mean_square(np.linalg.norm(each, axis=-1)) for each in (shifts, radii))
     view = None if by_size else 1 + [each[0] for each in tried].index(moved)
     return Disagreement(drop - explained, mm + growth * radius, view)

@@ -56,6 +56,8 @@ UNEVEN = 0.25
 #: they contradict what is said of them.
 EXPECTED_STRAIN, CONTRADICTION = 2.0, 4.0
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
+#: Beginning of the reason not to accept X-rays that the model does not know.
+UNFAMILIAR = "The X-rays are of another kind than those"
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +168,10 @@ class Assessment:
             return None
         degrees, axis = self.least_certain_rotation
         return {
-            "failure_probability": self.prediction.failure_probability,
-            "image_failure_probability": self.prediction.image_failure_probability,
+            "failure_probability": self.prediction.known_risk,
+            "image_failure_probability": self.prediction.image_failure_probability
+            if self.prediction.familiar
+            else None,
             "camera_mm": self.features.camera_mm,
             "noise_mm": self.features.noise_mm,
             "views": [asdict(split) for split in self.splits],
@@ -323,7 +327,7 @@ def decide(prediction: Prediction, model: Model, measured: bool) -> str:
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
     steady = prediction.camera_failure_probability <= MAX_CAMERA_RISK
-    known = measured and prediction.bounded and prediction.agree
+    known = measured and prediction.bounded and prediction.agree and prediction.familiar
     return "accept" if safe and known and steady else "check"
 
 
@@ -491,11 +495,12 @@ def depth_risk(noise: TargetUncertainty, views: int) -> float:
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
-    """Return the features by the names of `prediction.COLUMNS` and BESIDE.
+    """Return the features by the names that `prediction.Model.predict` knows.
 
     The worst of all views that show enough of the CT.
     """
-    values = {name: np.atleast_1d(getattr(features, name)) for name in (*COLUMNS, *BESIDE)}
+    names = *COLUMNS, *BESIDE, "carried_risk"
+    values = {name: np.atleast_1d(getattr(features, name)) for name in names}
     return {
         name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()
     }
@@ -732,7 +737,8 @@ def _least_similar_view(features: ReliabilityFeatures) -> int:
 
 def is_about_risk(reason: str) -> bool:
     """Return whether a reason says how likely the pose is wrong, and not why."""
-    return reason.startswith(("Most likely wrong: ", f"The risk of an error above {WRONG_MM:g} mm"))
+    beginnings = "Most likely wrong: ", f"The risk of an error above {WRONG_MM:g} mm", UNFAMILIAR
+    return reason.startswith(beginnings)
 
 
 def _risk(prediction: Prediction, model: Model, verdict: str) -> list[str]:
@@ -740,6 +746,11 @@ def _risk(prediction: Prediction, model: Model, verdict: str) -> list[str]:
     risk, limit = percent(prediction.failure_probability), percent(model.accept)
     if verdict == "reject" and prediction.failure_probability >= model.reject:
         return [f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."]
+    if not prediction.familiar:
+        return [
+            f"{UNFAMILIAR} on which the risk was measured, so that it is not known; most of their "
+            "parts fit best where this pose has them."
+        ]
     if prediction.failure_probability <= model.accept:
         return []
     risk = f"slightly more than {limit}" if risk == limit else risk

@@ -381,10 +381,8 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
         return _calibrated(view, given, given["calibration"], ask)
     rows, columns = load_image(image, frame).values.shape
     kind = next((kind for kind in ("c_arm", "slot_scan") if kind in given), by_header(view).kind)
-    option, table = (
-        f"--{kind.replace('_', '-')}",
-        {key: field for key, field in TABLES[kind].items() if key != "size"},
-    )
+    option = f"--{kind.replace('_', '-')}"
+    table = {key: field for key, field in TABLES[kind].items() if key != "size"}
     readings = {
         "size": [columns, rows],
         **dict(parse_field(option, table, text) for text in given.get(kind, [])),

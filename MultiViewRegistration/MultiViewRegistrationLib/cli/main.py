@@ -21,12 +21,13 @@ from types import ModuleType
 from .. import __version__
 from ..errors import InputError, OutputError
 from ..jobs import stopped_by_end_of_stdin
-from .options import CLEAR, Parser, say, sentence
+from .options import CLEAR, Parser, log_to, say, sentence
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
 COMMANDS = {
     "demo": ("demo", "register a real CT to simulated X-rays of it, and write a report"),
     "register": ("register", "register the CT of a case to its X-rays"),
+    "plan": ("plan", "find the further view that would determine the pose best"),
     "train": ("train", "train a network to find the pose of a case's CT in its views"),
     "models": ("train", "list the trained models in your store, or remove one"),
     "render": ("render", "render the CT as each view of a case sees it (DRR)"),
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                 parser.print_help(sys.stderr)
                 return 2
             options = parser.parse_args(words)
+            log_to(options.log)
             with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
                 answer = options.run(options)
         _print(json.dumps(answer, indent=1) + "\n" if options.json else "")
@@ -137,7 +139,7 @@ def _parser(words: list[str]) -> Parser:
         "register --help     # the options of a command",
     )
     parser.add_argument("--version", action="version", version=f"mvreg {__version__}")
-    parser.set_defaults(progress="line", status=0)
+    parser.set_defaults(progress="line", log=None, status=0)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=sentence(text))

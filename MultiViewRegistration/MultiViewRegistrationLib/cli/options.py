@@ -13,12 +13,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import InputError
-from ..io.staging import complete
+from ..errors import InputError, OutputError
+from ..io.own_folders import complete
 from ..jobs import JsonProgress, TimeLeft, left_in_words
 from ..published import NAMES
 
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
     from ..imaging.structures import StructureSource
     from ..registration.pipeline import Progress
 
-CASE_HELP, RESULT_HELP = (
-    "case.json, or a folder that holds one",
-    "result.json, or a folder that holds one",
-)
+CASE_HELP = "case.json, or a folder that holds one"
+RESULT_HELP = "result.json, or a folder that holds one"
 MAX_LOOKED_AT = 20
 _OPTION = re.compile(r"--?[A-Za-z]")
-#: Of a terminal: go to the beginning of the line, and clear it.
+#: Codes for a terminal: go to the beginning of the line, and clear it.
 CLEAR = "\r\x1b[K"
 _WIDTH = 30
 #: Where stderr is no terminal, a line is printed every so many seconds, whether or not there is
@@ -129,7 +128,13 @@ def add_json(command: argparse.ArgumentParser) -> None:
 
 
 def add_progress(command: argparse.ArgumentParser) -> None:
-    """Add --progress."""
+    """Add --progress and --log."""
+    command.add_argument(
+        "--log",
+        type=out_file,
+        metavar="FILE",
+        help="append messages, warnings and errors to this file, each line with its time",
+    )
     command.add_argument(
         "--progress",
         choices=["line", "json"],
@@ -357,8 +362,38 @@ def _writable(text: str, folder: Path) -> Path:
     return Path(text)
 
 
+#: Where messages go besides, with --log.
+_log: Path | None = None
+
+
+def log_to(path: Path | None) -> None:
+    """Append messages from now on to a file, too; to none for None."""
+    global _log
+    _log = path
+
+
+def _write_log(text: str) -> None:
+    if _log is None:
+        return
+    now, path = datetime.now().astimezone().isoformat(timespec="seconds"), _log
+    lines = [line for line in text.replace(CLEAR, "").splitlines() if line.strip()]
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{now} {line}\n" for line in lines)
+    except OSError as error:
+        log_to(None)
+        raise OutputError(
+            f"--log: {path} cannot be written ({error.strerror}); choose another file."
+        ) from None
+
+
 def say(text: str, end: str = "\n") -> None:
-    """Print a message on stderr. Where its reader has gone, the work goes on without."""
+    """Print a message on stderr, and into the log.
+
+    Where its reader has gone, the work goes on without.
+    """
+    if end:  # what is rewritten in place is no message
+        _write_log(text)
     try:
         print(text, end=end, file=sys.stderr, flush=True)
     except OSError:
@@ -386,10 +421,8 @@ class ProgressLine:
     def show(self, fraction: float, stage: str) -> None:
         """Show the fraction done, the stage, and the time left once it is known."""
         self.fraction = fraction
-        percent, what = (
-            f"{100 * fraction:3.0f} %",
-            ", ".join(filter(None, [stage, left_in_words(self._left.seconds(fraction))])),
-        )
+        percent = f"{100 * fraction:3.0f} %"
+        what = ", ".join(filter(None, [stage, left_in_words(self._left.seconds(fraction))]))
         if self._terminal:
             bar = ("#" * round(_WIDTH * fraction)).ljust(_WIDTH, ".")
             say(f"{CLEAR}{self.title} [{bar}] {percent}  {what}", end="")

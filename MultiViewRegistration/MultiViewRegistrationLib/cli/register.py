@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, OutputError
 from ..imaging.structures import StructureSource
 from ..io.case_file import CaseFile, ct_of, refuse_mask_beside_structures
-from ..io.files import InputFile, sha256
+from ..io.files import InputFile, read_json, sha256
 from ..io.navigation.registration_export import REJECTED
+from ..io.own_folders import complete
 from ..io.result_folder import RESULT, refuse_other_case
-from ..io.staging import complete
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
 from .options import (
     CASE_HELP,
@@ -48,19 +48,20 @@ EXIT_STATUS = {"accept": 0, "check": 3, "reject": 4, "not assessed": 5}
 def add_register(command: Parser) -> None:
     """Add the options of `mvreg register`."""
     command.describe(
-        "CASE [options]",
+        "CASE ... [options]",
         "case.json                            # from its start pose, or by a search; into result/ "
         "beside it",
         "case.json --start search --range 18 55 --out out    # within 18 degrees and 55 mm",
         "case.json --start landmarks",
         "case.json --start-pose slicer.tfm --frame lps --direction resampling",
         "case.json --ct-labels bones.seg.nrrd --structures L1 L2    # each with a pose of its own",
+        "cases/* --out results --resume      # a folder each, and a table; what is done already stays",
     )
     add = command.add_argument
     add_json(command)
     add_progress(command)
     add_refinement(command)
-    add("case", type=case_path, metavar="CASE", help=CASE_HELP)
+    add("cases", type=case_path, nargs="+", metavar="CASE", help=CASE_HELP)
     add(
         "--start",
         choices=["given", "search", "landmarks", "regressor", "auto"],
@@ -129,7 +130,12 @@ def add_register(command: Parser) -> None:
         type=out_folder,
         metavar="DIR",
         help="folder of result.json, transforms, overlays and report.html (default: result, beside the case); an older "
-        "result of this case in it is replaced",
+        "result of this case in it is replaced. Of several cases: a folder of such folders",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="of several cases leave out those whose folder has a result of the same files",
     )
     add(
         "--override",
@@ -144,10 +150,98 @@ def add_register(command: Parser) -> None:
     command.set_defaults(run=_register)
 
 
-def _register(options: argparse.Namespace) -> dict:
-    beside = options.case if options.case.is_dir() else options.case.parent
-    out = options.out or checked(out_folder, beside / "result")
-    file = _case_file(options)
+def _register(options: argparse.Namespace) -> dict | list[dict]:
+    if len(options.cases) > 1:
+        return _register_all(options)
+    (case,) = options.cases
+    content = _register_one(options, case, options.out or _beside(case), "Registering")
+    if options.exit_code:
+        options.status = EXIT_STATUS[content["verdict"] or "not assessed"]
+    return content
+
+
+def _beside(case: Path) -> Path:
+    """Return the folder for the result of a case, if no other is named."""
+    return checked(out_folder, (case if case.is_dir() else case.parent) / "result")
+
+
+def _register_all(options: argparse.Namespace) -> list[dict]:
+    """Register one case after another; one that cannot be does not stop the others."""
+    rows = []
+    for number, (case, out) in enumerate(_folders(options).items(), start=1):
+        row = {"case": str(case), "out": str(out), "problem": ""}
+        done = _result_of(case, out) if options.resume else None
+        try:
+            title = f"Case {number} of {len(options.cases)}"
+            content = done or _register_one(options, case, out, title)
+            row |= {key: content[key] for key in ("verdict", "predicted_tre_mm", "seconds")}
+        except InputError as error:
+            say(f"mvreg: {case}: {error}")
+            row["problem"] = str(error)
+        rows.append(row)
+    say(_table(rows))
+    if any(row["problem"] for row in rows):
+        options.status = 1
+    elif options.exit_code:
+        verdicts = [row["verdict"] or "not assessed" for row in rows]
+        options.status = max(EXIT_STATUS[verdict] for verdict in verdicts)
+    return rows
+
+
+def _folders(options: argparse.Namespace) -> dict[Path, Path]:
+    """Return the folder of each case's result.
+
+    Raises
+    ------
+    InputError
+        Two cases would share one.
+    """
+    if options.out is None:
+        folders = {case: _beside(case) for case in options.cases}
+    else:
+        of_folder = {"case.json"}
+        folders = {
+            case: options.out
+            / (case.resolve().parent.name if case.name in of_folder else case.stem)
+            for case in options.cases
+        }
+    if len(set(folders.values())) < len(options.cases):
+        raise InputError(
+            "CASE: the results of two cases would lie in one folder, expected one for each; "
+            "register them one by one, each with its --out."
+        )
+    return folders
+
+
+def _result_of(case: Path, out: Path) -> dict | None:
+    """Return the result in a folder if it is one of the same files as the case's now."""
+    from ..io.case import changed_inputs
+
+    complete(out)
+    if not (out / RESULT).is_file():
+        return None
+    content = read_json(out / RESULT)
+    return None if changed_inputs(content.get("inputs", {}), CaseFile.read(case)) else content
+
+
+def _table(rows: Sequence[dict]) -> str:
+    """Return a line for each case."""
+    width = max(len(row["case"]) for row in rows)
+    lines = [f"{'case':{width}}  verdict       error mm  seconds"]
+    for row in rows:
+        if row["problem"]:
+            lines.append(f"{row['case']:{width}}  failed        see above")
+            continue
+        likely = row["predicted_tre_mm"]
+        error = f"{likely['mean']:8.2f}" if likely else " " * 8
+        verdict, seconds = row["verdict"] or "not assessed", row["seconds"]["total"]
+        lines.append(f"{row['case']:{width}}  {verdict:12}  {error}  {seconds:7.1f}")
+    return "\n".join(lines)
+
+
+def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str) -> dict:
+    """Register a case, write its files, and return what is in its result.json."""
+    file = _case_file(options, case)
     complete(out)
     if (out / RESULT).is_file():
         refuse_other_case(out, file.path.name, [sha256(view.image_path) for view in file.views])
@@ -159,12 +253,12 @@ def _register(options: argparse.Namespace) -> dict:
         from ..report.result_page import save_result
 
         anatomy = background.submit(lambda: PreparedCT(ct.result()))
-        with progress_of(options, "Registering") as line:
+        with progress_of(options, title) as line:
             line.show(0.0, PREPARING)
             warm_up()
-            case = _case_to_register(options, file, ct.result)
+            ready = _case_to_register(options, file, ct.result)
             result = register(
-                case,
+                ready,
                 options.start,
                 progress=line,
                 anatomy=anatomy.result(),
@@ -188,15 +282,14 @@ def _register(options: argparse.Namespace) -> dict:
     say_report(out)
     if withheld := content.get("withheld"):
         say(f"  {withheld} --override writes them, and they say so.")
-    options.status = EXIT_STATUS[verdict] if options.exit_code else 0
     return content
 
 
-def _case_file(options: argparse.Namespace) -> CaseFile:
+def _case_file(options: argparse.Namespace, case: Path) -> CaseFile:
     """Read the case.json, with the structures and the start pose of other programs' files if they were named."""
     if not options.start_pose and (options.frame or options.direction):
         raise InputError("--frame, --direction: belong to --start-pose; add it, or leave them out.")
-    file = CaseFile.read(options.case)
+    file = CaseFile.read(case)
     file.same_patient |= options.same_patient
     if options.ct_labels or options.structures:
         file = _with_structures(

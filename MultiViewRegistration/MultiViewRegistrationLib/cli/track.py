@@ -183,10 +183,8 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 
 def _summarise(track: Track, out: Path) -> None:
     """Print the summary of a tracked sequence."""
-    frames, seconds = (
-        track.frames,
-        [frame.seconds for frame in track.frames if frame.how == "followed"],
-    )
+    frames = track.frames
+    seconds = [frame.seconds for frame in track.frames if frame.how == "followed"]
     pace = (
         f"; followed at {len(seconds) / sum(seconds):.1f} frames a second without loading"
         if seconds

@@ -8,8 +8,9 @@ import sys
 from ..api import train
 from ..errors import InputError, warn
 from ..io.case import Case
+from ..io.own_folders import data_folder
 from ..regressor.learning import card_json
-from ..regressor.model_store import all_models, data_folder, remove_model
+from ..regressor.model_store import all_models, remove_model
 from .options import (
     CASE_HELP,
     PREPARING,

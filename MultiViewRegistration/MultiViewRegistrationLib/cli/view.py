@@ -60,17 +60,9 @@ def _view(options: argparse.Namespace) -> dict:
 
     serve(
         options.path,
-        _demo,
         case=options.case,
         host=options.host,
         port=options.port,
         open_browser=not options.no_browser,
     )
     return {}
-
-
-def _demo() -> Path:
-    """Return the path of the sample's case.json in the user's cache."""
-    from ..io.datasets.chest import cache_folder, write_sample
-
-    return write_sample(cache_folder() / "demo")

@@ -17,6 +17,12 @@ WORLD_FROM_CAMERA_AP = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
 front."""
 
 
+DEG = "°"
+#: A second letter is written where the direction is as near to its axis as this cosine: from 30
+#: degrees off the first.
+SECOND_LETTER = 0.5
+
+
 @dataclass(frozen=True, kw_only=True)
 class CArm:
     """A C-arm's reading. The world has its origin at the isocentre and the patient's LPS axes, in mm.
@@ -175,6 +181,24 @@ def angles(R):
     s = np.degrees(np.arctan2(z, level))
     turn = rotation(p, s).T @ R
     return p, s, np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))
+
+
+def angle(degrees: float, positive: str, negative: str) -> str:
+    """Return "LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
+    return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
+
+
+def side_of_direction(direction) -> str:
+    """Return the patient's side in this direction, world LPS: L or R, A or P, H or F.
+
+    a second letter where it is oblique.
+    """
+    direction = np.asarray(direction) / np.linalg.norm(direction)
+    letters = ""
+    for axis in np.argsort(-np.abs(direction))[:2]:
+        if not letters or abs(direction[axis]) > SECOND_LETTER:
+            letters += ("LR", "PA", "HF")[axis][int(direction[axis] < 0)]
+    return letters
 
 
 def _largest_shift_px(a, b):

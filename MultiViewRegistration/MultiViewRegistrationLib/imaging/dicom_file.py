@@ -30,12 +30,10 @@ if TYPE_CHECKING:
     import pydicom
 
 
-IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
-)
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 PIXEL_DATA = 0x7FE00010
 UNDEFINED = 0xFFFFFFFF
 #: Header elements that are longer are left where they are, by the file's word on their length.

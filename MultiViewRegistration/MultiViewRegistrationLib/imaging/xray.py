@@ -53,39 +53,10 @@ class XRay:
         if factor == 1:
             return self
         weight = self.valid.astype(np.float32)
-        total, count = (
-            _block_sums(self.line_integrals * weight, factor),
-            _block_sums(weight, factor),
-        )
+        total = _block_sums(self.line_integrals * weight, factor)
+        count = _block_sums(weight, factor)
         pixel_mm = self.pixel_mm and (factor * self.pixel_mm[0], factor * self.pixel_mm[1])
         return XRay(total / np.maximum(count, 1), count >= MIN_VALID_SHARE * factor**2, pixel_mm)
-
-
-def load_xray(
-    path: str | Path,
-    frame: int | None = None,
-    intensity: str = "linear",
-    inverted: bool = False,
-    i0: float | None = None,
-) -> XRay:
-    """Read an X-ray image as line integrals.
-
-    Parameters
-    ----------
-    frame
-        Of a multi-frame image, from 0 (the default).
-    intensity, inverted, i0
-        See `to_line_integrals`.
-
-    Raises
-    ------
-    InputError
-        For files that cannot be read, colour, frames that are not there, images without contrast,
-        and "auto" where the image does not show it.
-    """
-    raw = load_image(path, frame)
-    with naming(path):
-        return to_line_integrals(raw, intensity, inverted, i0)
 
 
 def load_image(path: str | Path, frame: int | None = None) -> RawImage:

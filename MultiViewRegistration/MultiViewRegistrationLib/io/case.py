@@ -33,7 +33,6 @@ from .arrays import (
     structures_of_arrays,
     views_of_arrays,
 )
-from .cameras import LEFT_OUT, sees, settle
 from .case_file import (
     CaseFile,
     CaseSettings,
@@ -54,8 +53,8 @@ from .dicom_identity import (
     read_identity,
     reveals,
 )
-from .files import NAMELESS, InputFile, describe, home_of, printable, sha256
-from .view_record import ViewRecord
+from .files import NAMELESS, InputFile, describe, printable, sha256, upload_root
+from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
 SAME_PATIENT = (
     "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
@@ -569,7 +568,7 @@ def views_of(
         else rigid.transform_points(world_from_index, (low + high) / 2)
     )
     sizes = [xray.valid.shape[::-1] for xray in xrays]
-    cameras = settle(files, sizes, centre)
+    cameras = resolve_projection_signs(files, sizes, centre)
     _refuse_copies(where, files, xrays, cameras)
     if world_from_ct is not None:
         _check_start(where, files, cameras, ct, world_from_ct)
@@ -586,7 +585,7 @@ def _name(path: Path) -> str:
     """
     if path.name != "case.json":
         return path.stem
-    return NAMELESS if home_of(path) == path.parent else path.parent.name
+    return NAMELESS if upload_root(path) == path.parent else path.parent.name
 
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
@@ -631,10 +630,8 @@ def _check_sources(
     cameras = [file.camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
     centroid = ct.centroid()
     pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
-    index_from_world, size = (
-        ct.volume.index_from_ct @ rigid.inverse(pose),
-        np.array(ct.volume.values.shape[::-1]),
-    )
+    index_from_world = ct.volume.index_from_ct @ rigid.inverse(pose)
+    size = np.array(ct.volume.values.shape[::-1])
     for file, camera in zip(files, cameras, strict=True):
         index = rigid.transform_points(index_from_world, camera.source)
         if not ((index > -0.5) & (index < size - 0.5)).all():

@@ -30,7 +30,7 @@ _PLAIN_NAME = re.compile(
     r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}",
     re.IGNORECASE,
 )
-#: The same of a structure's.
+#: Words that a structure's name may have.
 _BONE = (
     "left|right|l|r|vertebra|vertebrae|rib|sacrum|pelvis|hip|ilium|femur|patella|tibia|fibula|talus|calcaneus|scapula|clavicle|"
     r"clavicula|humerus|radius|ulna|scaphoid|lunate|metacarpal|metatarsal|mandible|skull|sternum|[ctls]?\d{1,2}"

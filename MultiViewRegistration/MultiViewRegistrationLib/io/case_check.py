@@ -12,8 +12,8 @@ import scipy
 from ..geometry import rigid
 from ..geometry.fields import UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import View
-from .cameras import meeting_point
 from .case import Case, ct_box
+from .view_record import meeting_point
 
 BEFORE_SOURCE_MM = 700.0  # assumed place of a CT without a start pose
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows
@@ -92,7 +92,7 @@ def check_case(case: Case) -> dict[str, Any]:
         "structures": list(case.structure_names),
         "ct_corners_world": corners.tolist(),
         "isocentre": isocentre.tolist(),
-        "search": case.search,
+        "search": None if case.searches_whole_ct else case.search_range,
         "points": _points(case),
         "tracker": tracker,
         "assumptions": {name: list(assumed) for name, assumed in case.assumptions.items()},
@@ -236,8 +236,10 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
     search = check["search"]
     sentences += [
         f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}.",
-        f"A search goes {search['rotation_deg']:g} degrees and {search['translation_mm']:g} mm "
-        f"about {'the start pose' if placed else 'that place'}.",
+        "A search goes through all of the CT."
+        if search is None
+        else f"A search goes {search['rotation_deg']:g} degrees and {search['translation_mm']:g} "
+        f"mm about {'the start pose' if placed else 'that place'}.",
     ]
     if check["structures"]:
         sentences.append(f"Each with a pose of its own: {', '.join(check['structures'])}.")

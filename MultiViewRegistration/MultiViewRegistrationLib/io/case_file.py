@@ -61,10 +61,11 @@ class CaseSettings:
     world_from_ct
         (4, 4) the start pose, if there is one.
     search
-        rotation_deg, translation_mm: how far a search goes from the start.
+        rotation_deg, translation_mm: how far a search goes from the start; None where the case does
+        not say it, see `search_range` and `searches_whole_ct`.
     training
         Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES;
-        `search` stands for those left out.
+        `search_range` stands for those left out.
     targets
         (N, 3) CT LPS mm, if any.
     landmarks
@@ -87,7 +88,7 @@ class CaseSettings:
 
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
     world_from_ct: np.ndarray | None = None
-    search: dict[str, float] = field(default_factory=DEFAULT_SEARCH.copy)
+    search: dict[str, float] | None = None
     training: dict[str, float] = field(default_factory=dict)
     targets: np.ndarray | None = None
     landmarks: list[Landmark] = field(default_factory=list)
@@ -97,6 +98,16 @@ class CaseSettings:
     relative_geometry: str | None = None
     same_patient: bool = False
     header_mismatch: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def search_range(self) -> dict[str, float]:
+        """How far a search goes about a pose: as the case says, or as usual."""
+        return self.search or DEFAULT_SEARCH.copy()
+
+    @property
+    def searches_whole_ct(self) -> bool:
+        """Whether nothing is said of the pose, so that a search goes through all of the CT."""
+        return self.world_from_ct is None and self.search is None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -169,9 +180,9 @@ class CaseFile(CaseSettings):
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
-        views = complete_by_headers(
-            fields.file, [ViewRecord.read(entry, folder) for entry in entries]
-        )
+        views = [ViewRecord.read(entry, folder) for entry in entries]
+        if any(view.geometry is None or view.has_gaps for view in views):
+            views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)
         truth, structure_truths = _truth(fields)
         targets = fields.optional(
@@ -203,7 +214,7 @@ class CaseFile(CaseSettings):
             views=views,
             shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),
             world_from_ct=start,
-            search=_ranges(fields, "search", SEARCH, required=True) or dict(DEFAULT_SEARCH),
+            search=_ranges(fields, "search", SEARCH, required=True) or None,
             training=_ranges(fields, "training", TRAINING_RANGES),
             targets=None if targets is None or not len(targets) else targets,
             landmarks=_landmarks(fields, [view.name for view in views]),

@@ -21,7 +21,7 @@ from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case
 from .case_file import ALL, VERSION, CaseFile
 from .files import InputFile, printable, relative_path
-from .staging import staged
+from .own_folders import staged
 from .view_headers import missing_readings
 from .view_record import ViewRecord
 

@@ -21,8 +21,7 @@ from ..geometry import c_arm
 from ..geometry.fields import C_ARM
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count, requested_frame
-from .cameras import LEFT_OUT
-from .view_record import ViewRecord
+from .view_record import LEFT_OUT, ViewRecord
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
 BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationFactor holds."
@@ -39,7 +38,7 @@ SAME_TABLE = (
     "The table, and the patient on it, had not moved since the first view: the headers do not say."
 )
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
-#: Of CT localizers, see `localizer`.
+#: What is assumed of CT localizers, see `localizer`.
 ACROSS_AT_ISOCENTRE = "PixelSpacing across a localizer is that at the isocentre, in whose plane ImagePositionPatient lies."
 FLAT_FAN = "The columns of a localizer are at equal distances on a plane, not at equal angles."
 BENT_FAN = (
@@ -47,7 +46,7 @@ BENT_FAN = (
 )
 BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
-#: Of EOS images, see `eos`.
+#: What is assumed of EOS images, see `eos`.
 EOS_WORLD = (
     "The world of an EOS image has its origin where the middle planes of the frontal and the "
     "lateral beam cross, at the height of the middle row, and the axes of a patient who stands "
@@ -141,11 +140,9 @@ class HeaderGeometry:
             self.assumptions += assumptions
 
 
-GEOMETRY, PROPERTIES, DETECTOR = (
-    "XRayGeometrySequence",
-    "FramePixelDataPropertiesSequence",
-    "FrameDetectorParametersSequence",
-)
+GEOMETRY = "XRayGeometrySequence"
+PROPERTIES = "FramePixelDataPropertiesSequence"
+DETECTOR = "FrameDetectorParametersSequence"
 #: By which share two attributes that say the same may differ.
 ROUNDING = 0.01
 MIN_MM, MAX_MM = 1.0, 1e4
@@ -227,10 +224,8 @@ def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
 
     None where the header does not say it.
     """
-    element, binning = (
-        frame.numbers("DetectorElementSpacing"),
-        frame.numbers("DetectorBinning", DETECTOR),
-    )
+    element = frame.numbers("DetectorElementSpacing")
+    binning = frame.numbers("DetectorBinning", DETECTOR)
     return element * binning if _are_sizes(element) and _are_sizes(binning) else None
 
 
@@ -270,7 +265,7 @@ PATIENT_FROM_TABLE = {
     "FFDR": [[0, -1, 0], [-1, 0, 0], [0, 0, -1]],
     "FFDL": [[0, 1, 0], [1, 0, 0], [0, 0, -1]],
 }
-#: Of each angle: its attribute and the largest that it may be, either way.
+#: Attribute of each angle, and the largest that it may be, either way.
 ANGLES = {
     "rao_lao_deg": ("PositionerPrimaryAngle", 180.0),
     "cra_cau_deg": ("PositionerSecondaryAngle", 90.0),
@@ -478,15 +473,11 @@ def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[fl
 
     None for the middle.
     """
-    origin, element = (
-        frame.numbers("FieldOfViewOrigin", FIELD),
-        frame.numbers("DetectorElementSpacing"),
-    )
+    origin = frame.numbers("FieldOfViewOrigin", FIELD)
+    element = frame.numbers("DetectorElementSpacing")
     at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
-    known, binning = (
-        len(element) == 2 and element.min() > 0,
-        frame.numbers("DetectorBinning", DETECTOR),
-    )
+    known = len(element) == 2 and element.min() > 0
+    binning = frame.numbers("DetectorBinning", DETECTOR)
     turn, flip = _field_of_view(frame)
     per_pixel = (
         binning if len(binning) == 2 and binning.min() > 0 else None

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
+from ..imaging.image_source import is_dicom
 from .case_file import MISMATCH_KINDS, CaseFile, DicomImage, DicomOrigin, uid_of
 
 PATIENT, SIDE, DAY = MISMATCH_KINDS
@@ -218,7 +219,7 @@ def _headers(path: Path) -> Iterator[DicomFile]:
         sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     ):
         with suppress(InputError):
-            if (dicom := read_dicom(file)) is not None:
+            if is_dicom(file) and (dicom := read_dicom(file)) is not None:
                 yield dicom
 
 

@@ -96,7 +96,7 @@ def keep_within(home: Path) -> None:
     _HOMES.add(home.resolve())
 
 
-def home_of(path: Path) -> Path | None:
+def upload_root(path: Path) -> Path | None:
     """Return the folder in which a file or folder came.
 
     None for what may name files anywhere, as the person here has named it.
@@ -105,7 +105,7 @@ def home_of(path: Path) -> Path | None:
     return next((folder for folder in (path, *path.parents) if folder in _HOMES), None)
 
 
-def as_sent(text: str) -> str:
+def redact_upload_paths(text: str) -> str:
     """Return a text for a person, with files and folders that came so named as they came, and not by where they lie here."""
     for home in _HOMES:
         text = text.replace(f"{home}/", "").replace(str(home), NAMELESS)
@@ -133,7 +133,7 @@ def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path
     InputError
         Where it lies elsewhere.
     """
-    homes = homes or [home for home in [home_of(folder)] if home]
+    homes = homes or [home for home in [upload_root(folder)] if home]
     if homes and not any(_lies_in(home, folder, name) for home in homes):
         file = Path(file).name
         raise InputError(

@@ -260,11 +260,9 @@ class Hdf5:
         if hasattr(dataset, "keys"):
             self.refuse(path, "is a group", expected)
         try:
-            kind, claimed, stored = (
-                dataset.dtype.kind,
-                dataset.nbytes,
-                dataset.id.get_storage_size(),
-            )
+            kind = dataset.dtype.kind
+            claimed = dataset.nbytes
+            stored = dataset.id.get_storage_size()
             elsewhere, nothing = dataset.is_virtual or bool(dataset.external), dataset.shape is None
         except (AttributeError, *DAMAGED):  # a named type, or damage
             self.refuse(path, "cannot be read", expected)

@@ -114,10 +114,8 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
         geometry.put("isocentre", "ImagePositionPatient, ImageOrientationPatient and PixelSpacing")
         return
     along, width = np.array(geometry.values["columns_along"]), geometry.values["pixel_mm"][0]
-    column, centre = (
-        (geometry.values["size"][0] - 1) / 2,
-        file.numbers("DataCollectionCenterPatient"),
-    )
+    column = (geometry.values["size"][0] - 1) / 2
+    centre = file.numbers("DataCollectionCenterPatient")
     off_mm = _off_axis_mm(first + column * width * along, along, file)
     if "central_column" in geometry.values:
         column = geometry.values["central_column"]

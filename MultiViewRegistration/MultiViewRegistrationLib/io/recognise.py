@@ -24,7 +24,7 @@ from ..imaging.image_source import BEGINNINGS, HEAD, PAIR, without_data_files
 from ..imaging.reading import image_header, read_slice
 from .calibration.read import read_calibration, recognised_format
 from .calibration.tracked import header_of, is_sequence, is_transform
-from .files import home_of, read_json
+from .files import read_json, upload_root
 from .hdf5 import is_hdf5
 from .transforms import ZIP, read_named_matrix
 
@@ -93,7 +93,7 @@ class CTFiles:
             self.files[0].name
             if len(self.files) == 1
             else ""
-            if home_of(folder) == folder.resolve()
+            if upload_root(folder) == folder.resolve()
             else folder.name
         )
 

@@ -288,10 +288,8 @@ class FrameSequence:
         Views that the first has not are left out.
         """
         with collect_warnings():  # the first frame has warned
-            file, known = (
-                self.files.file(number),
-                {view.name: view.xray.valid for view in self.first.views},
-            )
+            file = self.files.file(number)
+            known = {view.name: view.xray.valid for view in self.first.views}
             entries = [view for view in file.views if view.name in known]
             if self.files.own_cases:
                 xrays = [xray_of(file, view) for view in entries]
@@ -313,11 +311,9 @@ class FrameSequence:
         """
         first = Case.load(paths[0])
         hashed: dict[Path, str] = {}
-        views, truths, of_structures = (
-            list(first.cameras),
-            [first.truth_world_from_ct],
-            [first.structure_truths],
-        )
+        views = list(first.cameras)
+        truths = [first.truth_world_from_ct]
+        of_structures = [first.structure_truths]
         for path in paths[1:]:
             file = CaseFile.read(path)
             if [view.name for view in file.views] != views:

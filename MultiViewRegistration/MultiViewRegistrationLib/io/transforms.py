@@ -149,10 +149,8 @@ def _count(path: str | os.PathLike) -> int:
         data = Path(path).read_bytes() if os.path.getsize(path) <= MAX_LINEAR_BYTES else b""
     except OSError:
         return 1
-    text, binary = (
-        len(re.findall(rb"^Transform:", data, re.MULTILINE)),
-        data.count(b"TransformType"),
-    )
+    text = len(re.findall(rb"^Transform:", data, re.MULTILINE))
+    binary = data.count(b"TransformType")
     return max(text, binary, 1)
 
 

@@ -17,9 +17,9 @@ from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import MAX_LABEL, Segment, Structures, StructureSource, structures_in
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
-from ..io.cameras import LEFT_OUT
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH
+from ..io.view_record import LEFT_OUT
 from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
 from .registration import CT_UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, place_of

@@ -119,10 +119,8 @@ class LinkedCursor:
         markups = self._registration.node.GetNodeReference(CURSOR)
         self._carry(markups)
         given = positions(markups)
-        hovered, pose = (
-            _hovered(self._registration.scene),
-            self._pose.tobytes() if len(given) else b"",
-        )
+        hovered = _hovered(self._registration.scene)
+        pose = self._pose.tobytes() if len(given) else b""
         stamp = (given.tobytes(), hovered, pose, *[detector.stamp for detector in self._detectors])
         if stamp == self._shown:
             return False

@@ -48,11 +48,9 @@ class DeletedRegistration:
         ):  # display nodes first: Slicer makes one for markups without
             scene.AddNode(node)
         registration = Registration(self.nodes[0])
-        ct, segmentation, segment_id = (
-            registration.ct,
-            registration.segmentation,
-            registration.segment_id,
-        )
+        ct = registration.ct
+        segmentation = registration.segmentation
+        segment_id = registration.segment_id
         registration.node.SetNodeReferenceID(CT, None)
         registration.choose_segment(None)
         if ct is not None and _is_free(ct):

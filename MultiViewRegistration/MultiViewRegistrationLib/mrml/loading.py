@@ -7,7 +7,6 @@ is downloaded on demand with pip, which may know another index or a proxy.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -22,9 +21,8 @@ from ..errors import InputError
 from ..imaging.xray import RawImage, View, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, DicomImage
-from ..io.datasets.chest import SAMPLE, SAMPLE_FOLDER, chest_ct
+from ..io.datasets.chest import SAMPLE, demo_case
 from ..io.dicom_identity import read_identity
-from ..io.files import sha256, write_atomically
 from ..io.view_record import DESCRIBED, ViewRecord
 from .case import keep_extras
 from .identity import keep_frame_uid, remember_identity, say_same_patient
@@ -133,7 +131,7 @@ class ReadCase:
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )
         keep_centre(registration, self.centre)
-        for key, value in case.search.items():
+        for key, value in case.search_range.items():
             registration.node.SetParameter(key, str(value))
         keep_extras(registration, case)
         if case.world_from_ct is not None:
@@ -295,35 +293,7 @@ class SampleDownloader:
     def __call__(self, source) -> Any:
         """Return the result of load_case, or None after a message that says why the sample is not available."""
         try:
-            return self.load_case(sample_case())
+            return self.load_case(demo_case())
         except InputError as error:
             slicer.util.errorDisplay(str(error))
             return None
-
-
-def sample_case() -> Path:
-    """Return the path of the sample's case.json, in a folder of Slicer's cache together with its X-rays and its CT.
-
-    The CT is fetched if need be.
-
-    Raises
-    ------
-    InputError
-        Where the CT cannot be fetched or the folder cannot be written.
-    """
-    files = sorted(SAMPLE_FOLDER.iterdir())
-    folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / SAMPLE_NAME
-    case = folder / "case.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            write_atomically(folder / file.name, file.read_bytes())
-        ct = folder / json.loads(case.read_text(encoding="utf-8"))["ct"]
-        if not ct.is_file() or sha256(ct) != SAMPLE["sha256"]:
-            write_atomically(ct, chest_ct().read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the sample cannot be put together there ({error.strerror or error}); make "
-            "room on the disk, or choose another cache folder in Slicer's application settings."
-        ) from None
-    return case

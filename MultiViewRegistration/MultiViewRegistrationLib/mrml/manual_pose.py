@@ -12,7 +12,7 @@ import slicer
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..io.cameras import sees
+from ..io.view_record import sees
 from .case import ct_of
 from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
 from .registration import Registration

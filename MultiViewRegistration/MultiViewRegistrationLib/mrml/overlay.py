@@ -58,7 +58,7 @@ def xray_window(view: XRayView) -> tuple[float, float]:
 class SliceCanvas:
     """Overlays as volumes on the X-rays' planes, which `lay` puts into their slice views.
 
-    a `session.drawing.Canvas`.
+    a `mrml.drawing.Canvas`.
     """
 
     def kind(self, mode: str) -> str | None:

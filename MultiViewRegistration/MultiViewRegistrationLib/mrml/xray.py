@@ -244,11 +244,9 @@ class XRayView:
 
         At the detector, where it is known.
         """
-        camera, pixel_mm, geometry = (
-            self.camera,
-            self.record.detector_pixel_mm,
-            self.record.geometry,
-        )
+        camera = self.camera
+        pixel_mm = self.record.detector_pixel_mm
+        geometry = self.record.geometry
         if isinstance(geometry, SlotScan):
             isocentre_mm = geometry.source_to_isocentre_mm
         elif pixel_mm:
@@ -334,7 +332,7 @@ def on_image(pixel, size, beside: float = 0.0) -> bool:
 ON_PLANE_MM = 0.6
 """A point is on a detector's plane if it is no farther off than this: half the slice of the image,
 which is 1 mm thick."""
-BESIDE = 0.5
+EDGE_SHARE = 0.5
 """And if it is no farther beside the image than this share of its size, so that a point may be
 dragged over the edge."""
 
@@ -389,7 +387,7 @@ class DetectorPlane:
     def holds(self, point) -> bool:
         """Return whether a point (3,), RAS mm, lies on the image or beside it."""
         pixel, off = self.locate(point)
-        return abs(off) <= ON_PLANE_MM and on_image(pixel, self.camera.size, BESIDE)
+        return abs(off) <= ON_PLANE_MM and on_image(pixel, self.camera.size, EDGE_SHARE)
 
 
 def detectors(registration) -> list[DetectorPlane]:

@@ -11,7 +11,7 @@ from vtkmodules.vtkFiltersCore import vtkAppendPolyData
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..errors import InputError
-from ..geometry.c_arm import CArm
+from ..geometry.c_arm import CArm, side_of_direction
 from ..geometry.camera import Camera
 from ..geometry.slot_scan import SlotScan
 from .layout import colour_of, slice_of
@@ -20,7 +20,7 @@ from .slice_view import ras_from_slice
 from .xray import XRayView, on_image
 
 FRUSTUM = "frustum"
-#: Of what a frustum was made, so that it is made again only where that has changed.
+#: What a frustum was made of: it is made again only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 LINE_WIDTH = 2.0
 SOURCE_RADIUS_MM = 6.0
@@ -115,9 +115,6 @@ GLYPH_MM = 1e-3
 BEYOND_MM = 25.0
 #: The attribute of a label in 3D: the place that it is put to at first.
 ANCHOR = "MultiViewRegistration.anchor"
-#: A second letter is written where the direction is as near to its axis as this cosine: from 30
-#: degrees off the first.
-SECOND_LETTER = 0.5
 
 
 def show_labels(view: XRayView) -> None:
@@ -211,25 +208,6 @@ def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
         side_of_direction(-down),
         side_of_direction(down),
     )
-
-
-def side_of_direction(direction) -> str:
-    """Return the patient's side in this direction, world LPS: L or R, A or P, H or F.
-
-    a second letter where it is oblique.
-    """
-    direction = np.asarray(direction) / np.linalg.norm(direction)
-    letters = ""
-    for axis in np.argsort(-np.abs(direction))[:2]:
-        if not letters or abs(direction[axis]) > SECOND_LETTER:
-            letters += ("LR", "PA", "HF")[axis][int(direction[axis] < 0)]
-    return letters
-
-
-def remove_labels(view: XRayView) -> None:
-    """Remove the letters at the image's edges."""
-    remove_product(view.node, LABEL)
-    remove_product(view.node, LABEL_3D)
 
 
 def _angle(degrees: float, positive: str, negative: str) -> str:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..io.result_folder import folder_for, holds_export
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Form, Option, visible, walk
-from ..session.translation import _
+from ..translation import _
 from . import packages
 from .style import (
     DOUBTFUL,
@@ -156,7 +156,7 @@ class _Box:
             self._layout.insertRow(place, drawn.widget)
 
 
-#: Of the kind that a widget shows.
+#: Kind of control that a widget shows.
 C = TypeVar("C", bound=Control)
 
 
@@ -345,10 +345,8 @@ class _Choice(_Drawn[controls.Choice]):
         for number, button in enumerate(self._buttons):
             button.setVisible(number < len(options))
             if number < len(options):
-                button.text, button.toolTip = (
-                    button_text(options[number].title),
-                    plain_tip(options[number].tip),
-                )
+                button.text = button_text(options[number].title)
+                button.toolTip = plain_tip(options[number].tip)
 
     def _choose(self, number: int) -> None:
         if self._values[number] != self.control.value:
@@ -450,10 +448,8 @@ class _Slider(_Drawn[controls.Slider]):
         return slider
 
     def show(self, control: controls.Slider) -> None:
-        self.widget.minimum, self.widget.maximum = (
-            0,
-            round((control.high - control.low) / control.step),
-        )
+        self.widget.minimum = 0
+        self.widget.maximum = round((control.high - control.low) / control.step)
         self.widget.value = round((control.value - control.low) / control.step)
 
     def _on_moved(self, steps: int) -> None:

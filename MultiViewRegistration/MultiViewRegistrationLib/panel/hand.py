@@ -11,7 +11,7 @@ from ..mrml import manual_pose
 from ..mrml.layout import tag_of
 from ..mrml.manual_pose import Dragging
 from ..session.history import ManualMoveRecorder
-from ..session.translation import _
+from ..translation import _
 
 if TYPE_CHECKING:
     from .panel import Panel

@@ -20,9 +20,8 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
-from ..session.external_files import requirements_of
 from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING
-from ..session.translation import _
+from ..translation import _
 from .style import busy
 
 TORCH_VERSION = ">=2"
@@ -135,7 +134,7 @@ def ensure_for_files(paths: Iterable[Path], resource_path: Callable[[str], str])
     InputError
         As the others.
     """
-    for requirements in filter(None, map(requirements_of, paths)):
+    for requirements in filter(None, map(_requirements_of, paths)):
         ensure(resource_path(requirements))
 
 
@@ -229,3 +228,15 @@ class _Printed:
 
     def flush(self) -> None:
         self._to.flush()
+
+
+def _requirements_of(path: Path) -> str | None:
+    """Return the file of Resources that lists the packages without which a calibration cannot be read; None where it needs none."""
+    from ..io.hdf5 import is_hdf5
+
+    if str(path).lower().endswith((".yml", ".yaml")):
+        return "requirements_yaml.txt"
+    try:
+        return "requirements_hdf5.txt" if is_hdf5(path) else None
+    except OSError:  # reported where it is read
+        return None

@@ -12,20 +12,18 @@ import slicer
 import vtk
 
 from ..errors import InputError
-from ..io.recognise import RESULT, SCENE, TRACK, kinds_of
+from ..io.recognise import SCENE, kinds_of
 from ..mrml import display
 from ..mrml.deletion import DeletedRegistration, delete
-from ..mrml.loading import read_case, sample_case
 from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..mrml.xray import XRayView
-from ..session.host import SlicerTools
 from ..session.inputs import begin_compiling
 from ..session.presenters.frontend import Frontend
-from ..session.result_files import read_result
-from ..session.sequence import read_track
+from ..session.presenters.host import SlicerTools
+from ..session.presenters.opening import Read
 from ..session.session import Session
-from ..session.tasks import POLL_WAIT_S, Task, ended
-from ..session.translation import _
+from ..session.tasks import POLL_WAIT_S
+from ..translation import _
 from . import packages
 from .answer_bar import AnswerBar
 from .files import FilesPart
@@ -53,7 +51,7 @@ class Logic(Protocol):
     def session(self, registration: Registration) -> Session:
         """Return the session of a registration."""
 
-    def take(self, read: Callable[[Any], Registration]) -> Registration:
+    def take(self, read: Read) -> Registration:
         """Put what was read into the scene; return the registration that it becomes."""
 
 
@@ -100,7 +98,10 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         ui.noticeButton.clicked.connect(self._on_notices_understood)
         ui.samePatientButton.clicked.connect(self._on_same_patient)
-        self.opening = FileOpening(self)
+        self._reading_timer = qt.QTimer()  # it goes on where another module is open
+        self._reading_timer.setInterval(TICK_MS)
+        self._reading_timer.timeout.connect(lambda: self.opening.tick(POLL_WAIT_S))
+        self.show_reading("")
         self._style = PanelStyle(self.widget, self.invalidate)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
@@ -149,6 +150,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def close(self) -> None:
         """End all work: there will be no panel any more, and perhaps its widgets are gone already."""
         self._timer.stop()
+        self._reading_timer.stop()
         self.opening.stop()
         for form in self._forms:
             with suppress(
@@ -226,18 +228,13 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
         a scene in its place, after a question if there is anything.
         """
-        kind = kinds_of(path)[0]
-        if kind != SCENE:
-            self.opening.read(path, {RESULT: read_result, TRACK: read_track}.get(kind, read_case))
+        if SCENE not in kinds_of(path):
+            self.opening.open(path)
         elif display.is_empty(slicer.mrmlScene) or slicer.util.confirmOkCancelDisplay(
             plain_tip(_("Close the scene, and open {file} in its place?").format(file=path.name)),
             _("Open a scene"),
         ):
             slicer.util.loadScene(str(path))
-
-    def open_demo(self) -> None:
-        """Open the module's sample, whose CT is downloaded where it is not there yet."""
-        self.opening.read(_("the demo"), lambda path: read_case(sample_case()))
 
     def _follow(self) -> None:
         """See when the registration's node changes."""
@@ -294,16 +291,23 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.ui.messageLabel.text = message
         self.ui.messageLabel.setVisible(bool(message))
 
+    def show_reading(self, words: str) -> None:
+        """Show what is being read; "" for nothing."""
+        self.ui.readingLabel.text = words
+        self.ui.readingLabel.setVisible(bool(words))
+        (self._reading_timer.start if words else self._reading_timer.stop)()
+
+    def take_read(self, read: Read, autosaved: Path | None = None) -> None:
+        """Put what was read into the scene, and work on it."""
+        with busy():
+            self.choose(self.logic.take(read))
+            self.views.show_once()
+
     def stop_moving(self) -> None:
         """Leave handles and keys that move the CT as they are.
 
         Whatever moves it otherwise goes into the history.
         """
-
-    @property
-    def reading(self) -> bool:
-        """Whether a case, a result, a track or a scene is being read."""
-        return self.opening.under_way
 
     def waiting(self) -> str:
         """Return what the case waits for, a sentence; "" for nothing."""
@@ -329,10 +333,6 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def show_in_module(self, node: Any) -> None:
         """Open Slicer's own module for an MRML node."""
         slicer.app.openNodeModule(node)
-
-    def open_track(self, path: Path) -> None:
-        """Open a track.json beside what is open."""
-        self.opening.read(path, read_track)
 
     def show_section(self, name: str) -> None:
         """Unfold a section."""
@@ -447,84 +447,4 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def _on_load_case(self) -> None:
         path = qt.QFileDialog.getOpenFileName(None, _("Load case"), "", _("Case (*.json)"))
         if path:
-            self.opening.read(path)
-
-
-class FileOpening:
-    """A case.json, or a track.json, on its way into the scene.
-
-    Read in a thread, while the panel goes on.
-
-    At most one at a time: another file, or another registration that is chosen meanwhile, takes its
-    place.
-
-    Parameters
-    ----------
-    panel
-        Works on it then.
-    """
-
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
-        self._before: Registration | None = None
-        self._reading: Task | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(TICK_MS)
-        self._timer.timeout.connect(self._look)
-        self._show("")
-
-    @property
-    def under_way(self) -> bool:
-        """Whether a file is being read."""
-        return self._reading is not None
-
-    def read(self, path: str | Path, reader: Callable | None = None) -> None:
-        """Begin to read a file.
-
-        Parameters
-        ----------
-        reader
-            Of what the module's logic takes; `read_case` by default.
-        """
-        path, reader = Path(path), reader or read_case
-        self._panel.show_message("")
-        self._before, self._reading = (
-            self._panel.registration,
-            Task(lambda on_progress: reader(path)),
-        )
-        self._show(
-            _("Reading {name}...").format(
-                name=path.parent.name if path.stem in ("case", "track") else path.stem
-            )
-        )
-        self._timer.start()
-
-    def stop(self) -> None:
-        """Forget the file that is being read."""
-        self._timer.stop()
-        self._reading = None
-
-    def _look(self) -> None:
-        reading = self._reading
-        if reading is None:
-            return
-        reading.wait(POLL_WAIT_S)
-        chosen = self._panel.registration != self._before
-        if not (chosen or ended(reading)):
-            return
-        self.stop()
-        self._show("")
-        if not chosen:
-            with self._panel.ui_action(), busy():
-                self._take(reading)
-
-    def _take(self, reading: Task) -> None:
-        registration = self._panel.logic.take(reading.result)
-        self._panel.choose(registration)
-        self._panel.logic.session(registration).notices.loaded(reading.warnings)
-        self._panel.views.show_once()
-
-    def _show(self, words: str) -> None:
-        label = self._panel.ui.readingLabel
-        label.text = words
-        label.setVisible(bool(words))
+            self.opening.open(Path(path))

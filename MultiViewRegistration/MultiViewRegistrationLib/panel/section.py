@@ -20,7 +20,7 @@ from ..session.presenters.section import (
     Presenter,
     State,
 )
-from ..session.translation import _
+from ..translation import _
 from .form import QtForm
 from .style import plain_tip
 

@@ -277,10 +277,8 @@ class Comparison:
         chosen = torch.randint(len(self._corners), (patches,), generator=self._random)
         corners = self._corners[chosen.to(self._corners.device)]
         along = torch.arange(preset.patch, device=corners.device)
-        rows, columns = (
-            corners[:, 0, None, None] + along[:, None],
-            corners[:, 1, None, None] + along,
-        )
+        rows = corners[:, 0, None, None] + along[:, None]
+        columns = corners[:, 1, None, None] + along
         pixels, where = torch.unique(self._number[rows, columns].flatten(1), return_inverse=True)
         moving = standardised(
             self._render(self._rays[pixels], world_from_ct), preset.mean, preset.sd

@@ -140,10 +140,8 @@ class _Step:
             better = False
             while damping < MOST_DAMPING:
                 step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient)
-                trial, size = (
-                    self._moved(state, step),
-                    largest_step_mm(step[of_bones].reshape(-1, 6), fit),
-                )
+                trial = self._moved(state, step)
+                size = largest_step_mm(step[of_bones].reshape(-1, 6), fit)
                 there = self._at(trial)
                 there.compare_as(here)
                 shadows = there.shadows(trial.poses)
@@ -198,10 +196,8 @@ class _Step:
     ) -> tuple[BonesFit, np.ndarray, np.ndarray]:
         """Return the fit, and gradient and Hessian of half the cost by the poses of rest and bones, and by the free corrections."""
         fit = objective.linearise(state.poses, shadows)
-        pivot, corrections = (
-            rigid.transform_points(state.rest, self._centroid),
-            6 + 6 * len(self._bones),
-        )
+        pivot = rigid.transform_points(state.rest, self._centroid)
+        corrections = 6 + 6 * len(self._bones)
         ways = self._cameras.jacobians(_Given(self._given.views, pivot), state.corrections, 9)
         size = corrections + len(self._cameras.free)
         gradient, hessian = np.zeros(size), np.zeros((size, size))
@@ -242,10 +238,8 @@ class _Step:
         in_place: Sequence[Shadow | None],
     ) -> np.ndarray:
         """Return (15, rows, columns), a view's image by the pose of the rest (6), by that of all (6), and by the intrinsics (3)."""
-        camera, projector = (
-            objective.views[v].camera,
-            self._whole.projector(self._whole.level(objective.voxel_mm)),
-        )
+        camera = objective.views[v].camera
+        projector = self._whole.projector(self._whole.level(objective.voxel_mm))
         jacobian = np.empty((15, *camera.size[::-1]), np.float32)
         rest, everything = jacobian[:6], jacobian[6:12]
         rest[:] = projector.render(camera, state.rest, jacobian=True, pivot=pivot).jacobian

@@ -387,12 +387,10 @@ class Objective:
         """
         settings, mask = self.settings, self._masks[index]
         derivatives = len(projection.jacobian)
-        gradient, hessian, products, cost = (
-            np.zeros(derivatives),
-            np.zeros((derivatives, derivatives)),
-            np.zeros(3),
-            0.0,
-        )
+        gradient = np.zeros(derivatives)
+        hessian = np.zeros((derivatives, derivatives))
+        products = np.zeros(3)
+        cost = 0.0
         for residual, change, sums in self.residuals(index, projection, derivative=derivative):
             cost += similarity.normal_equations(
                 residual, change, mask, settings.cauchy, gradient, hessian

@@ -23,6 +23,8 @@ from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
 SAME_MM, RADIUS_MM = 3.0, 60.0
+#: A pose lies at the rim of a range from this share of it on.
+RIM = 0.95
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,25 @@ class Range:
             np.linalg.norm(moved) <= 1.5 * self.translation_mm + 10
             and turned <= 1.5 * self.rotation_deg + 10
         )
+
+    def rim(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> str:
+        """Return what puts a pose at the rim of the range about a pose, or beyond it, in words.
+
+        "" where nothing does.
+        """
+        moved = rigid.transform_points(pose, centroid) - rigid.transform_points(
+            world_from_ct, centroid
+        )
+        turned = np.degrees(rigid.rotation_distance(pose, world_from_ct))
+        mm = float(np.linalg.norm(moved))
+        found = []
+        if mm > RIM * self.translation_mm:
+            found.append(f"{mm:.0f} mm from its middle, {self.translation_mm:g} mm were searched")
+        if turned > RIM * self.rotation_deg:
+            found.append(
+                f"turned by {turned:.0f} degrees, {self.rotation_deg:g} degrees were searched"
+            )
+        return "; ".join(found)
 
     def shown(
         self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray
@@ -143,7 +164,7 @@ LEAST_CURVATURE = 0.2
 #: each finer one.
 KEEP_AFTER_COARSEST = (1.6, 12)
 KEEP_AFTER_FINER = (1.3, 3)
-#: The same from the coarsest level, of a structure before the rest of its CT.
+#: Levels of a structure before the rest of its CT, from the coarsest one.
 KEEP_WITH_BACKGROUND = (1.3, 6)
 
 
@@ -368,7 +389,8 @@ def descend(
     iterations, tolerance_mm
         The most steps, and the size of the last one.
     centroid
-        (3,) CT mm, about which each pose turns; None: about the objective's pivot, for one start.
+        (3,) CT mm, about which each pose turns, or one for each start (N, 3); None: about the
+        objective's pivot, for one start.
     unknowns
         The free camera corrections; by default the cameras are exact.
     on_step
@@ -382,8 +404,8 @@ def descend(
         centroid is not None
     ):  # an objective remembers which pixels count: each descent needs its own
         objectives = [
-            objective.with_pivot(rigid.transform_points(start.world_from_ct, centroid))
-            for start in starts
+            objective.with_pivot(rigid.transform_points(start.world_from_ct, own))
+            for start, own in zip(starts, np.broadcast_to(centroid, (len(starts), 3)), strict=True)
         ]
     unknowns = unknowns or CameraCorrections.exact(objective.views)
     report_step = on_step if len(starts) == 1 else lambda step: None

@@ -120,6 +120,8 @@ class Refinement:
     world_from_background
         (4, 4) where the rest of the CT lies before which a structure was registered; None without
         it.
+    rim
+        What puts the pose at the rim of what was searched, in words; "" where nothing does.
     """
 
     world_from_ct: np.ndarray
@@ -133,6 +135,7 @@ class Refinement:
     search_seconds: float = 0.0
     selected_start: int | None = None
     world_from_background: np.ndarray | None = None
+    rim: str = ""
 
 
 def refine(
@@ -202,7 +205,8 @@ def refine(
         minima = found if number == 0 else registration.merge(minima, found)
     refinement = registration.refine_to_finest(minima, [world_from_ct] if given else [])
     if refinement is not None:
-        return refinement
+        rim = reach.rim(refinement.world_from_ct, world_from_ct, anatomy.centroid) if reach else ""
+        return replace(refinement, rim=rim)
     if reach is not None:
         raise _not_shown(reach, "any view")
     raise InputError(

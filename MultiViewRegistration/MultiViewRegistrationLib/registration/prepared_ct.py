@@ -204,6 +204,11 @@ class PreparedCT:
         other._projectors, other._making = {}, Lock()
         return other
 
+    @property
+    def n_levels(self) -> int:
+        """The number of levels of the volume pyramid."""
+        return len(self._volumes)
+
     def attenuation(self, level: int) -> Volume:
         """Return the attenuation, 1/mm, at one level of the volume pyramid."""
         return self._volumes[level]
@@ -366,7 +371,7 @@ class PreparedCT:
         levels = self.levels(views, world_from_ct)
         for level in [
             *levels,
-            scoring_level(levels[0], len(self._volumes), structure=self.structure),
+            scoring_level(levels[0], self.n_levels, structure=self.structure),
         ]:
             self.projector(level.volume)
 
@@ -397,7 +402,7 @@ class PreparedCT:
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
     ) -> Scorer | TorchScorer:
         """Return the scorer of poses for a search at a coarsest level, on the same parts of the images."""
-        level = scoring_level(level, len(self._volumes), structure=self.structure)
+        level = scoring_level(level, self.n_levels, structure=self.structure)
         parts = self._shown_parts(views, level, world_from_ct, margin_mm)
         pooled, rest = self._with_background([part.pooled(level.pool) for part in parts], level)
         arguments = self.projector(level.volume), pooled, level.settings, self.centroid, rest

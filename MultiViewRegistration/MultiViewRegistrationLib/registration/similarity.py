@@ -171,7 +171,7 @@ def _local_mean(image, other, mask, weight, radius):
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
-def _local_moments(image, mask, weight, radius, floor):
+def local_moments(image, mask, weight, radius, floor):
     """Return local mean and 1 / sqrt(variance + floor^2)."""
     mean = _local_mean(image, mask, mask, weight, radius)
     inverse_sd = _local_mean(image, image, mask, weight, radius)
@@ -231,8 +231,8 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
     """Return the residual (1, rows, columns), its derivative (n, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
-    mean, inverse_sd = _local_moments(image, mask, weight, radius, floor)
-    fixed_mean, fixed_inverse_sd = _local_moments(fixed, mask, weight, radius, floor)
+    mean, inverse_sd = local_moments(image, mask, weight, radius, floor)
+    fixed_mean, fixed_inverse_sd = local_moments(fixed, mask, weight, radius, floor)
     residual = np.zeros((1, rows, columns), np.float32)
     normalised = np.empty((rows, columns), np.float32)
     products = np.zeros(3)

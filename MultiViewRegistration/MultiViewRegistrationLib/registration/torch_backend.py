@@ -31,6 +31,7 @@ from torch import Tensor
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
+from ..rendering.cuda_graph import Recorded
 from ..rendering.drr import FIRST_ROW, Projector
 from ..rendering.torch_drr import TorchProjector
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation, local_ncc
@@ -38,7 +39,7 @@ from .similarity import MIN_PIXELS, MIN_SHARE, Settings, silhouette_margin
 
 #: Pixels that are added up in single precision, before their sums are in double.
 LANE_PIXELS = 256
-#: Of a search's poses so many pixels at a time, some 200 bytes each.
+#: Pixels of a search's poses that are scored at a time, some 200 bytes each.
 PIXELS_AT_ONCE = 2**22
 #: What comes back of an image, before gradient (n,) and Hessian (n, n).
 COST_BEFORE, COST, PRODUCTS, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 6, 7
@@ -239,10 +240,8 @@ class _Images:
             for by_view in (cameras or [None] * count)
             for camera in (self._cameras if by_view is None else map(self._padded, by_view))
         ]
-        everywhere, about = (
-            np.repeat(np.stack(poses), self.views, axis=0),
-            np.repeat(pivots, self.views, axis=0),
-        )
+        everywhere = np.repeat(np.stack(poses), self.views, axis=0)
+        about = np.repeat(pivots, self.views, axis=0)
         margins = None
         if self.settings.silhouette_mm is not None:
             by_view = [silhouette_margin(self.settings, camera, pivots) for camera in self._cameras]
@@ -390,7 +389,7 @@ def _intensities(
     """Return DRR and X-ray as they are compared (k, B, rows, columns), and the DRR's derivatives (n, k, B, rows, columns), k being 1."""
     drr, xray, slopes = image * mask, fixed * mask, jacobian * mask
     own = torch.stack([mask, drr, drr * image, xray, xray * fixed])
-    local = _box_sums(torch.cat([own, slopes, slopes * image]), radius)
+    local = box_sums(torch.cat([own, slopes, slopes * image]), radius)
     local = local * torch.where(local[0] > 0.5, 1 / local[0], 0)
     _, mean, square, fixed_mean, fixed_square = local[:5]
     scale = 1 / ((square - mean**2).clamp(min=0) + floor**2).sqrt()
@@ -407,7 +406,7 @@ def _gradients(
     """Return what `_intensities` does, of the images' gradients, k being 2."""
     drr, xray, slopes = (_central_differences(each) * mask for each in (image, fixed, jacobian))
     growth = (drr[:, None] * slopes).sum(0)
-    local = _box_sums(
+    local = box_sums(
         torch.cat([torch.stack([mask, (drr**2).sum(0), (xray**2).sum(0)]), growth]), radius
     )
     local = local * torch.where(local[0] > 0.5, 1 / local[0], 0)
@@ -425,7 +424,7 @@ def _central_differences(images: Tensor) -> Tensor:
     return torch.stack([across, down])
 
 
-def _box_sums(images: Tensor, radius: int) -> Tensor:
+def box_sums(images: Tensor, radius: int) -> Tensor:
     """Return sums (..., rows, columns) over the square window about each pixel, cut off at the border."""
     side, flat = 2 * radius + 1, images.flatten(0, -3)[:, None]
     across = F.avg_pool2d(flat, (1, side), 1, (0, radius), divisor_override=1)
@@ -437,10 +436,8 @@ def _window_sums(marks: Tensor, radii: Tensor) -> Tensor:
     for dim in (1, 2):
         size = marks.shape[dim]
         place = torch.arange(size, device=marks.device)
-        high, low = (
-            (place + radii[:, None]).clamp(max=size - 1) + 1,
-            (place - radii[:, None]).clamp(min=0),
-        )
+        high = (place + radii[:, None]).clamp(max=size - 1) + 1
+        low = (place - radii[:, None]).clamp(min=0)
         running = F.pad(marks.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
         high, low = (each[:, None] if dim == 2 else each[:, :, None] for each in (high, low))
         high, low = (each.expand(marks.shape) for each in (high, low))
@@ -499,34 +496,12 @@ def _replayed(
         return _compare(projector, settings, derivatives, inputs)
     key = settings, derivatives, *(None if each is None else each.shape for each in inputs)
     if key not in projector.recorded:
-        projector.recorded[key] = _record(
-            partial(_compare, projector, settings, derivatives), inputs
-        )
-    graph, places, results = projector.recorded[key]
-    for place, each in zip(places, inputs, strict=True):
-        if each is not None:
-            place.copy_(each)
-    graph.replay()
-    numbers, mask = results
+        with torch.cuda.device(projector.device):
+            projector.recorded[key] = Recorded(
+                lambda *each: _compare(projector, settings, derivatives, _Inputs(*each)), inputs
+            )
+    numbers, mask = projector.recorded[key](*inputs)
     return numbers.clone(), mask.clone()
-
-
-def _record(work: Callable, inputs: _Inputs) -> tuple:
-    """Return the graph, the inputs' places and those of the results."""
-    places = inputs._replace(
-        **{name: each.clone() for name, each in inputs._asdict().items() if each is not None}
-    )
-    beside = torch.cuda.Stream(inputs.beams.device)
-    beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):  # what is compiled, and made once, is made before
-        work(places)
-    torch.cuda.current_stream().wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(
-        graph, capture_error_mode="thread_local"
-    ):  # others may be at work on the card
-        results = work(places)
-    return graph, places, results
 
 
 def _in_halves(work: Callable[[list], list], items: list, projector: TorchProjector) -> list:

@@ -22,6 +22,7 @@ from ..jobs import start_python
 from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
 from .objective import Objective, Projection, tiles
+from .pose_table import ShiftTable
 from .similarity import Scorer, Settings, box_sum
 
 SIDE = 16
@@ -59,6 +60,10 @@ def _warm_up_gradients() -> None:
 def _warm_up_search() -> None:
     everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
     Scorer(_projector(), [_view()], everything, np.zeros(3)).scores(np.eye(4)[None])
+    for task in ShiftTable(_view(), np.zeros(3), np.zeros((1, 3)), 1).tasks(
+        _projector(), np.eye(4)[None]
+    ):
+        task()
 
 
 #: The search before the rest, which the child process compiles meanwhile.

@@ -6,9 +6,10 @@ Windows of a detector, X-rays brought onto them, and training images of one CT, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -21,7 +22,17 @@ from ..registration.similarity import box_sum
 from ..rendering.devices import run_tasks
 from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .fast_drr import BASES, Bases, Stacks, project, varied
-from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
+from .overlays3d import CAPSULE, CAPSULES
+from .randomise import (
+    BODY,
+    BONE,
+    GHOST,
+    GHOSTS,
+    Randomisation,
+    describe,
+    hardened_body,
+    random_xray,
+)
 from .rng import NEIGHBOURS, derived, sixes, states_of_images
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for
@@ -244,13 +255,19 @@ class TrainingImages:
     ) -> None:
         structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
-        self._stacks = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
-        self._around: list[Stacks] = []  # around the structure
+        anatomy = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
+        self._anatomy = [self._ready(bases) for bases in anatomy]
+        self._around: list = []  # around the structure
         if ct.mask is not None:
-            around = attenuation(CT(ct.volume, ct.unit, ~ct.mask))
-            if around.values.max() > TISSUE_PER_MM:
-                self._around = _variants(around, pixel_mm, False, variants, seed)
+            mu = attenuation(CT(ct.volume, ct.unit, ~ct.mask))
+            if mu.values.max() > TISSUE_PER_MM:
+                around = _variants(mu, pixel_mm, False, variants, seed)
+                self._around = [self._ready(bases) for bases in around]
         self.how = how or (BONE if structure and not self._around else BODY)
+
+    def _ready(self, bases: Bases) -> Any:
+        """Return bases as what makes the images takes them."""
+        return Stacks.of(bases)
 
     def harden(self, hardness: float) -> None:
         """Make harder images of a body from now on, see `hardened_body`."""
@@ -275,20 +292,10 @@ class TrainingImages:
         first
             Number of the first of these poses in the batch, which can so be made part by part.
         """
-        poses = np.asarray(world_from_ct, float)
-        if poses.ndim == 3:
-            poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
-        variant = int(derived(key, np.uint64(0)) % np.uint64(len(self._stacks)))
-        states = states_of_images(key, first, *poses.shape[:2])
-        rendered = [(self._stacks[variant], poses)]
-        if self._around:
-            rendered.append(
-                (self._around[variant], poses @ self.neighbours(key, first, len(poses))[:, None])
-            )
+        poses, states, rendered, mm = self._placed(world_from_ct, windows, key, first)
         out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
         tasks = []
         for view, window in enumerate(windows):
-            mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
             shown = [
                 (tuple(stacks), tuple(stacks.rays(window.camera, placed[:, view])))
                 for stacks, placed in rendered
@@ -298,7 +305,7 @@ class TrainingImages:
                 *shown[-1],
                 bool(self._around),
                 tuple(self.how),
-                mm,
+                mm[view],
                 window.inside.view(np.uint8),
                 states,
                 out,
@@ -311,10 +318,30 @@ class TrainingImages:
         run_tasks(tasks)
         return out
 
+    def _placed(
+        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int
+    ) -> tuple[np.ndarray, np.ndarray, list[tuple[Any, np.ndarray]], np.ndarray]:
+        """Return what follows from the arguments of `batch`.
+
+        Poses (n, views, 4, 4), random states (views, n), the anatomy and what lies around it, each
+        with its poses, and the size of a pixel there, (views, n) mm.
+        """
+        poses = np.asarray(world_from_ct, float)
+        if poses.ndim == 3:
+            poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
+        variant = int(derived(key, np.uint64(0)) % np.uint64(len(self._anatomy)))
+        rendered = [(self._anatomy[variant], poses)]
+        if self._around:
+            moved = poses @ self.neighbours(key, first, len(poses))[:, None]
+            rendered.append((self._around[variant], moved))
+        centres = np.moveaxis(rigid.transform_points(poses, self.centroid), 1, 0)
+        mm = [window.pixel_mm_at(at) for window, at in zip(windows, centres, strict=True)]
+        return poses, states_of_images(key, first, *poses.shape[:2]), rendered, np.stack(mm)
+
     def neighbours(self, key: np.uint64, first: int, count: int) -> np.ndarray:
         """Return motions (count, 4, 4) of what surrounds a structure.
 
-        a normally distributed turn about its centroid, then a shift.
+        A normally distributed turn about its centroid, then a shift.
         """
         how = self.how
         six = sixes(key, first, count, NEIGHBOURS) * np.repeat(
@@ -325,10 +352,45 @@ class TrainingImages:
         )
 
 
-def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:
+def _variants(
+    mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int
+) -> Iterator[Bases]:
     voxel_mm = pixel_mm * (_VOXEL_OF_STRUCTURE if structure else _VOXEL_OF_BODY)
     bases, cut, rng = Bases.of(mu, voxel_mm), cut_ends(mu), np.random.default_rng(seed)
-    return [Stacks.of(varied(bases, cut, rng, structure=structure)) for _ in range(count)]
+    for _ in range(count):
+        yield varied(bases, cut, rng, structure=structure)
+
+
+@nb.njit(nogil=True, cache=True)
+def describe_images(how, mm, insides, states, numbers, ghosts, capsules, valid):
+    """Draw what is random in images, see `randomise.describe`.
+
+    Parameters
+    ----------
+    how
+        A plain tuple of `Randomisation`.
+    mm
+        (views, n), of a pixel.
+    insides
+        (views, rows, columns) uint8, see `Window`.
+    states
+        (views, n) uint64, in and out.
+    numbers, ghosts, capsules, valid
+        Out, (n, views, ...) each: of `Nuisances`, the others as `describe` has them.
+    """
+    views, count = states.shape
+    state = np.empty(1, np.uint64)
+    for n in range(count):
+        for view in range(views):
+            state[0] = states[view, n]
+            valid[n, view] = insides[view]
+            half = 0.5 * mm[view, n] * insides.shape[1]
+            nuisances = describe(
+                Randomisation(*how), half, state, ghosts[n, view], capsules[n, view], valid[n, view]
+            )
+            for i, number in enumerate(nuisances):
+                numbers[n, view, i] = number
+            states[view, n] = state[0]
 
 
 @nb.njit(nogil=True, cache=True)
@@ -346,6 +408,7 @@ def _make_images(
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_around else (0, 0, 0), np.float32)
     line = np.empty((rows, columns), np.float32)
+    ghosts, capsules = np.empty((GHOSTS, GHOST)), np.empty((CAPSULES, CAPSULE))
     state = np.empty(1, np.uint64)
     for n in range(start, stop):
         project(stacks, rays, n, bases)
@@ -353,6 +416,8 @@ def _make_images(
             project(around, rays_around, n, others)
         state[0] = states[view, n]
         valid = inside.copy()
-        random_xray(Randomisation(*how), bases, others, mm[n], state, line, valid)
+        half = 0.5 * mm[n] * rows
+        nuisances = describe(Randomisation(*how), half, state, ghosts, capsules, valid)
+        random_xray(nuisances, ghosts, capsules, bases, others, mm[n], state, line, valid)
         standardise(line, valid, out[n, view, 0])
         out[n, view, 1] = valid

@@ -124,12 +124,10 @@ class RegressorInitialisation:
         reach: Range | None = None,
         seed: int = 0,
     ) -> None:
-        self._model, self._anatomy, self._nominal, self._shared = (
-            model,
-            anatomy,
-            world_from_ct,
-            shared,
-        )
+        self._model = model
+        self._anatomy = anatomy
+        self._nominal = world_from_ct
+        self._shared = shared
         self._centre, self._reach, self._seed = centre, reach, seed
         self.seconds = 0.0
         """The time of the model's prediction."""

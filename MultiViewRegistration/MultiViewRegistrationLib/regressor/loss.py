@@ -90,11 +90,9 @@ class PoseAndImageLoss:
         weights: Mapping[str, float],
         device: str = "cpu",
     ) -> None:
-        self._cameras, self._weights, self._radius_mm = (
-            tuple(cameras),
-            weights,
-            source_to_isocentre_mm,
-        )
+        self._cameras = tuple(cameras)
+        self._weights = weights
+        self._radius_mm = source_to_isocentre_mm
         camera_from_world = np.stack([camera.camera_from_world for camera in cameras])
         self._camera_from_world = torch.from_numpy(camera_from_world).to(device)
         self._world_from_camera = rigid_torch.inverse(self._camera_from_world)

@@ -38,11 +38,9 @@ class RegressorModel:
 
     def __init__(self, card: Card, network: Network, folder: Path | None) -> None:
         self.card, self.network, self.folder = card, network, folder
-        self._cameras, self._poses, self._centroid = (
-            cameras_of(card),
-            poses_of(card),
-            np.array(card.centroid),
-        )
+        self._cameras = cameras_of(card)
+        self._poses = poses_of(card)
+        self._centroid = np.array(card.centroid)
 
     def check_ct(self, ct: CT) -> None:
         """Refuse a CT of which the model is not.

@@ -14,9 +14,7 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -28,6 +26,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.files import sha256, write_atomically
+from ..io.own_folders import data_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -288,19 +287,6 @@ class StoredModel:
     def finished(self) -> bool:
         """Whether its training has ended."""
         return self.card.finished
-
-
-def data_folder() -> Path:
-    """Return the folder of the user's data; MVREG_DATA moves it."""
-    if os.environ.get("MVREG_DATA"):
-        return Path(os.environ["MVREG_DATA"])
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "multiview-registration"
 
 
 def is_in_store(folder: Path) -> bool:

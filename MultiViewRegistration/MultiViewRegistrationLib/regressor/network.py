@@ -315,11 +315,9 @@ class VotingNetwork(Network):
 
     def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[Evidence]:
         """Return the evidence of what the network predicted, a view each."""
-        landmarks, centroid, worth = (
-            _numpy(self.landmarks),
-            _numpy(self.centroid),
-            WORTH * self.certainty.item(),
-        )
+        landmarks = _numpy(self.landmarks)
+        centroid = _numpy(self.centroid)
+        worth = WORTH * self.certainty.item()
         votes: list[Evidence] = []
         for camera, where, scale in zip(
             cameras, _numpy(predicted.positions), np.exp(_numpy(predicted.log_scales)), strict=True

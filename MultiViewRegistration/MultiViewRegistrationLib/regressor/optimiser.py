@@ -12,20 +12,24 @@ only loses by.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..rendering.cuda_graph import Recorded
 from ..rendering.devices import run_tasks
-from .loss import LossFunction
+from .loss import LossFunction, likelihood
 from .network import Network
 
 #: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values
 #: from 0.01 to 1 to about 1.
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
+#: Full learning rates of the kernels and of all else.
+_KERNELS, _REST = 0.02, 4e-3
 #: Share of the training in which the rate rises to its full.
 WARM_UP = 0.05
 #: Largest norm of a gradient; it is scaled down to this.
@@ -47,14 +51,75 @@ class Optimiser:
     """Muon for the kernels of `network.body`, AdamW for all other parameters."""
 
     def __init__(self, network: Network) -> None:
-        self._all = list(network.parameters())
+        self._network, self._all = network, list(network.parameters())
         kernels = [p for p in network.body.parameters() if p.ndim == 4]
         chosen = {id(p) for p in kernels}
         rest = [p for p in self._all if id(p) not in chosen]
+        self._cuda = self._all[0].is_cuda
         self._parts = {
-            "kernels": Muon(kernels, lr=0.02, momentum=0.95, decay=0.02),
-            "rest": torch.optim.AdamW(rest, 4e-3, (0.9, 0.99), weight_decay=0.0),
+            "kernels": Muon(kernels, lr=self._rate(_KERNELS), momentum=0.95, decay=0.02),
+            "rest": torch.optim.AdamW(
+                rest, self._rate(_REST), (0.9, 0.99), weight_decay=0.0, capturable=self._cuda
+            ),
         }
+        self._gradients: list[Tensor] = []
+        self._recorded_loss: dict[torch.Size, Recorded] = {}
+        self._recorded_update: Recorded | None = None
+
+    def _rate(self, value: float) -> Any:
+        """Return a learning rate; on a CUDA device in a tensor, from which recorded work reads it."""
+        return torch.tensor(value, device=self._all[0].device) if self._cuda else value
+
+    def learn(self, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
+        """Compute the loss of a batch and write its gradients into the parameters.
+
+        On a CUDA device it is done at once, on the CPU in parts side by side. Each part runs in a
+        thread in which PyTorch starts no others: those would wait for each other many times a step.
+
+        Parameters
+        ----------
+        images
+            (n, views, 2, rows, columns) float32.
+        camera_from_ct
+            (n, views, 4, 4) float32, the true poses.
+        """
+        if self._cuda:
+            return self._learn_on_cuda(loss_function, images, camera_from_ct)
+        ends = np.linspace(0, len(images), _PARTS + 1).round().astype(int).tolist()
+        results: list = [None] * _PARTS
+
+        def learn_part(n: int) -> None:
+            torch.set_num_threads(1)
+            part = slice(ends[n], ends[n + 1])
+            share = (part.stop - part.start) / len(images)
+            loss = share * loss_function(self._network, images[part], camera_from_ct[part])
+            results[n] = loss.item(), torch.autograd.grad(loss, self._all)
+
+        run_tasks([partial(learn_part, n) for n in range(_PARTS)])
+        for number, parameter in enumerate(self._all):
+            parameter.grad = sum(gradients[number] for _, gradients in results)
+        return sum(loss for loss, _ in results)
+
+    def _learn_on_cuda(
+        self, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor
+    ) -> float:
+        def work(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            loss = loss_function(self._network, *given)
+            return loss, torch.autograd.grad(loss, self._all)
+
+        given = [each.to(self._all[0].device) for each in (images, camera_from_ct)]
+        if loss_function is likelihood:
+            if images.shape not in self._recorded_loss:
+                self._recorded_loss[images.shape] = Recorded(work, given)
+            loss, gradients = self._recorded_loss[images.shape](*given)
+        else:  # the papers' losses ask the processor amid their work
+            loss, gradients = work(*given)
+        # What is recorded of a step finds them at one place.
+        self._gradients = self._gradients or [torch.empty_like(each) for each in gradients]
+        torch._foreach_copy_(self._gradients, gradients)
+        for parameter, gradient in zip(self._all, self._gradients, strict=True):
+            parameter.grad = gradient
+        return loss.item()
 
     def step(self, progress: float) -> float:
         """Take a step down the gradients, at this share of the training, and return their norm.
@@ -63,12 +128,28 @@ class Optimiser:
         """
         norm = nn.utils.clip_grad_norm_(self._all, MAX_GRADIENT_NORM).item()
         if math.isfinite(norm):
-            for optimiser in self._parts.values():
-                optimiser.param_groups[0]["lr"] = optimiser.defaults["lr"] * rate(progress)
-                optimiser.step()
+            for optimiser, full in zip(self._parts.values(), (_KERNELS, _REST), strict=True):
+                group = optimiser.param_groups[0]
+                if self._cuda:
+                    group["lr"].fill_(full * rate(progress))
+                else:
+                    group["lr"] = full * rate(progress)
+            self._update()
         for parameter in self._all:
             parameter.grad = None
         return norm
+
+    def _update(self) -> None:
+        if self._recorded_update:
+            self._recorded_update()
+            return
+        self._step_parts()
+        if self._cuda:  # from now on all that it remembers keeps its place
+            self._recorded_update = Recorded(self._step_parts, (), rehearsals=0)
+
+    def _step_parts(self) -> None:
+        for optimiser in self._parts.values():
+            optimiser.step()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that it remembers, by names that `load_tensors` knows."""
@@ -124,7 +205,7 @@ class Muon(torch.optim.Optimizer):
         matrix = orthogonal(ahead.flatten(1))
         rows, columns = matrix.shape
         kernel.mul_(1 - group["lr"] * group["decay"])
-        kernel.add_(matrix.view_as(kernel), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+        kernel.sub_(matrix.view_as(kernel) * (group["lr"] * max(1.0, rows / columns) ** 0.5))
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
@@ -139,49 +220,11 @@ def orthogonal(matrix: Tensor) -> Tensor:
         return orthogonal(matrix.T).T
     a, b, c = COEFFICIENTS
     matrix = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    gram, product = (
-        matrix @ matrix.T,
-        torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device),
-    )
+    gram = matrix @ matrix.T
+    product = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
     for _ in range(ITERATIONS):
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal().add_(a)
         product = factor @ product
         gram = factor @ gram @ factor
     return product @ matrix
-
-
-def learn(
-    network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor
-) -> float:
-    """Compute the loss of a batch and write its gradients into the parameters.
-
-    On a CUDA device it is done at once, on the CPU in parts side by side. Each part runs in a
-    thread in which PyTorch starts no others: those would wait for each other many times a step.
-
-    Parameters
-    ----------
-    images
-        (n, views, 2, rows, columns) float32.
-    camera_from_ct
-        (n, views, 4, 4) float32, the true poses.
-    """
-    parameters = list(network.parameters())
-    device = parameters[0].device
-    count = 1 if device.type == "cuda" else _PARTS
-    ends = np.linspace(0, len(images), count + 1).round().astype(int).tolist()
-    results: list = [None] * count
-
-    def learn_part(n: int) -> None:
-        torch.set_num_threads(1)
-        part = slice(ends[n], ends[n + 1])
-        share = (part.stop - part.start) / len(images)
-        loss = share * loss_function(
-            network, images[part].to(device), camera_from_ct[part].to(device)
-        )
-        results[n] = loss.item(), torch.autograd.grad(loss, parameters)
-
-    run_tasks([partial(learn_part, n) for n in range(count)])
-    for number, parameter in enumerate(parameters):
-        parameter.grad = sum(gradients[number] for _, gradients in results)
-    return sum(loss for loss, _ in results)

@@ -18,20 +18,54 @@ from .rng import FULL_TURN, chance, compiled, integer, log_uniform, sometimes, u
 #: nepers in a mm of titanium and of steel, at C-arm energies.
 _TITANIUM, _STEEL = 0.15, 0.7
 #: Thinner than this many pixels a capsule is rendered as wide as this, and as much fainter.
-_MIN_RADIUS = 0.7
+MIN_RADIUS = 0.7
 
 
-class Canvas(NamedTuple):
-    """The target of overlays: an image (rows, columns) of nepers, a pixel's and half its height's mm, a random state (see `rng`)."""
+#: Capsules of an image at most, and numbers of each: a place x, y; from there to both ends; the radii
+#: there; the hollow; the amount; the layer; and 1 if both ways turn with the anatomy.
+CAPSULES, CAPSULE = 132, 12
+#: Layers of an image: what attenuates as soft tissue, as bone, and as metal.
+SOFT_LAYER, BONE_LAYER, METAL_LAYER = 0, 1, 2
 
-    image: np.ndarray
-    mm: float
+
+class Sketch(NamedTuple):
+    """The capsules of an image, as they are drawn by chance.
+
+    Attributes
+    ----------
+    capsules
+        (CAPSULES, CAPSULE), 0 from `used` on.
+    used
+        (1,) int64, how many there are.
+    layer
+        Of those to come.
+    half
+        Half the image's height, mm.
+    state
+        A random state, see `rng`.
+    """
+
+    capsules: np.ndarray
+    used: np.ndarray
+    layer: int
     half: float
     state: np.ndarray
 
 
-@nb.njit(nogil=True, fastmath=True)
-def capsule(canvas, x0, y0, x1, y1, r0, r1, hollow, amount):
+@compiled
+def _add(sketch, place, near, far, radii, hollow, amount, turned):
+    """Add a capsule of `amount` nepers in a mm, mm all else; `hollow` is a share of the radius."""
+    row = sketch.capsules[sketch.used[0]]
+    row[0], row[1] = place
+    row[2], row[3] = near
+    row[4], row[5] = far
+    row[6], row[7] = radii
+    row[8], row[9], row[10], row[11] = hollow, amount, sketch.layer, turned
+    sketch.used[0] += 1
+
+
+@compiled
+def capsule(sketch, x0, y0, x1, y1, r0, r1, hollow, amount):
     """Add `amount` (nepers in a mm) times the length that a beam runs in a capsule of radius r0 to r1 (mm).
 
     Parameters
@@ -39,28 +73,53 @@ def capsule(canvas, x0, y0, x1, y1, r0, r1, hollow, amount):
     hollow
         Radius of the empty inside as a share of the outer one, 0 for none.
     """
-    image, mm = canvas.image, canvas.mm
+    _add(sketch, (0.0, 0.0), (x0, y0), (x1, y1), (r0, r1), hollow, amount, 0.0)
+
+
+@nb.njit(nogil=True, fastmath=True)
+def draw(capsules, mm, along, layers):
+    """Add capsules to the layers of an image.
+
+    Parameters
+    ----------
+    capsules
+        See `Sketch`; the first one without a radius ends them.
+    mm
+        Of a pixel.
+    along
+        The anatomy's direction, rad.
+    layers
+        (3, rows, columns) float32, nepers.
+    """
+    for n in range(len(capsules)):
+        row = capsules[n]
+        if row[6] <= 0.0:
+            break
+        cos, sin = (math.cos(along), math.sin(along)) if row[11] > 0.0 else (1.0, 0.0)
+        x0, y0 = row[0] + cos * row[2] - sin * row[3], row[1] + sin * row[2] + cos * row[3]
+        x1, y1 = row[0] + cos * row[4] - sin * row[5], row[1] + sin * row[4] + cos * row[5]
+        _fill(layers[int(row[10])], mm, x0, y0, x1, y1, row[6], row[7], row[8], row[9])
+
+
+@nb.njit(nogil=True, fastmath=True)
+def _fill(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
     rows, columns = image.shape
     x0, x1 = x0 / mm + 0.5 * (columns - 1), x1 / mm + 0.5 * (columns - 1)
     y0, y1 = y0 / mm + 0.5 * (rows - 1), y1 / mm + 0.5 * (rows - 1)
     r0, r1 = r0 / mm, r1 / mm
-    reach = max(r0, r1, _MIN_RADIUS)
+    reach = max(r0, r1, MIN_RADIUS)
     dx, dy = x1 - x0, y1 - y0
     length_2 = max(dx * dx + dy * dy, 1e-9)
-    top, bottom = (
-        max(0, math.ceil(min(y0, y1) - reach)),
-        min(rows - 1, math.floor(max(y0, y1) + reach)),
-    )
-    left, right = (
-        max(0, math.ceil(min(x0, x1) - reach)),
-        min(columns - 1, math.floor(max(x0, x1) + reach)),
-    )
+    top = max(0, math.ceil(min(y0, y1) - reach))
+    bottom = min(rows - 1, math.floor(max(y0, y1) + reach))
+    left = max(0, math.ceil(min(x0, x1) - reach))
+    right = min(columns - 1, math.floor(max(x0, x1) + reach))
     for r in range(int(top), int(bottom) + 1):
         for c in range(int(left), int(right) + 1):
             t = min(max(((c - x0) * dx + (r - y0) * dy) / length_2, 0.0), 1.0)
             off_x, off_y = c - x0 - t * dx, r - y0 - t * dy
             true = r0 + t * (r1 - r0)
-            radius = max(true, _MIN_RADIUS)
+            radius = max(true, MIN_RADIUS)
             inside = radius * radius - off_x * off_x - off_y * off_y
             if inside <= 0.0:
                 continue
@@ -71,95 +130,91 @@ def capsule(canvas, x0, y0, x1, y1, r0, r1, hollow, amount):
 
 
 @compiled
-def _from(canvas, x, y, angle, length, r0, r1, hollow, amount):
+def _from(sketch, x, y, angle, length, r0, r1, hollow, amount):
     """Add a capsule that begins at x, y, and return where it ends."""
     end_x, end_y = x + length * math.cos(angle), y + length * math.sin(angle)
-    capsule(canvas, x, y, end_x, end_y, r0, r1, hollow, amount)
+    capsule(sketch, x, y, end_x, end_y, r0, r1, hollow, amount)
     return end_x, end_y
 
 
 @compiled
-def _about(canvas, x, y, dx, dy, radius, amount):
+def _about(sketch, x, y, dx, dy, radius, amount):
     """Add a capsule whose middle is x, y and whose half is dx, dy."""
-    capsule(canvas, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, amount)
+    capsule(sketch, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, amount)
 
 
 @compiled
-def _anywhere(canvas):
+def _anywhere(sketch):
     """Return a place and a direction: x, y, angle."""
-    x, y = (
-        uniform(canvas.state, -canvas.half, canvas.half),
-        uniform(canvas.state, -canvas.half, canvas.half),
-    )
-    return x, y, uniform(canvas.state, 0.0, FULL_TURN)
+    x = uniform(sketch.state, -sketch.half, sketch.half)
+    y = uniform(sketch.state, -sketch.half, sketch.half)
+    return x, y, uniform(sketch.state, 0.0, FULL_TURN)
 
 
 @compiled
-def add_metal(canvas):
+def add_metal(sketch):
     """Add a random object in or on a patient.
 
     Wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable.
     """
-    state = canvas.state
-    x, y, angle = _anywhere(canvas)
+    state = sketch.state
+    x, y, angle = _anywhere(sketch)
     steel = log_uniform(state, _TITANIUM, _STEEL)
     kind = integer(state, 0, 7)
     if kind == 0:
         for _ in range(integer(state, 1, 4)):
-            x, y, angle = _anywhere(canvas)
-            _wire(canvas, x, y, angle, steel)
+            x, y, angle = _anywhere(sketch)
+            _wire(sketch, x, y, angle, steel)
     elif kind == 1:
         for _ in range(integer(state, 1, 3)):
-            x, y, angle = _anywhere(canvas)
-            _screw(canvas, x, y, angle, steel)
+            x, y, angle = _anywhere(sketch)
+            _screw(sketch, x, y, angle, steel)
     elif kind == 2:
-        _rods_and_screws(canvas, x, y, angle, steel)
+        _rods_and_screws(sketch, x, y, angle, steel)
     elif kind == 3:
-        _prosthesis(canvas, x, y, angle, steel)
+        _prosthesis(sketch, x, y, angle, steel)
     elif kind == 4:
-        _plate(canvas, x, y, angle, steel)
+        _plate(sketch, x, y, angle, steel)
     elif kind == 5:
-        _markers(canvas, x, y, angle, steel)
+        _markers(sketch, x, y, angle, steel)
     elif kind == 6:  # an instrument that reaches in from the border
         near, far = uniform(state, 0.5, 5.0), uniform(state, 3.0, 14.0)
         _from(
-            canvas,
+            sketch,
             x,
             y,
             angle,
-            2.0 * canvas.half,
+            2.0 * sketch.half,
             near,
             far,
             sometimes(state, 0.4, 0.0, 0.9),
             0.6 * steel,
         )
     else:
-        _cable(canvas, x, y, angle, steel)
+        _cable(sketch, x, y, angle, steel)
 
 
 @compiled
-def _wire(canvas, x, y, angle, amount):
+def _wire(sketch, x, y, angle, amount):
     """Add a rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
-    state = canvas.state
-    length, radius, seen = (
-        uniform(state, 40.0, 160.0),
-        uniform(state, 0.4, 1.5),
-        uniform(state, 0.35, 1.0),
-    )
+    state = sketch.state
+    length = uniform(state, 40.0, 160.0)
+    radius = uniform(state, 0.4, 1.5)
+    seen = uniform(state, 0.35, 1.0)
     dx, dy = 0.5 * seen * length * math.cos(angle), 0.5 * seen * length * math.sin(angle)
-    _about(canvas, x, y, dx, dy, radius, amount / seen)
+    _about(sketch, x, y, dx, dy, radius, amount / seen)
 
 
 @compiled
-def _screw(canvas, x, y, angle, amount):
-    length, radius = uniform(canvas.state, 15.0, 70.0), uniform(canvas.state, 1.2, 3.5)
-    _from(canvas, x, y, angle, length, radius, 0.7 * radius, 0.0, amount)
-    _from(canvas, x, y, angle, 1.0, 1.8 * radius, 1.8 * radius, 0.0, amount)
+def _screw(sketch, x, y, angle, amount):
+    length, radius = uniform(sketch.state, 15.0, 70.0), uniform(sketch.state, 1.2, 3.5)
+    _from(sketch, x, y, angle, length, radius, 0.7 * radius, 0.0, amount)
+    _from(sketch, x, y, angle, 1.0, 1.8 * radius, 1.8 * radius, 0.0, amount)
 
 
 @compiled
-def _rods_and_screws(canvas, x, y, angle, amount):
-    state = canvas.state
+def _rods_and_screws(sketch, x, y, angle, amount):
+    state = sketch.state
     ux, uy = math.cos(angle), math.sin(angle)
     spacing, length = uniform(state, 5.0, 55.0), uniform(state, 60.0, 180.0)
     rod, head, radius = uniform(state, 2.2, 3.5), uniform(state, 4.5, 8.0), uniform(state, 2.0, 3.5)
@@ -167,16 +222,16 @@ def _rods_and_screws(canvas, x, y, angle, amount):
     turn, reach = angle + uniform(state, 0.6, 2.5), uniform(state, 5.0, 50.0)
     for side in (-0.5, 0.5):
         sx, sy = x - side * spacing * uy, y + side * spacing * ux
-        _about(canvas, sx, sy, 0.5 * length * ux, 0.5 * length * uy, rod, amount)
+        _about(sketch, sx, sy, 0.5 * length * ux, 0.5 * length * uy, rod, amount)
         for n in range(pairs):
             along = length * ((n + 0.5) / pairs - 0.5)
             hx, hy = sx + along * ux, sy + along * uy
-            _about(canvas, hx, hy, 0.0, 0.0, head, amount)
-            _from(canvas, hx, hy, turn, reach, radius, radius, 0.0, amount)
+            _about(sketch, hx, hy, 0.0, 0.0, head, amount)
+            _from(sketch, hx, hy, turn, reach, radius, radius, 0.0, amount)
     for _ in range(integer(state, 0, 2)):
         along = uniform(state, -0.45, 0.45) * length
         _about(
-            canvas,
+            sketch,
             x + along * ux,
             y + along * uy,
             -0.5 * spacing * uy,
@@ -187,35 +242,33 @@ def _rods_and_screws(canvas, x, y, angle, amount):
 
 
 @compiled
-def _prosthesis(canvas, x, y, angle, amount):
-    state = canvas.state
+def _prosthesis(sketch, x, y, angle, amount):
+    state = sketch.state
     ball = uniform(state, 11.0, 28.0)
-    capsule(canvas, x, y, x, y, ball, ball, sometimes(state, 0.3, 0.7, 0.95), amount)
+    capsule(sketch, x, y, x, y, ball, ball, sometimes(state, 0.3, 0.7, 0.95), amount)
     bend = angle + uniform(state, 0.3, 1.0) * (1.0 if chance(state, 0.5) else -1.0)
-    neck, stem, wide = (
-        uniform(state, 30.0, 50.0),
-        uniform(state, 80.0, 150.0),
-        uniform(state, 7.0, 12.0),
-    )
-    x, y = _from(canvas, x, y, angle, neck, 0.7 * wide, wide, 0.0, amount)
-    _from(canvas, x, y, bend, stem, wide, 0.5 * wide, 0.0, amount)
+    neck = uniform(state, 30.0, 50.0)
+    stem = uniform(state, 80.0, 150.0)
+    wide = uniform(state, 7.0, 12.0)
+    x, y = _from(sketch, x, y, angle, neck, 0.7 * wide, wide, 0.0, amount)
+    _from(sketch, x, y, bend, stem, wide, 0.5 * wide, 0.0, amount)
 
 
 @compiled
-def _plate(canvas, x, y, angle, amount):
-    state = canvas.state
+def _plate(sketch, x, y, angle, amount):
+    state = sketch.state
     length, radius = uniform(state, 30.0, 160.0), uniform(state, 3.0, 8.0)
     dx, dy = 0.5 * length * math.cos(angle), 0.5 * length * math.sin(angle)
-    _about(canvas, x, y, dx, dy, radius, 0.3 * amount)
+    _about(sketch, x, y, dx, dy, radius, 0.3 * amount)
     for _ in range(integer(state, 2, 6)):
         along = uniform(state, -1.0, 1.0)
-        _screw(canvas, x + along * dx, y + along * dy, angle + uniform(state, 1.0, 2.2), amount)
+        _screw(sketch, x + along * dx, y + along * dy, angle + uniform(state, 1.0, 2.2), amount)
 
 
 @compiled
-def _markers(canvas, x, y, angle, amount):
+def _markers(sketch, x, y, angle, amount):
     """Return beads in a row, in a field, or anywhere."""
-    state = canvas.state
+    state = sketch.state
     spacing, radius = uniform(state, 5.0, 25.0), uniform(state, 0.7, 3.5)
     ux, uy = spacing * math.cos(angle), spacing * math.sin(angle)
     across = integer(state, 1, 3)
@@ -224,55 +277,51 @@ def _markers(canvas, x, y, angle, amount):
         for right in range(across):
             bx, by = x + down * ux - right * uy, y + down * uy + right * ux
             if scattered:
-                bx, by = (
-                    x + uniform(state, -4.0, 4.0) * spacing,
-                    y + uniform(state, -4.0, 4.0) * spacing,
-                )
-            _about(canvas, bx, by, 0.0, 0.0, radius, amount)
+                bx = x + uniform(state, -4.0, 4.0) * spacing
+                by = y + uniform(state, -4.0, 4.0) * spacing
+            _about(sketch, bx, by, 0.0, 0.0, radius, amount)
 
 
 @compiled
-def _cable(canvas, x, y, angle, amount):
-    state = canvas.state
+def _cable(sketch, x, y, angle, amount):
+    state = sketch.state
     radius, step = uniform(state, 0.5, 1.5), uniform(state, 8.0, 30.0)
     bend = uniform(state, -0.5, 0.5)
     for _ in range(integer(state, 4, 14)):
-        x, y = _from(canvas, x, y, angle, step, radius, radius, 0.0, 0.5 * amount)
+        x, y = _from(sketch, x, y, angle, step, radius, radius, 0.0, 0.5 * amount)
         angle = angle + bend + uniform(state, -0.3, 0.3)
 
 
 @compiled
-def add_bone(canvas):
+def add_bone(sketch):
     """Add a shaft with a marrow, a fan of rows of small bones as of a hand, or a handful of round ones as of a wrist."""
-    state = canvas.state
-    x, y, angle = _anywhere(canvas)
+    state = sketch.state
+    x, y, angle = _anywhere(sketch)
     amount = log_uniform(state, 0.01, 0.06)
     kind = integer(state, 0, 2)
     hollow = uniform(state, 0.5, 0.85)
     if kind == 0:
-        length, radius = uniform(state, 0.5, 2.5) * canvas.half, uniform(state, 4.0, 12.0)
+        length, radius = uniform(state, 0.5, 2.5) * sketch.half, uniform(state, 4.0, 12.0)
         _from(
-            canvas, x, y, angle, length, radius, radius * uniform(state, 0.6, 1.4), hollow, amount
+            sketch, x, y, angle, length, radius, radius * uniform(state, 0.6, 1.4), hollow, amount
         )
-        _from(canvas, x, y, angle, 0.1 * length, 1.4 * radius, radius, 0.85, 0.7 * amount)
+        _from(sketch, x, y, angle, 0.1 * length, 1.4 * radius, radius, 0.85, 0.7 * amount)
     elif kind == 1:
         spacing, spread = uniform(state, 9.0, 18.0), uniform(state, 0.0, 0.25)
         rays = integer(state, 1, 5)
         for n in range(rays):
             off = n - 0.5 * (rays - 1)
             fx, fy = x - off * spacing * math.sin(angle), y + off * spacing * math.cos(angle)
-            _finger(canvas, fx, fy, angle + off * spread, hollow, amount)
+            _finger(sketch, fx, fy, angle + off * spread, hollow, amount)
     else:
         for _ in range(integer(state, 2, 8)):
             cx, cy = x + uniform(state, -22.0, 22.0), y + uniform(state, -22.0, 22.0)
-            turn, length, radius = (
-                uniform(state, 0.0, math.pi),
-                uniform(state, 0.0, 10.0),
-                uniform(state, 3.0, 9.0),
-            )
+            turn = uniform(state, 0.0, math.pi)
+            length = uniform(state, 0.0, 10.0)
+            radius = uniform(state, 3.0, 9.0)
             other = uniform(state, 0.6, 1.2) * radius
             _from(
-                canvas,
+                sketch,
                 cx,
                 cy,
                 turn,
@@ -285,38 +334,36 @@ def add_bone(canvas):
 
 
 @compiled
-def _finger(canvas, x, y, angle, hollow, amount):
+def _finger(sketch, x, y, angle, hollow, amount):
     """Add a row of ever shorter bones with joints between them."""
-    state = canvas.state
+    state = sketch.state
     radius, length = uniform(state, 3.0, 6.0), uniform(state, 30.0, 60.0)
     for _ in range(integer(state, 1, 4)):
-        x, y = _from(canvas, x, y, angle, length, radius, 0.9 * radius, hollow, amount)
+        x, y = _from(sketch, x, y, angle, length, radius, 0.9 * radius, hollow, amount)
         x, y = x + 2.0 * radius * math.cos(angle), y + 2.0 * radius * math.sin(angle)
         length, radius, angle = 0.65 * length, 0.9 * radius, angle + uniform(state, -0.2, 0.2)
 
 
 @compiled
-def add_soft_tissue(canvas, along):
-    """Add an arm or leg about the middle of the image, along the anatomy's direction (rad), and folds of tissue, or holes, anywhere."""
-    state, half = canvas.state, canvas.half
+def add_soft_tissue(sketch):
+    """Add an arm or leg about the middle of the image, along the anatomy, and folds of tissue, or holes, anywhere."""
+    state, half = sketch.state, sketch.half
     amount = uniform(state, 0.004, 0.02)
     if chance(state, 0.8):
-        angle = along + uniform(state, -0.3, 0.3)
+        angle = uniform(state, -0.3, 0.3)
         x, y = uniform(state, -0.3, 0.3) * half, uniform(state, -0.3, 0.3) * half
         dx, dy = 3.0 * half * math.cos(angle), 3.0 * half * math.sin(angle)
         back, radius = uniform(state, 0.2, 1.0), uniform(state, 12.0, 40.0)
         r0 = radius * uniform(state, 0.6, 1.2)
-        capsule(canvas, x - back * dx, y - back * dy, x + dx, y + dy, r0, radius, 0.0, amount)
+        _add(sketch, (x, y), (-back * dx, -back * dy), (dx, dy), (r0, radius), 0.0, amount, 1.0)
     for _ in range(integer(state, 0, 3)):
-        x, y, angle = (
-            uniform(state, -half, half),
-            uniform(state, -half, half),
-            uniform(state, 0.0, math.pi),
-        )
+        x = uniform(state, -half, half)
+        y = uniform(state, -half, half)
+        angle = uniform(state, 0.0, math.pi)
         length, radius = uniform(state, 0.0, 1.5) * half, uniform(state, 6.0, 25.0)
         share = uniform(state, -0.3, 0.7)
         _from(
-            canvas,
+            sketch,
             x,
             y,
             angle,

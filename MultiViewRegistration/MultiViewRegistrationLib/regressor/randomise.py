@@ -12,7 +12,16 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from .overlays3d import Canvas, add_bone, add_metal, add_soft_tissue
+from .overlays3d import (
+    BONE_LAYER,
+    METAL_LAYER,
+    SOFT_LAYER,
+    Sketch,
+    add_bone,
+    add_metal,
+    add_soft_tissue,
+    draw,
+)
 from .rng import (
     FULL_TURN,
     bits,
@@ -28,11 +37,11 @@ from .rng import (
 Range = tuple[float, float]
 # Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by
 # that at its mean: NIST's tables at 45 and 90 keV against 70.
-_SOFTER_BY_MEAN, _HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
+SOFTER_BY_MEAN, HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
-_COARSE = 4
-#: Of a ghost for each pixel from the border of what it is copied from.
-_FADE = 0.1
+COARSE = 4
+#: Share of a ghost that each pixel from the border of what it is copied from adds.
+FADE = 0.1
 #: Least share of the image that blades leave open.
 _MIN_OPEN = 0.3
 
@@ -135,37 +144,153 @@ def hardened_body(hardness: float) -> Randomisation:
 fast = nb.njit(nogil=True, fastmath=True)
 
 
-@fast
-def random_xray(how, bases, others, mm, state, line, valid):
-    """Make an X-ray from one image's line integrals.
+#: Copies of the anatomy in an image at most, and numbers of each: an angle, its turns with the
+#: anatomy, the scale, a place x, y as shares of the image, and the factors of soft tissue and bone.
+GHOSTS, GHOST = 3, 7
+
+
+class Nuisances(NamedTuple):
+    """The random numbers of one image, all floats; with them its X-ray follows from the CT.
+
+    Attributes
+    ----------
+    soft, own, bone, dense
+        Factors of soft tissue of the neighbours and of the CT, of bone and of dense bone.
+    hardening, scatter, glare
+        See `Randomisation`.
+    smoothings
+        How often the scatter is smoothed.
+    shade_x, shade_y, shade_xx, shade_xy, shade_yy
+        Of a paraboloid in the logarithm of the brightness, over -1 to 1.
+    photons
+        In a pixel at the typical intensity.
+    brightest, darkest
+        At which grey levels end, as shares of the typical intensity.
+    border
+        Nepers of a border that was not recognised; 0: it was.
+    blur
+        See `Randomisation`.
+    """
+
+    soft: float
+    own: float
+    bone: float
+    dense: float
+    hardening: float
+    scatter: float
+    glare: float
+    smoothings: float
+    shade_x: float
+    shade_y: float
+    shade_xx: float
+    shade_xy: float
+    shade_yy: float
+    photons: float
+    brightest: float
+    darkest: float
+    border: float
+    blur: float
+
+
+@compiled
+def describe(how, half, state, ghosts, capsules, valid):
+    """Draw all that is random in an image, but for its noise, which `state` makes afterwards.
 
     Parameters
     ----------
     how
         Randomisation
-    bases
-        (3, rows, columns) float32, of soft tissue, bone and dense bone.
-    others
-        The same of what moved by itself, or (0, 0, 0).
-    mm
-        Of a pixel, at the anatomy's depth.
+    half
+        Half the image's height, mm.
     state
-        (1,) uint64, see `rng`.
-    line
-        (rows, columns) float32, out: the log image, 0 at its typical value.
+        (1,) uint64, see `rng`, in and out.
+    ghosts
+        (GHOSTS, GHOST), out; 0 after the last.
+    capsules
+        (CAPSULES, CAPSULE), out, see `overlays3d.Sketch`.
     valid
         (rows, columns) uint8, in and out: pixels with meaning.
+
+    Returns
+    -------
+    Nuisances
     """
-    rows, columns = line.shape
-    soft, bone, metal = _tissue(how, bases, others, mm, state)
-    _transmit(uniform(state, *how.hardening), soft, bone, metal, line)
-    typical, scatter = _scattered(line, how, state)
-    shade = _shading(how.shading, scatter.shape, state)
+    soft = uniform(state, *how.soft)
+    if chance(state, how.soft_removed_share):
+        soft *= uniform(state, 0.0, 0.3)
+    bone = uniform(state, *how.bone)
+    dense = bone * uniform(state, *how.dense)
+    own = soft * (1.0 + how.all_bone * (bone - 1.0))
+    ghosts[:] = 0.0
+    if chance(state, how.ghost_share):
+        for n in range(integer(state, 1, 3)):
+            _draw_ghost(ghosts[n], soft, bone, state)
+    capsules[:] = 0.0
+    count = np.zeros(1, np.int64)
+    if chance(state, how.tissue_share):
+        add_soft_tissue(Sketch(capsules, count, SOFT_LAYER, half, state))
+    if chance(state, how.bones_share):
+        for _ in range(integer(state, 1, 4)):
+            add_bone(Sketch(capsules, count, BONE_LAYER, half, state))
+    if chance(state, how.metal_share):
+        for _ in range(integer(state, 1, 2)):
+            add_metal(Sketch(capsules, count, METAL_LAYER, half, state))
+    hardening = uniform(state, *how.hardening)
+    scatter, glare = uniform(state, *how.scatter), uniform(state, *how.glare)
+    smoothings = float(integer(state, 4, 16))
+    x, y = how.shading * quick_normal(bits(state)), how.shading * quick_normal(bits(state))
+    xx, xy = how.shading * quick_normal(bits(state)), how.shading * quick_normal(bits(state))
+    yy = how.shading * quick_normal(bits(state))
     photons = log_uniform(state, *how.photons)
     bright = chance(state, how.saturation_share)
-    brightest = typical * (math.exp(uniform(state, *how.saturation)) if bright else 1e30)
+    brightest = math.exp(uniform(state, *how.saturation)) if bright else 1e30
     dark = chance(state, how.darkest_share)
-    darkest = typical * (math.exp(-uniform(state, *how.darkest)) if dark else 1e-9)
+    darkest = math.exp(-uniform(state, *how.darkest)) if dark else 1e-9
+    _close(how, valid, state)
+    border, blur = sometimes(state, how.border_share, 1.0, 4.0), uniform(state, *how.blur)
+    state[0] = bits(state)  # the noise's own
+    return Nuisances(
+        soft,
+        own,
+        bone,
+        dense,
+        hardening,
+        scatter,
+        glare,
+        smoothings,
+        x,
+        y,
+        xx,
+        xy,
+        yy,
+        photons,
+        brightest,
+        darkest,
+        border,
+        blur,
+    )
+
+
+@compiled
+def _draw_ghost(ghost, soft, bone, state):
+    """Draw a copy of the anatomy.
+
+    Mirrored so that nothing is there twice, turned, scaled, shifted.
+    """
+    angle, scale = uniform(state, 0.0, FULL_TURN), uniform(state, 0.8, 2.0)
+    turns = 0.0
+    if chance(state, 0.5):  # side by side, as radius and ulna
+        angle, turns = uniform(state, -0.2, 0.2), 2.0
+    x, y = uniform(state, -0.5, 0.5), uniform(state, -0.5, 0.5)
+    ghost[0], ghost[1], ghost[2], ghost[3], ghost[4] = angle, turns, scale, x, y
+    ghost[5] = soft * uniform(state, 0.4, 1.2) / scale
+    ghost[6] = bone * uniform(state, 0.4, 1.2) / scale
+
+
+@compiled
+def _close(how, valid, state):
+    """Set `valid` to 0 where a collimator or text lies."""
+    rows, columns = valid.shape
     if chance(state, how.straight_share):
         _close_blades(valid, state)
     if chance(state, how.round_share):
@@ -175,59 +300,74 @@ def random_xray(how, bases, others, mm, state, line, valid):
             height, width = integer(state, 2, rows // 12), integer(state, 2, columns // 4)
             top, left = integer(state, 0, rows - height), integer(state, 0, columns - width)
             valid[top : top + height, left : left + width] = 0
-    border, blur = sometimes(state, how.border_share, 1.0, 4.0), uniform(state, *how.blur)
-    state[0] = bits(state)  # the noise's own
-    deviation = math.sqrt(typical / photons)
-    for r in range(rows):
-        y = min(max((r + 0.5) / _COARSE - 0.5, 0.0), scatter.shape[0] - 1.001)
-        for c in range(columns):
-            x = min(max((c + 0.5) / _COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
-            signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
-            signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
-            line[r, c] = -math.log(min(max(signal, darkest), brightest) / typical)
-    if border > 0.0:
-        for r in range(rows):
-            for c in range(columns):
-                if valid[r, c] == 0:
-                    line[r, c] = border
-        # Not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong
-        # (numba 0.62 to 0.68).
-        valid[:] = 1
-    _binomial(line, blur)
 
 
 @fast
-def _tissue(how, bases, others, mm, state):
-    """Return nepers (rows, columns) float32 of soft tissue, of bone and of metal, at the spectrum's mean energy."""
-    soft_factor = uniform(state, *how.soft)
-    if chance(state, how.soft_removed_share):
-        soft_factor *= uniform(state, 0.0, 0.3)
-    bone_factor = uniform(state, *how.bone)
-    dense_factor = bone_factor * uniform(state, *how.dense)
-    own_factor = soft_factor * (1.0 + how.all_bone * (bone_factor - 1.0))
-    soft, bone, metal = np.zeros_like(bases)
+def random_xray(nuisances, ghosts, capsules, bases, others, mm, state, line, valid):
+    """Make an X-ray from one image's line integrals, as `describe` drew it.
+
+    Parameters
+    ----------
+    nuisances, ghosts, capsules
+        See `describe`.
+    bases
+        (3, rows, columns) float32, of soft tissue, bone and dense bone.
+    others
+        The same of what moved by itself, or (0, 0, 0).
+    mm
+        Of a pixel, at the anatomy's depth.
+    state
+        (1,) uint64, of the noise.
+    line
+        (rows, columns) float32, out: the log image, 0 at its typical value.
+    valid
+        (rows, columns) uint8, in and out: pixels with meaning.
+    """
+    rows, columns = line.shape
+    layers = _tissue(nuisances, ghosts, capsules, bases, others, mm)
+    _transmit(nuisances.hardening, layers[0], layers[1], layers[2], line)
+    typical, scatter = _scattered(line, nuisances)
+    shade = _shading(nuisances, scatter.shape)
+    darkest, brightest = typical * nuisances.darkest, typical * nuisances.brightest
+    deviation = math.sqrt(typical / nuisances.photons)
+    for r in range(rows):
+        y = min(max((r + 0.5) / COARSE - 0.5, 0.0), scatter.shape[0] - 1.001)
+        for c in range(columns):
+            x = min(max((c + 0.5) / COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
+            signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
+            signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
+            line[r, c] = -math.log(min(max(signal, darkest), brightest) / typical)
+    if nuisances.border > 0.0:
+        for r in range(rows):
+            for c in range(columns):
+                if valid[r, c] == 0:
+                    line[r, c] = nuisances.border
+        # Not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong
+        # (numba 0.62 to 0.68).
+        valid[:] = 1
+    _binomial(line, nuisances.blur)
+
+
+@fast
+def _tissue(nuisances, ghosts, capsules, bases, others, mm):
+    """Return nepers (3, rows, columns) float32 of soft tissue, of bone and of metal, at the spectrum's mean energy."""
+    layers = np.zeros_like(bases)
+    soft, bone = layers[0], layers[1]
     for r in range(soft.shape[0]):
         for c in range(soft.shape[1]):
-            soft[r, c] = own_factor * bases[0, r, c]
-            bone[r, c] = bone_factor * bases[1, r, c] + dense_factor * bases[2, r, c]
+            soft[r, c] = nuisances.own * bases[0, r, c]
+            bone[r, c] = nuisances.bone * bases[1, r, c] + nuisances.dense * bases[2, r, c]
     if others.size:
         for r in range(soft.shape[0]):
             for c in range(soft.shape[1]):
-                soft[r, c] += soft_factor * others[0, r, c]
-                bone[r, c] += bone_factor * others[1, r, c] + dense_factor * others[2, r, c]
-    along, half = _direction(bases), 0.5 * mm * len(soft)
-    if chance(state, how.ghost_share):
-        for _ in range(integer(state, 1, 3)):
-            _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone)
-    if chance(state, how.tissue_share):
-        add_soft_tissue(Canvas(soft, mm, half, state), along)
-    if chance(state, how.bones_share):
-        for _ in range(integer(state, 1, 4)):
-            add_bone(Canvas(bone, mm, half, state))
-    if chance(state, how.metal_share):
-        for _ in range(integer(state, 1, 2)):
-            add_metal(Canvas(metal, mm, half, state))
-    return soft, bone, metal
+                soft[r, c] += nuisances.soft * others[0, r, c]
+                bone[r, c] += nuisances.bone * others[1, r, c] + nuisances.dense * others[2, r, c]
+    along = _direction(bases)
+    for n in range(len(ghosts)):
+        if ghosts[n, 2] > 0.0:
+            _add_ghost(bases, along, ghosts[n], soft, bone)
+    draw(capsules, mm, along, layers)
+    return layers
 
 
 @fast
@@ -249,15 +389,11 @@ def _direction(bases):
 
 
 @fast
-def _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone):
-    """Add the anatomy once more, mirrored so that nothing is there twice, turned, scaled and shifted."""
+def _add_ghost(bases, along, ghost, soft, bone):
+    """Add the anatomy once more, see `_draw_ghost`."""
     rows, columns = soft.shape
-    angle, scale = uniform(state, 0.0, FULL_TURN), uniform(state, 0.8, 2.0)
-    if chance(state, 0.5):  # side by side, as radius and ulna
-        angle = uniform(state, -0.2, 0.2) + 2.0 * along
-    x, y = uniform(state, -0.5, 0.5) * columns, uniform(state, -0.5, 0.5) * rows
-    of_soft = soft_factor * uniform(state, 0.4, 1.2) / scale
-    of_bone = bone_factor * uniform(state, 0.4, 1.2) / scale
+    angle, scale = ghost[0] + ghost[1] * along, ghost[2]
+    x, y, of_soft, of_bone = ghost[3] * columns, ghost[4] * rows, ghost[5], ghost[6]
     a, b = scale * math.cos(angle), scale * math.sin(angle)
     for r in range(rows):
         for c in range(columns):
@@ -265,7 +401,7 @@ def _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone):
             u, v = a * dx + b * dy + 0.5 * columns, b * dx - a * dy + 0.5 * rows  # a reflection
             if 0.0 <= u < columns - 1 and 0.0 <= v < rows - 1:
                 faded = min(
-                    1.0, _FADE * min(u, v, columns - 1 - u, rows - 1 - v)
+                    1.0, FADE * min(u, v, columns - 1 - u, rows - 1 - v)
                 )  # it may go on beyond the image
                 soft[r, c] += faded * of_soft * _bilinear(bases[0], u, v)
                 bone[r, c] += (
@@ -280,60 +416,56 @@ def _transmit(softer, soft, bone, metal, through):
         for c in range(through.shape[1]):
             s, b, m = soft[r, c], bone[r, c], metal[r, c]
             in_softer = math.exp(
-                -(_SOFTER_BY_MEAN[0] * s + _SOFTER_BY_MEAN[1] * b + _SOFTER_BY_MEAN[2] * m)
+                -(SOFTER_BY_MEAN[0] * s + SOFTER_BY_MEAN[1] * b + SOFTER_BY_MEAN[2] * m)
             )
             in_harder = math.exp(
-                -(_HARDER_BY_MEAN[0] * s + _HARDER_BY_MEAN[1] * b + _HARDER_BY_MEAN[2] * m)
+                -(HARDER_BY_MEAN[0] * s + HARDER_BY_MEAN[1] * b + HARDER_BY_MEAN[2] * m)
             )
             through[r, c] = min(softer * in_softer + (1.0 - softer) * in_harder, 1.0)
 
 
 @fast
-def _scattered(through, how, state):
+def _scattered(through, nuisances):
     """Return the typical primary intensity (the geometric mean), and the scatter, on the coarse grid.
 
     Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a random share of the typical
     intensity, and an even glare.
     """
-    to_primary, glare = uniform(state, *how.scatter), uniform(state, *how.glare)
-    rows, columns = through.shape[0] // _COARSE, through.shape[1] // _COARSE
+    rows, columns = through.shape[0] // COARSE, through.shape[1] // COARSE
     scatter = np.empty((rows, columns), np.float32)
     mean, mean_log = 0.0, 0.0
     for r in range(rows):
         for c in range(columns):
             total = 0.0
-            for i in range(_COARSE):
-                for j in range(_COARSE):
-                    total += through[_COARSE * r + i, _COARSE * c + j]
-            total = max(total / _COARSE**2, 1e-7)
+            for i in range(COARSE):
+                for j in range(COARSE):
+                    total += through[COARSE * r + i, COARSE * c + j]
+            total = max(total / COARSE**2, 1e-7)
             nepers = -math.log(total)
             scatter[r, c] = total * nepers
             mean += total * nepers / (rows * columns)
             mean_log -= nepers / (rows * columns)
     typical = math.exp(mean_log)
-    for _ in range(integer(state, 4, 16)):
+    for _ in range(int(nuisances.smoothings)):
         _binomial(scatter, 1.0)
-    scatter *= np.float32(to_primary * typical / max(mean, 0.02 * typical))
-    scatter += np.float32(glare * typical)
+    scatter *= np.float32(nuisances.scatter * typical / max(mean, 0.02 * typical))
+    scatter += np.float32(nuisances.glare * typical)
     return typical, scatter
 
 
 @fast
-def _shading(deviation, shape, state):
+def _shading(of, shape):
     """Return factors of a brightness that changes slowly over the image.
 
-    a random paraboloid in its logarithm.
+    A paraboloid in its logarithm.
     """
-    shade, of = np.empty(shape, np.float32), np.empty(5)
-    for n in range(5):
-        of[n] = deviation * quick_normal(bits(state))
+    shade = np.empty(shape, np.float32)
     for r in range(shape[0]):
         y = 2.0 * (r + 0.5) / shape[0] - 1.0
         for c in range(shape[1]):
             x = 2.0 * (c + 0.5) / shape[1] - 1.0
-            shade[r, c] = math.exp(
-                of[0] * x + of[1] * y + of[2] * x * x + of[3] * x * y + of[4] * y * y
-            )
+            squares = of.shade_xx * x * x + of.shade_xy * x * y + of.shade_yy * y * y
+            shade[r, c] = math.exp(of.shade_x * x + of.shade_y * y + squares)
     return shade
 
 
@@ -398,17 +530,13 @@ def _close_blades(valid, state):
 def _close_round(valid, state):
     """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else with the image as a part of it."""
     rows, columns = valid.shape
-    radius, x, y = (
-        uniform(state, 0.43, 0.56),
-        uniform(state, -0.04, 0.04),
-        uniform(state, -0.04, 0.04),
-    )
+    radius = uniform(state, 0.43, 0.56)
+    x = uniform(state, -0.04, 0.04)
+    y = uniform(state, -0.04, 0.04)
     if chance(state, 0.3):
         radius = uniform(state, 0.5, 2.0)
-        angle, off = (
-            uniform(state, 0.0, FULL_TURN),
-            uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0),
-        )
+        angle = uniform(state, 0.0, FULL_TURN)
+        off = uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
         x, y = off * math.cos(angle), off * math.sin(angle)
     for r in range(rows):
         for c in range(columns):

@@ -12,12 +12,12 @@ import math
 import numba as nb
 import numpy as np
 
-_STRIDE = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+STRIDE = np.uint64(0x9E3779B97F4A7C15)
+MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _1, _11, _16, _27, _30, _31, _32, _48 = (np.uint64(n) for n in (1, 11, 16, 27, 30, 31, 32, 48))
 _LOW_16 = np.uint64(0xFFFF)
 FULL_TURN = 2.0 * math.pi
-_BY_2_TO_53, _BY_2_TO_16, _ROOT_OF_3 = 2.0**-53, 2.0**-16, math.sqrt(3.0)
+_BY_2_TO_53, _BY_2_TO_16, ROOT_OF_3 = 2.0**-53, 2.0**-16, math.sqrt(3.0)
 
 #: What a pose's key is for: the pose, how its neighbours move, and from there on the image of each
 #: view.
@@ -29,21 +29,21 @@ compiled = nb.njit(nogil=True)
 @nb.njit(nogil=True, inline="always")
 def _mixed(word):
     """Return the 64 random bits of a state."""
-    word = (word ^ (word >> _30)) * _MIX_1
-    word = (word ^ (word >> _27)) * _MIX_2
+    word = (word ^ (word >> _30)) * MIX_1
+    word = (word ^ (word >> _27)) * MIX_2
     return word ^ (word >> _31)
 
 
 @compiled
 def derived(key, number):
     """Return the n-th state, or other key, that a key leads to; all of them uint64."""
-    return _mixed(key + _STRIDE * (number + _1))
+    return _mixed(key + STRIDE * (number + _1))
 
 
 @nb.njit(nogil=True, inline="always")
 def bits(state):
     """Return the next 64 random bits."""
-    state[0] = state[0] + _STRIDE
+    state[0] = state[0] + STRIDE
     return _mixed(state[0])
 
 
@@ -89,7 +89,7 @@ def quick_normal(word):
         + float((word >> _32) & _LOW_16)
         + float(word >> _48)
     )
-    return (total * _BY_2_TO_16 - 2.0) * _ROOT_OF_3
+    return (total * _BY_2_TO_16 - 2.0) * ROOT_OF_3
 
 
 @compiled

@@ -14,9 +14,8 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -38,9 +37,10 @@ from .loss import LIKELIHOOD, in_cameras, make_loss
 from .model import RegressorModel, load_weights, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
 from .network import VOTING, choose_landmarks, make_network
-from .optimiser import Optimiser, learn
+from .optimiser import Optimiser
 from .poses import AXES, PoseRange
 from .rng import key_of
+from .torch_images import TorchTrainingImages
 
 #: Images in a step.
 BATCH = 32
@@ -94,11 +94,6 @@ class Training:
             self._landmarks,
             card.seed,
         )
-        pixel_mm = float(
-            np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows])
-        )
-        self._images = TrainingImages(ct, pixel_mm, seed=card.seed)
-        self._images.harden(card.hardness)
         self._device = ComputeDevice(card.device.partition(",")[0])
         self._use_device()
         if tensors is not None:
@@ -118,9 +113,19 @@ class Training:
             self._poses.world_from_ct,
             torch_device,
         )
+        self._images = self._images_on(torch_device)
+        self._images.harden(card.hardness)
         self._network.to(torch_device)
         self._optimiser = Optimiser(self._network)
         self.card = replace(card, device=str(self._device))
+
+    def _images_on(self, torch_device: str) -> TrainingImages:
+        """Return what makes the images where the network learns; numba on a processor, where it is faster."""
+        pixels_mm = [window.pixel_mm_at(self._poses.centre) for window in self._windows]
+        pixel_mm = float(np.mean(pixels_mm))
+        if self._device.name == CPU:
+            return TrainingImages(self._ct, pixel_mm, seed=self.card.seed)
+        return TorchTrainingImages(self._ct, pixel_mm, torch_device, seed=self.card.seed)
 
     @classmethod
     def begin(
@@ -178,7 +183,7 @@ class Training:
             versions={"multiview-registration": __version__, "torch": torch.__version__},
         )
         training = cls(ct, windows, card, folder)
-        training._or_on_cpu(training._set_pace)
+        training._with_cpu_fallback(training._set_pace)
         return training
 
     @classmethod
@@ -229,18 +234,18 @@ class Training:
         OSError
             The state cannot be saved.
         """
-        with _torch_settings(), closing(self._batches(self.card.done)) as batches:
+        with _torch_settings():
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._report(progress, "measuring the error")
-                        self._or_on_cpu(partial(self._validate, VALIDATED))
+                        self._with_cpu_fallback(partial(self._validate, VALIDATED))
                         self._shorten_if_stalled()
-                    self._step(batches)
+                    self._step()
                     self._report(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
-                self._or_on_cpu(partial(self._validate, LAST_VALIDATED))
+                self._with_cpu_fallback(partial(self._validate, LAST_VALIDATED))
             except BaseException as error:
                 if self._whole and not isinstance(error, OSError):
                     self._save()
@@ -268,24 +273,10 @@ class Training:
         key = key_of(self.card.seed, _STEPS, step)
         world_from_ct = self._poses.sample(key, range(max(2, BATCH // len(self._windows))))
         images = self._images.batch(world_from_ct, self._windows, key)
-        return torch.from_numpy(images), in_cameras(
-            self._cameras, torch.from_numpy(world_from_ct)
-        ).float()
+        camera_from_ct = in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
+        return torch.as_tensor(images), camera_from_ct
 
-    def _batches(self, step: int) -> Generator[Batch]:
-        """Make the batches from a step on.
-
-        While a device learns from one, the cores make the next.
-        """
-        if self._device.name == CPU:
-            yield from map(self._batch, itertools.count(step))
-        with ThreadPoolExecutor(1) as ahead:
-            made = ahead.submit(self._batch, step)
-            for following in itertools.count(step + 1):
-                batch, made = made.result(), ahead.submit(self._batch, following)
-                yield batch
-
-    def _or_on_cpu(self, work: Callable[[], T]) -> T:
+    def _with_cpu_fallback(self, work: Callable[[], T]) -> T:
         """Return the result of `work`.
 
         On the CPU, from then on, where the device runs out of memory.
@@ -303,9 +294,9 @@ class Training:
             self._optimiser.load_tensors(tensors)
         return work()
 
-    def _step(self, batches: Iterator[Batch]) -> None:
-        began, batch = time.perf_counter(), next(batches)
-        loss = self._or_on_cpu(lambda: learn(self._network, self._loss_function, *batch))
+    def _step(self) -> None:
+        began = time.perf_counter()
+        loss = self._with_cpu_fallback(lambda: self._learn(self.card.done))
         self._whole = False  # network and card do not fit together: an interruption leaves the state as it was saved last
         if math.isfinite(loss) and math.isfinite(self._optimiser.step(self._progress())):
             self.card = replace(self.card, done=self.card.done + 1)
@@ -322,6 +313,10 @@ class Training:
             losses.append([card.done, sum(self._losses) / len(self._losses)])
             self._losses.clear()
         self.card = replace(card, losses=losses, seconds=card.seconds + time.perf_counter() - began)
+
+    def _learn(self, step: int) -> float:
+        """Compute loss and gradients of the batch of a step."""
+        return self._optimiser.learn(self._loss_function, *self._batch(step))
 
     def _progress(self) -> float:
         """0 to 1: where the schedule of the learning rates stands."""
@@ -358,23 +353,21 @@ class Training:
         """
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._poses.sample(key, range(count))
-        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(
-            self._device.torch_device
-        )
-        view, nominal, centroid = (
-            torch.arange(len(self._windows)),
-            self._poses.world_from_ct,
-            self._poses.centroid,
-        )
+        images = torch.as_tensor(self._images.batch(truth, self._windows, key))
+        device = self._device.torch_device
+        nominal = self._poses.world_from_ct
+        centroid = self._poses.centroid
+        view = torch.arange(len(self._windows), device=device).repeat(count)
+        with torch.no_grad():
+            predicted = self._network(images.to(device).flatten(0, 1), view)
+        of_poses = [each.unflatten(0, images.shape[:2]) for each in predicted]
         errors, squared = [], []
-        for true, image in zip(truth, images, strict=True):
-            with torch.no_grad():
-                predicted = self._network.evidence(
-                    self._network(image, view.to(image.device)), self._cameras
-                )
+        for n, true in enumerate(truth):
+            of_views = type(predicted)(*(each[n] for each in of_poses))
+            predictions = self._network.evidence(of_views, self._cameras)
             found = [
                 fuse(views, centroid, nominal)[0]
-                for views in (predicted, *([one] for one in predicted))
+                for views in (predictions, *([one] for one in predictions))
             ]
             poses = np.stack([true] + [each.world_from_ct for each in found])
             points = rigid.transform_points(poses[:, None], self._landmarks)
@@ -395,12 +388,12 @@ class Training:
 
     def _set_pace(self) -> None:
         """Minutes become steps, by some steps of a copy."""
-        with _torch_settings(), closing(self._batches(0)) as batches:
-            copied = copy.deepcopy(self._network)
-            optimiser = Optimiser(copied)
+        with _torch_settings():
+            optimiser = Optimiser(copy.deepcopy(self._network))
+            numbers = itertools.count()
 
             def step() -> None:
-                learn(copied, self._loss_function, *next(batches))
+                optimiser.learn(self._loss_function, *self._batch(next(numbers)))
                 optimiser.step(1.0)
 
             for _ in range(2):  # compiles, and finds its memory

@@ -83,10 +83,8 @@ class DifferentiableRenderer:
             raise InputError(
                 f"dtype: found {dtype}, but the device {device} has no float64; leave dtype out."
             )
-        self._twice, self._grid = (
-            device == TORCH_CPU or self._device.type != CPU,
-            volume.ct_from_index,
-        )
+        self._twice = device == TORCH_CPU or self._device.type != CPU
+        self._grid = volume.ct_from_index
         self._size = volume.values.shape
         values = torch.from_numpy(volume.values).to(dtype)
         structures = None if labels is None else _check_labels(labels, self._size)
@@ -134,10 +132,8 @@ class DifferentiableRenderer:
             intrinsics = torch.from_numpy(camera.intrinsics.copy())
         if camera_from_world is None:
             camera_from_world = torch.from_numpy(camera.camera_from_world.copy())
-        matrices, places = (
-            _matrices(intrinsics, "intrinsics", 3),
-            _matrices(camera_from_world, "camera_from_world", 4),
-        )
+        matrices = _matrices(intrinsics, "intrinsics", 3)
+        places = _matrices(camera_from_world, "camera_from_world", 4)
         volumes = self._volumes if attenuation is None else self._with_attenuation(attenuation)
         view = partial(_render, slot_scan=camera.fan_axes == 1, size=camera.size)
         if not self.labels:
@@ -226,17 +222,13 @@ def _rays(intrinsics: Tensor, camera_from_ct: Tensor, slot_scan: bool) -> Tensor
     """Return (..., 5, 3) in CT mm, see `drr_operator.project`."""
     zero = torch.zeros_like(intrinsics[..., 0])
     if slot_scan:  # see `slot_scan.SlotScanCamera`
-        fx, fy, cx, cy = (
-            intrinsics[..., 0, 0],
-            intrinsics[..., 1, 1],
-            intrinsics[..., 0, 2],
-            intrinsics[..., 1, 2],
-        )
+        fx = intrinsics[..., 0, 0]
+        fy = intrinsics[..., 1, 1]
+        cx = intrinsics[..., 0, 2]
+        cy = intrinsics[..., 1, 2]
         none = torch.zeros_like(fx)
-        source, step = (
-            torch.stack([none, -cy / fy, none], -1),
-            torch.stack([none, 1 / fy, none], -1),
-        )
+        source = torch.stack([none, -cy / fy, none], -1)
+        step = torch.stack([none, 1 / fy, none], -1)
         directions = [
             torch.stack([1 / fx, none, none], -1),
             zero,

@@ -143,10 +143,8 @@ class TorchProjector:
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
         for camera, of_it in _by_camera(cameras):
             rays = self.projector.grid.rays(camera, poses[of_it])
-            index_from_world, lever = (
-                np.linalg.inv(rays.world_from_index),
-                camera.sources(FIRST_ROW) - pivots[of_it],
-            )
+            index_from_world = np.linalg.inv(rays.world_from_index)
+            lever = camera.sources(FIRST_ROW) - pivots[of_it]
             parts = (
                 rays.source,
                 rays.directions,
@@ -164,10 +162,8 @@ class TorchProjector:
 
     def _ends_of(self, projector: Projector) -> tuple[_Sides, int]:
         """Return the ends that are cut, and how many samples a ray may have beyond one."""
-        shape, mm = (
-            np.array(projector.shape),
-            np.linalg.norm(projector.ct_from_index[:3, :3], axis=0),
-        )
+        shape = np.array(projector.shape)
+        mm = np.linalg.norm(projector.ct_from_index[:3, :3], axis=0)
         number = np.flatnonzero(projector.cut)
         a = number // 2
         across = np.array([[axis for axis in range(3) if axis != each] for each in a], int).reshape(
@@ -551,10 +547,8 @@ def crossings(
     low, high = torch.zeros_like(qa), last[0]
     for start, slope, end in zip(starts, slopes, last[1:], strict=True):
         low, high = _clip(start, slope, 0.0, end, low, high)
-    low, high = (
-        torch.where(qa > 0, torch.maximum(low, sa), low),
-        torch.where(qa > 0, high, torch.minimum(high, sa)),
-    )
+    low = torch.where(qa > 0, torch.maximum(low, sa), low)
+    high = torch.where(qa > 0, high, torch.minimum(high, sa))
     first = torch.ceil(low)
     count = torch.where(high >= low, torch.floor(high) - first + 1, 0).clamp(min=0)
     crosses = count > 0 if wanted is None else (count > 0) & wanted
@@ -682,10 +676,8 @@ def _clip(
     beyond = flat & ((start < bottom) | (start > top))
     slope = torch.where(flat, 1.0, slope)
     z0, z1 = (bottom - start) / slope, (top - start) / slope
-    narrowed_low, narrowed_high = (
-        torch.maximum(low, torch.minimum(z0, z1)),
-        torch.minimum(high, torch.maximum(z0, z1)),
-    )
+    narrowed_low = torch.maximum(low, torch.minimum(z0, z1))
+    narrowed_high = torch.minimum(high, torch.maximum(z0, z1))
     return (
         torch.where(beyond, 1.0, torch.where(flat, low, narrowed_low)),
         torch.where(beyond, 0.0, torch.where(flat, high, narrowed_high)),

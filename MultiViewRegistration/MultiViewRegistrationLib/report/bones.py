@@ -16,8 +16,7 @@ from ..assessment.bones import RegisteredBone
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
 from ..registration.bones import Bone
-from .drawing import jpeg
-from .html import Content, embedded, number, table, tag
+from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import BLUE, ORANGE, film_of, local_moments
 from .result import Result
 
@@ -33,13 +32,9 @@ WORDS = {"accept": "\u2713 accept", "check": "! check", "reject": "\u2715 reject
 
 
 def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Element]:
-    """Pictures, of which `compared` is that of `before_after`, and tables.
-
-    None for a result without structures.
-    """
+    """Pictures, of which `compared` is that of `before_after`, and tables, of a result with structures."""
     found = result.structures
-    if found is None:
-        return []
+    assert found is not None, "the result has no structures"
     names = [view.name for view in result.views]
     figures = []
     for v, view in enumerate(result.views):

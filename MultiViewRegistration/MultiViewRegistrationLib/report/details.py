@@ -15,8 +15,7 @@ from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
 from ..registration.pipeline import LevelTrace
 from .bones import bones_section
-from .drawing import jpeg
-from .html import Content, embedded, number, table, tag
+from .html import Content, embedded, jpeg, number, table, tag
 from .overlays import LEGENDS, tile_map
 from .plot import Axis, Line, legend, line_plot
 from .result import Result
@@ -81,7 +80,7 @@ def details(
         Of `bones.before_after`.
     """
     sections = {
-        "The bones": bones_section(result, compared),
+        "The bones": bones_section(result, compared) if result.structures else [],
         "Checkerboard and difference": [_comparison(result, shown)],
         "Where they disagree": _disagreement(result),
         "Error to expect at the targets": _expected(result),
@@ -292,10 +291,8 @@ def _pose(result: Result) -> ET.Element:
     rows = [["Start" if result.refined else "Given", method]]
     if result.refined:
         start = result.start_world_from_ct @ to_centre
-        rotation, shift = (
-            np.degrees(rigid.rotation_distance(start, pose)),
-            rigid.translation_distance(start, pose),
-        )
+        rotation = np.degrees(rigid.rotation_distance(start, pose))
+        shift = rigid.translation_distance(start, pose)
         by = f"{rotation:.3f}\u00b0 about the centre of the bone, which moved by {shift:.3f} mm"
         rows.append(["Moved by the registration", by])
     rows += [
@@ -347,10 +344,8 @@ def _convergence(levels: Sequence[LevelTrace]) -> ET.Element:
         if not level.steps:
             continue
         steps = range(first, first + len(level.steps))
-        cost, moved_mm = (
-            [step.cost for step in level.steps],
-            [step.moved_mm for step in level.steps],
-        )
+        cost = [step.cost for step in level.steps]
+        moved_mm = [step.moved_mm for step in level.steps]
         cost_lines.append(Line(level.name, steps, [value / (cost[0] or 1.0) for value in cost]))
         step_lines.append(Line(level.name, steps, moved_mm))
         first = steps.stop

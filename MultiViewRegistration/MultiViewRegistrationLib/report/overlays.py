@@ -23,7 +23,7 @@ from ..geometry.camera import Camera
 from ..imaging.field import hull
 from ..imaging.xray import XRay
 from ..registration.prepared_ct import PreparedCT
-from .drawing import png
+from .html import png
 
 ORANGE = np.array([255, 165, 20], np.float32)
 BLUE = np.array([86, 180, 233], np.float32)
@@ -119,10 +119,8 @@ class DRRs:
         interpolated. Edges of bone, along zeros of second derivatives, want rays as near as the
         CT's own voxels.
         """
-        centre, level = (
-            rigid.transform_points(world_from_ct, anatomy.centroid),
-            anatomy.picture_level,
-        )
+        centre = rigid.transform_points(world_from_ct, anatomy.centroid)
+        level = anatomy.picture_level
         columns, rows = camera.size
         pixel_mm = float(camera.pixel_mm(centre).min())  # negative behind the source
 
@@ -134,10 +132,8 @@ class DRRs:
             drr = anatomy.drr(coarse, world_from_ct, level, bones=bones)
             return _resized_drr(drr, (rows, columns), (0.0, 0.0, columns / factor, rows / factor))
 
-        whole, bones = (
-            drawn(anatomy.voxel_mm(level), bones=False),
-            drawn(anatomy.voxel_mm(0), bones=True),
-        )
+        whole = drawn(anatomy.voxel_mm(level), bones=False)
+        bones = drawn(anatomy.voxel_mm(0), bones=True)
         return cls(whole, bones, anatomy.structure)
 
 
@@ -212,10 +208,8 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
     if kind == "edges":
         opacity = np.where(film.beyond, 0, _edges(drr, structure=structure))
         return _as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
-    shown, both = (
-        live_picture(kind, film, drr, structure=structure),
-        _compared(film, drr)[1][..., None],
-    )
+    shown = live_picture(kind, film, drr, structure=structure)
+    both = _compared(film, drr)[1][..., None]
     return _as_uint8(
         np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1)
     )
@@ -471,11 +465,9 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
     down, slope_down = filtered(image, 0, 0), filtered(image, 0, 1)
     y, x = filtered(slope_down, 1, 0), filtered(down, 1, 1)
-    yy, xy, xx = (
-        filtered(filtered(image, 0, 2), 1, 0),
-        filtered(slope_down, 1, 1),
-        filtered(down, 1, 2),
-    )
+    yy = filtered(filtered(image, 0, 2), 1, 0)
+    xy = filtered(slope_down, 1, 1)
+    xx = filtered(down, 1, 2)
     square = np.maximum(x**2 + y**2, 1e-30)
     second = (x * x * xx + 2 * x * y * xy + y * y * yy) / square
     row, column = np.gradient(second)

@@ -24,7 +24,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..regressor.initialise import RegressorReport
 from ..rendering.devices import ComputeDevice, available_threads
-from .drawing import png
+from .html import png
 from .notebook import PICTURE, notebook_card
 from .overlays import DRRs, mask_excluding_outliers, overlays
 
@@ -98,7 +98,7 @@ class Result:
 
     @property
     def start_errors(self) -> metrics.Errors | None:
-        """The same of the start, with the cameras as given; None where nothing was refined."""
+        """Fit of the start, with the cameras as given; None where nothing was refined."""
         return self.errors_at(self.start_world_from_ct, self.case.views) if self.refined else None
 
     @property
@@ -116,7 +116,7 @@ class Result:
 
     @property
     def limits(self) -> list[str]:
-        """Those of the reasons that are not of the assessment.
+        """Reasons that are not of the assessment.
 
         Of the case, and of how it was registered.
         """
@@ -157,15 +157,10 @@ class Result:
         ]
         if self.verdict != "accept":
             reasons += ambiguity(self.refinement.alternative)
-        if (
-            self.method in ("search", "auto")
-            and case.world_from_ct is None
-            and self.verdict != "accept"
-        ):
+        if self.refinement.rim and self.verdict != "accept":
             reasons.append(
-                "The case has no start pose: the search began with the CT's axes along the "
-                "world's, where the central rays of the views meet. Give it a start pose if the CT "
-                "may lie farther from there than was searched."
+                f"The pose lies at the rim of what was searched: {self.refinement.rim}. It may lie "
+                "farther: give a start pose, or search farther."
             )
         of_sentence: dict[str, list[str]] = {}
         for name, sentences in case.assumptions.items():
@@ -352,8 +347,10 @@ class Result:
             "refined": self.refinement.refined,
             "world_from_ct": self.start_world_from_ct.tolist(),
         }
-        if self.method in ("search", "auto"):
-            content["range"] = self.case.search
+        alone = self.anatomy.structure and self.anatomy.full_ct is None
+        whole_ct = self.method == "search" and self.case.searches_whole_ct and not alone
+        if self.method in ("search", "auto") and not whole_ct:
+            content["range"] = self.case.search_range
         if self.landmark_fit:
             content["landmarks"] = [asdict(residual) for residual in self.landmark_fit.residuals]
         return content

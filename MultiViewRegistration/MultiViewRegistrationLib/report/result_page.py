@@ -21,15 +21,14 @@ from ..geometry import rigid
 from ..geometry.fields import describe_uncertainty
 from ..imaging.xray import View
 from ..io.files import sha256, write_atomically
+from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files, files_of_result
-from ..io.staging import staged
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import run_tasks
 from .bones import before_after
 from .details import details
-from .drawing import jpeg, png
-from .html import Content, embedded, number, page, table, tag
+from .html import Content, embedded, jpeg, number, page, png, table, tag
 from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .result import Result
 from .scene_svg import Scene, best_side, scene_svg
@@ -42,7 +41,7 @@ VERDICTS = {
     "reject": ("\u2715", "reject", "Do not use the result."),
     None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
 }
-#: Of a view's state, see `Assessment.view_states`: its sign and colour.
+#: Sign and colour of a view's state, see `Assessment.view_states`.
 SIGNS = {
     "good": ("\u2713", "accept"),
     "check": ("!", "check"),
@@ -86,7 +85,7 @@ class Entry:
     @cached_property
     def compared_bones(self) -> np.ndarray | None:
         """`before_after` of its bones."""
-        return before_after(self.result)
+        return before_after(self.result) if self.result.structures else None
 
     @cached_property
     def pictures(self) -> list[list[dict[str, np.ndarray]]]:
@@ -171,10 +170,8 @@ def _write_files(
     Returns the content of its result.json.
     """
     others = {*folder.iterdir()}  # of a case, say
-    comment, withheld = (
-        None if override is None else f"Override: {override}",
-        result.withheld(override),
-    )
+    comment = None if override is None else f"Override: {override}"
+    withheld = result.withheld(override)
     entry = Entry(result, note=withheld or "", override=override, names=names)
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..io.staging import staged
+from ..io.own_folders import staged
 from ..report.html import page as html_page
 from ..report.html import tag
 from ..report.plot import Axis, Line, legend, line_plot

@@ -74,7 +74,7 @@ def follow(
         device if isinstance(device, ComputeDevice) else ComputeDevice(device),
     )
     tracker = Tracker(
-        anatomy, PACES[pace], Range(**case.search), case.targets, masked=case.masks_misfit
+        anatomy, PACES[pace], Range(**case.search_range), case.targets, masked=case.masks_misfit
     )
     bones = None if case.structures is None else BoneTracker(anatomy, case.structures, PACES[pace])
     names = () if case.structures is None else case.structures.names

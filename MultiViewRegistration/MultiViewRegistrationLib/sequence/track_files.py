@@ -23,15 +23,15 @@ from ..io.calibration.calibrated import UNITS
 from ..io.case import ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
-from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
+from ..io.files import JsonObject, describe, printable, read_json, sha256, upload_root
+from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
-from ..io.staging import staged
 from ..io.view_record import ViewRecord
 from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from ..report.bones import with_outlines
-from ..report.drawing import png
+from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
 from .motion import motion_against, relative_motion, to_json, write_files
@@ -370,7 +370,7 @@ class StoredTrack:
                 f"{self._fields.file}: does not say where its frames are, expected a sequence that "
                 "was tracked from files; track it from its case.json."
             )
-        homes = folders if home_of(self.folder) else ()
+        homes = folders if upload_root(self.folder) else ()
         files = FrameFiles.read(
             self._fields.section("sequence"), folders[0] if folders else self.folder, homes
         )

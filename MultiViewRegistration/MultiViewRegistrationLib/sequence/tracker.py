@@ -176,13 +176,11 @@ class Tracker:
         *,
         masked: bool = False,
     ) -> None:
-        self._anatomy, self._pace, self._search, self._targets, self._masked = (
-            anatomy,
-            pace,
-            search,
-            targets,
-            masked,
-        )
+        self._anatomy = anatomy
+        self._pace = pace
+        self._search = search
+        self._targets = targets
+        self._masked = masked
         self._background = (
             Tracker(anatomy.full_ct, replace(pace, assessed=False), search)
             if anatomy.full_ct

@@ -29,7 +29,7 @@ from ..imaging.xray import (
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..io.dicom_identity import frame_of_reference, image_origin, read_identity
-from ..io.files import JsonObject, home_of
+from ..io.files import JsonObject, upload_root
 from ..io.localizer import Study, find_study
 from ..io.view_record import read_described, view_name
 from ..mrml.case import frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
@@ -40,10 +40,15 @@ from ..mrml.nodes import OWNER, products_of
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
 from ..mrml.xray_record import XRayRecord
-from .geometry import reading_of, use_reading, with_c_arm_header
+from ..translation import _
+from .geometry import (
+    reading_of,
+    refuse_other_frame,
+    use_reading,
+    with_c_arm_header,
+    with_slot_scan_header,
+)
 from .history import History
-from .slot_scan import refuse_other_frame, with_slot_scan_header
-from .translation import _
 
 
 def add_volume(registration: Registration, volume) -> XRayView:
@@ -316,7 +321,7 @@ def read_scouts(ct_slice: Path) -> Scouts | None:
 
     Of files that were sent, nowhere else than among these.
     """
-    folder, within = ct_slice.parent, home_of(ct_slice)
+    folder, within = ct_slice.parent, upload_root(ct_slice)
     study = _study(folder, ct_slice)
     if study is None and (within is None or within in (folder.parent, *folder.parent.parents)):
         study = _study(folder.parent, ct_slice)

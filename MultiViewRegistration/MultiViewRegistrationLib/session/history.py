@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 
 from ..mrml.registration import Registration
-from .translation import _
+from ..translation import _
 
 #: How a person reads the methods of entries.
 METHODS = {
@@ -29,7 +29,7 @@ METHODS = {
     "regressor": _("Regressor"),
     "auto": _("Automatic"),
 }
-#: Of each view of a pose that was assessed, see `assessment.verdict.Assessment.view_states`.
+#: Word for the state of each assessed view, see `assessment.verdict.Assessment.view_states`.
 GOOD, CHECK, BAD = VIEW_STATES = ("good", "check", "bad")
 PARAMETER = "history"
 POSITION = "historyPosition"
@@ -126,7 +126,7 @@ class HistoryEntry:
             similarity=dict(similarity),
             verdict=result.verdict,
             typical_mm=(result.predicted_tre_mm or {}).get("typical"),
-            risk=prediction.failure_probability if prediction else None,
+            risk=prediction.known_risk if prediction else None,
             views=assessment.view_states(names) if assessment else {},
             summary=assessment.summary if assessment else "",
             structures=[bone.to_json(names) for bone in bones.bones] if bones else [],

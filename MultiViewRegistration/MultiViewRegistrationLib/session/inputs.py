@@ -21,6 +21,7 @@ from ..imaging.ct import CT as CTVolume
 from ..imaging.structures import Structures
 from ..imaging.xray import XRay
 from ..io.case import Case, View
+from ..io.dicom_identity import BY_HEADERS, DAY
 from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, structures_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
@@ -32,23 +33,68 @@ from ..mrml.identity import (
     of_view,
     origin_of,
     said_same_patient,
+    say_same_patient,
     true_pose,
 )
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
-from .adding import Scouts
+from ..translation import _
 from .geometry import missing_in_header, needs_geometry
 from .tasks import BackgroundValue, Task, ended
-from .translation import _
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
+    from .adding import Scouts
 
 #: An X-ray in a scene, or in a case.
 Placed = TypeVar("Placed", XRayView, View)
 #: By what the CT and its structures are kept among the views' nodes.
 CT, STRUCTURES = "CT", "structures"
+
+
+class UnreadNotices:
+    """Warnings shown until the user acknowledges them."""
+
+    def __init__(self, registration: Registration) -> None:
+        self._registration = registration
+        self._warnings: list[str] = []
+        self._acknowledged: set[str] = set()
+
+    def loaded(self, warnings: list[str]) -> None:
+        """Take the warnings of the case.json that was loaded.
+
+        Headers that differ are reported by the X-rays' names.
+        """
+        self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
+
+    def warn(self, sentence: str) -> None:
+        """Show this warning, too."""
+        self._warnings.append(sentence)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The warnings to show now."""
+        every = [
+            *(each.sentence for each in identity_mismatches(self._registration)),
+            *self._warnings,
+        ]
+        return [sentence for sentence in every if sentence not in self._acknowledged]
+
+    @property
+    def patient_in_doubt(self) -> bool:
+        """Whether CT and X-rays are of different patients or sides by their headers, and nobody has said otherwise."""
+        doubtful = any(each.kind != DAY for each in identity_mismatches(self._registration))
+        return doubtful and not said_same_patient(self._registration)
+
+    def acknowledge(self) -> None:
+        """Show the present warnings no more."""
+        self._acknowledged.update(self.sentences)
+
+    def say_same_patient(self) -> None:
+        """Keep that a person says that CT and X-rays are of one patient, and show the warnings of that no more."""
+        say_same_patient(self._registration)
+        self.acknowledge()
 
 
 class Inputs:
@@ -287,7 +333,7 @@ def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
 COMPILE_TIMEOUT_S = 300.0
 PREPARING, FIRST_TIME = _("preparing the CT"), _("preparing for the first time (once, about 10 s)")
 _loading = Lock()
-#: Those that compile or have compiled.
+#: Processes that compile or have compiled.
 _children: list[subprocess.Popen] = []
 
 

@@ -18,15 +18,16 @@ from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..io.files import printable
 from ..io.sequence import FrameFiles
+from ..mrml.frames import FileImages, FrameImage, SliceImages
 from ..mrml.identity import of_ct
+from ..mrml.image import show_frame
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE, FRAME, SOURCE, STILL, XRayView
 from ..mrml.xray_record import XRayRecord, record_of
+from ..translation import _
 from .inputs import Inputs
 from .tasks import Task, ended
-from .tracking import FileImages, FrameImage, SliceImages
-from .translation import _
 
 if TYPE_CHECKING:
     from ..sequence.track_files import StoredTrack, Track
@@ -91,7 +92,7 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
             its_own = _put_back(view, record_of(view.name, before))
             with suppress(InputError):  # its file is gone, which the X-ray's own status says
                 xray = known.get(view.id) if its_own else None
-                FrameImage(xray or inputs.xray(view), {}).show(view, inputs)
+                show_image(view, FrameImage(xray or inputs.xray(view), {}), inputs)
             view.place()
     if pose := registration.parameter(POSE):
         registration.world_from_ct = np.array(json.loads(pose))
@@ -433,12 +434,21 @@ class Player:
         return np.allclose(pose, self._inputs.registration.world_from_ct, rtol=0, atol=1e-6)
 
 
+def show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
+    """Have a view show an image from now on.
+
+    Brightness and contrast stay, so that nothing flashes.
+    """
+    show_frame(view, image.xray, image.settings, image.raw, image.name)
+    inputs.cache_xray(view, image.xray)
+
+
 def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
     shown = [view.node.GetNodeReference(role) for role in (FRAME, STILL)]
     if (
         view.source in shown and view.size == image.xray.valid.shape[::-1]
     ):  # the image has not been replaced by another one
-        image.show(view, inputs)
+        show_image(view, image, inputs)
 
 
 def _correct(view: XRayView, camera: Camera) -> None:

@@ -1,29 +1,52 @@
-"""A registration under way: what a thread does, what it began from, and what in the scene stops it."""
+"""Registrations and trackings under way: what a thread does, what it began from, and what in the scene stops it.
+
+What has to be there before, and the registration of a new case without a click.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import InputError
 from ..io.case import Case
-from ..jobs import TimeLeft, left_in_words
+from ..io.files import printable
+from ..io.sequence import FrameFiles
+from ..jobs import ProgressRecord
+from ..mrml import landmarks, manual_pose
+from ..mrml.frames import FileImages, SliceImages, frames_in
 from ..mrml.identity import fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
-from .inputs import PREPARING
+from ..translation import _
+from .inputs import PREPARING, Inputs, camera_of, twins
 from .tasks import Task
-from .translation import _
 
 if TYPE_CHECKING:
+    from ..io.sequence import Frame
     from ..registration.pipeline import Progress
     from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
+    from ..sequence.track_files import Track
+    from ..sequence.tracker import Frames
+    from .session import Session
 
+
+#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is
+#: found; "auto" is regressor and search.
+STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
+#: Of these the pose as it is need not mean anything; a network finds the pose; the pose is searched
+#: for.
+POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS = (
+    ("landmarks", "regressor", "auto"),
+    ("regressor", "auto"),
+    ("search", "auto"),
+)
 #: The start of `api.register` where it has another name: a pose that a person set is a given one.
 API_START = {"by hand": "given"}
 
@@ -79,7 +102,7 @@ def write_child_case(case: Case, world_from_ct: np.ndarray | None, folder: str) 
     placed = {} if world_from_ct is None else {"world_from_ct": world_from_ct}
     return write_case(
         folder,
-        {"version": 1, "views": views, "search": case.search, **placed},
+        {"version": 1, "views": views, "search": case.search_range, **placed},
         case.ct,
         {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
         {view.name: view.xray.valid for view in case.views},
@@ -106,10 +129,6 @@ class RunningRegistration:
     ----------
     fingerprint, geometry
         Of the inputs; the latter by the view's name.
-    progress
-        The last `registration.pipeline.Progress`, None before the first.
-    left
-        The time, in words.
     """
 
     def __init__(
@@ -125,8 +144,6 @@ class RunningRegistration:
         self.task, self._preparing, self.warnings = task, preparing, warnings
         self.fingerprint = fingerprint(registration)
         self.geometry = {view.name: view.record.geometry_fingerprint for view in registration.xrays}
-        self.progress: Progress | None = None
-        self.left, self._time_left = "", TimeLeft()
         self._before = self._shown = registration.world_from_ct
         #: The nodes without which there is nothing to register, or nothing to show it on, by what
         #: they are.
@@ -145,12 +162,11 @@ class RunningRegistration:
     @property
     def stage(self) -> str:
         """The stage, in a few words."""
-        return self.progress.stage if self.progress else self._preparing() or PREPARING
+        progress = self.task.progress
+        return progress.stage if progress else self._preparing() or PREPARING
 
     def show(self, progress: Progress) -> None:
         """Take the CT to the pose of a step."""
-        self.progress = progress
-        self.left = left_in_words(self._time_left.seconds(progress.fraction))
         self._registration.world_from_ct = self._shown = progress.world_from_ct
 
     def obstacle(self) -> str:
@@ -191,3 +207,340 @@ class RunningRegistration:
 
     def _moved(self) -> bool:
         return not np.allclose(self._shown, self._registration.world_from_ct, rtol=0, atol=1e-6)
+
+
+#: X-rays that a case needs to be registered without being asked: one leaves the depth along its
+#: beam open.
+MIN_XRAYS = 2
+#: Starts that need nothing more from a person.
+UNATTENDED_STARTS = ("given", "search")
+
+
+class AutomaticRegistration:
+    """Centres and registers a new case once it is complete, and once more where an X-ray was added.
+
+    A case is new while its history is empty, or holds nothing but what was done here. Once a person
+    has cancelled, undone, moved the CT or registered, it is left alone for good.
+
+    Parameters
+    ----------
+    session
+        Its session.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._done: set[tuple] = set()  # the inputs that were registered, or could not be
+        self._run: RunningRegistration | None = None
+        self._left = (
+            None if session.history.entries else _place(session)
+        )  # the history as it was left; None for good
+
+    def may_begin(self) -> bool:
+        """Return whether there is a new case with new and complete inputs; call it from a timer.
+
+        Ends a run of its own that lacks an X-ray.
+        """
+        session = self._session
+        if self._run is not None and self._run is not session.running_registration:
+            self._run, self._left = None, _place(session) if session.ended == "done" else None
+        if self._left is None or session.sequence.player is not None:
+            return False
+        if self._run is None and (
+            session.running_registration is not None or _place(session) != self._left
+        ):
+            self._left = None
+            return False
+        if self._run is None and session.running:
+            return False
+        inputs = _inputs(session.registration)
+        if (
+            inputs in self._done
+            or session.registration.start not in UNATTENDED_STARTS
+            or not _complete(session)
+        ):
+            return False
+        if self._run is not None:
+            session.cancel()
+            session.ended, self._run, self._left = "", None, _place(session)
+        return True
+
+    def begin(self) -> None:
+        """Centre the CT where it was never placed, and register.
+
+        Raises
+        ------
+        InputError
+            As `Session.register`.
+        """
+        session, registration = self._session, self._session.registration
+        self._done.add(_inputs(registration))
+        if (
+            not session.history.entries
+            and registration.start == "search"
+            and not manual_pose.centre_is_seen(registration)
+        ):
+            session.centre()
+        session.register(registration.start)
+        self._run = session.running_registration
+
+
+def _place(session: Session) -> tuple:
+    """Return where a session's history is, and whether the CT lies there."""
+    history = session.history
+    return len(history.entries), history.position, bool(history.entries) and history.moved
+
+
+def _inputs(registration: Registration) -> tuple:
+    """Return the CT, the structure in it, and the X-rays that are used."""
+    nodes = [
+        registration.ct,
+        registration.segmentation,
+        *(view.node for view in registration.used_xrays),
+    ]
+    return registration.segment_id, *(node and node.GetID() for node in nodes)
+
+
+def _complete(session: Session) -> bool:
+    used = session.registration.used_xrays
+    if len(used) < MIN_XRAYS or any(not view.placed or session.problem(view) for view in used):
+        return False
+    return not missing_inputs(session)
+
+
+#: Landmarks that a start from them needs, and positions of them in the X-rays.
+MIN_LANDMARKS, MIN_POSITIONS = 3, 4
+
+
+def missing_inputs(session: Session) -> str:
+    """Return the steps missing before a registration can begin, in a sentence.
+
+    "" for none, as far as known without the voxels.
+    """
+    registration = session.registration
+    return missing_images(registration) or missing_at_start(session, registration.start)
+
+
+def missing_images(registration: Registration) -> str:
+    """Return the part of `missing_inputs` that concerns the CT and the X-rays, for any start.
+
+    a regressor is trained for them, too.
+    """
+    if registration.ct is None:
+        return _("Choose a CT first.")
+    views = registration.used_xrays
+    if not views:
+        return _("Add an X-ray first, better two, or use one that is skipped.")
+    try:
+        for view in views:
+            camera_of(view)
+        same = twins(views)
+    except InputError as error:
+        return str(error)
+    if same:
+        return _(
+            "{one} and {other} have the same geometry: correct that of one, or skip it."
+        ).format(one=same[0].name, other=same[1].name)
+    return ""
+
+
+def missing_at_start(session: Session, start: str) -> str:
+    """Return the part of `missing_inputs` that concerns the start alone."""
+    return session.refused(start) or (
+        _missing_landmarks(session.registration) if start == "landmarks" else ""
+    )
+
+
+def is_outside(registration: Registration, start: str) -> bool:
+    """Return whether a start begins where the CT is, and no X-ray shows it there."""
+    placed = any(view.placed for view in registration.used_xrays)
+    there = start not in POSELESS_STARTS and placed and registration.ct is not None
+    return there and not manual_pose.ct_is_seen(registration)
+
+
+def _missing_landmarks(registration: Registration) -> str:
+    """Return what landmarks lack; one in the CT counts once for each X-ray that shows it."""
+    if landmarks.outside_ct(registration):
+        return _("A landmark was clicked outside the CT: keep it or remove it first.")
+    in_ct, *in_xrays = landmarks.clicked(registration).values()
+    pairs = [label for labels in in_xrays for label in labels if label in in_ct]
+    count = len(set(pairs))
+    if count >= MIN_LANDMARKS and len(pairs) >= MIN_POSITIONS:
+        return ""
+    so_far = _("none so far")
+    if len(pairs) == 1:
+        so_far = _("1 so far, with 1 position")
+    elif pairs:
+        so_far = _("{count} so far, with {positions} positions").format(
+            count=count, positions=len(pairs)
+        )
+    return _(
+        "Click four landmarks in the CT and in an X-ray, or three with one of them in two X-rays; "
+        "{so_far}."
+    ).format(so_far=so_far)
+
+
+PACES = ("thorough", "quick")
+#: Line integrals of one image may differ by so much from those of the same in memory, but for a
+#: constant.
+IMAGE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSequence:
+    """A sequence of images in the scene, as `io.sequence.FrameSequence`.
+
+    The cameras are those of the first frame.
+    """
+
+    first: Case
+    images: SliceImages
+    files: None = None
+    truths: dict[int, np.ndarray] = field(default_factory=dict)
+    structure_truths: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images.names)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the frames."""
+        return self.images.names
+
+    def load(self, number: int) -> Frame:
+        """Return the `io.sequence.Frame`, from 0.
+
+        Raises
+        ------
+        InputError
+            Where an image cannot be used.
+        """
+        from ..io.sequence import Frame
+
+        if number == 0:
+            return Frame(self.first.views, self.first.world_from_ct)
+        images = self.images.read(number)
+        return Frame([replace(view, xray=images[view.name].xray) for view in self.first.views])
+
+
+class Tracking:
+    """Frames are followed one after another, from the case and the pose that the scene has now, until the last one or `cancel`.
+
+    Parameters
+    ----------
+    images
+        Of the frames.
+
+    Attributes
+    ----------
+    track
+        The `track_files.Track`, whose frames grow; None while the first is prepared.
+    task
+        Does it.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        images: SliceImages | FrameFiles | Path,
+        ready: Callable,
+        start: str,
+        pace: str,
+    ) -> None:
+        self._case, self._ready, self._start, self._pace = (
+            case,
+            ready,
+            API_START.get(start, start),
+            pace,
+        )
+        self._given = images
+        self.track: Track | None = None
+        self.images: FileImages | SliceImages | None = None
+        self.task = Task(self._run)
+
+    @property
+    def step(self) -> ProgressRecord:
+        """How far it is."""
+        return self.task.progress or ProgressRecord(0.0, _("preparing"))
+
+    def _run(self, on_progress: Callable) -> None:
+        from ..sequence.run import follow
+        from ..sequence.track_files import Track
+
+        anatomy = self._ready(lambda progress: on_progress(ProgressRecord(0.0, PREPARING)))
+        sequence, self.images = self._sequence()
+        track = self.track = Track(sequence, anatomy, self._pace, self._start)
+        frames, count = track.frames, len(sequence)
+
+        def registering(progress: Progress) -> bool:
+            return on_progress(
+                ProgressRecord((len(frames) + progress.fraction) / count, progress.stage)
+            )
+
+        for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
+            frames.append(frame)
+            if (
+                on_progress(
+                    ProgressRecord(
+                        len(frames) / count,
+                        _("{done} of {count} frames are done").format(
+                            done=len(frames), count=count
+                        ),
+                    )
+                )
+                is False
+            ):
+                return
+
+    def _sequence(self) -> tuple[Frames, FileImages | SliceImages]:
+        if isinstance(self._given, SliceImages):
+            return SceneSequence(self._case, self._given), self._given
+        from ..io.case import hashes
+        from ..io.sequence import FrameSequence
+
+        files = (
+            self._given
+            if isinstance(self._given, FrameFiles)
+            else FrameFiles.of_images(self._given)
+        )
+        case = replace(self._case, inputs=hashes(files.file(0))[0])
+        sequence = FrameSequence(case, files)
+        for here, there in zip(case.views, sequence.read(0).views, strict=True):
+            difference = (here.xray.line_integrals - there.xray.line_integrals)[here.xray.valid]
+            if np.ptp(difference) > IMAGE_TOLERANCE or not here.camera.same_as(there.camera):
+                raise InputError(
+                    _(
+                        "{name}: its image or geometry is not that of {case} any more, expected "
+                        "the same, as the other frames have them from there; open the case again."
+                    ).format(name=here.name, case=printable(files.cases[0].name))
+                )
+        return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})
+
+
+def frames_of(inputs: Inputs) -> SliceImages | Path:
+    """Return the images of the used X-rays' frames.
+
+    Raises
+    ------
+    InputError
+        Where they are still images.
+    """
+    views = inputs.registration.used_xrays
+    if frames_in(inputs.registration) > 1:
+        turning = next((view.name for view in views if view.record.header.frames), None)
+        if turning:
+            raise InputError(
+                _(
+                    "Track: the C-arm of {name} turns from frame to frame, expected one geometry "
+                    "for all frames; make a case.json, and open that."
+                ).format(name=turning)
+            )
+        return SliceImages({view.name: (view, inputs.xray(view)) for view in views})
+    if inputs.case_path is None:
+        raise InputError(
+            _(
+                "Track: the X-rays have one frame each, expected multi-frame images; add such "
+                "X-rays, or open a case.json that names them."
+            )
+        )
+    return inputs.case_path

@@ -17,10 +17,10 @@ from ..mrml import manual_pose
 from ..mrml.case import take_ct
 from ..mrml.identity import of_ct
 from ..rendering.devices import AUTO
+from ..translation import _
 from .inputs import Inputs
 from .registering import write_child_case
 from .tasks import BackgroundValue, Task, ended
-from .translation import _
 
 if TYPE_CHECKING:
     from ..regressor.model_store import StoredModel

@@ -8,27 +8,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..io.case import Case
-from ..io.files import JsonObject, read_json
+from ..io.files import JsonObject, printable, read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of
 from ..io.navigation.registration_export import REJECTED, VERDICTS, RegistrationExport
+from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files
-from ..io.staging import staged
+from ..io.sequence import FrameFiles
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
+from ..mrml.frames import FileImages
 from ..mrml.identity import fingerprint, of_image
-from ..mrml.loading import ReadCase, read_case
+from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
+from ..translation import _
 from .history import VIEW_STATES, History, HistoryEntry
+from .player import Played
 from .session import Session
 from .tasks import within_sentence
-from .translation import _
+
+if TYPE_CHECKING:
+    from ..sequence.track_files import StoredTrack
 
 #: What the kinds of files for other programs are, in a few words; a kind that is not here stands
 #: for itself.
@@ -220,7 +227,7 @@ def case_content(session: Session) -> dict:
     return {
         "views": list(map(_view_content, registration.used_xrays)),
         "world_from_ct": case.world_from_ct,
-        "search": case.search,
+        "search": case.search_range,
         **{key: value for key, value in optional.items() if value is not None},
     }
 
@@ -390,3 +397,79 @@ def _structures(result: Path) -> dict[str, list[dict]]:
         else []
     )
     return {"structures": [each.values for each in structures], "motions": motions}
+
+
+def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
+    """Read a track.json, or the one in a folder, with its case, in any thread.
+
+    Warns where the case's files are others than those that were tracked.
+
+    Parameters
+    ----------
+    case
+        The case.json with multi-frame images that was tracked, where it is not any more where the
+        track has it.
+
+    Raises
+    ------
+    InputError
+        If either is invalid.
+    """
+    from ..io.sequence import FrameSequence
+    from ..sequence.track_files import StoredTrack
+
+    track = StoredTrack.read(path)
+    files = track.files() if case is None else FrameFiles.of_images(Path(case))
+    sequence = (
+        FrameSequence.of_cases(files.cases)
+        if files.own_cases
+        else FrameSequence.of_images(files.cases[0], files.images)
+    )
+    first = sequence.first
+    names = [view.name for view in first.views]
+    if track.views and not set(track.views) <= set(names):
+        raise InputError(
+            _(
+                "{path}: has the views {views}, but its case has {names}, expected the same; put "
+                "the case back, or track it again."
+            ).format(
+                path=printable(Path(path).name),
+                views=", ".join(map(printable, track.views)),
+                names=", ".join(names),
+            )
+        )
+    if track.inputs and first.inputs != track.inputs:
+        warn(
+            _(
+                "{name}: its files are not those that were tracked; the poses may not fit them."
+            ).format(name=first.name)
+        )
+    return ReadTrack(track, files, case_of_files(first, files.file(0)))
+
+
+@dataclass(frozen=True, eq=False)
+class ReadTrack:
+    """A track.json with the case of its first frame, on the way into a scene."""
+
+    track: StoredTrack
+    files: FrameFiles
+    load: ReadCase
+
+    @property
+    def case(self) -> Case:
+        """The case of the first frame."""
+        return self.load.case
+
+    def __call__(self, scene: Any) -> Registration:
+        """Return the registration that the case becomes in the scene.
+
+        `play` then plays the sequence.
+        """
+        return self.load(scene)
+
+    def play(self, session: Session) -> None:
+        """Open the sequence in the session of that registration."""
+        track, views = self.track, {view.name: view for view in self.case.views}
+        names = track.views or list(views)
+        images = FileImages(self.files, {name: views[name].xray.valid for name in names})
+        session.sequence.open(Played(track.name, track.frames, track.count, names, images, track))

@@ -12,27 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, warn
+from ..errors import InputError
 from ..imaging.ct import CT
-from ..io.case import Case
 from ..io.files import printable
+from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
-from ..io.staging import staged
 from ..mrml import ct_3d
+from ..mrml.frames import frames_in, how_many
 from ..mrml.identity import fingerprint
-from ..mrml.loading import ReadCase, case_of_files
 from ..mrml.nodes import product, remove_product, set_transform, transform_to_ras
 from ..mrml.registration import Registration
 from ..mrml.structures import OTHER, Shape, outlined, shape_of
 from ..mrml.xray import DetectorPlane
+from ..translation import _
 from . import player as saved_sequence
 from .player import Played, Player
+from .registering import PACES, Tracking, frames_of
 from .tasks import Task, ended
-from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_many
-from .translation import _
 
 if TYPE_CHECKING:
-    from ..sequence.track_files import StoredTrack
     from ..sequence.tracker import Tracked
     from .session import Session
 
@@ -284,7 +282,7 @@ class Sequence:
         self.seeking: tuple[int, Task] | None = None
         self._kept = 0.0
 
-    def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
+    def restore_scene_before_sequence(self) -> tuple[int, Callable[[], tuple]] | None:
         """Put all back as it was before the sequence, where the scene was saved while it was played; only the first time.
 
         What `saved_sequence.saved` has of it.
@@ -486,7 +484,7 @@ class Sequence:
         bool
             Whether a tracking has ended, or another frame is shown that stays.
         """
-        saved = self.put_away()
+        saved = self.restore_scene_before_sequence()
         if saved is not None:
             self.seeking = saved[0], Task(lambda on_progress: saved[1]())
         ended = self._look_for_saved()
@@ -532,7 +530,7 @@ class Sequence:
 
     def _look_at(self, tracking: Tracking) -> bool:
         """Return whether the tracking has just ended."""
-        tracking.poll()
+        tracking.task.poll(0)
         self._take(tracking)
         task = tracking.task
         if not ended(task):
@@ -556,79 +554,3 @@ class Sequence:
         elif monotonic() - self._kept > KEEP_S:
             self._keep(player)
         player.show_newest()
-
-
-def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
-    """Read a track.json, or the one in a folder, with its case, in any thread.
-
-    Warns where the case's files are others than those that were tracked.
-
-    Parameters
-    ----------
-    case
-        The case.json with multi-frame images that was tracked, where it is not any more where the
-        track has it.
-
-    Raises
-    ------
-    InputError
-        If either is invalid.
-    """
-    from ..io.sequence import FrameSequence
-    from ..sequence.track_files import StoredTrack
-
-    track = StoredTrack.read(path)
-    files = track.files() if case is None else FrameFiles.of_images(Path(case))
-    sequence = (
-        FrameSequence.of_cases(files.cases)
-        if files.own_cases
-        else FrameSequence.of_images(files.cases[0], files.images)
-    )
-    first = sequence.first
-    names = [view.name for view in first.views]
-    if track.views and not set(track.views) <= set(names):
-        raise InputError(
-            _(
-                "{path}: has the views {views}, but its case has {names}, expected the same; put "
-                "the case back, or track it again."
-            ).format(
-                path=printable(Path(path).name),
-                views=", ".join(map(printable, track.views)),
-                names=", ".join(names),
-            )
-        )
-    if track.inputs and first.inputs != track.inputs:
-        warn(
-            _(
-                "{name}: its files are not those that were tracked; the poses may not fit them."
-            ).format(name=first.name)
-        )
-    return ReadTrack(track, files, case_of_files(first, files.file(0)))
-
-
-@dataclass(frozen=True, eq=False)
-class ReadTrack:
-    """A track.json with the case of its first frame, on the way into a scene."""
-
-    track: StoredTrack
-    files: FrameFiles
-    load: ReadCase
-
-    @property
-    def case(self) -> Case:
-        """The case of the first frame."""
-        return self.load.case
-
-    def __call__(self, scene: Any) -> Registration:
-        """Return the registration that the case becomes in the scene.
-
-        `play` then plays the sequence.
-        """
-        return self.load(scene)
-
-    def play(self, session: Session) -> None:
-        """Open the sequence in the session of that registration."""
-        track, views = self.track, {view.name: view for view in self.case.views}
-        names = track.views or list(views)
-        images = FileImages(self.files, {name: views[name].xray.valid for name in names})
-        session.sequence.open(Played(track.name, track.frames, track.count, names, images, track))

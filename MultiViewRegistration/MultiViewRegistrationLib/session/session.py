@@ -12,87 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, collect_warnings
 from ..io.case import Case
-from ..io.dicom_identity import BY_HEADERS, DAY
-from ..mrml import landmarks, manual_pose
+from ..io.navigation.igtl_connection import IgtlConnection
+from ..mrml import manual_pose
+from ..mrml.drawing import Drawing
 from ..mrml.identity import (
     fingerprint,
-    identity_mismatches,
-    said_same_patient,
-    say_same_patient,
     world_uid,
 )
 from ..mrml.registration import Registration
-from . import registering
-from .drawing import Drawing
+from ..translation import _
+from .assessment import Misfits
 from .history import History, HistoryEntry
-from .igtl_connection import IgtlConnection
-from .inputs import FIRST_TIME, Inputs, Preparation, camera_of, twins
-from .misfits import Misfits
-from .registering import RunningRegistration
+from .inputs import FIRST_TIME, Inputs, Preparation, UnreadNotices
+from .registering import (
+    POSELESS_STARTS,
+    REGRESSOR_STARTS,
+    SEARCH_STARTS,
+    STARTS,
+    RunningRegistration,
+    is_outside,
+    register_case,
+)
 from .regressors import Regressors
 from .sequence import Sequence
 from .tasks import POLL_WAIT_S, Task, await_threads, ended, let_threads_run
-from .translation import _
 
 if TYPE_CHECKING:
     from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
 
 
-class UnreadNotices:
-    """Warnings shown until the user acknowledges them."""
-
-    def __init__(self, registration: Registration) -> None:
-        self._registration = registration
-        self._warnings: list[str] = []
-        self._acknowledged: set[str] = set()
-
-    def loaded(self, warnings: list[str]) -> None:
-        """Take the warnings of the case.json that was loaded.
-
-        Headers that differ are reported by the X-rays' names.
-        """
-        self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
-
-    def warn(self, sentence: str) -> None:
-        """Show this warning, too."""
-        self._warnings.append(sentence)
-
-    @property
-    def sentences(self) -> list[str]:
-        """The warnings to show now."""
-        every = [
-            *(each.sentence for each in identity_mismatches(self._registration)),
-            *self._warnings,
-        ]
-        return [sentence for sentence in every if sentence not in self._acknowledged]
-
-    @property
-    def patient_in_doubt(self) -> bool:
-        """Whether CT and X-rays are of different patients or sides by their headers, and nobody has said otherwise."""
-        doubtful = any(each.kind != DAY for each in identity_mismatches(self._registration))
-        return doubtful and not said_same_patient(self._registration)
-
-    def acknowledge(self) -> None:
-        """Show the present warnings no more."""
-        self._acknowledged.update(self.sentences)
-
-    def say_same_patient(self) -> None:
-        """Keep that a person says that CT and X-rays are of one patient, and show the warnings of that no more."""
-        say_same_patient(self._registration)
-        self.acknowledge()
-
-
-#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is
-#: found; "auto" is regressor and search.
-STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
-#: Of these the pose as it is need not mean anything; a network finds the pose; the pose is searched
-#: for.
-POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS = (
-    ("landmarks", "regressor", "auto"),
-    ("regressor", "auto"),
-    ("search", "auto"),
-)
 #: Seconds between two checks of whether what goes out to navigation still stands; that the thread
 #: which sends it gets at each poll.
 IGTL_CHECK_S, IGTL_SLEEP_S = 0.3, 0.005
@@ -212,7 +161,7 @@ class Session(Inputs):
             began = monotonic()
             anatomy = ready(on_progress)
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
-            return registering.register_case(
+            return register_case(
                 case, anatomy, start, refinement, seed, model, on_progress
             ), first_time_s
 
@@ -282,7 +231,7 @@ class Session(Inputs):
         InputError
             While work is under way.
         """
-        self.sequence.put_away()
+        self.sequence.restore_scene_before_sequence()
         if self.running:
             raise InputError(_("Register: wait until the current task has finished, or cancel it."))
 
@@ -653,75 +602,3 @@ class Session(Inputs):
         self.history.add(entry)
         self.history.put(entry)
         self.remember(entry, result)
-
-
-#: Landmarks that a start from them needs, and positions of them in the X-rays.
-MIN_LANDMARKS, MIN_POSITIONS = 3, 4
-
-
-def missing_inputs(session: Session) -> str:
-    """Return the steps missing before a registration can begin, in a sentence.
-
-    "" for none, as far as known without the voxels.
-    """
-    registration = session.registration
-    return missing_images(registration) or missing_at_start(session, registration.start)
-
-
-def missing_images(registration: Registration) -> str:
-    """Return the part of `missing_inputs` that concerns the CT and the X-rays, for any start.
-
-    a regressor is trained for them, too.
-    """
-    if registration.ct is None:
-        return _("Choose a CT first.")
-    views = registration.used_xrays
-    if not views:
-        return _("Add an X-ray first, better two, or use one that is skipped.")
-    try:
-        for view in views:
-            camera_of(view)
-        same = twins(views)
-    except InputError as error:
-        return str(error)
-    if same:
-        return _(
-            "{one} and {other} have the same geometry: correct that of one, or skip it."
-        ).format(one=same[0].name, other=same[1].name)
-    return ""
-
-
-def missing_at_start(session: Session, start: str) -> str:
-    """Return the part of `missing_inputs` that concerns the start alone."""
-    return session.refused(start) or (
-        _missing_landmarks(session.registration) if start == "landmarks" else ""
-    )
-
-
-def is_outside(registration: Registration, start: str) -> bool:
-    """Return whether a start begins where the CT is, and no X-ray shows it there."""
-    placed = any(view.placed for view in registration.used_xrays)
-    there = start not in POSELESS_STARTS and placed and registration.ct is not None
-    return there and not manual_pose.ct_is_seen(registration)
-
-
-def _missing_landmarks(registration: Registration) -> str:
-    """Return what landmarks lack; one in the CT counts once for each X-ray that shows it."""
-    if landmarks.outside_ct(registration):
-        return _("A landmark was clicked outside the CT: keep it or remove it first.")
-    in_ct, *in_xrays = landmarks.clicked(registration).values()
-    pairs = [label for labels in in_xrays for label in labels if label in in_ct]
-    count = len(set(pairs))
-    if count >= MIN_LANDMARKS and len(pairs) >= MIN_POSITIONS:
-        return ""
-    so_far = _("none so far")
-    if len(pairs) == 1:
-        so_far = _("1 so far, with 1 position")
-    elif pairs:
-        so_far = _("{count} so far, with {positions} positions").format(
-            count=count, positions=len(pairs)
-        )
-    return _(
-        "Click four landmarks in the CT and in an X-ray, or three with one of them in two X-rays; "
-        "{so_far}."
-    ).format(so_far=so_far)

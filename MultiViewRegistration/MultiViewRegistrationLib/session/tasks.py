@@ -9,9 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from typing import Any, Generic, TypeGuard, TypeVar
 
-from ..errors import InputError, collect_warnings
-from ..io.files import as_sent
-from .translation import _
+from ..errors import InputError, collect_warnings, warn
+from ..io.files import redact_upload_paths
+from ..jobs import TimeLeft, left_in_words
+from ..translation import _
 
 #: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on
 #: only while the main thread waits here.
@@ -47,10 +48,16 @@ class Task(Generic[Result]):
     ----------
     warnings
         What it warned of, once it has ended.
+    progress
+        What `poll` took last, None before the first.
+    left
+        How long it will take still, in words; "" while that is unknown.
     """
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Result]) -> None:
         self.warnings: list[str] = []
+        self.progress: Any = None
+        self.left, self._time_left = "", TimeLeft()
         self._progress: deque[Any] = deque()
         self._lock, self._cancelled = threading.Lock(), False
         self._future: Future[Result] = Future()
@@ -107,7 +114,12 @@ class Task(Generic[Result]):
         """
         self.wait(seconds)
         with self._lock:
-            return self._progress.popleft() if self._progress else None
+            if not self._progress:
+                return None
+            self.progress = self._progress.popleft()
+        if hasattr(self.progress, "fraction"):
+            self.left = left_in_words(self._time_left.seconds(self.progress.fraction))
+        return self.progress
 
     def cancel(self) -> None:
         """Ask the work to stop; it does at its next progress."""
@@ -118,10 +130,15 @@ class Task(Generic[Result]):
         return bool(wait((self._future,), seconds).done)
 
     def result_for(self, on_progress: Callable[[Any], bool]) -> Result:
-        """Return the result, for another task's thread, which waits for it and ends where it is cancelled. InputError as `result`."""
+        """Return the result, for another task's thread, which waits for it and ends where it is cancelled.
+
+        What it warned of, the other task warns of, too. InputError as `result`.
+        """
         while not self.wait(0.1):
             if on_progress(None) is False:
                 raise CancelledError
+        for sentence in self.warnings:
+            warn(sentence)
         return self.result
 
     def _tell(self, progress: Any) -> bool:
@@ -141,7 +158,7 @@ class Task(Generic[Result]):
             except Exception as raised:
                 if not self._cancelled:  # an interrupted library may raise anything
                     error = InputError(_failure(raised))
-        self.warnings = [as_sent(sentence) for sentence in warnings]
+        self.warnings = [redact_upload_paths(sentence) for sentence in warnings]
         if self._cancelled:
             error = CancelledError()
             self._progress.clear()
@@ -164,7 +181,7 @@ def ended(task: Task[Result] | None) -> TypeGuard[Task[Result]]:
 def _failure(error: Exception) -> str:
     """Return the sentence of an error; one of the program's own is logged."""
     if isinstance(error, InputError):
-        return as_sent(str(error))
+        return redact_upload_paths(str(error))
     if isinstance(error, ModuleNotFoundError):
         return _(
             "The Python package {name} is not installed, but this work needs it; begin again, and "
@@ -176,7 +193,7 @@ def _failure(error: Exception) -> str:
         )
     logging.error("MultiViewRegistration", exc_info=error)
     return _("The work ended with an error of the program, {kind}: {error}").format(
-        kind=type(error).__name__, error=as_sent(str(error))
+        kind=type(error).__name__, error=redact_upload_paths(str(error))
     )
 
 

@@ -44,8 +44,9 @@ from ..errors import InputError, install_command
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import sha256
+from ..io.own_folders import data_folder
 from ..registration.warm_up import warm_up
-from ..regressor.model_store import Card, all_models, ct_sha256, data_folder
+from ..regressor.model_store import Card, all_models, ct_sha256
 from ..rendering.devices import available_threads
 from .evaluation import (
     MAX_PICTURES,
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 #: takes.
 LOCAL = "local"
 HOST = "127.0.0.1"
-#: Of a case during which one worker after another ended.
+#: Problem of a case during which one worker after another ended.
 ENDED = "the worker that had it ended unexpectedly, again and again, perhaps because memory ran out; use fewer workers."
 _CONNECT_SECONDS = 10.0
 #: How a task ended: done now, kept from before, failed; or not begun, as the worker does not see
@@ -592,7 +593,7 @@ def regressor_group(file: CaseFile) -> str:
             mask,
             cameras,
             pose,
-            file.search,
+            file.search_range,
             file.training,
         ]
     )

@@ -151,7 +151,7 @@ class EvaluationSetup:
 
     def range(self, case: Case) -> Range:
         """Return the range of a search for a case."""
-        return Range(*self.search) if self.search else Range(**case.search)
+        return Range(*self.search) if self.search else Range(**case.search_range)
 
     def starts_about_truth(self, case: Case, anatomy: PreparedCT) -> np.ndarray:
         """Return the starts (runs, 4, 4) about the true pose.

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..imaging.xray import View
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
-from ..report.drawing import jpeg
+from ..report.html import jpeg
 from ..report.overlays import DRRs, overlays
 
 _CHARACTERS = 32

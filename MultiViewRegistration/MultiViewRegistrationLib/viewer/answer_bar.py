@@ -9,7 +9,7 @@ from trame.widgets import html
 
 from ..session.history import CHECK
 from ..session.presenters.answer import ACCEPT, REJECT, AnswerPresenter
-from ..session.translation import _
+from ..translation import _
 from .page_section import PageSection
 
 if TYPE_CHECKING:

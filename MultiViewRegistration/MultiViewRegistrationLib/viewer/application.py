@@ -9,7 +9,7 @@ finds the work where it is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -21,29 +21,27 @@ from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
-from ..io.files import as_sent
+from ..io.files import redact_upload_paths
 from ..mrml import display, nodes
 from ..mrml.cursor import LinkedCursor
 from ..mrml.display import SceneObserver
 from ..mrml.identity import patient_of
-from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..session.history import ManualMoveRecorder
 from ..session.presenters.frontend import Frontend
+from ..session.presenters.opening import Read, keep_read
 from ..session.presenters.section import folder_name
-from ..session.result_files import ReadResult
-from ..session.sequence import ReadTrack
+from ..session.result_files import ReadTrack
 from ..session.session import Session
 from ..session.tasks import Task, ended
-from ..session.translation import _
+from ..translation import _
 from . import elements
 from .answer_bar import FIRST_STEPS, AnswerBar
 from .autosave import Autosave
-from .opening import Opener
 from .page_section import PageSection
 from .page_views import PageViews
-from .scene_files import save_scene
+from .scene_files import read_scene, save_scene
 from .transfers import Downloads, Uploads
 
 #: Seconds between polls.
@@ -62,8 +60,6 @@ class Application(Frontend):
         The trame server, running, whose state the page shows.
     uploads, downloads
         Files that the page sends and gets.
-    demo
-        See `opening.Opener`.
     """
 
     patience_s = 0.05
@@ -73,9 +69,7 @@ class Application(Frontend):
     views: PageViews
     sections: dict[str, PageSection]
 
-    def __init__(
-        self, server: Any, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]
-    ) -> None:
+    def __init__(self, server: Any, uploads: Uploads, downloads: Downloads) -> None:
         super().__init__()
         vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
         self.server, self.state = server, server.state
@@ -92,7 +86,7 @@ class Application(Frontend):
         self._dragging, self._moved_at = False, 0.0
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
-        self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
+        self.autosave, self.views = Autosave(self), PageViews(self)
         self.steps = {
             name: PageSection(name, each, self) for name, each in self.presenters.by_name().items()
         }
@@ -114,6 +108,8 @@ class Application(Frontend):
         self.state.open_steps, self.state.opening_another, self.state.saving = [], False, False
         self.choose(None)
         self.show_message("")
+        self.show_reading("")
+        self.autosave.offer()
 
     # The registration at work
 
@@ -154,44 +150,35 @@ class Application(Frontend):
         with self.ui_action():
             self.close_registration()
 
-    def open_whole(self, path: Path, folder: Path | None) -> None:
+    def open_whole(self, path: Path, folder: Path | None, case: Path | None = None) -> None:
         """Open a case, a result, a track or a scene in place of what is open.
 
         Parameters
         ----------
         folder
             That a page sent it in.
+        case
+            Of a result or a track.
         """
-        self.opener.open(path, sent=folder)
+        self.opening.open(path, case, folder, read_scene)
 
-    def open_demo(self) -> None:
-        """Open the demo's case."""
-        self.opener.open_demo()
+    def show_reading(self, words: str) -> None:
+        """Show what is being read; "" for nothing."""
+        self.state.opening = words
+        if words:
+            self.state.opening_another = False
 
-    def replace(
-        self, fill: Callable[[Any], Registration | None], autosaved: Path | None = None
-    ) -> None:
-        """Close the scene and open another content.
-
-        Parameters
-        ----------
-        fill
-            Puts the content into a scene; returns a registration, None without one.
-        autosaved
-            The folder of an `autosave.SavedScene` that this content is.
-        """
+    def take_read(self, read: Read, autosaved: Path | None = None) -> None:
+        """Put what was read into the scene, in place of what is open."""
         self.choose(None)
         self.scene.Clear(False)
-        registration = fill(self.scene)
+        registration = read(self.scene)
         self.choose(registration)
         self.autosave.opened(autosaved)
         self.state.open_steps = []
-        if self.session is not None and isinstance(fill, ReadCase):
-            self.session.cache_case(fill.case, fill.ready)
-        elif self.session is not None and isinstance(fill, (ReadResult, ReadTrack)):
-            self.session.cache_case(fill.case)
-        if self.session is not None and isinstance(fill, ReadTrack):
-            fill.play(self.session)
+        if self.session is not None:
+            keep_read(self.session, read)
+        if isinstance(read, ReadTrack):
             self.state.open_steps = ["sequence"]
         if registration is None:
             self.show_message(
@@ -244,11 +231,6 @@ class Application(Frontend):
         self.state.saving = False
         return address
 
-    @property
-    def reading(self) -> bool:
-        """Whether a case, a result, a track or a scene is being read."""
-        return self.opener.reading
-
     def missing_packages(self) -> str:
         """Return nothing: the program was installed with all packages."""
         return ""
@@ -263,7 +245,7 @@ class Application(Frontend):
 
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
-        self.state.message = as_sent(message)
+        self.state.message = redact_upload_paths(message)
 
     def describe_unexpected(self, error: Exception) -> str:
         """Return what a person reads of an error of the program, a sentence."""
@@ -371,7 +353,7 @@ class Application(Frontend):
             self.views.tick()
         else:
             self.files.tick()
-        self.opener.tick()
+        self.opening.tick()
         if self._stale:
             self.refresh()
         self.autosave.tick()

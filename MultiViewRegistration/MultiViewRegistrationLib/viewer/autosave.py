@@ -20,9 +20,10 @@ import slicer
 
 from ..errors import InputError
 from ..io import own_folders
-from ..regressor.model_store import data_folder
+from ..io.own_folders import data_folder
 from ..session.tasks import Task, ended
-from ..session.translation import _
+from ..translation import _
+from .scene_files import read_scene
 
 if TYPE_CHECKING:
     from .application import Application
@@ -34,7 +35,7 @@ EVERY_S, FIRST_S = 45.0, 5.0
 PATIENCE_S = 20.0
 #: The kind of folder, the file that says what is in it, and the version of that.
 KIND, STATE, VERSION = "scene", "state.json", 1
-#: Of servers that have ended so many are kept, the newest.
+#: How many scenes of servers that have ended are kept, the newest.
 MAX_KEPT = 3
 
 
@@ -108,6 +109,34 @@ class Autosave:
         self._due = monotonic() + FIRST_S
         self._writing: Task | None = None
         self._begin(None)
+        self._left: list[SavedScene] = []
+
+    def open(self, folder: str) -> None:
+        """Open what a server that has ended left, by its folder's name.
+
+        This one keeps it from now on.
+        """
+        one = next((each for each in self._left if each.folder.name == folder), None)
+        if one is not None:
+            self._application.opening.begin(
+                one.name, lambda on_progress: read_scene(one.scene), autosaved=one.folder
+            )
+
+    def remove(self, folder: str) -> None:
+        """Remove what a server that has ended left, by its folder's name."""
+        for one in self._left:
+            if one.folder.name == folder:
+                own_folders.remove(one.folder)
+        self.offer()
+
+    def offer(self) -> None:
+        """Offer what servers that have ended left."""
+        self._left = saved_scenes()
+        now, offer = datetime.now(), _("Go on where you were ({name}, {when})")
+        self._application.state.autosaved = [
+            {"key": one.folder.name, "offer": offer.format(name=one.name, when=one.when(now))}
+            for one in self._left
+        ]
 
     def _begin(self, folder: Path | None) -> None:
         """Save into another folder, where nothing is known to be saved yet."""

@@ -12,7 +12,7 @@ from trame_client.widgets.core import AbstractElement
 from trame_rca import module as rca
 
 from .. import __version__
-from ..session.translation import _
+from ..translation import _
 
 TITLE = "Multi-view 2D/3D registration"
 #: Dark as a reading room, and light as an office; both with contrasts of WCAG AA.

@@ -10,10 +10,10 @@ from ..mrml import layout
 from ..session.presenters.check import OVERLAYS
 from ..session.presenters.files import DEMO, WELCOME
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
-from ..session.translation import _
+from ..translation import _
 from . import elements
 
-#: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of
+#: Material Design Icons by how far a step has come; each has a word beside it, or a shape of
 #: its own.
 STEP_ICONS = {
     TODO: "mdi-circle-outline",
@@ -24,7 +24,7 @@ STEP_ICONS = {
     CHECK: "mdi-alert",
     REJECT: "mdi-close-circle",
 }
-#: Of each overlay mode.
+#: Icon of each overlay mode.
 OVERLAY_ICONS = {
     "blend": "mdi-circle-opacity",
     "flicker": "mdi-swap-horizontal",
@@ -35,7 +35,7 @@ OVERLAY_ICONS = {
     "off": "mdi-eye-off-outline",
 }
 ALERT = dict(variant="tonal", density="compact", classes="mv-message", role="alert")
-#: Of the views: name, icon, title.
+#: Name, icon and title of each view.
 LAYOUTS = (
     ("xrays", "mdi-view-column-outline", _("X-rays, large (1)")),
     ("all", "mdi-view-dashboard-outline", _("All views (2)")),
@@ -252,7 +252,8 @@ def _views() -> None:
             html.Div(
                 classes="mv-xrays",
                 style=(
-                    "{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, 1fr))` }",
+                    "{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, "
+                    "1fr))` }",
                 ),
             ),
             html.Div(
@@ -372,13 +373,13 @@ def _icon(icon, title: str, *, active: str = "", **more) -> None:
 
 def _start_page(application) -> None:
     """Put in what to do with an empty page: work from before first, then files, then the demo."""
-    opener = application.opener
+    autosave = application.autosave
     with html.Div(classes="mv-welcome"):
         html.H2(_("Find where a CT lies in the world of two or more X\u2011rays."))
         with html.Div(v_for="one in autosaved", key="one.key", classes="mv-row mv-autosaved"):
             v.VBtn(
                 "{{ one.offer }}",
-                click=(opener.open_autosaved, "[one.key]"),
+                click=(autosave.open, "[one.key]"),
                 color="primary",
                 prepend_icon="mdi-history",
                 classes="mv-as-written",
@@ -387,7 +388,7 @@ def _start_page(application) -> None:
             )
             v.VBtn(
                 _("Remove"),
-                click=(opener.remove_autosaved, "[one.key]"),
+                click=(autosave.remove, "[one.key]"),
                 variant="text",
                 title=_("Remove it from this computer"),
                 **WAIT,

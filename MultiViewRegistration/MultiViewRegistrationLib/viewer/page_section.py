@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..report.drawing import png
-from ..report.html import embedded
+from ..report.html import embedded, png
 from ..session.presenters.form import (
     Button,
     Choice,
@@ -31,7 +30,7 @@ from ..session.presenters.form import (
     walk,
 )
 from ..session.presenters.section import TODO, Presenter, State
-from ..session.translation import _
+from ..translation import _
 from .elements import Form
 from .transfers import packed
 

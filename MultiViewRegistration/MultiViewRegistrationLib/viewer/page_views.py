@@ -19,7 +19,7 @@ from ..mrml.registration import CT_UNIT, Registration
 from ..mrml.xray import XRayView
 from ..session.inputs import BoneSurfaceUpdater
 from ..session.presenters.check import OverlaysPresenter
-from ..session.translation import _
+from ..translation import _
 from . import page
 from .remote_view import RemoteView
 from .xray_pane import XRayPane

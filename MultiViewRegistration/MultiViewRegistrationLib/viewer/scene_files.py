@@ -18,11 +18,11 @@ from ..errors import InputError
 from ..imaging.child import ChildFailed, call
 from ..imaging.image_source import image_source, inside
 from ..imaging.reading import image_header
-from ..io.files import home_of
+from ..io.files import upload_root
 from ..io.hdf5 import is_hdf5, refuse_other_files
 from ..mrml.registration import Registration
 from ..session.player import forget_files
-from ..session.translation import _
+from ..translation import _
 from .transfers import MAX_BYTES, MAX_FILES, packed, safe_path
 
 #: Formats of images that a scene may name.
@@ -65,7 +65,7 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
             raise
     else:
         mrml = path
-        _try_loading(mrml, path.name, check_scene(mrml, mrml.parent if home_of(mrml) else None))
+        _try_loading(mrml, path.name, check_scene(mrml, mrml.parent if upload_root(mrml) else None))
 
     def load(scene) -> Registration | None:
         try:
@@ -77,7 +77,7 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
         registrations = Registration.all(scene)
-        for registration in registrations if home_of(path) else ():
+        for registration in registrations if upload_root(path) else ():
             forget_files(registration)
         return registrations[0] if registrations else None
 

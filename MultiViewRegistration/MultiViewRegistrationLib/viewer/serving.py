@@ -14,12 +14,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..io import own_folders
 from ..session.inputs import prepare_for_drr
 from ..session.tasks import Task
-from ..session.translation import _
+from ..translation import _
+
+if TYPE_CHECKING:
+    from .application import Application
 
 LOCAL = "127.0.0.1"
 #: The names by which a browser on this computer may call it.
@@ -31,7 +35,6 @@ OPENED, OPENED_S = "mvreg-open", 60.0
 
 def serve(
     path: Path | None,
-    demo: Callable[[], Path],
     *,
     case: Path | None = None,
     host: str = LOCAL,
@@ -44,9 +47,7 @@ def serve(
     Parameters
     ----------
     path, case
-        What to open at once, see `opening.Opener.open`.
-    demo
-        Makes the demo's case, returns its path.
+        What to open at once, see `session.presenters.opening.Opening.open`.
     port
         0 for any free one.
     notify
@@ -68,10 +69,10 @@ def serve(
         if ending is not None and signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, signal.default_int_handler)
     with suppress(KeyboardInterrupt), own_folders.temporary():
-        asyncio.run(_serve(path, case, demo, host, port, open_browser, notify))
+        asyncio.run(_serve(path, case, host, port, open_browser, notify))
 
 
-async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
+async def _serve(path, case, host, port, open_browser, notify) -> None:
     """Serve the page at once, which says that the rest is on its way.
 
     Importing that takes seconds.
@@ -114,9 +115,7 @@ async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
             thread=True,
         )
     )  # thread: Ctrl-C is ours
-    following = asyncio.ensure_future(
-        _work(server, uploads, downloads, path, case, demo, preloaded)
-    )
+    following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, preloaded))
     try:
         await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
         for ended in (serving, following):
@@ -191,7 +190,21 @@ def preload_case(path: Path | None) -> tuple[Task, Task] | None:
     )
 
 
-async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None:
+def _open(application: Application, path: Path, case: Path | None, preloaded) -> None:
+    """Open what was named, as far as it is not loaded already."""
+    if preloaded is None:
+        application.open_whole(path, None, case)
+        return
+    from ..mrml.loading import read_case
+
+    loading, prepared = preloaded
+    application.opening.begin(
+        path.name,
+        lambda on_progress: read_case(path, loading.result_for(on_progress), prepared),
+    )
+
+
+async def _work(server, uploads, downloads, path, case, preloaded) -> None:
     """Do all but the serving, from the imports to the end."""
     try:
         await server.ready
@@ -207,11 +220,11 @@ async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None
         from .application import Application
 
         with server.state:
-            application = Application(server, uploads, downloads, demo)
+            application = Application(server, uploads, downloads)
             page.build(application)
             application.refresh()  # a page is only whole with all that it shows
             if path is not None:
-                application.opener.open(path, case, preloaded)
+                _open(application, path, case, preloaded)
     finally:
         gc.freeze()
         gc.enable()

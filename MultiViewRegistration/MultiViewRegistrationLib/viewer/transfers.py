@@ -17,8 +17,8 @@ from urllib.parse import quote, unquote
 from aiohttp import BodyPartReader, web
 
 from ..errors import InputError
-from ..io.files import as_sent, keep_within
-from ..session.translation import _
+from ..io.files import keep_within, redact_upload_paths
+from ..translation import _
 
 MAX_BYTES = 4 << 30
 MAX_FILES = 20_000
@@ -55,7 +55,7 @@ class Uploads:
             session, parent = (
                 self.belongs_to(),
                 Path(tempfile.gettempdir()).resolve(),
-            )  # by which `as_sent` knows it
+            )  # by which `redact_upload_paths` knows it
             folder = Path(tempfile.mkdtemp(prefix="mvreg-sent-", dir=parent))
             keep_within(folder)
             try:
@@ -72,7 +72,7 @@ class Uploads:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         except InputError as error:
-            return web.Response(status=400, text=as_sent(str(error)))
+            return web.Response(status=400, text=redact_upload_paths(str(error)))
         except OSError as error:
             why = _("Upload: the server cannot keep the files ({why}); free some space.")
             return web.Response(status=507, text=why.format(why=error.strerror or error))

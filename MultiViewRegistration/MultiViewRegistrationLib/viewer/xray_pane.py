@@ -117,7 +117,7 @@ class XRayPane:
         return [pane for pane in _open if pane._session is self._session]
 
     def _draw(self, first: XRayView | None = None) -> None:
-        """Draw what is out of date of all X-rays of the session, as `session.drawing.Drawing.step`."""
+        """Draw what is out of date of all X-rays of the session, as `mrml.drawing.Drawing.step`."""
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._session.registration)
         layers = self._layers

@@ -16,8 +16,8 @@ import slicer
 from ..imaging.field import hull
 from ..imaging.xray import XRay
 from ..mrml import overlay
+from ..mrml.drawing import ToneMatch, pooling_of
 from ..mrml.xray import DetectorPlane, XRayView
-from ..session.drawing import ToneMatch, pooling_of
 from ..session.session import Session
 from .browser_drr import BrowserDRR
 
@@ -128,7 +128,7 @@ class Layer:
 
 
 class OverlayLayers:
-    """The overlays of a session's X-rays, which pages fetch; a `session.drawing.Canvas`.
+    """The overlays of a session's X-rays, which pages fetch; a `mrml.drawing.Canvas`.
 
     Attributes
     ----------

@@ -82,7 +82,7 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
     Its `landmarks` are `at`, pixels where they were clicked there, and `in_ct`, CT mm of those of
     the CT, which the page shows where the CT is; `outline`, lines (k, 2, 2) of another structure
     that a sequence is compared with, pixels; `misfits`, names and lines of what does not fit where
-    the pose has it, see `session.misfits`.
+    the pose has it, see `session.assessment`.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
     marks = [

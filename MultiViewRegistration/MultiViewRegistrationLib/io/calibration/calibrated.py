@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -177,6 +177,9 @@ class CalibrationOptions:
         return pose
 
 
+Record = TypeVar("Record", bound=ViewRecord)
+
+
 @dataclass(frozen=True, eq=False)
 class CalibratedView:
     """A view's geometry: world mm, OpenCV's pinhole, pixel centres integers, mirrored = negative fx.
@@ -209,7 +212,7 @@ class CalibratedView:
     notes: tuple[str, ...] = ()
     uncertainty: Mapping[str, float | None] = field(default_factory=dict)
 
-    def given_to(self, record: ViewRecord) -> ViewRecord:
+    def given_to(self, record: Record) -> Record:
         """Return a record of an X-ray with this geometry."""
         geometry = self.projection_matrix if self.camera is None else self.camera
         return replace(

@@ -262,10 +262,8 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
         rows = np.atleast_2d(_array(parts["poses"], where, "extrinsic_parameters"))
         rotations, translations = rows[:, :3], rows[:, 3:]
     elif {"rotation", "translation"} <= parts.keys():
-        rotations, translations = (
-            _array(parts["rotation"], where, "R"),
-            _array(parts["translation"], where, "t"),
-        )
+        rotations = _array(parts["rotation"], where, "R")
+        translations = _array(parts["translation"], where, "t")
     else:
         raise InputError(
             f"{where} has intrinsics but no pose, expected R and t that take the world to the "

@@ -17,7 +17,7 @@ from ..case_writer import write_case
 from ..hdf5 import Hdf5
 
 #: The warning where `relative_geometry` is "truth".
-LEAKS = (
+TRUTH_LEAK_WARNING = (
     "The views' geometry relative to each other comes from the true poses, as the file has no "
     "other: what is measured with it is better than anything without the truth could be."
 )

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,12 +23,15 @@ from ...errors import InputError
 from ...jobs import python
 from ..files import sha256, write_atomically
 
+if TYPE_CHECKING:
+    from ..case import Case
+
 SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encoding="utf-8"))[
     "chest"
 ]
 #: case.json, the X-rays and the licence of the CT, which case.json names "chest.nii.gz".
 SAMPLE_FOLDER = Path(__file__).with_name("sample")
-#: The same of the chest whose spine has bent since the CT, with labels and structures, and
+#: Files of the chest whose spine has bent since the CT, with labels and structures, and
 #: truth.json.
 BENT_SPINE_FOLDER = Path(__file__).with_name("bent_spine")
 
@@ -66,7 +70,7 @@ def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
     Raises
     ------
     InputError
-        As `chest_ct`.
+        As `chest_ct`, and where the folder cannot be written.
     """
     case = json.loads((sample / "case.json").read_text(encoding="utf-8"))
     case["ct"] = str(chest_ct())
@@ -74,10 +78,39 @@ def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
         case["labels"] = str(chest_labels())
     files = {file.name: file.read_bytes() for file in sample.iterdir()}
     files["case.json"] = json.dumps(case, indent=1).encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        write_atomically(folder / name, data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the sample cannot be put together there ({error.strerror or error}); make "
+            "room on the disk, or make the folder writable."
+        ) from None
     return folder / "case.json"
+
+
+def demo_case() -> Path:
+    """Return the path of the sample's case.json in the user's cache.
+
+    InputError as `write_sample`.
+    """
+    return write_sample(cache_folder() / "demo")
+
+
+def sample_case() -> Case:
+    """Return a case to try things on: a real chest CT, and two X-rays of it that RTK simulated.
+
+    It has a start, 20 mm off, targets and the truth. The CT is downloaded once, 35 MB.
+
+    Raises
+    ------
+    InputError
+        The CT cannot be downloaded, or the cache not be written.
+    """
+    from ..case import Case
+
+    return Case.load(demo_case())
 
 
 def bent_spine_truth() -> dict[str, np.ndarray]:

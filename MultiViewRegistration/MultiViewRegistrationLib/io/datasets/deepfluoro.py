@@ -24,8 +24,16 @@ from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array, masked
 from ..case_writer import metaimage
 from ..hdf5 import Hdf5, opened
-from ..staging import staged
-from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing, view_entry
+from ..own_folders import staged
+from . import (
+    TRUTH_LEAK_WARNING,
+    Imported,
+    cropped,
+    in_any_view,
+    read_pixel_mm,
+    read_spacing,
+    view_entry,
+)
 
 SMALL_LAYOUT = "a down-sampled file of DeepFluoro"
 #: Groups of the down-sampled files, by the names in the full one.
@@ -243,10 +251,8 @@ def read_deepfluoro(
         entries, images, cameras, poses, turns = [], {}, [], [], []
         for number in views:
             group, name = f"{specimen}/projections/{number:03d}", f"{number:03d}"
-            pixels, pose = (
-                _pixels(file, group, detector),
-                _pose(file, group, detector, bone, landmarks),
-            )
+            pixels = _pixels(file, group, detector)
+            pose = _pose(file, group, detector, bone, landmarks)
             poses.append(pose)
             turns.append(bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1)))
             turn = upright and turns[-1]
@@ -282,7 +288,7 @@ def read_deepfluoro(
     }
     if len(views) > 1:
         content["relative_geometry"] = "truth"
-        notes.append(LEAKS)
+        notes.append(TRUTH_LEAK_WARNING)
     return Imported(content, ct, images, notes)
 
 

@@ -27,7 +27,15 @@ from ...imaging.ct import CT, ct_from_array
 from ...imaging.xray import RawImage
 from ..files import MAX_NUMBER
 from ..hdf5 import Hdf5, opened
-from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing, view_entry
+from . import (
+    TRUTH_LEAK_WARNING,
+    Imported,
+    cropped,
+    in_any_view,
+    read_pixel_mm,
+    read_spacing,
+    view_entry,
+)
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"
 VIEWS = ("ap", "lat", "ap-max", "lat-max")
@@ -84,7 +92,7 @@ def read_ljubljana(
         "whether it is that or its corner.",
     ]
     if len(views) > 1:
-        notes.append(LEAKS)
+        notes.append(TRUTH_LEAK_WARNING)
     content = {
         "views": [view_entry(name, camera, "linear") for name, camera in zip(views, cameras)],
         **({"relative_geometry": "truth"} if len(views) > 1 else {}),

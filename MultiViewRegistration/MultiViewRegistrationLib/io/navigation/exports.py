@@ -18,8 +18,8 @@ from ...geometry.camera import Camera
 from ...imaging.ct import CT
 from ..case_writer import smallest
 from ..files import printable, write_atomically, written_atomically
+from ..own_folders import staged
 from ..result_folder import list_files
-from ..staging import staged
 from ..transforms import (
     AXES,
     DIRECTIONS,

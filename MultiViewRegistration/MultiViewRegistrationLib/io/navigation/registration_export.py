@@ -15,7 +15,7 @@ from ...geometry.camera import Camera
 from ..case import changed_inputs
 from ..case_file import ALL, CaseFile, DicomImage, new_uid
 from ..files import JsonObject, describe, read_json, write_atomically
-from ..staging import complete
+from ..own_folders import complete
 
 VERSION = 2
 VERDICTS = ("accept", "check", "reject")

@@ -23,15 +23,13 @@ from ...assessment.remedy import (
     remedy,
 )
 from ...errors import InputError
+from ...translation import _
 from .. import assessment
-from ..automatic import MIN_XRAYS, AutomaticRegistration
 from ..history import BAD, CHECK, GOOD
-from ..host import Host
-from ..registering import RunningRegistration
-from ..session import missing_images
+from ..registering import MIN_XRAYS, AutomaticRegistration, RunningRegistration, missing_images
 from ..tasks import within_sentence
-from ..translation import _
 from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, row
+from .host import Host
 from .section import Presenter, progress_bar
 from .sections import Sections
 
@@ -43,7 +41,7 @@ ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = (
     "moved",
     "none",
 )
-#: Of each kind of answer a symbol and a word: a colour alone tells nothing to one in twelve men.
+#: Symbol and word of each kind of answer: a colour alone says nothing to one in twelve men.
 WORDS = {
     ACCEPT: ("\u2714", _("ACCEPT")),
     CHECK: ("\u26a0", _("CHECK")),
@@ -53,7 +51,7 @@ WORDS = {
     MOVED: ("\u25cb", _("NOT ASSESSED")),
     NONE: ("\u25cb", _("NOT REGISTERED")),
 }
-#: The same of the state of an X-ray.
+#: Symbol and word of each state of an X-ray.
 VIEW_WORDS = {
     GOOD: ("\u2714", _("speaks for the pose")),
     CHECK: ("\u26a0", _("is in doubt")),
@@ -260,7 +258,7 @@ class AnswerPresenter(Presenter):
 
     def _progress(self, run: RunningRegistration) -> Control:
         seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
-        return progress_bar("progress", run.progress, run.stage, seconds, run.left)
+        return progress_bar("progress", run.task.progress, run.stage, seconds, run.task.left)
 
     def _undo(self) -> Control | None:
         if self.host.session is None:

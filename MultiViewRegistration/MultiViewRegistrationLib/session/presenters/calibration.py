@@ -12,9 +12,11 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...mrml.xray import XRayView
-from ..external_files import (
+from ...translation import _
+from ..tasks import Task, ended
+from .external_files import (
     FileReading,
     Question,
     ask_for_file,
@@ -24,8 +26,6 @@ from ..external_files import (
     unanswered,
     with_paths,
 )
-from ..tasks import Task, ended
-from ..translation import _
 from .form import Choice, Files, Form, Option, Text
 from .section import question_controls
 
@@ -166,7 +166,7 @@ class CalibrationPresenter:
             )
         file_reading = self._read_file(view, file)
         if file_reading.problem:
-            raise InputError(as_sent(file_reading.problem))
+            raise InputError(redact_upload_paths(file_reading.problem))
         if labels := unanswered(file_reading.questions, file.reader_answers()):
             raise InputError(
                 _("The file does not say, and nothing is assumed: {what}.").format(
@@ -246,10 +246,8 @@ class CalibrationPresenter:
                 self._last_reading.questions if self._key[:1] == key[:1] else [],
                 problem=_("The file is being read."),
             )
-            self._key, self._reading = (
-                key,
-                Task(lambda on_progress: read_cameras(path, size, answers)),
-            )
+            self._key = key
+            self._reading = Task(lambda on_progress: read_cameras(path, size, answers))
             self._reading.wait(self._patience_s)
         self.tick()
         return self._last_reading

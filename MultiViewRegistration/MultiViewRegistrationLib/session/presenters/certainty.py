@@ -23,12 +23,12 @@ from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
+from ...translation import _
 from ..geometry import reference_of
-from ..host import Host
 from ..session import Session
-from ..translation import _
 from .form import QUIET, Choice, Form, Number, Option, Text, TextField
 from .geometry_fields import UNITS
+from .host import Host
 from .section import Presenter
 
 

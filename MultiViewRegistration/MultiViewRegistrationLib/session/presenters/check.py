@@ -23,11 +23,11 @@ from ...mrml.structures import (
     structures_of,
 )
 from ...mrml.xray import DetectorPlane, XRayView
-from .. import assessment, curves
+from ...report import curves
+from ...translation import _
+from .. import assessment
 from ..assessment import SimilarityUpdater
-from ..host import Host
 from ..tasks import Task, ended
-from ..translation import _
 from .cursor import CursorPresenter
 from .form import (
     QUIET,
@@ -47,6 +47,7 @@ from .form import (
     group,
     row,
 )
+from .host import Host
 from .register import verdict_state
 from .section import PROBLEM, READY, TODO, Presenter, State
 

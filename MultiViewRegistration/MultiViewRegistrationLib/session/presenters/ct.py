@@ -14,20 +14,20 @@ from ...assessment.remedy import BONES, remedy
 from ...errors import InputError, UnitMismatch
 from ...imaging import ct as imaging_ct
 from ...io.dicom_identity import study_name
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
+from ...mrml.ct_preview import CTPreview, facts, seen_in, take_preview
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import name_of, volume_node, whole_numbers
 from ...mrml.manual_pose import keep_centre
 from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
+from ...translation import _
 from .. import assessment
 from ..adding import Scouts, read_scouts
-from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..tasks import Task, ended
-from ..translation import _
 from .form import (
     ERROR,
     QUIET,
@@ -203,7 +203,7 @@ class CTPresenter(Presenter):
         if mismatch is None or files is None:
             return []
         return [
-            Text("mismatch", as_sent(str(mismatch)), tone=ERROR),
+            Text("mismatch", redact_upload_paths(str(mismatch)), tone=ERROR),
             row(
                 "instead",
                 Button(

@@ -8,7 +8,7 @@ from ...mrml.cursor import CURSOR, LinkedCursor
 from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView, detectors
-from ..translation import _
+from ...translation import _
 from .form import QUIET, Button, Cell, Form, Table, TableRow, Text, group, row
 from .section import Presenter
 

@@ -9,11 +9,11 @@ from time import monotonic
 
 import numpy as np
 
+from ...io.navigation import igtl_connection
 from ...mrml.identity import fingerprint
-from .. import igtl_connection, result_files
+from ...translation import _
+from .. import result_files
 from ..history import HistoryEntry
-from ..host import Host
-from ..translation import _
 from .form import (
     CAUTION,
     NAVIGATION,
@@ -34,6 +34,7 @@ from .form import (
     options_of,
     row,
 )
+from .host import Host
 from .section import DONE, READY, TODO, Presenter, State, folder_name, written_to
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
@@ -75,16 +76,12 @@ class ExportPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        stale_reason, missing, node = (
-            self._update_stale_reason(),
-            self.missing(),
-            self.registration.ct_transform,
-        )
-        in_slicer, tools, override = (
-            self.in_slicer,
-            self.host.slicer_tools,
-            _("Export it all the same; the files will say so"),
-        )
+        stale_reason = self._update_stale_reason()
+        missing = self.missing()
+        node = self.registration.ct_transform
+        in_slicer = self.in_slicer
+        tools = self.host.slicer_tools
+        override = _("Export it all the same; the files will say so")
         switches = (
             (
                 "result",

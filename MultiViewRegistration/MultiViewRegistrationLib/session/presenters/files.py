@@ -22,15 +22,26 @@ from ...mrml.identity import is_of_another_patient
 from ...mrml.image import segmentation_node
 from ...mrml.loading import name_of
 from ...mrml.nodes import lps_from_ras
-from .. import file_plan
+from ...translation import _
 from ..adding import use_mask
-from ..external_files import use_camera
-from ..file_plan import Action, Asked, Dropped, OpenCase, OpenXRay, Part, Plan, Step, plan, unused
 from ..geometry import needs_geometry
-from ..host import Host
 from ..tasks import Task, ended
-from ..translation import _
+from . import file_plan
+from .external_files import use_camera
+from .file_plan import (
+    Action,
+    Dropped,
+    OpenCase,
+    OpenXRay,
+    Part,
+    PendingQuestion,
+    Plan,
+    Step,
+    plan,
+    unused,
+)
 from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
+from .host import Host
 from .section import Presenter, question_controls
 from .sections import Sections
 
@@ -196,15 +207,17 @@ class FilesPresenter(Presenter):
         demo = Button("demo", _("Open the demo"), self.host.open_demo)
         return [*lines, self.files_control(), Text("demo_hint", DEMO, tone=QUIET), demo]
 
-    def _asked(self) -> list[tuple[str, PendingFiles, Asked]]:
+    def _asked(self) -> list[tuple[str, PendingFiles, PendingQuestion]]:
         """Return what is asked now, with the key of its controls; the calibrations last."""
-        asked = [(each, each.plan) for each in self._every if isinstance(each.plan, Asked)]
+        asked = [
+            (each, each.plan) for each in self._every if isinstance(each.plan, PendingQuestion)
+        ]
         return [
             ("calibrations" if each is self._calibrations else f"asked{number}", each, plan)
             for number, (each, plan) in enumerate(asked)
         ]
 
-    def _form_of(self, key: str, pending: PendingFiles, asked: Asked) -> Form:
+    def _form_of(self, key: str, pending: PendingFiles, asked: PendingQuestion) -> Form:
         title, questions, answer = (
             Text(f"{key}.title", asked.title, tone=STRONG),
             asked.questions,

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.calibration.matrices import read_number
-from ..translation import _
+from ...translation import _
 
 
 @dataclass(frozen=True)
@@ -615,10 +615,8 @@ def plain_data(control: Control) -> dict[str, Any]:
     if isinstance(control, Table):
         data["acts"] = control.action is not None
     if isinstance(control, TextField) and control.number is not None:
-        data["unit"], data["hint"] = (
-            control.number.unit.strip(),
-            control.hint or control.number.blank,
-        )
+        data["unit"] = control.number.unit.strip()
+        data["hint"] = control.hint or control.number.blank
     return data
 
 

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import InputError
+from ...io.datasets.chest import demo_case
+from ...mrml.loading import read_case
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
-from ..host import Hand, SlicerTools, Views
+from ...translation import _
 from ..session import Session
 from .answer import AnswerPresenter
 from .files import READING, FilesPresenter
+from .host import Hand, SlicerTools, Views
+from .opening import Opening, Read
 from .sections import Sections
 
 
@@ -27,12 +31,14 @@ class ShownSection(Protocol):
 
 
 class Frontend(ABC):
-    """The registration at work, the presenters of all that is shown of it, and one place for errors; a `session.host.Host`.
+    """The registration at work, the presenters of all that is shown of it, and one place for errors; a `session.presenters.host.Host`.
 
     Attributes
     ----------
     registration, session
         At work; None without one.
+    opening
+        Reads what is opened as a whole.
     presenters
         Of the sections.
     files_presenter, answer_presenter
@@ -40,7 +46,7 @@ class Frontend(ABC):
     sections
         The sections as they are shown, by their names.
     patience_s, installs_packages, register_keys, replaces, scene, views, hand
-        See `session.host.Host`.
+        See `session.presenters.host.Host`.
     """
 
     patience_s: float
@@ -57,6 +63,7 @@ class Frontend(ABC):
         self.registration: Registration | None = None
         self.session: Session | None = None
         self._stale = True
+        self.opening = Opening(self)
         self.presenters = Sections.of(self)
         self.files_presenter = FilesPresenter(self, self.presenters)
         self.answer_presenter = AnswerPresenter(self, self.presenters)
@@ -99,9 +106,24 @@ class Frontend(ABC):
         `folder`, that a page sent it in, is removed then.
         """
 
-    @abstractmethod
     def open_demo(self) -> None:
-        """Open the demo's case."""
+        """Open the demo's case, whose CT is downloaded where it is not there yet."""
+        name = _("the demo; its CT is downloaded the first time")
+        self.opening.begin(name, lambda on_progress: read_case(demo_case()))
+
+    @abstractmethod
+    def show_reading(self, words: str) -> None:
+        """Show what is being read; "" for nothing."""
+
+    @abstractmethod
+    def take_read(self, read: Read, autosaved: Path | None = None) -> None:
+        """Put what was read into the scene, and work on it.
+
+        Parameters
+        ----------
+        autosaved
+            The folder of the scene that this program kept of it.
+        """
 
     # What a person does
 
@@ -168,14 +190,9 @@ class Frontend(ABC):
     def stop_moving(self) -> None:
         """Record the last movement by hand: others move the CT from now on."""
 
-    @property
-    @abstractmethod
-    def reading(self) -> bool:
-        """Whether a case, a result, a track or a scene is being read."""
-
     def waiting(self) -> str:
         """Return what the case waits for, a sentence; "" for nothing."""
-        return READING if self.reading else self.files_presenter.waiting
+        return READING if self.opening.under_way else self.files_presenter.waiting
 
     @abstractmethod
     def missing_packages(self) -> str:

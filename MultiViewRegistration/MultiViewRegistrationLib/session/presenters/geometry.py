@@ -12,26 +12,23 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...geometry.c_arm import side_of_direction
 from ...geometry.camera import Camera
 from ...mrml.layout import css_colour
 from ...mrml.xray import XRayView
-from ...mrml.xray_annotations import c_arm_of, side_of_direction, sides_of
-from ..c_arm_picture import machine_svg
+from ...mrml.xray_annotations import c_arm_of, sides_of
+from ...report.c_arm_picture import machine_svg
+from ...translation import _
 from ..geometry import (
+    describe_slot_scan,
     header_proposals,
     missing_in_header,
     needs_geometry,
     reading_of,
-    summary,
-)
-from ..slot_scan import (
-    SIDES,
-    column_is_asked,
-    describe_slot_scan,
     side_in_words,
+    summary,
     tube_sides,
 )
-from ..translation import _
 from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
 from .form import (
     ERROR,
@@ -51,20 +48,26 @@ from .form import (
     options_of,
     row,
 )
-from .geometry_edits import BONE, C_ARM, FILE, MATRIX, SLOT_SCAN, Draft, GeometryEdits
+from .geometry_edits import BONE, GeometryEdits
 from .geometry_fields import (
+    C_ARM,
+    FILE,
     LPS,
+    MATRIX,
     NUMBERS,
     RAS,
     REQUIRED,
-    SLOT_COLUMN,
-    SLOT_DISTANCE,
-    Reading,
-    c_arm_fields,
+    SLOT_NUMBERS,
+    SLOT_SCAN,
+    TUBE,
+    Draft,
     column_of,
+    left_in_words,
     left_side,
+    matrix_text,
     side_options,
     sketch,
+    text_of,
     write_pair,
 )
 from .kept_c_arms import KeptCArms
@@ -288,74 +291,63 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _c_arm(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        reading = self._edits.reading(view, draft)
-        mirrored, options = draft.fields["mirrored"], side_options(draft.fields)
-        letter = left_side(draft.fields, mirrored) if mirrored else ""
+        values = draft.values
+        options, mirrored = side_options(values), values.get("mirrored")
+        letter = "" if mirrored is None else left_side(values, mirrored)
         side = self._choice(view, "left", letter, options, partial(self._edits.set_side, view))
-        cells = {key: self._number(view, key, draft, reading) for key in COLUMNS if key in NUMBERS}
-        return {**cells, "left": self._cell(view, "mirrored", draft, reading, side)}
+        cells = {key: self._number(view, key, draft) for key in COLUMNS if key in NUMBERS}
+        return {**cells, "left": self._cell(view, "mirrored", draft, side)}
 
-    def _number(self, view: XRayView, key: str, draft: Draft, reading: Reading) -> FieldCell:
+    def _number(self, view: XRayView, key: str, draft: Draft) -> FieldCell:
         hint = "?" if key in REQUIRED else {"principal_point": _("middle")}.get(key, "0")
-        return self._cell(view, key, draft, reading, self._entry(view, key, draft, hint))
+        return self._cell(view, key, draft, self._entry(view, key, draft, hint))
 
-    def _cell(
-        self, view: XRayView, key: str, draft: Draft, reading: Reading, control: Control
-    ) -> FieldCell:
+    def _cell(self, view: XRayView, key: str, draft: Draft, control: Control) -> FieldCell:
         return FieldCell(
             control,
-            reading.faults.get(key, ""),
-            reading.cautions.get(key, ""),
+            draft.faults.get(key, ""),
+            draft.cautions.get(key, ""),
             self._edits.origin(view, key, draft),
-            key in reading.missing,
+            key in draft.missing,
         )
 
     def _of_camera(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         """Return what a matrix, or a file, says of the fields, which cannot be typed."""
         shown = dict.fromkeys((key for key in COLUMNS if key not in ("", "mode", "bone")), _NONE)
         if view.placed and draft.mode == MATRIX and view.record.kind != "slot_scan":
-            fields = c_arm_fields(_rounded(reading_of(view)), view.size)
-            shown |= {key: fields[key] for key in NUMBERS if fields[key] and key in shown}
-            shown["principal_point"] = fields["principal_point"] or _("middle")
+            values = {**_rounded(reading_of(view)), "size": view.size}
+            texts = {key: text_of(values, key) for key in NUMBERS if key in shown}
+            shown |= {key: text for key, text in texts.items() if text}
+            shown["principal_point"] = texts["principal_point"] or _("middle")
             if (sides := sides_of(view)) is not None:
-                shown["left"] = _left_in_words(sides[0][0])
+                shown["left"] = left_in_words(sides[0][0])
         return _read_only(view, shown, _("the matrix, or the file"))
 
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
-        slot_scan, fields, reading = (
-            view.record.slot_scan,
-            draft.fields,
-            self._edits.reading(view, draft),
-        )
+        slot_scan, header = view.record.slot_scan, view.record.header
         sides = {
             letters: _("tube: {side}").format(side=side_in_words(letters))
             for letters in tube_sides(slot_scan)
         }
-        column_hint = "?" if column_is_asked(view) else _("middle")
-        controls = {
-            "tube": self._choice(
-                view, "tube", fields["tube"], (Option("", _("tube: ?")), *options_of(sides))
-            ),
-            "slot_distance": self._entry(view, "slot_distance", draft, "?"),
-            "slot_column": self._entry(view, "slot_column", draft, column_hint),
+        tubes = (Option("", _("tube: ?")), *options_of(sides))
+        tube = self._choice(view, TUBE, draft.text(TUBE), tubes)
+        entries = {
+            key: self._entry(view, key, draft, "?" if key in header.missing else number.blank)
+            for key, number in SLOT_NUMBERS.items()
         }
-        cells = {
-            key: self._cell(view, key, draft, reading, control) for key, control in controls.items()
-        }
+        left = side_of_direction(-np.array(slot_scan["columns_along"], float))[0]
         read_only = {
             "cra_cau_deg": _NONE,
             "source_to_detector_mm": _NONE,
             "pixel_mm": write_pair(slot_scan["pixel_mm"], "pixel_mm"),
-            "left": _left_in_words(
-                side_of_direction(-np.array(slot_scan["columns_along"], float))[0]
-            ),
+            "left": left_in_words(left),
         }
-        return {
-            **_read_only(view, read_only, _("DICOM header")),
-            "rao_lao_deg": cells["tube"],
-            "source_to_isocentre_mm": cells["slot_distance"],
-            "principal_point": cells["slot_column"],
+        cells = {
+            key: self._cell(view, key, draft, control)
+            for key, control in {TUBE: tube, **entries}.items()
         }
+        cells["rao_lao_deg"], cells["principal_point"] = cells[TUBE], cells["central_column"]
+        return {**_read_only(view, read_only, _("DICOM header")), **cells}
 
     def _bone(self, view: XRayView) -> FieldCell:
         now = view.record.intensity, view.record.inverted
@@ -373,14 +365,13 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _entry(self, view: XRayView, key: str, draft: Draft, hint: str) -> TextField:
-        title = COLUMNS.get(key) or FURTHER.get(key)
+        title = (COLUMNS | FURTHER)[key] if draft.mode == C_ARM else None
+        field = title.title if title else SLOT_NUMBERS[key].name
         return TextField(
             f"{view.id}.{key}",
-            _("{field} of {name}").format(
-                field=title.title if title else SLOT_NAMES[key], name=view.name
-            ),
+            _("{field} of {name}").format(field=field, name=view.name),
             partial(self._edits.edit, view, key),
-            text=draft.fields[key],
+            text=draft.text(key),
             tip=title.tip if title else "",
             typed=partial(self._edits.typed, view, key),
             hint=hint,
@@ -396,7 +387,7 @@ class GeometryPresenter(EditorPresenter):
         action: Callable[[str], object] | None = None,
         enabled: bool = True,
     ) -> Choice:
-        title = COLUMNS[key].title if key in COLUMNS else SLOT_NAMES[key]
+        title = COLUMNS[key].title if key in COLUMNS else _("Tube")
         return Choice(
             f"{view.id}.{key}",
             _("{field} of {name}").format(field=title, name=view.name),
@@ -416,7 +407,7 @@ class GeometryPresenter(EditorPresenter):
         camera, detector_mm, certain = self._sketched(view, draft)
         if camera is None:
             return []
-        known = draft.mode != C_ARM or bool(draft.fields["mirrored"])
+        known = draft.mode != C_ARM or "mirrored" in draft.values
         svg = machine_svg(
             camera, detector_mm, certain, known, self.picture(view, THUMBNAIL_PX), view.pixel_aspect
         )
@@ -430,8 +421,8 @@ class GeometryPresenter(EditorPresenter):
         if 0 in view.size:
             return None, 0.0, False
         if draft.mode == C_ARM:
-            given = self._edits.reading(view, draft).c_arm
-            drawn = given or sketch(draft.fields, view.size)
+            given = draft.c_arm
+            drawn = given or sketch(draft.values, view.size)
             return drawn.camera(), drawn.source_to_detector_mm, given is not None
         known = view.placed and (view.record.kind == "slot_scan" or c_arm_of(view) is not None)
         return (view.camera, view.detector_mm, True) if known else (None, 0.0, False)
@@ -458,7 +449,6 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _more_of_c_arm(self, view: XRayView, draft: Draft) -> Form:
-        reading = self._edits.reading(view, draft)
         further = FieldTable(
             "further_fields",
             _("Roll and isocentre of {name}").format(name=view.name),
@@ -467,13 +457,13 @@ class GeometryPresenter(EditorPresenter):
                 FieldRow(
                     view.id,
                     view.name,
-                    tuple(self._number(view, key, draft, reading) for key in FURTHER),
+                    tuple(self._number(view, key, draft) for key in FURTHER),
                 ),
             ),
         )
-        odd = any(draft.fields[key] for key in FURTHER)
+        odd = any(draft.text(key) for key in FURTHER)
         return [
-            *self._kept.form(view, draft, reading),
+            *self._kept.form(view, draft),
             group("further", _("Roll, isocentre off the axis"), further, open=odd),
         ]
 
@@ -488,7 +478,7 @@ class GeometryPresenter(EditorPresenter):
                 "matrix",
                 _("Projection matrix, 3 \u00d7 4"),
                 partial(self._edits.edit, view, "matrix"),
-                text=draft.fields["matrix"],
+                text=matrix_text(draft, view),
                 typed=partial(self._edits.typed, view, "matrix"),
                 tip=tip,
                 of=view.id,
@@ -498,7 +488,7 @@ class GeometryPresenter(EditorPresenter):
                 "axes",
                 _("Axes of the world"),
                 partial(self._edits.edit, view, "axes"),
-                value=draft.fields["axes"],
+                value=draft.texts.get("axes", LPS),
                 options=AXES,
             ),
         ]
@@ -549,13 +539,6 @@ class GeometryPresenter(EditorPresenter):
         self._xrays.select(node_id)
 
 
-SLOT_NAMES = {
-    "slot_distance": SLOT_DISTANCE.name,
-    "slot_column": SLOT_COLUMN.name,
-    "tube": _("Tube"),
-}
-
-
 def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:
     """Return a reading with the digits that a person reads; pixels keep three decimals."""
     return {
@@ -564,12 +547,6 @@ def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:
         else np.round(value, 3 if key == "pixel_mm" else 1).tolist()
         for key, value in reading.items()
     }
-
-
-def _left_in_words(letter: str) -> str:
-    return {"R": _("yes"), "L": _("no")}.get(letter) or _("{side} on the left").format(
-        side=SIDES[letter]
-    )
 
 
 def _read_only(view: XRayView, texts: Mapping[str, str], origin: str) -> dict[str, FieldCell]:

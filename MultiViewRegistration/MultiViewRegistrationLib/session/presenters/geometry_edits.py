@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,25 +15,28 @@ from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
-from ..geometry import matrix_of, reading_of, set_camera, use_reading
-from ..slot_scan import nearest_side, use_slot_scan
-from ..translation import _
-from .calibration import CalibrationFile, CalibrationPresenter
+from ...translation import _
+from ..geometry import reading_of, set_camera, use_reading, use_slot_scan
+from .calibration import CalibrationPresenter
 from .certainty import XRaySelection
 from .geometry_fields import (
-    LPS,
-    SLOT_COLUMN,
-    SLOT_DISTANCE,
-    Reading,
-    c_arm_fields,
-    changed,
+    C_ARM,
+    FILE,
+    MATRIX,
+    NUMBERS,
+    OF_MACHINE,
+    SLOT_NUMBERS,
+    SLOT_SCAN,
+    TUBE,
+    Draft,
     read_c_arm,
     read_matrix_field,
     read_slot_scan,
+    unusual,
     with_side,
+    with_text,
 )
 
-C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
 #: Grey scales: title, and intensity and inverted of an `XRayView`.
 BONE = {
     "dark": (_("dark"), ("linear", False)),
@@ -41,33 +44,8 @@ BONE = {
     "bright log": (_("bright, log"), ("log", False)),
     "dark log": (_("dark, log"), ("log", True)),
 }
-#: What a C-arm has in all its images.
-OF_MACHINE = (
-    "source_to_detector_mm",
-    "source_to_isocentre_mm",
-    "pixel_mm",
-    "principal_point",
-    "mirrored",
-)
-
-
-@dataclass(frozen=True)
-class Draft:
-    """The fields' values of one X-ray.
-
-    Attributes
-    ----------
-    mode
-        C_ARM, MATRIX, FILE or SLOT_SCAN.
-    fields
-        Texts by the fields' keys of `geometry_fields`, and "matrix" (any text with a matrix),
-        "axes" (LPS or RAS); of a slot scan "slot_distance", "slot_column" and "tube" (of
-        `tube_sides`, "" for none).
-    """
-
-    mode: str
-    fields: dict[str, str]
-    calibration: CalibrationFile
+#: The fields whose values come from somewhere, by the kind of geometry.
+WITH_ORIGIN = {C_ARM: (*NUMBERS, "mirrored"), SLOT_SCAN: (TUBE, *SLOT_NUMBERS)}
 
 
 @dataclass
@@ -78,31 +56,27 @@ class Editing:
     ----------
     draft
         What the fields show, None where that is what the X-ray has.
+    other_modes
+        What they showed of other kinds of geometry, by their modes.
     in_force
         Whether the X-ray has what the draft says.
     refused
         Why it cannot have it, a sentence.
-    origins
-        Where values come from, by the fields' keys: "typed" or the name of a preset.
     before
         The X-ray's record before it was first changed in the table.
     after
         Its record when the table was closed.
     typing
-        The key of the field that is being typed, and the fields and the X-ray's record before.
+        The key of the field that is being typed, and the draft and the X-ray's record before.
     """
 
     draft: Draft | None = None
+    other_modes: dict[str, Draft] = field(default_factory=dict)
     in_force: bool = False
     refused: str = ""
-    origins: dict[str, str] = field(default_factory=dict)
     before: XRayRecord | None = None
     after: XRayRecord | None = None
-    typing: tuple[str, dict[str, str], XRayRecord] | None = None
-
-
-TYPED = "typed"
-OF_MATRIX = ("matrix", "axes")
+    typing: tuple[str, Draft, XRayRecord] | None = None
 
 
 class GeometryEdits:
@@ -118,7 +92,8 @@ class GeometryEdits:
         self.calibration = CalibrationPresenter(
             lambda: self.draft(xrays.current).calibration,
             lambda file: self._keep(
-                xrays.current, replace(self.draft(xrays.current), mode=FILE, calibration=file)
+                xrays.current,
+                replace(self._as_it_is(xrays.current, FILE), calibration=file),
             ),
             xrays.host.patience_s,
         )
@@ -156,7 +131,24 @@ class GeometryEdits:
 
     def draft(self, view: XRayView) -> Draft:
         """Return what its fields show."""
-        return self.editing(view).draft or self._as_it_is(view)
+        return self._read(view, self.editing(view).draft or self._as_it_is(view))
+
+    def _read(self, view: XRayView, draft: Draft) -> Draft:
+        if draft.mode == C_ARM:
+            draft = read_c_arm(draft)
+            beside = {} if draft.c_arm is None else self._beside_others(view, draft.c_arm)
+            cautions = {**unusual(draft.values), **beside}
+            said = {key: each for key, each in cautions.items() if key not in draft.faults}
+            return replace(draft, cautions=said)
+        if draft.mode == SLOT_SCAN:
+            return read_slot_scan(draft, view)
+        try:
+            if draft.mode == MATRIX:
+                return read_matrix_field(draft, view)
+            camera = self.calibration.camera(view, draft.calibration)
+        except InputError as error:
+            return draft.with_geometry(None, {"": str(error)})
+        return replace(draft, record=camera.given_to(draft.record), faults={}, size=camera.size)
 
     def in_force(self, view: XRayView) -> bool:
         """Return whether the X-ray has a geometry, and that which its fields show."""
@@ -173,34 +165,13 @@ class GeometryEdits:
     def refused(self, view: XRayView) -> str:
         """Return why an X-ray does not have what was typed for it, a sentence; "" where it has."""
         edit = self.editing(view)
-        if (
-            edit.draft is None
-            or self.in_force(view)
-            or edit.draft == self._as_it_is(view, edit.draft.mode)
-        ):
+        if edit.draft is None or self.in_force(view):
+            return ""
+        draft = self.draft(view)
+        if draft.says_as(self._read(view, self._as_it_is(view, draft.mode))):
             return ""  # a kind of geometry that was only looked at is nothing typed
         waiting = _("Everything is given, and not used yet: press Use this geometry.")
-        return self.reading(view, edit.draft).fault or edit.refused or waiting
-
-    def reading(self, view: XRayView, draft: Draft) -> Reading:
-        """Read what the fields say, with what the other X-rays say against it."""
-        if draft.mode == SLOT_SCAN:
-            return read_slot_scan(draft.fields, view)
-        if draft.mode == C_ARM:
-            reading = read_c_arm(draft.fields, view.size)
-            if reading.c_arm is None:
-                return reading
-            return replace(
-                reading, cautions={**reading.cautions, **self._beside_others(view, reading.c_arm)}
-            )
-        try:
-            if draft.mode == MATRIX:
-                return read_matrix_field(draft.fields)
-            camera = self.calibration.camera(view, draft.calibration)
-        except InputError as error:
-            return Reading(faults={"": str(error)})
-        given = camera.given_to(view.record)
-        return Reading(given.geometry, size=camera.size, distortion=given.distortion)
+        return draft.fault or edit.refused or waiting
 
     def _beside_others(self, view: XRayView, reading: CArm) -> dict[str, str]:
         """Angles in radians, an X-ray with the same geometry, and left and right the other way round than in all others."""
@@ -238,18 +209,15 @@ class GeometryEdits:
 
         "" for what was typed, and for nothing.
         """
-        text, record = draft.fields[key], view.record
-        if not text:
+        record = draft.record
+        if not draft.text(key):
             return ""
-        if origin := self.editing(view).origins.get(key):
-            return "" if origin == TYPED else origin
         if key in record.origins:
             return record.origins[key]
         whole = "" if record.origin == "entered" else record.origin
-        if key in ("tube", "slot_distance", "slot_column"):
+        if draft.mode == SLOT_SCAN:
             return whole
-        of_header = c_arm_fields(record.c_arm_proposal, view.size).get(key)
-        if of_header == text:
+        if record.c_arm_proposal.get(key) == draft.values.get(key):
             return _("DICOM header")
         if key == "pixel_mm" and not view.placed:
             return _("the file")
@@ -260,11 +228,11 @@ class GeometryEdits:
         if refused := self.editing(view).refused:
             return refused
         shown = draft.mode in (MATRIX, FILE) and not self.in_force(view)
-        return self.reading(view, draft).fault if shown else ""
+        return draft.fault if shown else ""
 
     def waits(self, view: XRayView, draft: Draft) -> bool:
         """Return whether an X-ray's fields are complete, and not its geometry yet."""
-        return not self.in_force(view) and not self.reading(view, draft).fault
+        return not self.in_force(view) and not draft.fault
 
     def set_mode(self, view: XRayView, mode: str) -> None:
         """Choose the kind of geometry, of MODES.
@@ -272,10 +240,12 @@ class GeometryEdits:
         a change back to the one that the X-ray has drops what was changed.
         """
         self._xrays.select(view.id)
+        edit, draft = self.editing(view), self.draft(view)
+        edit.other_modes[draft.mode] = draft
         if view.placed and mode == self._as_it_is(view).mode:
-            self.editing(view).draft = None
+            edit.draft = None
         else:
-            self._keep(view, replace(self.draft(view), mode=mode))
+            self._keep(view, edit.other_modes.get(mode) or self._as_it_is(view, mode))
 
     def edit(self, view: XRayView, key: str, value: str) -> None:
         """Change a field; the X-ray has what the fields say as soon as they are complete."""
@@ -290,18 +260,14 @@ class GeometryEdits:
         """
         self._change(view, key, value)
         draft = self.draft(view)
-        odd = draft.mode == C_ARM and key in read_c_arm(draft.fields, view.size).cautions
+        odd = key in unusual(draft.values)
         if view.placed or key == "matrix":
             self._give_or_restore(view, typing=True, odd=odd)
 
     def set_side(self, view: XRayView, letter: str) -> None:
         """Say which side of the patient is on the left of the image, a letter of `SIDES`, "" for not known."""
-        draft = self.draft(view)
-        fields = with_side(draft.fields, letter)
-        self._keep(view, replace(draft, fields=fields))
-        self.editing(view).origins["mirrored"] = TYPED
-        if self.waits(view, self.draft(view)):
-            self._give(view)
+        self._keep(view, with_side(self.draft(view), letter).with_origin("", "mirrored"))
+        self._give_if_complete(view)
 
     def set_bone(self, view: XRayView, bone: str) -> None:
         """Say how bone is stored in the file, a key of BONE.
@@ -312,18 +278,27 @@ class GeometryEdits:
         intensity, inverted = BONE[bone][1]
         change_image(view, intensity=intensity, inverted=inverted)
 
-    def fill(self, view: XRayView, values: Mapping[str, str], origin: str) -> None:
+    def fill(self, view: XRayView, values: Mapping[str, Any], origin: str) -> None:
         """Fill in what a C-arm has in all its images, OF_MACHINE.
 
         Parameters
         ----------
+        values
+            By the keys of a case.json.
         origin
             Where that is from, for a person.
         """
-        draft, edit = self.draft(view), self.editing(view)
-        fields = {**draft.fields, **{key: values[key] for key in OF_MACHINE}}
-        self._keep(view, replace(draft, mode=C_ARM, fields=fields))
-        edit.origins |= dict.fromkeys(OF_MACHINE, origin)
+        draft = self.draft(view)
+        if draft.mode != C_ARM:
+            draft = self._as_it_is(view, C_ARM)
+        kept = {key: value for key, value in draft.values.items() if key not in OF_MACHINE}
+        texts = {key: text for key, text in draft.texts.items() if key not in OF_MACHINE}
+        given = {key: values[key] for key in OF_MACHINE if key in values}
+        filled = replace(draft, texts=texts).with_values({**kept, **given}, {})
+        self._keep(view, filled.with_origin(origin, *OF_MACHINE))
+        self._give_if_complete(view)
+
+    def _give_if_complete(self, view: XRayView) -> None:
         if self.waits(view, self.draft(view)):
             self._give(view)
 
@@ -353,11 +328,9 @@ class GeometryEdits:
     def _change(self, view: XRayView, key: str, value: str) -> None:
         edit, draft = self.editing(view), self.draft(view)
         if edit.typing is None or edit.typing[0] != key:
-            edit.typing = key, draft.fields, view.record
-        before = edit.typing[1]
+            edit.typing = key, draft, view.record
         self._xrays.select(view.id)
-        self._keep(view, replace(draft, fields=changed(before, key, value)))
-        edit.origins[key] = TYPED
+        self._keep(view, with_text(edit.typing[1], key, value))
 
     def _keep(self, view: XRayView, draft: Draft) -> None:
         edit = self.editing(view)
@@ -370,40 +343,29 @@ class GeometryEdits:
         Why it cannot have that stays at it.
         """
         registration, edit, draft = self._xrays.registration, self.editing(view), self.draft(view)
-        reading, given = (
-            self.reading(view, draft),
-            {key for key, text in draft.fields.items() if text},
-        )
-        origins = {key: self.origin(view, key, draft) for key in given.difference(OF_MATRIX)}
+        record, given = draft.record, WITH_ORIGIN.get(draft.mode, ())
+        origins = {key: self.origin(view, key, draft) for key in given if draft.text(key)}
         try:
-            if reading.fault:
-                raise InputError(reading.fault)
-            if isinstance(reading.geometry, CArm):
-                whole = {
-                    origins[key]
-                    for key in (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg")
-                    if key in origins
-                }
-                use_reading(
+            if draft.fault:
+                raise InputError(draft.fault)
+            if isinstance(record.geometry, CArm):
+                keys = (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg")
+                whole = {origins[key] for key in keys if key in origins}
+                origin = whole.pop() if len(whole) == 1 else ""
+                use_reading(registration, view, record.geometry, origin or "entered")
+            elif isinstance(record.geometry, SlotScan):
+                use_slot_scan(view, record.geometry)
+            else:
+                file, lens = draft.calibration.path, record.distortion
+                origin = file.name if file and draft.mode == FILE else "entered"
+                set_camera(
                     registration,
                     view,
-                    reading.geometry,
-                    (whole.pop() if len(whole) == 1 else "") or "entered",
+                    record.geometry,
+                    size=draft.size,
+                    distortion=lens,
+                    origin=origin,
                 )
-            elif isinstance(reading.geometry, SlotScan):
-                use_slot_scan(view, reading.geometry)
-            else:
-                elsewhere = next(
-                    (each for each in edit.origins.values() if each != TYPED), "entered"
-                )
-                origin = (
-                    Path(draft.calibration.path or "").name if draft.mode == FILE else elsewhere
-                )
-                size, lens = reading.size, reading.distortion
-                set_camera(
-                    registration, view, reading.geometry, size=size, distortion=lens, origin=origin
-                )
-                origins = {}
         except InputError as error:
             edit.refused = str(error)
             return
@@ -413,31 +375,20 @@ class GeometryEdits:
             edit.draft = None
 
     def _as_it_is(self, view: XRayView, mode: str = "") -> Draft:
-        """Return the fields of an X-ray as it is.
+        """Return the draft of an X-ray as it is, not yet read.
 
         Parameters
         ----------
         mode
             By default that of its geometry.
         """
-        matrix, slot_scan = matrix_of(view), view.record.slot_scan
-        given = {"camera": MATRIX, "c_arm": C_ARM}.get(view.record.kind)
-        to_source = slot_scan.get("isocentre_to_source")
-        return Draft(
-            mode or given or (SLOT_SCAN if slot_scan else C_ARM),
-            {
-                **c_arm_fields(reading_of(view), view.size),
-                "matrix": "\n".join(
-                    "  ".join(f"{value:.8g}" for value in row)
-                    for row in ([] if matrix is None else matrix)
-                ),
-                "axes": LPS,
-                "slot_distance": SLOT_DISTANCE.write_bare(slot_scan.get("source_to_isocentre_mm")),
-                "slot_column": SLOT_COLUMN.write_bare(slot_scan.get("central_column")),
-                "tube": "" if to_source is None else nearest_side(slot_scan, to_source),
-            },
-            self.calibration.last,
-        )
+        record = view.record
+        given = {"camera": MATRIX, "c_arm": C_ARM}.get(record.kind)
+        mode = mode or given or (SLOT_SCAN if record.slot_scan else C_ARM)
+        draft = Draft(mode, record, self.calibration.last)
+        if mode == C_ARM:
+            return draft.with_values({**reading_of(view), "size": list(view.size)}, {})
+        return draft.with_values(record.slot_scan, {}) if mode == SLOT_SCAN else draft
 
     @staticmethod
     def _restore(view: XRayView, before: XRayRecord) -> None:

@@ -1,7 +1,4 @@
-"""The fields of an X-ray's geometry as texts.
-
-What they say, what is wrong with each, and which side of the patient is on the left.
-"""
+"""The fields of an X-ray's geometry: what they show, what is wrong with each, and which side of the patient is on the left."""
 
 from __future__ import annotations
 
@@ -12,34 +9,32 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...geometry.c_arm import CArm, about_axis, rotation
+from ...geometry.c_arm import DEG, CArm, about_axis, rotation, side_of_direction
 from ...geometry.distortion import Distortion
-from ...geometry.fields import C_ARM, SLOT_SCAN, Field
+from ...geometry.fields import C_ARM as OF_C_ARM
+from ...geometry.fields import SLOT_SCAN as OF_SLOT_SCAN
+from ...geometry.fields import Field
 from ...io.calibration.matrices import read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
-from ...io.view_record import Geometry
+from ...io.view_record import Geometry, Readings
 from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView
-from ...mrml.xray_annotations import side_of_direction
-from ..geometry import DEG
-from ..slot_scan import SIDES, column_is_asked, completed
-from ..translation import _
+from ...mrml.xray_record import XRayRecord
+from ...translation import _
+from ..geometry import SIDES, completed, matrix_of, nearest_side
+from .calibration import CalibrationFile
 from .form import Number, Option
 
+C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
 LPS, RAS = "LPS", "RAS"
 UNITS = {"mm": " mm", "deg": DEG, "px": " px", "percent": " %"}
 
 
-def number_of(field: Field, blank: str = "") -> Number:
+def number_of(field: Field, blank: str = "", nothing: float | None = None) -> Number:
     """Return the numbers of a field, as they are typed; `blank` is shown where it is empty."""
     words = _(field.words)
-    return Number(
-        words[0].upper() + words[1:],
-        *field.usual,
-        UNITS[field.unit],
-        blank=blank,
-        nothing=0.0 if blank else None,
-    )
+    name = words[0].upper() + words[1:]
+    return Number(name, *field.usual, UNITS[field.unit], blank=blank, nothing=nothing)
 
 
 def column_of(key: str, title: str = "") -> Option:
@@ -47,52 +42,80 @@ def column_of(key: str, title: str = "") -> Option:
 
     Its title, by default its name and unit, and what it means.
     """
-    return Option(key, title or _(C_ARM[key].title), _(C_ARM[key].sentence))
+    return Option(key, title or _(OF_C_ARM[key].title), _(OF_C_ARM[key].sentence))
 
 
 #: The fields of a C-arm with numbers, by their keys in a case.json.
-NUMBERS = {
-    key: number_of(field, "0" if key == "roll_deg" else "")
-    for key, field in C_ARM.items()
-    if field.unit
+NUMBERS = {key: number_of(field) for key, field in OF_C_ARM.items() if field.unit}
+NUMBERS["roll_deg"] = number_of(OF_C_ARM["roll_deg"], "0", 0.0)
+REQUIRED = tuple(key for key, field in OF_C_ARM.items() if field.asked)
+ANGLES = ("rao_lao_deg", "cra_cau_deg", "roll_deg")
+#: What a C-arm has in all its images.
+OF_MACHINE = (
+    "source_to_detector_mm",
+    "source_to_isocentre_mm",
+    "pixel_mm",
+    "principal_point",
+    "mirrored",
+)
+#: The fields of a slot scan that a person may change; the tube's text is one of `tube_sides`.
+TUBE = "isocentre_to_source"
+SLOT_NUMBERS = {
+    key: number_of(OF_SLOT_SCAN[key], blank)
+    for key, blank in (("source_to_isocentre_mm", "?"), ("central_column", _("middle")))
 }
-REQUIRED = tuple(key for key, field in C_ARM.items() if field.required and field.asked)
-#: The fields of a slot scan that a person may change.
-SLOT_DISTANCE = number_of(SLOT_SCAN["source_to_isocentre_mm"], "?")
-SLOT_COLUMN = replace(number_of(SLOT_SCAN["central_column"], _("middle")), nothing=None)
-#: Of a camera that "mirrored" of a case.json says; a text in the fields.
-MIRRORED = {None: "", False: "source", True: "detector"}
 #: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
 MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What fields say of a geometry, with its faults.
+class Draft:
+    """The record of an X-ray as its fields give it, with their faults beside it.
 
     Attributes
     ----------
-    geometry
-        None while something is missing or wrong.
+    mode
+        C_ARM, MATRIX, FILE or SLOT_SCAN.
+    record
+        Its geometry is what the fields say: `Readings` while something is missing or wrong, None
+        without a matrix or a camera.
+    calibration
+        The file of a camera.
+    texts
+        What was typed, by the fields' keys, "matrix" (any text with a matrix) and "axes" (LPS or
+        RAS).
     faults, cautions
         Sentences by the fields' keys, "" for what is wrong with them all.
-    missing
-        The keys of fields that are empty, and needed.
-    size, distortion
-        Of the image of a matrix or a camera, where they are known.
+    size
+        Of the image of a matrix, where it is known.
     """
 
-    geometry: Geometry = None
+    mode: str
+    record: XRayRecord
+    calibration: CalibrationFile
+    texts: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     cautions: Mapping[str, str] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
-    distortion: Distortion | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What can be read of a C-arm or a slot scan, by the keys of a case.json."""
+        return self.record.geometry_json.get(self.mode, {})
 
     @property
     def c_arm(self) -> CArm | None:
         """The geometry where it is a C-arm."""
-        return self.geometry if isinstance(self.geometry, CArm) else None
+        return self.record.geometry if isinstance(self.record.geometry, CArm) else None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The keys of fields that are empty, and needed."""
+        needed = REQUIRED if self.mode == C_ARM else ()
+        if self.mode == SLOT_SCAN:
+            asked = "central_column" in self.record.header.missing
+            needed = (TUBE, *SLOT_NUMBERS) if asked else (TUBE, "source_to_isocentre_mm")
+        return tuple(key for key in needed if not self.text(key).strip())
 
     @property
     def fault(self) -> str:
@@ -101,64 +124,94 @@ class Reading:
         "" for a geometry that can be used.
         """
         missing = (
-            _("{field} is not given.").format(field=_(C_ARM[key].words))
+            _("{field} is not given.").format(field=_(OF_C_ARM[key].words))
             for key in self.missing
-            if key in C_ARM
+            if self.mode == C_ARM
         )
         return next(iter((*self.faults.values(), *missing)), "")
 
+    def says_as(self, other: Draft) -> bool:
+        """Return whether it says the same of the geometry as another one, typed or not."""
+        said, of_other = (
+            (each.record.geometry_json, each.faults, each.calibration) for each in (self, other)
+        )
+        return said == of_other
 
-def read_c_arm(fields: Mapping[str, str], size: tuple[int, int]) -> Reading:
-    """Read the fields of a C-arm, each for itself.
+    def text(self, key: str) -> str:
+        """Return what a field shows: what was typed, or its value."""
+        if key in self.texts:
+            return self.texts[key]
+        if self.mode == C_ARM:
+            return text_of(self.values, key)
+        value = self.values.get(key)
+        if key == TUBE:
+            return nearest_side(self.values, value) if value else ""
+        return SLOT_NUMBERS[key].write_bare(value)
 
-    Parameters
-    ----------
-    size
-        (columns, rows) of the image.
+    def with_values(self, values: Mapping[str, Any], faults: Mapping[str, str]) -> Draft:
+        """Return the draft with values that are no geometry yet."""
+        return self.with_geometry(Readings(self.mode, values), faults)
+
+    def with_geometry(
+        self, geometry: Geometry, faults: Mapping[str, str], distortion: Distortion | None = None
+    ) -> Draft:
+        """Return the draft with a geometry in place of the one before."""
+        record = replace(self.record, geometry=geometry, distortion=distortion)
+        return replace(self, record=record, faults=faults)
+
+    def with_origin(self, origin: str, *keys: str) -> Draft:
+        """Return the draft with where the values of fields come from, "" for typed."""
+        origins = {**self.record.origins, **dict.fromkeys(keys, origin)}
+        return replace(self, record=replace(self.record, origins=origins))
+
+
+def text_of(values: Mapping[str, Any], key: str) -> str:
+    """Return the text of a field of a C-arm.
+
+    "" for what is not given, or as by default.
     """
-    numbers: dict[str, float] = {}
-    pairs: dict[str, list[float] | None] = {}
-    faults: dict[str, str] = {}
-    missing = [key for key in REQUIRED if not fields[key].strip()]
-    for key in NUMBERS:
-        if key in missing:
+    field, value = OF_C_ARM[key], values.get(key)
+    default = middle(values["size"]) if key == "principal_point" else field.default
+    if value is None or field.shape and default and list(value) == list(default):
+        return ""
+    if field.is_truth:
+        return next(label for label, each in field.labels.items() if each is value)
+    return write_pair(value, key) if field.shape else NUMBERS[key].write_bare(value)
+
+
+def read_c_arm(draft: Draft) -> Draft:
+    """Read the fields of a C-arm that were typed, each for itself."""
+    values, faults = draft.values, {}
+    for key, text in draft.texts.items():
+        values.pop(key, None)
+        if not text.strip() and key in REQUIRED:
             continue
         try:
-            if C_ARM[key].shape:
-                pairs[key] = read_pair(fields[key], key)
-            else:
-                numbers[key] = NUMBERS[key].read(fields[key])
+            read = read_pair(text, key) if OF_C_ARM[key].shape else NUMBERS[key].read(text)
         except InputError as error:
             faults[key] = str(error)
-    if fields["mirrored"] == MIRRORED[None]:
-        missing.append("mirrored")
-    pixel_mm = pairs.get("pixel_mm")
-    faults |= _impossible(numbers, pixel_mm)
-    cautions = {
-        key: sentence for key, sentence in _unusual(numbers, pixel_mm).items() if key not in faults
-    }
-    if missing or faults:
-        return Reading(None, faults, cautions, tuple(missing))
-    if pairs["principal_point"] == middle(size):
-        pairs["principal_point"] = None
-    given: dict[str, Any] = numbers | {
-        key: value for key, value in pairs.items() if value is not None
-    }
+            continue
+        if read is not None and (key, read) != ("principal_point", middle(values["size"])):
+            values[key] = read
+    faults |= _impossible(values)
+    draft = draft.with_values(values, faults)
+    if draft.fault:
+        return draft
     try:
-        c_arm = CArm(**given, size=size, mirrored=fields["mirrored"] == MIRRORED[True])
+        return draft.with_geometry(CArm(**values), {})
     except InputError as error:
         key, _colon, sentence = str(error).partition(": ")
-        return Reading(None, {key: sentence}, cautions)
-    return Reading(c_arm, {}, cautions)
+        return replace(draft, faults={key: sentence})
 
 
-def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
+def _impossible(values: Mapping[str, Any]) -> dict[str, str]:
     faults = {}
+    pixel_mm = values.get("pixel_mm")
     to_detector, to_isocentre = (
-        numbers.get(f"source_to_{end}_mm") for end in ("detector", "isocentre")
+        values.get(f"source_to_{end}_mm") for end in ("detector", "isocentre")
     )
     for key in ("source_to_detector_mm", "source_to_isocentre_mm"):
-        found = numbers.get(key)
+        found = values.get(key)
         if found is not None and like_metres(found, (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
             faults[key] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
                 found=found, better=1000 * found
@@ -187,10 +240,10 @@ def _impossible(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) 
     return faults
 
 
-def _unusual(numbers: Mapping[str, float], pixel_mm: Sequence[float] | None) -> dict[str, str]:
-    """Values that C-arms do not have, such as a slip of the keyboard gives."""
+def unusual(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is said against values that C-arms do not have, such as a slip of the keyboard gives."""
     cautions = {}
-    distance_mm = numbers.get("source_to_detector_mm")
+    distance_mm, pixel_mm = values.get("source_to_detector_mm"), values.get("pixel_mm")
     if pixel_mm is not None and max(pixel_mm) > MAX_USUAL_PIXEL_MM:
         cautions["pixel_mm"] = _(
             "{found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm."
@@ -231,21 +284,6 @@ def write_pair(values: Sequence[float], key: str) -> str:
     return texts[0] if texts[0] == texts[1] and key == "pixel_mm" else " \u00d7 ".join(texts)
 
 
-def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
-    """Return the texts of some or all of a case.json's c_arm."""
-    fields = {"mirrored": MIRRORED[reading.get("mirrored")]}
-    for key, number in NUMBERS.items():
-        value, default = (
-            reading.get(key),
-            middle(size) if key == "principal_point" else C_ARM[key].default,
-        )
-        if value is None or C_ARM[key].shape and default and list(value) == list(default):
-            fields[key] = ""
-        else:
-            fields[key] = write_pair(value, key) if C_ARM[key].shape else number.write_bare(value)
-    return fields
-
-
 def middle(size: Sequence[int]) -> list[float]:
     """Return the pixel [column, row] in the middle of an image of (columns, rows)."""
     return [(n - 1) / 2 for n in size]
@@ -254,98 +292,125 @@ def middle(size: Sequence[int]) -> list[float]:
 # Left and right: "mirrored" of a case.json, as a person sees it in the image
 
 
-def left_side(fields: Mapping[str, str], mirrored: str) -> str:
-    """Return the patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
+def left_side(values: Mapping[str, Any], mirrored: bool) -> str:
+    """Return the patient's side at the left edge of the image, a letter of `SIDES`.
 
-    Angles that are not given, or wrong, count as 0.
+    Parameters
+    ----------
+    values
+        Of a C-arm; angles that are not given count as 0.
+    mirrored
+        Whether the image is seen from the detector.
     """
-    p, s, roll = (_degrees(fields, key) for key in ("rao_lao_deg", "cra_cau_deg", "roll_deg"))
+    p, s, roll = (values.get(key, 0.0) for key in ANGLES)
     to_right = (rotation(p, s) @ about_axis(2, -roll))[:, 0]
-    return side_of_direction(to_right if mirrored == MIRRORED[True] else -to_right)[0]
+    return side_of_direction(to_right if mirrored else -to_right)[0]
 
 
-def _degrees(fields: Mapping[str, str], key: str) -> float:
-    try:
-        return NUMBERS[key].read(fields[key]) or 0.0
-    except InputError:
-        return 0.0
-
-
-def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
+def side_options(values: Mapping[str, Any]) -> tuple[Option, ...]:
     """Return the answers to "Is the patient's right on the left of the image?".
 
     Of a lateral image, or one that is turned, which side is there.
     """
-    options = [Option("", _("not known"))]
-    for mirrored in (MIRRORED[True], MIRRORED[False]):
-        letter = left_side(fields, mirrored)
-        titles = {"R": _("yes"), "L": _("no")}
-        title = titles.get(letter, _("{side} on the left").format(side=SIDES[letter]))
-        options.append(Option(letter, title))
-    return tuple(options)
+    letters = [left_side(values, mirrored) for mirrored in (True, False)]
+    sides = (Option(letter, left_in_words(letter)) for letter in letters)
+    return (Option("", _("not known")), *sides)
 
 
-def with_side(fields: Mapping[str, str], letter: str) -> dict[str, str]:
-    """Return the fields with this letter of `SIDES` at the left of the image, "" for not known."""
-    seen = (each for each in (MIRRORED[True], MIRRORED[False]) if left_side(fields, each) == letter)
-    return {**fields, "mirrored": next(seen, MIRRORED[None])}
+def left_in_words(letter: str) -> str:
+    """Return which of the patient's sides is on the left, for a letter of `SIDES`."""
+    sentence = _("{side} on the left").format(side=SIDES[letter])
+    return {"R": _("yes"), "L": _("no")}.get(letter, sentence)
 
 
-def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
-    """Return the fields with another value of one.
+def with_side(draft: Draft, letter: str) -> Draft:
+    """Return the draft with this letter of `SIDES` at the left of the image, "" for not known."""
+    values = draft.values
+    values.pop("mirrored", None)
+    for mirrored in (False, True):
+        if left_side(values, mirrored) == letter:
+            values["mirrored"] = mirrored
+    return read_c_arm(draft.with_values(values, {}))
 
-    What a person sees in the image stays where the angles change: whose right is on the left at LAO
-    0 has it there at LAO 180, which the same image of a source on the other side would not. From an
-    image from the front to a lateral one nothing can stay but the side from which it is seen.
+
+def with_text(before: Draft, key: str, text: str) -> Draft:
+    """Return the draft with another text in one field.
+
+    What a person sees in the image stays where the angles of a C-arm change: whose right is on the
+    left at LAO 0 has it there at LAO 180, which the same image of a source on the other side would
+    not. From an image from the front to a lateral one nothing can stay but the side from which it
+    is seen.
     """
-    after = {**before, key: value}
-    if key in ("rao_lao_deg", "cra_cau_deg", "roll_deg") and before["mirrored"]:
-        kept = with_side(after, left_side(before, before["mirrored"]))
-        return kept if kept["mirrored"] else after
+    after = replace(before, texts={**before.texts, key: text}).with_origin("", key)
+    if before.mode == C_ARM:
+        after, mirrored = read_c_arm(after), before.values.get("mirrored")
+        if key in ANGLES and mirrored is not None:
+            kept = with_side(after, left_side(before.values, mirrored))
+            return kept if "mirrored" in kept.values else after
     return after
 
 
-def sketch(fields: Mapping[str, str], size: tuple[int, int]) -> CArm:
+def sketch(values: Mapping[str, Any], size: tuple[int, int]) -> CArm:
     """Return a C-arm for a picture, with usual numbers for what is not given yet, or wrong."""
     return CArm(
         source_to_detector_mm=1000.0,
         source_to_isocentre_mm=600.0,
         pixel_mm=(300 / max(size), 300 / max(size)),
         size=size,
-        rao_lao_deg=_degrees(fields, "rao_lao_deg"),
-        cra_cau_deg=float(np.clip(_degrees(fields, "cra_cau_deg"), -90, 90)),
-        mirrored=fields["mirrored"] == MIRRORED[True],
+        rao_lao_deg=values.get("rao_lao_deg", 0.0),
+        cra_cau_deg=float(np.clip(values.get("cra_cau_deg", 0.0), -90, 90)),
+        mirrored=values.get("mirrored", False),
     )
 
 
 # The other kinds of geometry
 
 
-def read_slot_scan(fields: Mapping[str, str], view: XRayView) -> Reading:
+def read_slot_scan(draft: Draft, view: XRayView) -> Draft:
     """Read the fields of a slot scan."""
-    numbers = {"slot_distance": SLOT_DISTANCE, "slot_column": SLOT_COLUMN}
-    faults = {
-        key: problem for key, number in numbers.items() if (problem := number.problem(fields[key]))
-    }
-    missing = [key for key in ("tube", "slot_distance") if not fields[key].strip()]
-    if column_is_asked(view) and not fields["slot_column"].strip():
-        missing.append("slot_column")
+    values, faults = draft.values, {}
+    for key, number in SLOT_NUMBERS.items():
+        if key in draft.texts:
+            values.pop(key, None)
+            try:
+                values[key] = number.read_optional(draft.texts[key])
+            except InputError as error:
+                faults[key] = str(error)
+    distance, column = (values.get(key) for key in SLOT_NUMBERS)
     try:
-        distance, column = (number.read_optional(fields[key]) for key, number in numbers.items())
-        return Reading(completed(view, distance, column, fields["tube"]))
+        if faults:
+            raise InputError(next(iter(faults.values())))
+        slot_scan = completed(view, distance, column, draft.text(TUBE))
     except InputError as error:
-        return Reading(None, faults or {"": str(error)}, missing=tuple(missing))
+        return draft.with_values(draft.values, faults or {"": str(error)})
+    return draft.with_geometry(slot_scan, {})
 
 
-def read_matrix_field(fields: Mapping[str, str]) -> Reading:
-    """Read the projection matrix from world LPS mm to pixels. InputError if it is invalid."""
-    text = fields["matrix"]
-    if not text.strip():
+def matrix_text(draft: Draft, view: XRayView) -> str:
+    """Return the matrix that was typed, by default that of the X-ray."""
+    matrix = matrix_of(view)
+    rows = (
+        "  ".join(f"{value:.8g}" for value in row) for row in ([] if matrix is None else matrix)
+    )
+    return draft.texts.get("matrix", "\n".join(rows))
+
+
+def read_matrix_field(draft: Draft, view: XRayView) -> Draft:
+    """Read the projection matrix from world LPS mm to pixels, by default that of the X-ray.
+
+    Raises
+    ------
+    InputError
+        If it is invalid.
+    """
+    text, matrix, size = draft.texts.get("matrix"), matrix_of(view), None
+    if text and text.strip():
+        given = read_matrix(text, _("Matrix"))
+        matrix, size = given.projection_matrix, given.size
+    elif text is not None or matrix is None:
         raise InputError(
             _("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file.")
         )
-    given = read_matrix(text, _("Matrix"))
-    turned = (
-        given.projection_matrix @ RAS_FROM_LPS if fields["axes"] == RAS else given.projection_matrix
-    )
-    return Reading(turned, size=given.size)
+    if draft.texts.get("axes") == RAS:
+        matrix = matrix @ RAS_FROM_LPS
+    return replace(draft.with_geometry(matrix, {}), size=size)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from functools import partial
 
 from ...errors import InputError
+from ...io import c_arm_presets
 from ...mrml.xray import XRayView
-from .. import c_arm_presets
-from ..translation import _
+from ...translation import _
 from .certainty import XRaySelection
 from .form import ERROR, PLAIN, Button, Choice, Form, Option, Text, TextField, row
-from .geometry_edits import C_ARM, OF_MACHINE, Draft, GeometryEdits
-from .geometry_fields import Reading, c_arm_fields
+from .geometry_edits import GeometryEdits
+from .geometry_fields import C_ARM, OF_MACHINE, Draft
 
 
 class KeptCArms:
@@ -36,7 +36,7 @@ class KeptCArms:
         """Forget what was typed and told."""
         self._name, self._told = "", ""
 
-    def form(self, view: XRayView, draft: Draft, reading: Reading) -> Form:
+    def form(self, view: XRayView, draft: Draft) -> Form:
         """Return the controls."""
         try:
             presets, problem = c_arm_presets.read_presets(), ""
@@ -83,7 +83,7 @@ class KeptCArms:
                     "to_all",
                     _("Same C-arm for all X-rays"),
                     partial(self.use_for_all, view),
-                    enabled=reading.c_arm is not None,
+                    enabled=draft.c_arm is not None,
                     tip=_(
                         "Give all X-rays of a C-arm these values; each keeps its angles. {what}"
                     ).format(what=tip),
@@ -105,7 +105,7 @@ class KeptCArms:
                     "keep_preset",
                     _("Keep as preset"),
                     partial(self.keep, view, name),
-                    enabled=bool(name.strip()) and reading.c_arm is not None,
+                    enabled=bool(name.strip()) and draft.c_arm is not None,
                     tip=_(
                         "Keep this C-arm on this computer, for other patients, too. {what}"
                     ).format(what=tip),
@@ -115,9 +115,8 @@ class KeptCArms:
         ]
 
     def _has(self, view: XRayView, draft: Draft, preset: c_arm_presets.Preset) -> bool:
-        fields = c_arm_fields(preset.c_arm, view.size)
         return list(preset.c_arm["size"]) == list(view.size) and all(
-            fields[key] == draft.fields[key] for key in OF_MACHINE
+            preset.c_arm.get(key) == draft.values.get(key) for key in OF_MACHINE
         )
 
     def choose(self, name: str) -> None:
@@ -145,7 +144,7 @@ class KeptCArms:
                 "{own[0]} \u00d7 {own[1]}: enter its pixel size."
             ).format(name=name, size=preset.c_arm["size"], view=view.name, own=view.size)
         self._name = ""
-        self._edits.fill(view, c_arm_fields(reading, view.size), name)
+        self._edits.fill(view, reading, name)
 
     def keep(self, view: XRayView, name: str) -> None:
         """Keep an X-ray's C-arm under a name.
@@ -155,7 +154,7 @@ class KeptCArms:
         InputError
             Where that cannot be.
         """
-        c_arm = self._edits.reading(view, self._edits.draft(view)).c_arm
+        c_arm = self._edits.draft(view).c_arm
         if c_arm is None:
             raise InputError(
                 _("{name}: the C-arm is incomplete; fill in its fields.").format(name=name)
@@ -172,7 +171,7 @@ class KeptCArms:
 
     def use_for_all(self, view: XRayView) -> None:
         """Give all other X-rays of a C-arm what this one has but for the angles."""
-        values = self._edits.draft(view).fields
+        values = self._edits.draft(view).values
         for other in self._xrays.views:
             if other != view and self._edits.draft(other).mode == C_ARM:
                 self._edits.fill(other, values, _("as {name}").format(name=view.name))

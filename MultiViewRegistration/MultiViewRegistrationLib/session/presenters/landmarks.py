@@ -11,10 +11,9 @@ from ...mrml import landmarks
 from ...mrml.landmarks import ClickOrder, landmark_list
 from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
-from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
-from ..host import Host
-from ..session import missing_at_start
-from ..translation import _
+from ...translation import _
+from ..registering import missing_at_start
+from .external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from .form import (
     CAUTION,
     QUIET,
@@ -30,6 +29,7 @@ from .form import (
     group,
     row,
 )
+from .host import Host
 from .section import Presenter, question_controls
 
 CLICKED, MISFIT = "\u2714", "\u26a0"
@@ -164,10 +164,8 @@ class LandmarksPresenter(Presenter):
             landmarks.tidy(self.registration, self._order)
             self._warn_once()
         outside = len(landmarks.outside_ct(self.registration))
-        before, self._seen = (
-            self._seen,
-            (landmarks.clicked(self.registration), outside, self.placing),
-        )
+        before = self._seen
+        self._seen = (landmarks.clicked(self.registration), outside, self.placing)
         return before != self._seen
 
     def _warn_once(self) -> None:

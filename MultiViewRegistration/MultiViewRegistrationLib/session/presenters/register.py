@@ -9,13 +9,13 @@ import numpy as np
 
 from ...errors import InputError
 from ...mrml import landmarks
+from ...translation import _
 from .. import assessment
 from ..assessment import PoseComparison, compare_poses
 from ..history import HistoryEntry, describe_method
-from ..host import Host
-from ..session import REGRESSOR_STARTS, Session, missing_inputs
+from ..registering import REGRESSOR_STARTS, missing_inputs
+from ..session import Session
 from ..tasks import Task, ended
-from ..translation import _
 from .form import (
     CAUTION,
     ERROR,
@@ -34,6 +34,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
+from .host import Host
 from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 
 

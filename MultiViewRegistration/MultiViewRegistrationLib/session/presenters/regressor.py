@@ -9,9 +9,8 @@ from functools import partial
 from importlib.util import find_spec
 
 from ...errors import InputError, install_command
-from ..host import Host
-from ..session import REGRESSOR_STARTS, missing_images
-from ..translation import _
+from ...translation import _
+from ..registering import REGRESSOR_STARTS, missing_images
 from .form import (
     ERROR,
     NETWORK,
@@ -27,6 +26,7 @@ from .form import (
     group,
     row,
 )
+from .host import Host
 from .section import Presenter, progress_bar
 
 MINUTES = Number(_("Minutes of training"), 0.1, 600, _(" min"))

@@ -14,11 +14,11 @@ from typing import Any
 
 from ...mrml.identity import case_id
 from ...mrml.registration import Registration
-from ..external_files import Question
-from ..host import Host
+from ...translation import _
 from ..session import Session
-from ..translation import _
+from .external_files import Question
 from .form import Choice, Form, Option, ProgressBar, TextField
+from .host import Host
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 CHECK, REJECT = "check", "reject"
@@ -171,11 +171,9 @@ def question_controls(
     """
     found: Form = []
     for question in questions:
-        key, given, act = (
-            f"{prefix}.{question.key}",
-            answers.get(question.key, ""),
-            partial(answer, question.key),
-        )
+        key = f"{prefix}.{question.key}"
+        given = answers.get(question.key, "")
+        act = partial(answer, question.key)
         if question.choices:
             options = (
                 Option("", _("choose...")),

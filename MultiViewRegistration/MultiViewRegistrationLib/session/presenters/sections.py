@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ..host import Host
 from .check import CheckPresenter
 from .ct import CTPresenter
 from .export import ExportPresenter
+from .host import Host
 from .register import RegisterPresenter
 from .section import Presenter
 from .sequence import SequencePresenter

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import curves
-from ..host import Host
+from ...report import curves
+from ...translation import _
 from ..player import RATES, Player
+from ..registering import is_outside, missing_at_start, missing_images
 from ..sequence import StructureMotion
-from ..session import is_outside, missing_at_start, missing_images
-from ..translation import _
 from .form import (
     CAUTION,
     ERROR,
@@ -42,6 +41,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
+from .host import Host
 from .section import (
     DONE,
     PROBLEM,
@@ -162,7 +162,7 @@ class SequencePresenter(Presenter):
             self.player,
             self.session.sequence.tracking if self.host.session is not None else None,
         )
-        step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
+        step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.task.left)
         return step, player and (
             player.wanted,
             player.number,
@@ -212,14 +212,13 @@ class SequencePresenter(Presenter):
         )
         # where the page runs is not where its files are: there it is opened with all of them, as a
         # case is
-        tools = self.host.slicer_tools
         opening = (
             None
-            if tools is None
+            if self.host.slicer_tools is None
             else Files(
                 "open",
                 _("Open a tracked sequence..."),
-                lambda paths, folder: tools.open_track(paths[0]),
+                lambda paths, folder: self.host.open_whole(paths[0], folder),
                 hint=_("Tracked sequence"),
                 suffixes=TRACK,
                 enabled=not running,
@@ -237,7 +236,7 @@ class SequencePresenter(Presenter):
                 else []
             ),
             opening,
-            progress_bar("progress", tracking.step, tracking.step.stage, tracking.left)
+            progress_bar("progress", tracking.step, tracking.step.stage, tracking.task.left)
             if tracking is not None
             else None,
             self._status(missing),

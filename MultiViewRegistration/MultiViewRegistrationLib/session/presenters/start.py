@@ -12,16 +12,15 @@ from scipy.spatial.transform import Rotation
 
 from ...errors import InputError
 from ...geometry import rigid
+from ...geometry.c_arm import DEG
 from ...io.case_file import DEFAULT_SEARCH
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...mrml import manual_pose
 from ...mrml.registration import Registration
-from ..external_files import FileReading, read_pose
-from ..geometry import DEG
+from ...translation import _
 from ..history import METHODS
-from ..host import Host
-from ..session import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
-from ..translation import _
+from ..registering import REGRESSOR_STARTS, SEARCH_STARTS, STARTS, is_outside, missing_at_start
+from .external_files import FileReading, read_pose
 from .form import (
     ERROR,
     QUIET,
@@ -37,6 +36,7 @@ from .form import (
     group,
     row,
 )
+from .host import Host
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
@@ -62,7 +62,6 @@ POSE_NUMBERS = (
 )
 #: Starts that go from where the CT is.
 PLACED = ("given", "search", "by hand")
-SEARCHING = ("search", "auto")
 #: The starts as they are offered: at once, and below More.
 COMMON, MORE = ("search", "given", "landmarks"), ("by hand", "regressor", "auto")
 TIPS = {
@@ -135,7 +134,7 @@ class StartPresenter(Presenter):
         elif numbers:
             controls.append(self._centre())
         more: Form = [self._choice("other_start", MORE)]
-        if start in SEARCHING:
+        if start in SEARCH_STARTS:
             more += self._range()
         if start == "by hand":
             more += self._hand()
@@ -472,7 +471,7 @@ class PoseFilePresenter(Presenter):
                 ),
                 Text("pose_name", self.path.name if self.path else hint, tone=QUIET),
                 *question_controls("pose", reading.questions, self._answers, self.answer),
-                Text("pose_problem", as_sent(reading.problem), tone=ERROR),
+                Text("pose_problem", redact_upload_paths(reading.problem), tone=ERROR),
                 put if self.path and not reading.problem else None,
                 open=False,
             )

@@ -7,19 +7,18 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import InputError
-from ...io.files import as_sent
+from ...io.files import redact_upload_paths
 from ...io.recognise import XRAY
 from ...mrml.identity import true_pose
 from ...mrml.image import change_image, set_mask
 from ...mrml.layout import css_colour
 from ...mrml.nodes import segmentations, volumes
 from ...mrml.xray import XRayView
+from ...translation import _
 from .. import adding
 from ..adding import rename
 from ..geometry import certainty, describe, needs_geometry, reference_of
-from ..host import Host
 from ..tasks import Task, ended
-from ..translation import _
 from .certainty import EditorPresenter
 from .form import (
     CAUTION,
@@ -42,6 +41,7 @@ from .form import (
     row,
 )
 from .geometry import GeometryPresenter
+from .host import Host
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
 PICTURE_HEIGHT_PX = 120
@@ -167,7 +167,7 @@ class XRaysPresenter(Presenter):
             )
             if missing
             else None,
-            Text("scouts_left_out", as_sent("\n".join(scouts.left_out)), tone=QUIET),
+            Text("scouts_left_out", redact_upload_paths("\n".join(scouts.left_out)), tone=QUIET),
         ]
 
     def _of_xrays(self) -> Form:

@@ -1,0 +1,131 @@
+"""Where each tile of an X-ray fits best, beside where the pose has it.
+
+However an X-ray differs from a DRR in its grey values, at the right pose most of its tiles look
+most like the DRR just where the pose puts it, and at a wrong pose hardly more of them do than by
+chance. So the tiles are votes, of which each knows nothing but its own few centimetres.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import scipy
+
+from ..registration.objective import TILE_SIDE, Objective, Projection, Tiles
+from ..rendering.devices import run_tasks
+
+#: Each tile is tried so many pixels to all sides, and is in place up to so many from the pose's.
+REACH_PIXELS, IN_PLACE_PIXELS = 5, 1
+#: A tile has a vote where noise leaves its X-ray this correlation with itself.
+MIN_EXPLAINED = 0.5
+#: A view with fewer votes has no share.
+MIN_VOTES = 8
+#: The share in the view where it is smallest is beta distributed about this mean, with this
+#: concentration, at wrong poses: benchmarks/appearances.py fits it to simulated X-rays of many
+#: kinds.
+CHANCE_SHARE, CONCENTRATION = 0.06, 20.0
+
+
+def tiles_in_place(objective: Objective, projections: list[Projection], split: Tiles) -> np.ndarray:
+    """Return the share (V,) of each view's tiles that fit best where the pose has them.
+
+    By the local NCC of intensities. NaN of a view with fewer than MIN_VOTES votes.
+
+    Parameters
+    ----------
+    objective, projections
+        Linearised at the pose, and of that pose.
+    split
+        `objective.tiles` of these.
+    """
+    shares = np.full(len(projections), np.nan)
+
+    def fill(index: int) -> None:
+        of_view = split.views == index
+        voting = of_view & split.comparable & (split.explained >= MIN_EXPLAINED)
+        if np.count_nonzero(voting) >= MIN_VOTES:
+            offsets = best_offsets(*_normalised(objective, index, projections[index]))
+            column, row = split.places[voting].T
+            apart = np.abs(offsets[row, column]).max(axis=-1)
+            shares[index] = np.mean(apart <= IN_PLACE_PIXELS)
+
+    run_tasks([partial(fill, index) for index in range(len(projections))])
+    return shares
+
+
+def carried_risk(in_place: np.ndarray) -> float:
+    """Return the probability that a pose is wrong, whatever kind of X-rays shows it.
+
+    What a wrong pose looks like is chance, and the same in all of them. What a right one looks like
+    depends on the kind, so that for it all shares count as equally likely; and so do right and
+    wrong. 1 where a view has too few votes: nothing is known then.
+
+    Parameters
+    ----------
+    in_place
+        (V,) of `tiles_in_place`.
+    """
+    if not np.isfinite(in_place).all():
+        return 1.0
+    share = np.clip(in_place.min(), CHANCE_SHARE, 1 - 1e-9)
+    a, b = CONCENTRATION * CHANCE_SHARE, CONCENTRATION * (1 - CHANCE_SHARE)
+    log_chance = (a - 1) * np.log(share) + (b - 1) * np.log1p(-share) - scipy.special.betaln(a, b)
+    return float(scipy.special.expit(log_chance))
+
+
+def _normalised(
+    objective: Objective, index: int, projection: Projection
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return DRR and X-ray as their intensities are compared, and the mask, (rows, columns) each."""
+    nothing = Projection(
+        np.zeros_like(projection.image), np.empty((0, 0, 0), np.float32), projection.comparable
+    )
+    xray = -next(objective.residuals(index, nothing, derivative=False)).residual[0]
+    residual = next(objective.residuals(index, projection, derivative=False)).residual[0]
+    return residual + xray, xray, objective.masks[index]
+
+
+def best_offsets(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return by how many columns and rows the DRR fits each tile of the X-ray best when moved.
+
+    Parameters
+    ----------
+    drr, xray
+        (rows, columns), locally normalised, 0 where the mask is.
+    mask
+        (rows, columns) of 0 and 1.
+
+    Returns
+    -------
+    ndarray
+        (tile rows, tile columns, 2).
+    """
+    rows, columns = mask.shape
+    reach = REACH_PIXELS
+    padded = [np.pad(each, reach) for each in (drr, drr**2, mask)]
+    squares = xray**2
+    best = np.full(_tile_sums(mask).shape, -np.inf)
+    offsets = np.zeros((*best.shape, 2), int)
+    steps = sorted(
+        np.ndindex(2 * reach + 1, 2 * reach + 1),
+        key=lambda step: max(abs(step[0] - reach), abs(step[1] - reach)),
+    )  # of equals the nearest
+    for down, across in steps:
+        moved, moved_squares, known = (
+            each[down : down + rows, across : across + columns] for each in padded
+        )
+        energy = _tile_sums(moved_squares * mask) * _tile_sums(squares * known)
+        ncc = _tile_sums(moved * xray) / np.sqrt(energy + 1e-9)
+        better = ncc > best
+        best[better] = ncc[better]
+        offsets[better] = reach - across, reach - down
+    return offsets
+
+
+def _tile_sums(image: np.ndarray) -> np.ndarray:
+    """Return sums over the tiles (tile rows, tile columns) of an image (rows, columns)."""
+    rows, columns = image.shape
+    padded = np.pad(image, ((0, -rows % TILE_SIDE), (0, -columns % TILE_SIDE)))
+    shape = padded.shape[0] // TILE_SIDE, TILE_SIDE, -1, TILE_SIDE
+    return padded.reshape(shape).sum(axis=(1, 3))

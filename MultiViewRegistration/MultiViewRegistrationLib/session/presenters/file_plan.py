@@ -1,0 +1,543 @@
+"""What becomes of files that come together.
+
+From the files, the answers so far and what is open, `plan` tells what to ask or to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from ...errors import InputError
+from ...io.calibration.calibrated import CalibratedView
+from ...io.files import redact_upload_paths
+from ...io.recognise import (
+    CALIBRATION,
+    CASE,
+    CT,
+    MASK,
+    POSE,
+    SLICE,
+    XRAY,
+    XRAY_MASK,
+    CTFiles,
+    FoundFiles,
+)
+from ...mrml.registration import MAX_VIEWS
+from ...translation import _
+from .external_files import (
+    COMPANION_FILE,
+    NO_FILE,
+    Question,
+    ask_for_file,
+    match,
+    read_cameras,
+    read_pose,
+    unanswered,
+    with_paths,
+)
+
+#: What a file may be that may be of several kinds, and how a person says that it is.
+KINDS = {
+    CT: (_("a CT"), _("It is a CT")),
+    XRAY: (_("X-rays"), _("They are X-rays")),
+    CALIBRATION: (_("where an X-ray was taken from"), _("Where an X-ray was taken from")),
+    POSE: (_("where the CT is to begin"), _("Where the CT is to begin")),
+}
+MAX_NAMED = 4
+
+
+@dataclass(frozen=True)
+class OpenXRay:
+    """An X-ray of the registration that is open.
+
+    Attributes
+    ----------
+    id
+        Of its node.
+    size
+        (columns, rows).
+    """
+
+    id: str
+    name: str
+    size: tuple[int, int]
+    needs_geometry: bool
+
+
+@dataclass(frozen=True)
+class OpenCase:
+    """What is open, as far as it decides what becomes of files.
+
+    Attributes
+    ----------
+    there
+        Whether a registration is open.
+    replaces
+        Whether a case that is opened takes its place.
+    ct, ct_coming
+        Whether it has a CT; whether one is being read, or waits for its unit.
+    xrays
+        Its X-rays.
+    xrays_coming
+        Whether X-rays are being read.
+    scouts
+        The names of the CT's scouts that are no X-rays yet; None where it has none, or that is not
+        known.
+    companions
+        Files that came since the last calibration, and may hold a part of one.
+    """
+
+    there: bool = False
+    replaces: bool = True
+    ct: bool = False
+    ct_coming: bool = False
+    xrays: tuple[OpenXRay, ...] = ()
+    xrays_coming: bool = False
+    scouts: tuple[str, ...] | None = None
+    companions: tuple[Path, ...] = ()
+
+    @property
+    def ct_ready(self) -> bool:
+        """Whether the CT is the one that will be registered."""
+        return self.ct and not self.ct_coming
+
+
+# Files
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Files that came together.
+
+    Attributes
+    ----------
+    folder
+        That a page sent them into; None for files of this computer.
+    preferred
+        CT or XRAY where a person said so.
+    replacing
+        Whether what is open is closed first, which the person knows.
+    of_another_patient
+        Whether they are of another patient than what is open, by their headers.
+    """
+
+    found: FoundFiles
+    folder: Path | None = None
+    preferred: str = ""
+    replacing: bool = False
+    of_another_patient: bool = False
+
+
+@dataclass(frozen=True)
+class CTs:
+    """CTs of which one is registered.
+
+    `preferred` where the person said that it is one, so that it takes the place of another.
+    """
+
+    files: tuple[CTFiles, ...]
+    preferred: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files of one kind, or of the same several kinds that they may be. SCOUTS have none.
+
+    They were read with their CT.
+    """
+
+    kinds: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+
+
+Files: TypeAlias = Dropped | CTs | Part
+#: A kind of its own: the scouts that came with a CT.
+SCOUTS = "scouts"
+
+
+# What comes of them
+
+
+@dataclass(frozen=True)
+class PendingQuestion:
+    """Questions to the user.
+
+    Attributes
+    ----------
+    title
+        Which files, and what is unclear.
+    questions
+        The open and the answered ones; none where the files wait for X-rays.
+    """
+
+    title: str
+    questions: tuple[Question, ...] = ()
+
+
+@dataclass(frozen=True)
+class Open:
+    """Open a case, a result, a track or a scene, of files that were sent into a folder."""
+
+    path: Path
+    folder: Path | None
+
+
+class Step(Enum):
+    """What needs no further details."""
+
+    CLOSE = "close what is open"
+    BEGIN = "have a registration to work on"
+    REMOVE_XRAYS = "remove all X-rays"
+    USE_SCOUTS = "add the scouts of the CT as X-rays"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Go on with these files."""
+
+    files: tuple[Files, ...]
+
+
+@dataclass(frozen=True)
+class ReadCT:
+    """Read a CT, in place of the one that is there."""
+
+    ct: CTFiles
+
+
+@dataclass(frozen=True)
+class ReadXRays:
+    """Add X-rays, of a case.json its views."""
+
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class ReadMask:
+    """Register only what a mask of the CT covers."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class UseXRayMask:
+    """Use of an X-ray, by its ID, only what a mask covers."""
+
+    path: Path
+    xray: str
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Put the CT at a pose, world_from_ct (4, 4), LPS."""
+
+    world_from_ct: np.ndarray
+
+
+@dataclass(frozen=True)
+class UseCamera:
+    """Give an X-ray, by its ID, the camera of a file."""
+
+    xray: str
+    camera: CalibratedView = field(compare=False)
+    path: Path
+
+
+Action: TypeAlias = (
+    Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera
+)
+Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None
+
+
+def plan(files: Files, answers: dict[str, str], opened: OpenCase) -> Plan:
+    """Return the questions about files, or what to do with them.
+
+    None where they wait for others that are being read.
+
+    It changes nothing. InputError for files that cannot be used.
+
+    Parameters
+    ----------
+    answers
+        So far, by the questions' keys.
+    """
+    if isinstance(files, CTs):
+        return _cts(files, answers, opened)
+    if isinstance(files, Part):
+        return _PARTS.get(files.kinds, _unclear)(files, answers, opened)
+    return (_whole if files.found.whole else _dropped)(files, answers, opened)
+
+
+def unused(found: FoundFiles) -> str:
+    """Return which files are of no use here, and why, in sentences; "" for none."""
+    sentences = [redact_upload_paths(problem) for problem in found.problems]
+    if found.unknown and not found.whole:
+        what = _("Not used: {files} (no CT, X-ray, mask, calibration, pose, case or scene).")
+        sentences.append(what.format(files=_listed(found.unknown)))
+    return "\n".join(sentences)
+
+
+def _ask(
+    title: str, key: str, label: str, choices: Iterable[tuple[str, str]], tip: str = ""
+) -> PendingQuestion:
+    return PendingQuestion(title, (Question(key, label, tip, tuple(choices)),))
+
+
+def _whole(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
+    """Plan what is opened in place of what is open."""
+    files, cases = dropped.found.whole, dropped.found.of(CASE)
+    if dropped.preferred == XRAY and opened.there and cases:
+        return (ReadXRays(tuple(cases)),)
+    number = answers.get("file", "" if len(files) > 1 else "0")
+    if not number:
+        names = ((str(n), _name(path, dropped.folder)) for n, path in enumerate(files))
+        return _ask(_("Several can be opened, one at a time:"), "file", _("Open"), names)
+    path, how = files[int(number)], answers.get("how", "")
+    if how == "xrays":
+        return (ReadXRays((path,)),)
+    if how or not opened.there or dropped.replacing or not opened.replaces:
+        return (Open(path, dropped.folder),)
+    choices = [("open", _("Close what is open, and open it"))]
+    if path in cases:
+        choices.append(("xrays", _("Add its X-rays")))
+    title = _("{file} is a whole registration.").format(file=path.name)
+    return _ask(title, "how", "", choices, _("Save what is open first, if it is to be kept."))
+
+
+def _dropped(dropped: Dropped, answers: dict[str, str], opened: OpenCase) -> Plan:
+    """Plan files that belong to what is open, in place of it, or to another case."""
+    found, how = dropped.found, answers.get("how", "")
+    if dropped.replacing or how == "new":
+        return Step.CLOSE, *_parts(found, dropped.preferred, OpenCase())
+    if how == "replace":
+        removed = (Step.REMOVE_XRAYS,) if found.of(XRAY) else ()
+        return *removed, *_parts(found, CT, opened)
+    two_cases = found.cts and found.of(XRAY) and opened.ct and opened.xrays
+    if how or not (two_cases or dropped.of_another_patient):
+        return _parts(found, dropped.preferred, opened)
+    new = (
+        _("Close what is open, and begin a new case")
+        if opened.replaces
+        else _("Begin a new case beside it")
+    )
+    choices = [("new", new), ("replace", _("Replace the images of this case"))]
+    if not found.cts:
+        choices.append(("add", _("Add as views")))
+    tip = _(
+        "By their headers, or since there are a CT and X-rays already. Save what is open first, if "
+        "it is to be kept."
+    )
+    title = _("These files look like another patient's, or another case.")
+    return _ask(title, "how", _("What is to be done?"), choices, tip)
+
+
+def _parts(found: FoundFiles, preferred: str, opened: OpenCase) -> tuple[Action, ...]:
+    """Plan each kind of files for itself."""
+    xrays = found.of(XRAY)
+    if len(xrays) > MAX_VIEWS:
+        sentence = _("Found {count} X-rays, expected at most {most} of one case; choose those.")
+        raise InputError(sentence.format(count=len(xrays), most=MAX_VIEWS))
+    parts: list[Files] = []
+    if found.cts:
+        parts.append(CTs(tuple(found.cts), preferred == CT))
+        if found.scouts and not (xrays or opened.xrays):
+            parts.append(Part((SCOUTS,)))
+    for kinds, paths in found.files.items():
+        if len(kinds) > 1 or kinds == (CALIBRATION,):
+            parts.append(Part(kinds, tuple(paths)))
+        elif kinds != (XRAY,):
+            parts += [Part(kinds, (path,)) for path in paths]
+    read = (ReadXRays(tuple(xrays)),) if xrays else ()
+    return (Step.BEGIN, *read, Keep(tuple(parts))) if parts or xrays else ()
+
+
+def _cts(files: CTs, answers: dict[str, str], opened: OpenCase) -> Plan:
+    cts, there = files.files, opened.ct or opened.ct_coming
+    number = answers.get("ct", "0" if len(cts) == 1 and (files.preferred or not there) else "")
+    if number:
+        return (ReadCT(cts[int(number)]),)
+    if there:
+        title = _("There is a CT already. Register this one in its place?")
+    else:
+        title = _("{count} CT series were found. Which is to be registered?").format(count=len(cts))
+    return _ask(
+        title, "ct", _("CT"), ((str(n), f"{ct.name} ({ct.facts})") for n, ct in enumerate(cts))
+    )
+
+
+def _unclear(unclear: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    if kind := answers.get("kind"):
+        found = FoundFiles()
+        for path in unclear.files:
+            found.put(path, kind)
+        return _parts(found, "", opened)
+    choices = [(kind, KINDS[kind][1]) for kind in unclear.kinds if kind in KINDS]
+    if SLICE in unclear.kinds:
+        title = _("{files}: a single slice of a CT, of which no volume can be made.")
+    else:
+        kinds = _(" or ").join(KINDS[kind][0] for kind in unclear.kinds)
+        title = _("{files}: may be {kinds}.").replace("{kinds}", kinds)
+    return _ask(title.format(files=_listed(unclear.files)), "kind", _("What is it?"), choices)
+
+
+def _scouts(scouts: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    """Plan the CT's scouts, which are of no use beside other X-rays."""
+    if opened.xrays or (opened.ct_ready and opened.scouts == ()):
+        return ()
+    if opened.scouts is None or not opened.ct_ready:
+        return None
+    if answers.get("use"):
+        return (Step.USE_SCOUTS,)
+    title = _("The CT has scouts: {names}.").format(names=", ".join(opened.scouts))
+    return _ask(title, "use", "", [("use", _("Use them as X-rays"))])
+
+
+def _mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    return (ReadMask(mask.files[0]),) if opened.ct_ready else None
+
+
+def _xray_mask(mask: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    if opened.xrays_coming or not opened.xrays:
+        return None
+    path = mask.files[0]
+    if xray := answers.get("view"):
+        return (UseXRayMask(path, xray),)
+    choices = ((xray.id, xray.name) for xray in opened.xrays)
+    title = _("{file}: a mask of an X-ray.").format(file=path.name)
+    return _ask(title, "view", _("Mask of"), choices, _("Only what it covers is used."))
+
+
+def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    if opened.xrays_coming or not opened.ct_ready:
+        return None
+    path = pose.files[0]
+    reading = read_pose(path, answers)
+    if unanswered(reading.questions, answers):
+        return PendingQuestion(
+            _("{file}: where the CT is to begin.").format(file=path.name), tuple(reading.questions)
+        )
+    if reading.problem:
+        raise InputError(redact_upload_paths(reading.problem))
+    return (Place(reading.found),)
+
+
+# Calibrations
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A camera of a file, and a name that tells it from the others."""
+
+    path: Path
+    camera: CalibratedView
+    label: str
+
+
+def _calibrations(calibrations: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    """Give X-rays without geometry, or all where none is without, their cameras, once that is clear."""
+    files = calibrations.files
+    if not files:
+        return None
+    title = _("Calibration: {files}").format(files=_listed(files))
+    xrays = [xray for xray in opened.xrays if xray.needs_geometry] or list(opened.xrays)
+    if not xrays:
+        return PendingQuestion(title)
+    given = with_paths(answers, {path.name: path for path in opened.companions})
+    used = [path for path in files if path.name != answers.get(COMPANION_FILE)] or list(files)
+    readings = {path: read_cameras(path, xrays[0].size, given) for path in used}
+    problem = next((reading.problem for reading in readings.values() if reading.problem), "")
+    if problem and not opened.xrays_coming:
+        raise InputError(redact_upload_paths(problem))
+    beside = [path.name for path in opened.companions if path not in files[:1]]
+    tip = _("Where the camera is on what is tracked: drop that file together with this one.")
+    every = [question for reading in readings.values() for question in reading.questions]
+    questions = [
+        ask_for_file(question, beside, tip)
+        for question in {each.key: each for each in every}.values()
+    ]
+    cameras: list[_Camera] = []
+    for path, reading in readings.items():
+        found = reading.likely or reading.found or []
+        cameras += [
+            _Camera(path, each, path.name if len(found) == 1 else f"{path.name}: {each.name}")
+            for each in found
+        ]
+    known = _known_pairs(xrays, cameras)
+    pairs = _questions_of_pairs(xrays, cameras, known)
+    if opened.xrays_coming or unanswered([*questions, *pairs], answers):
+        return PendingQuestion(title, (*questions, *pairs))
+    for question in pairs:
+        what, _dot, number = question.key.partition(".")
+        answer = answers[question.key]
+        if answer != NO_FILE:
+            known |= {int(number): int(answer)} if what == "view" else {int(answer): int(number)}
+    actions = []
+    for i, j in known.items():
+        own = read_cameras(cameras[j].path, xrays[i].size, given).found or []
+        same = [each for each in own if each.name == cameras[j].camera.name]
+        actions += [UseCamera(xrays[i].id, each, cameras[j].path) for each in same[:1]]
+    return tuple(actions)
+
+
+def _known_pairs(xrays: Sequence[OpenXRay], cameras: Sequence[_Camera]) -> dict[int, int]:
+    """Return the numbers of the cameras that need not be asked for, by that of the X-ray."""
+    if not xrays[0].needs_geometry:  # all have one: which is to be replaced, a person says
+        return {}
+
+    def fits(i: int, j: int) -> bool:
+        camera = cameras[j].camera
+        return (
+            camera.size is None
+            or tuple(camera.size) == tuple(xrays[i].size)
+            or camera.camera is None
+        )
+
+    return match([xray.name for xray in xrays], [each.camera.name for each in cameras], fits)
+
+
+def _questions_of_pairs(
+    xrays: Sequence[OpenXRay], cameras: Sequence[_Camera], known: dict[int, int]
+) -> list[Question]:
+    """Return which of the others belong together, asked for each of those of which there are fewer."""
+    free = [(str(j), each.label) for j, each in enumerate(cameras) if j not in known.values()]
+    open_ = [(str(i), xray.name) for i, xray in enumerate(xrays) if i not in known]
+    if not (free and open_):
+        return []
+    tip = _("Nothing in their names tells which belong together.")
+    none = (NO_FILE, _("none of these"))
+    if len(free) < len(open_):
+        took = _("{camera} took")
+        return [
+            Question(f"camera.{j}", took.format(camera=label), tip, (*open_, none))
+            for j, label in free
+        ]
+    taken = _("{name} was taken by")
+    return [Question(f"view.{i}", taken.format(name=name), tip, (*free, none)) for i, name in open_]
+
+
+def _name(path: Path, folder: Path | None) -> str:
+    """For a person: of files that were sent with the folders that they were in."""
+    if folder is not None and path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    return path.name if path.name != "case.json" else f"{path.parent.name}/{path.name}"
+
+
+def _listed(files: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in files[:MAX_NAMED])
+    more = len(files) - MAX_NAMED
+    return _("{names} and {count} more").format(names=names, count=more) if more > 0 else names
+
+
+_PARTS: dict[tuple[str, ...], Callable[[Part, dict[str, str], OpenCase], Plan]] = {
+    (SCOUTS,): _scouts,
+    (MASK,): _mask,
+    (XRAY_MASK,): _xray_mask,
+    (POSE,): _pose,
+    (CALIBRATION,): _calibrations,
+}

@@ -1,0 +1,156 @@
+"""What presenters need of the panel or the page that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView
+from ..session import Session
+
+
+class Views(Protocol):
+    """The views beside the forms."""
+
+    def camera(self) -> Any:
+        """Return the vtkMRMLCameraNode of the 3D view, None without one."""
+
+    def size(self) -> tuple[int, int]:
+        """Return (width, height) of the 3D view in pixels; only called where there is a camera."""
+
+    def show_ct_slices(self) -> None:
+        """Show slices of the CT to click in."""
+
+
+class Hand(Protocol):
+    """Handles and keys that move the CT while they are switched on."""
+
+    @property
+    def on(self) -> bool:
+        """Whether the CT is moved by hand now."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether it can be."""
+
+    def keys(self) -> str:
+        """Return the keys and mouse movements that move the CT, a line each."""
+
+    def toggle(self) -> None:
+        """Begin, or end."""
+
+    def step(self) -> bool:
+        """Follow the CT; return whether it has stopped elsewhere."""
+
+    def exit(self) -> None:
+        """End."""
+
+
+class SlicerTools(Protocol):
+    """What only a host within 3D Slicer has."""
+
+    def draw_mask(self, view: XRayView) -> None:
+        """Draw the mask of an X-ray in the Segment Editor."""
+
+    def show_in_module(self, node: Any) -> None:
+        """Open Slicer's own module for an MRML node."""
+
+
+class Host(Protocol):
+    """The panel in Slicer, or the page's application.
+
+    One registration at work, its views, and one place for errors.
+
+    Attributes
+    ----------
+    patience_s
+        Seconds that a section waits for a small file.
+    installs_packages
+        Whether missing Python packages can be installed from here.
+    register_keys
+        The keys that begin a registration, as "Ctrl+Return".
+    replaces
+        Whether a case that is opened takes the place of what is open.
+    """
+
+    patience_s: float
+    installs_packages: bool
+    register_keys: str
+    replaces: bool
+
+    @property
+    def scene(self) -> Any:
+        """The vtkMRMLScene."""
+
+    @property
+    def registration(self) -> Registration | None:
+        """The registration at work."""
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the registration at work."""
+
+    @property
+    def views(self) -> Views:
+        """The views beside the forms."""
+
+    @property
+    def hand(self) -> Hand | None:
+        """The switch for moving the CT by hand; None where it can be dragged at any time."""
+
+    @property
+    def slicer_tools(self) -> SlicerTools | None:
+        """None outside 3D Slicer, where views and volume rendering are the host's own and files are sent by a browser."""
+
+    def begin(self) -> None:
+        """Have a registration to work on: a new one where there is none yet."""
+
+    def close_registration(self) -> None:
+        """Work on no registration; what comes next begins another."""
+
+    def take_files(
+        self, paths: Iterable[Path], folder: Path | None = None, preferred: str = ""
+    ) -> None:
+        """Take files of any kind, as `presenters.files.FilesPresenter.take`."""
+
+    def open_whole(self, path: Path, folder: Path | None) -> None:
+        """Open a case, a result, a track or a scene.
+
+        `folder`, that a page sent it in, is removed then.
+        """
+
+    def open_demo(self) -> None:
+        """Open the demo's case."""
+
+    def ui_action(self) -> AbstractContextManager[None]:
+        """Run an action in here: an error becomes a message, and all forms show the result."""
+
+    def show_message(self, message: str) -> None:
+        """Show a sentence about what went wrong; "" takes it away."""
+
+    def show_geometry(self, xray: XRayView | None = None) -> None:
+        """Open the table of the X-rays' geometry, with this X-ray selected.
+
+        Raises
+        ------
+        InputError
+            Without any.
+        """
+
+    def show_section(self, name: str) -> None:
+        """Unfold a section, by its name in `presenters.sections`."""
+
+    def stop_moving(self) -> None:
+        """Record the last movement by hand: others move the CT from now on."""
+
+    def waiting(self) -> str:
+        """Return what the case waits for (files, an answer, a dialog), a sentence.
+
+        "" for nothing.
+        """
+
+    def missing_packages(self) -> str:
+        """Return a sentence on the missing packages for DRRs; "" where all are installed."""

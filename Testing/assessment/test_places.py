@@ -1,0 +1,80 @@
+"""Tiles of an X-ray fit best where a right pose has them, whatever the grey values are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, off
+from scipy import ndimage, stats
+
+from MultiViewRegistrationLib.assessment.places import (
+    CHANCE_SHARE,
+    CONCENTRATION,
+    REACH_PIXELS,
+    best_offsets,
+    carried_risk,
+    tiles_in_place,
+)
+from MultiViewRegistrationLib.registration.objective import TILE_SIDE, tiles
+
+
+def shares(anatomy, views, pose):
+    objective = anatomy.objective(views, anatomy.levels(views, pose)[-1], pose)
+    projections = objective.project(pose)
+    objective.linearise(projections)
+    return tiles_in_place(objective, projections, tiles(objective, projections))
+
+
+def test_the_offset_of_each_tile_is_found():
+    image = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(80, 64)), 2.0)
+    mask = np.ones(image.shape)
+    xray = image.copy()
+    xray[:, 32:] = np.roll(image, (2, -3), (0, 1))[:, 32:]
+    offsets = best_offsets(image, xray, mask)
+    assert offsets.shape == (5, 4, 2)
+    inner = offsets[1:-1]
+    assert (inner[:, 0] == [0, 0]).all() and (inner[:, 2] == [-3, 2]).all()
+
+
+def test_of_equal_offsets_the_nearest_counts():
+    flat = np.zeros((TILE_SIDE, TILE_SIDE))
+    assert (best_offsets(flat, flat, np.ones_like(flat)) == 0).all() and REACH_PIXELS > 1
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [lambda x: x, lambda x: np.sqrt(x - x.min()), lambda x: (x - x.min()) ** 2],
+    ids=["as it is", "compressed", "stretched"],
+)
+def test_a_right_pose_has_the_tiles_in_place_under_any_tone_curve(anatomy, views, curve):
+    changed = [
+        replace(
+            view,
+            xray=replace(
+                view.xray,
+                line_integrals=curve(view.xray.line_integrals.astype(float)).astype(np.float32),
+            ),
+        )
+        for view in views
+    ]
+    assert (shares(anatomy, changed, TRUE_POSE) > 0.5).all()
+    far = off(TRUE_POSE, [20, -15, 10], [8, 6, -9])
+    assert (shares(anatomy, changed, far) < 0.35).all()
+
+
+def test_one_wrong_view_is_seen_in_its_own_share(anatomy, views):
+    exchanged = [views[0], replace(views[1], xray=views[0].xray)]
+    first, second = shares(anatomy, exchanged, TRUE_POSE)
+    assert first > 0.7 > 0.35 > second
+
+
+def test_the_risk_is_that_of_chance_in_the_worst_view():
+    shares = np.array([0.05, 0.2, 0.35, 0.5, 0.8])
+    risks = [carried_risk(np.array([0.9, share])) for share in shares]
+    assert np.all(np.diff(risks) < 0) and risks[0] > 0.8 and risks[-1] < 0.001
+    assert carried_risk(np.array([0.9, 0.0])) == carried_risk(np.array([CHANCE_SHARE] * 2))
+    assert carried_risk(np.array([0.9, np.nan])) == 1.0
+    ahead = stats.beta.pdf(0.3, CONCENTRATION * CHANCE_SHARE, CONCENTRATION * (1 - CHANCE_SHARE))
+    assert carried_risk(np.array([0.3])) == pytest.approx(ahead / (1 + ahead))

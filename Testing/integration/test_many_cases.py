@@ -1,0 +1,70 @@
+"""`mvreg register` of several cases: a folder each, one that fails stops none, and what is done already stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from program import assert_fits_schema, run
+
+
+@pytest.fixture(scope="module")
+def cases(case_file, tmp_path_factory) -> list[Path]:
+    """Three copies of a case; the X-ray of the second is damaged."""
+    folder = tmp_path_factory.mktemp("cases")
+    copies = [folder / name for name in ("one", "two", "three")]
+    for copy in copies:
+        shutil.copytree(case_file.parent, copy)
+    (copies[1] / "view1.mha").write_bytes(b"no image")
+    return copies
+
+
+@pytest.fixture(scope="module")
+def registered(cases, tmp_path_factory):
+    """The folder of the results, and the finished process."""
+    out = tmp_path_factory.mktemp("results")
+    return out, run("register", *cases, "--out", out, "--json")
+
+
+def test_each_has_a_folder_and_one_that_fails_stops_none(cases, registered):
+    out, done = registered
+    one, two, three = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert one["verdict"] == three["verdict"] == "accept" and one["problem"] == ""
+    assert "view1.mha" in two["problem"] and "verdict" not in two
+    for name in ("one", "three"):
+        assert_fits_schema(json.loads((out / name / "result.json").read_text()))
+    assert not (out / "two" / "result.json").exists()
+    table = done.stderr.splitlines()[-4:]
+    assert table[0].split() == ["case", "verdict", "error", "mm", "seconds"]
+    assert table[2].split() == [str(cases[1]), "failed", "see", "above"]
+
+
+def test_resumed_it_registers_only_what_has_no_result_of_its_files(cases, registered):
+    out, _ = registered
+    before = (out / "one" / "result.json").read_bytes()
+    case = json.loads((cases[2] / "case.json").read_text())
+    (cases[2] / "case.json").write_text(json.dumps(case | {"targets": [[0, 0, 0]]}))
+    shutil.copy(cases[0] / "view1.mha", cases[1] / "view1.mha")
+    done = run("register", *cases, "--out", out, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert (out / "one" / "result.json").read_bytes() == before
+    assert done.stderr.count("Report: ") == 2
+
+
+def test_two_cases_never_share_a_folder(cases, tmp_path):
+    done = run("register", cases[0], cases[0], "--out", tmp_path)
+    assert done.returncode == 2 and "would lie in one folder" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_has_the_time_of_each_message(cases, tmp_path):
+    log = tmp_path / "mvreg.log"
+    log.write_text("before\n")
+    done = run("register", cases[0], "--out", tmp_path / "out", "--log", log)
+    assert done.returncode == 0
+    first, *lines = log.read_text().splitlines()
+    assert first == "before" and all(line[:4].isdigit() and line[10] == "T" for line in lines)
+    assert "verdict: accept" in lines[0] and "Report: " in lines[-1]

@@ -1,0 +1,128 @@
+"""The search without a start: its table of poses, what it finds, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, make_ct, make_views, off
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
+from MultiViewRegistrationLib.registration.optimizer import Range
+from MultiViewRegistrationLib.registration.pose_table import (
+    LYING,
+    SCORING,
+    PoseTable,
+    ShiftTable,
+    by_both,
+)
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.similarity import Scorer
+from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+USUAL = Range(15, 45)
+
+
+@pytest.fixture(scope="module")
+def tall() -> PreparedCT:
+    """Four different phantoms on top of each other, 384 mm, of which X-rays of 160 mm show a part."""
+    one = make_ct().volume
+    parts = [np.roll(np.rot90(one.values, n, (1, 2)), 3 * n, 1) for n in range(4)]
+    affine = one.ct_from_index.copy()
+    affine[2, 3] = -191.0
+    return PreparedCT(CT(Volume(np.ascontiguousarray(np.concatenate(parts)), affine)))
+
+
+def showing(anatomy: PreparedCT, height_mm: float, lying: np.ndarray, tilt_deg) -> np.ndarray:
+    """A pose at which the isocentre lies so high in the CT."""
+    turn = rigid.exp_so3(np.radians(tilt_deg)) @ lying
+    return rigid.from_rotation_translation(turn, -turn @ [2.0, -3.0, height_mm])
+
+
+@pytest.mark.parametrize(("height_mm", "feet_first"), [(-140.0, 1), (40.0, 0)])
+def test_any_part_of_a_ct_is_found_head_first_and_feet_first(tall, height_mm, feet_first):
+    true = showing(tall, height_mm, LYING[feet_first], [12, -14, 10])
+    views = make_views(tall._ct, ((5, 0), (80, 10)), pose=true)
+    found = search_whole_ct(tall, views, np.eye(4), reach=USUAL)
+    there = rigid.inverse(true) @ found.world_from_ct  # about the isocentre's place in the CT
+    seen = rigid.transform_points(rigid.inverse(true), np.zeros(3))
+    assert np.linalg.norm(rigid.transform_points(there, seen) - seen) < 0.2
+    assert not found.rim and found.candidates > 100_000 and found.search_seconds > 0
+
+
+def test_a_score_at_a_pose_is_that_of_the_search(anatomy):
+    """Without a shift the DRR is normalised within the X-ray alone, as there."""
+    views = [view.pooled(8) for view in make_views(make_ct())]
+    projector = Projector(attenuation(make_ct()))
+    poses = np.stack([off(TRUE_POSE, [4 * n, -n, 2 * n], [n, -2 * n, 3 * n]) for n in range(5)])
+    ncc, share = PoseTable(anatomy, views).compare(projector, 1, poses)
+    expected = Scorer(projector, views, SCORING, np.zeros(3)).scores(poses).mean(axis=0)
+    np.testing.assert_allclose(ncc * np.sqrt(share), expected, atol=2e-3)
+
+
+def test_a_shift_of_the_shadow_is_the_pose_after_the_move(anatomy):
+    """Across the beam of an anteroposterior view: left and right, up and down."""
+    (view,) = (view.pooled(4) for view in make_views(make_ct(), ((0, 0),)))
+    step = float(view.camera.pixel_mm(np.zeros(3))[0])
+    moves = step * np.array([[0, 0, 0], [3, 0, 0], [-2, 0, 0], [0, 0, 4], [2, 0, -3]])
+    projector = Projector(attenuation(make_ct()))
+    table = ShiftTable(view, np.zeros(3), moves, 1)
+    for task in table.tasks(projector, TRUE_POSE[None]):
+        task()
+    for move, ncc in zip(moves, table.at_moves(table.ncc)[0], strict=True):
+        there = ShiftTable(view, np.zeros(3), moves[:1], 1)
+        for task in there.tasks(projector, off(TRUE_POSE, [0, 0, 0], move)[None]):
+            task()
+        assert ncc == pytest.approx(there.ncc[0, 0, 0], abs=0.08)
+    assert table.at_moves(table.ncc)[0].argmax() == 0
+
+
+def test_what_is_best_by_either_score_comes_first():
+    assert by_both(np.array([5.0, 4, 3, 1]), np.array([0.1, 0.2, 0.3, 0.9])).tolist() == [
+        0,
+        3,
+        1,
+        2,
+    ]
+
+
+def test_a_pose_at_the_rim_of_the_table_is_said_to_be_there(tall):
+    table = PoseTable(tall, make_views(tall._ct))
+    assert table.rim(showing(tall, 0.0, LYING[1], [20, 0, 10])) == ""
+    tilted = table.rim(showing(tall, 0.0, LYING[1], [34, 0, 0]))
+    assert tilted == "tilted by 34 degrees, up to 30 were searched"
+    assert "the end of the CT's bone" in table.rim(showing(tall, 250.0, LYING[0], [0, 0, 0]))
+
+
+def test_a_pose_at_the_rim_of_a_range_is_said_to_be_there():
+    reach, there = Range(10, 20), off(TRUE_POSE, [9.8, 0, 0], [0, 0, 0])
+    assert reach.rim(off(TRUE_POSE, [5, 0, 0], [3, 4, 5]), TRUE_POSE, np.zeros(3)) == ""
+    assert "turned by 10 degrees, 10 degrees" in reach.rim(there, TRUE_POSE, np.zeros(3))
+    there = off(TRUE_POSE, [0, 0, 0], [0, 22, 0])
+    assert reach.rim(there, TRUE_POSE, np.zeros(3)) == (
+        "22 mm from its middle, 20 mm were searched"
+    )
+
+
+def test_x_rays_that_show_nothing_of_the_ct_are_refused(anatomy):
+    """Of air alone."""
+    views = [
+        replace(
+            view, xray=replace(view.xray, valid=view.xray.valid & (np.indices((128, 128))[0] < 4))
+        )
+        for view in make_views(make_ct())
+    ]
+    with pytest.raises(InputError, match="head first or feet first"):
+        search_whole_ct(anatomy, views, TRUE_POSE, reach=USUAL)
+
+
+def test_a_structure_is_searched_for_in_its_range(views):
+    ct = make_ct()
+    structure = PreparedCT(replace(ct, mask=ct.volume.values > 300))
+    start = off(TRUE_POSE, [4, 0, 0], [5, 0, 5])
+    found = search_whole_ct(structure, views, start, reach=Range(10, 12))
+    assert error_mm(found.world_from_ct) < 0.2 and found.candidates < 10_000

@@ -1,0 +1,345 @@
+"""Registers real X-rays, right ones and ones with a fault, and keeps what is said of each answer.
+
+    python -m benchmarks real ROWS.jsonl [--sets portal scouts] [--every N] [--causes | --quick]
+
+Sets: portal images of a head phantom (all sets of two to four views, and of all six) and a head's
+two CT scouts. Their true poses are known to `TRUTH_MM`; they judge the verdict and never train it.
+A row has the error against that pose, the features, the verdict by the present model and, with
+--causes, the cause that is named; with --quick where the plan leads by itself, and what carries
+over alone. A run that was broken off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+
+from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
+from MultiViewRegistrationLib.assessment.metrics import default_targets
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
+from MultiViewRegistrationLib.imaging.xray import View
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.localizer import study_case
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.warm_up import warm_up
+from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
+from MultiViewRegistrationLib.studies.statistics import perturbed, table
+
+from . import DATA
+from .appearances import carried, is_wrong, told, without_search
+from .kept import Rows
+from .people import ct_path
+from .protocol.conditions import restored
+
+#: The portal images' isocentre, and the pose to which an independent renderer came there: a
+#: rotation vector and a shift about it, as the data's README has them (LPS).
+ISOCENTRE_MM = np.array([-19.7, -15.0, -11.5])
+ROTATION_DEG, SHIFT_MM = np.array([0.1, 3.3, 0.7]), np.array([-3.6, 0.3, -3.8])
+#: What the true poses are worth, mm: across and along the body, and in depth. An answer within is
+#: right, and one beyond twice as much is wrong.
+TRUTH_MM = {"portal": (1.0, 3.0), "scouts": (2.0, 2.0)}
+#: Starts are off by up to this.
+START_DEG, START_MM = 8.0, 20.0
+TURNED_DEG = 3.0
+#: Of a CT that is cut short, so much of its length is left, at the end towards the feet.
+LEFT = 0.2
+#: Other people; one more is the head of the other set.
+STRANGERS = ("pelvis 2 mm", "torso", "thorax")
+
+
+@dataclass(frozen=True, eq=False)
+class RealSet:
+    """Real X-rays with a true pose (4, 4); depth is along world axis `depth`, None for no one."""
+
+    name: str
+    case: Case
+    anatomy: PreparedCT
+    truth: np.ndarray
+    depth: int | None
+
+    def off_mm(self, pose: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+        """By how much targets (N, 3), CT mm, are off across the depth, and in depth; mean lengths."""
+        off = rigid.transform_points(pose, targets) - rigid.transform_points(self.truth, targets)
+        if self.depth is None:
+            return float(np.linalg.norm(off, axis=1).mean()), 0.0
+        across = np.delete(off, self.depth, axis=1)
+        return float(np.linalg.norm(across, axis=1).mean()), float(
+            np.abs(off[:, self.depth]).mean()
+        )
+
+
+def portal(data: Path) -> RealSet:
+    case = Case.load(data / "epid" / "case.json")
+    turn = rigid.exp_so3(np.radians(ROTATION_DEG))
+    truth = rigid.from_rotation_translation(turn, ISOCENTRE_MM + SHIFT_MM - turn @ ISOCENTRE_MM)
+    return RealSet("portal", case, PreparedCT(case.ct), truth, 1)
+
+
+def scouts(data: Path) -> RealSet:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "case.json"
+        path.write_text(json.dumps(study_case(data / "scout")))
+        case = Case.load(path)
+    truth = case.truth_world_from_ct
+    assert truth is not None
+    return RealSet("scouts", case, PreparedCT(case.ct), truth, None)
+
+
+SETS: dict[str, Callable[[Path], RealSet]] = {"portal": portal, "scouts": scouts}
+
+
+def subsets(views: int) -> Iterator[tuple[int, ...]]:
+    """All sets of two to four views, and that of all."""
+    for count in range(2, min(views, 5)):
+        yield from combinations(range(views), count)
+    yield tuple(range(views))
+
+
+def exchanged(views: list[View]) -> list[View]:
+    first, *between, last = views
+    return [replace(first, xray=last.xray), *between, replace(last, xray=first.xray)]
+
+
+def mirrored(views: list[View]) -> list[View]:
+    return [*views[:-1], restored(views[-1], np.fliplr)]
+
+
+def all_mirrored(views: list[View]) -> list[View]:
+    return [restored(view, np.fliplr) for view in views]
+
+
+def turned(views: list[View], degrees: float = TURNED_DEG) -> list[View]:
+    """The last view's camera is off by this angle about the patient's long axis."""
+    return [*views[:-1], _about_isocentre(views[-1], degrees)]
+
+
+def wrong_sign(views: list[View]) -> list[View]:
+    """The gantry's angles have the wrong sign; the names of the portal images tell them."""
+    return [_about_isocentre(view, 2 * float(view.name)) for view in views]
+
+
+def _about_isocentre(view: View, degrees: float) -> View:
+    axis = np.array([0, 0, np.radians(degrees)])
+    turn = rigid.about(
+        ISOCENTRE_MM, rigid.from_rotation_translation(rigid.exp_so3(axis), [0, 0, 0])
+    )
+    pose = view.camera.camera_from_world @ turn
+    return replace(view, camera=replace(view.camera, camera_from_world=pose))
+
+
+Fault = Callable[[list[View]], list[View]]
+#: Of the views. "stranger N" and "part" are those of the CT.
+FAULTS: dict[str, Fault] = {
+    "none": list,
+    "exchanged": exchanged,
+    "mirrored": mirrored,
+    "all mirrored": all_mirrored,
+    "turned": turned,
+    "sign": wrong_sign,
+}
+OF_CT = (*(f"stranger {n}" for n in range(len(STRANGERS) + 1)), "part")
+
+
+def faults_of(name: str) -> list[str]:
+    """Those that a set can have: the cameras of slot scans are not turned."""
+    of_views = [fault for fault in FAULTS if name == "portal" or fault not in ("turned", "sign")]
+    return [*of_views, *OF_CT]
+
+
+def other_ct(fault: str, given: RealSet, data: Path) -> tuple[PreparedCT, np.ndarray]:
+    """The CT that is registered in place of the right one, and the pose (4, 4) that is right for neither."""
+    if fault == "part":
+        volume = given.case.ct.volume
+        up = volume.ct_from_index[2, 2] > 0
+        count = round(LEFT * len(volume.values))
+        first = 0 if up else len(volume.values) - count
+        cut = volume.ct_from_index.copy()
+        cut[:3, 3] = rigid.transform_points(volume.ct_from_index, np.array([0.0, 0, first]))
+        return PreparedCT(CT(Volume(volume.values[first : first + count], cut))), np.eye(4)
+    number = int(fault.split()[1])
+    if number < len(STRANGERS):
+        return PreparedCT(load_ct(ct_path(STRANGERS[number], data))), np.eye(4)
+    other = scouts(data) if given.name == "portal" else portal(data)
+    return other.anatomy, np.eye(4)
+
+
+def measure(
+    given: RealSet, which: tuple[int, ...], fault: str, start: int, data: Path, how: str
+) -> dict:
+    """A registration, and what is said of it.
+
+    how: "quick", "causes" or "".
+    """
+    views = [given.case.views[i] for i in which]
+    anatomy, plan = given.anatomy, given.case.world_from_ct
+    plan = given.truth if plan is None else plan
+    if fault in FAULTS:
+        views = FAULTS[fault](views)
+    else:
+        anatomy, _ = other_ct(fault, given, data)
+    centre = rigid.transform_points(plan, given.anatomy.centroid)
+    plan = plan.copy()
+    plan[:3, 3] = centre - plan[:3, :3] @ anatomy.centroid
+    if start:
+        rng = np.random.default_rng([start, zlib.crc32(f"{which} {fault}".encode())])
+        degrees, mm = rng.uniform(0, START_DEG), rng.uniform(0, START_MM)
+        plan = perturbed(plan, anatomy.centroid, degrees, mm, 1, rng)[0]
+    if how == "quick":
+        return _quick(given, anatomy, views, plan, right_ct=fault in FAULTS)
+    began = perf_counter()
+    try:
+        found = refine(anatomy, views, plan)
+    except InputError as error:
+        return {"failed": str(error)}
+    registered = perf_counter()
+    said = verdict.assess(anatomy, views, found, plan)
+    if how == "causes":
+        said = verdict.find_cause(said, CauseSearch(anatomy, views, found, plan))
+    targets = said.targets if said.targets is not None else anatomy.corners()
+    right_ct = fault in FAULTS
+    off = given.off_mm(found.world_from_ct, targets) if right_ct else (None, None)
+    prediction = said.prediction
+    return {
+        "failed": None,
+        "across_mm": off[0],
+        "depth_mm": off[1],
+        "verdict": said.verdict,
+        "risk": prediction and prediction.failure_probability,
+        "image_risk": prediction and prediction.image_failure_probability,
+        "upper95_mm": prediction and prediction.upper95_mm,
+        "features": said.features and verdict.model_inputs(said.features),
+        "in_place": said.features and np.nan_to_num(said.features.in_place).tolist(),
+        "similarity": list(found.fit.similarity),
+        "gap": found.alternative and found.alternative.evidence_ratio,
+        "cause": said.cause and said.cause.cause,
+        "reasons": list(said.reasons),
+        "register_s": registered - began,
+        "assess_s": perf_counter() - registered,
+    }
+
+
+def _quick(
+    given: RealSet, anatomy: PreparedCT, views: list[View], plan: np.ndarray, *, right_ct: bool
+) -> dict:
+    """Where the plan leads without a search, and what of it carries over."""
+    found = without_search(anatomy, views, plan)
+    if found is None:
+        return {"failed": "nothing shown", "verdict": ""}
+    targets = default_targets(anatomy, views, found.world_from_ct)
+    targets = targets if len(targets) else anatomy.bone_points()
+    off = given.off_mm(found.world_from_ct, targets) if right_ct else (None, None)
+    return {
+        "failed": None,
+        "across_mm": off[0],
+        "depth_mm": off[1],
+        "verdict": "",
+        "similarity": list(found.fit.similarity),
+        **carried(anatomy, views, found.world_from_ct, plan, targets),
+    }
+
+
+def is_right(row: dict) -> bool:
+    """Whether an answer is right as far as the truth can tell."""
+    across, depth = TRUTH_MM[row["set"]]
+    if row["failed"] is not None or row["across_mm"] is None:
+        return False
+    return row["across_mm"] <= across and row["depth_mm"] <= depth
+
+
+def summary(rows: list[dict]) -> str:
+    """By set and fault: answers, right ones, and the verdicts of the right and of the others."""
+    body = []
+    for name, fault in dict.fromkeys((row["set"], row["fault"]) for row in rows):
+        own = [row for row in rows if (row["set"], row["fault"]) == (name, fault)]
+        right = [row for row in own if is_right(row)]
+        wrong = [row for row in own if not is_right(row) and row["failed"] is None]
+        counts = [
+            " / ".join(str(sum(row["verdict"] == word for row in group)) for word in WORDS)
+            for group in (right, wrong)
+        ]
+        body.append((name, fault, len(own), len(right), *counts))
+    head = ("X-rays", "fault", "registered", "right", "of the right", "of the others")
+    return table(head, body) + "\n\nVerdicts: accept / check / reject."
+
+
+WORDS = ("accept", "check", "reject")
+#: What is drawn of right and wrong answers, where a row has its votes.
+DRAWN: tuple[tuple[str, str, Callable[[dict], float]], ...] = (
+    ("smallest share of tiles in place", "linear", lambda row: min(row["in_place"])),
+    ("noise over width of detail", "log", lambda row: row["relative_noise"]),
+    ("smallest local NCC", "linear", lambda row: min(row["similarity"])),
+    ("noise, mm", "log", lambda row: row["noise_mm"]),
+)
+
+
+def picture(simulated: list[dict], rows: list[dict]) -> str:
+    """An SVG: which share of right and of wrong answers lies below each value of a feature."""
+    simulated = told(simulated)
+    rows = [row for row in rows if row["failed"] is None and None not in row["in_place"]]
+    groups = {
+        "simulated, right": [row for row in simulated if not is_wrong(row)],
+        "simulated, wrong": [row for row in simulated if is_wrong(row)],
+        "real, right": [row for row in rows if is_right(row)],
+        "real, wrong": [row for row in rows if not is_right(row) and row["fault"] != "turned"],
+    }
+    plots = []
+    for label, scale, value in DRAWN:
+        lines = []
+        for name, group in groups.items():
+            values = sorted(value(row) for row in group)
+            shares = (np.arange(len(values)) + 0.5) / max(len(values), 1)
+            lines.append(Line(name, values, shares.tolist()))
+        axes = Axis(label, scale), Axis("share below", limits=(0, 1))
+        plots.append(line_plot(lines, label, *axes))
+    return svg_file(plots, lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--faults", nargs="+")
+    parser.add_argument("--every", type=int, default=1, help="only one of so many sets of views")
+    parser.add_argument("--starts", type=int, default=1, help="the plan, and drawn ones")
+    parser.add_argument("--causes", dest="how", action="store_const", const="causes", default="")
+    parser.add_argument("--quick", dest="how", action="store_const", const="quick")
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="of rows made quickly")
+    parser.add_argument("--simulated", type=Path, help="rows of `appearances`, for the picture")
+    options = parser.parse_args()
+    rows = Rows(options.rows)
+    if options.picture:
+        simulated = [row for _, row in Rows(options.simulated).items()]
+        drawn = picture(simulated, [row for _, row in rows.items()])
+        options.picture.write_text(drawn, encoding="utf-8")
+        return
+    warm_up()
+    for name in options.sets:
+        given = SETS[name](options.data)
+        sets = list(subsets(len(given.case.views)))[:: options.every]
+        for start in range(options.starts):
+            for fault in options.faults or faults_of(name):
+                for which in sets:
+                    key = name, fault, "".join(map(str, which)), start
+                    what = partial(measure, given, which, fault, start, options.data, options.how)
+                    about = {"set": name, "fault": fault, "views": list(which)}
+                    rows.get(*key, measure=what, about=about)
+                print(f"{name}, {fault}, start {start}", file=sys.stderr, flush=True)
+    print(summary([row for _, row in rows.items()]))

@@ -1,0 +1,130 @@
+"""Registrations over HTTP: an example, not a product.
+
+    pip install multiview-registration starlette uvicorn
+    MVREG_TOKEN=... python service.py /data          # cases below /data; listens on 127.0.0.1:8000
+
+    POST   /registrations   {"case": "spine/case.json"}     201 {"id": ..., "state": "running"}
+    GET    /registrations/ID                                state, fraction, stage; then the result
+    DELETE /registrations/ID                                stop it
+
+Each request has the header "Authorization: Bearer TOKEN". A registration runs in a process of its
+own (`Job`), so that one that ends badly stops nothing else. Only files below the folder are read,
+and results lie beside their cases, as `mvreg register` writes them.
+"""
+
+import os
+import secrets
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from MultiViewRegistrationLib.jobs import Job
+
+#: Registrations at once, each of which uses all cores for a second or two.
+MOST_AT_ONCE = 2
+
+
+class Service:
+    """The cases below a folder, and the registrations that were asked for since it began."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.jobs, self.progress = root.resolve(), {}, {}
+
+    async def start(self, request: Request) -> Response:
+        """Register a case of the folder."""
+        content = await request.json()
+        case = (self.root / str(content.get("case", ""))).resolve()
+        if not case.is_file() or self.root not in case.parents:
+            raise HTTPException(404, "case: no such file in the folder of cases.")
+        if [self._state(name) for name in self.jobs].count("running") >= MOST_AT_ONCE:
+            raise HTTPException(503, "Too many registrations are running; ask again soon.")
+        name = secrets.token_urlsafe(12)
+        self.jobs[name] = Job(["register", case])
+        return JSONResponse({"id": name, "state": "running"}, 201)
+
+    async def show(self, request: Request) -> Response:
+        """Say how a registration is going, or its result."""
+        name, job = self._job(request)
+        answer = {"id": name, "state": self._state(name)}
+        answer |= {"message": job.message, "result": job.result}
+        if record := self.progress.get(name):
+            answer |= {"fraction": record.fraction, "stage": record.stage}
+        return JSONResponse(answer)
+
+    async def stop(self, request: Request) -> Response:
+        """Stop a registration."""
+        self._job(request)[1].cancel()
+        return Response(status_code=204)
+
+    def _state(self, name: str) -> str:
+        """Return the state of a registration, and keep its progress."""
+        if record := self.jobs[name].poll():
+            self.progress[name] = record
+        return self.jobs[name].state
+
+    def _job(self, request: Request) -> tuple[str, Job]:
+        name = request.path_params["name"]
+        if name not in self.jobs:
+            raise HTTPException(404, "There is no such registration.")
+        return name, self.jobs[name]
+
+    def stop_all(self) -> None:
+        """Stop all registrations."""
+        for job in self.jobs.values():
+            job.cancel()
+
+
+class OnlyWithToken:
+    """Refuse requests without the token."""
+
+    def __init__(self, app, token: str) -> None:
+        self.app, self.expected = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "http":
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not secrets.compare_digest(given, self.expected):
+                await JSONResponse({"problem": "The token is wrong."}, 401)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def refused(request: Request, error: HTTPException) -> Response:
+    """Return what is wrong with a request."""
+    return JSONResponse({"problem": error.detail}, error.status_code)
+
+
+def make_app(root: Path, token: str) -> Starlette:
+    """Return the service for a folder of cases."""
+    service = Service(root)
+
+    @asynccontextmanager
+    async def lifespan(app):
+        yield
+        service.stop_all()
+
+    return Starlette(
+        routes=[
+            Route("/registrations", service.start, methods=["POST"]),
+            Route("/registrations/{name}", service.show, methods=["GET"]),
+            Route("/registrations/{name}", service.stop, methods=["DELETE"]),
+        ],
+        middleware=[Middleware(OnlyWithToken, token=token)],
+        exception_handlers={HTTPException: refused},
+        lifespan=lifespan,
+    )
+
+
+if __name__ == "__main__":
+    import uvicorn
+
+    if len(os.environ.get("MVREG_TOKEN", "")) < 20:
+        sys.exit("MVREG_TOKEN: expected a secret of at least 20 characters; set it.")
+    uvicorn.run(make_app(Path(sys.argv[1]), os.environ["MVREG_TOKEN"]), host="127.0.0.1", port=8000)

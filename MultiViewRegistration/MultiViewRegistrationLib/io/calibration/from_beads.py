@@ -44,7 +44,7 @@ LIKELY_DEPTH_MM = (150.0, 3000.0)
 #: Images of a flat model from which intrinsics that they share can be found (Zhang, 2000).
 FLAT_IMAGES = 3
 
-Image = str | os.PathLike | np.ndarray | RawImage
+Image = str | os.PathLike | np.ndarray | RawImage | XRay
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ def calibrate_from_beads(
     Parameters
     ----------
     images
-        Paths, or arrays (rows, columns) of detected intensity with bone dark.
+        Paths, X-rays, or arrays (rows, columns) of detected intensity with bone dark.
     model
         Of beads, or its file.
     names
@@ -233,15 +233,15 @@ def _check_question(
 
 def _xray(image: Image, intensity: str | None) -> XRay:
     """Return the image as line integrals, all of its field valid."""
-    if isinstance(image, str | os.PathLike):
-        raw, usual = load_image(os.fspath(image)), "auto"
+    if isinstance(image, XRay):
+        xray = image
+    elif isinstance(image, str | os.PathLike):
+        xray = to_line_integrals(load_image(os.fspath(image)), intensity or "auto")
     else:
-        usual = "linear"
         raw = image if isinstance(image, RawImage) else raw_image(np.asarray(image), None)
-    xray = to_line_integrals(raw, intensity or usual)
+        xray = to_line_integrals(raw, intensity or "linear")
     # Beads may be the darkest thing of all, as burned-in letters are, and those are left out.
-    valid = find_field(xray.line_integrals) & np.isfinite(raw.values)
-    return replace(xray, valid=valid)
+    return replace(xray, valid=find_field(xray.line_integrals))
 
 
 def _beads(xray: XRay, count: int, pixel_mm: float | None) -> list[Bead]:

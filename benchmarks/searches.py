@@ -31,7 +31,6 @@ from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
 from MultiViewRegistrationLib.io.case_file import DEFAULT_SEARCH
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.warm_up import warm_up
@@ -39,17 +38,11 @@ from MultiViewRegistrationLib.registration.whole_ct import search_whole_ct
 
 from . import DATA
 from .kept import Rows
+from .people import ON_A_COUCH, ct_path
 from .simulation.cases import Patient, random_cameras, targets_of
 from .simulation.simulator import PIXEL_MM, overlays_with, xrays_with
 
-#: CTs by person, and whether a couch is in them.
-PEOPLE = {
-    "chest": ("", True),
-    "torso": ("ct/torso_3mm.nii.gz", True),
-    "phantom": ("epid/ct.nii.gz", True),
-    "thorax": ("ct/thorax_stent.nii.gz", False),
-    "pelvis": ("pelvis/pelvis_2mm.nii.gz", False),
-}
+PEOPLE = ("chest", "torso", "phantom", "thorax", "pelvis 2 mm")
 MAX_TILT_DEG, JITTER_MM = 30.0, 15.0
 USUAL = Range(**DEFAULT_SEARCH)
 #: Where the CT ends within an X-ray, the simulated body goes on as its last slice: what no CT looks
@@ -60,14 +53,14 @@ COVERED = 0.4
 @lru_cache(maxsize=1)
 def person(name: str, data: Path) -> SimpleNamespace:
     """A patient, and its prepared CT."""
-    path, couch = PEOPLE[name]
-    ct = data / path if path else chest_ct()
-    return SimpleNamespace(patient=Patient(ct, couch), anatomy=PreparedCT(load_ct(ct)))
+    ct = ct_path(name, data)
+    patient = Patient(ct, couch=name in ON_A_COUCH)
+    return SimpleNamespace(patient=patient, anatomy=PreparedCT(load_ct(ct)))
 
 
 def draw(seed: int, number: int, data: Path) -> SimpleNamespace:
     """All of a case but its images."""
-    rng, name = np.random.default_rng([seed, number]), list(PEOPLE)[number % len(PEOPLE)]
+    rng, name = np.random.default_rng([seed, number]), PEOPLE[number % len(PEOPLE)]
     body = person(name, data)
     cameras = random_cameras(rng, 2, (40, 100))
     nuisances = ["table"] if rng.random() < 0.5 else []

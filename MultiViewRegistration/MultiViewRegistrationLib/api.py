@@ -105,6 +105,7 @@ def register(
     from .assessment import verdict
     from .assessment.bones import register_structures
     from .assessment.diagnosis import CauseSearch
+    from .assessment.next_view import with_further_view
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
     from .regressor.initialise import missing_pose_error, model_for
@@ -156,6 +157,9 @@ def register(
         )
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
+        assessment = with_further_view(
+            assessment, anatomy, registered.views, registered.world_from_ct, case.shared_unknowns
+        )
         if case.structures is not None:
             began_bones = perf_counter()
             in_doubt = (

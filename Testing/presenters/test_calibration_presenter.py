@@ -101,6 +101,8 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
         "The image is undistorted." in text(section, "geometry_summary")
         and field(section, "mode").value == "matrix"
     )
+    act(section, "matrix", str(camera(90).projection_matrix.tolist()))
+    assert view.record.distortion is None and view.record.origin == "entered"
 
 
 def test_the_next_xray_begins_with_the_same_file(section, tmp_path):

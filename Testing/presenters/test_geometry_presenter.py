@@ -245,6 +245,20 @@ def test_a_kind_of_geometry_that_is_only_looked_at_is_nothing_typed(section, tab
     assert "AP: Matrix has 3 numbers" in table.unfinished()
 
 
+def test_what_was_typed_and_taken_out_again_is_nothing_typed(section, table):
+    put(table, "rao_lao_deg", "30")
+    assert "cra_cau_deg" in missing(table) and table.unfinished() != ""
+    put(table, "rao_lao_deg", "")
+    assert table.unfinished() == "" and "rao_lao_deg" in missing(table)
+
+
+def test_what_is_typed_of_one_kind_of_geometry_stays_while_another_is_looked_at(section, table):
+    put(table, "rao_lao_deg", "30")
+    put(table, "mode", "matrix")
+    put(table, "mode", "c_arm")
+    assert field(table, "rao_lao_deg").text == "30"
+
+
 def test_put_back_takes_back_what_was_changed_before_the_table_was_opened_again(section, table):
     """What others gave an X-ray meanwhile is what it is put back to."""
     (view,) = section.views

@@ -146,6 +146,7 @@ def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
     }
 
 
+@pytest.mark.slow
 def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(
     scene, slicer_app, tmp_path
 ):
@@ -242,6 +243,7 @@ def test_bones_can_be_cancelled(scene, files):
     assert no_thread_is_left() and threading.main_thread().is_alive()
 
 
+@pytest.mark.slow
 def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
     session = registered(opened(scene, files[0]))
     before, of = session.history.current, fingerprint(session.registration)
@@ -297,6 +299,7 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
         session.case()
 
 
+@pytest.mark.slow
 def test_the_bones_of_a_sequence_follow_its_frames_are_measured_and_saved(scene, tmp_path):
     motions = [bent(*spine(), 2.0 * frame, 0.8 * frame) for frame in range(2)]
     write_spine_case(tmp_path, motions, POSE, POSE)

@@ -166,13 +166,24 @@ class SimulatedXRay:
 def chord_lengths(camera: Camera, part: Metal) -> np.ndarray:
     """(rows, columns) float32: mm that the ray to each pixel's centre runs in the metal."""
     columns, rows = camera.size
-    rays = camera.ray_directions(
-        np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)
-    )
-    chords = (
+    low, high = _box(camera, part) if isinstance(part, Ball) else ((0, 0), (columns, rows))
+    u, v = np.arange(low[0], high[0]), np.arange(low[1], high[1])
+    rays = camera.ray_directions(np.stack(np.meshgrid(u, v), axis=-1))
+    chords = np.zeros((rows, columns), np.float32)
+    chords[low[1] : high[1], low[0] : high[0]] = (
         _in_ball(camera, rays, part) if isinstance(part, Ball) else _in_cylinder(camera, rays, part)
     )
-    return chords.astype(np.float32)
+    return chords
+
+
+def _box(camera: Camera, ball: Ball) -> tuple[np.ndarray, np.ndarray]:
+    """The columns and rows (2,) between which the image shows a ball, first and last + 1."""
+    centre = np.array(ball.centre)
+    reach = ball.diameter_mm / np.min(camera.pixel_mm(centre)) + 1
+    middle = camera.project(centre)
+    corners = np.array([middle - reach, middle + reach]).astype(int)
+    low, high = np.clip(corners, 0, camera.size)
+    return low, high
 
 
 def _in_ball(camera: Camera, rays: np.ndarray, ball: Ball) -> np.ndarray:

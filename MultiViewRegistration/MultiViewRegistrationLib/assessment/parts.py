@@ -23,7 +23,7 @@ from .uncertainty import root_mean_square, target_jacobians
 
 #: The side of a part, and how many there are at most; with fewer points there are none.
 PART_MM, MOST_PARTS, MIN_POINTS = 50.0, 24, 40
-#: Of so many points the middles of the parts are found, in so many rounds.
+#: Points from which the middles of the parts are found, and rounds.
 SOME, ROUNDS = 1500, 8
 #: Expected motions of a part: where the images say little, it stays.
 TURN_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
@@ -35,7 +35,7 @@ TURN_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
 LEAST_SHARE, MOST_WIDER_SHIFT_MM, MOST_SCORE = 0.5, 2.5, 2.0
 INTERCEPT, WEIGHTS, PADS_MM = -0.76, (14.0, 1.8, 1.2), (0.05, 0.1)
 
-#: Of the body, along left, posterior and superior: on the negative and on the positive side.
+#: Words for the sides of the body along left, posterior and superior: negative, positive.
 SIDES = (("right", "left"), ("front", "back"), ("lower", "upper"))
 
 

@@ -28,7 +28,7 @@ WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
 #: of the move; at most this share of the named causes is wrong (docs/method.md).
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
-#: The same of a cause that is less precise.
+#: The two numbers above for a cause that is less precise.
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A
 #: principal point that is not as stated moves the bone and shows only here, if at all: of 55 wrong

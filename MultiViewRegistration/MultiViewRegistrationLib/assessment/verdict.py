@@ -256,8 +256,10 @@ def assess(
         model_inputs(features), cameras.distribution if cameras else None
     ).no_less_than(at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied)))
     apart = elsewhere(features.parts, chosen)
-    if apart and not (apart.unlike or prediction.agree):
-        apart = None  # views that contradict each other ask for another place of every part
+    if apart and not (apart.unlike or prediction.agree and prediction.familiar):
+        # Views that contradict each other ask for another place of every part; and how far parts
+        # of a right pose ask to go was measured on familiar X-rays.
+        apart = None
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
     measured = not (limits or alone or ambiguous or apart)
     if (
@@ -287,7 +289,7 @@ def assess(
             *(known if images_suffice else []),
             *_risk(prediction, model, verdict),
             *([apart.sentence] if apart and apart.most else []),
-            *_weak_points(model, features, corrected),
+            *(_weak_points(model, features, corrected) if prediction.familiar else []),
             *([] if images_suffice else known),
             *limits,
         ]

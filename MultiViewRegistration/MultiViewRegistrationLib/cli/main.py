@@ -27,11 +27,13 @@ from .options import CLEAR, Parser, log_to, say, sentence
 COMMANDS = {
     "demo": ("demo", "register a real CT to simulated X-rays of it, and write a report"),
     "register": ("register", "register the CT of a case to its X-rays"),
+    "plan": ("plan", "find the further view that would determine the pose best"),
     "train": ("train", "train a network to find the pose of a case's CT in its views"),
     "models": ("train", "list the trained models in your store, or remove one"),
     "render": ("render", "render the CT as each view of a case sees it (DRR)"),
     "track": ("track", "track a structure through the frames of a sequence"),
     "motion": ("track", "compute the motion of one tracked structure against another"),
+    "calibrate": ("calibrate", "find the cameras of X-rays from beads that they show"),
     "case": ("case", "make, check, show or anonymise a case"),
     "view": ("view", "work in a web page, until Ctrl-C: look, register, check, export"),
     "export": ("export", "write a result for other programs, or send it to navigation"),

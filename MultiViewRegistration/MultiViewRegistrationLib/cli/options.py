@@ -31,7 +31,7 @@ CASE_HELP = "case.json, or a folder that holds one"
 RESULT_HELP = "result.json, or a folder that holds one"
 MAX_LOOKED_AT = 20
 _OPTION = re.compile(r"--?[A-Za-z]")
-#: Of a terminal: go to the beginning of the line, and clear it.
+#: Codes for a terminal: go to the beginning of the line, and clear it.
 CLEAR = "\r\x1b[K"
 _WIDTH = 30
 #: Where stderr is no terminal, a line is printed every so many seconds, whether or not there is
@@ -388,7 +388,10 @@ def _write_log(text: str) -> None:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print a message on stderr, and into the log. Where its reader has gone, the work goes on without."""
+    """Print a message on stderr, and into the log.
+
+    Where its reader has gone, the work goes on without.
+    """
     if end:  # what is rewritten in place is no message
         _write_log(text)
     try:

@@ -196,7 +196,7 @@ def _asked(key: str, words: str, help: str, expected: str, **more: Any) -> Field
     return Field(key, words, help, expected, required=True, asked=True, **more)
 
 
-#: Of a C-arm; see `c_arm.CArm`.
+#: Fields of a C-arm, see `c_arm.CArm`.
 C_ARM = table_of(
     _asked(
         "source_to_detector_mm",
@@ -292,7 +292,7 @@ FAN = {
     "equal_angles": "as on a detector bent about the source",
 }
 FANS = tuple(FAN)
-#: Of a slot scan; see `slot_scan.SlotScan`.
+#: Fields of a slot scan, see `slot_scan.SlotScan`.
 SLOT_SCAN = table_of(
     _asked(
         "isocentre",
@@ -359,7 +359,7 @@ SLOT_SCAN = table_of(
     ),
 )
 
-#: Of a camera; see `camera.Camera`.
+#: Fields of a camera, see `camera.Camera`.
 CAMERA = table_of(
     Field(
         "intrinsics",

@@ -24,6 +24,7 @@ from .dicom_file import read_dicom
 from .dicom_segmentation import DicomSegmentation
 from .image_source import nrrd_pairs
 from .reading import read_image
+from .structure_set import StructureSet
 
 MAX_STRUCTURES = 60
 MAX_NAME_LENGTH = 80
@@ -315,6 +316,8 @@ def _read_segmentation(path: Path) -> Segmentation:
     dicom = read_dicom(path) if path.is_file() else None
     if dicom is not None and dicom.text("Modality") == "SEG":
         return _Dicom(DicomSegmentation(dicom))
+    if dicom is not None and dicom.text("Modality") == "RTSTRUCT":
+        return _Dicom(StructureSet(dicom))
     pairs = nrrd_pairs(path) if path.is_file() else {}
     if "Segment0_ID" not in pairs:
         image = read_volume(path, "label volume")
@@ -427,9 +430,9 @@ def _labels_in(values: np.ndarray) -> list[int]:
 
 
 class _Dicom:
-    """A DICOM segmentation as a `Segmentation`."""
+    """A DICOM segmentation, or an RT Structure Set, as a `Segmentation`."""
 
-    def __init__(self, file: DicomSegmentation) -> None:
+    def __init__(self, file: DicomSegmentation | StructureSet) -> None:
         self.name: str | Path = file.path
         self.named = True
         self.segments = [

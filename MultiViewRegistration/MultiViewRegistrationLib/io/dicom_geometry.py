@@ -38,7 +38,7 @@ SAME_TABLE = (
     "The table, and the patient on it, had not moved since the first view: the headers do not say."
 )
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
-#: Of CT localizers, see `localizer`.
+#: What is assumed of CT localizers, see `localizer`.
 ACROSS_AT_ISOCENTRE = "PixelSpacing across a localizer is that at the isocentre, in whose plane ImagePositionPatient lies."
 FLAT_FAN = "The columns of a localizer are at equal distances on a plane, not at equal angles."
 BENT_FAN = (
@@ -46,7 +46,7 @@ BENT_FAN = (
 )
 BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
-#: Of EOS images, see `eos`.
+#: What is assumed of EOS images, see `eos`.
 EOS_WORLD = (
     "The world of an EOS image has its origin where the middle planes of the frontal and the "
     "lateral beam cross, at the height of the middle row, and the axes of a patient who stands "
@@ -56,6 +56,10 @@ EOS_TOGETHER = "EOS images of one study and of the same height are of one scan, 
 EOS_AT_ISOCENTRE = "PixelSpacing across an EOS image is that at the isocentre; along the scan it holds at any depth."
 EOS_FAN = "The columns of an EOS image are at equal distances on a plane, not at equal angles."
 EOS_LATERAL = "A lateral EOS image is stored as its tube sees it: the tube is at the patient's left where columns run to his back."
+#: Of RT Images, see `rt_image`.
+RT_LAID_OUT = (
+    "The rows of an RT Image run along X of its receptor (IEC 61217), its columns against Y."
+)
 
 ASSUMPTIONS = (
     AT_PATIENT,
@@ -79,6 +83,7 @@ ASSUMPTIONS = (
     EOS_AT_ISOCENTRE,
     EOS_FAN,
     EOS_LATERAL,
+    RT_LAID_OUT,
     LEFT_OUT,
 )
 
@@ -265,7 +270,7 @@ PATIENT_FROM_TABLE = {
     "FFDR": [[0, -1, 0], [-1, 0, 0], [0, 0, -1]],
     "FFDL": [[0, 1, 0], [1, 0, 0], [0, 0, -1]],
 }
-#: Of each angle: its attribute and the largest that it may be, either way.
+#: Attribute of each angle, and the largest that it may be, either way.
 ANGLES = {
     "rao_lao_deg": ("PositionerPrimaryAngle", 180.0),
     "cra_cau_deg": ("PositionerSecondaryAngle", 90.0),

@@ -25,7 +25,7 @@ from .files import printable
 TEMPORARY = "mvreg-view"
 #: Tries to remove a folder into which a thread may still write.
 MAX_TRIES = 20
-#: Of this computer's name.
+#: Digest of this computer's name.
 _HOST = sha256(platform.node().encode()).hexdigest()[:8]
 
 

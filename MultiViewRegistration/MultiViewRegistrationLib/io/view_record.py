@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 INTENSITIES = ("linear", "log", "auto")
 #: The kinds of geometry, by their keys in a view of a case.json.
 GEOMETRIES = ("projection_matrix", "camera", "c_arm", "slot_scan")
-#: Those of which a DICOM header may say some fields.
+#: Kinds of geometry of which a DICOM header may say some fields.
 DESCRIBED: dict[str, type[CArm] | type[SlotScan]] = {"c_arm": CArm, "slot_scan": SlotScan}
 Described = TypeVar("Described", bound=CArm | SlotScan)
 

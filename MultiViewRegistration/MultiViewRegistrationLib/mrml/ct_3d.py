@@ -30,7 +30,7 @@ from .nodes import OWNER, configure, product, products_of, ras_from_lps, remove_
 from .registration import CT_UNIT, Registration
 
 BONES = "bones"
-#: Of what it was made, so that it is made again only where that has changed.
+#: What the surface was made of: it is made again only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 SURFACE_COLOUR = (0.90, 0.85, 0.74)
 #: About the size of its triangles, at most; of a small bone by itself they are this share of its
@@ -39,7 +39,7 @@ GRAIN_MM, GRAIN_SHARE = 3.0, 0.02
 #: About the size of those of a mask whose outline is drawn.
 OUTLINE_MM = 1.2
 #: How far it is blurred before, in voxels, so that it has no steps: no sheet of one voxel is lost.
-#: It reaches so many voxels.
+#: How many voxels the blur reaches.
 BLUR, BLUR_VOXELS = 0.7, 3
 SMOOTHING, PASS_BAND = 12, 0.15
 
@@ -205,7 +205,7 @@ def show_surface(registration: Registration, shown: bool) -> None:
         node.SetDisplayVisibility(shown)
 
 
-#: Of Slicer's presets; it shows bone and what is filled with contrast agent.
+#: One of Slicer's presets; it shows bone and what is filled with contrast agent.
 PRESET = "CT-AAA"
 
 

@@ -20,7 +20,7 @@ from .slice_view import ras_from_slice
 from .xray import XRayView, on_image
 
 FRUSTUM = "frustum"
-#: Of what a frustum was made, so that it is made again only where that has changed.
+#: What a frustum was made of: it is made again only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 LINE_WIDTH = 2.0
 SOURCE_RADIUS_MM = 6.0

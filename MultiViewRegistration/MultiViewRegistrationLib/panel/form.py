@@ -156,7 +156,7 @@ class _Box:
             self._layout.insertRow(place, drawn.widget)
 
 
-#: Of the kind that a widget shows.
+#: Kind of control that a widget shows.
 C = TypeVar("C", bound=Control)
 
 

@@ -232,7 +232,7 @@ class _Printed:
 
 def _requirements_of(path: Path) -> str | None:
     """Return the file of Resources that lists the packages without which a calibration cannot be read; None where it needs none."""
-    from ...io.hdf5 import is_hdf5
+    from ..io.hdf5 import is_hdf5
 
     if str(path).lower().endswith((".yml", ".yaml")):
         return "requirements_yaml.txt"

@@ -17,7 +17,7 @@ COLOURS = {
     QUIET: ("#575757", "#b8b8b8"),
 }
 _TONE = "tone"
-#: Of the panel, whichever section is open.
+#: Width of the panel, whichever section is open.
 WIDTH_IN_CHARACTERS = 66
 #: What the text of a label, of one below a collapsible button, and of a field is drawn in.
 _ROLES = (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text)

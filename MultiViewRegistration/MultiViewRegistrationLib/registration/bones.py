@@ -88,8 +88,8 @@ LEVELS = (
         1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 8, 0.05
     ),
 )
-#: Of bones with a CT each, which begin where each was registered alone. Much of what the X-rays
-#: show is missing in them, so that steps of Gauss and Newton are much too short without the
+#: Levels for bones with a CT each, which begin where each was registered alone. Much of what the
+#: X-rays show is missing in them, so that steps of Gauss and Newton are much too short without the
 #: curvature.
 LEVELS_WITHOUT_REST = (
     BoneLevel(

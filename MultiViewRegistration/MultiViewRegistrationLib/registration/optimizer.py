@@ -75,7 +75,10 @@ class Range:
         )
 
     def rim(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> str:
-        """Return what puts a pose at the rim of the range about a pose, or beyond it, in words; "" where nothing does."""
+        """Return what puts a pose at the rim of the range about a pose, or beyond it, in words.
+
+        "" where nothing does.
+        """
         moved = rigid.transform_points(pose, centroid) - rigid.transform_points(
             world_from_ct, centroid
         )
@@ -161,7 +164,7 @@ LEAST_CURVATURE = 0.2
 #: each finer one.
 KEEP_AFTER_COARSEST = (1.6, 12)
 KEEP_AFTER_FINER = (1.3, 3)
-#: The same from the coarsest level, of a structure before the rest of its CT.
+#: Levels of a structure before the rest of its CT, from the coarsest one.
 KEEP_WITH_BACKGROUND = (1.3, 6)
 
 

@@ -39,7 +39,7 @@ from .similarity import MIN_PIXELS, MIN_SHARE, Settings, silhouette_margin
 
 #: Pixels that are added up in single precision, before their sums are in double.
 LANE_PIXELS = 256
-#: Of a search's poses so many pixels at a time, some 200 bytes each.
+#: Pixels of a search's poses that are scored at a time, some 200 bytes each.
 PIXELS_AT_ONCE = 2**22
 #: What comes back of an image, before gradient (n,) and Hessian (n, n).
 COST_BEFORE, COST, PRODUCTS, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 6, 7

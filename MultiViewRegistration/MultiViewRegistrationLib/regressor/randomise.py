@@ -40,7 +40,7 @@ Range = tuple[float, float]
 SOFTER_BY_MEAN, HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
 COARSE = 4
-#: Of a ghost for each pixel from the border of what it is copied from.
+#: Share of a ghost that each pixel from the border of what it is copied from adds.
 FADE = 0.1
 #: Least share of the image that blades leave open.
 _MIN_OPEN = 0.3
@@ -273,7 +273,10 @@ def describe(how, half, state, ghosts, capsules, valid):
 
 @compiled
 def _draw_ghost(ghost, soft, bone, state):
-    """Draw a copy of the anatomy: mirrored so that nothing is there twice, turned, scaled, shifted."""
+    """Draw a copy of the anatomy.
+
+    Mirrored so that nothing is there twice, turned, scaled, shifted.
+    """
     angle, scale = uniform(state, 0.0, FULL_TURN), uniform(state, 0.8, 2.0)
     turns = 0.0
     if chance(state, 0.5):  # side by side, as radius and ulna

@@ -1,4 +1,6 @@
-"""Training images on a device of PyTorch: what `images.TrainingImages` makes on the processor, all images of a batch at once.
+"""Training images on a device of PyTorch.
+
+What `images.TrainingImages` makes on the processor, all images of a batch at once.
 
 The processor draws what is random in an image (`randomise.describe`), the device renders it. Both
 make the same images, but for the rays, which `fast_drr` follows in steps that suit a processor.
@@ -36,7 +38,7 @@ from .randomise import (
 )
 from .rng import MIX_1, MIX_2, ROOT_OF_3, STRIDE
 
-#: Those of `rng`, as PyTorch's words have them, which have a sign.
+#: Constants of `rng` as PyTorch's words have them, with a sign.
 _STRIDE, _MIX_1, _MIX_2 = (int(word.astype(np.int64)) for word in (STRIDE, MIX_1, MIX_2))
 #: Images that are made at once, and capsules that are drawn at once in them.
 _IMAGES_AT_ONCE, _CAPSULES_AT_ONCE = 32, 44
@@ -266,7 +268,10 @@ def _scattered(of: Any, through: Tensor, down: Tensor, across: Tensor) -> tuple[
 
 @lru_cache
 def _smoothings(size: int, device: str) -> Tensor:
-    """Return (_SMOOTHINGS + 1, size, size): a binomial filter, its border repeated, so many times."""
+    """Return (_SMOOTHINGS + 1, size, size).
+
+    a binomial filter, its border repeated, so many times.
+    """
     once = _smoothed(torch.eye(size, dtype=torch.float64)[None], dims=(1,))[0]
     powers = [torch.linalg.matrix_power(once, n) for n in range(_SMOOTHINGS + 1)]
     return torch.stack(powers).float().to(device)

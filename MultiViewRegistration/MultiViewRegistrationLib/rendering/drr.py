@@ -66,7 +66,7 @@ class Rays:
     world_from_index: np.ndarray
 
 
-#: Of a pose.
+#: What is wrong with such a pose.
 NOT_FINITE = "world_from_ct: has numbers that are not finite, but a rigid transform is expected."
 
 
@@ -206,7 +206,7 @@ class Projector:
             slices[: end.shape[0], : end.shape[1]] = end > TISSUE_PER_MM
         self.cut = cut_ends(volume) if cut is None else cut
         self.on_devices: dict = {}
-        """Its copies on devices, see `torch_drr.TorchProjector`."""
+        """Copies of the volume on devices, see `torch_drr.TorchProjector`."""
 
     def render(
         self,

@@ -98,7 +98,7 @@ class Result:
 
     @property
     def start_errors(self) -> metrics.Errors | None:
-        """The same of the start, with the cameras as given; None where nothing was refined."""
+        """Fit of the start, with the cameras as given; None where nothing was refined."""
         return self.errors_at(self.start_world_from_ct, self.case.views) if self.refined else None
 
     @property
@@ -116,7 +116,7 @@ class Result:
 
     @property
     def limits(self) -> list[str]:
-        """Those of the reasons that are not of the assessment.
+        """Reasons that are not of the assessment.
 
         Of the case, and of how it was registered.
         """

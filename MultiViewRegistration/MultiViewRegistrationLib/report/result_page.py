@@ -41,7 +41,7 @@ VERDICTS = {
     "reject": ("\u2715", "reject", "Do not use the result."),
     None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
 }
-#: Of a view's state, see `Assessment.view_states`: its sign and colour.
+#: Sign and colour of a view's state, see `Assessment.view_states`.
 SIGNS = {
     "good": ("\u2713", "accept"),
     "check": ("!", "check"),

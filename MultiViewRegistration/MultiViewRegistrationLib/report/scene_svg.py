@@ -24,13 +24,14 @@ from ..registration.prepared_ct import PreparedCT
 from .html import beam, embedded, outline, page, png, polyline, tag
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
-"""Of the views: distinguishable with any colour vision, and named beside what they colour."""
+"""Colours of the views: distinguishable with any colour vision, and named beside what they colour.
+"""
 BOX = "#f0c244"
 PATIENT = {"L": "#ff8a80", "P": "#8fd694", "S": "#9ab8ff"}
 OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 AXIS_MM = 100.0
 EDGES = [[n, n | bit] for bit in (1, 2, 4) for n in range(8) if not n & bit]
-#: Of the bones: their colour, pixels of their picture, and from how far they are seen, which makes
+#: Colour of the bones, pixels of their picture, and from how far they are seen, which makes
 #: the beams parallel.
 BONE, BONES_PIXELS, AFAR_MM = (236, 226, 205), 400, 50_000.0
 #: Width of a character in lines, on average.

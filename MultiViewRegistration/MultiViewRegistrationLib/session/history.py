@@ -32,7 +32,7 @@ METHODS = {
     "bones": _("Each bone by itself"),
     "one body": _("As one body"),
 }
-#: Of each view of a pose that was assessed, see `assessment.verdict.Assessment.view_states`.
+#: Word for the state of each assessed view, see `assessment.verdict.Assessment.view_states`.
 GOOD, CHECK, BAD = VIEW_STATES = ("good", "check", "bad")
 PARAMETER = "history"
 POSITION = "historyPosition"

@@ -334,7 +334,7 @@ def twins(views: Sequence[Placed]) -> tuple[Placed, Placed] | None:
 COMPILE_TIMEOUT_S = 300.0
 PREPARING, FIRST_TIME = _("preparing the CT"), _("preparing for the first time (once, about 10 s)")
 _loading = Lock()
-#: Those that compile or have compiled.
+#: Processes that compile or have compiled.
 _children: list[subprocess.Popen] = []
 
 

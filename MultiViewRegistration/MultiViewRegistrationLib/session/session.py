@@ -130,7 +130,7 @@ class Session(Inputs):
         """Begin a registration.
 
         A CT that lies outside all X-rays is centred in them first; nothing is known of its pose
-        then, and the joint refinement searches.
+        then, and the joint refinement searches all of it.
 
         Parameters
         ----------
@@ -156,10 +156,13 @@ class Session(Inputs):
         if refused := self.refused(start, refinement):
             raise InputError(refused)
         self.registration.take_in()  # a person may have taken the CT out of its transform, or removed that
-        if self._centre_if_unseen(start) and refinement == "joint":
+        anywhere = self._centre_if_unseen(start) and refinement == "joint"
+        if anywhere:
             start = "search"
         with collect_warnings() as warnings:
             case = self.case(placed=self.is_placed(start))
+        if anywhere:
+            case = replace(case, world_from_ct=None, search=None)
         ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
 
         def find(on_progress: Callable) -> tuple[Result, float]:

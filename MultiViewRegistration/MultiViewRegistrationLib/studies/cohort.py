@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 #: takes.
 LOCAL = "local"
 HOST = "127.0.0.1"
-#: Of a case during which one worker after another ended.
+#: Problem of a case during which one worker after another ended.
 ENDED = "the worker that had it ended unexpectedly, again and again, perhaps because memory ran out; use fewer workers."
 _CONNECT_SECONDS = 10.0
 #: How a task ended: done now, kept from before, failed; or not begun, as the worker does not see

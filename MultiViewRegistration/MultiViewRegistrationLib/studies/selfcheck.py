@@ -36,7 +36,7 @@ WITHIN_DEG, WITHIN_MM = 0.2, 0.3
 #: What the scanner's pose is worth: the patient may move between localizer and slices, and headers
 #: round (docs/scouts.md).
 TRUTH_MM = 1.5
-#: Of a verdict, how much of the time a registration takes.
+#: How much of the time of a registration a verdict takes.
 ASSESSED_RUNS = 3
 
 Show = Callable[[float, str], object]

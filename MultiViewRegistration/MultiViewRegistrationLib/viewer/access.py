@@ -18,8 +18,8 @@ from ..translation import _
 ENTRY = ("/", "/index.html")
 WEBSOCKET = "/ws"
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>\d+))?", re.ASCII | re.IGNORECASE)
-#: Of every answer that does not say otherwise: no site frames or embeds it, no cache keeps it, and
-#: no site learns its address.
+#: Headers of every answer that does not say otherwise: no site frames or embeds it, no cache keeps
+#: it, and no site learns its address.
 HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",

@@ -35,7 +35,7 @@ EVERY_S, FIRST_S = 45.0, 5.0
 PATIENCE_S = 20.0
 #: The kind of folder, the file that says what is in it, and the version of that.
 KIND, STATE, VERSION = "scene", "state.json", 1
-#: Of servers that have ended so many are kept, the newest.
+#: How many scenes of servers that have ended are kept, the newest.
 MAX_KEPT = 3
 
 

@@ -13,7 +13,7 @@ from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RU
 from ..translation import _
 from . import elements
 
-#: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of
+#: Material Design Icons by how far a step has come; each has a word beside it, or a shape of
 #: its own.
 STEP_ICONS = {
     TODO: "mdi-circle-outline",
@@ -24,7 +24,7 @@ STEP_ICONS = {
     CHECK: "mdi-alert",
     REJECT: "mdi-close-circle",
 }
-#: Of each overlay mode.
+#: Icon of each overlay mode.
 OVERLAY_ICONS = {
     "blend": "mdi-circle-opacity",
     "flicker": "mdi-swap-horizontal",
@@ -35,7 +35,7 @@ OVERLAY_ICONS = {
     "off": "mdi-eye-off-outline",
 }
 ALERT = dict(variant="tonal", density="compact", classes="mv-message", role="alert")
-#: Of the views: name, icon, title.
+#: Name, icon and title of each view.
 LAYOUTS = (
     ("xrays", "mdi-view-column-outline", _("X-rays, large (1)")),
     ("all", "mdi-view-dashboard-outline", _("All views (2)")),
@@ -252,7 +252,8 @@ def _views() -> None:
             html.Div(
                 classes="mv-xrays",
                 style=(
-                    "{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, 1fr))` }",
+                    "{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, "
+                    "1fr))` }",
                 ),
             ),
             html.Div(

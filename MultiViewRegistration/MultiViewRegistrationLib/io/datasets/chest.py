@@ -31,7 +31,7 @@ SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encod
 ]
 #: case.json, the X-rays and the licence of the CT, which case.json names "chest.nii.gz".
 SAMPLE_FOLDER = Path(__file__).with_name("sample")
-#: The same of the chest whose spine has bent since the CT, with labels and structures, and
+#: Files of the chest whose spine has bent since the CT, with labels and structures, and
 #: truth.json.
 BENT_SPINE_FOLDER = Path(__file__).with_name("bent_spine")
 
@@ -91,7 +91,10 @@ def write_sample(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
 
 
 def demo_case() -> Path:
-    """Return the path of the sample's case.json in the user's cache. InputError as `write_sample`."""
+    """Return the path of the sample's case.json in the user's cache.
+
+    InputError as `write_sample`.
+    """
     return write_sample(cache_folder() / "demo")
 
 

@@ -26,7 +26,7 @@ IMPLEMENTATION = UID(
     "2.25.219471036128305411250126714012365720118"
 )  # of this writer, from a UUID (PS3.5 B.2)
 MAX_LENGTH = 64  # characters of a DICOM LO
-#: Of the patient and the study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
+#: Attributes of patient and study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = (
     "StudyInstanceUID",

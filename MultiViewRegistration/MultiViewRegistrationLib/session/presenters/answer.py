@@ -41,7 +41,7 @@ ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = (
     "moved",
     "none",
 )
-#: Of each kind of answer a symbol and a word: a colour alone tells nothing to one in twelve men.
+#: Symbol and word of each kind of answer: a colour alone says nothing to one in twelve men.
 WORDS = {
     ACCEPT: ("\u2714", _("ACCEPT")),
     CHECK: ("\u26a0", _("CHECK")),
@@ -51,7 +51,7 @@ WORDS = {
     MOVED: ("\u25cb", _("NOT ASSESSED")),
     NONE: ("\u25cb", _("NOT REGISTERED")),
 }
-#: The same of the state of an X-ray.
+#: Symbol and word of each state of an X-ray.
 VIEW_WORDS = {
     GOOD: ("\u2714", _("speaks for the pose")),
     CHECK: ("\u26a0", _("is in doubt")),

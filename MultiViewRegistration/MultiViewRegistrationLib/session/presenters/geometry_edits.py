@@ -147,8 +147,7 @@ class GeometryEdits:
                 return read_matrix_field(draft, view)
             camera = self.calibration.camera(view, draft.calibration)
         except InputError as error:
-            nothing = replace(draft.record, geometry=None, distortion=None)
-            return replace(draft, record=nothing, faults={"": str(error)})
+            return draft.with_geometry(None, {"": str(error)})
         return replace(draft, record=camera.given_to(draft.record), faults={}, size=camera.size)
 
     def in_force(self, view: XRayView) -> bool:
@@ -169,7 +168,7 @@ class GeometryEdits:
         if edit.draft is None or self.in_force(view):
             return ""
         draft = self.draft(view)
-        if draft == self._read(view, self._as_it_is(view, draft.mode)):
+        if draft.says_as(self._read(view, self._as_it_is(view, draft.mode))):
             return ""  # a kind of geometry that was only looked at is nothing typed
         waiting = _("Everything is given, and not used yet: press Use this geometry.")
         return draft.fault or edit.refused or waiting

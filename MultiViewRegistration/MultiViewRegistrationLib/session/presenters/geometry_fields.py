@@ -10,12 +10,13 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.c_arm import DEG, CArm, about_axis, rotation, side_of_direction
+from ...geometry.distortion import Distortion
 from ...geometry.fields import C_ARM as OF_C_ARM
 from ...geometry.fields import SLOT_SCAN as OF_SLOT_SCAN
 from ...geometry.fields import Field
 from ...io.calibration.matrices import read_matrix
 from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
-from ...io.view_record import Readings
+from ...io.view_record import Geometry, Readings
 from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView
 from ...mrml.xray_record import XRayRecord
@@ -129,6 +130,13 @@ class Draft:
         )
         return next(iter((*self.faults.values(), *missing)), "")
 
+    def says_as(self, other: Draft) -> bool:
+        """Return whether it says the same of the geometry as another one, typed or not."""
+        said, of_other = (
+            (each.record.geometry_json, each.faults, each.calibration) for each in (self, other)
+        )
+        return said == of_other
+
     def text(self, key: str) -> str:
         """Return what a field shows: what was typed, or its value."""
         if key in self.texts:
@@ -142,7 +150,13 @@ class Draft:
 
     def with_values(self, values: Mapping[str, Any], faults: Mapping[str, str]) -> Draft:
         """Return the draft with values that are no geometry yet."""
-        record = replace(self.record, geometry=Readings(self.mode, values))
+        return self.with_geometry(Readings(self.mode, values), faults)
+
+    def with_geometry(
+        self, geometry: Geometry, faults: Mapping[str, str], distortion: Distortion | None = None
+    ) -> Draft:
+        """Return the draft with a geometry in place of the one before."""
+        record = replace(self.record, geometry=geometry, distortion=distortion)
         return replace(self, record=record, faults=faults)
 
     def with_origin(self, origin: str, *keys: str) -> Draft:
@@ -184,7 +198,7 @@ def read_c_arm(draft: Draft) -> Draft:
     if draft.fault:
         return draft
     try:
-        return replace(draft, record=replace(draft.record, geometry=CArm(**values)))
+        return draft.with_geometry(CArm(**values), {})
     except InputError as error:
         key, _colon, sentence = str(error).partition(": ")
         return replace(draft, faults={key: sentence})
@@ -369,7 +383,7 @@ def read_slot_scan(draft: Draft, view: XRayView) -> Draft:
         slot_scan = completed(view, distance, column, draft.text(TUBE))
     except InputError as error:
         return draft.with_values(draft.values, faults or {"": str(error)})
-    return replace(draft, record=replace(draft.record, geometry=slot_scan), faults={})
+    return draft.with_geometry(slot_scan, {})
 
 
 def matrix_text(draft: Draft, view: XRayView) -> str:
@@ -399,4 +413,4 @@ def read_matrix_field(draft: Draft, view: XRayView) -> Draft:
         )
     if draft.texts.get("axes") == RAS:
         matrix = matrix @ RAS_FROM_LPS
-    return replace(draft, record=replace(draft.record, geometry=matrix), faults={}, size=size)
+    return replace(draft.with_geometry(matrix, {}), size=size)

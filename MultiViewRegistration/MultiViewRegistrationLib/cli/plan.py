@@ -1,0 +1,59 @@
+"""`mvreg plan`: which further view would determine the pose best."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..api import register, start_pose
+from ..assessment.metrics import default_targets
+from ..assessment.next_view import plan_view
+from ..io.case import Case
+from ..registration.prepared_ct import PreparedCT
+from .options import CASE_HELP, PREPARING, Parser, add_json, add_progress, case_path, progress_of
+
+#: So many views are listed.
+LISTED = 5
+
+
+def add_plan(command: Parser) -> None:
+    """Add the options of `mvreg plan`."""
+    command.describe(
+        "CASE [options]", "case.json", "case.json --at-start   # before anything is registered"
+    )
+    add = command.add_argument
+    add_json(command)
+    add_progress(command)
+    add("case", type=case_path, metavar="CASE", help=CASE_HELP)
+    add(
+        "--at-start",
+        action="store_true",
+        help="plan at the case's start pose (default: at the pose that a registration finds)",
+    )
+    command.set_defaults(run=_plan)
+
+
+def _plan(options: argparse.Namespace) -> dict:
+    case = Case.load(options.case)
+    case.warn_of_other_bones()
+    with progress_of(options, "Planning") as line:
+        line.show(0.0, PREPARING)
+        anatomy, views, targets = PreparedCT(case.ct), case.views, case.targets
+        if options.at_start:
+            pose = start_pose(case, anatomy.centroid)
+        else:
+            result = register(
+                case,
+                anatomy=anatomy,
+                progress=lambda now: line.show(now.fraction, now.stage),
+            )
+            pose, views = result.world_from_ct, result.refinement.views
+        if targets is None:
+            targets = default_targets(anatomy, views, pose)
+        if not len(targets):
+            targets = anatomy.bone_points() if len(anatomy.bone_points()) else anatomy.corners()
+        plan = plan_view(anatomy, views, pose, targets, case.shared_unknowns)
+    if not options.json:
+        lines = [f"  {each.words}: {each.error_mm:.2g} mm" for each in plan.views[:LISTED]]
+        verdict = "" if options.at_start else f" The verdict on the pose: {result.verdict}."
+        print("\n".join([plan.sentence + verdict, *lines]))
+    return plan.to_json()

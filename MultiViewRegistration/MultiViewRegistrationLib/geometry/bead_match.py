@@ -1,0 +1,428 @@
+"""Which bead of an image is which of a model, without a start: any pose, missing and false beads.
+
+Three beads of the image and three of the model give up to four poses (Grunert's solution of the
+three-point problem, in the form of Haralick et al., Int J Comput Vis 13, 1994). For random triples
+of the image all, or many, triples of the model are tried; the poses under which most beads lie
+where the image has one are refined (RANSAC: Fischler and Bolles, 1981).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import numpy as np
+
+from ..errors import InputError
+from . import rigid
+from .bead_cameras import Observation, fitted_pose
+from .camera import Camera
+
+#: Beads that must be matched: a pose has six numbers, and four beads that fit by chance are not
+#: rare.
+MIN_MATCHED = 6
+#: Of the beads that the image has, and of those that the model has, the share of the smaller number
+#: that must be matched.
+MIN_SHARE = 0.5
+#: Triples of the image, and of the model for each.
+IMAGE_TRIPLES, MODEL_TRIPLES = 24, 6000
+#: Points of the model by which poses are chosen first, and how many of these stay.
+FIRST_LOOK, KEPT_POSES = 6, 400
+#: Distance of a bead from where a pose has it, as a share of the beads' spread in the image, and
+#: the least, px, for a pose of three beads; and once the pose is refined, px.
+COARSE_SHARE, COARSE_PX, FINE_PX = 0.04, 3.0, 3.0
+#: Poses that are refined, and triples of the image that are tried where all beads are in place.
+REFINED, LEAST_TRIPLES = 8, 4
+#: A second answer is as good as the first where it matches at most so many beads fewer and its
+#: residual is at most so many times as large, or below so many px.
+FEWER_BEADS, SIMILAR_RATIO, SIMILAR_PX = 1, 3.0, 0.3
+#: Distances from source to detector, in widths of the image, that are tried where none is known.
+LIKELY_DISTANCES = (2.8, 4.8)
+#: Rms distance of points from a plane or a line, as a share of that along it, below which they lie
+#: on it.
+FLAT_SHARE = 0.02
+#: Share of a model's size by which its points may be off those of a symmetric one.
+SYMMETRIC_SHARE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Beads of an image that are known by their number in the model.
+
+    Attributes
+    ----------
+    camera
+        That fits them, in the model's frame.
+    model, bead
+        (n,) numbers in the model and in the image.
+    rms_px
+        Of their distances.
+    """
+
+    camera: Camera
+    model: np.ndarray
+    bead: np.ndarray
+    rms_px: float
+
+
+def match_beads(
+    model: np.ndarray,
+    pixels: np.ndarray,
+    cameras: Sequence[Camera],
+    sd_px: np.ndarray | None = None,
+    *,
+    free_intrinsics: bool = True,
+    seed: int = 0,
+) -> list[Match]:
+    """Return the matches of an image's beads with a model, the best first; more than one where it is ambiguous.
+
+    Parameters
+    ----------
+    model
+        (n, 3) mm.
+    pixels
+        (m, 2) beads in the image.
+    cameras
+        Intrinsics to try, as cameras at any pose: distances, and both signs of fx where it is not
+        known whether the image is mirrored.
+    sd_px
+        (m,) standard deviation of each bead along each axis.
+    free_intrinsics
+        Whether principal point and distance may be other than tried.
+    seed
+        Of the triples: the same seed gives the same matches.
+
+    Raises
+    ------
+    InputError
+        For a model of fewer than MIN_MATCHED points or on a line, for an image with too few beads,
+        and where no pose fits.
+    """
+    check_model(model)
+    if len(pixels) < MIN_MATCHED:
+        raise InputError(
+            f"found {len(pixels)} beads, expected {MIN_MATCHED} or more of the model's "
+            f"{len(model)}; take the image again with the whole model in its field."
+        )
+    sd_px = np.full(len(pixels), 0.1) if sd_px is None else sd_px
+    spread = float(np.sqrt(np.square(pixels - np.median(pixels, axis=0)).sum(axis=1).mean()))
+    coarse = max(COARSE_SHARE * spread, COARSE_PX)
+    starts: list[tuple[float, Camera]] = []
+    for camera in cameras:
+        starts += _starts(model, pixels, camera, coarse, np.random.default_rng(seed))
+    starts.sort(key=lambda each: -each[0])
+    matches: list[Match] = []
+    for camera in _distinct(model, pixels, starts, coarse):
+        match = _refined(model, pixels, sd_px, camera, coarse, free_intrinsics)
+        if match is not None and not any(_same(match, other) for other in matches):
+            matches.append(match)
+    matches.sort(key=lambda each: (-len(each.model), each.rms_px))
+    least = max(MIN_MATCHED, int(np.ceil(MIN_SHARE * min(len(model), len(pixels)))))
+    if not matches or len(matches[0].model) < least:
+        most = len(matches[0].model) if matches else 0
+        raise InputError(
+            f"the {len(pixels)} beads found fit the model in no pose: {most} of its "
+            f"{len(model)} at most, expected {least} or more; check that the model is this one and "
+            "in mm, and that the whole of it is in the field."
+        )
+    best = matches[0]
+    return [best, *(other for other in matches[1:] if _as_good(other, best))]
+
+
+def check_model(model: np.ndarray) -> None:
+    """Refuse points (n, 3) that are too few, or on one line.
+
+    Raises
+    ------
+    InputError
+        Says which.
+    """
+    if len(model) < MIN_MATCHED:
+        raise InputError(
+            f"has {len(model)} beads, expected {MIN_MATCHED} or more; use a model with more."
+        )
+    along, across, _ = np.linalg.svd(model - model.mean(axis=0), compute_uv=False)
+    if across <= FLAT_SHARE * along:
+        raise InputError(
+            "has its beads on one line, expected them spread over a volume, as the camera could "
+            "turn about the line; use another model."
+        )
+
+
+def is_flat(model: np.ndarray) -> bool:
+    """Return whether points (n, 3) lie in one plane."""
+    along, _, off = np.linalg.svd(model - model.mean(axis=0), compute_uv=False)
+    return bool(off <= FLAT_SHARE * along)
+
+
+def symmetries(model: np.ndarray) -> list[np.ndarray]:
+    """Return the ways (n,) of renaming the points (n, 3) that a rotation makes, other than none.
+
+    No image tells them apart.
+    """
+    centred = model - model.mean(axis=0)
+    away = np.linalg.norm(centred, axis=1)
+    tolerance = SYMMETRIC_SHARE * away.max()
+    frame = _frame_of(centred)
+    found: list[np.ndarray] = []
+    alike = [np.flatnonzero(np.abs(away - away[n]) < tolerance) for n in frame]
+    for first in alike[0]:
+        for second in alike[1]:
+            for third in alike[2]:
+                chosen = np.array([first, second, third])
+                if len(set(chosen.tolist())) < 3:
+                    continue
+                R = _rotation_between(centred[frame], centred[chosen])
+                distance = np.linalg.norm((centred @ R.T)[:, None] - centred, axis=-1)
+                renamed = distance.argmin(axis=1)
+                whole = len(set(renamed.tolist())) == len(model)
+                new = (renamed != np.arange(len(model))).any()
+                if whole and new and distance.min(axis=1).max() < tolerance:
+                    found.append(renamed)
+    return list(np.unique(found, axis=0)) if found else []
+
+
+def _frame_of(centred: np.ndarray) -> np.ndarray:
+    """Return three points that span the most with the centre."""
+    first = int(np.linalg.norm(centred, axis=1).argmax())
+    across = np.linalg.norm(np.cross(centred, centred[first]), axis=1)
+    second = int(across.argmax())
+    normal = np.cross(centred[first], centred[second])
+    others = np.abs(centred @ normal) + 1e-6 * across
+    others[[first, second]] = -1
+    return np.array([first, second, int(others.argmax())])
+
+
+def _rotation_between(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the rotation (3, 3) that takes points (n, 3) nearest to others (n, 3) (Kabsch, 1976)."""
+    u, _, vt = np.linalg.svd(others.T @ points)
+    return u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
+
+
+def poses_of_three(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Return the poses (k, 4, 4), camera_from_model, under which three points lie on three rays.
+
+    Parameters
+    ----------
+    points
+        (n, 3, 3) of the model, three a row, mm.
+    rays
+        (3, 3) unit vectors in the camera's frame.
+    """
+    a2, b2, c2 = (
+        np.square(points[:, i] - points[:, j]).sum(axis=1) for i, j in ((1, 2), (0, 2), (0, 1))
+    )
+    usable = np.minimum(np.minimum(a2, b2), c2) > 1e-6
+    points, a2, b2, c2 = points[usable], a2[usable], b2[usable], c2[usable]
+    cos_a, cos_b, cos_c = rays[1] @ rays[2], rays[0] @ rays[2], rays[0] @ rays[1]
+    q, p, a, c = (a2 - c2) / b2, (a2 + c2) / b2, a2 / b2, c2 / b2
+    quartic = np.stack(
+        [
+            (q - 1) ** 2 - 4 * c * cos_a**2,
+            4 * (q * (1 - q) * cos_b - (1 - p) * cos_a * cos_c + 2 * c * cos_a**2 * cos_b),
+            2
+            * (
+                q**2
+                - 1
+                + 2 * q**2 * cos_b**2
+                + 2 * (1 - c) * cos_a**2
+                - 4 * p * cos_a * cos_b * cos_c
+                + 2 * (1 - a) * cos_c**2
+            ),
+            4 * (-q * (1 + q) * cos_b + 2 * a * cos_c**2 * cos_b - (1 - p) * cos_a * cos_c),
+            (1 + q) ** 2 - 4 * a * cos_c**2,
+        ],
+        axis=1,
+    )
+    roots = _real_roots(quartic)
+    row, v = np.nonzero(np.isfinite(roots))[0], roots[np.isfinite(roots)]
+    u = ((q[row] - 1) * v**2 - 2 * q[row] * cos_b * v + 1 + q[row]) / (2 * (cos_c - v * cos_a))
+    first = np.sqrt(b2[row] / np.maximum(1 + v**2 - 2 * v * cos_b, 1e-12))
+    depths = first[:, None] * np.stack([np.ones_like(u), u, v], axis=1)
+    good = np.isfinite(depths).all(axis=1) & (depths > 0).all(axis=1)
+    return _aligned(points[row[good]], depths[good][..., None] * rays)
+
+
+def _real_roots(quartic: np.ndarray) -> np.ndarray:
+    """Return the real roots (n, 4) of quartics (n, 5), nan for those that are not.
+
+    Of a pair that noise made complex the real part.
+    """
+    lead = np.where(np.abs(quartic[:, :1]) < 1e-12, 1e-12, quartic[:, :1])
+    b, c, d, e = (quartic[:, 1:] / lead).T.astype(complex)
+    # Ferrari: without its cubic term the quartic is the product of two quadratics, which a root of
+    # its resolvent cubic gives.
+    p, q = c - 3 * b**2 / 8, d - b * c / 2 + b**3 / 8
+    r = e - b * d / 4 + b**2 * c / 16 - 3 * b**4 / 256
+    m = _largest_root(p, p**2 / 4 - r, -(q**2) / 8)
+    half = np.sqrt(2 * np.where(np.abs(m) < 1e-12, 1e-12, m))
+    roots = [
+        sign * half / 2 + other * np.sqrt(half**2 / 4 - p / 2 - m - sign * q / (2 * half)) - b / 4
+        for sign in (1, -1)
+        for other in (1, -1)
+    ]
+    stacked = np.stack(roots, axis=1)
+    real = np.abs(stacked.imag) < 0.05 * np.abs(stacked.real)
+    return np.where(real, stacked.real, np.nan)
+
+
+def _largest_root(b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """Return of cubics, 1 before the cube, the root (n,) with the largest real part (Cardano)."""
+    p, q = c - b**2 / 3, 2 * b**3 / 27 - b * c / 3 + d
+    inner = np.sqrt(q**2 / 4 + p**3 / 27)
+    cube = np.where(np.abs(-q / 2 + inner) > np.abs(-q / 2 - inner), -q / 2 + inner, -q / 2 - inner)
+    u = np.where(np.abs(cube) < 1e-30, 1e-10, cube) ** (1 / 3)
+    turns = np.exp(2j * np.pi * np.arange(3) / 3)
+    roots = u[:, None] * turns - p[:, None] / (3 * u[:, None] * turns) - b[:, None] / 3
+    return roots[np.arange(len(b)), roots.real.argmax(axis=1)]
+
+
+def _aligned(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the poses (n, 4, 4) that take triples (n, 3, 3) to targets (n, 3, 3)."""
+
+    def axes(triples: np.ndarray) -> np.ndarray:
+        x = triples[:, 1] - triples[:, 0]
+        z = np.cross(x, triples[:, 2] - triples[:, 0])
+        x, z = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (x, z))
+        return np.stack([x, np.cross(z, x), z], axis=2)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        R = axes(targets) @ np.swapaxes(axes(points), 1, 2)
+    t = targets.mean(axis=1) - (R @ points.mean(axis=1)[..., None])[..., 0]
+    poses = rigid.from_rotation_translation(R, t)
+    return poses[np.isfinite(poses).all(axis=(1, 2))]
+
+
+def _starts(
+    model: np.ndarray, pixels: np.ndarray, camera: Camera, coarse: float, rng: np.random.Generator
+) -> list[tuple[float, Camera]]:
+    """Return the best poses of triples, and how many beads each has in its place."""
+    triples = _model_triples(len(model), rng)
+    homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
+    rays = homogeneous @ np.linalg.inv(camera.intrinsics).T
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    found: list[tuple[float, Camera]] = []
+    for triple in _image_triples(pixels, rng):
+        poses = poses_of_three(model[triples], rays[triple])
+        if not len(poses):
+            continue
+        few = model[rng.permutation(len(model))[:FIRST_LOOK]]
+        first = _scores(few, pixels, camera, poses, coarse)
+        poses = poses[np.argsort(-first, kind="stable")[:KEPT_POSES]]
+        scores = _scores(model, pixels, camera, poses, coarse)
+        found += [
+            (float(scores[n]), replace(camera, camera_from_world=_rigid(poses[n])))
+            for n in np.argsort(-scores, kind="stable")[:2]
+        ]
+        enough = 0.85 * min(len(model), len(pixels))
+        if scores.max() > enough and len(found) >= 2 * LEAST_TRIPLES:
+            break
+    found.sort(key=lambda each: -each[0])
+    return found[: 4 * REFINED]
+
+
+def _distinct(
+    model: np.ndarray, pixels: np.ndarray, starts: list[tuple[float, Camera]], coarse: float
+) -> list[Camera]:
+    """Return the first REFINED starts that name the beads otherwise than those before them."""
+    chosen: list[Camera] = []
+    named: list[tuple[bool, set[tuple[int, int]]]] = []
+    for _, camera in starts:
+        mirrored = bool(camera.intrinsics[0, 0] < 0)
+        rows, columns = _assigned(model, pixels, camera, coarse)
+        pairs = set(zip(rows.tolist(), columns.tolist()))
+        known = any(
+            mirrored == other and len(pairs & others) > 0.6 * len(pairs) for other, others in named
+        )
+        if len(pairs) >= MIN_MATCHED - 2 and not known:
+            chosen.append(camera)
+            named.append((mirrored, pairs))
+        if len(chosen) == REFINED:
+            break
+    return chosen
+
+
+def _rigid(pose: np.ndarray) -> np.ndarray:
+    """Return the pose (4, 4) with its rotation made exact."""
+    u, _, vt = np.linalg.svd(pose[:3, :3])
+    return rigid.from_rotation_translation(u @ vt, pose[:3, 3])
+
+
+def _model_triples(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return (n, 3) triples of the model in every order: all, or a part of them drawn at random."""
+    if count * (count - 1) * (count - 2) <= MODEL_TRIPLES:
+        return np.array(list(permutations(range(count), 3)))
+    drawn = np.argsort(rng.random((MODEL_TRIPLES, count)), axis=1)[:, :3]
+    return np.unique(drawn, axis=0)
+
+
+def _image_triples(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return triples (n, 3) of beads of the image, the wider half of those drawn at random."""
+    drawn = np.argsort(rng.random((2 * IMAGE_TRIPLES, len(pixels))), axis=1)[:, :3]
+    a, b = pixels[drawn[:, 1]] - pixels[drawn[:, 0]], pixels[drawn[:, 2]] - pixels[drawn[:, 0]]
+    area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    return drawn[np.argsort(-area, kind="stable")[:IMAGE_TRIPLES]]
+
+
+def _scores(
+    model: np.ndarray, pixels: np.ndarray, camera: Camera, poses: np.ndarray, coarse: float
+) -> np.ndarray:
+    """Return for poses (n, 4, 4) about how many beads of the image each has in their places."""
+    points = poses[:, :3, :3] @ model.T + poses[:, :3, 3:]
+    depth = np.where(points[:, 2] > 0, points[:, 2], np.nan)
+    K = camera.intrinsics
+    u = (K[0, 0] * points[:, 0] + K[0, 1] * points[:, 1]) / depth + K[0, 2]
+    v = K[1, 1] * points[:, 1] / depth + K[1, 2]
+    squared = (pixels[:, 0] - u[..., None]) ** 2 + (pixels[:, 1] - v[..., None]) ** 2
+    nearest = np.nan_to_num(squared.min(axis=1), nan=np.inf)
+    return np.maximum(0, 1 - nearest / coarse**2).sum(axis=1)
+
+
+def _assigned(
+    model: np.ndarray, pixels: np.ndarray, camera: Camera, limit: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers in the model and in the image of beads that belong together, nearer than a limit in px."""
+    from scipy.optimize import linear_sum_assignment
+
+    distance = np.linalg.norm(camera.project(model)[:, None] - pixels, axis=-1)
+    cost = np.minimum(np.nan_to_num(distance, nan=1e6), 2 * limit)
+    rows, columns = linear_sum_assignment(cost)
+    near = distance[rows, columns] < limit
+    return rows[near], columns[near]
+
+
+def _refined(
+    model: np.ndarray,
+    pixels: np.ndarray,
+    sd_px: np.ndarray,
+    camera: Camera,
+    coarse: float,
+    free_intrinsics: bool,
+) -> Match | None:
+    """Return the match near a camera; None where too few beads stay in it."""
+    for limit in (1.5 * coarse, coarse, 0.5 * coarse, FINE_PX, FINE_PX):
+        rows, columns = _assigned(model, pixels, camera, max(limit, FINE_PX))
+        if len(rows) < MIN_MATCHED - 1:
+            return None
+        seen = Observation(model[rows], pixels[columns], sd_px[columns])
+        camera = fitted_pose(seen, camera, free_intrinsics=free_intrinsics)
+    rows, columns = _assigned(model, pixels, camera, FINE_PX)
+    if len(rows) < MIN_MATCHED:
+        return None
+    off = np.linalg.norm(camera.project(model[rows]) - pixels[columns], axis=1)
+    return Match(camera, rows, columns, float(np.sqrt(np.mean(off**2))))
+
+
+def _same(match: Match, other: Match) -> bool:
+    """Return whether two matches name the beads alike."""
+    pairs = set(zip(match.model.tolist(), match.bead.tolist()))
+    others = set(zip(other.model.tolist(), other.bead.tolist()))
+    mirrored = [each.camera.intrinsics[0, 0] < 0 for each in (match, other)]
+    return len(pairs & others) >= 0.5 * min(len(pairs), len(others)) and len(set(mirrored)) == 1
+
+
+def _as_good(match: Match, best: Match) -> bool:
+    return len(match.model) >= len(best.model) - FEWER_BEADS and match.rms_px <= max(
+        SIMILAR_RATIO * best.rms_px, SIMILAR_PX
+    )

@@ -1,0 +1,595 @@
+"""Beads in X-ray images: metal balls, and the holes of a plate, found and measured to a fraction of a pixel.
+
+Bright or dark blobs of all sizes that may be beads are the maxima of a Laplacian of Gaussian over
+scales (Lindeberg, Int J Comput Vis 30, 1998). To what looks round the image of a ball is fitted:
+radiation through its chords, blurred, before a smooth background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+#: Radii by which one scale of the search differs from the next.
+SCALE_STEP = 1.25
+#: Radius in pixels above which the search goes on in an image of half the resolution.
+POOLED_RADIUS_PX = 6.0
+#: Nepers of the blob's response, and of these the share of the strongest one, below which nothing
+#: is a bead.
+MIN_RESPONSE, MIN_RESPONSE_SHARE = 0.04, 0.02
+MAX_CANDIDATES = 400
+#: A bead's contrast is looked at in so many directions, each against the median of all.
+SECTORS = 12
+MIN_SECTOR_SHARE, MIN_SECTORS = 0.35, 0.7
+#: A fit is made at no more pixels than these from the centre to the rim; a larger bead is pooled.
+FITTED_RADIUS_PX = 10.0
+FIT_STEPS = 20
+#: Of the variance that a background alone leaves, the share that a bead must explain.
+MIN_EXPLAINED = 0.8
+#: Standard deviation of a bead's place, px and as a share of its radius, and misfit, above which it
+#: is none.
+MAX_SD_PX, MAX_SD_SHARE, MAX_MISFIT = 1.0, 0.08, 0.45
+#: Of misfit above POOR_MISFIT, which is no noise, and radius: the error of the centre that goes with it.
+SHAPE_SD_SHARE = 0.3
+#: Blur of a bead, as a share of its radius, beside what any image has: more is no bead's.
+MAX_BLUR_SHARE = 0.3
+#: Standard deviations of noise by which a bead must be seen.
+MIN_CONTRAST_TO_NOISE = 4.0
+#: Share of radiation stopped, and share of a bead's outline within the field.
+MIN_STOPPED, MIN_SHOWN = 0.03, 0.4
+#: Nepers of a ball at which a fit begins, and the share by which radius, blur and nepers may be off.
+LIKELY_NEPERS, LIKELY_SHARE = 1.5, 1.0
+#: Misfit above which a bead may be two, and how often they are fitted in turn.
+POOR_MISFIT, PARTING_ROUNDS = 0.05, 2
+#: Blur that the pixels themselves make.
+MIN_BLUR_PX = 0.35
+#: Distances at which a ball's image is computed; between them it is interpolated.
+NODES = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Bead:
+    """A bead in an image.
+
+    Attributes
+    ----------
+    pixel
+        (2,), column and row of its centre.
+    radius_px
+        Of its outline.
+    blur_px
+        Standard deviation of the image's blur at it.
+    stopped
+        Share of the radiation that it stops at its centre; negative for a hole.
+    sd_px
+        Standard deviation of its centre along each axis, from the noise about it.
+    nepers
+        That it attenuates along its diameter, by the shape of its image.
+    misfit
+        Rms of what the bead leaves of the image within its outline, as a share of what it stops.
+    half_apart
+        (2,) px from the centre to each of two, if it should be two beads that overlap.
+    """
+
+    pixel: np.ndarray
+    radius_px: float
+    blur_px: float
+    stopped: float
+    sd_px: float
+    nepers: float = LIKELY_NEPERS
+    misfit: float = 0.0
+    half_apart: np.ndarray = field(default_factory=lambda: np.zeros(2))
+
+
+def find_beads(
+    line_integrals: np.ndarray,
+    valid: np.ndarray | None = None,
+    radius_px: tuple[float, float] = (1.2, 40.0),
+    *,
+    holes: bool = False,
+) -> list[Bead]:
+    """Return the beads of an image, that which stops most first.
+
+    Parameters
+    ----------
+    line_integrals
+        (rows, columns), nepers, metal bright.
+    valid
+        bool (rows, columns), the field; by default all. A bead that its rim cuts is measured by
+        what is left of it.
+    radius_px
+        The smallest and the largest radius.
+    holes
+        Whether beads are what stops less than its surroundings, as a plate's holes.
+    """
+    sign = -1.0 if holes else 1.0
+    valid = np.isfinite(line_integrals) if valid is None else valid & np.isfinite(line_integrals)
+    if not valid.any():
+        return []
+    values = np.where(valid, line_integrals, np.median(line_integrals[valid])).astype(np.float32)
+    filled = sign * _filled(values, valid)
+    places, radii = _blobs(filled, valid, radius_px)
+    round_ones = _are_round(filled, valid, places, radii)
+    transmission = np.exp(-np.clip(values - np.median(values[valid]), -8, 8))
+    starts = [
+        Bead(place, radius, 0.7 + 0.1 * radius, sign * 0.5, np.inf)
+        for place, radius in zip(places[round_ones], radii[round_ones], strict=True)
+    ]
+    beads = [_fitted(transmission, valid, start, ()) for start in starts]
+    found = _without_doubles([bead for bead in beads if _is_clear(bead, radius_px)])
+    parted = [part for bead in found for part in _parted(transmission, valid, bead)]
+    found = _without_doubles(parted)
+    again = [
+        _fitted(transmission, valid, bead, near) if (near := _neighbours(bead, found)) else bead
+        for bead in found
+    ]
+    found = _without_doubles(
+        [
+            new if _is_clear(new, radius_px) else old
+            for old, new in zip(found, again, strict=True)
+            if _is_clear(new, radius_px) or _is_clear(old, radius_px)
+        ]
+    )
+    return sorted(found, key=lambda bead: -sign * bead.stopped)
+
+
+def _is_clear(bead: Bead | None, radius_px: tuple[float, float]) -> TypeGuard[Bead]:
+    """Return whether a fit is that of a bead of the size that is looked for."""
+    return (
+        bead is not None
+        and 0.7 * radius_px[0] <= bead.radius_px <= 1.3 * radius_px[1]
+        and bead.blur_px < MAX_BLUR_SHARE * bead.radius_px + 2
+        and bead.sd_px <= max(MAX_SD_PX, MAX_SD_SHARE * bead.radius_px)
+        and bead.misfit <= MAX_MISFIT
+    )
+
+
+def _filled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the image with the nearest value of the field beyond it, so that its rim is no edge."""
+    if valid.all():
+        return values
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~valid, return_distances=False, return_indices=True
+    )
+    return values[tuple(nearest)]
+
+
+def _blobs(
+    image: np.ndarray, valid: np.ndarray, radius_px: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return places (n, 2) and radii (n,) of the blobs, bright in the image, those with the strongest response first."""
+    low, high = radius_px
+    count = 1 + max(0, int(np.ceil(np.log(high / low) / np.log(SCALE_STEP))))
+    near = scipy.ndimage.binary_dilation(valid, iterations=max(1, round(low)))
+    found, pooled, factor = [], image, 1
+    for radius in low * SCALE_STEP ** np.arange(count):
+        while radius / factor > POOLED_RADIUS_PX and min(pooled.shape) >= 16:
+            pooled, factor = _halved(pooled), 2 * factor
+        sigma = radius / factor / np.sqrt(2)
+        response = -(sigma**2) * scipy.ndimage.gaussian_laplace(pooled, sigma, mode="nearest")
+        peak = response == scipy.ndimage.maximum_filter(response, 3)
+        rows, columns = np.nonzero(peak & (response > MIN_RESPONSE))
+        places = np.stack([columns, rows], axis=1) * factor + (factor - 1) / 2
+        at = np.minimum(np.rint(places).astype(int), np.array(image.shape[::-1]) - 1)
+        seen = near[at[:, 1], at[:, 0]]
+        found.append(
+            np.column_stack(
+                [places[seen], np.full(seen.sum(), radius), response[rows, columns][seen]]
+            )
+        )
+    blobs = np.concatenate(found)
+    blobs = blobs[np.argsort(-blobs[:, 3], kind="stable")]
+    blobs = blobs[blobs[:, 3] > MIN_RESPONSE_SHARE * blobs[:1, 3].sum()]
+    return _spread(blobs[:, :2], blobs[:, 2])
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    rows, columns = (size // 2 for size in image.shape)
+    return image[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean((1, 3))
+
+
+def _spread(places: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most MAX_CANDIDATES of the blobs, none whose centre lies within a stronger one."""
+    kept: list[int] = []
+    for n, (place, radius) in enumerate(zip(places, radii, strict=True)):
+        apart = np.linalg.norm(places[kept] - place, axis=1)
+        if (apart > 0.8 * np.maximum(radii[kept], radius)).all():
+            kept.append(n)
+            if len(kept) == MAX_CANDIDATES:
+                break
+    return places[kept], radii[kept]
+
+
+def _are_round(
+    image: np.ndarray, valid: np.ndarray, places: np.ndarray, radii: np.ndarray
+) -> np.ndarray:
+    """Return bool (n,): which blobs stand out from what is around them in nearly every direction."""
+    if not len(places):
+        return np.zeros(0, bool)
+    angles = 2 * np.pi * np.arange(SECTORS) / SECTORS
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    def at(distances: np.ndarray, what: np.ndarray) -> np.ndarray:
+        """Return (n, SECTORS), means over distances (n, m) in px from the centres."""
+        points = places[:, None, None] + distances[:, None, :, None] * directions[:, None]
+        sampled = scipy.ndimage.map_coordinates(
+            what, [points[..., 1], points[..., 0]], order=1, mode="nearest"
+        )
+        return sampled.mean(axis=-1)
+
+    inner = at(radii[:, None] * [0.2, 0.4, 0.6], image)
+    outer_px = radii[:, None] * [1.5, 1.8] + [1.5, 2.0]
+    steps = inner - at(outer_px, image)
+    shown = at(outer_px, valid.astype(np.float32)) > 0.9
+    typical = np.ma.median(np.ma.masked_array(steps, ~shown), axis=1).filled(0)
+    clear = (steps > MIN_SECTOR_SHARE * typical[:, None]) & shown
+    enough = clear.sum(axis=1) >= MIN_SECTORS * shown.sum(axis=1)
+    return enough & (typical > 0) & (shown.mean(axis=1) >= MIN_SHOWN)
+
+
+def stopped_by_ball(distance: np.ndarray, radius: float, blur: float, nepers: float) -> np.ndarray:
+    """Return the share of radiation that a ball stops, blurred, where 1 is what its centre stops without blur.
+
+    Parameters
+    ----------
+    distance
+        (n,), from the centre of its image.
+    radius, blur
+        Of the ball, and standard deviation of the blur, in the unit of the distance.
+    nepers
+        That the ball attenuates along its diameter.
+    """
+    from scipy.special import i0e
+
+    nodes, weights = _QUADRATURE
+    rho = radius * nodes
+    chord = np.sqrt(1 - nodes**2)
+    stops = np.expm1(-nepers * chord) / np.expm1(-nepers)
+    # A Gaussian about a point at `distance`, over a ring at rho, is exp(-(d - rho)^2 / 2 s^2) i0e.
+    across = (distance[:, None] - rho) / blur
+    ring = np.exp(-0.5 * across**2) * i0e(distance[:, None] * rho / blur**2)
+    return ring @ (stops * rho * weights * radius) / blur**2
+
+
+def _legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1) / 2, weights / 2
+
+
+_QUADRATURE = _legendre(28)
+
+
+def _neighbours(bead: Bead, beads: Sequence[Bead]) -> list[Bead]:
+    """Return the other beads that the surroundings of a bead show."""
+    return [
+        other
+        for other in beads
+        if other is not bead
+        and np.linalg.norm(other.pixel - bead.pixel)
+        < _reach(bead.radius_px, bead.blur_px) + other.radius_px + 2 * other.blur_px
+    ]
+
+
+def _reach(radius: float, blur: float) -> float:
+    """Return how far from its centre an image is compared with that of a bead."""
+    return 1.5 * radius + 2.5 * blur + 1.5
+
+
+def _parted(transmission: np.ndarray, valid: np.ndarray, bead: Bead) -> list[Bead]:
+    """Return two beads that overlap in place of one, where they fit the image much better."""
+    apart = np.linalg.norm(bead.half_apart)
+    if bead.misfit < POOR_MISFIT or apart < 0.15 * bead.radius_px:
+        return [bead]
+    radius = 0.8 * bead.radius_px
+    pair: list[Bead | None] = [
+        replace(bead, pixel=bead.pixel + side * bead.half_apart, radius_px=radius)
+        for side in (-1, 1)
+    ]
+    for _ in range(PARTING_ROUNDS):
+        for n in range(2):
+            this, other = pair[n], pair[1 - n]
+            if this is None or other is None:
+                return [bead]
+            pair[n] = _fitted(transmission, valid, this, [other])
+    first, second = pair
+    if first is None or second is None:
+        return [bead]
+    alike = 0.7 < first.radius_px / second.radius_px < 1.4
+    distinct = np.linalg.norm(first.pixel - second.pixel) > 0.3 * first.radius_px
+    better = first.misfit + second.misfit < 1.5 * bead.misfit
+    return [first, second] if alike and distinct and better else [bead]
+
+
+def _without_doubles(beads: list[Bead]) -> list[Bead]:
+    """Return the beads without those at the place of a better measured one."""
+    kept: list[Bead] = []
+    for bead in sorted(beads, key=lambda each: each.sd_px / each.radius_px):
+        if all(
+            np.linalg.norm(bead.pixel - other.pixel) > 0.3 * max(bead.radius_px, other.radius_px)
+            for other in kept
+        ):
+            kept.append(bead)
+    return kept
+
+
+def _fitted(
+    transmission: np.ndarray, valid: np.ndarray, start: Bead, neighbours: Sequence[Bead]
+) -> Bead | None:
+    """Return the bead that fits the image best near a start; None where no bead fits it."""
+    factor = max(1, int(np.ceil(start.radius_px / FITTED_RADIUS_PX)))
+    patch = _Patch.around(transmission, valid, start, neighbours, factor)
+    return None if patch is None else patch.bead(start, factor)
+
+
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    """The pixels about a bead, in pixels of the image pooled for the fit.
+
+    What is fitted has twelve numbers: the bead's column, row, radius, blur, nepers and share
+    stopped, and six of a quadratic background.
+
+    Attributes
+    ----------
+    x, y
+        (n,) from the start's centre.
+    at
+        (2, n), row and column.
+    values
+        (n,) transmission, about 1 where the bead is not.
+    start
+        (12,) of the fit.
+    low, high
+        (12,) within which it stays.
+    shown
+        Share of the bead's outline within the field.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    at: np.ndarray
+    values: np.ndarray
+    start: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    shown: float
+
+    @classmethod
+    def around(
+        cls,
+        transmission: np.ndarray,
+        valid: np.ndarray,
+        bead: Bead,
+        neighbours: Sequence[Bead],
+        factor: int,
+    ) -> _Patch | None:
+        """Return the pixels about a bead, less what its neighbours stop; None where there are too few."""
+        reach = _reach(bead.radius_px, bead.blur_px) + 0.3 * bead.radius_px
+        low = np.maximum(np.floor(bead.pixel - reach).astype(int), 0)
+        high = np.minimum(np.ceil(bead.pixel + reach).astype(int) + 1, transmission.shape[::-1])
+        high -= (high - low) % factor
+        if ((high - low) < 4 * factor).any():
+            return None
+        part = np.s_[low[1] : high[1], low[0] : high[0]]
+        v, u = np.mgrid[part]
+        values = transmission[part].astype(float)
+        apart = np.hypot(u - bead.pixel[0], v - bead.pixel[1])
+        beside = valid[part] & (apart > bead.radius_px + bead.blur_px)
+        if beside.sum() < 12:
+            return None
+        values /= np.median(values[beside])
+        for other in neighbours:
+            values = _without(values, np.hypot(u - other.pixel[0], v - other.pixel[1]), other)
+        columns, rows = (high - low) // factor
+        blocks = rows, factor, columns, factor
+        x, y, values, used = (
+            each.reshape(blocks).mean((1, 3)).ravel()
+            for each in (u - bead.pixel[0], v - bead.pixel[1], values, valid[part])
+        )
+        distance = np.hypot(x, y)
+        chosen = (used > 0.99) & (distance < reach)
+        outline = np.abs(distance - bead.radius_px) < max(0.15 * bead.radius_px, 0.75 * factor)
+        around = chosen & (distance > bead.radius_px)
+        if around.sum() < 12 or not outline.any():
+            return None
+        radius, blur = bead.radius_px / factor, max(bead.blur_px / factor, MIN_BLUR_PX)
+        sign, free = np.sign(bead.stopped), np.full(6, np.inf)
+        return cls(
+            x[chosen] / factor,
+            y[chosen] / factor,
+            np.indices((rows, columns)).reshape(2, -1)[:, chosen],
+            values[chosen],
+            np.array([0, 0, radius, blur, LIKELY_NEPERS, 0.5 * sign, 1, 0, 0, 0, 0, 0]),
+            np.array(
+                [
+                    -0.7 * radius,
+                    -0.7 * radius,
+                    0.5 * radius,
+                    MIN_BLUR_PX,
+                    0.05,
+                    min(3 * sign, 0),
+                    *-free,
+                ]
+            ),
+            np.array(
+                [
+                    0.7 * radius,
+                    0.7 * radius,
+                    1.8 * radius + 0.5,
+                    0.8 * radius + 1.5,
+                    6,
+                    max(1.2 * sign, 0),
+                    *free,
+                ]
+            ),
+            float((outline & chosen).sum() / outline.sum()),
+        )
+
+    def bead(self, start: Bead, factor: int) -> Bead | None:
+        """Return the bead that fits best; None where it does not stand out from noise and background."""
+        weight = np.ones(len(self.x))
+        numbers = self.start
+        for precision in (1e-2, 1e-3, 1e-4):
+            numbers = self._minimised(numbers, weight, precision)
+            misfit = self.values - self._model(numbers)
+            background = self._background @ numbers[6:]
+            left = np.sum(weight * misfit**2) / np.sum(weight * (self.values - background) ** 2)
+            if 1 - left < MIN_EXPLAINED / 2:
+                return None
+            noise = 1.4826 * np.median(np.abs(misfit)) + 1e-6
+            weight = 1 / (1 + (misfit / (3 * noise)) ** 2)
+        column, row, radius, blur, _, stopped = numbers[:6]
+        near = np.hypot(self.x - column, self.y - row) < radius + blur
+        ring = ~near
+        if near.sum() < 4 or ring.sum() < 6 or abs(stopped) < MIN_STOPPED or self.shown < MIN_SHOWN:
+            return None
+        left = np.sum(weight * misfit**2) / np.sum(weight * (self.values - background) ** 2)
+        profile = _at_centre(radius, blur, numbers[4])
+        spread = np.sqrt(np.sum(weight * misfit**2) / np.sum(weight))
+        if 1 - left < MIN_EXPLAINED or abs(stopped) * profile < MIN_CONTRAST_TO_NOISE * spread:
+            return None
+        unlike = float(np.sqrt(np.mean(misfit[near] ** 2)) / abs(stopped))
+        shape_sd = SHAPE_SD_SHARE * radius * max(unlike - POOR_MISFIT, 0.0)
+        J = self._derivatives(numbers)
+        normal = J.T @ (weight[:, None] * J) + np.diag(self._prior_weights(numbers) * spread**2)
+        variance = np.linalg.inv(normal + 1e-12 * np.eye(12)).diagonal() * spread**2
+        variance *= self._correlation(np.sqrt(weight) * misfit)
+        return Bead(
+            start.pixel + factor * numbers[:2],
+            factor * radius,
+            factor * blur,
+            stopped,
+            factor * float(np.hypot(np.sqrt(variance[:2].mean()), shape_sd)),
+            numbers[4],
+            unlike,
+            factor * self._half_apart(numbers),
+        )
+
+    def _minimised(self, numbers: np.ndarray, weight: np.ndarray, precision: float) -> np.ndarray:
+        """Return the numbers (12,) of least weighted squares, by Levenberg's and Marquardt's method."""
+        spread = 0.02
+
+        def cost_of(numbers: np.ndarray) -> tuple[np.ndarray, float]:
+            misfit = self.values - self._model(numbers)
+            prior = np.sum(self._prior_weights(numbers) * (numbers - self.start) ** 2)
+            return misfit, float(np.sum(weight * misfit**2) + spread**2 * prior)
+
+        damping, (misfit, cost) = 1e-3, cost_of(numbers)
+        for _ in range(FIT_STEPS):
+            J = self._derivatives(numbers)
+            prior = spread**2 * self._prior_weights(numbers)
+            normal = J.T @ (weight[:, None] * J) + np.diag(prior)
+            gradient = J.T @ (weight * misfit) - prior * (numbers - self.start)
+            scaled = normal + damping * np.diag(normal.diagonal() + 1e-9)
+            trial = np.clip(numbers + np.linalg.solve(scaled, gradient), self.low, self.high)
+            trial_misfit, trial_cost = cost_of(trial)
+            if trial_cost < cost:
+                settled = cost - trial_cost < precision * cost
+                moved = np.abs(trial - numbers)[:2].max()
+                numbers, misfit, cost = trial, trial_misfit, trial_cost
+                damping = max(damping / 5, 1e-7)
+                if settled and moved < 10 * precision:
+                    break
+            else:
+                damping *= 6
+                if damping > 1e4:
+                    break
+        return numbers
+
+    def _prior_weights(self, numbers: np.ndarray) -> np.ndarray:
+        """Return (12,) one over the variance of what is likely at the start: of radius, blur and nepers."""
+        weights = np.zeros(12)
+        weights[2:5] = 1 / (LIKELY_SHARE * self.start[2:5]) ** 2
+        return weights
+
+    def _correlation(self, misfit: np.ndarray) -> float:
+        """Return how many times the variance of a mean is that of independent pixels."""
+        image = np.zeros((np.ptp(self.at, axis=1) + 7).tolist())
+        row, column = self.at - self.at.min(axis=1, keepdims=True) + 3
+        image[row, column] = misfit
+        lags = range(-3, 4)
+        around = sum(
+            np.sum(misfit * image[row + down, column + right]) for down in lags for right in lags
+        )
+        return float(max(1.0, around / max(np.sum(misfit**2), 1e-12)))
+
+    def _half_apart(self, numbers: np.ndarray) -> np.ndarray:
+        """Return (2,) from the centre to each of two beads, were this one two that overlap."""
+        background = self._background @ numbers[6:]
+        stopped = np.clip((1 - self.values / background) / numbers[5], 0, 1)
+        near = np.hypot(self.x - numbers[0], self.y - numbers[1]) < 1.3 * numbers[2]
+        weight = np.where(near & (stopped > 0.2), stopped, 0)
+        places = np.stack([self.x, self.y])
+        spread = np.atleast_2d(np.cov(places, aweights=weight + 1e-9))
+        (small, large), axes = np.linalg.eigh(spread)
+        return np.sqrt(max(large - small, 0.0)) * axes[:, 1]
+
+    @cached_property
+    def _background(self) -> np.ndarray:
+        """(n, 6) of a quadratic background."""
+        scale = max(np.abs(self.x).max(), np.abs(self.y).max())
+        x, y = self.x / scale, self.y / scale
+        return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+    def _profile(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (n,) distance from the bead's centre, nodes along it, and the shares stopped there."""
+        distance = np.hypot(self.x - numbers[0], self.y - numbers[1])
+        nodes = np.linspace(0, distance.max() + 1e-6, NODES)
+        return distance, nodes, stopped_by_ball(nodes, *numbers[2:5])
+
+    def _model(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the transmission (n,)."""
+        profile = np.interp(*self._profile(numbers))
+        return (self._background @ numbers[6:]) * (1 - numbers[5] * profile)
+
+    def _derivatives(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the derivatives (n, 12) of the transmission."""
+        distance, nodes, shares = self._profile(numbers)
+        profile = np.interp(distance, nodes, shares)
+        slope = np.interp(distance, nodes, np.gradient(shares, nodes))
+        background = self._background @ numbers[6:]
+        depth = -numbers[5] * background
+        away = np.maximum(distance, 1e-9)
+        of_centre = [
+            -depth * slope * (self.x - numbers[0]) / away,
+            -depth * slope * (self.y - numbers[1]) / away,
+        ]
+        of_shape = []
+        for n in range(3):
+            shape = numbers[2:5].copy()
+            step = 1e-4 * shape[n]
+            shape[n] += step
+            change = (stopped_by_ball(nodes, *shape) - shares) / step
+            of_shape.append(depth * np.interp(distance, nodes, change))
+        of_background = (1 - numbers[5] * profile)[:, None] * self._background
+        return np.column_stack([*of_centre, *of_shape, -background * profile, of_background])
+
+
+def _profile(distance: np.ndarray, bead: Bead) -> np.ndarray:
+    """Return the share that a bead stops at distances (...) in px from its centre, against its unblurred centre."""
+    far = bead.radius_px + 5 * bead.blur_px
+    nodes = np.linspace(0, far, NODES)
+    shares = stopped_by_ball(nodes, bead.radius_px, bead.blur_px, bead.nepers)
+    return np.interp(distance, nodes, shares, right=0.0)
+
+
+def _without(values: np.ndarray, distance: np.ndarray, bead: Bead) -> np.ndarray:
+    """Return the transmission (...), 1 beside beads, as it were without a bead at distances (...) in px.
+
+    Primary radiation is what beads before one another stop in turn; scatter, the rest, passes.
+    """
+    primary = bead.stopped / -np.expm1(-bead.nepers) if bead.stopped > 0 else 1.0
+    primary = np.clip(primary, bead.stopped, 1.0)
+    passed = 1 - np.clip(bead.stopped / primary * _profile(distance, bead), -5, 0.95)
+    return np.where(passed > 0.98, values, 1 - primary + (values - 1 + primary) / passed)
+
+
+def _at_centre(radius: float, blur: float, nepers: float) -> float:
+    return float(stopped_by_ball(np.zeros(1), radius, blur, nepers)[0])

@@ -1,0 +1,119 @@
+"""Which further view is proposed, and whether it does what is said of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_ct, make_slot_scan, make_views, write_phantom_case
+
+from MultiViewRegistrationLib.assessment import next_view, verdict
+from MultiViewRegistrationLib.assessment.next_view import (
+    FurtherView,
+    Plan,
+    plan_view,
+    with_further_view,
+)
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.registration.pipeline import refine
+
+TARGETS = 20.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+
+
+def plan(anatomy, views, pose=TRUE_POSE) -> Plan:
+    return plan_view(anatomy, views, pose, TARGETS)
+
+
+def test_beside_one_view_a_view_across_its_beam_is_best_as_its_depth_is_unknown(anatomy):
+    found = plan(anatomy, make_views(make_ct(), ((0, 0),)))
+    errors = [each.error_mm for each in found.views]
+    assert abs(found.views[0].rao_lao_deg) >= 60 and found.views[0].error_mm < found.error_mm / 2
+    assert all(one <= other for one, other in pairwise(errors)) and errors[-1] < found.error_mm
+    assert not found.patient_axes and "more than halve the error" in found.sentence
+    assert all(abs(each.rao_lao_deg) >= 15 or each.cra_cau_deg for each in found.views)
+
+
+@pytest.mark.parametrize("further", [(90, 0), (30, 0)])
+def test_a_view_that_was_taken_leaves_the_error_that_was_expected_of_it(anatomy, further):
+    one, both = make_views(make_ct(), ((0, 0),)), make_views(make_ct(), ((0, 0), further))
+    (expected,) = (
+        each.error_mm
+        for each in plan(anatomy, one).views
+        if (each.rao_lao_deg, each.cra_cau_deg) == further
+    )
+    assert plan(anatomy, both).error_mm == pytest.approx(expected, rel=0.3)
+
+
+def test_where_cameras_are_known_badly_that_is_most_of_the_error_and_a_view_helps_less(anatomy):
+    views = make_views(make_ct())
+    rough = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]
+    exact, rough = plan(anatomy, views), plan(anatomy, rough)
+    assert rough.error_mm > 5 * exact.error_mm
+    assert rough.views[0].error_mm > 0.5 * rough.error_mm
+
+
+def test_a_world_that_is_no_c_arms_has_angles_by_the_axes_of_the_ct(anatomy):
+    """The same cameras in a world that lies elsewhere and otherwise."""
+    views = make_views(make_ct(), ((0, 0),))
+    moved = rigid.from_rotation_translation(rigid.exp_so3([0.4, -0.9, 1.1]), [300.0, -250, 90])
+    camera = replace(
+        views[0].camera,
+        camera_from_world=views[0].camera.camera_from_world @ rigid.inverse(moved),
+    )
+    elsewhere = plan(anatomy, [replace(views[0], camera=camera)], moved @ TRUE_POSE)
+    here = plan(anatomy, views)
+    assert elsewhere.patient_axes and "by the axes of the CT" in elsewhere.sentence
+    assert elsewhere.error_mm == pytest.approx(here.error_mm, rel=1e-2)
+    assert abs(elsewhere.views[0].rao_lao_deg) >= 60
+    assert elsewhere.views[0].error_mm == pytest.approx(here.views[0].error_mm, rel=0.5)
+
+
+def test_slot_scans_are_refused(anatomy):
+    with pytest.raises(InputError, match="slot scans, expected those of a C-arm"):
+        plan(anatomy, [make_slot_scan(make_ct(), 0)])
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (FurtherView(45, 0, 1.0), "LAO 45°"),
+        (FurtherView(-30, 15, 1.0), "RAO 30°, CRA 15°"),
+        (FurtherView(0, -30, 1.0), "AP, CAU 30°"),
+    ],
+)
+def test_angles_are_named_as_a_c_arm_shows_them(view, words):
+    assert view.words == words
+    assert f"near {words} would halve the error" in Plan(2.0, [view], False).sentence
+
+
+def test_it_is_a_reason_where_the_pose_is_in_doubt_for_want_of_a_view(anatomy, monkeypatch):
+    views = make_views(make_ct(), ((0, 0),))
+    found = refine(anatomy, views, TRUE_POSE)
+    assessment = verdict.assess(anatomy, views, found, TRUE_POSE, TARGETS)
+    doubtful = replace(assessment, verdict="check", cause=None)
+    monkeypatch.setattr(next_view, "LEAST_MM", 0.0)
+
+    def last(one):
+        return with_further_view(one, anatomy, found.views, found.world_from_ct).reasons[-1:]
+
+    assert "A further view near" in last(doubtful)[0]
+    for other in ("accept", "reject"):
+        assert last(replace(doubtful, verdict=other)) == doubtful.reasons[-1:]
+    monkeypatch.setattr(next_view, "WORTH", 0.0)
+    assert last(doubtful) == doubtful.reasons[-1:]
+
+
+def test_the_program_plans_at_the_start_and_at_the_registered_pose(tmp_path, capsys):
+    case_file = write_phantom_case(tmp_path)
+    assert main(["plan", str(case_file), "--json"]) == 0
+    registered = json.loads(capsys.readouterr().out)
+    assert registered["views"][0]["error_mm"] <= registered["error_mm"]
+    assert registered["sentence"].startswith("A further view near")
+    assert main(["plan", str(case_file), "--at-start"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("A further view near") and len(lines) == 6

@@ -1,0 +1,180 @@
+"""Cameras are fitted to points of known place, and their uncertainty is that of their errors."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.bead_cameras import (
+    KNOWN,
+    Intrinsics,
+    Observation,
+    bundle,
+    changed,
+    derivatives,
+    free_intrinsics,
+)
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.io.bead_model import read_bead_model
+from Testing.bead_scene import PHANTOM, random_camera
+
+MODEL = read_bead_model(PHANTOM).points
+SD_PX = 0.08
+
+
+def seen_by(camera, rng, points=MODEL, sd=SD_PX):
+    noise = rng.normal(0, sd, (len(points), 2)) if sd else 0.0
+    return Observation(points, camera.project(points) + noise, np.full(len(points), SD_PX))
+
+
+def near(camera, rng, intrinsics=True):
+    """A camera some degrees, mm and pixels off."""
+    step = rng.normal(size=9) * [0.05, 0.05, 0.05, 3, 3, 15, 0.08, 60, 60]
+    if not intrinsics:
+        step[6:] = 0
+    pivot = rigid.transform_points(camera.camera_from_world, MODEL.mean(axis=0))
+    return changed(camera, step, pivot)
+
+
+def off_px(camera, true, points):
+    return np.linalg.norm(camera.project(points) - true.project(points), axis=1)
+
+
+def test_derivatives_are_finite_differences():
+    camera = random_camera(np.random.default_rng(0), mirrored=True)
+    pivot = rigid.transform_points(camera.camera_from_world, MODEL.mean(axis=0))
+    J = derivatives(camera, MODEL, pivot)
+    steps = np.array([1e-6] * 3 + [1e-4] * 3 + [1e-6] + [1e-3] * 2)
+    for column, step in enumerate(steps):
+        ends = [
+            changed(camera, sign * step * np.eye(9)[column], pivot).project(MODEL).ravel()
+            for sign in (1, -1)
+        ]
+        slope = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(J[:, column], slope, rtol=1e-5, atol=1e-4 * np.abs(slope).max())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_free_intrinsics_fit_what_lies_near_the_model(seed):
+    rng = np.random.default_rng(seed)
+    true = random_camera(rng, mirrored=seed == 1, off_px=100)
+    fit = bundle([seen_by(true, rng)], [near(true, rng)], free_intrinsics(true.size))
+    assert np.median(off_px(fit.cameras[0], true, fit.places(0))) < 0.5
+    assert fit.rms_px[0] < 3 * SD_PX
+
+
+def test_scipy_finds_no_lower_cost():
+    rng = np.random.default_rng(5)
+    true = random_camera(rng)
+    seen, start = seen_by(true, rng), near(true, rng)
+    fit = bundle([seen], [start], Intrinsics(40.0, 5.0)).cameras[0]
+    pivot = rigid.transform_points(fit.camera_from_world, MODEL.mean(axis=0))
+    scale = np.array([1e-4] * 3 + [0.1] * 3 + [1e-3] + [3.0] * 2)
+
+    def residuals(numbers):
+        camera = changed(fit, numbers * scale, pivot)
+        off = (camera.project(seen.points) - seen.pixels) / np.hypot(SD_PX, 0.03)
+        robust = np.sqrt(9 * np.log1p(np.square(off).sum(axis=1) / 9))
+        distance = np.log(camera.intrinsics[1, 1] / start.intrinsics[1, 1]) / 0.05
+        centre = (camera.principal_point - start.principal_point) / 40
+        return np.array([*robust, distance, *centre])
+
+    ours = 0.5 * np.sum(residuals(np.zeros(9)) ** 2)
+    for begin in (np.zeros(9), rng.normal(size=9)):
+        assert least_squares(residuals, begin, x_scale="jac").cost > ours - 1e-4
+
+
+def test_the_uncertainty_is_that_of_the_errors():
+    rng = np.random.default_rng(6)
+    true = random_camera(rng)
+    errors, formal, bootstrap = [], [], []
+    for _ in range(40):
+        fit = bundle([seen_by(true, rng)], [true], free_intrinsics(true.size))
+        errors.append(np.mean(off_px(fit.cameras[0], true, fit.places(0)) ** 2))
+        formal.append(fit.sd_px(0))
+        bootstrap.append(fit.bootstrap_sd_px(0))
+    rms = np.sqrt(np.mean(errors))
+    assert 0.7 < rms / np.mean(formal) < 1.4
+    assert 0.7 < rms / np.mean(bootstrap) < 1.6
+
+
+def test_the_equivalent_uncertainty_moves_points_as_much_as_the_whole():
+    rng = np.random.default_rng(7)
+    true = random_camera(rng)
+    fit = bundle([seen_by(true, rng)], [true], free_intrinsics(true.size))
+    sd = fit.equivalent(0)
+    assert sd["distance_sd_percent"] == 0
+    assert 0 < sd["rotation_sd_deg"] < 0.1 and 0 < sd["translation_sd_mm"] < 0.5
+    # Principal point and pose make up for each other: what is left is far less than either.
+    alone = np.sqrt(fit.covariance_of(0)[7, 7])
+    assert sd["principal_point_sd_px"] < 0.05 * alone
+
+
+def test_false_places_lose_their_weight():
+    rng = np.random.default_rng(8)
+    true = random_camera(rng)
+    seen = seen_by(true, rng)
+    seen.pixels[3] += [9, -7]
+    fit = bundle([seen], [true], free_intrinsics(true.size))
+    assert fit.weights[0][3] < 0.05
+    assert np.median(off_px(fit.cameras[0], true, fit.places(0))) < 0.6
+
+
+def test_known_intrinsics_stay_and_shared_ones_are_one():
+    rng = np.random.default_rng(9)
+    first = random_camera(rng)
+    cameras = [Camera(first.intrinsics, random_camera(rng).camera_from_world, first.size)]
+    cameras = [first, *cameras]
+    seen = [seen_by(camera, rng) for camera in cameras]
+    known = bundle(seen, [near(each, rng, intrinsics=False) for each in cameras], KNOWN)
+    for camera in known.cameras:
+        np.testing.assert_array_equal(camera.intrinsics, first.intrinsics)
+    shared = bundle(seen, cameras, free_intrinsics(first.size, shared=True))
+    one, other = (camera.intrinsics for camera in shared.cameras)
+    np.testing.assert_array_equal(one, other)
+    own = bundle(seen, cameras, free_intrinsics(first.size))
+    assert shared.sd_px(0) < own.sd_px(0)
+
+
+def test_a_wrong_principal_point_is_made_up_for_by_the_pose():
+    """As of nine real C-arm images: what lies near the model is right all the same."""
+    rng = np.random.default_rng(10)
+    true = random_camera(rng)
+    K = true.intrinsics.copy()
+    K[:2, 2] += 100, -60
+    wrong = Camera(K, true.camera_from_world, true.size)
+    fit = bundle([seen_by(true, rng, sd=0)], [wrong], KNOWN)
+    near_by = MODEL + [0, 40, 0]
+    shift = off_px(fit.cameras[0], true, near_by)
+    assert shift.max() < 2.5 < off_px(wrong, true, near_by).min() / 20
+
+
+def test_planes_give_the_intrinsics_that_opencv_finds():
+    cv2 = pytest.importorskip(
+        "cv2", reason="the reference is OpenCV: pip install opencv-python-headless"
+    )
+    rng = np.random.default_rng(11)
+    grid = np.stack(np.meshgrid(np.arange(-3, 4), np.arange(-3, 4)), axis=-1).reshape(-1, 2)
+    points = np.column_stack([12.0 * grid, np.zeros(len(grid))])
+    K = np.array([[4800.0, 0, 530], [0, 4800, 500], [0, 0, 1]])
+    cameras = []
+    for _ in range(8):
+        R = rigid.exp_so3([*rng.uniform(-0.7, 0.7, 2), rng.uniform(-3, 3)])
+        pose = rigid.from_rotation_translation(R, [*rng.uniform(-9, 9, 2), rng.uniform(600, 800)])
+        cameras.append(Camera(K, pose, (1024, 1024)))
+    seen = [seen_by(camera, rng, points) for camera in cameras]
+    flags = cv2.CALIB_FIX_ASPECT_RATIO | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_USE_INTRINSIC_GUESS
+    flags |= cv2.CALIB_FIX_K1 | cv2.CALIB_FIX_K2 | cv2.CALIB_FIX_K3
+    start = K + np.diag([100.0, 100.0, 0])
+    _, theirs, _, _, _ = cv2.calibrateCamera(
+        [points.astype(np.float32)] * 8,
+        [each.pixels.astype(np.float32) for each in seen],
+        (1024, 1024),
+        start.copy(),
+        np.zeros(5),
+        flags=flags,
+    )
+    begin = [Camera(start, each.camera_from_world, each.size) for each in cameras]
+    ours = bundle(seen, begin, Intrinsics(1e4, 1e4, shared=True)).cameras[0].intrinsics
+    assert ours[0, 0] == pytest.approx(theirs[0, 0], rel=2e-3)
+    np.testing.assert_allclose(ours[:2, 2], theirs[:2, 2], atol=8)

@@ -1,0 +1,79 @@
+"""Beads in an image are named by a model at any pose, with missing and false ones."""
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.bead_match import (
+    LIKELY_DISTANCES,
+    is_flat,
+    match_beads,
+    poses_of_three,
+    symmetries,
+)
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.io.bead_model import read_bead_model
+from Testing.bead_scene import PHANTOM, random_camera
+
+MODEL = read_bead_model(PHANTOM).points
+CUBE = 20.0 * np.stack(np.meshgrid(*3 * [(-1, 1)]), axis=-1).reshape(-1, 3)
+
+
+def guesses(size=(1024, 1024), signs=(1, -1)):
+    for width in LIKELY_DISTANCES:
+        for sign in signs:
+            K = np.diag([sign * width * size[0], width * size[0], 1.0])
+            K[:2, 2] = (np.array(size) - 1) / 2
+            yield Camera(K, np.eye(4), size)
+
+
+def test_three_points_have_their_pose_among_the_answers():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        points = rng.uniform(-30, 30, (3, 3))
+        pose = rigid.from_rotation_translation(
+            rigid.exp_so3(rng.normal(size=3)), [rng.uniform(-20, 20), rng.uniform(-20, 20), 600]
+        )
+        rays = rigid.transform_points(pose, points)
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        poses = poses_of_three(points[None], rays)
+        assert 1 <= len(poses) <= 4
+        assert min(np.abs(each - pose).max() for each in poses) < 1e-3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_pose_with_missing_and_false_beads(seed):
+    rng = np.random.default_rng(seed)
+    camera = random_camera(rng, mirrored=bool(seed % 2), off_px=60)
+    kept = rng.permutation(len(MODEL))[: rng.integers(8, 13)]
+    false = rng.uniform(200, 800, (rng.integers(0, 6), 2))
+    shown = camera.project(MODEL[kept]) + rng.normal(0, 0.07, (len(kept), 2))
+    matches = match_beads(MODEL, np.concatenate([shown, false]), list(guesses()))
+    assert len(matches) == 1
+    named = dict(zip(matches[0].bead.tolist(), matches[0].model.tolist(), strict=True))
+    assert named == dict(enumerate(kept.tolist()))
+    assert (matches[0].camera.intrinsics[0, 0] < 0) == bool(seed % 2)
+
+
+def test_beads_that_are_not_there_fit_in_no_pose():
+    pixels = np.random.default_rng(1).uniform(100, 900, (14, 2))
+    with pytest.raises(InputError, match="fit the model in no pose"):
+        match_beads(MODEL, pixels, list(guesses(signs=(1,))))
+
+
+def test_too_few_beads_are_refused():
+    with pytest.raises(InputError, match="found 3 beads, expected 6 or more"):
+        match_beads(MODEL, np.zeros((3, 2)), list(guesses()))
+
+
+def test_a_symmetric_model_is_known():
+    assert len(symmetries(CUBE)) == 23  # rotations of a cube but one
+    assert symmetries(MODEL) == []
+    assert is_flat(CUBE * [1, 1, 0]) and not is_flat(CUBE)
+
+
+def test_a_symmetric_model_matches_in_several_ways():
+    camera = random_camera(np.random.default_rng(2))
+    matches = match_beads(CUBE, camera.project(CUBE), list(guesses(signs=(1,))))
+    assert len(matches) > 1

@@ -1,0 +1,125 @@
+"""Beads are found in X-ray images by RTK, and measured to a tenth of a pixel."""
+
+import numpy as np
+import pytest
+
+from benchmarks.simulation.body import Body
+from benchmarks.simulation.projector import RtkProjector
+from benchmarks.simulation.simulator import Ball, SimulatedXRay, Wire
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.beads import find_beads, stopped_by_ball
+from MultiViewRegistrationLib.imaging.field import find_field
+from MultiViewRegistrationLib.imaging.reading import raw_image
+from MultiViewRegistrationLib.imaging.xray import to_line_integrals
+from Testing.phantom import make_ct
+
+SIZE, FOCAL, PIXEL_MM = (360, 360), 3000.0, 0.33
+
+
+def camera():
+    pose = np.eye(4)
+    pose[:3, 3] = 0, 0, 700
+    return Camera([[FOCAL, 0, 179.5], [0, FOCAL, 179.5], [0, 0, 1]], pose, SIZE)
+
+
+@pytest.fixture(scope="module")
+def body():
+    pytest.importorskip("itk", reason="itk-rtk makes the X-rays: pip install itk-rtk")
+    return RtkProjector(Body.from_hu(make_ct().volume, 20))
+
+
+def take(body, metal, seed=0, **settings):
+    settings = {"pixel_mm": PIXEL_MM, "photons": 2000, "focal_spot_sd_mm": 0.3, **settings}
+    xray = SimulatedXRay(metal=tuple(metal), **settings)
+    return xray.take(body, camera(), np.eye(4), np.random.default_rng(seed))
+
+
+def beads_in(image, radius_px=(1.3, 26), **more):
+    xray = to_line_integrals(raw_image(image))
+    return find_beads(xray.line_integrals, find_field(xray.line_integrals), radius_px, **more)
+
+
+def nearest(beads, place):
+    """The bead nearest to a place in the world, and how far from it, px."""
+    pixel = camera().project(np.array(place, float))
+    bead = min(beads, key=lambda each: np.linalg.norm(each.pixel - pixel))
+    return bead, float(np.linalg.norm(bead.pixel - pixel))
+
+
+def test_beads_before_and_behind_bone_are_found_to_a_tenth_of_a_pixel(body):
+    rng = np.random.default_rng(4)
+    grid = np.stack(np.meshgrid((-24, -8, 8, 24), (-24, 0, 24)), axis=-1).reshape(-1, 2)
+    places = [(*point, rng.uniform(-60, 60)) for point in grid + rng.uniform(-2, 2, grid.shape)]
+    beads = beads_in(take(body, [Ball(place, 3.0) for place in places]))
+    off = [nearest(beads, place)[1] for place in places]
+    assert max(off) < 0.35 and np.median(off) < 0.1
+    assert len(beads) <= len(places) + 3
+
+
+@pytest.mark.parametrize("diameter_mm", [1.0, 2.0, 5.0, 10.0])
+def test_beads_of_1_to_10_mm_are_measured(body, diameter_mm):
+    place = (11.0, -7.0, 20.0)
+    bead, off = nearest(beads_in(take(body, [Ball(place, diameter_mm)])), place)
+    assert off < (0.15 if 1 < diameter_mm < 10 else 0.25)
+    radius = diameter_mm / 2 * FOCAL / camera().depth(np.array(place))
+    assert bead.radius_px == pytest.approx(radius, rel=0.12, abs=0.5)
+
+
+def test_the_standard_deviation_is_that_of_the_error(body):
+    grid = np.stack(np.meshgrid((-30, -18, -6, 6, 18, 30), (-24, -8, 8, 24)), axis=-1)
+    places = [(*point, 10.0) for point in grid.reshape(-1, 2) + [0.13, 0.31]]
+    beads = beads_in(take(body, [Ball(place, 3.0) for place in places], photons=300))
+    found = [(nearest(beads, place)[0], camera().project(np.array(place))) for place in places]
+    ratios = [np.abs(bead.pixel - pixel) / bead.sd_px for bead, pixel in found]
+    assert 0.4 < np.median(ratios) / 0.6745 < 1.8  # the median of a normal distribution's size
+
+
+def test_two_beads_that_overlap_are_two(body):
+    places = [(-3.4, 5.0, 0.0), (-0.2, 5.6, 30.0)]  # their images overlap by a quarter
+    beads = beads_in(take(body, [Ball(place, 4.0) for place in places]))
+    for place in places:
+        assert nearest(beads, place)[1] < 1.2
+
+
+def test_a_bead_that_a_wire_crosses_and_one_that_the_rim_cuts_are_found(body):
+    crossed, cut = (-12.0, 4.0, 0.0), (0.0, 40.3, 0.0)
+    metal = [Ball(crossed, 4.0), Ball(cut, 4.0), Wire((-40.0, -3.0, 5.0), (40.0, 9.0, 5.0), 1.0)]
+    beads = beads_in(take(body, metal, round_field=True))
+    assert nearest(beads, crossed)[1] < 0.4
+    bead, off = nearest(beads, cut)
+    assert off < 1.0
+    assert bead.sd_px > nearest(beads, crossed)[0].sd_px / 3
+
+
+def test_holes_are_found_as_beads_are():
+    v, u = np.mgrid[:200, :200]
+    centres = [(40.3, 60.7), (120.9, 71.2), (88.4, 150.5)]
+    depth = np.full((200, 200), 0.8)
+    for column, row in centres:
+        distance = np.hypot(u - column, v - row).ravel()
+        depth -= 0.5 * stopped_by_ball(distance, 8.0, 1.2, 0.1).reshape(200, 200)
+    depth += np.random.default_rng(0).normal(0, 0.01, depth.shape)
+    found = find_beads(depth, radius_px=(3, 15), holes=True)
+    places = np.array([bead.pixel for bead in found[:3]])
+    for centre in centres:
+        assert np.linalg.norm(places - centre, axis=1).min() < 0.1
+    assert all(bead.stopped < 0 for bead in found)
+
+
+def test_an_image_without_beads_has_none_that_a_model_could_take():
+    image = np.random.default_rng(0).normal(1.0, 0.02, (200, 200))
+    assert find_beads(image) == []
+    assert find_beads(image, np.zeros(image.shape, bool)) == []
+
+
+@pytest.mark.parametrize("blur", [0.5, 1.5, 6.0])
+def test_a_balls_image_is_its_chords_blurred(blur):
+    from scipy.ndimage import gaussian_filter
+
+    v, u = np.mgrid[-200:201, -200:201] / 8.0
+    inside = np.clip(1 - (u**2 + v**2) / 10.0**2, 0, None)
+    plain = np.expm1(-1.3 * np.sqrt(inside)) / np.expm1(-1.3)
+    blurred = gaussian_filter(plain, 8 * blur, truncate=6)
+    row = stopped_by_ball(np.abs(u[200]), 10.0, blur, 1.3)
+    middle = np.abs(u[200]) < 14
+    np.testing.assert_allclose(row[middle], blurred[200][middle], atol=0.012)

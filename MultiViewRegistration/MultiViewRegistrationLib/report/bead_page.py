@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..io.calibration.from_beads import BeadCamera
-from .drawing import jpeg, polyline
-from .html import embedded, number, page, table, tag
+from .html import embedded, jpeg, number, page, polyline, table, tag
 
 #: Longest side of a picture, px, and by how much residuals are drawn longer than they are.
 LONGEST_PX, RESIDUAL_SCALE = 900, 100.0

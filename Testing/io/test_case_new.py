@@ -9,9 +9,10 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.dicom_files import write_series
+from imaging.dicom_files import item, write_dicom, write_series
 from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import write_xray
+from pydicom.dataset import Dataset
 from tiny_case import SIZE, START, camera
 
 from MultiViewRegistrationLib.cli.main import main
@@ -320,6 +321,22 @@ def test_the_parts_of_a_case_come_from_their_files(files):
     tip, heel = case.landmarks
     assert (tip.name, list(tip.ct), list(tip.pixels)) == ("tip", [1, 2, 3], ["AP"])
     assert list(heel.pixels["AP"]) == [8, 6.5]
+
+
+def test_the_start_is_the_isocentre_of_a_plan(files, capsys):
+    beam = Dataset()
+    beam.ControlPointSequence = item(IsocenterPosition=[3.0, -4.0, 5.5])
+    write_dicom(
+        files / "plan.dcm",
+        np.zeros((1, 1), np.uint16),
+        "1.2.840.10008.5.1.4.1.1.481.5",
+        Modality="RTPLAN",
+        BeamSequence=[beam],
+    )
+    case = made(BASIC.replace("--world-from-ct start.tfm", "--rt-plan plan.dcm"))
+    assert_array_equal(case.world_from_ct[:3, 3], [-3, 4, -5.5])
+    assert main(f"{BASIC} --force --rt-plan plan.dcm".split()) == 2
+    assert "--rt-plan: stands beside --world-from-ct" in capsys.readouterr().err
 
 
 def test_what_a_calibration_leaves_open_is_asked_for_at_a_terminal(files, at_terminal):

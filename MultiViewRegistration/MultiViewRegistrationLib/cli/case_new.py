@@ -106,6 +106,12 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         "are LPS in files of ITK, and must be named for text, .npy and .json that do not say them",
     )
     add(
+        "--rt-plan",
+        type=Path,
+        metavar="FILE",
+        help="start pose: an RT Plan, or an RT Image, whose isocentre lies at the world's origin",
+    )
+    add(
         "--reference-from-world",
         nargs="+",
         metavar=("FILE", words),
@@ -592,12 +598,19 @@ def _parts(options: argparse.Namespace) -> dict[str, Any]:
         For invalid content.
     """
     from ..io.points import read_targets
+    from ..io.rt_image import planned_pose
     from ..io.transforms import read_pose
 
     more: dict[str, Any] = {}
     for key in ("world_from_ct", "reference_from_world"):
         if given := getattr(options, key):
             more[key] = read_pose(given[0], key, given[1:]).tolist()
+    if options.rt_plan:
+        if "world_from_ct" in more:
+            raise InputError(
+                "--rt-plan: stands beside --world-from-ct, expected one start pose; leave one out."
+            )
+        more["world_from_ct"] = planned_pose(options.rt_plan).tolist()
     if options.search:
         more["search"] = dict(zip(("rotation_deg", "translation_mm"), options.search, strict=True))
     if options.targets:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import colorsys
 import difflib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from .dicom_file import read_dicom
 from .dicom_segmentation import DicomSegmentation
 from .image_source import nrrd_pairs
 from .reading import read_image
+from .structure_set import StructureSet
 
 MAX_STRUCTURES = 60
 MAX_NAME_LENGTH = 80
@@ -248,6 +249,40 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
     return structures_in(None if labels is None else _read_segmentation(labels), sources, ct)
 
 
+def read_segments(path: Path, ct: CT, is_bone: Callable[[str], bool]) -> Structures | None:
+    """Read the segments of a file that names or numbers several; None of one that is a mask.
+
+    Parameters
+    ----------
+    is_bone
+        Whether a name is a bone's: of more than MAX_STRUCTURES segments only these are read.
+
+    Raises
+    ------
+    InputError
+        As `read_structures`.
+
+    Warns
+    -----
+    UserWarning
+        As `read_structures`, and of segments that are left out.
+    """
+    segmentation = _read_segmentation(path)
+    segments = list(segmentation.segments)
+    if len(segments) < 2 and not isinstance(segmentation, _Dicom):
+        return None
+    if len(segments) <= MAX_STRUCTURES:
+        return structures_in(segmentation, [], ct)
+    bones = [each for each in segments if is_bone(each.name)]
+    if bones:
+        warn(
+            f"{path.name}: has {len(segments)} segments, of which {len(bones)} are called as bones; "
+            "the others are left out."
+        )
+    sources = [StructureSource(each.name, each.label) for each in bones]
+    return structures_in(segmentation, sources, ct)
+
+
 def structures_of_array(
     values: np.ndarray,
     place: np.ndarray | None,
@@ -281,6 +316,8 @@ def _read_segmentation(path: Path) -> Segmentation:
     dicom = read_dicom(path) if path.is_file() else None
     if dicom is not None and dicom.text("Modality") == "SEG":
         return _Dicom(DicomSegmentation(dicom))
+    if dicom is not None and dicom.text("Modality") == "RTSTRUCT":
+        return _Dicom(StructureSet(dicom))
     pairs = nrrd_pairs(path) if path.is_file() else {}
     if "Segment0_ID" not in pairs:
         image = read_volume(path, "label volume")
@@ -393,9 +430,9 @@ def _labels_in(values: np.ndarray) -> list[int]:
 
 
 class _Dicom:
-    """A DICOM segmentation as a `Segmentation`."""
+    """A DICOM segmentation, or an RT Structure Set, as a `Segmentation`."""
 
-    def __init__(self, file: DicomSegmentation) -> None:
+    def __init__(self, file: DicomSegmentation | StructureSet) -> None:
         self.name: str | Path = file.path
         self.named = True
         self.segments = [

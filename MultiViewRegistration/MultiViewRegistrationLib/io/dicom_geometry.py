@@ -56,6 +56,10 @@ EOS_TOGETHER = "EOS images of one study and of the same height are of one scan, 
 EOS_AT_ISOCENTRE = "PixelSpacing across an EOS image is that at the isocentre; along the scan it holds at any depth."
 EOS_FAN = "The columns of an EOS image are at equal distances on a plane, not at equal angles."
 EOS_LATERAL = "A lateral EOS image is stored as its tube sees it: the tube is at the patient's left where columns run to his back."
+#: Of RT Images, see `rt_image`.
+RT_LAID_OUT = (
+    "The rows of an RT Image run along X of its receptor (IEC 61217), its columns against Y."
+)
 
 ASSUMPTIONS = (
     AT_PATIENT,
@@ -79,6 +83,7 @@ ASSUMPTIONS = (
     EOS_AT_ISOCENTRE,
     EOS_FAN,
     EOS_LATERAL,
+    RT_LAID_OUT,
     LEFT_OUT,
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from typing import Any
 
 from ..errors import InputError
 from ..geometry.fields import TABLES
@@ -11,6 +13,7 @@ from . import dicom_geometry, localizer
 from .dicom_geometry import HeaderGeometry
 from .eos import is_eos
 from .files import describe
+from .rt_image import read_rt_image
 from .view_record import Readings, ViewRecord
 
 
@@ -38,7 +41,19 @@ def header_of(view: ViewRecord) -> HeaderGeometry | None:
     """
     if view.kind == "slot_scan":
         return localizer.read_slot_scan(view.image_path, view.readings)
-    return dicom_geometry.read_header(view.image_path, view.frame, view.readings)
+    return read_c_arm(view.image_path, view.frame, view.readings)
+
+
+def read_c_arm(
+    path: str | os.PathLike, frame: int | None = None, given: dict[str, Any] | None = None
+) -> HeaderGeometry | None:
+    """Return what the header of an X-ray of a C-arm, or of an RT Image, says; None for another image.
+
+    Parameters and errors as of `dicom_geometry.read_header`.
+    """
+    file = read_dicom(path)
+    found = file and read_rt_image(file, frame, given)
+    return found or dicom_geometry.read_header(path, frame, given)
 
 
 def missing_readings(view: ViewRecord) -> dict[str, str]:

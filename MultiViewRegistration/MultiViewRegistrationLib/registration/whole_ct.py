@@ -101,7 +101,7 @@ class _WholeCTPipeline(RegistrationPipeline):
         self.anatomy = copy(self.anatomy)
         self.anatomy.centroid = _seen_at(best, table.middle)
         minima = self.descend(1, self.keep(coarse, *KEEP_AFTER_COARSEST))
-        if minima and not is_plausible(minima):
+        if minima and not (is_clear(coarse) or is_plausible(minima)):
             minima = self.search_second_level(
                 minima, minima[0].world_from_ct, LOCAL_RANGE, with_start=True
             )

@@ -28,12 +28,12 @@ from ..io.dicom_geometry import (
     TABLE_MOVED,
     Stand,
     moved_mm,
-    read_header,
     share_isocentre,
 )
 from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
 from ..io.localizer import read_slot_scan, world_of
+from ..io.view_headers import read_c_arm
 from ..io.view_record import Geometry, meeting_point, read_described, resolve_projection_signs, sees
 from ..mrml.image import refresh
 from ..mrml.manual_pose import ct_box
@@ -240,7 +240,7 @@ def with_c_arm_header(record: XRayRecord, path: Path, frames: int) -> XRayRecord
     InputError
         For a header that is damaged.
     """
-    read = [read_header(path, frame) for frame in range(frames)]
+    read = [read_c_arm(path, frame) for frame in range(frames)]
     found = [header for header in read if header is not None]
     if not found:
         return record

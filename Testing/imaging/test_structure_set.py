@@ -1,0 +1,92 @@
+"""RT Structure Sets: regions, their names, holes, and what is no structure set."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from imaging.dicom_files import write_dicom
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.structure_set import inside
+from MultiViewRegistrationLib.imaging.structures import read_structures
+
+RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
+
+
+def circle(x, y, z, radius, count=60):
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.stack(
+        [x + radius * np.cos(turn), y + radius * np.sin(turn), np.full(count, z)], axis=1
+    )
+
+
+def write_regions(path, regions, kind="CLOSED_PLANAR"):
+    """A structure set with the contours of each region by its name."""
+    named, drawn = [], []
+    for number, (name, contours) in enumerate(regions.items(), start=1):
+        one, other = Dataset(), Dataset()
+        one.ROINumber, one.ROIName, other.ReferencedROINumber = number, name, number
+        parts = []
+        for points in contours:
+            part = Dataset()
+            part.ContourGeometricType, part.NumberOfContourPoints = kind, len(points)
+            part.ContourData = [f"{value:.3f}" for value in points.ravel()]
+            parts.append(part)
+        other.ContourSequence = Sequence(parts)
+        named.append(one)
+        drawn.append(other)
+    write_dicom(
+        path,
+        np.zeros((1, 1), np.uint16),
+        RT_STRUCT,
+        Modality="RTSTRUCT",
+        StructureSetROISequence=Sequence(named),
+        ROIContourSequence=Sequence(drawn),
+    )
+    return path
+
+
+@pytest.fixture
+def ct() -> CT:
+    """80 x 70 x 20 voxels of 1, 1 and 2 mm, bone everywhere, its first voxel at (-30, -20, 10) mm."""
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[:3, 3] = [-30, -20, 10]
+    return CT(Volume(np.full((20, 70, 80), 800, np.float32), affine))
+
+
+def test_regions_are_structures_of_the_ct_with_their_holes(tmp_path, ct):
+    ring = [circle(0, 5, z, radius) for z in np.arange(14.0, 27.0, 2.0) for radius in (12.0, 6.0)]
+    ball = [circle(30, 20, z, 8.0) for z in np.arange(20.0, 31.0, 2.0)]
+    path = write_regions(tmp_path / "rs.dcm", {"vertebra": ring, "femur": ball})
+    found = read_structures(path, [], ct)
+    assert found.names == ("vertebra", "femur")
+    k, j, i = np.nonzero(found.mask(0))
+    x, y, z = i - 30.0, j - 20.0, 2.0 * k + 10
+    radius = np.hypot(x, y - 5)
+    assert radius.min() > 5 and radius.max() < 13 and (z.min(), z.max()) == (14, 26)
+    per_slice = found.mask(0)[4].sum()
+    assert per_slice == pytest.approx(np.pi * (12**2 - 6**2), rel=0.05)
+    assert found.mask(1).sum() == pytest.approx(np.pi * 8**2 * 6, rel=0.06)
+
+
+def test_a_pixel_is_inside_by_the_even_odd_rule():
+    square = np.array([[1.5, 0.5], [4.5, 0.5], [4.5, 3.5], [1.5, 3.5]])
+    expected = np.zeros((5, 7), bool)
+    expected[1:4, 2:5] = True
+    np.testing.assert_array_equal(inside(square, (5, 7)), expected)
+    np.testing.assert_array_equal(inside(square[::-1], (5, 7)), expected)
+    assert not inside(square + [20, 0], (5, 7)).any()
+
+
+def test_what_has_no_closed_contours_or_oblique_ones_is_refused(tmp_path, ct):
+    open_ones = write_regions(tmp_path / "o.dcm", {"wire": [circle(0, 5, 20.0, 9)]}, "OPEN_PLANAR")
+    with pytest.raises(InputError, match="without closed planar contours"):
+        read_structures(open_ones, [], ct)
+    tilted = circle(0, 5, 20.0, 9.0)
+    tilted[:, 2] += 0.2 * tilted[:, 0]
+    path = write_regions(tmp_path / "tilted.dcm", {"a": [tilted]})
+    with pytest.raises(InputError, match="expected axial ones"):
+        read_structures(path, [], ct)

@@ -1,0 +1,206 @@
+"""RT Images, RT Plans: known points fall where the axes of IEC 61217 put them.
+
+The oracle goes another way than the reader: it carries points of the patient through the frames of
+the table, the room, the gantry and the receptor, and intersects their rays with the image plane.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from imaging.dicom_files import item, write_dicom
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.rt_image import planned_pose, read_rt_image
+from MultiViewRegistrationLib.io.view_headers import read_c_arm
+
+RT_IMAGE, RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.1", "1.2.840.10008.5.1.4.1.1.481.5"
+USUAL = {
+    "Modality": "RTIMAGE",
+    "RTImagePlane": "NORMAL",
+    "RTImageSID": 1500.0,
+    "RadiationMachineSAD": 1000.0,
+    "ImagePlanePixelSpacing": [0.8, 0.5],
+    "RTImagePosition": [-40.0, 30.0],
+    "GantryAngle": 0.0,
+    "PatientSupportAngle": 0.0,
+    "BeamLimitingDeviceAngle": 30.0,  # turns no image
+    "PatientPosition": "HFS",
+}
+#: How the patient's left, back and head lie along X, Y (to the gantry) and Z (up) of the table.
+LYING = {
+    "HFS": {"L": [1, 0, 0], "P": [0, 0, -1], "S": [0, 1, 0]},
+    "HFP": {"L": [-1, 0, 0], "P": [0, 0, 1], "S": [0, 1, 0]},
+    "FFS": {"L": [-1, 0, 0], "P": [0, 0, -1], "S": [0, -1, 0]},
+    "FFP": {"L": [1, 0, 0], "P": [0, 0, 1], "S": [0, -1, 0]},
+    "HFDR": {"L": [0, 0, 1], "P": [1, 0, 0], "S": [0, 1, 0]},
+}
+
+
+@pytest.fixture
+def rt_image(tmp_path):
+    """Writes an RT Image of 160 x 120 pixels with these tags, and returns its path."""
+
+    def write(name="image.dcm", **tags):
+        pixels = np.arange(120 * 160, dtype=np.uint16).reshape(120, 160)
+        write_dicom(tmp_path / name, pixels, RT_IMAGE, **{**USUAL, **tags})
+        return tmp_path / name
+
+    return write
+
+
+def reading(path):
+    return read_rt_image(read_dicom(path))
+
+
+def camera_of(path):
+    found = reading(path)
+    assert not found.missing
+    return CArm(**found.values).camera()
+
+
+def expected_pixel(point, tags):
+    """Where a point (3,) from the isocentre, LPS, falls, by way of the frames of IEC 61217."""
+    tags = {**USUAL, **tags}
+    x, y, z = np.array(point, float) @ np.array(
+        [LYING[tags["PatientPosition"]][axis] for axis in "LPS"], float
+    )
+    support, gantry = np.radians([tags["PatientSupportAngle"], tags["GantryAngle"]])
+    x, y = np.cos(support) * x - np.sin(support) * y, np.sin(support) * x + np.cos(support) * y
+    # The gantry's own axes: its source is at (sin, 0, cos) of the room.
+    right = np.cos(gantry) * x - np.sin(gantry) * z
+    up = np.sin(gantry) * x + np.cos(gantry) * z
+    scale = tags["RTImageSID"] / (tags["RadiationMachineSAD"] - up)
+    across, along = scale * right, scale * y
+    moved = tags.get("XRayImageReceptorTranslation", [0.0, 0.0, 0.0])
+    across, along = across - moved[0], along - moved[1]
+    turn = np.radians(tags.get("XRayImageReceptorAngle", 0.0))
+    across, along = (
+        np.cos(turn) * across + np.sin(turn) * along,
+        -np.sin(turn) * across + np.cos(turn) * along,
+    )
+    first, (row_mm, column_mm) = tags["RTImagePosition"], tags["ImagePlanePixelSpacing"]
+    return (across - first[0]) / column_mm, (first[1] - along) / row_mm
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {"GantryAngle": 90.0},
+        {"GantryAngle": 270.0, "PatientPosition": "FFS"},
+        {"GantryAngle": 33.0, "PatientSupportAngle": 20.0},
+        {"GantryAngle": 350.0, "PatientSupportAngle": 345.0, "PatientPosition": "HFP"},
+        {"GantryAngle": 181.0, "PatientPosition": "FFP", "PatientSupportAngle": 90.0},
+        {"GantryAngle": 61.0, "PatientPosition": "HFDR"},
+        {"GantryAngle": 40.0, "XRayImageReceptorTranslation": [12.0, -7.0, -500.0]},
+        {"GantryAngle": 120.0, "XRayImageReceptorAngle": 90.0, "RTImageSID": 1600.0},
+    ],
+)
+def test_points_fall_where_the_frames_of_iec_61217_put_them(rt_image, tags):
+    camera = camera_of(rt_image(**tags))
+    for point in ([0, 0, 0], [30, 0, 0], [0, 20, 0], [0, 0, 25], [-12, 31, 18]):
+        np.testing.assert_allclose(
+            camera.project(np.array(point, float)), expected_pixel(point, tags), atol=1e-6
+        )
+
+
+def test_from_above_a_patient_on_the_back_has_the_head_up_and_the_left_on_the_right(rt_image):
+    """Words, not matrices: a source above, head towards the gantry."""
+    camera = camera_of(rt_image())
+    middle = camera.project(np.zeros(3))
+    left, head = camera.project(np.array([20.0, 0, 0])), camera.project(np.array([0, 0, 20.0]))
+    assert left[0] > middle[0] + 10 and head[1] < middle[1] - 10
+    np.testing.assert_allclose(camera.source, [0, -1000, 0], atol=1e-9)
+    at_left = camera_of(rt_image(GantryAngle=90.0))
+    np.testing.assert_allclose(at_left.source, [1000, 0, 0], atol=1e-9)
+
+
+def test_an_image_that_is_stored_mirrored_is_known_by_its_cosines(rt_image):
+    plain = camera_of(rt_image())
+    mirrored = camera_of(
+        rt_image(RTImageOrientation=[-1, 0, 0, 0, -1, 0], RTImagePosition=[40.0, 30.0])
+    )
+    assert plain.intrinsics[0, 0] > 0 > mirrored.intrinsics[0, 0]
+    point = np.array([15.0, 4.0, -8.0])
+    (u, v), (u_mirrored, v_mirrored) = plain.project(point), mirrored.project(point)
+    assert v_mirrored == pytest.approx(v) and u_mirrored == pytest.approx(160 - u)
+
+
+@pytest.mark.parametrize(
+    ("tags", "missing", "why"),
+    [
+        ({"GantryAngle": None}, "rao_lao_deg", "GantryAngle"),
+        ({"PatientPosition": None}, "rao_lao_deg", "PatientPosition"),
+        ({"RTImageSID": None}, "source_to_detector_mm", "RTImageSID"),
+        ({"RadiationMachineSAD": None}, "source_to_isocentre_mm", "RadiationMachineSAD"),
+        ({"ImagePlanePixelSpacing": None}, "pixel_mm", "ImagePlanePixelSpacing"),
+        ({"RTImagePlane": "NON_NORMAL"}, "mirrored", "NON_NORMAL"),
+        ({"TableTopPitchAngle": 2.0}, "rao_lao_deg", "are 2 and 0, expected 0"),
+    ],
+)
+def test_what_the_header_does_not_say_is_named(rt_image, tags, missing, why):
+    assert why in reading(rt_image(**tags)).missing[missing]
+
+
+def test_other_x_rays_are_read_as_before(rt_image):
+    assert reading(rt_image(Modality="XA")) is None
+    assert "source_to_detector_mm" in read_c_arm(rt_image(Modality="XA")).missing
+
+
+def test_views_of_other_isocentres_are_carried_to_that_of_the_first(rt_image, tmp_path):
+    """A point of the patient falls where it does in an image about its own isocentre."""
+    isocentres = np.array([[10.0, -20.0, 30.0], [14.0, -26.0, 33.0]])
+    for n, place in enumerate(isocentres):
+        rt_image(f"{n}.dcm", IsocenterPosition=list(place), GantryAngle=40.0 * n)
+    content = {
+        "version": 1,
+        "ct": "ct.nii.gz",
+        "views": [{"name": f"{n}", "image": f"{n}.dcm"} for n in range(2)],
+    }
+    (tmp_path / "ct.nii.gz").touch()
+    views = CaseFile.from_json(tmp_path / "case.json", content).views
+    point = np.array([25.0, -30.0, 21.0])
+    pixel = views[1].camera((160, 120)).project(point - isocentres[0])
+    np.testing.assert_allclose(
+        pixel, expected_pixel(point - isocentres[1], {"GantryAngle": 40.0}), atol=1e-6
+    )
+
+
+def plan(path, *isocentres):
+    """An RT Plan with a beam for each isocentre."""
+    beams = []
+    for isocentre in isocentres:
+        beam = Dataset()
+        beam.ControlPointSequence = item(IsocenterPosition=isocentre)
+        beams.append(beam)
+    write_dicom(
+        path, np.zeros((1, 1), np.uint16), RT_PLAN, Modality="RTPLAN", BeamSequence=Sequence(beams)
+    )
+    return path
+
+
+def test_the_planned_isocentre_is_the_start(tmp_path, rt_image):
+    isocentre = [-19.7, -15.0, -11.5]
+    for path in (
+        plan(tmp_path / "plan.dcm", isocentre, isocentre),
+        rt_image(IsocenterPosition=isocentre),
+    ):
+        pose = planned_pose(path)
+        np.testing.assert_allclose(rigid.transform_points(pose, np.array(isocentre)), 0, atol=1e-9)
+        np.testing.assert_array_equal(pose[:3, :3], np.eye(3))
+
+
+def test_plans_that_say_no_one_isocentre_are_refused(tmp_path, rt_image):
+    with pytest.raises(InputError, match="isocentres up to 5.0 mm apart"):
+        planned_pose(plan(tmp_path / "two.dcm", [0, 0, 0], [3, 4, 0]))
+    with pytest.raises(InputError, match="has no IsocenterPosition"):
+        planned_pose(plan(tmp_path / "none.dcm"))
+    with pytest.raises(InputError, match="no RT Plan and no RT Image"):
+        planned_pose(rt_image(Modality="XA"))

@@ -42,17 +42,17 @@ SLOW = (
     "panel/test_by_hand",
     "panel/test_first_start",
     "panel/test_panel_bare",
-    "panel/test_panel_one_patient",
     "panel/test_panel_packages",
     "panel/test_self_tests",
     "published/test_published_refine",
     "regressor/test_training",
 )
-#: Of these, what `make test` runs: one page, from a case to the export, and its token; what a
-#: training refuses.
+#: Of these, what `make test` runs: one page, from a case to the export, and its token; the panel by
+#: Slicer's own test; what a training refuses.
 NOT_SLOW = (
     "browser/test_page_work.py::test_from_a_case",
     "browser/test_page_work.py::test_nothing_is_answered",
+    "panel/test_self_tests.py::test_slicers_own_tests_pass",
     "regressor/test_training.py::test_arguments",
 )
 

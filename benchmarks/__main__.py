@@ -25,6 +25,7 @@ COMMANDS = {
     "searches": "search without a start, on X-rays of any part of a CT",
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
+    "beads": "find cameras from beads in simulated X-rays",
     "real": "register real X-rays, right ones and ones with a fault",
     "wrist_bones": "register the bones of a real wrist together",
     "trust_fit": "fit and judge the model of assessment/prediction.py",

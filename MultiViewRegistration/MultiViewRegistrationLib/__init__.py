@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
+    from .io.calibration.from_beads import calibrate_from_beads
     from .io.case import Case
     from .io.datasets.chest import sample_case
     from .rendering.autograd import DifferentiableRenderer
@@ -38,6 +39,7 @@ __all__ = [
     "Result",
     "__version__",
     "assess",
+    "calibrate_from_beads",
     "register",
     "render",
     "sample_case",
@@ -54,6 +56,7 @@ _MODULES = {
     "Landmark": "geometry.landmarks",
     "Result": "report.result",
     "assess": "api",
+    "calibrate_from_beads": "io.calibration.from_beads",
     "register": "api",
     "render": "rendering.render",
     "sample_case": "io.datasets.chest",

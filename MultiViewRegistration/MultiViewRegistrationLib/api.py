@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -468,14 +468,14 @@ def assess(
     anatomy: PreparedCT | None = None,
     method: str = "by hand",
     *,
-    with_structures: bool = False,
+    bone_poses: Mapping[str, np.ndarray] | None = None,
 ) -> Result:
     """Assess a pose without refining it: one set by a person, or kept from before.
 
     The cameras are taken as they are. The verdict is at best "check": the failure probability was
     measured for registered poses only. The whole CT of a masked structure is registered from that
     pose, as the structure's fixed background. The structures of a case, each of which may lie
-    elsewhere, are not registered, and a reason says so.
+    elsewhere, are assessed where they are said to be; without that a reason says so.
 
     Parameters
     ----------
@@ -487,8 +487,9 @@ def assess(
         The prepared CT, if there is one.
     method
         How the pose was found, for the result.
-    with_structures
-        Register the case's structures from that pose, as `register` does.
+    bone_poses
+        (4, 4) world_from_ct of each of the case's structures by its name; a structure without one
+        lies as the CT does.
 
     Raises
     ------
@@ -539,9 +540,16 @@ def assess(
         registered=False,
     )
     structures, bones_s = None, 0.0
-    if with_structures and case.structures is not None:
+    if bone_poses is not None and case.structures is not None:
         began_bones = perf_counter()
-        structures = register_structures(case.structures, anatomy, unrefined, assessment.in_doubt)
+        structures = register_structures(
+            case.structures,
+            anatomy,
+            unrefined,
+            assessment.in_doubt,
+            poses=[bone_poses.get(name, pose) for name in case.structures.names],
+            levels=(),
+        )
         bones_s = perf_counter() - began_bones
         assessment = verdict.with_bones(assessment, structures)
     assessment = verdict.with_identity(assessment, case.identity_reasons)
@@ -562,6 +570,61 @@ def assess(
         refined_by=None,
         assessment=assessment,
         structures=structures,
+    )
+
+
+def register_bones(
+    result: Result,
+    bone_poses: Mapping[str, np.ndarray],
+    progress: Report = lambda _: None,
+) -> Result:
+    """Register the structures of a result's case once more, each from where it is put.
+
+    The whole CT and the cameras stay as the result has them.
+
+    Parameters
+    ----------
+    result
+        Of a case with structures.
+    bone_poses
+        (4, 4) world_from_ct at which each structure begins, by its name; one without begins where
+        the CT lies.
+    progress
+        As in `register`.
+
+    Raises
+    ------
+    InputError
+        The case has no structures.
+    Cancelled
+        `progress` returned False.
+    """
+    from .assessment import verdict
+    from .assessment.bones import register_structures
+    from .registration.bones import LEVELS
+
+    case, assessment = result.case, result.assessment
+    if case.structures is None or assessment is None:
+        raise InputError("structures: the case has none, expected the bones to register; add them.")
+    began, body = perf_counter(), assessment.body or assessment
+    structures = register_structures(
+        case.structures,
+        result.anatomy,
+        result.refinement,
+        body.in_doubt or body.cause is not None or bool(case.identity_reasons),
+        progress,
+        [bone_poses.get(name, result.world_from_ct) for name in case.structures.names],
+        LEVELS,
+    )
+    judged = verdict.with_bones(body, structures)
+    if assessment.body is not None:
+        judged = verdict.with_identity(judged, case.identity_reasons)
+    seconds = perf_counter() - began
+    return replace(
+        result,
+        structures=structures,
+        assessment=judged,
+        seconds={**result.seconds, "refine": seconds, "total": seconds},
     )
 
 

@@ -447,6 +447,21 @@ def test_xrays_of_an_unknown_kind_are_to_be_checked_however_small_their_risk():
     assert "another kind" in reason and " %" not in reason and is_about_risk(reason)
 
 
+def test_of_xrays_of_an_unknown_kind_no_risk_and_no_weak_point_is_told(
+    anatomy, views, found, near, generous
+):
+    usual = {name: 1.0 if "similarity" in name else 0.0 for name in COLUMNS}
+    doubting = replace(generous, intercept=9.0, accept=0.03, reject=0.5, usual=usual)
+    told = assess(anatomy, views, found, near, CORNERS, model=doubting)
+    assert told.verdict == "check" and told.prediction.known_risk is None
+    assert min(told.features.in_place) > 0.5 and told.to_json()["failure_probability"] is None
+    assert sum(map(is_about_risk, told.reasons)) == 1
+    assert not [reason for reason in told.reasons if " %" in reason or "halves" in reason]
+    knowing = replace(doubting, usual=generous.usual)
+    told = assess(anatomy, views, found, near, CORNERS, model=knowing)
+    assert told.verdict == "reject" and told.prediction.known_risk > 0.99
+
+
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):
     beside = off(TRUE_POSE, [2, 1, -3], [5, -4, 3])
     told = assess(anatomy, views, unrefined(anatomy, views, beside), beside)

@@ -18,6 +18,7 @@ from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.errors import InputError, collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.bones import bones_of, named_segments
 from MultiViewRegistrationLib.mrml.case import SceneSegments, case_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint, of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
@@ -25,6 +26,7 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.bones import BonePair
 from MultiViewRegistrationLib.session.result_files import (
     read_result,
     write_case_folder,
@@ -53,10 +55,16 @@ def registered(session) -> Session:
     return session
 
 
+def outlines(session) -> dict:
+    """What is outlined in the first X-ray by its name, once that is made."""
+    detector = detectors(session.registration)[0]
+    poll(session, 20.0, lambda: bool(session.bones.outlines(detector)))
+    return {each.name: each for each in session.bones.outlines(detector)}
+
+
 def outlined(session) -> list[str]:
-    """The names of what is outlined, once that is made."""
-    poll(session, 20.0, lambda: bool(session.misfits.shown))
-    return [misfit.name for misfit in session.misfits.shown]
+    """The names of what is outlined."""
+    return list(outlines(session))
 
 
 @pytest.mark.parametrize("kind", ["labels", "seg.nrrd", "dicom", "masks"])
@@ -117,22 +125,28 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     assert content["reasons"] == expected["reasons"]
 
 
-def test_what_lies_elsewhere_is_outlined_until_the_ct_moves(scene, files):
+def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
     session = registered(opened(scene, files[0]))
-    assert outlined(session) == ["L2", "L3"]
-    detector = detectors(session.registration)[0]
-    lines = session.misfits.outlines(detector)["L3"]
+    seen = outlines(session)
+    assert tuple(seen) == NAMES
+    segments = named_segments(session.registration)
+    assert all(seen[name].colour == segments[name].GetColor() for name in NAMES)
+    detector, lines = detectors(session.registration)[0], seen["L3"].lines
     bone = next(each for each in session.result.structures.bones if each.name == "L3")
     seen = detector.camera.project(rigid.transform_points(bone.world_from_ct, bone.bone.surface))
     found = np.concatenate([lines.min(axis=(0, 1)), lines.max(axis=(0, 1))])
     assert found == pytest.approx(np.concatenate([seen.min(axis=0), seen.max(axis=0)]), abs=2.0)
-    session.registration.world_from_ct = START
-    session.poll()
-    assert session.misfits.shown == ()
+    bones_of(session.registration)["L3"].world_from_ct = POSE
+    moved = outlines(session)["L3"].lines
+    assert not np.array_equal(moved, lines)
     session.history.undo()
-    assert outlined(session) == ["L2", "L3"]
+    assert np.array_equal(outlines(session)["L3"].lines, lines)
+    assert {each.name: each.verdict for each in session.bones.states()} == {
+        bone.name: bone.verdict for bone in session.result.structures.bones
+    }
 
 
+@pytest.mark.slow
 def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(
     scene, slicer_app, tmp_path
 ):
@@ -159,7 +173,7 @@ def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has
             for part in ((1, 2), (3, 4))[:: 1 if upper else -1]
         )
     )
-    lines = session.misfits.outlines(detector)[""].reshape(-1, 2)
+    lines = outlines(session)[""].lines.reshape(-1, 2)
     cells_px = 2 * 8 * 1000 / 700 / 1.2
     assert (lines.min(axis=0) > own.min(axis=0) - cells_px).all() and (
         lines.max(axis=0) < own.max(axis=0) + cells_px
@@ -185,8 +199,6 @@ def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
     assert anew.structures is None and any(
         "structures were not registered" in reason for reason in anew.reasons
     )
-    poll(session, 1.0, lambda: not session.misfits.shown)
-    assert session.misfits.shown == ()
     segment.SetName("T12")
     assert assessment.verdict(session) == "check"
     registration.choose_segment(None)
@@ -231,6 +243,7 @@ def test_bones_can_be_cancelled(scene, files):
     assert no_thread_is_left() and threading.main_thread().is_alive()
 
 
+@pytest.mark.slow
 def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
     session = registered(opened(scene, files[0]))
     before, of = session.history.current, fingerprint(session.registration)
@@ -240,7 +253,7 @@ def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
     session = Session(Registration.all(scene)[0])
     assert fingerprint(session.registration) == of and session.history.current == before
     assert assessment.verdict(session) == "check" and session.registration.registers_each
-    assert outlined(session) == ["L2", "L3"]
+    assert outlined(session) == list(NAMES)
     write_result(session, tmp_path / "out")()
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     for ours, kept in zip(content["structures"], before.structures, strict=True):
@@ -257,7 +270,7 @@ def test_a_result_that_is_opened_again_has_them_still(scene, files, tmp_path):
     save_result(register(files[0]), tmp_path)
     session = Session(read_result(tmp_path, files[0])(scene))
     assert [each["name"] for each in session.history.current.structures] == list(NAMES)
-    assert assessment.verdict(session) == "check" and outlined(session) == ["L2", "L3"]
+    assert assessment.verdict(session) == "check" and outlined(session) == list(NAMES)
     content = json.loads((tmp_path / "result.json").read_text())
     content["structures"][1]["world_from_ct"] = [[1, 2], [3, 4]]
     (tmp_path / "result.json").write_text(json.dumps(content))
@@ -282,16 +295,37 @@ def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(sce
     assert not warnings
     for segment_id in segmentation.GetSegmentIDs():
         segmentation.RemoveSegment(segment_id)
-    with pytest.raises(InputError, match="has no segment, expected one for each structure"):
+    with pytest.raises(InputError, match="has no segment that is chosen, expected one for each"):
         session.case()
 
 
-def test_a_sequence_that_was_tracked_is_saved_with_the_files_of_its_structures(scene, tmp_path):
+@pytest.mark.slow
+def test_the_bones_of_a_sequence_follow_its_frames_are_measured_and_saved(scene, tmp_path):
     motions = [bent(*spine(), 2.0 * frame, 0.8 * frame) for frame in range(2)]
     write_spine_case(tmp_path, motions, POSE, POSE)
     session = opened(scene, tmp_path)
     session.sequence.track("quick", "given")
     poll(session, 60, lambda: not session.running)
+    player, registration = session.sequence.player, session.registration
+    for number in (1, 0):
+        player.go(number)
+        poll(session, 20, lambda wanted=number: player.number == wanted)
+        frame = player.frame
+        there = bones_of(registration)
+        assert {name for name, each in frame.bones.items() if each.kept} == set(there)
+        for name, bone in there.items():
+            assert np.allclose(bone.world_from_ct, frame.bones[name].world_from_ct)
+        poll(session, 20, lambda: all(bone.surface for bone in bones_of(registration).values()))
+    session.bones.pair = BonePair("L2", "L1", "ct")
+    measured = session.sequence.motion_of_bones()
+    assert measured.title == "L1 against L2" and [n for n, *_more in measured.rows] == [0, 1]
+    relative = rigid.inverse(motions[1][2]) @ motions[1][1]
+    turn = np.degrees(rigid.log_so3(relative[:3, :3]))
+    assert measured.motion[1].rotation_deg == pytest.approx(turn, abs=0.8)
+    assert {path.name for path in measured.save(tmp_path / "motion")} == {
+        "motion.csv",
+        "motion.html",
+    }
     written = session.sequence.save(tmp_path / "track")()
     assert sorted(written) == sorted((tmp_path / "track").iterdir())
     kinds = ("poses.csv", "track.tra", "track.json")

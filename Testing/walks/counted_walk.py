@@ -22,6 +22,7 @@ TASKS = {
     "mirrored": "A mirrored X-ray found and mended",
     "undo": "Undo after a bad drag",
     "reopen": "Yesterday's work opened again",
+    "spine": "Five vertebrae of a bent spine, each to its own transform",
 }
 
 
@@ -103,7 +104,7 @@ def write_page(folder: Path) -> None:
     lines = [
         "# Walks",
         "",
-        "Five tasks, each done by a script through the widgets that a person uses: `python "
+        "Tasks, each done by a script through the widgets that a person uses: `python "
         "Testing/walks/page.py` in Chromium, `Testing/walks/panel.py` in 3D Slicer's own "
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
         "Seconds are those of the program on two cores without a graphics card, without a person's "

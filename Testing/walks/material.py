@@ -15,14 +15,49 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MultiViewRegistration")]
 
 from imaging.dicom_files import CT_IMAGE, XA_IMAGE, write_dicom  # noqa: E402
 
-from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import (  # noqa: E402
+    BENT_SPINE_FOLDER,
+    SAMPLE_FOLDER,
+    bent_spine_truth,
+    chest_ct,
+    chest_labels,
+)
 
 #: Real biplane radiographs of a wrist and the CT of its radius, see shared/data/README.md.
 WRIST = ROOT.parent / "shared" / "data" / "wrist"
 
 
-def write_study(folder: Path) -> Path:
-    """The sample as a hospital has it.
+def write_spine(folder: Path) -> Path:
+    """The bent spine as `write_study`, and spine.seg.nrrd with its vertebrae as TotalSegmentator calls them."""
+    write_study(folder, BENT_SPINE_FOLDER)
+    labels = sitk.Cast(sitk.ReadImage(str(chest_labels())), sitk.sitkUInt8)
+    for n, structure in enumerate(sample_case(BENT_SPINE_FOLDER)["structures"]):
+        values = {"ID": f"Segment_{n}", "Name": f"vertebrae_{structure['name']}"}
+        values |= {"LabelValue": str(structure["label"]), "Layer": "0"}
+        for key, value in values.items():
+            labels.SetMetaData(f"Segment{n}_{key}", value)
+    sitk.WriteImage(labels, str(folder / "spine.seg.nrrd"), True)
+    return folder
+
+
+def spine_errors_mm(folder: Path) -> dict[str, float]:
+    """How far the exported transform of each vertebra puts its middle from where it is."""
+    labels = sitk.ReadImage(str(chest_labels()))
+    values, truth = sitk.GetArrayFromImage(labels), bent_spine_truth()
+    errors = {}
+    for structure in sample_case(BENT_SPINE_FOLDER)["structures"]:
+        middle = np.argwhere(values == structure["label"]).mean(axis=0)[::-1]
+        at = np.array(labels.TransformContinuousIndexToPhysicalPoint(middle.tolist()))
+        name = structure["name"]
+        found = next(folder.rglob(f"vertebrae_{name}_world_from_ct.tfm"), None)
+        if found is not None:
+            there = np.array(sitk.ReadTransform(str(found)).TransformPoint(at.tolist()))
+            errors[name] = float(np.linalg.norm(there - (truth[name] @ [*at, 1])[:3]))
+    return errors
+
+
+def write_study(folder: Path, sample: Path = SAMPLE_FOLDER) -> Path:
+    """A sample as a hospital has it.
 
     CT slices in "CT", AP.dcm and lateral.dcm, whose headers say where the C-arm stood.
     """
@@ -50,17 +85,17 @@ def write_study(folder: Path) -> Path:
             RescaleIntercept="0",
             RescaleSlope="1",
         )
-    for view in sample_case()["views"]:
-        write_xray(folder / f"{view['name']}.dcm", view)
+    for view in sample_case(sample)["views"]:
+        write_xray(folder / f"{view['name']}.dcm", view, sample)
     return folder
 
 
-def write_xray(path: Path, view: dict) -> Path:
-    """A view of the sample as an XA image."""
+def write_xray(path: Path, view: dict, sample: Path = SAMPLE_FOLDER) -> Path:
+    """A view of a sample as an XA image."""
     c_arm = view["c_arm"]
     pixel_mm = c_arm["pixel_mm"][0]
     column, row = c_arm["principal_point"]
-    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(SAMPLE_FOLDER / view["image"])))
+    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(sample / view["image"])))
     write_dicom(
         path,
         pixels,
@@ -82,9 +117,9 @@ def write_xray(path: Path, view: dict) -> Path:
     return path
 
 
-def sample_case() -> dict:
-    """The sample's case.json."""
-    return json.loads((SAMPLE_FOLDER / "case.json").read_text(encoding="utf-8"))
+def sample_case(sample: Path = SAMPLE_FOLDER) -> dict:
+    """A sample's case.json."""
+    return json.loads((sample / "case.json").read_text(encoding="utf-8"))
 
 
 def write_sample(folder: Path, mirrored: str = "") -> Path:

@@ -1,4 +1,4 @@
-"""Walks the five tasks of `counted_walk.TASKS` in the page, in Chromium:
+"""Walks the tasks of `counted_walk.TASKS` in the page, in Chromium:
 
     python Testing/walks/page.py [--out docs/walks] [--chromium /usr/bin/chromium] [TASK ...]
 
@@ -30,6 +30,8 @@ from served import Served, Tab  # noqa: E402
 
 SIZE = {"width": 1440, "height": 900}
 PATIENCE_MS = 180_000
+#: At most, from a CT, a segmentation and two X-rays to a transform for each vertebra.
+MAX_SPINE_CLICKS = 8
 #: Without a graphics card Chromium draws WebGL by software, if it is told to.
 ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 
@@ -223,6 +225,32 @@ def reopen(walk: PageWalk, files: Path) -> None:
     assert after == before, (before, after)
 
 
+def spine(walk: PageWalk, files: Path) -> None:
+    """Five vertebrae of a bent spine, each to its own transform."""
+    study = material.write_spine(files / "spine")
+    walk.drop(study / "CT", study / "AP.dcm", study / "lateral.dcm")
+    walk.wait_verdict()
+    walk.step("CT and X-rays dropped on the window: the whole CT is registered first.")
+    walk.drop(study / "spine.seg.nrrd")
+    walk.page.get_by_role("checkbox", name="vertebrae_T8").wait_for(timeout=PATIENCE_MS)
+    walk.step("The segmentation dropped: its vertebrae are ticked, and the work begins by itself.")
+    walk.page.get_by_text("worst bone vertebrae_T").wait_for(timeout=PATIENCE_MS)
+    walk.page.wait_for_selector(".bone", timeout=PATIENCE_MS)
+    walk.settle()
+    walk.step("Registered: each vertebra is outlined where the X-rays show it.")
+    walk.click("Look at the overlays")
+    walk.click("vertebrae_T11")
+    walk.settle()
+    walk.step("A click on its row: T11 in all views, with its verdict, likely error and motion.")
+    archive = walk.download("Export", files)
+    walk.step("Exported: a transform for each vertebra.")
+    zipfile.ZipFile(archive).extractall(files / "exported")
+    errors = material.spine_errors_mm(files / "exported")
+    print(json.dumps({"errors_mm": errors}))
+    assert len(errors) >= 4 and max(errors.values()) < 2, errors
+    assert walk.clicks <= MAX_SPINE_CLICKS, walk.clicks
+
+
 def main() -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
@@ -236,7 +264,14 @@ def main() -> int:
         "--chromium", default=shutil.which("chromium") or shutil.which("google-chrome")
     )
     options = parser.parse_args()
-    steps = {"own": own, "wrist": wrist, "mirrored": mirrored, "undo": undo, "reopen": reopen}
+    steps = {
+        "own": own,
+        "wrist": wrist,
+        "mirrored": mirrored,
+        "undo": undo,
+        "reopen": reopen,
+        "spine": spine,
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as api:
         browser = api.chromium.launch(executable_path=options.chromium, args=ARGUMENTS)

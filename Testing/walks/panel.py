@@ -315,14 +315,37 @@ def save(walk: PanelWalk, folder: Path) -> None:
     walk.step("Saved by Slicer's own Save, as a bundle.")
 
 
+def spine(walk: PanelWalk, files: Path) -> None:
+    """Five vertebrae of a bent spine, each to its own transform."""
+    walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
+    walk.wait_verdict()
+    walk.step("CT and X-rays dropped on the panel: the whole CT is registered first.")
+    walk.drop(files / "spine.seg.nrrd")
+    walk.by.wait(lambda: "worst bone vertebrae_T" in walk.bar(), "each vertebra", 180)
+    walk.step("The segmentation dropped: each vertebra is found, and outlined in its colour.")
+    walk.unfold("check")
+    walk.step("A row for each: its verdict, likely error and motion.")
+    export(walk, files)
+    errors = material.spine_errors_mm(files / "out")
+    assert len(errors) >= 4 and max(errors.values()) < 2, errors
+
+
 MATERIAL = {
     "own": material.write_study,
     "wrist": material.write_wrist,
     "mirrored": lambda folder: material.write_sample(folder, mirrored="AP").parent,
     "undo": lambda folder: material.write_sample(folder).parent,
     "reopen": lambda folder: material.write_sample(folder).parent,
+    "spine": material.write_spine,
 }
-STEPS = {"own": own, "wrist": wrist, "mirrored": mirrored, "undo": undo, "reopen": reopen}
+STEPS = {
+    "own": own,
+    "wrist": wrist,
+    "mirrored": mirrored,
+    "undo": undo,
+    "reopen": reopen,
+    "spine": spine,
+}
 
 
 def go(options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ The pose and the verdict of each, and how it lies to its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,14 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..registration.bones import SHOWN, Bone, BonesRegistration, bones_of, register_bones
+from ..registration.bones import (
+    SHOWN,
+    Bone,
+    BoneLevel,
+    BonesRegistration,
+    bones_of,
+    register_bones,
+)
 from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import Progress, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -23,6 +30,8 @@ from .bone_prediction import BonePrediction
 from .bone_verdict import judge
 from .neighbours import NeighbourMotion, motions_of, vertebra
 from .prediction import WRONG_MM
+
+SET = "Its pose was set, not registered: the risk was not measured for such poses."
 
 
 class Moved(NamedTuple):
@@ -57,6 +66,8 @@ class RegisteredBone:
         Against the rest of the CT; None of a bone with a CT of its own.
     displaced_mm
         How far its surface lies from where the pose of the whole CT has it, root mean square.
+    registered
+        Whether the pose was found by a registration; False of one that was set.
     """
 
     name: str
@@ -69,13 +80,19 @@ class RegisteredBone:
     displaced_mm: float
     features: BoneFeatures
     bone: Bone = field(repr=False)
+    registered: bool = field(default=True, kw_only=True)
 
     @property
     def predicted_tre_mm(self) -> dict[str, float] | None:
-        """Mean and 95 % bound; None where no view shows it."""
-        if self.prediction is None:
+        """Mean and 95 % bound; None where no view shows it, and of a pose that was set."""
+        if self.prediction is None or not self.registered:
             return None
         return {"mean": self.prediction.mean_mm, "upper95": self.prediction.upper95_mm}
+
+    def as_set(self) -> RegisteredBone:
+        """Return the same of a pose that was set, not registered: it is at best to be checked."""
+        verdict = "check" if self.verdict == "accept" else self.verdict
+        return replace(self, verdict=verdict, reasons=[*self.reasons, SET], registered=False)
 
     def to_json(self, views: Sequence[str]) -> dict:
         """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
@@ -133,6 +150,7 @@ def register_structures(
     in_doubt: bool,
     progress: Callable[[Progress], object] = lambda _: None,
     poses: Sequence[np.ndarray] | None = None,
+    levels: Sequence[BoneLevel] | None = None,
 ) -> RegisteredBones:
     """Register the structures of a CT whose whole is registered, and assess them.
 
@@ -144,14 +162,18 @@ def register_structures(
         As of its `verdict.Assessment`.
     progress
         As in `pipeline.refine`.
-    poses
-        As of `register_bones`.
+    poses, levels
+        As of `register_bones`. Bones that are left where they are put are at best to be checked.
     """
     bones = bones_of(structures, anatomy)
-    found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress, poses)
+    where = whole.views, whole.world_from_ct
+    found = register_bones(anatomy, bones, *where, progress, poses, levels)
     edges = mask_edges(structures, anatomy.attenuation(0))
     others = other_levels(found, [vertebra(bone.name) for bone in bones])
-    return assess_bones(found, whole.views, edges, others, in_doubt)
+    assessed = assess_bones(found, whole.views, edges, others, in_doubt)
+    if levels is None or levels:
+        return assessed
+    return replace(assessed, bones=[bone.as_set() for bone in assessed.bones])
 
 
 def assess_bones(

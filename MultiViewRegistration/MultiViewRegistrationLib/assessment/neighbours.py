@@ -85,7 +85,8 @@ def vertebra(name: str) -> int | None:
 
     None for another bone.
     """
-    found = re.fullmatch(r"(?:vertebrae?[ _])?([CTLS])([1-9]|1[0-3])", name.strip(), re.IGNORECASE)
+    words = r"(?:vertebrae?[ _])?([CTLS])([1-9]|1[0-3])(?:[ _]vertebra)?"
+    found = re.fullmatch(words, name.strip(), re.IGNORECASE)
     return FIRST_VERTEBRA[found[1].upper()] + int(found[2]) - 1 if found else None
 
 

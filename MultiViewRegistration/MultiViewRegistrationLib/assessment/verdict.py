@@ -25,9 +25,9 @@ from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere
 from .prediction import (
-    BESIDE,
     COLUMNS,
     DISAGREE,
+    EXTRA_FEATURES,
     ONE_VIEW_BEYOND,
     WRONG_MM,
     Model,
@@ -106,6 +106,8 @@ class Assessment:
         Names of the views that a reason is about.
     elsewhere
         (N, 3) CT mm of the part of the bone that lies elsewhere than the pose has it.
+    body
+        The assessment of the body alone; None where its bones have no poses of their own.
     """
 
     verdict: str
@@ -123,6 +125,7 @@ class Assessment:
     contradictions: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
+    body: Assessment | None = field(default=None, repr=False)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """Return "good", "check" or "bad" of each view, by name.
@@ -253,8 +256,10 @@ def assess(
         model_inputs(features), cameras.distribution if cameras else None
     ).no_less_than(at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied)))
     apart = elsewhere(features.parts, chosen)
-    if apart and not (apart.unlike or prediction.agree):
-        apart = None  # views that contradict each other ask for another place of every part
+    if apart and not (apart.unlike or prediction.agree and prediction.familiar):
+        # Views that contradict each other ask for another place of every part; and how far parts
+        # of a right pose ask to go was measured on familiar X-rays.
+        apart = None
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
     measured = not (limits or alone or ambiguous or apart)
     if (
@@ -284,7 +289,7 @@ def assess(
             *(known if images_suffice else []),
             *_risk(prediction, model, verdict),
             *([apart.sentence] if apart and apart.most else []),
-            *_weak_points(model, features, corrected),
+            *(_weak_points(model, features, corrected) if prediction.familiar else []),
             *([] if images_suffice else known),
             *limits,
         ]
@@ -423,7 +428,7 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     """
     displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
     if not (displaced or lost or unseen):
-        return assessment
+        return replace(assessment, body=assessment)
     reasons = [f"{_names(lost)} may lie elsewhere than this pose has it."] if lost else []
     if unseen:
         reasons.append(
@@ -453,7 +458,13 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     if prediction is not None and displaced:
         reasons += _risk(prediction, calibrated(), verdict)
         besides = [reason for reason in besides if not is_about_risk(reason)]
-    return replace(assessment, verdict=verdict, prediction=prediction, reasons=[*reasons, *besides])
+    return replace(
+        assessment,
+        verdict=verdict,
+        prediction=prediction,
+        reasons=[*reasons, *besides],
+        body=assessment,
+    )
 
 
 def _names(bones: Sequence[RegisteredBone]) -> str:
@@ -499,7 +510,7 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
 
     The worst of all views that show enough of the CT.
     """
-    names = *COLUMNS, *BESIDE, "carried_risk"
+    names = *COLUMNS, *EXTRA_FEATURES, "carried_risk"
     values = {name: np.atleast_1d(getattr(features, name)) for name in names}
     return {
         name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()

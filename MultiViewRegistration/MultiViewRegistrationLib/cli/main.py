@@ -33,6 +33,7 @@ COMMANDS = {
     "render": ("render", "render the CT as each view of a case sees it (DRR)"),
     "track": ("track", "track a structure through the frames of a sequence"),
     "motion": ("track", "compute the motion of one tracked structure against another"),
+    "calibrate": ("calibrate", "find the cameras of X-rays from beads that they show"),
     "case": ("case", "make, check, show or anonymise a case"),
     "view": ("view", "work in a web page, until Ctrl-C: look, register, check, export"),
     "export": ("export", "write a result for other programs, or send it to navigation"),

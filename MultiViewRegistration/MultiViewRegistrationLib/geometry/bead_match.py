@@ -42,6 +42,8 @@ LIKELY_DISTANCES = (2.8, 4.8)
 #: Rms distance of points from a plane or a line, as a share of that along it, below which they lie
 #: on it.
 FLAT_SHARE = 0.02
+#: Share of a model's size by which its points may be off those of a symmetric one.
+SYMMETRIC_SHARE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,16 +156,17 @@ def is_flat(model: np.ndarray) -> bool:
     return bool(off <= FLAT_SHARE * along)
 
 
-def symmetries(model: np.ndarray, tolerance_mm: float = 1.0) -> list[np.ndarray]:
+def symmetries(model: np.ndarray) -> list[np.ndarray]:
     """Return the ways (n,) of renaming the points (n, 3) that a rotation makes, other than none.
 
     No image tells them apart.
     """
     centred = model - model.mean(axis=0)
     away = np.linalg.norm(centred, axis=1)
+    tolerance = SYMMETRIC_SHARE * away.max()
     frame = _frame_of(centred)
     found: list[np.ndarray] = []
-    alike = [np.flatnonzero(np.abs(away - away[n]) < tolerance_mm) for n in frame]
+    alike = [np.flatnonzero(np.abs(away - away[n]) < tolerance) for n in frame]
     for first in alike[0]:
         for second in alike[1]:
             for third in alike[2]:
@@ -175,7 +178,7 @@ def symmetries(model: np.ndarray, tolerance_mm: float = 1.0) -> list[np.ndarray]
                 renamed = distance.argmin(axis=1)
                 whole = len(set(renamed.tolist())) == len(model)
                 new = (renamed != np.arange(len(model))).any()
-                if whole and new and distance.min(axis=1).max() < tolerance_mm:
+                if whole and new and distance.min(axis=1).max() < tolerance:
                     found.append(renamed)
     return list(np.unique(found, axis=0)) if found else []
 

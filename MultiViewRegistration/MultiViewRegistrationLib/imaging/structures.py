@@ -9,7 +9,7 @@ from __future__ import annotations
 import colorsys
 import difflib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -247,6 +247,40 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
         Of another grid than the CT's, and of structures that the end of the CT cuts off.
     """
     return structures_in(None if labels is None else _read_segmentation(labels), sources, ct)
+
+
+def read_segments(path: Path, ct: CT, is_bone: Callable[[str], bool]) -> Structures | None:
+    """Read the segments of a file that names or numbers several; None of one that is a mask.
+
+    Parameters
+    ----------
+    is_bone
+        Whether a name is a bone's: of more than MAX_STRUCTURES segments only these are read.
+
+    Raises
+    ------
+    InputError
+        As `read_structures`.
+
+    Warns
+    -----
+    UserWarning
+        As `read_structures`, and of segments that are left out.
+    """
+    segmentation = _read_segmentation(path)
+    segments = list(segmentation.segments)
+    if len(segments) < 2 and not isinstance(segmentation, _Dicom):
+        return None
+    if len(segments) <= MAX_STRUCTURES:
+        return structures_in(segmentation, [], ct)
+    bones = [each for each in segments if is_bone(each.name)]
+    if bones:
+        warn(
+            f"{path.name}: has {len(segments)} segments, of which {len(bones)} are called as bones; "
+            "the others are left out."
+        )
+    sources = [StructureSource(each.name, each.label) for each in bones]
+    return structures_in(segmentation, sources, ct)
 
 
 def structures_of_array(

@@ -22,7 +22,7 @@ from .case_file import CaseFile
 from .case_writer import write_case
 from .dicom_geometry import ASSUMPTIONS
 from .files import printable, read_json
-from .view_record import DESCRIBED, ViewRecord
+from .view_record import DESCRIBED, GEOMETRIES, ViewRecord
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name made of these words alone identifies nobody.
@@ -68,7 +68,11 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
     for entry, given in zip(content["views"], file.views, strict=True):
-        if given.kind in DESCRIBED:  # some may come from a header
+        if entry.pop("marker", None):  # whose camera was found
+            without = {key: value for key, value in entry.items() if key not in GEOMETRIES}
+            entry.clear()
+            entry |= without | given.geometry_json | dict(given.uncertainty)
+        elif given.kind in DESCRIBED:  # some may come from a header
             entry |= given.flat.geometry_json
     kept, dropped = without_free_text(content)
     images, masks = {}, {}

@@ -225,6 +225,8 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
                 scouts.append(file)
             else:
                 found.put(file.path, XRAY)
+        elif kind == MASK:
+            found.put(file.path, MASK)
         else:
             found.unknown.append(file.path)
     whole = [slices for slices in series.values() if len(slices) > 1 or _frames(slices[0]) > 1]
@@ -242,12 +244,14 @@ def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
 
 
 def _dicom_kind(file: DicomFile) -> str:
-    """Return CT, also for what is one slice of it, XRAY, or "" for nothing of use."""
+    """Return CT, also for what is one slice of it, XRAY, MASK, or "" for nothing of use."""
     modality, sop_class = file.text("Modality"), str(file.value("SOPClassUID") or "")
     if not file.whole("Rows", 0):  # a report, a plan, a presentation state
         return ""
     if is_localizer(file) or sop_class in XRAY_CLASSES:
         return XRAY
+    if modality == "SEG":
+        return MASK
     if modality == "CT":
         placed = len(file.numbers("ImagePositionPatient")) == 3 or _frames(file) > 1
         return CT if placed else ""  # a dose report, or a picture of the screen

@@ -223,8 +223,8 @@ def structures_of(registration: Registration, ct: CT) -> Structures | None:
     segments = SceneSegments(registration)
     if not segments.segments:
         raise InputError(
-            f"{segments.name}: has no segment, expected one for each structure; draw them, or "
-            "register the whole CT."
+            f"{segments.name}: has no segment that is chosen, expected one for each structure; "
+            "draw or choose them, or register the whole CT."
         )
     return structures_in(
         segments, [StructureSource(each.name, each.label) for each in segments.segments], ct
@@ -232,7 +232,7 @@ def structures_of(registration: Registration, ct: CT) -> Structures | None:
 
 
 class SceneSegments:
-    """The segments of the segmentation that was chosen, as a `imaging.structures.Segmentation`.
+    """The segments that were chosen of a segmentation, as a `imaging.structures.Segmentation`.
 
     Those in one layer are read at once.
     """
@@ -244,7 +244,7 @@ class SceneSegments:
         self.name, self._from_node = node.GetName(), registration.ct_from_segmentation
         self._layers: list = []
         self.segments: list[Segment] = []
-        for segment_id in node.GetSegmentation().GetSegmentIDs():
+        for segment_id in registration.chosen_segments:
             segment = node.GetSegmentation().GetSegment(segment_id)
             layer = segment.GetRepresentation(
                 kind.GetSegmentationBinaryLabelmapRepresentationName()

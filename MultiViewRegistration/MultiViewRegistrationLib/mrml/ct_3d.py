@@ -181,6 +181,17 @@ def put_model(
     return node
 
 
+#: Of the surface of the CT where bones lie elsewhere: a ghost of where the CT has them.
+GHOST_OPACITY = 0.2
+
+
+def fade_surface(registration: Registration, faded: bool) -> None:
+    """Show the surface of the CT as a ghost, or solid again."""
+    node = registration.node.GetNodeReference(BONES)
+    if node is not None:
+        node.GetDisplayNode().SetOpacity(GHOST_OPACITY if faded else 1.0)
+
+
 def surface_is_shown(registration: Registration) -> bool:
     """Return whether the surface of the CT's bone is shown in 3D."""
     node = registration.node.GetNodeReference(BONES)

@@ -9,8 +9,9 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
 from . import image, layout, slice_view, source_view, xray_annotations
+from .bones import BONE
 from .layout import claim, number_of, slice_nodes, tag_of
-from .nodes import OWNER, products_of, remove_with_products, take_out_of_views
+from .nodes import OWNER, products_of, references, remove_with_products, take_out_of_views
 from .registration import MODULE, Registration
 from .xray import ATTRIBUTE, SHOWN_IN, XRayView
 
@@ -179,7 +180,8 @@ def hide_xray(view: XRayView) -> None:
 
 def _displays(registration: Registration) -> list:
     """Return the display nodes of what was made for a registration and its X-rays, of SHOWN_BY_SLICER."""
-    owners = [registration.node, *(view.node for view in registration.xrays)]
+    bones = references(registration.node, BONE)
+    owners = [registration.node, *bones, *(view.node for view in registration.xrays)]
     nodes = [
         node
         for owner in owners

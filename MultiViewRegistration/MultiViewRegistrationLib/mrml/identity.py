@@ -66,14 +66,21 @@ def fingerprint(registration: Registration) -> str:
     changed. Neither the pose nor the name of anything but structures is in it, nor what a
     registration corrected.
     """
-    return sha256_of(
-        [
-            of_ct(registration),
-            registration.parameter(EXTRAS),
-            list(map(of_view, registration.used_xrays)),
-            *([of_structures(registration)] if registration.registers_each else []),
-        ]
-    )
+    bones = [of_structures(registration)] if registration.registers_each else []
+    return sha256_of([*_body(registration), *bones])
+
+
+def body_fingerprint(registration: Registration) -> str:
+    """Return `fingerprint` without the bones that get a pose of their own."""
+    return sha256_of(_body(registration))
+
+
+def _body(registration: Registration) -> list:
+    return [
+        of_ct(registration),
+        registration.parameter(EXTRAS),
+        list(map(of_view, registration.used_xrays)),
+    ]
 
 
 def of_ct(registration: Registration) -> str:
@@ -85,11 +92,11 @@ def of_ct(registration: Registration) -> str:
 
 
 def of_structures(registration: Registration) -> str:
-    """Return the fingerprint of all segments that are registered after the whole CT, each with its name, which a result has."""
+    """Return the fingerprint of the segments that are registered after the whole CT, each with its name, which a result has."""
     segments, lies = registration.segmentation.GetSegmentation(), _in_ct(registration)
     named = (
         (segments.GetSegment(segment_id).GetName(), segment_id)
-        for segment_id in segments.GetSegmentIDs()
+        for segment_id in registration.chosen_segments
     )
     return sha256_of(
         [

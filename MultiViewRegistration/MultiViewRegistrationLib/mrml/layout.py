@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
 import slicer
@@ -48,7 +49,12 @@ def colour_of(view: XRayView) -> tuple[float, float, float]:
 
 def css_colour(view: XRayView) -> str:
     """Return the colour of an X-ray as a page and a form take it."""
-    return "rgb(" + ", ".join(str(round(255 * part)) for part in colour_of(view)) + ")"
+    return css(colour_of(view))
+
+
+def css(colour: Iterable[float]) -> str:
+    """Return a colour, red, green, blue from 0 to 1, as a page and a form take it."""
+    return "rgb(" + ", ".join(str(round(255 * part)) for part in colour) + ")"
 
 
 def claim(view: XRayView) -> str:

@@ -1,4 +1,4 @@
-"""Moving the CT by hand: from a transform, in an X-ray with mouse and keys, in 3D by Slicer's handles."""
+"""Moving the CT or a bone by hand: from a transform, in an X-ray with mouse and keys, in 3D by Slicer's handles."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..io.view_record import sees
+from .bones import SceneBone, bones_of
 from .case import ct_of
+from .layout import number_of
 from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
 from .registration import Registration
 from .xray import XRayView, detectors, on_image
 
 CENTRE = "centre"
+#: What a hand moves: the whole CT, or a bone with a pose of its own.
+Body = Registration | SceneBone
 
 
-def centre_in_ct(registration: Registration) -> np.ndarray:
-    """Return the middle of the CT's bone, or of the segment that is registered.
+def centre_in_ct(body: Body) -> np.ndarray:
+    """Return the middle of a bone, of the CT's bone, or of the segment that is registered.
 
     LPS mm (3,) in the CT's frame.
 
@@ -33,11 +37,13 @@ def centre_in_ct(registration: Registration) -> np.ndarray:
     InputError
         Without a usable CT.
     """
-    kept = json.loads(registration.parameter(CENTRE, "{}"))
-    if kept.get("of") == _chosen(registration) and registration.ct is not None:
+    if isinstance(body, SceneBone):
+        return body.centre_in_ct
+    kept = json.loads(body.parameter(CENTRE, "{}"))
+    if kept.get("of") == _chosen(body) and body.ct is not None:
         return np.array(kept["at"])
-    centre = ct_of(registration).centroid()
-    keep_centre(registration, centre)
+    centre = ct_of(body).centroid()
+    keep_centre(body, centre)
     return centre
 
 
@@ -54,9 +60,9 @@ def _chosen(registration: Registration) -> list:
     ]
 
 
-def centre(registration: Registration) -> np.ndarray:
-    """Return where the centre of the CT is now, LPS mm (3,) in the world."""
-    return rigid.transform_points(registration.world_from_ct, centre_in_ct(registration))
+def centre(body: Body) -> np.ndarray:
+    """Return where the centre of the CT, or of a bone, is now, LPS mm (3,) in the world."""
+    return rigid.transform_points(body.world_from_ct, centre_in_ct(body))
 
 
 def distance_to(registration: Registration, world_from_ct: np.ndarray) -> tuple[float, float]:
@@ -67,34 +73,34 @@ def distance_to(registration: Registration, world_from_ct: np.ndarray) -> tuple[
     return float(mm), float(np.degrees(rigid.rotation_distance(here, world_from_ct)))
 
 
-def shift(registration: Registration, view: XRayView, columns: float, rows: float) -> None:
-    """Move the CT parallel to the image, so far that its centre moves by so many pixels there."""
+def shift(body: Body, view: XRayView, columns: float, rows: float) -> None:
+    """Move a body parallel to the image, so far that its centre moves by so many pixels there."""
     camera = view.camera
     _move(
-        registration,
-        camera.plane_at(float(camera.depth(centre(registration)))) @ [columns, rows, 0.0],
+        body,
+        camera.plane_at(float(camera.depth(centre(body)))) @ [columns, rows, 0.0],
     )
 
 
-def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
-    """Return how far (2,) the CT moves parallel to the image when its centre moves by a pixel along a row, and along a column."""
+def mm_per_pixel(body: Body, view: XRayView) -> np.ndarray:
+    """Return how far (2,) a body moves parallel to the image when its centre moves by a pixel along a row, and along a column."""
     camera = view.camera
-    return np.linalg.norm(camera.plane_at(float(camera.depth(centre(registration))))[:, :2], axis=0)
+    return np.linalg.norm(camera.plane_at(float(camera.depth(centre(body))))[:, :2], axis=0)
 
 
-def along_beam(registration: Registration, view: XRayView, mm: float) -> None:
-    """Move the CT away from the source, along the ray through its centre, which stays where it is in the image."""
-    _move(registration, mm * _beam(registration, view))
+def along_beam(body: Body, view: XRayView, mm: float) -> None:
+    """Move a body away from the source, along the ray through its centre, which stays where it is in the image."""
+    _move(body, mm * _beam(body, view))
 
 
-def turn(registration: Registration, view: XRayView, degrees: float) -> None:
-    """Turn the CT about the ray through its centre; positive: counter-clockwise in the image."""
+def turn(body: Body, view: XRayView, degrees: float) -> None:
+    """Turn a body about the ray through its centre; positive: counter-clockwise in the image."""
     mirrored = np.sign(view.camera.intrinsics[0, 0])
-    _rotate(registration, -mirrored * degrees * _beam(registration, view))
+    _rotate(body, -mirrored * degrees * _beam(body, view))
 
 
-def tilt(registration: Registration, view: XRayView, right: float, down: float) -> None:
-    """Roll the CT about its centre by so many degrees.
+def tilt(body: Body, view: XRayView, right: float, down: float) -> None:
+    """Roll a body about its centre by so many degrees.
 
     Its side that faces whoever looks at the image goes to the right, and down.
 
@@ -102,50 +108,64 @@ def tilt(registration: Registration, view: XRayView, right: float, down: float) 
     """
     to_camera = view.camera.camera_from_world[:3, :3]
     mirrored = np.sign(view.camera.intrinsics[0, 0])
-    _rotate(registration, to_camera.T @ [mirrored * down, -right, 0.0])
+    _rotate(body, to_camera.T @ [mirrored * down, -right, 0.0])
 
 
-def show_handles(registration: Registration, shown: bool) -> None:
-    """Show handles in the 3D views, about the CT's centre, that move and turn it.
+def show_handles(registration: Registration, shown: bool, bone: SceneBone | None = None) -> None:
+    """Show handles in the 3D views that move and turn the CT, or in 3D and in slices those of a bone.
+
+    They are about its centre; those of all others go.
 
     Raises
     ------
     InputError
         Without a usable CT.
     """
-    transform = registration.ct_transform
+    transforms = [
+        registration.ct_transform,
+        *(each.node for each in bones_of(registration).values()),
+    ]
+    moved = None
     if shown:
+        moved = registration.ct_transform if bone is None else bone.node
         registration.take_in()
-        transform.SetCenterOfTransformation(ras_from_lps(centre_in_ct(registration)))
-        if transform.GetDisplayNode() is None:
-            transform.CreateDefaultDisplayNodes()
-    display = transform.GetDisplayNode()
-    if display is not None:
-        configure(
-            display,
-            EditorVisibility=shown,
-            EditorVisibility3D=True,
-            EditorSliceIntersectionVisibility=False,  # an X-ray is no slice of the CT
-            EditorTranslationEnabled=True,
-            EditorRotationEnabled=True,
-            EditorScalingEnabled=False,
-        )
+        body = registration if bone is None else bone
+        moved.SetCenterOfTransformation(ras_from_lps(centre_in_ct(body)))
+        if moved.GetDisplayNode() is None:
+            moved.CreateDefaultDisplayNodes()
+        moved.GetDisplayNode().SetViewNodeIDs(_views_of_ct(registration.scene))
+    for transform in transforms:
+        display = transform.GetDisplayNode()
+        if display is not None:
+            configure(
+                display,
+                EditorVisibility=transform is moved,
+                EditorVisibility3D=True,
+                EditorSliceIntersectionVisibility=bone is not None,
+                EditorTranslationEnabled=True,
+                EditorRotationEnabled=True,
+                EditorScalingEnabled=False,
+            )
 
 
-def _beam(registration: Registration, view: XRayView) -> np.ndarray:
-    camera, here = view.camera, centre(registration)
+def _views_of_ct(scene) -> list[str]:
+    """Return the IDs of the views in which handles mean what they show: an X-ray is no slice of the CT."""
+    views = slicer.util.getNodesByClass("vtkMRMLAbstractViewNode", scene)
+    return [view.GetID() for view in views if not number_of(view.GetLayoutName() or "")]
+
+
+def _beam(body: Body, view: XRayView) -> np.ndarray:
+    camera, here = view.camera, centre(body)
     ray = here - camera.sources(camera.project(here))
     return ray / np.linalg.norm(ray)
 
 
-def _move(registration: Registration, by_mm: np.ndarray) -> None:
-    registration.world_from_ct = (
-        rigid.from_rotation_translation(np.eye(3), by_mm) @ registration.world_from_ct
-    )
+def _move(body: Body, by_mm: np.ndarray) -> None:
+    body.world_from_ct = rigid.from_rotation_translation(np.eye(3), by_mm) @ body.world_from_ct
 
 
-def _rotate(registration: Registration, degrees: np.ndarray) -> None:
-    """Turn the CT about its centre.
+def _rotate(body: Body, degrees: np.ndarray) -> None:
+    """Turn a body about its centre.
 
     Parameters
     ----------
@@ -153,9 +173,7 @@ def _rotate(registration: Registration, degrees: np.ndarray) -> None:
         (3,) rotation vector in the world.
     """
     turned = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees)), np.zeros(3))
-    registration.world_from_ct = (
-        rigid.about(centre(registration), turned) @ registration.world_from_ct
-    )
+    body.world_from_ct = rigid.about(centre(body), turned) @ body.world_from_ct
 
 
 def copy_pose(registration: Registration, transform) -> None:
@@ -295,7 +313,7 @@ TILT_DEG = 0.25
 
 
 class Dragging:
-    """Dragging the CT by mouse and keys in one X-ray's slice view.
+    """Dragging the CT or a bone by mouse and keys in one X-ray's slice view.
 
     Slicer's own tools there rest meanwhile.
 
@@ -309,6 +327,8 @@ class Dragging:
     ----------
     interactor
         The vtkRenderWindowInteractor of the view's slice view, which must be there.
+    moving
+        Gives the bone that is moved; None for the whole CT.
     begin, moved, end
         Called before the first movement of a drag or of a key, after each, and after the last: for
         a step to undo, and for what follows the CT.
@@ -320,11 +340,13 @@ class Dragging:
         registration: Registration,
         view: XRayView,
         *,
+        moving: Callable[[], SceneBone | None] = lambda: None,
         begin: Callable[[], object],
         moved: Callable[[], object],
         end: Callable[[], object],
     ) -> None:
         self._interactor, self._registration, self._view = interactor, registration, view
+        self._moving = moving
         self._begin, self._moved, self._end = begin, moved, end
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
@@ -393,28 +415,32 @@ class Dragging:
         times = FASTER if self._interactor.GetShiftKey() else 1
         self._begin()
         if key in ARROWS:
-            shift(self._registration, self._view, *(times * STEP_PX * np.array(ARROWS[key])))
+            shift(self._body, self._view, *(times * STEP_PX * np.array(ARROWS[key])))
         elif key in TURNS:
-            turn(self._registration, self._view, times * STEP_DEG * TURNS[key])
+            turn(self._body, self._view, times * STEP_DEG * TURNS[key])
         else:
-            along_beam(self._registration, self._view, times * STEP_MM * BEAM_KEYS[key])
+            along_beam(self._body, self._view, times * STEP_MM * BEAM_KEYS[key])
         self._moved()
         self._end()
         return True
 
+    @property
+    def _body(self) -> Body:
+        return self._moving() or self._registration
+
     def _shift(self, before: np.ndarray, now: np.ndarray) -> None:
-        shift(self._registration, self._view, *(self._pixel(now) - self._pixel(before)))
+        shift(self._body, self._view, *(self._pixel(now) - self._pixel(before)))
 
     def _turn(self, before: np.ndarray, now: np.ndarray) -> None:
         """Turn by the mouse's angle about the CT's centre."""
-        middle = self._view.camera.project(centre(self._registration))
+        middle = self._view.camera.project(centre(self._body))
         angles = [np.arctan2(*(self._pixel(position) - middle)[::-1]) for position in (before, now)]
         clockwise = (angles[1] - angles[0] + np.pi) % (2 * np.pi) - np.pi
-        turn(self._registration, self._view, -np.degrees(clockwise))
+        turn(self._body, self._view, -np.degrees(clockwise))
 
     def _tilt(self, before: np.ndarray, now: np.ndarray) -> None:
         right, up = TILT_DEG * (now - before)
-        tilt(self._registration, self._view, right, -up)
+        tilt(self._body, self._view, right, -up)
 
     def _pixel(self, position: np.ndarray) -> np.ndarray:
         """Return the pixel (column, row) of the X-ray under a position (2,) in the view."""

@@ -6,7 +6,7 @@ other programs in RAS, which io.transforms turns).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +15,7 @@ import slicer
 from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkPoints
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
 from ..io.transforms import turned
 
@@ -171,7 +171,28 @@ def volumes(scene) -> list:
 
 def segmentations(scene) -> list:
     """Return all segmentations of a scene."""
-    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+    return nodes_of_class("vtkMRMLSegmentationNode", scene)
+
+
+def nodes_of_class(name: str, scene) -> list:
+    """Return all nodes of a class in a scene."""
+    return slicer.util.getNodesByClass(name, scene)
+
+
+def array_of(points: vtkPoints | None) -> np.ndarray:
+    """Return vtkPoints as an array (n, 3)."""
+    if points is None or not points.GetNumberOfPoints():
+        return np.zeros((0, 3))
+    return vtk_to_numpy(points.GetData()).astype(float)
+
+
+def put_table(scene, name: str, columns: Sequence[str], rows: np.ndarray):
+    """Return the vtkMRMLTableNode of this name with these columns of numbers, made where there is none."""
+    there = [node for node in nodes_of_class("vtkMRMLTableNode", scene) if node.GetName() == name]
+    node = there[0] if there else scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    node.RemoveAllColumns()
+    slicer.util.updateTableFromArray(node, np.asarray(rows, float), list(columns))
+    return node
 
 
 def labelmap_of(segmentation):
@@ -279,6 +300,21 @@ def draw(
     display.SetVisibility3D(slice_id is None)
     if slice_id is not None and tuple(display.GetViewNodeIDs()) != (slice_id,):
         display.SetViewNodeIDs([slice_id])
+
+
+#: The array of a model's lines with their colours.
+LINE_COLOURS = "colours"
+
+
+def paint(node, colours: np.ndarray) -> None:
+    """Show each line of a model that was drawn in a colour of its own, (k, 3) from 0 to 1."""
+    values = numpy_to_vtk(np.round(255 * colours).astype(np.uint8), deep=True)
+    values.SetName(LINE_COLOURS)
+    node.GetPolyData().GetCellData().SetScalars(values)
+    display = node.GetDisplayNode()
+    display.SetActiveScalar(LINE_COLOURS, vtkDataObject.CELL)
+    display.SetScalarRangeFlag(display.UseDirectMapping)
+    display.SetScalarVisibility(True)
 
 
 def mesh_of(lines: np.ndarray) -> vtkPolyData:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from itertools import chain, count
 from typing import Any
 
@@ -32,6 +33,9 @@ CT = "ct"
 CT_TRANSFORM = "ctTransform"
 SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
+#: The parameter with the IDs of the segments that get a pose of their own each, as JSON; where it
+#: is empty all do.
+SEGMENT_IDS = "segmentIDs"
 XRAY = "xray"
 CT_UNIT = "ctUnit"
 #: The parameter with where the CT's voxels lie in the CT's frame, as JSON: by it a transform is
@@ -248,9 +252,24 @@ class Registration:
         """
         if segmentation is not None:
             refuse_nonlinear(segmentation)
+        if segmentation is not self.segmentation:
+            self.node.SetParameter(SEGMENT_IDS, "")
         self.node.SetNodeReferenceID(SEGMENTATION, segmentation and segmentation.GetID())
         self.node.SetParameter(SEGMENT_ID, segment_id if segmentation else "")
         self.take_in()
+
+    @property
+    def chosen_segments(self) -> list[str]:
+        """The IDs of the segments that get a pose of their own each, in their order."""
+        if not self.registers_each:
+            return []
+        every = self.segmentation.GetSegmentation().GetSegmentIDs()
+        chosen = json.loads(self.parameter(SEGMENT_IDS, "null"))
+        return [each for each in every if chosen is None or each in chosen]
+
+    @chosen_segments.setter
+    def chosen_segments(self, segment_ids: Iterable[str]) -> None:
+        self.node.SetParameter(SEGMENT_IDS, json.dumps(list(segment_ids)))
 
     @property
     def ct_from_segmentation(self) -> np.ndarray:

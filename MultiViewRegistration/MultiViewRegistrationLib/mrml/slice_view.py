@@ -22,7 +22,7 @@ from .layout import (
     slice_of,
     tag_of,
 )
-from .nodes import OWNER, configure, ras_from_node
+from .nodes import OWNER, configure, ras_from_lps, ras_from_node
 from .xray import XRayView, place_of
 
 #: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.
@@ -109,6 +109,55 @@ def fit(view: XRayView) -> None:
         _lay(node, ras_from_slice(view))
         node.SetXYZOrigin(0, 0, 0)
         node.SetFieldOfView(*_whole(view, node.GetDimensions()), node.GetFieldOfView()[2])
+
+
+#: Room about what is looked at closely, of which the neighbours are seen, too.
+CLOSE_MARGIN = 2.0
+
+
+def pixel_box(view: XRayView, points: np.ndarray) -> np.ndarray | None:
+    """Return the lowest and the highest pixel (2, 2) of points (n, 3), world LPS mm, in an X-ray.
+
+    With room about them; None where it does not show them.
+    """
+    if not view.placed or (view.camera.depth(points) <= 0).any():
+        return None
+    pixels = view.camera.project(points)
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    if (high < 0).any() or (low > np.array(view.size) - 1).any():
+        return None
+    middle, half = (low + high) / 2, CLOSE_MARGIN * (high - low) / 2
+    return np.stack([middle - half, middle + half])
+
+
+def look_closely_in_xray(view: XRayView, points: np.ndarray) -> None:
+    """Have an X-ray's slice view, if there is one, show points (n, 3), world LPS mm, as large as it allows."""
+    node, box = slice_of(view), pixel_box(view, points)
+    if node is None or box is None or not is_on_plane(view):
+        return
+    mm = view.node.GetSpacing()[:2] * np.array([1.0, -1.0])
+    middle = (box.mean(axis=0) - (np.array(view.size) - 1) / 2) * mm
+    width, height = np.abs((box[1] - box[0]) * mm)
+    columns, rows = np.maximum(node.GetDimensions()[:2], 1)
+    mm_per_pixel = max(width / columns, height / _stretch(view) / rows)
+    with slicer.util.NodeModify(node):
+        node.SetXYZOrigin(*middle, 0)
+        node.SetFieldOfView(
+            mm_per_pixel * columns, mm_per_pixel * _stretch(view) * rows, node.GetFieldOfView()[2]
+        )
+
+
+def look_closely_in_slice(points: np.ndarray, node: Any) -> None:
+    """Have a slice view go to the middle of points (n, 3), world LPS mm, and show them as large as it allows."""
+    plane, ras = plane_of(node).copy(), ras_from_lps(points)
+    plane[:3, 3] = (ras.min(axis=0) + ras.max(axis=0)) / 2
+    size = np.ptp(ras @ plane[:3, :2], axis=0)
+    width, height = np.maximum(node.GetDimensions()[:2], 1)
+    mm_per_pixel = CLOSE_MARGIN * max(size / (width, height))
+    with slicer.util.NodeModify(node):
+        move(node, plane)
+        node.SetXYZOrigin(0, 0, 0)
+        node.SetFieldOfView(mm_per_pixel * width, mm_per_pixel * height, node.GetFieldOfView()[2])
 
 
 def keep_on_plane(view: XRayView) -> None:

@@ -168,6 +168,8 @@ def _pivot_mm(view: XRayView) -> float:
 ELEVATION_DEG, ASIDE_DEG = 25.0, 45.0
 #: Room left about it all; and about the CT's bone at most, so that a small one is no dot.
 OVERVIEW_MARGIN, BONE_MARGIN = 1.15, 4.0
+#: Room about what is looked at closely, of which the neighbours are seen, too.
+CLOSE_MARGIN = 2.0
 WORLD_UP, FROM_THE_FRONT = np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0])
 
 
@@ -287,6 +289,33 @@ def show_overview(
         camera_node.SetViewUp(*ras_from_lps(WORLD_UP))
     camera_node.ResetClippingRange()
     return True
+
+
+def look_closely(points: np.ndarray, camera_node, size: tuple[int, int]) -> None:
+    """Have a 3D view show points (n, 3), world LPS mm, as large as it allows, from where it looks.
+
+    Parameters
+    ----------
+    camera_node
+        The view's vtkMRMLCameraNode.
+    size
+        (width, height) of the view in pixels.
+    """
+    restore(camera_node)
+    eye, focus, up = (
+        lps_from_ras(getattr(camera_node, f"Get{each}")())
+        for each in ("Position", "FocalPoint", "ViewUp")
+    )
+    back = (eye - focus) / np.linalg.norm(eye - focus)
+    right = np.cross(up, back) / np.linalg.norm(np.cross(up, back))
+    axes = np.stack([right, np.cross(back, right), back])
+    tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
+    middle, distance_mm = _framed(points @ axes.T, tangents, CLOSE_MARGIN)
+    middle = middle @ axes
+    with slicer.util.NodeModify(camera_node):
+        camera_node.SetFocalPoint(*ras_from_lps(middle))
+        camera_node.SetPosition(*ras_from_lps(middle + distance_mm * back))
+    camera_node.ResetClippingRange()
 
 
 def _ct_corners(registration: Registration) -> np.ndarray:

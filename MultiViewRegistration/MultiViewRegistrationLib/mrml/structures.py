@@ -6,10 +6,10 @@ Outlines of segments and models, trajectories and points.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import slicer
@@ -19,13 +19,16 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
+from .bones import bones_of
 from .ct_3d import mask_surface
 from .nodes import (
+    array_of,
     box_in_labelmap,
     cross,
     draw,
     is_under,
     lines_node,
+    paint,
     place_of_labelmap,
     polyline,
     positions,
@@ -199,14 +202,14 @@ def _surface(mesh: vtkPolyData) -> Surface | None:
     if not mesh.GetNumberOfPolys():
         return None
     return Surface(
-        _array(mesh.GetPoints()),
+        array_of(mesh.GetPoints()),
         vtk_to_numpy(mesh.GetPolys().GetConnectivityArray()).reshape(-1, 3),
     )
 
 
 def _mesh_lines(mesh: vtkPolyData) -> np.ndarray:
     """Return the lines (k, 2, 3) of a mesh, if it has any besides its faces."""
-    points, lines = _array(mesh.GetPoints()), mesh.GetLines()
+    points, lines = array_of(mesh.GetPoints()), mesh.GetLines()
     index = vtk_to_numpy(lines.GetConnectivityArray())
     starts = vtk_to_numpy(lines.GetOffsetsArray())
     pieces = [polyline(points[index[a:b]]) for a, b in pairwise(starts)]
@@ -217,10 +220,10 @@ def _markups_lines(node) -> np.ndarray:
     if node.IsA("vtkMRMLMarkupsPlaneNode"):
         corners = vtkPoints()
         node.GetPlaneCornerPoints(corners)
-        return polyline(_array(corners), closed=True)
+        return polyline(array_of(corners), closed=True)
     if node.IsA("vtkMRMLMarkupsFiducialNode") or node.IsA("vtkMRMLMarkupsROINode"):
         return np.zeros((0, 2, 3))
-    return polyline(_array(node.GetCurvePoints()))
+    return polyline(array_of(node.GetCurvePoints()))
 
 
 def _markups_points(node) -> np.ndarray:
@@ -232,13 +235,6 @@ def _markups_points(node) -> np.ndarray:
     ):
         return np.zeros((0, 3))
     return positions(node, world=False)
-
-
-def _array(points: vtkPoints | None) -> np.ndarray:
-    """Return vtkPoints as an array (n, 3)."""
-    if points is None or not points.GetNumberOfPoints():
-        return np.zeros((0, 3))
-    return vtk_to_numpy(points.GetData()).astype(float)
 
 
 STRUCTURE = "structure"
@@ -280,45 +276,69 @@ def structures_of(registration: Registration) -> list:
     """Return the nodes that are projected, whether or not they are shown at present."""
     if registration.parameter(STRUCTURES) == "chosen":
         return references(registration.node, STRUCTURE)
-    other = registration.node.GetNodeReference(OTHER)
+    other, bones = registration.node.GetNodeReference(OTHER), bones_of(registration).values()
+    moving = [registration.ct_transform, *(bone.node for bone in bones)]
+    # Bones with poses of their own are outlined by themselves, and of the CT's surface there is the
+    # DRR.
+    drawn = [bone.surface for bone in bones] + ([registration.segmentation] if bones else [])
     return [
         node
         for node in _all(registration)
         if node is other
-        or (is_under(node, registration.ct_transform) and not node.GetHideFromEditors())
-    ]  # of the CT's own surface there is the DRR
+        or (
+            node not in drawn
+            and not node.GetHideFromEditors()
+            and any(is_under(node, transform) for transform in moving)
+        )
+    ]
 
 
-#: The role of the model of an X-ray with the outlines of what does not fit, their colour, and their
-#: thickness, beside that of others.
-MISFITS = "misfits"
+class Coloured(Protocol):
+    """Lines (k, 2, 2), pixels of an X-ray, and their colour, red, green, blue from 0 to 1."""
+
+    @property
+    def lines(self) -> np.ndarray:
+        """The lines."""
+
+    @property
+    def colour(self) -> tuple[float, float, float]:
+        """The colour."""
+
+
+#: The role of the model of an X-ray with the outlines of bones and of what does not fit, the colour
+#: of the latter, and their thickness, beside that of others.
+OUTLINES = "boneOutlines"
 MISFIT_COLOUR = (1.0, 0.35, 0.3)
-MISFIT_THICKNESS = 3
+OUTLINE_THICKNESS = 3
 
 
-def show_misfits(
-    registration: Registration, lines_in: Callable[[DetectorPlane], np.ndarray]
+def show_outlines(
+    registration: Registration, outlines_in: Callable[[DetectorPlane], Sequence[Coloured]]
 ) -> None:
-    """Draw the outlines of what does not fit on each X-ray that is shown.
+    """Draw the outlines of bones, and of what does not fit, on each X-ray that is shown.
 
     Parameters
     ----------
-    lines_in
-        Gives them for an X-ray, (k, 2, 2) pixels.
+    outlines_in
+        Gives them for an X-ray.
     """
     seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
     for view in registration.xrays:
-        lines = lines_in(seen[view.id]) if view.id in seen else np.zeros((0, 2, 2))
-        node, stamp = view.node.GetNodeReference(MISFITS), f"{zlib.crc32(lines.tobytes())}"
+        outlines = outlines_in(seen[view.id]) if view.id in seen else []
+        lines = np.concatenate([np.zeros((0, 2, 2)), *(each.lines for each in outlines)])
+        colours = np.array([each.colour for each in outlines for _line in each.lines])
+        node = view.node.GetNodeReference(OUTLINES)
+        stamp = f"{zlib.crc32(colours.tobytes(), zlib.crc32(lines.tobytes()))}"
         if not len(lines):
-            remove_product(view.node, MISFITS)
-        elif node is None or node.GetAttribute(MISFITS) != stamp:
+            remove_product(view.node, OUTLINES)
+        elif node is None or node.GetAttribute(OUTLINES) != stamp:
             if node is None:
-                node = lines_node(view.node, "", MISFIT_THICKNESS)
-                view.node.SetNodeReferenceID(MISFITS, node.GetID())
+                node = lines_node(view.node, "", OUTLINE_THICKNESS)
+                view.node.SetNodeReferenceID(OUTLINES, node.GetID())
             draw(node, seen[view.id].on_plane(lines), MISFIT_COLOUR, seen[view.id].slice_id)
-            node.SetName(f"what does not fit in {view.name}")
-            node.SetAttribute(MISFITS, stamp)
+            paint(node, colours)
+            node.SetName(f"bones in {view.name}")
+            node.SetAttribute(OUTLINES, stamp)
 
 
 class Projections:

@@ -1,4 +1,4 @@
-"""Moving the CT by hand in Slicer's views."""
+"""Moving the CT or a bone by hand in Slicer's views."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import qt
 import slicer
 
 from ..mrml import manual_pose
+from ..mrml.bones import SceneBone
 from ..mrml.layout import tag_of
 from ..mrml.manual_pose import Dragging
 from ..session.history import ManualMoveRecorder
+from ..session.session import Session
 from ..translation import _
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Hand:
         self._moves: ManualMoveRecorder | None = None
         self._dragging: dict[str, Dragging] = {}
         self._escape: Any = None
+        self._of = ""
 
     @property
     def on(self) -> bool:
@@ -70,17 +73,29 @@ class Hand:
         session = self._panel.session
         if session is None:
             return
-        manual_pose.show_handles(session.registration, True)
+        self._show_handles(session)
         self._moves = ManualMoveRecorder(session.registration, session.history)
         self._drag_in_views(self._moves)
         self._escape = self._shortcut("Esc")
 
     def step(self) -> bool:
         """Follow the moved CT, and return whether it has stopped elsewhere."""
-        if self._moves is None:
+        session = self._panel.session
+        if self._moves is None or session is None:
             return False
+        if session.bones.moving_name != self._of:
+            self._show_handles(session)
         self._drag_in_views(self._moves)
         return self._moves.step()
+
+    def _moving(self) -> SceneBone | None:
+        session = self._panel.session
+        return None if session is None else session.bones.moving
+
+    def _show_handles(self, session: Session) -> None:
+        """Show the handles of the bone that is moved, else of the CT."""
+        self._of = session.bones.moving_name
+        manual_pose.show_handles(session.registration, True, session.bones.moving)
 
     def exit(self) -> None:
         """End moving the CT by hand."""
@@ -120,6 +135,7 @@ class Hand:
                     interactor,
                     registration,
                     view,
+                    moving=self._moving,
                     begin=moves.begin,
                     moved=lambda: None,
                     end=moves.end,

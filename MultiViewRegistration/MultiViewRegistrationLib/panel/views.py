@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import qt
 import slicer
 
@@ -154,6 +155,25 @@ class Views:
         """Have slices of the CT to click in, where there are none."""
         if not (layout.shows(self._panel.registration) and layout.has_ct_slices(slicer.mrmlScene)):
             self.show(ct_slices=True)
+
+    def show_bone(self, corners: np.ndarray | None) -> None:
+        """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
+        registration = self._panel.registration
+        for view in registration.xrays:
+            if corners is not None:
+                slice_view.look_closely_in_xray(view, corners)
+            elif layout.slice_of(view) is not None and 0 not in view.size:
+                slice_view.fit(view)
+        for node in _slice_nodes().values():
+            if corners is not None:
+                slice_view.look_closely_in_slice(corners, node)
+            elif registration.ct is not None:
+                slice_view.fit_to_ct(registration.ct, node)
+        camera = self.camera()
+        if camera is not None and corners is not None:
+            source_view.look_closely(corners, camera, self.size())
+        elif camera is not None:
+            self.stand_back()
 
     def _on_views(self, on: bool) -> None:
         if self._panel.filling:

@@ -979,6 +979,7 @@ def register_bones(
     world_from_ct: np.ndarray,
     progress: Callable[[Progress], object] = lambda _: None,
     poses: Sequence[np.ndarray] | None = None,
+    levels: Sequence[BoneLevel] | None = None,
 ) -> BonesRegistration:
     """Register bones of a CT whose whole is registered.
 
@@ -995,14 +996,17 @@ def register_bones(
         Called after each step, with the pose of the whole CT; `Cancelled` is raised where it
         returns False.
     poses
-        (4, 4) of the bones, where they are by the finest images already; by default they are looked
-        for about the pose of the whole CT.
+        (4, 4) of the bones, where they begin; by default at the pose of the whole CT.
+    levels
+        The resolutions, of LEVELS, the finest last; none leaves the bones where they begin. By
+        default all, or for given poses the finest alone.
     """
+    if levels is None:
+        levels = LEVELS if poses is None else LEVELS[-1:]
     ties = ties_of(bones)
     objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
-    if poses is not None:
-        return _registered(objectives, LEVELS[-1:], poses, world_from_ct, progress)
-    return _registered(objectives, LEVELS, [world_from_ct] * len(bones), world_from_ct, progress)
+    starts = [world_from_ct] * len(bones) if poses is None else poses
+    return _registered(objectives, levels, starts, world_from_ct, progress)
 
 
 def register_bone_cts(
@@ -1055,7 +1059,9 @@ def _registered(
         report(cost)
 
     poses = list(poses)
-    for level, objective in zip(levels, objectives[-len(levels) :], strict=True):
+    if not levels:
+        fit = objectives[-1].linearise(poses, objectives[-1].shadows(poses))
+    for level, objective in zip(levels, objectives[len(objectives) - len(levels) :], strict=True):
         before = steps
         poses, fit = minimise(
             objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant

@@ -12,6 +12,7 @@ from time import monotonic
 
 import numpy as np
 
+from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.registration import Registration
 from ..translation import _
 
@@ -28,6 +29,8 @@ METHODS = {
     "by hand": _("By hand"),
     "regressor": _("Regressor"),
     "auto": _("Automatic"),
+    "bones": _("Each bone by itself"),
+    "one body": _("As one body"),
 }
 #: Word for the state of each assessed view, see `assessment.verdict.Assessment.view_states`.
 GOOD, CHECK, BAD = VIEW_STATES = ("good", "check", "bad")
@@ -71,7 +74,8 @@ class HistoryEntry:
     summary
         The likely error and the risk of a larger one, a sentence.
     structures, motions
-        Of the structures that were registered after the whole CT, as in a result.json.
+        Of the bones with poses of their own, as in a result.json; one that was moved by hand since
+        has no verdict (None), and nothing that belongs to one.
     elsewhere
         CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the
         pose has it.
@@ -145,6 +149,16 @@ class HistoryEntry:
         """The pose world_from_ct (4, 4), LPS."""
         return np.array(self.world_from_ct)
 
+    @property
+    def bone_poses(self) -> dict[str, np.ndarray]:
+        """The poses (4, 4), LPS, of the bones that have one of their own, by their names."""
+        return {each["name"]: np.array(each["world_from_ct"], float) for each in self.structures}
+
+    @property
+    def places(self) -> dict[str, np.ndarray]:
+        """Where CT and bones are, as `mrml.bones.places_of`."""
+        return {"": self.pose, **self.bone_poses}
+
 
 #: The side of a cell of `HistoryEntry.elsewhere`: a few hundred of them hold a part of the body.
 CELL_MM = 8
@@ -193,11 +207,9 @@ class History:
 
     @property
     def moved(self) -> bool:
-        """Whether the CT is elsewhere than the entry says, or there is none."""
+        """Whether the CT or a bone is elsewhere than the entry says, or there is none."""
         current = self.current
-        return current is None or not np.allclose(
-            current.pose, self._registration.world_from_ct, rtol=0, atol=1e-6
-        )
+        return current is None or not same_places(current.places, places_of(self._registration))
 
     def add(self, entry: HistoryEntry) -> None:
         """Add an entry after all others, and be there."""
@@ -211,9 +223,9 @@ class History:
     def note(self, method: str) -> None:
         """Add the pose and the cameras as they are now, unless the CT is where the entry says."""
         if self.moved:
-            self.add(
-                HistoryEntry.now(method, self._registration.world_from_ct, cameras=self._cameras())
-            )
+            pose = self._registration.world_from_ct
+            kept = {"cameras": self._cameras(), "structures": self._structures()}
+            self.add(HistoryEntry.now(method, pose, **kept))
 
     def note_here(self, first: str = "before") -> None:
         """Keep the pose that the CT is about to leave.
@@ -243,11 +255,12 @@ class History:
         return self.go(self._after) if self._after is not None else None
 
     def put(self, entry: HistoryEntry) -> None:
-        """Put the CT and the cameras as an entry has them.
+        """Put the CT, the bones and the cameras as an entry has them.
 
         a camera whose geometry was changed since is taken as given.
         """
         self._registration.world_from_ct = entry.pose
+        put_bones(self._registration, entry.bone_poses)
         for view in self._registration.xrays:
             kept, record = entry.cameras.get(view.name), view.record
             stands = kept is not None and kept.get("of") == record.geometry_fingerprint
@@ -284,6 +297,16 @@ class History:
             if record.corrected
         }
 
+    def _structures(self) -> list[dict]:
+        """Return the bones as they are now, with what the current entry knows of those that rest."""
+        known = (
+            {} if self.current is None else {each["name"]: each for each in self.current.structures}
+        )
+        there = bones_of(self._registration)
+        return [
+            _structure(name, bone.world_from_ct, known.get(name)) for name, bone in there.items()
+        ]
+
     def rename_view(self, before: str, after: str) -> None:
         """Rename a view in all entries."""
         entries = self.entries
@@ -301,6 +324,20 @@ class History:
 
     def _move(self, position: int) -> None:
         self._registration.node.SetParameter(POSITION, str(position))
+
+
+def _structure(name: str, pose: np.ndarray, known: dict | None) -> dict:
+    """Return an entry of `HistoryEntry.structures` of a bone at a pose (4, 4), which is the known one where it rests."""
+    if known and same_places({"": np.array(known["world_from_ct"], float)}, {"": pose}):
+        return known
+    return {
+        "name": name,
+        "world_from_ct": pose.tolist(),
+        "verdict": None,
+        "reasons": [],
+        "predicted_tre_mm": None,
+        "similarity": {},
+    }
 
 
 #: Seconds for which the CT must rest.
@@ -332,10 +369,10 @@ class ManualMoveRecorder:
         self._since = monotonic()
 
     def step(self) -> bool:
-        """Record the pose at which the CT has stopped, and return whether there was one."""
-        pose = self.registration.world_from_ct.tobytes()
-        if pose != self._seen:
-            self._seen, self._since = pose, monotonic()
+        """Record the poses at which CT and bones have stopped, and return whether there were any."""
+        places = b"".join(pose.tobytes() for pose in places_of(self.registration).values())
+        if places != self._seen:
+            self._seen, self._since = places, monotonic()
         if self._dragging or monotonic() - self._since < REST_S or not self._history.moved:
             return False
         self._history.note("by hand")

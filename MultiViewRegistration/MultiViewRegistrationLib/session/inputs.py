@@ -134,7 +134,7 @@ class Inputs:
         xrays = {view.name: view.xray for view in case.views}
         self._made[CT] = of_ct(self.registration), case.ct
         if self.registration.registers_each:
-            self._made[STRUCTURES] = self._of_structures, case.structures
+            self._made[STRUCTURES] = self.of_structures, case.structures
         for view in self.registration.xrays:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
@@ -216,11 +216,12 @@ class Inputs:
         if not self.registration.registers_each:
             return None
         return self._kept(
-            STRUCTURES, self._of_structures, lambda: structures_of(self.registration, self.ct())
+            STRUCTURES, self.of_structures, lambda: structures_of(self.registration, self.ct())
         )
 
     @property
-    def _of_structures(self) -> str:
+    def of_structures(self) -> str:
+        """The fingerprint of the CT and of the segments that get a pose of their own each."""
         return f"{of_ct(self.registration)} {of_structures(self.registration)}"
 
     def xray(self, view: XRayView) -> XRay:

@@ -18,6 +18,7 @@ from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from ..io.files import printable
 from ..io.sequence import FrameFiles
+from ..mrml.bones import places_of, put_bones, same_places
 from ..mrml.frames import FileImages, FrameImage, SliceImages
 from ..mrml.identity import of_ct
 from ..mrml.image import show_frame
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from ..sequence.tracker import Tracked
 
 #: Parameters of the registration: the content of a track.json, the number of the frame that is
-#: shown, and the pose from before.
+#: shown, and the poses of CT and bones from before.
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
+BONE_POSES = "bonePosesBeforeSequence"
 #: Attribute of an X-ray: its record from before.
 BEFORE = "MultiViewRegistration.beforeSequence"
 OTHER_FILES = _(
@@ -68,7 +70,9 @@ def keep_before(registration: Registration, names: list[str]) -> None:
 
     Only content changes from now on, and sources give way to volumes of frames.
     """
-    registration.node.SetParameter(POSE, json.dumps(registration.world_from_ct.tolist()))
+    places = {name: pose.tolist() for name, pose in places_of(registration).items()}
+    registration.node.SetParameter(POSE, json.dumps(places.pop("")))
+    registration.node.SetParameter(BONE_POSES, json.dumps(places))
     for view in registration.xrays:
         if view.name in names:
             view.node.SetAttribute(BEFORE, view.node.GetAttribute(ATTRIBUTE))
@@ -96,7 +100,10 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
             view.place()
     if pose := registration.parameter(POSE):
         registration.world_from_ct = np.array(json.loads(pose))
+        bones = json.loads(registration.parameter(BONE_POSES, "{}"))
+        put_bones(registration, {name: np.array(pose) for name, pose in bones.items()})
         registration.node.UnsetParameter(POSE)
+        registration.node.UnsetParameter(BONE_POSES)
 
 
 def _put_back(view: XRayView, before: XRayRecord) -> bool:
@@ -300,8 +307,8 @@ class Player:
         self.playing, self.rate, self.loop, self.problem = False, RATE, False, ""
         self._requested: int | None = None
         self._newest = True
-        self._put: np.ndarray | None = None
-        self._shown_at: np.ndarray | None = None
+        self._put: dict[str, np.ndarray] | None = None
+        self._shown_at: dict[str, np.ndarray] | None = None
         self._due = 0.0
         self._read: tuple[int, Task] | None = None
         self._before = {
@@ -410,12 +417,15 @@ class Player:
                 _correct(views[name], camera)
         if frame.world_from_ct is not None:
             self._inputs.registration.world_from_ct = frame.world_from_ct
-        self._put = self._shown_at = self._inputs.registration.world_from_ct
+        poses = {name: each.world_from_ct for name, each in frame.bones.items() if each.kept}
+        found = {name: pose for name, pose in poses.items() if pose is not None}
+        put_bones(self._inputs.registration, found)
+        self._put = self._shown_at = places_of(self._inputs.registration)
         keep_number(self._inputs.registration, number)
 
     @property
     def at_frame(self) -> bool:
-        """Whether the CT lies where it was found in the frame that is shown, or where that left it as it was lost."""
+        """Whether CT and bones lie where they were found in the frame that is shown, or where that left the CT as it was lost."""
         return self._shown_at is not None and self._at(self._shown_at)
 
     @property
@@ -430,8 +440,8 @@ class Player:
             *(view.record.geometry_fingerprint for view in views),
         ]
 
-    def _at(self, pose: np.ndarray) -> bool:
-        return np.allclose(pose, self._inputs.registration.world_from_ct, rtol=0, atol=1e-6)
+    def _at(self, places: Mapping[str, np.ndarray]) -> bool:
+        return same_places(places, places_of(self._inputs.registration))
 
 
 def show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:

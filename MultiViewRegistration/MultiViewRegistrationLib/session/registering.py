@@ -21,7 +21,7 @@ from ..io.sequence import FrameFiles
 from ..jobs import ProgressRecord
 from ..mrml import landmarks, manual_pose
 from ..mrml.frames import FileImages, SliceImages, frames_in
-from ..mrml.identity import fingerprint
+from ..mrml.identity import body_fingerprint, fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
 from ..translation import _
 from .inputs import PREPARING, Inputs, camera_of, twins
@@ -127,8 +127,8 @@ class RunningRegistration:
 
     Attributes
     ----------
-    fingerprint, geometry
-        Of the inputs; the latter by the view's name.
+    fingerprint, of_body, geometry
+        Of the inputs: of all, of all but the bones, and by the view's name.
     """
 
     def __init__(
@@ -143,6 +143,7 @@ class RunningRegistration:
         self._registration, self.start, self.refinement = registration, start, refinement
         self.task, self._preparing, self.warnings = task, preparing, warnings
         self.fingerprint = fingerprint(registration)
+        self.of_body = body_fingerprint(registration)
         self.geometry = {view.name: view.record.geometry_fingerprint for view in registration.xrays}
         self._before = self._shown = registration.world_from_ct
         #: The nodes without which there is nothing to register, or nothing to show it on, by what

@@ -16,12 +16,14 @@ from ..errors import InputError, warn
 from ..io.case import Case
 from ..io.files import JsonObject, printable, read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
-from ..io.navigation.exports import write_exports
+from ..io.navigation.exports import export_files
+from ..io.navigation.exports import write_together as write_files_together
 from ..io.navigation.igtl import Messages, messages_of
 from ..io.navigation.registration_export import REJECTED, VERDICTS, RegistrationExport
 from ..io.own_folders import staged
 from ..io.result_folder import RESULT, earlier_files
 from ..io.sequence import FrameFiles
+from ..io.transforms import AXES, DIRECTIONS
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
 from ..mrml.frames import FileImages
 from ..mrml.identity import fingerprint, of_image
@@ -62,9 +64,7 @@ def formats() -> dict[str, str]:
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
     """Return what a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
-    if kind == "resampled-mask" and (
-        registration.segmentation is None or registration.registers_each
-    ):
+    if kind == "resampled-mask" and registration.segmentation is None:
         return _("Choose a structure in section 1. CT first.")
     if kind == "cameras" and any(
         view.record.kind == "slot_scan" for view in registration.used_xrays
@@ -112,22 +112,32 @@ def write_result(
         against = reason or (REJECTED if override and result.verdict == "reject" else None)
         written = save_result(result, Path(folder), against, names=names)["files"]
         files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
-        return files + (
-            _further(RegistrationExport.read(folder), folder, kinds, case) if kinds else []
-        )
+        return files + (_further(Path(folder), kinds, case) if kinds else [])
 
     return write
 
 
-def _further(
-    exported: RegistrationExport, folder: str | os.PathLike, kinds: Sequence[str], case: Case | None
-) -> list[Path]:
+def _further(folder: Path, kinds: Sequence[str], case: Case | None) -> list[Path]:
+    """Write the files for other programs: of the whole CT, and of each bone that may be used."""
     from ..report.exports import case_files
 
-    made_of_case = {} if case is None else case_files(exported, case, kinds, VOLUME_FORMATS[0])
-    return write_exports(
-        exported, folder, [kind for kind in kinds if kind in KINDS], further=made_of_case
-    )
+    files: dict[str, Callable[[Path], object]] = {}
+    whole = RegistrationExport.read(folder)
+    for exported in (whole, *_bones_to_hand_on(whole)):
+        of_case = kinds
+        if exported is whole and case is not None and case.ct.mask is None:
+            of_case = [kind for kind in kinds if kind != "resampled-mask"]
+        further = {} if case is None else case_files(exported, case, of_case, VOLUME_FORMATS[0])
+        of_pose = [kind for kind in kinds if kind in KINDS]
+        files |= export_files(exported, of_pose, DIRECTIONS, AXES, further)
+    return write_files_together(files, folder, whole.path) if files else []
+
+
+def _bones_to_hand_on(whole: RegistrationExport) -> list[RegistrationExport]:
+    """Return the bones of a result but for those that were rejected, unless that was overridden."""
+    names = [each["name"] for each in read_json(whole.path).get("structures", [])]
+    bones = RegistrationExport.read_structures(whole.path, names) if names else []
+    return [bone for bone in bones if bone.overridden or not bone.warning]
 
 
 def take_messages(
@@ -147,7 +157,7 @@ def take_messages(
         ) as folder:
             save_result(finding(), folder, override=reason or None)
             exported = RegistrationExport.read(folder)
-            return exported, messages_of(exported)
+            return exported, messages_of(exported, _bones_to_hand_on(exported))
 
     return make
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import rigid
 from ..imaging.ct import CT
 from ..io.files import printable
 from ..io.own_folders import staged
@@ -51,9 +52,10 @@ class StructureMotion:
         What is plotted, see `sequence.motion.curves`.
     poses
         (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or
-        rejected.
+        rejected; none of a bone of the same CT.
     structure
-        Reads its CT, in any thread; InputError where that is not there any more.
+        Reads its CT, in any thread; InputError where that is not there any more. None of a bone of
+        the same CT.
     """
 
     fixed: str
@@ -61,8 +63,8 @@ class StructureMotion:
     count: int
     motion: list
     curves: list[tuple[str, str, list[tuple[str, list[float]]]]]
-    poses: list[np.ndarray | None]
-    structure: Callable[[], CT]
+    poses: list[np.ndarray | None] = field(default_factory=list)
+    structure: Callable[[], CT] | None = None
 
     @property
     def title(self) -> str:
@@ -240,6 +242,7 @@ class OtherStructure:
 
 def _structure_shape(motion: StructureMotion) -> tuple[object, Shape]:
     """Return the surface, and what its outlines are made from."""
+    assert motion.structure is not None, "only another CT's structure is shown by itself"
     mesh = ct_3d.structure_surface(motion.structure())
     return mesh, shape_of(mesh)
 
@@ -281,6 +284,7 @@ class Sequence:
         self._restored = False
         self.seeking: tuple[int, Task] | None = None
         self._kept = 0.0
+        self._bones_motion: tuple[tuple, StructureMotion | None] = (), None
 
     def restore_scene_before_sequence(self) -> tuple[int, Callable[[], tuple]] | None:
         """Put all back as it was before the sequence, where the scene was saved while it was played; only the first time.
@@ -429,6 +433,34 @@ class Sequence:
             self.other.remove()
         self.other = None
 
+    def motion_of_bones(self) -> StructureMotion | None:
+        """Return how the moving bone of `Bones.pair` moves against the fixed one, in its frame.
+
+        None without a sequence of these bones, and where no two frames have both.
+        """
+        bones, player = self._session.bones, self.player
+        fixed, moving, _frame = bones.pair
+        if player is None or not (fixed and moving):
+            return None
+        key = player, player.last, bones.pair
+        if self._bones_motion[0] != key:
+            self._bones_motion = key, self._find_motion(player.played, fixed, moving)
+        return self._bones_motion[1]
+
+    def _find_motion(self, played: Played, fixed: str, moving: str) -> StructureMotion | None:
+        from ..sequence.motion import curves, relative_motion
+
+        bones = self._session.bones
+        try:
+            frame, middle = bones.ct_from_frame(), bones.middle(moving)
+        except InputError:
+            return None
+        one, other = (_frame_poses(played, name, frame) for name in (fixed, moving))
+        motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(frame), middle))
+        if len(motion) < 2:
+            return None
+        return StructureMotion(fixed, moving, played.count, motion, curves(motion))
+
     def close(self) -> None:
         """Put everything back as it was before the sequence was played."""
         self.message = self.ended = ""
@@ -554,3 +586,13 @@ class Sequence:
         elif monotonic() - self._kept > KEEP_S:
             self._keep(player)
         player.show_newest()
+
+
+def _frame_poses(played: Played, bone: str, ct_from_frame: np.ndarray) -> list[np.ndarray | None]:
+    """Return where an anatomical frame is that goes with a bone (4, 4), in each frame of a sequence.
+
+    None where the bone was lost or rejected.
+    """
+    found = [each.bones.get(bone) for each in played.frames]
+    poses = [each.world_from_ct if each is not None and each.kept else None for each in found]
+    return [None if pose is None else pose @ ct_from_frame for pose in poses]

@@ -14,14 +14,16 @@ from ..errors import InputError, collect_warnings
 from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
+from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.drawing import Drawing
 from ..mrml.identity import (
+    body_fingerprint,
     fingerprint,
     world_uid,
 )
 from ..mrml.registration import Registration
 from ..translation import _
-from .assessment import Misfits
+from .bones import Bones
 from .history import History, HistoryEntry
 from .inputs import FIRST_TIME, Inputs, Preparation, UnreadNotices
 from .registering import (
@@ -70,8 +72,8 @@ class Session(Inputs):
         What a person should read once.
     held
         Whether nobody looks, see `hold`.
-    misfits
-        What lies elsewhere than the pose has it.
+    bones
+        The bones with poses of their own, and what lies elsewhere than the pose has it.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -86,11 +88,14 @@ class Session(Inputs):
         self.running_registration: RunningRegistration | None = None
         self._background_task: tuple[Task, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
-        self.drawing, self.misfits = (
-            Drawing(registration, lambda: self.anatomy, self.xray),
-            Misfits(self),
-        )
+        self.drawing = Drawing(registration, lambda: self.anatomy, self.xray)
+        self.bones = Bones(self)
         self._results: dict[str, Result] = {}
+        #: The last registration of the CT, and the fingerprint of what it was of but for its bones.
+        self._whole: tuple[str, Result] | None = None
+        current = self.history.current
+        if current is not None and current.structures and not bones_of(registration):
+            put_bones(registration, current.bone_poses)  # a scene from before bones were kept in it
 
     # The work under way
 
@@ -279,7 +284,7 @@ class Session(Inputs):
         if self.registration.scene is None:
             return self._reset()
         self._check_igtl()
-        self.misfits.update()
+        self.bones.update()
         news = [
             self._check_preparation(),
             self._check_task(),
@@ -440,20 +445,16 @@ class Session(Inputs):
             self.ready(),
             "by hand" if entry is None else entry.method,
         )
-        stands = entry is not None and fingerprint(self.registration) in (
-            entry.fingerprint,
-            entry.assessed,
-        )
-        with_structures = (
-            entry is not None and stands and bool(entry.structures) and not self.history.moved
-        )
+        bones = {name: bone.world_from_ct for name, bone in bones_of(self.registration).items()}
+        known_bones = case.structures is not None and set(bones) == set(case.structures.names)
+        bone_poses = bones if known_bones else None
         pose, uid = self.registration.world_from_ct, world_uid(self.registration)
 
         def find() -> Result:
             from ..api import assess
 
             anatomy = ready(lambda progress: True)
-            result = assess(case, pose, anatomy, method, with_structures=with_structures)
+            result = assess(case, pose, anatomy, method, bone_poses=bone_poses)
             return replace(result, world_uid=uid)
 
         return find
@@ -467,6 +468,10 @@ class Session(Inputs):
             )
         entry = self.history.current
         registered = entry is not None and bool(entry.fingerprint)
+        if by_hand := self.bones.by_hand:
+            return _(
+                "{names}: not registered here. Register each bone by itself from there, or undo."
+            ).format(names=", ".join(by_hand))
         if self.history.moved or (
             entry is not None and not registered and entry.method == "by hand"
         ):
@@ -559,7 +564,7 @@ class Session(Inputs):
         self.regressors.cancel()
         self.igtl.close()
         self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
-        self.misfits = Misfits(self)
+        self.bones, self._whole = Bones(self), None
         return working
 
     def _end(self, run: RunningRegistration) -> None:
@@ -605,3 +610,53 @@ class Session(Inputs):
         self.history.add(entry)
         self.history.put(entry)
         self.remember(entry, result)
+        self._whole = run.of_body, result
+
+    def register_bones(self) -> None:
+        """Begin to register each bone by itself, from where it is now; CT and cameras stay.
+
+        It becomes an entry of the history with its verdict.
+
+        Raises
+        ------
+        InputError
+            As `find_result`, without bones, and while other work is under way.
+        """
+        self.require_idle()
+        case, inputs = self.case(), fingerprint(self.registration)
+        if case.structures is None:
+            raise InputError(_("Bones: none is chosen, expected one or more; choose them first."))
+        pose, whole = self.registration.world_from_ct, self._whole_here()
+        finding = (lambda: replace(whole, case=case)) if whole else self.find_result(again=True)
+        places = places_of(self.registration)
+
+        def find() -> Result:
+            from ..api import register_bones
+
+            return register_bones(finding(), places)
+
+        def keep(result: Result) -> None:
+            self.history.note_here("by hand")
+            before = self.history.current
+            entry = HistoryEntry.of_result(
+                "bones",
+                pose,
+                result,
+                cameras={} if before is None else before.cameras,
+                reasons=list(result.reasons),
+                seconds=result.seconds["total"],
+                **{"fingerprint" if whole else "assessed": inputs},
+            )
+            self.history.add(entry)
+            self.history.put(entry)
+            self.remember(entry, result)
+
+        self.run(find, keep)
+
+    def _whole_here(self) -> Result | None:
+        """Return the last registration of the CT, where that lies there still and nothing but its bones has changed."""
+        if self._whole is None or self._whole[0] != body_fingerprint(self.registration):
+            return None
+        result = self._whole[1]
+        there = {"": result.world_from_ct}
+        return result if same_places(there, {"": self.registration.world_from_ct}) else None

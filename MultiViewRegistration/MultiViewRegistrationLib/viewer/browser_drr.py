@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..mrml import manual_pose
+from ..mrml.bones import bones_of, chosen_bone
 from ..mrml.registration import Registration
 from ..registration.prepared_ct import PreparedCT
 from ..rendering import cpu, drr
@@ -35,20 +36,26 @@ class BrowserDRR:
         Whether a page draws DRRs by itself.
     pose
         The CT's, {"world_from_ct": (4, 4), "centre": in CT mm}; None without a usable CT.
-    pose_stamp
+    bone
+        The same of the bone that a hand moves, with its name; None where it moves the whole CT.
+    pose_stamp, bone_stamp
         Another one, and a larger one, for whatever other pose.
     """
 
     def __init__(self) -> None:
-        self.wanted, self.pose_stamp = False, next(_stamps)
+        self.wanted, self.pose_stamp, self.bone_stamp = False, next(_stamps), next(_stamps)
         self._texture, self._stamp = BackgroundValue(), 0
         self.pose: dict | None = None
+        self.bone: dict | None = None
 
     def update(self, anatomy: PreparedCT | None, registration: Registration) -> None:
         """Follow the CT and its pose; call it from a timer, and after each movement."""
         pose = None if anatomy is None else _pose_state(registration)
         if pose != self.pose:
             self.pose, self.pose_stamp = pose, next(_stamps)
+        bone = _bone_state(registration)
+        if bone != self.bone:
+            self.bone, self.bone_stamp = bone, next(_stamps)
         if self.wanted and self._texture.update(
             anatomy, lambda: anatomy.texture if anatomy is not None else None
         ):
@@ -112,6 +119,14 @@ def _pose_state(registration: Registration) -> dict | None:
     except InputError:
         return None
     return {"world_from_ct": registration.world_from_ct.tolist(), "centre": centre.tolist()}
+
+
+def _bone_state(registration: Registration) -> dict | None:
+    bone = bones_of(registration).get(chosen_bone(registration))
+    if bone is None:
+        return None
+    pose, centre = bone.world_from_ct.tolist(), bone.centre_in_ct.tolist()
+    return {"name": bone.name, "world_from_ct": pose, "centre": centre}
 
 
 def checked_pose(numbers) -> np.ndarray:

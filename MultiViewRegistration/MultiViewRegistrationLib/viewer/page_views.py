@@ -359,6 +359,21 @@ class PageViews:
             ],
         }
 
+    def show_bone(self, corners: np.ndarray | None) -> None:
+        """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
+        for pane in self._panes.values():
+            pane.look_closely(corners)
+        for view in self.slices:
+            if corners is not None:
+                slice_view.look_closely_in_slice(corners, view.get_view_node())
+                self._fitted[view.name] = tuple(view.render_window().GetSize()), None
+            else:
+                self._fitted.pop(view.name, None)
+        if corners is not None:
+            source_view.look_closely(corners, self.camera(), self.size())
+        else:
+            self.stand_back()
+
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in."""
         self._state.slices_wanted += 1

@@ -13,13 +13,23 @@ import numpy as np
 from ..errors import InputError
 from ..mrml import overlay
 from ..mrml.cursor import Reading
+from ..mrml.slice_view import pixel_box
 from ..mrml.xray import DetectorPlane, XRayView, detectors
 from ..session.presenters.check import OVERLAYS
 from ..session.session import Session
 from .browser_drr import camera_state, checked_pose
 from .elements import XRayCanvas
 from .xray_pixels import EncodedXRay, Layer, encoded, layers_of
-from .xray_state import INVERTED, PLAIN, anatomy_of, are_numbers, image_of, labels_of, marks_of
+from .xray_state import (
+    INVERTED,
+    PLAIN,
+    anatomy_of,
+    are_numbers,
+    image_of,
+    labels_of,
+    marks_of,
+    rounded,
+)
 
 if TYPE_CHECKING:
     from .application import Application
@@ -75,6 +85,7 @@ class XRayPane:
         self._following: asyncio.TimerHandle | None = None
         self._followed = 0.0
         self._moved_at: float | None = None
+        self._close_up: dict[str, Any] = {"number": 0, "pixels": None}
         self._given: set[str] = set()
         for what, do in self._answers().items():
             server.controller.trigger(f"{self.name}_{what}")(do)
@@ -100,6 +111,15 @@ class XRayPane:
         if self is self._together()[0] and self._following is None:
             self._draw()
         self._show()
+
+    def look_closely(self, corners: np.ndarray | None) -> None:
+        """Have the page show what lies within corners (8, 3), world LPS mm; all where it is None."""
+        view = self._view()
+        box = None if view is None or corners is None else pixel_box(view, corners)
+        if box is not None or corners is None:
+            pixels = None if box is None else rounded(box, 1)
+            self._close_up = {"number": self._close_up["number"] + 1, "pixels": pixels}
+            self._show()
 
     def close(self) -> None:
         """Take the pane from the page."""
@@ -187,6 +207,9 @@ class XRayPane:
             "mode_name": OVERLAYS[mode][0],
             "opacity": overlay.opacity_of(registration),
             "movable": laid and self._application.may_move(),
+            "close_up": self._close_up,
+            "bone": layers.browser.bone,
+            "bone_stamp": layers.browser.bone_stamp,
         }
         if self._shown != shown:
             self._shown = self._server.state[self.name] = shown
@@ -241,7 +264,7 @@ class XRayPane:
                 "point": None,
                 "landmarks": [],
                 "outline": [],
-                "misfits": [],
+                "bones": [],
             }
         return {
             **marks_of(Reading() if cursor is None else cursor.reading, detector, self._detectors),
@@ -318,8 +341,8 @@ class XRayPane:
             "pixels": pixels.tobytes(),
         }
 
-    def _move(self, world_from_ct: list, last: bool) -> dict:
-        """Put the CT where the page has moved it.
+    def _move(self, world_from_ct: list, last: bool, bone: str = "") -> dict:
+        """Put the CT, or a bone, where the page has moved it.
 
         What the server draws of it follows once this answer is on its way.
 
@@ -329,25 +352,32 @@ class XRayPane:
             (4, 4); none where only the drag ends.
         last
             Whether this ends the drag.
+        bone
+            The name of the bone that is moved; "" for the whole CT.
         """
         view, refused = self._view(), ""
         if view is None or not self._application.may_move():
             self._end()
             return self._where()
         if world_from_ct:
-            refused = self._do(view, world_from_ct)
+            refused = self._do(view, world_from_ct, bone)
         if last:
             self._end()
         drawn = self._give_layer() if self._session.drawing.coarse else {}
         return {**drawn, **self._where(), "refused": refused}
 
     def _where(self) -> dict:
-        """Return where the CT is now."""
+        """Return where the CT is now, and the bone that a hand moves."""
         browser = self._layers.browser
-        return {"pose": browser.pose, "now": browser.pose_stamp}
+        return {
+            "pose": browser.pose,
+            "now": browser.pose_stamp,
+            "bone": browser.bone,
+            "bone_now": browser.bone_stamp,
+        }
 
-    def _do(self, view: XRayView, world_from_ct: list) -> str:
-        """Move the CT, and draw it.
+    def _do(self, view: XRayView, world_from_ct: list, bone: str) -> str:
+        """Move the CT or a bone, and draw it.
 
         Returns
         -------
@@ -361,9 +391,14 @@ class XRayPane:
         if self._moved_at is None:
             self._application.begin_move()
         self._moved_at = monotonic()
-        self._session.registration.world_from_ct = pose
+        moving = self._session.bones.moving
+        if not bone:
+            self._session.registration.world_from_ct = pose
+        elif moving is not None and moving.name == bone:
+            moving.world_from_ct = pose
         self._draw(view)
-        self._show()
+        for pane in [self] if not bone else self._together():
+            pane._show()
         self._application.moved()
         if self._session.drawing.coarse:
             self._together()[0]._follow_soon()  # pages that draw by themselves are there already

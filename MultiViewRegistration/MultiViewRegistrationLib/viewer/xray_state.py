@@ -10,7 +10,7 @@ import numpy as np
 from ..geometry.epipolar import epipolar_line
 from ..mrml import landmarks, overlay, xray_annotations
 from ..mrml.cursor import Reading
-from ..mrml.layout import css_colour
+from ..mrml.layout import css, css_colour
 from ..mrml.xray import DetectorPlane, XRayView
 from ..session.session import Session
 
@@ -81,8 +81,8 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
 
     Its `landmarks` are `at`, pixels where they were clicked there, and `in_ct`, CT mm of those of
     the CT, which the page shows where the CT is; `outline`, lines (k, 2, 2) of another structure
-    that a sequence is compared with, pixels; `misfits`, names and lines of what does not fit where
-    the pose has it, see `session.assessment`.
+    that a sequence is compared with, pixels; `bones`, the outlines of bones and of what does not
+    fit where the pose has it, see `session.bones`.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
     marks = [
@@ -91,13 +91,20 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
         for name, point in placed.items()
     ]
     other = session.sequence.other
-    misfits = (
-        {} if overlay.mode_of(session.registration) == "off" else session.misfits.outlines(detector)
-    )
+    shown = overlay.mode_of(session.registration) != "off"
+    bones = session.bones.outlines(detector) if shown else []
     return {
         "landmarks": marks,
         "outline": [] if other is None else rounded(other.outline(detector), 1),
-        "misfits": [{"name": name, "lines": rounded(lines, 1)} for name, lines in misfits.items()],
+        "bones": [
+            {
+                "name": each.name,
+                "colour": css(each.colour),
+                "chosen": each.chosen,
+                "lines": rounded(each.lines, 1),
+            }
+            for each in bones
+        ],
     }
 
 

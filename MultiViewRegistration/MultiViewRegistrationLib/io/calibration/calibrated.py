@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
@@ -200,6 +200,8 @@ class CalibratedView:
         Of the image as it was taken; only ever with a camera.
     notes
         For a person, a sentence each.
+    uncertainty
+        Standard deviations that the file gives, by their keys in a case.json.
     """
 
     name: str
@@ -208,11 +210,17 @@ class CalibratedView:
     camera: Camera | None = None
     distortion: Distortion | None = None
     notes: tuple[str, ...] = ()
+    uncertainty: Mapping[str, float | None] = field(default_factory=dict)
 
     def given_to(self, record: Record) -> Record:
         """Return a record of an X-ray with this geometry."""
         geometry = self.projection_matrix if self.camera is None else self.camera
-        return replace(record, geometry=geometry, distortion=self.distortion)
+        return replace(
+            record,
+            geometry=geometry,
+            distortion=self.distortion,
+            uncertainty={**self.uncertainty, **record.uncertainty},
+        )
 
 
 def from_matrix(

@@ -8,7 +8,7 @@ import socket
 import socketserver
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -19,7 +19,9 @@ from ...errors import InputError, install_command
 from ..transforms import turned
 from .registration_export import RegistrationExport
 
-#: Device names; OpenIGTLink allows 20 characters.
+#: Device names, and how many characters OpenIGTLink allows; what that of a bone in the tracker's
+#: frame ends in.
+MAX_DEVICE, REFERENCE = 20, "ToReference"
 CT_TO_WORLD, CT_TO_REFERENCE, STATUS = "CTToWorld", "CTToReference", "MultiViewReg"
 DEVICES = {"world_from_ct": CT_TO_WORLD, "reference_from_ct": CT_TO_REFERENCE}
 #: Of the protocol's STATUS codes: OK; device not ready, for what a person has yet to judge; device
@@ -48,11 +50,11 @@ class Messages:
     images: list[Callable[[], bytes]]
 
 
-def messages_of(exported: RegistrationExport) -> Messages:
+def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport] = ()) -> Messages:
     """Return the messages of a result.
 
-    They are its poses in RAS (float32, as the protocol has it), STATUS with the verdict, and an
-    overlay of each view.
+    They are its poses in RAS (float32, as the protocol has it), those of each of the bones under
+    its name, STATUS with the verdict, and an overlay of each view.
 
     Raises
     ------
@@ -66,30 +68,26 @@ def messages_of(exported: RegistrationExport) -> Messages:
             "OpenIGTLink: the Python package pyigtl is not installed; install it with "
             f"{install_command('navigation')}."
         ) from None
-    common = {
-        "Verdict": json.dumps(exported.verdict),
-        "TransformStatus": "UNKNOWN" if exported.warning else "OK",
-        **({"Override": exported.warning} if exported.warning else {}),
-        **({"Basis": BASIS} if exported.verdict else {}),
-        **({"Structure": exported.structure} if exported.structure else {}),
-    }
 
     def packed(kind: type, device: str, further: dict[str, str], **content) -> bytes:
         message = kind(device_name=device, **content)
         message.header_version = 2  # the one with metadata
-        message.metadata = {key: _ascii(value) for key, value in (common | further).items()}
+        message.metadata = {key: _ascii(value) for key, value in further.items()}
         return message.pack()
 
-    def pose(name: str, matrix: np.ndarray) -> Callable[[], bytes]:
-        return lambda: packed(
-            pyigtl.TransformMessage,
-            DEVICES[name],
-            {"Pose": f"{name}, mm, RAS"},
-            matrix=turned(matrix),
-        )
+    def pose(
+        of: RegistrationExport, device: str, name: str, matrix: np.ndarray
+    ) -> Callable[[], bytes]:
+        further = {**_metadata(of), "Pose": f"{name}, mm, RAS"}
+        return lambda: packed(pyigtl.TransformMessage, device, further, matrix=turned(matrix))
 
     def overlay(number: int, pixels: np.ndarray) -> Callable[[], bytes]:
-        return lambda: packed(pyigtl.ImageMessage, f"Overlay{number}", {}, image=pixels)
+        common = _metadata(exported)
+        return lambda: packed(pyigtl.ImageMessage, f"Overlay{number}", common, image=pixels)
+
+    poses = [pose(exported, DEVICES[name], name, matrix) for name, matrix in exported.poses.items()]
+    for bone, devices in zip(bones, devices_of(bones), strict=True):
+        poses += [pose(bone, devices[name], name, matrix) for name, matrix in bone.poses.items()]
 
     body = _status(exported)
     status = type(
@@ -102,13 +100,46 @@ def messages_of(exported: RegistrationExport) -> Messages:
         return message.pack()
 
     return Messages(
-        small=[*(pose(name, matrix) for name, matrix in exported.poses.items()), packed_status],
+        small=[*poses, packed_status],
         images=[
             overlay(number, _pixels(view.picture))
             for number, view in enumerate(exported.views, start=1)
             if view.picture
         ],
     )
+
+
+def devices_of(bones: Sequence[RegistrationExport]) -> list[dict[str, str]]:
+    """Return the device names of bones' poses, by the poses' names: the bone's own, cut to what the protocol allows.
+
+    That to the tracker's frame ends in REFERENCE; names that would be the same end in a number.
+    """
+    taken = {*DEVICES.values(), STATUS}
+
+    def free(name: str, ending: str) -> str:
+        for number in range(1, 1000):
+            end = ending if number == 1 else f"{ending}{number}"
+            device = f"{_ascii(name)[: MAX_DEVICE - len(end)]}{end}"
+            if device not in taken:
+                break
+        taken.add(device)
+        return device
+
+    endings = {"world_from_ct": "", "reference_from_ct": REFERENCE}
+    return [
+        {pose: free(bone.structure or "", endings[pose]) for pose in bone.poses} for bone in bones
+    ]
+
+
+def _metadata(exported: RegistrationExport) -> dict[str, str]:
+    """Return what every message about a pose says of it."""
+    return {
+        "Verdict": json.dumps(exported.verdict),
+        "TransformStatus": "UNKNOWN" if exported.warning else "OK",
+        **({"Override": exported.warning} if exported.warning else {}),
+        **({"Basis": BASIS} if exported.verdict else {}),
+        **({"Structure": exported.structure} if exported.structure else {}),
+    }
 
 
 def _status(exported: RegistrationExport) -> bytes:

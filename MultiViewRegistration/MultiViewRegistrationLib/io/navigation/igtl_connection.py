@@ -62,6 +62,7 @@ class IgtlConnection:
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
         self._sent: tuple[RegistrationExport, Messages] | None = None
+        self._small: list[Callable[[], bytes]] = []
 
     @property
     def open(self) -> bool:
@@ -105,7 +106,7 @@ class IgtlConnection:
             self.stale_reason = reason
             warning = " ".join(filter(None, [given, reason]))
             small = messages_of(replace(exported, warning=warning or None, views=[])).small
-            live.small = small[-1:] if reason else small  # the status is the last
+            live.small = small[-1:] if reason else self._small  # the status is the last
 
     def close(self) -> None:
         """End the connection; nothing happens without one."""
@@ -117,6 +118,7 @@ class IgtlConnection:
         self.close()
         before, stop = self._thread, threading.Event()
         live = replace(messages)  # whose small ones change while they are sent
+        self._small = messages.small
         self._stop, self._sent = stop, (exported, live)
         self.pose = _("the pose of {time} ({verdict})").format(
             time=datetime.now().strftime("%H:%M:%S"), verdict=exported.verdict or _("not assessed")

@@ -166,6 +166,8 @@ class AnswerPresenter(Presenter):
         kind, headline = self._kind_and_headline()
         if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
             return Answer(kind, *WORDS[kind], headline)
+        if kind != MOVED and session.sequence.frame is None:
+            headline = " \u00b7 ".join(filter(None, [headline, session.bones.summary()]))
         states = {} if kind == MOVED else assessment.view_states(session)
         views = [view.name for view in self.registration.used_xrays if view.name in states]
         return Answer(
@@ -241,6 +243,9 @@ class AnswerPresenter(Presenter):
         outdated, entry = assessment.outdated_reason(session), history.current
         if not outdated:
             return MOVED, _("look at the overlays of every X-ray")
+        if by_hand := session.bones.by_hand:
+            names = ", ".join(by_hand)
+            return MOVED, _("{names}: moved since, not registered there").format(names=names)
         if history.moved:
             return MOVED, _("the CT was moved")
         if entry is not None and (entry.fingerprint or entry.assessed):

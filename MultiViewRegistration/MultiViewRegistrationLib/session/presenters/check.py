@@ -15,19 +15,20 @@ from ...mrml.case import truth_of
 from ...mrml.identity import true_pose
 from ...mrml.nodes import remove_product
 from ...mrml.structures import (
-    MISFITS,
+    OUTLINES,
     Projections,
     candidates,
     choose_structures,
-    show_misfits,
+    show_outlines,
     structures_of,
 )
-from ...mrml.xray import DetectorPlane, XRayView
+from ...mrml.xray import XRayView
 from ...report import curves
 from ...translation import _
 from .. import assessment
 from ..assessment import SimilarityUpdater
 from ..tasks import Task, ended
+from .bones import BonesPresenter
 from .cursor import CursorPresenter
 from .form import (
     QUIET,
@@ -55,25 +56,26 @@ from .section import PROBLEM, READY, TODO, Presenter, State
 class CheckPresenter(Presenter):
     """The step Check: similarity where the CT is, how it was found.
 
-    With `overlays`, and the `cursor`.
+    With `overlays`, the `cursor`, and the `bones`.
     """
 
     TITLE = _("Check")
 
     def __init__(self, host: Host) -> None:
         self.overlays, self.cursor = OverlaysPresenter(host), CursorPresenter(host)
+        self.bones = BonesPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._updater = SimilarityUpdater(self.session) if self.host.session is not None else None
         self._left_out, self._of, self._changed = "", "", False
-        self._misfits_shown: tuple = ()
         self._found: Form = []
         self._maps: Form = []
         self._drawing: Task | None = None
         self.overlays.reset()
         self.cursor.reset()
+        self.bones.reset()
 
     # The form
 
@@ -85,7 +87,7 @@ class CheckPresenter(Presenter):
     @property
     def changing(self) -> bool:
         """Whether what it shows changes by itself now."""
-        return self._changed
+        return self._changed or self.bones.changing
 
     def form(self) -> Form:
         """Return the controls."""
@@ -95,7 +97,7 @@ class CheckPresenter(Presenter):
         self._left_out = "" if verdict else self._left_out  # masks make a result stale
         return [
             *(self.overlays.form() if self.in_slicer else []),
-            Text("misfits", self._misfits()),
+            *self.bones.form(),
             Text("from_truth", self._from_truth()),
             row(
                 "judge",
@@ -146,27 +148,6 @@ class CheckPresenter(Presenter):
             *self._found,
             *self.cursor.form(),
         ]
-
-    def _misfits(self) -> str:
-        """Return what is outlined as it does not fit, a sentence; "" for nothing."""
-        names = [misfit.name for misfit in self.session.misfits.shown]
-        structures = ", ".join(filter(None, names))
-        said = []
-        if structures:
-            said.append(
-                _(
-                    "Red outlines: {names}, where the X-rays show them; the pose of the whole CT "
-                    "has them elsewhere."
-                )
-            )
-        if "" in names:
-            said.append(
-                _(
-                    "Red outline without a name: the part of the bone that lies elsewhere than "
-                    "this pose has it."
-                )
-            )
-        return " ".join(said).format(names=structures)
 
     def _from_truth(self) -> str:
         """Return how far a pose that was found is from the scanner's own, which scouts of the CT have, or from the case's truth.
@@ -230,8 +211,6 @@ class CheckPresenter(Presenter):
     def tick(self) -> bool:
         """Take what was measured and drawn, which only this section shows."""
         self._changed |= self._similarity.update()
-        if self.session.misfits.shown is not self._misfits_shown:
-            self._misfits_shown, self._changed = self.session.misfits.shown, True
         if ended(self._drawing):
             maps: list = self._drawing.result_or([])
             self._drawing, self._changed = None, True
@@ -422,10 +401,8 @@ class OverlaysPresenter(Presenter):
                 self._projections = Projections(self.registration)
             self._projections.update()
             shown = self.session.drawing.mode != "off"
-            show_misfits(
-                self.registration,
-                self._misfits_in if shown else lambda detector: np.zeros((0, 2, 2)),
-            )
+            outlines_in = self.session.bones.outlines if shown else lambda detector: []
+            show_outlines(self.registration, outlines_in)
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
         if (
@@ -444,12 +421,7 @@ class OverlaysPresenter(Presenter):
             projections.remove()
         for view in self.registration.xrays:
             overlay.SliceCanvas().remove(view)
-            remove_product(view.node, MISFITS)
-
-    def _misfits_in(self, detector: DetectorPlane) -> np.ndarray:
-        return np.concatenate(
-            [np.zeros((0, 2, 2)), *self.session.misfits.outlines(detector).values()]
-        )
+            remove_product(view.node, OUTLINES)
 
     # What a person does
 

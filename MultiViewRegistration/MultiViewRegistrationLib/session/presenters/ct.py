@@ -28,6 +28,7 @@ from ...translation import _
 from .. import assessment
 from ..adding import Scouts, read_scouts
 from ..tasks import Task, ended
+from .bones import BoneChoicePresenter
 from .form import (
     ERROR,
     QUIET,
@@ -42,6 +43,7 @@ from .form import (
     options_of,
     row,
 )
+from .host import Host
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
 UNITS = {
@@ -111,6 +113,10 @@ class CTPresenter(Presenter):
 
     TITLE = _("CT")
     BEGINS = True
+
+    def __init__(self, host: Host) -> None:
+        self.bones = BoneChoicePresenter(host)
+        super().__init__(host)
 
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
@@ -248,7 +254,6 @@ class CTPresenter(Presenter):
             found = _("Scouts of this CT lie in its folder: {names}. They can be used as X-rays.")
             seen.append(Text("scouts", found.format(names=", ".join(names)), tone=QUIET))
         structures = [Option(WHOLE, _("the whole CT")), *_structures(registration)]
-        each = _names(registration.segmentation) if registration.registers_each else []
         return [
             *seen,
             Choice(
@@ -274,13 +279,7 @@ class CTPresenter(Presenter):
                     "bends, the whole CT and then each segment, to a pose of its own."
                 ),
             ),
-            Text(
-                "each",
-                _("Each to a pose of its own: {names}.").format(names=", ".join(each))
-                if each
-                else "",
-                tone=QUIET,
-            ),
+            *self.bones.form(),
             Text("segment", self._lacks_segments(len(structures) > 1), tone=QUIET),
             Button(
                 "in_3d",
@@ -303,7 +302,7 @@ class CTPresenter(Presenter):
             return ""
         return _(
             "A segmentation of the bones in this CT is missing: load or draw one in Slicer, open a "
-            "case with labels, or drop a mask of one bone here."
+            "case with labels, or drop a segmentation here, or a mask of one bone."
         )
 
     def state(self) -> State:
@@ -319,7 +318,7 @@ class CTPresenter(Presenter):
             return State(PROBLEM, _("cannot be used"))
         segmentation = registration.segmentation
         if registration.registers_each:
-            count = _("{count} structures").format(count=len(_names(segmentation)))
+            count = _("{count} structures").format(count=len(registration.chosen_segments))
             return State(READY, f"{ct.GetName()}, {count}")
         segment = segmentation and segmentation.GetSegmentation().GetSegment(
             registration.segment_id
@@ -440,9 +439,11 @@ class CTPresenter(Presenter):
         WHOLE for the whole CT alone.
         """
         node_id, _slash, segment_id = key.partition("/")
-        self.registration.choose_segment(
-            self.host.scene.GetNodeByID(node_id) if node_id else None, segment_id
-        )
+        node = self.host.scene.GetNodeByID(node_id) if node_id else None
+        before = self.registration.segmentation
+        self.registration.choose_segment(node, segment_id)
+        if self.registration.registers_each and node is not before:
+            self.bones.choose_bones()
 
     def show_in_3d(self) -> None:
         """Show the CT by volume rendering instead of the surface of its bone, or no more."""

@@ -16,12 +16,13 @@ import numpy as np
 
 from ...errors import InputError
 from ...imaging.ct import load_mask
+from ...imaging.structures import Structures, read_segments
 from ...io.dicom_identity import read_identity
 from ...io.recognise import CALIBRATION, POSE, XRAY, FoundFiles, recognise
+from ...mrml.anatomy import is_bone_name
 from ...mrml.identity import is_of_another_patient
-from ...mrml.image import segmentation_node
+from ...mrml.image import segmentation_node, structures_node
 from ...mrml.loading import name_of
-from ...mrml.nodes import lps_from_ras
 from ...translation import _
 from ..adding import use_mask
 from ..geometry import needs_geometry
@@ -449,18 +450,23 @@ class FilesPresenter(Presenter):
             self._pending.append(PendingFiles(files))
 
     def _read_mask(self, path: Path) -> None:
-        ct = self.registration.ct
-        ct_from_index, shape = (
-            lps_from_ras(self.registration.ct_place),
-            ct.GetImageData().GetDimensions()[::-1],
-        )
-        task = Task(lambda on_progress: load_mask(path, ct_from_index, shape))
-        self._tasks.append(PendingTask(task, partial(self._use_mask, path)))
+        ct = self.session.ct()
 
-    def _use_mask(self, path: Path, task: Task[np.ndarray]) -> None:
-        mask, registration = task.result, self.registration
+        def read(on_progress: Callable) -> Structures | np.ndarray:
+            volume = ct.volume
+            bones = read_segments(path, ct, is_bone_name)
+            return bones or load_mask(path, volume.ct_from_index, volume.values.shape)
+
+        self._tasks.append(PendingTask(Task(read), partial(self._use_mask, path)))
+
+    def _use_mask(self, path: Path, task: Task[Structures | np.ndarray]) -> None:
+        found, registration = task.result, self.registration
         for sentence in task.warnings:
             self.session.notices.warn(sentence)
-        registration.choose_segment(
-            *segmentation_node(registration.scene, name_of(path), mask, registration.ct)
-        )
+        scene, name, ct = registration.scene, name_of(path), registration.ct
+        if isinstance(found, Structures):
+            registration.choose_segment(structures_node(scene, name, found, ct))
+            self._ct.bones.choose_bones()
+            self.host.show_section("ct")
+        else:
+            registration.choose_segment(*segmentation_node(scene, name, found, ct))

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
 from ..session import Session
@@ -23,6 +25,9 @@ class Views(Protocol):
 
     def show_ct_slices(self) -> None:
         """Show slices of the CT to click in."""
+
+    def show_bone(self, corners: np.ndarray | None) -> None:
+        """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
 
 
 class Hand(Protocol):

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...mrml.nodes import put_table
 from ...report import curves
 from ...translation import _
 from ..player import RATES, Player
 from ..registering import is_outside, missing_at_start, missing_images
 from ..sequence import StructureMotion
+from .bones import JointMotionPresenter
 from .form import (
     CAUTION,
     ERROR,
@@ -91,6 +93,7 @@ class SequencePresenter(Presenter):
 
     def __init__(self, host: Host, geometry: GeometryPresenter) -> None:
         self._geometry, self.pace, self.unit = geometry, "thorough", UNITS[0]
+        self.joint = JointMotionPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
@@ -109,9 +112,11 @@ class SequencePresenter(Presenter):
 
     @property
     def motion(self) -> StructureMotion | None:
-        """The motion of another structure against this one."""
-        other = self.session.sequence.other if self.host.session is not None else None
-        return None if other is None else other.motion
+        """The motion of another structure against this one, or of two of its bones."""
+        if self.host.session is None:
+            return None
+        sequence = self.session.sequence
+        return sequence.motion_of_bones() if sequence.other is None else sequence.other.motion
 
     # The form
 
@@ -369,12 +374,17 @@ class SequencePresenter(Presenter):
             self.session.sequence.other,
             _("Choose the track.json of another structure, tracked through the same frames."),
         )
-        found: Form = []
-        if other is not None:
-            motion = other.motion
-            warnings = filter(None, [motion.left_out, other.problem])
-            title = _("{title}, since frame {first}, along the axes of this CT.")
-            found = [
+        found: Form = self.joint.form()
+        motion = self.motion
+        if motion is not None:
+            problem = "" if other is None else other.problem
+            warnings = filter(None, [motion.left_out, problem])
+            title = (
+                _("{title}, since frame {first}, along the axes of this CT.")
+                if other is not None
+                else _("{title}, since frame {first}.")
+            )
+            found += [
                 Text(
                     "motion_title",
                     title.format(title=motion.title, first=motion.rows[0][0]),
@@ -400,7 +410,12 @@ class SequencePresenter(Presenter):
                     selected=str(player.number),
                     tip=_("Click a frame to show it."),
                 ),
-                Button("remove", _("Remove"), self.session.sequence.remove_other),
+                Button("to_table", _("To a table"), partial(self.to_table, motion))
+                if self.in_slicer
+                else None,
+                Button("remove", _("Remove"), self.session.sequence.remove_other)
+                if other is not None
+                else None,
             ]
         return group(
             "motion_of",
@@ -478,6 +493,16 @@ class SequencePresenter(Presenter):
         """Put everything back as it was before the sequence."""
         self.session.require_idle()
         self.session.sequence.close()
+
+    def to_table(self, motion: StructureMotion) -> None:
+        """Put the motion into a table of Slicer's, named after it."""
+        columns = [
+            _("frame"),
+            *(f"{turn} (deg)" for turn in "xyz"),
+            *(f"{mm} (mm)" for mm in "xyz"),
+        ]
+        rows = [[each.number, *each.rotation_deg, *each.shift_mm] for each in motion.motion]
+        put_table(self.registration.scene, motion.title, columns, np.array(rows))
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
         """Return a function that writes the poses into a folder, for a thread, and the motion where there is one."""

@@ -15,6 +15,16 @@ export class Frame {
     this.middle = [0.5, 0.5]; // what is seen in the middle of the view, as shares of the image
   }
 
+  // The pixels from one corner to another, as large as the view allows; all where there are none.
+  show(pixels) {
+    this.fit();
+    if (!pixels) return;
+    const [[left, top], [right, bottom]] = pixels, [columns, rows] = this.size, whole = this.scale;
+    const scale = Math.min(this.view[0] / (right - left), this.view[1] / ((bottom - top) * this.tall));
+    this.zoom = Math.min(Math.max(scale / whole, LEAST), MOST);
+    this.middle = [((left + right) / 2 + 0.5) / columns, ((top + bottom) / 2 + 0.5) / rows];
+  }
+
   // CSS pixels that a pixel of the X-ray is wide.
   get scale() {
     const [columns, rows] = this.size;

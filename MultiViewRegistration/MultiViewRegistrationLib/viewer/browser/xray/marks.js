@@ -33,10 +33,10 @@ export function outline(frame, lines) {
 }
 
 // An outline with its name at its left end, where that is in sight.
-export function misfit(frame, name, lines) {
+export function boneOutline(frame, { name, colour, chosen, lines }) {
   const ends = lines.flat().map((pixel) => frame.toView(pixel));
   const [x, y] = ends.reduce((left, end) => (end[0] < left[0] ? end : left), [Infinity, 0]);
-  return { name, path: outline(frame, lines), x: x - 6, y };
+  return { name, colour, chosen, path: outline(frame, lines), x: x - 6, y };
 }
 
 // The ring about the CT's centre that turns it, and its four grips that tilt it; null where there is none in sight.

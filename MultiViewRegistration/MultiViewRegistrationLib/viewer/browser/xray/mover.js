@@ -1,12 +1,13 @@
 // Sends the pose to the server, one message at a time: the newest that there is by then, so that nothing queues.
 
-import { pose } from "./pose.js";
+import { body } from "./pose.js";
 
 export class Mover {
-  // send(world_from_ct, last): a promise of where the CT is then;   arrived(answer, sequence): that, and the number of the newest movement
+  // send(world_from_ct, last, bone): a promise of where CT and bone are then;   arrived(answer, sequence): that, and the number of the newest movement
   // that it shows
   constructor(send, arrived) {
     [this.send, this.arrived] = [send, arrived];
+    this.moved = null; // the Pose
     [this.waiting, this.busy, this.ended, this.begun, this.sequence] = [false, false, false, false, 0];
   }
 
@@ -14,7 +15,8 @@ export class Mover {
   add() {
     [this.waiting, this.begun, this.ended] = [true, true, false];
     this.sequence++;
-    pose.held.add(this);
+    this.moved = body();
+    this.moved.held.add(this);
     this.next();
     return this.sequence;
   }
@@ -28,17 +30,17 @@ export class Mover {
 
   async next() {
     if (this.busy || !(this.waiting || this.ended)) return;
-    const [moved, last, sequence] = [this.waiting, this.ended, this.sequence];
+    const [waiting, last, sequence, moved] = [this.waiting, this.ended, this.sequence, this.moved];
     [this.waiting, this.ended, this.busy] = [false, false, true];
     let answer = null;
     try {
-      answer = await this.send(moved ? pose.matrix : [], last);
+      answer = await this.send(waiting ? moved.matrix : [], last, moved.name);
     } catch (error) {
       console.error(error);
     } finally {
       this.busy = false;
     }
-    if (!this.waiting) pose.held.delete(this);
+    if (!this.waiting) moved.held.delete(this);
     if (answer) this.arrived(answer, sequence);
     this.next();
   }

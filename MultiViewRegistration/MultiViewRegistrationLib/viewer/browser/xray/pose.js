@@ -103,7 +103,7 @@ export class Pose {
   follow(pose, stamp, anyway = false) {
     if (this.held.size || (!anyway && stamp <= this.stamp)) return;
     const before = this.matrix;
-    [this.matrix, this.inCt, this.stamp] = [pose && pose.world_from_ct, pose && pose.centre, stamp];
+    [this.matrix, this.inCt, this.name, this.stamp] = [pose && pose.world_from_ct, pose && pose.centre, (pose && pose.name) || "", stamp];
     if (JSON.stringify(before) !== JSON.stringify(this.matrix)) this.changed();
   }
 
@@ -134,4 +134,9 @@ export class Pose {
   }
 }
 
-export const pose = new Pose();
+export const pose = new Pose(), bone = new Pose(); // of the CT, and of the bone that is moved by hand, if one is
+
+// What a hand moves.
+export function body() {
+  return bone.matrix ? bone : pose;
+}

@@ -17,8 +17,8 @@ export const template = `
       <g v-if="drawn.scale" class="scale"><path class="under" :d="drawn.scale.path" /><path :d="drawn.scale.path" />
         <text :x="drawn.scale.x" :y="drawn.scale.y">{{ fill(words.scale, { length: drawn.scale.mm }) }}</text></g>
       <template v-if="drawn.outline"><path class="under" :d="drawn.outline" /><path class="outline" :d="drawn.outline" /></template>
-      <g v-for="one in drawn.misfits" class="misfit"><path class="under" :d="one.path" /><path :d="one.path" />
-        <text :x="one.x" :y="one.y">{{ one.name }}</text></g>
+      <g v-for="one in drawn.bones" :class="['bone', { chosen: one.chosen }]" :style="{ color: one.colour }"><path class="under" :d="one.path" />
+        <path :d="one.path" /><text :x="one.x" :y="one.y">{{ one.name }}</text></g>
       <template v-for="line in drawn.lines"><line class="under" v-bind="line" /><line class="epipolar" v-bind="line" /></template>
       <template v-if="drawn.seen"><path class="under" :d="drawn.seen" /><path class="seen" :d="drawn.seen" /></template>
       <template v-if="drawn.point"><path class="under" :d="drawn.point" /><path class="point" :d="drawn.point" /></template>

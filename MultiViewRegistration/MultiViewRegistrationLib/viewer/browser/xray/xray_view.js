@@ -4,10 +4,10 @@ import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
 import { GLPicture } from "./gl_picture.js";
 import { Graphics } from "./graphics.js";
-import { cross, landmark, line, misfit, outline, ring, scale, sides } from "./marks.js";
+import { boneOutline, cross, landmark, line, outline, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
-import { carried, depth, mmPerPixel, pose, projected } from "./pose.js";
+import { body, bone, carried, depth, mmPerPixel, pose, projected } from "./pose.js";
 import { template } from "./template.js";
 
 const FLICKER_MS = 500;
@@ -34,7 +34,7 @@ const XRay = {
   props: { view: Object },
 
   data: () => ({
-    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", misfits: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
+    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", bones: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
     near: false, pinned: false, dragged: "", dragText: "", announced: "", problem: "", automatic: [0, 1], loading: null, plain: false,
   }),
 
@@ -68,17 +68,18 @@ const XRay = {
   created() {
     this.frame = new Frame();
     this.gestures = new Gestures(this);
-    this.mover = new Mover((matrix, last) => this.ask("move", matrix, last), (answer, sequence) => this.moved(answer, sequence));
+    this.mover = new Mover((matrix, last, name) => this.ask("move", matrix, last, name), (answer, sequence) => this.moved(answer, sequence));
     this.onPose = () => this.repaint();
     this.have = { film: 0, layer: 0 };
     this.fetching = this.scheduled = false;
+    this.closeUp = 0;
     this.flickering = true;
     this.times = [];
   },
 
   mounted() {
     panes.add(this);
-    pose.watching.add(this.onPose);
+    [pose, bone].forEach((each) => each.watching.add(this.onPose));
     this.sizes = new ResizeObserver(() => this.resized());
     this.flicker = setInterval(() => {
       this.flickering = !this.flickering;
@@ -89,7 +90,7 @@ const XRay = {
 
   beforeUnmount() {
     panes.delete(this);
-    pose.watching.delete(this.onPose);
+    [pose, bone].forEach((each) => each.watching.delete(this.onPose));
     if (this.picture && this.picture.dispose) this.picture.dispose();
     this.sizes.disconnect();
     clearInterval(this.flicker);
@@ -112,8 +113,13 @@ const XRay = {
         if (!this.picture || this.picture.canvas !== this.$refs.canvas) this.begin();
       }
       pose.follow(this.view.pose, this.view.pose_stamp);
+      bone.follow(this.view.bone, this.view.bone_stamp);
       this.fetchCT();
       [this.frame.size, this.frame.tall] = [this.view.size[0] ? this.view.size : [1, 1], this.view.tall];
+      if (this.closeUp !== this.view.close_up.number) {
+        this.closeUp = this.view.close_up.number;
+        this.frame.show(this.view.close_up.pixels);
+      }
       if (this.dragged !== "window") this.greys = this.view.window;
       this.picture.setGreys(this.greys, this.view.inverted);
       this.repaint();
@@ -189,7 +195,7 @@ const XRay = {
     },
 
     move(kind, ...numbers) {
-      pose.move(kind, this.view.camera, numbers);
+      body().move(kind, this.view.camera, numbers);
       const sequence = this.mover.add();
       if (graphics) this.shows = sequence;
       if (window.mvregFrames && this.eventTime) this.times.push([sequence, this.eventTime]);
@@ -197,9 +203,9 @@ const XRay = {
       return numbers;
     },
 
-    // The CT's centre in the X-ray; null where there is none in sight.
+    // The centre of what a hand moves in the X-ray; null where there is none in sight.
     centre() {
-      const { camera } = this.view, at = pose.centre;
+      const { camera } = this.view, at = body().centre;
       return camera && at && this.view.laid && depth(camera, at) > 0 ? projected(camera, at) : null;
     },
 
@@ -215,7 +221,7 @@ const XRay = {
 
     // How far the CT moves with a pixel along a row, and along a column; null likewise.
     mmPerPixel() {
-      return this.centre() && mmPerPixel(this.view.camera, pose.centre);
+      return this.centre() && mmPerPixel(this.view.camera, body().centre);
     },
 
     // How far the CT was moved.   kind: as pose.MOVES has it, or a grip.
@@ -237,7 +243,9 @@ const XRay = {
     moved(answer, sequence) {
       this.problem = answer.refused || "";
       pose.follow(answer.pose, answer.now, Boolean(answer.refused));
+      bone.follow(answer.bone, answer.bone_now, Boolean(answer.refused));
       pose.follow(this.view.pose, this.view.pose_stamp);
+      bone.follow(this.view.bone, this.view.bone_stamp);
       if ("stamp" in answer) this.takeLayer(answer);
       if (!graphics) this.shows = sequence;
       this.fetch();
@@ -394,7 +402,7 @@ const XRay = {
       this.drawn = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, this.centre()) : null,
-        misfits: view.misfits.filter((one) => one.lines.length).map((one) => misfit(frame, one.name, one.lines)),
+        bones: view.bones.filter((one) => one.lines.length).map((one) => boneOutline(frame, one)),
         outline: outline(frame, view.outline), scale: scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);

@@ -1,0 +1,146 @@
+"""The motion of one bone against another in an anatomical frame: six numbers, and words for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+from .neighbours import LEAST_TOLD_DEG, TURNS, vertebra
+
+#: A shift along an axis by less is not told, mm.
+LEAST_TOLD_MM = 0.2
+#: A shift either way along an axis that points to the left, to the back, and up.
+SHIFTS = (("to the left", "to the right"), ("to the back", "to the front"), ("up", "down"))
+#: A turn about these axes, either way, of a bone below: where its far end goes, and which way it
+#: turns about its length, on the right side. On the left side the last two are the other way round.
+LIMB_TURNS = (
+    ("far end to the back", "far end to the front"),
+    ("abduction", "adduction"),
+    ("internal rotation", "external rotation"),
+)
+#: Two directions nearer than this, as the sine of their angle, make no frame.
+LEAST_SINE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class JointMotion:
+    """How a bone lies to another one, against how it does in the CT.
+
+    Attributes
+    ----------
+    rotation_deg
+        (3,) rotation vector along the axes of the anatomical frame; its length is the angle.
+    shift_mm
+        (3,) of the moving bone's middle, along the same axes.
+    """
+
+    rotation_deg: np.ndarray
+    shift_mm: np.ndarray
+
+
+def joint_motion(
+    world_from_fixed: np.ndarray,
+    world_from_moving: np.ndarray,
+    ct_from_frame: np.ndarray,
+    middle: np.ndarray,
+) -> JointMotion:
+    """Return the motion of a bone against a fixed one.
+
+    Parameters
+    ----------
+    world_from_fixed, world_from_moving
+        (4, 4), where each bone is; in the CT both are at one pose.
+    ct_from_frame
+        (4, 4), where the anatomical frame lies in the CT.
+    middle
+        (3,) of the moving bone, CT mm.
+    """
+    motion = rigid.inverse(world_from_fixed) @ world_from_moving
+    to_frame = ct_from_frame[:3, :3].T
+    turn = np.degrees(rigid.log_so3(motion[:3, :3]))
+    return JointMotion(
+        to_frame @ turn, to_frame @ (rigid.transform_points(motion, middle) - middle)
+    )
+
+
+def frame_of_points(points: np.ndarray) -> np.ndarray:
+    """Return the frame (4, 4), to the CT, of three points (3, 3), CT mm.
+
+    Its origin is the first point; its first axis goes to the second; the third point lies in the
+    plane of the first two axes, on the side of the second.
+
+    Raises
+    ------
+    InputError
+        For points that are not three, or lie on one line.
+    """
+    if len(points) != 3:
+        raise InputError(
+            f"frame: found {len(points)} points, expected three: an origin, one along the first "
+            "axis, and one to the side of the second."
+        )
+    origin, along, aside = points
+    x, v = along - origin, aside - origin
+    z = np.cross(x, v)
+    if np.linalg.norm(z) <= LEAST_SINE * np.linalg.norm(x) * np.linalg.norm(v):
+        raise InputError("frame: the three points lie on one line, expected a corner; move one.")
+    x, z = x / np.linalg.norm(x), z / np.linalg.norm(z)
+    return rigid.from_rotation_translation(np.stack([x, np.cross(z, x), z], axis=1), origin)
+
+
+def principal_axes(points: np.ndarray) -> np.ndarray:
+    """Return the frame (4, 4), to the CT, of the principal axes of points (n, 3), CT mm, about their middle.
+
+    Its axes are those of the points that are nearest to left, back and up, in this order.
+    """
+    middle = points.mean(axis=0)
+    axes = np.linalg.svd(points - middle, full_matrices=False)[2]
+    order = max(permutations(range(3)), key=lambda p: np.abs(axes[list(p)].diagonal()).prod())
+    axes = axes[list(order)]
+    axes *= np.where(axes.diagonal() < 0, -1.0, 1.0)[:, None]
+    if np.linalg.det(axes) < 0:
+        axes[np.abs(axes.diagonal()).argmin()] *= -1
+    return rigid.from_rotation_translation(axes.T, middle)
+
+
+def in_words(motion: JointMotion, moving: str) -> list[str]:
+    """Return a motion in a surgeon's words, the largest turn first, then the largest shift.
+
+    Of the spine, and of limbs whose bone's name says the side; about axes that point to the left,
+    to the back and up. Empty where nothing moved by what is told.
+
+    Parameters
+    ----------
+    moving
+        The name of the moving bone.
+    """
+    ways = _turns(moving)
+    turns = _told(motion.rotation_deg, ways, LEAST_TOLD_DEG, "degrees of {way}") if ways else []
+    return [*turns, *_told(motion.shift_mm, SHIFTS, LEAST_TOLD_MM, "mm {way}")]
+
+
+def _turns(moving: str) -> tuple[tuple[str, str], ...]:
+    """Return the words of turns about the three axes of a bone of this name; none where it says no side."""
+    if vertebra(moving) is not None:
+        return TURNS
+    words = moving.lower().replace("_", " ").split()
+    if "right" in words:
+        return LIMB_TURNS
+    if "left" in words:
+        return (LIMB_TURNS[0], *((back, forth) for forth, back in LIMB_TURNS[1:]))
+    return ()
+
+
+def _told(
+    numbers: np.ndarray, ways: tuple[tuple[str, str], ...], least: float, words: str
+) -> list[str]:
+    largest_first = sorted(zip(numbers, ways, strict=True), key=lambda each: -abs(each[0]))
+    return [
+        f"{abs(number):.1f} {words.format(way=way[int(number < 0)])}"
+        for number, way in largest_first
+        if abs(number) >= least
+    ]

@@ -1,0 +1,190 @@
+"""Bones at poses of their own in the scene: a transform node each, with its surface under it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from vtkmodules.vtkCommonDataModel import vtkPolyData
+
+from .ct_3d import put_model
+from .nodes import (
+    lps_from_ras,
+    make,
+    nodes_of_class,
+    positions,
+    references,
+    remove_with_products,
+    set_transform,
+    transform_of,
+)
+from .registration import Registration
+
+#: The role of the bones' transforms, and of the model of one.
+BONE, SURFACE = "bone", "surface"
+#: The attribute of a bone's transform with the name of its segment.
+NAME = "MultiViewRegistration.bone"
+#: The parameters with the bone that a person has chosen, and, as JSON, with those that are no
+#: targets.
+CHOSEN, BESIDE_TARGETS = "chosenBone", "bonesBesideTargets"
+#: The attribute of a line with the bone that it was given to.
+FOLLOWS = "MultiViewRegistration.follows"
+#: Points of a line that are looked at to find the bone that it lies in.
+POINTS_OF_LINE = 40
+#: Places that differ by less, in mm and in the sines of angles, are the same.
+SAME_PLACE = 1e-6
+
+
+@dataclass(eq=False)
+class SceneBone:
+    """A bone's transform node, a child of none.
+
+    Attributes
+    ----------
+    node
+        The vtkMRMLLinearTransformNode; its centre of transformation is the bone's middle.
+    """
+
+    node: Any
+
+    @property
+    def name(self) -> str:
+        """The name of the bone."""
+        return self.node.GetAttribute(NAME) or ""
+
+    @property
+    def world_from_ct(self) -> np.ndarray:
+        """(4, 4), LPS mm: where the bone is now, whatever has moved it."""
+        return transform_of(self.node)
+
+    @world_from_ct.setter
+    def world_from_ct(self, pose: np.ndarray) -> None:
+        set_transform(self.node, pose)
+
+    @property
+    def centre_in_ct(self) -> np.ndarray:
+        """(3,) LPS mm in the CT's frame, of the middle of its surface."""
+        return lps_from_ras(self.node.GetCenterOfTransformation())
+
+    @property
+    def surface(self) -> Any:
+        """The vtkMRMLModelNode under it; None before there is one."""
+        return self.node.GetNodeReference(SURFACE)
+
+
+def bones_of(registration: Registration) -> dict[str, SceneBone]:
+    """Return the bones with poses of their own, by their names."""
+    bones = map(SceneBone, references(registration.node, BONE))
+    return {bone.name: bone for bone in bones}
+
+
+def put_bones(registration: Registration, poses: Mapping[str, np.ndarray]) -> None:
+    """Put these bones, by their names, at their poses (4, 4), LPS mm; all others lie as the CT."""
+    there = bones_of(registration)
+    for name in there.keys() - poses.keys():
+        bone = there.pop(name)
+        for node in _guests(bone):
+            node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+        remove_with_products(bone.node)
+    for name, pose in poses.items():
+        bone = there.get(name) or _new(registration, name)
+        bone.world_from_ct = pose
+
+
+def _new(registration: Registration, name: str) -> SceneBone:
+    node = make(registration.node, "vtkMRMLLinearTransformNode", f"{name} to world")
+    node.SetAttribute(NAME, name)
+    registration.node.AddNodeReferenceID(BONE, node.GetID())
+    return SceneBone(node)
+
+
+def _guests(bone: SceneBone) -> list:
+    """Return what a person, or `follow_bones`, has put under a bone."""
+    every = nodes_of_class("vtkMRMLTransformableNode", bone.node.GetScene())
+    under = [node for node in every if node.GetParentTransformNode() is bone.node]
+    return [node for node in under if node is not bone.surface]
+
+
+def follow_bones(registration: Registration, name_at: Callable[[np.ndarray], str]) -> None:
+    """Have each line that is drawn in the CT, as a planned screw, move with the bone that it lies in.
+
+    Once for each line: one that a person takes out again stays out.
+
+    Parameters
+    ----------
+    name_at
+        Gives the name of the bone that most of some points (n, 3), LPS mm in the CT's frame, lie
+        in; "" for none.
+    """
+    bones = bones_of(registration)
+    for node in nodes_of_class("vtkMRMLMarkupsLineNode", registration.scene):
+        ends = positions(node, world=False)
+        if len(ends) != 2 or node.GetAttribute(FOLLOWS):
+            continue
+        if node.GetParentTransformNode() is not registration.ct_transform:
+            continue
+        name = name_at(lps_from_ras(np.linspace(ends[0], ends[1], POINTS_OF_LINE)))
+        if name in bones:
+            node.SetAttribute(FOLLOWS, name)
+            node.SetAndObserveTransformNodeID(bones[name].node.GetID())
+
+
+def places_of(registration: Registration) -> dict[str, np.ndarray]:
+    """Return where the CT, "", and each bone by its name is now, world_from_ct (4, 4), LPS mm."""
+    bones = bones_of(registration).items()
+    return {"": registration.world_from_ct, **{name: bone.world_from_ct for name, bone in bones}}
+
+
+def same_places(some: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> bool:
+    """Return whether CT and bones lie the same, see `places_of`."""
+    return some.keys() == others.keys() and all(
+        np.allclose(pose, others[name], rtol=0, atol=SAME_PLACE) for name, pose in some.items()
+    )
+
+
+def put_surface(bone: SceneBone, made: vtkPolyData, colour: tuple[float, float, float]) -> None:
+    """Show a bone's surface, in the CT's frame, where the bone is: in 3D and in slices."""
+    model = put_model(bone.node, SURFACE, bone.name, made, bone.node, colour)
+    model.GetDisplayNode().SetVisibility2D(True)
+    bounds = np.reshape(made.GetBounds(), (3, 2))
+    bone.node.SetCenterOfTransformation(*bounds.mean(axis=1))
+
+
+def colour_surface(bone: SceneBone, colour: tuple[float, float, float]) -> None:
+    """Show a bone's surface in this colour, if it has one and is not in that already."""
+    display = bone.surface and bone.surface.GetDisplayNode()
+    if display is not None and not np.allclose(display.GetColor(), colour):
+        display.SetColor(*colour)
+
+
+def chosen_bone(registration: Registration) -> str:
+    """Return the name of the bone that a person has chosen to see and to move; "" for none."""
+    return registration.parameter(CHOSEN)
+
+
+def choose_bone(registration: Registration, name: str) -> None:
+    """Choose the bone to see and to move; "" for none."""
+    registration.node.SetParameter(CHOSEN, name)
+
+
+def beside_targets(registration: Registration) -> set[str]:
+    """Return the names of the bones that are no targets."""
+    return set(json.loads(registration.parameter(BESIDE_TARGETS, "[]")))
+
+
+def set_target(registration: Registration, name: str, on: bool) -> None:
+    """Have a bone count as a target, or not."""
+    beside = beside_targets(registration) - {name} if on else {*beside_targets(registration), name}
+    registration.node.SetParameter(BESIDE_TARGETS, json.dumps(sorted(beside)))
+
+
+def named_segments(registration: Registration) -> dict[str, Any]:
+    """Return the vtkSegments that get a pose of their own each, by their names."""
+    if not registration.registers_each:
+        return {}
+    segmentation = registration.segmentation.GetSegmentation()
+    segments = map(segmentation.GetSegment, registration.chosen_segments)
+    return {segment.GetName(): segment for segment in segments}

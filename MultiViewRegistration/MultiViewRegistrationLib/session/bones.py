@@ -1,0 +1,518 @@
+"""Bones at poses of their own: their surfaces and outlines, what is known of each, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import scipy
+
+from ..assessment.joint_motion import (
+    JointMotion,
+    frame_of_points,
+    joint_motion,
+    principal_axes,
+)
+from ..errors import InputError
+from ..geometry import rigid
+from ..imaging.structures import Structures
+from ..mrml import bones as scene_bones
+from ..mrml import ct_3d
+from ..mrml.bones import SceneBone, bones_of
+from ..mrml.identity import fingerprint
+from ..mrml.nodes import (
+    array_of,
+    is_under,
+    lps_from_ras,
+    nodes_of_class,
+    placed,
+    positions,
+    ras_from_lps,
+    transform_to_ras,
+)
+from ..mrml.structures import MISFIT_COLOUR, Shape, outlined, shape_of
+from ..mrml.xray import DetectorPlane
+from ..translation import _
+from .history import CELL_MM, HistoryEntry
+from .tasks import BackgroundValue
+
+if TYPE_CHECKING:
+    from .session import Session
+
+#: Seconds between two looks at whether the result still stands, and at names and colours.
+CHECK_S = 0.3
+#: The share of a line that lies in a bone which it moves with, at least.
+LEAST_INSIDE = 0.25
+#: The verdicts, the best first.
+RANKS = ("accept", "check", "reject", None)
+
+
+class Outline(NamedTuple):
+    """An outline in an X-ray.
+
+    Attributes
+    ----------
+    name
+        Of the bone; "" of a part of the bone that lies elsewhere than the whole CT's pose has it.
+    colour
+        Red, green, blue from 0 to 1: that of the bone's segment, or of what does not fit.
+    lines
+        (k, 2, 2) pixels.
+    chosen
+        Whether it is of the bone that a person has chosen.
+    """
+
+    name: str
+    colour: tuple[float, float, float]
+    lines: np.ndarray
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class BoneState:
+    """A bone as it is now.
+
+    Attributes
+    ----------
+    colour
+        Red, green, blue from 0 to 1.
+    own
+        Whether it has a pose of its own; else it lies as the CT does.
+    verdict
+        "accept", "check" or "reject"; None where it was not registered from here, or was moved.
+    reasons
+        Sentences.
+    error_mm
+        The likely error; None where it is not known.
+    mm, degrees
+        How far its middle lies from where the pose of the whole CT has it, and how far it is turned.
+    """
+
+    name: str
+    colour: tuple[float, float, float]
+    own: bool
+    verdict: str | None
+    reasons: tuple[str, ...]
+    error_mm: float | None
+    mm: float
+    degrees: float
+
+
+#: The frame of the CT's own axes, among those of a pair.
+CT_AXES = "ct"
+
+
+class BonePair(NamedTuple):
+    """Two bones whose motion is measured.
+
+    Attributes
+    ----------
+    fixed, moving
+        Their names; "" for none.
+    frame
+        The ID of a list of three points; CT_AXES; "" for the principal axes of the fixed bone.
+    """
+
+    fixed: str = ""
+    moving: str = ""
+    frame: str = ""
+
+
+class Bones:
+    """The bones of a session's registration.
+
+    `update` makes surfaces in a thread, and keeps true what the scene has of them.
+
+    Attributes
+    ----------
+    pair
+        The two whose motion is measured.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._shapes, self._elsewhere = BackgroundValue(), BackgroundValue()
+        self._checked, self._of, self._stands = -CHECK_S, "", ""
+        self._colours: dict[str, tuple[float, float, float]] = {}
+        self._ghost: tuple[bool, bool] | None = None
+        self.pair = BonePair()
+        self._outlines: dict[tuple[str, str], tuple[tuple, np.ndarray]] = {}
+
+    def update(self) -> None:
+        """Follow segments and result; call it from a timer."""
+        if monotonic() - self._checked > CHECK_S or self._session.history.moved:
+            self._look()
+        if self._of:
+            self._shapes.update(self._of, self._make_shapes)
+            self._dress()
+        if self._stands:
+            self._elsewhere.update(self._stands, self._make_elsewhere)
+
+    def _look(self) -> None:
+        """See which bones there are, and whether the result stands."""
+        registration, self._checked = self._session.registration, monotonic()
+        segments = scene_bones.named_segments(registration)
+        self._colours = {name: each.GetColor() for name, each in segments.items()}
+        there = bones_of(registration)
+        self._of = self._session.of_structures if segments and there else ""
+        self._stands = self._standing()
+        if self._of and any(bone.surface is not None for bone in there.values()):
+            self._take_lines_along()
+        ghost = bool(there), ct_3d.surface_is_current(registration)
+        if ghost != self._ghost:
+            ct_3d.fade_surface(registration, ghost[0])
+            self._ghost = ghost
+
+    # Which there are
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the bones that were chosen, in the order of their segments."""
+        return tuple(scene_bones.named_segments(self._session.registration))
+
+    @property
+    def chosen(self) -> str:
+        """The name of the bone that a person sees and moves; "" for none."""
+        name = scene_bones.chosen_bone(self._session.registration)
+        return name if name in self.names else ""
+
+    @property
+    def by_hand(self) -> list[str]:
+        """The names of the bones with poses of their own that were not registered there."""
+        return [each.name for each in self.states() if each.own and each.verdict is None]
+
+    @property
+    def moving(self) -> SceneBone | None:
+        """The bone that a hand moves; None where it moves the whole CT."""
+        return bones_of(self._session.registration).get(self.chosen)
+
+    @property
+    def moving_name(self) -> str:
+        """The name of the bone that a hand moves; "" where it moves the whole CT."""
+        return "" if self.moving is None else self.moving.name
+
+    def separate(self) -> None:
+        """Have each bone lie by itself, those that do not yet where the CT lies."""
+        registration = self._session.registration
+        there = scene_bones.places_of(registration)
+        scene_bones.put_bones(
+            registration, {name: there.get(name, there[""]) for name in self.names}
+        )
+
+    def join(self) -> None:
+        """Have all bones lie as the CT does: they move with it as one body."""
+        self._session.history.note_here()
+        scene_bones.put_bones(self._session.registration, {})
+        self._session.history.note("one body")
+
+    def put_back(self, name: str) -> None:
+        """Put a bone back to where it was registered last.
+
+        Raises
+        ------
+        InputError
+            For one that never was.
+        """
+        history = self._session.history
+        for entry in reversed(history.entries):
+            for each in entry.structures:
+                if each["name"] == name and each["verdict"] is not None:
+                    history.note_here()
+                    places = scene_bones.places_of(self._session.registration)
+                    places[name] = np.array(each["world_from_ct"], float)
+                    places.pop("")
+                    scene_bones.put_bones(self._session.registration, places)
+                    history.note("by hand")
+                    return
+        raise InputError(
+            _("{name}: was not registered yet, expected a pose to go back to; register it.").format(
+                name=name
+            )
+        )
+
+    def extent(self, name: str) -> np.ndarray | None:
+        """Return the corners (8, 3), world LPS mm, of the box about a bone where it is now.
+
+        None where its segment cannot be used.
+        """
+        try:
+            structures, volume = self._session.structures(), self._session.ct().volume
+        except InputError:
+            return None
+        if structures is None or name not in structures.names:
+            return None
+        box = structures.boxes[structures.names.index(name)]
+        ends = [(side.start - 0.5, side.stop - 0.5) for side in box[::-1]]
+        corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
+        places = scene_bones.places_of(self._session.registration)
+        world_from_index = places.get(name, places[""]) @ volume.ct_from_index
+        return rigid.transform_points(world_from_index, corners)
+
+    # What is known of each
+
+    def states(self) -> list[BoneState]:
+        """Return what is known of each bone, in the order of the segments."""
+        registration, entry = self._session.registration, self._session.history.current
+        places, there = scene_bones.places_of(registration), bones_of(registration)
+        known = {} if entry is None else {each["name"]: each for each in entry.structures}
+        segments = scene_bones.named_segments(registration)
+        return [
+            _state(name, segment.GetColor(), places, there.get(name), known.get(name))
+            for name, segment in segments.items()
+        ]
+
+    def worst_target(self) -> BoneState | None:
+        """Return the bone that is in the greatest doubt of those that are targets; None without any."""
+        beside = scene_bones.beside_targets(self._session.registration)
+        states = [each for each in self.states() if each.own and each.name not in beside]
+        return max(
+            states,
+            key=lambda each: (
+                RANKS.index(each.verdict),
+                np.inf if each.error_mm is None else each.error_mm,
+            ),
+            default=None,
+        )
+
+    def summary(self) -> str:
+        """Return the state of the worst target, and of the chosen bone, in a few words; "" for none."""
+        worst, chosen = self.worst_target(), self.chosen
+        if worst is None or worst.verdict is None:
+            return ""
+        own = [each for each in self.states() if each.own and each is not worst]
+        of_chosen = next((each for each in own if each.name == chosen != worst.name), None)
+        said = [_("worst bone {bone}").format(bone=_in_words(worst))]
+        if of_chosen is not None:
+            said.append(_("chosen {bone}").format(bone=_in_words(of_chosen)))
+        return " \u00b7 ".join(said)
+
+    # How two of them have moved against each other
+
+    def frames(self) -> list[Any]:
+        """Return the lists of three points that can be an anatomical frame, markups nodes."""
+        scene = self._session.registration.scene
+        lists = nodes_of_class("vtkMRMLMarkupsFiducialNode", scene)
+        return [node for node in lists if len(placed(node)) == 3 and not node.GetHideFromEditors()]
+
+    def ct_from_frame(self) -> np.ndarray:
+        """Return the chosen anatomical frame (4, 4), LPS mm, to the CT.
+
+        Raises
+        ------
+        InputError
+            Where points on one line are to be one, and before the surfaces are made.
+        """
+        registration = self._session.registration
+        node = next((each for each in self.frames() if each.GetID() == self.pair.frame), None)
+        if node is None and self.pair.frame == CT_AXES:
+            return np.eye(4)
+        if node is None:
+            return principal_axes(self._points(self.pair.fixed))
+        bone = bones_of(registration).get(self.pair.fixed)
+        lies = bone is not None and is_under(node, bone.node)
+        pose = bone.world_from_ct if bone is not None and lies else registration.world_from_ct
+        points = rigid.transform_points(rigid.inverse(pose), lps_from_ras(positions(node)))
+        return frame_of_points(points)
+
+    def motion(self) -> JointMotion | None:
+        """Return how the moving bone of the pair lies to the fixed one now, against how it does in the CT.
+
+        None without a pair.
+
+        Raises
+        ------
+        InputError
+            As `ct_from_frame`.
+        """
+        places = scene_bones.places_of(self._session.registration)
+        if not self.pair.fixed or not self.pair.moving:
+            return None
+        fixed, moving = (places.get(name, places[""]) for name in self.pair[:2])
+        middle = self.middle(self.pair.moving)
+        return joint_motion(fixed, moving, self.ct_from_frame(), middle)
+
+    def middle(self, name: str) -> np.ndarray:
+        """Return the middle (3,) of a bone, CT mm.
+
+        Raises
+        ------
+        InputError
+            Before the surfaces are made.
+        """
+        return self._points(name).mean(axis=0)
+
+    def _points(self, name: str) -> np.ndarray:
+        """Return the points (n, 3) of a bone's surface, CT mm."""
+        bone = bones_of(self._session.registration).get(name)
+        mesh = None if bone is None or bone.surface is None else bone.surface.GetPolyData()
+        if mesh is None or not mesh.GetNumberOfPoints():
+            raise InputError(
+                _("{name}: has no surface yet, expected a registered bone; register it.").format(
+                    name=name
+                )
+            )
+        return lps_from_ras(array_of(mesh.GetPoints()))
+
+    # What is seen
+
+    def outlines(self, detector: DetectorPlane) -> list[Outline]:
+        """Return the outlines in an X-ray: of each bone with a pose of its own, and of what lies elsewhere."""
+        found = []
+        there, rejected = bones_of(self._session.registration), self._rejected()
+        for name, (_mesh, shape) in self._made().items():
+            if name in there:
+                pose = there[name].world_from_ct
+                colour = MISFIT_COLOUR if name in rejected else self._colours.get(name)
+                lines = self._outline(name, shape, pose, detector)
+                found.append(Outline(name, colour or MISFIT_COLOUR, lines, name == self.chosen))
+        if self._stands and self._elsewhere.made_of == self._stands:
+            for pose, shape in self._elsewhere.value or ():
+                found.append(Outline("", MISFIT_COLOUR, self._outline("", shape, pose, detector)))
+        return found
+
+    @property
+    def part_elsewhere(self) -> bool:
+        """Whether a part of the bone is outlined that lies elsewhere than this pose has it."""
+        return bool(
+            self._stands and self._elsewhere.made_of == self._stands and self._elsewhere.value
+        )
+
+    @property
+    def outlined(self) -> tuple[str, ...]:
+        """The names of the bones that are outlined."""
+        there = bones_of(self._session.registration)
+        return tuple(name for name in self._made() if name in there)
+
+    def _outline(
+        self, name: str, shape: Shape, pose: np.ndarray, detector: DetectorPlane
+    ) -> np.ndarray:
+        key, of = (detector.view.id, name), (detector.stamp, shape, pose.tobytes())
+        if self._outlines.get(key, ((),))[0] != of:
+            self._outlines[key] = of, outlined(shape, transform_to_ras(pose), detector)
+        return self._outlines[key][1]
+
+    def _rejected(self) -> set[str]:
+        entry = self._session.history.current
+        states = () if entry is None else entry.structures
+        return {each["name"] for each in states if each["verdict"] == "reject"}
+
+    # Within
+
+    def _made(self) -> Mapping[str, tuple[Any, Shape]]:
+        """Return surface and shape of each bone, as far as they are made of the segments as they are."""
+        return (self._shapes.value or {}) if self._of and self._shapes.made_of == self._of else {}
+
+    def _dress(self) -> None:
+        """Put the surfaces under the bones that lack one, in the colours of their segments."""
+        for name, bone in bones_of(self._session.registration).items():
+            if bone.surface is None and name in self._made():
+                mesh = self._made()[name][0]
+                if mesh.GetNumberOfPoints():
+                    scene_bones.put_surface(bone, mesh, self._colours.get(name, MISFIT_COLOUR))
+            elif name in self._colours:
+                scene_bones.colour_surface(bone, self._colours[name])
+
+    def _take_lines_along(self) -> None:
+        """Have lines that were drawn in the CT move with the bones that they lie in."""
+        try:
+            structures, volume = self._session.structures(), self._session.ct().volume
+        except InputError:
+            return
+        if structures is not None:
+            name_at = partial(_bone_at, structures, np.linalg.inv(volume.ct_from_index))
+            scene_bones.follow_bones(self._session.registration, name_at)
+
+    def _make_shapes(self) -> Callable[[], dict[str, tuple[Any, Shape]]]:
+        structures, place = self._session.structures(), self._session.ct().volume.ct_from_index
+        if structures is None:
+            return dict
+        return lambda: {
+            name: _surface(structures, n, place) for n, name in enumerate(structures.names)
+        }
+
+    def _standing(self) -> str:
+        """Return the key of the entry whose part elsewhere holds for the pose as it is; "" for none."""
+        session = self._session
+        entry = session.history.current
+        if entry is None or not entry.elsewhere or session.registration.ct is None:
+            return ""
+        if session.history.moved or session.sequence.frame is not None:
+            return ""
+        stands = fingerprint(session.registration) in (entry.fingerprint, entry.assessed)
+        return entry.key if stands else ""
+
+    def _make_elsewhere(self) -> Callable[[], list[tuple[np.ndarray, Shape]]]:
+        entry = self._session.history.current
+        return lambda: [] if entry is None else [(entry.pose, _cells_shape(entry))]
+
+
+def _in_words(state: BoneState) -> str:
+    verdict = state.verdict or _("not registered")
+    if state.error_mm is None:
+        return _("{name}: {verdict}").format(name=state.name, verdict=verdict)
+    told = _("{name}: {verdict}, probably {mm:.1f} mm")
+    return told.format(name=state.name, verdict=verdict, mm=state.error_mm)
+
+
+def _state(
+    name: str,
+    colour: tuple[float, float, float],
+    places: Mapping[str, np.ndarray],
+    bone: SceneBone | None,
+    known: dict | None,
+) -> BoneState:
+    """Return the state of a bone, of which the history's entry knows this."""
+    if bone is None:
+        return BoneState(name, colour, False, None, (), None, 0.0, 0.0)
+    pose, centre = places[name], bone.centre_in_ct
+    away = rigid.transform_points(pose, centre) - rigid.transform_points(places[""], centre)
+    moved = (
+        float(np.linalg.norm(away)),
+        float(np.degrees(rigid.rotation_distance(pose, places[""]))),
+    )
+    if known is None or not np.allclose(known["world_from_ct"], pose, rtol=0, atol=1e-6):
+        return BoneState(name, colour, True, None, (), None, *moved)
+    predicted = known.get("predicted_tre_mm") if known["verdict"] in ("accept", "check") else None
+    error_mm = predicted["mean"] if predicted else None
+    if known["verdict"] is not None and "moved" in known:
+        moved = known["moved"]["mm"], known["moved"]["deg"]
+    reasons = tuple(known["reasons"])
+    return BoneState(name, colour, True, known["verdict"], reasons, error_mm, *moved)
+
+
+def _bone_at(structures: Structures, index_from_ct: np.ndarray, points: np.ndarray) -> str:
+    """Return the name of the structure that most of some points (n, 3), CT mm, lie in, of those in any; "" for none.
+
+    At least LEAST_INSIDE of all lie in it.
+    """
+    index = np.rint(rigid.transform_points(index_from_ct, points)).astype(int)[:, ::-1]
+    inside = ((index >= 0) & (index < structures.labels.shape)).all(axis=1)
+    labels = structures.labels[tuple(index[inside].T)]
+    counts = np.bincount(labels, minlength=len(structures.names) + 1)[1:]
+    if not counts.size or counts.max() < LEAST_INSIDE * len(points):
+        return ""
+    return structures.names[int(counts.argmax())]
+
+
+def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> tuple[Any, Shape]:
+    """Return the surface of a structure, RAS mm in the CT's frame, and what its outlines are made from."""
+    box, place = structures.boxes[n], ct_from_index.copy()
+    first = [float(side.start) for side in box[::-1]]
+    place[:3, 3] = rigid.transform_points(ct_from_index, first)
+    mesh = ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
+    return mesh, shape_of(mesh)
+
+
+def _cells_shape(entry: HistoryEntry) -> Shape:
+    """Return the shape of the part of the bone that lies elsewhere."""
+    cells = np.array(entry.elsewhere) // CELL_MM
+    first, place = cells.min(axis=0), np.diag([CELL_MM, CELL_MM, CELL_MM, 1.0])
+    there = np.zeros((np.ptp(cells, axis=0) + 1)[::-1], bool)
+    there[tuple((cells - first).T[::-1])] = True
+    place[:3, 3] = CELL_MM * first
+    closed = scipy.ndimage.binary_closing(np.pad(there, 1), iterations=1)[1:-1, 1:-1, 1:-1]
+    return shape_of(ct_3d.mask_surface(closed, ras_from_lps(place)))

@@ -1,0 +1,367 @@
+"""Bones that get a pose of their own: which they are, how each lies, and what is done with one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ...assessment.joint_motion import in_words
+from ...errors import InputError
+from ...mrml import bones as scene_bones
+from ...mrml.anatomy import PELVIS_AND_FEMURS, VERTEBRAE, is_bone, of_group
+from ...mrml.layout import css
+from ...mrml.nodes import OWNER, segmentations
+from ...translation import _
+from ..bones import CT_AXES, BoneState
+from .form import (
+    CAUTION,
+    ERROR,
+    PLAIN,
+    QUIET,
+    RENDERING,
+    STRONG,
+    Button,
+    Cell,
+    Choice,
+    Form,
+    Option,
+    Table,
+    TableRow,
+    Text,
+    group,
+    row,
+)
+from .host import Host
+from .section import Presenter
+
+#: Groups of bones that are chosen at one click, by the key of their button.
+GROUPS = {"vertebrae": _("All vertebrae"), "pelvis": _("Pelvis and femurs")}
+OF_GROUP = {"vertebrae": VERTEBRAE, "pelvis": PELVIS_AND_FEMURS}
+TONES = {"check": CAUTION, "reject": ERROR}
+
+
+class BoneChoicePresenter(Presenter):
+    """The part of the step CT in which bones are chosen among the segments of a segmentation."""
+
+    def form(self) -> Form:
+        """Return the controls."""
+        registration = self.registration
+        segmentations = self._segmentations()
+        buttons = [
+            Button(
+                key,
+                title,
+                partial(self.choose_group, key),
+                tip=_("Register the whole CT, then each of these bones to a pose of its own."),
+            )
+            for key, title in GROUPS.items()
+            if any(of_group(node, OF_GROUP[key]) for node in segmentations)
+        ]
+        return [
+            row("groups", *buttons),
+            Table(
+                "bones",
+                _("Each to a pose of its own"),
+                columns=(_("Bone"),),
+                lines=tuple(self._lines()) if registration.registers_each else (),
+                switch=self.choose,
+                tip=_("The bones that are registered after the whole CT, each by itself."),
+            ),
+        ]
+
+    def _lines(self) -> list[TableRow]:
+        registration = self.registration
+        segments, chosen = (
+            registration.segmentation.GetSegmentation(),
+            registration.chosen_segments,
+        )
+        return [
+            TableRow(
+                segment_id,
+                (Cell(segments.GetSegment(segment_id).GetName()),),
+                on=segment_id in chosen,
+                colour=css(segments.GetSegment(segment_id).GetColor()),
+            )
+            for segment_id in segments.GetSegmentIDs()
+        ]
+
+    def _segmentations(self) -> list[Any]:
+        """Return the segmentations that are no masks of X-rays, the chosen one first."""
+        found = [
+            node
+            for node in segmentations(self.registration.scene)
+            if not node.GetNodeReferenceID(OWNER)
+        ]
+        return sorted(found, key=lambda node: node is not self.registration.segmentation)
+
+    # What a person does
+
+    def choose(self, segment_id: str, on: bool) -> None:
+        """Register a segment to a pose of its own, or leave it where the CT lies."""
+        registration = self.registration
+        others = [each for each in registration.chosen_segments if each != segment_id]
+        registration.chosen_segments = [*others, segment_id] if on else others
+
+    def choose_group(self, key: str) -> None:
+        """Register the bones of one of GROUPS, of the first segmentation that has them."""
+        for node in self._segmentations():
+            found = of_group(node, OF_GROUP[key])
+            if found:
+                self.registration.choose_segment(node)
+                self.registration.chosen_segments = found
+                return
+
+    def choose_bones(self) -> None:
+        """Choose what a segmentation has of bones, where its names say which they are; else all."""
+        registration = self.registration
+        segments = registration.segmentation.GetSegmentation()
+        every = list(segments.GetSegmentIDs())
+        found = [each for each in every if is_bone(segments.GetSegment(each))]
+        registration.chosen_segments = found or every
+
+
+class BonesPresenter(Presenter):
+    """The part of the step Check that shows each bone, moves it and registers it again."""
+
+    def __init__(self, host: Host) -> None:
+        self.joint = JointMotionPresenter(host)
+        super().__init__(host)
+
+    def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
+        self._shown: tuple = ()
+
+    @property
+    def changing(self) -> bool:
+        """Whether what it shows is not what there is."""
+        return self.host.session is not None and self._stamp() != self._shown
+
+    def _stamp(self) -> tuple:
+        bones = self.session.bones
+        moving = bones.moving is not None
+        return *bones.states(), bones.chosen, moving, bones.outlined, bones.part_elsewhere
+
+    def form(self) -> Form:
+        """Return the controls."""
+        self._shown = self._stamp()
+        bones, busy = self.session.bones, self.session.running
+        states, chosen = bones.states(), bones.chosen
+        if not states:
+            return [Text("outlines", self._outlines())]
+        beside = scene_bones.beside_targets(self.registration)
+        separate = any(each.own for each in states)
+        return [
+            Table(
+                "bones",
+                _("Bones"),
+                lambda name, column: self.choose(name),
+                columns=(_("Bone"), _("Verdict"), _("Likely error"), _("Against the CT")),
+                lines=tuple(_line(each, each.name not in beside) for each in states),
+                selected=chosen,
+                switch=self.set_target,
+                tip=_(
+                    "Click a bone to see it in all views, and to move it. Ticked: a target, of "
+                    "which the answer speaks."
+                ),
+            ),
+            Text("outlines", self._outlines()),
+            Text("chosen", self._of_chosen(chosen), tone=QUIET),
+            row(
+                "acts",
+                Button(
+                    "each",
+                    _("Each by itself"),
+                    self.register_each,
+                    enabled=not busy,
+                    needs=(RENDERING,),
+                    tip=_("Register each bone from where it is now. The whole CT stays."),
+                ),
+                Button(
+                    "one_body",
+                    _("As one body"),
+                    bones.join,
+                    enabled=separate and not busy,
+                    tip=_("Put all bones back where the pose of the whole CT has them."),
+                ),
+                Button(
+                    "move",
+                    _("Move {name}").format(name=chosen),
+                    self.move,
+                    enabled=not busy,
+                    on=bones.moving is not None,
+                    tip=_("Give the chosen bone a pose of its own, and move it by hand."),
+                )
+                if chosen
+                else None,
+                Button(
+                    "put_back",
+                    _("Put {name} back").format(name=chosen),
+                    partial(self.put_back, chosen),
+                    enabled=separate and not busy,
+                    tip=_("Put the chosen bone back to where it was registered last."),
+                )
+                if chosen
+                else None,
+            ),
+            *self.joint.form(),
+        ]
+
+    def _outlines(self) -> str:
+        """Return what is outlined, a sentence; "" for nothing."""
+        bones, said = self.session.bones, []
+        if bones.outlined:
+            said.append(
+                _(
+                    "Outlines: each bone where the X-rays show it, in its colour; red where it is "
+                    "most likely wrong."
+                )
+            )
+        if bones.part_elsewhere:
+            said.append(
+                _(
+                    "Red outline without a name: the part of the bone that lies elsewhere than "
+                    "this pose has it."
+                )
+            )
+        return " ".join(said)
+
+    def _of_chosen(self, chosen: str) -> str:
+        """Return why the chosen bone has its verdict, and how it is moved, sentences."""
+        if not chosen:
+            return ""
+        state = next(each for each in self.session.bones.states() if each.name == chosen)
+        said = list(state.reasons)
+        if self.session.bones.moving is not None:
+            hint = _("By hand {name} is moved now; click it again to move the whole CT.")
+            said.append(hint.format(name=chosen))
+        return " ".join(said)
+
+    # What a person does
+
+    def choose(self, name: str) -> None:
+        """Choose a bone and show it in all views; once more chooses none."""
+        name = "" if name == self.session.bones.chosen else name
+        scene_bones.choose_bone(self.registration, name)
+        self.host.views.show_bone(self.session.bones.extent(name) if name else None)
+
+    def set_target(self, name: str, on: bool) -> None:
+        """Have a bone count as a target, or not."""
+        scene_bones.set_target(self.registration, name, on)
+
+    def register_each(self) -> None:
+        """Begin to register each bone from where it is."""
+        self.host.stop_moving()
+        self.session.register_bones()
+
+    def move(self) -> None:
+        """Have the chosen bone lie by itself, so that a hand moves it."""
+        self.host.stop_moving()
+        self.session.history.note_here()
+        self.session.bones.separate()
+        self.session.history.note("by hand")
+        if self.host.hand is not None and not self.host.hand.on:
+            self.host.hand.toggle()
+
+    def put_back(self, name: str) -> None:
+        """Put a bone back to where it was registered last."""
+        self.host.stop_moving()
+        self.session.bones.put_back(name)
+
+
+class JointMotionPresenter(Presenter):
+    """How two bones have moved against each other: which, in which frame, six numbers and words."""
+
+    def form(self) -> Form:
+        """Return the controls."""
+        bones = self.session.bones
+        names = [each.name for each in bones.states() if each.own]
+        if len(names) < 2:
+            return []
+        options = (Option("", _("choose...")), *(Option(name, name) for name in names))
+        pair, lists = bones.pair, bones.frames()
+        frames = (
+            Option("", _("principal axes of {name}").format(name=pair.fixed or _("the bone"))),
+            Option(CT_AXES, _("the axes of the CT")),
+            *(Option(node.GetID(), node.GetName()) for node in lists),
+        )
+        return [
+            group(
+                "motion_of_bones",
+                _("Motion of two bones"),
+                *(
+                    Choice(
+                        key,
+                        title,
+                        partial(self._choose, key),
+                        value=getattr(pair, key),
+                        options=choices,
+                        tip=tip,
+                    )
+                    for key, title, choices, tip in (
+                        ("moving", _("Moving"), options, _("The upper vertebra, or the far bone.")),
+                        ("fixed", _("Against"), options, _("The bone that counts as fixed.")),
+                        (
+                            "frame",
+                            _("Along"),
+                            frames,
+                            _(
+                                "A list of three points can be a frame: the origin, one along the "
+                                "first axis, one to the side of the second."
+                            ),
+                        ),
+                    )
+                ),
+                *self._numbers(),
+                open=bool(pair.fixed and pair.moving),
+            )
+        ]
+
+    def _numbers(self) -> Form:
+        pair = self.session.bones.pair
+        try:
+            motion = self.session.bones.motion()
+        except InputError as error:
+            return [Text("motion_problem", str(error), tone=ERROR)]
+        if motion is None:
+            return []
+        by_points = pair.frame not in ("", CT_AXES)
+        axes = ("1", "2", "3") if by_points else (_("to the left"), _("to the back"), _("up"))
+        rows = zip(axes, motion.rotation_deg, motion.shift_mm, strict=True)
+        words = [] if by_points else in_words(motion, pair.moving)
+        title = _("{moving} against {fixed}, since the CT.").format(
+            moving=pair.moving, fixed=pair.fixed
+        )
+        return [
+            Text("motion_now", " ".join([title, ", ".join(words)]), tone=STRONG),
+            Table(
+                "six",
+                _("Six numbers"),
+                columns=(_("Axis"), _("Turn (\u00b0)"), _("Shift (mm)")),
+                lines=tuple(
+                    TableRow(axis, (Cell(axis), _number(turn), _number(shift)))
+                    for axis, turn, shift in rows
+                ),
+            ),
+        ]
+
+    def _choose(self, key: str, value: str) -> None:
+        bones = self.session.bones
+        bones.pair = bones.pair._replace(**{key: value})
+
+
+def _number(value: float) -> Cell:
+    return Cell(f"{round(float(value), 2) + 0.0:.2f}")  # not -0
+
+
+def _line(state: BoneState, is_target: bool) -> TableRow:
+    """Return the row of a bone."""
+    error = "" if state.error_mm is None else _("{mm:.1f} mm").format(mm=state.error_mm)
+    motion = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
+    verdict = state.verdict or (_("not registered") if state.own else _("with the CT"))
+    cells = (
+        Cell(state.name),
+        Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", PLAIN)),
+        Cell(error),
+        Cell(motion if state.own else ""),
+    )
+    return TableRow(state.name, cells, on=is_target, colour=css(state.colour))

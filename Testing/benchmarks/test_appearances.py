@@ -1,0 +1,73 @@
+"""Simulated appearances of X-rays, and the fit of what chance poses look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phantom import make_ct
+
+from benchmarks.appearances import fitted, judged, risk, told
+from benchmarks.simulation.appearance import GROUPS, Appearance, random_appearance
+from MultiViewRegistrationLib.assessment import places
+
+PIXEL_MM = 0.6
+
+
+def materials() -> np.ndarray:
+    """A slab of water with a rod of bone down its middle, g/cm^2."""
+    water, bone = np.full((64, 64), 15.0), np.zeros((64, 64))
+    bone[:, 28:36] = 2.0
+    return np.stack([water, bone])
+
+
+def contrast(appearance: Appearance) -> float:
+    image = appearance.xray(materials(), PIXEL_MM, np.random.default_rng(0)).line_integrals
+    return float(image[:, 30:34].mean() - image[:, 20:25].mean())
+
+
+def test_bone_stands_out_less_at_megavolts_and_behind_scatter_and_glare():
+    plain = Appearance(photons=1e6)
+    others = Appearance(megavolts=True), Appearance(scatter_to_primary=1.0), Appearance(glare=0.4)
+    assert contrast(plain) > 0.2
+    for other in others:
+        assert 0 < contrast(other) < 0.9 * contrast(plain)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_makes_x_rays_with_bone_bright(group):
+    for seed in range(3):
+        appearance = random_appearance(np.random.default_rng(seed), group)
+        assert contrast(appearance) > 0
+
+
+def test_slices_of_the_ct_are_as_thick_as_said():
+    given = make_ct()
+    thick = Appearance(slice_mm=4.0).ct(given).volume
+    assert thick.spacing_mm[2] == 4.0 and len(thick.values) == 24
+    soft = Appearance(kernel_mm=2.0).ct(given).volume.values
+    assert soft.std() < given.volume.values.std()
+
+
+def row(share: float, *, wrong: bool, group: str = "a") -> dict:
+    how, mtre = ("far", 30.0) if wrong else ("right", 0.2)
+    shares = [share, 1.0]
+    return {"failed": None, "how": how, "mtre_mm": mtre, "in_place": shares, "group": group}
+
+
+def test_the_fit_finds_the_beta_distribution_of_chance_and_leaves_groups_out():
+    rng = np.random.default_rng(1)
+    rows = [
+        row(share, wrong=True, group="ab"[n % 2]) for n, share in enumerate(rng.beta(2, 18, 4000))
+    ]
+    mean, concentration = fitted(rows)
+    assert mean == pytest.approx(0.1, abs=0.005) and concentration == pytest.approx(20, rel=0.15)
+    rows += [row(0.9, wrong=False, group=group) for group in "ab"]
+    assert told([*rows, {"failed": "nothing shown"}]) == rows
+    assert judged(rows, "group").splitlines()[-1].split("|")[4].strip() == "1.000"
+
+
+def test_the_risk_of_the_fit_is_the_programs():
+    numbers = places.CHANCE_SHARE, places.CONCENTRATION
+    for share in (0.0, 0.1, 0.3, 0.6):
+        expected = places.carried_risk(np.array([share, 1.0]))
+        assert risk(row(share, wrong=True), *numbers) == pytest.approx(expected, rel=1e-6)

@@ -1,0 +1,140 @@
+"""Cameras come from beads in X-rays by RTK, and what goes wrong is said in a sentence."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib import calibrate_from_beads
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
+from MultiViewRegistrationLib.io.calibration.from_beads import cameras_json
+from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
+from MultiViewRegistrationLib.io.files import InputFile
+from MultiViewRegistrationLib.io.view_record import ViewRecord
+from Testing.bead_scene import PHANTOM, random_camera, take_phantom
+
+SIZE = (400, 400)
+MODEL = read_bead_model(PHANTOM)
+
+
+def two_cameras():
+    rng = np.random.default_rng(3)
+    first = random_camera(rng, size=SIZE, focal=(5.0, 6.0))
+    turn = rigid.about(first.camera_from_world[:3, 3], rigid.exp_se3([0, 1.4, 0, 0, 0, 0]))
+    K = first.intrinsics + [[0, 0, 25.0], [0, 0, -18], [0, 0, 0]]
+    return [first, Camera(K, turn @ first.camera_from_world, SIZE)]
+
+
+@pytest.fixture(scope="module")
+def images():
+    pytest.importorskip("itk", reason="itk-rtk makes the X-rays: pip install itk-rtk")
+    return take_phantom(two_cameras(), MODEL.points)
+
+
+@pytest.fixture(scope="module")
+def found(images):
+    return calibrate_from_beads(images, MODEL, names=["AP", "LAT"])
+
+
+def test_each_image_has_its_camera(found):
+    rng = np.random.default_rng(0)
+    near = rng.uniform(-50, 50, (100, 3))
+    for camera, true in zip(found, two_cameras(), strict=True):
+        off = np.linalg.norm(camera.camera.project(near) - true.project(near), axis=1)
+        assert np.median(off) < 0.3
+        assert len(camera.beads) >= 11
+        assert camera.residual_px < 0.25
+        assert camera.uncertainty["translation_sd_mm"] < 0.5
+        places = dict(zip(MODEL.names, true.project(MODEL.points), strict=True))
+        for bead in camera.beads:
+            assert np.linalg.norm(bead.pixel - places[bead.name]) < 1.5
+
+
+def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):
+    path = tmp_path / "cameras.json"
+    path.write_text(cameras_json(found, MODEL, "free"))
+    assert recognised_format(path) == "cameras"
+    first, second = read_calibration(path)
+    assert (first.name, second.name) == ("AP", "LAT")
+    np.testing.assert_allclose(first.projection_matrix, found[0].camera.projection_matrix)
+    record = first.given_to(ViewRecord("AP", InputFile("ap.png", tmp_path / "ap.png")))
+    assert record.uncertainty == found[0].uncertainty
+    assert json.loads(path.read_text())["views"][0]["residual_px"] == found[0].residual_px
+
+
+def test_the_program_writes_cameras_and_a_report(images, tmp_path, capsys):
+    for name, image in zip(("ap", "lat"), images, strict=True):
+        sitk.WriteImage(sitk.GetImageFromArray(image), str(tmp_path / f"{name}.png"))
+    out = tmp_path / "cameras.json"
+    words = ["calibrate", "--beads", str(PHANTOM), "--intensity", "linear", "--json"]
+    words += ["--view", "AP", str(tmp_path / "ap.png"), "--view", "LAT", str(tmp_path / "lat.png")]
+    assert main([*words, "--out", str(out)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [view["name"] for view in answer["views"]] == ["AP", "LAT"]
+    assert np.shape(answer["views"][1]["projection_matrix"]) == (3, 4)
+    page = out.with_suffix(".html").read_text()
+    assert "B7" in page and "data:image/jpeg" in page
+    assert len(read_calibration(out)) == 2
+
+
+def test_shared_intrinsics_need_one_distance(images):
+    cameras = calibrate_from_beads(images, MODEL, intrinsics="shared")
+    first, second = (each.camera.intrinsics for each in cameras)
+    np.testing.assert_array_equal(first, second)
+
+
+def refused(images, model=MODEL, **how):
+    with pytest.raises(InputError) as caught:
+        calibrate_from_beads(images, model, **how)
+    return str(caught.value)
+
+
+def test_what_goes_wrong_is_said(images, found):
+    flat = BeadModel(MODEL.names, MODEL.points * [1, 1, 0], "flat.csv")
+    assert "in one plane" in refused(images, flat, mirrored=False)
+    shared = refused(3 * [images[0]], flat, intrinsics="shared")
+    assert "say whether the images are mirrored" in shared
+    inches = BeadModel(MODEL.names, MODEL.points / 25.4, "inches.csv")
+    assert "in inches" in refused(images[:1], inches)
+    assert "is mirrored by its beads" in refused([images[0][:, ::-1].copy()], mirrored=False)
+    empty = take_phantom(two_cameras()[:1], np.empty((0, 3)), body=False)
+    message = refused([images[0], empty[0]], names=["AP", "LAT"])
+    assert message.startswith("LAT: ") and "expected 6 or more" in message
+    assert "no camera has them" in refused(images, intrinsics="known")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,x,y,z\na,1,2,3\n", "has 1 beads, expected 6 or more"),
+        ("\n".join(f"b{n},{n},{2 * n},{3 * n}" for n in range(8)), "on one line"),
+        ("a,1,2\n", "line 1 is"),
+        (
+            "\n".join(f"b{n},{x},{y},{z}" for n, (x, y, z) in enumerate(np.ndindex(2, 2, 2))),
+            "is symmetric",
+        ),
+        ("\n".join(["a,0,0,0", "a,9,9,9", *(f"b{n},{n**2},{n},5" for n in range(6))]), "twice"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_refused(text, message, tmp_path):
+    path = tmp_path / "model.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_bead_model(path)
+
+
+def test_a_model_is_read_from_json_and_from_markups(tmp_path):
+    by_name = dict(zip(MODEL.names, MODEL.points.tolist(), strict=True))
+    (tmp_path / "model.json").write_text(json.dumps(by_name))
+    (tmp_path / "list.json").write_text(json.dumps(MODEL.points.tolist()))
+    points = [{"label": name, "position": place} for name, place in by_name.items()]
+    markups = {"markups": [{"coordinateSystem": "LPS", "controlPoints": points}]}
+    (tmp_path / "model.mrk.json").write_text(json.dumps(markups))
+    for file in ("model.json", "list.json", "model.mrk.json"):
+        np.testing.assert_array_equal(read_bead_model(tmp_path / file).points, MODEL.points)
+    assert read_bead_model(tmp_path / "model.mrk.json").names == MODEL.names

@@ -1,0 +1,115 @@
+"""A view's camera is found from the marker in its image when the case is read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib import Case, register
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.io.bead_model import read_bead_model
+from MultiViewRegistrationLib.io.case_anonymise import anonymise
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from Testing.bead_scene import PHANTOM, take_phantom
+from Testing.phantom import error_mm, off, write_phantom_case
+
+SIZE, FOCAL = (512, 512), 2600.0
+#: Beside the bone, so that the marker lies 40 mm deeper or higher in an image.
+BESIDE = np.array([0.0, 40.0, 0.0])
+
+
+def true_cameras():
+    cameras = []
+    for angle in (0.2, 1.6):
+        upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ rigid.exp_so3([0, 0, -angle])
+        pose = rigid.from_rotation_translation(upright, [4.0, -3.0, 700.0])
+        K = np.diag([FOCAL, FOCAL, 1.0])
+        K[:2, 2] = 330.0, 200.0  # about 100 px off the middle
+        cameras.append(Camera(K, pose, SIZE))
+    return cameras
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """A case.json whose views have a marker, and a camera whose principal point is 100 px off."""
+    pytest.importorskip("itk", reason="itk-rtk makes the X-rays: pip install itk-rtk")
+    folder = tmp_path_factory.mktemp("markers")
+    path = write_phantom_case(folder)
+    model = read_bead_model(PHANTOM)
+    lines = [
+        ",".join([name, *map(str, point)])
+        for name, point in zip(model.names, (model.points + BESIDE).tolist(), strict=True)
+    ]
+    (folder / "marker.csv").write_text("\n".join(lines))
+    content = json.loads(path.read_text())
+    images = take_phantom(true_cameras(), model.points + BESIDE)
+    for view, image in zip(content["views"], images, strict=True):
+        sitk.WriteImage(sitk.GetImageFromArray(image), str(folder / f"{view['name']}.png"))
+        keep = {"name": view["name"], "image": f"{view['name']}.png", "intensity": "linear"}
+        view.clear()
+        view |= keep | {"marker": {"model": "marker.csv", "fixed_to": "patient"}}
+    content["world_from_ct"] = off(np.eye(4), [2, -1, 2], [3, -2, 2]).tolist()
+    content.pop("truth", None)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def changed(case, change):
+    content = json.loads(case.read_text())
+    change(content["views"])
+    path = case.with_name("changed.json")
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_the_cameras_are_those_that_took_the_images(case):
+    for view, true in zip(Case.load(case).views, true_cameras(), strict=True):
+        points = np.random.default_rng(0).uniform(-40, 40, (50, 3))
+        away = np.linalg.norm(view.camera.project(points) - true.project(points), axis=1)
+        assert np.median(away) < 0.4
+        assert 0 < view.translation_sd_mm < 0.5
+        assert 0 < view.principal_point_sd_px < 1
+
+
+def test_bone_is_registered_however_wrong_the_principal_point_was(case):
+    def with_wrong_camera(views):
+        for view, true in zip(views, true_cameras(), strict=True):
+            K = true.intrinsics.copy()
+            K[:2, 2] = (np.array(SIZE) - 1) / 2
+            view["camera"] = Camera(K, np.eye(4), SIZE).to_json()
+
+    loaded = Case.load(changed(case, with_wrong_camera))
+    result = register(loaded, start="given")
+    assert error_mm(result.world_from_ct, np.eye(4)) < 0.5
+
+
+def test_what_a_marker_is_fixed_to_is_said(case):
+    first, _ = CaseFile.read(case).views
+    assert "fixed to the patient" in first.assumptions[0]
+
+
+def test_a_marker_in_one_view_only_is_refused(case):
+    def in_one_view(views):
+        del views[1]["marker"]
+        views[1]["projection_matrix"] = true_cameras()[1].projection_matrix.tolist()
+
+    with pytest.raises(InputError, match="has no marker and others have one"):
+        CaseFile.read(changed(case, in_one_view))
+
+
+def test_an_incomplete_marker_is_refused(case):
+    with pytest.raises(InputError, match="fixed_to"):
+        CaseFile.read(changed(case, lambda views: views[0]["marker"].update(fixed_to="floor")))
+
+
+def test_an_anonymised_case_has_the_cameras_that_were_found(case, tmp_path):
+    path, _ = anonymise(case, tmp_path / "copy")
+    copied, found = CaseFile.read(path).views, CaseFile.read(case).views
+    for one, other in zip(copied, found, strict=True):
+        assert one.own_camera.same_as(other.own_camera)
+        assert one.uncertainty == other.uncertainty
+    assert "marker" not in Path(path).read_text()

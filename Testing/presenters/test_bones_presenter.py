@@ -1,0 +1,272 @@
+"""Bones: chosen among segments, seen and moved one by one, registered again, and measured."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import slicer
+from bent_spine import NAMES, START, spine, write_case
+from phantom import make_ct
+from presenter_host import PresenterHost, act, cells, control, text
+from running_session import poll
+from tiny_scene import save
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.io.transforms import turned
+from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones
+from MultiViewRegistrationLib.mrml.image import structures_node
+from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.nodes import control_points
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.result_files import write_result
+from MultiViewRegistrationLib.session.session import Session
+
+#: A shift of a bone by hand, mm.
+AWAY = rigid.from_rotation_translation(np.eye(3), [3.0, -2.0, 2.0])
+
+
+def segmentation(host, *names: str):
+    """A segmentation of the phantom, which is chosen as CT, with segments of these names."""
+    ct = make_ct()
+    node = volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    host.begin()
+    host.registration.ct = node
+    labels = np.zeros(ct.volume.values.shape, np.uint8)
+    bone = np.argwhere(ct.volume.values > 300)
+    for n, voxels in enumerate(np.array_split(bone, len(names)), start=1):
+        labels[tuple(voxels.T)] = n
+    made = structures_node(host.scene, "Segments", Structures(names, labels), node)
+    host.registration.choose_segment(made)
+    return made
+
+
+def chosen(host) -> list[str]:
+    segments = host.registration.segmentation.GetSegmentation()
+    return [segments.GetSegment(each).GetName() for each in host.registration.chosen_segments]
+
+
+def test_bones_are_chosen_one_by_one_and_as_groups_by_their_names(scene):
+    host = PresenterHost(scene)
+    segments = "vertebrae_L1", "liver", "hip_left", "femur_right", "L5 vertebra", "sacrum"
+    node = segmentation(host, *segments)
+    section = host.presenters.ct.bones
+    assert cells(section, "bones") == [[name] for name in segments]
+    act(section, "vertebrae")
+    assert chosen(host) == ["vertebrae_L1", "L5 vertebra"]
+    act(section, "pelvis")
+    assert chosen(host) == ["hip_left", "femur_right", "sacrum"]
+    table = control(section, "bones")
+    assert [line.on for line in table.lines] == [False, False, True, True, False, True]
+    table.switch(table.lines[1].id, True)
+    table.switch(table.lines[2].id, False)
+    assert chosen(host) == ["liver", "femur_right", "sacrum"]
+    assert host.session.structures().names == ("liver", "femur_right", "sacrum")
+    section.choose_bones()
+    assert chosen(host) == [name for name in segments if name != "liver"]
+    node.GetSegmentation().RemoveSegment(table.lines[5].id)
+    assert "sacrum" not in chosen(host)
+
+
+def test_a_code_says_what_a_segment_without_a_telling_name_is(scene):
+    host = PresenterHost(scene)
+    node = segmentation(host, "Segment 1", "Segment 2")
+    section = host.presenters.ct.bones
+    assert control(section, "vertebrae") is None
+    segment = node.GetSegmentation().GetNthSegment(1)
+    kind = "SCT^123037004^Anatomical Structure~SCT^36470004^L3 vertebra~^^~~^^~^^|"
+    segment.SetTag("TerminologyEntry", f"Segmentation category and type~{kind}")
+    act(section, "vertebrae")
+    assert chosen(host) == ["Segment 2"]
+
+
+def test_a_hundred_segments_are_too_many_until_some_are_chosen(scene):
+    host = PresenterHost(scene)
+    segmentation(
+        host, *(f"vertebrae_L{n}" for n in range(1, 6)), *(f"organ {n}" for n in range(95))
+    )
+    with pytest.raises(InputError, match="found 100, expected fewer; choose at most 60"):
+        host.session.structures()
+    act(host.presenters.ct.bones, "vertebrae")
+    assert len(host.session.structures().names) == 5
+    host.registration.chosen_segments = []
+    with pytest.raises(InputError, match="has no segment that is chosen"):
+        host.session.structures()
+
+
+@pytest.fixture
+def host(scene, tmp_path) -> PresenterHost:
+    """With a spine that is registered bone by bone."""
+    write_case(tmp_path)
+    read = read_case(tmp_path / "case.json")
+    host = PresenterHost(scene, read(scene))
+    host.session.cache_case(read.case)
+    host.seen = []
+    host.views = SimpleNamespace(camera=lambda: None, show_bone=host.seen.append)
+    host.session.register("given")
+    host.session.finish()
+    dressed(host.session)
+    return host
+
+
+def dressed(session) -> None:
+    """Until each bone has its surface."""
+
+    def done() -> bool:
+        bones = bones_of(session.registration).values()
+        return bool(bones) and all(bone.surface is not None for bone in bones)
+
+    poll(session, 30.0, done)
+    assert done()
+
+
+def verdicts(section) -> list[str]:
+    return [verdict for _name, verdict, *_more in cells(section, "bones")]
+
+
+def test_each_bone_is_seen_moved_and_registered_again(host, slicer_app, tmp_path):
+    registration, session = host.registration, host.session
+    section, bones = host.presenters.check.bones, bones_of(host.registration)
+    found = {bone.name: bone for bone in session.result.structures.bones}
+    rows = cells(section, "bones")
+    assert [name for name, *_more in rows] == list(NAMES)
+    l3 = found["L3"].moved
+    assert rows[3][3] == f"{l3.mm:.1f} mm, {l3.degrees:.1f}\u00b0"
+    assert "each bone where the X-rays show it" in text(section, "outlines")
+
+    # The scene: a transform and a model for each, children of none, few nodes.
+    for name, bone in bones.items():
+        assert bone.node.GetParentTransformNode() is None
+        assert bone.surface.GetParentTransformNode() is bone.node
+        matrix = slicer.util.arrayFromTransformMatrix(bone.node)
+        assert np.allclose(matrix, turned(found[name].world_from_ct))
+    assert len([bone.node for bone in bones.values()] + [b.surface for b in bones.values()]) == 8
+
+    # A row shows its bone everywhere; the answer speaks of the worst target and of it.
+    act(section, "bones", "L1", 0)
+    corners = host.seen[-1]
+    middle = rigid.transform_points(found["L1"].world_from_ct, found["L1"].bone.centroid)
+    assert np.linalg.norm(corners.mean(axis=0) - middle) < 8
+    assert f"chosen L1: {found['L1'].verdict}" in host.answer.answer().headline
+    for name in NAMES[1:]:
+        control(section, "bones").switch(name, False)
+    assert f"worst bone T12: {found['T12'].verdict}" in host.answer.answer().headline
+
+    # A line drawn in the CT, a planned screw, goes with its bone.
+    screw = registration.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "screw")
+    centre = bones["L1"].node.GetCenterOfTransformation()
+    for end in (np.subtract(centre, [0, 4, 0]), np.add(centre, [0, 4, 0])):
+        screw.AddControlPoint(*end)
+    screw.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    poll(session, 5.0, lambda: screw.GetParentTransformNode() is bones["L1"].node)
+    assert screw.GetParentTransformNode() is bones["L1"].node
+    before = control_points(screw)[0][1]
+
+    # By hand: the verdict is gone, nothing is handed on; undo brings all back.
+    bones["L1"].world_from_ct = AWAY @ found["L1"].world_from_ct
+    assert np.allclose(control_points(screw)[0][1] - before, [-3, 2, 2])
+    assert session.history.moved and assessment.verdict(session) == ""
+    session.history.note("by hand")
+    assert verdicts(section)[1] == "not registered" and verdicts(section)[2] == found["L2"].verdict
+    assert session.stale_reason().startswith("L1: not registered here.")
+    session.history.undo()
+    assert verdicts(section)[1] == found["L1"].verdict and assessment.verdict(session) == "check"
+    session.history.redo()
+    act(section, "put_back")
+    assert np.allclose(bones["L1"].world_from_ct, found["L1"].world_from_ct)
+
+    # Registered again from where it is.
+    bones["L1"].world_from_ct = AWAY @ found["L1"].world_from_ct
+    act(section, "each")
+    session.finish()
+    assert session.history.current.method == "bones" and assessment.verdict(session) == "check"
+    away = rigid.transform_points(bones["L1"].world_from_ct, found["L1"].bone.surface)
+    away -= rigid.transform_points(found["L1"].world_from_ct, found["L1"].bone.surface)
+    assert np.linalg.norm(away, axis=1).max() < 0.5
+    again = session.result
+
+    # Saved and reopened.
+    save(slicer_app, tmp_path / "spine.mrb")
+    registration.scene.Clear(False)
+    assert slicer_app.io_manager.load_scene(tmp_path / "spine.mrb")
+    session = Session(Registration.all(slicer.mrmlScene)[0])
+    reopened = bones_of(session.registration)
+    assert list(reopened) == list(NAMES) and assessment.verdict(session) == "check"
+    for bone in again.structures.bones:
+        assert np.allclose(reopened[bone.name].world_from_ct, bone.world_from_ct, atol=1e-6)
+
+    # As one body, and every export.
+    write_result(session, tmp_path / "out", ["npy", "dicom"])()
+    kept = [bone.name for bone in again.structures.bones if bone.verdict != "reject"]
+    for name in kept:
+        assert np.allclose(
+            np.load(tmp_path / "out" / f"{name}_world_from_ct.lps.npy")["world_from_ct_lps_mm"],
+            reopened[name].world_from_ct,
+            atol=1e-6,
+        )
+        assert (tmp_path / "out" / f"{name}_world_from_ct.dcm").exists()
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["structures"]
+    session.bones.join()
+    assert not bones_of(session.registration) and session.history.current.method == "one body"
+    session.history.undo()
+    assert list(bones_of(session.registration)) == list(NAMES)
+
+
+def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
+    registration, joint = host.registration, host.presenters.check.bones.joint
+    bones = bones_of(registration)
+    flexed = rigid.exp_so3(np.radians([4.0, 0.0, 0.0]))
+    centre = host.session.bones.middle("L1")
+    motion = rigid.about(centre, rigid.from_rotation_translation(flexed, [0.0, 0.0, 1.5]))
+    fixed = bones["L2"].world_from_ct
+    bones["L1"].world_from_ct = fixed @ motion
+    act(joint, "moving", "L1")
+    act(joint, "fixed", "L2")
+    act(joint, "frame", "ct")
+    assert cells(joint, "six") == [
+        ["to the left", "4.00", "0.00"],
+        ["to the back", "0.00", "0.00"],
+        ["up", "0.00", "1.50"],
+    ]
+    assert text(joint, "motion_now").endswith("4.0 degrees of flexion, 1.5 mm up")
+    points = registration.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "L2 frame")
+    for point in ([0, 0, 0], [0, 0, 10], [10, 0, 0]):
+        points.AddControlPoint(*point)
+    points.SetAndObserveTransformNodeID(bones["L2"].node.GetID())
+    act(joint, "frame", points.GetID())
+    six = {axis: (turn, shift) for axis, turn, shift in cells(joint, "six")}
+    assert six["1"] == ("0.00", "1.50") and six["2"][0] == "-4.00"
+    points.SetNthControlPointPosition(2, 0, 0, 20)
+    assert "lie on one line" in text(joint, "motion_problem")
+
+
+def test_bones_of_another_space_or_that_change_under_work_lose_nothing(host):
+    registration, session = host.registration, host.session
+    segments = registration.segmentation.GetSegmentation()
+    before = {name: bone.world_from_ct for name, bone in bones_of(registration).items()}
+    segments.GetNthSegment(3).SetName("L9")
+    session.poll()
+    assert [name for name, *_more in cells(host.presenters.check.bones, "bones")][3] == "L9"
+    assert assessment.verdict(session) == "" and "stale" in session.stale_reason()
+    assert {name: bone.world_from_ct.tolist() for name, bone in bones_of(registration).items()} == {
+        name: pose.tolist() for name, pose in before.items()
+    }
+    segments.GetNthSegment(3).SetName("L3")
+    assert assessment.verdict(session) == "check"
+    ct, labels = spine()
+    elsewhere = volume_node(host.scene, "other", ct.volume.values[:8], np.eye(4))
+    far = np.diag([1.0, 1.0, 1.0, 1.0])
+    far[:3, 3] = 5000.0
+    elsewhere.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(far))
+    other = structures_node(host.scene, "Other", Structures(NAMES, labels[:8] * 0 + 1), elsewhere)
+    other.SetAndObserveTransformNodeID(None)
+    registration.choose_segment(other)
+    with pytest.raises(InputError, match="no voxel within the CT"):
+        session.structures()
+    put_bones(registration, {})
+    assert session.history.can_undo and np.isfinite(START).all()

@@ -19,9 +19,9 @@ from scipy import optimize, special, stats
 
 from MultiViewRegistrationLib.assessment import prediction
 from MultiViewRegistrationLib.assessment.prediction import (
-    BESIDE,
     COLUMNS,
     DISAGREE,
+    EXTRA_FEATURES,
     PAD_MM,
     QUANTILES,
     WRONG_MM,
@@ -184,7 +184,7 @@ def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str,
     for (
         row
     ) in rows:  # the structures' are of before views were asked where else they may have the CT
-        row["features"] = {**dict.fromkeys(BESIDE, 0.0), **row["features"]}
+        row["features"] = {**dict.fromkeys(EXTRA_FEATURES, 0.0), **row["features"]}
     return rows, cts
 
 

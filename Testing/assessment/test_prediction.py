@@ -208,7 +208,7 @@ def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
 @pytest.mark.parametrize("mm", [0.3, 1.9, 40.0])
 def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm, precise):
     sd_mm, sd_share, misnamed_share, bound = (
-        (prediction.MOVE_SD_MM, prediction.MOVE_SD_SHARE, prediction.MISNAMED, 0.95)
+        (prediction.MOVE_SD_MM, prediction.MOVE_SD_SHARE, prediction.P_WRONG_CAUSE, 0.95)
         if precise
         else (
             prediction.SLIGHT_SD_MM,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -226,3 +227,24 @@ def test_what_goes_to_navigation_says_of_which_bone_it_is(result):
 
     packed = messages_of(RegistrationExport.read(result(), "L2")).small
     assert igtl and all(b"L2" in pack() for pack in packed)
+
+
+def test_a_whole_result_goes_to_navigation_with_a_transform_for_each_bone_under_its_name(result):
+    pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
+    from MultiViewRegistrationLib.io.navigation.igtl import devices_of, messages_of
+
+    path = result()
+    bones = [RegistrationExport.read(path, name) for name in ("T12", "L2")]
+    packed = messages_of(RegistrationExport.read(path), bones).small
+    devices = [pack()[14:34].rstrip(b"\0").decode() for pack in packed]  # of the header
+    assert devices[:-1] == [
+        "CTToWorld",
+        "CTToReference",
+        "T12",
+        "T12ToReference",
+        "L2",
+        "L2ToReference",
+    ]
+    long = [replace(bones[0], structure=f"vertebrae_of_the_neck_{n}") for n in (1, 2)]
+    names = [name for each in devices_of(long) for name in each.values()]
+    assert len(set(names)) == 4 and max(map(len, names)) == 20

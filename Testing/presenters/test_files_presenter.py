@@ -14,6 +14,7 @@ from planted_dicom import IDENTITY, write_ct
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within
+from MultiViewRegistrationLib.mrml.bones import named_segments
 
 
 @pytest.fixture
@@ -154,10 +155,11 @@ def test_a_case_is_opened_where_nothing_is_and_asked_about_elsewhere(host, files
     assert host.opened == [case, case]
 
 
-def test_a_mask_and_a_pose_wait_for_the_ct(host, files, tmp_path):
+@pytest.mark.parametrize("labels", [1, 2])
+def test_a_mask_or_bones_and_a_pose_wait_for_the_ct(host, files, tmp_path, labels):
     ct = make_ct()
     bone = (ct.volume.values > 300).astype(np.uint8)
-    bone[len(bone) // 2 :] *= 2  # labels: one structure all the same, which is said
+    bone[len(bone) // 2 :] *= labels
     for name, values in (("ct.nrrd", ct.volume.values), ("bone.nrrd", bone)):
         image = sitk.GetImageFromArray(values)
         image.SetSpacing((2, 2, 2))
@@ -171,14 +173,12 @@ def test_a_mask_and_a_pose_wait_for_the_ct(host, files, tmp_path):
     act(files, "asked0.frame", "lps")
     act(files, "asked0.direction", "forward")
     assert np.allclose(host.registration.world_from_ct, TRUE_POSE) and not files.asking
-    segment = host.registration.segmentation.GetSegmentation().GetSegment(
-        host.registration.segment_id
-    )
-    assert segment.GetName() == "bone"
-    assert any(
-        "bone.nrrd: the mask has 2 labels, 1 to 2," in each
-        for each in host.session.notices.sentences
-    )
+    segments = host.registration.segmentation.GetSegmentation()
+    if labels == 1:
+        assert segments.GetSegment(host.registration.segment_id).GetName() == "bone"
+    else:
+        assert host.registration.registers_each and host.shown == ["ct"]
+        assert list(named_segments(host.registration)) == ["1", "2"]
 
 
 def test_scouts_that_come_with_the_ct_are_offered(host, files, tmp_path):

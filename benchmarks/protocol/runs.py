@@ -32,7 +32,12 @@ import numpy as np
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics, verdict
 from MultiViewRegistrationLib.assessment.diagnosis import Cause
-from MultiViewRegistrationLib.assessment.prediction import BESIDE, WRONG_MM, Model, calibrated
+from MultiViewRegistrationLib.assessment.prediction import (
+    EXTRA_FEATURES,
+    WRONG_MM,
+    Model,
+    calibrated,
+)
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 from MultiViewRegistrationLib.assessment.verdict import decide
 from MultiViewRegistrationLib.errors import InputError
@@ -269,7 +274,7 @@ def reevaluate(row: dict, model: Model) -> dict:
     noise = row["noise_mm"], row["noise95_mm"], row["views"], row.get("depth_risk", 0.0)
     cameras = ScaledChiSquare(*row["cameras"]) if row.get("cameras") else None
     features = {
-        **dict.fromkeys(BESIDE, 0.0),
+        **dict.fromkeys(EXTRA_FEATURES, 0.0),
         **row["features"],
     }  # the structures' are of before views were asked where else the CT may lie
     prediction, cause = model.predict(features, cameras).no_less_than(*noise), row.get("cause")

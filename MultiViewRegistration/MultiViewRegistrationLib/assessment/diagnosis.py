@@ -44,7 +44,7 @@ from .places import tiles_in_place
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC
 #: at the second resolution. Measured by benchmarks/fault_runs.py, see docs/validation.md.
-CLEARER, SIMILAR = 1.2, 0.7
+MIN_EVIDENCE_GAIN, MIN_NCC = 1.2, 0.7
 #: X-rays that never look so similar, as those of a linear accelerator, resemble the CT where so
 #: large a share of each one's tiles is in place (`places`): 0.6 to 0.8 at a right pose, up to 0.25
 #: at a wrong one.
@@ -59,7 +59,7 @@ OF_SIZE = ("ct scale", "slice spacing")
 #: resolution, tells best how far off it is.
 OF_ONE_VIEW = ("motion", "principal point")
 #: One unknown number that explains nearly as much as six is the likelier cause.
-NEARLY = 0.97
+SIMPLER_CAUSE_RATIO = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
 LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
 #: What an angle and the place of a C-arm may be wrong by, where it is asked whether they are:
@@ -86,7 +86,7 @@ KINDS = (
 #: Angles of a C-arm that a wrong sign moves by less than this need no test.
 LEAST_SIGN_DEG = 3.0
 #: Around the start, where all images may be at fault and no view knows where the CT is.
-LOOK = SearchBudget(poses=128, max_poses=128, refined=2)
+START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
 #: Rounds at the second resolution in which cameras are found, the last of them one by which the
 #: evidence grows by less than this factor.
 ROUNDS, SETTLED = 3, 1.002
@@ -99,7 +99,7 @@ FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
 MOST_BEYOND = 0.5
 #: A shift along the body of at least this is another level, if turned by no more; its evidence at
 #: least this share of the pose's own.
-LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
+LEAST_LEVEL_MM, MOST_TURN_DEG, MIN_LEVEL_EVIDENCE = 10.0, 10.0, 0.85
 #: How an image may have been turned when it was stored: what is said of it, and how it is turned
 #: back.
 TURNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -193,14 +193,14 @@ class Cause:
             return True
         return (
             self.cause == "level"
-            and self._fits(AS_GOOD)
-            or self._fits(SLIGHTLY if self.cause in SLIGHT else CLEARER)
+            and self._fits(MIN_LEVEL_EVIDENCE)
+            or self._fits(SLIGHTLY if self.cause in SLIGHT else MIN_EVIDENCE_GAIN)
         )
 
     @property
     def clear(self) -> bool:
         """Whether the evidence for it leaves no doubt."""
-        return self._fits(CLEARER)
+        return self._fits(MIN_EVIDENCE_GAIN)
 
     @property
     def precise(self) -> bool:
@@ -217,7 +217,7 @@ class Cause:
         return (self.clear or slight) and not self.by_disagreement
 
     def _fits(self, enough: float) -> bool:
-        alike = min(self.similarity) >= SIMILAR or min(self.in_place, default=0.0) >= IN_PLACE
+        alike = min(self.similarity) >= MIN_NCC or min(self.in_place, default=0.0) >= IN_PLACE
         return self.gain >= enough and alike
 
     def to_json(self) -> dict:
@@ -545,7 +545,7 @@ class CauseSearch:
         every = [*angle_hypotheses(self._views), *tube_hypotheses(self._views)]
         every += [of_ct(self._views, self.anatomy.centroid) for of_ct in (mirrored_ct, half_turn)]
         groups = [every]  # a turned image resembles no CT
-        if not here or min(here.fit.similarity) < SIMILAR:
+        if not here or min(here.fit.similarity) < MIN_NCC:
             every += image_hypotheses(self._views)
             groups = [[each for each in every if each.cause in kinds] for kinds in KINDS]
         signs, by_places = [], []
@@ -605,7 +605,7 @@ class CauseSearch:
         minima = registration.descend(0, [DescentStart(pose) for pose in poses])
         if search:
             minima = registration.merge(
-                minima, registration.search(0, poses[0], LOCAL_RANGE, LOOK)[0]
+                minima, registration.search(0, poses[0], LOCAL_RANGE, START_SEARCH_BUDGET)[0]
             )
         return minima
 
@@ -633,7 +633,7 @@ class CauseSearch:
         if refined:
             run, each = max(refined, key=lambda pair: pair[0].fit.evidence)
             cause = _cause(each.cause, each.about, each.sentence, run, evidence)
-            unlike = cause.gain >= CLEARER and not cause.clear
+            unlike = cause.gain >= MIN_EVIDENCE_GAIN and not cause.clear
             yield replace(
                 cause,
                 in_place=self._in_place(each.views, run.world_from_ct) if unlike else (),
@@ -690,7 +690,7 @@ class CauseSearch:
         causes = [*scales, *causes] if calibrated else [*causes, *scales]
         most = max((cause.gain for _, cause in causes if cause), default=0.0)
         likely = sorted(
-            (pair for pair in causes if pair[1] and pair[1].gain >= NEARLY * most),
+            (pair for pair in causes if pair[1] and pair[1].gain >= SIMPLER_CAUSE_RATIO * most),
             key=lambda pair: pair[0],
         )
         yield from (cause for _, cause in likely[:1] if cause)
@@ -813,7 +813,11 @@ class CauseSearch:
                 and abs(along) >= ALONG * length
                 and degrees <= MOST_TURN_DEG
             ):
-                fits = "better" if _gain(run, here.fit.evidence) > CLEARER else "about as well"
+                fits = (
+                    "better"
+                    if _gain(run, here.fit.evidence) > MIN_EVIDENCE_GAIN
+                    else "about as well"
+                )
                 sentence = (
                     f"The CT may be registered to the wrong vertebra: moved by {length:.0f} mm "
                     f"towards the {_end(along)}, it fits {fits}. Count the levels."

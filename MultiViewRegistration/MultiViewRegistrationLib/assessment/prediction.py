@@ -27,7 +27,7 @@ from .uncertainty import ScaledChiSquare
 WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share
 #: of the move; at most this share of the named causes is wrong (docs/method.md).
-MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
+MOVE_SD_MM, MOVE_SD_SHARE, P_WRONG_CAUSE = 0.3, 0.1, 0.04
 #: The two numbers above for a cause that is less precise.
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: Views agree where the product of `features.tension` and `features.disagreement` is no larger. A
@@ -63,7 +63,7 @@ COLUMNS = {
     "outlier_fraction": lambda x: x,
 }
 #: Features that are no columns.
-BESIDE = ("tension", "disagreement", "disagreement_mm", "disagreement_by_size")
+EXTRA_FEATURES = ("tension", "disagreement", "disagreement_mm", "disagreement_by_size")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Prediction:
             As of `diagnosis.Cause`.
         """
         sd_mm, sd_share, misnamed = (
-            (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED)
+            (MOVE_SD_MM, MOVE_SD_SHARE, P_WRONG_CAUSE)
             if precise
             else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
         )
@@ -240,7 +240,7 @@ class Model:
         Parameters
         ----------
         numbers
-            The features by the names of COLUMNS and of BESIDE, and "carried_risk", without which
+            The features by the names of COLUMNS and of EXTRA_FEATURES, and "carried_risk", without which
             X-rays count as familiar.
         cameras
             What the uncertainty of the cameras adds, at the targets; None for exact ones.

@@ -12,7 +12,7 @@ from ..imaging.xray import View, XRay
 from ..registration.objective import PoseFit
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .diagnosis import CLEARER, TURNS
+from .diagnosis import MIN_EVIDENCE_GAIN, TURNS
 
 #: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and
 #: 0.16 (docs/scouts.md).
@@ -37,7 +37,11 @@ def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
             continue
         turned = {words: _fit(anatomy, view, world_from_ct, back) for words, back in TURNS.values()}
         words, best = max(turned.items(), key=lambda each: each[1].evidence if each[1] else 0.0)
-        if best and best.min_similarity > TURNED_NCC and best.evidence > CLEARER * fit.evidence:
+        if (
+            best
+            and best.min_similarity > TURNED_NCC
+            and best.evidence > MIN_EVIDENCE_GAIN * fit.evidence
+        ):
             raise InputError(
                 f"{view.name}: its image is {words} against its header, expected it as the scanner "
                 "stored it: turned back, it shows the CT where the scanner has it; export it "

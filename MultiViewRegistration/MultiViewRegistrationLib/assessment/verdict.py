@@ -25,9 +25,9 @@ from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere
 from .prediction import (
-    BESIDE,
     COLUMNS,
     DISAGREE,
+    EXTRA_FEATURES,
     ONE_VIEW_BEYOND,
     WRONG_MM,
     Model,
@@ -510,7 +510,7 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
 
     The worst of all views that show enough of the CT.
     """
-    names = *COLUMNS, *BESIDE, "carried_risk"
+    names = *COLUMNS, *EXTRA_FEATURES, "carried_risk"
     values = {name: np.atleast_1d(getattr(features, name)) for name in names}
     return {
         name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()

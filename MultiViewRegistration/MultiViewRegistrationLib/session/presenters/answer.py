@@ -243,6 +243,9 @@ class AnswerPresenter(Presenter):
         outdated, entry = assessment.outdated_reason(session), history.current
         if not outdated:
             return MOVED, _("look at the overlays of every X-ray")
+        if by_hand := session.bones.by_hand:
+            names = ", ".join(by_hand)
+            return MOVED, _("{names}: moved since, not registered there").format(names=names)
         if history.moved:
             return MOVED, _("the CT was moved")
         if entry is not None and (entry.fingerprint or entry.assessed):

@@ -312,7 +312,8 @@ def registered_case(words):
     """The case that `mvreg register` would register with these words."""
     parser = Parser(prog="mvreg register")
     add_register(parser)
-    return Case.of(_case_file(parser.parse_args(["case.json", *words.split()])))
+    options = parser.parse_args(["case.json", *words.split()])
+    return Case.of(_case_file(options, *options.cases))
 
 
 def test_options_choose_among_the_bones(folder, write_case, monkeypatch):

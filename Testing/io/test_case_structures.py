@@ -561,7 +561,7 @@ def registered_case(words):
     parser = Parser(prog="mvreg register")
     add_register(parser)
     options = parser.parse_args(["case.json", *words.split()])
-    return Case.of(_case_file(options))
+    return Case.of(_case_file(options, *options.cases))
 
 
 MASKS = [{"name": "L1", "mask": "l1.mha"}, {"name": "L2", "mask": "l2.mha"}]

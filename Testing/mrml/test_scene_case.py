@@ -47,7 +47,7 @@ def test_a_case_is_the_same_in_the_scene(scene, name, request):
     assert np.allclose(loaded.ct.volume.ct_from_index, back.ct.volume.ct_from_index, atol=1e-9)
     assert np.allclose(loaded.world_from_ct, back.world_from_ct, atol=1e-12)
     assert np.array_equal(loaded.truth_world_from_ct, back.truth_world_from_ct)
-    assert loaded.search == back.search
+    assert loaded.search_range == back.search_range
     for a, b in zip(loaded.views, back.views, strict=True):
         assert (a.name, a.rotation_sd_deg, a.xray.pixel_mm) == (
             b.name,

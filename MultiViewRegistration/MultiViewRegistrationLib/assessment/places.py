@@ -25,6 +25,9 @@ MIN_VOTES = 8
 #: concentration, at wrong poses: benchmarks/appearances.py fits it to simulated X-rays of many
 #: kinds.
 CHANCE_SHARE, CONCENTRATION = 0.06, 20.0
+#: A smaller share says nothing: exchanged X-rays of a body that is nearly symmetric reach 0.36, and
+#: right poses in real ones 0.41 or more.
+MIN_SHARE = 0.4
 
 
 def tiles_in_place(objective: Objective, projections: list[Projection], split: Tiles) -> np.ndarray:
@@ -59,14 +62,15 @@ def carried_risk(in_place: np.ndarray) -> float:
 
     What a wrong pose looks like is chance, and the same in all of them. What a right one looks like
     depends on the kind, so that for it all shares count as equally likely; and so do right and
-    wrong. 1 where a view has too few votes: nothing is known then.
+    wrong. 1 where a view has too few votes, or a share below
+    MIN_SHARE: nothing is known then.
 
     Parameters
     ----------
     in_place
         (V,) of `tiles_in_place`.
     """
-    if not np.isfinite(in_place).all():
+    if not np.isfinite(in_place).all() or in_place.min() < MIN_SHARE:
         return 1.0
     share = np.clip(in_place.min(), CHANCE_SHARE, 1 - 1e-9)
     a, b = CONCENTRATION * CHANCE_SHARE, CONCENTRATION * (1 - CHANCE_SHARE)

@@ -331,6 +331,7 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_register
     host.session.history.add(
         HistoryEntry.now("search", START, structures=bones, motions=motions, **settled)
     )
+    host.session.history.put(host.session.history.current)
     assert control(answer, "look").label == "Look at the overlays"
     why = answer.answer().why
     assert why[-4:] == (

@@ -66,8 +66,8 @@ def test_the_fit_finds_the_beta_distribution_of_chance_and_leaves_groups_out():
     assert judged(rows, "group").splitlines()[-1].split("|")[4].strip() == "1.000"
 
 
-def test_the_risk_of_the_fit_is_the_programs():
+def test_from_its_least_share_on_the_risk_of_the_fit_is_the_programs():
     numbers = places.CHANCE_SHARE, places.CONCENTRATION
-    for share in (0.0, 0.1, 0.3, 0.6):
+    for share in (places.MIN_SHARE, 0.5, 0.6):
         expected = places.carried_risk(np.array([share, 1.0]))
         assert risk(row(share, wrong=True), *numbers) == pytest.approx(expected, rel=1e-6)

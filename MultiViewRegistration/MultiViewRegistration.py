@@ -163,7 +163,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
     def onNodeAboutToBeRemoved(self, caller, event, node):
         """Choose none where this node is chosen.
 
-        a selector of Slicer puts another in its place, whosever it is.
+        A selector of Slicer puts another in its place, whosever it is.
         """
         for selector in self.selectors:
             if selector.currentNode() is node and not caller.IsClosing():

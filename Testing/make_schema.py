@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Write what case.schema.json and docs/frames.md say of the fields of `geometry.fields` anew.
 
-Python Testing/make_schema.py.
+python Testing/make_schema.py
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def write_model(
 class TinyStore:
     """Takes the place of the user's store, of what is trained, and of what a registration asks.
 
-    a model that knows the phantom's pose.
+    A model that knows the phantom's pose.
 
     ct: that which is trained for.   asked: the folders of the models that registrations asked for.
     """

@@ -1,6 +1,6 @@
 """Cameras found from beads in X-rays of real people's CTs by RTK.
 
-Python -m benchmarks beads SCENES [--seed N] --data ../shared/data --rows ROWS.jsonl.
+python -m benchmarks beads SCENES [--seed N] --data ../shared/data --rows ROWS.jsonl
 
 Each scene is one of the people of `bent`, and the phantom of Resources (12 steel balls of 3 mm) 40
 mm from the bone, in two X-rays of 0.2 mm pixels, each with a principal point up to 120 px off the

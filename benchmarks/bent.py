@@ -1,6 +1,6 @@
 """Bodies that are not rigid, registered as if they were.
 
-Python -m benchmarks bent CASES [--seed N] --data ../shared/data --rows ROWS.jsonl.
+python -m benchmarks bent CASES [--seed N] --data ../shared/data --rows ROWS.jsonl
 
 Each case is one of five people's CTs, made rigid, bent, twisted, shifted, moved on one side, or
 shorter by some slices, and two or three X-rays of that body by RTK, with wires in three of ten. A

@@ -1,6 +1,6 @@
 """Bones of bodies that bend, each at its own pose.
 
-Python -m benchmarks bones CASES --seed N --images FOLDER --rows ROWS.jsonl.
+python -m benchmarks bones CASES --seed N --images FOLDER --rows ROWS.jsonl
 
 Each case is one of three people's CTs with labels: a run of vertebrae of a chest, vertebrae or
 pelvis and femurs of a torso, a pelvis with two vertebrae. All bones move against their neighbours,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 class Rows:
     """A file of measurements, a line of JSON each by its key of words and numbers.
 
-    a run that was broken off goes on where it was.
+    A run that was broken off goes on where it was.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,6 +1,6 @@
 """Registers the same X-rays from the same starts by this program and its peers.
 
-Python -m benchmarks peers run, then peers page.
+python -m benchmarks peers run, then peers page
 
 `run` keeps a line of JSON for each registration, and goes on where it was broken off. Five people's
 CTs, two X-rays each by RTK; the peers: `nanodrr` with xvr's settings, DiffPose's refinement
@@ -294,7 +294,7 @@ def is_stopped(row: dict) -> bool:
 def work(counts: dict[str, int], people: Sequence[str]) -> Iterator[tuple[int, str, str]]:
     """Turn, person and method, in this order.
 
-    a run that is broken off has about as many of each.
+    A run that is broken off has about as many of each.
     """
     for turn in range(max(counts.values())):
         for person in people:

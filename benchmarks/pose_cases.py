@@ -161,7 +161,7 @@ def registered(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n,) final mTRE in mm, infinite without an answer, and seconds, NaN then.
 
-    a search needs no model.
+    A search needs no model.
     """
 
     def measure(one: PoseCase) -> dict:

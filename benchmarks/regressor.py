@@ -1,6 +1,6 @@
 """How well the regressor does.
 
-Python -m benchmarks regressor [--only poses starts ...] [--cases build/poses] [--device cuda].
+python -m benchmarks regressor [--only poses starts ...] [--cases build/poses] [--device cuda]
 
 Trains what it needs, measures, and writes a table for each part into docs/tables/regressor.md
 (--page), between its marks:

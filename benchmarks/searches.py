@@ -1,6 +1,6 @@
 """Searches without a start, on X-rays that show any part of a CT.
 
-Python -m benchmarks searches CASES --seed N --images FOLDER --rows ROWS.jsonl.
+python -m benchmarks searches CASES --seed N --images FOLDER --rows ROWS.jsonl
 
 Each case has two X-rays by RTK, 40 to 100 degrees apart, with a field of some 200 mm about a point
 drawn from all bone of the CT; the patient lies head first or feet first, tilted by up to 30 degrees

@@ -1,6 +1,6 @@
 """Bodies of which only vertebrae moved.
 
-Python -m benchmarks spines CASES --seed N --images FOLDER --rows ROWS.jsonl.
+python -m benchmarks spines CASES --seed N --images FOLDER --rows ROWS.jsonl
 
 Cases are those of `bones.py`, half of them with the vertebrae moved and all else where it was, half
 with nothing moved. A row has how far the worst labelled vertebra that all views show lies from

@@ -1,6 +1,6 @@
 """A real wrist's bones alone and together.
 
-Python -m benchmarks wrist_bones --data ../shared/data --rows ROWS.jsonl [--page PAGE.md].
+python -m benchmarks wrist_bones --data ../shared/data --rows ROWS.jsonl [--page PAGE.md]
 
 There is no truth. But two poses from disjoint halves of the pixels share no noise, so that how far
 they lie apart says how precise they are; it does not show an error that both halves share, as the

@@ -472,7 +472,7 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
 ):
     """800 pixels are the distance to the detector.
 
-    a principal point counts from 1.5 mm, that is 1.2 pixels.
+    A principal point counts from 1.5 mm, that is 1.2 pixels.
     """
     sized = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
     search = CauseSearch(anatomy, sized, found, near)

@@ -138,7 +138,7 @@ def test_errors_average_over_the_views():
 def test_of_several_targets_the_largest_error_and_the_mean_of_depths_either_way():
     """A turn about the middle of two targets: one goes 3 mm deeper, the other comes nearer.
 
-    a third on the axis stays.
+    A third on the axis stays.
     """
     targets = np.array([[-30.0, 0, 250], [30, 0, 250], [0, 0, 250]])
     estimated = rigid.about(

@@ -1,6 +1,6 @@
 """The simulators' geometry is ours.
 
-a ball lands where the camera says, a box is as thick as its faces cut the rays, edges coincide.
+A ball lands where the camera says, a box is as thick as its faces cut the rays, edges coincide.
 """
 
 import json

@@ -33,7 +33,7 @@ def item(**tags) -> Sequence:
 def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
     """Integer pixels (rows, columns) or (frames, rows, columns).
 
-    a tag given as None is left out.
+    A tag given as None is left out.
     """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, generate_uid()

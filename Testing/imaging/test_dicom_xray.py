@@ -40,7 +40,7 @@ DX_IMAGE, CR_IMAGE, RF_IMAGE = (
 def body(frames: int = 0) -> np.ndarray:
     """Detected intensities, 12 bits.
 
-    a bright rim of air, noise, a dark bone that is elsewhere in each frame.
+    A bright rim of air, noise, a dark bone that is elsewhere in each frame.
     """
     values = np.random.default_rng(3).normal(1500, 30, (max(frames, 1), *SHAPE))
     for number, image in enumerate(values):
@@ -127,7 +127,7 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
 def test_a_modality_table_or_slope_is_applied(tmp_path):
     """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4).
 
-    a slope makes larger steps.
+    A slope makes larger steps.
     """
     entries = (60000 * np.exp((np.arange(4096) - 4095) / 800)).astype(int)
     stored = np.interp(body().astype(float), entries, np.arange(4096)).astype(np.uint16)

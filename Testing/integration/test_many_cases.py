@@ -52,6 +52,8 @@ def test_resumed_it_registers_only_what_has_no_result_of_its_files(cases, regist
     assert done.returncode == 0, done.stderr
     assert (out / "one" / "result.json").read_bytes() == before
     assert done.stderr.count("Report: ") == 2
+    (one,) = json.loads(run("register", cases[0], "--out", out, "--resume", "--json").stdout)
+    assert one["out"] == str(out / "one") and (out / "one" / "result.json").read_bytes() == before
 
 
 def test_two_cases_never_share_a_folder(cases, tmp_path):

@@ -1,6 +1,6 @@
 """The library as a program uses it.
 
-a case from arrays is the case of its files, wrong use is a sentence, a checker accepts it.
+A case from arrays is the case of its files, wrong use is a sentence, a checker accepts it.
 """
 
 from __future__ import annotations

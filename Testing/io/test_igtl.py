@@ -1,6 +1,6 @@
 """OpenIGTLink with real pyigtl peers.
 
-a server and a client of pyigtl's own, which drop and come back.
+A server and a client of pyigtl's own, which drop and come back.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ FRAME = "1.2.3.9"
 def write_localizer(path, **tags):
     """A topogram from the front as Siemens has it, 0.5 mm along the table and 1 mm across.
 
-    a tag given as None is left out.
+    A tag given as None is left out.
     """
     random = np.random.default_rng(3)
     image = (

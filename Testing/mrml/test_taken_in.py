@@ -1,6 +1,6 @@
 """Nodes that a registration takes in stay where they are in the world, whatever they were under.
 
-a person may take them out again.
+A person may take them out again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What goes wrong while a person is at it.
 
-a sentence in the panel, no traceback, and the panel goes on.
+A sentence in the panel, no traceback, and the panel goes on.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The section Sequence, without a host's widgets.
 
-a track that is played, exported, and held against another structure's.
+A track that is played, exported, and held against another structure's.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_a_seed_determines_the_pose(anatomy, views):
 def test_progress_counts_pixels_and_ends_with_the_result(anatomy, views):
     """So that the time left is no fiction.
 
-    a larger image takes longer, and of 500 iterations a plateau leaves a few dozen.
+    A larger image takes longer, and of 500 iterations a plateau leaves a few dozen.
     """
     reports = []
     two_stages = replace(QUICK, stages=(Stage(32, 1, 3), Stage(64, 2, 1)))

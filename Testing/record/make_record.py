@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Writes the record anew from the program as it is.
 
-Python Testing/record/make_record.py [CASE ...] [--tree TREE] [--json FILE].
+python Testing/record/make_record.py [CASE ...] [--tree TREE] [--json FILE]
 
 With names of cases only these are made again and the others stay. Only for a change that is meant
 to change poses: say so in its commit.

@@ -24,7 +24,7 @@ REGISTER = ["register", "case.json", "--out", "out"]
 class RecordCase:
     """make: takes a folder; returns commands as lists of words.   needs.
 
-    a file or folder of the shared data.
+    A file or folder of the shared data.
     """
 
     make: Callable[[Path], list[list[str]]]

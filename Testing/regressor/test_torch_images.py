@@ -86,7 +86,7 @@ def test_with_rays_of_their_own_they_hardly_differ(ct, windows):
 class _Replayed:
     """What `Recorded` does: the same work for other inputs, its results always at one place."""
 
-    def __init__(self, work, inputs, rehearsals=1) -> None:
+    def __init__(self, work, inputs, device, rehearsals=1) -> None:
         self.work, self.results = work, None
 
     def __call__(self, *inputs):

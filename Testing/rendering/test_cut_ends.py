@@ -86,7 +86,7 @@ def unseen_mm(volume, cut, camera, world_from_ct, step_mm=0.25):
 def test_rays_that_go_on_through_tissue_are_marked(tilt, axis, mirrored):
     """A cylinder seen from the side, tilted.
 
-    a hole runs from one side of it to the other, so its end slices differ.
+    A hole runs from one side of it to the other, so its end slices differ.
     """
     rng = np.random.default_rng(axis)
     shape = (48, 42, 45)

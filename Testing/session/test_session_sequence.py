@@ -381,7 +381,7 @@ def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(
 def test_the_volume_of_an_x_ray_and_its_mask_stay_as_they_are(slicer_app, scene, study, tmp_path):
     """It may be a person's own, and Slicer would save a frame over the file.
 
-    a mask drawn on it counts for each frame.
+    A mask drawn on it counts for each frame.
     """
     reading = read_track(study / "track")
     session = loaded(scene, reading)

@@ -112,7 +112,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     def _menu(self) -> dict:
         """The texts that stand below the nodes, with what each does.
 
-        a name is typed into a dialog, which is left out.
+        A name is typed into a dialog, which is left out.
         """
         label = self._labels[self.nodeTypes[0]]
         found = {f"Rename current {label}": None} if self.renameEnabled else {}

@@ -96,7 +96,7 @@ def jobs_in_batches(
 def growth_jobs(setting: Setting, last: str = "threads") -> list[BenchmarkJob]:
     """A job for each of voxels, views, and "threads" or "poses".
 
-    a device renders all poses at once.
+    A device renders all poses at once.
     """
     counts, points = {"threads": (_thread_counts(), _by_threads), "poses": (POSES, _by_poses)}[last]
     variables: dict[str, tuple[str, list[str], Callable]] = {

@@ -209,7 +209,7 @@ class Cause:
 
     @property
     def predicts(self) -> bool:
-        """Whether how far it moves the CT tells how far off the pose is.
+        """Whether the motion that it explains is the error of the pose.
 
         Of a slight motion it does not.
         """

@@ -74,7 +74,7 @@ class FurtherView:
 
 @dataclass(frozen=True)
 class Plan:
-    """What further views would do.
+    """Predicted errors with one further view each.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Plan:
 
     @property
     def sentence(self) -> str:
-        """What the best view would do."""
+        """The prediction for the best further view."""
         if not self.views:
             return "No further view shows the anatomy."
         best = self.views[0]

@@ -1,6 +1,6 @@
-"""Whether parts of a body lie elsewhere than its pose has them.
+"""Find parts of a body that lie elsewhere than its pose has them.
 
-a patient is not one rigid body, and bends.
+A patient is not one rigid body, and bends.
 
 The bone that all views show is divided into parts as large as a vertebra. The tiles of the images
 upon which a part falls say how well it fits there, and where a Newton step would move it by itself.

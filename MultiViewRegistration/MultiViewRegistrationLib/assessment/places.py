@@ -1,4 +1,4 @@
-"""Where each tile of an X-ray fits best, beside where the pose has it.
+"""Compare where each tile of an X-ray fits best with where the pose has it.
 
 However an X-ray differs from a DRR in its grey values, at the right pose most of its tiles look
 most like the DRR just where the pose puts it, and at a wrong pose hardly more of them do than by

@@ -1,4 +1,4 @@
-"""Whether the spine lies elsewhere than a body's pose has it, without labels.
+"""Find out, without labels, that the spine lies elsewhere than a body's pose has it.
 
 Vertebrae may move among ribs that stay.
 

@@ -468,7 +468,7 @@ def _with_matrix(view: ViewRecord, file: str | Path) -> ViewRecord:
 def _geometry_in(view: ViewRecord, file: str, given: dict, ask: Ask) -> ViewRecord:
     """Return a view with the geometry in a file.
 
-    a matrix that needs no question, or else a calibration.
+    A matrix that needs no question, or else a calibration.
     """
     try:
         return _with_matrix(view, file)

@@ -135,7 +135,7 @@ def add_register(command: Parser) -> None:
     add(
         "--resume",
         action="store_true",
-        help="of several cases leave out those whose folder has a result of the same files",
+        help="leave out cases whose folder has a result of the same files; then a single case has a folder in --out, too",
     )
     add(
         "--override",
@@ -151,7 +151,7 @@ def add_register(command: Parser) -> None:
 
 
 def _register(options: argparse.Namespace) -> dict | list[dict]:
-    if len(options.cases) > 1:
+    if len(options.cases) > 1 or options.resume:
         return _register_all(options)
     (case,) = options.cases
     content = _register_one(options, case, options.out or _beside(case), "Registering")
@@ -199,18 +199,20 @@ def _folders(options: argparse.Namespace) -> dict[Path, Path]:
     if options.out is None:
         folders = {case: _beside(case) for case in options.cases}
     else:
-        of_folder = {"case.json"}
-        folders = {
-            case: options.out
-            / (case.resolve().parent.name if case.name in of_folder else case.stem)
-            for case in options.cases
-        }
+        folders = {case: options.out / _name(case) for case in options.cases}
     if len(set(folders.values())) < len(options.cases):
         raise InputError(
             "CASE: the results of two cases would lie in one folder, expected one for each; "
             "register them one by one, each with its --out."
         )
     return folders
+
+
+def _name(case: Path) -> str:
+    """Return the name of a case's folder, or of its file where that is no case.json."""
+    if case.is_dir():
+        return case.resolve().name
+    return case.resolve().parent.name if case.name == "case.json" else case.stem
 
 
 def _result_of(case: Path, out: Path) -> dict | None:

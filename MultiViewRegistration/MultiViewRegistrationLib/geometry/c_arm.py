@@ -191,7 +191,7 @@ def angle(degrees: float, positive: str, negative: str) -> str:
 def side_of_direction(direction) -> str:
     """Return the patient's side in this direction, world LPS: L or R, A or P, H or F.
 
-    a second letter where it is oblique.
+    A second letter where it is oblique.
     """
     direction = np.asarray(direction) / np.linalg.norm(direction)
     letters = ""

@@ -35,7 +35,7 @@ class Triangulation(NamedTuple):
 def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
     """Return the epipolar line: the ray of a pixel of one view as another view sees it.
 
-    a curve in a slot scan.
+    A curve in a slot scan.
 
     Parameters
     ----------

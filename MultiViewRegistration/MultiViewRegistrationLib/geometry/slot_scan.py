@@ -21,7 +21,7 @@ RIGHT_ANGLE = 1e-3
 class SlotScanCamera(Camera):
     """The linear pushbroom camera (Gupta and Hartley, IEEE TPAMI 19, 1997).
 
-    a fan across, parallel along the scan.
+    A fan across, parallel along the scan.
 
     Source and slot move together along y, a row at a time. A world point X falls on pixel (u, v)
     with

@@ -1,6 +1,6 @@
 """Calls functions in a child process that may die.
 
-a library that reads a damaged file can end its process, or fill the memory.
+A library that reads a damaged file can end its process, or fill the memory.
 
 A child is kept for further calls and ends itself when none comes; one that has failed is ended at
 once, and its memory goes with it.

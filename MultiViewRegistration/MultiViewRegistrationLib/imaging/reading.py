@@ -349,7 +349,7 @@ def _sheared(name: str | Path) -> InputError:
 def _check_nifti(path: Path, image: StoredImage) -> None:
     """Refuse two broken kinds of NIfTI that ITK reads without a word.
 
-    a sheared sform beside a qform, and a cut file.
+    A sheared sform beside a qform, and a cut file.
     """
     if int(image.said["sform_code"]) > 0:
         sform = np.array(

@@ -45,7 +45,7 @@ class XRay:
     def pooled(self, factor: int) -> XRay:
         """Return means over blocks of `factor` x `factor` pixels, of the valid ones.
 
-        a block is valid where 70 % are.
+        A block is valid where 70 % are.
 
         Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block
         with no valid pixel is 0.

@@ -213,7 +213,7 @@ def reveals(file_name: str, identity: dict[str, str]) -> bool:
 def _headers(path: Path) -> Iterator[DicomFile]:
     """Return the headers of a DICOM file, or of those in a folder.
 
-    a damaged one is reported where the image is read.
+    A damaged one is reported where the image is read.
     """
     for file in (
         sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]

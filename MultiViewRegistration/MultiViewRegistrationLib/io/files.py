@@ -52,7 +52,7 @@ def written_atomically(path: str | os.PathLike) -> Iterator[Path]:
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to `path`.
 
-    a reader sees the old file or the new one, never a part.
+    A reader sees the old file or the new one, never a part.
     """
     with written_atomically(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)

@@ -1,6 +1,6 @@
 """Frames of the same views, one after another.
 
-a case for each, multi-frame images, or lists of images.
+A case for each, multi-frame images, or lists of images.
 """
 
 from __future__ import annotations

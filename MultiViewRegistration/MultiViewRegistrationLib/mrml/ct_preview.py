@@ -1,6 +1,6 @@
 """A CT as the registration sees it.
 
-a picture of its attenuation from the front, and what was found in it.
+A picture of its attenuation from the front, and what was found in it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One registration in the scene.
 
-a parameter node that refers to the CT, its transform and the X-rays.
+A parameter node that refers to the CT, its transform and the X-rays.
 """
 
 from __future__ import annotations
@@ -342,7 +342,7 @@ class Registration:
     def remove_xray(self, view: XRayView) -> None:
         """Remove a view and all that was made for it.
 
-        a volume that it was made from stays, if it was there before.
+        A volume that it was made from stays, if it was there before.
         """
         left = [other.node for other in self.xrays if other != view]
         remove_with_products(view.node)

@@ -307,7 +307,7 @@ def from_other_end(place: np.ndarray, slices: int) -> np.ndarray:
 def is_left_handed(place: np.ndarray) -> bool:
     """Return whether the axes of a place (4, 4) are.
 
-    a file of Slicer's has the slices of such a volume the other way round.
+    A file of Slicer's has the slices of such a volume the other way round.
     """
     return bool(np.linalg.det(place) < 0)
 

@@ -99,7 +99,7 @@ class QtForm:
     def act_meanwhile(self, key: str, value: Any) -> None:
         """Report a value while the user is still typing or dragging.
 
-        a problem in it is not yet a message.
+        A problem in it is not yet a message.
         """
         control = self._active_control(key)
         if control is None:

@@ -226,7 +226,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
     def open_whole(self, path: Path, folder: Path | None = None) -> None:
         """Open a case, a result or a track beside what is open.
 
-        a scene in its place, after a question if there is anything.
+        A scene in its place, after a question if there is anything.
         """
         if SCENE not in kinds_of(path):
             self.opening.open(path)

@@ -136,7 +136,7 @@ class Residual(NamedTuple):
 class EvaluationPoint(NamedTuple):
     """A point at which a descent evaluates the objective.
 
-    a pose (4, 4), the views' cameras, and whether nine derivatives are needed.
+    A pose (4, 4), the views' cameras, and whether nine derivatives are needed.
     """
 
     world_from_ct: np.ndarray

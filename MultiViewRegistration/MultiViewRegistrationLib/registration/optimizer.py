@@ -382,7 +382,7 @@ def descend(
 ) -> list[Descent]:
     """Run a descent from each start, side by side.
 
-    a thread for each, or step by step in one batch (`evaluate_together`).
+    A thread for each, or step by step in one batch (`evaluate_together`).
 
     Parameters
     ----------

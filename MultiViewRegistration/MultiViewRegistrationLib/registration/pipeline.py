@@ -1,6 +1,6 @@
 """From a start pose, or none, to the registered pose.
 
-a search at a coarse resolution, then the joint refinement over all views.
+A search at a coarse resolution, then the joint refinement over all views.
 """
 
 from __future__ import annotations
@@ -402,7 +402,7 @@ class RegistrationPipeline:
     ) -> list[Descent]:
         """Return the second level's answers with those that a search there finds.
 
-        a structure's own windows need none.
+        A structure's own windows need none.
         """
         if self.anatomy.structure:
             return minima

@@ -496,10 +496,11 @@ def _replayed(
         return _compare(projector, settings, derivatives, inputs)
     key = settings, derivatives, *(None if each is None else each.shape for each in inputs)
     if key not in projector.recorded:
-        with torch.cuda.device(projector.device):
-            projector.recorded[key] = Recorded(
-                lambda *each: _compare(projector, settings, derivatives, _Inputs(*each)), inputs
-            )
+        projector.recorded[key] = Recorded(
+            lambda *each: _compare(projector, settings, derivatives, _Inputs(*each)),
+            inputs,
+            projector.device,
+        )
     numbers, mask = projector.recorded[key](*inputs)
     return numbers.clone(), mask.clone()
 

@@ -98,7 +98,7 @@ def _view() -> View:
 def _projector() -> Projector:
     """Return a projector of tissue up to the faces.
 
-    a body that goes on, so that the kernel for cut ends is needed.
+    A body that goes on, so that the kernel for cut ends is needed.
     """
     return Projector(Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1])))
 

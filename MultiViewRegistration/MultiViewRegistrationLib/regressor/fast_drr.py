@@ -335,12 +335,12 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
 class RayBatch(NamedTuple):
     """The rays of n images of a camera.
 
-    source, source_step (n, 3), directions (n, 3, 3): its rays there, as in
-
     Attributes
     ----------
     stack
-        (n,) which of the stacks each takes. `rendering.drr.Rays`.
+        (n,) which of the stacks each takes.
+    source, source_step, directions
+        (n, 3), (n, 3), (n, 3, 3), its rays there, as in `rendering.drr.Rays`.
     mm_per_depth
         (rows, columns), of the way along a ray.
     """

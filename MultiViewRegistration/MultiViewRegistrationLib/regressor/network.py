@@ -371,9 +371,7 @@ class Poses(NamedTuple):
 
 
 class PublishedPoseNetwork(Network):
-    """ResNet-18 with the regression head of DiffPose as published, which Cui et al.
-
-    (ICRA 2025) took over.
+    """ResNet-18 with the regression head of DiffPose as published, taken over by Cui and others.
 
     The features are averaged over the whole image; two linear layers, one for rad and one for mm,
     give a twist, and its exponential on SE(3) moves the C-arm from its nominal place, in the axes

@@ -110,7 +110,7 @@ class Optimiser:
         given = [each.to(self._all[0].device) for each in (images, camera_from_ct)]
         if loss_function is likelihood:
             if images.shape not in self._recorded_loss:
-                self._recorded_loss[images.shape] = Recorded(work, given)
+                self._recorded_loss[images.shape] = Recorded(work, given, given[0].device)
             loss, gradients = self._recorded_loss[images.shape](*given)
         else:  # the papers' losses ask the processor amid their work
             loss, gradients = work(*given)
@@ -145,7 +145,9 @@ class Optimiser:
             return
         self._step_parts()
         if self._cuda:  # from now on all that it remembers keeps its place
-            self._recorded_update = Recorded(self._step_parts, (), rehearsals=0)
+            self._recorded_update = Recorded(
+                self._step_parts, (), self._all[0].device, rehearsals=0
+            )
 
     def _step_parts(self) -> None:
         for optimiser in self._parts.values():

@@ -107,7 +107,7 @@ class TorchTrainingImages(TrainingImages):
             return random_xrays(*given)
         count = len(given[-1])
         if count not in self._recorded:
-            self._recorded[count] = Recorded(random_xrays, given)
+            self._recorded[count] = Recorded(random_xrays, given, self._device)
         return self._recorded[count](*given).clone()
 
     def _sent(self, array: np.ndarray) -> Tensor:
@@ -270,7 +270,7 @@ def _scattered(of: Any, through: Tensor, down: Tensor, across: Tensor) -> tuple[
 def _smoothings(size: int, device: str) -> Tensor:
     """Return (_SMOOTHINGS + 1, size, size).
 
-    a binomial filter, its border repeated, so many times.
+    A binomial filter, its border repeated, so many times.
     """
     once = _smoothed(torch.eye(size, dtype=torch.float64)[None], dims=(1,))[0]
     powers = [torch.linalg.matrix_power(once, n) for n in range(_SMOOTHINGS + 1)]

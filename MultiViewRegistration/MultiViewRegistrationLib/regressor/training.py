@@ -424,7 +424,7 @@ class Training:
 def hardness_of(steps: int) -> float:
     """Return the difficulty of the images of a training of so many steps, 0 to 1.
 
-    a long one can use harder images.
+    A long one can use harder images.
     """
     return float(np.clip((steps - _EASY) / (_HARD - _EASY), 0, 1))
 

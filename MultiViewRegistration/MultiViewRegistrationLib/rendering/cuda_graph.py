@@ -18,12 +18,25 @@ class Recorded:
         It takes the inputs, and reads nothing else that changes but what lies at one place.
     inputs
         Some may be None.
+    device
+        On which the work is done.
     rehearsals
         How often the work is done with them before: what is compiled, and made once, is made then.
     """
 
     def __init__(
-        self, work: Callable[..., Any], inputs: Sequence[Tensor | None], rehearsals: int = 1
+        self,
+        work: Callable[..., Any],
+        inputs: Sequence[Tensor | None],
+        device: torch.device,
+        rehearsals: int = 1,
+    ) -> None:
+        self._device = device
+        with torch.cuda.device(device):
+            self._record(work, inputs, rehearsals)
+
+    def _record(
+        self, work: Callable[..., Any], inputs: Sequence[Tensor | None], rehearsals: int
     ) -> None:
         self._places = [None if each is None else each.clone() for each in inputs]
         beside = torch.cuda.Stream()
@@ -43,5 +56,6 @@ class Recorded:
         for place, each in zip(self._places, inputs, strict=True):
             if place is not None and each is not None:
                 place.copy_(each)
-        self._graph.replay()
+        with torch.cuda.device(self._device):
+            self._graph.replay()
         return self._results

@@ -199,7 +199,7 @@ def _missing_package() -> str:
 def _failure_at_work(kind: str, number: int) -> str:
     """Return why a device that is there cannot be worked on.
 
-    a first sum shows what only work shows.
+    A first sum shows what only work shows.
     """
     import torch
 

@@ -245,7 +245,7 @@ def outline(points: Iterable[Sequence[float] | np.ndarray], **style: object) -> 
 def png(image: np.ndarray) -> bytes:
     """PNG file of a picture, uint8 (rows, columns) or with 3 or 4 channels.
 
-    a grey one without opacity is stored as grey.
+    A grey one without opacity is stored as grey.
     """
     if image.ndim == 3 and image.shape[2] < 4 and np.all(image == image[..., :1]):
         image = image[..., 0]

@@ -220,7 +220,7 @@ def write_report(
 ) -> None:
     """Write one HTML file about one or several registrations.
 
-    a screen, or a printed page, of each, and the details folded below.
+    A screen, or a printed page, of each, and the details folded below.
 
     Parameters
     ----------

@@ -223,7 +223,7 @@ def to_json(each: Relative) -> dict:
 def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
     """Return the plots of a motion against its frames.
 
-    a name, a unit, and lines, each with its name and a value for each frame.
+    A name, a unit, and lines, each with its name and a value for each frame.
     """
     groups = []
     for name, unit, vectors in (

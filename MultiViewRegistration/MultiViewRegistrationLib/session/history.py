@@ -237,7 +237,7 @@ class History:
     def go(self, position: int) -> HistoryEntry:
         """Put the CT and the cameras back as they were at an entry.
 
-        a pose that was not noted yet is noted first.
+        A pose that was not noted yet is noted first.
         """
         if self.position >= 0:
             self.note(self.unnoted)
@@ -257,7 +257,7 @@ class History:
     def put(self, entry: HistoryEntry) -> None:
         """Put the CT, the bones and the cameras as an entry has them.
 
-        a camera whose geometry was changed since is taken as given.
+        A camera whose geometry was changed since is taken as given.
         """
         self._registration.world_from_ct = entry.pose
         put_bones(self._registration, entry.bone_poses)

@@ -286,7 +286,7 @@ class Inputs:
     def _kept(self, name: str, key: str, make: Callable[[], object]) -> Any:
         """Return the value made for the same key, also an error.
 
-        a timer reads it again and again.
+        A timer reads it again and again.
         """
         if self._made.get(name, ("",))[0] != key:
             try:

@@ -325,7 +325,7 @@ def missing_inputs(session: Session) -> str:
 def missing_images(registration: Registration) -> str:
     """Return the part of `missing_inputs` that concerns the CT and the X-rays, for any start.
 
-    a regressor is trained for them, too.
+    A regressor is trained for them, too.
     """
     if registration.ct is None:
         return _("Choose a CT first.")

@@ -192,7 +192,7 @@ def evaluate_cohort(
 ) -> Evaluation:
     """Give what `evaluation.evaluate` gives for the same cases, but for the seconds.
 
-    a failed case is listed and does not stop the rest.
+    A failed case is listed and does not stop the rest.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
 def _try_loading(mrml: Path, name: str, claimed: int) -> None:
     """Refuse a scene that cannot be loaded, or whose loading would end this process.
 
-    a child process loads it first.
+    A child process loads it first.
 
     Raises
     ------

@@ -147,7 +147,7 @@ class OverlayLayers:
     def kind(self, mode: str) -> str | None:
         """Return what the server makes for a mode.
 
-        a picture, or a DRR of which the page makes the rest; None for nothing.
+        A picture, or a DRR of which the page makes the rest; None for nothing.
         """
         if mode == "off":
             return None

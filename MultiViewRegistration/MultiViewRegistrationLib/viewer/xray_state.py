@@ -35,7 +35,7 @@ def labels_of(view: XRayView) -> dict:
 def image_of(view: XRayView) -> dict:
     """Return an image's size, the shape of its pixels, and how it is shown.
 
-    a size of 0 without an image.
+    A size of 0 without an image.
     """
     display = view.node.GetDisplayNode()
     window, inverted = [0.0, 1.0], False

@@ -149,7 +149,7 @@ def test_the_machines_angles_are_turned_to_the_patient(tmp_path, position, patie
 def test_a_turned_and_tilted_table_turns_the_patient(tmp_path):
     """A head that is upwards comes nearer to the detector above.
 
-    a table turned to +X takes the head there.
+    A table turned to +X takes the head there.
     """
 
     def turned(tag):

@@ -45,7 +45,7 @@ def address(host: str, port: int) -> tuple[str, int]:
 class IgtlConnection:
     """At most one connection: as a client of a server, or as a server for clients on this machine.
 
-    a thread keeps it.
+    A thread keeps it.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """The geometry of all X-rays.
 
-a table of fields, a row for each X-ray, over a picture of the machine that moves with them.
+A table of fields, a row for each X-ray, over a picture of the machine that moves with them.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ class GeometryEdits:
     def set_mode(self, view: XRayView, mode: str) -> None:
         """Choose the kind of geometry, of MODES.
 
-        a change back to the one that the X-ray has drops what was changed.
+        A change back to the one that the X-ray has drops what was changed.
         """
         self._xrays.select(view.id)
         edit, draft = self.editing(view), self.draft(view)

@@ -9,6 +9,7 @@ from MultiViewRegistrationLib.geometry.bead_match import (
     LIKELY_DISTANCES,
     is_flat,
     match_beads,
+    match_near,
     poses_of_three,
     symmetries,
 )
@@ -54,6 +55,17 @@ def test_any_pose_with_missing_and_false_beads(seed):
     named = dict(zip(matches[0].bead.tolist(), matches[0].model.tolist(), strict=True))
     assert named == dict(enumerate(kept.tolist()))
     assert (matches[0].camera.intrinsics[0, 0] < 0) == bool(seed % 2)
+
+
+def test_a_camera_nearby_names_the_beads_at_once_and_one_elsewhere_none():
+    rng = np.random.default_rng(7)
+    camera = random_camera(rng)
+    shown = camera.project(MODEL[1:]) + rng.normal(0, 0.07, (len(MODEL) - 1, 2))
+    sd = np.full(len(shown), 0.1)
+    match = match_near(MODEL, shown, camera, sd)
+    assert match.model.tolist() == list(range(1, len(MODEL)))
+    assert match.bead.tolist() == list(range(len(shown)))
+    assert match_near(MODEL, shown + 200, camera, sd) is None
 
 
 def test_beads_that_are_not_there_fit_in_no_pose():

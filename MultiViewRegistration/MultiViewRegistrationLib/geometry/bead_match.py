@@ -34,6 +34,8 @@ FIRST_LOOK, KEPT_POSES = 6, 400
 COARSE_SHARE, COARSE_PX, FINE_PX = 0.04, 3.0, 3.0
 #: Poses that are refined, and triples of the image that are tried where all beads are in place.
 REFINED, LEAST_TRIPLES = 8, 4
+#: Share of the beads that are in their place where an answer is good enough to look no further.
+IN_PLACE_SHARE = 0.85
 #: A second answer is as good as the first where it matches at most so many beads fewer and its
 #: residual is at most so many times as large, or below so many px.
 FEWER_BEADS, SIMILAR_RATIO, SIMILAR_PX = 1, 3.0, 0.3
@@ -128,6 +130,23 @@ def match_beads(
         )
     best = matches[0]
     return [best, *(other for other in matches[1:] if _as_good(other, best))]
+
+
+def match_near(
+    model: np.ndarray,
+    pixels: np.ndarray,
+    camera: Camera,
+    sd_px: np.ndarray,
+    *,
+    free_intrinsics: bool = True,
+) -> Match | None:
+    """Return the match of beads that a camera shows about where they are.
+
+    None where it leaves out more than a few of them. Parameters as of `match_beads`.
+    """
+    match = _refined(model, pixels, sd_px, camera, FINE_PX, free_intrinsics)
+    enough = IN_PLACE_SHARE * min(len(model), len(pixels))
+    return match if match is not None and len(match.model) > enough else None
 
 
 def check_model(model: np.ndarray) -> None:
@@ -315,7 +334,7 @@ def _starts(
             (float(scores[n]), replace(camera, camera_from_world=_rigid(poses[n])))
             for n in np.argsort(-scores, kind="stable")[:2]
         ]
-        enough = 0.85 * min(len(model), len(pixels))
+        enough = IN_PLACE_SHARE * min(len(model), len(pixels))
         if scores.max() > enough and len(found) >= 2 * LEAST_TRIPLES:
             break
     found.sort(key=lambda each: -each[0])

@@ -12,7 +12,11 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.bead_model import BeadModel, read_bead_model
-from MultiViewRegistrationLib.io.calibration.from_beads import cameras_json
+from MultiViewRegistrationLib.io.calibration.from_beads import (
+    BeadImage,
+    cameras_json,
+    find_in_image,
+)
 from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.view_record import ViewRecord
@@ -53,6 +57,17 @@ def test_each_image_has_its_camera(found):
         places = dict(zip(MODEL.names, true.project(MODEL.points), strict=True))
         for bead in camera.beads:
             assert np.linalg.norm(bead.pixel - places[bead.name]) < 1.5
+
+
+def test_a_bead_can_be_left_out_of_what_was_found(images, found):
+    seen = find_in_image(images[0], len(MODEL.points))
+    wrong = found[0].beads[0].pixel
+    kept = [bead for bead in seen.beads if np.linalg.norm(bead.pixel - wrong) > 1]
+    assert len(kept) == len(seen.beads) - 1
+    (again,) = calibrate_from_beads([BeadImage(seen.xray, kept, found[0].camera)], MODEL)
+    assert [bead.name for bead in again.beads] == [bead.name for bead in found[0].beads[1:]]
+    off = again.camera.project(MODEL.points) - found[0].camera.project(MODEL.points)
+    assert np.linalg.norm(off, axis=1).max() < 0.5
 
 
 def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):

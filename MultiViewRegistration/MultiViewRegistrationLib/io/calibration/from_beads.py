@@ -19,7 +19,7 @@ from ...geometry.bead_cameras import (
     bundle,
     free_intrinsics,
 )
-from ...geometry.bead_match import LIKELY_DISTANCES, Match, is_flat, match_beads
+from ...geometry.bead_match import LIKELY_DISTANCES, Match, is_flat, match_beads, match_near
 from ...geometry.camera import Camera, check_size
 from ...imaging.beads import Bead, find_beads
 from ...imaging.field import find_field
@@ -44,7 +44,27 @@ LIKELY_DEPTH_MM = (150.0, 3000.0)
 #: Images of a flat model from which intrinsics that they share can be found (Zhang, 2000).
 FLAT_IMAGES = 3
 
-Image = str | os.PathLike | np.ndarray | RawImage | XRay
+
+@dataclass(frozen=True, eq=False)
+class BeadImage:
+    """An X-ray, and what looks like a bead in it.
+
+    Attributes
+    ----------
+    xray
+        Valid within its field.
+    beads
+        In any order.
+    near
+        A camera that shows the model about where the beads are, None where none is known.
+    """
+
+    xray: XRay
+    beads: list[Bead]
+    near: Camera | None = None
+
+
+Image = str | os.PathLike | np.ndarray | RawImage | XRay | BeadImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +174,8 @@ def calibrate_from_beads(
     Parameters
     ----------
     images
-        Paths, X-rays, or arrays (rows, columns) of detected intensity with bone dark.
+        Paths, X-rays, arrays (rows, columns) of detected intensity with bone dark, or what
+        `find_in_image` found.
     model
         Of beads, or its file.
     names
@@ -191,13 +212,16 @@ def calibrate_from_beads(
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
         progress(number / len(images), name)
         with naming(name):
-            xray = _xray(image, intensity)
-            beads = _beads(xray, len(model.points), pixel_mm)
+            seen = (
+                image
+                if isinstance(image, BeadImage)
+                else find_in_image(image, len(model.points), intensity, pixel_mm)
+            )
             guess = given[number]
-            tried = [guess] if guess else _guesses(xray, pixel_mm, distance_mm, mirrored)
-            match = _match(model, beads, tried, intrinsics)
-        xrays.append(xray)
-        found.append(beads)
+            tried = [guess] if guess else _guesses(seen.xray, pixel_mm, distance_mm, mirrored)
+            match = _match(model, seen, tried, intrinsics)
+        xrays.append(seen.xray)
+        found.append(seen.beads)
         matches.append(match)
     progress(1.0, "cameras")
     fit = _fit(model, found, matches, intrinsics, given)
@@ -229,6 +253,22 @@ def _check_question(
             f"open; use a model with depth, {FLAT_IMAGES} or more images with shared intrinsics, or "
             "known intrinsics."
         )
+
+
+def find_in_image(
+    image: Image, count: int, intensity: str | None = None, pixel_mm: float | None = None
+) -> BeadImage:
+    """Return an image with its beads, those that stop most of the radiation first.
+
+    Parameters
+    ----------
+    image, intensity, pixel_mm
+        As of `calibrate_from_beads`.
+    count
+        Of the beads in the model.
+    """
+    xray = _xray(image, intensity)
+    return BeadImage(xray, _beads(xray, count, pixel_mm))
 
 
 def _xray(image: Image, intensity: str | None) -> XRay:
@@ -276,7 +316,7 @@ def _guesses(
 
 def _match(
     model: BeadModel,
-    beads: list[Bead],
+    seen: BeadImage,
     tried: Sequence[Camera],
     intrinsics: str,
 ) -> Match:
@@ -287,13 +327,17 @@ def _match(
     InputError
         Where none fits, several do, or the image is mirrored and its geometry is not, or the other way round.
     """
-    pixels = np.array([bead.pixel for bead in beads]).reshape(-1, 2)
-    sd = np.array([bead.sd_px for bead in beads])
+    pixels = np.array([bead.pixel for bead in seen.beads]).reshape(-1, 2)
+    sd = np.array([bead.sd_px for bead in seen.beads])
+    free = intrinsics != "known"
+    if seen.near is not None:
+        near = match_near(model.points, pixels, seen.near, sd, free_intrinsics=free)
+        if near is not None:
+            return near
     signs = {bool(each.intrinsics[0, 0] < 0) for each in tried}
     flat = is_flat(model.points)
     # A mirrored image fits nearly as well at another pose: which it is shows only beside the other.
     both = [*tried, *(_flipped(each) for each in tried)] if len(signs) == 1 and not flat else tried
-    free = intrinsics != "known"
     found = match_beads(model.points, pixels, both, sd, free_intrinsics=free)
     said = [match for match in found if bool(match.camera.intrinsics[0, 0] < 0) in signs]
     if not said:

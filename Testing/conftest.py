@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from phantom import make_ct, make_views
+from result_schema import assert_fits_schema
 
 from benchmarks.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
@@ -22,6 +24,7 @@ from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.field import find_field
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.report.result import Result
 
 settings.register_profile("any machine", deadline=None, max_examples=50)  # a busy one takes longer
 settings.load_profile("any machine")
@@ -104,6 +107,21 @@ def fields_sought_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(xray, "find_field", find)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def results_fit_their_schema() -> Iterator[None]:
+    """Whatever result a test makes is as result.schema.json says."""
+    made = Result.to_json
+
+    def to_json(result: Result, override: str | None = None) -> dict:
+        content = made(result, override)
+        assert_fits_schema(json.loads(json.dumps(content)))
+        return content
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Result, "to_json", to_json)
         yield
 
 

@@ -137,8 +137,20 @@ def _schema(path: Path) -> Iterator[str]:
     yield from rows(schema, "")
 
 
+def _reasons() -> Iterator[str]:
+    """The codes of reasons, as a table."""
+    sys.path.insert(0, str(LIBRARY.parent))
+    from MultiViewRegistrationLib.assessment.diagnosis import CAUSES, code_of
+    from MultiViewRegistrationLib.reasons import CODES
+
+    yield "| code | meaning |\n| --- | --- |"
+    codes = CODES | {code_of(cause): f"likely cause: {what}" for cause, what in CAUSES.items()}
+    yield from (f"| `{code}` | {what} |" for code, what in sorted(codes.items()))
+
+
 GENERATORS = {
     "commands": _commands,
     "case": lambda: _schema(LIBRARY / "io" / "case.schema.json"),
+    "reasons": _reasons,
     "result": lambda: _schema(LIBRARY / "io" / "result.schema.json"),
 }

@@ -50,7 +50,7 @@ def test_the_half_that_has_moved_is_named_and_the_body_never_accepted(mm):
     assessment, _, _ = assessed([moved, moved, np.eye(4), np.eye(4)])
     found = elsewhere(assessment.features.parts, assessment.targets)
     assert found is not None and assessment.verdict != "accept"
-    assert found.sentence in assessment.reasons
+    assert found.reason in assessment.reasons
     risk, _, upper = ELSEWHERE[found.unlike]
     assert (
         assessment.prediction.failure_probability >= risk
@@ -68,8 +68,8 @@ def test_only_parts_with_targets_count():
     parts = [Part(each, 0.9 if n < 5 else 0.3, 0.1, 0.2) for n, each in enumerate(points)]
     assert elsewhere(parts, points[0]) is None
     found = elsewhere(parts, points[5])
-    assert found.unlike and found.sentence.startswith("The upper part of the bone lies elsewhere")
+    assert found.unlike and found.reason.startswith("The upper part of the bone lies elsewhere")
     shifted = [Part(each, 0.9, *((0.1, 0.2) if n else (3.0, 2.0))) for n, each in enumerate(points)]
     found = elsewhere(shifted, np.concatenate(points))
-    assert not found.unlike and found.sentence.startswith("The lower part of")
+    assert not found.unlike and found.reason.startswith("The lower part of")
     assert elsewhere([], points[0]) is None

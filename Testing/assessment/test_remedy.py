@@ -109,7 +109,7 @@ def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
         for n, points in enumerate(places)
     ]
     apart = elsewhere(shifted, places[3])
-    assert remedy([apart.sentence, "a camera may be known less well"]) == BONES
+    assert remedy([apart.reason, "a camera may be known less well"]) == BONES
     assert np.array_equal(apart.points, places[3])
     bone = SimpleNamespace(name="L1", displaced_mm=5.2)
     for displaced, lost in (([bone], []), ([], [bone])):

@@ -79,9 +79,7 @@ def test_a_chest_whose_vertebrae_have_moved_is_not_accepted(monkeypatch):
     assessment = verdict.assess(anatomy, found.views, found, START)
     apart = spine_elsewhere(anatomy, found.views, found.world_from_ct, assessment.targets)
     assert (
-        apart is not None
-        and apart.sentence in assessment.reasons
-        and assessment.verdict != "accept"
+        apart is not None and apart.reason in assessment.reasons and assessment.verdict != "accept"
     )
     assert len(assessment.elsewhere) == len(apart.points) > 0
     monkeypatch.setattr(verdict, "spine_elsewhere", lambda *_: None)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from program import assert_fits_schema, run
+from program import run
+from result_schema import assert_fits_schema
 from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 
 from MultiViewRegistrationLib import Case, assess, register

@@ -10,7 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from program import ENVIRONMENT, MVREG, assert_fits_schema, changed, mtre_mm, run
+from program import ENVIRONMENT, MVREG, changed, mtre_mm, run
+from result_schema import assert_fits_schema
 
 
 @pytest.fixture(scope="module")

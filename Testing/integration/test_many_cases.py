@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from program import assert_fits_schema, run
+from program import run
+from result_schema import assert_fits_schema
 
 
 @pytest.fixture(scope="module")

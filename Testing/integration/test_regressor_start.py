@@ -13,7 +13,8 @@ import pytest
 from fake_model import FakeModel
 from numpy.testing import assert_array_equal
 from phantom import TRUE_POSE, error_mm, off
-from program import assert_fits_schema, changed
+from program import changed
+from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.api import register

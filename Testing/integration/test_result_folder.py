@@ -17,7 +17,8 @@ from pathlib import Path
 import phantom
 import pytest
 from numpy.testing import assert_allclose
-from program import ENVIRONMENT, MVREG, assert_fits_schema, run
+from program import ENVIRONMENT, MVREG, run
+from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import Case, assess
 from MultiViewRegistrationLib.errors import InputError

@@ -9,7 +9,8 @@ import json
 
 import numpy as np
 import pytest
-from program import assert_fits_schema, changed, mtre_mm
+from program import changed, mtre_mm
+from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case

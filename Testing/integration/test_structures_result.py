@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from bent_spine import NAMES, POSE, START, spine, truth_of, write_case, xrays
-from program import assert_fits_schema, run
+from program import run
+from result_schema import assert_fits_schema
 
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.assessment.prediction import percent

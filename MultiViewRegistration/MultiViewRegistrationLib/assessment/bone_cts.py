@@ -8,6 +8,7 @@ from itertools import permutations
 
 from ..geometry import rigid
 from ..imaging.structures import BoneCT
+from ..reasons import Reason
 from ..registration.bones import SHOWN, BonesRegistration
 from ..registration.pipeline import Refinement
 from .bone_features import BoneFeatures, MaskEdge, bone_features, surface_distance
@@ -73,7 +74,8 @@ def assess_bone_cts(
             found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface)
         )
         wrong += [
-            f"{bone.name} overlaps {other}: one of the two is wrong." for other in shared.get(n, ())
+            Reason("bones-overlap", f"{bone.name} overlaps {other}: one of the two is wrong.")
+            for other in shared.get(n, ())
         ]
         rejected = wrong or single.assessment.verdict == "reject"
         bones.append(
@@ -95,24 +97,28 @@ def assess_bone_cts(
     return RegisteredBones(bones)
 
 
-def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[str]:
+def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[Reason]:
     """Return why a bone is rejected that ends so far from where it does alone."""
     name = found.bones[n].name
     if found.fit.shown[n].max() < SHOWN:
-        return [f"No X-ray shows enough of {name} to say where it is."]
+        return [Reason("not-shown", f"No X-ray shows enough of {name} to say where it is.")]
     if apart_mm > WRONG_MM:
-        return [
+        sentence = (
             f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone: one "
             "of the two is wrong."
-        ]
+        )
+        return [Reason("together-elsewhere", sentence)]
     return []
 
 
-def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[str]:
+def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[Reason]:
     reasons = ambiguity(single.refinement.alternative)
     if features.split_half_mm > WRONG_MM:
         reasons.append(
-            f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm."
+            Reason(
+                "halves-disagree",
+                f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.",
+            )
         )
     return reasons
 

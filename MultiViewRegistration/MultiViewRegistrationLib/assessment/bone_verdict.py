@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..reasons import Reason
 from .bone_features import BoneFeatures
 from .bone_prediction import BoneModel, BonePrediction, fitted
 from .neighbours import vertebra
@@ -25,7 +26,10 @@ MEASURED_SHOWN = 0.6
 #: of these limits does not hold: so that of seeds 51 and 52 as many were wrong as the risks say.
 OF_LEVEL, OF_LIMIT = 0.25, 0.05
 #: What is in doubt of the whole CT is so of each of its bones.
-OF_WHOLE = "What the verdict on the whole CT says of cameras and X-rays holds for its bones, too."
+OF_WHOLE = Reason(
+    "whole-in-doubt",
+    "What the verdict on the whole CT says of cameras and X-rays holds for its bones, too.",
+)
 
 
 def decide(
@@ -62,7 +66,7 @@ def decide(
 
 def judge(
     name: str, features: BoneFeatures, showing: Sequence[str], in_doubt: bool
-) -> tuple[BonePrediction | None, str, list[str]]:
+) -> tuple[BonePrediction | None, str, list[Reason]]:
     """Return the error to expect, the verdict and its reasons.
 
     Parameters
@@ -80,8 +84,11 @@ def judge(
             None,
             verdict,
             [
-                f"No X-ray shows enough of {name} to say where it is: it is drawn where its "
-                "neighbours are."
+                Reason(
+                    "not-shown",
+                    f"No X-ray shows enough of {name} to say where it is: it is drawn where its "
+                    "neighbours are.",
+                )
             ],
         )
     if verdict == "accept" and not in_doubt:
@@ -90,46 +97,79 @@ def judge(
     reasons = []
     if verdict == "reject":
         reasons.append(
-            f"Most likely wrong: {percent(prediction.risk)} risk of an error above {WRONG_MM:g} mm."
+            Reason(
+                "most-likely-wrong",
+                f"Most likely wrong: {percent(prediction.risk)} risk of an error above {WRONG_MM:g} mm.",
+            )
         )
     elif prediction.risk > model.accept:
         reasons.append(
-            f"The risk of an error above {WRONG_MM:g} mm is {percent(prediction.risk)}; up to "
-            f"{percent(model.accept)} is accepted."
+            Reason(
+                "risk",
+                f"The risk of an error above {WRONG_MM:g} mm is {percent(prediction.risk)}; up to "
+                f"{percent(model.accept)} is accepted.",
+            )
         )
     if len(showing) == 1:
-        reasons.append(f"Only {showing[0]} shows {name}: its depth along that beam is uncertain.")
+        reasons.append(
+            Reason(
+                "one-view",
+                f"Only {showing[0]} shows {name}: its depth along that beam is uncertain.",
+            )
+        )
     elif features.shown < MEASURED_SHOWN:
-        reasons.append(f"The X-rays show only {100 * features.shown:.0f} % of {name}.")
+        reasons.append(
+            Reason("partly-shown", f"The X-rays show only {100 * features.shown:.0f} % of {name}.")
+        )
     if features.left_out > LEFT_OUT:
-        reasons.append(f"Bone goes on outside the mask of {name}: correct the mask.")
+        reasons.append(
+            Reason("mask-too-small", f"Bone goes on outside the mask of {name}: correct the mask.")
+        )
     if features.soft > SOFT:
-        reasons.append(f"Much of the mask of {name} is no bone: correct the mask.")
+        reasons.append(
+            Reason("mask-too-large", f"Much of the mask of {name} is no bone: correct the mask.")
+        )
     if features.level_ratio < NEXT_LEVEL:
         where = (
             "one level up or down: check the level"
             if vertebra(name)
             else "farther up or down: check its outline"
         )
-        reasons.append(f"{name} fits about as well {where}.")
+        reasons.append(Reason("other-level", f"{name} fits about as well {where}."))
     if features.similarity < UNLIKE:
         reasons.append(
-            f"{name} does not look like the X-rays (similarity {features.similarity:.2f})."
+            Reason(
+                "not-like-ct",
+                f"{name} does not look like the X-rays (similarity {features.similarity:.2f}).",
+            )
         )
     if features.split_half_mm > WRONG_MM:
         reasons.append(
-            f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm."
+            Reason(
+                "halves-disagree",
+                f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.",
+            )
         )
     if features.motion_sds > UNUSUAL_SDS:
         reasons.append(
-            f"{name} has moved against a neighbour by more than is usual: it may be another one."
+            Reason(
+                "unusual-motion",
+                f"{name} has moved against a neighbour by more than is usual: it may be another one.",
+            )
         )
     if not prediction.bounded:
-        reasons.append(f"The result for {name} looks unlike every correct result we know.")
+        reasons.append(
+            Reason(
+                "unlike-known", f"The result for {name} looks unlike every correct result we know."
+            )
+        )
     if in_doubt:
         reasons.append(OF_WHOLE)
     return (
         prediction,
         verdict,
-        reasons or [f"The error of {name} may reach {prediction.upper95_mm:.1f} mm."],
+        reasons
+        or [
+            Reason("error-bound", f"The error of {name} may reach {prediction.upper95_mm:.1f} mm.")
+        ],
     )

@@ -14,6 +14,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
+from ..reasons import Reason, with_codes
 from ..registration.bones import (
     SHOWN,
     Bone,
@@ -31,7 +32,9 @@ from .bone_verdict import judge
 from .neighbours import NeighbourMotion, motions_of, vertebra
 from .prediction import WRONG_MM
 
-SET = "Its pose was set, not registered: the risk was not measured for such poses."
+SET = Reason(
+    "pose-set", "Its pose was set, not registered: the risk was not measured for such poses."
+)
 
 
 class Moved(NamedTuple):
@@ -57,7 +60,7 @@ class RegisteredBone:
     verdict
         "accept", "check" or "reject".
     reasons
-        Sentences; none for an accept.
+        None for an accept.
     prediction
         None where no view shows it.
     similarity
@@ -73,7 +76,7 @@ class RegisteredBone:
     name: str
     world_from_ct: np.ndarray
     verdict: str
-    reasons: list[str]
+    reasons: list[Reason]
     prediction: BonePrediction | None
     similarity: tuple[float, ...]
     moved: Moved | None
@@ -105,7 +108,7 @@ class RegisteredBone:
             "name": self.name,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
-            "reasons": self.reasons,
+            **with_codes(self.reasons),
             "predicted_tre_mm": self.predicted_tre_mm,
             "similarity": similarity,
             **({"moved": self.moved.to_json()} if self.moved else {}),

@@ -22,6 +22,7 @@ from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.slot_scan import SlotScanCamera
 from ..imaging.xray import SharedUnknowns, View, XRay
+from ..reasons import Reason
 from ..registration.cameras import CALIBRATED, OWN, CameraCorrections, uncalibrated_view_indices
 from ..registration.objective import tiles
 from ..registration.optimizer import (
@@ -121,6 +122,35 @@ SIGNS: dict[str, Callable[[float, float], tuple[float, float]]] = {
 }
 
 
+#: What may be wrong: with images, with cameras, with the CT, with the pose.
+CAUSES = {
+    "mirrored": "left and right of an X-ray are exchanged",
+    "upside down": "an X-ray is mirrored top to bottom",
+    "turned 90": "an X-ray is turned by 90 degrees clockwise",
+    "turned 180": "an X-ray is turned by 180 degrees",
+    "turned 270": "an X-ray is turned by 90 degrees counterclockwise",
+    "inverted": "the grey scale of an X-ray is the wrong way round",
+    "swapped": "two X-rays are exchanged",
+    "angle sign": "an angle of a C-arm has the wrong sign, or its two angles are exchanged",
+    "tube side": "the tube of a slot scan stood on the other side of the patient",
+    "distance": "the distance to the detector is wrong",
+    "principal point": "a principal point is wrong",
+    "motion": "the patient moved, or an angle that was said to be known is wrong",
+    "mirrored ct": "left and right of the CT are exchanged",
+    "half turn": "the CT's matrix is in RAS",
+    "ct scale": "the CT's scale is wrong",
+    "slice spacing": "the CT's slice spacing is wrong",
+    "level": "the CT lies at another vertebra",
+    "part": "the X-rays show another part of the CT than the start says",
+    "short": "an X-ray shows mostly what the CT does not hold",
+}
+
+
+def code_of(cause: str) -> str:
+    """Return the code of a reason that names one of `CAUSES`."""
+    return f"cause-{cause.replace(' ', '-')}"
+
+
 @dataclass(frozen=True, eq=False)
 class Cause:
     """The likely cause of a poor fit.
@@ -128,12 +158,7 @@ class Cause:
     Attributes
     ----------
     cause
-        Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270",
-        "inverted" or "swapped". Of the cameras: "angle sign", "tube side" (of a slot scan),
-        "distance", "principal point" or "motion" (of the patient, or an angle that was said to be
-        known is wrong). Of the CT: "mirrored ct", "half turn" (its matrix is in RAS), "ct scale" or
-        "slice spacing". Of the pose: "level", "part" (the X-rays show another part of the CT than
-        the start says) or "short" (a view shows mostly what the CT does not hold).
+        One of `CAUSES`.
     views
         Names of the views at fault; none for all.
     sentence
@@ -180,11 +205,13 @@ class Cause:
         )
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Reason:
         """The sentence, with how far correcting the cause moves the CT."""
+        code = code_of(self.cause)
         if self.cause in ("level", "part", "short") or not self.moved_mm:
-            return self.sentence
-        return f"{self.sentence} Correcting this moves the CT by {self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f} mm."
+            return Reason(code, self.sentence)
+        mm = f"{self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f}"
+        return Reason(code, f"{self.sentence} Correcting this moves the CT by {mm} mm.")
 
     @property
     def holds(self) -> bool:
@@ -224,6 +251,7 @@ class Cause:
         """Return `diagnosis` of a result.json."""
         return {
             "cause": self.cause,
+            "code": self.reason.code,
             "views": list(self.views),
             "evidence_gain": self.gain,
             "clear": self.clear,

@@ -26,6 +26,7 @@ from ..geometry.c_arm import CArm, angle, rotation
 from ..geometry.camera import Camera
 from ..geometry.fields import UNCERTAINTY
 from ..imaging.xray import SharedUnknowns, View, XRay
+from ..reasons import Reason
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
 from ..registration.objective import tiles
 from ..registration.prepared_ct import PreparedCT
@@ -197,7 +198,7 @@ def with_further_view(
     plan = plan_view(anatomy, views, world_from_ct, targets, shared)
     if not plan.views or plan.views[0].error_mm > WORTH * plan.error_mm:
         return assessment
-    return replace(assessment, reasons=[*assessment.reasons, plan.sentence])
+    return replace(assessment, reasons=[*assessment.reasons, Reason("further-view", plan.sentence)])
 
 
 class _Seen(NamedTuple):

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.xray import View
+from ..reasons import Reason
 from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles
 from ..registration.prepared_ct import PreparedCT
 from .metrics import in_field
@@ -152,7 +153,7 @@ class Elsewhere:
     ----------
     unlike
         Whether the X-rays do not look like one of them, and not only ask for another place.
-    sentence
+    reason
         Which they are, and what to do.
     most
         Most of them: the pose may be wrong as a whole.
@@ -161,7 +162,7 @@ class Elsewhere:
     """
 
     unlike: bool
-    sentence: str
+    reason: Reason
     most: bool = False
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
@@ -188,15 +189,20 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         return None
     if moved.mean() > 0.5:
         return Elsewhere(
-            bool(unlike.any()), "Most of the bone does not fit where this pose has it.", most=True
+            bool(unlike.any()),
+            Reason("part-displaced", "Most of the bone does not fit where this pose has it."),
+            most=True,
         )
     off = middles[moved].mean(axis=0) - middles[~moved].mean(axis=0)
     axis = int(np.abs(off).argmax())
     return Elsewhere(
         bool(unlike.any()),
-        f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose has "
-        "it: the patient may be bent or have moved, or the CT lacks slices. Register the bones by "
-        "themselves.",
+        Reason(
+            "part-displaced",
+            f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose "
+            "has it: the patient may be bent or have moved, or the CT lacks slices. Register the "
+            "bones by themselves.",
+        ),
         points=np.concatenate(
             [part.points for part, there in zip(parts, ~moved, strict=True) if not there]
         ),

@@ -17,6 +17,7 @@ import scipy
 from ..geometry import rigid
 from ..imaging.ct import WATER
 from ..imaging.xray import View
+from ..reasons import Reason
 from ..registration.bones import LEVELS, SHOWN, Bone, objective_at
 from ..registration.prepared_ct import PreparedCT
 from .bone_features import BONE
@@ -182,7 +183,10 @@ def spine_elsewhere(
         return None
     return Elsewhere(
         False,
-        "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register the "
-        "bones by themselves.",
+        Reason(
+            "part-displaced",
+            "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register "
+            "the bones by themselves.",
+        ),
         points=points,
     )

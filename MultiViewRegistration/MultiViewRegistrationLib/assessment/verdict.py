@@ -15,6 +15,7 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.fields import UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import SharedUnknowns, View
+from ..reasons import Reason
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -78,7 +79,7 @@ class Assessment:
     verdict
         "accept", "check" or "reject".
     reasons
-        Sentences; none for an accept.
+        None for an accept.
     prediction, features
         None where no view shows enough of the CT.
     splits
@@ -101,7 +102,7 @@ class Assessment:
         Cameras or X-rays are not of the kind that failure probabilities were measured on, of the
         whole CT or of bones of it.
     contradictions
-        Cameras that the X-rays contradict, a sentence each; also the first of the reasons.
+        Of cameras that the X-rays contradict, also the first of the reasons.
     suspects
         Names of the views that a reason is about.
     elsewhere
@@ -111,7 +112,7 @@ class Assessment:
     """
 
     verdict: str
-    reasons: list[str]
+    reasons: list[Reason]
     prediction: Prediction | None = None
     features: ReliabilityFeatures | None = field(default=None, repr=False)
     splits: list[ViewSplit] = field(default_factory=list)
@@ -122,7 +123,7 @@ class Assessment:
     measured: bool = False
     in_doubt: bool = True
     condition: str = ""
-    contradictions: tuple[str, ...] = ()
+    contradictions: tuple[Reason, ...] = ()
     suspects: tuple[str, ...] = ()
     elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
     body: Assessment | None = field(default=None, repr=False)
@@ -219,7 +220,8 @@ def assess(
     tied = [i for i in range(len(views)) if i not in alone]
     if max(found.fit.shown[i] for i in tied) < MIN_PIXELS or not np.isfinite(found.fit.cost):
         return Assessment(
-            "reject", ["At this pose no X-ray shows enough of the CT to compare them."]
+            "reject",
+            [Reason("not-shown", "At this pose no X-ray shows enough of the CT to compare them.")],
         )
     corrected = [found.views[i] for i in tied]
     chosen, limits = _targets(anatomy, corrected, found.world_from_ct, targets)
@@ -232,7 +234,7 @@ def assess(
         shared,
     )
     strain, contradicted = _camera_strain([views[i] for i in tied], corrected, shared)
-    contradictions = [sentence for _name, sentence in contradicted]
+    contradictions = [reason for _name, reason in contradicted]
     if features.camera_uncertainty and strain > EXPECTED_STRAIN:
         covariance = features.camera_uncertainty.covariance * (strain / EXPECTED_STRAIN) ** 2
         features = replace(
@@ -241,12 +243,19 @@ def assess(
     limits += [*_structure_limits(anatomy, found), *_view_limits(corrected, features, shared)]
     if masked:
         limits.append(
-            "What did not fit at an earlier pose was left out: a wrong pose would look right, too."
+            Reason(
+                "misfit-left-out",
+                "What did not fit at an earlier pose was left out: a wrong pose would look right, "
+                "too.",
+            )
         )
     if not registered:
         limits.append(
-            "The pose was set, not registered: the failure probability was not measured for such "
-            "poses."
+            Reason(
+                "pose-set",
+                "The pose was set, not registered: the failure probability was not measured for "
+                "such poses.",
+            )
         )
     model = model or calibrated("structure" if anatomy.structure else "body")
     points = rigid.transform_points(found.world_from_ct, chosen)
@@ -278,17 +287,19 @@ def assess(
         if not prediction.agree:
             limits.append(_contradiction_of_views(features))
         if not prediction.bounded:
-            limits.append("This result looks unlike every correct result we know.")
+            limits.append(
+                Reason("unlike-known", "This result looks unlike every correct result we know.")
+            )
         known = (
             [_camera_limit(corrected, cameras.bound_mm(), prediction)] if cameras and unsure else []
         )
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,
-            *([apart.sentence] if apart and not apart.most else []),
+            *([apart.reason] if apart and not apart.most else []),
             *(known if images_suffice else []),
             *_risk(prediction, model, verdict),
-            *([apart.sentence] if apart and apart.most else []),
+            *([apart.reason] if apart and apart.most else []),
             *(_weak_points(model, features, corrected) if prediction.familiar else []),
             *([] if images_suffice else known),
             *limits,
@@ -410,7 +421,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     )
 
 
-def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
+def with_identity(assessment: Assessment, reasons: Sequence[Reason]) -> Assessment:
     """Return the assessment of a case whose images' headers contradict each other.
 
     These reasons come first, and it is never "accept".
@@ -429,22 +440,26 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     displaced, lost, unseen = bones.displaced, bones.lost, bones.unseen
     if not (displaced or lost or unseen):
         return replace(assessment, body=assessment)
-    reasons = [f"{_names(lost)} may lie elsewhere than this pose has it."] if lost else []
+    reasons = []
+    if lost:
+        sentence = f"{_names(lost)} may lie elsewhere than this pose has it."
+        reasons.append(Reason("bone-lost", sentence))
     if unseen:
-        reasons.append(
+        sentence = (
             f"No X-ray shows {_names(unseen)}: whether this pose holds there is unknown. Leave out "
             "what no X-ray shows."
         )
+        reasons.append(Reason("not-shown", sentence))
     prediction, besides = assessment.prediction, assessment.reasons
     if displaced:
         others = (
             f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
         )
-        reasons.insert(
-            0,
+        sentence = (
             f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has "
-            f"it{others}: use each bone's own pose.",
+            f"it{others}: use each bone's own pose."
         )
+        reasons.insert(0, Reason("bone-displaced", sentence))
     if prediction is not None and displaced:
         mm = [bone.displaced_mm for bone in bones.shown]
         prediction = replace(
@@ -476,25 +491,28 @@ def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
 
     Never better than the worst of them.
     """
-    sentence = f"This is the pose of {bones.bones[0].name}: use each bone's own."
+    first = Reason(
+        "pose-of-one-bone", f"This is the pose of {bones.bones[0].name}: use each bone's own."
+    )
     rejected = [bone.name for bone in bones.bones if bone.verdict == "reject"]
     if not rejected:
-        return replace(assessment, reasons=[*assessment.reasons, sentence])
-    first = f"{', '.join(rejected)}: rejected, see the reasons of each bone."
-    return replace(assessment, verdict="reject", reasons=[first, *assessment.reasons, sentence])
+        return replace(assessment, reasons=[*assessment.reasons, first])
+    why = Reason("bone-rejected", f"{', '.join(rejected)}: rejected, see the reasons of each bone.")
+    return replace(assessment, verdict="reject", reasons=[why, *assessment.reasons, first])
 
 
-def ambiguity(rival: AlternativeSolution | None) -> list[str]:
+def ambiguity(rival: AlternativeSolution | None) -> list[Reason]:
     """Return the reason not to trust a pose where another one fits nearly as well.
 
     None where there is no such.
     """
     if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
         return []
-    return [
+    sentence = (
         f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees "
         f"away, fits nearly as well (evidence ratio {rival.evidence_ratio:.2f})."
-    ]
+    )
+    return [Reason("ambiguous", sentence)]
 
 
 def depth_risk(noise: TargetUncertainty, views: int) -> float:
@@ -519,70 +537,77 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
 
 def _targets(
     anatomy: PreparedCT, views: list[View], pose: np.ndarray, given: np.ndarray | None
-) -> tuple[np.ndarray, list[str]]:
+) -> tuple[np.ndarray, list[Reason]]:
     """Return the points to which the errors belong, and what is wrong with them."""
     if given is not None:
         shown = in_field(views, rigid.transform_points(pose, given)).any(axis=0)
-        return given, [] if shown.any() else [
-            "No X-ray shows a target: nothing was compared where the error counts."
-        ]
+        sentence = "No X-ray shows a target: nothing was compared where the error counts."
+        return given, [] if shown.any() else [Reason("targets-not-shown", sentence)]
     bone = anatomy.bone_points()
     if len(bone) < MIN_TARGETS:
-        return anatomy.corners(), [
+        sentence = (
             "The CT shows no bone: the error is given at the corners of the body, and soft tissue "
             "may have moved."
-        ]
+        )
+        return anatomy.corners(), [Reason("no-bone", sentence)]
     default = default_targets(anatomy, views, pose)
     if len(default):
         return default, []
-    return bone, [
+    sentence = (
         "No bone lies in the fields of all X-rays: the error is given for all bone of the CT."
-    ]
+    )
+    return bone, [Reason("no-shared-bone", sentence)]
 
 
-def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[str]:
+def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[Reason]:
     """Return why one structure is never accepted, and what it was compared with."""
     if not anatomy.structure:
         return []
-    limits = [
+    sentence = (
         "Only one structure of the CT was registered: it may lie on a similar structure. Check its "
         "outline."
-    ]
+    )
+    limits = [Reason("one-structure", sentence)]
     if found.world_from_background is not None:
         mm, degrees = pose_difference(
             found.world_from_ct, found.world_from_background, anatomy.centroid
         )
-        limits.append(
+        sentence = (
             f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT."
         )
+        limits.append(Reason("rest-displaced", sentence))
     elif anatomy.full_ct is not None:
-        limits.append(
+        sentence = (
             "It was compared without the rest of its CT: a similar structure may have attracted it."
         )
+        limits.append(Reason("no-surroundings", sentence))
     return limits
 
 
 def _view_limits(
     views: list[View], features: ReliabilityFeatures, shared: SharedUnknowns
-) -> list[str]:
+) -> list[Reason]:
     """Return why the measured failure probability does not hold for these views."""
     limits = []
     if len(views) == 1:
-        limits.append("Only one X-ray determines the pose: the depth along its beam is uncertain.")
+        sentence = "Only one X-ray determines the pose: the depth along its beam is uncertain."
+        limits.append(Reason("one-view", sentence))
     elif _widest_deg(views) < SAME_DIRECTION_DEG:
-        limits.append(
+        sentence = (
             f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees "
             "apart): the depth along their beams is uncertain."
         )
+        limits.append(Reason("same-direction", sentence))
     limits += [
-        f"{view.name} shows too little of the CT to confirm the pose."
+        Reason("too-little-shown", f"{view.name} shows too little of the CT to confirm the pose.")
         for view, shift in zip(views, features.single_view_shift_mm, strict=False)
         if not np.isfinite(shift)
     ]
     if shared != CALIBRATED:
-        limits.append(
+        sentence = (
             "All X-rays share an unknown: the failure probability was not measured for such cases."
         )
+        limits.append(Reason("shared-unknown", sentence))
     return limits
 
 
@@ -597,10 +622,10 @@ def _is_exact(view: View, first: bool) -> bool:
 
 def _camera_strain(
     given: list[View], corrected: list[View], shared: SharedUnknowns
-) -> tuple[float, list[tuple[str, str]]]:
+) -> tuple[float, list[tuple[str, Reason]]]:
     """Return the largest correction of a camera in its standard deviations.
 
-    View and sentence where it contradicts what is said of it.
+    View and reason where it contradicts what is said of it.
     """
     largest, contradicted = 0.0, []
     for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
@@ -626,7 +651,7 @@ def _camera_strain(
                     f"{np.abs(correction).max():.1f} {unit} off, though known to {sd:.2g} {unit}. "
                     "Check its geometry."
                 )
-                contradicted.append((before.name, sentence))
+                contradicted.append((before.name, Reason("camera-contradicted", sentence)))
     return largest, contradicted
 
 
@@ -642,14 +667,15 @@ def _least_known(views: list[View]) -> str:
     )
 
 
-def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> str:
+def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> Reason:
     """Return how well the cameras are known, and what it makes of the pose."""
     risk = percent(prediction.camera_failure_probability)
-    return (
+    sentence = (
         f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by "
         f"up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), and no X-ray shows "
         "it. Calibrate them, or check the result by other means."
     )
+    return Reason("cameras-uncertain", sentence)
 
 
 def _widest_deg(views: list[View]) -> float:
@@ -659,21 +685,33 @@ def _widest_deg(views: list[View]) -> float:
     )
 
 
-def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View]) -> list[str]:
+def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View]) -> list[Reason]:
     """Return the features that are worse than in nearly all correct results, the worst first."""
     disagreement = _disagreement(features, views)
     sentences = {
-        "noise_mm": _noise(features),
-        "basin_shift_mm": f"The fit may be accidental: with wider windows the pose moves by {features.basin_shift_mm:.1f} mm.",
-        "single_view_shift_sds": disagreement,
-        "split_half_mm": f"The halves of the images disagree by {features.split_half_mm:.1f} mm: something may have moved, or a distance "
-        "is wrong.",
-        "similarity": _least_similar(features, views),
-        "wider_similarity": f"One X-ray hardly resembles the CT even at a coarse resolution (local NCC {features.wider_similarity:.2f}).",
-        "outlier_fraction": f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the compared area: "
-        "tools, tissue that moved, or another patient.",
+        "noise_mm": ("noise", _noise(features)),
+        "basin_shift_mm": (
+            "unstable",
+            f"The fit may be accidental: with wider windows the pose moves by {features.basin_shift_mm:.1f} mm.",
+        ),
+        "single_view_shift_sds": ("view-disagrees", disagreement),
+        "split_half_mm": (
+            "halves-disagree",
+            f"The halves of the images disagree by {features.split_half_mm:.1f} mm: something may have moved, or a distance "
+            "is wrong.",
+        ),
+        "similarity": ("not-like-ct", _least_similar(features, views)),
+        "wider_similarity": (
+            "not-like-ct",
+            f"One X-ray hardly resembles the CT even at a coarse resolution (local NCC {features.wider_similarity:.2f}).",
+        ),
+        "outlier_fraction": (
+            "outliers",
+            f"X-ray and CT differ by more than noise in {100 * features.outlier_fraction:.0f} % of the compared area: "
+            "tools, tissue that moved, or another patient.",
+        ),
     }
-    weak = [sentences[name] for name in model.worse_than_usual(model_inputs(features))]
+    weak = [Reason(*sentences[name]) for name in model.worse_than_usual(model_inputs(features))]
     return list(dict.fromkeys(filter(None, weak)))
 
 
@@ -704,7 +742,7 @@ def _suspects(
     model: Model,
     features: ReliabilityFeatures,
     views: list[View],
-    contradicted: list[tuple[str, str]],
+    contradicted: list[tuple[str, Reason]],
 ) -> list[str]:
     """Return the names of the views that contradict their cameras.
 
@@ -722,13 +760,14 @@ def _suspects(
     return found
 
 
-def _contradiction_of_views(features: ReliabilityFeatures) -> str:
+def _contradiction_of_views(features: ReliabilityFeatures) -> Reason:
     sentence = "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
     if features.disagreement <= DISAGREE:
-        return f"{sentence}: a camera may be known less well."
-    return (
+        return Reason("views-disagree", f"{sentence}: a camera may be known less well.")
+    return Reason(
+        "views-disagree",
         f"{sentence}: if an angle, a distance or the CT's scale is wrong, or the patient moved "
-        f"between them, the CT is off by about {features.disagreement_mm:.1f} mm."
+        f"between them, the CT is off by about {features.disagreement_mm:.1f} mm.",
     )
 
 
@@ -752,17 +791,20 @@ def is_about_risk(reason: str) -> bool:
     return reason.startswith(beginnings)
 
 
-def _risk(prediction: Prediction, model: Model, verdict: str) -> list[str]:
+def _risk(prediction: Prediction, model: Model, verdict: str) -> list[Reason]:
     """Return a sentence, where the failure probability is too high for an accept."""
     risk, limit = percent(prediction.failure_probability), percent(model.accept)
     if verdict == "reject" and prediction.failure_probability >= model.reject:
-        return [f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."]
+        sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
+        return [Reason("most-likely-wrong", sentence)]
     if not prediction.familiar:
-        return [
+        sentence = (
             f"{UNFAMILIAR} on which the risk was measured, so that it is not known; most of their "
             "parts fit best where this pose has them."
-        ]
+        )
+        return [Reason("unfamiliar-images", sentence)]
     if prediction.failure_probability <= model.accept:
         return []
     risk = f"slightly more than {limit}" if risk == limit else risk
-    return [f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted."]
+    sentence = f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted."
+    return [Reason("risk", sentence)]

@@ -24,6 +24,7 @@ from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import BoneCT, Structures, read_bone_ct
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
+from ..reasons import Reason
 from .arrays import (
     LPS_FROM_RAS,
     bone_cts_of_arrays,
@@ -56,8 +57,9 @@ from .dicom_identity import (
 from .files import NAMELESS, InputFile, describe, printable, sha256, upload_root
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
-SAME_PATIENT = (
-    "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
+SAME_PATIENT = Reason(
+    "patient-confirmed",
+    "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient.",
 )
 #: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another
 #: unit, so many mm long.
@@ -128,25 +130,25 @@ class Case(CaseSettings):
             )
 
     @property
-    def identity_reasons(self) -> list[str]:
+    def identity_reasons(self) -> list[Reason]:
         """Why the result may not be accepted.
 
-        CT and X-rays are of different patients or sides, a sentence each.
+        CT and X-rays are of different patients or sides.
         """
         return (
             []
             if self.same_patient
-            else [each.sentence for each in self.mismatches if each.kind != DAY]
+            else [each.reason for each in self.mismatches if each.kind != DAY]
         )
 
     @property
-    def identity_cautions(self) -> list[str]:
+    def identity_cautions(self) -> list[Reason]:
         """What to know of the patient all the same.
 
         That a person overruled the headers, and X-rays of another day than the CT.
         """
         overruled = self.same_patient and any(each.kind != DAY for each in self.mismatches)
-        days = [each.sentence for each in self.mismatches if each.kind == DAY]
+        days = [each.reason for each in self.mismatches if each.kind == DAY]
         return [*([SAME_PATIENT] if overruled else []), *days]
 
     @property

@@ -13,9 +13,11 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from ..imaging.image_source import is_dicom
+from ..reasons import Reason
 from .case_file import MISMATCH_KINDS, CaseFile, DicomImage, DicomOrigin, uid_of
 
 PATIENT, SIDE, DAY = MISMATCH_KINDS
+REASON_CODES = {PATIENT: "patient-mismatch", SIDE: "different-sides", DAY: "other-day"}
 KIND_WORDS = {PATIENT: "patients", SIDE: "sides of the body", DAY: "days"}
 
 
@@ -58,6 +60,11 @@ class Mismatch(NamedTuple):
 
     kind: str
     sentence: str
+
+    @property
+    def reason(self) -> Reason:
+        """The sentence with its code."""
+        return Reason(REASON_CODES[self.kind], self.sentence)
 
 
 #: How each of the sentences below ends.

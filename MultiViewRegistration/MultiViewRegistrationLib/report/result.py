@@ -18,6 +18,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.navigation.registration_export import REJECTED
+from ..reasons import Reason, with_codes
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -107,15 +108,14 @@ class Result:
         return self.refined_by is not None
 
     @property
-    def reasons(self) -> list[str]:
-        """The cautions before trusting the pose, a sentence each."""
-        unrefined = (
-            [] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]
-        )
+    def reasons(self) -> list[Reason]:
+        """The cautions before trusting the pose: sentences, each with a code."""
+        sentence = f"The pose was not refined; it is as given ({self.method})."
+        unrefined = [] if self.refined else [Reason("not-refined", sentence)]
         return [*unrefined, *(self.assessment.reasons if self.assessment else []), *self.limits]
 
     @property
-    def limits(self) -> list[str]:
+    def limits(self) -> list[Reason]:
         """Reasons that are not of the assessment.
 
         Of the case, and of how it was registered.
@@ -128,17 +128,26 @@ class Result:
         )
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
-                "The geometry of the views comes from the true poses (relative_geometry of the "
-                "case), which makes the error smaller than it could be without the truth."
+                Reason(
+                    "geometry-from-truth",
+                    "The geometry of the views comes from the true poses (relative_geometry of the "
+                    "case), which makes the error smaller than it could be without the truth.",
+                )
             )
         if case.structures is not None and self.structures is None:
             reasons.append(
-                "The case's structures were not registered: this is the pose of the whole CT alone."
+                Reason(
+                    "bones-not-registered",
+                    "The case's structures were not registered: this is the pose of the whole CT alone.",
+                )
             )
         if case.bone_cts and self.structures is None:
             reasons.append(
-                "The case's bones were not registered together: this is the pose of "
-                f"{case.bone_cts[0].name} alone."
+                Reason(
+                    "bones-not-registered",
+                    "The case's bones were not registered together: this is the pose of "
+                    f"{case.bone_cts[0].name} alone.",
+                )
             )
         alone = (
             "it was registered alone and does not support the pose; its camera was fitted to the "
@@ -147,11 +156,14 @@ class Result:
             else "its camera was not corrected, and its similarity means little"
         )
         reasons += [
-            f"The geometry of {case.views[i].name} is unknown: {alone}."
+            Reason("geometry-unknown", f"The geometry of {case.views[i].name} is unknown: {alone}.")
             for i in uncalibrated_view_indices(case.views, case.shared_unknowns)
         ]
         reasons += [
-            f"{view.name} was not used: the CT covers too little of this X-ray."
+            Reason(
+                "view-not-used",
+                f"{view.name} was not used: the CT covers too little of this X-ray.",
+            )
             for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
             if shown < MIN_PIXELS
         ]
@@ -159,8 +171,11 @@ class Result:
             reasons += ambiguity(self.refinement.alternative)
         if self.refinement.rim and self.verdict != "accept":
             reasons.append(
-                f"The pose lies at the rim of what was searched: {self.refinement.rim}. It may lie "
-                "farther: give a start pose, or search farther."
+                Reason(
+                    "range-too-small",
+                    f"The pose lies at the rim of what was searched: {self.refinement.rim}. It may lie "
+                    "farther: give a start pose, or search farther.",
+                )
             )
         of_sentence: dict[str, list[str]] = {}
         for name, sentences in case.assumptions.items():
@@ -172,7 +187,7 @@ class Result:
         assumed = "; ".join(
             f"{names}: {'; '.join(sentences)}" for names, sentences in of_names.items()
         )
-        return [*reasons, *([f"Assumed: {assumed}."] if assumed else [])]
+        return [*reasons, *([Reason("assumed", f"Assumed: {assumed}.")] if assumed else [])]
 
     @property
     def verdict(self) -> str | None:
@@ -271,7 +286,7 @@ class Result:
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
-            "reasons": self.reasons,
+            **with_codes(self.reasons),
             "summary": self.summary,
             "override": override,
             "withheld": self.withheld(override),

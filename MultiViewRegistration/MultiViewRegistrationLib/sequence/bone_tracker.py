@@ -23,6 +23,7 @@ from ..errors import Cancelled
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
+from ..reasons import Reason
 from ..registration.bones import (
     LEVELS,
     SHOWN,
@@ -41,7 +42,7 @@ from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, MEDIAN_FRAMES, Pace, Tracked
 #: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are
 #: followed at these, but not at the last alone.
 FOLLOWING = LEVELS[-2:]
-REST_LOST = "The rest of the CT, its background, was not found in this frame."
+REST_LOST = Reason("rest-lost", "The rest of the CT, its background, was not found in this frame.")
 
 
 class _Fit(NamedTuple):
@@ -194,11 +195,10 @@ class BoneTracker:
                 lost.add(bone.name)
         return _Fit(assessed, lost)
 
-    def _unlike(self, bone: RegisteredBone, views: Sequence[View], shown: np.ndarray) -> str:
-        """Return the view in which a bone does not look as in the frames before, a sentence.
-
-        "" for none.
-        """
+    def _unlike(
+        self, bone: RegisteredBone, views: Sequence[View], shown: np.ndarray
+    ) -> Reason | None:
+        """Return why a bone is lost that does not look as in the frames before; None if it does."""
         before = np.array(self._similarity.get(bone.name, np.empty((0, len(views)))))
         for n, view in enumerate(views):
             known = before[np.isfinite(before[:, n]), n]
@@ -207,14 +207,15 @@ class BoneTracker:
                 and len(known)
                 and bone.similarity[n] < (usual := np.median(known)) - MAX_SIMILARITY_DROP
             ):
-                return (
+                return Reason(
+                    "lost",
                     f"Lost: {bone.name} fits {view.name} worse (similarity "
-                    f"{bone.similarity[n]:.2f}) than in the frames before ({usual:.2f})."
+                    f"{bone.similarity[n]:.2f}) than in the frames before ({usual:.2f}).",
                 )
-        return ""
+        return None
 
 
-def _with_reasons(bone: RegisteredBone, reasons: list[str]) -> RegisteredBone:
+def _with_reasons(bone: RegisteredBone, reasons: list[Reason]) -> RegisteredBone:
     """Return the bone with these reasons as well, for which it is never "accept"."""
     if not reasons or bone.verdict == "reject":
         return bone

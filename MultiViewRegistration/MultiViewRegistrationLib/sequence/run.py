@@ -20,6 +20,7 @@ from ..geometry.slot_scan import require_single_source
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame
+from ..reasons import Reason
 from ..registration.cameras import CameraCorrections
 from ..registration.optimizer import Range
 from ..registration.pipeline import Progress
@@ -86,7 +87,7 @@ def follow(
             if number == 0:
                 raise
             yield without_structures(
-                Tracked(number, "lost", None, "reject", [f"Lost: {error}"]), names
+                Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")]), names
             )
             continue
         if tracker.begun:
@@ -110,7 +111,7 @@ def follow(
         yield found
 
 
-def _with_identity(found: Tracked, reasons: list[str]) -> Tracked:
+def _with_identity(found: Tracked, reasons: list[Reason]) -> Tracked:
     """Return the result with these reasons as well, for which neither it nor a bone is "accept"."""
     if not reasons:
         return found
@@ -144,7 +145,7 @@ def _registered(
     except InputError as error:
         if number == 0:
             raise
-        lost = Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
+        lost = Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")])
         return without_structures(lost, () if case.structures is None else case.structures.names)
     if result.verdict != "reject":
         geometry.learn(result.views)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..io.files import JsonObject, describe, printable, read_json, sha256, uploa
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
+from ..reasons import Reason, with_codes
 from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
@@ -154,7 +156,7 @@ class Track:
             "how": frame.how,
             "world_from_ct": None if pose is None else pose.tolist(),
             "verdict": frame.verdict,
-            "reasons": frame.reasons,
+            **with_codes(frame.reasons),
             "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
             "predicted_upper95_mm": frame.upper95_mm,
         }
@@ -504,14 +506,15 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
     verdict = fields.choice("verdict", ("accept", "check", "reject"))
     placed = verdict != "reject" or fields.values.get("world_from_ct") is not None
     how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
-    reasons = fields.texts("reasons", "a list of sentences") if fields.has("reasons") else []
+    sentences = fields.texts("reasons", "a list of sentences") if fields.has("reasons") else []
+    codes = fields.texts("reason_codes", "their codes") if fields.has("reason_codes") else []
     upper95 = fields.values.get("predicted_upper95_mm")
     return Tracked(
         number,
         how,
         fields.rigid("world_from_ct") if placed else None,
         verdict,
-        reasons,
+        [Reason(*each) for each in zip(chain(codes, repeat("")), sentences)],
         _similarity(fields),
         None
         if upper95 is None

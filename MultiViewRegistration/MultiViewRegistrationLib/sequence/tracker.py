@@ -28,6 +28,7 @@ from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameFiles
+from ..reasons import Reason
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise, moved
@@ -46,8 +47,12 @@ MEDIAN_FRAMES = 15
 COARSE_TOLERANCE_MM = 0.5
 #: Frames after which an earlier motion no longer predicts the next one.
 MAX_MOTION_AGE = 3
-FOLLOWED = "Tracked without an assessment of its own: the failure probability was not measured for such poses."
-BACKGROUND_LOST = "Lost: the rest of the CT, its background, was not found."
+FOLLOWED = Reason(
+    "followed",
+    "Tracked without an assessment of its own: the failure probability was not measured for such "
+    "poses.",
+)
+BACKGROUND_LOST = Reason("lost", "Lost: the rest of the CT, its background, was not found.")
 
 
 class Frames(Protocol):
@@ -137,7 +142,7 @@ class Tracked:
     how: str
     world_from_ct: np.ndarray | None
     verdict: str
-    reasons: list[str]
+    reasons: list[Reason]
     similarity: tuple[float, ...] = ()
     upper95_mm: float | None = None
     cameras: tuple[Camera, ...] = ()
@@ -301,7 +306,12 @@ class Tracker:
                 "lost",
                 None,
                 "reject",
-                ["Lost: the X-rays show too little of the CT within the search range."],
+                [
+                    Reason(
+                        "lost",
+                        "Lost: the X-rays show too little of the CT within the search range.",
+                    )
+                ],
             )
         found = replace(found, world_from_background=self._compared.world_from_background)
         assessment = self._assessed(views, found, poses[1])
@@ -309,7 +319,10 @@ class Tracker:
             assessment = replace(
                 assessment,
                 verdict="reject",
-                reasons=[f"Lost: {self._worst_view(views, found)}", *assessment.reasons],
+                reasons=[
+                    Reason("lost", f"Lost: {self._worst_view(views, found)}"),
+                    *assessment.reasons,
+                ],
             )
         return _tracked(
             number, "lost" if assessment.verdict == "reject" else "found again", found, assessment

@@ -6,7 +6,7 @@ Its verdict, a mask without what does not fit, its similarity, how another one d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,7 +121,7 @@ def _entry(session: Session) -> HistoryEntry:
     return entry
 
 
-def reasons(session: Session) -> list[str]:
+def reasons(session: Session) -> Sequence[str]:
     """Return what a person must know before trusting the pose that has a verdict, a sentence each."""
     return (session.sequence.frame or _entry(session)).reasons
 

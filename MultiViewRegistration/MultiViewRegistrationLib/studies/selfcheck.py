@@ -156,6 +156,7 @@ class SelfCheck:
                 key: content[key]
                 for key in (
                     "reasons",
+                    "reason_codes",
                     "predicted_tre_mm",
                     "world_from_ct",
                     "views",

@@ -1,0 +1,97 @@
+"""Reasons for a verdict: sentences for people, each with a code that programs may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: What each code says. A code keeps its meaning, while its sentence may be reworded; codes are
+#: added. Those of `diagnosis.Cause` follow, with "cause-" before them.
+CODES = {
+    "ambiguous": "another pose fits nearly as well",
+    "assumed": "what a header or the case leaves open, and what was taken",
+    "bone-displaced": "a bone lies elsewhere than the pose of the whole CT has it",
+    "bone-lost": "a bone was not found",
+    "bone-rejected": "a bone with a CT of its own is rejected",
+    "bones-not-registered": "the bones of the case were not registered",
+    "bones-overlap": "two bones lie within each other",
+    "camera-contradicted": "the X-rays contradict what is said of a camera",
+    "cameras-uncertain": "the cameras' uncertainty alone may misplace the bone",
+    "different-sides": "CT and X-rays are of different sides of the body, by their headers",
+    "error-bound": "the error may be above the limit",
+    "followed": "a frame was followed without an assessment of its own",
+    "further-view": "a further X-ray that would lower the error most",
+    "geometry-from-truth": "the cameras come from the true poses",
+    "geometry-unknown": "the camera of an X-ray is unknown",
+    "halves-disagree": "halves of the images disagree",
+    "lost": "a frame, or a bone in it, fits worse than those before",
+    "mask-too-large": "much of a mask is no bone",
+    "mask-too-small": "bone goes on outside a mask",
+    "misfit-left-out": "what did not fit at an earlier pose was left out",
+    "most-likely-wrong": "the risk is so high that the pose is rejected",
+    "no-bone": "the CT shows no bone",
+    "no-shared-bone": "no bone lies in the fields of all X-rays",
+    "no-surroundings": "a structure was compared without the rest of its CT",
+    "noise": "the images determine the pose poorly",
+    "not-like-ct": "an X-ray hardly resembles the CT, or a bone of it",
+    "not-refined": "the pose was not refined",
+    "not-shown": "no X-ray shows enough of the CT, or of a bone",
+    "one-structure": "one structure was registered by its mask alone",
+    "one-view": "one X-ray alone determines the pose",
+    "other-day": "CT and X-rays are of different days, by their headers",
+    "other-level": "the bone one level up or down fits about as well",
+    "outliers": "X-ray and CT differ by more than noise in much of the area",
+    "part-displaced": "a part of the bone lies elsewhere than the pose has it",
+    "partly-shown": "the X-rays show only a part of a bone",
+    "patient-confirmed": "a person said that all is of one patient, whatever the headers say",
+    "patient-mismatch": "CT and X-rays are of different patients, by their headers",
+    "pose-of-one-bone": "the pose is of the first of several bones with a CT each",
+    "pose-set": "the pose was set, not registered",
+    "range-too-small": "the pose lies at the rim of what was searched",
+    "rest-displaced": "how far a structure lies from its place in the rest of the CT",
+    "rest-lost": "the rest of the CT was not found in a frame",
+    "risk": "the risk is too high for an accept",
+    "same-direction": "the X-rays look in nearly the same direction",
+    "shared-unknown": "all X-rays share an unknown of their cameras",
+    "targets-not-shown": "no X-ray shows a target",
+    "too-little-shown": "an X-ray shows too little of the CT",
+    "together-elsewhere": "a bone ends elsewhere than it does alone",
+    "unfamiliar-images": "the risk was not measured on X-rays of this kind",
+    "unlike-known": "the result looks unlike every correct result known",
+    "unstable": "with wider windows the pose moves",
+    "unusual-motion": "a bone has moved against a neighbour by more than is usual",
+    "view-disagrees": "one X-ray disagrees with the others",
+    "view-not-used": "an X-ray was not used, as the CT covers too little of it",
+    "views-disagree": "the X-rays disagree by more than the cameras' uncertainty explains",
+    "whole-in-doubt": "cameras or X-rays are in doubt, and so is each bone",
+}
+
+
+class Reason(str):
+    """A sentence with its code.
+
+    Attributes
+    ----------
+    code
+        One of `CODES`, or "cause-" and a `diagnosis.Cause.cause` with hyphens. "" of a sentence
+        that a file had without one.
+    """
+
+    code: str
+
+    def __new__(cls, code: str, sentence: str) -> Reason:
+        """Make a reason of a code and a sentence."""
+        reason = super().__new__(cls, sentence)
+        reason.code = code
+        return reason
+
+    # Copies, and what goes to another process, keep the code.
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return self.code, str(self)
+
+
+def with_codes(reasons: Sequence[Reason]) -> dict[str, list[str]]:
+    """Return `reasons` and `reason_codes` of a result.json."""
+    return {
+        "reasons": [str(reason) for reason in reasons],
+        "reason_codes": [reason.code for reason in reasons],
+    }

@@ -1,0 +1,44 @@
+"""Every reason has a code that is documented, and keeps it."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import pickle
+import re
+from pathlib import Path
+
+from result_schema import KNOWN, SCHEMA
+
+import MultiViewRegistrationLib
+from MultiViewRegistrationLib.assessment.diagnosis import CAUSES
+from MultiViewRegistrationLib.reasons import CODES, Reason, with_codes
+
+LIBRARY = Path(MultiViewRegistrationLib.__file__).parent
+
+
+def test_the_codes_that_are_given_are_those_that_are_documented():
+    given, texts = set(), set()
+    for path in LIBRARY.rglob("*.py"):
+        if path.name == "reasons.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Reason":
+                given |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
+    assert given <= CODES.keys() <= texts
+
+
+def test_causes_are_those_of_the_schema():
+    assert set(SCHEMA["properties"]["diagnosis"]["properties"]["cause"]["enum"]) == CAUSES.keys()
+    assert all(re.match(SCHEMA["$defs"]["code"]["pattern"], code) for code in KNOWN)
+
+
+def test_a_reason_is_a_sentence_that_keeps_its_code():
+    reason = Reason("risk", "The risk is 26 %.")
+    assert f"{reason}" == "The risk is 26 %." and json.dumps([reason]) == '["The risk is 26 %."]'
+    for again in (copy.deepcopy(reason), pickle.loads(pickle.dumps(reason))):
+        assert (again, again.code) == (reason, "risk")
+    assert with_codes([reason]) == {"reasons": [str(reason)], "reason_codes": ["risk"]}

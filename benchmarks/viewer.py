@@ -87,6 +87,7 @@ def frames(serve: Callable[[], tuple[Served, Tab]], seconds: float) -> str:
     """For each mode the time from event to picture, pictures a second, and the median of the DRR's longest side while it moves."""
     server, tab = serve()
     tab.ready()
+    tab.button("Move the CT").click()
     rows = []
     for mode in MODES:
         tab.button(f"Overlay: {mode}").click()

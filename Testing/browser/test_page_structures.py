@@ -63,9 +63,7 @@ def test_each_bone_is_outlined_and_told_and_exported(tab, spine, tmp_path):
     box = tab.page.get_by_role("checkbox", name="L3", exact=True).first
     assert box.is_checked()
     tab.shot("ct")
-    tab.page.locator(".mv-answer").get_by_role(
-        "button", name="Look at the overlays", exact=True
-    ).click()
+    tab.page.locator(".mv-answer").get_by_role("button", name="Show edges", exact=True).click()
     tab.page.get_by_text("Outlines: each bone where the X-rays show it").wait_for()
     tab.shot("check")
     archive = tab.download("Export", tmp_path, ".mv-answer")
@@ -78,9 +76,7 @@ def test_each_bone_is_outlined_and_told_and_exported(tab, spine, tmp_path):
 
 def test_a_bone_is_seen_in_all_views_moved_and_registered_again(tab):
     all_outlined(tab.page)
-    tab.page.locator(".mv-answer").get_by_role(
-        "button", name="Look at the overlays", exact=True
-    ).click()
+    tab.page.locator(".mv-answer").get_by_role("button", name="Show edges", exact=True).click()
     tab.page.get_by_role("button", name="L2", exact=True).click()
     tab.page.wait_for_function("() => document.querySelectorAll('.bone.chosen').length === 2")
     left, top, right, bottom = tab.page.evaluate(OUTLINE, "L2")
@@ -88,6 +84,8 @@ def test_a_bone_is_seen_in_all_views_moved_and_registered_again(tab):
     assert right - left > 0.3 * across or bottom - top > 0.3 * down
     tab.page.wait_for_timeout(1500)
     tab.shot("one_bone")
+    tab.button("Move the CT").click()
+    tab.page.locator(".mvx .ring").first.wait_for()
     tab.drag(0, (0.5, 0.5), (0.6, 0.5))  # of the outlined bone, its row is chosen
     tab.wait_state("s.answer.kind === 'moved'")
     tab.page.wait_for_function(

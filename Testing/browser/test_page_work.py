@@ -110,7 +110,13 @@ def test_nothing_is_answered_without_the_token(server):
 
 
 def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
-    before, picture = fresh.numbers(), fresh.picture(0)
+    before = fresh.numbers()
+    fresh.drag(0, (0.5, 0.45), (0.56, 0.5))
+    assert fresh.numbers() == before  # it looks around
+    fresh.page.keyboard.press("0")
+    fresh.page.keyboard.press("m")
+    fresh.page.locator(".mvx .ring").first.wait_for()
+    picture = fresh.picture(0)
     fresh.drag(0, (0.5, 0.45), (0.56, 0.5))
     assert np.abs(fresh.picture(0).astype(int) - picture.astype(int)).mean() > 1.0
     fresh.wait_state("c('register', 'history').lines.at(-1).cells[1].text === 'By hand'")

@@ -133,13 +133,21 @@ def window(shown, number: int = 0) -> tuple[float, float]:
     return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
 
-def test_the_right_button_changes_the_window_and_the_scene_keeps_it(shown):
-    async def right_drag():
+@pytest.mark.parametrize("held", ["Control", "Brightness and contrast"])
+def test_a_drag_with_ctrl_or_the_open_box_changes_the_window_and_the_scene_keeps_it(shown, held):
+    async def drag():
+        shown.moves = False
+        await shown.settled()
+        if held == "Control":
+            await shown.page.keyboard.down(held)
+        else:
+            await shown.page.locator(".mvx").first.get_by_role("button", name=held).click()
         box, (x, y) = await shown.surface().bounding_box(), await shown.place(MIDDLE)
-        await shown.pull((x, y), (x + box["width"] / 4, y + box["height"] / 6), "right", steps=5)
+        await shown.pull((x, y), (x + box["width"] / 4, y + box["height"] / 6), steps=5)
+        await shown.page.keyboard.up("Control")
 
-    shown(right_drag())
-    width, level = 3 * np.exp(0.5), 1.5 - 3 / 6
+    shown(drag())
+    width, level = 3 * np.exp(0.5), 1.5 + 3 / 6
     assert window(shown) == pytest.approx((level - width / 2, level + width / 2), abs=1e-3)
     assert window(shown, 1) == (0.0, 3.0)
     assert np.array_equal(shown.pose, START)
@@ -191,9 +199,15 @@ def test_a_zoom_keeps_what_is_under_the_mouse(shown, notches):
     assert zoom == pytest.approx(max(1.2**notches, 0.5))
 
 
-@pytest.mark.parametrize("button, key", [("middle", None), ("left", "Shift")])
-def test_a_pan_takes_along_what_is_under_the_mouse(shown, button, key):
+@pytest.mark.parametrize(
+    "button, key, moves", [("middle", None, True), ("left", "Shift", True), ("left", None, False)]
+)
+def test_a_pan_takes_along_what_is_under_the_mouse(shown, button, key, moves):
+    """A plain drag pans while Move is off."""
+
     async def pan():
+        shown.moves = moves
+        await shown.settled()
         await shown.page.mouse.move(*await shown.place(MIDDLE))
         await shown.page.mouse.wheel(0, -300)
         x, y = await shown.place((70, 50))
@@ -209,7 +223,38 @@ def test_a_pan_takes_along_what_is_under_the_mouse(shown, button, key):
     assert np.array_equal(shown.pose, START)
 
 
+def test_the_right_button_zooms_about_where_it_went_down(shown):
+    async def zoom():
+        x, y = np.rint(await shown.place((90, 40)))
+        box = await shown.surface().bounding_box()
+        pixel = await shown.js("(at) => xrays[0].frame.toImage(at)", [x - box["x"], y - box["y"]])
+        await shown.pull((x, y), (x + 20, y + box["height"] / 8), "right")
+        return (x, y), await shown.place(pixel), await shown.js("() => xrays[0].frame.zoom")
+
+    before, after, zoom = shown(zoom())
+    assert np.allclose(before, after, atol=0.01) and zoom == pytest.approx(np.exp(0.5), rel=1e-3)
+    assert np.array_equal(shown.pose, START)
+
+
 # Moving the CT
+
+
+def test_the_ct_moves_only_while_move_is_on(shown):
+    async def press_m_and_drag():
+        await shown.press("m")
+        await shown.drag((50, 70), (62, 61))
+        assert await shown.page.locator(".mvx .ring").count() == 0
+        await shown.press("ArrowRight", "[", "PageUp", "Control+ArrowUp")
+        still = shown.pose.copy(), list(shown.called)
+        await shown.press("m")
+        await shown.page.locator(".mvx .ring").first.wait_for()
+        await shown.press("ArrowRight")
+        await shown.press("Escape")
+        return *still, shown.moves
+
+    pose, called, moves = shown(press_m_and_drag())
+    assert np.array_equal(pose, START) and called == [] and not moves
+    assert np.linalg.norm(shown.moved_by) == pytest.approx(0.1, abs=1e-4)
 
 
 def test_a_drag_moves_the_ct_parallel_to_the_view(shown):
@@ -302,19 +347,8 @@ def test_keys_move_it_by_whole_steps(shown, key, shift, rotation):
     assert shown.called == ["begin", "moved", "end"]
 
 
-def test_ring_and_grips_rotate_it_and_are_seen_only_then(shown):
-    async def show_ring():
-        """With the mouse over the handle in the CT's middle."""
-        assert await shown.page.locator(".mvx .ring").count() == 0
-        box, ring = (
-            await shown.surface().bounding_box(),
-            await shown.js("() => ({...xrays[0].drawn.ring})"),
-        )
-        await shown.page.mouse.move(box["x"] + ring["x"] - 1, box["y"] + ring["y"], steps=2)
-        await shown.page.locator(".mvx .ring").wait_for()
-
+def test_ring_and_grips_rotate_it(shown):
     async def pull_ring():
-        await show_ring()
         ring, box = (
             await shown.js("() => ({...xrays[0].drawn.ring})"),
             await shown.surface().bounding_box(),
@@ -326,8 +360,6 @@ def test_ring_and_grips_rotate_it_and_are_seen_only_then(shown):
         await shown.pull(*places.tolist(), steps=9)
 
     async def pull_grip():
-        await shown.page.mouse.move(2, 2)
-        await show_ring()
         grip, box = (
             await shown.js("() => ({...xrays[0].drawn.ring.grips[0]})"),
             await shown.surface().bounding_box(),
@@ -372,11 +404,11 @@ def test_one_finger_pans_or_moves_the_ct_and_two_zoom(shown):
         await slide_fingers(shown, *[[(x - far, y), (x + far, y)] for far in (20, 30, 40)])
         return (x, y), await shown.place((60, 50)), await shown.js("() => xrays[0].frame.zoom")
 
+    shown.moves = False
     shown(shown.press("+"))
     panned, found = shown(slide())
     assert np.allclose(panned, found, atol=0.6) and np.array_equal(shown.pose, START)
     shown(shown.reset())
-    shown(shown.press("m"))
     shown(slide())
     assert (
         np.linalg.norm(shown.moved_by) > 5
@@ -515,7 +547,7 @@ def test_what_is_written_and_announced(shown):
         spoken = await shown.page.locator(".mvx-spoken").first.inner_text()
         await shown.surface().focus()
         names = []
-        for _ in range(6):
+        for _ in range(5):
             await shown.page.keyboard.press("Tab")
             names.append(
                 await shown.page.evaluate("document.activeElement.getAttribute('aria-label')")
@@ -535,8 +567,7 @@ def test_what_is_written_and_announced(shown):
         "Zoom out (wheel, -)",
         "All of the X-ray (0)",
         "Zoom in (wheel, +)",
-        "Brightness and contrast (drag with the right button)",
-        "Turn and tilt the CT (m)",
+        "Brightness and contrast (while it is open, or with Ctrl, drag)",
         "This view alone, or all (f, or a double click)",
     ]
     assert "X-ray view1" in shown(shown.surface().get_attribute("aria-label"))

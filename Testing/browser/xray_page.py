@@ -25,7 +25,8 @@ class XRayPage:
 
     `page(coroutine)` runs one in the event loop.
 
-    called: what the panes have called of the host.   allowed: whether the CT may be moved.   errors: of the page.
+    called: what the panes have called of the host.   allowed: whether the CT may be moved.
+    moves: whether drags move it.   errors: of the page.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class XRayPage:
         while not self.session.prepare():
             self.session.poll()
         self.cursor = LinkedCursor(self.registration)
-        self.called, self.allowed, self.errors, self._ticks = [], True, [], 0
+        self.called, self.allowed, self.moves, self.errors, self._ticks = [], True, True, [], 0
         self._loop, self._closing = asyncio.new_event_loop(), AsyncExitStack()
         self._webgl = webgl
         self._loop.run_until_complete(self._open(chromium, ["--no-sandbox", *arguments]))
@@ -69,7 +70,10 @@ class XRayPage:
     # The host of the panes
 
     def may_move(self) -> bool:
-        return self.allowed
+        return self.allowed and self.moves
+
+    def toggle_move(self) -> None:
+        self.moves = not self.moves
 
     def begin_move(self) -> None:
         self.called.append("begin")
@@ -79,6 +83,9 @@ class XRayPage:
 
     def end_move(self) -> None:
         self.called.append("end")
+
+    def show_message(self, message: str) -> None:
+        self.called.append(message)
 
     def put_point(self, view, column: float, row: float) -> None:
         self.called.append((view.name, column, row))
@@ -90,6 +97,7 @@ class XRayPage:
         from trame.ui.html import DivLayout
         from trame.widgets import html
 
+        from MultiViewRegistrationLib.viewer.elements import PlainNotice
         from MultiViewRegistrationLib.viewer.xray_pane import XRayPane
 
         server, panes = get_server(f"xrays{next(_numbers)}", client_type="vue3"), []
@@ -97,6 +105,8 @@ class XRayPage:
             layout.root.style = (
                 "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
             )
+            with html.Div(style="max-width: 120px"):
+                PlainNotice()
             for view in self.registration.xrays:
                 panes.append(XRayPane(server, self.session, view, self))
                 self._closing.callback(panes[-1].close)
@@ -130,8 +140,8 @@ class XRayPage:
             lambda message: self.errors.append(message.text) if message.type == "error" else None,
         )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        if self._webgl:
-            await self.page.add_init_script("window.mvregSoftware = true")
+        known = 'localStorage["mvreg.look"] = JSON.stringify({ plainKnown: true })'
+        await self.page.add_init_script("window.mvregSoftware = true" if self._webgl else known)
         await self.page.goto(f"http://127.0.0.1:{server.port}/")
 
     # What a person does and sees
@@ -140,14 +150,12 @@ class XRayPage:
         """The page as it was at first."""
         self.registration.world_from_ct = START
         self.show("blend")
-        self.allowed = True
+        self.allowed = self.moves = True
         self.cursor.clear()
         for view in self.registration.xrays:
             view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 3.0)
             view.node.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-        await self.js(
-            "() => xrays.forEach((x) => { x.fit(); x.open = x.pinned = x.near = false; })"
-        )
+        await self.js("() => xrays.forEach((x) => { x.fit(); x.open = false; })")
         await self.settled()
         self.called.clear()
 

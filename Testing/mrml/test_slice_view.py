@@ -176,13 +176,13 @@ def test_a_slice_shows_the_same_of_a_ct_wherever_that_goes(slices):
 
 @pytest.mark.parametrize(
     "orientation, axis, sides",
-    [("Axial", "S", "RLAP"), ("Coronal", "A", "RLSI"), ("Sagittal", "R", "APSI")],
+    [("Axial", "SI", "RLAP"), ("Coronal", "AP", "RLSI"), ("Sagittal", "RL", "APSI")],
 )
 def test_position_and_letters_are_those_of_the_ct(slices, scene, orientation, axis, sides):
     ct, node, follow = slices
     follow(moved_and_rotated())
     lay_through(ct, node, orientation)
-    which = "RAS".index(axis)
+    which = "RAS".index(axis[0])
     at = position_in(ct, node)
     assert (at.axis, "".join(at.sides)) == (axis, sides)
     assert (at.low, at.mm, at.high) == pytest.approx([CENTRE[which] + far for far in (-50, 0, 50)])

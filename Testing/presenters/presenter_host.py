@@ -12,6 +12,24 @@ from time import monotonic, sleep
 from types import SimpleNamespace
 
 
+class SwitchedHand:
+    """A switch that nothing hangs on."""
+
+    on, possible = False, True
+
+    def keys(self) -> str:
+        return "Drag: along the image"
+
+    def toggle(self) -> None:
+        self.on = not self.on
+
+    def step(self) -> bool:
+        return False
+
+    def exit(self) -> None:
+        self.on = False
+
+
 class PresenterHost:
     """Holds a registration and its session; outside Slicer where `slicer_tools` is None.
 
@@ -21,15 +39,20 @@ class PresenterHost:
 
     patience_s = 10.0
     missing, waits_for, replaces = "", "", True
-    installs_packages, register_keys, hand = True, "Ctrl+Return", None
+    installs_packages, register_keys = True, "Ctrl+Return"
 
     def __init__(self, scene, registration=None) -> None:
         self.scene, self.told, self.drawn, self.camera = scene, [], [], None
         self.opened, self.shown, self.slicer_tools = [], [], self
+        self.boxes = {}  # that the X-rays show
         self._presenters = {}  # those that a test has asked for, which are followed
         self.views = SimpleNamespace(
-            camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None
+            camera=lambda: self.camera,
+            size=lambda: (400, 300),
+            show_ct_slices=lambda: None,
+            show_in_xrays=self.boxes.update,
         )
+        self.hand = SwitchedHand()
         self.registration = self.session = None
         if registration is not None:
             self.choose(registration)

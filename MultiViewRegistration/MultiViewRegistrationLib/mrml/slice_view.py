@@ -132,8 +132,15 @@ def pixel_box(view: XRayView, points: np.ndarray) -> np.ndarray | None:
 
 def look_closely_in_xray(view: XRayView, points: np.ndarray) -> None:
     """Have an X-ray's slice view, if there is one, show points (n, 3), world LPS mm, as large as it allows."""
-    node, box = slice_of(view), pixel_box(view, points)
-    if node is None or box is None or not is_on_plane(view):
+    box = pixel_box(view, points)
+    if box is not None:
+        show_pixels(view, box)
+
+
+def show_pixels(view: XRayView, box: np.ndarray) -> None:
+    """Have an X-ray's slice view, if there is one, show the lowest to the highest pixel (2, 2), as large as it allows."""
+    node = slice_of(view)
+    if node is None or not is_on_plane(view):
         return
     mm = view.node.GetSpacing()[:2] * np.array([1.0, -1.0])
     middle = (box.mean(axis=0) - (np.array(view.size) - 1) / 2) * mm
@@ -361,7 +368,7 @@ class SlicePosition:
     Attributes
     ----------
     axis
-        The letter of the CT's direction to which `mm` grows: R, A or S.
+        Letters of the CT's direction to which `mm` grows, and of its opposite: RL, AP or SI.
     low, high, step
         Of the slices there are.
     sides
@@ -390,7 +397,7 @@ def position_in(ct: Any, node: Any) -> SlicePosition:
     reach = corners @ across
     mm = float(across @ (ct_from_ras @ plane)[:3, 3])
     return SlicePosition(
-        LETTERS[axis][0],
+        LETTERS[axis],
         mm,
         float(reach.min()),
         float(reach.max()),
@@ -403,9 +410,7 @@ def scroll_to(ct, node, mm: float) -> None:
     """Move a slice view along its normal to a `SlicePosition.mm`."""
     position, plane = position_in(ct, node), plane_of(node)
     normal = plane[:3, 2]
-    along = (np.linalg.inv(ras_from_node(ct))[:3, :3] @ normal)[
-        [axis[0] for axis in LETTERS].index(position.axis)
-    ]
+    along = (np.linalg.inv(ras_from_node(ct))[:3, :3] @ normal)[LETTERS.index(position.axis)]
     plane[:3, 3] += (mm - position.mm) * np.sign(along) * normal
     move(node, plane)
 

@@ -156,6 +156,14 @@ class Views:
         if not (layout.shows(self._panel.registration) and layout.has_ct_slices(slicer.mrmlScene)):
             self.show(ct_slices=True)
 
+    def show_in_xrays(self, boxes: dict[str, np.ndarray]) -> None:
+        """Show these pixels (2, 2) in the X-rays by their names; all of the others."""
+        for view in self._panel.registration.xrays:
+            if view.name in boxes:
+                slice_view.show_pixels(view, boxes[view.name])
+            elif layout.slice_of(view) is not None and 0 not in view.size:
+                slice_view.fit(view)
+
     def show_bone(self, corners: np.ndarray | None) -> None:
         """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
         registration = self._panel.registration

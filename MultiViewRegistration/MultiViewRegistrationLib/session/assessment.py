@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -24,6 +25,8 @@ from .history import HistoryEntry
 from .tasks import BackgroundValue, within_sentence
 
 if TYPE_CHECKING:
+    from ..assessment.features import Tile
+    from ..imaging.xray import XRay
     from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
     from .session import Session
@@ -286,6 +289,46 @@ def use_suggested_masks(session: Session) -> str:
     return _("Left out: {shares}. Look at the masks, then register again.").format(
         shares=", ".join(shares)
     )
+
+
+#: Tiles about those that disagree that are shown with them, and the least side of what is shown,
+#: as a share of the image.
+TILES_ABOUT, LEAST_SHARE = 1.0, 0.3
+
+
+def where_doubtful(session: Session) -> dict[str, np.ndarray]:
+    """Return where X-rays and CT disagree most at the pose as it is.
+
+    Returns
+    -------
+    dict of str to (2, 2) array
+        The lowest and the highest pixel, by the names of the X-rays that disagree anywhere by more
+        than noise explains.
+    """
+    result = None if outdated_reason(session) or session.sequence.frame else session.result
+    assessed = {} if result is None else result.assessed_views
+    boxes = {name: _doubtful_box(xray, tiles) for name, (xray, tiles, _split) in assessed.items()}
+    return {name: box for name, box in boxes.items() if box is not None}
+
+
+def _doubtful_box(xray: XRay, tiles: list[Tile]) -> np.ndarray | None:
+    """Return the box about the connected tiles whose strengths add up to most; None without any."""
+    doubtful = [tile for tile in tiles if tile.strength > 1]
+    if not doubtful:
+        return None
+    side = doubtful[0].side
+    places = np.array([(tile.column, tile.row) for tile in doubtful])
+    cells = (places - places.min(axis=0)) // side
+    strength = np.zeros(cells.max(axis=0) + 1)
+    strength[tuple(cells.T)] = [tile.strength for tile in doubtful]
+    groups, count = ndimage.label(strength > 0, np.ones((3, 3)))
+    worst = 1 + int(np.argmax(ndimage.sum(strength, groups, range(1, count + 1))))
+    chosen = places[groups[tuple(cells.T)] == worst]
+    size = np.array(xray.valid.shape[::-1])
+    middle = (chosen.min(axis=0) + chosen.max(axis=0) + side) / 2
+    half = (np.ptp(chosen, axis=0) + side) / 2 + TILES_ABOUT * side
+    half = np.maximum(half, LEAST_SHARE * size / 2)
+    return np.clip(np.stack([middle - half, middle + half]), 0, size - 1)
 
 
 class SimilarityUpdater:

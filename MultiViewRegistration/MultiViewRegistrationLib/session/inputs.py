@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from threading import Lock
@@ -53,13 +54,20 @@ Placed = TypeVar("Placed", XRayView, View)
 CT, STRUCTURES = "CT", "structures"
 
 
+#: The parameter with the digests of the warnings that were acknowledged.
+ACKNOWLEDGED = "acknowledged"
+
+
+def _digest(sentence: str) -> str:
+    return sha256(sentence.encode()).hexdigest()[:16]
+
+
 class UnreadNotices:
-    """Warnings shown until the user acknowledges them."""
+    """Warnings shown until the user acknowledges them, which the scene keeps."""
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
         self._warnings: list[str] = []
-        self._acknowledged: set[str] = set()
 
     def loaded(self, warnings: list[str]) -> None:
         """Take the warnings of the case.json that was loaded.
@@ -75,11 +83,20 @@ class UnreadNotices:
     @property
     def sentences(self) -> list[str]:
         """The warnings to show now."""
-        every = [
-            *(each.sentence for each in identity_mismatches(self._registration)),
-            *self._warnings,
-        ]
-        return [sentence for sentence in every if sentence not in self._acknowledged]
+        read = self._acknowledged()
+        return [sentence for sentence, digest in self._every().items() if digest not in read]
+
+    def _every(self) -> dict[str, str]:
+        """Return all warnings with their digests; those of headers are others with other images."""
+        registration = self._registration
+        nodes = [registration.ct, *(view.node for view in registration.xrays)]
+        images = " ".join(node.GetID() for node in nodes if node is not None)
+        mismatches = (each.sentence for each in identity_mismatches(registration))
+        of_images = {sentence: _digest(f"{sentence} {images}") for sentence in mismatches}
+        return {**of_images, **{sentence: _digest(sentence) for sentence in self._warnings}}
+
+    def _acknowledged(self) -> set[str]:
+        return set(self._registration.parameter(ACKNOWLEDGED).split())
 
     @property
     def patient_in_doubt(self) -> bool:
@@ -89,7 +106,8 @@ class UnreadNotices:
 
     def acknowledge(self) -> None:
         """Show the present warnings no more."""
-        self._acknowledged.update(self.sentences)
+        read = self._acknowledged().union(self._every().values())
+        self._registration.node.SetParameter(ACKNOWLEDGED, " ".join(sorted(read)))
 
     def say_same_patient(self) -> None:
         """Keep that a person says that CT and X-rays are of one patient, and show the warnings of that no more."""

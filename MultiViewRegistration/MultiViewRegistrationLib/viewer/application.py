@@ -39,6 +39,7 @@ from ..translation import _
 from . import elements
 from .answer_bar import FIRST_STEPS, AnswerBar
 from .autosave import Autosave
+from .hand import Hand
 from .page_section import PageSection
 from .page_views import PageViews
 from .scene_files import read_scene, save_scene
@@ -86,7 +87,7 @@ class Application(Frontend):
         self._dragging, self._moved_at = False, 0.0
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
-        self.autosave, self.views = Autosave(self), PageViews(self)
+        self.autosave, self.views, self.hand = Autosave(self), PageViews(self), Hand(self)
         self.steps = {
             name: PageSection(name, each, self) for name, each in self.presenters.by_name().items()
         }
@@ -266,10 +267,13 @@ class Application(Frontend):
     # The X-ray panes: the CT is moved by hand, points are clicked
 
     def may_move(self) -> bool:
-        """Return whether the CT may be moved now."""
-        if self.registration is None or self.session is None:
-            return False
-        return not self.session.running and self.registration.ct is not None
+        """Return whether a drag moves the CT now."""
+        return self.hand.on and self.hand.possible
+
+    def toggle_move(self) -> None:
+        """Have drags move the CT, or look around again."""
+        with self.ui_action():
+            self.hand.toggle()
 
     @property
     def moving(self) -> bool:
@@ -371,6 +375,7 @@ class Application(Frontend):
         notices = self.session.notices if self.session is not None else None
         self.state.notices = notices.sentences if notices else []
         self.state.patient_in_doubt = notices is not None and notices.patient_in_doubt
+        self.state.hand = {"on": self.hand.on, "possible": self.hand.possible}
         self.views.refresh()
         for section in self.sections.values():
             section.refresh()

@@ -115,11 +115,10 @@ WORDS = {
     "window_level": _("Brightness {brightness} %, contrast {contrast} %"),
     "ring": _("Drag: turn the CT about the beam"),
     "grip": _("Drag: tilt the CT"),
-    "handle": _("Turn and tilt the CT (m)"),
     "zoom_out": _("Zoom out (wheel, -)"),
     "fit": _("All of the X-ray (0)"),
     "zoom_in": _("Zoom in (wheel, +)"),
-    "window": _("Brightness and contrast (drag with the right button)"),
+    "window": _("Brightness and contrast (while it is open, or with Ctrl, drag)"),
     "alone": _("This view alone, or all (f, or a double click)"),
     "brightness": _("Brightness"),
     "contrast": _("Contrast"),
@@ -157,14 +156,9 @@ WORDS = {
         [
             _("Moving the CT in an X-ray"),
             [
+                [_("Move the CT, or m"), _("on, until it is pressed again or Escape")],
                 [_("Drag, or arrow keys"), _("along the image; a key 0.1 mm")],
-                [
-                    _("The handle in its middle, or m"),
-                    _(
-                        "shows a ring that turns and grips that tilt; with it one finger moves the "
-                        "CT"
-                    ),
-                ],
+                [_("The ring, its grips"), _("turn; tilt")],
                 [_("[ and ], or q and e"), _("turn about the beam by 0.1°")],
                 [_("Ctrl and drag, Ctrl and arrow keys"), _("tilt; a key 0.1°")],
                 [_("Shift and wheel, Page Up and Page Down"), _("along the beam: 1 mm, 0.1 mm")],
@@ -175,10 +169,13 @@ WORDS = {
             _("Looking at an X-ray"),
             [
                 [_("Click or tap, or c"), _("linked cursor there, or in the middle")],
-                [_("Wheel, two fingers, or + - 0"), _("zoom, or all of the X-ray")],
-                [_("Middle button, Shift and drag, one finger, or a d w s"), _("move the picture")],
+                [_("Wheel, right button, two fingers, or + - 0"), _("zoom, or all of the X-ray")],
                 [
-                    _("Drag with the right button"),
+                    _("Drag, middle button, one finger, arrow keys, or a d w s"),
+                    _("move the picture; with Shift also while the CT is moved"),
+                ],
+                [
+                    _("Ctrl and drag, or drag with brightness and contrast open"),
                     _("brightness (up and down) and contrast (sideways)"),
                 ],
                 [_("r, n"), _("automatic brightness; bone dark")],
@@ -188,6 +185,7 @@ WORDS = {
             _("3D and slices"),
             [
                 [_("Wheel, the slider, or arrow keys"), _("through the slices")],
+                [_("Drag in a slice"), _("brightness and contrast; right button: zoom")],
                 [_("Click"), _("a landmark or the linked cursor, once asked for")],
                 [_("Drag, or arrow keys, in 3D"), _("turn the view; with the wheel nearer")],
             ],
@@ -294,12 +292,12 @@ class WindowDrop(_Element):
 
 
 class Shortcuts(_Element):
-    """Ctrl+Z, Ctrl+Y (Ctrl+Shift+Z) and Ctrl+Enter, wherever the focus is but in a text field.
+    """Ctrl+Z, Ctrl+Y (Ctrl+Shift+Z), Ctrl+Enter and m, wherever the focus is but in a text field.
 
-    Events undo, redo, register.
+    Events undo, redo, register, move.
     """
 
-    TAG, EVENTS = "mv-keys", ("undo", "redo", "register")
+    TAG, EVENTS = "mv-keys", ("undo", "redo", "register", "move")
 
 
 class Look(_Element):
@@ -314,6 +312,12 @@ class Look(_Element):
     """
 
     TAG, ATTRIBUTES = "mv-look", ("slices", "xrays")
+
+
+class PlainNotice(_Element):
+    """Says that the browser has no WebGL2, until a person has read it."""
+
+    TAG = "mv-plain"
 
 
 class Splitter(_Element):

@@ -10,6 +10,7 @@ from ..mrml import layout
 from ..session.presenters.check import OVERLAYS
 from ..session.presenters.files import DEMO, WELCOME
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
+from ..session.presenters.start import MOVE
 from ..translation import _
 from . import elements
 
@@ -61,10 +62,11 @@ def build(application) -> None:
     with VAppLayout(server, vuetify_config=elements.THEME):
         register, answer = application.sections["register"], application.answer
         keys = {"undo": answer, "redo": register, "register": register}
-        elements.Shortcuts(**{key: (form.act, f"['{key}']") for key, form in keys.items()})
+        acts = {key: (form.act, f"['{key}']") for key, form in keys.items()}
+        elements.Shortcuts(**acts, move=application.toggle_move)
         elements.Look(slices=("slices_wanted",), xrays=("views.xrays",))
         elements.Help()
-        with html.Div(classes="mv-app"):
+        with html.Div(classes=("'mv-app' + (look.alone && has_registration ? ' alone' : '')",)):
             _head(application)
             with html.Div(classes="mv-body", style=("{ '--steps': look.stepsPx + 'px' }",)):
                 _column(application)
@@ -77,13 +79,13 @@ def build(application) -> None:
                     _messages(application)
                     with html.Div(v_if="has_registration", classes="mv-work"):
                         answer.build()
-                        _bar(application.views)
-                        _views()
+                        _bar(application)
                         _geometry(application)
+                        _views()
                     with html.Div(v_else=True, classes="mv-start"):
                         _start_page(application)
-        _asked(application)
-        elements.WindowDrop(target="files", **WAIT)
+                    _asked(application)
+                    elements.WindowDrop(target="files", **WAIT)
 
 
 def _head(application) -> None:
@@ -133,8 +135,9 @@ def _column(application) -> None:
 
 
 def _messages(application) -> None:
-    """Put what a person has to read over everything."""
+    """Put what a person has to read above the views."""
     with html.Div(classes="mv-messages"):
+        elements.PlainNotice()
         html.Div(
             "{{ opening }}",
             v_if="opening && has_registration",
@@ -207,8 +210,9 @@ def _steps(application) -> None:
                     section.build()
 
 
-def _bar(views) -> None:
-    """Put in the choice of overlays on the X-rays, where any is seen."""
+def _bar(application) -> None:
+    """Put in the choice of overlays on the X-rays, where any is seen, and the switch for moving the CT."""
+    views = application.views
     with html.Div(
         classes="mv-bar", v_show=f"({PARTS}) !== 'ct'", role="toolbar", aria_label=_("Overlays")
     ):
@@ -240,6 +244,18 @@ def _bar(views) -> None:
             classes="mv-opacity",
             aria_label=_("Share of the DRR"),
             title=_("X-ray alone … DRR alone"),
+        )
+        html.Div(classes="mv-spring")
+        v.VBtn(
+            MOVE,
+            prepend_icon="mdi-cursor-move",
+            size="small",
+            variant=("hand.on ? 'flat' : 'tonal'",),
+            color=("hand.on ? 'warning' : ''",),
+            aria_pressed=("String(hand.on)",),
+            disabled=("!hand.possible",),
+            click=application.toggle_move,
+            title=_("Drags and keys in the X-rays move the CT (m); Escape ends it"),
         )
 
 
@@ -278,10 +294,7 @@ def _views() -> None:
 
 
 def _geometry(application) -> None:
-    """Put the table of the X-rays' geometry over the views.
-
-    The 3D view below shows what is typed.
-    """
+    """Put the table of the X-rays' geometry above the views, which show what is typed."""
     section = application.sections["geometry"]
     with html.Section(
         v_if=f"{section.state_name}.controls.length",
@@ -411,7 +424,7 @@ def _start_page(application) -> None:
 
 
 def _asked(application) -> None:
-    """Put what is unclear of files over everything else, which goes on meanwhile."""
+    """Put what is unclear of files below everything else, which goes on meanwhile."""
     files = application.files
     with html.Section(
         v_if=f"{files.state_name}.controls.length",

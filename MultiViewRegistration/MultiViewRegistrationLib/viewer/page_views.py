@@ -374,6 +374,11 @@ class PageViews:
         else:
             self.stand_back()
 
+    def show_in_xrays(self, boxes: dict[str, np.ndarray]) -> None:
+        """Show these pixels (2, 2) in the X-rays by their names; all of the others."""
+        for node, pane in self._panes.items():
+            pane.show_pixels(boxes.get(XRayView(node).name))
+
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in."""
         self._state.slices_wanted += 1

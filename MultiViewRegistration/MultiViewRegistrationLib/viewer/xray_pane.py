@@ -117,9 +117,13 @@ class XRayPane:
         view = self._view()
         box = None if view is None or corners is None else pixel_box(view, corners)
         if box is not None or corners is None:
-            pixels = None if box is None else rounded(box, 1)
-            self._close_up = {"number": self._close_up["number"] + 1, "pixels": pixels}
-            self._show()
+            self.show_pixels(box)
+
+    def show_pixels(self, box: np.ndarray | None) -> None:
+        """Have the page show the lowest to the highest pixel (2, 2); all where it is None."""
+        pixels = None if box is None else rounded(box, 1)
+        self._close_up = {"number": self._close_up["number"] + 1, "pixels": pixels}
+        self._show()
 
     def close(self) -> None:
         """Take the pane from the page."""
@@ -280,6 +284,7 @@ class XRayPane:
             "film": self._give_film,
             "layer": self._give_layer,
             "move": self._move,
+            "hand": self._application.toggle_move,
             "window": self._set_window,
             "inverted": self._set_inverted,
             "point": self._point,
@@ -361,6 +366,8 @@ class XRayPane:
             return self._where()
         if world_from_ct:
             refused = self._do(view, world_from_ct, bone)
+            if refused:
+                self._application.show_message(refused)
         if last:
             self._end()
         drawn = self._give_layer() if self._session.drawing.coarse else {}

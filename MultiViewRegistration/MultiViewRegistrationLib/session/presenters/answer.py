@@ -13,6 +13,7 @@ from typing import Any
 
 from ...assessment.remedy import (
     BONES,
+    CALIBRATION,
     CT,
     GEOMETRY,
     OVERLAYS,
@@ -20,6 +21,7 @@ from ...assessment.remedy import (
     REGISTER,
     START,
     XRAY,
+    proposed_view,
     remedy,
 )
 from ...errors import InputError
@@ -59,10 +61,8 @@ VIEW_WORDS = {
 }
 #: Where something is checked: what the button says, and the section.
 SECTIONS_TO_CHECK = {
-    OVERLAYS: (_("Look at the overlays"), "check"),
     START: (_("Check the start"), "start"),
     CT: (_("Check the CT"), "ct"),
-    BONES: (_("Register the bones by themselves"), "ct"),
 }
 #: Asked before it is kept that they are.
 PATIENTS = _(
@@ -326,7 +326,7 @@ class AnswerPresenter(Presenter):
         session, what = self.session, remedy(assessment.reasons(self.session))
         entry = session.history.current
         if entry is None or session.sequence.frame is not None:
-            what = what if what in (PATIENT, GEOMETRY) else OVERLAYS
+            what = what if what in (PATIENT, GEOMETRY, CALIBRATION) else OVERLAYS
         elif what == BONES and entry.structures:
             what = OVERLAYS
         elif what == OVERLAYS and verdict == REJECT:
@@ -344,12 +344,40 @@ class AnswerPresenter(Presenter):
             )
         if what == GEOMETRY:
             return self._button("geometry", _("Check the geometry"), self.complete_geometry)
+        if what == CALIBRATION:
+            return self._button("calibrate", _("Calibrate"), self.complete_geometry)
         if what == XRAY:
-            return self._add_xrays(_("Add another X-ray\u2026"))
+            angles = proposed_view(assessment.reasons(session))
+            near = _("Add a view near {angles}\u2026").format(angles=angles)
+            return self._add_xrays(near if angles else _("Add another X-ray\u2026"))
         if what == REGISTER:
             return replace(self._register.button(), primary=True, keys=())
+        if what == BONES:
+            return self._bones()
+        if what == OVERLAYS:
+            return self._button("edges", _("Show edges"), self.show_edges, needs=(RENDERING,))
         label, section = SECTIONS_TO_CHECK[what]
         return self._button("look", label, partial(self.host.show_section, section))
+
+    def _bones(self) -> Control:
+        if not self._sections.ct.bones.possible:
+            show_ct = partial(self.host.show_section, "ct")
+            return self._button("look", _("Add a segmentation of the bones"), show_ct)
+        return self._button(
+            "bones", _("Register the bones"), self.register_bones, needs=(RENDERING,)
+        )
+
+    def register_bones(self) -> None:
+        """Register each bone of a segmentation by itself, after the whole CT."""
+        self.host.stop_moving()
+        self._sections.ct.bones.choose_any()
+        self.session.register_bones()
+
+    def show_edges(self) -> None:
+        """Show the CT's edges over the X-rays, where they disagree most."""
+        self._sections.check.overlays.choose("edges")
+        self.host.views.show_in_xrays(assessment.where_doubtful(self.session))
+        self.host.show_section("check")
 
     def complete_geometry(self) -> None:
         """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""

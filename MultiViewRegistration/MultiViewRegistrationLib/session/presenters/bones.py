@@ -94,7 +94,20 @@ class BoneChoicePresenter(Presenter):
         ]
         return sorted(found, key=lambda node: node is not self.registration.segmentation)
 
+    @property
+    def possible(self) -> bool:
+        """Whether there is a segmentation to choose bones of."""
+        return bool(self._segmentations())
+
     # What a person does
+
+    def choose_any(self) -> None:
+        """Choose bones, where none are."""
+        registration = self.registration
+        if not registration.registers_each:
+            registration.choose_segment(self._segmentations()[0])
+        if not registration.chosen_segments:
+            self.choose_bones()
 
     def choose(self, segment_id: str, on: bool) -> None:
         """Register a segment to a pose of its own, or leave it where the CT lies."""
@@ -259,7 +272,7 @@ class BonesPresenter(Presenter):
         self.session.history.note_here()
         self.session.bones.separate()
         self.session.history.note("by hand")
-        if self.host.hand is not None and not self.host.hand.on:
+        if not self.host.hand.on:
             self.host.hand.toggle()
 
     def put_back(self, name: str) -> None:

@@ -51,6 +51,7 @@ from .form import (
 from .host import Host
 from .register import verdict_state
 from .section import PROBLEM, READY, TODO, Presenter, State
+from .start import move_button
 
 
 class CheckPresenter(Presenter):
@@ -365,6 +366,7 @@ class OverlaysPresenter(Presenter):
             if mode == "blend"
             else None,
             Text("legend", OVERLAYS[mode][1], tone=QUIET),
+            move_button(self.host),
             group("structures", _("Structures on the X-rays"), *structures, open=False),
             Choice(
                 "source",

@@ -55,7 +55,7 @@ class Frontend(ABC):
     replaces: bool
     scene: Any
     views: Views
-    hand: Hand | None = None
+    hand: Hand
     sections: Mapping[str, ShownSection]
 
     def __init__(self) -> None:

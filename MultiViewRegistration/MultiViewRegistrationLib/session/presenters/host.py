@@ -26,12 +26,15 @@ class Views(Protocol):
     def show_ct_slices(self) -> None:
         """Show slices of the CT to click in."""
 
+    def show_in_xrays(self, boxes: dict[str, np.ndarray]) -> None:
+        """Show these pixels, the lowest and the highest (2, 2), in the X-rays by their names; all of the others."""
+
     def show_bone(self, corners: np.ndarray | None) -> None:
         """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
 
 
 class Hand(Protocol):
-    """Handles and keys that move the CT while they are switched on."""
+    """Mouse, keys and handles that move the CT while this is on, and else do not."""
 
     @property
     def on(self) -> bool:
@@ -103,8 +106,8 @@ class Host(Protocol):
         """The views beside the forms."""
 
     @property
-    def hand(self) -> Hand | None:
-        """The switch for moving the CT by hand; None where it can be dragged at any time."""
+    def hand(self) -> Hand:
+        """The switch for moving the CT by hand."""
 
     @property
     def slicer_tools(self) -> SlicerTools | None:

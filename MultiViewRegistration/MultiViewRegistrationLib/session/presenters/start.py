@@ -60,6 +60,8 @@ POSE_NUMBERS = (
     *(Number(name, -1e5, 1e5, " mm") for name in ("L", "P", "S")),
     *(Number(name, -1e5, 1e5, DEG) for name in (_("turn L"), _("turn P"), _("turn S"))),
 )
+#: The switch for moving the CT by hand.
+MOVE = _("Move the CT")
 #: Starts that go from where the CT is.
 PLACED = ("given", "search", "by hand")
 #: The starts as they are offered: at once, and below More.
@@ -114,8 +116,7 @@ class StartPresenter(Presenter):
     def exit(self) -> None:
         """End what only makes sense while the host is seen."""
         self.landmarks.exit()
-        if self.host.hand is not None:
-            self.host.hand.exit()
+        self.host.hand.exit()
 
     @property
     def start(self) -> str:
@@ -190,19 +191,8 @@ class StartPresenter(Presenter):
         ]
 
     def _hand(self) -> Form:
-        """Return handles and keys, where the CT cannot be dragged at any time."""
-        hand = self.host.hand
-        if hand is None:
-            return []
-        move = Button(
-            "move",
-            _("Move the CT"),
-            hand.toggle,
-            on=hand.on,
-            enabled=hand.possible,
-            needs=(RENDERING,),
-        )
-        return [move, Text("keys", hand.keys(), tone=QUIET)]
+        """Return the switch for moving the CT, and the keys that do."""
+        return [move_button(self.host), Text("keys", self.host.hand.keys(), tone=QUIET)]
 
     def _place(self, numbers: list[str]) -> Form:
         idle = not self.session.running
@@ -274,10 +264,9 @@ class StartPresenter(Presenter):
         Its numbers, and whether the X-rays show it.
         """
         changed = self.landmarks.tick() | self.regressor.tick()
-        if self.host.hand is not None:
-            if self.start != "by hand" or self.session.running:
-                self.host.hand.exit()
-            changed |= self.host.hand.step()
+        if self.session.running:
+            self.host.hand.exit()
+        changed |= self.host.hand.step()
         pose = self.registration.world_from_ct.tobytes()
         if (
             pose == self._seen
@@ -387,6 +376,20 @@ class StartPresenter(Presenter):
     def _refuse_meanwhile(self) -> None:
         if self.session.running:
             raise InputError(_("Start: wait until the current task has finished, or cancel it."))
+
+
+def move_button(host: Host) -> Button:
+    """Return the switch for moving the CT by hand."""
+    hand = host.hand
+    return Button(
+        "move",
+        MOVE,
+        hand.toggle,
+        on=hand.on,
+        enabled=hand.possible,
+        needs=(RENDERING,),
+        tip=_("Until it is pressed again, drags and keys in the X-rays move the CT."),
+    )
 
 
 def pose_numbers(registration: Registration) -> np.ndarray:

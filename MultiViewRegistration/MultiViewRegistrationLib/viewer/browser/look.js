@@ -2,19 +2,20 @@
 // Templates know it as `look`.
 (() => {
   const KEY = "mvreg.look", NARROW = 1000, HALF = 4; // CSS pixels: where the steps cover the views, and half of a splitter
-  const KEPT = ["theme", "layout", "steps", "stepsPx", "share"];
+  const KEPT = ["theme", "layout", "steps", "stepsPx", "share", "plainKnown"];
   const LAYOUTS = { 1: "xrays", 2: "all", 3: "ct" }; // by the keys that choose them
   const THEMES = ["auto", "light", "dark"];
   const SPLITS = { // what a splitter sets; its range, and the step of a key
     steps: { key: "stepsPx", low: 288, high: 640, step: 16, turned: "vertical", at: (e, box) => e.clientX - box.left + HALF },
     views: { key: "share", low: 20, high: 85, step: 2, turned: "horizontal", at: (e, box) => (100 * (e.clientY - box.top)) / box.height },
   };
-  const usual = () => ({ theme: "auto", layout: "all", steps: window.innerWidth >= NARROW, stepsPx: window.innerWidth < 1400 ? 344 : 400, share: 60 });
+  const usual = () => ({ theme: "auto", layout: "all", steps: window.innerWidth >= NARROW, stepsPx: window.innerWidth < 1400 ? 344 : 400, share: 60,
+    plainKnown: false });
   const kept = () => { try { return JSON.parse(localStorage[KEY]); } catch { return {}; } };
   const { reactive, watch, watchEffect } = window.Vue;
 
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const look = reactive({ ...usual(), ...kept(), alone: "", help: false, systemDark: system.matches });
+  const look = reactive({ ...usual(), ...kept(), alone: "", help: false, plain: false, systemDark: system.matches });
   if (window.innerWidth < NARROW) look.steps = false; // there they cover the views
   system.addEventListener("change", () => { look.systemDark = system.matches; });
   const dark = () => (look.theme === "auto" ? look.systemDark : look.theme === "dark");
@@ -40,6 +41,12 @@
       slices() { if (look.layout === "xrays" || look.alone) look.choose("all"); },
     },
     template: `<span hidden></span>`,
+  };
+
+  // Until a person has read it once, that the server draws the X-rays.
+  const Plain = {
+    template: `<div v-if="look.plain && !look.plainKnown" class="mv-fact mv-message" role="status">{{ words.no_webgl }}
+      <button type="button" class="mv-pick" @click="look.plainKnown = true">{{ words.understood }}</button></div>`,
   };
 
   // A bar between two parts of the page.   kind: of SPLITS.
@@ -105,6 +112,7 @@
     app.config.globalProperties.look = look;
     app.component("mv-look", Look);
     const mixins = [window.mvregWords]; // of page.js, which may be loaded after this
+    app.component("mv-plain", { ...Plain, mixins });
     app.component("mv-split", { ...Split, mixins });
     app.component("mv-help", { ...Help, mixins });
   } };

@@ -57,14 +57,17 @@
   const typing = e => /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !/^(checkbox|radio|button|range)$/.test(e.target.type);
 
   const Shortcuts = {
-    emits: ["undo", "redo", "register"],
+    inject: ["trame"],
+    emits: ["undo", "redo", "register", "move"],
     mounted() { window.addEventListener("keydown", this.react); },
     unmounted() { window.removeEventListener("keydown", this.react); },
     methods: {
       react(e) {
-        if (!(e.ctrlKey || e.metaKey) || e.altKey) return;
-        const key = e.key.toLowerCase();
-        const what = key === "enter" ? "register" : key === "z" && !e.shiftKey ? "undo" : key === "y" || key === "z" ? "redo" : "";
+        if (e.altKey || e.defaultPrevented) return;
+        const key = e.key.toLowerCase(), ctrl = e.ctrlKey || e.metaKey;
+        const plain = key === "m" || (key === "escape" && (this.trame.state.get("hand") || {}).on) ? "move" : "";
+        const held = key === "enter" ? "register" : key === "z" && !e.shiftKey ? "undo" : key === "y" || key === "z" ? "redo" : "";
+        const what = ctrl ? held : plain;
         if (!what || (what !== "register" && typing(e))) return;
         e.preventDefault();
         this.$emit(what);

@@ -2,6 +2,7 @@
 (() => {
   const SIDES = ["left", "right", "top", "bottom"];
   const PRESETS = { bone: [2000, 400], soft: [400, 40] }; // width and level, HU
+  const CLICK = 4; // CSS pixels that a hand trembles in a click
   const TURN_DEG = 5, NEARER = 1.1; // for each key
   const TURNS = { ArrowLeft: [-TURN_DEG, 0, 1], ArrowRight: [TURN_DEG, 0, 1], ArrowUp: [0, TURN_DEG, 1], ArrowDown: [0, -TURN_DEG, 1],
     "+": [0, 0, NEARER], "=": [0, 0, NEARER], "-": [0, 0, 1 / NEARER] };
@@ -20,18 +21,21 @@
     data: () => ({ mm: 0, held: false, drag: null }),
     computed: {
       sides() { return this.at ? SIDES.map((side, n) => [side, this.at.sides[n]]) : []; },
-      place() { return this.at ? `${this.at.axis} ${(Math.round(10 * this.mm) / 10 || 0).toFixed(1)} mm` : ""; },
+      place() {
+        const mm = Math.round(this.mm);
+        return this.at ? `${this.at.axis[mm < 0 ? 1 : 0]} ${Math.abs(mm)} mm` : "";
+      },
       range() { return Math.max(this.greys.most - this.greys.least, 1e-6); },
     },
     watch: {
       at: { immediate: true, handler() { if (this.at && !this.held) this.mm = this.at.mm; } },
     },
-    mounted() { // before the server's picture gets it: with the right button a person sets brightness and contrast
+    mounted() { // a drag sets brightness and contrast, of which the server's picture gets the click alone
       const area = this.$el.parentElement;
       describe(area, this.title);
       area.addEventListener("pointerdown", this.press, true);
       area.addEventListener("pointermove", this.pull, true);
-      area.addEventListener("pointerup", this.release, true);
+      for (const end of ["pointerup", "pointercancel"]) area.addEventListener(end, this.release, true);
       area.addEventListener("contextmenu", event => event.preventDefault());
     },
     methods: {
@@ -42,21 +46,19 @@
       set(width, level) { this.trame.trigger("mvreg_ct_greys", [width, level]); },
       preset(which) { this.set(...PRESETS[which]); },
       press(event) {
-        if (event.button !== 2) return;
-        this.drag = { x: event.clientX, y: event.clientY, width: this.greys.width, level: this.greys.level };
-        event.currentTarget.setPointerCapture(event.pointerId);
-        event.stopPropagation();
+        if (event.button !== 0 || event.target.closest("button, input, form, [role=toolbar]")) return;
+        this.drag = { x: event.clientX, y: event.clientY, width: this.greys.width, level: this.greys.level, far: false };
       },
       pull(event) {
         if (!this.drag) return;
         event.stopPropagation();
+        if (!this.drag.far && Math.hypot(event.clientX - this.drag.x, event.clientY - this.drag.y) < CLICK) return;
+        if (!this.drag.far) event.currentTarget.setPointerCapture(event.pointerId);
+        this.drag.far = true;
         const box = this.$el.parentElement.getBoundingClientRect(), { x, y, width, level } = this.drag;
-        this.set(width * Math.exp((2 * (event.clientX - x)) / box.width), level - (width * (event.clientY - y)) / box.height);
+        this.set(width * Math.exp((2 * (event.clientX - x)) / box.width), level + (width * (event.clientY - y)) / box.height);
       },
-      release(event) {
-        if (this.drag) event.stopPropagation();
-        this.drag = null;
-      },
+      release() { this.drag = null; },
     },
     template: `
       <div class="mv-over-slice">

@@ -4,6 +4,7 @@ const CLICK = 4; // CSS pixels that a hand trembles in a click
 const TILT = 0.25; // degrees for each CSS pixel
 const WHEEL = 100; // a notch of a wheel, in CSS pixels
 const ZOOM = 1.2; // for each notch
+const NEARER = 4; // e-folds of zoom for a drag over the height of the view
 const FINE = 0.1, COARSE = 1; // mm or degrees for each key
 const PAN = 40; // CSS pixels for each key
 const DOUBLE_MS = 220; // in which a second click makes a double click, which is the page's
@@ -13,7 +14,8 @@ const PANS = { a: [1, 0], d: [-1, 0], w: [0, 1], s: [0, -1] };
 const TURNS = { "[": 1, "{": 1, q: 1, "]": -1, "}": -1, e: -1 };
 const BEAM = { PageUp: 1, PageDown: -1 };
 
-// host: the component, which has frame, greys, view, movable, ring, pin(), move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
+// host: the component, which has frame, greys, view, movable, open, toggleMove(), move(kind, ...), ended(), repaint(), setWindow(low, high, done),
+// point(pixel)
 export class Gestures {
   constructor(host) {
     this.host = host;
@@ -21,9 +23,10 @@ export class Gestures {
     this.fingers = new Map(); // where each is
   }
 
-  // One finger pans, or moves the CT with the ring shown; two zoom and pan.   handle: what was pressed, "middle" for that in the CT's middle.
+  // As in viewers of X-rays: the middle button pans, the right one zooms. A plain drag, or one finger, pans too; it sets greys while their box is
+  // open, and moves the CT only while Move is on. Two fingers zoom and pan.   handle: of the ring, what was pressed.
   press(event, handle = "") {
-    const at = this.host.at(event), { movable, ring } = this.host, touch = event.pointerType === "touch";
+    const at = this.host.at(event), { movable, open } = this.host, touch = event.pointerType === "touch";
     if (touch) {
       this.fingers.set(event.pointerId, at);
       this.host.grab(event);
@@ -34,10 +37,10 @@ export class Gestures {
       }
     }
     if (this.drag) return;
-    const pans = event.button === 1 || event.shiftKey || (touch && !handle && !ring);
-    const what = event.button === 2 ? "window" : pans ? "pan" : event.ctrlKey ? "tilt" : handle && handle !== "middle" ? handle : "shift";
-    const moves = what !== "window" && what !== "pan";
-    this.drag = { what: moves && !movable ? "none" : what, from: at, last: at, far: false, window: [...this.host.greys], button: event.button, handle };
+    const plain = movable ? "shift" : "pan", ctrl = movable ? "tilt" : "window";
+    const held = event.shiftKey || event.button === 1 ? "pan" : event.ctrlKey ? ctrl : open ? "window" : plain;
+    const what = event.button === 2 ? "zoom" : handle || held;
+    this.drag = { what, from: at, last: at, far: false, window: [...this.host.greys], button: event.button, handle };
     this.host.grab(event);
   }
 
@@ -45,7 +48,7 @@ export class Gestures {
     const drag = this.drag, now = this.host.at(event);
     if (this.fingers.size > 1) this.pinch(event.pointerId, now);
     if (!drag) return;
-    if (!drag.far && distance(now, drag.from) < CLICK && (!drag.handle || drag.handle === "middle")) return;
+    if (!drag.far && distance(now, drag.from) < CLICK && !drag.handle) return;
     drag.far = true;
     this.host.mark(event);
     const far = this[drag.what](drag.last, now, drag);
@@ -62,10 +65,7 @@ export class Gestures {
     if (!drag) return;
     this.drag = null;
     if (drag.what === "window" && drag.far) this.host.setWindow(...this.host.greys, true);
-    if (!drag.far && drag.button === 0 && event.type === "pointerup") {
-      if (drag.handle === "middle") this.host.pin();
-      else if (!drag.handle) this.click(drag.from);
-    }
+    if (!drag.far && drag.button === 0 && !drag.handle && event.type === "pointerup") this.click(drag.from);
     this.host.ended();
   }
 
@@ -101,8 +101,6 @@ export class Gestures {
 
   // What each does to a movement of the mouse; those that move the CT say how far, in numbers that can be added up.
 
-  none() {}
-
   shift(before, now) {
     const [from, to] = [before, now].map((at) => this.host.frame.toImage(at));
     return this.host.move("shift", to[0] - from[0], to[1] - from[1]);
@@ -133,10 +131,16 @@ export class Gestures {
     this.host.repaint();
   }
 
-  // To the right: wider, that is less contrast; down: brighter, as most workstations have it.
+  // Down: nearer, about where the mouse went down.
+  zoom(before, now, drag) {
+    this.host.frame.zoomAt(Math.exp((NEARER * (now[1] - before[1])) / this.host.frame.view[1]), drag.from);
+    this.host.repaint();
+  }
+
+  // To the right: wider, that is less contrast; down: darker.
   window(before, now, drag) {
     const [low, high] = drag.window, [width, height] = this.host.frame.view, span = high - low;
-    const wide = span * Math.exp((2 * (now[0] - drag.from[0])) / width), level = (low + high) / 2 - (span * (now[1] - drag.from[1])) / height;
+    const wide = span * Math.exp((2 * (now[0] - drag.from[0])) / width), level = (low + high) / 2 + (span * (now[1] - drag.from[1])) / height;
     this.host.setWindow(level - wide / 2, level + wide / 2, false);
   }
 
@@ -160,7 +164,10 @@ export class Gestures {
   key(event) {
     const { host } = this, key = event.key.length === 1 ? event.key.toLowerCase() : event.key, step = event.shiftKey ? COARSE : FINE;
     if (event.altKey || event.metaKey) return false;
-    if (key in ARROWS) {
+    if (key in ARROWS && !host.movable && !event.ctrlKey) {
+      host.frame.pan(...ARROWS[key].map((direction) => -PAN * direction));
+      host.repaint();
+    } else if (key in ARROWS) {
       const by = ARROWS[key].map((direction) => step * direction);
       this.keyMove(event.ctrlKey ? "tilt" : "shift_mm", by);
     } else if (event.ctrlKey) return false;
@@ -174,7 +181,7 @@ export class Gestures {
     else if (key === "0") host.fit();
     else if (key === "r") host.resetWindow();
     else if (key === "n") host.invert();
-    else if (key === "m") host.pin();
+    else if (key === "m") host.toggleMove();
     else if (key === "c") host.point(host.frame.toImage(host.frame.view.map((side) => side / 2)));
     else return false;
     return true;

@@ -9,7 +9,7 @@ export const template = `
 <section class="mvx" ref="root" v-if="view" :aria-label="fill(words.xray, { name: view.label })">
   <div class="mvx-surface" ref="surface" tabindex="0" role="application" :aria-label="spoken"
     :class="{ movable, moving: dragText }"
-    @pointerdown="press" @pointermove="pointer" @pointerup="release" @pointercancel="release" @pointerleave="leave"
+    @pointerdown="press" @pointermove="pointer" @pointerup="release" @pointercancel="release" @pointerleave="hovered = null"
     @wheel.prevent="gestures.wheel($event)" @contextmenu.prevent @keydown="keydown" @keyup="ended" @blur="ended">
     <canvas ref="canvas"></canvas>
     <svg :style="{ color: view.colour }" aria-hidden="true">
@@ -24,7 +24,7 @@ export const template = `
       <template v-if="drawn.point"><path class="under" :d="drawn.point" /><path class="point" :d="drawn.point" /></template>
       <g v-for="one in drawn.landmarks" :class="['landmark', one.of]"><path class="under" :d="one.path" /><path :d="one.path" />
         <text :x="one.x" :y="one.y">{{ one.name }}</text></g>
-      <g v-if="drawn.ring && ring" class="ring">
+      <g v-if="drawn.ring" class="ring">
         <circle class="under" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" />
         <circle class="line" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" />
         <circle class="grab" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" @pointerdown.stop="press($event, 'turn')">
@@ -34,10 +34,6 @@ export const template = `
           <title>{{ words.grip }}</title>
           <circle r="16" /><path d="M-8,0L8,0M-4,-4L-8,0L-4,4M4,-4L8,0L4,4" /></g>
       </g>
-      <g v-if="drawn.ring && movable" :class="['middle', { pinned }]" :transform="'translate(' + drawn.ring.x + ',' + drawn.ring.y + ')'"
-        @pointerenter="near = true" @pointerdown.stop="press($event, 'middle')">
-        <title>{{ words.handle }}</title>
-        <circle r="16" /><path d="M5,0A5,5 0 1 1 2.5,-4.3M2,-8L3,-4L-1,-3" /></g>
     </svg>
   </div>
   <div class="mvx-title" :style="{ color: view.colour }"><div v-for="text in view.title.slice(0, 2)">{{ text }}</div></div>
@@ -48,19 +44,15 @@ export const template = `
     <div v-else-if="dragged === 'window'">{{ fill(words.window_level, levels) }}</div>
     <div v-else-if="hovered">{{ hovered }}</div>
   </div>
-  <div v-if="problem" class="mvx-problem" role="alert">{{ problem }}</div>
   <div :class="['mvx-tools', { open }]" role="toolbar" :aria-label="fill(words.xray, { name: view.label })">
     <button type="button" class="wide" @click="zoom(1 / 1.2)" :aria-label="words.zoom_out" :title="words.zoom_out">${icon("M3,8h10")}</button>
     <button type="button" class="wide" @click="fit" :aria-label="words.fit" :title="words.fit">{{ percent }} %</button>
     <button type="button" class="wide" @click="zoom(1.2)" :aria-label="words.zoom_in" :title="words.zoom_in">${icon("M3,8h10M8,3v10")}</button>
     <button type="button" @click="open = !open" :aria-expanded="String(open)" :aria-label="words.window"
       :title="words.window">${icon("M8,2a6,6 0 0 1 0,12a6,6 0 0 1 0,-12", "M8,2a6,6 0 0 1 0,12z")}</button>
-    <button type="button" @click="pin" :aria-pressed="String(pinned)" :disabled="!movable" :aria-label="words.handle"
-      :title="words.handle">${icon("M13,8a5,5 0 1 1 -2,-4M11,1v3.4h-3.4")}</button>
     <button type="button" @click="look.toggle(view.name)" :aria-pressed="String(look.alone === view.name)" :aria-label="words.alone"
       :title="words.alone">${icon("M2,6v-4h4M10,2h4v4M14,10v4h-4M6,14h-4v-4")}</button>
   </div>
-  <div v-if="plain" class="mvx-problem" role="status">{{ words.no_webgl }} <button type="button" @click="plain = false">{{ words.understood }}</button></div>
   <form v-if="open" class="mvx-panel" @submit.prevent @keydown.esc.stop="close">
     <label v-for="what in ['brightness', 'contrast']">{{ words[what] }}
       <input type="range" min="2" max="98" :value="levels[what]" @input="setLevel(what, $event, false)" @change="setLevel(what, $event, true)">

@@ -12,7 +12,6 @@ import { template } from "./template.js";
 
 const FLICKER_MS = 500;
 const REST_MS = 300; // after the last notch of a wheel
-const BESIDE = 32; // CSS pixels beyond the ring where it is left alone
 const BONE = 0.45; // of the greys, from the dark end, is no bone
 
 const panes = new Set(); // that are on the page
@@ -35,16 +34,12 @@ const XRay = {
 
   data: () => ({
     drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", bones: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
-    near: false, pinned: false, dragged: "", dragText: "", announced: "", problem: "", automatic: [0, 1], loading: null, plain: false,
+    dragged: "", dragText: "", announced: "", automatic: [0, 1], loading: null,
   }),
 
   computed: {
     movable() {
       return Boolean(this.view && this.view.movable && this.view.camera);
-    },
-    // Whether the ring and its grips are seen: while they are used, with the mouse about the CT's middle, or until a person hides them again.
-    ring() {
-      return this.movable && (this.near || this.pinned || ["turn", "tilt", "tiltAcross", "tiltAlong"].includes(this.dragged));
     },
     // Of the window, in percent; 50 each as it is set automatically.
     levels() {
@@ -131,7 +126,7 @@ const XRay = {
       const shared = sharedGraphics();
       if (this.picture && this.picture.dispose && shared) this.picture.dispose();
       this.picture = shared ? new GLPicture(this.$refs.canvas, shared, pose, () => panes.size) : new Picture(this.$refs.canvas);
-      this.plain = !shared && this === [...panes][0]; // one of them says so
+      this.look.plain = !shared;
       this.ask("draws", Boolean(shared));
       this.$refs.root.xray = this; // for tests and the console
       this.have = { film: 0, layer: 0 };
@@ -241,7 +236,6 @@ const XRay = {
     },
 
     moved(answer, sequence) {
-      this.problem = answer.refused || "";
       pose.follow(answer.pose, answer.now, Boolean(answer.refused));
       bone.follow(answer.bone, answer.bone_now, Boolean(answer.refused));
       pose.follow(this.view.pose, this.view.pose_stamp);
@@ -271,8 +265,7 @@ const XRay = {
 
     pointer(event) {
       this.gestures.move(event);
-      const at = this.at(event), pixel = this.frame.toImage(at), { ring } = this.drawn;
-      if (ring && !this.dragged && Math.hypot(at[0] - ring.x, at[1] - ring.y) > ring.radius + BESIDE) this.near = false;
+      const pixel = this.frame.toImage(this.at(event));
       const value = this.picture && this.picture.valueAt(pixel);
       this.hovered = value === null || value === undefined ? null
         : this.fill(this.words.value, { column: Math.round(pixel[0]), row: Math.round(pixel[1]), value: this.number(value) });
@@ -283,15 +276,8 @@ const XRay = {
       this.dragged = "";
     },
 
-    leave() {
-      this.hovered = null;
-      if (!this.dragged) this.near = false;
-    },
-
-    // Show the ring until this is done again.
-    pin() {
-      this.pinned = !this.pinned && this.movable;
-      this.near = false;
+    toggleMove() {
+      this.ask("hand");
     },
 
     grab(event) {
@@ -299,9 +285,10 @@ const XRay = {
     },
 
     keydown(event) {
-      const shown = this.open || this.pinned;
-      if (event.key === "Escape") this.close();
-      if (event.key === "Escape" ? shown : this.gestures.key(event)) event.preventDefault();
+      const closes = event.key === "Escape" && (this.open || this.movable);
+      if (closes && this.open) this.close();
+      else if (closes) this.toggleMove();
+      if (closes || this.gestures.key(event)) event.preventDefault();
     },
 
     ended() {
@@ -366,7 +353,7 @@ const XRay = {
     },
 
     close() {
-      this.open = this.pinned = false;
+      this.open = false;
       this.$refs.surface.focus({ preventScroll: true });
     },
 

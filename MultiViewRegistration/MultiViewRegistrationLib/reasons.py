@@ -32,6 +32,7 @@ CODES = {
     "no-shared-bone": "no bone lies in the fields of all X-rays",
     "no-surroundings": "a structure was compared without the rest of its CT",
     "noise": "the images determine the pose poorly",
+    "not-found-again": "begun a little off, the bone ends elsewhere",
     "not-like-ct": "an X-ray hardly resembles the CT, or a bone of it",
     "not-refined": "the pose was not refined",
     "not-shown": "no X-ray shows enough of the CT, or of a bone",

@@ -23,6 +23,9 @@ RIGHT = BoneFeatures(
     level_ratio=1.7,
     left_out=0.3,
     soft=0.05,
+    again_mm=0.06,
+    all_again_mm=0.15,
+    turned_deg=2.0,
 )
 VIEWS = ("AP", "lateral")
 
@@ -45,11 +48,23 @@ def test_a_right_bone_is_accepted_without_a_reason():
             "L1 has moved against a neighbour by more than is usual: it may be another one.",
         ),
         ({"split_half_mm": 3.0}, "Halves of the images of L1 disagree by 3.0 mm."),
+        (
+            {"again_mm": 2.4},
+            "Begun a little off, L1 ends up to 2.4 mm from here: the X-rays leave its place open.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_accepted(change, sentence):
     _, verdict, reasons = judge("L1", replace(RIGHT, **change), VIEWS, in_doubt=False)
     assert verdict != "accept" and sentence in reasons
+
+
+def test_what_was_not_looked_for_counts_as_usual():
+    """In a sequence, bones are not begun off in every frame."""
+    unknown, _ = decide(replace(RIGHT, again_mm=np.nan, all_again_mm=np.nan))
+    best, _ = decide(replace(RIGHT, again_mm=0.0, all_again_mm=0.0))
+    worst, _ = decide(replace(RIGHT, again_mm=3.0, all_again_mm=3.0))
+    assert best.risk < unknown.risk < worst.risk
 
 
 def test_only_a_vertebra_has_levels():

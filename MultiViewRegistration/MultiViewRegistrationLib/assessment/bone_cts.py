@@ -11,7 +11,7 @@ from ..imaging.structures import BoneCT
 from ..reasons import Reason
 from ..registration.bones import SHOWN, BonesRegistration
 from ..registration.pipeline import Refinement
-from .bone_features import BoneFeatures, MaskEdge, bone_features, surface_distance
+from .bone_features import BoneFeatures, MaskEdge, bone_features
 from .bones import RegisteredBone, RegisteredBones
 from .prediction import WRONG_MM
 from .verdict import Assessment, ambiguity
@@ -70,9 +70,7 @@ def assess_bone_cts(
         zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)
     ):
         bone, pose = found.bones[n], found.poses[n]
-        wrong = _wrong(
-            found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface)
-        )
+        wrong = _wrong(found, n, bone.apart(pose, single.refinement.world_from_ct))
         wrong += [
             Reason("bones-overlap", f"{bone.name} overlaps {other}: one of the two is wrong.")
             for other in shared.get(n, ())

@@ -54,6 +54,11 @@ class BoneFeatures:
         inside.
     soft
         The share of what lies within EDGE_MM inside its mask that is no bone.
+    again_mm, all_again_mm
+        How far from here it is found from a little off, see `registration.found_again`, and that of
+        the case's worst bone; NaN where that was not looked for.
+    turned_deg
+        How far it has turned against the whole CT.
     """
 
     similarity: float
@@ -64,6 +69,9 @@ class BoneFeatures:
     level_ratio: float
     left_out: float
     soft: float
+    again_mm: float
+    all_again_mm: float
+    turned_deg: float
 
 
 class _Part(NamedTuple):
@@ -114,7 +122,10 @@ def _grown(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 
 def bone_features(
-    found: BonesRegistration, edges: Sequence[MaskEdge], others: Sequence[OtherLevel] = ()
+    found: BonesRegistration,
+    edges: Sequence[MaskEdge],
+    others: Sequence[OtherLevel] = (),
+    again_mm: np.ndarray | None = None,
 ) -> list[BoneFeatures]:
     """Compute the features of every bone.
 
@@ -124,8 +135,11 @@ def bone_features(
         Of its mask.
     others
         The bones one level up and down.
+    again_mm
+        Of `found_again_mm`, None where that was not looked for.
     """
     fit = found.fit
+    again = np.full(len(found.bones), np.nan) if again_mm is None else again_mm
     compared = found.objectives[-1].compare(found.poses)
     hessian = fit.hessian * fit.pixels
     scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
@@ -166,6 +180,13 @@ def bone_features(
                 level_ratio=min([MOST_RATIO, *(float(other.unlikeness[b]) for other in others)]),
                 left_out=min(edges[b].left_out, MOST_RATIO),
                 soft=edges[b].soft,
+                again_mm=float(again[b]),
+                all_again_mm=float(again.max()),
+                turned_deg=float(
+                    np.degrees(
+                        np.linalg.norm(rigid.log_so3(pose[:3, :3] @ found.world_from_ct[:3, :3].T))
+                    )
+                ),
             )
         )
     return features
@@ -207,9 +228,3 @@ def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarra
         )
         total += part.gradients[half].sum(axis=0) - part.gradients[~half].sum(axis=0)
     return root_mean_square(np.linalg.norm(at @ (-2 * inverse @ total), axis=-1))
-
-
-def surface_distance(pose: np.ndarray, other: np.ndarray, points: np.ndarray) -> float:
-    """Return the distance between points (N, 3) at two poses (4, 4), root mean square."""
-    apart = rigid.transform_points(pose, points) - rigid.transform_points(other, points)
-    return root_mean_square(np.linalg.norm(apart, axis=-1))

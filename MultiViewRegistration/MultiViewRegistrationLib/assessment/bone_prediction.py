@@ -28,6 +28,9 @@ COLUMNS = {
     "level_ratio": lambda x: 1 / max(x, 0.5),
     "left_out": lambda x: x,
     "soft": lambda x: x,
+    "again_mm": lambda x: np.log(x + 0.05),
+    "all_again_mm": lambda x: np.log(x + 0.05),
+    "turned_deg": lambda x: np.log(x + 0.5),
 }
 
 
@@ -84,8 +87,11 @@ class BoneModel:
     reject: float
 
     def predict(self, features: BoneFeatures) -> BonePrediction:
-        """Predict the error of a bone; the features are finite."""
-        scaled = (columns(features) - self.centre) / self.scale
+        """Predict the error of a bone.
+
+        A feature that is NaN, as it was not measured, counts as usual.
+        """
+        scaled = np.nan_to_num((columns(features) - self.centre) / self.scale)
         wrong = float(scipy.special.expit(self.intercept + scaled @ self.weights))
         near = float(self.near[0] + scaled @ self.near[1:])
         logs = np.linspace(-6, 6, 1201)  # of mm

@@ -23,10 +23,11 @@ from ..registration.bones import (
     bones_of,
     register_bones,
 )
+from ..registration.found_again import found_again_mm
 from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import Progress, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges, surface_distance
+from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges
 from .bone_prediction import BonePrediction
 from .bone_verdict import judge
 from .neighbours import NeighbourMotion, motions_of, vertebra
@@ -173,7 +174,8 @@ def register_structures(
     found = register_bones(anatomy, bones, *where, progress, poses, levels)
     edges = mask_edges(structures, anatomy.attenuation(0))
     others = other_levels(found, [vertebra(bone.name) for bone in bones])
-    assessed = assess_bones(found, whole.views, edges, others, in_doubt)
+    again_mm = found_again_mm(found)
+    assessed = assess_bones(found, whole.views, edges, others, again_mm, in_doubt)
     if levels is None or levels:
         return assessed
     return replace(assessed, bones=[bone.as_set() for bone in assessed.bones])
@@ -184,6 +186,7 @@ def assess_bones(
     views: Sequence[View],
     edges: Sequence[MaskEdge],
     others: Sequence[OtherLevel] = (),
+    again_mm: np.ndarray | None = None,
     in_doubt: bool = False,
 ) -> RegisteredBones:
     """Assess bones that were registered.
@@ -197,10 +200,12 @@ def assess_bones(
     others
         The bones one level up and down; where these were not looked for, a wrong level may be
         accepted.
+    again_mm
+        Of `found_again_mm`; None where that was not looked for: it is taken for usual then.
     in_doubt
         As of `register_structures`.
     """
-    features = bone_features(found, edges, others)
+    features = bone_features(found, edges, others, again_mm)
     assessed = [_assessed(n, found, each, views, in_doubt) for n, each in enumerate(features)]
     return RegisteredBones(assessed, motions_of(found))
 
@@ -215,7 +220,7 @@ def _assessed(
     moved = Moved(
         mm, float(np.degrees(angle)), turn / angle if angle else np.array([0.0, 0.0, 1.0])
     )
-    displaced = surface_distance(pose, found.world_from_ct, bone.surface)
+    displaced = bone.apart(pose, found.world_from_ct)
     similarity = tuple(float(each) for each in found.fit.similarity[n])
     showing = [
         view.name for view, share in zip(views, found.fit.shown[n], strict=True) if share >= SHOWN

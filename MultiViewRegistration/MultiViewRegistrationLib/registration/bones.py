@@ -189,6 +189,11 @@ class Bone:
         inside[inside] = values[tuple(index[inside].T)] > 0
         return inside
 
+    def apart(self, pose: np.ndarray, other: np.ndarray) -> float:
+        """Return how far its surface at two poses (4, 4) is apart, mm, root mean square."""
+        points = [rigid.transform_points(each, self.surface) for each in (pose, other)]
+        return float(np.sqrt(np.sum((points[0] - points[1]) ** 2, axis=1).mean()))
+
     @property
     def size_mm(self) -> float:
         """The middle one of the sides of its box."""

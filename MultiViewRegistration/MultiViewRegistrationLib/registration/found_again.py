@@ -1,0 +1,56 @@
+"""Whether bones are found again, where they were registered, from a little off.
+
+A pose that the X-rays decide is. One that they leave open, or a minimum that is not the best, is
+not, or differs with the way from which it is approached.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import partial
+
+import numpy as np
+
+from ..geometry import rigid
+from ..rendering.devices import run_tasks
+from .bones import LEVELS, BonesRegistration, minimise
+
+#: How far off each bone begins: towards one side, and then to the opposite one.
+OFF_MM, OFF_DEG = 4.0, 5.0
+#: At the middle resolution, of the bones that begin off, and of those that begin where they were
+#: registered, which is at a finer one.
+ITERATIONS, ITERATIONS_HERE = 8, 4
+
+
+def found_again_mm(found: BonesRegistration) -> np.ndarray:
+    """Return (B,) how far from there each bone ends at most, mm at its surface, root mean square.
+
+    All bones begin off at once, each in a direction of its own.
+    """
+    rng, level = np.random.default_rng(0), LEVELS[1]
+    ways = rng.normal(size=(len(found.bones), 2, 3))
+    ways /= np.linalg.norm(ways, axis=-1, keepdims=True)
+    ends: dict[int, list[np.ndarray]] = {}
+
+    def end(sign: int) -> None:
+        starts = [
+            rigid.about(
+                rigid.transform_points(pose, bone.centroid),
+                rigid.from_rotation_translation(
+                    rigid.exp_so3(sign * np.radians(OFF_DEG) * turn), sign * OFF_MM * shift
+                ),
+            )
+            @ pose
+            for bone, pose, (turn, shift) in zip(found.bones, found.poses, ways, strict=True)
+        ]
+        iterations = ITERATIONS if sign else ITERATIONS_HERE
+        # A copy, as each remembers which pixels are compared.
+        ends[sign], _ = minimise(copy(found.objectives[1]), starts, iterations, level.tolerance_mm)
+
+    run_tasks([partial(end, sign) for sign in (1, -1, 0)])
+    return np.array(
+        [
+            max(bone.apart(ends[sign][n], ends[0][n]) for sign in (1, -1))
+            for n, bone in enumerate(found.bones)
+        ]
+    )

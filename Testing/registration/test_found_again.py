@@ -1,0 +1,43 @@
+"""Bones that begin a little off: `registration.found_again`."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bent_spine import NAMES, spine, xrays
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.registration.bones import bones_of, register_bones
+from MultiViewRegistrationLib.registration.found_again import found_again_mm
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+
+
+@pytest.fixture(scope="module")
+def case():
+    ct, labels = spine()
+    anatomy = PreparedCT(ct)
+    pose = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+    views = xrays(ct, labels, [np.eye(4)] * 4, pose)
+    bones = bones_of(Structures(NAMES, labels), anatomy)
+    return lambda views=views: register_bones(anatomy, bones, views, pose), views
+
+
+def test_bones_that_x_rays_show_are_found_again(case):
+    register, _ = case
+    found = register()
+    before = [pose.copy() for pose in found.poses]
+    assert found_again_mm(found).max() < 0.3
+    assert all((a == b).all() for a, b in zip(found.poses, before, strict=True))
+
+
+def test_what_x_rays_leave_open_is_not(case):
+    """Images of noise have minima everywhere."""
+    register, views = case
+    rng = np.random.default_rng(3)
+    noise = [rng.normal(size=view.xray.line_integrals.shape).astype(np.float32) for view in views]
+    blank = [
+        replace(view, xray=replace(view.xray, line_integrals=each))
+        for view, each in zip(views, noise, strict=True)
+    ]
+    assert found_again_mm(register(blank)).min() > 1

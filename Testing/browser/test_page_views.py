@@ -108,9 +108,13 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
             )
             page.locator(".mvx-surface").nth(number).click(position={"x": at[0], "y": at[1]})
             tab.wait_state(
-                "c('start', 'landmarks').lines.find(line => line.id === "
-                f"'{name}').cells[{number + 2}].text === '\u2714'"
+                "/mm|\u2714/.test(c('start', 'landmarks').lines.find(line => line.id === "
+                f"'{name}').cells[{number + 2}].text)"
             )
+    beside = (
+        "() => [...document.querySelectorAll('.landmark.clicked text')].map(t => t.textContent)"
+    )
+    page.wait_for_function(f"() => ({beside})().filter(text => text.endsWith(' mm')).length === 10")
     tab.button("Stop clicking").click()
     tab.register()
     assert tab.registered()

@@ -15,6 +15,7 @@ from presenter_host import act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml import overlay
 
 POINTS = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
 
@@ -191,8 +192,14 @@ def test_landmarks_are_clicked_ordered_and_removed(host, start):
     click(host, start, POINTS[2:3], front)
     click(host, start, POINTS, side)
     assert start.state().kind == "ready" and control(start, "click").on
+    assert overlay.mode_of(host.registration) == "off"
+    table = lambda: [row[2:] for row in cells(start, "landmarks")[:4]]  # noqa: E731
+    host.wait(start, lambda: table() == [["0.0 mm", "0.0 mm"]] * 4)  # before it registers
+    act(start, "undo_landmark")
+    host.wait(start, lambda: table()[3] == ["0.0 mm", "next"])
+    click(host, start, POINTS[3:], side)
     act(start, "click")
-    assert not control(start, "click").on
+    assert not control(start, "click").on and overlay.mode_of(host.registration) == "blend"
     host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 90), (50, 0, 0))
     host.session.register("landmarks")
     host.wait(start, lambda: not host.session.running)

@@ -26,6 +26,7 @@ from ..translation import _
 from .bones import Bones
 from .history import History, HistoryEntry
 from .inputs import FIRST_TIME, Inputs, Preparation, UnreadNotices
+from .landmark_fit import LandmarkFitUpdater
 from .registering import (
     POSELESS_STARTS,
     REGRESSOR_STARTS,
@@ -70,6 +71,8 @@ class Session(Inputs):
         The connection to navigation through OpenIGTLink.
     notices
         What a person should read once.
+    landmarks
+        How well those fit that were clicked.
     held
         Whether nobody looks, see `hold`.
     bones
@@ -85,6 +88,7 @@ class Session(Inputs):
         self.sequence = Sequence(self)
         self.igtl, self._igtl_checked = IgtlConnection(), 0.0
         self.notices = UnreadNotices(registration)
+        self.landmarks = LandmarkFitUpdater(registration)
         self.running_registration: RunningRegistration | None = None
         self._background_task: tuple[Task, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)

@@ -13,6 +13,7 @@ from ..mrml.cursor import Reading
 from ..mrml.layout import css, css_colour
 from ..mrml.xray import DetectorPlane, XRayView
 from ..session.session import Session
+from ..translation import _
 
 #: Where bright is shown as black.
 INVERTED = "vtkMRMLColorTableNodeInvertedGrey"
@@ -80,16 +81,18 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
     """Return the marks of the patient in an X-ray.
 
     Its `landmarks` are `at`, pixels where they were clicked there, and `in_ct`, CT mm of those of
-    the CT, which the page shows where the CT is; `outline`, lines (k, 2, 2) of another structure
+    the CT, which the page shows where the CT is, and beside the name how far it is from where its
+    partner has it; `outline`, lines (k, 2, 2) of another structure
     that a sequence is compared with, pixels; `bones`, the outlines of bones and of what does not
     fit where the pose has it, see `session.bones`.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
-    marks = [
-        {"name": name, key: rounded(point)}
-        for key, placed in (("in_ct", of_ct), ("at", here))
-        for name, point in placed.items()
-    ]
+    residuals = session.landmarks.residuals if session.registration.start == "landmarks" else {}
+    marks = [{"name": name, "in_ct": rounded(point)} for name, point in of_ct.items()]
+    for name, point in here.items():
+        residual = residuals.get((name, detector.view.name))
+        text = "" if residual is None else _("{mm:.1f} mm").format(mm=residual.residual_mm)
+        marks.append({"name": f"{name} {text}".strip(), "at": rounded(point)})
     other = session.sequence.other
     shown = overlay.mode_of(session.registration) != "off"
     bones = session.bones.outlines(detector) if shown else []

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ...geometry.landmarks import LandmarkFit, LandmarkResidual
-from ...mrml import landmarks
+from ...mrml import landmarks, overlay
 from ...mrml.landmarks import ClickOrder, landmark_list
 from ...mrml.nodes import place, stop_placing
 from ...mrml.xray import XRayView
@@ -32,6 +32,8 @@ from .form import (
 from .host import Host
 from .section import Presenter, question_controls
 
+#: The overlay with nothing over the X-rays.
+OFF = "off"
 CLICKED, MISFIT = "\u2714", "\u26a0"
 #: Instead of the ID of an X-ray's node.
 OF_CT = ""
@@ -47,6 +49,7 @@ class LandmarksPresenter(Presenter):
     def reset(self) -> None:
         """Forget all that belongs to the registration at work before."""
         self._order, self._selected, self._warned = ClickOrder(), "", False
+        self._mode_before = ""
         self._seen: tuple | None = None
         self._file.reset()
 
@@ -66,9 +69,8 @@ class LandmarksPresenter(Presenter):
 
     def form(self) -> Form:
         """Return the controls."""
-        clicked, result = landmarks.clicked(self.registration), self.session.result
-        fit = None if result is None else result.landmark_fit
-        residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
+        clicked = landmarks.clicked(self.registration)
+        fit, residuals = self.session.landmarks.fit, self.session.landmarks.residuals
         coming = {where: self._next(where) for where in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
         lines = [
@@ -105,6 +107,13 @@ class LandmarksPresenter(Presenter):
                     on=placing,
                     enabled=self.registration.ct is not None,
                     tip=_("Click the same points in the slices of the CT and in each X-ray."),
+                ),
+                Button(
+                    "undo_landmark",
+                    _("Undo"),
+                    self.undo,
+                    enabled=self.can_undo,
+                    tip=_("Take back the last click (Ctrl+Z while landmarks are clicked)."),
                 ),
                 Button(
                     "remove_landmark",
@@ -164,9 +173,11 @@ class LandmarksPresenter(Presenter):
             landmarks.tidy(self.registration, self._order)
             self._warn_once()
         outside = len(landmarks.outside_ct(self.registration))
+        if not self.placing:
+            self._show_overlay()
         before = self._seen
         self._seen = (landmarks.clicked(self.registration), outside, self.placing)
-        return before != self._seen
+        return self.session.landmarks.update() | (before != self._seen)
 
     def _warn_once(self) -> None:
         count = 0 if self._warned else landmarks.without_place(self.registration)
@@ -182,8 +193,11 @@ class LandmarksPresenter(Presenter):
     # What a person does
 
     def begin(self) -> None:
-        """Have clicks in the views place landmarks."""
+        """Have clicks in the views place landmarks, on the X-rays alone."""
+        self.host.hand.exit()
         self.host.views.show_ct_slices()
+        self._mode_before = overlay.mode_of(self.registration)
+        self.registration.node.SetParameter(overlay.MODE, OFF)
         place(landmark_list(self.registration))
 
     def stop(self) -> None:
@@ -194,6 +208,13 @@ class LandmarksPresenter(Presenter):
             and self.placing
         ):
             stop_placing(self.registration.scene)
+            self._show_overlay()
+
+    def _show_overlay(self) -> None:
+        """Show over the X-rays what was there before landmarks were clicked, unless a person has chosen."""
+        before, self._mode_before = self._mode_before, ""
+        if before and overlay.mode_of(self.registration) == OFF:
+            self.registration.node.SetParameter(overlay.MODE, before)
 
     def put(self, view: XRayView, column: float, row: float) -> None:
         """Place a landmark on a pixel of an X-ray."""

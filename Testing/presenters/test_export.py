@@ -51,6 +51,7 @@ def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
     assert {
         "result.json",
         "report.html",
+        "report.pdf",
         "world_from_ct.tfm",
         "world_from_ct.slicer.tfm",
         "case.json",

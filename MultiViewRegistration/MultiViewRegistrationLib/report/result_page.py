@@ -30,10 +30,12 @@ from .bones import before_after
 from .details import details
 from .html import Content, embedded, jpeg, number, page, png, table, tag
 from .overlays import LEGENDS, DRRs, overlays, picture_files
+from .pdf import write_pdf
 from .result import Result
 from .scene_svg import Scene, best_side, scene_svg
 
 HERE = Path(__file__).parent
+PDF = "report.pdf"
 #: Sign and word of a verdict, and what to do.
 VERDICTS = {
     "accept": ("\u2713", "accept", "Every check agrees with the result."),
@@ -111,6 +113,7 @@ def save_result(
     *,
     names: bool = False,
     replace: bool = False,
+    pdf: bool = False,
 ) -> dict:
     """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
 
@@ -128,6 +131,8 @@ def save_result(
         Name the case and its files in report.html; they may hold a patient's name.
     replace
         Also in place of another case's result.
+    pdf
+        Write report.pdf, too, with matplotlib.
 
     Returns
     -------
@@ -153,7 +158,7 @@ def save_result(
     masks = {f"{name}_mask.png": kept for name, kept in result.suggested_masks.items()}
     masks = {file: kept for file, kept in masks.items() if not is_input(Path(folder, file))}
     with staged(folder, RESULT, earlier) as staging:
-        content = _write_files(result, staging, override, masks, names=names)
+        content = _write_files(result, staging, override, masks, names=names, pdf=pdf)
     return content
 
 
@@ -164,6 +169,7 @@ def _write_files(
     masks: Mapping[str, np.ndarray],
     *,
     names: bool,
+    pdf: bool,
 ) -> dict:
     """Write all files of a result into a new folder, with these masks by their names.
 
@@ -194,6 +200,12 @@ def _write_files(
     )
     if compared is not None:
         write_atomically(folder / "bones.jpg", jpeg(compared))
+    if pdf:
+        warnings = [comment, entry.note] if comment else [entry.note]
+        said = [*filter(None, warnings), *sentences_of(result)]
+        sign, word, _act = VERDICTS[result.verdict]
+        badge = f"{sign} {word.upper()}"
+        write_pdf(folder / PDF, result, badge, pictures, said, facts_of(result, names=names))
     for name, kept in masks.items():
         write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
     if not withheld:
@@ -326,24 +338,7 @@ def _answer(result: Result) -> ET.Element:
 
     And the reasons, folded but for the first.
     """
-    _, _, act = VERDICTS[result.verdict]
-    assessment = result.assessment
-    if assessment is None:
-        return _with_reasons(result, NOT_ASSESSED, act, result.limits)
-    reasons, summary = list(assessment.reasons), assessment.summary
-    if assessment.prediction is None or assessment.cause or assessment.contradictions:
-        return _with_reasons(result, reasons.pop(0), f"{summary} {act}", [*reasons, *result.limits])
-    condition = (
-        f"{assessment.condition[:1].upper()}{assessment.condition[1:]}."
-        if assessment.condition
-        else ""
-    )
-    first = reasons.pop(0) if reasons else ""
-    told = " ".join(filter(None, (first, act, condition)))
-    return _with_reasons(result, str(assessment.prediction), told, [*reasons, *result.limits])
-
-
-def _with_reasons(result: Result, headline: str, told: str, further: Sequence[str]) -> ET.Element:
+    headline, told, *further = sentences_of(result)
     folded = tag(
         "details",
         tag("summary", f"Why: {len(further)} more"),
@@ -352,10 +347,29 @@ def _with_reasons(result: Result, headline: str, told: str, further: Sequence[st
     )
     sentences = (
         tag("p", headline, class_="headline"),
-        tag("p", told.strip()),
+        tag("p", told),
         folded if further else None,
     )
     return tag("div", badge(result.verdict), tag("div", *sentences), class_="answer")
+
+
+def sentences_of(result: Result) -> list[str]:
+    """Return what is said of a result: what to know first, what to do, and the further reasons."""
+    _, _, act = VERDICTS[result.verdict]
+    assessment = result.assessment
+    if assessment is None:
+        return [NOT_ASSESSED, act, *result.limits]
+    reasons, summary = list(assessment.reasons), assessment.summary
+    if assessment.prediction is None or assessment.cause or assessment.contradictions:
+        return [reasons.pop(0), f"{summary} {act}".strip(), *reasons, *result.limits]
+    condition = (
+        f"{assessment.condition[:1].upper()}{assessment.condition[1:]}."
+        if assessment.condition
+        else ""
+    )
+    first = reasons.pop(0) if reasons else ""
+    told = " ".join(filter(None, (first, act, condition)))
+    return [str(assessment.prediction), told, *reasons, *result.limits]
 
 
 def _films(
@@ -466,6 +480,13 @@ def _detector_mm(view: View, middle: np.ndarray) -> float:
 
 
 def _who_and_what(result: Result, *, names: bool) -> ET.Element:
+    facts = facts_of(result, names=names)
+    parts = (part for name, text in facts.items() for part in (tag("dt", name), tag("dd", text)))
+    return tag("dl", *parts)
+
+
+def facts_of(result: Result, *, names: bool) -> dict[str, str]:
+    """Return who and what a result is of, by what each says; with the case's and its files' names only where asked."""
     case, volume = result.case, result.case.ct.volume
     shape = " \u00d7 ".join(map(str, reversed(volume.values.shape)))
     sides = [f"{side:.3g}" for side in volume.spacing_mm]
@@ -487,12 +508,4 @@ def _who_and_what(result: Result, *, names: bool) -> ET.Element:
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Program": f"MultiViewRegistration {__version__}",
     }
-    return tag(
-        "dl",
-        *(
-            part
-            for name, text in rows.items()
-            if text
-            for part in (tag("dt", name), tag("dd", text))
-        ),
-    )
+    return {name: text for name, text in rows.items() if text}

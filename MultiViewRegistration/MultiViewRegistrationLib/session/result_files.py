@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def write_result(
     override: bool = False,
     names: bool = False,
 ) -> Callable[..., list[Path]]:
-    """Return a function that writes result.json, transforms, overlays and report.html for the pose as it is now, for a thread.
+    """Return a function that writes result.json, transforms, overlays, report.html and report.pdf for the pose as it is now, for a thread.
 
     Returns the files but for the overlays.
 
@@ -110,7 +111,8 @@ def write_result(
 
         result = finding()
         against = reason or (REJECTED if override and result.verdict == "reject" else None)
-        written = save_result(result, Path(folder), against, names=names)["files"]
+        pdf = find_spec("matplotlib") is not None  # Slicer has none
+        written = save_result(result, Path(folder), against, names=names, pdf=pdf)["files"]
         files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
         return files + (_further(Path(folder), kinds, case) if kinds else [])
 

@@ -39,10 +39,10 @@ from .section import DONE, READY, TODO, Presenter, State, folder_name, written_t
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
 PORT = Number(_("Port"), 1, 65535, whole=True)
-REPORT = "report.html"
+REPORT, PDF = "report.html", "report.pdf"
 TRANSFORM = "world_from_ct.tfm"
 #: What is offered beside the archive of all files.
-SINGLE = (TRANSFORM, "world_from_ct.slicer.tfm", "result.json", REPORT)
+SINGLE = (TRANSFORM, "world_from_ct.slicer.tfm", "result.json", REPORT, PDF)
 #: Seconds between two looks at whether the result still stands.
 LOOK_S = 0.3
 
@@ -86,7 +86,10 @@ class ExportPresenter(Presenter):
             (
                 "result",
                 _("Transforms and report"),
-                _("Transforms for ITK and Slicer, result.json, a report with overlays."),
+                _(
+                    "Transforms for ITK and Slicer, result.json, a report with overlays, and its first "
+                    "page as a PDF where matplotlib is installed."
+                ),
             ),
             (
                 "case",
@@ -113,7 +116,7 @@ class ExportPresenter(Presenter):
         )
         written = self._written_files()
         offered = [
-            file for file in written if file.name in (SINGLE if not in_slicer else (REPORT,))
+            file for file in written if file.name in (SINGLE if not in_slicer else (REPORT, PDF))
         ]
         links = (
             Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file)

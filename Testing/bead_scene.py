@@ -34,12 +34,12 @@ def random_camera(rng, mirrored=False, off_px=0.0, size=(1024, 1024), focal=(4.2
     return Camera(K, pose, size)
 
 
-def take_phantom(cameras, points, seed=0, body=True, ball_mm=3.0):
+def take_phantom(cameras, points, seed=0, body=True, ball_mm=3.0, photons=2000):
     """X-rays by RTK of balls at points (n, 3) of the cameras' world, with the body of `phantom` at its origin."""
     rng = np.random.default_rng(seed)
     projector = RtkProjector(Body.from_hu(make_ct().volume, 20)) if body else Air()
     metal = tuple(Ball(tuple(point), ball_mm) for point in np.asarray(points).tolist())
-    xray = SimulatedXRay(pixel_mm=0.4, photons=2000, metal=metal)
+    xray = SimulatedXRay(pixel_mm=0.4, photons=photons, metal=metal)
     return [xray.take(projector, camera, np.eye(4), rng) for camera in cameras]
 
 

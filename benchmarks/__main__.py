@@ -26,6 +26,7 @@ COMMANDS = {
     "spines": "register bodies of which only vertebrae moved",
     "bones": "register bones of bodies that bend",
     "beads": "find cameras from beads in simulated X-rays",
+    "principal_points": "register X-rays whose principal points are wrong, or that were cropped",
     "real": "register real X-rays, right ones and ones with a fault",
     "wrist_bones": "register the bones of a real wrist together",
     "trust_fit": "fit and judge the model of assessment/prediction.py",
@@ -42,7 +43,7 @@ def main(words: list[str]) -> int:
     0 done, 2 wrong use or bad input, 130 stopped by Ctrl-C.
     """
     if not words or words[0] not in COMMANDS:
-        lines = [f"  {name:13} {about}" for name, about in COMMANDS.items()]
+        lines = [f"  {name:16} {about}" for name, about in COMMANDS.items()]
         print("\n".join(["python -m benchmarks COMMAND [--help]", "", *lines]), file=sys.stderr)
         return 2
     sys.argv = [f"python -m benchmarks {words[0]}", *words[1:]]

@@ -6,27 +6,39 @@ Each scene is one of the people of `bent`, and the phantom of Resources (12 stee
 mm from the bone, in two X-rays of 0.2 mm pixels, each with a principal point up to 120 px off the
 middle of its image. A row has of each image how many balls that lie whole in it were found and
 matched, how far they are from the truth, and how far the camera is off at points within 80 mm of
-the phantom.
+the phantom. A last row has the body registered with the cameras that the beads gave, whose
+principal points nobody knew, by which the bone is off, and the verdict.
+
+What must hold, fixed before seed 45 was run: 99 of 100 balls found, none false, 0.1 px off in the
+median; points 0.3 px off in the median; bone 0.3 mm off in the median; none that is more than 2 mm
+off is accepted, and 80 % of those within 1 mm are.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 
+from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
-from MultiViewRegistrationLib.io.calibration.from_beads import calibrate_from_beads
+from MultiViewRegistrationLib.io.calibration.from_beads import BeadCamera, calibrate_from_beads
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 from . import DATA, ROOT
 from .bent import PEOPLE, person
 from .simulation.beads import BeadScene, random_scene
 from .simulation.body import Body, bone_points, middle
+from .simulation.cases import start_poses, views_of
 from .simulation.projector import RtkProjector
 from .simulation.simulator import SimulatedXRay
 
@@ -57,19 +69,23 @@ def main() -> None:
         images = scene.take(RtkProjector(Body.from_hu(body, 60)), rng, xray)
         about = {"seed": options.seed, "scene": number, "person": name, "photons": xray.photons}
         started = process_time()
-        rows = measured(scene, images, xray, model, rng)
+        found, rows = measured(scene, images, xray, model, rng)
+        if found:
+            rows.append(registered(PreparedCT(ct), scene, images, found, points, rng))
         with options.rows.open("a") as file:
             for row in rows:
                 file.write(json.dumps(about | row | {"seconds": process_time() - started}) + "\n")
         print(f"{number + 1} of {options.scenes}, {perf_counter() - began:.0f} s", flush=True)
 
 
-def measured(scene: BeadScene, images: list, xray: SimulatedXRay, model, rng) -> list[dict]:
-    """A row for each image."""
+def measured(
+    scene: BeadScene, images: list, xray: SimulatedXRay, model, rng
+) -> tuple[list[BeadCamera], list[dict]]:
+    """The cameras that were found, and a row for each image."""
     try:
         found = calibrate_from_beads(images, model, pixel_mm=xray.pixel_mm)
     except InputError as error:
-        return [{"refused": str(error)}]
+        return [], [{"refused": str(error)}]
     rows = []
     for camera, true in zip(found, scene.cameras, strict=True):
         truth = dict(zip(model.names, scene.pixels(true), strict=True))
@@ -104,7 +120,33 @@ def measured(scene: BeadScene, images: list, xray: SimulatedXRay, model, rng) ->
                 "distance_off_percent": 100 * float(camera.camera.focal_px / true.focal_px - 1),
             }
         )
-    return rows
+    return found, rows
+
+
+def registered(
+    anatomy: PreparedCT,
+    scene: BeadScene,
+    images: list,
+    found: list[BeadCamera],
+    bone: np.ndarray,
+    rng: np.random.Generator,
+) -> dict:
+    """The row of the body, registered in the frame of the phantom."""
+    truth = rigid.inverse(scene.world_from_model) @ scene.world_from_ct
+    views = []
+    for view, camera in zip(views_of(images, [each.camera for each in found]), found, strict=True):
+        known: dict[str, Any] = camera.uncertainty
+        views.append(replace(view, **known))
+    start = start_poses(truth, bone[rng.choice(len(bone), 50)], rng)[rng.integers(10)]
+    fit = refine(anatomy, views, start)
+    assessed = verdict.assess(anatomy, views, fit, start)
+    targets = assessed.targets
+    return {
+        "mtre_mm": targets is not None and mtre(fit.world_from_ct, truth, targets),
+        "verdict": assessed.verdict,
+        "reasons": assessed.reasons,
+        "risk": assessed.prediction and assessed.prediction.failure_probability,
+    }
 
 
 if __name__ == "__main__":

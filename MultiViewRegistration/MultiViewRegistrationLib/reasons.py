@@ -23,6 +23,7 @@ CODES = {
     "geometry-from-truth": "the cameras come from the true poses",
     "geometry-unknown": "the camera of an X-ray is unknown",
     "halves-disagree": "halves of the images disagree",
+    "image-cropped": "an image may be cropped or resampled since its camera was calibrated",
     "lost": "a frame, or a bone in it, fits worse than those before",
     "mask-too-large": "much of a mask is no bone",
     "mask-too-small": "bone goes on outside a mask",

@@ -115,6 +115,27 @@ def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, chang
         )  # which of two views is off no image shows
 
 
+def by_marker(view: View) -> View:
+    """As known as the beads of a marker make it."""
+    known = {"rotation_sd_deg": 0.03, "translation_sd_mm": 0.3, "principal_point_sd_px": 0.3}
+    return replace(view, marker="patient", **known)
+
+
+def test_a_marker_that_moved_against_the_patient_is_named(anatomy, views, near):
+    marked = [by_marker(views[0]), by_marker(camera_off(views[1]))]
+    found = refine(anatomy, marked, near)
+    assessed = assess(anatomy, marked, found, near)
+    told = find_cause(assessed, CauseSearch(anatomy, marked, found, near))
+    assert told.verdict != "accept" and told.cause.cause == "motion"
+    words = "The marker seems to have moved between view2 and view1 against the patient: with the"
+    assert told.reasons[0].startswith(words)
+
+
+def test_only_a_motion_is_asked_after_where_markers_show_the_cameras(views):
+    marked = [by_marker(view) for view in views]
+    assert [each.cause for each in camera_hypotheses(marked)] == ["motion"]
+
+
 def test_the_names_of_views_stand_in_sentences_as_they_are(anatomy, views, near):
     """Braces ended in a KeyError, and the registration was lost."""
     names = ["a {x}", "%s {found} {0}"]

@@ -465,7 +465,12 @@ def camera_hypotheses(
     """
     if len(views) < 2:
         return
-    if shared == CALIBRATED and len({view.camera.fan_axes for view in views}) == 1:
+    by_marker = all(view.marker for view in views)  # whose image shows it and the bone alike
+    if (
+        not by_marker
+        and shared == CALIBRATED
+        and len({view.camera.fan_axes for view in views}) == 1
+    ):
         # Only a share of the distance counts.
         scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
         all_distances = SharedUnknowns(
@@ -475,6 +480,8 @@ def camera_hypotheses(
         advice = f"Check it, and {_looks_like_distance(views[0])}."
         yield Hypothesis("distance", (), scaled, sentence, advice, all_distances)
     for i, view in enumerate(views):
+        if view.marker:
+            continue
         freed = replace(view, distance_sd_percent=100 * DISTANCE_SD)
         sentence = f"{_distance(view)} of {view.name} seems to be wrong:"
         yield Hypothesis(
@@ -486,17 +493,18 @@ def camera_hypotheses(
         view, others = views[i], [*views[:i], *views[i + 1 :]]
         about = (view.name,) if len(others) > 1 else (others[0].name, view.name)
         against = "the other X-rays" if len(others) > 1 else others[0].name
-        freed = replace(view, principal_point_sd_px=PRINCIPAL_POINT_SD_MM / _pixel_mm(view))
-        which = view.name if len(others) > 1 else f"{others[0].name} or {view.name}"
-        point = "principal point" if view.camera.fan_axes == 2 else "fan's centre or first row"
-        sentence = f"The {point} of {which} seems to be wrong: with that of {view.name}"
-        yield Hypothesis("principal point", about, [*others, freed], sentence, shared=shared)
+        if not view.marker:
+            freed = replace(view, principal_point_sd_px=PRINCIPAL_POINT_SD_MM / _pixel_mm(view))
+            which = view.name if len(others) > 1 else f"{others[0].name} or {view.name}"
+            point = "principal point" if view.camera.fan_axes == 2 else "fan's centre or first row"
+            sentence = f"The {point} of {which} seems to be wrong: with that of {view.name}"
+            yield Hypothesis("principal point", about, [*others, freed], sentence, shared=shared)
         if shared == CALIBRATED and not CameraCorrections(views).free.size:
             freed = replace(view, rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
-            sentence = (
-                f"The patient seems to have moved between {view.name} and {against}, "
-                f"or the angle or the place of {view.name} is wrong:"
-            )
+            what, besides = "patient", f", or the angle or the place of {view.name} is wrong"
+            if view.marker:
+                what, besides = "marker", " against the patient"
+            sentence = f"The {what} seems to have moved between {view.name} and {against}{besides}:"
             yield Hypothesis("motion", about, [*others, freed], sentence)
 
 

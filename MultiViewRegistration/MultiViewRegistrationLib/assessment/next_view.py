@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -158,7 +158,9 @@ def plan_view(
     ratio = float(np.trace(np.linalg.lstsq(known, noise, rcond=None)[0]) / len(known))
     now = _error_mm(seen, ratio, shared, objective.pivot, points)
     turner = _Turner(tied, world_from_ct, points.mean(axis=0))
-    sds = {key: max(getattr(view, key) or 0.0 for view in tied) for key in UNCERTAINTY}
+    sds: dict[str, Any] = {
+        key: max(getattr(view, key) or 0.0 for view in tied) for key in UNCERTAINTY
+    }
     found = []
     for primary, secondary in turner.others():
         camera = turner.camera(primary, secondary).pooled(level.pool)

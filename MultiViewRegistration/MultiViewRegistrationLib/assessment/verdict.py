@@ -291,7 +291,12 @@ def assess(
                 Reason("unlike-known", "This result looks unlike every correct result we know.")
             )
         known = (
-            [_camera_limit(corrected, cameras.bound_mm(), prediction)] if cameras and unsure else []
+            [
+                *_doubts(corrected),
+                _camera_limit(corrected, cameras.bound_mm(), prediction),
+            ]
+            if cameras and unsure
+            else []
         )
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
@@ -667,13 +672,21 @@ def _least_known(views: list[View]) -> str:
     )
 
 
+def _doubts(views: list[View]) -> list[Reason]:
+    """Return why images may not be those that the cameras are for."""
+    advice = "Give the image that was calibrated, or the size that its matrix is for."
+    return [Reason("image-cropped", f"{view.doubt} {advice}") for view in views if view.doubt]
+
+
 def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> Reason:
     """Return how well the cameras are known, and what it makes of the pose."""
     risk = percent(prediction.camera_failure_probability)
+    third = "add a third X-ray between the two, or " if len(views) == 2 else ""
+    remedy = f"Show beads in them (mvreg calibrate), {third}check the result by other means."
     sentence = (
         f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by "
         f"up to {bound_mm:.1f} mm ({risk} risk of more than {WRONG_MM:g} mm), and no X-ray shows "
-        "it. Calibrate them, or check the result by other means."
+        f"it. {remedy}"
     )
     return Reason("cameras-uncertain", sentence)
 

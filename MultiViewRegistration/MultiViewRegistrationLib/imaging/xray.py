@@ -298,6 +298,10 @@ class View:
         Of the distance from source to detector; of a slot scan, of the width of its fan. 0 = exact.
     step_sd_percent
         Of a slot scan's distance between rows. 0 = exact, as for any other camera.
+    doubt
+        A sentence on why its image may not be the one that the camera is for, "" for none.
+    marker
+        What the marker is fixed to by which its camera was found, "" without one.
 
     Raises
     ------
@@ -313,6 +317,8 @@ class View:
     principal_point_sd_px: float = 0.0
     distance_sd_percent: float = 0.0
     step_sd_percent: float = 0.0
+    doubt: str = ""
+    marker: str = ""
 
     def __post_init__(self) -> None:
         rows, columns = self.xray.valid.shape

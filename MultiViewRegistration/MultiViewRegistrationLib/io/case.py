@@ -19,7 +19,9 @@ from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.epipolar import default_pose_at_isocentre
 from ..geometry.landmarks import Landmark
+from ..imaging.cropping import signs_of_cropping, signs_of_resampling
 from ..imaging.ct import CT
+from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import BoneCT, Structures, read_bone_ct
@@ -574,10 +576,26 @@ def views_of(
     _refuse_copies(where, files, xrays, cameras)
     if world_from_ct is not None:
         _check_start(where, files, cameras, ct, world_from_ct)
-    return [
-        View(file.name, xray, camera, **file.deviations)
-        for file, xray, camera in zip(files, xrays, cameras)
-    ]
+    return [_view(file, xray, camera) for file, xray, camera in zip(files, xrays, cameras)]
+
+
+def _view(file: ViewRecord, xray: XRay, camera: Camera) -> View:
+    """Return a view; its principal point is known less well where the image may be cropped or resampled."""
+    known, doubt = file.deviations, None
+    if file.kind == "projection_matrix" and file.size is None:
+        # Any other geometry says the size of its image, which `ViewRecord.camera` compares.
+        doubt = signs_of_cropping(xray.valid) or signs_of_resampling(
+            camera.intrinsics, xray.pixel_mm, _detector_mm_by_header(file), camera.size
+        )
+    if doubt is None:
+        return View(file.name, xray, camera, **known, marker=file.marker)
+    known["principal_point_sd_px"] = max(known["principal_point_sd_px"], doubt.off_px)
+    return View(file.name, xray, camera, **known, doubt=f"{file.name} {doubt.sentence}")
+
+
+def _detector_mm_by_header(file: ViewRecord) -> float | None:
+    dicom = None if file.image is None else read_dicom(file.image.path)
+    return None if dicom is None else DicomFrame(dicom).number("DistanceSourceToDetector")
 
 
 def _name(path: Path) -> str:

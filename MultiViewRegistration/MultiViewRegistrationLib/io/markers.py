@@ -97,6 +97,7 @@ def with_marker_cameras(
             uncertainty={**camera.uncertainty, **view.uncertainty},
             geometry_field=f"{file}: views[{number}].marker",
             assumptions=(*view.assumptions, FIXED_TO[marker.fixed_to]),
+            marker=marker.fixed_to,
         )
         for number, (view, camera, marker) in enumerate(zip(views, cameras, found, strict=True))
     ]

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.c_arm import CArm
-from ..geometry.camera import Camera
+from ..geometry.camera import Camera, check_size
 from ..geometry.distortion import Distortion, EqualAngles
 from ..geometry.epipolar import closest_point
 from ..geometry.fields import (
@@ -91,10 +91,14 @@ class ViewRecord:
         How it was taken; None where nobody says it.
     distortion
         Of the image as it was taken; only ever with a `Camera`, whose intrinsics it goes with.
+    size
+        Columns and rows of the image that a matrix is for, None where nobody says it.
     uncertainty
         The standard deviations that are stated, by key; None for unknown. See `deviations`.
     assumptions
         What is assumed of the geometry, a sentence each.
+    marker
+        What the marker is fixed to that gave the geometry, "" without one.
     field, geometry_field
         Its name, and that of its geometry, in messages: "views[0]", "case.json: views[0].c_arm".
     """
@@ -106,8 +110,10 @@ class ViewRecord:
     mask: InputFile | None = None
     geometry: Geometry = None
     distortion: Distortion | None = None
+    size: tuple[int, int] | None = None
     uncertainty: Mapping[str, float | None] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    marker: str = ""
     field: str = ""
     geometry_field: str = ""
 
@@ -147,6 +153,7 @@ class ViewRecord:
             else None,
             geometry=geometry,
             distortion=distortion,
+            size=_read_size(entry, kind),
             uncertainty=read_uncertainty(entry, kind or "slot_scan"),  # which a header may say
             assumptions=tuple(map(printable, assumptions)),
             field=entry.name or entry.file,
@@ -173,7 +180,8 @@ class ViewRecord:
             {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
         )
         if isinstance(self.geometry, np.ndarray):
-            return {"projection_matrix": self.geometry.tolist()}
+            size = {} if self.size is None else {"size": list(self.size)}
+            return {"projection_matrix": self.geometry.tolist(), **size}
         return {self.kind: self.geometry.to_json(), **bent}
 
     @property
@@ -272,15 +280,15 @@ class ViewRecord:
                 f"{self.name}: has no geometry, expected C-arm angles and distances, or a matrix; "
                 "enter them."
             )
-        if self.own_camera is None:
-            return Camera.from_projection_matrix(self.geometry, size)
-        if self.own_camera.size != size:
+        own = self.own_camera
+        said, name = (self.size, self.field) if own is None else (own.size, self.geometry_field)
+        if said not in (None, size):
             raise InputError(
-                f"{self.geometry_field}.size is {list(self.own_camera.size)}, but the image has "
+                f"{name}.size is {list(said)}, but the image has "
                 f"{size[0]} columns and {size[1]} rows, expected the size of the image as it is "
                 "stored; correct it or the image."
             )
-        return self.own_camera
+        return own or Camera.from_projection_matrix(self.geometry, size)
 
     @property
     def lens(self) -> tuple[np.ndarray, Distortion | EqualAngles] | None:
@@ -462,6 +470,20 @@ def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Dis
         read_fields(section, TABLES[kind], whole=False)
         return kind, Readings(kind, section.values), None
     return kind, read_described(section, DESCRIBED[kind]), None
+
+
+def _read_size(entry: JsonObject, kind: str) -> tuple[int, int] | None:
+    """Return the size of the image that a projection matrix is for; None where it is not said."""
+    if not entry.has("size"):
+        return None
+    if kind != "projection_matrix":
+        entry.refuse(
+            "size",
+            f"stands beside {kind or 'no geometry'}",
+            "a projection_matrix, for whose image it is",
+            "remove it",
+        )
+    return _built(check_size, entry, size=entry.array("size", (2,), "[columns, rows]"))
 
 
 def _built(kind: Callable[..., Any], fields: JsonObject, **values: Any) -> Any:

@@ -219,6 +219,7 @@ class CalibratedView:
             record,
             geometry=geometry,
             distortion=self.distortion,
+            size=self.size if self.camera is None else None,
             uncertainty={**self.uncertainty, **record.uncertainty},
         )
 

@@ -21,11 +21,11 @@ def item(**values) -> Dataset:
 
 
 def write_seg(
-    path: Path, masks: dict[str, np.ndarray], place: np.ndarray, kind="BINARY", **tags
+    path: Path, masks: dict[str, np.ndarray], place: np.ndarray, kind="BINARY", codes=(), **tags
 ) -> Path:
     """A DICOM segmentation of masks (nk, nj, ni) by their names, without their empty slices.
 
-    place: (4, 4), axes along the patient's.
+    place: (4, 4), axes along the patient's.   codes: scheme, value and meaning of what each is of.
     """
     spacing, origin = np.diag(place)[:3], place[:3, 3]
     meta = FileMetaDataset()
@@ -76,6 +76,13 @@ def write_seg(
             for number, name in enumerate(masks, start=1)
         ]
     )
+    for segment, code in zip(header.SegmentSequence, codes, strict=False):
+        for keyword, of in (
+            ("SegmentedPropertyCategoryCodeSequence", ("SCT", "123037004", "Anatomical Structure")),
+            ("SegmentedPropertyTypeCodeSequence", code),
+        ):
+            keys = "CodingSchemeDesignator", "CodeValue", "CodeMeaning"
+            setattr(segment, keyword, pydicom.Sequence([item(**dict(zip(keys, of, strict=True)))]))
     header.NumberOfFrames = len(frames)
     header.Rows, header.Columns = frames[0].shape
     header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +19,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
-from MultiViewRegistrationLib.io.transforms import read_named_matrix
+from MultiViewRegistrationLib.io.transforms import read_named_matrix, turned
 
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
 POSES = [POSE @ motion for motion in bent(*spine())]
@@ -192,10 +194,6 @@ def test_a_single_bone_is_called_by_its_name_too(result, export, tmp_path):
         (["--structure", "L9"], '--structure: found "L9", expected one of T12, L1, L2, L3'),
         (["--structure", "L1", "all"], "--structure: found all among other names"),
         (["--structure", "L1", "l1"], '--structure: found "L1" twice'),
-        (
-            ["--structure", "L1", "L2", "--igtl-server", "0"],
-            "--structure: OpenIGTLink sends one pose",
-        ),
     ],
 )
 def test_bad_names_are_one_sentence_and_write_nothing(result, export, tmp_path, words, said):
@@ -221,12 +219,35 @@ def test_a_result_without_bones_and_a_case_without_its_bone_are_refused(
     )
 
 
-def test_what_goes_to_navigation_says_of_which_bone_it_is(result):
-    igtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
-    from MultiViewRegistrationLib.io.navigation.igtl import messages_of
-
-    packed = messages_of(RegistrationExport.read(result(), "L2")).small
-    assert igtl and all(b"L2" in pack() for pack in packed)
+@pytest.mark.usefixtures("igtl_status")
+@pytest.mark.parametrize(
+    "words, sent",
+    [([], ["CTToWorld", "T12", "L2"]), (["--structure", "L2", "T12"], ["T12", "L2"])],
+)
+def test_a_server_gets_a_transform_of_each_bone_under_its_name(result, words, sent):
+    """A real server: pyigtl's. Rejected bones are not sent unasked."""
+    pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
+    path = result(("accept", "reject", "check", "reject"), verdict="accept")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
+    link = ["--igtl", f"127.0.0.1:{port}", "--seconds", "6"]
+    sending = threading.Thread(target=main, args=(["export", str(path), *words, *link],))
+    sending.start()
+    try:
+        for device in sent:
+            exported = RegistrationExport.read(path, None if device == "CTToWorld" else device)
+            message = peer.wait_for_message(device, 20.0)
+            assert_allclose(message.matrix, turned(exported.world_from_ct), atol=1e-4)
+            assert message.metadata.get("Structure", "CTToWorld") == device
+        status = json.loads(peer.wait_for_message("MultiViewReg", 20.0).text)
+        assert status["verdict"] == ("check" if words else "accept")
+        seen = {message.device_name for message in peer.get_latest_messages()}
+        assert seen <= {*sent, "MultiViewReg", "CTToReference", "T12ToReference", "L2ToReference"}
+    finally:
+        peer.stop()
+        sending.join()
 
 
 def test_a_whole_result_goes_to_navigation_with_a_transform_for_each_bone_under_its_name(result):

@@ -12,6 +12,7 @@ from bent_spine import NAMES, START, spine, write_case
 from phantom import make_ct
 from presenter_host import PresenterHost, act, cells, control, text
 from running_session import poll
+from segmentation_files import write_seg
 from tiny_scene import save
 
 from MultiViewRegistrationLib.errors import InputError
@@ -83,6 +84,37 @@ def test_a_code_says_what_a_segment_without_a_telling_name_is(scene):
     segment.SetTag("TerminologyEntry", f"Segmentation category and type~{kind}")
     act(section, "vertebrae")
     assert chosen(host) == ["Segment 2"]
+
+
+def test_the_codes_of_a_dicom_segmentation_say_which_segments_are_bones(scene, tmp_path):
+    host = PresenterHost(scene)
+    ct = make_ct()
+    node = volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    host.begin()
+    host.registration.ct = node
+    place = np.diag([*ct.volume.spacing_mm, 1.0])
+    place[:3, 3] = ct.volume.ct_from_index[:3, 3]
+    parts = np.array_split(np.argwhere(ct.volume.values > 300), 6)
+    masks = {f"Segment {n}": np.zeros(ct.volume.values.shape, bool) for n in range(1, 7)}
+    for mask, voxels in zip(masks.values(), parts, strict=True):
+        mask[tuple(voxels.T)] = True
+    codes = [
+        ("SCT", "66794005", "L1 vertebra"),
+        ("SRT", "T-11510", "Vertebra"),
+        ("SCT", "10200004", "Liver"),
+        ("SCT", "29836001", "Hip"),
+        ("SCT", "71341001", "Femur"),
+        ("SCT", "23416004", "Ulna"),
+    ]
+    write_seg(tmp_path / "seg.dcm", masks, place, codes=codes)
+    host.take_files([tmp_path / "seg.dcm"])
+    host.wait(host.files, lambda: host.registration.segmentation is not None)
+    assert chosen(host) == [f"Segment {n}" for n in (1, 2, 4, 5, 6)]  # the bones, at once
+    section = host.presenters.ct.bones
+    act(section, "vertebrae")
+    assert chosen(host) == ["Segment 1", "Segment 2"]
+    act(section, "pelvis")
+    assert chosen(host) == ["Segment 4", "Segment 5"]
 
 
 def test_a_hundred_segments_are_too_many_until_some_are_chosen(scene):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..io.navigation.registration_export import RegistrationExport
 
 MATRICES = ("txt", "npy", "json")
+#: How doubtful a verdict is.
+DOUBT = {"accept": 0, "check": 1, None: 2, "reject": 3}
 
 
 def add_export(command: Parser) -> None:
@@ -81,7 +83,11 @@ def add_export(command: Parser) -> None:
         action="store_true",
         help="export a rejected or stale result; every file then says so",
     )
-    add("--igtl", metavar="HOST:PORT", help="send it to an OpenIGTLink server, until Ctrl-C")
+    add(
+        "--igtl",
+        metavar="HOST:PORT",
+        help="send it, and each bone under its name, to an OpenIGTLink server, until Ctrl-C",
+    )
     add(
         "--igtl-server",
         type=int,
@@ -114,14 +120,12 @@ def run(options: argparse.Namespace) -> dict:
         exports = [RegistrationExport.read(options.result)]
     else:
         exports = RegistrationExport.read_structures(options.result, options.structure)
-    exports = _settled(exports, options)
-    if links and len(exports) > 1:
-        raise InputError(
-            "--structure: OpenIGTLink sends one pose, and several are named; name one."
-        )
+    bones = exports[0].bones() if links and options.structure is None else []
+    settled = _settled([*exports, *bones], options)
+    exports = settled[: len(settled) - len(bones)]
     files = _write(exports, kinds, options) if kinds else []
     if links:
-        _send(exports[0], options)
+        _send(settled, options)
     answer = {
         "files": [str(file) for file in files],
         "verdict": exports[0].verdict,
@@ -235,13 +239,18 @@ def _write(
     return files
 
 
-def _send(exported: RegistrationExport, options: argparse.Namespace) -> None:
+def _send(exports: list[RegistrationExport], options: argparse.Namespace) -> None:
+    """Send these poses, and the status of the whole CT, else of the bone in the greatest doubt."""
     from ..io.navigation.igtl import address, messages_of, send_to, serve
 
     def notify(text: str) -> None:
         print(f"  OpenIGTLink: {text}", file=sys.stderr, flush=True)
 
-    messages, stop = messages_of(exported), threading.Event()
+    first = exports[0]
+    if first.structure is not None:
+        first = max(exports, key=lambda each: (each.warning is not None, DOUBT[each.verdict]))
+    others = [each for each in exports if each is not first]
+    messages, stop = messages_of(first, others), threading.Event()
     if not messages.images:
         notify("no IMAGE is sent: there are no overlays beside the result.json")
     if options.seconds is not None:

@@ -7,10 +7,12 @@ PS3.5 8.1.1 (bits).
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from .dicom_file import BIG_ENDIAN, DicomFile, DicomFrame
 from .dicom_image import frame_count, stored_pixels
 from .image_source import check_room
 from .reading import affine_of, check_right_angles
+
+if TYPE_CHECKING:
+    import pydicom
 
 #: How far a frame may lie off its place in an even stack, mm: headers round positions.
 POSITION_TOLERANCE_MM = 0.1
@@ -38,6 +43,9 @@ class DicomSegmentation:
     ----------
     names
         Of its segments, by their numbers; "" where it has none.
+    terminology
+        What its segments are, by their numbers, as Slicer's tag TerminologyEntry has it; "" where it
+        does not say.
 
     Raises
     ------
@@ -54,14 +62,37 @@ class DicomSegmentation:
                 "FRACTIONAL or LABELMAP; export it again."
             )
         self.names: dict[int, str] = {}
+        self.terminology: dict[int, str] = {}
         for item in file.items("SegmentSequence"):
             number = file.numbers("SegmentNumber", item)
             if len(number) == 1 and 0 < number[0] < 1 << 16:  # of a label map 0 is the background
                 self.names[int(number[0])] = str(file.value("SegmentLabel", item) or "")
+                self.terminology[int(number[0])] = self._terminology(item)
         if not self.names:
             file.refuse(
                 "is a DICOM segmentation without segments, expected one or more; export it again."
             )
+
+    def _terminology(self, segment: pydicom.Dataset) -> str:
+        """Return what an item of SegmentSequence is of, as `terminology`."""
+        kinds = self._file.items("SegmentedPropertyTypeCodeSequence", segment)
+        if not kinds:
+            return ""
+        categories = self._file.items("SegmentedPropertyCategoryCodeSequence", segment)
+        modifiers = self._file.items("SegmentedPropertyTypeModifierCodeSequence", kinds[0])
+        codes = (self._code(items) for items in (categories, kinds, modifiers))
+        return "~".join(["Segmentation category and type - DICOM master list", *codes])
+
+    def _code(self, items: list[pydicom.Dataset]) -> str:
+        """Return the first of some codes as scheme^value^meaning."""
+        keys = "CodingSchemeDesignator", "CodeValue", "CodeMeaning"
+        found = (str(self._file.value(key, items[0]) or "") if items else "" for key in keys)
+        scheme, code, meaning = (re.sub(r"[~^|]", " ", each).strip() for each in found)
+        if scheme == "SRT":  # SNOMED's codes of before 2018
+            from pydicom.sr._snomed_dict import mapping
+
+            scheme, code = "SCT", mapping["SRT"].get(code, "")
+        return "^".join([scheme, code, meaning])
 
     def volumes(self, numbers: dict[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Volumes (uint8) that together hold segments, and (4, 4) from their (i, j, k, 1) to LPS mm.

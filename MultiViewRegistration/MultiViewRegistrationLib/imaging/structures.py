@@ -37,6 +37,8 @@ MAX_LISTED = 12
 #: Neighbours in a list are as far apart in hue as this share of the hues (the golden section);
 #: these leave red to what does not fit.
 HUE_STEP, HUES = 0.381966, (0.09, 0.92)
+#: What begins the tag of a segment in a .seg.nrrd that says what it is.
+TERMINOLOGY = "TerminologyEntry:"
 #: Share of a voxel by which two grids may be off each other and still count as one.
 SAME_LATTICE = 1e-3
 
@@ -51,10 +53,13 @@ class Structures:
         One for each structure.
     labels
         uint8 (nk, nj, ni) on the CT's grid: n + 1 in structure n, 0 elsewhere.
+    terminology
+        What each is, see `Segment`; none where nothing says so.
     """
 
     names: tuple[str, ...]
     labels: np.ndarray = field(repr=False)
+    terminology: tuple[str, ...] = ()
 
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
@@ -149,11 +154,20 @@ def bone_of_ct(ct: CT, name: str | Path) -> CT:
 
 
 class Segment(NamedTuple):
-    """A segment of a file: its name, its value, and the layer in which it has that value."""
+    """A segment of a file.
+
+    Attributes
+    ----------
+    label, layer
+        Its value, and the layer in which it has that.
+    terminology
+        What it is, by codes, as Slicer's tag TerminologyEntry; "" where the file does not say.
+    """
 
     name: str
     label: int
     layer: int = 0
+    terminology: str = ""
 
 
 class Segmentation(Protocol):
@@ -249,13 +263,14 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
     return structures_in(None if labels is None else _read_segmentation(labels), sources, ct)
 
 
-def read_segments(path: Path, ct: CT, is_bone: Callable[[str], bool]) -> Structures | None:
+def read_segments(path: Path, ct: CT, is_bone: Callable[[str, str], bool]) -> Structures | None:
     """Read the segments of a file that names or numbers several; None of one that is a mask.
 
     Parameters
     ----------
     is_bone
-        Whether a name is a bone's: of more than MAX_STRUCTURES segments only these are read.
+        Whether name and terminology are a bone's: of more than MAX_STRUCTURES segments only these
+        are read.
 
     Raises
     ------
@@ -273,11 +288,11 @@ def read_segments(path: Path, ct: CT, is_bone: Callable[[str], bool]) -> Structu
         return None
     if len(segments) <= MAX_STRUCTURES:
         return structures_in(segmentation, [], ct)
-    bones = [each for each in segments if is_bone(each.name)]
+    bones = [each for each in segments if is_bone(each.name, each.terminology)]
     if bones:
         warn(
-            f"{path.name}: has {len(segments)} segments, of which {len(bones)} are called as bones; "
-            "the others are left out."
+            f"{path.name}: has {len(segments)} segments, of which {len(bones)} are bones by their "
+            "names or codes; the others are left out."
         )
     sources = [StructureSource(each.name, each.label) for each in bones]
     return structures_in(segmentation, sources, ct)
@@ -347,7 +362,11 @@ def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
             and 0 < int(label) <= MAX_LABEL
             and int(layer) < layers
         ):
-            found.append(Segment(_one_line(name), int(label), int(layer)))
+            tags = pairs.get(f"Segment{number}_Tags", "").split("|")
+            kind = next((each for each in tags if each.startswith(TERMINOLOGY)), TERMINOLOGY)
+            found.append(
+                Segment(_one_line(name), int(label), int(layer), kind.removeprefix(TERMINOLOGY))
+            )
         number += 1
     return found
 
@@ -435,8 +454,10 @@ class _Dicom:
     def __init__(self, file: DicomSegmentation | StructureSet) -> None:
         self.name: str | Path = file.path
         self.named = True
+        terminology = file.terminology if isinstance(file, DicomSegmentation) else {}
         self.segments = [
-            Segment(_one_line(name) or str(number), number) for number, name in file.names.items()
+            Segment(_one_line(name) or str(number), number, terminology=terminology.get(number, ""))
+            for number, name in file.names.items()
         ]
         self._file = file
 
@@ -461,11 +482,14 @@ def structures_in(
     check_names(names)
     labels = np.zeros(ct.volume.values.shape, np.uint8)
     resampled: dict[str | Path, None] = {}
-    for name, values, place in _parts(segmentation, sources):
+    numbers = _numbered(segmentation, sources)
+    for name, values, place in _parts(segmentation, numbers, sources):
         if not _same_lattice(place, ct.volume.ct_from_index):
             resampled[name] = None
         _add(labels, _on_ct(values, place, ct), names)
-    found = Structures(names, labels)
+    terminology = {number: segment.terminology for segment, number in numbers.items()}
+    every = tuple(terminology.get(number, "") for number in range(1, len(names) + 1))
+    found = Structures(names, labels, every)
     _check_contents(found, ct)
     if resampled:
         one = len(resampled) == 1
@@ -477,13 +501,10 @@ def structures_in(
     return found
 
 
-def _parts(
+def _numbered(
     segmentation: Segmentation | None, sources: Sequence[StructureSource]
-) -> Iterator[tuple[str | Path, np.ndarray, np.ndarray]]:
-    """Return volumes that together hold each structure n as n + 1.
-
-    The file's name, the values (uint8), and (4, 4) of their grid.
-    """
+) -> dict[Segment, int]:
+    """Return the number, from 1, of each structure that is a segment."""
     numbers: dict[Segment, int] = {}
     for number, source in enumerate(sources, start=1):
         if source.mask is not None:
@@ -495,6 +516,18 @@ def _parts(
                 f'structure "{source.name}": is the same segment as "{other}", expected a segment of its own; remove one of the two.'
             )
         numbers[segment] = number
+    return numbers
+
+
+def _parts(
+    segmentation: Segmentation | None,
+    numbers: dict[Segment, int],
+    sources: Sequence[StructureSource],
+) -> Iterator[tuple[str | Path, np.ndarray, np.ndarray]]:
+    """Return volumes that together hold the structures with their numbers.
+
+    The file's name, the values (uint8), and (4, 4) of their grid.
+    """
     if segmentation is not None:
         for values, place in segmentation.parts(numbers):
             yield segmentation.name, values, place

@@ -241,6 +241,8 @@ def structures_node(scene, name: str, structures: Structures, volume):
         segment = slicer.vtkSegment()
         configure(segment, Name=structure, LabelValue=n + 1, Color=colour_of(n))
         segment.AddRepresentation(kind, labelmap)
+        if any(structures.terminology[n : n + 1]):
+            segment.SetTag(segment.GetTerminologyEntryTagName(), structures.terminology[n])
         node.GetSegmentation().AddSegment(segment)
     return node
 

@@ -125,7 +125,7 @@ def _further(folder: Path, kinds: Sequence[str], case: Case | None) -> list[Path
 
     files: dict[str, Callable[[Path], object]] = {}
     whole = RegistrationExport.read(folder)
-    for exported in (whole, *_bones_to_hand_on(whole)):
+    for exported in (whole, *whole.bones()):
         of_case = kinds
         if exported is whole and case is not None and case.ct.mask is None:
             of_case = [kind for kind in kinds if kind != "resampled-mask"]
@@ -133,13 +133,6 @@ def _further(folder: Path, kinds: Sequence[str], case: Case | None) -> list[Path
         of_pose = [kind for kind in kinds if kind in KINDS]
         files |= export_files(exported, of_pose, DIRECTIONS, AXES, further)
     return write_files_together(files, folder, whole.path) if files else []
-
-
-def _bones_to_hand_on(whole: RegistrationExport) -> list[RegistrationExport]:
-    """Return the bones of a result but for those that were rejected, unless that was overridden."""
-    names = [each["name"] for each in read_json(whole.path).get("structures", [])]
-    bones = RegistrationExport.read_structures(whole.path, names) if names else []
-    return [bone for bone in bones if bone.overridden or not bone.warning]
 
 
 def take_messages(
@@ -159,7 +152,7 @@ def take_messages(
         ) as folder:
             save_result(finding(), folder, override=reason or None)
             exported = RegistrationExport.read(folder)
-            return exported, messages_of(exported, _bones_to_hand_on(exported))
+            return exported, messages_of(exported, exported.bones())
 
     return make
 

@@ -53,8 +53,8 @@ class Messages:
 def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport] = ()) -> Messages:
     """Return the messages of a result.
 
-    They are its poses in RAS (float32, as the protocol has it), those of each of the bones under
-    its name, STATUS with the verdict, and an overlay of each view.
+    They are its poses in RAS (float32, as the protocol has it), those of each bone under its name,
+    STATUS with the verdict of `exported`, which may be a bone itself, and an overlay of each view.
 
     Raises
     ------
@@ -85,11 +85,14 @@ def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport
         common = _metadata(exported)
         return lambda: packed(pyigtl.ImageMessage, f"Overlay{number}", common, image=pixels)
 
-    poses = [pose(exported, DEVICES[name], name, matrix) for name, matrix in exported.poses.items()]
-    for bone, devices in zip(bones, devices_of(bones), strict=True):
-        poses += [pose(bone, devices[name], name, matrix) for name, matrix in bone.poses.items()]
-
-    body = _status(exported)
+    every = [exported, *bones]
+    devices = devices_of(every)
+    poses = [
+        pose(each, named[name], name, matrix)
+        for each, named in zip(every, devices, strict=True)
+        for name, matrix in each.poses.items()
+    ]
+    body = _status(exported, devices[0])
     status = type(
         "StatusMessage", (pyigtl.messages.MessageBase,), {"_pack_content": lambda _: body}
     )
@@ -109,10 +112,11 @@ def messages_of(exported: RegistrationExport, bones: Sequence[RegistrationExport
     )
 
 
-def devices_of(bones: Sequence[RegistrationExport]) -> list[dict[str, str]]:
-    """Return the device names of bones' poses, by the poses' names: the bone's own, cut to what the protocol allows.
+def devices_of(exports: Sequence[RegistrationExport]) -> list[dict[str, str]]:
+    """Return the device names of poses, by the poses' names: DEVICES for the whole CT.
 
-    That to the tracker's frame ends in REFERENCE; names that would be the same end in a number.
+    A bone's is its own, cut to what the protocol allows. That to the tracker's frame ends in
+    REFERENCE; names that would be the same end in a number.
     """
     taken = {*DEVICES.values(), STATUS}
 
@@ -127,7 +131,11 @@ def devices_of(bones: Sequence[RegistrationExport]) -> list[dict[str, str]]:
 
     endings = {"world_from_ct": "", "reference_from_ct": REFERENCE}
     return [
-        {pose: free(bone.structure or "", endings[pose]) for pose in bone.poses} for bone in bones
+        {
+            pose: DEVICES[pose] if each.structure is None else free(each.structure, endings[pose])
+            for pose in each.poses
+        }
+        for each in exports
     ]
 
 
@@ -142,7 +150,7 @@ def _metadata(exported: RegistrationExport) -> dict[str, str]:
     }
 
 
-def _status(exported: RegistrationExport) -> bytes:
+def _status(exported: RegistrationExport, devices: dict[str, str]) -> bytes:
     """Return the body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS).
 
     The message is JSON.
@@ -152,7 +160,7 @@ def _status(exported: RegistrationExport) -> bytes:
     message = {
         "verdict": exported.verdict,
         "override": exported.warning,
-        "poses": [DEVICES[name] for name in exported.poses],
+        "poses": list(devices.values()),
         **({"basis": BASIS} if exported.verdict else {}),
         **({"structure": exported.structure} if exported.structure else {}),
     }

@@ -164,6 +164,12 @@ class RegistrationExport:
                 )
         return found
 
+    def bones(self) -> list[RegistrationExport]:
+        """Return the bones of this result but for those that were rejected, unless that was overridden."""
+        names = [each["name"] for each in read_json(self.path).get("structures", [])]
+        found = self.read_structures(self.path, names) if names else []
+        return [bone for bone in found if bone.overridden or not bone.warning]
+
     def beside(self, case: str | os.PathLike) -> RegistrationExport:
         """Return the result with a warning where files of the case it was found from are others now."""
         return self.with_changes(self.changes(case))

@@ -8,7 +8,7 @@ from typing import Any
 from ...assessment.joint_motion import in_words
 from ...errors import InputError
 from ...mrml import bones as scene_bones
-from ...mrml.anatomy import PELVIS_AND_FEMURS, VERTEBRAE, is_bone, of_group
+from ...mrml.anatomy import PELVIS_AND_FEMURS, VERTEBRAE, is_bone, of_group, terminology_of
 from ...mrml.layout import css
 from ...mrml.nodes import OWNER, segmentations
 from ...translation import _
@@ -129,7 +129,11 @@ class BoneChoicePresenter(Presenter):
         registration = self.registration
         segments = registration.segmentation.GetSegmentation()
         every = list(segments.GetSegmentIDs())
-        found = [each for each in every if is_bone(segments.GetSegment(each))]
+        found = [
+            each
+            for each, segment in zip(every, map(segments.GetSegment, every), strict=True)
+            if is_bone(segment.GetName(), terminology_of(segment))
+        ]
         registration.chosen_segments = found or every
 
 

@@ -113,6 +113,43 @@ def test_a_bone_is_seen_in_all_views_moved_and_registered_again(tab):
     all_outlined(tab.page)
 
 
+def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(tab):
+    """The rings are about the bone, which is in the middle of all views once its row is chosen."""
+    all_outlined(tab.page)
+    tab.page.locator(".mv-answer").get_by_role(
+        "button", name="Look at the overlays", exact=True
+    ).click()
+    tab.page.get_by_role("button", name="L2", exact=True).click()
+    tab.page.wait_for_function("() => document.querySelectorAll('.bone.chosen').length === 2")
+    tab.page.locator("body").press("3")
+    tab.page.wait_for_timeout(3000)
+    tab.shot("handles")
+    turned = "c('check', 'bones').lines[2].cells[3].text"
+    for number in (1, 0):  # the axial slice, then 3D
+        box, before = tab.page.locator(".mv-fill img").nth(number).bounding_box(), ""
+        for share in (0.25, 0.27, 0.23, 0.29):  # of the height: about the radius of the ring
+            before = tab.evaluate(turned)
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * (0.5 - share)
+            tab.page.mouse.move(x, y)
+            tab.page.wait_for_timeout(700)
+            tab.page.mouse.down()
+            tab.page.mouse.move(x + 40, y + 10, steps=5)
+            tab.page.wait_for_timeout(700)
+            tab.page.mouse.up()
+            tab.page.wait_for_timeout(2500)
+            if tab.evaluate(turned) != before:
+                break
+        assert tab.evaluate(turned) != before and tab.state("answer.kind") == "moved"
+        tab.shot(f"turned_{number}")
+    assert tab.evaluate("c('check', 'bones').lines[1].cells[1].text") == "accept"  # the others stay
+    for _ in range(2):
+        tab.page.locator(".mv-answer").get_by_role("button", name="Undo", exact=True).click()
+        tab.page.wait_for_timeout(500)
+    tab.wait_state("s.answer.kind === 'check'")
+    tab.page.get_by_role("button", name="L2", exact=True).click()
+    tab.page.locator("body").press("2")
+
+
 def test_outlines_are_no_part_of_the_x_ray_alone(tab):
     all_outlined(tab.page)
     tab.page.get_by_role("button", name="Overlay: X-ray").click()

@@ -40,6 +40,7 @@ class PresenterHost:
     patience_s = 10.0
     missing, waits_for, replaces = "", "", True
     installs_packages, register_keys = True, "Ctrl+Return"
+    segmenter = SimpleNamespace(installed=False)
 
     def __init__(self, scene, registration=None) -> None:
         self.scene, self.told, self.drawn, self.camera = scene, [], [], None

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
+import vtk
 from bent_spine import NAMES, START, spine, write_case
 from phantom import make_ct
 from presenter_host import PresenterHost, act, cells, control, text
 from running_session import poll
 from segmentation_files import write_seg
 from tiny_scene import save
+from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -28,6 +30,7 @@ from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.result_files import write_result
 from MultiViewRegistrationLib.session.session import Session
 
+LABELMAP = "Binary labelmap"
 #: A shift of a bone by hand, mm.
 AWAY = rigid.from_rotation_translation(np.eye(3), [3.0, -2.0, 2.0])
 
@@ -128,6 +131,46 @@ def test_a_hundred_segments_are_too_many_until_some_are_chosen(scene):
     assert len(host.session.structures().names) == 5
     host.registration.chosen_segments = []
     with pytest.raises(InputError, match="has no segment that is chosen"):
+        host.session.structures()
+
+
+def test_segments_that_overlap_are_told_by_name(scene):
+    host = PresenterHost(scene)
+    node = segmentation(host, "L1", "L2")
+    segments = node.GetSegmentation()
+    both = slicer.vtkSegment()
+    both.SetName("whole spine")
+    labelmap = slicer.vtkOrientedImageData()
+    labelmap.DeepCopy(segments.GetNthSegment(0).GetRepresentation(LABELMAP))
+    values = vtk_to_numpy(labelmap.GetPointData().GetScalars())
+    values[:] = values > 0
+    both.AddRepresentation(LABELMAP, labelmap)
+    segments.AddSegment(both)
+    with pytest.raises(InputError, match='"L1" and "whole spine": overlap in .* remove one'):
+        host.session.structures()
+    table = control(host.presenters.ct.bones, "bones")
+    table.switch(table.lines[2].id, False)
+    assert host.session.structures().names == ("L1", "L2")
+
+
+def test_segments_of_a_surface_alone_are_used_and_those_of_nothing_are_told(scene):
+    host = PresenterHost(scene)
+    node = segmentation(host, "L1", "L2")
+    segments = node.GetSegmentation()
+    assert not segments.ContainsRepresentation("Closed surface")  # none is needed
+    ball = vtk.vtkSphereSource()
+    ball.SetRadius(12)
+    ball.SetThetaResolution(40)
+    ball.SetPhiResolution(40)
+    ball.Update()
+    surface = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Surface")
+    surface.SetReferenceImageGeometryParameterFromVolumeNode(host.registration.ct)
+    surface.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "ball", [1, 0, 0])
+    host.registration.choose_segment(surface)
+    volume_mm3 = (host.session.structures().labels == 1).sum() * 8  # voxels of 2 mm
+    assert volume_mm3 == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.1)
+    surface.GetSegmentation().AddEmptySegment("nothing")
+    with pytest.raises(InputError, match='"nothing": has no voxel within the CT'):
         host.session.structures()
 
 
@@ -289,6 +332,14 @@ def test_bones_of_another_space_or_that_change_under_work_lose_nothing(host):
         name: pose.tolist() for name, pose in before.items()
     }
     segments.GetNthSegment(3).SetName("L3")
+    assert assessment.verdict(session) == "check"
+    removed, lost = segments.GetNthSegment(3), segments.GetNthSegmentID(3)
+    segments.RemoveSegment(lost)
+    session.poll()
+    assert [name for name, *_more in cells(host.presenters.check.bones, "bones")] == list(NAMES[:3])
+    assert assessment.verdict(session) == "" and bones_of(registration).keys() == before.keys()
+    segments.AddSegment(removed, lost)
+    registration.chosen_segments = segments.GetSegmentIDs()
     assert assessment.verdict(session) == "check"
     ct, labels = spine()
     elsewhere = volume_node(host.scene, "other", ct.volume.values[:8], np.eye(4))

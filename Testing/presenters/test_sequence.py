@@ -15,6 +15,7 @@ from phantom import off
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.ct_3d import put_surface, take_surface
 from MultiViewRegistrationLib.session.presenters.form import walk
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
@@ -172,3 +173,24 @@ def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence
         assert float(list(csv.DictReader(stream))[3]["angle_deg"]) == pytest.approx(15, abs=1e-3)
     act(sequence, "remove")
     assert control(sequence, "motion") is None
+
+
+def test_a_video_shows_all_frames_and_a_still_the_one_that_is_seen(sequence, tmp_path):
+    """The bone is outlined where it was found, not in the blank frame, where it was lost."""
+    from PIL import Image
+
+    put_surface(sequence.registration, take_surface(sequence.registration)())
+    act(sequence, "on")
+    shown(sequence, 1)
+    files = control(sequence, "video").action(tmp_path)()
+    assert [file.name for file in files] == ["frame_1.png", "sequence.gif"]
+    still = np.asarray(Image.open(files[0]))
+    assert (still == 255).all(axis=2).sum() > 300
+    with Image.open(files[1]) as video:
+        assert (video.n_frames, video.info["duration"]) == (COUNT, 200)
+        for number in range(COUNT):
+            video.seek(number)
+            picture = np.asarray(video.convert("RGB")).astype(int)
+            assert picture.shape == still.shape
+            outlined = (picture[60:] > 250).all(axis=2).sum() > 300  # below the words
+            assert outlined == (number != BLANK)

@@ -31,6 +31,7 @@ from .geometry import GeometryWindow
 from .hand import Hand
 from .section import PanelSection
 from .style import PanelStyle, busy, plain_tip
+from .total_segmentator import Segmenter
 from .views import Views
 
 #: Milliseconds between polls.
@@ -83,7 +84,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self._in_tick = False
         self._said: list[str] = []
         self.widget = ui.messageLabel.parentWidget()
-        self.hand, self.views = Hand(self), Views(self)
+        self.hand, self.views, self.segmenter = Hand(self), Views(self), Segmenter()
         self.sections = {
             name: PanelSection(presenter, self, getattr(ui, f"{name}Section"), number)
             for number, (name, presenter) in enumerate(self.presenters.by_name().items(), start=1)
@@ -151,6 +152,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         """End all work: there will be no panel any more, and perhaps its widgets are gone already."""
         self._timer.stop()
         self._reading_timer.stop()
+        self.segmenter.close()
         self.opening.stop()
         for form in self._forms:
             with suppress(

@@ -359,6 +359,11 @@ class Bones:
 
     # What is seen
 
+    def drawn(self) -> dict[str, tuple[tuple[float, float, float], Shape]]:
+        """Return colour and shape of each bone, as far as they are made."""
+        made = self._made().items()
+        return {name: (self._colours.get(name, MISFIT_COLOUR), shape) for name, (_, shape) in made}
+
     def outlines(self, detector: DetectorPlane) -> list[Outline]:
         """Return the outlines in an X-ray: of each bone with a pose of its own, and of what lies elsewhere."""
         found = []

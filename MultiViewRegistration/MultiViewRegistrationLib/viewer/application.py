@@ -22,7 +22,7 @@ from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
 from ..io.files import redact_upload_paths
-from ..mrml import display, nodes
+from ..mrml import display, manual_pose, nodes
 from ..mrml.cursor import LinkedCursor
 from ..mrml.display import SceneObserver
 from ..mrml.identity import patient_of
@@ -85,6 +85,7 @@ class Application(Frontend):
         self._observed: tuple[Any, int] | None = None
         self._moves: ManualMoveRecorder | None = None
         self._dragging, self._moved_at = False, 0.0
+        self._handled = ""  # the bone that has handles
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
         self.autosave, self.views, self.hand = Autosave(self), PageViews(self), Hand(self)
@@ -126,6 +127,7 @@ class Application(Frontend):
             self._observed[0].RemoveObserver(self._observed[1])
         self.registration = registration
         self.session = self._observed = None
+        self._handled = ""
         if registration is not None:
             self.session = Session(registration)
             tag = registration.node.AddObserver(vtkCommand.ModifiedEvent, self.invalidate)
@@ -307,6 +309,16 @@ class Application(Frontend):
         if moves is not None:
             moves.stop()
 
+    def _follow_handles(self, session: Session) -> None:
+        """Have handles in 3D and slices at the bone that a hand moves; the whole CT has them in the X-rays."""
+        bone = session.bones.moving if self.may_move() else None
+        name = "" if bone is None else bone.name
+        if name != self._handled:
+            manual_pose.show_handles(session.registration, bone is not None, bone)
+            self._handled = name
+        if name and self._moves is None:
+            self._moves = ManualMoveRecorder(session.registration, session.history)
+
     def put_point(self, view: XRayView, column: float, row: float) -> None:
         """Place a landmark while those are placed, else the linked cursor."""
         landmarks, cursor = self.presenters.start.landmarks, self.presenters.check.cursor
@@ -348,6 +360,7 @@ class Application(Frontend):
         if self.session is not None:
             with suppress(InputError):  # of a scene that is not complete yet
                 self.follow(self.session, 0)
+            self._follow_handles(self.session)
             if self._moves is not None and self._moves.step():
                 self.stop_moving()
                 self.invalidate()

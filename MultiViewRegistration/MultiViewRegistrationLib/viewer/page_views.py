@@ -71,6 +71,8 @@ class PageViews:
             self._unbuilt.append(
                 (name, view, partial(page.build_slice_tools, name, orientation, tone))
             )
+        for window in (each.render_window() for each in (self.three_d, *self.slices)):
+            draw_translucent(window)
         self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._state.slices_at, self._state.ct_greys = {}, {}
@@ -382,6 +384,16 @@ class PageViews:
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in."""
         self._state.slices_wanted += 1
+
+
+def draw_translucent(window: Any) -> None:
+    """Have a vtkRenderWindow draw ghosts and handles, which are translucent.
+
+    With multisampling OpenGL by software leaves them out, and peeling takes seven times as long.
+    """
+    window.SetMultiSamples(0)
+    for renderer in window.GetRenderers():
+        renderer.SetUseDepthPeeling(False)
 
 
 def _zoom(node: Any) -> tuple:

@@ -31,8 +31,8 @@ from .form import (
     group,
     row,
 )
-from .host import Host
-from .section import Presenter
+from .host import Host, Segmenter
+from .section import Presenter, progress_bar
 
 #: Groups of bones that are chosen at one click, by the key of their button.
 GROUPS = {"vertebrae": _("All vertebrae"), "pelvis": _("Pelvis and femurs")}
@@ -42,6 +42,47 @@ TONES = {"check": CAUTION, "reject": ERROR}
 
 class BoneChoicePresenter(Presenter):
     """The part of the step CT in which bones are chosen among the segments of a segmentation."""
+
+    def reset(self) -> None:
+        """Forget all that belongs to the registration at work before."""
+        self._shown: tuple = ()
+
+    @property
+    def segmenter(self) -> Segmenter | None:
+        """TotalSegmentator, where it is installed."""
+        tools = self.host.slicer_tools
+        return tools.segmenter if tools is not None and tools.segmenter.installed else None
+
+    def tick(self) -> bool:
+        """Return whether TotalSegmentator has gone on."""
+        segmenter = self.segmenter
+        return segmenter is not None and (segmenter.running, segmenter.said) != self._shown
+
+    def _segmenting(self) -> Form:
+        """Return the controls of TotalSegmentator; none without it."""
+        segmenter = self.segmenter
+        if segmenter is None:
+            return []
+        self._shown = segmenter.running, segmenter.said
+        tip = _("Have the extension TotalSegmentator find the bones of this CT.")
+        return [
+            row(
+                "segmenting",
+                Button(
+                    "total_segmentator",
+                    _("TotalSegmentator"),
+                    self.segment,
+                    enabled=not segmenter.running,
+                    tip=tip,
+                ),
+                Button("stop_segmenting", _("Cancel"), segmenter.cancel)
+                if segmenter.running
+                else None,
+            ),
+            progress_bar("segmented", None, segmenter.said or _("segmenting"))
+            if segmenter.running
+            else None,
+        ]
 
     def form(self) -> Form:
         """Return the controls."""
@@ -58,6 +99,7 @@ class BoneChoicePresenter(Presenter):
             if any(of_group(node, OF_GROUP[key]) for node in segmentations)
         ]
         return [
+            *self._segmenting(),
             row("groups", *buttons),
             Table(
                 "bones",
@@ -108,6 +150,22 @@ class BoneChoicePresenter(Presenter):
             registration.choose_segment(self._segmentations()[0])
         if not registration.chosen_segments:
             self.choose_bones()
+
+    def segment(self) -> None:
+        """Have TotalSegmentator segment the CT, and choose the bones that it finds."""
+        segmenter, registration, ct = self.segmenter, self.registration, self.registration.ct
+
+        def done(node: Any, problem: str) -> None:
+            with self.host.ui_action():
+                if problem:
+                    raise InputError(problem)
+                if self.host.registration == registration and registration.ct is ct:
+                    node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+                    registration.choose_segment(node)
+                    self.choose_bones()
+
+        if segmenter is not None:
+            segmenter.begin(ct, done)
 
     def choose(self, segment_id: str, on: bool) -> None:
         """Register a segment to a pose of its own, or leave it where the CT lies."""

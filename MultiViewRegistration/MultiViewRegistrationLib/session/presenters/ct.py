@@ -334,7 +334,7 @@ class CTPresenter(Presenter):
             self.session.keep_scouts(ct, found.result_or(None))
             return True
         if not ended(self._look):
-            return False
+            return self.bones.tick()
         self.preview, self._problem, self._look = (
             self._look.result_or(None),
             self._look.message,

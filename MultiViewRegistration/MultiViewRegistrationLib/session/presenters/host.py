@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,8 +57,37 @@ class Hand(Protocol):
         """End."""
 
 
+class Segmenter(Protocol):
+    """A module that segments the bones of a CT, while the host goes on.
+
+    Attributes
+    ----------
+    running
+        Whether it is at work.
+    said
+        What it has said last, a line.
+    """
+
+    running: bool
+    said: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is there."""
+
+    def begin(self, ct: Any, done: Callable[[Any, str], object]) -> None:
+        """Begin to segment a volume node; `done` gets the segmentation node, or why there is none."""
+
+    def cancel(self) -> None:
+        """End it."""
+
+
 class SlicerTools(Protocol):
     """What only a host within 3D Slicer has."""
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """TotalSegmentator, which may be missing."""
 
     def draw_mask(self, view: XRayView) -> None:
         """Draw the mask of an X-ray in the Segment Editor."""

@@ -16,6 +16,7 @@ from ...translation import _
 from ..player import RATES, Player
 from ..registering import is_outside, missing_at_start, missing_images
 from ..sequence import StructureMotion
+from ..video import take_video
 from .bones import JointMotionPresenter
 from .form import (
     CAUTION,
@@ -338,6 +339,21 @@ class SequencePresenter(Presenter):
             tip=_("Wait until the work under way is done.") if running else "",
         )
 
+    def _video(self) -> Download:
+        """Return the control that writes a video and a still."""
+        running = self.session.running
+        return Download(
+            "video",
+            _("Export video"),
+            self.video,
+            done=self._on_written,
+            name=lambda: folder_name("video", self.registration),
+            enabled=not running,
+            tip=_("Wait until the work under way is done.")
+            if running
+            else _("All frames as a GIF, and the one that is shown as a PNG, with the outlines."),
+        )
+
     def _export(self) -> Form:
         of, written = self._written
         written = written if of is self.player else ""
@@ -362,7 +378,7 @@ class SequencePresenter(Presenter):
                     options=tuple(Option(unit, unit) for unit in UNITS),
                     tip=_("That of the Autoscoper trial: its files do not say it."),
                 ),
-                self.download(),
+                row("exports", self.download(), self._video()),
                 Text("written", written if self.in_slicer and not self.session.message else ""),
                 open=False,
             )
@@ -509,6 +525,11 @@ class SequencePresenter(Presenter):
         motion, self._written = self.motion, (self.player, _("Writing..."))
         write = self.session.sequence.save(folder, self.unit, moves=not self.in_slicer)
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
+
+    def video(self, folder: Path) -> Callable[[], list[Path]]:
+        """Return a function that writes a video of all frames and a still of this one, for a thread."""
+        self._written = (self.player, _("Writing..."))
+        return take_video(self.session, folder)
 
     def _on_written(self, files: list[Path]) -> None:
         self._written = self._written[0], written_to(files)

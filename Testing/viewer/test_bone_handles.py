@@ -1,0 +1,88 @@
+"""A bone's handles and its ghost in the page's views of slicer-core: both are translucent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vtk
+from scene_rendering import pixels, slice_view, threed_view
+from tiny_scene import scene, slicer_app
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml import ct_3d, manual_pose, source_view
+from MultiViewRegistrationLib.mrml import slice_view as slices
+from MultiViewRegistrationLib.mrml.bones import bones_of, put_bones, put_surface
+from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.viewer.page_views import draw_translucent
+
+__all__ = ["scene", "slicer_app"]
+AT = rigid.from_rotation_translation(np.eye(3), [5.0, 3.0, 2.0])
+SIZE = 400, 300
+ROOM = np.array([[x, y, z] for x in (-15.0, 25.0) for y in (-15.0, 25.0) for z in (-15.0, 20.0)])
+
+
+@pytest.fixture
+def registration(scene):
+    made = Registration.create(scene)
+    values = np.zeros((30, 30, 30), np.int16)
+    made.ct = volume_node(scene, "CT", values, np.diag([2.0, 2.0, 2.0, 1.0]))
+    return made
+
+
+def ball(radius: float = 10.0):
+    source = vtk.vtkSphereSource()
+    source.SetRadius(radius)
+    source.Update()
+    return source.GetOutput()
+
+
+def pulled(view, bone, start) -> float:
+    """How far a pull at a place in the view has moved a bone: the largest change in its matrix."""
+    interactor, before = view.render_window().GetInteractor(), bone.world_from_ct
+
+    def at(x: int, y: int, *events: str) -> None:
+        interactor.SetEventInformation(x, y, 0, 0, chr(0), 0, None)
+        for event in events:
+            interactor.InvokeEvent(event)
+
+    at(*start, "MouseMoveEvent", "LeftButtonPressEvent")
+    for step in range(1, 6):
+        at(start[0] + 4 * step, start[1] + 3 * step, "MouseMoveEvent")
+    interactor.InvokeEvent("LeftButtonReleaseEvent")
+    return float(np.abs(bone.world_from_ct - before).max())
+
+
+@pytest.mark.parametrize("tag", ["Red", "3D"])
+def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(registration, slicer_app, tag):
+    view = threed_view(slicer_app, SIZE) if tag == "3D" else slice_view(slicer_app, tag, SIZE)
+    put_bones(registration, {"L1": AT, "L2": AT})
+    bones = bones_of(registration)
+    put_surface(bones["L1"], ball(), (0.2, 0.6, 0.9))
+    manual_pose.show_handles(registration, True, bones["L1"])
+    if tag == "3D":
+        source_view.look_closely(ROOM, source_view.camera_of(view.get_view_node()), SIZE)
+    else:
+        view.set_background_volume_id(registration.ct.GetID())
+        slices.look_closely_in_slice(ROOM, view.get_view_node())
+    pixels(view)
+    ring = [(204, 60), (204, 68), (204, 76)]
+    assert max(pulled(view, bones["L1"], start) for start in ring) > 0.05
+    assert np.allclose(bones["L2"].world_from_ct, AT)
+    manual_pose.show_handles(registration, False)
+    assert max(pulled(view, bones["L1"], start) for start in ring) == 0
+
+
+def test_the_ghost_of_where_the_ct_has_the_bone_is_drawn_beside_it(registration, slicer_app):
+    view = threed_view(slicer_app, SIZE)
+    draw_translucent(view.render_window())
+    source_view.look_closely(ROOM, source_view.camera_of(view.get_view_node()), SIZE)
+    empty = pixels(view).astype(int)
+    ct_3d.put_surface(registration, ball())
+    ct_3d.fade_surface(registration, True)
+    put_bones(registration, {"L1": AT})
+    put_surface(bones_of(registration)["L1"], ball(2.0), (1.0, 0.0, 0.0))
+    drawn = pixels(view).astype(int)
+    bone = (drawn[..., 0] > 150) & (drawn[..., 1] < 100)
+    ghost = (np.abs(drawn - empty).sum(axis=-1) > 8) & ~bone
+    assert bone.sum() > 50 and ghost.sum() > 1000

@@ -1,6 +1,10 @@
 """Two bones whose shadows overlap, each with a CT of its own, and X-rays of both before a body of which there is no CT."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import SimpleITK as sitk
 from bent_spine import NAMES, cameras, spine
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -74,3 +78,29 @@ def error_mm(ct: CT, pose: np.ndarray, true: np.ndarray) -> float:
     )
     away = rigid.transform_points(pose, points) - rigid.transform_points(true, points)
     return float(np.sqrt((away**2).sum(axis=1).mean()))
+
+
+def write_case(folder: Path) -> tuple[list[CT], list[np.ndarray]]:
+    """Write a case.json of the bones, each at a start 4 mm and 4 degrees off; returns CTs and true poses."""
+    cts = bone_cts()
+    true, structures, views = poses(cts), [], []
+    for n, (name, ct, pose) in enumerate(zip(BONES, cts, true, strict=True)):
+        image = sitk.GetImageFromArray(ct.volume.values)
+        image.SetSpacing(ct.volume.spacing_mm.tolist())
+        sitk.WriteImage(image, str(folder / f"{name}.nrrd"))
+        start = off(pose, ct, 4, 4, n).tolist()
+        structures.append({"name": name, "ct": f"{name}.nrrd", "world_from_ct": start})
+    for view in xrays(cts, true):
+        image = sitk.GetImageFromArray(view.xray.line_integrals)
+        image.SetSpacing((1.2, 1.2))
+        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
+        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
+        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
+        views.append(
+            {"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera}
+        )
+    case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
+    case["search"] = {"rotation_deg": 10, "translation_mm": 8}
+    case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
+    (folder / "case.json").write_text(json.dumps(case))
+    return cts, true

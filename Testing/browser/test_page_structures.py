@@ -116,11 +116,10 @@ def test_a_bone_is_seen_in_all_views_moved_and_registered_again(tab):
 def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(tab):
     """The rings are about the bone, which is in the middle of all views once its row is chosen."""
     all_outlined(tab.page)
-    tab.page.locator(".mv-answer").get_by_role(
-        "button", name="Look at the overlays", exact=True
-    ).click()
+    tab.page.locator(".mv-answer").get_by_role("button", name="Show edges", exact=True).click()
     tab.page.get_by_role("button", name="L2", exact=True).click()
     tab.page.wait_for_function("() => document.querySelectorAll('.bone.chosen').length === 2")
+    tab.button("Move the CT").click()
     tab.page.locator("body").press("3")
     tab.page.wait_for_timeout(3000)
     tab.shot("handles")
@@ -148,6 +147,7 @@ def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(tab):
     tab.wait_state("s.answer.kind === 'check'")
     tab.page.get_by_role("button", name="L2", exact=True).click()
     tab.page.locator("body").press("2")
+    tab.button("Move the CT").click()
 
 
 def test_outlines_are_no_part_of_the_x_ray_alone(tab):

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from program import run
 from result_schema import assert_fits_schema
-from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
+from two_bones import BONES, error_mm, write_case
 
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import Cancelled, InputError
@@ -19,28 +19,8 @@ from MultiViewRegistrationLib.registration import bones as engine
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """(folder, CTs, true poses) of a case of two bones."""
-    folder, cts = tmp_path_factory.mktemp("bones"), bone_cts()
-    true, structures, views = poses(cts), [], []
-    for n, (name, ct, pose) in enumerate(zip(BONES, cts, true, strict=True)):
-        image = sitk.GetImageFromArray(ct.volume.values)
-        image.SetSpacing(ct.volume.spacing_mm.tolist())
-        sitk.WriteImage(image, str(folder / f"{name}.nrrd"))
-        start = off(pose, ct, 4, 4, n).tolist()
-        structures.append({"name": name, "ct": f"{name}.nrrd", "world_from_ct": start})
-    for view in xrays(cts, true):
-        image = sitk.GetImageFromArray(view.xray.line_integrals)
-        image.SetSpacing((1.2, 1.2))
-        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
-        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
-        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
-        views.append(
-            {"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera}
-        )
-    case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
-    case["search"] = {"rotation_deg": 10, "translation_mm": 8}
-    case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
-    (folder / "case.json").write_text(json.dumps(case))
-    return folder, cts, true
+    folder = tmp_path_factory.mktemp("bones")
+    return folder, *write_case(folder)
 
 
 def test_result_transforms_and_report(written, tmp_path):

@@ -169,7 +169,7 @@ def test_segments_of_a_surface_alone_are_used_and_those_of_nothing_are_told(scen
     host.registration.choose_segment(surface)
     volume_mm3 = (host.session.structures().labels == 1).sum() * 8  # voxels of 2 mm
     assert volume_mm3 == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.1)
-    surface.GetSegmentation().AddEmptySegment("nothing")
+    surface.GetSegmentation().AddEmptySegment("nothing", "nothing")
     with pytest.raises(InputError, match='"nothing": has no voxel within the CT'):
         host.session.structures()
 

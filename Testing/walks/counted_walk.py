@@ -22,6 +22,7 @@ TASKS = {
     "mirrored": "A mirrored X-ray found and mended",
     "undo": "Undo after a bad drag",
     "reopen": "Yesterday's work opened again",
+    "bones": "Radius and ulna of a wrist, a CT each",
     "spine": "Five vertebrae of a bent spine, each to its own transform",
 }
 

@@ -160,6 +160,25 @@ def write_wrist(folder: Path) -> Path | None:
     return path
 
 
+def write_wrist_bones(folder: Path) -> Path | None:
+    """Radius and ulna, a CT each, and both radiographs, as a case.json with its files.
+
+    None without the shared data.
+    """
+    path = write_wrist(folder)
+    if path is None:
+        return None
+    case = json.loads(path.read_text(encoding="utf-8"))
+    structures = []
+    for name in ("radius", "ulna"):
+        own = json.loads((WRIST / f"{name}_0099.json").read_text(encoding="utf-8"))
+        shutil.copy(WRIST / own["ct"], folder / own["ct"])
+        structures.append({"name": name, **{key: own[key] for key in ("ct", "world_from_ct")}})
+    case = {key: case[key] for key in ("version", "ct_unit", "views", "search") if key in case}
+    path.write_text(json.dumps({**case, "structures": structures}), encoding="utf-8")
+    return path
+
+
 def truth_of_sample() -> list[list[float]]:
     """The sample's world_from_ct (4, 4), which its simulation knows."""
     return sample_case()["truth"]["world_from_ct"]

@@ -1,4 +1,4 @@
-"""Walks the five tasks of `counted_walk.TASKS` in the panel, in 3D Slicer's own application:
+"""Walks the tasks of `STEPS` in the panel, in 3D Slicer's own application:
 
     Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script
     Testing/walks/panel.py [--out docs/walks] [TASK ...]
@@ -25,7 +25,7 @@ import slicer
 
 sys.path[:0] = [str(Path(__file__).parent)]
 import material  # noqa: E402
-from counted_walk import TASKS, Walk, write_page  # noqa: E402
+from counted_walk import Walk, write_page  # noqa: E402
 
 from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
 from MultiViewRegistrationLib.panel import self_test  # noqa: E402
@@ -356,7 +356,7 @@ def go(options: argparse.Namespace) -> None:
     slicer.util.mainWindow().move(0, 0)
     slicer.util.setDataProbeVisible(False)  # the panel has its room
     by = self_test.Walk(self_test.open_panel(), print)
-    for task in options.tasks or TASKS:
+    for task in options.tasks or STEPS:
         if task == "wrist" and not material.WRIST.is_dir():
             print("wrist: left out, the shared data are not there")
             continue
@@ -380,7 +380,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all by default"
+        "tasks", nargs="*", metavar="TASK", help=f"of {', '.join(STEPS)}; all by default"
     )
     parser.add_argument("--out", type=Path, default=material.ROOT / "docs" / "walks")
     options = parser.parse_args()

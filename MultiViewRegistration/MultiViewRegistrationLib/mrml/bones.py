@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 
+from ..imaging.structures import colour_of
 from .ct_3d import put_model
 from .nodes import (
     lps_from_ras,
@@ -21,12 +22,13 @@ from .nodes import (
     set_transform,
     transform_of,
 )
+from .registration import BONE as BONE_NAME
 from .registration import Registration
 
 #: The role of the bones' transforms, and of the model of one.
 BONE, SURFACE = "bone", "surface"
 #: The attribute of a bone's transform with the name of its segment.
-NAME = "MultiViewRegistration.bone"
+NAME = BONE_NAME
 #: The parameters with the bone that a person has chosen, and, as JSON, with those that are no
 #: targets.
 CHOSEN, BESIDE_TARGETS = "chosenBone", "bonesBesideTargets"
@@ -82,9 +84,12 @@ def bones_of(registration: Registration) -> dict[str, SceneBone]:
 
 
 def put_bones(registration: Registration, poses: Mapping[str, np.ndarray]) -> None:
-    """Put these bones, by their names, at their poses (4, 4), LPS mm; all others lie as the CT."""
+    """Put these bones, by their names, at their poses (4, 4), LPS mm; all others lie as the CT.
+
+    Those with a CT of their own stay where they are.
+    """
     there = bones_of(registration)
-    for name in there.keys() - poses.keys():
+    for name in there.keys() - poses.keys() - registration.bone_cts.keys():
         bone = there.pop(name)
         for node in _guests(bone):
             node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
@@ -181,10 +186,28 @@ def set_target(registration: Registration, name: str, on: bool) -> None:
     registration.node.SetParameter(BESIDE_TARGETS, json.dumps(sorted(beside)))
 
 
-def named_segments(registration: Registration) -> dict[str, Any]:
-    """Return the vtkSegments that get a pose of their own each, by their names."""
+def named_bones(registration: Registration) -> dict[str, tuple[float, float, float]]:
+    """Return the colours, red, green, blue from 0 to 1, of the bones that get a pose of their own each, by their names."""
+    if registration.bone_cts:
+        return {name: colour_of(n) for n, name in enumerate(registration.bone_cts)}
     if not registration.registers_each:
         return {}
     segmentation = registration.segmentation.GetSegmentation()
     segments = map(segmentation.GetSegment, registration.chosen_segments)
-    return {segment.GetName(): segment for segment in segments}
+    return {segment.GetName(): segment.GetColor() for segment in segments}
+
+
+def put_bone_cts(
+    registration: Registration, volumes: Mapping[str, Any], poses: Mapping[str, np.ndarray]
+) -> None:
+    """Have bones with a CT each, that of the registration the first: each volume lies at its bone's pose (4, 4), LPS mm."""
+    registration.bone_cts = volumes
+    put_bones(registration, poses)
+    for name, bone in bones_of(registration).items():
+        if volumes[name] is not registration.ct:
+            volumes[name].SetAndObserveTransformNodeID(bone.node.GetID())
+
+
+def shown_ct(registration: Registration) -> Any:
+    """Return the volume node that slices show: that of the chosen bone, where it has one of its own, else the CT."""
+    return registration.bone_cts.get(chosen_bone(registration), registration.ct)

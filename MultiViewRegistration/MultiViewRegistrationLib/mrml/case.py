@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,13 +15,21 @@ from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.structures import MAX_LABEL, Segment, Structures, StructureSource, structures_in
+from ..imaging.structures import (
+    MAX_LABEL,
+    BoneCT,
+    Segment,
+    Structures,
+    StructureSource,
+    bone_of_ct,
+    structures_in,
+)
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH
 from ..io.view_record import LEFT_OUT
 from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
-from .registration import CT_UNIT, Registration, check_place, refuse_nonlinear
+from .registration import CT_UNIT, UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, place_of
 from .xray_record import XRayRecord
 
@@ -103,6 +111,7 @@ def case_of(
     ct: CT | None = None,
     structures: Structures | None = None,
     *,
+    bone_cts: Sequence[BoneCT] = (),
     placed: bool = True,
 ) -> Case:
     """Return the CT, the X-rays that are used, and the pose as it is now.
@@ -111,6 +120,8 @@ def case_of(
     ----------
     image_of, ct, structures
         In place of `xray_of`, `ct_of` and `structures_of`, where those made before are kept.
+    bone_cts
+        The bones with a CT each, where they are.
     placed
         Whether the pose as it is now means anything; if not, the case has none.
 
@@ -129,6 +140,8 @@ def case_of(
     for view in views:
         view.check_place()
     world_from_ct = registration.world_from_ct if placed else None
+    if bone_cts and placed:
+        world_from_ct = bone_cts[0].world_from_ct
     extras = _extras(registration)
     return Case(
         ct=ct,
@@ -155,6 +168,7 @@ def case_of(
         reference_from_world=_extra_array(extras, "reference_from_world"),
         shared_unknowns=shared_unknowns_of(registration),
         structures=structures or structures_of(registration, ct),
+        bone_cts=tuple(bone_cts),
         name=registration.name,
     )
 
@@ -200,11 +214,31 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
     )
     structure_name = segmentation and segmentation.GetName()
 
+    alone = bool(registration.bone_cts)
+
     def work() -> CT:
         ct = ct_from_array(voxels, place, unit, name=name)
+        if alone:
+            return bone_of_ct(ct, name)
         return ct if structure is None else masked(ct, structure, structure_name)
 
     return work
+
+
+def bone_cts_of(registration: Registration, ct: CT) -> list[CT]:
+    """Return the CTs of bones that have one each, `ct` the first.
+
+    Raises
+    ------
+    InputError
+        Where one cannot be used.
+    """
+    unit, found = registration.parameter(CT_UNIT, "hu"), [ct]
+    for name, volume in list(registration.bone_cts.items())[1:]:
+        own = volume.GetAttribute(UNIT) or unit
+        read = ct_from_array(_voxels(volume), lps_from_ras(place_of(volume)), own, name=name)
+        found.append(bone_of_ct(read, name))
+    return found
 
 
 def structures_of(registration: Registration, ct: CT) -> Structures | None:

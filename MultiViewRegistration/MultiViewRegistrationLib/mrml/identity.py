@@ -50,7 +50,7 @@ from .nodes import (
     ras_from_node,
     voxels_of_labelmap,
 )
-from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
+from .registration import CT_TRANSFORM, CT_UNIT, SAME, UNIT, Registration
 from .xray import XRayView, from_other_end, is_left_handed, place_of
 
 #: What of a CT's place is no number.
@@ -66,8 +66,7 @@ def fingerprint(registration: Registration) -> str:
     changed. Neither the pose nor the name of anything but structures is in it, nor what a
     registration corrected.
     """
-    bones = [of_structures(registration)] if registration.registers_each else []
-    return sha256_of([*_body(registration), *bones])
+    return sha256_of([*_body(registration), *of_bones(registration)])
 
 
 def body_fingerprint(registration: Registration) -> str:
@@ -89,6 +88,21 @@ def of_ct(registration: Registration) -> str:
     segment = _segment(registration.segmentation, registration.segment_id, _in_ct(registration))
     bent = [] if ct is None or is_linear(ct) else [NOT_LINEAR]
     return sha256_of([_ct_volume(registration), registration.parameter(CT_UNIT), segment, *bent])
+
+
+def of_bones(registration: Registration) -> list[str]:
+    """Return the fingerprints of the bones that get a pose of their own, of segments or of a CT each; none without any."""
+    if registration.registers_each:
+        return [of_structures(registration)]
+    return [
+        sha256_of([name, volume.GetAttribute(UNIT), _volume(volume)])
+        for name, volume in registration.bone_cts.items()
+    ]
+
+
+def bone_ct_uid(volume) -> str:
+    """Return the UID of the frame of the volume of a bone with a CT of its own."""
+    return volume.GetAttribute(FRAME_UID) or uid_of(sha256_of(_volume(volume)))
 
 
 def of_structures(registration: Registration) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from ..io.case_file import CaseFile, DicomImage
 from ..io.datasets.chest import SAMPLE, demo_case
 from ..io.dicom_identity import read_identity
 from ..io.view_record import DESCRIBED, ViewRecord
+from .bones import put_bone_cts
 from .case import keep_extras
 from .identity import keep_frame_uid, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
 from .nodes import OWNER, ras_from_lps
-from .registration import CT_UNIT, Registration
+from .registration import CT_UNIT, UNIT, Registration
 from .xray import XRayView
 from .xray_record import XRayRecord
 
@@ -68,7 +69,6 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Any = 
 def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
     """Return a case that was loaded from what a case.json says, to be put into a scene as by `read_case`."""
     ct = case.ct
-    case.warn_of_other_bones()
     return ReadCase(
         case,
         file,
@@ -77,6 +77,7 @@ def case_of_files(case: Case, file: CaseFile, ready: Any = None) -> ReadCase:
         whole_numbers(ct.volume.values),
         ct.centroid(),
         ready,
+        [whole_numbers(bone.ct.volume.values) for bone in case.bone_cts[1:]],
     )
 
 
@@ -94,6 +95,8 @@ class ReadCase:
         (3,) CT mm, see `manual_pose`.
     ready
         The background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
+    further_voxels
+        Of the CTs of further bones that have one each.
     """
 
     case: Case
@@ -103,6 +106,7 @@ class ReadCase:
     voxels: np.ndarray
     centre: np.ndarray
     ready: Any = None
+    further_voxels: Sequence[np.ndarray] = ()
 
     def __call__(self, scene: Any) -> Registration:
         """Return the registration that the case becomes in the scene.
@@ -130,6 +134,8 @@ class ReadCase:
             registration.choose_segment(
                 structures_node(scene, labels or STRUCTURES, case.structures, ct)
             )
+        if case.bone_cts:
+            self._put_bone_cts(registration)
         keep_centre(registration, self.centre)
         for key, value in case.search_range.items():
             registration.node.SetParameter(key, str(value))
@@ -143,6 +149,19 @@ class ReadCase:
             say_same_patient(registration)
         place_landmarks(registration, case.landmarks)
         return registration
+
+    def _put_bone_cts(self, registration: Registration) -> None:
+        """Put the CTs of further bones into the scene, each at its bone's pose."""
+        first, *others = self.case.bone_cts
+        volumes, poses = {first.name: registration.ct}, {}
+        for bone, voxels in zip(others, self.further_voxels, strict=True):
+            place = bone.ct.volume.ct_from_index
+            volumes[bone.name] = volume_node(registration.scene, bone.name, voxels, place)
+            keep_frame_uid(volumes[bone.name], bone.uid)
+        for bone in self.case.bone_cts:
+            volumes[bone.name].SetAttribute(UNIT, bone.ct.unit)
+            poses[bone.name] = np.eye(4) if bone.world_from_ct is None else bone.world_from_ct
+        put_bone_cts(registration, volumes, poses)
 
 
 def read_views(case: Case, file: CaseFile) -> list[AddView]:

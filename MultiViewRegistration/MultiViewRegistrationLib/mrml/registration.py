@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain, count
 from typing import Any
 
@@ -31,6 +31,8 @@ from .xray import XRayView, from_other_end, is_left_handed, place_of
 MODULE = "MultiViewRegistration"
 CT = "ct"
 CT_TRANSFORM = "ctTransform"
+#: The role of the volumes of bones that have a CT each, and their attributes with the bone's name and with what the values mean.
+BONE_CT, BONE, UNIT = "boneCT", "MultiViewRegistration.bone", "MultiViewRegistration.unit"
 SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
 #: The parameter with the IDs of the segments that get a pose of their own each, as JSON; where it
@@ -219,6 +221,20 @@ class Registration:
         moved = _place_in_file(ct) @ np.linalg.inv(kept["place"])
         is_rigid = np.allclose(moved[:3, :3] @ moved[:3, :3].T, np.eye(3), rtol=0, atol=SAME)
         return moved if is_rigid and not np.allclose(moved, np.eye(4), rtol=0, atol=SAME) else None
+
+    @property
+    def bone_cts(self) -> dict[str, Any]:
+        """The volume nodes of bones that have a CT each, by the bones' names, that of `ct` the first; none of bones of one CT."""
+        volumes = nodes.references(self.node, BONE_CT)
+        if self.segmentation is not None or not volumes or volumes[0] is not self.ct:
+            return {}
+        return {volume.GetAttribute(BONE) or volume.GetName(): volume for volume in volumes}
+
+    @bone_cts.setter
+    def bone_cts(self, volumes: Mapping[str, Any]) -> None:
+        for name, volume in volumes.items():
+            volume.SetAttribute(BONE, name)
+        nodes.set_references(self.node, BONE_CT, list(volumes.values()))
 
     @property
     def segmentation(self):

@@ -7,6 +7,7 @@ import qt
 import slicer
 
 from ..mrml import display, image, layout, slice_view, source_view
+from ..mrml.bones import shown_ct
 from ..mrml.labels_3d import Labels3D
 from ..mrml.xray import drawn_on
 from ..session.inputs import BoneSurfaceUpdater
@@ -55,7 +56,7 @@ class Views:
         if not layout.show(registration, ct_slices, tabs=_is_narrow()):
             return
         if ct_slices:
-            _show_in_slices(registration.ct)
+            _show_in_slices(shown_ct(registration))
         if not before:
             self.stand_back()
 
@@ -83,7 +84,7 @@ class Views:
             )  # a slider of Slicer that lags behind may have taken it off
         if layout.has_ct_slices(registration.scene):
             self._slices = self._slices or slice_view.CTSliceFollower()
-            self._slices.update(registration.ct, _slice_nodes())
+            self._slices.update(shown_ct(registration), _slice_nodes())
         camera = self.camera()
         if camera is None:
             return
@@ -125,7 +126,7 @@ class Views:
             return
         display.show_alone(scene, registration)
         if layout.has_ct_slices(scene):
-            _show_in_slices(registration.ct)
+            _show_in_slices(shown_ct(registration))
         qt.QTimer.singleShot(0, self._reset_clipping)  # once the 3D view has what there is now
 
     def stand_back(self) -> None:
@@ -167,6 +168,8 @@ class Views:
     def show_bone(self, corners: np.ndarray | None) -> None:
         """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
         registration = self._panel.registration
+        if registration.bone_cts and layout.has_ct_slices(registration.scene):
+            _show_in_slices(shown_ct(registration))
         for view in registration.xrays:
             if corners is not None:
                 slice_view.look_closely_in_xray(view, corners)
@@ -176,7 +179,7 @@ class Views:
             if corners is not None:
                 slice_view.look_closely_in_slice(corners, node)
             elif registration.ct is not None:
-                slice_view.fit_to_ct(registration.ct, node)
+                slice_view.fit_to_ct(shown_ct(registration), node)
         camera = self.camera()
         if camera is not None and corners is not None:
             source_view.look_closely(corners, camera, self.size())

@@ -19,6 +19,7 @@ from ..assessment.joint_motion import (
 )
 from ..errors import InputError
 from ..geometry import rigid
+from ..imaging.ct import CT
 from ..imaging.structures import Structures
 from ..mrml import bones as scene_bones
 from ..mrml import ct_3d
@@ -89,7 +90,8 @@ class BoneState:
     error_mm
         The likely error; None where it is not known.
     mm, degrees
-        How far its middle lies from where the pose of the whole CT has it, and how far it is turned.
+        How far its middle lies from where the pose of the whole CT has it, and how far it is
+        turned; None of a bone with a CT of its own.
     """
 
     name: str
@@ -98,8 +100,8 @@ class BoneState:
     verdict: str | None
     reasons: tuple[str, ...]
     error_mm: float | None
-    mm: float
-    degrees: float
+    mm: float | None
+    degrees: float | None
 
 
 #: The frame of the CT's own axes, among those of a pair.
@@ -155,10 +157,9 @@ class Bones:
     def _look(self) -> None:
         """See which bones there are, and whether the result stands."""
         registration, self._checked = self._session.registration, monotonic()
-        segments = scene_bones.named_segments(registration)
-        self._colours = {name: each.GetColor() for name, each in segments.items()}
+        self._colours = scene_bones.named_bones(registration)
         there = bones_of(registration)
-        self._of = self._session.of_structures if segments and there else ""
+        self._of = self._session.of_structures if self._colours and there else ""
         self._stands = self._standing()
         if self._of and any(bone.surface is not None for bone in there.values()):
             self._take_lines_along()
@@ -172,7 +173,7 @@ class Bones:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the bones that were chosen, in the order of their segments."""
-        return tuple(scene_bones.named_segments(self._session.registration))
+        return tuple(scene_bones.named_bones(self._session.registration))
 
     @property
     def chosen(self) -> str:
@@ -239,16 +240,22 @@ class Bones:
 
         None where its segment cannot be used.
         """
+        registration = self._session.registration
         try:
             structures, volume = self._session.structures(), self._session.ct().volume
+            own = dict(zip(registration.bone_cts, self._session.bone_cts(), strict=True))
         except InputError:
             return None
-        if structures is None or name not in structures.names:
+        if name in own:
+            volume = own[name].volume
+            ends = [(-0.5, count - 0.5) for count in volume.values.shape[::-1]]
+        elif structures is None or name not in structures.names:
             return None
-        box = structures.boxes[structures.names.index(name)]
-        ends = [(side.start - 0.5, side.stop - 0.5) for side in box[::-1]]
+        else:
+            box = structures.boxes[structures.names.index(name)]
+            ends = [(side.start - 0.5, side.stop - 0.5) for side in box[::-1]]
         corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
-        places = scene_bones.places_of(self._session.registration)
+        places = scene_bones.places_of(registration)
         world_from_index = places.get(name, places[""]) @ volume.ct_from_index
         return rigid.transform_points(world_from_index, corners)
 
@@ -259,10 +266,10 @@ class Bones:
         registration, entry = self._session.registration, self._session.history.current
         places, there = scene_bones.places_of(registration), bones_of(registration)
         known = {} if entry is None else {each["name"]: each for each in entry.structures}
-        segments = scene_bones.named_segments(registration)
+        moves = not registration.bone_cts  # no CT says how bones with a CT each lay before
         return [
-            _state(name, segment.GetColor(), places, there.get(name), known.get(name))
-            for name, segment in segments.items()
+            _state(name, colour, places, there.get(name), known.get(name), moves)
+            for name, colour in scene_bones.named_bones(registration).items()
         ]
 
     def worst_target(self) -> BoneState | None:
@@ -432,6 +439,10 @@ class Bones:
             scene_bones.follow_bones(self._session.registration, name_at)
 
     def _make_shapes(self) -> Callable[[], dict[str, tuple[Any, Shape]]]:
+        cts = self._session.bone_cts()
+        if cts:
+            named = dict(zip(self.names, cts, strict=True))
+            return lambda: {name: _surface_of_ct(ct) for name, ct in named.items()}
         structures, place = self._session.structures(), self._session.ct().volume.ct_from_index
         if structures is None:
             return dict
@@ -469,16 +480,17 @@ def _state(
     places: Mapping[str, np.ndarray],
     bone: SceneBone | None,
     known: dict | None,
+    moves: bool,
 ) -> BoneState:
     """Return the state of a bone, of which the history's entry knows this."""
     if bone is None:
         return BoneState(name, colour, False, None, (), None, 0.0, 0.0)
     pose, centre = places[name], bone.centre_in_ct
-    away = rigid.transform_points(pose, centre) - rigid.transform_points(places[""], centre)
-    moved = (
-        float(np.linalg.norm(away)),
-        float(np.degrees(rigid.rotation_distance(pose, places[""]))),
-    )
+    moved: tuple[float, float] | tuple[None, None] = None, None
+    if moves:
+        away = rigid.transform_points(pose, centre) - rigid.transform_points(places[""], centre)
+        turned = rigid.rotation_distance(pose, places[""])
+        moved = float(np.linalg.norm(away)), float(np.degrees(turned))
     if known is None or not np.allclose(known["world_from_ct"], pose, rtol=0, atol=1e-6):
         return BoneState(name, colour, True, None, (), None, *moved)
     predicted = known.get("predicted_tre_mm") if known["verdict"] in ("accept", "check") else None
@@ -509,6 +521,12 @@ def _surface(structures: Structures, n: int, ct_from_index: np.ndarray) -> tuple
     first = [float(side.start) for side in box[::-1]]
     place[:3, 3] = rigid.transform_points(ct_from_index, first)
     mesh = ct_3d.mask_surface(structures.labels[box] == n + 1, ras_from_lps(place))
+    return mesh, shape_of(mesh)
+
+
+def _surface_of_ct(ct: CT) -> tuple[Any, Shape]:
+    """Return the same of a bone with a CT of its own."""
+    mesh = ct_3d.structure_surface(ct)
     return mesh, shape_of(mesh)
 
 

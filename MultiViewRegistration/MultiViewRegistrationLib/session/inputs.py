@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
@@ -19,18 +20,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.ct import CT as CTVolume
-from ..imaging.structures import Structures
+from ..imaging.structures import BoneCT, Structures
 from ..imaging.xray import XRay
 from ..io.case import Case, View
 from ..io.dicom_identity import BY_HEADERS, DAY
 from ..jobs import start_python
-from ..mrml.case import case_of, ct_of, structures_of, xray_of
+from ..mrml.bones import places_of
+from ..mrml.case import bone_cts_of, case_of, ct_of, structures_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.identity import (
+    bone_ct_uid,
     identity_mismatches,
+    of_bones,
     of_ct,
     of_image,
-    of_structures,
     of_view,
     origin_of,
     said_same_patient,
@@ -153,6 +156,8 @@ class Inputs:
         self._made[CT] = of_ct(self.registration), case.ct
         if self.registration.registers_each:
             self._made[STRUCTURES] = self.of_structures, case.structures
+        elif self.registration.bone_cts:
+            self._made[STRUCTURES] = self.of_structures, [bone.ct for bone in case.bone_cts]
         for view in self.registration.xrays:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
@@ -179,7 +184,14 @@ class Inputs:
         InputError
             For missing or invalid values, and for two views with one geometry.
         """
-        case = case_of(self.registration, self.xray, self.ct(), self.structures(), placed=placed)
+        case = case_of(
+            self.registration,
+            self.xray,
+            self.ct(),
+            self.structures(),
+            bone_cts=self._bones_with_cts(placed),
+            placed=placed,
+        )
         if same := twins(case.views):
             raise InputError(
                 _(
@@ -237,10 +249,27 @@ class Inputs:
             STRUCTURES, self.of_structures, lambda: structures_of(self.registration, self.ct())
         )
 
+    def bone_cts(self) -> list[CTVolume]:
+        """Return the CTs of bones that have one each, in their order; none of bones of one CT.
+
+        InputError as `mrml.case.bone_cts_of`.
+        """
+        if not self.registration.bone_cts:
+            return []
+        make = partial(bone_cts_of, self.registration, self.ct())
+        return self._kept(STRUCTURES, self.of_structures, make)
+
+    def _bones_with_cts(self, placed: bool) -> list[BoneCT]:
+        places, volumes = places_of(self.registration), self.registration.bone_cts
+        return [
+            BoneCT(name, ct, places.get(name) if placed else None, bone_ct_uid(volumes[name]))
+            for name, ct in zip(volumes, self.bone_cts(), strict=True)
+        ]
+
     @property
     def of_structures(self) -> str:
-        """The fingerprint of the CT and of the segments that get a pose of their own each."""
-        return f"{of_ct(self.registration)} {of_structures(self.registration)}"
+        """The fingerprint of the CT and of the bones that get a pose of their own each."""
+        return " ".join([of_ct(self.registration), *of_bones(self.registration)])
 
     def xray(self, view: XRayView) -> XRay:
         """Return the view's `imaging.xray.XRay`.

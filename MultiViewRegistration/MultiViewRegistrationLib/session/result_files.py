@@ -183,7 +183,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: mask for view in views if (mask := drawn(view)) is not None}
     return lambda folder=folder: [
-        write_case(folder, content, case.ct, images, masks, case.structures)
+        write_case(folder, content, case.ct, images, masks, case.structures, case.bone_cts)
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
+from ..mrml import bones as scene_bones
 from ..mrml import ct_3d, layout, overlay, slice_view, source_view
 from ..mrml.labels_3d import Labels3D
 from ..mrml.layout import css_colour, slice_node, tag_of
@@ -138,6 +139,10 @@ class PageViews:
             self._plane(tag)
         self._show_panes(views)
         self._show_3d()
+        self._show_ct()
+
+    def _show_ct(self) -> None:
+        """Show the CT in the slices, at first all of it."""
         ct = self._ct
         if ct is not self._ct_shown:
             self._ct_shown = ct
@@ -149,7 +154,7 @@ class PageViews:
     @property
     def _ct(self) -> Any:
         registration = self._application.registration
-        return None if registration is None else registration.ct
+        return None if registration is None else scene_bones.shown_ct(registration)
 
     @property
     def _slice_nodes(self) -> dict[str, Any]:
@@ -170,11 +175,11 @@ class PageViews:
         registration = session.registration
         if not self.opening:
             self._bones.update(registration)
-        self._slices_follow.update(registration.ct, self._slice_nodes)
+        self._slices_follow.update(self._ct, self._slice_nodes)
         if not self._application.moving and session.running_registration is None:
             self._overview.update(registration, self.camera(), self.size())
         for view in self.slices:
-            self._fit(view, registration.ct)
+            self._fit(view, self._ct)
         self._show_slices(registration)
         self._labels.update(registration, self.camera(), self.size())
 
@@ -194,7 +199,7 @@ class PageViews:
 
     def _show_slices(self, registration: Registration) -> None:
         """Tell the page where in the CT the slices are, and their greys."""
-        ct = registration.ct
+        ct = self._ct
         at, greys = {}, {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
         if ct is not None and ct.GetImageData() is not None and ct.GetDisplayNode() is not None:
             at = {
@@ -363,6 +368,7 @@ class PageViews:
 
     def show_bone(self, corners: np.ndarray | None) -> None:
         """Show what lies within these corners (8, 3), world LPS mm, in all views; all where it is None."""
+        self._show_ct()  # that of the bone, where it has one of its own
         for pane in self._panes.values():
             pane.look_closely(corners)
         for view in self.slices:

@@ -98,7 +98,9 @@ class BoneChoicePresenter(Presenter):
             for key, title in GROUPS.items()
             if any(of_group(node, OF_GROUP[key]) for node in segmentations)
         ]
+        apart = ", ".join(registration.bone_cts)
         return [
+            Text("apart", _("Bones with a CT each: {names}.").format(names=apart) if apart else ""),
             *self._segmenting(),
             row("groups", *buttons),
             Table(
@@ -223,7 +225,7 @@ class BonesPresenter(Presenter):
         states, chosen = bones.states(), bones.chosen
         if not states:
             return [Text("outlines", self._outlines())]
-        beside = scene_bones.beside_targets(self.registration)
+        beside, apart = scene_bones.beside_targets(self.registration), self.registration.bone_cts
         separate = any(each.own for each in states)
         return [
             Table(
@@ -257,7 +259,9 @@ class BonesPresenter(Presenter):
                     bones.join,
                     enabled=separate and not busy,
                     tip=_("Put all bones back where the pose of the whole CT has them."),
-                ),
+                )
+                if not apart
+                else None,
                 Button(
                     "move",
                     _("Move {name}").format(name=chosen),
@@ -326,7 +330,10 @@ class BonesPresenter(Presenter):
     def register_each(self) -> None:
         """Begin to register each bone from where it is."""
         self.host.stop_moving()
-        self.session.register_bones()
+        if self.registration.bone_cts:
+            self.session.register("given")
+        else:
+            self.session.register_bones()
 
     def move(self) -> None:
         """Have the chosen bone lie by itself, so that a hand moves it."""
@@ -350,7 +357,7 @@ class JointMotionPresenter(Presenter):
         """Return the controls."""
         bones = self.session.bones
         names = [each.name for each in bones.states() if each.own]
-        if len(names) < 2:
+        if len(names) < 2 or self.registration.bone_cts:
             return []
         options = (Option("", _("choose...")), *(Option(name, name) for name in names))
         pair, lists = bones.pair, bones.frames()
@@ -431,12 +438,14 @@ def _number(value: float) -> Cell:
 def _line(state: BoneState, is_target: bool) -> TableRow:
     """Return the row of a bone."""
     error = "" if state.error_mm is None else _("{mm:.1f} mm").format(mm=state.error_mm)
-    motion = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
+    motion = ""
+    if state.own and state.mm is not None:
+        motion = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
     verdict = state.verdict or (_("not registered") if state.own else _("with the CT"))
     cells = (
         Cell(state.name),
         Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", PLAIN)),
         Cell(error),
-        Cell(motion if state.own else ""),
+        Cell(motion),
     )
     return TableRow(state.name, cells, on=is_target, colour=css(state.colour))

@@ -22,13 +22,10 @@ from .nodes import (
     set_transform,
     transform_of,
 )
-from .registration import BONE as BONE_NAME
-from .registration import Registration
+from .registration import BONE_NAME, Registration
 
 #: The role of the bones' transforms, and of the model of one.
 BONE, SURFACE = "bone", "surface"
-#: The attribute of a bone's transform with the name of its segment.
-NAME = BONE_NAME
 #: The parameters with the bone that a person has chosen, and, as JSON, with those that are no
 #: targets.
 CHOSEN, BESIDE_TARGETS = "chosenBone", "bonesBesideTargets"
@@ -55,7 +52,7 @@ class SceneBone:
     @property
     def name(self) -> str:
         """The name of the bone."""
-        return self.node.GetAttribute(NAME) or ""
+        return self.node.GetAttribute(BONE_NAME) or ""
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -101,7 +98,7 @@ def put_bones(registration: Registration, poses: Mapping[str, np.ndarray]) -> No
 
 def _new(registration: Registration, name: str) -> SceneBone:
     node = make(registration.node, "vtkMRMLLinearTransformNode", f"{name} to world")
-    node.SetAttribute(NAME, name)
+    node.SetAttribute(BONE_NAME, name)
     registration.node.AddNodeReferenceID(BONE, node.GetID())
     return SceneBone(node)
 

@@ -31,8 +31,9 @@ from .xray import XRayView, from_other_end, is_left_handed, place_of
 MODULE = "MultiViewRegistration"
 CT = "ct"
 CT_TRANSFORM = "ctTransform"
-#: The role of the volumes of bones that have a CT each, and their attributes with the bone's name and with what the values mean.
-BONE_CT, BONE, UNIT = "boneCT", "MultiViewRegistration.bone", "MultiViewRegistration.unit"
+#: The role of the volumes of bones that have a CT each; the attribute with a bone's name, of its
+#: volume or its transform; that of a volume with what its values mean.
+BONE_CT, BONE_NAME, UNIT = "boneCT", "MultiViewRegistration.bone", "MultiViewRegistration.unit"
 SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
 #: The parameter with the IDs of the segments that get a pose of their own each, as JSON; where it
@@ -228,12 +229,12 @@ class Registration:
         volumes = nodes.references(self.node, BONE_CT)
         if self.segmentation is not None or not volumes or volumes[0] is not self.ct:
             return {}
-        return {volume.GetAttribute(BONE) or volume.GetName(): volume for volume in volumes}
+        return {volume.GetAttribute(BONE_NAME) or volume.GetName(): volume for volume in volumes}
 
     @bone_cts.setter
     def bone_cts(self, volumes: Mapping[str, Any]) -> None:
         for name, volume in volumes.items():
-            volume.SetAttribute(BONE, name)
+            volume.SetAttribute(BONE_NAME, name)
         nodes.set_references(self.node, BONE_CT, list(volumes.values()))
 
     @property

@@ -120,9 +120,9 @@ def run(options: argparse.Namespace) -> dict:
         exports = [RegistrationExport.read(options.result)]
     else:
         exports = RegistrationExport.read_structures(options.result, options.structure)
-    bones = exports[0].bones() if links and options.structure is None else []
-    settled = _settled([*exports, *bones], options)
-    exports = settled[: len(settled) - len(bones)]
+    beside = exports[0].bones() if links and options.structure is None else []
+    settled = _settled([*exports, *beside], options)
+    exports = settled[: len(settled) - len(beside)]
     files = _write(exports, kinds, options) if kinds else []
     if links:
         _send(settled, options)

@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all docs bench tables lint format cmake-lists clean
+.PHONY: help demo test test-slow test-all docs bench tables lint format cmake-lists release clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
@@ -35,6 +35,7 @@ help:
 	@echo "make tables            measure all tables and figures of docs/tables again: many hours; what was interrupted goes on"
 	@echo "make lint              check the code with ruff and mypy; make format: format it"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
+	@echo "make release           build what a release has into dist, and try it; nothing is sent anywhere"
 	@echo "make clean             remove .venv and whatever else can be made again"
 	@echo "PYTHON=python3.12      as a further argument: the Python for a new .venv"
 
@@ -86,6 +87,9 @@ format: $(VENV)/.test
 cmake-lists:
 	$(PYTHON) Testing/cmake_lists.py --write
 
+release: $(VENV)/.release
+	PYTHON=$(VENV)/bin/python .ci/release
+
 # The stamps .made, .demo, .network and .test appear only after everything before them worked.
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10 or newer (Debian: apt install python3 python3-venv)." >&2; exit 1; }
@@ -114,6 +118,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.made
 $(VENV)/.docs: pyproject.toml | $(VENV)/.made
 	@echo "Setting up $(VENV) for the documentation: about 0.2 GB to download, once."
 	$(PIP) -e '.[docs]'
+	@touch $@
+
+$(VENV)/.release: pyproject.toml | $(VENV)/.made
+	$(PIP) 'build>=1.2' 'twine>=5'
 	@touch $@
 
 clean:

@@ -70,6 +70,10 @@ def source(tmp_path_factory, require_program) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    changelog = folder / "CHANGELOG.md"
+    heading = "## [Unreleased]"
+    text = changelog.read_text(encoding="utf-8").replace(heading, f"{heading}\n\n## [{VERSION}]", 1)
+    changelog.write_text(text, encoding="utf-8")
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "All")
@@ -79,8 +83,9 @@ def source(tmp_path_factory, require_program) -> Path:
 
 @pytest.fixture(scope="module")
 def built(source, tmp_path_factory) -> tuple[Path, Path]:
-    """Paths of the wheel and of the source distribution from which it was built."""
-    pytest.importorskip("build", reason='needs build: pip install -e ".[dev]"')
+    """Paths of the wheel and of the source distribution from which it was built, as `make release` makes and tries them."""
+    for name in ("build", "twine"):
+        pytest.importorskip(name, reason=f'needs {name}: pip install -e ".[dev]"')
     folder = tmp_path_factory.mktemp("dist")
     probe = run(
         sys.executable,
@@ -95,8 +100,8 @@ def built(source, tmp_path_factory) -> tuple[Path, Path]:
     )
     if probe.returncode:
         pytest.skip(f"needs a package index: {probe.stderr.strip().splitlines()[-1]}")
-    succeeded(run(sys.executable, "-m", "build", "--outdir", folder, source))
-    (wheel,), (archive,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    succeeded(run(source / ".ci" / "release", env={"PYTHON": sys.executable}))
+    (wheel,), (archive,) = (list((source / "dist").glob(f"*{end}")) for end in (".whl", ".tar.gz"))
     return wheel, archive
 
 
@@ -155,6 +160,34 @@ def test_the_source_distribution_is_small_and_enough(built, tmp_path_factory):
     )
 
 
+def test_the_notes_of_a_release_come_from_the_changelog(source, built):
+    notes = (source / "dist" / "notes.md").read_text(encoding="utf-8")
+    assert notes.startswith("### Added\n- ") and "## [" not in notes
+
+
+def test_a_release_without_notes_is_refused(source, built, tmp_path):
+    git(tmp_path, "clone", "--quiet", source, "copy")
+    git(tmp_path / "copy", "tag", "--delete", f"v{VERSION}")
+    git(tmp_path / "copy", "tag", "v7.9.0")
+    done = run(tmp_path / "copy" / ".ci" / "release", env={"PYTHON": sys.executable})
+    assert done.returncode and "## [7.9.0]" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_zip_of_the_source_is_installed_with_its_version(source, tmp_path):
+    zipped, unzipped = tmp_path / "source.zip", tmp_path / "unzipped"
+    git(source, "archive", "--output", zipped, "HEAD")
+    with zipfile.ZipFile(zipped) as archive:
+        archive.extractall(unzipped)
+    told = f"import {LIBRARY} as m; print(m.__version__)"
+    dropped = {
+        "PYTHONPATH": str(unzipped / MODULE.name)
+    }  # as Slicer finds a folder that is dropped
+    assert succeeded(run(sys.executable, "-c", told, env=dropped, cwd=tmp_path)) == f"{VERSION}\n"
+    python = environment(tmp_path / "environment")
+    succeeded(run(python, "-m", "pip", "install", "--quiet", "--no-deps", unzipped))
+    assert succeeded(run(python, "-c", told, cwd=tmp_path)) == f"{VERSION}\n"
+
+
 def test_what_is_installed_registers_a_case(python, tmp_path):
     mvreg = python.with_name("mvreg")
     assert succeeded(run(mvreg, "--version")) == f"mvreg {VERSION}\n"
@@ -209,4 +242,13 @@ def test_slicers_build_has_the_version_of_the_tag(source, tmp_path, require_prog
             encoding="utf-8"
         )
         assert re.fullmatch(f'__version__ = "{expected}"\n', written)
+        git(copy, "archive", "--output", tmp_path / f"{name}.tar", "HEAD")
+        with tarfile.open(tmp_path / f"{name}.tar") as archive:
+            archive.extractall(tmp_path / f"{name}, unpacked")
+        assert (
+            configure(cmake, tmp_path / f"{name}, zip", tmp_path / f"{name}, unpacked").returncode
+            == 0
+        )
+        of_zip = tmp_path / f"{name}, zip" / MODULE.name / LIBRARY / "_version.py"
+        assert of_zip.read_text(encoding="utf-8") == written
         git(copy, "commit", "--quiet", "--allow-empty", "--message", name)

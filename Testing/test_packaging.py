@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,15 +10,19 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import cmake_lists
 import pytest
 from cmake_lists import MODULE, configure
 
+from MultiViewRegistrationLib._archive import archived_version
+
 ROOT = MODULE.parent
 NOTES = ROOT / ".github" / "release_notes.py"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+ARCHIVAL = ".git_archival.txt"
 VERSION_FILE = "MultiViewRegistrationLib/_version.py"
 #: What Slicer 5.10.0, the oldest that the module is for, brings of what the project depends on.
 SLICER_5_10 = {
@@ -78,6 +83,19 @@ def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
         assert f"]({linked}" in readme and (ROOT / linked).is_file()
 
 
+def test_the_request_to_slicers_index_names_what_is_there():
+    """What the repository itself can meet is ticked, and each file that it names is there."""
+    path = ROOT / "Resources" / "extensions_index.md"
+    request = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https:)([^)#]+)", request)
+    assert len(links) > 10 and all((path.parent / link).exists() for link in links)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "patent" in readme and len(re.findall(r"^ *- \[x\] ", request, re.MULTILINE)) == 17
+    loading = MODULE / "MultiViewRegistrationLib" / "mrml" / "loading.py"
+    samples = re.findall(r"\*(MultiViewRegistration\w+)\*", request)
+    assert samples and all(f'"{name}"' in loading.read_text(encoding="utf-8") for name in samples)
+
+
 def test_the_entry_of_slicers_index_agrees_with_cmake():
     entry, found = index_entry()
     assert f"project({MODULE.name})" in CMAKE and found["CONTRIBUTORS"]
@@ -101,10 +119,40 @@ def test_without_git_the_version_is_that_of_the_last_release():
     released = first(r"^## \[(\d[^]]*)\]", "CHANGELOG.md")
     assert first(r"^version: (.+)$", "CITATION.cff") == released
     assert first(r'^fallback_version = "(.+?)"', "pyproject.toml") == released
-    assert (
-        first(r'^    __version__ = "(.+?)"', MODULE.name, "MultiViewRegistrationLib", "__init__.py")
-        == released
-    )
+    init = MODULE.name, "MultiViewRegistrationLib", "__init__.py"
+    assert first(r'^    __version__ = .* or "(.+?)"', *init) == released
+
+
+def test_a_zip_of_the_source_has_the_version_of_its_tag(tmp_path, require_program):
+    def git(*arguments: str) -> bytes:
+        who = [
+            "-c",
+            "user.name=test",
+            "-c",
+            "user.email=test@localhost",
+            "-c",
+            "commit.gpgsign=false",
+        ]
+        command = [require_program("git", package="git"), *who, *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+
+    def version() -> str | None:
+        with tarfile.open(fileobj=io.BytesIO(git("archive", "HEAD"))) as archive:
+            file = tmp_path / "of archive"
+            file.write_bytes(archive.extractfile(ARCHIVAL).read())
+        return archived_version(file)
+
+    for name in (ARCHIVAL, ".gitattributes"):
+        shutil.copy(ROOT / name, tmp_path)
+    git("init", "--quiet")
+    git("add", ARCHIVAL, ".gitattributes")
+    git("commit", "--quiet", "--message", "first")
+    assert version() is None
+    git("tag", "v1.2.3")
+    assert version() == "1.2.3"
+    git("commit", "--quiet", "--allow-empty", "--message", "later")
+    assert re.fullmatch(r"1\.2\.4\.dev1\+g[0-9a-f]+", version())
+    assert archived_version(ROOT / ARCHIVAL) is None  # of a checkout
 
 
 def test_the_notes_of_a_release_are_its_part_of_the_changelog():

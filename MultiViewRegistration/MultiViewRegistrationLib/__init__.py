@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 try:
     from ._version import __version__  # by the tag, where pip or Slicer's build has written it
 except ModuleNotFoundError:
-    __version__ = "0.1.0"  # the last release: these are its files, or later ones
+    from ._archive import archived_version
+
+    #: Else that of the last release: these are its files, or later ones.
+    __version__ = archived_version() or "0.1.0"
 
 __all__ = [
     "CArm",

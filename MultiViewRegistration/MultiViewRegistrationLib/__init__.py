@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
     from .geometry.landmarks import Landmark
+    from .geometry.twist import exp_se3, log_se3
     from .io.calibration.from_beads import calibrate_from_beads
     from .io.case import Case
     from .io.datasets.chest import sample_case
@@ -43,6 +44,8 @@ __all__ = [
     "__version__",
     "assess",
     "calibrate_from_beads",
+    "exp_se3",
+    "log_se3",
     "register",
     "render",
     "sample_case",
@@ -60,6 +63,8 @@ _MODULES = {
     "Result": "report.result",
     "assess": "api",
     "calibrate_from_beads": "io.calibration.from_beads",
+    "exp_se3": "geometry.twist",
+    "log_se3": "geometry.twist",
     "register": "api",
     "render": "rendering.render",
     "sample_case": "io.datasets.chest",

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -51,10 +53,14 @@ TRAINING_SHARE = 0.95
 WHOLE_CT_SHARE, CAMERAS_FROM, ALONE_SHARE = 0.5, 0.4, 0.5
 
 
+def unwatched(_: Progress) -> None:
+    """Take progress that nobody looks at."""
+
+
 def register(
     case: Case | str | os.PathLike[str],
     start: str | None = None,
-    progress: Report = lambda _: None,
+    progress: Report = unwatched,
     anatomy: PreparedCT | None = None,
     seed: int = 0,
     refinement: str = "joint",
@@ -76,7 +82,8 @@ def register(
         small search, or a search alone without a regressor. By default what the case has: its start
         pose, else its landmarks, else a search.
     progress
-        Called with a `Progress` as the pose gets better; returning False cancels.
+        Called with a `Progress` as the pose gets better; returning False cancels. Without it a line
+        on stderr says when kernels are compiled, which takes ten seconds on the first time.
     anatomy
         The prepared CT, to register many X-rays to one CT.
     seed
@@ -126,7 +133,8 @@ def register(
     regressor, training = model_for(case, start, model) if start in REGRESSOR_STARTS else None, 0.0
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
         raise missing_pose_error(method)
-    warm_up()
+    with _compilation_told() if progress is unwatched else nullcontext():
+        warm_up()
     anatomy = anatomy or PreparedCT(case.ct)
     if start == "regressor" and regressor is None:
         regressor, training = _train_first(case, anatomy, minutes, seed, progress, method.trains_on)
@@ -195,6 +203,17 @@ def register(
     )
 
 
+def _compilation_told() -> AbstractContextManager:
+    """Say once that kernels are compiled, where they are."""
+    from .rendering.devices import when_compiling
+
+    @lru_cache
+    def say() -> None:
+        print("Compiling for this computer: about ten seconds, once.", file=sys.stderr)
+
+    return when_compiling(say)
+
+
 def _register_bone_cts(
     case: Case,
     start: str | None,
@@ -212,7 +231,8 @@ def _register_bone_cts(
     from .report.result import Result
 
     began = perf_counter()
-    warm_up()
+    with _compilation_told() if progress is unwatched else nullcontext():
+        warm_up()
     anatomies = [
         anatomy or PreparedCT(case.ct),
         *(PreparedCT(bone.ct) for bone in case.bone_cts[1:]),
@@ -640,6 +660,7 @@ def train(
     progress: TrainingReport = lambda *_: None,
     anatomy: PreparedCT | None = None,
     device: str = "cpu",
+    begin_with: RegressorModel | str | Path | None = None,
 ) -> RegressorModel:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
 
@@ -664,6 +685,9 @@ def train(
     device
         "cpu"; "cuda" or "cuda:N", a CUDA device; "auto", such a device where there is one. Where it
         cannot be used a warning says why, and the CPU does the work. The images are the same.
+    begin_with
+        A model, or its folder, of another CT of the same region: its weights in place of random
+        ones.
 
     Raises
     ------
@@ -711,6 +735,7 @@ def train(
             loss=loss,
             seed=seed,
             device=device,
+            begin_with=_model_of(begin_with),
         )
     try:
         return training.run(progress)
@@ -720,6 +745,13 @@ def train(
                 training.folder / LEARNING_CURVES,
                 learning_curves(training.card.losses, training.card.validation),
             )
+
+
+def _model_of(model: RegressorModel | str | Path | None) -> RegressorModel | None:
+    """Return a model, loaded where it is given by its folder."""
+    from .regressor.model import load_model
+
+    return load_model(model) if isinstance(model, (str, Path)) else model
 
 
 def check_structures(case: Case) -> None:

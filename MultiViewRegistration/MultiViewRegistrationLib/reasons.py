@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+#: What is said of a pose.
+Verdict = Literal["accept", "check", "reject"]
 
 #: What each code says. A code keeps its meaning, while its sentence may be reworded; codes are
 #: added. Those of `diagnosis.Cause` follow, with "cause-" before them.

@@ -14,6 +14,7 @@ from result_schema import KNOWN, SCHEMA
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib.assessment.diagnosis import CAUSES
 from MultiViewRegistrationLib.reasons import CODES, Reason, with_codes
+from MultiViewRegistrationLib.report import result_json
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parent
 
@@ -42,3 +43,17 @@ def test_a_reason_is_a_sentence_that_keeps_its_code():
     for again in (copy.deepcopy(reason), pickle.loads(pickle.dumps(reason))):
         assert (again, again.code) == (reason, "risk")
     assert with_codes([reason]) == {"reasons": [str(reason)], "reason_codes": ["risk"]}
+
+
+def test_the_types_of_a_result_have_the_keys_of_the_schema():
+    properties = SCHEMA["properties"]
+    for kind, keys in (
+        (result_json.ResultJson, properties),
+        (result_json.PredictedJson, properties["predicted_tre_mm"]["properties"]),
+        (result_json.DiagnosisJson, properties["diagnosis"]["properties"]),
+        (result_json.ViewJson, properties["views"]["items"]["properties"]),
+        (result_json.StructureJson, properties["structures"]["items"]["properties"]),
+    ):
+        assert kind.__annotations__.keys() == keys.keys(), kind
+    required = result_json.ResultJson.__required_keys__
+    assert required == {*SCHEMA["required"], "reason_codes"}

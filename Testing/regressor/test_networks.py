@@ -259,6 +259,21 @@ def nearest_mm(points: np.ndarray) -> float:
     return cKDTree(points).query(points, k=2)[0][:, 1].min()
 
 
+@each
+def test_weights_of_another_patients_network_are_taken_and_its_places_are_not(name):
+    elsewhere, cameras = CENTROID + [3.0, 40.0, -5.0], CAMERAS[::-1]
+    other = network_of(name, seed=1)
+    begun = make_network(name, cameras, NOMINAL, elsewhere, POINTS + 1.0, 0)
+    own = {key: buffer.clone() for key, buffer in begun.named_buffers()}
+    begun.take_weights(other)
+    theirs = dict(other.named_parameters())
+    assert all(torch.equal(tensor, theirs[key]) for key, tensor in begun.named_parameters())
+    kept = {key for key, buffer in begun.named_buffers() if torch.equal(buffer, own[key])}
+    assert kept == own.keys() - {"landmarks"}
+    if name == "voting":  # the same points about the middle of the other CT
+        assert np.allclose(begun.known_landmarks(POINTS) - elsewhere, POINTS - CENTROID, atol=1e-4)
+
+
 def test_landmarks_are_on_the_bone_and_far_apart(ct):
     chosen, index = choose_landmarks(ct, 16, 60.0), np.argwhere(ct.volume.values > 200)
     bone = rigid.transform_points(ct.volume.ct_from_index, index[:, ::-1])

@@ -215,6 +215,17 @@ def test_arguments_out_of_range_are_refused(begin, tmp_path):
         begin()
 
 
+def test_it_begins_with_another_model_and_goes_on_as_an_unbroken_one(begin, case):
+    first = begin("first").run()
+    whole = begin("whole", begin_with=first).run()
+    again = Training.resume(stopped(begin("part", begin_with=first), 4), *case).run()
+    for one, other in zip(whole.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert whole.card.validation[-1][2:] == again.card.validation[-1][2:]
+    with pytest.raises(InputError, match='"voting", expected "published"'):
+        begin("other", network="published", loss="diffpose", begin_with=first)
+
+
 def test_resuming_is_refused_for_other_inputs(begin, case):
     ct, cameras, corners = case
     finished = begin(steps=1, every=5).run()

@@ -13,6 +13,7 @@ from ..registration.bones import SHOWN, BonesRegistration
 from ..registration.pipeline import Refinement
 from .bone_features import BoneFeatures, MaskEdge, bone_features
 from .bones import RegisteredBone, RegisteredBones
+from .metrics import PredictedError
 from .prediction import WRONG_MM
 from .verdict import Assessment, ambiguity
 
@@ -46,13 +47,13 @@ class RegisteredBoneCT(RegisteredBone):
     ct_uid: str
 
     @property
-    def predicted_tre_mm(self) -> dict[str, float] | None:
+    def predicted_tre_mm(self) -> PredictedError | None:
         """Mean and 95 % bound; None where no view shows it."""
         prediction = self.alone.prediction
         return (
             None
             if prediction is None
-            else {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm}
+            else PredictedError(prediction.mean_mm, prediction.upper95_mm)
         )
 
     def to_json(self, views: Sequence[str]) -> dict:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..reasons import Reason
+from ..reasons import Reason, Verdict
 from .bone_features import BoneFeatures
 from .bone_prediction import BoneModel, BonePrediction, fitted
 from .neighbours import vertebra
@@ -31,7 +31,7 @@ OF_WHOLE = Reason(
 
 def decide(
     features: BoneFeatures, model: BoneModel | None = None
-) -> tuple[BonePrediction | None, str]:
+) -> tuple[BonePrediction | None, Verdict]:
     """Return the error to expect, None where no view shows the bone, and the verdict.
 
     Parameters
@@ -62,7 +62,7 @@ def decide(
 
 def judge(
     name: str, features: BoneFeatures, showing: Sequence[str], in_doubt: bool
-) -> tuple[BonePrediction | None, str, list[Reason]]:
+) -> tuple[BonePrediction | None, Verdict, list[Reason]]:
     """Return the error to expect, the verdict and its reasons.
 
     Parameters

@@ -14,7 +14,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..reasons import Reason, with_codes
+from ..reasons import Reason, Verdict, with_codes
 from ..registration.bones import (
     SHOWN,
     Bone,
@@ -30,6 +30,7 @@ from ..registration.prepared_ct import PreparedCT
 from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges
 from .bone_prediction import BonePrediction
 from .bone_verdict import judge
+from .metrics import PredictedError
 from .neighbours import NeighbourMotion, motions_of, vertebra
 from .prediction import WRONG_MM
 
@@ -76,7 +77,7 @@ class RegisteredBone:
 
     name: str
     world_from_ct: np.ndarray
-    verdict: str
+    verdict: Verdict
     reasons: list[Reason]
     prediction: BonePrediction | None
     similarity: tuple[float, ...]
@@ -87,11 +88,11 @@ class RegisteredBone:
     registered: bool = field(default=True, kw_only=True)
 
     @property
-    def predicted_tre_mm(self) -> dict[str, float] | None:
+    def predicted_tre_mm(self) -> PredictedError | None:
         """Mean and 95 % bound; None where no view shows it, and of a pose that was set."""
         if self.prediction is None or not self.registered:
             return None
-        return {"mean": self.prediction.mean_mm, "upper95": self.prediction.upper95_mm}
+        return PredictedError(self.prediction.mean_mm, self.prediction.upper95_mm)
 
     def as_set(self) -> RegisteredBone:
         """Return the same of a pose that was set, not registered: it is at best to be checked."""
@@ -100,6 +101,7 @@ class RegisteredBone:
 
     def to_json(self, views: Sequence[str]) -> dict:
         """Return an entry of `structures` of a result.json, with the similarity by these names of views."""
+        predicted = self.predicted_tre_mm
         similarity = {
             name: float(each)
             for name, each in zip(views, self.similarity, strict=True)
@@ -110,7 +112,7 @@ class RegisteredBone:
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
             **with_codes(self.reasons),
-            "predicted_tre_mm": self.predicted_tre_mm,
+            "predicted_tre_mm": predicted and predicted.to_json(),
             "similarity": similarity,
             **({"moved": self.moved.to_json()} if self.moved else {}),
         }

@@ -10,7 +10,7 @@ van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registrati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -142,6 +142,32 @@ def split_by_view(
     ray = from_source / np.linalg.norm(from_source, axis=-1, keepdims=True)
     depth = np.sum(error * ray, axis=-1)
     return ErrorSplit(depth, np.linalg.norm(error - depth[:, None] * ray, axis=-1))
+
+
+@dataclass(frozen=True)
+class PredictedError:
+    """The mTRE to expect, mm; also by the keys of result.json, as in `predicted["upper95"]`.
+
+    Attributes
+    ----------
+    mean
+        Below the 95 % bound.
+    upper95
+        95 % bound.
+    typical
+        Median; None of a bone.
+    """
+
+    mean: float
+    upper95: float
+    typical: float | None = None
+
+    def __getitem__(self, key: str) -> float:
+        return self.to_json()[key]
+
+    def to_json(self) -> dict[str, float]:
+        """Return `predicted_tre_mm` of a result.json."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

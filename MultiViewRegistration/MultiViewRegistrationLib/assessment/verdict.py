@@ -15,7 +15,7 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.fields import UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import SharedUnknowns, View
-from ..reasons import Reason
+from ..reasons import Reason, Verdict
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -111,7 +111,7 @@ class Assessment:
         The assessment of the body alone; None where its bones have no poses of their own.
     """
 
-    verdict: str
+    verdict: Verdict
     reasons: list[Reason]
     prediction: Prediction | None = None
     features: ReliabilityFeatures | None = field(default=None, repr=False)
@@ -334,7 +334,7 @@ def assess(
     )
 
 
-def decide(prediction: Prediction, model: Model, measured: bool) -> str:
+def decide(prediction: Prediction, model: Model, measured: bool) -> Verdict:
     """Return the verdict on a prediction.
 
     Rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
@@ -390,6 +390,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         assessment.features,
         assessment.least_certain_rotation,
     )
+    verdict: Verdict
     if before is None or features is None or rotation is None or not cause.predicts:
         verdict = "check" if assessment.verdict == "accept" else assessment.verdict
         return replace(

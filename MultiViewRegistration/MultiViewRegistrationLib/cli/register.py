@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, OutputError
 from ..imaging.structures import StructureSource
@@ -273,9 +273,9 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
             verdict = result.verdict or "not assessed"
             line.show(1.0, f"verdict: {verdict}; writing the files")
             override = REJECTED if options.override and verdict == "reject" else None
-            content, failure = {}, None
+            content, failure = dict[str, Any](), None
             try:
-                content = save_result(result, out, override, names=options.names)
+                content = {**save_result(result, out, override, names=options.names)}
             except OutputError as error:
                 failure = error
     summarise(result)  # also where the disk is full: the work was done

@@ -60,6 +60,11 @@ def add_train(command: Parser) -> None:
         metavar="likelihood|diffpose|cui2025",
         help="the papers' losses need their network (default: %(default)s)",
     )
+    add(
+        "--begin-with",
+        metavar="MODEL",
+        help="folder of a model of another CT of the same region: its weights in place of random ones",
+    )
     add("--seed", type=int, default=0, help="of the random images (default: %(default)s)")
     add("--resume", action="store_true", help="continue the training in --out with its settings")
     command.set_defaults(run=_train)
@@ -92,6 +97,7 @@ def _train(options: argparse.Namespace) -> dict:
             seed=options.seed,
             device=options.device,
             resume=options.resume,
+            begin_with=options.begin_with,
             progress=lambda fraction, stage, error_mm: line.show(fraction, stage),
         )
     median, most, within = model.card.expected

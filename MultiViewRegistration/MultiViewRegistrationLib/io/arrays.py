@@ -36,6 +36,7 @@ from ..imaging.structures import (
 )
 from ..imaging.xray import load_image
 from .files import InputFile, JsonObject, printable
+from .ras_axes import LPS_FROM_RAS
 from .view_headers import complete_by_headers
 from .view_record import (
     INTENSITIES,
@@ -46,8 +47,6 @@ from .view_record import (
     view_name,
 )
 
-#: nibabel's world is RAS.
-LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BONE_DARK = "Bone is taken to be dark in the image"
 BONE_BRIGHT = "Bone is bright in the image, whose values are taken as line integrals"
 #: A CT shorter than this in every direction has its position in metres.

@@ -57,6 +57,7 @@ from .dicom_identity import (
     reveals,
 )
 from .files import NAMELESS, InputFile, describe, printable, sha256, upload_root
+from .ras_axes import in_lps
 from .view_record import LEFT_OUT, ViewRecord, resolve_projection_signs, sees
 
 SAME_PATIENT = Reason(
@@ -266,6 +267,7 @@ class Case(CaseSettings):
         truth_world_from_ct: ArrayLike | None = None,
         same_patient: bool = False,
         name: str = "case",
+        axes: str = "lps",
     ) -> Case:
         """Make the case of a CT and X-rays in memory.
 
@@ -323,6 +325,10 @@ class Case(CaseSettings):
         same_patient
             A person says that CT and X-rays are of one patient, whatever the DICOM headers of those
             given as paths say.
+        axes
+            "ras" where the matrices and points given here are in RAS, as nibabel's and Slicer's:
+            `ct_from_index`, matrices of `projections`, poses, `targets`. Cameras, and the result,
+            are in LPS.
 
         Raises
         ------
@@ -337,6 +343,17 @@ class Case(CaseSettings):
             another grid; structures that the end of the CT cuts off.
         """
         began = perf_counter()
+        given = in_lps(
+            axes,
+            ct_from_index=ct_from_index,
+            projections=projections,
+            world_from_ct=world_from_ct,
+            targets=targets,
+            truth_world_from_ct=truth_world_from_ct,
+        )
+        ct_from_index, projections = given["ct_from_index"], given["projections"]
+        world_from_ct, targets = given["world_from_ct"], given["targets"]
+        truth_world_from_ct = given["truth_world_from_ct"]
         start, truth, points = None, None, None
         if world_from_ct is not None and not isinstance(ct, Mapping):
             start = rigid.check_rigid(
@@ -380,9 +397,13 @@ class Case(CaseSettings):
         _check_sources(files, xrays, taken, start)
         chosen = structures_of_arrays(labels, structures, taken)
         cts = [(f"the CT of {name}", each) for name, each in ct.items()] if bones else [("ct", ct)]
-        given = [*cts, ("labels", labels), *zip((file.name for file in files), images, strict=True)]
+        entries = [
+            *cts,
+            ("labels", labels),
+            *zip((file.name for file in files), images, strict=True),
+        ]
         different = mismatches(
-            [(entry, read_identity(Path(each))) for entry, each in given if is_path(each)]
+            [(entry, read_identity(Path(each))) for entry, each in entries if is_path(each)]
         )
         for mismatch in different:
             warn(mismatch.sentence)

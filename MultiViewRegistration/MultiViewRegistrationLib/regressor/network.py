@@ -129,6 +129,23 @@ class Network(nn.Module):
         ):
             return self.body(x).float()
 
+    def take_weights(self, other: Network) -> None:
+        """Take what another CT's network has learned; what it knows of CT and cameras stays.
+
+        Raises
+        ------
+        RuntimeError
+            It has other layers.
+        """
+        own = dict(self.named_buffers())
+        self.load_state_dict(
+            {name: own.get(name, tensor) for name, tensor in other.state_dict().items()}
+        )
+
+    def known_landmarks(self, otherwise: np.ndarray) -> np.ndarray:
+        """Return the points (K, 3), CT mm, at which errors are measured: those that it votes for, if any."""
+        return otherwise
+
     def loss(self, predicted: Any, camera_from_ct: Tensor, view: Tensor) -> Tensor:
         """(n,) negative log-likelihood, up to a constant, of the true poses (n, 4, 4) of images that view (n,) int64 took."""
         raise NotImplementedError
@@ -269,6 +286,17 @@ class VotingNetwork(Network):
         nn.init.normal_(self.head.weight, std=0.01)
         first = np.repeat([0, 0, math.log(FIRST_VOTE_SCALE)], len(landmarks))
         self.head.bias = nn.Parameter(torch.from_numpy(first).float())
+
+    def take_weights(self, other: Network) -> None:
+        """As of `Network`, and vote for the same points about the anatomy's middle, which are nothing to be recognised."""
+        super().take_weights(other)
+        with torch.no_grad():
+            theirs = dict(other.named_buffers())
+            self.landmarks.copy_(theirs["landmarks"] - theirs["centroid"] + self.centroid)
+
+    def known_landmarks(self, otherwise: np.ndarray) -> np.ndarray:
+        """Return the points that it votes for."""
+        return _numpy(self.landmarks)
 
     def forward(self, images: Tensor, view: Tensor) -> CellVotes:
         """Predict the votes of the cells of images.

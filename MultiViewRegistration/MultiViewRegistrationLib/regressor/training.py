@@ -85,13 +85,13 @@ class Training:
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
         self._poses = poses_of(card)
-        self._landmarks = choose_landmarks(ct)
+        self._chosen = choose_landmarks(ct)
         self._network = make_network(
             card.network,
             self._cameras,
             self._poses.world_from_ct,
             self._poses.centroid,
-            self._landmarks,
+            self._chosen,
             card.seed,
         )
         self._device = ComputeDevice(card.device.partition(",")[0])
@@ -141,6 +141,7 @@ class Training:
         loss: str = LIKELIHOOD,
         seed: int = 0,
         device: str = CPU,
+        begin_with: RegressorModel | None = None,
     ) -> Training:
         """Return a new training.
 
@@ -150,11 +151,12 @@ class Training:
         corners : (8, 3) CT mm, of the box around all that attenuates.
         folder : of the model, new or empty.
         minutes, network, loss, seed, device : see `api.train`.
+        begin_with : a model of another CT whose weights it begins with, instead of random ones.
 
         Raises
         ------
         InputError
-            An argument cannot be, or the folder holds a model.
+            An argument cannot be, the folder holds a model, or `begin_with` is another network.
         """
         if not 0 < minutes < 1e4:
             raise InputError(
@@ -183,6 +185,8 @@ class Training:
             versions={"multiview-registration": __version__, "torch": torch.__version__},
         )
         training = cls(ct, windows, card, folder)
+        if begin_with is not None:
+            training._take_weights(begin_with)
         training._with_cpu_fallback(training._set_pace)
         return training
 
@@ -213,6 +217,21 @@ class Training:
                 "began with."
             )
         return cls(ct, windows, card, folder, tensors)
+
+    def _take_weights(self, model: RegressorModel) -> None:
+        """Begin with the weights of another CT's model."""
+        if model.card.network != self.card.network:
+            raise InputError(
+                f'{model.folder}: found the network "{model.card.network}", expected '
+                f'"{self.card.network}" to begin with; name another model, or the same network.'
+            )
+        try:
+            self._network.take_weights(model.network)
+        except RuntimeError:
+            raise InputError(
+                f"{model.folder}: its network has other layers, expected those of this version; "
+                "train that model again."
+            ) from None
 
     def run(
         self, progress: Callable[[float, str, float | None], object] = lambda *_: None
@@ -357,6 +376,7 @@ class Training:
         device = self._device.torch_device
         nominal = self._poses.world_from_ct
         centroid = self._poses.centroid
+        landmarks = self._network.known_landmarks(self._chosen)
         view = torch.arange(len(self._windows), device=device).repeat(count)
         with torch.no_grad():
             predicted = self._network(images.to(device).flatten(0, 1), view)
@@ -370,7 +390,7 @@ class Training:
                 for views in (predictions, *([one] for one in predictions))
             ]
             poses = np.stack([true] + [each.world_from_ct for each in found])
-            points = rigid.transform_points(poses[:, None], self._landmarks)
+            points = rigid.transform_points(poses[:, None], landmarks)
             errors.append(np.linalg.norm(points[1:] - points[0], axis=-1).mean(axis=1))
             squared.append(found[0].squared_error(true, centroid))
         return np.array(errors), np.array(squared)

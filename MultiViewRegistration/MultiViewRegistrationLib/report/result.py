@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict, dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from .. import __version__
 from ..assessment import metrics
 from ..assessment.bones import RegisteredBone, RegisteredBones
 from ..assessment.features import Tile
+from ..assessment.metrics import PredictedError
 from ..assessment.verdict import Assessment, ViewSplit, ambiguity
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
@@ -18,7 +20,7 @@ from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
 from ..io.navigation.registration_export import REJECTED
-from ..reasons import Reason, with_codes
+from ..reasons import Reason, Verdict, with_codes
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -28,6 +30,7 @@ from ..rendering.devices import ComputeDevice, available_threads
 from .html import png
 from .notebook import PICTURE, notebook_card
 from .overlays import DRRs, mask_excluding_outliers, overlays
+from .result_json import ResultJson
 
 VERSION = 2
 
@@ -190,7 +193,7 @@ class Result:
         return [*reasons, *([Reason("assumed", f"Assumed: {assumed}.")] if assumed else [])]
 
     @property
-    def verdict(self) -> str | None:
+    def verdict(self) -> Verdict | None:
         """One of "accept", "check" and "reject"; None without an assessment."""
         return self.assessment.verdict if self.assessment else None
 
@@ -200,19 +203,12 @@ class Result:
         return self.assessment.summary if self.assessment else ""
 
     @property
-    def predicted_tre_mm(self) -> dict[str, float] | None:
-        """The mTRE's median, "typical", its 95 % bound, "upper95", and its "mean" below that.
-
-        None without a prediction.
-        """
+    def predicted_tre_mm(self) -> PredictedError | None:
+        """The mTRE to expect; None without a prediction."""
         prediction = self.assessment.prediction if self.assessment else None
         if prediction is None:
             return None
-        return {
-            "mean": prediction.mean_mm,
-            "upper95": prediction.upper95_mm,
-            "typical": prediction.typical_mm,
-        }
+        return PredictedError(prediction.mean_mm, prediction.upper95_mm, prediction.typical_mm)
 
     @property
     def device(self) -> str:
@@ -267,7 +263,7 @@ class Result:
             f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
         )
 
-    def to_json(self, override: str | None = None) -> dict:
+    def to_json(self, override: str | None = None) -> ResultJson:
         """Return the content of result.json, but for "files".
 
         Parameters
@@ -276,13 +272,14 @@ class Result:
             See `result_page.save_result`.
         """
         case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
+        predicted = self.predicted_tre_mm
         cause = self.assessment and self.assessment.cause
         states = (
             self.assessment.view_states([view.name for view in self.views])
             if self.assessment
             else {}
         )
-        content = {
+        content: dict[str, Any] = {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
@@ -290,7 +287,7 @@ class Result:
             "summary": self.summary,
             "override": override,
             "withheld": self.withheld(override),
-            "predicted_tre_mm": self.predicted_tre_mm,
+            "predicted_tre_mm": predicted and predicted.to_json(),
             "uncertainty": self.assessment and self.assessment.to_json(),
             "diagnosis": cause and cause.to_json(),
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
@@ -341,9 +338,10 @@ class Result:
             "structures",
             "motions",
         )
-        return {
+        said = {
             key: value for key, value in content.items() if value is not None or key not in optional
         }
+        return cast(ResultJson, said)
 
     def _structure(self, bone: RegisteredBone) -> dict:
         """Return a bone, with its error where the case has its truth."""

@@ -32,6 +32,7 @@ from .html import Content, embedded, jpeg, number, page, png, table, tag
 from .overlays import LEGENDS, DRRs, overlays, picture_files
 from .pdf import write_pdf
 from .result import Result
+from .result_json import ResultJson
 from .scene_svg import Scene, best_side, scene_svg
 
 HERE = Path(__file__).parent
@@ -114,7 +115,7 @@ def save_result(
     names: bool = False,
     replace: bool = False,
     pdf: bool = False,
-) -> dict:
+) -> ResultJson:
     """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
 
     A rejected result has no transforms without an override: result.json, which has its pose, and
@@ -170,7 +171,7 @@ def _write_files(
     *,
     names: bool,
     pdf: bool,
-) -> dict:
+) -> ResultJson:
     """Write all files of a result into a new folder, with these masks by their names.
 
     Returns the content of its result.json.
@@ -217,9 +218,8 @@ def _write_files(
             write_slicer_transform(
                 folder / f"{bone.name}_world_from_ct.slicer.tfm", bone.world_from_ct, comment
             )
-    content = result.to_json(override) | {
-        "files": {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
-    }
+    content = result.to_json(override)
+    content["files"] = {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
     write_atomically(folder / RESULT, json.dumps(content, indent=1) + "\n")
     return content
 

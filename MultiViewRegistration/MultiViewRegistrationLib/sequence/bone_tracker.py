@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from ..errors import Cancelled
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..reasons import Reason
+from ..reasons import Reason, Verdict
 from ..registration.bones import (
     LEVELS,
     SHOWN,
@@ -140,7 +140,7 @@ class BoneTracker:
             found.bones, bones=[_with_reasons(bone, reasons) for bone in found.bones.bones]
         )
         if whole.kept and (bones.displaced or bones.lost):
-            judged = with_bones(Assessment(whole.verdict, whole.reasons), bones)
+            judged = with_bones(Assessment(cast(Verdict, whole.verdict), whole.reasons), bones)
             off_mm = max((bone.displaced_mm for bone in bones.displaced), default=0.0)
             upper95 = whole.upper95_mm and max(whole.upper95_mm, off_mm)
             whole = replace(
@@ -242,7 +242,7 @@ def with_structures(
             bone.verdict,
             bone.reasons,
             bone.similarity,
-            (bone.predicted_tre_mm or {}).get("upper95"),
+            predicted.upper95 if (predicted := bone.predicted_tre_mm) else None,
             whole.cameras,
             seconds,
         )

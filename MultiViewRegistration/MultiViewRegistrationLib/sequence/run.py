@@ -161,7 +161,7 @@ def _registered(
         result.verdict or "check",
         result.reasons,
         found.fit.similarity,
-        (result.predicted_tre_mm or {}).get("upper95"),
+        predicted.upper95 if (predicted := result.predicted_tre_mm) else None,
         cameras,
         result.seconds["total"] - result.seconds["load"],
         background,

@@ -129,7 +129,7 @@ class HistoryEntry:
             world_from_ct,
             similarity=dict(similarity),
             verdict=result.verdict,
-            typical_mm=(result.predicted_tre_mm or {}).get("typical"),
+            typical_mm=result.predicted_tre_mm and result.predicted_tre_mm.typical,
             risk=prediction.known_risk if prediction else None,
             views=assessment.view_states(names) if assessment else {},
             summary=assessment.summary if assessment else "",

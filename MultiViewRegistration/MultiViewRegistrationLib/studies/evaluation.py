@@ -460,7 +460,8 @@ def _structures(
         if bone := found.get(row["name"]):
             row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
             row |= {"moved_mm": bone.moved.mm} if bone.moved else {}
-            row |= {"predicted_upper95_mm": (bone.predicted_tre_mm or {}).get("upper95")}
+            predicted = bone.predicted_tre_mm
+            row |= {"predicted_upper95_mm": predicted and predicted.upper95}
             if bone.name in case.structure_truths:
                 row["errors"] = _errors_of(bone, case, whole)
     return rows

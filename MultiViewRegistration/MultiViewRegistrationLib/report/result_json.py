@@ -1,0 +1,98 @@
+"""The content of result.json as types, by result.schema.json."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from ..reasons import Verdict
+
+Matrix = list[list[float]]
+
+
+class _Predicted(TypedDict):
+    mean: float
+    upper95: float
+
+
+class PredictedJson(_Predicted, total=False):
+    """`predicted_tre_mm`, in mm."""
+
+    typical: float
+
+
+class ViewJson(TypedDict, total=False):
+    """An entry of `views`; the first three keys are always there."""
+
+    name: str
+    similarity: float
+    camera_from_world: Matrix
+    state: str
+    given_camera_from_world: Matrix
+    intrinsics: Matrix
+    given_intrinsics: Matrix
+    dicom: dict[str, Any]
+
+
+class StructureJson(TypedDict, total=False):
+    """An entry of `structures`."""
+
+    name: str
+    world_from_ct: Matrix
+    ct_uid: str
+    verdict: Verdict
+    reasons: list[str]
+    reason_codes: list[str]
+    predicted_tre_mm: PredictedJson | None
+    similarity: dict[str, float]
+    moved: dict[str, Any]
+    mtre_mm: float
+
+
+class DiagnosisJson(TypedDict):
+    """`diagnosis`."""
+
+    cause: str
+    code: str
+    views: list[str]
+    evidence_gain: float
+    clear: bool
+    similarity: list[float]
+    world_from_ct: Matrix
+    moved_mm: float
+
+
+class _Required(TypedDict):
+    version: int
+    world_from_ct: Matrix
+    verdict: Verdict | None
+    reasons: list[str]
+    reason_codes: list[str]
+    predicted_tre_mm: PredictedJson | None
+    views: list[ViewJson]
+    start: dict[str, Any]
+    regressor: dict[str, Any] | None
+    alternative: dict[str, Any] | None
+    refinement: str | None
+    seconds: dict[str, float]
+    software: dict[str, str]
+    inputs: dict[str, str]
+
+
+class ResultJson(_Required, total=False):
+    """What `Result.to_json` returns; `files` once it is written."""
+
+    summary: str
+    override: str
+    withheld: str
+    frame_of_reference_uid: dict[str, str | None]
+    reference_from_world: Matrix
+    same_patient: bool
+    structures: list[StructureJson]
+    motions: list[dict[str, Any]]
+    relative_geometry: str | None
+    uncertainty: dict[str, Any] | None
+    diagnosis: DiagnosisJson | None
+    errors: dict[str, float | None]
+    background: dict[str, Any] | None
+    case: dict[str, Any]
+    files: dict[str, str]

@@ -1,0 +1,77 @@
+"""A case whose matrices and points are in RAS is the case in LPS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_ct, make_views
+
+from MultiViewRegistrationLib import Case, InputError
+
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+POINTS = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]])
+
+
+@pytest.fixture(scope="module")
+def lps() -> dict:
+    ct = make_ct()
+    views = make_views(ct)
+    return {
+        "ct": ct.volume.values.transpose(2, 1, 0),
+        "ct_from_index": ct.volume.ct_from_index,
+        "images": [np.exp(-view.xray.line_integrals) for view in views],
+        "projections": [view.camera.projection_matrix for view in views],
+        "world_from_ct": TRUE_POSE,
+        "truth_world_from_ct": TRUE_POSE,
+        "targets": POINTS,
+    }
+
+
+def in_ras(lps: dict) -> dict:
+    return lps | {
+        "ct_from_index": RAS @ lps["ct_from_index"],
+        "projections": [matrix @ RAS for matrix in lps["projections"]],
+        "world_from_ct": RAS @ TRUE_POSE @ RAS,
+        "truth_world_from_ct": RAS @ TRUE_POSE @ RAS,
+        "targets": POINTS * [-1, -1, 1],
+    }
+
+
+def test_a_case_in_ras_is_the_case_in_lps(lps):
+    expected, found = Case.from_arrays(**lps), Case.from_arrays(**in_ras(lps), axes="ras")
+    assert np.allclose(found.ct.volume.ct_from_index, expected.ct.volume.ct_from_index)
+    for one, other in zip(found.views, expected.views, strict=True):
+        assert np.allclose(one.camera.projection_matrix, other.camera.projection_matrix)
+    assert np.allclose(found.world_from_ct, TRUE_POSE) and np.allclose(found.targets, POINTS)
+    assert np.allclose(found.truth_world_from_ct, TRUE_POSE)
+
+
+def test_cameras_and_several_cts_are_in_their_own_axes(lps):
+    cameras = [view.camera for view in Case.from_arrays(**lps).views]
+    found = Case.from_arrays(**in_ras(lps) | {"projections": cameras}, axes="ras")
+    assert np.allclose(found.views[0].camera.projection_matrix, cameras[0].projection_matrix)
+    several = {
+        "ct": {"one": lps["ct"], "other": lps["ct"]},
+        "images": lps["images"],
+        "projections": cameras,
+    }
+    place = dict.fromkeys(several["ct"], RAS @ lps["ct_from_index"])
+    found = Case.from_arrays(**several, ct_from_index=place, axes="ras")
+    for bone in found.bone_cts:
+        assert np.allclose(bone.ct.volume.ct_from_index, lps["ct_from_index"])
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"axes": "RAS"}, 'axes: found "RAS", expected "lps" or "ras"'),
+        ({"axes": None}, "axes: found nothing"),
+        ({"ct_from_index": np.eye(3)}, "ct_from_index"),
+        ({"projections": [np.eye(4)] * 2}, "projections"),
+        ({"targets": np.zeros(3)}, "targets"),
+        ({"world_from_ct": "here"}, "world_from_ct"),
+    ],
+)
+def test_what_is_wrong_is_named_as_ever(lps, wrong, words):
+    with pytest.raises(InputError, match=words):
+        Case.from_arrays(**in_ras(lps) | {"axes": "ras"} | wrong)

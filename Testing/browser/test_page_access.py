@@ -281,6 +281,16 @@ def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
     assert "answers only by its own name" in seen.stdout and "mv-" not in seen.stdout
 
 
+def test_scripts_are_compressed_for_other_computers_alone(serve, server):
+    """And the page says that it is starting before any of them is there."""
+    script = "vue.global.js"
+    assert "Content-Encoding" not in server.ask(script, Accept_Encoding="gzip")[2]
+    other = serve("--host", "0.0.0.0")
+    assert other.ask(script, Accept_Encoding="gzip")[2]["Content-Encoding"] == "gzip"
+    text = server.ask("index.html")[1]
+    assert "Starting…</div>" in text and "trame is built" not in text and "<script>" not in text
+
+
 def test_every_answer_says_how_it_may_be_used(server):
     for path in ("", "vue.global.js", "download/x/y", "upload?target=ct/files", "nothing"):
         for cookie in (None, ""):

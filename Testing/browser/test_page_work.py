@@ -22,7 +22,6 @@ PATHS = (
     "",
     "index.html",
     "vue.global.js",
-    "loading.tpl",
     "download/x/y",
     "upload?target=ct/files",
     "ws",

@@ -10,7 +10,9 @@ from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
 from running_session import ELSEWHERE, new_session
 
+from MultiViewRegistrationLib.assessment.features import Tile
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.view_record import LEFT_OUT
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import use_suggested_masks
@@ -105,3 +107,15 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     session.registration.world_from_ct = ELSEWHERE
     with pytest.raises(InputError, match="moved by hand"):
         use_suggested_masks(session)
+
+
+def test_what_disagrees_most_is_shown_with_room_about_it():
+    """Connected tiles count together; a single one elsewhere, however strong, less than they."""
+    xray = XRay(np.zeros((400, 600), np.float32), np.ones((400, 600), bool))
+    alike = [Tile(row, column, 20, 0.5) for row in (0, 200) for column in (0, 300)]
+    together = [Tile(200, 400, 20, 1.5), Tile(220, 420, 20, 1.5)]
+    box = assessment._doubtful_box(xray, [*alike, *together, Tile(20, 20, 20, 2.5)])
+    assert np.array_equal(box.mean(axis=0), [420, 220])
+    assert (box[0] <= [380, 180]).all() and (box[1] >= [460, 260]).all()
+    assert np.array_equal(box[1] - box[0], [180, 120])  # three tenths of the image at least
+    assert assessment._doubtful_box(xray, alike) is None

@@ -121,7 +121,7 @@ def add(registration: Registration, path, **tags) -> None:
     adding.read(write_xray(path, pixels, **tags))(registration)
 
 
-def test_different_patients_are_a_notice_without_values(loaded):
+def test_different_patients_are_a_notice_without_values(loaded, tmp_path):
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = UnreadNotices(registration)
     assert notices.sentences == [
@@ -131,7 +131,9 @@ def test_different_patients_are_a_notice_without_values(loaded):
         "that they belong together.",
     ]
     notices.acknowledge()
-    assert notices.sentences == []
+    assert notices.sentences == [] == UnreadNotices(registration).sentences  # the scene keeps it
+    add(registration, tmp_path / "lateral.dcm", PatientID="OTHER-1")
+    assert len(notices.sentences) >= 2  # of other images
 
 
 def test_a_scene_that_is_loaded_still_knows_the_mismatch_and_what_a_person_said(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from aiohttp import web
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import html
 from trame_client.widgets import vue
@@ -65,9 +65,10 @@ THEME = {
     },
 }
 #: What trame's page shows until its scripts are there, in place of its own, which turns.
-LOADING = (
+STARTING = (
     '<div role="status" style="position: fixed; inset: 0; display: grid; place-content: center; color-scheme: light dark; '
-    'background: light-dark(#e9edf1, #0b0e11); color: light-dark(#17212a, #dfe6ec); font: 16px Roboto, sans-serif">{}</div>'
+    'background: light-dark(#e9edf1, #0b0e11); color: light-dark(#17212a, #dfe6ec); font: 16px Roboto, sans-serif">'
+    f"{_('Starting…')}</div>"
 )
 #: What the elements say, by the names that browser/ has for it; {names} in braces are filled in
 #: there.
@@ -390,13 +391,13 @@ class XRayCanvas(_Element):
     TAG, ATTRIBUTES = "mvreg-xray", ("view",)
 
 
-def loading_route() -> web.RouteDef:
-    """Return the route of LOADING."""
-
-    async def loading(request) -> web.Response:
-        return web.Response(text=LOADING.format(_("Starting…")), content_type="text/html")
-
-    return web.get("/loading.tpl", loading)
+def first_page(html: str) -> str:
+    """Return trame's page so that it is seen at once; as trame has it, it is empty until its scripts are there."""
+    html = re.sub(r"<title>.*?</title>", f"<title>{TITLE}</title>", html)
+    html = html.replace('<script src="vue', '<script defer src="vue')
+    return re.sub(
+        r'(<div id="app">).*(?=</body>)', rf"\g<1>{STARTING}</div>", html, flags=re.DOTALL
+    )
 
 
 def build_starting_page(server) -> None:

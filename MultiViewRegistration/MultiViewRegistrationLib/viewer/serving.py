@@ -80,9 +80,10 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
     gc.disable()  # objects made until the page is whole stay: collecting garbage would take a tenth of the time
     preloaded = preload_case(path)
     from trame.app import get_server
+    from trame_client.module.vue3 import www
 
     from .access import protect
-    from .elements import build_starting_page, loading_route
+    from .elements import build_starting_page, first_page
     from .transfers import Downloads, Uploads
 
     server = get_server("mvreg", client_type="vue3")
@@ -91,8 +92,10 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
     closing: list[Callable[[], object]] = []
 
     def bound(web) -> None:
-        protect(web.app, token, LOCAL_NAMES if name in LOCAL_NAMES else None)
-        web.app.add_routes([uploads.route(), downloads.route(), loading_route()])
+        html = Path(www, "index.html").read_text(encoding="utf-8")
+        names = LOCAL_NAMES if name in LOCAL_NAMES else None
+        protect(web.app, token, names, first_page(html), packs=name not in LOCAL_NAMES)
+        web.app.add_routes([uploads.route(), downloads.route()])
 
     def ready(**_) -> None:
         address = f"http://{name}:{server.port}/?token={token}"

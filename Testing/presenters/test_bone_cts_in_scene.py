@@ -67,6 +67,8 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     session.finish()
     assert max(errors(registration, cts, true)) < 0.1 and assessment.verdict(session) == "check"
     dressed(session)
+    why = " ".join(assessment.explanation(session))
+    assert all(f"{name}: check" in why for name in BONES) and "moved by" not in why
 
     # Rows without a motion, as there is no CT of both; outlines; a row shows its bone, and its CT.
     assert [row[0] for row in cells(section, "bones")] == list(BONES)

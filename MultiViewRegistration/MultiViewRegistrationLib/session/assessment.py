@@ -229,15 +229,16 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
     for each in entry.structures:
         error = each.get("predicted_tre_mm")
         likely = _(", likely error {mm}").format(mm=_in_mm(error["mean"])) if error else ""
-        sentence = _(
-            "{name}: {verdict}, moved by {mm:.1f} mm and {degrees:.1f}\u00b0 against the pose of "
-            "the whole CT{likely}."
-        )
-        told = sentence.format(
+        motion = ""
+        if "moved" in each:  # not of a bone with a CT of its own
+            against = _(
+                ", moved by {mm:.1f} mm and {deg:.1f}\u00b0 against the pose of the whole CT"
+            )
+            motion = against.format(mm=each["moved"]["mm"], deg=each["moved"]["deg"])
+        told = _("{name}: {verdict}{motion}{likely}.").format(
             name=each["name"],
             verdict=each["verdict"],
-            mm=each["moved"]["mm"],
-            degrees=each["moved"]["deg"],
+            motion=motion,
             likely=likely if each["verdict"] != "reject" else "",
         )
         sentences.append(

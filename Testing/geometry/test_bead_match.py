@@ -57,6 +57,15 @@ def test_any_pose_with_missing_and_false_beads(seed):
     assert (matches[0].camera.intrinsics[0, 0] < 0) == bool(seed % 2)
 
 
+def test_likely_beads_are_found_among_more_false_ones():
+    rng = np.random.default_rng(5)
+    camera = random_camera(rng, off_px=60)
+    false = rng.uniform(0, 1024, (15, 2))  # of a thorax with a stent, as wide as the image
+    shown = np.concatenate([camera.project(MODEL), false])
+    (match,) = match_beads(MODEL, shown, list(guesses())[:1])
+    assert match.model.tolist() == match.bead.tolist() == list(range(12))
+
+
 def test_a_camera_nearby_names_the_beads_at_once_and_one_elsewhere_none():
     rng = np.random.default_rng(7)
     camera = random_camera(rng)

@@ -1,4 +1,4 @@
-"""`mvreg calibrate`: the cameras of X-rays from beads of known places that they show."""
+"""`mvreg calibrate`: the cameras of X-rays from beads that they show, and an image intensifier's distortion."""
 
 from __future__ import annotations
 
@@ -6,25 +6,49 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, naming
 from .options import Parser, add_json, out_file, progress_of
+
+if TYPE_CHECKING:
+    from ..imaging.reading import RawImage
 
 
 def add_calibrate(command: Parser) -> None:
     """Add the options of `mvreg calibrate`."""
     command.describe(
-        "--beads MODEL --view NAME IMAGE... --out cameras.json [options]",
+        "--beads MODEL|--plate holes|beads --view NAME IMAGE... --out FILE.json [options]",
         "--beads phantom.csv --view AP ap.dcm --view LAT lat.dcm --out cameras.json",
     )
     add = command.add_argument
     add_json(command)
-    add(
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--beads",
         type=Path,
-        required=True,
         metavar="MODEL",
         help="where the beads are, in mm: lines of name,x,y,z; JSON; or Slicer's .mrk.json, .fcsv",
+    )
+    what.add_argument(
+        "--plate",
+        choices=("holes", "beads"),
+        help="measure an image intensifier's distortion by X-rays of a plate on it with a square "
+        "grid of these, one for each pose of the C-arm",
+    )
+    add(
+        "--angles",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "RAO_LAO", "CRA_CAU"),
+        help="of the C-arm at an X-ray, degrees, for --plate and --distortion",
+    )
+    add(
+        "--distortion",
+        type=Path,
+        metavar="FILE",
+        help="with --beads: of --plate; the X-rays without it are written beside --out, for the case",
     )
     add(
         "--view",
@@ -72,11 +96,6 @@ def add_calibrate(command: Parser) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> dict:
-    from ..io.bead_model import read_bead_model
-    from ..io.calibration.from_beads import calibrate_from_beads, cameras_json
-    from ..io.files import write_atomically
-    from ..report.bead_page import bead_page
-
     if options.out.suffix.lower() != ".json":
         raise InputError(
             f"--out: found {options.out.name}, expected the name of a .json file; correct it."
@@ -87,13 +106,96 @@ def _calibrate(options: argparse.Namespace) -> dict:
             raise InputError(
                 f'--view: found "{name}" twice, expected a name for each X-ray; rename one.'
             )
+    if options.plate and options.distortion:
+        raise InputError("--distortion: stands beside --plate, which measures it; remove it.")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    angles = _angles(options, names)
+    return _plate(options, names, angles) if options.plate else _beads(options, names, angles)
+
+
+def _angles(options: argparse.Namespace, names: list[str]) -> dict[str, tuple[float, float]]:
+    """Return the C-arm's angles by the names of the X-rays that have them."""
+    angles = {}
+    for name, *degrees in options.angles:
+        if name not in names:
+            raise InputError(
+                f'--angles: found "{name}", expected the name of a --view; correct it.'
+            )
+        try:
+            primary, secondary = map(float, degrees)
+        except ValueError:
+            raise InputError(
+                f"--angles: found {' '.join(degrees)} of {name}, expected two numbers in degrees; "
+                "correct them."
+            ) from None
+        angles[name] = primary, secondary
+    return angles
+
+
+def _plate(
+    options: argparse.Namespace, names: list[str], angles: dict[str, tuple[float, float]]
+) -> dict:
+    """Measure the distortion of an image intensifier."""
+    from ..io.calibration.from_plate import measure_plate, plate_json
+    from ..io.files import write_atomically
+    from ..report.bead_page import plate_page
+
+    missing = [name for name in names if name not in angles]
+    if missing and len(names) > 1:
+        raise InputError(
+            f"--angles: those of {missing[0]} are missing, expected the C-arm's at each X-ray of "
+            "the plate; give them."
+        )
+    with progress_of(options, "Finding the plate") as line:
+        poses = measure_plate(
+            [image for _, image in options.views],
+            names,
+            [angles.get(name, (0.0, 0.0)) for name in names],
+            options.plate,
+            options.intensity,
+            line.show,
+        )
+    text, report = plate_json(poses), options.out.with_suffix(".html")
+    write_atomically(options.out, text)
+    write_atomically(report, plate_page(f"{options.out.stem}: distortion", poses))
+    print(f"Wrote {options.out} and {report}", file=sys.stderr)
+    if not options.json:
+        print("\n".join(pose.sentence for pose in poses))
+    return {"distortion": str(options.out), "report": str(report), **json.loads(text)}
+
+
+def _straightened(
+    options: argparse.Namespace, angles: dict[str, tuple[float, float]]
+) -> dict[str, RawImage]:
+    """Write the X-rays without their distortion beside --out, and return them by name."""
+    from ..io.calibration.from_plate import read_plate, write_straightened
+
+    measured = read_plate(options.distortion)
+    images: dict[str, RawImage] = {}
+    for name, path in options.views:
+        with naming(name):
+            raw = measured.straightened(path, angles.get(name))
+        images[name] = write_straightened(raw, options.out.with_name(f"{name}.mha"))
+    return images
+
+
+def _beads(
+    options: argparse.Namespace, names: list[str], angles: dict[str, tuple[float, float]]
+) -> dict:
+    """Find the cameras of X-rays."""
+    from ..io.bead_model import read_bead_model
+    from ..io.calibration.from_beads import calibrate_from_beads, cameras_json
+    from ..io.files import write_atomically
+    from ..report.bead_page import bead_page
+
+    straight = _straightened(options, angles) if options.distortion else {}
     model = read_bead_model(options.beads)
     how, cameras = options.intrinsics, None
     if how not in ("free", "shared"):
         how, cameras = "known", _known(Path(options.intrinsics), names)
     with progress_of(options, "Finding the beads") as line:
         found = calibrate_from_beads(
-            [image for _, image in options.views],
+            [straight.get(name, image) for name, image in options.views],
             model,
             names=names,
             intrinsics=how,
@@ -112,7 +214,6 @@ def _calibrate(options: argparse.Namespace) -> dict:
         for camera in found
     ]
     report = options.out.with_suffix(".html")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out, text)
     write_atomically(report, bead_page(f"{options.beads.name}: cameras", found, lines))
     print(f"Wrote {options.out} and {report}", file=sys.stderr)

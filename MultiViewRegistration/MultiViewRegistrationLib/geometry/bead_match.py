@@ -84,7 +84,7 @@ def match_beads(
     model
         (n, 3) mm.
     pixels
-        (m, 2) beads in the image.
+        (m, 2) beads in the image, the likeliest first.
     cameras
         Intrinsics to try, as cameras at any pose: distances, and both signs of fx where it is not
         known whether the image is mirrored.
@@ -322,7 +322,7 @@ def _starts(
     rays = homogeneous @ np.linalg.inv(camera.intrinsics).T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     found: list[tuple[float, Camera]] = []
-    for triple in _image_triples(pixels, rng):
+    for triple in _image_triples(pixels, len(model), rng):
         poses = poses_of_three(model[triples], rays[triple])
         if not len(poses):
             continue
@@ -376,12 +376,19 @@ def _model_triples(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.unique(drawn, axis=0)
 
 
-def _image_triples(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return triples (n, 3) of beads of the image, the wider half of those drawn at random."""
-    drawn = np.argsort(rng.random((2 * IMAGE_TRIPLES, len(pixels))), axis=1)[:, :3]
+def _image_triples(pixels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return triples (n, 3) of beads of the image, the wider half of those drawn at random.
+
+    Half of them are of the `count` likeliest, as three of the model among many others are rare.
+    """
+    keys = rng.random((2 * IMAGE_TRIPLES, len(pixels)))
+    keys[::2, count:] += 1
+    drawn = np.argsort(keys, axis=1)[:, :3]
     a, b = pixels[drawn[:, 1]] - pixels[drawn[:, 0]], pixels[drawn[:, 2]] - pixels[drawn[:, 0]]
     area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-    return drawn[np.argsort(-area, kind="stable")[:IMAGE_TRIPLES]]
+    halves = np.arange(2 * IMAGE_TRIPLES).reshape(-1, 2).T
+    widest = [half[np.argsort(-area[half], kind="stable")] for half in halves]
+    return drawn[np.stack(widest, axis=1)[: IMAGE_TRIPLES // 2].ravel()]
 
 
 def _scores(

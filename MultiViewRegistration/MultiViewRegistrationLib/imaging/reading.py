@@ -21,6 +21,7 @@ import scipy
 
 from ..errors import InputError
 from ..geometry.distortion import Distortion, EqualAngles
+from ..geometry.plate import PolynomialDistortion
 from .child import Answer, ChildFailed, call
 from .image_source import ImageSource, check_room, image_source
 
@@ -488,7 +489,9 @@ ROWS_AT_ONCE = 32
 
 
 def undistorted(
-    raw: RawImage, intrinsics: np.ndarray, distortion: Distortion | EqualAngles
+    raw: RawImage,
+    intrinsics: np.ndarray,
+    distortion: Distortion | EqualAngles | PolynomialDistortion,
 ) -> RawImage:
     """Return the image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
 
@@ -500,7 +503,9 @@ def undistorted(
 
 
 def undistorted_mask(
-    used: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles
+    used: np.ndarray,
+    intrinsics: np.ndarray,
+    distortion: Distortion | EqualAngles | PolynomialDistortion,
 ) -> np.ndarray:
     """Return a mask (rows, columns), drawn on the image as it was taken, on the undistorted one.
 
@@ -510,7 +515,10 @@ def undistorted_mask(
 
 
 def _resampled(
-    image: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles, outside: float
+    image: np.ndarray,
+    intrinsics: np.ndarray,
+    distortion: Distortion | EqualAngles | PolynomialDistortion,
+    outside: float,
 ) -> np.ndarray:
     """Return the image (rows, columns) at where each pixel of the undistorted one comes from, float32.
 

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..io.calibration.from_beads import BeadCamera
+from ..io.calibration.from_plate import PlatePose
 from .html import embedded, jpeg, number, page, polyline, table, tag
 
 #: Longest side of a picture, px, and by how much residuals are drawn longer than they are.
 LONGEST_PX, RESIDUAL_SCALE = 900, 100.0
+#: By how much a distortion is drawn longer than it is.
+SHIFT_SCALE = 10.0
 MATCHED, OTHER, MISSING = "#2bbd8e", "#e69f00", "#cc79a7"
 _STYLE = """
 .beads { width: 100%; height: auto; }
@@ -66,6 +69,42 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
         tag("section", tag("h2", "In words"), *(tag("p", line) for line in lines), class_="case"),
     ]
     return page(title, [introduction], parts, _STYLE)
+
+
+def plate_page(title: str, poses: Sequence[PlatePose]) -> str:
+    """Return the page of a plate's distortion as text."""
+    introduction = (
+        f"Orange: how far each bead or hole of the plate lies from where it would without distortion, {SHIFT_SCALE:g} "
+        f"times as long. Green: what the polynomial leaves, {RESIDUAL_SCALE:g} times as long."
+    )
+    parts = [
+        tag(
+            "section",
+            tag("h2", pose.name),
+            tag("p", pose.sentence),
+            _plate_picture(pose),
+            class_="case",
+        )
+        for pose in poses
+    ]
+    return page(title, [introduction], parts, _STYLE)
+
+
+def _plate_picture(pose: PlatePose) -> ET.Element:
+    rows, columns = pose.line_integrals.shape
+    scale = min(1.0, LONGEST_PX / max(columns, rows))
+    width, height = round(columns * scale), round(rows * scale)
+    file = embedded(jpeg(_picture(pose.line_integrals, scale)), "jpeg")
+    marks = [tag("image", href=file, width=width, height=height)]
+    fit = pose.fit
+    for pixel, ideal, residual in zip(fit.pixels, fit.ideal, fit.residuals, strict=True):
+        at = (pixel + 0.5) * scale
+        for vector, colour in (
+            (SHIFT_SCALE * (ideal - pixel), OTHER),
+            (RESIDUAL_SCALE * residual, MATCHED),
+        ):
+            marks.append(polyline([at, at + scale * vector], stroke=colour, stroke_width=1.5))
+    return tag("svg", *marks, viewBox=f"0 0 {width} {height}", class_="beads", role="img")
 
 
 def bead_picture(camera: BeadCamera) -> ET.Element:

@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all docs bench tables lint format cmake-lists release clean
+.PHONY: help demo test test-slow test-all docs notebooks bench tables lint format cmake-lists release clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
 	@echo "make test-all          run every test"
 	@echo "make docs              build the documentation as a site in build/site"
+	@echo "make notebooks         run the notebooks of docs/notebooks again, and keep their outputs"
 	@echo "make bench             measure speed, memory and accuracy beside other programs; ARGS=\"--only render\" a part, ARGS=--json as JSON"
 	@echo "make tables            measure all tables and figures of docs/tables again: many hours; what was interrupted goes on"
 	@echo "make lint              check the code with ruff and mypy; make format: format it"
@@ -58,6 +59,9 @@ test-all: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+
+notebooks: $(VENV)/.test
+	$(VENV)/bin/python docs/notebooks/run.py
 
 BENCHMARKS := $(VENV)/bin/python -m benchmarks
 

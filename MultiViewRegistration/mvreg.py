@@ -1,7 +1,11 @@
-"""The library by the name of its program: `import mvreg` is `import MultiViewRegistrationLib`."""
+"""The library by the name of its program: `from mvreg import register`.
 
-import sys
+Its rooms have one name, MultiViewRegistrationLib: under two, each class would be there twice.
+"""
 
-import MultiViewRegistrationLib
+from typing import TYPE_CHECKING
 
-sys.modules[__name__] = MultiViewRegistrationLib
+from MultiViewRegistrationLib import __all__, __dir__, __getattr__, __version__  # noqa: F401
+
+if TYPE_CHECKING:
+    from MultiViewRegistrationLib import *  # noqa: F403

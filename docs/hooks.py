@@ -21,6 +21,9 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+from notebook_page import notebook_page  # noqa: E402
+
 LIBRARY = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib"
 SCREENSHOTS = ROOT / "Resources" / "Screenshots"
 GENERATED = re.compile(r"<!-- generated: (\w+) -->")
@@ -29,7 +32,10 @@ CODE_OR_FORMULA = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\
 
 
 def on_files(files, config):
-    """Add the pictures that README shows, which lie beside docs and not in it."""
+    """Add the pictures that README shows, which lie beside docs and not in it, and the notebooks as pages."""
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        page = f"notebooks/{path.stem}.md"
+        files.append(File.generated(config, page, content=notebook_page(path)))
     for path in sorted(SCREENSHOTS.glob("*.*")):
         files.append(File.generated(config, f"screenshots/{path.name}", abs_src_path=str(path)))
     return files
@@ -47,15 +53,13 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def _outside(link: str, page: str, repository: str) -> str:
-    """A link to a file of the repository outside docs.
+    """A link to a notebook, or to a file of the repository outside docs.
 
-    Its picture in the site, or its page at the repository.
+    Its page or picture in the site, or its page at the repository.
     """
     path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), link))
-    if path.startswith("docs/") and not path.endswith(
-        ".ipynb"
-    ):  # which the repository shows, and a browser does not
-        return link
+    if path.startswith("docs/"):
+        return link.replace(".ipynb", ".md")  # see `on_files`
     if not (ROOT / path).exists():
         raise FileNotFoundError(f"{page}: {link} does not exist")
     if (ROOT / path).parent == SCREENSHOTS:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import assess, register
+    from .api import assess, register, train
     from .errors import Cancelled, InputError
     from .geometry.c_arm import CArm
     from .geometry.camera import Camera
@@ -50,6 +50,7 @@ __all__ = [
     "render",
     "sample_case",
     "save_result",
+    "train",
 ]
 
 _MODULES = {
@@ -69,6 +70,7 @@ _MODULES = {
     "render": "rendering.render",
     "sample_case": "io.datasets.chest",
     "save_result": "report.result_page",
+    "train": "api",
 }
 
 

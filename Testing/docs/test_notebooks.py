@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct, chest_labels
 
 ROOT = Path(__file__).resolve().parents[2]
+notebook_page = runpy.run_path(str(ROOT / "docs" / "notebook_page.py"))["notebook_page"]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 #: Of the renderer alone, by a phantom that they make.
 SYNTHETIC = ("cameras", "reconstruction")
@@ -44,15 +46,28 @@ def code(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_stored_without_outputs(path):
-    assert all(cell["outputs"] == [] for cell in cells(path) if cell["cell_type"] == "code")
-    assert all(ast.parse(source).body for source in code(path))
+def test_a_notebook_has_outputs_a_picture_and_no_path_of_the_repository(path):
+    assert all(ast.parse(source).body and ".." not in source for source in code(path))
+    outputs = [each for cell in cells(path) for each in cell.get("outputs", ())]
+    assert outputs and not any(each["output_type"] == "error" for each in outputs)
+    text = path.read_text(encoding="utf-8")
+    assert str(Path.home()) not in text and "/tmp/" not in text and len(text) < 1_500_000
+    assert path.with_suffix(".jpg").stat().st_size < 60_000
+    gallery = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    assert f"(notebooks/{path.stem}.jpg)](notebooks/{path.stem}.ipynb)" in gallery
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_a_page_of_the_site(path):
+    page = notebook_page(path)
+    assert page.startswith("# ") and page.count("```python") == len(code(path))
+    assert "data:image" in page and "\n\n</" not in page
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path):
-    if path.stem == "own_optimiser" or path.stem in SYNTHETIC:
+def test_a_notebook_runs_anywhere(path, tmp_path):
+    if path.stem in ("drr", "network", "own_optimiser", *SYNTHETIC):
         pytest.importorskip("torch", reason="needs torch: pip install torch")
     try:
         if path.stem not in SYNTHETIC:
@@ -62,7 +77,7 @@ def test_a_notebook_runs(path):
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],
         input=json.dumps(code(path)),
-        cwd=path.parent,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "MultiViewRegistration")},
         capture_output=True,
         text=True,
@@ -71,7 +86,7 @@ def test_a_notebook_runs(path):
     assert done.returncode == 0, done.stderr
     shown = [line.split() for line in done.stdout.splitlines() if line.startswith("shown: ")]
     results = [int(size) for _, kind, size in shown if kind == "Result"]
-    if path.stem in SYNTHETIC:  # which assert what they come to
+    if path.stem in ("drr", *SYNTHETIC):  # which assert what they come to
         assert shown, done.stdout
     else:
         assert results and min(results) > 10_000, done.stdout

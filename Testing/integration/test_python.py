@@ -409,9 +409,18 @@ def test_nothing_is_warned_of_where_everything_is_said(arrays):
         arrays.case(world_from_ct=arrays.start, intensity="linear")
 
 
-def test_the_library_has_the_name_of_its_program():
+def test_the_library_has_the_name_of_its_program_and_is_there_once():
+    code = """
+import mvreg
+from mvreg import InputError, train
+print(mvreg.Case.__module__, mvreg.__version__)
+try:
+    import mvreg.io.case
+except ModuleNotFoundError:  # or each class would be there twice
+    print("once")
+"""
     done = subprocess.run(
-        [sys.executable, "-c", "import mvreg; print(mvreg.Case.__module__, mvreg.__version__)"],
+        [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(LIBRARY)},
         capture_output=True,
         text=True,
@@ -420,4 +429,5 @@ def test_the_library_has_the_name_of_its_program():
     assert done.stdout.split() == [
         "MultiViewRegistrationLib.io.case",
         MultiViewRegistrationLib.__version__,
+        "once",
     ]

@@ -4,6 +4,7 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 from phantom import TRUE_POSE, make_ct, make_views, off
 
+from MultiViewRegistrationLib import api
 from MultiViewRegistrationLib.registration import similarity, warm_up
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -84,3 +85,14 @@ def test_without_an_interpreter_all_is_compiled_here(monkeypatch, started):
     compiling(monkeypatch, 2)
     monkeypatch.setattr(warm_up, "start_python", refuse)
     warm_up.warm_up.__wrapped__()
+
+
+def test_a_registration_that_nobody_watches_says_once_that_it_compiles(capsys):
+    from numba.core import event
+
+    with api._compilation_told():
+        for _ in range(2):
+            event.start_event("numba:compile")
+            event.end_event("numba:compile")
+    said = capsys.readouterr()
+    assert not said.out and said.err == "Compiling for this computer: about ten seconds, once.\n"

@@ -8,7 +8,9 @@ from benchmarks.simulation.body import Body
 from benchmarks.simulation.projector import RtkProjector
 from benchmarks.simulation.simulator import Ball, SimulatedXRay
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.beads import stopped_by_ball
 from Testing.phantom import make_ct
 
 PHANTOM = (
@@ -41,6 +43,37 @@ def take_phantom(cameras, points, seed=0, body=True, ball_mm=3.0, photons=2000):
     metal = tuple(Ball(tuple(point), ball_mm) for point in np.asarray(points).tolist())
     xray = SimulatedXRay(pixel_mm=0.4, photons=photons, metal=metal)
     return [xray.take(projector, camera, np.eye(4), rng) for camera in cameras]
+
+
+def draw_beads(camera, points, seed=0, ball_mm=3.0):
+    """What a camera shows of balls before a haze, uint16 with bone dark, in a moment: no physics but their chords."""
+    rows, columns = np.indices(camera.size[::-1])
+    beside = np.hypot(columns / camera.size[0] - 0.4, rows / camera.size[1] - 0.6)
+    image = 30000 * np.exp(-np.exp(-8 * beside**2))
+    radii = ball_mm / 2 * camera.focal_px / camera.depth(points)
+    for (u, v), radius in zip(camera.project(points), radii, strict=True):
+        distance = np.hypot(columns - u, rows - v)
+        near = distance < radius + 6
+        image[near] *= 1 - 0.8 * stopped_by_ball(distance[near], radius, 0.8, 1.5)
+    return np.random.default_rng(seed).normal(image, 100).astype(np.uint16)
+
+
+def two_sides(size=(300, 300), mirrored=False, off_px=18.0):
+    """An AP and a lateral camera that look at the world's origin, patient's axes, their principal points off the middle."""
+    cameras = []
+    for angle, sign in ((0.0, 1), (90.0, -1)):
+        c_arm = CArm(
+            source_to_detector_mm=1000.0,
+            source_to_isocentre_mm=650.0,
+            pixel_mm=(300 / size[0],) * 2,
+            size=size,
+            rao_lao_deg=angle,
+            cra_cau_deg=0.0,
+            mirrored=mirrored,
+        )
+        K = c_arm.camera().intrinsics + [[0, 0, sign * off_px], [0, 0, 0.6 * off_px], [0, 0, 0]]
+        cameras.append(Camera(K, c_arm.camera().camera_from_world, size))
+    return cameras
 
 
 class Air:

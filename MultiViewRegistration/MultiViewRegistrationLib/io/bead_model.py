@@ -17,6 +17,7 @@ from .files import describe, parse_numbers, printable, read_json, read_text
 from .points import MARKUPS, labelled_points
 
 EXPECTED = "a model of beads: lines of name,x,y,z in mm"
+HEADING = ["name", "x", "y", "z"]
 #: Beads nearer to each other than this are one, and the model has it twice.
 MIN_APART_MM = 0.5
 
@@ -97,6 +98,18 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
     return BeadModel(tuple(names), points, file)
 
 
+def is_bead_model(path: Path) -> bool:
+    """Return whether a file that is nothing else is a model of beads, or begins as one."""
+    try:
+        first = read_text(path, EXPECTED).lstrip().partition("\n")[0]
+        if [cell.strip().lower() for cell in first.split(",")[:4]] == HEADING:
+            return True  # what is wrong with it is said by what reads it
+        read_bead_model(path)
+    except InputError:
+        return False
+    return True
+
+
 def _of_lines(file: str, lines: Iterable[str]) -> list[tuple[str, np.ndarray]]:
     beads = []
     rows = csv.reader(line for line in lines if line.strip() and not line.startswith("#"))
@@ -105,7 +118,7 @@ def _of_lines(file: str, lines: Iterable[str]) -> list[tuple[str, np.ndarray]]:
         point = parse_numbers(" ".join(cells[1:4]), 3)
         if point is not None and len(cells) >= 4:
             beads.append((cells[0], np.array(point)))
-        elif number > 1 or [cell.lower() for cell in cells[:4]] != ["name", "x", "y", "z"]:
+        elif number > 1 or [cell.lower() for cell in cells[:4]] != HEADING:
             raise InputError(
                 f"{file}: line {number} is {describe(','.join(row))}, expected name,x,y,z with "
                 "numbers of mm; correct it."

@@ -96,11 +96,31 @@ def with_marker_cameras(
             geometry=camera.camera,
             uncertainty={**camera.uncertainty, **view.uncertainty},
             geometry_field=f"{file}: views[{number}].marker",
-            assumptions=(*view.assumptions, FIXED_TO[marker.fixed_to]),
+            assumptions=(*view.assumptions, *bead_assumptions(camera, marker.fixed_to)),
             marker=marker.fixed_to,
         )
         for number, (view, camera, marker) in enumerate(zip(views, cameras, found, strict=True))
     ]
+
+
+def bead_origin(camera: BeadCamera) -> str:
+    """Return where a camera comes from, in a few words."""
+    return f"{len(camera.beads)} beads, {camera.residual_px:.2f} px"
+
+
+def bead_assumptions(camera: BeadCamera, fixed_to: str) -> tuple[str, ...]:
+    """Return where a camera comes from and what is assumed of it, a sentence each.
+
+    Parameters
+    ----------
+    fixed_to
+        One of FIXED_TO.
+    """
+    sentence = (
+        f"The camera comes from {len(camera.beads)} beads in the image, which it shows "
+        f"{camera.residual_px:.2f} px off."
+    )
+    return sentence, FIXED_TO[fixed_to]
 
 
 def _hint(view: ViewRecord) -> tuple[tuple[float, ...], tuple[int, int]] | None:

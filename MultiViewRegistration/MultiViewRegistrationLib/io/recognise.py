@@ -22,6 +22,7 @@ from ..geometry.rigid import check_rigid
 from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spacing_mm
 from ..imaging.image_source import BEGINNINGS, HEAD, PAIR, without_data_files
 from ..imaging.reading import image_header, read_slice
+from .bead_model import is_bead_model
 from .calibration.read import read_calibration, recognised_format
 from .calibration.tracked import header_of, is_sequence, is_transform
 from .files import read_json, upload_root
@@ -34,13 +35,14 @@ MAX_FILES = 20_000
 SCENE, RESULT, TRACK, CASE = WHOLES = ("scene", "result", "track", "case")
 #: What a file that this program names so is, where its content does not say it.
 NAMED = {"result.json": RESULT, "track.json": TRACK, "case.json": CASE}
-CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE = (
+CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE, BEADS = (
     "ct",
     "xray",
     "mask",
     "xray mask",
     "calibration",
     "pose",
+    "beads",
 )
 #: A single slice of a CT, of which no volume can be made.
 SLICE = "slice"
@@ -371,7 +373,7 @@ def _is_two_valued(path: Path) -> bool:
 
 
 def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
-    """Tell a case, a result, a track, a calibration and a pose apart.
+    """Tell a case, a result, a track, a calibration, a pose and a model of beads apart.
 
     Text, JSON, YAML, XML or NumPy's arrays.
     """
@@ -404,8 +406,9 @@ def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
         return (CALIBRATION,)
     except InputError:
         with suppress(InputError):
-            return (CALIBRATION,) if recognised_format(path) in MARKED_FORMATS else ()
-        return ()
+            if recognised_format(path) in MARKED_FORMATS:
+                return (CALIBRATION,)
+        return (BEADS,) if is_bead_model(path) else ()
     return () if all(_is_rigid(view.projection_matrix) for view in views) else (CALIBRATION,)
 
 

@@ -104,7 +104,8 @@ class XRayView:
     def change(self, **fields: Any) -> None:
         """Set fields of the record. A new geometry takes the place of the one before, its distortion, correction and origins."""
         if "geometry" in fields:
-            fields = {"distortion": None, "corrected": None, "origins": {}, **fields}
+            before = {"distortion": None, "corrected": None, "origins": {}, "marker": ""}
+            fields = {**before, **fields}
             stated = fields.get("uncertainty", self.record.uncertainty)
             if not isinstance(fields["geometry"], SlotScan):
                 stated = {key: sd for key, sd in stated.items() if key != STEP_SD.key}

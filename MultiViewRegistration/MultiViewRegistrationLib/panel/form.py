@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -754,10 +754,35 @@ class _Link(_PushButton[controls.Link]):
             )
 
 
+class _ClickFilter(qt.QObject):
+    """Tells where the picture of a label, in its middle, is clicked; to be kept as long as the label."""
+
+    def __init__(self, label: Any, then: Callable[[float, float], object]) -> None:
+        super().__init__()
+        self._label, self._then = label, then
+        self.size = (0, 0)
+        label.installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Return whether the event has been dealt with; Qt calls this."""
+        if event.type() != qt.QEvent.MouseButtonRelease:
+            return False
+        at = event.position() if hasattr(event, "position") else event.pos()  # Qt 6, or 5
+        width, height = self.size
+        across = (at.x() - (self._label.width - width) / 2) / max(width, 1)
+        down = (at.y() - (self._label.height - height) / 2) / max(height, 1)
+        if 0 <= across <= 1 and 0 <= down <= 1:
+            self._then(across, down)
+        return True
+
+
 class _Picture(_Drawn[controls.Picture]):
     def make(self, control: controls.Picture) -> Any:
         self._rgb: np.ndarray | None = None
         self.picture, self.text = plain_label(), plain_label()
+        self._clicks = _ClickFilter(self.picture, self.act) if control.action else None
+        if self._clicks:
+            self.picture.setCursor(qt.QCursor(qt.Qt.PointingHandCursor))
         for part in (self.picture, self.text):
             part.alignment = qt.Qt.AlignCenter
         self.text.wordWrap = True
@@ -782,6 +807,8 @@ class _Picture(_Drawn[controls.Picture]):
             picture = qt.QPixmap()
             picture.loadFromData(qt.QByteArray(control.svg.encode()), "SVG")
             self.picture.setPixmap(picture)
+            if self._clicks:
+                self._clicks.size = picture.width(), picture.height()
             # a form's layout does not see how high a text below a picture is
             text = 2 * self.text.fontMetrics().lineSpacing() + self.widget.layout().spacing
             self.widget.minimumHeight = picture.height() + text

@@ -9,17 +9,21 @@ import numpy as np
 
 from ..io.calibration.from_beads import BeadCamera
 from ..io.calibration.from_plate import PlatePose
-from .html import embedded, jpeg, number, page, polyline, table, tag
+from .bead_picture import (
+    COLOURS,
+    MATCHED,
+    OTHER,
+    RESIDUAL_SCALE,
+    BeadMark,
+    Window,
+    bead_picture,
+    marks_of,
+)
+from .html import number, page, polyline, table, tag
 
-#: Longest side of a picture, px, and by how much residuals are drawn longer than they are.
-LONGEST_PX, RESIDUAL_SCALE = 900, 100.0
-#: By how much a distortion is drawn longer than it is.
-SHIFT_SCALE = 10.0
-MATCHED, OTHER, MISSING = "#2bbd8e", "#e69f00", "#cc79a7"
-_STYLE = """
-.beads { width: 100%; height: auto; }
-.beads text { font: 13px sans-serif; }
-"""
+#: Longest side of a picture, px, and by how much a distortion is drawn longer than it is.
+LONGEST_PX, SHIFT_SCALE = 900, 10.0
+_STYLE = "figure svg { width: 100%; height: auto; }\n"
 
 
 def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -> str:
@@ -63,7 +67,12 @@ def bead_page(title: str, cameras: Sequence[BeadCamera], lines: Sequence[str]) -
     parts = [
         tag("section", tag("h2", "How well"), table(heads, rows), class_="case"),
         *(
-            tag("section", tag("h2", camera.name), bead_picture(camera), class_="case")
+            tag(
+                "section",
+                tag("h2", camera.name),
+                tag("figure", _bead_picture(camera)),
+                class_="case",
+            )
             for camera in cameras
         ),
         tag("section", tag("h2", "In words"), *(tag("p", line) for line in lines), class_="case"),
@@ -92,58 +101,29 @@ def plate_page(title: str, poses: Sequence[PlatePose]) -> str:
 
 def _plate_picture(pose: PlatePose) -> ET.Element:
     rows, columns = pose.line_integrals.shape
-    scale = min(1.0, LONGEST_PX / max(columns, rows))
-    width, height = round(columns * scale), round(rows * scale)
-    file = embedded(jpeg(_picture(pose.line_integrals, scale)), "jpeg")
-    marks = [tag("image", href=file, width=width, height=height)]
-    fit = pose.fit
+    picture = _picture(pose.line_integrals, (columns, rows), ())
+    scale, fit = _height(columns, rows) / rows, pose.fit
     for pixel, ideal, residual in zip(fit.pixels, fit.ideal, fit.residuals, strict=True):
         at = (pixel + 0.5) * scale
-        for vector, colour in (
+        for vector, kind in (
             (SHIFT_SCALE * (ideal - pixel), OTHER),
             (RESIDUAL_SCALE * residual, MATCHED),
         ):
-            marks.append(polyline([at, at + scale * vector], stroke=colour, stroke_width=1.5))
-    return tag("svg", *marks, viewBox=f"0 0 {width} {height}", class_="beads", role="img")
+            line = polyline([at, at + scale * vector], stroke=COLOURS[kind], stroke_width=1.5)
+            picture.append(line)
+    return tag("figure", picture)
 
 
-def bead_picture(camera: BeadCamera) -> ET.Element:
-    """Return the image with what was found in it, as SVG."""
-    columns, rows = camera.camera.size
-    scale = min(1.0, LONGEST_PX / max(columns, rows))
-    width, height = round(columns * scale), round(rows * scale)
-    marks: list[ET.Element] = []
-    if camera.line_integrals is not None:
-        file = embedded(jpeg(_picture(camera.line_integrals, scale)), "jpeg")
-        marks.append(tag("image", href=file, width=width, height=height))
-    for bead in camera.beads:
-        u, v = (bead.pixel + 0.5) * scale
-        radius = max(bead.radius_px * scale, 3.0)
-        end = (u, v) + RESIDUAL_SCALE * scale * bead.residual_px
-        style = dict(stroke=MATCHED, stroke_width=1.5)
-        marks += [
-            tag("circle", cx=float(u), cy=float(v), r=float(radius), fill="none", **style),
-            polyline([(u, v), end], **style),
-            tag("text", bead.name, x=float(u + radius + 2), y=float(v - radius), fill=MATCHED),
-        ]
-    for pixel in camera.others:
-        u, v = (pixel + 0.5) * scale
-        marks.append(tag("circle", cx=float(u), cy=float(v), r=7, fill="none", stroke=OTHER))
-    for name, pixel in camera.missing_pixels.items():
-        u, v = (pixel + 0.5) * scale
-        marks += [
-            tag("circle", cx=float(u), cy=float(v), r=7, fill="none", stroke=MISSING),
-            tag("text", name, x=float(u + 9), y=float(v), fill=MISSING),
-        ]
-    return tag("svg", *marks, viewBox=f"0 0 {width} {height}", class_="beads", role="img")
+def _picture(
+    line_integrals: np.ndarray | None, size: tuple[int, int], marks: Sequence[BeadMark]
+) -> ET.Element:
+    columns, rows = size
+    return bead_picture(line_integrals, marks, Window(0, 0, columns, rows), _height(*size))
 
 
-def _picture(line_integrals: np.ndarray, scale: float) -> np.ndarray:
-    """Return the image as a picture (rows, columns, 3), metal dark."""
-    from PIL import Image
+def _height(columns: int, rows: int) -> int:
+    return round(rows * min(1.0, LONGEST_PX / max(columns, rows)))
 
-    low, high = np.percentile(line_integrals, [1, 99.7])
-    grey = 255 * (1 - np.clip((line_integrals - low) / max(high - low, 1e-6), 0, 1))
-    rows, columns = grey.shape
-    picture = Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    return np.asarray(picture.resize((round(columns * scale), round(rows * scale))))
+
+def _bead_picture(camera: BeadCamera) -> ET.Element:
+    return _picture(camera.line_integrals, camera.camera.size, marks_of(camera))

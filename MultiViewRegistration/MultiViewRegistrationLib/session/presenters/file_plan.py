@@ -17,6 +17,7 @@ from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
 from ...io.files import redact_upload_paths
 from ...io.recognise import (
+    BEADS,
     CALIBRATION,
     CASE,
     CT,
@@ -249,8 +250,15 @@ class UseCamera:
     path: Path
 
 
+@dataclass(frozen=True)
+class FindBeads:
+    """Look for the beads of a phantom in the X-rays."""
+
+    path: Path
+
+
 Action: TypeAlias = (
-    Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera
+    Step | Open | Keep | ReadCT | ReadXRays | ReadMask | UseXRayMask | Place | UseCamera | FindBeads
 )
 Plan: TypeAlias = PendingQuestion | tuple[Action, ...] | None
 
@@ -427,6 +435,15 @@ def _pose(pose: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
     return (Place(reading.found),)
 
 
+def _beads(beads: Part, answers: dict[str, str], opened: OpenCase) -> Plan:
+    path = beads.files[0]
+    if opened.xrays_coming:
+        return None
+    if not opened.xrays:
+        return PendingQuestion(_("{file}: beads of a phantom.").format(file=path.name))
+    return (FindBeads(path),)
+
+
 # Calibrations
 
 
@@ -539,5 +556,6 @@ _PARTS: dict[tuple[str, ...], Callable[[Part, dict[str, str], OpenCase], Plan]] 
     (MASK,): _mask,
     (XRAY_MASK,): _xray_mask,
     (POSE,): _pose,
+    (BEADS,): _beads,
     (CALIBRATION,): _calibrations,
 }

@@ -429,6 +429,9 @@ class FilesPresenter(Presenter):
                 self._start.place_at(world_from_ct)
             case file_plan.UseCamera(xray, camera, path):
                 use_camera(self.registration, self._xrays.view(xray), camera, path)
+            case file_plan.FindBeads(path):
+                self.host.show_geometry()
+                self._xrays.geometry.beads.find(path)
             case _:
                 assert_never(action)
 

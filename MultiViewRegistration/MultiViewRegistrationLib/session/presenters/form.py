@@ -520,6 +520,8 @@ class Link(Control):
 class Picture(Control):
     """A picture; `label` stands below it.
 
+    action(across, down), if any, for a click at these shares of its width and height.
+
     Attributes
     ----------
     rgb
@@ -612,7 +614,7 @@ def plain_data(control: Control) -> dict[str, Any]:
             "path",
         ):
             data[each.name] = _plain(value)
-    if isinstance(control, Table):
+    if isinstance(control, (Table, Picture)):
         data["acts"] = control.action is not None
     if isinstance(control, TextField) and control.number is not None:
         data["unit"] = control.number.unit.strip()

@@ -29,6 +29,7 @@ from ..geometry import (
     summary,
     tube_sides,
 )
+from .beads import BeadsPresenter
 from .certainty import CertaintyPresenter, EditorPresenter, XRaySelection
 from .form import (
     ERROR,
@@ -144,6 +145,7 @@ class GeometryPresenter(EditorPresenter):
         self._edits = GeometryEdits(xrays)
         self._kept = KeptCArms(xrays, self._edits)
         self.certainty = CertaintyPresenter(xrays, self._edits.keep_before)
+        self.beads = BeadsPresenter(xrays, self._edits)
         super().__init__(xrays)
 
     def reset(self) -> None:
@@ -152,6 +154,7 @@ class GeometryPresenter(EditorPresenter):
         self._edits.reset()
         self._kept.reset()
         self.certainty.reset()
+        self.beads.reset()
 
     def show(self, view: XRayView | None = None) -> None:
         """Open the table with this X-ray selected, by default one that needs something."""
@@ -170,6 +173,7 @@ class GeometryPresenter(EditorPresenter):
         """Close the table; what is refused of the typed values stays in it."""
         if self.open:
             self._edits.end()
+            self.beads.close()
         self.open = False
 
     def refused(self, view: XRayView) -> str:
@@ -196,7 +200,7 @@ class GeometryPresenter(EditorPresenter):
 
     def tick(self) -> bool:
         """Take what threads have done; return whether there is something new to show."""
-        return self.open and self._edits.calibration.tick()
+        return self.open and (self.beads.tick() or self._edits.calibration.tick())
 
     def _wants(self, view: XRayView) -> bool:
         return needs_geometry(view) or not view.placed or bool(self.session.problem(view))
@@ -207,6 +211,8 @@ class GeometryPresenter(EditorPresenter):
         """Return the controls."""
         if not self.open or self._xrays.selected is None:
             return []
+        if self.beads.open:
+            return self.beads.form()
         view, draft = self.view, self._edits.draft(self.view)
         certain = self.certainty.form()
         return [
@@ -225,6 +231,18 @@ class GeometryPresenter(EditorPresenter):
                     "is needed is marked with ?."
                 ),
                 tone=QUIET,
+            ),
+            row(
+                "sources",
+                Button(
+                    "from_beads",
+                    _("From beads in these X-rays..."),
+                    self.beads.show,
+                    tip=_(
+                        "For X-rays that show a phantom, or marker, of steel balls: the cameras of "
+                        "all come from the images themselves."
+                    ),
+                ),
             ),
             row(
                 "below",
@@ -474,6 +492,11 @@ class GeometryPresenter(EditorPresenter):
             "JSON with either."
         )
         return [
+            *(
+                Text(f"of_camera{i}", sentence, tone=QUIET)
+                for i, sentence in enumerate(view.record.assumptions)
+                if self._edits.in_force(view)
+            ),
             TextField(
                 "matrix",
                 _("Projection matrix, 3 \u00d7 4"),

@@ -125,6 +125,11 @@ class GeometryEdits:
         edit = self.editing(view)
         edit.before = edit.before or view.record
 
+    def replace(self, view: XRayView) -> None:
+        """Forget what was typed for an X-ray that gets a geometry from elsewhere; what it has can be put back."""
+        self.keep_before(view)
+        self._edits[view.id] = Editing(before=self.editing(view).before)
+
     def editing(self, view: XRayView) -> Editing:
         """Return what was done to an X-ray."""
         return self._edits.setdefault(view.id, Editing())

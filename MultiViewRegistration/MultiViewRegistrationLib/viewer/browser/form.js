@@ -74,7 +74,8 @@
         <a v-else-if="c.kind === 'Link'" class="mv-open" :href="c.url" target="_blank" :title="c.tip">{{ c.label }}</a>
         <figure v-else-if="c.kind === 'Picture'" class="mv-picture" :title="c.tip">
           <img :src="c.url || 'data:image/svg+xml,' + encodeURIComponent(c.svg)" :alt="c.label || c.tip"
-            :style="{ maxHeight: c.height + 'px' }" />
+            :style="{ maxHeight: c.height + 'px' }" :class="{ acts: c.acts }"
+            @click="c.acts && act(c, $event.offsetX / $event.target.clientWidth, $event.offsetY / $event.target.clientHeight)" />
           <figcaption class="mv-fact">{{ c.label }}</figcaption></figure>
         <div v-else-if="c.kind === 'SideBySide'" class="mv-row"><mv-form :controls="c.children" :section="section" /></div>
         <details v-else-if="c.kind === 'Group' && c.open !== null" class="mv-details" :open="c.open"><summary>{{ c.label }}</summary>

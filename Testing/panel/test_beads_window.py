@@ -1,0 +1,64 @@
+"""Beads in the X-rays of a panel: the phantom dropped, a bead clicked in its picture, the cameras used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from bead_scene import PHANTOM, draw_beads, two_sides
+from gui_driver import GuiDriver
+
+from MultiViewRegistrationLib.io.bead_model import read_bead_model
+
+
+@pytest.fixture
+def gui(host, tmp_path) -> GuiDriver:
+    """With AP and LAT, which show the phantom."""
+    model = read_bead_model(PHANTOM)
+    for name, camera in zip(("AP", "LAT"), two_sides(), strict=True):
+        image = sitk.GetImageFromArray(draw_beads(camera, model.points + [10, -5, 15]))
+        sitk.WriteImage(image, str(tmp_path / f"{name}.mha"))
+    gui = GuiDriver(host)
+    gui.drop(tmp_path / "AP.mha", tmp_path / "LAT.mha")
+    gui.wait_until_read()
+    return gui
+
+
+def caption(gui) -> str:
+    control = gui.control("geometry", "beads0")
+    return "" if control is None else control.label
+
+
+def found(gui) -> bool:
+    return bool(caption(gui)) and gui.control("geometry", "bead_progress") is None
+
+
+def test_a_dropped_phantom_a_click_and_cameras(host, gui, tmp_path):
+    from PySide6 import QtCore
+
+    gui.drop(PHANTOM)
+    gui.wait(lambda: gui.panel.geometry.form is not None and found(gui), 120)
+    assert caption(gui).startswith("AP: 12 of 12")
+    presenter = gui.panel.presenters.xrays.geometry.beads
+    window = presenter._pictures[0][0]
+    mark = next(each for each in presenter._marks(0) if each.name == "B4")
+    shares = (mark.pixel + 0.5 - (window.left, window.top)) / (window.width, window.height)
+    drawn = gui.drawn("geometry", "beads0")
+    size, around = np.array(drawn._clicks.size), drawn.picture
+    corner = (np.array([around.width, around.height]) - size) / 2
+    shown = around.grab().toImage()
+    green = sum(
+        shown.pixelColor(x, y).green() > shown.pixelColor(x, y).red() + 60
+        for x in range(0, shown.width(), 2)
+        for y in range(0, shown.height(), 2)
+    )
+    assert green > 50  # its rings are drawn
+    gui.panel.geometry.dialog.grab().save(str(tmp_path / "beads.png"))
+    place = (corner + shares * size).round().astype(int).tolist()
+    host.click(around, QtCore.QPoint(*place))
+    gui.wait(lambda: found(gui) and caption(gui).startswith("AP: 11 of 12"), 60)
+    gui.press("geometry", "use_beads")
+    host.process(0.1)
+    assert gui.control("geometry", "fields") is not None
+    records = [view.record for view in gui.panel.registration.xrays]
+    assert [record.origin.split(",")[0] for record in records] == ["11 beads", "12 beads"]

@@ -1,0 +1,186 @@
+"""Cameras from beads, as a person gets them: a phantom's file, a look at what was found, a click."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bead_scene import PHANTOM, draw_beads, two_sides
+from presenter_host import PresenterHost, act, cells, control, text
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.io.bead_model import read_bead_model
+
+MODEL = read_bead_model(PHANTOM)
+SIZE = (300, 300)
+#: How the phantom lay.
+WORLD_FROM_MODEL = rigid.from_rotation_translation(
+    rigid.exp_so3([0.4, -0.7, 1.1]), [12.0, -8.0, 20.0]
+)
+BEADS = rigid.transform_points(WORLD_FROM_MODEL, MODEL.points)
+
+
+@pytest.fixture
+def host(scene, watch) -> PresenterHost:
+    return PresenterHost(scene)
+
+
+@pytest.fixture
+def geometry(host):
+    """The table over AP and LAT, which show the phantom and have no geometry."""
+    add(host, [draw_beads(camera, BEADS) for camera in two_sides()])
+    act(host.presenters.xrays, "geometry")
+    return host.presenters.xrays.geometry
+
+
+def add(host, images) -> None:
+    import slicer
+
+    for name, image in zip(("AP", "LAT"), images, strict=False):
+        node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        slicer.util.updateVolumeFromArray(node, image[None])
+        node.SetSpacing(1.0, 1.0, 1.0)
+        act(host.presenters.xrays, "volume", node.GetID())
+
+
+def find(host, geometry, path=PHANTOM):
+    """Drop the phantom's file, and wait."""
+    act(geometry, "from_beads")
+    act(geometry, "bead_model", [path], None)
+    done(host, geometry)
+
+
+def done(host, geometry) -> None:
+    host.wait(geometry, lambda: control(geometry, "bead_progress") is None)
+
+
+def off_px(views) -> float:
+    """By how much points near the phantom are shown off, where the world may be moved."""
+    near = np.random.default_rng(0).uniform(-40, 40, (50, 3))
+    after = [view.camera for view in views]
+    # The world of the table is that of the phantom, or another: the first camera tells.
+    world = after[0].world_from_camera @ two_sides()[0].camera_from_world
+    moved = rigid.transform_points(world, near + [12, -8, 20])
+    return max(
+        float(
+            np.linalg.norm(camera.project(moved) - true.project(near + [12, -8, 20]), axis=1).max()
+        )
+        for camera, true in zip(after, two_sides(), strict=True)
+    )
+
+
+def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
+    find(host, geometry)
+    assert text(geometry, "bead_problem") == ""
+    captions = [control(geometry, f"beads{n}").label for n in range(2)]
+    assert captions[0].startswith("AP: 12 of 12 beads, 0.")
+    assert "B7" in control(geometry, "beads0").svg
+    views = host.registration.xrays
+    assert not any(view.placed for view in views)
+    act(geometry, "use_beads")
+    assert control(geometry, "fields") is not None  # back in the table
+    for view in views:
+        assert view.record.origin.startswith("12 beads, 0.")
+        assert view.record.assumptions[0].startswith("The camera comes from 12 beads in the image")
+        assert view.record.assumptions[1] == "The marker is taken as fixed to the patient."
+        assert 0 < view.record.uncertainty["rotation_sd_deg"] < 1
+    assert off_px(views) < 1.5
+    assert text(geometry, "of_camera0") == views[0].record.assumptions[0]
+    geometry.select(views[0].id)
+    act(geometry, "put_back")
+    assert not views[0].placed and views[1].placed
+
+
+def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):
+    from MultiViewRegistrationLib.session.geometry import give_geometry
+
+    views = host.registration.xrays
+    for view, angle in zip(views, (0.0, 88.0), strict=True):
+        c_arm = CArm(
+            source_to_detector_mm=1020.0,
+            source_to_isocentre_mm=640.0,
+            pixel_mm=(1.0, 1.0),
+            size=SIZE,
+            rao_lao_deg=angle,
+            cra_cau_deg=2.0,
+        )
+        give_geometry(view, c_arm)
+    find(host, geometry)
+    act(geometry, "use_beads")
+    for view, true in zip(views, two_sides(), strict=True):
+        turn = rigid.rotation_distance(view.camera.camera_from_world, true.camera_from_world)
+        assert np.degrees(turn) < 4
+        assert np.linalg.norm(view.camera.source - true.source) < 40
+    geometry.select(views[0].id)
+    assert control(geometry, "c_arm_picture") is not None
+    act(geometry, "put_back")
+    assert isinstance(views[0].record.geometry, CArm)
+
+
+def test_a_bead_is_left_out_by_a_click_and_put_back(host, geometry):
+    find(host, geometry)
+    beads = geometry.beads
+    window, mark = beads._pictures[0][0], next(m for m in beads._marks(0) if m.name == "B3")
+    at = (mark.pixel + 0.5 - (window.left, window.top)) / (window.width, window.height)
+    for said, count in (("left out", 11), ("px", 12)):
+        act(geometry, "beads0", *at.tolist())
+        done(host, geometry)
+        assert said in cells(geometry, "beads")[2][1]
+        assert control(geometry, "beads0").label.startswith(f"AP: {count} of 12")
+    act(geometry, "beads", "B5", 2)  # by its cell, in LAT
+    done(host, geometry)
+    assert [row[2] for row in cells(geometry, "beads")][4] == "left out"
+    act(geometry, "beads0", 0.001, 0.001)  # beside all
+    assert control(geometry, "bead_progress") is None
+
+
+def test_what_is_wrong_is_said_where_the_phantom_was_dropped(host, geometry, tmp_path):
+    inches = tmp_path / "inches.csv"
+    lines = (
+        ",".join([name, *(f"{value / 25.4:.5f}" for value in point)])
+        for name, point in zip(MODEL.names, MODEL.points, strict=True)
+    )
+    inches.write_text("\n".join(["name,x,y,z", *lines]))
+    find(host, geometry, inches)
+    assert "inches or cm" in text(geometry, "bead_problem")
+    assert not control(geometry, "use_beads").enabled
+    assert control(geometry, "beads1").label == "LAT: 12 found"
+    few = tmp_path / "few.csv"
+    few.write_text("name,x,y,z\nB1,0,0,0\n")
+    act(geometry, "bead_model", [few], None)
+    assert "has 1 beads, expected 6 or more" in text(geometry, "bead_problem")
+    assert control(geometry, "beads0") is None
+
+
+def test_an_x_ray_without_the_phantom_is_named_and_can_be_skipped(host):
+    images = [draw_beads(two_sides()[0], BEADS), draw_beads(two_sides()[1], np.empty((0, 3)))]
+    add(host, images)
+    section = host.presenters.xrays
+    act(section, "geometry")
+    find(host, section.geometry)
+    assert text(section.geometry, "bead_problem").startswith("LAT: found 0 beads, expected 6")
+    section.use(section.views[1].id, False)
+    host.wait(section.geometry, lambda: control(section.geometry, "bead_progress") is not None)
+    done(host, section.geometry)
+    assert text(section.geometry, "bead_problem") == ""
+    act(section.geometry, "use_beads")
+    assert [view.placed for view in section.views] == [True, False]
+
+
+def test_the_search_can_be_stopped_and_begun_again(host, geometry):
+    act(geometry, "from_beads")
+    act(geometry, "bead_model", [PHANTOM], None)
+    act(geometry, "cancel_beads")
+    assert control(geometry, "bead_progress") is None
+    act(geometry, "find_beads")
+    done(host, geometry)
+    act(geometry, "leave_beads")
+    assert control(geometry, "fields") is not None
+
+
+def test_a_phantom_that_is_dropped_anywhere_is_looked_for(host, geometry):
+    geometry.close()
+    host.files.take([PHANTOM])
+    host.wait(geometry, lambda: geometry.beads.open)
+    done(host, geometry)
+    assert control(geometry, "use_beads").enabled

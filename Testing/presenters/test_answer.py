@@ -299,6 +299,26 @@ def test_what_is_said_of_a_verdict(
     assert kind(answer) == "moved" and "has changed since" in answer.answer().headline
 
 
+def test_readings_of_a_c_arm_lead_to_a_phantom_of_beads(host, answer):
+    from MultiViewRegistrationLib.geometry.c_arm import CArm
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    for view in host.registration.xrays:
+        c_arm = CArm.from_camera(view.camera, (1.25, 1.25))
+        view.change(geometry=c_arm, image_pixel_mm=c_arm.pixel_mm)
+    settled = {
+        "fingerprint": fingerprint(host.registration),
+        "verdict": "check",
+        "reasons": [READINGS],
+    }
+    host.session.history.add(HistoryEntry.now("search", START, **settled))
+    assert "phantom of steel balls" in answer.answer().why[-1]
+    act(answer, "calibrate")
+    geometry = host.presenters.xrays.geometry
+    assert geometry.open and control(geometry, "bead_model").primary
+
+
 def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_registered(host, answer):
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry

@@ -69,6 +69,11 @@ PATIENTS = _(
     "By their DICOM headers CT and X-rays are of different patients or sides. Are they of the same "
     "patient all the same?"
 )
+#: What ends the doubt about a C-arm's readings.
+PHANTOM = _(
+    "A C-arm's readings are not known better. X-rays taken with a phantom of steel balls beside the "
+    "bone are: press Calibrate."
+)
 #: Starts from a pose that was set, which may be what is wrong.
 PLACED = ("given", "by hand")
 #: Seconds between two looks at whether the answer still holds.
@@ -175,8 +180,17 @@ class AnswerPresenter(Presenter):
             *WORDS[kind],
             headline,
             tuple(_view(name, states[name]) for name in views),
-            tuple(assessment.explanation(session)),
+            (*assessment.explanation(session), *self._how_to_calibrate(kind)),
         )
+
+    def _how_to_calibrate(self, kind: str) -> list[str]:
+        """Return what to do about a C-arm's readings, which lead to a check however often they are taken."""
+        doubted = kind == CHECK and remedy(assessment.reasons(self.session)) == CALIBRATION
+        return [PHANTOM] if doubted and self._has_readings else []
+
+    @property
+    def _has_readings(self) -> bool:
+        return any(view.record.kind == "c_arm" for view in self.registration.used_xrays)
 
     def form(self) -> Form:
         """Return the controls."""
@@ -345,7 +359,7 @@ class AnswerPresenter(Presenter):
         if what == GEOMETRY:
             return self._button("geometry", _("Check the geometry"), self.complete_geometry)
         if what == CALIBRATION:
-            return self._button("calibrate", _("Calibrate"), self.complete_geometry)
+            return self._button("calibrate", _("Calibrate"), self.calibrate)
         if what == XRAY:
             angles = proposed_view(assessment.reasons(session))
             near = _("Add a view near {angles}\u2026").format(angles=angles)
@@ -396,6 +410,12 @@ class AnswerPresenter(Presenter):
         self.host.show_geometry(
             next((view for fault in faults for view in views if fault(view)), None)
         )
+
+    def calibrate(self) -> None:
+        """Show where the geometry is entered, of a C-arm's readings where beads take their place."""
+        self.complete_geometry()
+        if self._has_readings:
+            self._geometry.beads.show()
 
     def search(self) -> None:
         """Search, after a registration from where the CT was placed has failed."""

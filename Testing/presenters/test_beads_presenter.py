@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from bead_scene import PHANTOM, draw_beads, two_sides
+from phantom import make_ct
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -51,7 +53,7 @@ def find(host, geometry, path=PHANTOM):
 
 
 def done(host, geometry) -> None:
-    host.wait(geometry, lambda: control(geometry, "bead_progress") is None)
+    host.wait(geometry, lambda: control(geometry, "bead_progress") is None, 600)
 
 
 def off_px(views) -> float:
@@ -89,6 +91,31 @@ def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
     geometry.select(views[0].id)
     act(geometry, "put_back")
     assert not views[0].placed and views[1].placed
+
+
+def test_a_case_that_is_written_has_the_cameras_and_where_they_come_from(host, geometry, tmp_path):
+    from MultiViewRegistrationLib.io.case import Case
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
+
+    find(host, geometry)
+    act(geometry, "use_beads")
+    write_ct(tmp_path / "ct.mha")
+    host.take_files([tmp_path / "ct.mha"], preferred="ct")
+    host.wait(geometry, lambda: host.registration.ct is not None and not host.taking)
+    (written,) = write_case_folder(host.session, tmp_path / "written")()
+    case = Case.load(written)
+    for view, read in zip(host.registration.xrays, case.views, strict=True):
+        np.testing.assert_allclose(read.camera.projection_matrix, view.camera.projection_matrix)
+        assert read.rotation_sd_deg == view.record.uncertainty["rotation_sd_deg"]
+        assert case.assumptions[view.name] == view.record.assumptions
+
+
+def write_ct(path) -> None:
+    volume = make_ct().volume
+    image = sitk.GetImageFromArray(volume.values.astype(np.int16))
+    image.SetSpacing(volume.spacing_mm.tolist())
+    image.SetOrigin(volume.ct_from_index[:3, 3].tolist())
+    sitk.WriteImage(image, str(path))
 
 
 def test_x_rays_that_had_a_geometry_stay_in_their_world(host, geometry):

@@ -114,9 +114,12 @@ class BeadXRays:
     def are_those_of(self, session: Session) -> bool:
         """Return whether they are still what a session has."""
         used = session.registration.used_xrays
-        return [view.id for view in used] == self.ids and all(
-            session.xray(view) is shown for view, shown in zip(used, self.shown, strict=True)
-        )
+        try:
+            return [view.id for view in used] == self.ids and all(
+                session.xray(view) is shown for view, shown in zip(used, self.shown, strict=True)
+            )
+        except InputError:  # an image that cannot be used any more
+            return False
 
     def find(
         self,

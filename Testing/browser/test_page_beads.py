@@ -1,0 +1,47 @@
+"""Beads in the X-rays of the page: the phantom dropped with them, a bead clicked, the cameras used."""
+
+from __future__ import annotations
+
+import pytest
+import SimpleITK as sitk
+from bead_scene import PHANTOM, draw_beads, two_sides
+
+from MultiViewRegistrationLib.io.bead_model import read_bead_model
+
+pytestmark = pytest.mark.slow
+FOUND = "c('geometry', 'beads0') && !c('geometry', 'bead_progress')"
+
+
+def caption(tab) -> str:
+    return tab.control("geometry", "beads0")["label"]
+
+
+def test_a_phantom_dropped_with_its_x_rays(serve, open_tab, tmp_path):
+    model, server = read_bead_model(PHANTOM), serve()
+    tab, files = open_tab(server), [PHANTOM]
+    for name, camera in zip(("AP", "LAT"), two_sides(), strict=True):
+        files.append(tmp_path / f"{name}.mha")
+        image = sitk.GetImageFromArray(draw_beads(camera, model.points + [10, -5, 15]))
+        sitk.WriteImage(image, str(files[-1]))
+    server.send("files", *files)
+    tab.wait_state(FOUND, 180)
+    assert caption(tab).startswith("AP: 12 of 12 beads")
+    picture = tab.page.locator(".mv-sheet .mv-picture img").first
+    tab.shot("beads found")
+    mark = picture.evaluate(
+        "e => { const svg = new DOMParser().parseFromString(decodeURIComponent(e.src.split(',').slice(1).join()), 'image/svg+xml')"
+        ".documentElement, ring = svg.querySelector('circle'), at = k => +ring.getAttribute(k);"
+        " return [at('cx') / svg.getAttribute('width'), at('cy') / svg.getAttribute('height')]; }"
+    )
+    box = picture.bounding_box()
+    picture.click(position={"x": mark[0] * box["width"], "y": mark[1] * box["height"]})
+    tab.wait_state(f"{FOUND} && c('geometry', 'beads0').label.startsWith('AP: 11 of 12')", 120)
+    tab.shot("a bead left out")
+    tab.page.get_by_text("Each bead").click()
+    tab.page.get_by_role("button", name="left out").click()
+    tab.wait_state(f"{FOUND} && c('geometry', 'beads0').label.startsWith('AP: 12 of 12')", 120)
+    tab.page.get_by_role("button", name="Use these cameras").click()
+    tab.wait_state("c('geometry', 'fields')", 60)
+    tab.page.locator(".mv-sheet").get_by_text("The camera comes from 12 beads").wait_for()
+    tab.page.wait_for_selector(".mv-sheet .mv-picture img")  # the C-arm
+    tab.shot("cameras used")

@@ -86,6 +86,7 @@ def test_a_phantom_gives_all_x_rays_their_cameras(host, geometry):
         assert view.record.assumptions[0].startswith("The camera comes from 12 beads in the image")
         assert view.record.assumptions[1] == "The marker is taken as fixed to the patient."
         assert 0 < view.record.uncertainty["rotation_sd_deg"] < 1
+        assert view.record.marker == "patient"  # kept by the node, from which the record is read
     assert off_px(views) < 1.5
     assert text(geometry, "of_camera0") == views[0].record.assumptions[0]
     geometry.select(views[0].id)

@@ -191,6 +191,7 @@ def _read_view(view: View, entry: ViewRecord, dicom: DicomImage | None) -> AddVi
         geometry=entry.flat.geometry if entry.kind in DESCRIBED else view.camera,
         uncertainty={key: sd for key, sd in entry.uncertainty.items() if sd != usual[key]},
         assumptions=entry.assumptions,
+        marker=entry.marker,
         image_pixel_mm=view.xray.pixel_mm,
         origin="case.json",
         dicom=dicom,

@@ -102,10 +102,15 @@ class XRayView:
         self.node.SetAttribute(ATTRIBUTE, json.dumps(record.scene_json()))
 
     def change(self, **fields: Any) -> None:
-        """Set fields of the record. A new geometry takes the place of the one before, its distortion, correction and origins."""
+        """Set fields of the record. A new geometry takes the place of the one before, its distortion, correction, origins and marker."""
         if "geometry" in fields:
-            before = {"distortion": None, "corrected": None, "origins": {}, "marker": ""}
-            fields = {**before, **fields}
+            fields = {
+                "distortion": None,
+                "corrected": None,
+                "origins": {},
+                "marker": "",
+                **fields,
+            }
             stated = fields.get("uncertainty", self.record.uncertainty)
             if not isinstance(fields["geometry"], SlotScan):
                 stated = {key: sd for key, sd in stated.items() if key != STEP_SD.key}

@@ -127,16 +127,17 @@ def test_a_bone_is_moved_by_its_handles_in_a_slice_and_in_3d(tab):
     turned = "c('check', 'bones').lines[2].cells[3].text"
     for number in (1, 0):  # the axial slice, then 3D
         box, before = tab.page.locator(".mv-fill img").nth(number).bounding_box(), ""
-        for share in (0.25, 0.27, 0.23, 0.29):  # of the height: about the radius of the ring
+        for share in (0.175, 0.168, 0.182):  # of the width: about the radius of the ring
             before = tab.evaluate(turned)
-            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * (0.5 - share)
+            x, y = box["x"] + box["width"] * (0.5 + share), box["y"] + box["height"] / 2
             tab.page.mouse.move(x, y)
-            tab.page.wait_for_timeout(700)
+            tab.page.wait_for_timeout(1000)
             tab.page.mouse.down()
-            tab.page.mouse.move(x + 40, y + 10, steps=5)
-            tab.page.wait_for_timeout(700)
+            tab.page.wait_for_timeout(300)
+            tab.page.mouse.move(x + 5, y + 30, steps=6)
+            tab.page.wait_for_timeout(1000)
             tab.page.mouse.up()
-            tab.page.wait_for_timeout(2500)
+            tab.page.wait_for_timeout(4000)
             if tab.evaluate(turned) != before:
                 break
         assert tab.evaluate(turned) != before and tab.state("answer.kind") == "moved"

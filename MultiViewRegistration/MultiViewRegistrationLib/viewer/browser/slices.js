@@ -47,6 +47,7 @@
       preset(which) { this.set(...PRESETS[which]); },
       press(event) {
         if (event.button !== 0 || event.target.closest("button, input, form, [role=toolbar]")) return;
+        if ((this.trame.state.get("hand") || {}).on) return; // the handles of a bone get it
         this.drag = { x: event.clientX, y: event.clientY, width: this.greys.width, level: this.greys.level, far: false };
       },
       pull(event) {

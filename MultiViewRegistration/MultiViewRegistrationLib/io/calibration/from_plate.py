@@ -138,7 +138,8 @@ def measure_plate(
     InputError
         Beginning with a name: where an image shows no such grid, or has another size.
     """
-    seen, integrals = [], []
+    seen: list[np.ndarray] = []
+    integrals: list[np.ndarray] = []
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
         progress(number / len(images), name)
         with naming(name):

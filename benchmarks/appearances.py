@@ -24,13 +24,13 @@ import numpy as np
 from scipy import stats
 
 from MultiViewRegistrationLib.assessment.metrics import default_targets, mtre
-from MultiViewRegistrationLib.assessment.places import tiles_in_place
 from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
-from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, pose_uncertainty
+from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty
+from MultiViewRegistrationLib.assessment.verdict import Assessment, assess, model_inputs
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import View
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
-from MultiViewRegistrationLib.registration.objective import PoseFit, tiles
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.objective import PoseFit
 from MultiViewRegistrationLib.registration.optimizer import DescentStart
 from MultiViewRegistrationLib.registration.pipeline import Refinement, RegistrationPipeline
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -40,8 +40,8 @@ from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, perturbed, t
 from . import DATA
 from .bent import PEOPLE, person
 from .kept import Rows
-from .protocol.conditions import flipped, turned
-from .simulation.appearance import GROUPS, random_appearance
+from .protocol.conditions import calibrated, flipped, turned
+from .simulation.appearance import GROUPS, random_appearance, random_things
 from .simulation.body import Body, bone_points, middle
 from .simulation.cases import random_cameras, random_pose
 from .simulation.projector import RtkProjector
@@ -103,39 +103,36 @@ def measured(
     found = without_search(used, views, start)
     if found is None:
         return {"failed": "nothing shown"}
-    targets = default_targets(used, views, found.world_from_ct)
-    if not len(targets):
+    if not len(default_targets(used, views, found.world_from_ct)):
         return {"failed": "no bone in all fields"}
-    return {
-        "failed": None,
-        "mtre_mm": mtre(found.world_from_ct, pose, targets) if own else None,
-        "similarity": list(found.fit.similarity),
-        **carried(used, views, found.world_from_ct, start, targets),
-    }
+    row, said = assessed(used, views, found, start)
+    if said.targets is None:
+        return {"failed": "nothing shown"}
+    off = mtre(found.world_from_ct, pose, said.targets) if own else None
+    return {"failed": None, "mtre_mm": off, **row}
 
 
-def carried(
-    anatomy: PreparedCT,
-    views: list[View],
-    pose: np.ndarray,
-    start: np.ndarray,
-    targets: np.ndarray,
-) -> dict:
-    """The features that do not know grey values, see `features.ReliabilityFeatures`."""
-    objective = anatomy.objective(views, anatomy.levels(views, start)[-1], pose)
-    projections = objective.project(pose, intrinsics=True)
-    fit = objective.linearise(projections)
-    split = tiles(objective, projections)
-    noise = pose_uncertainty(objective, fit, split, CameraCorrections(views, CALIBRATED))
-    at = noise.at(rigid.transform_points(pose, targets))
+def assessed(
+    anatomy: PreparedCT, views: list[View], found: Refinement, start: np.ndarray
+) -> tuple[dict, Assessment]:
+    """What a row keeps of what is said of an answer, and all of it."""
+    said = assess(anatomy, views, found, start)
+    features, prediction = said.features, said.prediction
+    row = {"verdict": said.verdict, "similarity": list(found.fit.similarity)}
+    if features is None or prediction is None or said.targets is None:
+        return row, said
+    at = features.uncertainty.at(rigid.transform_points(found.world_from_ct, said.targets))
     return {
-        "in_place": [
-            float(share) if np.isfinite(share) else None
-            for share in tiles_in_place(objective, projections, split)
-        ],
-        "relative_noise": relative_noise(at, views, fit),
-        "noise_mm": at.rms_mm,
-    }
+        **row,
+        "familiar": prediction.familiar,
+        "risk": prediction.failure_probability,
+        "image_risk": prediction.image_failure_probability,
+        "camera_risk": prediction.camera_failure_probability,
+        "upper95_mm": prediction.upper95_mm,
+        "in_place": [float(share) if np.isfinite(share) else None for share in features.in_place],
+        "relative_noise": relative_noise(at, views, features.fit),
+        "features": model_inputs(features),
+    }, said
 
 
 def relative_noise(at: TargetUncertainty, views: list[View], fit: PoseFit) -> float:
@@ -162,12 +159,20 @@ def make(rows: Rows, scenes: range, seed: int, data: Path) -> None:
             appearance = random_appearance(rng, group)
             other = FITTED[(number + 1 + rng.integers(len(FITTED) - 1)) % len(FITTED)]
             stranger = PreparedCT(person(other, data)[0])
-            anatomy = PreparedCT(appearance.ct(person(name, data)[0]))
+            things = random_things(
+                np.random.default_rng([seed, number]), middle(person(name, data)[1])
+            )
+            anatomy = PreparedCT(appearance.ct(things.ct(person(name, data)[0])))
+            crossed = [
+                things.materials(each, camera, pose)
+                for each, camera in zip(materials, cameras, strict=True)
+            ]
             views = [
                 View(f"view {n}", appearance.xray(each, PIXEL_MM, rng), camera)
-                for n, (each, camera) in enumerate(zip(materials, cameras, strict=True))
+                for n, (each, camera) in enumerate(zip(crossed, cameras, strict=True))
             ]
             about = {"person": name, "group": group, "views": len(views), **asdict(appearance)}
+            views = calibrated(rng, views)
             for how, key in zip(HOWS, keys, strict=True):
                 what = partial(measured, rng, how, anatomy, stranger, views, pose)
                 rows.get(*key, measure=what, about={**about, "how": how})

@@ -60,6 +60,7 @@ CODES = {
     "shared-unknown": "all X-rays share an unknown of their cameras",
     "targets-not-shown": "no X-ray shows a target",
     "too-little-shown": "an X-ray shows too little of the CT",
+    "third-view-missing": "two X-rays of a kind on which no risk was measured are not enough",
     "together-elsewhere": "a bone ends elsewhere than it does alone",
     "unfamiliar-images": "the risk was not measured on X-rays of this kind",
     "unlike-known": "the result looks unlike every correct result known",

@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.assessment.prediction import (
     calibrated,
     columns,
 )
-from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty
+from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty, target_jacobians
 from MultiViewRegistrationLib.assessment.verdict import (
     _camera_strain,
     _is_exact,
@@ -437,12 +437,20 @@ def test_only_what_is_exact_is_a_condition(anatomy, views, found, near):
         )
 
 
-def test_xrays_of_an_unknown_kind_are_to_be_checked_however_small_their_risk():
+def test_xrays_of_an_unknown_kind_are_accepted_only_by_what_carries_over():
     model = calibrated()
     sure = Prediction(0.2, 0.4, 0.001, 0.001, bounded=True, typical_mm=0.2)
     assert decide(sure, model, measured=True) == "accept"
     other = replace(sure, familiar=False)
     assert decide(other, model, measured=True) == "check"
+    small = np.diag([1e-6] * 3 + [0.01] * 3)
+    noise = TargetUncertainty(CORNERS, target_jacobians(CORNERS, np.zeros(3)), small)
+    assert decide(other.carried(0.001, noise, 0.0), model, measured=False) == "check"
+    assert decide(other.carried(0.05, noise, 0.0), model, measured=True) == "check"
+    disagreeing = other.carried(0.001, noise, 2.0)
+    assert disagreeing.upper95_mm > WRONG_MM and disagreeing.typical_mm > 2
+    assert decide(disagreeing, model, measured=True) == "check"
+    assert "may be" in _risk(disagreeing, model, "check")[0]
     (reason,) = _risk(other, model, "check")
     assert "another kind" in reason and " %" not in reason and is_about_risk(reason)
 
@@ -454,12 +462,30 @@ def test_of_xrays_of_an_unknown_kind_no_risk_and_no_weak_point_is_told(
     doubting = replace(generous, intercept=9.0, accept=0.03, reject=0.5, usual=usual)
     told = assess(anatomy, views, found, near, CORNERS, model=doubting)
     assert told.verdict == "check" and told.prediction.known_risk is None
+    assert "third-view-missing" in [reason.code for reason in told.reasons] and told.in_doubt
     assert min(told.features.in_place) > 0.5 and told.to_json()["failure_probability"] is None
     assert sum(map(is_about_risk, told.reasons)) == 1
     assert not [reason for reason in told.reasons if " %" in reason or "halves" in reason]
     knowing = replace(doubting, usual=generous.usual)
     told = assess(anatomy, views, found, near, CORNERS, model=knowing)
     assert told.verdict == "reject" and told.prediction.known_risk > 0.99
+
+
+def test_three_xrays_of_an_unknown_kind_are_accepted_where_they_agree(ct, anatomy, near, generous):
+    usual = {name: 1.0 if "similarity" in name else 0.0 for name in COLUMNS}
+    doubting = replace(generous, intercept=9.0, accept=0.03, reject=0.5, usual=usual)
+    views = make_views(ct, ((0, 0), (90, 0), (45, 0)))
+    found = refine(anatomy, views, near)
+    told = assess(anatomy, views, found, near, CORNERS, model=doubting)
+    assert (told.verdict, told.reasons, told.in_doubt) == ("accept", [], True)
+    assert told.prediction.known_risk is None and "was not measured" in told.summary
+    rival = AlternativeSolution(off(TRUE_POSE, [0, 0, 90], [40, 0, 0]), 1.05, 40.0, 90.0)
+    told = assess(anatomy, views, replace(found, alternative=rival), near, CORNERS, model=doubting)
+    assert told.verdict == "accept"  # the tiles of the rival are not in place
+    turned = views[2].camera.camera_from_world @ off(np.eye(4), [0, 0, 3], [0, 0, 0])
+    views[2] = replace(views[2], camera=replace(views[2].camera, camera_from_world=turned))
+    told = assess(anatomy, views, refine(anatomy, views, near), near, CORNERS, model=doubting)
+    assert told.verdict != "accept" and "views-disagree" in [each.code for each in told.reasons]
 
 
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):

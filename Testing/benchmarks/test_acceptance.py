@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from benchmarks import ROOT
+from benchmarks.appearances import FAR_MM
 from benchmarks.protocol import acceptance
 from benchmarks.protocol.acceptance import MIN_ACCEPTS, judge
 from benchmarks.protocol.cases import ct_name
 from benchmarks.protocol.runs import reevaluate
-from MultiViewRegistrationLib.assessment.prediction import calibrated
+from MultiViewRegistrationLib.assessment.prediction import CARRIED_TENSION, calibrated
+from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
+from MultiViewRegistrationLib.assessment.verdict import MAX_CAMERA_RISK
 
 #: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a
 #: wrong principal point, registered after what seed 6 had shown of these had led to a rule for
@@ -141,6 +144,24 @@ def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_
     least = calibrated().contradicted_risk
     mm = np.array([each["mtre_mm"] for each in rows if each.get("failure_probability") == least])
     assert len(mm) > 80 and np.mean(mm > acceptance.WRONG_MM) <= least
+
+
+def agrees(row: dict) -> bool:
+    """Whether what carries over, without any similarity, would accept a row; its bound is a low one."""
+    cameras = ScaledChiSquare(*row["cameras"])
+    known = cameras.probability_beyond(acceptance.WRONG_MM) <= MAX_CAMERA_RISK
+    explained = 1.5 * np.hypot(row["noise_mm"], np.sqrt(cameras.spread * cameras.freedom))
+    bound = np.hypot(explained, row["features"]["disagreement_mm"])
+    return known and bound <= acceptance.WRONG_MM and row["features"]["tension"] <= CARRIED_TENSION
+
+
+@pytest.mark.slow
+def test_three_views_that_agree_are_not_off_by_little(rows):
+    three = [row for row in rows if row["part"] == "body" and row["views"] == 3 and row["features"]]
+    near = [row for row in three if acceptance.WRONG_MM < row["mtre_mm"] < FAR_MM]
+    right = [row for row in three if row["mtre_mm"] < 1]
+    assert len(near) > 30 and not any(map(agrees, near))
+    assert sum(map(agrees, right)) > 0.8 * len(right)
 
 
 @pytest.mark.slow

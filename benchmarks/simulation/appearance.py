@@ -2,30 +2,37 @@
 
 Real X-rays differ from each other far more than those of one simulated detector. An `Appearance` is
 one description of an image chain, drawn at random; `GROUPS` are kinds of machines, so that a model
-can be judged on a kind that it was not fitted to.
+can be judged on a kind that it was not fitted to. `Things` are what X-rays and CT show differently:
+couch, head rest and contrast agent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, shift
 
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.rigid import transform_points
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import XRay, to_line_integrals
 
 from .body import transmission
+from .simulator import Wire, chord_lengths
 
 #: cm^2/g of water and of bone where all is Compton scatter, near 2 MeV: as their electrons are.
 MEGAVOLT_WATER, MEGAVOLT_BONE = 0.0494, 0.0472
 #: Scatter is as wide as this on the detector, glare of an intensifier as this, mm.
 SCATTER_MM, GLARE_MM = 40.0, 25.0
-#: What a log image's values are multiplied by before they are rounded to grey levels.
-LOG_RANGE = 8.0
+#: The image before, of which a lagging detector still shows a share, showed the body so far away.
+LAG_MM = 12.0
+#: g/cm^3: a couch's carbon tubes as water, diluted contrast agent as bone; and their HU.
+CARBON_DENSITY, AGENT_DENSITY, CARBON_HU, AGENT_HU = 1.4, 2.5, 300.0, 350.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Appearance:
     vignetting : loss in the corners.
     gamma : power of the detected intensity; 1 is linear.
     saturated : share of the image that is brighter than the detector's range.
+    lag : share of the image before this one, LAG_MM aside.
     logarithm : the image is stored as line integrals, bone bright.
     sharpened, sharpened_mm : so many times the detail below a width is added to the logarithm.
     bits : of grey levels.
@@ -59,6 +67,7 @@ class Appearance:
     vignetting: float = 0.1
     gamma: float = 1.0
     saturated: float = 0.0
+    lag: float = 0.0
     logarithm: bool = False
     sharpened: float = 0.0
     sharpened_mm: float = 3.0
@@ -108,6 +117,9 @@ class Appearance:
         if self.grid:
             lines = np.sin(2 * np.pi * np.arange(columns) * pixel_mm / self.grid_mm)
             image = image * (1 + self.grid * lines)
+        if self.lag:
+            before = shift(image, (0, LAG_MM / pixel_mm), order=0, mode="nearest")
+            image = (1 - self.lag) * image + self.lag * before
         photons = self.photons / np.median(image)
         return rng.poisson(image * photons) / photons
 
@@ -140,6 +152,103 @@ class Appearance:
         return replace(given, volume=made.pooled((1, 1, factor)) if factor > 1 else made)
 
 
+@dataclass(frozen=True)
+class Things:
+    """What lies about the body or in it, in CT mm: tubes of a couch and a head rest, and vessels.
+
+    Parameters
+    ----------
+    couch, ct_couch : those of the X-rays, and of the CT, each of which may have none.
+    vessels : with contrast agent, in `agent_in`, "xray" or "ct".
+    """
+
+    couch: tuple[Wire, ...] = ()
+    ct_couch: tuple[Wire, ...] = ()
+    vessels: tuple[Wire, ...] = ()
+    agent_in: str = "xray"
+
+    def materials(self, materials: np.ndarray, camera: Camera, pose: np.ndarray) -> np.ndarray:
+        """What rays cross, with these things: water and bone (2, rows, columns), g/cm^2."""
+        water, bone = materials
+        vessels = self.vessels if self.agent_in == "xray" else ()
+        water = water + CARBON_DENSITY / 10 * _chords(camera, pose, self.couch)  # mm g/cm^3
+        bone = bone + AGENT_DENSITY / 10 * _chords(camera, pose, vessels)
+        return np.stack([water, bone])
+
+    def ct(self, given: CT) -> CT:
+        """The CT with its couch, and contrast agent if it is there."""
+        volume = given.volume
+        values = volume.values.astype(np.float32)
+        vessels = self.vessels if self.agent_in == "ct" else ()
+        for hu, tubes in ((CARBON_HU, self.ct_couch), (AGENT_HU, vessels)):
+            for tube in tubes:
+                _fill(values, volume, tube, hu)
+        return replace(given, volume=Volume(values, volume.ct_from_index))
+
+
+def _chords(camera: Camera, pose: np.ndarray, tubes: Sequence[Wire]) -> np.ndarray | float:
+    """(rows, columns) mm of rays within tubes of the CT at a pose."""
+    moved = [tube.moved(pose[:3, :3], pose[:3, 3]) for tube in tubes]
+    return sum((chord_lengths(camera, tube) for tube in moved), 0.0)
+
+
+def _fill(values: np.ndarray, volume: Volume, tube: Wire, hu: float) -> None:
+    """Make all of a tube at least as dense as this, in values (k, j, i) of the volume's grid."""
+    ends = np.array([tube.start, tube.end])
+    index = transform_points(volume.index_from_ct, ends)[:, ::-1]
+    reach = tube.diameter_mm / 2 / volume.spacing_mm[::-1] + 1
+    low = np.clip(np.floor(index.min(axis=0) - reach), 0, values.shape).astype(int)
+    high = np.clip(np.ceil(index.max(axis=0) + reach) + 1, 0, values.shape).astype(int)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    places = np.moveaxis(np.mgrid[box], 0, -1)[..., ::-1].astype(float)
+    off = transform_points(volume.ct_from_index, places.reshape(-1, 3)) - ends[0]
+    axis = ends[1] - ends[0]
+    along = np.clip(off @ axis / (axis @ axis), 0, 1)[:, None] * axis
+    inside = np.linalg.norm(off - along, axis=1) <= tube.diameter_mm / 2
+    part = values[box]
+    part[inside.reshape(part.shape)] = np.maximum(part[inside.reshape(part.shape)], hu)
+
+
+def random_things(rng: np.random.Generator, middle: np.ndarray) -> Things:
+    """Each of the X-rays and the CT has a couch or a head rest of its own, or none; half the bodies have contrast agent in one of the two.
+
+    middle: (3,) CT mm, of the body.
+    """
+    kinds = rng.choice(["none", "couch", "rest"], 2)
+    vessels = _random_vessels(rng, middle) if rng.random() < 0.5 else ()
+    couches = [_random_couch(rng, middle, str(kind)) for kind in kinds]
+    return Things(*couches, vessels, str(rng.choice(["xray", "ct"])))
+
+
+def _random_couch(rng: np.random.Generator, middle: np.ndarray, kind: str) -> tuple[Wire, ...]:
+    """A couch's frame behind the body, or a rest that goes around the head, open in front."""
+    if kind == "couch":
+        behind, aside = rng.uniform(95, 160), rng.uniform(-40, 40)
+        points = middle + np.array([[aside + x, behind, 0] for x in (-75, 0, 75)])
+        return tuple(
+            Wire(tuple(point - [0, 0, 300]), tuple(point + [0, 0, 300]), rng.uniform(15, 30))
+            for point in points
+        )
+    if kind == "rest":
+        angles, radius = np.linspace(0.1, 0.9, 9) * np.pi, rng.uniform(90, 130)
+        arc = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+        at = middle + radius * arc + [0, 0, rng.uniform(-60, 60)]
+        wide = rng.uniform(8, 20)
+        return tuple(Wire(tuple(a), tuple(b), wide) for a, b in pairwise(at))
+    return ()
+
+
+def _random_vessels(rng: np.random.Generator, middle: np.ndarray) -> tuple[Wire, ...]:
+    """Vessels of 3 to 9 mm that wind through the middle."""
+    tubes: list[Wire] = []
+    for _ in range(rng.integers(2, 5)):
+        steps = rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)
+        points = middle + np.cumsum(np.vstack([rng.uniform(-50, 50, 3), steps]), axis=0)
+        wide = rng.uniform(3, 9)
+        tubes += [Wire(tuple(a), tuple(b), wide) for a, b in pairwise(points)]
+    return tuple(tubes)
+
+
 Draw = Callable[[np.random.Generator], dict[str, Any]]
 
 #: Kinds of machines: what is drawn of each.
@@ -156,6 +265,7 @@ GROUPS: dict[str, Draw] = {
         "vignetting": rng.uniform(0.2, 0.6),
         "blur_mm": rng.uniform(0.4, 0.9),
         "saturated": rng.uniform(0, 0.3),
+        "lag": rng.choice([0.0, rng.uniform(0.0, 0.1)]),
         "bits": int(rng.choice([8, 10])),
     },
     "processed": lambda rng: {

@@ -15,19 +15,21 @@ import scipy
 from ..registration.objective import TILE_SIDE, Objective, Projection, Tiles
 from ..rendering.devices import run_tasks
 
-#: Each tile is tried so many pixels to all sides, and is in place up to so many from the pose's.
-REACH_PIXELS, IN_PLACE_PIXELS = 5, 1
-#: A tile has a vote where noise leaves its X-ray this correlation with itself.
-MIN_EXPLAINED = 0.5
+#: Each tile is tried so many pixels to all sides; it is in place up to so many from the pose's, and
+#: out of place beyond the third number.
+REACH_PIXELS, IN_PLACE_PIXELS, BESIDE_PIXELS = 5, 1, 2
+#: A tile has a vote where noise leaves its X-ray this correlation with itself, and where its local
+#: NCC in place and out of place differ by this: one that shows but a straight edge slides along it.
+MIN_EXPLAINED, MIN_NCC_DIFFERENCE = 0.5, 0.02
 #: A view with fewer votes has no share.
-MIN_VOTES = 8
+MIN_VOTES = 6
 #: The share in the view where it is smallest is beta distributed about this mean, with this
 #: concentration, at wrong poses: benchmarks/appearances.py fits it to simulated X-rays of many
 #: kinds.
 CHANCE_SHARE, CONCENTRATION = 0.06, 20.0
-#: A smaller share says nothing: exchanged X-rays of a body that is nearly symmetric reach 0.36, and
-#: right poses in real ones 0.41 or more.
-MIN_SHARE = 0.4
+#: A smaller share says nothing: right poses in real X-rays have 0.48 or more, and those with an
+#: image that is not what the case says up to 0.14.
+MIN_SHARE = 0.35
 
 
 def tiles_in_place(objective: Objective, projections: list[Projection], split: Tiles) -> np.ndarray:
@@ -46,12 +48,13 @@ def tiles_in_place(objective: Objective, projections: list[Projection], split: T
 
     def fill(index: int) -> None:
         of_view = split.views == index
-        voting = of_view & split.comparable & (split.explained >= MIN_EXPLAINED)
-        if np.count_nonzero(voting) >= MIN_VOTES:
-            offsets = best_offsets(*_normalised(objective, index, projections[index]))
-            column, row = split.places[voting].T
-            apart = np.abs(offsets[row, column]).max(axis=-1)
-            shares[index] = np.mean(apart <= IN_PLACE_PIXELS)
+        seen = of_view & split.comparable & (split.explained >= MIN_EXPLAINED)
+        column, row = split.places[seen].T
+        there, elsewhere = best_fits(*_normalised(objective, index, projections[index]))
+        difference = (there - elsewhere)[row, column]
+        votes = difference[np.abs(difference) >= MIN_NCC_DIFFERENCE]
+        if len(votes) >= MIN_VOTES:
+            shares[index] = np.mean(votes > 0)
 
     run_tasks([partial(fill, index) for index in range(len(projections))])
     return shares
@@ -90,8 +93,8 @@ def _normalised(
     return residual + xray, xray, objective.masks[index]
 
 
-def best_offsets(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return by how many columns and rows the DRR fits each tile of the X-ray best when moved.
+def best_fits(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the local NCC with which the DRR fits each tile of the X-ray best, in place and out of place.
 
     Parameters
     ----------
@@ -102,29 +105,26 @@ def best_offsets(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> np.ndar
 
     Returns
     -------
-    ndarray
-        (tile rows, tile columns, 2).
+    ndarray, ndarray
+        (tile rows, tile columns) each.
     """
     rows, columns = mask.shape
     reach = REACH_PIXELS
     padded = [np.pad(each, reach) for each in (drr, drr**2, mask)]
     squares = xray**2
-    best = np.full(_tile_sums(mask).shape, -np.inf)
-    offsets = np.zeros((*best.shape, 2), int)
-    steps = sorted(
-        np.ndindex(2 * reach + 1, 2 * reach + 1),
-        key=lambda step: max(abs(step[0] - reach), abs(step[1] - reach)),
-    )  # of equals the nearest
-    for down, across in steps:
+    there, elsewhere = (np.full(_tile_sums(mask).shape, -1.0) for _ in range(2))
+    for down, across in np.ndindex(2 * reach + 1, 2 * reach + 1):
+        apart = max(abs(down - reach), abs(across - reach))
+        if IN_PLACE_PIXELS < apart <= BESIDE_PIXELS:
+            continue
         moved, moved_squares, known = (
             each[down : down + rows, across : across + columns] for each in padded
         )
         energy = _tile_sums(moved_squares * mask) * _tile_sums(squares * known)
         ncc = _tile_sums(moved * xray) / np.sqrt(energy + 1e-9)
-        better = ncc > best
-        best[better] = ncc[better]
-        offsets[better] = reach - across, reach - down
-    return offsets
+        best = there if apart <= IN_PLACE_PIXELS else elsewhere
+        np.maximum(best, ncc, out=best)
+    return there, elsewhere
 
 
 def _tile_sums(image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The verdict on a registered pose, with its reasons.
 
 Accept needs a small failure probability, and a case of the kind that the probability was measured
-on. A case of another kind is at best "check": a wrong accept is worse than a wrong reject.
+on, or for other X-rays what holds for any kind (`Prediction.carried`). Any other case is at best
+"check": a wrong accept is worse than a wrong reject.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from ..geometry.fields import UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason, Verdict
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
+from ..registration.objective import tiles
+from ..registration.optimizer import distance, minimise
+from ..registration.pipeline import (
+    DISTINCT_MM,
+    AlternativeSolution,
+    Refinement,
+    pose_difference,
+)
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .bones import RegisteredBone, RegisteredBones
@@ -25,6 +33,7 @@ from .diagnosis import OF_ONE_VIEW, Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .parts import elsewhere
+from .places import carried_risk, tiles_in_place
 from .prediction import (
     COLUMNS,
     DISAGREE,
@@ -59,6 +68,10 @@ EXPECTED_STRAIN, CONTRADICTION = 2.0, 4.0
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 #: Beginning of the reason not to accept X-rays that the model does not know.
 UNFAMILIAR = "The X-rays are of another kind than those"
+#: Fewer of them are never accepted: no third tells which of two is wrong, and whether.
+MIN_UNFAMILIAR_VIEWS = 3
+#: Steps in which the next answer is refined, where its tiles are asked.
+RIVAL_STEPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,12 +277,25 @@ def assess(
     prediction = model.predict(
         model_inputs(features), cameras.distribution if cameras else None
     ).no_less_than(at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied)))
+    familiar = prediction.familiar
+    if not familiar:
+        prediction = prediction.carried(features.carried_risk, at, features.disagreement_mm)
+        if 1 < len(tied) < MIN_UNFAMILIAR_VIEWS:
+            limits.append(
+                Reason(
+                    "third-view-missing",
+                    "Two X-rays of such a kind are never accepted: a third would tell whether they "
+                    "agree.",
+                )
+            )
     apart = elsewhere(features.parts, chosen)
     if apart and not (apart.unlike or prediction.agree and prediction.familiar):
         # Views that contradict each other ask for another place of every part; and how far parts
         # of a right pose ask to go was measured on familiar X-rays.
         apart = None
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
+    if ambiguous and not familiar:
+        ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
     measured = not (limits or alone or ambiguous or apart)
     if (
         not (anatomy.structure or contradictions)
@@ -281,7 +307,7 @@ def assess(
         prediction = prediction.elsewhere(unlike=apart.unlike)
     inflation = prediction.upper95_mm / at.bound_mm()
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
-    in_doubt = bool(limits or alone or contradictions or unsure)
+    in_doubt = bool(limits or alone or contradictions or unsure or not familiar)
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
         if not prediction.agree:
@@ -348,8 +374,29 @@ def decide(prediction: Prediction, model: Model, measured: bool) -> Verdict:
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
     steady = prediction.camera_failure_probability <= MAX_CAMERA_RISK
-    known = measured and prediction.bounded and prediction.agree and prediction.familiar
+    known = measured and prediction.bounded and prediction.agree
+    known = known and (prediction.familiar or prediction.carries)
     return "accept" if safe and known and steady else "check"
+
+
+def _rival_is_in_place(
+    anatomy: PreparedCT, views: list[View], found: Refinement, start: np.ndarray
+) -> bool:
+    """Return whether the next answer, refined, is another one that has its tiles in place, too.
+
+    Evidence tells less of X-rays of another kind: at right poses it is hardly higher than at others.
+    """
+    assert found.alternative is not None
+    levels, rival = anatomy.levels(views, start), found.alternative.world_from_ct
+    for level in levels[-2:]:
+        objective = anatomy.objective(views, level, rival)
+        rival = minimise(objective, rival, RIVAL_STEPS, level.tolerance_mm).world_from_ct
+    if distance(rival, found.world_from_ct, anatomy.centroid) <= DISTINCT_MM:
+        return False
+    projections = objective.project(rival, intrinsics=True)
+    objective.linearise(projections)
+    in_place = tiles_in_place(objective, projections, tiles(objective, projections))
+    return carried_risk(in_place) < 1
 
 
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
@@ -812,9 +859,11 @@ def _risk(prediction: Prediction, model: Model, verdict: str) -> list[Reason]:
         sentence = f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."
         return [Reason("most-likely-wrong", sentence)]
     if not prediction.familiar:
+        up_to = f", but it may be {prediction.upper95_mm:.1f} mm off"
+        beyond = up_to if prediction.upper95_mm > WRONG_MM else ""
         sentence = (
             f"{UNFAMILIAR} on which the risk was measured, so that it is not known; most of their "
-            "parts fit best where this pose has them."
+            f"parts fit best where this pose has them{beyond}."
         )
         return [Reason("unfamiliar-images", sentence)]
     if prediction.failure_probability <= model.accept:

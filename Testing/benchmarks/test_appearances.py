@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from phantom import make_ct
+from phantom import make_ct, make_views
 
 from benchmarks.appearances import fitted, judged, risk, told
-from benchmarks.simulation.appearance import GROUPS, Appearance, random_appearance
+from benchmarks.simulation.appearance import (
+    CARBON_DENSITY,
+    GROUPS,
+    Appearance,
+    Things,
+    random_appearance,
+)
+from benchmarks.simulation.simulator import Wire
 from MultiViewRegistrationLib.assessment import places
 
 PIXEL_MM = 0.6
@@ -46,6 +53,17 @@ def test_slices_of_the_ct_are_as_thick_as_said():
     assert thick.spacing_mm[2] == 4.0 and len(thick.values) == 24
     soft = Appearance(kernel_mm=2.0).ct(given).volume.values
     assert soft.std() < given.volume.values.std()
+
+
+@pytest.mark.parametrize("agent_in", ["xray", "ct"])
+def test_contrast_agent_is_in_one_only_and_couches_where_they_are_put(agent_in):
+    ct, tube = make_ct(), Wire((0.0, 0.0, -15.0), (0.0, 0.0, 15.0), 8.0)
+    camera = make_views(ct, size=64)[0].camera
+    things = Things(couch=(tube,), ct_couch=(), vessels=(tube,), agent_in=agent_in)
+    water, bone = things.materials(np.zeros((2, 64, 64)), camera, np.eye(4))
+    assert water.max() == pytest.approx(0.8 * CARBON_DENSITY, rel=0.1)
+    changed = things.ct(ct).volume.values != ct.volume.values
+    assert (bone.any(), changed.any()) == (agent_in == "xray", agent_in == "ct")
 
 
 def row(share: float, *, wrong: bool, group: str = "a") -> dict:

@@ -131,6 +131,7 @@ def assessed(
         "upper95_mm": prediction.upper95_mm,
         "in_place": [float(share) if np.isfinite(share) else None for share in features.in_place],
         "relative_noise": relative_noise(at, views, features.fit),
+        "noise_mm": at.rms_mm,
         "features": model_inputs(features),
     }, said
 

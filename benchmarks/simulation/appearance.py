@@ -216,8 +216,8 @@ def random_things(rng: np.random.Generator, middle: np.ndarray) -> Things:
     """
     kinds = rng.choice(["none", "couch", "rest"], 2)
     vessels = _random_vessels(rng, middle) if rng.random() < 0.5 else ()
-    couches = [_random_couch(rng, middle, str(kind)) for kind in kinds]
-    return Things(*couches, vessels, str(rng.choice(["xray", "ct"])))
+    couch, ct_couch = (_random_couch(rng, middle, str(kind)) for kind in kinds)
+    return Things(couch, ct_couch, vessels, str(rng.choice(["xray", "ct"])))
 
 
 def _random_couch(rng: np.random.Generator, middle: np.ndarray, kind: str) -> tuple[Wire, ...]:

@@ -95,6 +95,8 @@ class Prediction:
         The X-rays are of a kind that the model knows. In others noise explains more at right poses
         than is usual, and the model takes them for wrong: where `places.carried_risk` does not,
         that is the probability.
+    carries
+        They are not, and this is what `carried` tells.
     """
 
     mean_mm: float

@@ -232,6 +232,7 @@ class ShiftTable:
             projector.values,
             projector.shape,
             projector.grid.stored,
+            projector.grid.occupied,
             projector.cut_across(self._camera, poses),
             projector.end_slices,
             rays.source,
@@ -254,6 +255,7 @@ def score_shifts(
     values,
     shape,
     stored,
+    occupied,
     cut,
     end_slices,
     sources,
@@ -309,6 +311,7 @@ def score_shifts(
         cpu.project_rows(
             values,
             stored,
+            occupied,
             sources[n],
             source_steps[n],
             directions[n],

@@ -499,6 +499,7 @@ class Scorer:
             projector.values,
             projector.shape,
             projector.grid.stored,
+            projector.grid.occupied,
             cut,
             projector.end_slices,
             rays.source,
@@ -523,6 +524,7 @@ def score_poses(
     values,
     shape,
     stored,
+    occupied,
     cut,
     end_slices,
     sources,
@@ -544,8 +546,8 @@ def score_poses(
 
     Parameters
     ----------
-    shape, stored
-        Of the volume, and as it is stored, see `Grid`. cut (N, 6), sources and source_steps (N, 3),
+    shape, stored, occupied
+        Of the volume, see `Grid`. cut (N, 6), sources and source_steps (N, 3),
         world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
         `cpu.project_rows` and `cpu.mark_unseen` need.
     fixed, valid
@@ -586,6 +588,7 @@ def score_poses(
         cpu.project_rows(
             values,
             stored,
+            occupied,
             source,
             source_steps[n],
             directions[n],

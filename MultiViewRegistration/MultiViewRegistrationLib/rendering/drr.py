@@ -126,6 +126,26 @@ class Grid:
         return self.values.reshape(-1, nj, self.stored[0])[:nk, :, :ni]
 
     @cached_property
+    def occupied(self) -> np.ndarray:
+        """Which blocks of cpu.BLOCK voxels a side rays have to be followed through, uint8 (k, j, i).
+
+        1 where a voxel other than 0 lies in the block, or at most half of its side before it, or
+        as many and one voxel behind it.
+        """
+        half = cpu.BLOCK // 2
+        found = self.padded != 0
+        for axis in range(3):  # of blocks of half the side
+            found = np.moveaxis(found, axis, 0)
+            count = len(found)
+            blocks = np.zeros((-(-count // cpu.BLOCK) * 2 + 3, *found.shape[1:]), bool)
+            for first in range(half):
+                part = found[first::half]
+                blocks[1 : len(part) + 1] |= part
+            around = np.logical_or.reduce([blocks[n : len(blocks) - 4 + n : 2] for n in range(5)])
+            found = np.moveaxis(around, 0, axis)
+        return np.ascontiguousarray(found).view(np.uint8)
+
+    @cached_property
     def index_from_ct(self) -> np.ndarray:
         """The inverse of ct_from_index."""
         return np.linalg.inv(self.ct_from_index)
@@ -285,6 +305,7 @@ class Projector:
             cpu.project_rows(
                 self.values,
                 self.grid.stored,
+                self.grid.occupied,
                 rays.source,
                 rays.source_step,
                 rays.directions,
@@ -383,6 +404,7 @@ def part_tasks(
             cpu.project_rows,
             grid.values,
             grid.stored,
+            grid.occupied,
             rays.source[n] + rows.start * rays.source_step[n],
             rays.source_step[n],
             directions,

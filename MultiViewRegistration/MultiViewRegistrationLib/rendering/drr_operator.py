@@ -321,6 +321,7 @@ def _by_numba(
             cpu.project_rows,
             flat,
             tuple(shape),
+            np.empty((0, 0, 0), np.uint8),
             beam[0],
             beam[1],
             beam[2:],

@@ -280,19 +280,20 @@ def assess(
     familiar = prediction.familiar
     if not familiar:
         prediction = prediction.carried(features.carried_risk, at, features.disagreement_mm)
-        if 1 < len(tied) < MIN_UNFAMILIAR_VIEWS:
-            limits.append(
-                Reason(
-                    "third-view-missing",
-                    "Two X-rays of such a kind are never accepted: a third would tell whether they "
-                    "agree.",
-                )
-            )
     apart = elsewhere(features.parts, chosen)
     if apart and not (apart.unlike or prediction.agree and prediction.familiar):
         # Views that contradict each other ask for another place of every part; and how far parts
         # of a right pose ask to go was measured on familiar X-rays.
         apart = None
+    limited = bool(limits)
+    if not (familiar or apart) and 1 < len(tied) < MIN_UNFAMILIAR_VIEWS:
+        limits.append(
+            Reason(
+                "third-view-missing",
+                "Two X-rays of such a kind are never accepted: a third would tell whether they "
+                "agree.",
+            )
+        )
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
     if ambiguous and not familiar:
         ambiguous = _rival_is_in_place(anatomy, corrected, found, start)
@@ -307,7 +308,8 @@ def assess(
         prediction = prediction.elsewhere(unlike=apart.unlike)
     inflation = prediction.upper95_mm / at.bound_mm()
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
-    in_doubt = bool(limits or alone or contradictions or unsure or not familiar)
+    # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.
+    in_doubt = bool(limited or alone or contradictions or unsure)
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
         if not prediction.agree:
@@ -521,11 +523,16 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
             typical_mm=max(prediction.typical_mm, float(np.mean(mm))),
             upper95_mm=max(prediction.upper95_mm, max(mm)),
             failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
+            familiar=True,  # it is known why the X-rays looked unfamiliar
         )
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
     if prediction is not None and displaced:
         reasons += _risk(prediction, calibrated(), verdict)
-        besides = [reason for reason in besides if not is_about_risk(reason)]
+        besides = [
+            reason
+            for reason in besides
+            if not (is_about_risk(reason) or reason.code == "third-view-missing")
+        ]
     return replace(
         assessment,
         verdict=verdict,

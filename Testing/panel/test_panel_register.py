@@ -145,6 +145,6 @@ def test_what_would_settle_a_doubt_is_a_click_away(person):
     person.session.history.add(entry)
     person.host.process(0.5)
     section = person.panel.sections["check"].button
-    assert section.collapsed and person.widget("answer", "look").font.bold()
-    person.press("answer", "look")
+    assert section.collapsed and person.widget("answer", "edges").font.bold()
+    person.press("answer", "edges")
     assert not section.collapsed

@@ -14,7 +14,7 @@ from planted_dicom import IDENTITY, write_ct
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.io.files import keep_within
-from MultiViewRegistrationLib.mrml.bones import named_segments
+from MultiViewRegistrationLib.mrml.bones import named_bones
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_mask_or_bones_and_a_pose_wait_for_the_ct(host, files, tmp_path, label
         assert segments.GetSegment(host.registration.segment_id).GetName() == "bone"
     else:
         assert host.registration.registers_each and host.shown == ["ct"]
-        assert list(named_segments(host.registration)) == ["1", "2"]
+        assert list(named_bones(host.registration)) == ["1", "2"]
 
 
 def test_scouts_that_come_with_the_ct_are_offered(host, files, tmp_path):

@@ -118,10 +118,10 @@ def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(seque
     assert host.presenters.export.state().kind == "todo"  # of a frame, from section Sequence
     act(sequence, "on")
     shown(sequence, 1)
-    assert said() == ("check", "frame 1 was followed", "look") and control(answer, "poses").enabled
+    assert said() == ("check", "frame 1 was followed", "edges") and control(answer, "poses").enabled
     act(sequence, "frame", float(BLANK))
     shown(sequence, BLANK)
-    assert said() == ("reject", "frame 2 was lost", "look") and "Lost: " in answer.answer().why[0]
+    assert said() == ("reject", "frame 2 was lost", "edges") and "Lost: " in answer.answer().why[0]
     act(sequence, "frame", 1.0)
     shown(sequence, 1)
     pose = registration.world_from_ct

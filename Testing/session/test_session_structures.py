@@ -18,7 +18,7 @@ from MultiViewRegistrationLib import register
 from MultiViewRegistrationLib.errors import InputError, collect_warnings
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.bones import bones_of, named_segments
+from MultiViewRegistrationLib.mrml.bones import bones_of, named_bones
 from MultiViewRegistrationLib.mrml.case import SceneSegments, case_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint, of_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
@@ -115,7 +115,7 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     written = write_result(session, tmp_path / "panel")()
     content = json.loads((tmp_path / "panel" / "result.json").read_text())
     assert {f"{name}_world_from_ct.tfm" for name in NAMES} <= {path.name for path in written}
-    assert sorted(content["files"]) == sorted(expected["files"])
+    assert sorted(content["files"]) == sorted([*expected["files"], "report.pdf"])
     for ours, theirs in zip(content["structures"], expected["structures"], strict=True):
         assert (ours["name"], ours["verdict"]) == (theirs["name"], theirs["verdict"])
         assert np.allclose(ours["world_from_ct"], theirs["world_from_ct"], atol=1e-6)
@@ -129,8 +129,8 @@ def test_each_bone_is_outlined_where_it_lies_in_its_colour(scene, files):
     session = registered(opened(scene, files[0]))
     seen = outlines(session)
     assert tuple(seen) == NAMES
-    segments = named_segments(session.registration)
-    assert all(seen[name].colour == segments[name].GetColor() for name in NAMES)
+    colours = named_bones(session.registration)
+    assert all(seen[name].colour == colours[name] for name in NAMES)
     detector, lines = detectors(session.registration)[0], seen["L3"].lines
     bone = next(each for each in session.result.structures.bones if each.name == "L3")
     seen = detector.camera.project(rigid.transform_points(bone.world_from_ct, bone.bone.surface))

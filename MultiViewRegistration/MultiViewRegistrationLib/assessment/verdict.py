@@ -414,7 +414,9 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
         search.found.fit.similarity,
     )
     accepted = (
-        prediction is not None and prediction.image_failure_probability <= calibrated().accept
+        prediction is not None
+        and prediction.image_failure_probability <= calibrated().accept
+        and (prediction.familiar or prediction.agree)
     )
     if search.anatomy.structure or (accepted and max(similarity) - min(similarity) <= UNEVEN):
         return assessment

@@ -295,7 +295,6 @@ def poll(session, until) -> None:
         session.poll()
 
 
-@pytest.mark.slow  # after many other scenes in one process the bundle is not found
 def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent(
     scene, study, tmp_path
 ):

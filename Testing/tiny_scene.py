@@ -5,6 +5,8 @@ In it a registration whose X-rays are a few bright dots, from chosen cameras.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -14,26 +16,27 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 
-@pytest.fixture(scope="session")
-def slicer_app():
-    """One for each folder that imports this.
-
-    Tests of the panel, which come between, have an application of their own.
-    """
-    import slicer
+@cache
+def _application():
     from trame_slicer.core import SlicerApp
 
     app = SlicerApp()
-    slicer.mrmlScene = app.scene
     app.scene.Clear(False)
     return app
 
 
+@pytest.fixture(scope="session")
+def slicer_app():
+    """One for all folders, as views belong to an application; tests of the panel have their own."""
+    return _application()
+
+
 @pytest.fixture
 def scene(slicer_app):
-    """Empty, but for what Slicer itself keeps in it."""
+    """Empty, but for what Slicer itself keeps in it; Slicer's own, also after tests of the panel."""
     import slicer
 
+    slicer.mrmlScene = slicer_app.scene
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_app.scene)
     yield slicer_app.scene
     slicer_app.scene.Clear(False)

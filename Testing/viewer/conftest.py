@@ -10,15 +10,18 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
+from tiny_scene import slicer_app
+
+__all__ = ["end_process", "scene", "slicer_app"]
+
 
 @pytest.fixture(scope="session")
-def scene():
+def scene(slicer_app):
     import slicer
-    from trame_slicer.core import SlicerApp
 
-    slicer.mrmlScene = SlicerApp().scene
-    yield slicer.mrmlScene
-    slicer.mrmlScene.Clear(False)
+    slicer.mrmlScene = slicer_app.scene
+    yield slicer_app.scene
+    slicer_app.scene.Clear(False)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import vtk
 from scene_rendering import pixels, slice_view, threed_view
-from tiny_scene import scene, slicer_app
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml import ct_3d, manual_pose, source_view
@@ -16,10 +15,6 @@ from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.viewer.page_views import draw_translucent
 
-__all__ = ["scene", "slicer_app"]
-#: Slow, as views of other tests that ran before in the same process can leave them no camera.
-pytestmark = pytest.mark.slow
-
 AT = rigid.from_rotation_translation(np.eye(3), [5.0, 3.0, 2.0])
 SIZE = 400, 300
 ROOM = np.array([[x, y, z] for x in (-15.0, 25.0) for y in (-15.0, 25.0) for z in (-15.0, 20.0)])
@@ -27,10 +22,12 @@ ROOM = np.array([[x, y, z] for x in (-15.0, 25.0) for y in (-15.0, 25.0) for z i
 
 @pytest.fixture
 def registration(scene):
+    scene.Clear(False)
     made = Registration.create(scene)
     values = np.zeros((30, 30, 30), np.int16)
     made.ct = volume_node(scene, "CT", values, np.diag([2.0, 2.0, 2.0, 1.0]))
-    return made
+    yield made
+    scene.Clear(False)
 
 
 def ball(radius: float = 10.0):

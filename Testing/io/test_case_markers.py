@@ -112,4 +112,24 @@ def test_an_anonymised_case_has_the_cameras_that_were_found(case, tmp_path):
     for one, other in zip(copied, found, strict=True):
         assert one.own_camera.same_as(other.own_camera)
         assert one.uncertainty == other.uncertainty
-    assert "marker" not in Path(path).read_text()
+        assert one.marker == other.marker == "patient"
+    assert ".csv" not in Path(path).read_text()
+
+
+def test_a_camera_that_a_marker_gave_before_stays(case):
+    def found_before(views):
+        for view, true in zip(views, true_cameras(), strict=True):
+            view["marker"] = {"fixed_to": "world"}
+            view["camera"] = true.to_json()
+
+    path = changed(case, found_before)
+    for view, true in zip(CaseFile.read(path).views, true_cameras(), strict=True):
+        assert view.own_camera.same_as(true)
+        assert view.marker == "world"
+        assert view.to_json()["marker"] == {"fixed_to": "world"}
+
+    def without_camera(views):
+        views[0]["marker"] = {"fixed_to": "world"}
+
+    with pytest.raises(InputError, match="has no geometry"):
+        CaseFile.read(changed(case, without_camera))

@@ -109,6 +109,7 @@ def test_a_case_that_is_written_has_the_cameras_and_where_they_come_from(host, g
         np.testing.assert_allclose(read.camera.projection_matrix, view.camera.projection_matrix)
         assert read.rotation_sd_deg == view.record.uncertainty["rotation_sd_deg"]
         assert case.assumptions[view.name] == view.record.assumptions
+        assert read.marker == view.record.marker == "patient"
 
 
 def write_ct(path) -> None:
@@ -155,6 +156,7 @@ def test_a_bead_is_left_out_by_a_click_and_put_back(host, geometry):
         done(host, geometry)
         assert said in cells(geometry, "beads")[2][1]
         assert control(geometry, "beads0").label.startswith(f"AP: {count} of 12")
+        assert [mark.name for mark in beads._marks(0)].count("B3") == 1
     act(geometry, "beads", "B5", 2)  # by its cell, in LAT
     done(host, geometry)
     assert [row[2] for row in cells(geometry, "beads")][4] == "left out"

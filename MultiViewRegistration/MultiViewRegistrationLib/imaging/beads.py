@@ -30,10 +30,11 @@ MAX_CANDIDATES = 400
 SECTORS = 12
 MIN_SECTOR_SHARE, MIN_SECTORS = 0.35, 0.7
 #: A fit is made at no more pixels than these from the centre to the rim; a larger bead is pooled.
-FITTED_RADIUS_PX = 10.0
+FITTED_RADIUS_PX = 7.0
 FIT_STEPS = 20
-#: Of the variance that a background alone leaves, the share that a bead must explain.
-MIN_EXPLAINED = 0.8
+#: Of the variance that a background alone leaves, the share that a bead must explain: after a rough
+#: fit, a better one, and the last.
+MIN_EXPLAINED = 0.65, 0.78, 0.8
 #: Standard deviation of a bead's place, px and as a share of its radius, and misfit, above which it
 #: is none.
 MAX_SD_PX, MAX_SD_SHARE, MAX_MISFIT = 1.0, 0.08, 0.45
@@ -52,7 +53,7 @@ POOR_MISFIT, PARTING_ROUNDS = 0.05, 2
 #: Blur that the pixels themselves make.
 MIN_BLUR_PX = 0.35
 #: Distances at which a ball's image is computed; between them it is interpolated.
-NODES = 48
+NODES = 36
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,16 +248,24 @@ def stopped_by_ball(distance: np.ndarray, radius: float, blur: float, nepers: fl
     nepers
         That the ball attenuates along its diameter.
     """
+    return _rings(distance, radius, blur) @ _stopped_at_rings(nepers)
+
+
+def _stopped_at_rings(nepers: float) -> np.ndarray:
+    """Return the shares (nodes,) of what its centre stops that a ball stops along its chords."""
+    return np.expm1(-nepers * np.sqrt(1 - _QUADRATURE[0] ** 2)) / np.expm1(-nepers)
+
+
+def _rings(distance: np.ndarray, radius: float, blur: float) -> np.ndarray:
+    """Return the blur (n, nodes) by which a ball's chords show at distances (n,)."""
     from scipy.special import i0e
 
     nodes, weights = _QUADRATURE
     rho = radius * nodes
-    chord = np.sqrt(1 - nodes**2)
-    stops = np.expm1(-nepers * chord) / np.expm1(-nepers)
     # A Gaussian about a point at `distance`, over a ring at rho, is exp(-(d - rho)^2 / 2 s^2) i0e.
     across = (distance[:, None] - rho) / blur
     ring = np.exp(-0.5 * across**2) * i0e(distance[:, None] * rho / blur**2)
-    return ring @ (stops * rho * weights * radius) / blur**2
+    return ring * (rho * weights * radius / blur**2)
 
 
 def _legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +273,7 @@ def _legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, weights / 2
 
 
-_QUADRATURE = _legendre(28)
+_QUADRATURE = _legendre(24)
 
 
 def _neighbours(bead: Bead, beads: Sequence[Bead]) -> list[Bead]:
@@ -436,28 +445,27 @@ class _Patch:
         """Return the bead that fits best; None where it does not stand out from noise and background."""
         weight = np.ones(len(self.x))
         numbers = self.start
-        for precision in (1e-2, 1e-3, 1e-4):
+        for precision, share in zip((1e-2, 1e-3, 1e-4), MIN_EXPLAINED, strict=True):
             numbers = self._minimised(numbers, weight, precision)
-            misfit = self.values - self._model(numbers)
+            misfit = self.values - self._model(numbers, self._profile(numbers))
             background = self._background @ numbers[6:]
-            left = np.sum(weight * misfit**2) / np.sum(weight * (self.values - background) ** 2)
-            if 1 - left < MIN_EXPLAINED / 2:
-                return None
             noise = 1.4826 * np.median(np.abs(misfit)) + 1e-6
             weight = 1 / (1 + (misfit / (3 * noise)) ** 2)
+            left = np.sum(weight * misfit**2) / np.sum(weight * (self.values - background) ** 2)
+            if 1 - left < share:
+                return None
         column, row, radius, blur, _, stopped = numbers[:6]
         near = np.hypot(self.x - column, self.y - row) < radius + blur
         ring = ~near
         if near.sum() < 4 or ring.sum() < 6 or abs(stopped) < MIN_STOPPED or self.shown < MIN_SHOWN:
             return None
-        left = np.sum(weight * misfit**2) / np.sum(weight * (self.values - background) ** 2)
         profile = _at_centre(radius, blur, numbers[4])
         spread = np.sqrt(np.sum(weight * misfit**2) / np.sum(weight))
-        if 1 - left < MIN_EXPLAINED or abs(stopped) * profile < MIN_CONTRAST_TO_NOISE * spread:
+        if abs(stopped) * profile < MIN_CONTRAST_TO_NOISE * spread:
             return None
         unlike = float(np.sqrt(np.mean(misfit[near] ** 2)) / abs(stopped))
         shape_sd = SHAPE_SD_SHARE * radius * max(unlike - POOR_MISFIT, 0.0)
-        J = self._derivatives(numbers)
+        J = self._derivatives(numbers, self._profile(numbers))
         normal = J.T @ (weight[:, None] * J) + np.diag(self._prior_weights(numbers) * spread**2)
         variance = np.linalg.inv(normal + 1e-12 * np.eye(12)).diagonal() * spread**2
         variance *= self._correlation(np.sqrt(weight) * misfit)
@@ -476,24 +484,25 @@ class _Patch:
         """Return the numbers (12,) of least weighted squares, by Levenberg's and Marquardt's method."""
         spread = 0.02
 
-        def cost_of(numbers: np.ndarray) -> tuple[np.ndarray, float]:
-            misfit = self.values - self._model(numbers)
+        def cost_of(numbers: np.ndarray) -> tuple[_Profile, np.ndarray, float]:
+            profile = self._profile(numbers)
+            misfit = self.values - self._model(numbers, profile)
             prior = np.sum(self._prior_weights(numbers) * (numbers - self.start) ** 2)
-            return misfit, float(np.sum(weight * misfit**2) + spread**2 * prior)
+            return profile, misfit, float(np.sum(weight * misfit**2) + spread**2 * prior)
 
-        damping, (misfit, cost) = 1e-3, cost_of(numbers)
+        damping, (profile, misfit, cost) = 1e-3, cost_of(numbers)
         for _ in range(FIT_STEPS):
-            J = self._derivatives(numbers)
+            J = self._derivatives(numbers, profile)
             prior = spread**2 * self._prior_weights(numbers)
             normal = J.T @ (weight[:, None] * J) + np.diag(prior)
             gradient = J.T @ (weight * misfit) - prior * (numbers - self.start)
             scaled = normal + damping * np.diag(normal.diagonal() + 1e-9)
             trial = np.clip(numbers + np.linalg.solve(scaled, gradient), self.low, self.high)
-            trial_misfit, trial_cost = cost_of(trial)
+            trial_profile, trial_misfit, trial_cost = cost_of(trial)
             if trial_cost < cost:
                 settled = cost - trial_cost < precision * cost
                 moved = np.abs(trial - numbers)[:2].max()
-                numbers, misfit, cost = trial, trial_misfit, trial_cost
+                numbers, profile, misfit, cost = trial, trial_profile, trial_misfit, trial_cost
                 damping = max(damping / 5, 1e-7)
                 if settled and moved < 10 * precision:
                     break
@@ -538,38 +547,69 @@ class _Patch:
         x, y = self.x / scale, self.y / scale
         return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
-    def _profile(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (n,) distance from the bead's centre, nodes along it, and the shares stopped there."""
+    def _profile(self, numbers: np.ndarray) -> _Profile:
         distance = np.hypot(self.x - numbers[0], self.y - numbers[1])
         nodes = np.linspace(0, distance.max() + 1e-6, NODES)
-        return distance, nodes, stopped_by_ball(nodes, *numbers[2:5])
+        rings = _rings(nodes, numbers[2], numbers[3])
+        return _Profile(distance, nodes, rings, rings @ _stopped_at_rings(numbers[4]))
 
-    def _model(self, numbers: np.ndarray) -> np.ndarray:
+    def _model(self, numbers: np.ndarray, profile: _Profile) -> np.ndarray:
         """Return the transmission (n,)."""
-        profile = np.interp(*self._profile(numbers))
-        return (self._background @ numbers[6:]) * (1 - numbers[5] * profile)
+        return (self._background @ numbers[6:]) * (1 - numbers[5] * profile.at(profile.shares))
 
-    def _derivatives(self, numbers: np.ndarray) -> np.ndarray:
+    def _derivatives(self, numbers: np.ndarray, profile: _Profile) -> np.ndarray:
         """Return the derivatives (n, 12) of the transmission."""
-        distance, nodes, shares = self._profile(numbers)
-        profile = np.interp(distance, nodes, shares)
-        slope = np.interp(distance, nodes, np.gradient(shares, nodes))
+        column, row, radius, blur, nepers = numbers[:5]
+        nodes, stops, step = profile.nodes, _stopped_at_rings(nepers), 1e-4
+        slope = np.gradient(profile.shares, nodes)
+        of_blur = (_rings(nodes, radius, (1 + step) * blur) @ stops - profile.shares) / (
+            step * blur
+        )
+        # Twice the distance, radius and blur make the same share.
+        of_radius = -(nodes * slope + blur * of_blur) / radius
+        of_nepers = (
+            profile.rings @ (_stopped_at_rings((1 + step) * nepers) - stops) / (step * nepers)
+        )
         background = self._background @ numbers[6:]
         depth = -numbers[5] * background
-        away = np.maximum(distance, 1e-9)
-        of_centre = [
-            -depth * slope * (self.x - numbers[0]) / away,
-            -depth * slope * (self.y - numbers[1]) / away,
-        ]
-        of_shape = []
-        for n in range(3):
-            shape = numbers[2:5].copy()
-            step = 1e-4 * shape[n]
-            shape[n] += step
-            change = (stopped_by_ball(nodes, *shape) - shares) / step
-            of_shape.append(depth * np.interp(distance, nodes, change))
-        of_background = (1 - numbers[5] * profile)[:, None] * self._background
-        return np.column_stack([*of_centre, *of_shape, -background * profile, of_background])
+        inwards = depth * profile.at(slope) / np.maximum(profile.distance, 1e-9)
+        shape = [depth * profile.at(each) for each in (of_radius, of_blur, of_nepers)]
+        shares = profile.at(profile.shares)
+        return np.column_stack(
+            [
+                -inwards * (self.x - column),
+                -inwards * (self.y - row),
+                *shape,
+                -background * shares,
+                (1 - numbers[5] * shares)[:, None] * self._background,
+            ]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Profile:
+    """What a ball stops by the distance from its centre.
+
+    Attributes
+    ----------
+    distance
+        (n,) px of the pixels.
+    nodes
+        (m,) px, between which it is interpolated.
+    rings
+        (m, k) as `_rings` has them.
+    shares
+        (m,) stopped at the nodes.
+    """
+
+    distance: np.ndarray
+    nodes: np.ndarray
+    rings: np.ndarray
+    shares: np.ndarray
+
+    def at(self, values: np.ndarray) -> np.ndarray:
+        """Return values (n,) at the pixels from those at the nodes (m,)."""
+        return np.interp(self.distance, self.nodes, values)
 
 
 def _profile(distance: np.ndarray, bead: Bead) -> np.ndarray:

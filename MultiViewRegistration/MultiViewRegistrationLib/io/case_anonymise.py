@@ -68,10 +68,11 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
     for entry, given in zip(content["views"], file.views, strict=True):
-        if entry.pop("marker", None):  # whose camera was found
+        if given.marker:  # whose camera was found
             without = {key: value for key, value in entry.items() if key not in GEOMETRIES}
             entry.clear()
             entry |= without | given.geometry_json | dict(given.uncertainty)
+            entry["marker"] = {"fixed_to": given.marker}
         elif given.kind in DESCRIBED:  # some may come from a header
             entry |= given.flat.geometry_json
     kept, dropped = without_free_text(content)

@@ -25,7 +25,7 @@ from ..imaging.structures import (
 )
 from ..imaging.xray import SharedUnknowns
 from .files import InputFile, JsonObject, describe, input_file, printable
-from .markers import read_marker, with_marker_cameras
+from .markers import with_marker_cameras
 from .view_headers import complete_by_headers
 from .view_record import ViewRecord, view_name
 
@@ -181,12 +181,8 @@ class CaseFile(CaseSettings):
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
-        markers = [read_marker(entry, folder) for entry in entries]
-        views = [
-            ViewRecord.read(entry, folder, partial=marker is not None)
-            for entry, marker in zip(entries, markers, strict=True)
-        ]
-        views = with_marker_cameras(fields.file, views, markers)
+        views = [ViewRecord.read(entry, folder) for entry in entries]
+        views = with_marker_cameras(fields.file, views)
         if any(view.geometry is None or view.has_gaps for view in views):
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,54 +14,14 @@ from ..geometry.camera import Camera
 from ..imaging.xray import load_image, to_line_integrals
 from .bead_model import read_bead_model
 from .calibration.from_beads import BeadCamera, calibrate_from_beads
-from .files import InputFile, JsonObject, input_file
-from .view_record import ViewRecord
-
-#: What a marker is fixed to, and what is assumed then.
-FIXED_TO = {
-    "patient": "The marker is taken as fixed to the patient.",
-    "world": "The marker is fixed to the table: the patient is taken as still between the X-rays.",
-}
+from .view_record import FIXED_TO, ViewRecord
 
 
-@dataclass(frozen=True)
-class Marker:
-    """A marker of beads that the image of a view shows.
-
-    Attributes
-    ----------
-    model
-        File of its beads, whose frame is the world.
-    fixed_to
-        One of FIXED_TO.
-    """
-
-    model: InputFile
-    fixed_to: str
-
-
-def read_marker(entry: JsonObject, folder: Path) -> Marker | None:
-    """Return the marker of an entry of "views", None where it has none.
-
-    Raises
-    ------
-    InputError
-        Where it is incomplete.
-    """
-    if not entry.has("marker"):
-        return None
-    section = entry.section("marker")
-    model = input_file(section, "model", folder)
-    return Marker(model, section.choice("fixed_to", tuple(FIXED_TO)))
-
-
-def with_marker_cameras(
-    file: str, views: Sequence[ViewRecord], markers: Sequence[Marker | None]
-) -> list[ViewRecord]:
+def with_marker_cameras(file: str, views: Sequence[ViewRecord]) -> list[ViewRecord]:
     """Return the views with the cameras that the marker in their images shows.
 
-    A camera that a view gives beside its marker says whether the image is mirrored, and about how
-    far the detector is.
+    Views of which none names a file of beads stay as they are. A camera that a view gives beside
+    its marker says whether the image is mirrored, and about how far the detector is.
 
     Raises
     ------
@@ -69,16 +29,15 @@ def with_marker_cameras(
         Beginning with `file`: where some views have no marker, or another one, and as
         `calibrate_from_beads`.
     """
-    found = [marker for marker in markers if marker is not None]
-    if not found:
+    models = {view.marker_model.path.resolve() for view in views if view.marker_model}
+    if not models:
         return list(views)
-    without = [view.name for view, marker in zip(views, markers, strict=True) if marker is None]
+    without = [view.name for view in views if view.marker_model is None]
     if without:
         raise InputError(
             f'{file}: view "{without[0]}" has no marker and others have one, expected it in every '
             "view, as their cameras share its frame; add it, or remove it from the others."
         )
-    models = {marker.model.path.resolve() for marker in found}
     if len(models) > 1:
         raise InputError(
             f"{file}: the views have {len(models)} models of a marker, expected one, as its frame "
@@ -96,10 +55,10 @@ def with_marker_cameras(
             geometry=camera.camera,
             uncertainty={**camera.uncertainty, **view.uncertainty},
             geometry_field=f"{file}: views[{number}].marker",
-            assumptions=(*view.assumptions, *bead_assumptions(camera, marker.fixed_to)),
-            marker=marker.fixed_to,
+            assumptions=(*view.assumptions, *bead_assumptions(camera, view.marker)),
+            marker_model=None,
         )
-        for number, (view, camera, marker) in enumerate(zip(views, cameras, found, strict=True))
+        for number, (view, camera) in enumerate(zip(views, cameras, strict=True))
     ]
 
 

@@ -46,6 +46,11 @@ GEOMETRIES = ("projection_matrix", "camera", "c_arm", "slot_scan")
 #: Kinds of geometry of which a DICOM header may say some fields.
 DESCRIBED: dict[str, type[CArm] | type[SlotScan]] = {"c_arm": CArm, "slot_scan": SlotScan}
 Described = TypeVar("Described", bound=CArm | SlotScan)
+#: What a marker is fixed to, and what is assumed then.
+FIXED_TO = {
+    "patient": "The marker is taken as fixed to the patient.",
+    "world": "The marker is fixed to the table: the patient is taken as still between the X-rays.",
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,9 @@ class ViewRecord:
     assumptions
         What is assumed of the geometry, a sentence each.
     marker
-        What the marker is fixed to that gave the geometry, "" without one.
+        What the marker is fixed to that gave the geometry, one of FIXED_TO, "" without one.
+    marker_model
+        File of the marker's beads, from which the geometry is still to be found.
     field, geometry_field
         Its name, and that of its geometry, in messages: "views[0]", "case.json: views[0].c_arm".
     """
@@ -114,6 +121,7 @@ class ViewRecord:
     uncertainty: Mapping[str, float | None] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     marker: str = ""
+    marker_model: InputFile | None = None
     field: str = ""
     geometry_field: str = ""
 
@@ -140,8 +148,9 @@ class ViewRecord:
         assumptions = entry.optional("assumptions", entry.value, expected, list, default=[])
         if not all(isinstance(one, str) for one in assumptions):
             entry.refuse_value("assumptions", expected)
-        has_header = image is not None and is_dicom(image.path)
-        kind, geometry, distortion = _read_geometry(entry, partial or has_header)
+        marker, model = _read_marker(entry, folder)
+        elsewhere = model is not None or (image is not None and is_dicom(image.path))
+        kind, geometry, distortion = _read_geometry(entry, partial or elsewhere)
         intensity = INTENSITIES[0] if image is None else default_intensity(image.path, frame)
         return cls(
             name=entry.file if folder is None else view_name(entry),
@@ -156,6 +165,8 @@ class ViewRecord:
             size=_read_size(entry, kind),
             uncertainty=read_uncertainty(entry, kind or "slot_scan"),  # which a header may say
             assumptions=tuple(map(printable, assumptions)),
+            marker=marker,
+            marker_model=model,
             field=entry.name or entry.file,
             geometry_field=f"{entry.file}: {entry.label(kind)}",
         )
@@ -168,8 +179,10 @@ class ViewRecord:
         }
         entry = {"name": self.name, **files, "frame": self.frame, "intensity": self.intensity}
         entry = {key: value for key, value in entry.items() if value is not None}
+        model = {"model": self.marker_model.written} if self.marker_model else {}
         assumptions = {"assumptions": list(self.assumptions)} if self.assumptions else {}
-        return {**entry, **self.uncertainty, **assumptions, **self.geometry_json}
+        marker = {"marker": {**model, "fixed_to": self.marker}} if self.marker else {}
+        return {**entry, **self.uncertainty, **assumptions, **marker, **self.geometry_json}
 
     @property
     def geometry_json(self) -> dict[str, Any]:
@@ -416,6 +429,19 @@ def read_described(section: JsonObject, kind: type[Described]) -> Described:
     geometry: Described = _built(kind, section, **read_fields(section, table))
     _built(geometry.camera, section)
     return geometry
+
+
+def _read_marker(entry: JsonObject, folder: Path | None) -> tuple[str, InputFile | None]:
+    """Return what the marker of an entry is fixed to, "" without one, and the file of its beads.
+
+    Without that file the geometry beside it was found from the marker before.
+    """
+    if not entry.has("marker"):
+        return "", None
+    section = entry.section("marker")
+    named = folder is not None and section.has("model")
+    model = input_file(section, "model", folder) if named and folder is not None else None
+    return section.choice("fixed_to", tuple(FIXED_TO)), model
 
 
 def _read_geometry(entry: JsonObject, partial: bool) -> tuple[str, Geometry, Distortion | None]:

@@ -131,7 +131,7 @@ class XRayRecord(ViewRecord):
             "world": lambda values: Stand(**values),
             "corrected": record.camera_like,
         }
-        given = {key: entry.values[key] for key in (*OF_SCENE, "marker") if key in entry.values}
+        given = {key: entry.values[key] for key in OF_SCENE if key in entry.values}
         return replace(
             record,
             **{key: kinds[key](value) if key in kinds else value for key, value in given.items()},
@@ -144,8 +144,6 @@ class XRayRecord(ViewRecord):
         given = {
             key: value for key in OF_SCENE if (value := getattr(self, key)) not in (None, Header())
         }
-        if self.marker:
-            given["marker"] = self.marker
         return {"version": VERSION, **entry, **{key: _plain(value) for key, value in given.items()}}
 
     @property

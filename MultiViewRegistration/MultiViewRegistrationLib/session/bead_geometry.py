@@ -201,7 +201,7 @@ def use_bead_cameras(
     Parameters
     ----------
     fixed_to
-        One of `io.markers.FIXED_TO`.
+        One of `io.view_record.FIXED_TO`.
     """
     model_from_world = rigid.inverse(_world_from_model(views, cameras))
     for view, found in zip(views, cameras, strict=True):

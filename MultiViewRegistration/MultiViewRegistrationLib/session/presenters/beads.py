@@ -15,6 +15,7 @@ from ...io.calibration.from_beads import BeadCamera
 from ...io.files import redact_upload_paths
 from ...report.bead_picture import (
     LEFT_OUT,
+    MISSING,
     OTHER,
     BeadMark,
     Window,
@@ -135,7 +136,7 @@ class BeadsPresenter(Presenter):
         self._begin()
 
     def fix_to(self, what: str) -> None:
-        """Say what the phantom was fixed to, of `io.markers.FIXED_TO`."""
+        """Say what the phantom was fixed to, of `io.view_record.FIXED_TO`."""
         self._fixed_to = what
 
     def cancel(self) -> None:
@@ -265,7 +266,9 @@ class BeadsPresenter(Presenter):
             BeadMark(LEFT_OUT, beads[n].pixel, beads[n].radius_px, name) for n, name in out.items()
         ]
         if self._found.cameras:
-            return marks_of(self._found.cameras[number]) + left
+            names = set(out.values())
+            marks = marks_of(self._found.cameras[number])
+            return [mark for mark in marks if mark.kind != MISSING or mark.name not in names] + left
         return left + [
             BeadMark(OTHER, bead.pixel, bead.radius_px)
             for n, bead in enumerate(beads)

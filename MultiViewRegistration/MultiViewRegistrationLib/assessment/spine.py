@@ -43,6 +43,8 @@ LARGEST_VOXEL_MM = 3.5
 #: The spine lies elsewhere if, after so many steps, less than this share of the cost is left, or a
 #: slab has moved by more than this: chosen on seed 73 of benchmarks/spines.py.
 ITERATIONS, LEAST_LEFT, MOST_MM = 8, 0.98, 1.8
+#: Pixels of 1.5 mm need no finer voxels than they are, or the CT's finest would be projected.
+LEVEL = LEVELS[1]._replace(voxel_pixels=1.3)
 
 _known: WeakKeyDictionary[PreparedCT, list[Bone]] = WeakKeyDictionary()
 
@@ -167,13 +169,13 @@ def fit_slabs(
         bones = [bone for bone, twice in zip(bones, seen, strict=True) if twice]
     if len(bones) < 2:
         return SlabsFit(1.0, 0.0)
-    level, poses = LEVELS[1], [world_from_ct] * len(bones)
-    objective = objective_at(anatomy, bones, views, world_from_ct, ties_of(bones), level)
+    poses = [world_from_ct] * len(bones)
+    objective = objective_at(anatomy, bones, views, world_from_ct, ties_of(bones), LEVEL)
     here = objective.linearise(poses, objective.shadows(poses))
     shown = np.flatnonzero((here.shown >= SHOWN).sum(axis=1) >= 2)
     if len(shown) < 2:
         return SlabsFit(1.0, 0.0)
-    ends, best = minimise(objective, poses, ITERATIONS, level.tolerance_mm)
+    ends, best = minimise(objective, poses, ITERATIONS, LEVEL.tolerance_mm)
     farthest_mm = max(bones[b].apart(ends[b], world_from_ct) for b in map(int, shown))
     return SlabsFit(best.cost / here.cost, farthest_mm)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -247,20 +248,22 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
     complete(out)
     if (out / RESULT).is_file():
         refuse_other_case(out, file.path.name, [sha256(view.image_path) for view in file.views])
-    with ThreadPoolExecutor(1) as background:
+    with ThreadPoolExecutor(2) as background:  # one waits for the CT, one reads the X-rays
         ct = background.submit(ct_of, file)
+        gc.disable()  # what is imported and loaded stays: to look for garbage in it takes 0.3 s
         from ..api import register
         from ..registration.prepared_ct import PreparedCT
         from ..registration.warm_up import warm_up
         from ..report.result_page import save_result
 
+        ready = background.submit(_case_to_register, options, file, ct.result)
         anatomy = background.submit(lambda: PreparedCT(ct.result()))
         with progress_of(options, title) as line:
             line.show(0.0, PREPARING)
             warm_up()
-            ready = _case_to_register(options, file, ct.result)
+            gc.enable()
             result = register(
-                ready,
+                ready.result(),
                 options.start,
                 progress=line,
                 anatomy=anatomy.result(),

@@ -72,6 +72,8 @@ class BoneLevel(NamedTuple):
     secant
         Steps near the minimum take the curvature from the step before, see
         `optimizer.with_curvature`.
+    voxel_pixels
+        How large voxels may be, in pixels where the bones are.
     """
 
     coarseness: int
@@ -79,6 +81,7 @@ class BoneLevel(NamedTuple):
     iterations: int
     tolerance_mm: float
     secant: bool = False
+    voxel_pixels: float = 1.1
 
 
 LEVELS = (
@@ -1104,5 +1107,6 @@ def _objective(
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
     finest_mm = float(np.median([bone.size_mm for bone in bones])) / PIXELS_ACROSS
     pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
-    pooled, voxel_mm = [view.pooled(pool) for view in views], 1.1 * pool * pixel_mm
+    pooled = [view.pooled(pool) for view in views]
+    voxel_mm = level.voxel_pixels * pool * pixel_mm
     return BonesObjective(whole, bones, pooled, voxel_mm, level.settings, world_from_ct, ties)

@@ -23,7 +23,7 @@ from ..rendering.devices import available_threads, when_compiling
 from ..rendering.drr import Projector
 from .objective import Objective, Projection, tiles
 from .pose_table import ShiftTable
-from .similarity import Scorer, Settings, box_sum
+from .similarity import Scorer, Settings, add_products, box_sum
 
 SIDE = 16
 
@@ -82,6 +82,10 @@ def _compare(settings: Settings) -> None:
     objective.linearise(projections)
     tiles(objective, projections)
     box_sum(image, 1, np.empty_like(image))  # of `Objective.project`
+    changes, corner = jacobian[:, None], (0, 0)  # of `bones`
+    add_products(
+        changes, corner, changes, corner, image, (0, SIDE, 0, SIDE), np.zeros((len(changes),) * 2)
+    )
 
 
 def _view() -> View:

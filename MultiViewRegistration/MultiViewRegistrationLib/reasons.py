@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Literal
 
 #: What is said of a pose.
@@ -32,6 +33,7 @@ CODES = {
     "mask-too-large": "much of a mask is no bone",
     "mask-too-small": "bone goes on outside a mask",
     "misfit-left-out": "what did not fit at an earlier pose was left out",
+    "most-displaced": "most of the bone lies elsewhere than the pose has it",
     "most-likely-wrong": "the risk is so high that the pose is rejected",
     "no-bone": "the CT shows no bone",
     "no-shared-bone": "no bone lies in the fields of all X-rays",
@@ -96,9 +98,19 @@ class Reason(str):
         return self.code, str(self)
 
 
-def with_codes(reasons: Sequence[Reason]) -> dict[str, list[str]]:
+def code_of(reason: str) -> str:
+    """Return the code of a reason; "" of a sentence that has none."""
+    return reason.code if isinstance(reason, Reason) else ""
+
+
+def with_codes(reasons: Sequence[str]) -> dict[str, list[str]]:
     """Return `reasons` and `reason_codes` of a result.json."""
     return {
         "reasons": [str(reason) for reason in reasons],
-        "reason_codes": [reason.code for reason in reasons],
+        "reason_codes": [code_of(reason) for reason in reasons],
     }
+
+
+def from_codes(reasons: Sequence[str], codes: Sequence[str] = ()) -> list[Reason]:
+    """Return what `with_codes` has taken apart; files of before have no codes."""
+    return [Reason(code, sentence) for code, sentence in zip(chain(codes, repeat("")), reasons)]

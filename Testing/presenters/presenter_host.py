@@ -15,7 +15,7 @@ from types import SimpleNamespace
 class SwitchedHand:
     """A switch that nothing hangs on."""
 
-    on, possible = False, True
+    on = False
 
     def keys(self) -> str:
         return "Drag: along the image"

@@ -17,6 +17,7 @@ from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.mrml import overlay
 from MultiViewRegistrationLib.mrml.xray_record import Header
+from MultiViewRegistrationLib.reasons import Reason
 from MultiViewRegistrationLib.session.presenters.form import walk
 
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
@@ -213,7 +214,10 @@ def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registra
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
-    doubt = "view1 and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
+    doubt = Reason(
+        "patient-mismatch",
+        "view1 and CT are of different patients (PatientID) by their DICOM headers; check that they belong together.",
+    )
     inputs = fingerprint(host.registration)
     entry = HistoryEntry.now(
         "search", START, fingerprint=inputs, verdict="check", reasons=[doubt, CAUSE]
@@ -226,15 +230,31 @@ def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registra
     assert control(answer, "register").primary  # what was said of the patient before does not hold
 
 
-CAUSE = "view1 seems to be mirrored left to right: turned back, it fits. Check how it was loaded."
-PART = "The X-rays show another part of the CT than the start says: moved by 90 mm towards the feet, the CT fits. Check the start."
-PLACED = (
-    "The pose was set, not registered: the failure probability was not measured for such poses."
+CAUSE = Reason(
+    "cause-mirrored",
+    "view1 seems to be mirrored left to right: turned back, it fits. Check how it was loaded.",
 )
-RISK = "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted."
-FURTHER = "A further view near LAO 45\u00b0 would halve the error that noise and cameras explain, from 2 to 1 mm."
-READINGS = "The cameras are known only to \u00b10.5\u00b0: the pose may be off by 3 mm."
-WRONG = "Most likely wrong: 98 % risk of an error above 2 mm."
+PART = Reason(
+    "cause-part",
+    "The X-rays show another part of the CT than the start says: moved by 90 mm towards the feet, the CT fits. Check the start.",
+)
+PLACED = Reason(
+    "pose-set",
+    "The pose was set, not registered: the failure probability was not measured for such poses.",
+)
+RISK = Reason("risk", "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted.")
+FURTHER = Reason(
+    "further-view",
+    "A further view near LAO 45\u00b0 would halve the error that noise and cameras explain, from 2 to 1 mm.",
+)
+READINGS = Reason(
+    "cameras-uncertain",
+    "The cameras are known only to \u00b10.5\u00b0: the pose may be off by 3 mm.",
+)
+ONE = Reason(
+    "one-view", "Only one X-ray determines the pose: the depth along its beam is uncertain."
+)
+WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error above 2 mm.")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +264,7 @@ WRONG = "Most likely wrong: 98 % risk of an error above 2 mm."
         ("check", [RISK, "Look."], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "edges"),
         ("check", [RISK, FURTHER], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "add_xrays"),
         ("check", [READINGS], 1.0, 0.1, "gg", "The cameras are known only to \u00b10.5\u00b0 \u00b7 probably 1.0 mm", "calibrate"),
-        ("check", ["Only one X-ray determines the pose: the depth along its beam is uncertain."], 0.3, 0.003, "gg",
+        ("check", [ONE], 0.3, 0.003, "gg",
          "Only one X-ray determines the pose \u00b7 probably 0.3 mm", "add_xrays"),
         ("check", [RISK, CAUSE], 1.0, 0.26, "cg", "probably 1.0 mm, 26 % risk of more than 2 mm", "geometry"),
         ("check", [PLACED], 0.3, 0.003, "gg", "The pose was set, not registered \u00b7 probably 0.3 mm", "register"),
@@ -323,7 +343,10 @@ def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_register
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
-    elsewhere = "The upper part of the bone lies elsewhere than this pose has it: it may be bent. Register the bones by themselves."
+    elsewhere = Reason(
+        "part-displaced",
+        "The upper part of the bone lies elsewhere than this pose has it: it may be bent.",
+    )
     settled = {
         "fingerprint": fingerprint(host.registration),
         "verdict": "check",

@@ -14,6 +14,7 @@ from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.recognise import CTFiles
+from MultiViewRegistrationLib.reasons import Reason
 
 
 @pytest.fixture
@@ -317,14 +318,11 @@ def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_regist
 
     choose(section, phantom)
     assert text(section, "segment") == ""
-    reasons = [
-        "The upper part of the bone lies elsewhere than this pose has it. Register the bones by "
-        "themselves."
-    ]
+    elsewhere = "The upper part of the bone lies elsewhere than this pose has it."
     settled = {
         "fingerprint": fingerprint(host.registration),
         "verdict": "check",
-        "reasons": reasons,
+        "reasons": [Reason("part-displaced", elsewhere)],
     }
     host.session.history.add(HistoryEntry.now("search", host.registration.world_from_ct, **settled))
     assert text(section, "segment").startswith("A segmentation of the bones in this CT is missing")

@@ -190,7 +190,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     if moved.mean() > 0.5:
         return Elsewhere(
             bool(unlike.any()),
-            Reason("part-displaced", "Most of the bone does not fit where this pose has it."),
+            Reason("most-displaced", "Most of the bone does not fit where this pose has it."),
             most=True,
         )
     off = middles[moved].mean(axis=0) - middles[~moved].mean(axis=0)

@@ -1,12 +1,11 @@
-"""What would settle a doubt about a pose, told by the sentences that `verdict` and `diagnosis` give as reasons.
-
-Saved scenes and results have these sentences and nothing else of the assessment.
-"""
+"""What would settle a doubt about a pose, by the codes of its reasons."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+
+from ..reasons import code_of
 
 #: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where
 #: the registration started; a calibration, as the geometry is known too little; another X-ray; a
@@ -14,33 +13,49 @@ from collections.abc import Sequence
 PATIENT, GEOMETRY, CT, START = "patient", "geometry", "ct", "start"
 CALIBRATION, XRAY, REGISTER, BONES = "calibration", "xray", "register", "bones"
 OVERLAYS = "overlays"
-#: How `next_view.Plan` names the view that would help most.
-_PROPOSED = re.compile(r"^A further view near (.+?)(?: \(by the axes of the CT\))? would ")
-#: The first one that a sentence has counts.
-_WORDS = {
-    PATIENT: "are of different (patients|dates of birth|sexes|sides of the body) ",
-    CT: "of the CT seem to be exchanged|^The CT's .* seems to be wrong|^The CT is too short",
-    START: "another part of the CT than the start says",
-    XRAY: "^Only one X-ray determines|in nearly the same direction|shows too little of the CT to confirm"
-    f"|{_PROPOSED.pattern}",
-    REGISTER: "^The pose was (set|not refined)|^The case's structures were not registered",
-    BONES: "Register the bones by themselves",
-    OVERLAYS: ": use each bone's own pose|may lie elsewhere than this pose has it",
-    GEOMETRY: "seems? to (be|have) |Check its geometry",
-    CALIBRATION: "^The cameras are known only|a camera may be known less well|if an angle, a distance"
-    "|^The geometry of .* is unknown",
+#: What settles a reason. All other causes are of the geometry; of all other reasons nothing is known
+#: but to look.
+_BY_CODE = {
+    "cause-ct-scale": CT,
+    "cause-half-turn": CT,
+    "cause-mirrored-ct": CT,
+    "cause-short": CT,
+    "cause-slice-spacing": CT,
+    "cause-part": START,
+    "cause-level": OVERLAYS,
+    "patient-mismatch": PATIENT,
+    "different-sides": PATIENT,
+    "camera-contradicted": GEOMETRY,
+    "image-cropped": GEOMETRY,
+    "view-disagrees": GEOMETRY,
+    "cameras-uncertain": CALIBRATION,
+    "geometry-unknown": CALIBRATION,
+    "views-disagree": CALIBRATION,
+    "further-view": XRAY,
+    "one-view": XRAY,
+    "same-direction": XRAY,
+    "too-little-shown": XRAY,
+    "bones-not-registered": REGISTER,
+    "not-refined": REGISTER,
+    "pose-set": REGISTER,
+    "part-displaced": BONES,
+    "bone-displaced": OVERLAYS,
+    "bone-lost": OVERLAYS,
 }
+#: How `next_view.Plan` names the view that would help most.
+_ANGLES = re.compile(r"^A further view near (.+?)(?: \(by the axes of the CT\))? would ")
 
 
 def remedy(reasons: Sequence[str]) -> str:
     """Say what would settle the first of the reasons that something can be done about."""
-    found = (
-        what for reason in reasons for what, words in _WORDS.items() if re.search(words, reason)
-    )
-    return next(found, OVERLAYS)
+    for code in map(code_of, reasons):
+        if found := _BY_CODE.get(code, GEOMETRY if code.startswith("cause-") else None):
+            return found
+    return OVERLAYS
 
 
 def proposed_view(reasons: Sequence[str]) -> str:
     """Return the angles of the view that would lower the error most, as "LAO 45°"; "" for none."""
-    found = filter(None, map(_PROPOSED.match, reasons))
-    return next((match[1] for match in found), "")
+    proposed = next((each for each in reasons if code_of(each) == "further-view"), "")
+    found = _ANGLES.match(proposed)
+    return found[1] if found else ""

@@ -48,17 +48,6 @@ class Hand:
         """Whether the CT is moved by hand now."""
         return self._moves is not None
 
-    @property
-    def possible(self) -> bool:
-        """Whether it can be."""
-        registration, session = self._panel.registration, self._panel.session
-        return (
-            registration is not None
-            and session is not None
-            and registration.ct is not None
-            and not session.running
-        )
-
     def keys(self) -> str:
         """Return the way in which the CT is moved."""
         lacks_views = self.on and not self._dragging

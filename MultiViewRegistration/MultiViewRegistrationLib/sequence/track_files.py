@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from ..io.files import JsonObject, describe, printable, read_json, sha256, uploa
 from ..io.own_folders import staged
 from ..io.sequence import FrameFiles
 from ..io.view_record import ViewRecord
-from ..reasons import Reason, with_codes
+from ..reasons import from_codes, with_codes
 from ..registration.bones import Bone, bones_of
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
@@ -514,7 +513,7 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
         how,
         fields.rigid("world_from_ct") if placed else None,
         verdict,
-        [Reason(*each) for each in zip(chain(codes, repeat("")), sentences)],
+        from_codes(sentences, codes),
         _similarity(fields),
         None
         if upper95 is None

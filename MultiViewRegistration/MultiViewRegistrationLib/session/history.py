@@ -14,6 +14,7 @@ import numpy as np
 
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
 from ..mrml.registration import Registration
+from ..reasons import from_codes, with_codes
 from ..translation import _
 
 #: How a person reads the methods of entries.
@@ -109,6 +110,16 @@ class HistoryEntry:
     after: int | None = None
 
     @classmethod
+    def from_json(cls, content: dict) -> HistoryEntry:
+        """Make an entry of what `to_json` returned, in a scene of before without codes, too."""
+        reasons = from_codes(content["reasons"], content.pop("reason_codes", ()))
+        return cls(**{**content, "reasons": reasons})
+
+    def to_json(self) -> dict:
+        """Return its fields, and the codes of its reasons."""
+        return {**asdict(self), **with_codes(self.reasons)}
+
+    @classmethod
     def now(cls, method: str, world_from_ct: np.ndarray, **more) -> HistoryEntry:
         """Make an entry of this moment, with more of its fields."""
         return cls(
@@ -192,7 +203,7 @@ class History:
         """The entries, the oldest first."""
         content = self._registration.parameter(PARAMETER, "[]")
         if content != self._read[0]:
-            self._read = content, [HistoryEntry(**entry) for entry in json.loads(content)]
+            self._read = content, [HistoryEntry.from_json(entry) for entry in json.loads(content)]
         return list(self._read[1])
 
     @property
@@ -319,7 +330,7 @@ class History:
 
     def _keep(self, entries: list[HistoryEntry]) -> None:
         self._registration.node.SetParameter(
-            PARAMETER, json.dumps([asdict(entry) for entry in entries])
+            PARAMETER, json.dumps([entry.to_json() for entry in entries])
         )
 
     def _move(self, position: int) -> None:

@@ -31,6 +31,7 @@ from ..mrml.identity import fingerprint, of_image
 from ..mrml.loading import ReadCase, case_of_files, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
+from ..reasons import from_codes
 from ..translation import _
 from .history import VIEW_STATES, History, HistoryEntry
 from .player import Played
@@ -358,7 +359,9 @@ def _entry(
             pose = np.array(of_view["camera_from_world"], float)
             corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
             cameras[view.name] = {**corrected.to_json(), "of": view.record.geometry_fingerprint}
-    reasons = [str(reason) for reason in content.get("reasons", [])]
+    reasons = from_codes(
+        *([str(each) for each in content.get(key, [])] for key in ("reasons", "reason_codes"))
+    )
     return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),
         exported.world_from_ct,

@@ -30,6 +30,7 @@ from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..session.history import ManualMoveRecorder
 from ..session.presenters.frontend import Frontend
+from ..session.presenters.host import can_move_by_hand
 from ..session.presenters.opening import Read, keep_read
 from ..session.presenters.section import folder_name
 from ..session.result_files import ReadTrack
@@ -270,7 +271,7 @@ class Application(Frontend):
 
     def may_move(self) -> bool:
         """Return whether a drag moves the CT now."""
-        return self.hand.on and self.hand.possible
+        return self.hand.on and can_move_by_hand(self)
 
     def toggle_move(self) -> None:
         """Have drags move the CT, or look around again."""
@@ -388,7 +389,7 @@ class Application(Frontend):
         notices = self.session.notices if self.session is not None else None
         self.state.notices = notices.sentences if notices else []
         self.state.patient_in_doubt = notices is not None and notices.patient_in_doubt
-        self.state.hand = {"on": self.hand.on, "possible": self.hand.possible}
+        self.state.hand = {"on": self.hand.on, "possible": can_move_by_hand(self)}
         self.views.refresh()
         for section in self.sections.values():
             section.refresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..session.presenters.host import can_move_by_hand
 from ..session.session import Session
 from .elements import WORDS
 
@@ -26,17 +27,6 @@ class Hand:
         """Whether the CT is moved by hand now."""
         return self._in is not None and self._in is self._application.session
 
-    @property
-    def possible(self) -> bool:
-        """Whether it can be."""
-        registration, session = self._application.registration, self._application.session
-        return (
-            registration is not None
-            and session is not None
-            and registration.ct is not None
-            and not session.running
-        )
-
     def keys(self) -> str:
         """Return the keys and mouse movements that move the CT, a line each."""
         _title, keys = WORDS["keys"][0]
@@ -46,7 +36,7 @@ class Hand:
         """Begin, or end."""
         if self.on:
             self.exit()
-        elif self.possible:
+        elif can_move_by_hand(self._application):
             self._in = self._application.session
             self._application.invalidate()
 

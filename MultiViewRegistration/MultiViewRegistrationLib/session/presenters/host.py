@@ -40,10 +40,6 @@ class Hand(Protocol):
     def on(self) -> bool:
         """Whether the CT is moved by hand now."""
 
-    @property
-    def possible(self) -> bool:
-        """Whether it can be."""
-
     def keys(self) -> str:
         """Return the keys and mouse movements that move the CT, a line each."""
 
@@ -191,3 +187,11 @@ class Host(Protocol):
 
     def missing_packages(self) -> str:
         """Return a sentence on the missing packages for DRRs; "" where all are installed."""
+
+
+def can_move_by_hand(host: Host) -> bool:
+    """Return whether the CT can be moved by hand now."""
+    registration, session = host.registration, host.session
+    if registration is None or session is None:
+        return False
+    return registration.ct is not None and not session.running

@@ -36,7 +36,7 @@ from .form import (
     group,
     row,
 )
-from .host import Host
+from .host import Host, can_move_by_hand
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
@@ -386,7 +386,7 @@ def move_button(host: Host) -> Button:
         MOVE,
         hand.toggle,
         on=hand.on,
-        enabled=hand.possible,
+        enabled=can_move_by_hand(host),
         needs=(RENDERING,),
         tip=_("Until it is pressed again, drags and keys in the X-rays move the CT."),
     )

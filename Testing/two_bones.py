@@ -104,3 +104,25 @@ def write_case(folder: Path) -> tuple[list[CT], list[np.ndarray]]:
     case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
     (folder / "case.json").write_text(json.dumps(case))
     return cts, true
+
+
+def write_moving_bones(folder: Path, frames: list[list[np.ndarray]], blank: int = -1) -> Path:
+    """Write a case.json of the bones whose images have a frame for each list of poses, and one that shows nothing.
+
+    Its starts are 1 mm and 1 degree off the first.
+    """
+    cts, _ = write_case(folder)
+    shown = [xrays(cts, poses) for poses in frames]
+    for n, view in enumerate(shown[0]):
+        images = np.stack([views[n].xray.line_integrals for views in shown])
+        if blank >= 0:
+            images[blank] = images.mean()
+        stack = sitk.GetImageFromArray(images)
+        stack.SetSpacing((1.2, 1.2, 1.0))
+        sitk.WriteImage(stack, str(folder / f"{view.name}.mha"))
+    path = folder / "case.json"
+    case = json.loads(path.read_text())
+    for n, structure in enumerate(case["structures"]):
+        structure["world_from_ct"] = off(frames[0][n], cts[n], 1, 1, n).tolist()
+    path.write_text(json.dumps(case))
+    return path

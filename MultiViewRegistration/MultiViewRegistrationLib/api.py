@@ -259,9 +259,11 @@ def _register_bone_cts(
             None,
             case.shared_unknowns,
         )
-        alone.append(BoneAlone(refinement, verdict.assess(*arguments, masked=case.masks_misfit)))
+        assessed = verdict.assess(*arguments, masked=case.masks_misfit)
+        alone.append(BoneAlone(refinement.world_from_ct, assessed, refinement.alternative))
     structures = assess_bone_cts(together, alone, case.bone_cts)
-    assessment = verdict.with_bone_cts(alone[0].assessment, structures)
+    verdicts = {bone.name: bone.verdict for bone in structures.bones}
+    assessment = verdict.with_bone_cts(alone[0].assessment, verdicts)
     pose, compared = (
         together.poses[0],
         anatomies[0].with_background(first.refinement.world_from_background),

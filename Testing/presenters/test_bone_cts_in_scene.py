@@ -10,7 +10,7 @@ import pytest
 from presenter_host import PresenterHost, act, cells, control, text
 from running_session import poll
 from tiny_scene import save
-from two_bones import BONES, error_mm, write_case
+from two_bones import BONES, bone_cts, error_mm, poses, write_case, write_moving_bones
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
@@ -123,3 +123,46 @@ def test_another_ct_or_a_ct_that_is_removed_makes_the_result_stale(opened):
     assert len(session.case().bone_cts) == 1
     registration.ct = None
     assert not registration.bone_cts
+
+
+def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app, tmp_path):
+    cts = bone_cts()
+    first, second = poses(cts)
+    middle = rigid.transform_points(second, cts[1].centroid())
+    turn = rigid.from_rotation_translation(rigid.exp_so3(np.radians([3.0, 0, 0])), [0, 0, 0])
+    moved = rigid.about(middle, turn) @ second
+    case = write_moving_bones(tmp_path, [[first, second], [first, moved]])
+    host = PresenterHost(scene, read_case(case)(scene))
+    host.session.cache_case(read_case(case).case)
+    sequence = host.presenters.sequence
+    act(sequence, "pace", "quick")
+    act(sequence, "track")
+    poll(host.session, 90.0, lambda: host.session.sequence.ended == "done")
+    player = sequence.player
+    player.go(1)
+    poll(host.session, 30.0, lambda: player.number == 1)
+    assert max(errors(host.registration, cts, [first, moved])) < 0.1
+    dressed(host.session)
+
+    # Of two bones these are the pair; curves, rows and files tell the turn.
+    assert host.session.bones.pair[:2] == BONES[::-1]  # the upper vertebra moves
+    title = f"{BONES[0]} against {BONES[1]}"
+    assert text(sequence, "motion_title") == f"{title}, since frame 0."
+    assert control(sequence, "six") is None  # no CT says how they lay before
+    assert [row[0] for row in cells(sequence, "motion")] == ["0", "1"]
+    assert float(cells(sequence, "motion")[1][1]) == pytest.approx(3.0, abs=0.2)
+    assert "<svg" in control(sequence, "motion.Rotation").svg
+    act(sequence, "to_table")
+    table = scene.GetFirstNodeByClass("vtkMRMLTableNode")
+    assert table.GetName() == title and table.GetNumberOfRows() == 2
+    files = {path.name for path in sequence.writer(tmp_path / "poses")()}
+    assert {"motion.csv", f"{BONES[1]}_poses.csv", f"{BONES[1]}_on_{BONES[0]}_motion.csv"} <= files
+
+    # Saved and opened again.
+    save(slicer_app, tmp_path / "bones.mrb")
+    scene.Clear(False)
+    assert slicer_app.io_manager.load_scene(tmp_path / "bones.mrb")
+    host.choose(Registration.all(scene)[0])
+    poll(host.session, 30.0, lambda: sequence.player is not None and sequence.player.number == 1)
+    dressed(host.session)
+    assert float(cells(sequence, "motion")[1][1]) == pytest.approx(3.0, abs=0.2)

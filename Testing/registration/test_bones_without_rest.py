@@ -42,7 +42,11 @@ def bones(two):
 def judged(two, found):
     cts, _, views, anatomies, alone, starts = two
     singly = [
-        BoneAlone(refinement, assess(anatomy, views, refinement, start))
+        BoneAlone(
+            refinement.world_from_ct,
+            assess(anatomy, views, refinement, start),
+            refinement.alternative,
+        )
         for anatomy, refinement, start in zip(anatomies, alone, starts, strict=True)
     ]
     bone_cts = [

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
+import numpy as np
+
 from ..geometry import rigid
 from ..imaging.structures import BoneCT
 from ..reasons import Reason
 from ..registration.bones import SHOWN, BonesRegistration
-from ..registration.pipeline import Refinement
 from .bone_features import BoneFeatures, MaskEdge, bone_features
 from .bones import RegisteredBone, RegisteredBones
 from .metrics import PredictedError
 from .prediction import WRONG_MM
-from .verdict import Assessment, ambiguity
+from .verdict import AlternativeSolution, Assessment, ambiguity
 
 #: What a CT of its own shows is the bone.
 NO_EDGE = MaskEdge(0.0, 0.0)
@@ -25,10 +26,19 @@ MAX_SHARED = 0.05
 
 @dataclass(frozen=True, eq=False)
 class BoneAlone:
-    """A bone registered by itself, and how far that pose can be trusted."""
+    """A bone registered by itself, and how far that pose can be trusted.
 
-    refinement: Refinement
+    Attributes
+    ----------
+    world_from_ct
+        (4, 4).
+    alternative
+        The next different answer; None where there is no such, or it was not looked for.
+    """
+
+    world_from_ct: np.ndarray
     assessment: Assessment
+    alternative: AlternativeSolution | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +81,7 @@ def assess_bone_cts(
         zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)
     ):
         bone, pose = found.bones[n], found.poses[n]
-        wrong = _wrong(found, n, bone.apart(pose, single.refinement.world_from_ct))
+        wrong = _wrong(found, n, bone.apart(pose, single.world_from_ct))
         wrong += [
             Reason("bones-overlap", f"{bone.name} overlaps {other}: one of the two is wrong.")
             for other in shared.get(n, ())
@@ -111,7 +121,7 @@ def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[Reason]:
 
 
 def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[Reason]:
-    reasons = ambiguity(single.refinement.alternative)
+    reasons = ambiguity(single.alternative)
     if features.split_half_mm > WRONG_MM:
         reasons.append(
             Reason(

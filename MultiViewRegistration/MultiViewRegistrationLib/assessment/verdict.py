@@ -7,7 +7,7 @@ on, or for other X-rays what holds for any kind (`Prediction.carried`). Any othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
@@ -548,15 +548,20 @@ def _names(bones: Sequence[RegisteredBone]) -> str:
     return ", ".join(bone.name for bone in bones)
 
 
-def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
+def with_bone_cts(assessment: Assessment, verdicts: Mapping[str, str]) -> Assessment:
     """Return the assessment of the first of bones that have a CT each.
 
     Never better than the worst of them.
+
+    Parameters
+    ----------
+    verdicts
+        Of all, by name, the first one first.
     """
     first = Reason(
-        "pose-of-one-bone", f"This is the pose of {bones.bones[0].name}: use each bone's own."
+        "pose-of-one-bone", f"This is the pose of {next(iter(verdicts))}: use each bone's own."
     )
-    rejected = [bone.name for bone in bones.bones if bone.verdict == "reject"]
+    rejected = [name for name, verdict in verdicts.items() if verdict == "reject"]
     if not rejected:
         return replace(assessment, reasons=[*assessment.reasons, first])
     why = Reason("bone-rejected", f"{', '.join(rejected)}: rejected, see the reasons of each bone.")

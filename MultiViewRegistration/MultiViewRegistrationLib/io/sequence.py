@@ -233,10 +233,13 @@ class Frame:
     ----------
     given
         (4, 4) a start pose, where the frame has a case of its own that has one.
+    given_bones
+        The same of bones with a CT each, by name.
     """
 
     views: list[View]
     given: np.ndarray | None = None
+    given_bones: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +301,11 @@ class FrameSequence:
             views = views_of(
                 printable(file.path), entries, xrays, self.first.ct, file.world_from_ct
             )
-        return Frame(views, file.world_from_ct if self.files.own_cases else None)
+        if not self.files.own_cases:
+            return Frame(views)
+        starts = {source.name: source.world_from_ct for source in file.structures}
+        given = {name: start for name, start in starts.items() if start is not None}
+        return Frame(views, file.world_from_ct, given)
 
     @classmethod
     def of_cases(cls, paths: Sequence[Path]) -> FrameSequence:

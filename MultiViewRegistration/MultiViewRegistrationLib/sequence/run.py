@@ -19,7 +19,6 @@ from ..errors import InputError
 from ..geometry.slot_scan import require_single_source
 from ..imaging.xray import View
 from ..io.case import Case
-from ..io.sequence import Frame
 from ..reasons import Reason
 from ..registration.cameras import CameraCorrections
 from ..registration.optimizer import Range
@@ -27,6 +26,7 @@ from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
+from .bone_ct_tracker import BoneCTTracker
 from .bone_tracker import BoneTracker, with_structures, without_structures
 from .tracker import PACES, Frames, Tracked, Tracker
 
@@ -45,6 +45,7 @@ def follow(
     The first frame is registered as `api.register` does it, and so is each further one until one is
     kept; from then on they are followed. A frame that cannot be read, or in which nothing is found,
     is lost, and says why. The structures of the case are followed after its whole CT in each frame.
+    Bones with a CT each are followed together; they are registered until a frame has them all.
 
     Parameters
     ----------
@@ -69,7 +70,6 @@ def follow(
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
-    sequence.first.warn_of_other_bones()
     case, compute_device = (
         sequence.first,
         device if isinstance(device, ComputeDevice) else ComputeDevice(device),
@@ -78,7 +78,7 @@ def follow(
         anatomy, PACES[pace], Range(**case.search_range), case.targets, masked=case.masks_misfit
     )
     bones = None if case.structures is None else BoneTracker(anatomy, case.structures, PACES[pace])
-    names = () if case.structures is None else case.structures.names
+    apart = BoneCTTracker(case, anatomy, PACES[pace], compute_device) if case.bone_cts else None
     geometry = _Geometry(case)
     for number in range(len(sequence)):
         try:
@@ -87,10 +87,14 @@ def follow(
             if number == 0:
                 raise
             yield without_structures(
-                Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")]), names
+                Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")]),
+                case.structure_names,
             )
             continue
-        if tracker.begun:
+        if apart is not None and apart.begun:
+            views = geometry.corrected(frame.views, sequence.names[number])
+            found = apart.follow(number, views, frame, progress)
+        elif tracker.begun and apart is None:
             views = geometry.corrected(frame.views, sequence.names[number])
             found = anatomy.run_on(
                 compute_device,
@@ -101,11 +105,17 @@ def follow(
             if bones is not None:
                 found = bones.follow(found, views, tracker.expected(number), progress)
         else:
+            pose = case.world_from_ct if frame.given is None else frame.given
+            here = replace(case, world_from_ct=pose)
+            here = here if apart is None else apart.placed(here, number, frame)
+            here = replace(here, views=frame.views)
             found = _registered(
-                number, case, frame, anatomy, start, seed, progress, geometry, compute_device
+                number, here, anatomy, start, seed, progress, geometry, compute_device
             )
         found = _with_identity(found, case.identity_reasons)
         tracker.keep(found)
+        if apart is not None:
+            apart.keep(found, frame.views)
         if bones is not None:
             bones.keep(found)
         yield found
@@ -124,7 +134,6 @@ def _with_identity(found: Tracked, reasons: list[Reason]) -> Tracked:
 def _registered(
     number: int,
     case: Case,
-    frame: Frame,
     anatomy: PreparedCT,
     start: str,
     seed: int,
@@ -132,10 +141,9 @@ def _registered(
     geometry: _Geometry,
     compute_device: ComputeDevice,
 ) -> Tracked:
-    pose = case.world_from_ct if frame.given is None else frame.given
     try:
         result = register(
-            replace(case, views=frame.views, world_from_ct=pose),
+            case,
             start,
             progress,
             anatomy,
@@ -146,7 +154,7 @@ def _registered(
         if number == 0:
             raise
         lost = Tracked(number, "lost", None, "reject", [Reason("lost", f"Lost: {error}")])
-        return without_structures(lost, () if case.structures is None else case.structures.names)
+        return without_structures(lost, case.structure_names)
     if result.verdict != "reject":
         geometry.learn(result.views)
     cameras, found = tuple(view.camera for view in result.views), result.refinement

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..io.calibration.calibrated import UNITS
-from ..io.case import ct_of
+from ..io.case import Case, ct_of
 from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, printable, read_json, sha256, upload_root
@@ -35,6 +34,7 @@ from ..report.bones import with_outlines
 from ..report.html import png
 from ..report.overlays import DRRs, overlays
 from ..report.result import software
+from .bone_ct_tracker import anatomies_of, bones_of_cts
 from .motion import motion_against, relative_motion, to_json, write_files
 from .tables import MATRIX, table
 from .tracker import Frames, Tracked
@@ -57,6 +57,8 @@ class Track:
         Where they were done.
     bone
         The structure of the case whose frames these are; None for the whole CT's.
+    bones
+        All structures of the case; made where they are not given.
     """
 
     sequence: Frames
@@ -66,6 +68,11 @@ class Track:
     frames: list[Tracked] = field(default_factory=list)
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
     bone: Bone | None = None
+    bones: Sequence[Bone] | None = None
+
+    def __post_init__(self) -> None:
+        if self.bones is None:
+            self.bones = _bones_of(self.sequence.first, self.anatomy)
 
     @property
     def stopped(self) -> bool:
@@ -82,22 +89,29 @@ class Track:
         """(4, 4) world_from_ct of each frame of the sequence, None of those that may not be used."""
         return poses_of(self.frames, len(self.sequence))
 
-    @cached_property
-    def _bones(self) -> list[Bone]:
-        structures = self.sequence.first.structures
-        return (
-            []
-            if structures is None or self.bone is not None
-            else bones_of(structures, self.anatomy)
-        )
+    @property
+    def _bones(self) -> Sequence[Bone]:
+        return self.bones or ()
 
     @property
     def structures(self) -> list[Track]:
         """The tracks of the case's structures."""
         return [
-            replace(self, frames=[frame.bones[bone.name] for frame in self.frames], bone=bone)
+            replace(
+                self,
+                frames=[frame.bones[bone.name] for frame in self.frames],
+                bone=bone,
+                bones=(),
+            )
             for bone in self._bones
         ]
+
+    @property
+    def ct(self) -> CT:
+        """The CT whose pose it is: of a bone that has one its own."""
+        case = self.sequence.first
+        own = (each.ct for each in case.bone_cts if self.bone and each.name == self.bone.name)
+        return next(own, case.ct)
 
     def to_json(self, folder: str | os.PathLike | None) -> dict:
         """Return the content of a track.json in this folder.
@@ -215,7 +229,8 @@ class Track:
 
         Each structure of the case has such files, too, which begin with its name, and two
         neighbours that both have a pose in several frames NAME_on_OTHER_motion.csv and .html, see
-        `motion`. Rejected frames, and those not reached, have no pose in track.tra.
+        `motion`; so has each bone with a CT of its own against the first. Rejected frames, and
+        those not reached, have no pose in track.tra.
 
         Parameters
         ----------
@@ -232,9 +247,7 @@ class Track:
                 (staging / name).write_bytes(picture)
             for track in (*self.structures, self):
                 name = "" if track.bone is None else f"{track.bone.name}_"
-                write_tables(
-                    staging, track.frames, len(self.sequence), self.sequence.first.ct, unit, name
-                )
+                write_tables(staging, track.frames, len(self.sequence), track.ct, unit, name)
                 content = track.to_json(None if moves else folder)
                 (staging / f"{name}{FILE}").write_text(
                     json.dumps(content, indent=1) + "\n", encoding="utf-8"
@@ -248,6 +261,9 @@ class Track:
         pairs = dict.fromkeys(
             (motion.name, motion.against) for frame in self.frames for motion in frame.motions
         )
+        if self.sequence.first.bone_cts:
+            first, *others = tracks
+            pairs |= dict.fromkeys((name, first) for name in others)
         for name, against in pairs:
             motion = relative_motion(
                 tracks[against].poses, tracks[name].poses, tracks[name].centroid
@@ -256,6 +272,13 @@ class Track:
                 write_files(
                     folder, motion, against, name, len(self.sequence), f"{name}_on_{against}_"
                 )
+
+
+def _bones_of(case: Case, anatomy: PreparedCT) -> list[Bone]:
+    """Return what has a pose of its own in a case whose CT, or that of its first bone, is this."""
+    if case.bone_cts:
+        return bones_of_cts(case, anatomies_of(case, anatomy))
+    return [] if case.structures is None else bones_of(case.structures, anatomy)
 
 
 def _files_of_structures(folder: Path) -> list[str]:
@@ -406,6 +429,9 @@ class StoredTrack:
                 raise
             file = self.files(beside).file(0)
         name = self.bone
+        own = next((each for each in file.structures if each.name == name), None)
+        if name is not None and file.has_bone_cts and own is not None:
+            file = file.choosing((own,))
         parts = [file.ct, file.mask, *([] if name is None else [file.labels])]
         masks = [] if name is None else [source.mask for source in file.structures]
         for path in filter(None, [*(part.path for part in parts if part is not None), *masks]):
@@ -415,7 +441,7 @@ class StoredTrack:
                     "same CT and mask; put them back, or track it again."
                 )
         ct = ct_of(file)
-        if name is None:
+        if name is None or (file.has_bone_cts and own is not None):
             return ct
         structures = structures_of(file, ct)
         if structures is None or name not in structures.names:
@@ -520,6 +546,14 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
         else fields.number("predicted_upper95_mm", "a number of mm", least=0),
         _cameras(fields),
         fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
+        bones={
+            bone.text("name", "the name of a structure"): _stored(number, bone)
+            for bone in (
+                fields.sections("structures", "a list of structures")
+                if fields.has("structures")
+                else ()
+            )
+        },
     )
 
 

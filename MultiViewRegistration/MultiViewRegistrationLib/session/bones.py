@@ -17,6 +17,7 @@ from ..assessment.joint_motion import (
     joint_motion,
     principal_axes,
 )
+from ..assessment.neighbours import vertebra
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import CT
@@ -128,11 +129,6 @@ class Bones:
     """The bones of a session's registration.
 
     `update` makes surfaces in a thread, and keeps true what the scene has of them.
-
-    Attributes
-    ----------
-    pair
-        The two whose motion is measured.
     """
 
     def __init__(self, session: Session) -> None:
@@ -141,7 +137,7 @@ class Bones:
         self._checked, self._of, self._stands = -CHECK_S, "", ""
         self._colours: dict[str, tuple[float, float, float]] = {}
         self._ghost: tuple[bool, bool] | None = None
-        self.pair = BonePair()
+        self._pair: BonePair | None = None
         self._outlines: dict[tuple[str, str], tuple[tuple, np.ndarray]] = {}
 
     def update(self) -> None:
@@ -299,6 +295,18 @@ class Bones:
 
     # How two of them have moved against each other
 
+    @property
+    def pair(self) -> BonePair:
+        """The two whose motion is measured; of two bones these, as long as none were chosen."""
+        own = sorted(bones_of(self._session.registration), key=lambda name: -(vertebra(name) or 0))
+        if self._pair is None and len(own) == 2:
+            return BonePair(*own)
+        return self._pair or BonePair()
+
+    @pair.setter
+    def pair(self, pair: BonePair) -> None:
+        self._pair = pair
+
     def frames(self) -> list[Any]:
         """Return the lists of three points that can be an anatomical frame, markups nodes."""
         scene = self._session.registration.scene
@@ -321,7 +329,8 @@ class Bones:
             return principal_axes(self._points(self.pair.fixed))
         bone = bones_of(registration).get(self.pair.fixed)
         lies = bone is not None and is_under(node, bone.node)
-        pose = bone.world_from_ct if bone is not None and lies else registration.world_from_ct
+        own = bone is not None and (lies or registration.bone_cts)
+        pose = bone.world_from_ct if bone is not None and own else registration.world_from_ct
         points = rigid.transform_points(rigid.inverse(pose), lps_from_ras(positions(node)))
         return frame_of_points(points)
 

@@ -455,8 +455,10 @@ class Sequence:
             frame, middle = bones.ct_from_frame(), bones.middle(moving)
         except InputError:
             return None
-        one, other = (_frame_poses(played, name, frame) for name in (fixed, moving))
-        motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(frame), middle))
+        # of a CT of its own the moving bone has a frame of its own, which is kept
+        own = np.eye(4) if self._session.registration.bone_cts else frame
+        one, other = _frame_poses(played, fixed, frame), _frame_poses(played, moving, own)
+        motion = relative_motion(one, other, rigid.transform_points(rigid.inverse(own), middle))
         if len(motion) < 2:
             return None
         return StructureMotion(fixed, moving, played.count, motion, curves(motion))

@@ -282,7 +282,7 @@ class BonesPresenter(Presenter):
                 if chosen
                 else None,
             ),
-            *self.joint.form(),
+            *([] if apart else self.joint.form()),  # no CT says how such bones lay before
         ]
 
     def _outlines(self) -> str:
@@ -357,7 +357,7 @@ class JointMotionPresenter(Presenter):
         """Return the controls."""
         bones = self.session.bones
         names = [each.name for each in bones.states() if each.own]
-        if len(names) < 2 or self.registration.bone_cts:
+        if len(names) < 2:
             return []
         options = (Option("", _("choose...")), *(Option(name, name) for name in names))
         pair, lists = bones.pair, bones.frames()
@@ -393,7 +393,7 @@ class JointMotionPresenter(Presenter):
                         ),
                     )
                 ),
-                *self._numbers(),
+                *([] if self.registration.bone_cts else self._numbers()),
                 open=bool(pair.fixed and pair.moving),
             )
         ]

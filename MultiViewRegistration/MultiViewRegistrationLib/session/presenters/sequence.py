@@ -435,7 +435,7 @@ class SequencePresenter(Presenter):
             ]
         return group(
             "motion_of",
-            _("Motion of another structure against this one"),
+            _("Motion against each other"),
             Files(
                 "other",
                 _("Other structure..."),
@@ -445,7 +445,7 @@ class SequencePresenter(Presenter):
                 tip=choose,
             ),
             *found,
-            open=False,
+            open=motion is not None,
         )
 
     def _motion_plots(self, player: Player, motion: StructureMotion) -> Form:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -289,6 +290,10 @@ def test_scripts_are_compressed_for_other_computers_alone(serve, server):
     assert other.ask(script, Accept_Encoding="gzip")[2]["Content-Encoding"] == "gzip"
     text = server.ask("index.html")[1]
     assert "Starting…</div>" in text and "trame is built" not in text and "<script>" not in text
+    assert 'rel="stylesheet"' not in text  # the first words would wait for it
+    ahead = re.findall(r'<link rel="(?:module)?preload"[^>]* href="([^"]+)"', text)
+    assert any("vuetify" in each for each in ahead) and any("/xray/" in each for each in ahead)
+    assert {server.ask(each)[0] for each in ahead} == {200}
 
 
 def test_every_answer_says_how_it_may_be_used(server):

@@ -391,10 +391,22 @@ class XRayCanvas(_Element):
     TAG, ATTRIBUTES = "mvreg-xray", ("view",)
 
 
-def first_page(html: str) -> str:
-    """Return trame's page so that it is seen at once; as trame has it, it is empty until its scripts are there."""
+def first_page(html: str, state) -> str:
+    """Return trame's page so that it is seen at once; as trame has it, it is empty until its scripts are there.
+
+    Scripts and styles that `state` names are fetched from the beginning, not one after another. A
+    stylesheet of trame's own, for what is shown meanwhile, is left out: the page would wait for it.
+    """
     html = re.sub(r"<title>.*?</title>", f"<title>{TITLE}</title>", html)
+    html = re.sub(r'<link rel="stylesheet" [^>]*>', "", html)
     html = html.replace('<script src="vue', '<script defer src="vue')
+    modules = sorted(f"{ADDRESS}/xray/{file.name}" for file in (BROWSER / "xray").glob("*.js"))
+    ahead = [
+        *(f'rel="preload" as="style" href="{each}"' for each in state.trame__styles),
+        *(f'rel="preload" as="script" href="{each}"' for each in state.trame__scripts),
+        *(f'rel="modulepreload" href="{each}"' for each in modules),
+    ]
+    html = html.replace("</head>", "".join(f"<link {each}>" for each in ahead) + "</head>")
     return re.sub(
         r'(<div id="app">).*(?=</body>)', rf"\g<1>{STARTING}</div>", html, flags=re.DOTALL
     )

@@ -94,7 +94,9 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
     def bound(web) -> None:
         html = Path(www, "index.html").read_text(encoding="utf-8")
         names = LOCAL_NAMES if name in LOCAL_NAMES else None
-        protect(web.app, token, names, first_page(html), packs=name not in LOCAL_NAMES)
+        protect(
+            web.app, token, names, first_page(html, server.state), packs=name not in LOCAL_NAMES
+        )
         web.app.add_routes([uploads.route(), downloads.route()])
 
     def ready(**_) -> None:

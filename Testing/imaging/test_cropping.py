@@ -35,6 +35,11 @@ def test_a_round_field_off_the_middle_shows_a_crop_to_a_square():
     assert "4 px off" in doubt.sentence and doubt.off_px == pytest.approx(8, abs=0.5)
 
 
+def test_a_round_field_that_is_whole_may_lie_off_the_middle():
+    """As in the undistorted images of a calibrated image intensifier."""
+    assert signs_of_cropping(round_field(radius=230.0, middle=(248.0, 260.0))) is None
+
+
 def test_a_straight_field_raises_no_doubt():
     valid = np.zeros((512, 512), bool)
     valid[40:480, 90:420] = True

@@ -263,7 +263,7 @@ WRONG = Reason("most-likely-wrong", "Most likely wrong: 98 % risk of an error ab
         ("accept", [], 0.052, 0.001, "gg", "probably 0.05 mm", "registration"),
         ("check", [RISK, "Look."], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "edges"),
         ("check", [RISK, FURTHER], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "add_xrays"),
-        ("check", [READINGS], 1.0, 0.1, "gg", "The cameras are known only to \u00b10.5\u00b0 \u00b7 probably 1.0 mm", "calibrate"),
+        ("check", [READINGS], 1.0, 0.1, "gg", "The cameras are known only to \u00b10.5\u00b0 \u00b7 probably 1.0 mm", "geometry"),
         ("check", [ONE], 0.3, 0.003, "gg",
          "Only one X-ray determines the pose \u00b7 probably 0.3 mm", "add_xrays"),
         ("check", [RISK, CAUSE], 1.0, 0.26, "cg", "probably 1.0 mm, 26 % risk of more than 2 mm", "geometry"),
@@ -310,7 +310,7 @@ def test_what_is_said_of_a_verdict(
         assert host.shown == ["start" if PART in reasons else "check"]
     if next_act == "edges":
         assert overlay.mode_of(host.registration) == "edges" and not host.boxes
-    if next_act in ("geometry", "calibrate"):
+    if next_act == "geometry":
         act(answer, next_act)
         assert host.presenters.xrays.selected.name == "view1"
     if FURTHER in reasons:

@@ -23,6 +23,7 @@ TASKS = {
     "undo": "Undo after a bad drag",
     "reopen": "Yesterday's work opened again",
     "bones": "Radius and ulna of a wrist, a CT each",
+    "sequence": "A wrist that moves, radius against ulna",
     "spine": "Five vertebrae of a bent spine, each to its own transform",
 }
 

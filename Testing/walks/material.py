@@ -179,6 +179,26 @@ def write_wrist_bones(folder: Path) -> Path | None:
     return path
 
 
+def write_wrist_sequence(folder: Path) -> Path | None:
+    """The bones of `write_wrist_bones` in all instants, images of several frames.
+
+    None without the shared data.
+    """
+    path = write_wrist_bones(folder)
+    if path is None:
+        return None
+    case = json.loads(path.read_text(encoding="utf-8"))
+    for view in case["views"]:
+        names = [view["image"].replace("0099", instant) for instant in ("0099", "0158", "0002")]
+        frames = [sitk.GetArrayFromImage(sitk.ReadImage(str(WRIST / name))) for name in names]
+        (folder / view["image"]).unlink()
+        view["image"] = f"{view['name']}.nrrd"
+        stack = sitk.GetImageFromArray(np.stack(frames))
+        sitk.WriteImage(stack, str(folder / view["image"]), True)
+    path.write_text(json.dumps(case), encoding="utf-8")
+    return path
+
+
 def truth_of_sample() -> list[list[float]]:
     """The sample's world_from_ct (4, 4), which its simulation knows."""
     return sample_case()["truth"]["world_from_ct"]

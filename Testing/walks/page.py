@@ -282,6 +282,31 @@ def bones(walk: PageWalk, files: Path) -> None:
     assert walk.clicks <= MAX_SPINE_CLICKS, walk.clicks
 
 
+def sequence(walk: PageWalk, files: Path) -> None:
+    """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
+    walk.drop(material.write_wrist_sequence(files / "sequence").parent)
+    walk.wait_verdict()
+    walk.settle()
+    walk.step("The folder of the case dropped on the window: the first frame is registered.")
+    walk.tab.open_step("Sequence")
+    walk.act()
+    walk.settle(0.5)
+    walk.step("The step Sequence: the X-rays have three frames.")
+    walk.click("Track")
+    walk.page.get_by_text(" against ", exact=False).first.wait_for(timeout=PATIENCE_MS)
+    walk.page.get_by_role("button", name="Close the sequence").wait_for(timeout=PATIENCE_MS)
+    walk.settle(4)
+    walk.step("Tracked: both bones in each frame, and how one turns against the other.")
+    walk.click("First frame")
+    walk.settle(2)
+    walk.step("The first frame again: the cursor in the curves goes along.")
+    archive = walk.download("Export poses", files)
+    walk.step("Exported: poses of each bone, and their motion.")
+    zipfile.ZipFile(archive).extractall(files / "exported")
+    names = {path.name for path in (files / "exported").rglob("*")}
+    assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
+
+
 def main() -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
@@ -302,13 +327,14 @@ def main() -> int:
         "undo": undo,
         "reopen": reopen,
         "bones": bones,
+        "sequence": sequence,
         "spine": spine,
     }
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as api:
         browser = api.chromium.launch(executable_path=options.chromium, args=ARGUMENTS)
         for task in options.tasks or TASKS:
-            if task in ("wrist", "bones") and not material.WRIST.is_dir():
+            if task in ("wrist", "bones", "sequence") and not material.WRIST.is_dir():
                 print(f"{task}: left out, the shared data are not there")
                 continue
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

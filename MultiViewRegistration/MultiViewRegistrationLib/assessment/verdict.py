@@ -313,7 +313,8 @@ def assess(
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
         if not prediction.agree:
-            limits.append(_contradiction_of_views(features))
+            by_itself = anatomy.structure and found.world_from_background is None
+            limits.append(_contradiction_of_views(features, by_itself=by_itself))
         if not prediction.bounded:
             limits.append(
                 Reason("unlike-known", "This result looks unlike every correct result we know.")
@@ -630,10 +631,7 @@ def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[Reason]:
     """Return why one structure is never accepted, and what it was compared with."""
     if not anatomy.structure:
         return []
-    sentence = (
-        "Only one structure of the CT was registered: it may lie on a similar structure. Check its "
-        "outline."
-    )
+    sentence = "A structure by itself may lie on a similar one. Check its outline."
     limits = [Reason("one-structure", sentence)]
     if found.world_from_background is not None:
         mm, degrees = pose_difference(
@@ -835,8 +833,11 @@ def _suspects(
     return found
 
 
-def _contradiction_of_views(features: ReliabilityFeatures) -> Reason:
+def _contradiction_of_views(features: ReliabilityFeatures, *, by_itself: bool) -> Reason:
+    """Return that the X-rays disagree; of a structure `by_itself` they show more than it."""
     sentence = "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
+    if features.disagreement <= DISAGREE and by_itself:
+        return Reason("surroundings-unknown", f"{sentence}: what lies about the bone may be why.")
     if features.disagreement <= DISAGREE:
         return Reason("views-disagree", f"{sentence}: a camera may be known less well.")
     return Reason(

@@ -101,11 +101,16 @@ def _unlike_a_detector(columns: int, rows: int) -> Doubt | None:
 
 
 def _off_the_field(valid: np.ndarray) -> Doubt | None:
-    """Return that a round field lies off the middle of the image."""
+    """Return that a round field that the image's edge cuts lies off the middle of the image.
+
+    One that is whole may: undistorted images of calibrated image intensifiers are such.
+    """
     middle = _middle_of_rim(valid)
-    if middle is None:
-        return None
     rows, columns = valid.shape
+    edge = valid.copy()
+    edge[EDGE_PX : rows - EDGE_PX, EDGE_PX : columns - EDGE_PX] = False
+    if middle is None or not edge.any():
+        return None
     off = float(np.abs(middle - (np.array([columns, rows]) - 1) / 2).max())
     if off <= max(OFF_PX, OFF_SHARE * max(rows, columns)):
         return None

@@ -349,6 +349,8 @@ class AnswerPresenter(Presenter):
                     "search", _("Search for the pose"), self.search, needs=(RENDERING,)
                 )
             what = GEOMETRY
+        if what == CALIBRATION and not self._has_readings:
+            what = GEOMETRY  # a calibration is what it has: it is looked at
         if what == PATIENT:
             return self._button(
                 "patient",
@@ -412,10 +414,9 @@ class AnswerPresenter(Presenter):
         )
 
     def calibrate(self) -> None:
-        """Show where the geometry is entered, of a C-arm's readings where beads take their place."""
+        """Show where beads take the place of a C-arm's readings."""
         self.complete_geometry()
-        if self._has_readings:
-            self._geometry.beads.show()
+        self._geometry.beads.show()
 
     def search(self) -> None:
         """Search, after a registration from where the CT was placed has failed."""

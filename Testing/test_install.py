@@ -35,7 +35,7 @@ def run(*command: object, **more) -> subprocess.CompletedProcess:
     clean = {
         name: value
         for name, value in os.environ.items()
-        if name not in ("PYTHONPATH", "MVREG_DATA")
+        if name not in ("PYTHONPATH", "PYTHONPYCACHEPREFIX", "MVREG_DATA")
     }
     environment = {**clean, **more.pop("env", {})}
     return subprocess.run(

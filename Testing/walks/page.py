@@ -29,7 +29,7 @@ sys.path[:0] = [str(material.ROOT / "Testing" / "browser")]
 from served import Served, Tab  # noqa: E402
 
 SIZE = {"width": 1440, "height": 900}
-PATIENCE_MS = 180_000
+PATIENCE_MS = 600_000
 #: At most, from a CT, a segmentation and two X-rays to a transform for each vertebra.
 MAX_SPINE_CLICKS = 8
 #: Without a graphics card Chromium draws WebGL by software, if it is told to.

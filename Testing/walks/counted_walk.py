@@ -102,6 +102,9 @@ def write_page(folder: Path) -> None:
     """Write FOLDER/README.md from walks.json: a table, then every step with its picture."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     hosts = [host for host in ("page", "panel") if host in record]
+    tasks = {
+        task: title for task, title in TASKS.items() if any(task in record[host] for host in hosts)
+    }
     names = {"page": "page (Chromium)", "panel": "panel (3D Slicer)"}
     lines = [
         "# Walks",
@@ -109,21 +112,22 @@ def write_page(folder: Path) -> None:
         "Tasks, each done by a script through the widgets that a person uses: `python "
         "Testing/walks/page.py` in Chromium, `Testing/walks/panel.py` in 3D Slicer's own "
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
-        "Seconds are those of the program on two cores without a graphics card, without a person's "
-        "thinking. The page's notice that there is no graphics card was closed for the pictures.",
+        "Seconds are those of the program on two idle cores without a graphics card, without a "
+        "person's thinking; they may be older than the pictures, and none were taken where cores "
+        "were busy. The page's notice that there is no graphics card was closed for the pictures.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
         "| --- |" + " --- | --- |" * len(hosts),
     ]
-    for task, title in TASKS.items():
+    for task, title in tasks.items():
         cells = [
-            f"{record[host][task]['clicks']} | {record[host][task]['seconds']:.0f}"
+            f"{record[host][task]['clicks']} | {_whole(record[host][task]['seconds'])}"
             if task in record[host]
             else " | "
             for host in hosts
         ]
         lines.append(f"| [{title}](#{_anchor(title)}) | " + " | ".join(cells) + " |")
-    for task, title in TASKS.items():
+    for task, title in tasks.items():
         lines += ["", f"## {title}"]
         for host in hosts:
             if task not in record[host]:
@@ -131,8 +135,9 @@ def write_page(folder: Path) -> None:
             lines += ["", f"### {names[host][0].upper()}{names[host][1:]}", ""]
             for number, step in enumerate(record[host][task]["steps"], start=1):
                 lines += [
-                    f"{number}. {step['text']} ({_clicks(step['clicks'])}, {step['seconds']:.0f} "
-                    "s)",
+                    f"{number}. {step['text']} ({_clicks(step['clicks'])}"
+                    + ("" if step["seconds"] is None else f", {step['seconds']:.0f} s")
+                    + ")",
                     "",
                     f"   ![{step['text']}]({host}/{task}/{step['picture']})",
                     "",
@@ -148,3 +153,7 @@ def _anchor(title: str) -> str:
 
 def _clicks(count: int) -> str:
     return "1 click" if count == 1 else f"{count} clicks"
+
+
+def _whole(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.0f}"

@@ -66,6 +66,13 @@ def add_calibrate(command: Parser) -> None:
         help="principal point and distance: found for each image, for all together, or those of "
         "the cameras in a calibration (default: %(default)s)",
     )
+    add(
+        "--rough-mm",
+        type=float,
+        metavar="MM",
+        help="one standard deviation by which beads may lie elsewhere than MODEL says, as by a ruler: "
+        "three or more X-rays of one C-arm show where they are, in proportion",
+    )
     add("--pixel-mm", type=float, metavar="MM", help="between the pixels of the detector, if known")
     add(
         "--source-to-detector-mm",
@@ -183,7 +190,7 @@ def _beads(
     options: argparse.Namespace, names: list[str], angles: dict[str, tuple[float, float]]
 ) -> dict:
     """Find the cameras of X-rays."""
-    from ..io.bead_model import read_bead_model
+    from ..io.bead_model import model_text, read_bead_model
     from ..io.calibration.from_beads import calibrate_from_beads, cameras_json
     from ..io.files import write_atomically
     from ..report.bead_page import bead_page
@@ -204,9 +211,11 @@ def _beads(
             pixel_mm=options.pixel_mm,
             distance_mm=options.source_to_detector_mm,
             mirrored=None if options.mirrored is None else options.mirrored == "yes",
+            rough_mm=options.rough_mm,
             progress=line.show,
         )
-    text = cameras_json(found, model, how)
+    measured = found[0].measured
+    text = cameras_json(found, measured or model, how)
     lines = [
         f"{camera.name}: {len(camera.beads)} of {len(model.names)} beads, "
         f"{camera.residual_px:.2f} px from the camera that fits them; within 80 mm of the model it "
@@ -214,6 +223,14 @@ def _beads(
         for camera in found
     ]
     report = options.out.with_suffix(".html")
+    if measured:
+        places = options.out.with_suffix(".csv")
+        write_atomically(places, model_text(measured))
+        lines.append(
+            f"The beads' places are known to {found[0].measured_sd_mm:.2g} mm or better, in proportion: no "
+            f"X-ray shows the scale, which is that of {options.beads.name} on the whole. "
+            f"{places} has them."
+        )
     write_atomically(options.out, text)
     write_atomically(report, bead_page(f"{options.beads.name}: cameras", found, lines))
     print(f"Wrote {options.out} and {report}", file=sys.stderr)

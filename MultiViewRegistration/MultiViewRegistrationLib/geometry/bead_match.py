@@ -25,8 +25,8 @@ MIN_MATCHED = 6
 #: Of the beads that the image has, and of those that the model has, the share of the smaller number
 #: that must be matched.
 MIN_SHARE = 0.5
-#: Triples of the image, and of the model for each.
-IMAGE_TRIPLES, MODEL_TRIPLES = 24, 6000
+#: Triples of the image, first and where these match nothing, and of the model for each.
+IMAGE_TRIPLES, MODEL_TRIPLES = (24, 96), 6000
 #: Points of the model by which poses are chosen first, and how many of these stay.
 FIRST_LOOK, KEPT_POSES = 6, 400
 #: Distance of a bead from where a pose has it, as a share of the beads' spread in the image, and
@@ -39,6 +39,9 @@ IN_PLACE_SHARE = 0.85
 #: A second answer is as good as the first where it matches at most so many beads fewer and its
 #: residual is at most so many times as large, or below so many px.
 FEWER_BEADS, SIMILAR_RATIO, SIMILAR_PX = 1, 3.0, 0.3
+#: So many times of a model that is known roughly, and standard deviations of its points within
+#: which a bead is theirs.
+ROUGH_SIMILAR_RATIO, ROUGH_SDS = 1.5, 3.5
 #: Distances from source to detector, in widths of the image, that are tried where none is known.
 LIKELY_DISTANCES = (2.8, 4.8)
 #: Rms distance of points from a plane or a line, as a share of that along it, below which they lie
@@ -75,6 +78,7 @@ def match_beads(
     sd_px: np.ndarray | None = None,
     *,
     free_intrinsics: bool = True,
+    rough_mm: float = 0.0,
     seed: int = 0,
 ) -> list[Match]:
     """Return the matches of an image's beads with a model, the best first; more than one where it is ambiguous.
@@ -92,6 +96,8 @@ def match_beads(
         (m,) standard deviation of each bead along each axis.
     free_intrinsics
         Whether principal point and distance may be other than tried.
+    rough_mm
+        Standard deviation along each axis of the model's points.
     seed
         Of the triples: the same seed gives the same matches.
 
@@ -109,19 +115,27 @@ def match_beads(
         )
     sd_px = np.full(len(pixels), 0.1) if sd_px is None else sd_px
     spread = float(np.sqrt(np.square(pixels - np.median(pixels, axis=0)).sum(axis=1).mean()))
-    coarse = max(COARSE_SHARE * spread, COARSE_PX)
-    starts: list[tuple[float, Camera]] = []
-    for camera in cameras:
-        starts += _starts(model, pixels, camera, coarse, np.random.default_rng(seed))
-    starts.sort(key=lambda each: -each[0])
-    matches: list[Match] = []
-    for camera in _distinct(model, pixels, starts, coarse):
-        match = _refined(model, pixels, sd_px, camera, coarse, free_intrinsics)
-        if match is not None and not any(_same(match, other) for other in matches):
-            matches.append(match)
-    matches.sort(key=lambda each: (-len(each.model), each.rms_px))
+    size_mm = float(np.sqrt(np.square(model - model.mean(axis=0)).sum(axis=1).mean()))
+    rough_px = rough_mm * spread / (np.sqrt(2 / 3) * size_mm)  # an image shows two axes of three
+    sd_px, fine = np.hypot(sd_px, rough_px), max(FINE_PX, ROUGH_SDS * rough_px)
+    coarse = max(COARSE_SHARE * spread, COARSE_PX, fine)
+    similar = ROUGH_SIMILAR_RATIO if rough_mm else SIMILAR_RATIO
     least = max(MIN_MATCHED, int(np.ceil(MIN_SHARE * min(len(model), len(pixels)))))
-    if not matches or len(matches[0].model) < least:
+    matches: list[Match] = []
+    for count in IMAGE_TRIPLES:
+        starts: list[tuple[float, Camera]] = []
+        for camera in cameras:
+            rng = np.random.default_rng(seed)
+            starts += _starts(model, pixels, camera, coarse, count, rng)
+        starts.sort(key=lambda each: -each[0])
+        for camera in _distinct(model, pixels, starts, coarse):
+            match = _refined(model, pixels, sd_px, camera, coarse, fine, free_intrinsics)
+            if match is not None and not any(_same(match, other) for other in matches):
+                matches.append(match)
+        matches.sort(key=lambda each: (-len(each.model), each.rms_px))
+        if matches and len(matches[0].model) >= least:
+            break
+    else:
         most = len(matches[0].model) if matches else 0
         raise InputError(
             f"the {len(pixels)} beads found fit the model in no pose: {most} of its "
@@ -129,7 +143,7 @@ def match_beads(
             "in mm, and that the whole of it is in the field."
         )
     best = matches[0]
-    return [best, *(other for other in matches[1:] if _as_good(other, best))]
+    return [best, *(other for other in matches[1:] if _as_good(other, best, similar))]
 
 
 def match_near(
@@ -144,7 +158,7 @@ def match_near(
 
     None where it leaves out more than a few of them. Parameters as of `match_beads`.
     """
-    match = _refined(model, pixels, sd_px, camera, FINE_PX, free_intrinsics)
+    match = _refined(model, pixels, sd_px, camera, FINE_PX, FINE_PX, free_intrinsics)
     enough = IN_PLACE_SHARE * min(len(model), len(pixels))
     return match if match is not None and len(match.model) > enough else None
 
@@ -314,15 +328,20 @@ def _aligned(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _starts(
-    model: np.ndarray, pixels: np.ndarray, camera: Camera, coarse: float, rng: np.random.Generator
+    model: np.ndarray,
+    pixels: np.ndarray,
+    camera: Camera,
+    coarse: float,
+    count: int,
+    rng: np.random.Generator,
 ) -> list[tuple[float, Camera]]:
-    """Return the best poses of triples, and how many beads each has in its place."""
+    """Return the best poses of so many triples of the image, and how many beads each has in its place."""
     triples = _model_triples(len(model), rng)
     homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
     rays = homogeneous @ np.linalg.inv(camera.intrinsics).T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     found: list[tuple[float, Camera]] = []
-    for triple in _image_triples(pixels, len(model), rng):
+    for triple in _image_triples(pixels, len(model), count, rng):
         poses = poses_of_three(model[triples], rays[triple])
         if not len(poses):
             continue
@@ -376,19 +395,21 @@ def _model_triples(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.unique(drawn, axis=0)
 
 
-def _image_triples(pixels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return triples (n, 3) of beads of the image, the wider half of those drawn at random.
+def _image_triples(
+    pixels: np.ndarray, likeliest: int, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return triples (count, 3) of beads of the image, the wider half of those drawn at random.
 
-    Half of them are of the `count` likeliest, as three of the model among many others are rare.
+    Half of them are of the likeliest beads, as three of the model among many others are rare.
     """
-    keys = rng.random((2 * IMAGE_TRIPLES, len(pixels)))
-    keys[::2, count:] += 1
+    keys = rng.random((2 * count, len(pixels)))
+    keys[::2, likeliest:] += 1
     drawn = np.argsort(keys, axis=1)[:, :3]
     a, b = pixels[drawn[:, 1]] - pixels[drawn[:, 0]], pixels[drawn[:, 2]] - pixels[drawn[:, 0]]
     area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-    halves = np.arange(2 * IMAGE_TRIPLES).reshape(-1, 2).T
+    halves = np.arange(2 * count).reshape(-1, 2).T
     widest = [half[np.argsort(-area[half], kind="stable")] for half in halves]
-    return drawn[np.stack(widest, axis=1)[: IMAGE_TRIPLES // 2].ravel()]
+    return drawn[np.stack(widest, axis=1)[: count // 2].ravel()]
 
 
 def _scores(
@@ -424,16 +445,17 @@ def _refined(
     sd_px: np.ndarray,
     camera: Camera,
     coarse: float,
+    fine: float,
     free_intrinsics: bool,
 ) -> Match | None:
-    """Return the match near a camera; None where too few beads stay in it."""
-    for limit in (1.5 * coarse, coarse, 0.5 * coarse, FINE_PX, FINE_PX):
-        rows, columns = _assigned(model, pixels, camera, max(limit, FINE_PX))
+    """Return the match near a camera, of beads within `coarse` and then `fine` px; None where too few stay in it."""
+    for limit in (1.5 * coarse, coarse, 0.5 * coarse, fine, fine):
+        rows, columns = _assigned(model, pixels, camera, max(limit, fine))
         if len(rows) < MIN_MATCHED - 1:
             return None
         seen = Observation(model[rows], pixels[columns], sd_px[columns])
         camera = fitted_pose(seen, camera, free_intrinsics=free_intrinsics)
-    rows, columns = _assigned(model, pixels, camera, FINE_PX)
+    rows, columns = _assigned(model, pixels, camera, fine)
     if len(rows) < MIN_MATCHED:
         return None
     off = np.linalg.norm(camera.project(model[rows]) - pixels[columns], axis=1)
@@ -448,7 +470,7 @@ def _same(match: Match, other: Match) -> bool:
     return len(pairs & others) >= 0.5 * min(len(pairs), len(others)) and len(set(mirrored)) == 1
 
 
-def _as_good(match: Match, best: Match) -> bool:
+def _as_good(match: Match, best: Match, similar: float) -> bool:
     return len(match.model) >= len(best.model) - FEWER_BEADS and match.rms_px <= max(
-        SIMILAR_RATIO * best.rms_px, SIMILAR_PX
+        similar * best.rms_px, SIMILAR_PX
     )

@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ def read_bead_model(path: str | os.PathLike) -> BeadModel:
             )
     points = np.array([point for _, point in beads], float).reshape(-1, 3)
     return BeadModel(tuple(names), points, file)
+
+
+def model_text(model: BeadModel) -> str:
+    """Return the lines of name, x, y, z in mm that `read_bead_model` reads."""
+    text = StringIO()
+    write = csv.writer(text, lineterminator="\n").writerow
+    write(HEADING)
+    for name, point in zip(model.names, model.points.tolist(), strict=True):
+        write([name, *(f"{value:.4f}" for value in point)])
+    return text.getvalue()
 
 
 def is_bead_model(path: Path) -> bool:

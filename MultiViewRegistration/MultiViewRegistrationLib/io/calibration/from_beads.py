@@ -16,6 +16,7 @@ from ...geometry.bead_cameras import (
     Bundle,
     Intrinsics,
     Observation,
+    RoughShape,
     bundle,
     free_intrinsics,
 )
@@ -41,8 +42,11 @@ MIN_RADIUS_PX, MAX_RADIUS_SHARE = 1.3, 0.03
 MAX_BEADS = 4
 #: Distances from the source, mm, between which a model in mm lies.
 LIKELY_DEPTH_MM = (150.0, 3000.0)
-#: Images of a flat model from which intrinsics that they share can be found (Zhang, 2000).
-FLAT_IMAGES = 3
+#: Images of a flat model from which intrinsics that they share can be found (Zhang, 2000), and of
+#: a model that is known roughly; of what is known the share that must remain unknown at most then.
+FLAT_IMAGES, ROUGH_IMAGES, ROUGH_SHARE = 3, 3, 0.5
+#: Mm by which beads may lie elsewhere than a model says that is known roughly.
+MAX_ROUGH_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +118,10 @@ class BeadCamera:
         (k, 2) pixels of what looked like beads and is none of the model's.
     line_integrals
         (rows, columns) of the image, None where the camera was read from a file.
+    measured
+        The model as all images show it, where it was known roughly.
+    measured_sd_mm
+        Of its least known point, in proportion.
     """
 
     name: str
@@ -126,6 +134,8 @@ class BeadCamera:
     missing_pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
     others: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     line_integrals: np.ndarray | None = field(default=None, repr=False)
+    measured: BeadModel | None = None
+    measured_sd_mm: float = 0.0
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -167,6 +177,7 @@ def calibrate_from_beads(
     pixel_mm: float | None = None,
     distance_mm: float | None = None,
     mirrored: bool | None = None,
+    rough_mm: float | None = None,
     progress: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> list[BeadCamera]:
     """Return the camera of each image, from the beads of a model that it shows.
@@ -191,6 +202,10 @@ def calibrate_from_beads(
         Of the detector, and from the source to it, if they are known.
     mirrored
         Whether the images are stored mirrored, if it is known; a model that is not flat shows it.
+    rough_mm
+        Standard deviation of the beads' places along each axis where these are known roughly, None
+        for exact. They are found together with the cameras then, from three or more images with
+        the same intrinsics. No image shows how large the model is: on the whole it stays as it is.
 
     Raises
     ------
@@ -202,13 +217,16 @@ def calibrate_from_beads(
     model = model if isinstance(model, BeadModel) else read_bead_model(model)
     names = [f"view{n + 1}" for n in range(len(images))] if names is None else list(names)
     given = [None] * len(images) if cameras is None else list(cameras)
+    if rough_mm is not None and intrinsics == "free":
+        intrinsics = "shared"
     _check_question(model, names, intrinsics, given)
+    _check_roughness(names, rough_mm)
     if is_flat(model.points) and mirrored is None and not all(given):
         raise InputError(
             f"{model.file}: has its beads in one plane, which a mirrored image shows as another "
             "pose; say whether the images are mirrored (--mirrored yes or no)."
         )
-    xrays, found, matches = [], [], []
+    xrays, found, candidates_of = [], [], []
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
         progress(number / len(images), name)
         with naming(name):
@@ -219,18 +237,28 @@ def calibrate_from_beads(
             )
             guess = given[number]
             tried = [guess] if guess else _guesses(seen.xray, pixel_mm, distance_mm, mirrored)
-            match = _match(model, seen, tried, intrinsics)
+            candidates = _matches(model, seen, tried, intrinsics, rough_mm or 0.0)
+            if rough_mm is None:
+                _check_ambiguity(model, seen.beads, candidates)
         xrays.append(seen.xray)
         found.append(seen.beads)
-        matches.append(match)
+        candidates_of.append(candidates)
     progress(1.0, "cameras")
-    fit = _fit(model, found, matches, intrinsics, given)
+    matches = [each[0] for each in candidates_of]
+    if rough_mm is not None:
+        matches = _alike_mirrored(names, candidates_of)
+    fit = _fit(model, found, matches, intrinsics, given, rough_mm)
+    if rough_mm is not None:
+        model, matches, fit = _measured(model, names, found, fit, intrinsics, rough_mm)
     for number, name in enumerate(names):
         _check_scale(model, name, fit.cameras[number])
-    return [
+    found_cameras = [
         _bead_camera(model, name, fit, number, found[number], matches[number], xrays[number])
         for number, name in enumerate(names)
     ]
+    if rough_mm is None:
+        return found_cameras
+    return [replace(each, measured=model, measured_sd_mm=fit.point_sd_mm) for each in found_cameras]
 
 
 def _check_question(
@@ -252,6 +280,22 @@ def _check_question(
             f"{model.file}: has its beads in one plane, which leaves the distance of the source "
             f"open; use a model with depth, {FLAT_IMAGES} or more images with shared intrinsics, or "
             "known intrinsics."
+        )
+
+
+def _check_roughness(names: Sequence[str], rough_mm: float | None) -> None:
+    if rough_mm is None:
+        return
+    if not 0 < rough_mm <= MAX_ROUGH_MM:
+        raise InputError(
+            f"rough_mm: found {rough_mm:g}, expected more than 0 and at most {MAX_ROUGH_MM:g} mm; "
+            "measure the beads' places anew, by a ruler."
+        )
+    if len(names) < ROUGH_IMAGES:
+        raise InputError(
+            f"images: found {len(names)}, expected {ROUGH_IMAGES} or more of a model that is known "
+            "roughly, as fewer do not show its shape beside their cameras; take more, from other "
+            "sides."
         )
 
 
@@ -314,54 +358,86 @@ def _guesses(
     return guesses
 
 
-def _match(
+def _matches(
     model: BeadModel,
     seen: BeadImage,
     tried: Sequence[Camera],
     intrinsics: str,
-) -> Match:
-    """Return the match of an image's beads.
+    rough_mm: float,
+) -> list[Match]:
+    """Return the matches of an image's beads, more than one where it is ambiguous.
 
     Raises
     ------
     InputError
-        Where none fits, several do, or the image is mirrored and its geometry is not, or the other way round.
+        Where none fits, or the image is mirrored and its geometry is not, or the other way round.
     """
     pixels = np.array([bead.pixel for bead in seen.beads]).reshape(-1, 2)
     sd = np.array([bead.sd_px for bead in seen.beads])
     free = intrinsics != "known"
-    if seen.near is not None:
+    if seen.near is not None and not rough_mm:
         near = match_near(model.points, pixels, seen.near, sd, free_intrinsics=free)
         if near is not None:
-            return near
+            return [near]
     signs = {bool(each.intrinsics[0, 0] < 0) for each in tried}
     flat = is_flat(model.points)
     # A mirrored image fits nearly as well at another pose: which it is shows only beside the other.
     both = [*tried, *(_flipped(each) for each in tried)] if len(signs) == 1 and not flat else tried
-    found = match_beads(model.points, pixels, both, sd, free_intrinsics=free)
+    found = match_beads(model.points, pixels, both, sd, free_intrinsics=free, rough_mm=rough_mm)
     said = [match for match in found if bool(match.camera.intrinsics[0, 0] < 0) in signs]
     if not said:
         raise InputError(
             f"is {'not ' * signs.pop()}mirrored by its beads, but its geometry says otherwise; "
             "correct that, or the image."
         )
-    found = said
-    if len(found) > 1:
-        best, other = found[:2]
-        by_bead = dict(zip(other.bead.tolist(), other.model.tolist(), strict=True))
-        pairs = zip(best.bead.tolist(), best.model.tolist(), strict=True)
-        bead, first = next(
-            (each for each in pairs if by_bead.get(each[0], each[1]) != each[1]),
-            (int(best.bead[0]), int(best.model[0])),
-        )
-        column, row = pixels[bead]
-        raise InputError(
-            f"fits the model in {len(found)} ways about equally well: the bead at column "
-            f'{column:.0f}, row {row:.0f} may be "{model.names[first]}" or '
-            f'"{model.names[by_bead.get(bead, first)]}"; show more of the model, or say whether '
-            "the image is mirrored."
-        )
-    return found[0]
+    return said
+
+
+def _check_ambiguity(model: BeadModel, beads: list[Bead], matches: Sequence[Match]) -> None:
+    """Refuse an image that fits a model in several ways.
+
+    Raises
+    ------
+    InputError
+        Names a bead that may be one or another.
+    """
+    if len(matches) == 1:
+        return
+    best, other = matches[:2]
+    by_bead = dict(zip(other.bead.tolist(), other.model.tolist(), strict=True))
+    pairs = zip(best.bead.tolist(), best.model.tolist(), strict=True)
+    bead, first = next(
+        (each for each in pairs if by_bead.get(each[0], each[1]) != each[1]),
+        (int(best.bead[0]), int(best.model[0])),
+    )
+    column, row = beads[bead].pixel
+    raise InputError(
+        f"fits the model in {len(matches)} ways about equally well: the bead at column "
+        f'{column:.0f}, row {row:.0f} may be "{model.names[first]}" or '
+        f'"{model.names[by_bead.get(bead, first)]}"; show more of the model, or say whether '
+        "the image is mirrored."
+    )
+
+
+def _alike_mirrored(names: Sequence[str], candidates_of: Sequence[Sequence[Match]]) -> list[Match]:
+    """Return the best match of each image under which all are mirrored, or none, as most are.
+
+    Raises
+    ------
+    InputError
+        Names an image that has none.
+    """
+    mirrored = [each[0].camera.intrinsics[0, 0] < 0 for each in candidates_of]
+    most, matches = 2 * sum(mirrored) > len(mirrored), []
+    for name, candidates in zip(names, candidates_of, strict=True):
+        alike = [one for one in candidates if (one.camera.intrinsics[0, 0] < 0) == most]
+        if not alike:
+            raise InputError(
+                f"{name}: is {'not ' * most}mirrored by its beads, unlike the others, expected "
+                "images of one C-arm; leave it out, or store it as the others are."
+            )
+        matches.append(alike[0])
+    return matches
 
 
 def _flipped(camera: Camera) -> Camera:
@@ -374,13 +450,10 @@ def _fit(
     matches: Sequence[Match],
     intrinsics: str,
     given: Sequence[Camera | None],
+    rough_mm: float | None,
 ) -> Bundle:
     seen = [
-        Observation(
-            model.points[match.model],
-            np.array([beads[n].pixel for n in match.bead]),
-            np.array([beads[n].sd_px for n in match.bead]),
-        )
+        _observed(model.points, beads, match, rough_mm is not None)
         for beads, match in zip(found, matches, strict=True)
     ]
     cameras = [match.camera for match in matches]
@@ -393,7 +466,48 @@ def _fit(
             camera if guess is None else replace(camera, intrinsics=guess.intrinsics)
             for camera, guess in zip(cameras, given, strict=True)
         ]
-    return bundle(seen, cameras, how)
+    shape = None if rough_mm is None else RoughShape(model.points, rough_mm)
+    return bundle(seen, cameras, how, shape)
+
+
+def _observed(points: np.ndarray, beads: list[Bead], match: Match, rough: bool) -> Observation:
+    return Observation(
+        points[match.model],
+        np.array([beads[n].pixel for n in match.bead]),
+        np.array([beads[n].sd_px for n in match.bead]),
+        match.model if rough else None,
+    )
+
+
+def _measured(
+    model: BeadModel,
+    names: Sequence[str],
+    found: Sequence[list[Bead]],
+    fit: Bundle,
+    intrinsics: str,
+    rough_mm: float,
+) -> tuple[BeadModel, list[Match], Bundle]:
+    """Return a model that was known roughly as the images show it, and what is matched and fitted with it.
+
+    Raises
+    ------
+    InputError
+        Where an image does not fit it, or they do not show it better than it was known.
+    """
+    matches = []
+    for name, beads, camera in zip(names, found, fit.cameras, strict=True):
+        pixels = np.array([bead.pixel for bead in beads])
+        sd = np.array([bead.sd_px for bead in beads])
+        with naming(name):
+            # By its shape as all images show it, so that one that was named wrongly comes right.
+            matches += match_beads(fit.points, pixels, [camera], sd, free_intrinsics=False)[:1]
+    again = _fit(model, found, matches, intrinsics, fit.cameras, rough_mm)
+    if again.point_sd_mm > ROUGH_SHARE * rough_mm:
+        raise InputError(
+            f"{model.file}: is known to {rough_mm:g} mm, and the images show it no better than to "
+            f"{again.point_sd_mm:.2g} mm; take more of them, from sides further apart."
+        )
+    return BeadModel(model.names, again.points, model.file), matches, again
 
 
 def _check_scale(model: BeadModel, name: str, camera: Camera) -> None:

@@ -72,7 +72,7 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
 
     # Rows without a motion, as there is no CT of both; outlines; a row shows its bone, and its CT.
     assert [row[0] for row in cells(section, "bones")] == list(BONES)
-    assert {row[3] for row in cells(section, "bones")} == {""}
+    assert {len(row) for row in cells(section, "bones")} == {3}
     assert control(section, "one_body") is None
     for detector in detectors(registration):
         assert [each.name for each in session.bones.outlines(detector)] == list(BONES)

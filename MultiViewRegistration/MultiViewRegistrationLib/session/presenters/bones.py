@@ -232,8 +232,15 @@ class BonesPresenter(Presenter):
                 "bones",
                 _("Bones"),
                 lambda name, column: self.choose(name),
-                columns=(_("Bone"), _("Verdict"), _("Likely error"), _("Against the CT")),
-                lines=tuple(_line(each, each.name not in beside) for each in states),
+                columns=(
+                    _("Bone"),
+                    _("Verdict"),
+                    _("Likely error"),
+                    *([] if apart else [_("Against the CT")]),
+                ),
+                lines=tuple(
+                    _line(each, each.name not in beside, motion=not apart) for each in states
+                ),
                 selected=chosen,
                 switch=self.set_target,
                 tip=_(
@@ -312,6 +319,8 @@ class BonesPresenter(Presenter):
         said = list(state.reasons)
         if self.session.bones.moving is not None:
             hint = _("By hand {name} is moved now; click it again to move the whole CT.")
+            if self.registration.bone_cts:
+                hint = _("By hand {name} is moved now.")
             said.append(hint.format(name=chosen))
         return " ".join(said)
 
@@ -435,17 +444,17 @@ def _number(value: float) -> Cell:
     return Cell(f"{round(float(value), 2) + 0.0:.2f}")  # not -0
 
 
-def _line(state: BoneState, is_target: bool) -> TableRow:
-    """Return the row of a bone."""
+def _line(state: BoneState, is_target: bool, *, motion: bool) -> TableRow:
+    """Return the row of a bone, with its motion against the CT or without."""
     error = "" if state.error_mm is None else _("{mm:.1f} mm").format(mm=state.error_mm)
-    motion = ""
+    against = ""
     if state.own and state.mm is not None:
-        motion = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
+        against = _("{mm:.1f} mm, {degrees:.1f}\u00b0").format(mm=state.mm, degrees=state.degrees)
     verdict = state.verdict or (_("not registered") if state.own else _("with the CT"))
     cells = (
         Cell(state.name),
         Cell(verdict, " ".join(state.reasons), TONES.get(state.verdict or "", PLAIN)),
         Cell(error),
-        Cell(motion),
+        *([Cell(against)] if motion else []),
     )
     return TableRow(state.name, cells, on=is_target, colour=css(state.colour))

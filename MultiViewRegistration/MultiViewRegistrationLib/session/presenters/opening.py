@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ...errors import InputError
 from ...io.recognise import CASE, NAMED, RESULT, SCENE, TRACK, WHOLES, kinds_of
+from ...mrml.frames import how_many
 from ...mrml.loading import ReadCase, read_case
 from ...mrml.registration import Registration
 from ...translation import _
@@ -42,6 +43,7 @@ class Opening:
         self._task: Task[Read] | None = None
         self._before: Registration | None = None
         self._sent: Path | None = None
+        self._frames: tuple[Registration | None, Path] | None = None
         self._autosaved: Path | None = None
 
     @property
@@ -65,7 +67,8 @@ class Opening:
         case
             Of a result or a track, see `read_result`.
         sent
-            The folder that a page sent it in; it is removed once it is read.
+            The folder that a page sent it in; it is removed once it is read, that of a case whose
+            images have several frames, which are read as they are tracked, with the registration.
         read_scene
             Reads a scene; None where that is not done here.
         """
@@ -103,6 +106,7 @@ class Opening:
 
     def tick(self, wait: float = 0.0) -> None:
         """Take what was read, after so many seconds at most."""
+        self._release()
         task = self._task
         if task is None:
             return
@@ -117,10 +121,25 @@ class Opening:
                 self._take(task)
         self.stop()
 
+    def _release(self) -> None:
+        """Remove the folder of frames whose registration is open no more."""
+        if self._frames is not None and self._frames[0] != self._host.registration:
+            shutil.rmtree(self._frames[1], ignore_errors=True)
+            self._frames = None
+
     def _take(self, task: Task[Read]) -> None:
-        self._host.take_read(task.result, self._autosaved)
+        read = task.result
+        self._host.take_read(read, self._autosaved)
+        if self._sent is not None and isinstance(read, ReadCase) and _has_frames(read):
+            self._release()
+            self._frames, self._sent = (self._host.registration, self._sent), None
         if self._host.session is not None:
             self._host.session.notices.loaded(task.warnings)
+
+
+def _has_frames(read: ReadCase) -> bool:
+    """Return whether the images of a case have several frames."""
+    return read.case.path is not None and how_many(read.case.path) > 1
 
 
 def keep_read(session: Session, read: Read) -> None:

@@ -152,10 +152,10 @@ def test_it_adapts_to_the_machine_but_not_to_a_moment(registration, clock):
         registration.world_from_ct = off(registration.world_from_ct, [0, 0, 0.1], [0, 0, 0])
         return sides(registration)[0]
 
-    assert {move(0.01) for _ in range(6)} == {64}
-    move(0.05)
-    assert move(0.01) == 64  # once: the processor was busy
-    slow = [move(0.05) for _ in range(8)]
+    assert {move(0.03) for _ in range(6)} == {64}
+    move(0.15)
+    assert move(0.03) == 64  # once: the processor was busy
+    slow = [move(0.15) for _ in range(8)]
     assert slow[-1] == 32
     assert sorted(slow, reverse=True) == slow
     fast = [move(0.001) for _ in range(12)]

@@ -7,6 +7,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,14 @@ def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.nd
     if used is None:
         return np.zeros(shape, np.uint8)
     valid = used.pooled(pooled).valid
-    return np.where(valid, USED, MASKED * hull(valid)).astype(np.uint8)
+    within = _hull_of(valid.tobytes(), shape)
+    return np.where(valid, USED, MASKED * within).astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _hull_of(valid: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """Return the hull of a field, which all frames of a sequence have in common."""
+    return hull(np.frombuffer(valid, bool).reshape(shape))
 
 
 def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -145,7 +145,7 @@ def test_where_no_answer_is_plausible_the_start_wins_if_it_has_more_evidence(
     poor, good = minimum(25, 0.3), minimum(0, 0.7)
     by_pose = {each.world_from_ct.tobytes(): each for each in (poor, good)}
 
-    def ended(number, starts):
+    def ended(number, starts, steps=None):
         ends = [
             replace(by_pose[start.world_from_ct.tobytes()], origins=start.origins)
             for start in starts
@@ -163,6 +163,30 @@ def test_where_no_answer_is_plausible_the_start_wins_if_it_has_more_evidence(
         assert refined.alternative is None or found is poor, (
             "where a worse start leads is no alternative"
         )
+
+
+@pytest.mark.parametrize(
+    "end, followed",
+    [
+        pytest.param((8, 0.6), False, id="on its way to the answer"),
+        pytest.param((8, 0.8), True, id="better"),
+        pytest.param((11, 0.6), True, id="on its way elsewhere"),
+    ],
+)
+def test_another_start_is_given_up_on_its_way_to_the_answer(
+    anatomy, views, monkeypatch, end, followed
+):
+    registration = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
+    descents = []
+
+    def ended(number, starts, steps=None):
+        descents.append(steps)
+        return [minimum(*end)]
+
+    monkeypatch.setattr(registration, "descend", ended)
+    minima = registration._with_others(2, [minimum(0, 0.7)], [minimum(2, 0.6), minimum(10, 0.5)])
+    assert descents == [pipeline.TRIED_STEPS, None][: 1 + followed]
+    assert len(minima) == 1 + followed
 
 
 def test_at_the_coarsest_level_cameras_count_as_exact(anatomy, views):

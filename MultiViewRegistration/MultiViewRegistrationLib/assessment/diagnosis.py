@@ -34,6 +34,7 @@ from ..registration.optimizer import (
     cluster_minima,
 )
 from ..registration.pipeline import (
+    COARSE_NCC,
     Progress,
     Refinement,
     RegistrationPipeline,
@@ -84,6 +85,9 @@ KINDS = (
     ("upside down", "turned 180"),
     ("turned 90", "turned 270"),
 )
+#: Of X-rays that resemble the CT at the coarsest resolution (`COARSE_NCC`) no other is tried:
+#: neither an inverted image nor a turned one does.
+RESEMBLING = KINDS[0], KINDS[2]
 #: Angles of a C-arm that a wrong sign moves by less than this need no test.
 LEAST_SIGN_DEG = 3.0
 #: Around the start, where all images may be at fault and no view knows where the CT is.
@@ -583,7 +587,9 @@ class CauseSearch:
         groups = [every]  # a turned image resembles no CT
         if not here or min(here.fit.similarity) < MIN_NCC:
             every += image_hypotheses(self._views)
-            groups = [[each for each in every if each.cause in kinds] for kinds in KINDS]
+            alike = bool(coarse) and min(coarse[0].fit.similarity) >= COARSE_NCC
+            kinds: Sequence[Sequence[str]] = RESEMBLING if alike else KINDS
+            groups = [[each for each in every if each.cause in group] for group in kinds]
         signs, by_places = [], []
         for group in groups:
             for cause in self._of_images(group, alone, least, evidence):

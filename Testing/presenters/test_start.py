@@ -52,9 +52,23 @@ def test_a_start_is_kept_with_its_registration(host, start):
         for key in ("start", "other_start"):  # also where it is none of these: then none is chosen
             assert control(start, key).value == host.registration.parameter("start") == name
         assert control(start, "more").open == (name == "by hand")
-        assert (control(start, "rotation_deg") is None) == (name != "search")
+        assert (control(start, "range") is None) == (name != "search")
+        assert control(start, "rotation_deg") is None
         assert (control(start, "landmarks") is None) == (name != "landmarks")
+    assert start.state().text == "Search, the whole CT" and "whole CT" in text(start, "hint")
+    assert host.session.case().search is None and not host.session.is_placed("search")
+
+
+def test_a_range_is_offered_about_a_ct_that_was_placed(host, start):
+    """About where it is by chance, or centred, a search would begin anywhere."""
+    host.session.centre()
+    assert control(start, "range") is None
+    act(start, "number0", "12.5")
+    act(start, "start", "search")
+    assert control(start, "range").value == "The whole CT"
+    assert control(start, "rotation_deg") is None
     act(start, "range", "Known well (5°, 15 mm)")
+    assert host.session.is_placed("search") and "where the CT is now" in text(start, "hint")
     assert (text(start, "rotation_deg"), text(start, "translation_mm")) == ("5", "15")
     act(start, "rotation_deg", "7")
     assert (
@@ -63,6 +77,8 @@ def test_a_start_is_kept_with_its_registration(host, start):
     assert host.session.case().search == {"rotation_deg": 7, "translation_mm": 15}
     with pytest.raises(InputError, match="Rotation: 500 is outside 1 to 180"):
         act(start, "rotation_deg", "500")
+    act(start, "range", "The whole CT")
+    assert host.session.case().search is None
 
 
 def test_numbers_move_the_ct(host, start):
@@ -76,6 +92,8 @@ def test_numbers_move_the_ct(host, start):
 
 def test_a_ct_outside_all_xrays_is_said_and_centred(host, start):
     host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
+    assert "whole CT" in text(start, "hint")  # which a search goes through, wherever it is
+    act(start, "start", "given")
     assert "outside all X-rays" in text(start, "hint")
     act(start, "centre")
     assert np.linalg.norm(rigid.transform_points(pose(host), np.zeros(3))) < 10

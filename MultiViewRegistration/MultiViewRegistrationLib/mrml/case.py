@@ -153,10 +153,7 @@ def case_of(
             world_from_ct,
         ),
         world_from_ct=world_from_ct,
-        search={
-            key: float(registration.parameter(key, str(default)))
-            for key, default in DEFAULT_SEARCH.items()
-        },
+        search=search_of(registration),
         training=extras.get("training", {}),
         relative_geometry=extras.get("relative_geometry"),
         same_patient=is_same_patient(registration),
@@ -171,6 +168,22 @@ def case_of(
         bone_cts=tuple(bone_cts),
         name=registration.name,
     )
+
+
+def search_of(registration: Registration) -> dict[str, float] | None:
+    """Return how far a search goes from where the CT is, see `CaseSettings`; None where that was not chosen."""
+    chosen = {key: registration.parameter(key, "") for key in DEFAULT_SEARCH}
+    if not any(chosen.values()):
+        return None
+    return {key: float(chosen[key] or usual) for key, usual in DEFAULT_SEARCH.items()}
+
+
+def searches_whole_ct(registration: Registration) -> bool:
+    """Return whether a search goes through all of the CT, wherever it is now.
+
+    By itself a structure looks like too much else: a search for one goes from where it is.
+    """
+    return search_of(registration) is None and not registration.segment_id
 
 
 def _extra_array(extras: Mapping[str, Any], key: str) -> np.ndarray | None:

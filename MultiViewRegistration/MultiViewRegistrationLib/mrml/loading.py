@@ -137,7 +137,7 @@ class ReadCase:
         if case.bone_cts:
             self._put_bone_cts(registration)
         keep_centre(registration, self.centre)
-        for key, value in case.search_range.items():
+        for key, value in (case.search or {}).items():
             registration.node.SetParameter(key, str(value))
         keep_extras(registration, case)
         if case.world_from_ct is not None:

@@ -20,6 +20,7 @@ from ..io.files import printable
 from ..io.sequence import FrameFiles
 from ..jobs import ProgressRecord
 from ..mrml import landmarks, manual_pose
+from ..mrml.case import searches_whole_ct
 from ..mrml.frames import FileImages, SliceImages, frames_in
 from ..mrml.identity import body_fingerprint, fingerprint
 from ..mrml.registration import CT_TRANSFORM, Registration
@@ -354,6 +355,8 @@ def missing_at_start(session: Session, start: str) -> str:
 
 def is_outside(registration: Registration, start: str) -> bool:
     """Return whether a start begins where the CT is, and no X-ray shows it there."""
+    if start == "search" and searches_whole_ct(registration):
+        return False
     placed = any(view.placed for view in registration.used_xrays)
     there = start not in POSELESS_STARTS and placed and registration.ct is not None
     return there and not manual_pose.ct_is_seen(registration)

@@ -219,6 +219,7 @@ def case_content(session: Session) -> dict:
         "same_patient": case.same_patient or None,
         "header_mismatch": {each.kind: True for each in case.mismatches} or None,
         "training": case.training or None,
+        "search": case.search,
         "targets": case.targets,
         "landmarks": [
             {"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)}
@@ -233,7 +234,6 @@ def case_content(session: Session) -> dict:
     return {
         "views": list(map(_view_content, registration.used_xrays)),
         "world_from_ct": case.world_from_ct,
-        "search": case.search_range,
         **{key: value for key, value in optional.items() if value is not None},
     }
 

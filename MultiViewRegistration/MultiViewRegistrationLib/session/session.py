@@ -10,11 +10,14 @@ from importlib.util import find_spec
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import InputError, collect_warnings
 from ..io.case import Case
 from ..io.navigation.igtl_connection import IgtlConnection
 from ..mrml import manual_pose
 from ..mrml.bones import bones_of, places_of, put_bones, same_places
+from ..mrml.case import searches_whole_ct
 from ..mrml.drawing import Drawing
 from ..mrml.identity import (
     body_fingerprint,
@@ -249,9 +252,19 @@ class Session(Inputs):
 
     def is_placed(self, start: str) -> bool:
         """Return whether for a start, one of STARTS, the pose as it is means anything."""
+        if start == "search" and searches_whole_ct(self.registration):
+            return False
         return start not in POSELESS_STARTS or (
             start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration)
         )
+
+    @property
+    def placed(self) -> bool:
+        """Whether the CT lies where a person, a file or a registration has put it."""
+        history = self.history
+        centred = history.current is not None and history.current.method == "centred"
+        there = not np.allclose(self.registration.world_from_ct, np.eye(4))
+        return there and not (centred and not history.moved)
 
     def ready(self) -> Callable[[Callable], PreparedCT]:
         """Begin to make the CT ready.

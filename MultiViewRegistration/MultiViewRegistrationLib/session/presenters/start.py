@@ -16,6 +16,7 @@ from ...geometry.c_arm import DEG
 from ...io.case_file import DEFAULT_SEARCH
 from ...io.files import redact_upload_paths
 from ...mrml import manual_pose
+from ...mrml.case import search_of, searches_whole_ct
 from ...mrml.registration import Registration
 from ...translation import _
 from ..history import METHODS
@@ -48,7 +49,7 @@ RANGES = {
     _("Poorly known (45°, 100 mm)"): (45, 100),
     _("Anywhere (90°, 150 mm)"): (90, 150),
 }
-CUSTOM = _("Custom")
+WHOLE, CUSTOM = _("The whole CT"), _("Custom")
 #: How far a search goes, by the parameter that keeps it.
 RANGE_NUMBERS = {
     "rotation_deg": Number(_("Rotation"), 1, 180, DEG),
@@ -67,7 +68,7 @@ PLACED = ("given", "search", "by hand")
 #: The starts as they are offered: at once, and below More.
 COMMON, MORE = ("search", "given", "landmarks"), ("by hand", "regressor", "auto")
 TIPS = {
-    "search": _("Look around where the CT is now."),
+    "search": _("Find the CT in the X-rays."),
     "given": _("Begin exactly where the CT is now."),
     "landmarks": _("Begin where points that are seen in the CT and in the X-rays agree."),
     "by hand": _("Move the CT to about where it belongs."),
@@ -86,6 +87,12 @@ HINTS = {
         "The regressor proposes poses, a small search adds others, and the best result wins."
     ),
 }
+
+
+WHOLE_HINT = _(
+    "The search goes through the whole CT, head first or feet first; where it is now does not "
+    "matter."
+)
 
 
 class StartPresenter(Presenter):
@@ -167,13 +174,20 @@ class StartPresenter(Presenter):
         )
 
     def _range(self) -> Form:
+        whole = self._whole()
+        if whole and not self.session.placed:  # about where it is, a search would begin anywhere
+            return []
         search = self._search()
-        chosen = next(
-            (name for name, known in RANGES.items() if known == tuple(search.values())), CUSTOM
-        )
-        options = tuple(Option(name, name) for name in (*RANGES, CUSTOM))
+        known = (name for name, known in RANGES.items() if known == tuple(search.values()))
+        chosen = WHOLE if whole else next(known, CUSTOM)
+        first = [WHOLE] if self.start == "search" and not self.registration.segment_id else []
+        names = [*first, *RANGES, *([] if whole else [CUSTOM])]
+        options = tuple(Option(name, name) for name in names)
+        choice = Choice("range", _("How far"), self.choose_range, value=chosen, options=options)
+        if whole:
+            return [choice]
         return [
-            Choice("range", _("How far"), self.choose_range, value=chosen, options=options),
+            choice,
             row(
                 "ranges",
                 *(
@@ -249,6 +263,8 @@ class StartPresenter(Presenter):
                 if start == "landmarks"
                 else State(PROBLEM, _("see below"))
             )
+        if self._whole():
+            return State(READY, _("{name}, the whole CT").format(name=METHODS[start]))
         if start == "search":
             return State(
                 READY,
@@ -278,22 +294,24 @@ class StartPresenter(Presenter):
         return True
 
     def _search(self) -> dict[str, float]:
-        return {
-            key: float(self.registration.parameter(key, str(usual)))
-            for key, usual in DEFAULT_SEARCH.items()
-        }
+        return search_of(self.registration) or DEFAULT_SEARCH
+
+    def _whole(self) -> bool:
+        """Return whether the start is a search through all of the CT."""
+        return self.start == "search" and searches_whole_ct(self.registration)
 
     def _hint(self) -> str:
         if self.start == "landmarks":  # shown below their table
             return ""
         missing = missing_at_start(self.session, self.start)
+        whole = self._whole()
         blind = (
             manual_pose.xrays_without_ct(self.registration)
-            if self.start in PLACED and not missing
+            if self.start in PLACED and not missing and not whole
             else []
         )
         if missing or not blind:
-            hint = missing or HINTS[self.start]
+            hint = missing or (WHOLE_HINT if whole else HINTS[self.start])
         elif is_outside(self.registration, self.start):
             hint = _(
                 "The CT lies outside all X-rays: Register centres it in them first, and searches."
@@ -302,7 +320,7 @@ class StartPresenter(Presenter):
             hint = _("Where the CT is now, {names} does not show it.").format(
                 names=", ".join(blind)
             )
-        if hint == HINTS["search"] and self.session.regressors.model is not None:
+        if hint in (HINTS["search"], WHOLE_HINT) and self.session.regressors.model is not None:
             hint += " " + _("Automatic uses the regressor of this CT, too.")
         return hint
 
@@ -322,8 +340,9 @@ class StartPresenter(Presenter):
             self.registration.node.SetParameter("start", start)
 
     def choose_range(self, name: str) -> None:
-        """Search so far, a name in RANGES."""
-        for key, value in zip(DEFAULT_SEARCH, RANGES.get(name, ()), strict=False):
+        """Search so far, a name in RANGES or WHOLE."""
+        chosen = ("", "") if name == WHOLE else RANGES.get(name, ())
+        for key, value in zip(DEFAULT_SEARCH, chosen, strict=False):
             self.registration.node.SetParameter(key, str(value))
 
     def type_range(self, key: str, text: str) -> None:

@@ -312,7 +312,7 @@ def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(
     found = refine(anatomy, wrong, near)
     told = assess(anatomy, wrong, found, near)
     cause = Cause(kind, ("view2",), "Something is wrong.", 1.1, (0.9, 0.9), near)
-    caused = find_cause(told, SimpleNamespace(anatomy=anatomy, found=found, cause=lambda: cause))
+    caused = find_cause(told, SimpleNamespace(anatomy=anatomy, found=found, cause=lambda **_: cause))
     assert told.features.one_view_disagrees and caused.cause.by_disagreement is by_disagreement
     assert (caused.cause.moved_mm == told.features.disagreement_mm) is by_disagreement
     assert (caused.prediction == told.prediction) is by_disagreement
@@ -355,7 +355,7 @@ class Elsewhere(CauseSearch):
 
     kind, mm, gain = "distance", 0.0, 1.5
 
-    def cause(self):
+    def cause(self, **_):
         pose = self.found.world_from_ct.copy()
         pose[0, 3] += self.mm
         return Cause(
@@ -585,7 +585,7 @@ def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
     class Levels(CauseSearch):
         def _registration(self, views):
             return SimpleNamespace(
-                descend=lambda number, starts: [replace(here, world_from_ct=elsewhere)]
+                descend=lambda number, starts, steps=None: [replace(here, world_from_ct=elsewhere)]
             )
 
     causes = list(Levels(anatomy, views, found, near)._other_level(here))

@@ -34,7 +34,7 @@ from ..registration.optimizer import (
     cluster_minima,
 )
 from ..registration.pipeline import (
-    COARSE_NCC,
+    TRIED_STEPS,
     Progress,
     Refinement,
     RegistrationPipeline,
@@ -85,9 +85,6 @@ KINDS = (
     ("upside down", "turned 180"),
     ("turned 90", "turned 270"),
 )
-#: Of X-rays that resemble the CT at the coarsest resolution (`COARSE_NCC`) no other is tried:
-#: neither an inverted image nor a turned one does.
-RESEMBLING = KINDS[0], KINDS[2]
 #: Angles of a C-arm that a wrong sign moves by less than this need no test.
 LEAST_SIGN_DEG = 3.0
 #: Around the start, where all images may be at fault and no view knows where the CT is.
@@ -95,8 +92,13 @@ START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
 #: Rounds at the second resolution in which cameras are found, the last of them one by which the
 #: evidence grows by less than this factor.
 ROUNDS, SETTLED = 3, 1.002
-#: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
-LEVELS_MM, ALONG = (20.0, 30.0, 40.0), np.cos(np.radians(30))
+#: Of cameras all are tried by a few steps first. Those go on by which the evidence has grown by then
+#: at least as much as by this power of the most, and whose X-rays lack no more than this of MIN_NCC;
+#: none, if the most is smaller than the last.
+PROMISING, NEARLY, LEAST_GAIN = 0.5, 0.05, 1.02
+#: Spacings of vertebrae, and how far from the CT's axis a shift by one may point; so many of them go
+#: on after a few steps.
+LEVELS_MM, ALONG, LEVELS_TRIED = (20.0, 30.0, 40.0), np.cos(np.radians(30)), 2
 #: How far along the body the start may be off, where the X-rays show another part of it than the
 #: start says.
 FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
@@ -560,17 +562,23 @@ class CauseSearch:
     def _pose(self) -> np.ndarray:
         return self.found.world_from_ct
 
-    def cause(self) -> Cause | None:
+    def cause(self, *, placed: bool = False) -> Cause | None:
         """Return the first cause that holds; None if no hypothesis explains the fit.
 
-        Raises as `causes`.
+        Takes and raises what `causes` does.
         """
-        return next((cause for cause in self.causes() if cause.holds), None)
+        return next((cause for cause in self.causes(placed=placed) if cause.holds), None)
 
-    def causes(self) -> Iterator[Cause]:
+    def causes(self, *, placed: bool = False) -> Iterator[Cause]:
         """Yield the likeliest cause of each kind, whether it holds or not.
 
         Of the images (KINDS), the cameras, the level, the part.
+
+        Parameters
+        ----------
+        placed
+            Most tiles of each X-ray are in place (`places.carried_risk`): no image is at fault, and
+            no other part of the CT is shown.
 
         Raises
         ------
@@ -585,11 +593,9 @@ class CauseSearch:
         every = [*angle_hypotheses(self._views), *tube_hypotheses(self._views)]
         every += [of_ct(self._views, self.anatomy.centroid) for of_ct in (mirrored_ct, half_turn)]
         groups = [every]  # a turned image resembles no CT
-        if not here or min(here.fit.similarity) < MIN_NCC:
+        if not placed and not (here and min(here.fit.similarity) >= MIN_NCC):
             every += image_hypotheses(self._views)
-            alike = bool(coarse) and min(coarse[0].fit.similarity) >= COARSE_NCC
-            kinds: Sequence[Sequence[str]] = RESEMBLING if alike else KINDS
-            groups = [[each for each in every if each.cause in group] for group in kinds]
+            groups = [[each for each in every if each.cause in kinds] for kinds in KINDS]
         signs, by_places = [], []
         for group in groups:
             for cause in self._of_images(group, alone, least, evidence):
@@ -608,7 +614,8 @@ class CauseSearch:
         yield from self._of_cameras(alone, evidence, signs)
         if here:
             yield from self._other_level(here)
-        yield from self._other_part(evidence)
+        if not placed:
+            yield from self._other_part(evidence)
         yield from self._short()
 
     def _report(self, _: Progress) -> object:
@@ -707,26 +714,18 @@ class CauseSearch:
         """
         causes: list[tuple[int, Cause | None]] = [(0, cause) for cause in signs]
         size_share = 0.0
-        for each in camera_hypotheses(self._views, self.shared):
-            registration = self._registration(each.views, each.shared)
-            nothing = CameraCorrections(each.views, each.shared).none
-            starts = [DescentStart(self._pose, corrections=nothing)]
-            if each.cause == "motion":
-                starts += _where_each_view_has_it(each.views, alone)
-            elif each.cause == "distance" and not each.about:
-                starts.append(DescentStart(self.start, corrections=nothing))
-            minima = self._several_rounds(registration, starts)
-            if minima and each.cause == "distance" and not each.about and not self._rows_in_mm:
-                size_share = self._distance_share(each, minima[0])
-            if minima:
-                words = self._camera_in_words(each, minima[0])
-                sentence = f"{each.sentence} {words}. {each.advice}".strip()
-                cause = _cause(each.cause, each.about, sentence, minima[0], evidence)
-                if each.cause == "distance" and not each.about:
-                    cause = replace(cause, size_share=size_share)
-                causes.append(
-                    (len(CameraCorrections(each.views, each.shared).free), cause if words else None)
-                )
+        for each, registration, minima in self._promising(alone, evidence):
+            best = self._several_rounds(registration, minima)[0]
+            if each.cause == "distance" and not each.about and not self._rows_in_mm:
+                size_share = self._distance_share(each, best)
+            words = self._camera_in_words(each, best)
+            sentence = f"{each.sentence} {words}. {each.advice}".strip()
+            cause = _cause(each.cause, each.about, sentence, best, evidence)
+            if each.cause == "distance" and not each.about:
+                cause = replace(cause, size_share=size_share)
+            causes.append(
+                (len(CameraCorrections(each.views, each.shared).free), cause if words else None)
+            )
         calibrated = all(view.distance_sd_percent < 100 * LEAST_SHARE for view in self._views)
         scales = [*self._of_scale(evidence, size_share)]
         causes = [*scales, *causes] if calibrated else [*causes, *scales]
@@ -736,6 +735,31 @@ class CauseSearch:
             key=lambda pair: pair[0],
         )
         yield from (cause for _, cause in likely[:1] if cause)
+
+    def _promising(
+        self, alone: dict[str, np.ndarray], evidence: float
+    ) -> list[tuple[Hypothesis, RegistrationPipeline, list[Descent]]]:
+        """Return the faults of cameras that may be the cause, with where a few steps lead."""
+        tried = []
+        for each in camera_hypotheses(self._views, self.shared):
+            registration = self._registration(each.views, each.shared)
+            nothing = CameraCorrections(each.views, each.shared).none
+            starts = [DescentStart(self._pose, corrections=nothing)]
+            if each.cause == "motion":
+                starts += _where_each_view_has_it(each.views, alone)
+            elif each.cause == "distance" and not each.about:
+                starts.append(DescentStart(self.start, corrections=nothing))
+            minima = registration.descend(1, starts, TRIED_STEPS)
+            if minima:
+                tried.append((each, registration, minima))
+        most = max((_gain(minima[0], evidence) for *_, minima in tried), default=0.0)
+        least = max(most, 1.0) ** PROMISING if most >= LEAST_GAIN else np.inf
+        return [
+            found
+            for found in tried
+            if _gain(found[2][0], evidence) >= least
+            and min(found[2][0].fit.similarity) >= MIN_NCC - NEARLY
+        ]
 
     def _of_scale(self, evidence: float, size_share: float) -> Iterator[tuple[int, Cause | None]]:
         """Yield that the CT's slice spacing is wrong, or its scale, by about what the distance to the detector would be wrong by.
@@ -773,6 +797,8 @@ class CauseSearch:
         for step in SPACING_STEPS:
             tried = [self._scaled((share + side * step) * axes) for side in (-1, 0, 1)]
             share += _vertex(step, *(_gain(run, evidence) if run else 0.0 for run in tried))
+            if abs(share) < LEAST_SCALE / 2:
+                break
         return share
 
     def _scaled(self, shares: np.ndarray, rounds: int = 1) -> Descent | None:
@@ -785,7 +811,7 @@ class CauseSearch:
     def _several_rounds(
         self,
         registration: RegistrationPipeline,
-        starts: Sequence[DescentStart],
+        starts: Sequence[DescentStart | Descent],
         rounds: int = ROUNDS,
     ) -> list[Descent]:
         """Return the minima at the second resolution, most evidence first."""
@@ -847,8 +873,9 @@ class CauseSearch:
         minima: list[Descent] = []
         for mm in LEVELS_MM:
             starts = [DescentStart(_shifted(self._pose, side * mm)) for side in (1, -1)]
-            minima = cluster_minima(minima, registration.descend(1, starts), self.anatomy.centroid)
-        for run in minima:
+            ends = registration.descend(1, starts, TRIED_STEPS)
+            minima = cluster_minima(minima, ends, self.anatomy.centroid)
+        for run in registration.descend(1, minima[:LEVELS_TRIED]) if minima else ():
             length, along, degrees = self._distance(run, self._pose)
             if (
                 length >= LEAST_LEVEL_MM

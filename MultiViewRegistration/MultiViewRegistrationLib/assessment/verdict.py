@@ -405,8 +405,9 @@ def _rival_is_in_place(
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     """Search for the likely cause of a poor fit, and return the assessment with it as its first reason.
 
-    Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor for
-    one structure, for which no causes were measured. With a cause, the predicted error is how far
+    Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor where
+    X-rays of another kind have their tiles in place and agree, nor for one structure, for which no
+    causes were measured. With a cause, the predicted error is how far
     correcting it moves the targets, and the verdict is never "accept".
     """
     prediction, pose, similarity = (
@@ -419,9 +420,14 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
         and prediction.image_failure_probability <= calibrated().accept
         and (prediction.familiar or prediction.agree)
     )
-    if search.anatomy.structure or (accepted and max(similarity) - min(similarity) <= UNEVEN):
+    placed = prediction is not None and not prediction.familiar
+    if (
+        search.anatomy.structure
+        or (accepted and max(similarity) - min(similarity) <= UNEVEN)
+        or (placed and prediction.agree)
+    ):
         return assessment
-    cause = search.cause()
+    cause = search.cause(placed=placed)
     if cause is None:
         return assessment
     features = assessment.features

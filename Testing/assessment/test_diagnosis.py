@@ -312,7 +312,9 @@ def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(
     found = refine(anatomy, wrong, near)
     told = assess(anatomy, wrong, found, near)
     cause = Cause(kind, ("view2",), "Something is wrong.", 1.1, (0.9, 0.9), near)
-    caused = find_cause(told, SimpleNamespace(anatomy=anatomy, found=found, cause=lambda **_: cause))
+    caused = find_cause(
+        told, SimpleNamespace(anatomy=anatomy, found=found, cause=lambda **_: cause)
+    )
     assert told.features.one_view_disagrees and caused.cause.by_disagreement is by_disagreement
     assert (caused.cause.moved_mm == told.features.disagreement_mm) is by_disagreement
     assert (caused.prediction == told.prediction) is by_disagreement

@@ -407,27 +407,24 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
 
     Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor where
     X-rays of another kind have their tiles in place and agree, nor for one structure, for which no
-    causes were measured. With a cause, the predicted error is how far
-    correcting it moves the targets, and the verdict is never "accept".
+    causes were measured. With a cause, the predicted error is how far correcting it moves the
+    targets, and the verdict is never "accept".
     """
     prediction, pose, similarity = (
         assessment.prediction,
         search.found.world_from_ct,
         search.found.fit.similarity,
     )
-    accepted = (
-        prediction is not None
-        and prediction.image_failure_probability <= calibrated().accept
-        and (prediction.familiar or prediction.agree)
+    carried = prediction is not None and not prediction.familiar
+    fits = prediction is not None and (
+        prediction.agree
+        if carried
+        else prediction.image_failure_probability <= calibrated().accept
+        and max(similarity) - min(similarity) <= UNEVEN
     )
-    placed = prediction is not None and not prediction.familiar
-    if (
-        search.anatomy.structure
-        or (accepted and max(similarity) - min(similarity) <= UNEVEN)
-        or (placed and prediction.agree)
-    ):
+    if search.anatomy.structure or fits:
         return assessment
-    cause = search.cause(placed=placed)
+    cause = search.cause(placed=carried)
     if cause is None:
         return assessment
     features = assessment.features

@@ -32,6 +32,7 @@ import numpy as np
 
 from MultiViewRegistrationLib.assessment import verdict
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
 from MultiViewRegistrationLib.imaging.xray import View, load_image, to_line_integrals
@@ -41,13 +42,14 @@ from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.report.plot import Axis, Line, line_plot, svg_file
-from MultiViewRegistrationLib.studies.statistics import perturbed, table
+from MultiViewRegistrationLib.studies.statistics import SUCCESS_MM, perturbed, table
 
 from . import DATA
 from .appearances import assessed, is_wrong, told, without_search
 from .kept import Rows
 from .people import ct_path
 from .protocol.conditions import restored
+from .trust_fit import of_protocols
 
 #: The portal images' isocentre, and the pose to which an independent renderer came there: a
 #: rotation vector and a shift about it, as the data's README has them (LPS).
@@ -240,12 +242,12 @@ def measure(
     }
 
 
-def is_right(row: dict) -> bool:
-    """Whether an answer is right as far as the truth can tell."""
+def is_right(row: dict, times: float = 1) -> bool:
+    """Whether an answer is right as far as the truth can tell, or so many times as far off at most."""
     across, depth = TRUTH_MM["scouts" if row["set"] == "scouts" else "portal"]
     if row["failed"] is not None or row["across_mm"] is None:
         return False
-    return row["across_mm"] <= across and row["depth_mm"] <= depth
+    return row["across_mm"] <= times * across and row["depth_mm"] <= times * depth
 
 
 def summary(rows: list[dict]) -> str:
@@ -265,35 +267,55 @@ def summary(rows: list[dict]) -> str:
 
 
 WORDS = ("accept", "check", "reject")
-#: What is drawn of right and wrong answers, where a row has its votes.
-DRAWN: tuple[tuple[str, str, Callable[[dict], float]], ...] = (
-    ("smallest share of tiles in place", "linear", lambda row: min(row["in_place"])),
-    ("noise over width of detail", "log", lambda row: row["relative_noise"]),
-    ("smallest local NCC", "linear", lambda row: min(row["similarity"])),
-    ("noise, mm", "log", lambda row: row["noise_mm"]),
-)
+#: The share of tiles in place, in the view where it is smallest, among the features; a line is drawn
+#: of so many answers at least.
+IN_PLACE, LEAST_DRAWN = "least share of tiles in place", 5
+#: Lines of a picture have so many points. Those of wrong answers are dashed.
+POINTS = 41
+COLOURS = {"simulated": "#56b4e9", "gVirtualXray": "#2bbd8e", "real": "#d55e00"}
 
 
-def picture(simulated: list[dict], rows: list[dict]) -> str:
-    """An SVG: which share of right and of wrong answers lies below each value of a feature."""
-    simulated = told(simulated)
-    rows = [row for row in rows if row["failed"] is None and None not in row["in_place"]]
-    groups = {
-        "simulated, right": [row for row in simulated if not is_wrong(row)],
-        "simulated, wrong": [row for row in simulated if is_wrong(row)],
-        "real, right": [row for row in rows if is_right(row)],
-        "real, wrong": [row for row in rows if not is_right(row) and row["fault"] != "turned"],
-    }
+def picture(groups: dict[str, list[dict]]) -> str:
+    """An SVG: which share of each group's answers lies below each value of what a verdict asks."""
     plots = []
-    for label, scale, value in DRAWN:
-        lines = []
-        for name, group in groups.items():
-            values = sorted(value(row) for row in group)
-            shares = (np.arange(len(values)) + 0.5) / max(len(values), 1)
-            lines.append(Line(name, values, shares.tolist()))
-        axes = Axis(label, scale), Axis("share below", limits=(0, 1))
-        plots.append(line_plot(lines, label, *axes))
-    return svg_file(plots, lines)
+    for name in (*COLUMNS, "tension", IN_PLACE):
+        shares, lines = np.linspace(0, 1, POINTS), []
+        for group, rows in groups.items():
+            values = [row["features"].get(name) for row in rows]
+            known = np.array([value for value in values if value is not None])
+            of, right = group.split(", ")
+            style = COLOURS[of], None, None if right == "right" else "5 3"
+            drawn = (np.quantile(known, shares), shares) if len(known) >= LEAST_DRAWN else ([], [])
+            lines.append(Line(group, *map(list, drawn), style=style))
+        label, kind = name.replace("_", " "), "log" if name.endswith("_mm") else "linear"
+        plots.append(line_plot(lines, label, Axis(label, kind), Axis("share below", limits=(0, 1))))
+    return svg_file(plots, lines, columns=3)
+
+
+def drawn_groups(
+    bodies: Path, surfaces: Path, appearances: list[dict], real: list[dict]
+) -> dict[str, list[dict]]:
+    """Right and wrong answers of the protocol, of gVirtualXray, and in real X-rays, each with its features.
+
+    Only those of `appearances` have votes among the simulated.
+    """
+    for row in (*appearances, *real):
+        if row["failed"] is None:
+            shares = [share for share in row.get("in_place", [None]) if share is not None]
+            smallest = min(shares) if len(shares) == len(row.get("in_place", [])) else None
+            row["features"] = {**row.get("features", {}), IN_PLACE: smallest}
+    real = [row for row in real if row["failed"] is None and row["fault"] != "turned"]
+    groups = {}
+    for name, archive in (("simulated", bodies), ("gVirtualXray", surfaces)):
+        rows = [row for row in of_protocols([archive], "body")[0] if row["mtre_mm"] is not None]
+        groups[f"{name}, right"] = [row for row in rows if row["mtre_mm"] < SUCCESS_MM]
+        groups[f"{name}, wrong"] = [row for row in rows if row["mtre_mm"] > WRONG_MM]
+    appearances = told(appearances)
+    groups["simulated, right"] += [row for row in appearances if not is_wrong(row)]
+    groups["simulated, wrong"] += [row for row in appearances if is_wrong(row)]
+    groups["real, right"] = [row for row in real if is_right(row)]
+    groups["real, wrong"] = [row for row in real if not is_right(row, 2)]
+    return groups
 
 
 def main() -> None:
@@ -311,12 +333,16 @@ def main() -> None:
     parser.add_argument("--causes", action="store_true")
     parser.add_argument("--picture", type=Path, metavar="FILE.svg")
     parser.add_argument("--simulated", type=Path, help="rows of `appearances`, for the picture")
+    parser.add_argument("--bodies", type=Path, help="an archive of `protocol`, for the picture")
+    parser.add_argument("--surfaces", type=Path, help="the same, by gVirtualXray")
     options = parser.parse_args()
     rows = Rows(options.rows)
     if options.picture:
-        simulated = [row for _, row in Rows(options.simulated).items()]
-        drawn = picture(simulated, [row for _, row in rows.items()])
-        options.picture.write_text(drawn, encoding="utf-8")
+        appearances, own = (
+            [row for _, row in each.items()] for each in (Rows(options.simulated), rows)
+        )
+        groups = drawn_groups(options.bodies, options.surfaces, appearances, own)
+        options.picture.write_text(picture(groups), encoding="utf-8")
         return
     warm_up()
     given_sets = [SETS[name](options.data) for name in options.sets]

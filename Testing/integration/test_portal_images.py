@@ -5,11 +5,14 @@ The pose is one to which an independent renderer came, worth 1 mm across and 3 m
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks import real
-from MultiViewRegistrationLib.assessment import verdict
+from MultiViewRegistrationLib.assessment import spine, verdict
 from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.registration.bones import LEVELS, minimise, objective_at, ties_of
 from MultiViewRegistrationLib.registration.pipeline import refine
 
 pytestmark = pytest.mark.slow
@@ -44,3 +47,26 @@ def test_a_fault_is_rejected(portal, fault):
     pose, said = assessed(portal, real.FAULTS[fault](views))
     assert said.verdict == "reject" and max(portal.off_mm(pose, said.targets)) > 1.5
     assert min(said.features.in_place) < 0.3 and said.prediction.familiar
+
+
+def test_the_neck_of_the_phantom_lies_elsewhere_as_images_without_a_common_one_say(portal):
+    """The phantom is a stack of slices. So "check" is true of a pose that is right for the head."""
+    slabs = spine.slabs(portal.anatomy)
+    heights = np.array([slab.centroid[2] for slab in slabs])
+    neck, head = (heights > -100) & (heights < -40), (heights > 0) & (heights < 60)
+    moved = []
+    for which in ((0, 2, 4), (1, 3, 5)):
+        views, poses = [portal.case.views[i] for i in which], [portal.truth] * len(slabs)
+        objective = objective_at(
+            portal.anatomy, slabs, views, portal.truth, ties_of(slabs), LEVELS[1]
+        )
+        ends, _ = minimise(objective, poses, 20, LEVELS[1].tolerance_mm)
+        middles = [slab.centroid for slab in slabs]
+        there = [rigid.transform_points(*pair) for pair in zip(ends, middles, strict=True)]
+        moved.append(np.array(there) - rigid.transform_points(portal.truth, np.array(middles)))
+    first, second = (each[:, [0, 2]] for each in moved)  # across and along the body
+    assert np.linalg.norm(first - second, axis=1)[neck | head].max() < 1
+    for each in (first, second):
+        assert each[neck, 0].max() < -1.4 and np.abs(each[head]).max() < 0.7
+    _, said = assessed(portal, [portal.case.views[i] for i in (0, 3, 5)])
+    assert said.verdict == "check" and "part-displaced" in [each.code for each in said.reasons]

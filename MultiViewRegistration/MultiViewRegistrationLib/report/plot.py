@@ -173,17 +173,24 @@ def legend(names: Sequence[str]) -> ET.Element:
     return tag("ul", *items, class_="legend")
 
 
-def svg_file(plots: Sequence[ET.Element], named: Sequence[Line] = ()) -> str:
-    """Return an SVG file on white: plots side by side, and the names of lines beside them."""
-    left = len(plots) * (WIDTH + 20)
+def svg_file(
+    plots: Sequence[ET.Element], named: Sequence[Line] = (), columns: int | None = None
+) -> str:
+    """Return an SVG file on white: plots in rows of so many, all in one by default, and the names of lines beside them."""
+    columns = columns or len(plots)
+    height = -(-len(plots) // columns) * HEIGHT
+    left = columns * (WIDTH + 20)
     width = left + NAMES_WIDTH * bool(named)
     background = tag("rect", width="100%", height="100%", fill="#fff")
-    size = {"viewBox": f"0 0 {width} {HEIGHT}", "width": width, "height": HEIGHT}
+    size = {"viewBox": f"0 0 {width} {height}", "width": width, "height": height}
     root = tag(
         "svg", tag("style", _FILE_STYLE), background, xmlns="http://www.w3.org/2000/svg", **size
     )
     for number, plot in enumerate(plots):  # a group each: few programs show an SVG within an SVG
-        root.append(tag("g", *plot, transform=f"translate({number * (WIDTH + 20)} 0)"))
+        down, across = divmod(number, columns)
+        root.append(
+            tag("g", *plot, transform=f"translate({across * (WIDTH + 20)} {down * HEIGHT})")
+        )
     styles = [(line.name, _style(line, number)) for number, line in enumerate(named) if line.name]
     for number, (name, (colour, marker, dash)) in enumerate(styles):
         y = TOP + 16 * (number + 1)

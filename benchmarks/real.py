@@ -285,8 +285,9 @@ def picture(groups: dict[str, list[dict]]) -> str:
             known = np.array([value for value in values if value is not None])
             of, right = group.split(", ")
             style = COLOURS[of], None, None if right == "right" else "5 3"
-            drawn = (np.quantile(known, shares), shares) if len(known) >= LEAST_DRAWN else ([], [])
-            lines.append(Line(group, *map(list, drawn), style=style))
+            enough = len(known) >= LEAST_DRAWN
+            x = np.quantile(known, shares).tolist() if enough else []
+            lines.append(Line(group, x, shares.tolist()[: len(x)], style=style))
         label, kind = name.replace("_", " "), "log" if name.endswith("_mm") else "linear"
         plots.append(line_plot(lines, label, Axis(label, kind), Axis("share below", limits=(0, 1))))
     return svg_file(plots, lines, columns=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from gui_driver import GuiDriver
@@ -49,6 +50,16 @@ def test_its_bones_are_chosen_and_move_with_the_ct(person):
     assert node.GetParentTransformNode() is person.registration.ct_transform
     assert person.control("ct", "total_segmentator").enabled and not person.message
     assert person.session.structures().names == ("vertebrae_L1",)
+
+
+def test_on_macos_its_process_is_ended_once_it_has_saved(person, monkeypatch):
+    module = sys.modules["MultiViewRegistrationLib.panel.total_segmentator"]
+    monkeypatch.setattr(module, "sys", SimpleNamespace(platform="darwin"))
+    sys.modules["TotalSegmentator"].BEHAVIOUR = "hang"
+    person.press("ct", "total_segmentator")
+    person.wait(lambda: person.registration.segmentation is not None)
+    assert segments(person) == ["vertebrae_L1"] and not person.message
+    assert sys.modules["TotalSegmentator"].processes[-1].poll() is not None
 
 
 def test_cancel_ends_its_process_and_leaves_nothing(person):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from subprocess import CalledProcessError, Popen
@@ -16,6 +17,8 @@ from ..translation import _
 
 #: Seconds that are waited for a line before Slicer goes on.
 LOOK_S = 0.02
+#: On macOS its process may never end once it has said this: its workers do not.
+SAVED = "Saved in "
 
 
 class Segmenter:
@@ -113,7 +116,8 @@ class Segmenter:
         reader = Thread(target=_read, args=(process, lines), daemon=True)
         reader.start()
         said: list[str] = []
-        while reader.is_alive() or not lines.empty():
+        saved = False
+        while not saved and (reader.is_alive() or not lines.empty()):
             if self._cancelled:
                 process.kill()
                 process.wait()
@@ -124,7 +128,10 @@ class Segmenter:
                 slicer.app.processEvents()
             else:
                 self._logic.log(said[-1].rstrip())
-        if process.wait():
+                saved = sys.platform == "darwin" and SAVED in said[-1]
+        if saved:
+            process.kill()
+        if process.wait() and not saved:
             raise CalledProcessError(process.returncode, process.args)
         return "".join(said) if returnOutput else None
 

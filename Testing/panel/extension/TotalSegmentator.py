@@ -15,13 +15,15 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.mrml.image import grid_of
 
-#: What the process does: "fail" has it end with an error, "stay" not at all.
+#: What the process does: "fail" has it end with an error, "stay" not at all, "hang" not once it has
+#: saved.
 BEHAVIOUR = ""
 PROGRAM = """
 import sys, time
 print("Predicting...", flush=True)
 time.sleep(600 if sys.argv[1] == "stay" else 0.5)
 print("Saved in 0.5 s", flush=True)
+time.sleep(600 if sys.argv[1] == "hang" else 0)
 sys.exit(sys.argv[1] == "fail")
 """
 processes = []

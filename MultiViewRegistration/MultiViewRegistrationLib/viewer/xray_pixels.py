@@ -73,15 +73,13 @@ class EncodedXRay:
                 .reshape(rows, pooled, columns, pooled)
                 .mean(axis=(1, 3))
             )
-        shown = np.ones(values.shape, bool)
+        shown = values
         if display.GetApplyThreshold():  # collimator blades
-            shown = (values >= display.GetLowerThreshold()) & (
-                values <= display.GetUpperThreshold()
-            )
-        low, high = (
-            (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0.0, 1.0)
-        )
-        codes = encoded(np.where(shown, values, np.nan), low, high)
+            ends = display.GetLowerThreshold(), display.GetUpperThreshold()
+            values = np.where((values >= ends[0]) & (values <= ends[1]), values, np.nan)
+            shown = values[~np.isnan(values)]
+        low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
+        codes = encoded(values, low, high)
         return cls(
             codes, field_codes(used, pooled, codes.shape), pooled, low, max(high, low + 1e-3)
         )
@@ -107,8 +105,11 @@ def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
     A code is 0 where they are NaN, the first or the last one beyond the ends of the scale.
     """
-    scaled = FIRST + (values - low) * ((LAST - FIRST) / max(high - low, 1e-3))
-    return np.where(np.isnan(scaled), 0, np.clip(np.rint(scaled), FIRST, LAST)).astype(np.uint16)
+    codes = np.subtract(values, low, dtype=np.float32)
+    codes *= (LAST - FIRST) / max(high - low, 1e-3)
+    codes += FIRST
+    np.clip(np.rint(codes, out=codes), FIRST, LAST, out=codes)
+    return np.nan_to_num(codes, copy=False).astype(np.uint16)
 
 
 @dataclass(eq=False)

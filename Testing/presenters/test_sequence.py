@@ -156,14 +156,12 @@ def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence
     assert [(row[0], float(row[1])) for row in rows] == [
         (str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
     ]
-    pictures = [control(sequence, "motion_of").children[number] for number in (3, 4)]
-    assert [picture.label for picture in pictures] == [
-        "Rotation, degrees",
-        "Shift of the centroid, mm",
-    ]
+    drawn = control(sequence, "motion_of").children[3:7]
+    titles, pictures = drawn[::2], drawn[1::2]
+    assert [title.label for title in titles] == ["Rotation, degrees", "Shift of the centroid, mm"]
     act(sequence, "motion", "3", 0)
     assert shown(sequence, 3).startswith("Frame 3") and control(sequence, "motion").selected == "3"
-    assert control(sequence, "motion_of").children[3].svg != pictures[0].svg  # the frame is marked
+    assert control(sequence, "motion_of").children[4].svg != pictures[0].svg  # the frame is marked
     act(sequence, "unit", "cm")
     export = control(sequence, "poses")
     sequence.session.run(export.action(tmp_path / "out"), export.done)

@@ -459,8 +459,10 @@ class SequencePresenter(Presenter):
             pictures: Form = []
             for name, unit, lines in motion.curves:
                 drawn = [(line, list(zip(numbers, values, strict=True))) for line, values in lines]
-                svg = curves.plot(f"{name}, {unit}", _("frame"), unit, drawn, here=here)
-                pictures.append(Picture(f"motion.{name}", f"{name}, {unit}", svg=svg))
+                title = f"{name}, {unit}"
+                svg = curves.plot(title, _("frame"), unit, drawn, here=here)
+                pictures.append(Text(f"motion.{name}.title", title, tone=STRONG))
+                pictures.append(Picture(f"motion.{name}", "", svg=svg))
             self._plots = (motion, here), pictures
         return self._plots[1]
 

@@ -92,10 +92,10 @@ START_SEARCH_BUDGET = SearchBudget(poses=128, max_poses=128, refined=2)
 #: Rounds at the second resolution in which cameras are found, the last of them one by which the
 #: evidence grows by less than this factor.
 ROUNDS, SETTLED = 3, 1.002
-#: Of cameras all are tried by a few steps first. Those go on by which the evidence has grown by then
-#: at least as much as by this power of the most, and whose X-rays lack no more than this of MIN_NCC;
-#: none, if the most is smaller than the last.
-PROMISING, NEARLY, LEAST_GAIN = 0.5, 0.05, 1.02
+#: All faults of cameras are tried by a few steps first. If the evidence has grown by LEAST_GAIN under
+#: any, those go on under which it has grown by the largest such gain to the power of PROMISING, and
+#: every X-ray's NCC lacks at most NEARLY of MIN_NCC.
+LEAST_GAIN, PROMISING, NEARLY = 1.02, 0.5, 0.05
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point; so many of them go
 #: on after a few steps.
 LEVELS_MM, ALONG, LEVELS_TRIED = (20.0, 30.0, 40.0), np.cos(np.radians(30)), 2
@@ -715,7 +715,10 @@ class CauseSearch:
         causes: list[tuple[int, Cause | None]] = [(0, cause) for cause in signs]
         size_share = 0.0
         for each, registration, minima in self._promising(alone, evidence):
-            best = self._several_rounds(registration, minima)[0]
+            ends = self._several_rounds(registration, minima)
+            if not ends:
+                continue
+            best = ends[0]
             if each.cause == "distance" and not each.about and not self._rows_in_mm:
                 size_share = self._distance_share(each, best)
             words = self._camera_in_words(each, best)
@@ -753,12 +756,13 @@ class CauseSearch:
             if minima:
                 tried.append((each, registration, minima))
         most = max((_gain(minima[0], evidence) for *_, minima in tried), default=0.0)
-        least = max(most, 1.0) ** PROMISING if most >= LEAST_GAIN else np.inf
+        if most < LEAST_GAIN:
+            return []
         return [
-            found
-            for found in tried
-            if _gain(found[2][0], evidence) >= least
-            and min(found[2][0].fit.similarity) >= MIN_NCC - NEARLY
+            (each, registration, minima)
+            for each, registration, minima in tried
+            if _gain(minima[0], evidence) >= most**PROMISING
+            and min(minima[0].fit.similarity) >= MIN_NCC - NEARLY
         ]
 
     def _of_scale(self, evidence: float, size_share: float) -> Iterator[tuple[int, Cause | None]]:

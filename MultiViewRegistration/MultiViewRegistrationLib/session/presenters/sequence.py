@@ -462,7 +462,7 @@ class SequencePresenter(Presenter):
                 title = f"{name}, {unit}"
                 svg = curves.plot(title, _("frame"), unit, drawn, here=here)
                 pictures.append(Text(f"motion.{name}.title", title, tone=STRONG))
-                pictures.append(Picture(f"motion.{name}", "", svg=svg))
+                pictures.append(Picture(f"motion.{name}", "", tip=title, svg=svg))
             self._plots = (motion, here), pictures
         return self._plots[1]
 

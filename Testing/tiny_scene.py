@@ -36,9 +36,12 @@ def scene(slicer_app):
     """Empty, but for what Slicer itself keeps in it; Slicer's own, also after tests of the panel."""
     import slicer
 
+    from MultiViewRegistrationLib.mrml import source_view
+
     slicer.mrmlScene = slicer_app.scene
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_app.scene)
     yield slicer_app.scene
+    source_view.restore_all(slicer_app.scene)
     slicer_app.scene.Clear(False)
 
 

@@ -101,6 +101,18 @@ def test_leaving_the_source_view_restores_the_camera(eye, scene):
     assert node.GetPosition() == before[0]
 
 
+def test_a_closed_scene_leaves_no_camera_at_a_source(eye, scene, watch):
+    """A view keeps its camera, and with it what a reset of the node forgets."""
+    angle = eye.get_camera_node().GetViewAngle()
+    camera = c_arm(12, principal_point=(70.3, 20.2))
+    registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
+    source_view.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
+    scene.Clear(False)
+    pixels(eye)
+    node = eye.get_camera_node()
+    assert node.GetViewAngle() == angle and node.GetCamera().GetWindowCenter() == (0, 0)
+
+
 def test_the_overview_shows_all_of_it(eye, scene):
     registration = registration_of(
         scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)}

@@ -294,6 +294,7 @@ class SceneObserver:
 
     def _closing(self, scene, event) -> None:
         layout.back(scene)
+        source_view.restore_all(scene)
 
     def _closed(self, scene, event) -> None:
         self._seen.clear()

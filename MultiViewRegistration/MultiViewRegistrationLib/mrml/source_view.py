@@ -113,6 +113,12 @@ def restore(camera_node) -> None:
     camera_node.ResetClippingRange()
 
 
+def restore_all(scene) -> None:
+    """Put all cameras back that look along a beam: they outlive a scene that is closed."""
+    for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", scene):
+        restore(camera_node)
+
+
 def update(scene) -> None:
     """Bring the cameras that look along a beam up to date.
 

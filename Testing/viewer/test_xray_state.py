@@ -83,10 +83,11 @@ def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):
         def show_message(self, message: str) -> None:
             self.messages.append(message)
 
-        def tick(self) -> None:
+        def tick(self):
             error = next(errors, asyncio.CancelledError())
             if error is not None:
                 raise error
+            yield
 
     monkeypatch.setattr(application, "TICK_S", 0)
     faulty = Faulty()
@@ -98,3 +99,33 @@ def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):
         len(faulty.messages),
     ] == [1, 1, 2]
     assert len([record for record in caplog.records if record.exc_info]) == 2
+
+
+def test_pages_are_answered_between_the_parts_of_a_tick():
+    order = []
+
+    class Busy(application.Application):
+        def __init__(self) -> None:
+            self.state = nullcontext()
+
+        def tick(self):
+            for part in ("follow", "views", "refresh"):
+                order.append(part)
+                yield
+            raise asyncio.CancelledError
+
+    async def both() -> None:
+        async def answer() -> None:
+            while True:
+                order.append("page")
+                await asyncio.sleep(0)
+
+        answering = asyncio.ensure_future(answer())
+        try:
+            await Busy().run()
+        finally:
+            answering.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(both())
+    assert order == ["follow", "page", "views", "page", "refresh", "page"]

@@ -45,6 +45,8 @@ class Surface:
             bulging[:] = True  # inside and outside are unknown
         self._edges, self._faces = edges[bulging], faces[bulging]
         extent = np.ptp(self.points, axis=0) if len(self.points) else np.zeros(3)
+        # Loaded here, as surfaces are made in threads and outlines are not.
+        self._components = scipy.sparse.csgraph.connected_components
         self._speck_mm = min(SPECK_MM, SPECK_SHARE * float(np.linalg.norm(extent)))
 
     def outline(self, source, scan=None) -> np.ndarray:
@@ -64,8 +66,25 @@ class Surface:
         facing = facing[self._faces]
         edges = self._edges[facing[:, 0] != facing[:, 1]]
         lines = self.points[edges]
-        edges = edges[_lengths_of_pieces(edges, lines) > self._speck_mm]
+        edges = edges[self._lengths_of_pieces(edges, lines) > self._speck_mm]
         return self.points[np.concatenate([edges, self._rim])]
+
+    def _lengths_of_pieces(self, edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
+        """Return the length, in mm, of the piece of connected edges (k, 2) to which each belongs.
+
+        Lines (k, 2, 3) are their ends.
+        """
+        if not len(edges):
+            return np.zeros(0)
+        points, index = np.unique(edges, return_inverse=True)
+        index = index.reshape(-1, 2)
+        graph = scipy.sparse.coo_matrix(
+            (np.ones(len(index), np.int8), index.T), shape=(len(points),) * 2
+        )
+        pieces, of_point = self._components(graph, directed=False)
+        piece = of_point[index[:, 0]]
+        lengths = np.bincount(piece, np.linalg.norm(lines[:, 1] - lines[:, 0], axis=1), pieces)
+        return lengths[piece]
 
     def _bulges(self, edges: np.ndarray, faces: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         """Return a bool for each edge.
@@ -94,21 +113,3 @@ def _edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, n
         np.stack([faces[first], faces[first + 1]], axis=1),
         edges[order[alone]],
     )
-
-
-def _lengths_of_pieces(edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Return the length, in mm, of the piece of connected edges (k, 2) to which each belongs.
-
-    Lines (k, 2, 3) are their ends.
-    """
-    if not len(edges):
-        return np.zeros(0)
-    points, index = np.unique(edges, return_inverse=True)
-    index = index.reshape(-1, 2)
-    graph = scipy.sparse.coo_matrix(
-        (np.ones(len(index), np.int8), index.T), shape=(len(points),) * 2
-    )
-    pieces, of_point = scipy.sparse.csgraph.connected_components(graph, directed=False)
-    piece = of_point[index[:, 0]]
-    lengths = np.bincount(piece, np.linalg.norm(lines[:, 1] - lines[:, 0], axis=1), pieces)
-    return lengths[piece]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import XRay
 from . import overlay
-from .registration import Registration
+from .registration import MAX_VIEWS, Registration
 from .xray import DetectorPlane, XRayView, detectors
 
 if TYPE_CHECKING:
@@ -382,7 +383,7 @@ class Drawing:
         xray = of[-1]
         if xray is None or self.canvas.kind(self.mode) != overlay.DRR:
             return
-        pooled = xray.pooled(factor)
+        pooled = _pooled(xray, factor)
         found = ToneMatch.of(pooled.line_integrals, pooled.valid, drr)
         known = self._tone_matches.get(_name(detector))
         same = known[1] if known is not None and known[0] == (of[1], xray) else None
@@ -397,7 +398,7 @@ class Drawing:
 
         key = xray, factor
         if self._films.get(_name(detector), ((),))[0] != key:
-            self._films[_name(detector)] = key, film_of(xray.pooled(factor))
+            self._films[_name(detector)] = key, film_of(_pooled(xray, factor))
         return self._films[_name(detector)][1]
 
     def _adapt(self, pace: float) -> None:
@@ -418,6 +419,12 @@ class Drawing:
             and self._pace * self._cost(self._detectors, self._coarse - 1) < REFINE_BUDGET_S
         ):
             self._coarse -= 1
+
+
+@lru_cache(maxsize=MAX_VIEWS)
+def _pooled(xray: XRay, factor: int) -> XRay:
+    """Return `XRay.pooled`, once for all drawings over it that are as fine."""
+    return xray.pooled(factor)
 
 
 def _name(detector: DetectorPlane) -> str:

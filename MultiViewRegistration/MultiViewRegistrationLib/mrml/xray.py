@@ -293,7 +293,8 @@ def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
     The third axis is one mm along the beam.
     """
     place = np.eye(4)
-    place[:3, [0, 1, 3]] = camera.plane_at(depth_mm)
+    plane = camera.plane_at(depth_mm)
+    place[:3, :2], place[:3, 3] = plane[:, :2], plane[:, 2]
     place[:3, 2] = camera.world_from_camera[:3, 2]
     return place
 

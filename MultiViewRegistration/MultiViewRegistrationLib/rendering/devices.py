@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -283,19 +284,35 @@ def without_pool() -> Iterator[None]:
 
 
 def run_tasks(tasks: Sequence[Callable[[], object]]) -> None:
-    """Run all tasks, wait for them, and raise the first error.
+    """Run all tasks, wait for them, and raise an error of one.
 
-    Within a task it is done by that task's own thread.
+    This thread takes part, so that it never waits for the tasks of other threads. Within a task all
+    is done by that task's own thread.
     """
-    threads = available_threads()
-    if threads == 1 or len(tasks) == 1 or hasattr(_here, "in_pool"):
+    helpers = available_threads() - 1
+    if not helpers or len(tasks) == 1 or hasattr(_here, "in_pool"):
         for task in tasks:
             task()
         return
-    futures = [_pool(threads).submit(task) for task in tasks]
-    wait(futures)
-    for future in futures:
-        future.result()
+    left = deque(tasks)
+
+    def work() -> None:
+        while left:
+            try:
+                task = left.popleft()
+            except IndexError:  # another thread was faster
+                return
+            task()
+
+    helping = [_pool(helpers).submit(work) for _ in range(min(helpers, len(tasks) - 1))]
+    try:
+        with without_pool():
+            work()
+    finally:
+        begun = [each for each in helping if not each.cancel()]
+        wait(begun)
+    for each in begun:
+        each.result()
 
 
 def row_blocks(rows: int, samples: int) -> list[tuple[int, int]]:

@@ -85,7 +85,7 @@ class Application(Frontend):
         self._observer = SceneObserver(self.scene)
         self._observed: tuple[Any, int] | None = None
         self._moves: ManualMoveRecorder | None = None
-        self._dragging, self._moved_at = False, 0.0
+        self._dragging, self._moved_at, self._in_tick = False, 0.0, False
         self._handled = ""  # the bone that has handles
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
@@ -197,7 +197,10 @@ class Application(Frontend):
         """Run a user action: an error becomes a message, and the page shows the result."""
         with self.reporting():
             yield
-        self.refresh()
+        if self._in_tick:  # which shows what all of its actions have done
+            self.invalidate()
+        else:
+            self.refresh()
 
     def _take(self, target: str, folder: Path) -> None:
         """Take files that a page sent, dropped anywhere, "files", in place of what is open, "open", or for a control, "ct/file"."""
@@ -342,25 +345,38 @@ class Application(Frontend):
 
     async def run(self) -> None:
         """Follow the work until the server ends; the same error is shown once."""
-        shown = ""
+        shown, parts = "", self.tick()
         while True:
-            await asyncio.sleep(TICK_S)
             try:
                 with self.state:
-                    self.tick()
+                    ended = self._do_next(parts)
             except Exception as error:  # the work goes on
+                ended = True
                 if repr(error) != shown:
                     shown = repr(error)
                     with self.state:
                         self.show_unexpected(error)
+            if ended:
+                parts = self.tick()
+            await asyncio.sleep(TICK_S if ended else 0)
 
-    def tick(self) -> None:
-        """Follow the work under way and the CT."""
+    def _do_next(self, parts: Iterator[None]) -> bool:
+        """Do the next part of a tick; return whether there was none."""
+        self._in_tick = True
+        try:
+            return next(parts, self) is self
+        finally:
+            self._in_tick = False
+
+    def tick(self) -> Iterator[None]:
+        """Follow the work under way and the CT, a part after another: pages are answered between them."""
         if self.registration is not None and self.registration.scene is None:
             self.choose(None)
         if self.session is not None:
             with suppress(InputError):  # of a scene that is not complete yet
                 self.follow(self.session, 0)
+            yield
+        if self.session is not None:
             self._follow_handles(self.session)
             if self._moves is not None and self._moves.step():
                 self.stop_moving()
@@ -368,16 +384,23 @@ class Application(Frontend):
             for section in self.sections.values():
                 with suppress(InputError):
                     section.tick()
-            self.views.tick()
+            yield
+            yield from self.views.tick()
         else:
             self.files.tick()
         self.opening.tick()
+        yield
         if self._stale:
-            self.refresh()
+            yield from self._refreshing()
         self.autosave.tick()
 
     def refresh(self) -> None:
         """Show the scene as it is."""
+        for _part in self._refreshing():
+            pass
+
+    def _refreshing(self) -> Iterator[None]:
+        """Show the scene as it is, a part after another."""
         self._stale = False
         if self.registration is not None:
             display.show(self.registration)
@@ -390,6 +413,8 @@ class Application(Frontend):
         self.state.notices = notices.sentences if notices else []
         self.state.patient_in_doubt = notices is not None and notices.patient_in_doubt
         self.state.hand = {"on": self.hand.on, "possible": can_move_by_hand(self)}
+        yield
         self.views.refresh()
+        yield
         for section in self.sections.values():
             section.refresh()

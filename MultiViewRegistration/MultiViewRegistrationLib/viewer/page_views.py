@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from time import monotonic
@@ -164,11 +164,14 @@ class PageViews:
             for each, view in zip(layout.CT_SLICES, self.slices, strict=True)
         }
 
-    def tick(self) -> None:
-        """Have the X-rays' cells follow the CT."""
-        for pane in self._panes.values():
-            pane.refresh()
+    def tick(self) -> Iterator[None]:
+        """Have the X-rays' cells follow the CT, one after another, then 3D and slices."""
+        for node in list(self._panes):
+            if node in self._panes:
+                self._panes[node].refresh()
+            yield
         self._follow_remote()
+        yield
         session = self._application.session
         if session is None:
             return

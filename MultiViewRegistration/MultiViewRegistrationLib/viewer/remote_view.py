@@ -19,6 +19,17 @@ MOVING_QUALITY = 60
 WHOLE = "{ width: '100%', height: '100%', objectFit: 'contain' }"
 
 
+class QuietWindow(RcaWindow):
+    """A window that renders nothing while trame asks which properties it has."""
+
+    ready = False
+
+    @property
+    def img_cols_rows(self):
+        """The picture; None before the window is ready."""
+        return super().img_cols_rows if self.ready else None
+
+
 class DeferredRendering(RcaRenderStrategy):
     """Renders when the scene changes, but not while `hold()` is true.
 
@@ -79,7 +90,7 @@ class RemoteView:
     def __init__(self, server, name: str, view, hold: Callable[[], bool], tools) -> None:
         self.view, self.template = view, f"view_{name}"
         cursor = f"{self.template}_cursor"
-        window = RcaWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
+        window = QuietWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
         self._scheduler = RcaImageRenderScheduler(
             window,
             interactive_quality=MOVING_QUALITY,
@@ -113,6 +124,7 @@ class RemoteView:
         )
         self.rendering = DeferredRendering(self._scheduler, hold)
         view.set_scheduled_render(self.rendering)
+        window.ready = True
         server.controller.rc_area_register(adapter)  # the server is running
 
     def _pace(self, inside: bool) -> None:

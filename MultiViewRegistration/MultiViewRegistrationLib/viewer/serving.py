@@ -25,6 +25,8 @@ from ..translation import _
 if TYPE_CHECKING:
     from .application import Application
 
+#: Seconds for which a thread at work may keep others from Python: pages are answered meanwhile.
+SWITCH_S = 0.001
 LOCAL = "127.0.0.1"
 #: The names by which a browser on this computer may call it.
 LOCAL_NAMES = (LOCAL, "localhost", "[::1]")
@@ -58,6 +60,7 @@ def serve(
     InputError
         Where the address is taken, or is not this computer's.
     """
+    sys.setswitchinterval(SWITCH_S)
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:
         os.environ.setdefault("WSLINK_WS_COMPRESS", "0")  # it costs more than it saves
@@ -226,6 +229,8 @@ async def _work(server, uploads, downloads, path, case, preloaded) -> None:
 
         with server.state:
             application = Application(server, uploads, downloads)
+        await asyncio.sleep(0)  # pages are answered between the parts
+        with server.state:
             page.build(application)
             application.refresh()  # a page is only whole with all that it shows
             if path is not None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ANSWER_S, FOLLOW_S = 0.001, 0.1
 #: Seconds without a movement after which a drag has ended.
 DRAG_TIMEOUT_S = 5.0
-_numbers = count(1)
+_numbers, _films = count(1), count(1)
 #: The X-rays on the page, of whatever session.
 _open: list[XRayPane] = []
 
@@ -76,8 +76,8 @@ class XRayPane:
             _numbers
         )  # another for each that there has ever been, so that no page keeps anything of the one before
         self.name, self.template = f"mvreg_xray_{number}", f"view_xray_{number}"
-        self._encoded: tuple[tuple, EncodedXRay] | None = None
-        self._film = 0
+        self._encoded: tuple[tuple, EncodedXRay, int] | None = None
+        self._film: int | None = None
         self._labels: tuple[tuple, dict] = (), {}
         self._camera: tuple[object, dict | None] = None, None
         self._detectors: list[DetectorPlane] = []
@@ -100,8 +100,9 @@ class XRayPane:
     @property
     def given(self) -> bool:
         """Whether a page has fetched everything: the X-ray, and its overlays."""
-        return self._shown is None or all(
-            part in self._given or not self._shown[part] for part in ("film", "layer")
+        return self._film is not None and (
+            self._shown is None
+            or all(part in self._given or not self._shown[part] for part in ("film", "layer"))
         )
 
     def refresh(self) -> None:
@@ -110,6 +111,9 @@ class XRayPane:
             self._end()  # the page may be gone; a drag that goes on begins again
         if self is self._together()[0] and self._following is None:
             self._draw()
+        view = self._view()
+        if view is not None:
+            self._film = self._film_of(view)
         self._show()
 
     def look_closely(self, corners: np.ndarray | None) -> None:
@@ -205,7 +209,7 @@ class XRayPane:
             "tones": tone_match and tone_match.line,
             "laid": laid,
             "name": self.name,
-            "film": self._film_of(view),
+            "film": self._film or 0,
             "layer": layer.stamp if layer is not None else 0,
             "mode": mode,
             "mode_name": OVERLAYS[mode][0],
@@ -256,8 +260,8 @@ class XRayPane:
         )
         key = image.GetMTime(), used, *shown
         if self._encoded is None or self._encoded[0] != key:
-            self._encoded, self._film = (key, EncodedXRay.of(view, used)), self._film + 1
-        return self._film
+            self._encoded = key, EncodedXRay.of(view, used), next(_films)
+        return self._encoded[2]
 
     def _marks_of(self, view: XRayView) -> dict:
         cursor, detector = self._application.cursor, self._detector_of(view)
@@ -300,8 +304,7 @@ class XRayPane:
         return self._layers.browser.part(stamp, first)
 
     def _give_film(self) -> dict:
-        view = self._view()
-        if view is None or not self._film_of(view) or self._encoded is None:
+        if self._view() is None or not self._film or self._encoded is None:
             return {}
         self._given.add("film")
         xray = self._encoded[1]

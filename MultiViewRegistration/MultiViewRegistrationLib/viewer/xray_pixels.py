@@ -76,8 +76,8 @@ class EncodedXRay:
         shown = values
         if display.GetApplyThreshold():  # collimator blades
             ends = display.GetLowerThreshold(), display.GetUpperThreshold()
-            values = np.where((values >= ends[0]) & (values <= ends[1]), values, np.nan)
-            shown = values[~np.isnan(values)]
+            within = (values >= ends[0]) & (values <= ends[1])
+            shown, values = values[within], np.where(within, values, np.float32(np.nan))
         low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
         codes = encoded(values, low, high)
         return cls(
@@ -89,15 +89,14 @@ def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.nd
     """Return the field of an X-ray of this shape once it is pooled, as `EncodedXRay` has it."""
     if used is None:
         return np.zeros(shape, np.uint8)
-    valid = used.pooled(pooled).valid
-    within = _hull_of(valid.tobytes(), shape)
-    return np.where(valid, USED, MASKED * within).astype(np.uint8)
+    return _codes_of(used.pooled(pooled).valid.tobytes(), shape)
 
 
 @lru_cache(maxsize=8)
-def _hull_of(valid: bytes, shape: tuple[int, int]) -> np.ndarray:
-    """Return the hull of a field, which all frames of a sequence have in common."""
-    return hull(np.frombuffer(valid, bool).reshape(shape))
+def _codes_of(field: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """Return the codes of a field, which all frames of a sequence have in common."""
+    valid = np.frombuffer(field, bool).reshape(shape)
+    return np.where(valid, np.uint8(USED), np.uint8(MASKED) * hull(valid))
 
 
 def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -109,7 +108,8 @@ def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
     codes *= (LAST - FIRST) / max(high - low, 1e-3)
     codes += FIRST
     np.clip(np.rint(codes, out=codes), FIRST, LAST, out=codes)
-    return np.nan_to_num(codes, copy=False).astype(np.uint16)
+    codes[np.isnan(codes)] = 0
+    return codes.astype(np.uint16)
 
 
 @dataclass(eq=False)

@@ -40,7 +40,7 @@ class Opening:
 
     def __init__(self, host: OpeningHost) -> None:
         self._host = host
-        self._task: Task[Read] | None = None
+        self._task: Task[tuple[Read, bool]] | None = None
         self._before: Registration | None = None
         self._sent: Path | None = None
         self._frames: tuple[Registration | None, Path] | None = None
@@ -94,7 +94,12 @@ class Opening:
         self.stop()
         self._host.show_message("")
         self._before, self._sent, self._autosaved = self._host.registration, sent, autosaved
-        self._task = Task(work)
+
+        def read(on_progress: Callable) -> tuple[Read, bool]:
+            found = work(on_progress)
+            return found, sent is not None and _has_frames(found)
+
+        self._task = Task(read)
         self._host.show_reading(_("Reading {name}…").format(name=name))
 
     def stop(self) -> None:
@@ -127,19 +132,21 @@ class Opening:
             shutil.rmtree(self._frames[1], ignore_errors=True)
             self._frames = None
 
-    def _take(self, task: Task[Read]) -> None:
-        read = task.result
+    def _take(self, task: Task[tuple[Read, bool]]) -> None:
+        read, has_frames = task.result
         self._host.take_read(read, self._autosaved)
-        if self._sent is not None and isinstance(read, ReadCase) and _has_frames(read):
+        if self._sent is not None and has_frames:
             self._release()
             self._frames, self._sent = (self._host.registration, self._sent), None
         if self._host.session is not None:
             self._host.session.notices.loaded(task.warnings)
 
 
-def _has_frames(read: ReadCase) -> bool:
-    """Return whether the images of a case have several frames."""
-    return read.case.path is not None and how_many(read.case.path) > 1
+def _has_frames(read: Read) -> bool:
+    """Return whether what was read is a case whose images have several frames, in any thread."""
+    return (
+        isinstance(read, ReadCase) and read.case.path is not None and how_many(read.case.path) > 1
+    )
 
 
 def keep_read(session: Session, read: Read) -> None:

@@ -11,6 +11,7 @@ from MultiViewRegistrationLib.assessment.joint_motion import (
     frame_of_points,
     in_words,
     joint_motion,
+    joint_pose,
     principal_axes,
 )
 from MultiViewRegistrationLib.errors import InputError
@@ -37,6 +38,22 @@ def test_the_six_numbers_are_those_of_the_motion_in_the_frame_whatever_the_world
     assert found.shift_mm == pytest.approx([-1.0, -0.5, 2.0])
     same = joint_motion(WORLD, WORLD, frame, middle)
     assert np.allclose([same.rotation_deg, same.shift_mm], 0, atol=1e-9)
+
+
+def test_the_axes_of_a_bone_with_a_ct_of_its_own_lie_to_those_of_another_whatever_world_and_cts():
+    turn, at = [10.0, -20.0, 70.0], np.array([4.0, -30.0, 12.0])
+    fixed_ct, moving_ct = (moved(5 * v, v, np.zeros(3)) for v in (np.arange(3), -np.ones(3)))
+    axes = moved([3, 40, 5], [7, 8, 9], np.zeros(3))
+    lies = axes @ rigid.from_rotation_translation(
+        Rotation.from_rotvec(turn, degrees=True).as_matrix(), at
+    )
+    found = joint_pose(
+        WORLD @ rigid.inverse(fixed_ct),
+        WORLD @ lies @ rigid.inverse(moving_ct),
+        fixed_ct @ axes,
+        moving_ct,
+    )
+    assert found.rotation_deg == pytest.approx(turn) and found.shift_mm == pytest.approx(at)
 
 
 def test_a_frame_of_three_points():

@@ -47,6 +47,14 @@ def test_result_transforms_and_report(written, tmp_path):
             rigid.transform_points(found, [1, 2, 3])
         )
         assert f"{bone['name']}.nrrd" in content["inputs"] and f"{bone['name']}  check" in printed
+    (lies,) = content["relative_poses"]
+    assert (lies["name"], lies["against"]) == BONES[::-1]
+    middles = [
+        rigid.transform_points(pose, ct.centroid()) for ct, pose in zip(cts, true, strict=True)
+    ]
+    away_mm = np.linalg.norm(middles[1] - middles[0])
+    assert np.linalg.norm(lies["shift_mm"]) == pytest.approx(away_mm, abs=4)  # of the surfaces
+    assert f"{BONES[1]} to {BONES[0]}: turned by {lies['rotation_deg'][0]:.1f}, " in printed
     assert content["structures"][0]["mtre_mm"] < 0.05 and "mtre_mm" not in content["structures"][1]
     uids = [bone["ct_uid"] for bone in content["structures"]]
     assert content["frame_of_reference_uid"]["ct"] == uids[0] != uids[1]

@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.bones import bones_of, shown_ct
 from MultiViewRegistrationLib.mrml.loading import read_case
-from MultiViewRegistrationLib.mrml.nodes import transform_of
+from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, transform_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session import assessment
@@ -114,6 +114,46 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     assert [row[1] for row in cells(section, "bones")] == verdicts
 
 
+def six(section) -> np.ndarray:
+    """Turns and shifts (2, 3) as they are shown."""
+    return np.array([[float(each) for each in row[1:]] for row in cells(section, "six")]).T
+
+
+def test_six_numbers_tell_how_bones_with_a_ct_each_lie_to_each_other(opened):
+    """Along the axes of one CT those of both poses; a turn of the moving bone by hand is all of what changes."""
+    host, cts, _true = opened
+    session, section = host.session, host.presenters.check.bones
+    dressed(session)
+    bones = bones_of(host.registration)
+    moving, fixed = (bones[name] for name in BONES)  # the upper vertebra moves
+    assert session.bones.pair[:2] == BONES[::-1]
+    said = f"The axes and the middle of {BONES[0]}, from those of {BONES[1]}."
+    assert text(section, "motion_now").strip() == said
+
+    act(section, "frame", "ct")
+    pose = rigid.inverse(fixed.world_from_ct) @ moving.world_from_ct
+    middle = rigid.transform_points(pose, session.bones.middle(BONES[0]))
+    turn = np.degrees(rigid.log_so3(pose[:3, :3]))
+    assert np.allclose(six(section), [turn, middle], atol=0.006)
+
+    # By points: a frame under each bone. Where both lists are at one place, the axes are the same.
+    at = np.array([[0.0, 0, 0], [20, 5, 0], [3, 25, 4]])
+    lists = [points_under(host.registration, bone, at) for bone in (fixed, moving)]
+    act(section, "frame", lists[0].GetID())
+    turns = six(section)[0]
+    moving.world_from_ct = fixed.world_from_ct
+    assert turns.any() and np.allclose(six(section)[0], 0, atol=0.006)
+
+
+def points_under(registration, bone, points):
+    """A list of three points in a bone's CT that moves with the bone."""
+    node = registration.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    for point in ras_from_lps(points):
+        node.AddControlPoint(*point)
+    node.SetAndObserveTransformNodeID(bone.node.GetID())
+    return node
+
+
 def test_another_ct_or_a_ct_that_is_removed_makes_the_result_stale(opened):
     host, _cts, _true = opened
     registration, session = host.registration, host.session
@@ -148,7 +188,7 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
     assert host.session.bones.pair[:2] == BONES[::-1]  # the upper vertebra moves
     title = f"{BONES[0]} against {BONES[1]}"
     assert text(sequence, "motion_title") == f"{title}, since frame 0."
-    assert control(sequence, "six") is None  # no CT says how they lay before
+    assert len(cells(sequence, "six")) == 3  # how the axes of one lie to the other's in this frame
     assert [row[0] for row in cells(sequence, "motion")] == ["0", "1"]
     assert float(cells(sequence, "motion")[1][1]) == pytest.approx(3.0, abs=0.2)
     assert "<svg" in control(sequence, "motion.Rotation").svg

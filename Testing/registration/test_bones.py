@@ -257,7 +257,9 @@ def below(view: View, z_mm: float, world_from_ct: np.ndarray) -> np.ndarray:
 def test_words(turn, words):
     """In LPS: in flexion the front of the upper vertebra goes down, in bending to the left its left side does, and in turning to the left
     its front goes left."""
-    bones = [type("Any", (), {"name": name})() for name in ("L2", "L1")]
+    ends = np.diag([20.0, 15.0, 10.0])
+    surface = np.concatenate([ends, -ends])
+    bones = [type("Any", (), {"name": name, "surface": surface})() for name in ("L2", "L1")]
     poses = [
         np.eye(4),
         rigid.from_rotation_translation(rigid.exp_so3(np.radians(turn)), np.zeros(3)),
@@ -265,6 +267,7 @@ def test_words(turn, words):
     found = BonesRegistration(bones, poses, None, [], [Tie(0, 1, np.zeros(3))], np.eye(4))
     (motion,) = motions_of(found)
     assert (motion.name, motion.against, motion.words) == ("L1", "L2", words)
+    assert np.allclose([*motion.numbers.rotation_deg, *motion.numbers.shift_mm], [*turn, 0, 0, 0])
     front, left = np.array([0, -1.0, 0]), np.array([1.0, 0, 0])
     R = poses[1][:3, :3]
     checks = {

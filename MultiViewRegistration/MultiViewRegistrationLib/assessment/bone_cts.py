@@ -14,6 +14,7 @@ from ..reasons import Reason
 from ..registration.bones import SHOWN, BonesRegistration
 from .bone_features import BoneFeatures, MaskEdge, bone_features
 from .bones import RegisteredBone, RegisteredBones
+from .joint_motion import BonePose, joint_pose, principal_axes
 from .metrics import PredictedError
 from .prediction import WRONG_MM
 from .verdict import AlternativeSolution, Assessment, ambiguity
@@ -103,7 +104,16 @@ def assess_bone_cts(
                 bone_cts[n].uid,
             )
         )
-    return RegisteredBones(bones)
+    return RegisteredBones(bones, relative_poses=_relative_poses(found))
+
+
+def _relative_poses(found: BonesRegistration) -> list[BonePose]:
+    axes = [principal_axes(bone.surface) for bone in found.bones]
+    first, *others = zip(found.bones, found.poses, axes, strict=True)
+    return [
+        BonePose(bone.name, first[0].name, joint_pose(first[1], pose, first[2], own))
+        for bone, pose, own in others
+    ]
 
 
 def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[Reason]:

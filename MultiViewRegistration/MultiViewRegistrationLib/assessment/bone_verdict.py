@@ -13,8 +13,8 @@ import numpy as np
 from ..reasons import Reason, Verdict
 from .bone_features import BoneFeatures
 from .bone_prediction import BoneModel, BonePrediction, fitted
-from .neighbours import vertebra
 from .prediction import WRONG_MM, percent
+from .vertebrae import vertebra
 
 #: Beyond these a reason names the feature. They and the risk to accept were chosen on seed 71 of
 #: benchmarks/bones.py; there the risk was right beyond them, too: they guard against what was not

@@ -30,9 +30,11 @@ from ..registration.prepared_ct import PreparedCT
 from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges
 from .bone_prediction import BonePrediction
 from .bone_verdict import judge
+from .joint_motion import BonePose
 from .metrics import PredictedError
-from .neighbours import NeighbourMotion, motions_of, vertebra
+from .neighbours import NeighbourMotion, motions_of
 from .prediction import WRONG_MM
+from .vertebrae import vertebra
 
 SET = Reason(
     "pose-set", "Its pose was set, not registered: the risk was not measured for such poses."
@@ -120,10 +122,19 @@ class RegisteredBone:
 
 @dataclass(frozen=True, eq=False)
 class RegisteredBones:
-    """The structures of a case, registered, and the motions of neighbours against each other."""
+    """The structures of a case, registered, and how they lie to each other.
+
+    Attributes
+    ----------
+    motions
+        Of neighbours in one CT against each other.
+    relative_poses
+        Of bones with a CT each, against the first.
+    """
 
     bones: list[RegisteredBone] = field(default_factory=list)
     motions: list[NeighbourMotion] = field(default_factory=list)
+    relative_poses: list[BonePose] = field(default_factory=list)
 
     @property
     def shown(self) -> list[RegisteredBone]:

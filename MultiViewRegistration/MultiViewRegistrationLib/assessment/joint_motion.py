@@ -1,4 +1,8 @@
-"""The motion of one bone against another in an anatomical frame: six numbers, and words for them."""
+"""The motion of one bone against another in an anatomical frame: six numbers, and words for them.
+
+Of bones with a CT each, whose CTs say nothing of how they lay to each other, six numbers say how
+the axes of one lie along those of the other.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,16 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from .neighbours import LEAST_TOLD_DEG, TURNS, vertebra
+from .vertebrae import vertebra
 
+#: A turn about an axis by less is not told, degrees.
+LEAST_TOLD_DEG = 0.5
+#: A turn about left, posterior and superior, either way, of an upper vertebra.
+TURNS = (
+    ("flexion", "extension"),
+    ("bending to the left", "bending to the right"),
+    ("turning to the left", "turning to the right"),
+)
 #: A shift along an axis by less is not told, mm.
 LEAST_TOLD_MM = 0.2
 #: A shift either way along an axis that points to the left, to the back, and up.
@@ -28,7 +40,7 @@ LEAST_SINE = 0.02
 
 @dataclass(frozen=True, eq=False)
 class JointMotion:
-    """How a bone lies to another one, against how it does in the CT.
+    """How a bone lies to another one: against how it does in the CT, or against the other's axes.
 
     Attributes
     ----------
@@ -40,6 +52,31 @@ class JointMotion:
 
     rotation_deg: np.ndarray
     shift_mm: np.ndarray
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Return the six numbers as plain data."""
+        return {"rotation_deg": self.rotation_deg.tolist(), "shift_mm": self.shift_mm.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class BonePose:
+    """How a bone with a CT of its own lies to another one, along the other's principal axes.
+
+    Attributes
+    ----------
+    name, against
+        Of the bone and of the other.
+    numbers
+        Of the bone's own principal axes and middle.
+    """
+
+    name: str
+    against: str
+    numbers: JointMotion
+
+    def to_json(self) -> dict:
+        """Return an entry of `relative_poses` of a result.json."""
+        return {"name": self.name, "against": self.against, **self.numbers.to_json()}
 
 
 def joint_motion(
@@ -65,6 +102,27 @@ def joint_motion(
     return JointMotion(
         to_frame @ turn, to_frame @ (rigid.transform_points(motion, middle) - middle)
     )
+
+
+def joint_pose(
+    world_from_fixed: np.ndarray,
+    world_from_moving: np.ndarray,
+    ct_from_frame: np.ndarray,
+    ct_from_own: np.ndarray,
+) -> JointMotion:
+    """Return how a bone with a CT of its own lies to a fixed one: its own axes, from those of the fixed one.
+
+    Parameters
+    ----------
+    world_from_fixed, world_from_moving
+        (4, 4), where each bone is, from its own CT.
+    ct_from_frame
+        (4, 4), where the anatomical frame lies in the CT of the fixed bone.
+    ct_from_own
+        (4, 4), where the moving bone's axes and its middle lie in its own CT.
+    """
+    pose = rigid.inverse(world_from_fixed @ ct_from_frame) @ world_from_moving @ ct_from_own
+    return JointMotion(np.degrees(rigid.log_so3(pose[:3, :3])), pose[:3, 3])
 
 
 def frame_of_points(points: np.ndarray) -> np.ndarray:

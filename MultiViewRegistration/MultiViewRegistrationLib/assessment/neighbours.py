@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..geometry import rigid
 from ..registration.bones import BonesRegistration
-
-#: A turn about an axis by less is not told, degrees.
-LEAST_TOLD_DEG = 0.5
-#: The first vertebra of each part of the spine, counted from the head.
-FIRST_VERTEBRA = {"C": 1, "T": 8, "L": 20, "S": 25}
-#: A turn about left, posterior and superior, either way, of an upper vertebra.
-TURNS = (
-    ("flexion", "extension"),
-    ("bending to the left", "bending to the right"),
-    ("turning to the left", "turning to the right"),
-)
+from .joint_motion import LEAST_TOLD_DEG, TURNS, JointMotion, joint_motion, principal_axes
+from .vertebrae import vertebra
 
 
 @dataclass(frozen=True)
@@ -34,6 +24,8 @@ class NeighbourMotion:
         Of the turn, and of the shift at the joint.
     words
         The motion in a surgeon's words.
+    numbers
+        The motion of the bone's middle along the principal axes of the neighbour.
     """
 
     name: str
@@ -41,6 +33,7 @@ class NeighbourMotion:
     degrees: float
     mm: float
     words: str
+    numbers: JointMotion
 
     def to_json(self) -> dict:
         """Return an entry of `motions` of a result.json."""
@@ -50,6 +43,7 @@ class NeighbourMotion:
             "deg": self.degrees,
             "mm": self.mm,
             "words": self.words,
+            **self.numbers.to_json(),
         }
 
 
@@ -63,7 +57,10 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
         upper, lower = (
             (tie.one, tie.other) if spine and (one or 0) < (other or 0) else (tie.other, tie.one)
         )
-        motion = rigid.inverse(found.poses[lower]) @ found.poses[upper]
+        one_pose, other_pose = found.poses[lower], found.poses[upper]
+        frame = principal_axes(found.bones[lower].surface)
+        middle = found.bones[upper].surface.mean(axis=0)
+        motion = rigid.inverse(one_pose) @ other_pose
         turn = np.degrees(rigid.log_so3(motion[:3, :3]))
         mm = float(np.linalg.norm(rigid.transform_points(motion, tie.joint) - tie.joint))
         degrees = float(np.linalg.norm(turn))
@@ -75,19 +72,10 @@ def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
                 degrees,
                 mm,
                 words or f"{degrees:.1f} degrees",
+                joint_motion(one_pose, other_pose, frame, middle),
             )
         )
     return sorted(motions, key=lambda motion: vertebra(motion.name) or 0)
-
-
-def vertebra(name: str) -> int | None:
-    """Return which vertebra a name means, counted from the head: "L1", "vertebrae_L1" is 20.
-
-    None for another bone.
-    """
-    words = r"(?:vertebrae?[ _])?([CTLS])([1-9]|1[0-3])(?:[ _]vertebra)?"
-    found = re.fullmatch(words, name.strip(), re.IGNORECASE)
-    return FIRST_VERTEBRA[found[1].upper()] + int(found[2]) - 1 if found else None
 
 
 def _in_words(turn: np.ndarray) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -416,7 +416,7 @@ def summarise(result: Result) -> None:
 
 
 def _bone_lines(found: RegisteredBones) -> list[str]:
-    """Return a line for each bone, and for each pair of neighbours."""
+    """Return a line for each bone, and for each pair that is measured."""
     width = max(len(bone.name) for bone in found.bones)
     bones = [
         f"{bone.name:{width}}  {bone.verdict}"
@@ -427,11 +427,21 @@ def _bone_lines(found: RegisteredBones) -> list[str]:
     motions = [
         f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions
     ]
+    poses = [
+        f"{each.name} to {each.against}: turned by {_three(each.numbers.rotation_deg)} degrees, its "
+        f"middle at {_three(each.numbers.shift_mm)} mm, along the principal axes of {each.against}"
+        for each in found.relative_poses
+    ]
     return [
         "Bones, against the pose of the whole CT:" if found.bones[0].moved else "Bones:",
         *bones,
         *motions,
+        *poses,
     ]
+
+
+def _three(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:.1f}" for number in numbers)
 
 
 def say_report(out: Path) -> None:

@@ -13,6 +13,7 @@ import scipy
 from PIL import Image, ImageDraw, ImageFont
 
 from ..assessment.bones import RegisteredBone
+from ..assessment.joint_motion import BonePose
 from ..imaging.structures import colour_of
 from ..imaging.xray import View
 from ..registration.bones import Bone
@@ -28,6 +29,10 @@ PICTURE_ROWS, NAME_ROWS, GAP, ROOM = 900, 24, 12, 0.06
 #: Against noise, standard deviation in pixels of the X-ray.
 SMOOTH_PX = 1.0
 BEFORE_AFTER = "Blue: where the pose of the whole CT has each bone. Orange: its own pose."
+POSES = (
+    "How the principal axes and the middle of each bone with a CT of its own lie to those of the "
+    "first, along its axes that are nearest to left, back and up:"
+)
 WORDS = {"accept": "\u2713 accept", "check": "! check", "reject": "\u2715 reject"}
 
 
@@ -89,7 +94,24 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
             tag("p", "How neighbours have moved against each other since the CT:"),
             table(["", "Motion", "Shift at the joint"], motions),
         ]
+    if found.relative_poses:
+        poses: list[list[Content]] = [
+            [f"{each.name} to {each.against}", *(f"{number:.1f}" for number in _six(each))]
+            for each in found.relative_poses
+        ]
+        axes = ["left", "back", "up"]
+        parts += [
+            tag("p", POSES),
+            table(
+                ["", *(f"{axis} (\u00b0)" for axis in axes), *(f"{axis} (mm)" for axis in axes)],
+                poses,
+            ),
+        ]
     return parts
+
+
+def _six(pose: BonePose) -> list[float]:
+    return [*pose.numbers.rotation_deg, *pose.numbers.shift_mm]
 
 
 def css(n: int) -> str:

@@ -308,6 +308,10 @@ class Result:
             ],
             "structures": self.structures and list(map(self._structure, self.structures.bones)),
             "motions": self.structures and [motion.to_json() for motion in self.structures.motions],
+            "relative_poses": (
+                self.structures and [each.to_json() for each in self.structures.relative_poses]
+            )
+            or None,
             "relative_geometry": case.relative_geometry,
             "errors": self.errors and asdict(self.errors),
             "start": self._start(),
@@ -337,6 +341,7 @@ class Result:
             "errors",
             "structures",
             "motions",
+            "relative_poses",
         )
         said = {
             key: value for key, value in content.items() if value is not None or key not in optional

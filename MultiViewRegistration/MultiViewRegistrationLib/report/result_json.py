@@ -89,6 +89,7 @@ class ResultJson(_Required, total=False):
     same_patient: bool
     structures: list[StructureJson]
     motions: list[dict[str, Any]]
+    relative_poses: list[dict[str, Any]]
     relative_geometry: str | None
     uncertainty: dict[str, Any] | None
     diagnosis: DiagnosisJson | None

@@ -15,9 +15,10 @@ from ..assessment.joint_motion import (
     JointMotion,
     frame_of_points,
     joint_motion,
+    joint_pose,
     principal_axes,
 )
-from ..assessment.neighbours import vertebra
+from ..assessment.vertebrae import vertebra
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import CT
@@ -339,7 +340,7 @@ class Bones:
     def motion(self) -> JointMotion | None:
         """Return how the moving bone of the pair lies to the fixed one now, against how it does in the CT.
 
-        None without a pair.
+        Of bones with a CT each, how its own axes lie to the frame. None without a pair.
 
         Raises
         ------
@@ -350,8 +351,22 @@ class Bones:
         if not self.pair.fixed or not self.pair.moving:
             return None
         fixed, moving = (places.get(name, places[""]) for name in self.pair[:2])
-        middle = self.middle(self.pair.moving)
-        return joint_motion(fixed, moving, self.ct_from_frame(), middle)
+        frame, middle = self.ct_from_frame(), self.middle(self.pair.moving)
+        if not self._session.registration.bone_cts:
+            return joint_motion(fixed, moving, frame, middle)
+        own = rigid.from_rotation_translation(self._own_axes()[:3, :3], middle)
+        return joint_pose(fixed, moving, frame, own)
+
+    def _own_axes(self) -> np.ndarray:
+        """Return the axes (4, 4) of the moving bone in its own CT: those of three points that lie under it, if any."""
+        if self.pair.frame == CT_AXES:
+            return np.eye(4)
+        bone = bones_of(self._session.registration)[self.pair.moving]
+        node = next((each for each in self.frames() if is_under(each, bone.node)), None)
+        if node is None:
+            return principal_axes(self._points(self.pair.moving))
+        to_ct = rigid.inverse(bone.world_from_ct)
+        return frame_of_points(rigid.transform_points(to_ct, lps_from_ras(positions(node))))
 
     def middle(self, name: str) -> np.ndarray:
         """Return the middle (3,) of a bone, CT mm.

@@ -289,7 +289,7 @@ class BonesPresenter(Presenter):
                 if chosen
                 else None,
             ),
-            *([] if apart else self.joint.form()),  # no CT says how such bones lay before
+            *self.joint.form(),
         ]
 
     def _outlines(self) -> str:
@@ -360,7 +360,7 @@ class BonesPresenter(Presenter):
 
 
 class JointMotionPresenter(Presenter):
-    """How two bones have moved against each other: which, in which frame, six numbers and words."""
+    """How two bones lie to each other: which, in which frame, six numbers and words."""
 
     def form(self) -> Form:
         """Return the controls."""
@@ -397,12 +397,13 @@ class JointMotionPresenter(Presenter):
                             frames,
                             _(
                                 "A list of three points can be a frame: the origin, one along the "
-                                "first axis, one to the side of the second."
+                                "first axis, one to the side of the second. With a CT for each "
+                                "bone, one under the moving bone's transform gives its axes."
                             ),
                         ),
                     )
                 ),
-                *([] if self.registration.bone_cts else self._numbers()),
+                *self._numbers(),
                 open=bool(pair.fixed and pair.moving),
             )
         ]
@@ -418,10 +419,12 @@ class JointMotionPresenter(Presenter):
         by_points = pair.frame not in ("", CT_AXES)
         axes = ("1", "2", "3") if by_points else (_("to the left"), _("to the back"), _("up"))
         rows = zip(axes, motion.rotation_deg, motion.shift_mm, strict=True)
+        title = _("{moving} against {fixed}, since the CT.")
         words = [] if by_points else in_words(motion, pair.moving)
-        title = _("{moving} against {fixed}, since the CT.").format(
-            moving=pair.moving, fixed=pair.fixed
-        )
+        if self.registration.bone_cts:  # no CT says how such bones lay before
+            title = _("The axes and the middle of {moving}, from those of {fixed}.")
+            words = []
+        title = title.format(moving=pair.moving, fixed=pair.fixed)
         return [
             Text("motion_now", " ".join([title, ", ".join(words)]), tone=STRONG),
             Table(

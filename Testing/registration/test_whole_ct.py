@@ -13,8 +13,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pose_table import (
+    COMPARISON,
     LYING,
-    SCORING,
     PoseTable,
     ShiftTable,
     by_both,
@@ -59,8 +59,9 @@ def test_a_score_at_a_pose_is_that_of_the_search(anatomy):
     views = [view.pooled(8) for view in make_views(make_ct())]
     projector = Projector(attenuation(make_ct()))
     poses = np.stack([off(TRUE_POSE, [4 * n, -n, 2 * n], [n, -2 * n, 3 * n]) for n in range(5)])
-    ncc, share = PoseTable(anatomy, views).compare(projector, 1, poses)
-    expected = Scorer(projector, views, SCORING, np.zeros(3)).scores(poses).mean(axis=0)
+    still, ncc, share = PoseTable(anatomy, views).shifted(projector, 1, poses, 0)
+    np.testing.assert_allclose(still, poses)
+    expected = Scorer(projector, views, COMPARISON, np.zeros(3)).scores(poses).mean(axis=0)
     np.testing.assert_allclose(ncc * np.sqrt(share), expected, atol=2e-3)
 
 
@@ -79,6 +80,17 @@ def test_a_shift_of_the_shadow_is_the_pose_after_the_move(anatomy):
             task()
         assert ncc == pytest.approx(there.ncc[0, 0, 0], abs=0.08)
     assert table.at_moves(table.ncc)[0].argmax() == 0
+
+
+def test_a_pose_is_shifted_to_where_the_x_rays_look_like_it(anatomy):
+    views = [view.pooled(4) for view in make_views(make_ct())]
+    table, projector = PoseTable(anatomy, views), Projector(attenuation(make_ct()))
+    step = np.mean([view.camera.pixel_mm(table.middle) for view in views])
+    shifts = step * np.array([[2, 0, -1], [0, -2, 2], [0, 0, 0]])
+    poses = np.stack([off(TRUE_POSE, [0, 0, 0], shift) for shift in shifts])
+    found, ncc, _ = table.shifted(projector, 1, poses, 2)
+    np.testing.assert_allclose(found[:, :3, 3], np.stack(3 * [TRUE_POSE[:3, 3]]), atol=1e-6)
+    assert (ncc > 0.95).all()
 
 
 def test_what_is_best_by_either_score_comes_first():

@@ -610,9 +610,9 @@ def pose_difference(
     )
 
 
-def is_plausible(minima: list[Descent]) -> bool:
+def is_plausible(minima: list[Descent], least_ncc: float = MIN_CONVINCING_NCC) -> bool:
     """Return whether the best minimum of the second level or a finer one looks like every X-ray."""
-    return bool(minima) and min(minima[0].fit.similarity) > MIN_CONVINCING_NCC
+    return bool(minima) and min(minima[0].fit.similarity) > least_ncc
 
 
 def prune(

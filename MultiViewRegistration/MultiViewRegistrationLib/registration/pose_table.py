@@ -24,8 +24,8 @@ from ..imaging.xray import View
 from ..rendering import cpu
 from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector
-from .prepared_ct import SCORING, PreparedCT
-from .similarity import MIN_SHARE, erode, local_moments, window_weight
+from .prepared_ct import PreparedCT
+from .similarity import MIN_SHARE, Settings, erode, local_moments, window_weight
 
 #: The patient lies head first or feet first, tilted by up to this, of which the table has steps.
 MAX_TILT_DEG, TILT_STEP_DEG = 30.0, 15.0
@@ -37,6 +37,8 @@ LYING = np.array([np.eye(3), np.diag([-1.0, 1.0, -1.0])])
 MIN_COMPARED = 30
 #: A tilted cell of stations reaches so many times as far along the world's axes.
 TILTED = 1.15
+#: Windows of few of the coarse pixels tell more parts of a CT apart than those of a search nearby.
+COMPARISON = Settings(intensity_radius=2)
 #: Poses that a thread takes at a time.
 _BLOCK = 16
 
@@ -86,8 +88,7 @@ class PoseTable:
         scored
             How many poses were scored.
         """
-        pooled = [view.pooled(pool) for view in self._views]
-        step = float(np.mean([view.camera.pixel_mm(self.middle) for view in pooled]))
+        step = self._pixel_mm(pool)
         stations, cell_mm = self._stations()
         turns = (_tilts()[:, None] @ LYING).reshape(-1, 3, 3)
         turned = np.repeat(turns, len(stations), axis=0)
@@ -97,10 +98,7 @@ class PoseTable:
         ends = [np.ceil(TILTED * mm / 2 / step) for mm in cell_mm]
         grid = [step * np.arange(-end, end + 1) for end in ends]
         moves = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, 3)
-        tables = [ShiftTable(view, self.middle, moves, len(poses)) for view in pooled]
-        run_tasks([task for table in tables for task in table.tasks(projector, poses)])
-        ncc = np.mean([table.at_moves(table.ncc) for table in tables], axis=0)
-        share = np.mean([table.at_moves(table.share) for table in tables], axis=0)
+        ncc, share = self._scores(projector, pool, poses, moves)
         octants, best = (moves >= 0) @ [1, 2, 4], []
         for octant in range(8):
             here = np.flatnonzero(octants == octant)
@@ -111,24 +109,48 @@ class PoseTable:
         found, ncc_there, share_there = (np.concatenate(each) for each in zip(*best, strict=True))
         return found[by_both(ncc_there * np.sqrt(share_there), ncc_there)], ncc.size
 
-    def compare(
-        self, projector: Projector, pool: int, poses: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean NCC (N,) of the views at poses (N, 4, 4), and the share of them that can be compared.
+    def shifted(
+        self, projector: Projector, pool: int, poses: np.ndarray, most_px: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Shift each pose to where the X-rays look most like it.
 
         Parameters
         ----------
         projector, pool
             As of `ranked`.
+        poses
+            (N, 4, 4) world_from_ct.
+        most_px
+            So many pooled pixels along each of the world's axes at most.
+
+        Returns
+        -------
+        poses
+            (N, 4, 4), shifted.
+        ncc, share
+            (N,), the mean NCC of the views, and the mean share of them that can be compared.
         """
-        still = np.zeros((1, 3))
+        steps = self._pixel_mm(pool) * np.arange(-most_px, most_px + 1)
+        moves = np.stack(np.meshgrid(*3 * [steps], indexing="ij"), axis=-1).reshape(-1, 3)
+        ncc, share = self._scores(projector, pool, poses, moves)
+        best = np.arange(len(poses)), combined(ncc, share).argmax(axis=1)
+        moved = rigid.from_rotation_translation(np.eye(3), moves[best[1]]) @ poses
+        return moved, ncc[best], share[best]
+
+    def _scores(
+        self, projector: Projector, pool: int, poses: np.ndarray, moves: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean NCC and mean share (N, M) of the views at poses (N, 4, 4) after moves (M, 3)."""
         tables = [
-            ShiftTable(view.pooled(pool), self.middle, still, len(poses)) for view in self._views
+            ShiftTable(view.pooled(pool), self.middle, moves, len(poses)) for view in self._views
         ]
         run_tasks([task for table in tables for task in table.tasks(projector, poses)])
-        ncc = np.mean([table.ncc[:, 0, 0] for table in tables], axis=0)
-        share = np.mean([table.share[:, 0, 0] for table in tables], axis=0)
-        return ncc, share
+        ncc = np.mean([table.at_moves(table.ncc) for table in tables], axis=0)
+        return ncc, np.mean([table.at_moves(table.share) for table in tables], axis=0)
+
+    def _pixel_mm(self, pool: int) -> float:
+        cameras = [view.pooled(pool).camera for view in self._views]
+        return float(np.mean([camera.pixel_mm(self.middle) for camera in cameras]))
 
     def rim(self, pose: np.ndarray) -> str:
         """Return what puts a pose (4, 4) at the rim of the table, or beyond it, in words; "" where nothing does."""
@@ -212,9 +234,11 @@ class ShiftTable:
         self._mask = np.empty((rows, columns), np.float32)
         erode(view.xray.valid.view(np.uint8), self._mask)
         self._usable = max(float(np.count_nonzero(view.xray.valid)), 1.0)
-        fixed, radius = view.xray.line_integrals, SCORING.intensity_radius
+        fixed, radius = view.xray.line_integrals, COMPARISON.intensity_radius
         weight = window_weight(self._mask, radius)
-        mean, inverse_sd = local_moments(fixed, self._mask, weight, radius, SCORING.intensity_floor)
+        mean, inverse_sd = local_moments(
+            fixed, self._mask, weight, radius, COMPARISON.intensity_floor
+        )
         self._fixed = (fixed - mean) * inverse_sd * self._mask
 
     def tasks(self, projector: Projector, poses: np.ndarray) -> list[partial]:
@@ -243,8 +267,8 @@ class ShiftTable:
             self._fixed,
             self._mask,
             self._usable,
-            SCORING.intensity_radius,
-            SCORING.intensity_floor,
+            COMPARISON.intensity_radius,
+            COMPARISON.intensity_floor,
             self.ncc[block],
             self.share[block],
         )

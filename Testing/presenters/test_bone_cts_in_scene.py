@@ -20,6 +20,7 @@ from MultiViewRegistrationLib.mrml.nodes import ras_from_lps, transform_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.presenters.form import visible
 from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
@@ -45,6 +46,21 @@ def errors(registration, cts, true) -> list[float]:
         error_mm(ct, bones[name].world_from_ct, pose)
         for name, ct, pose in zip(BONES, cts, true, strict=True)
     ]
+
+
+def keys_of(form) -> list[str]:
+    """The keys of all controls."""
+    keys = []
+    for each in visible(form):
+        keys += [each.key, *keys_of(getattr(each, "children", ()))]
+    return keys
+
+
+def each_control_has_its_own_key(host) -> None:
+    """Else page and panel cannot tell two controls of a section apart."""
+    for presenter in host.presenters.by_name().values():
+        keys = keys_of(presenter.form())
+        assert len(keys) == len(set(keys)), keys
 
 
 def dressed(session) -> None:
@@ -77,6 +93,7 @@ def test_each_bone_lies_by_its_own_ct_and_is_registered_seen_moved_and_exported(
     for detector in detectors(registration):
         assert [each.name for each in session.bones.outlines(detector)] == list(BONES)
     act(section, "bones", BONES[1], 0)
+    each_control_has_its_own_key(host)
     middle = rigid.transform_points(true[1], cts[1].centroid())
     assert np.linalg.norm(host.seen[-1].mean(axis=0) - middle) < 10
     volume = shown_ct(registration)
@@ -130,7 +147,7 @@ def test_six_numbers_tell_how_bones_with_a_ct_each_lie_to_each_other(opened):
     said = f"The axes and the middle of {BONES[0]}, from those of {BONES[1]}."
     assert text(section, "motion_now").strip() == said
 
-    act(section, "frame", "ct")
+    act(section, "pair_frame", "ct")
     pose = rigid.inverse(fixed.world_from_ct) @ moving.world_from_ct
     middle = rigid.transform_points(pose, session.bones.middle(BONES[0]))
     turn = np.degrees(rigid.log_so3(pose[:3, :3]))
@@ -139,7 +156,7 @@ def test_six_numbers_tell_how_bones_with_a_ct_each_lie_to_each_other(opened):
     # By points: a frame under each bone. Where both lists are at one place, the axes are the same.
     at = np.array([[0.0, 0, 0], [20, 5, 0], [3, 25, 4]])
     lists = [points_under(host.registration, bone, at) for bone in (fixed, moving)]
-    act(section, "frame", lists[0].GetID())
+    act(section, "pair_frame", lists[0].GetID())
     turns = six(section)[0]
     moving.world_from_ct = fixed.world_from_ct
     assert turns.any() and np.allclose(six(section)[0], 0, atol=0.006)
@@ -186,6 +203,7 @@ def test_a_sequence_tells_how_one_bone_moves_against_the_other(scene, slicer_app
 
     # Of two bones these are the pair; curves, rows and files tell the turn.
     assert host.session.bones.pair[:2] == BONES[::-1]  # the upper vertebra moves
+    each_control_has_its_own_key(host)
     title = f"{BONES[0]} against {BONES[1]}"
     assert text(sequence, "motion_title") == f"{title}, since frame 0."
     assert len(cells(sequence, "six")) == 3  # how the axes of one lie to the other's in this frame

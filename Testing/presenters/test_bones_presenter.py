@@ -300,9 +300,9 @@ def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
     motion = rigid.about(centre, rigid.from_rotation_translation(flexed, [0.0, 0.0, 1.5]))
     fixed = bones["L2"].world_from_ct
     bones["L1"].world_from_ct = fixed @ motion
-    act(joint, "moving", "L1")
-    act(joint, "fixed", "L2")
-    act(joint, "frame", "ct")
+    act(joint, "pair_moving", "L1")
+    act(joint, "pair_fixed", "L2")
+    act(joint, "pair_frame", "ct")
     assert cells(joint, "six") == [
         ["to the left", "4.00", "0.00"],
         ["to the back", "0.00", "0.00"],
@@ -313,7 +313,7 @@ def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
     for point in ([0, 0, 0], [0, 0, 10], [10, 0, 0]):
         points.AddControlPoint(*point)
     points.SetAndObserveTransformNodeID(bones["L2"].node.GetID())
-    act(joint, "frame", points.GetID())
+    act(joint, "pair_frame", points.GetID())
     six = {axis: (turn, shift) for axis, turn, shift in cells(joint, "six")}
     assert six["1"] == ("0.00", "1.50") and six["2"][0] == "-4.00"
     points.SetNthControlPointPosition(2, 0, 0, 20)

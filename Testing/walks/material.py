@@ -25,6 +25,7 @@ from MultiViewRegistrationLib.io.datasets.chest import (  # noqa: E402
 
 #: Real biplane radiographs of a wrist and the CT of its radius, see shared/data/README.md.
 WRIST = ROOT.parent / "shared" / "data" / "wrist"
+OF_THE_WRIST = ("wrist", "bones", "sequence")
 
 
 def write_spine(folder: Path) -> Path:
@@ -177,6 +178,17 @@ def write_wrist_bones(folder: Path) -> Path | None:
     case = {key: case[key] for key in ("version", "ct_unit", "views", "search") if key in case}
     path.write_text(json.dumps({**case, "structures": structures}), encoding="utf-8")
     return path
+
+
+def wrist_shifts_mm(folder: Path) -> dict[str, float]:
+    """How far the exported transform of each bone puts its CT's origin from where its rough start does."""
+    shifts = {}
+    for name in ("radius", "ulna"):
+        found = sitk.ReadTransform(str(next(folder.rglob(f"{name}_world_from_ct.tfm"))))
+        given = json.loads((WRIST / f"{name}_0099.json").read_text(encoding="utf-8"))
+        at = np.array(given["world_from_ct"])[:3, 3]
+        shifts[name] = float(np.linalg.norm(np.array(found.TransformPoint((0.0, 0.0, 0.0))) - at))
+    return shifts
 
 
 def write_wrist_sequence(folder: Path) -> Path | None:

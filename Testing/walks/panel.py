@@ -5,7 +5,7 @@
 
 It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where
 something is not as it should be. Files come from the module's sample, whose CT is downloaded once,
-and the wrist of the shared data, without which that task is left out.
+and the wrist of the shared data, without which its tasks are left out.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ sys.path[:0] = [str(Path(__file__).parent)]
 import material  # noqa: E402
 from counted_walk import Walk, write_page  # noqa: E402
 
+from MultiViewRegistrationLib.mrml import bones as scene_bones  # noqa: E402
 from MultiViewRegistrationLib.mrml import overlay, slice_view  # noqa: E402
 from MultiViewRegistrationLib.panel import self_test  # noqa: E402
 
 WINDOW = 1580, 960
-#: At most, for the first task.
-MAX_CLICKS = 6
+#: At most, for the first task, and for bones.
+MAX_CLICKS, MAX_BONE_CLICKS = 6, 8
 
 
 def of_file(name: str, path: Path):
@@ -81,6 +82,29 @@ class PanelWalk(Walk):
         group = self.by.form(section).drawn[key].widget
         group.collapsed = not group.collapsed
         self.by.process(0.2)
+
+    def pick(self, section: str, key: str, text: str) -> None:
+        """A row of a table by what its first cell says."""
+        self.act()
+        table = self.by.form(section).drawn[key].widget
+        row = next(row for row in range(table.rowCount) if table.item(row, 0).text() == text)
+        table.scrollToItem(table.item(row, 0))
+        middle = qt.QPointF(table.visualItemRect(table.item(row, 0)).center())
+        for kind, held in (
+            (qt.QEvent.MouseButtonPress, qt.Qt.LeftButton),
+            (qt.QEvent.MouseButtonRelease, qt.Qt.NoButton),
+        ):
+            event = qt.QMouseEvent(kind, middle, qt.Qt.LeftButton, held, qt.Qt.NoModifier)
+            slicer.app.sendEvent(table.viewport(), event)
+        self.by.process(0.2)
+
+    def write_into(self, folder: Path, section: str, key: str) -> None:
+        """A button that asks for a folder, and this one in its dialog."""
+        folder.mkdir()
+        hands.when_asked(partial(hands.fill_in, folder))
+        self.act(2)  # the folder, and Choose
+        self.press(section, key)
+        self.by.wait_for_work("the export")
 
     def drop(self, *paths: Path) -> None:
         """Drop files and folders on the panel, as a file manager does."""
@@ -187,11 +211,7 @@ def own(walk: PanelWalk, files: Path) -> None:
 
 def export(walk: PanelWalk, files: Path) -> None:
     """Into a folder "out" beside the files."""
-    (files / "out").mkdir()
-    hands.when_asked(partial(hands.fill_in, files / "out"))
-    walk.act(2)  # the folder, and Choose
-    walk.press("answer", "registration")
-    walk.by.wait_for_work("the export")
+    walk.write_into(files / "out", "answer", "registration")
     walk.by.wait(
         lambda: (files / "out" / "world_from_ct.tfm").is_file(), "the exported transform", 20
     )
@@ -315,6 +335,50 @@ def save(walk: PanelWalk, folder: Path) -> None:
     walk.step("Saved by Slicer's own Save, as a bundle.")
 
 
+def bones(walk: PanelWalk, files: Path) -> None:
+    """Radius and ulna of a wrist, a CT each, to a transform for each."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    outlined = walk.panel.session.bones
+    walk.by.wait(lambda: outlined.outlined == ("radius", "ulna"), "both outlines", 60)
+    walk.step("The folder of the case dropped on the panel: both bones are found and outlined.")
+    assert "CHECK" in text, text
+    walk.unfold("check")
+    walk.pick("check", "bones", "ulna")
+    walk.by.wait(lambda: walk.by.text("check", "motion_now"), "the six numbers", 60)
+    walk.step("A click on its row: the ulna in all views, and how it lies to the radius.")
+    assert scene_bones.shown_ct(walk.panel.registration).GetName() == "ulna"
+    export(walk, files)
+    shifts = material.wrist_shifts_mm(files / "out")
+    assert max(shifts.values()) < 20, shifts  # they may turn about themselves
+    assert walk.clicks <= MAX_BONE_CLICKS, walk.clicks
+
+
+def sequence(walk: PanelWalk, files: Path) -> None:
+    """Radius and ulna of a wrist through a sequence, and how one moves against the other."""
+    walk.drop(files)
+    walk.wait_verdict()
+    walk.step("The folder of the case dropped on the panel: the first frame is registered.")
+    walk.unfold("sequence")
+    walk.step("The step Sequence: the X-rays have three frames.")
+    tracked = walk.panel.session.sequence
+    walk.press("sequence", "track")
+    walk.by.wait(lambda: tracked.ended, "all frames", 600)
+    walk.by.wait(lambda: walk.by.text("sequence", "motion_title"), "the motion", 60)
+    walk.step("Tracked: both bones in each frame, and how one turns against the other.")
+    assert tracked.ended == "done" and tracked.player.last == 2, tracked.message
+    title = walk.by.text("sequence", "motion_title")
+    assert title.startswith("ulna against radius, since frame 0"), title
+    walk.press("sequence", "first")
+    walk.by.wait(lambda: tracked.player.number == 0, "the first frame", 60)
+    walk.step("The first frame again: the cursor in the curves goes along.")
+    walk.toggle("sequence", "export")
+    walk.write_into(files / "out", "sequence", "poses")
+    walk.step("Exported: poses of each bone, and their motion.")
+    names = {path.name for path in (files / "out").iterdir()}
+    assert {"motion.csv", "radius_poses.csv", "ulna_poses.csv"} <= names, names
+
+
 def spine(walk: PanelWalk, files: Path) -> None:
     """Five vertebrae of a bent spine, each to its own transform."""
     walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
@@ -336,6 +400,8 @@ MATERIAL = {
     "mirrored": lambda folder: material.write_sample(folder, mirrored="AP").parent,
     "undo": lambda folder: material.write_sample(folder).parent,
     "reopen": lambda folder: material.write_sample(folder).parent,
+    "bones": material.write_wrist_bones,
+    "sequence": material.write_wrist_sequence,
     "spine": material.write_spine,
 }
 STEPS = {
@@ -344,6 +410,8 @@ STEPS = {
     "mirrored": mirrored,
     "undo": undo,
     "reopen": reopen,
+    "bones": bones,
+    "sequence": sequence,
     "spine": spine,
 }
 
@@ -357,8 +425,8 @@ def go(options: argparse.Namespace) -> None:
     slicer.util.setDataProbeVisible(False)  # the panel has its room
     by = self_test.Walk(self_test.open_panel(), print)
     for task in options.tasks or STEPS:
-        if task == "wrist" and not material.WRIST.is_dir():
-            print("wrist: left out, the shared data are not there")
+        if task in material.OF_THE_WRIST and not material.WRIST.is_dir():
+            print(f"{task}: left out, the shared data are not there")
             continue
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             slicer.mrmlScene.Clear()

@@ -840,7 +840,7 @@ class _Group(_Drawn[controls.Group]):
             title if control.open is None else f"{title}  "
         )  # CTK's arrow takes room of it
         self._box.show(control.children)
-        if self.before is None and control.open is not None:
+        if control.open is not None and (self.before is None or self.before.open != control.open):
             self.widget.collapsed = not control.open
 
 

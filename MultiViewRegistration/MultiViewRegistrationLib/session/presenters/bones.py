@@ -270,7 +270,7 @@ class BonesPresenter(Presenter):
                 if not apart
                 else None,
                 Button(
-                    "move",
+                    "move_bone",
                     _("Move {name}").format(name=chosen),
                     self.move,
                     enabled=not busy,
@@ -381,7 +381,7 @@ class JointMotionPresenter(Presenter):
                 _("Motion of two bones"),
                 *(
                     Choice(
-                        key,
+                        f"pair_{key}",
                         title,
                         partial(self._choose, key),
                         value=getattr(pair, key),

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from phantom import make_ct, make_views
 
-from benchmarks.appearances import fitted, judged, risk, told
+from benchmarks.appearances import fitted, judged, risk, told, whole_verdict
 from benchmarks.simulation.appearance import (
     CARBON_DENSITY,
-    GROUPS,
     Appearance,
     Things,
     random_appearance,
 )
 from benchmarks.simulation.simulator import Wire
 from MultiViewRegistrationLib.assessment import places
+from MultiViewRegistrationLib.regressor.machine import KINDS, Machine
 
 PIXEL_MM = 0.6
 
@@ -33,14 +33,17 @@ def contrast(appearance: Appearance) -> float:
 
 
 def test_bone_stands_out_less_at_megavolts_and_behind_scatter_and_glare():
-    plain = Appearance(photons=1e6)
-    others = Appearance(megavolts=True), Appearance(scatter_to_primary=1.0), Appearance(glare=0.4)
+    plain = Appearance(Machine(photons=1e6))
+    others = [
+        Appearance(Machine(**each))
+        for each in ({"megavolts": 1.0}, {"scatter_to_primary": 1.0}, {"glare": 0.4})
+    ]
     assert contrast(plain) > 0.2
     for other in others:
         assert 0 < contrast(other) < 0.9 * contrast(plain)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", KINDS)
 def test_every_group_makes_x_rays_with_bone_bright(group):
     for seed in range(3):
         appearance = random_appearance(np.random.default_rng(seed), group)
@@ -82,6 +85,20 @@ def test_the_fit_finds_the_beta_distribution_of_chance_and_leaves_groups_out():
     rows += [row(0.9, wrong=False, group=group) for group in "ab"]
     assert told([*rows, {"failed": "nothing shown"}]) == rows
     assert judged(rows, "group").splitlines()[-1].split("|")[4].strip() == "1.000"
+
+
+def test_the_whole_verdict_is_counted_by_machine():
+    said = [("a", 0.1, "accept", False), ("a", 0.9, "reject", True), ("b", 0.8, "reject", False)]
+    rows = [
+        {**row(0.5, wrong=wrong, group=group), "risk": risk, "verdict": verdict}
+        for group, risk, verdict, wrong in [*said, ("b", 0.7, "accept", True)]
+    ]
+    lines = whole_verdict([*rows, {"failed": "nothing shown"}]).splitlines()
+    assert [line.replace(" ", "") for line in lines[2:]] == [
+        "|a|1|1|1.000|0|1|0|1|",
+        "|b|1|1|0.000|1|0|1|0|",
+        "|all|2|2|0.750|1|1|1|1|",
+    ]
 
 
 def test_from_its_least_share_on_the_risk_of_the_fit_is_the_programs():

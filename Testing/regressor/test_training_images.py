@@ -156,6 +156,7 @@ def test_compiled_code_on_disk_names_no_class(maker, windows):
         dict(bones_share=1.0),
         dict(tissue_share=1.0),
         dict(ghost_share=1.0),
+        dict(machine_share=1.0),
     ],
     ids=lambda changes: "-".join(changes),
 )

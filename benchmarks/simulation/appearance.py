@@ -1,17 +1,15 @@
 """How an X-ray looks that is made from what a body attenuates: by its source, detector and processing.
 
-Real X-rays differ from each other far more than those of one simulated detector. An `Appearance` is
-one description of an image chain, drawn at random; `GROUPS` are kinds of machines, so that a model
-can be judged on a kind that it was not fitted to. `Things` are what X-rays and CT show differently:
+An `Appearance` is a machine, drawn as for training images from one of `KINDS`, so that a model can
+be judged on a kind that it was not fitted to. `Things` are what X-rays and CT show differently:
 couch, head rest and contrast agent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, shift
@@ -21,112 +19,89 @@ from MultiViewRegistrationLib.geometry.rigid import transform_points
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import XRay, to_line_integrals
+from MultiViewRegistrationLib.regressor.machine import (
+    KINDS,
+    LAG_MM,
+    MEGAVOLT_BONE,
+    MEGAVOLT_WATER,
+    Machine,
+    draw_machine,
+)
 
 from .body import transmission
 from .simulator import Wire, chord_lengths
 
-#: cm^2/g of water and of bone where all is Compton scatter, near 2 MeV: as their electrons are.
-MEGAVOLT_WATER, MEGAVOLT_BONE = 0.0494, 0.0472
-#: Scatter is as wide as this on the detector, glare of an intensifier as this, mm.
-SCATTER_MM, GLARE_MM = 40.0, 25.0
-#: The image before, of which a lagging detector still shows a share, showed the body so far away.
-LAG_MM = 12.0
+#: Scatter is as wide as this on the detector, glare of an intensifier as this, and a grid's period.
+SCATTER_MM, GLARE_MM, GRID_MM = 40.0, 25.0, 2.0
 #: g/cm^3: a couch's carbon tubes as water, diluted contrast agent as bone; and their HU.
 CARBON_DENSITY, AGENT_DENSITY, CARBON_HU, AGENT_HU = 1.4, 2.5, 300.0, 350.0
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """One image chain. Lengths are mm on the detector.
+    """A machine that takes X-rays, and a CT scanner.
 
     Parameters
     ----------
-    megavolts : the source is a linear accelerator's: electron density alone, no photo effect.
-    photons : detected in a pixel, in the image's median.
-    scatter_to_primary : of their means; 1 is half of the image.
-    blur_mm : standard deviation, of focal spot and detector.
-    glare : share of the light that is spread widely.
-    vignetting : loss in the corners.
-    gamma : power of the detected intensity; 1 is linear.
-    saturated : share of the image that is brighter than the detector's range.
-    lag : share of the image before this one, LAG_MM aside.
-    logarithm : the image is stored as line integrals, bone bright.
-    sharpened, sharpened_mm : so many times the detail below a width is added to the logarithm.
-    bits : of grey levels.
-    grid, grid_mm : amplitude and period of an anti-scatter grid's lines.
-    ruler : a scale and letters are burned in.
     slice_mm, kernel_mm : of the CT that is registered: thickness of its slices, and how much softer
         (or sharper, if negative) its kernel is than it was.
     """
 
-    megavolts: bool = False
-    photons: float = 1500.0
-    scatter_to_primary: float = 0.4
-    blur_mm: float = 0.3
-    glare: float = 0.0
-    vignetting: float = 0.1
-    gamma: float = 1.0
-    saturated: float = 0.0
-    lag: float = 0.0
-    logarithm: bool = False
-    sharpened: float = 0.0
-    sharpened_mm: float = 3.0
-    bits: int = 14
-    grid: float = 0.0
-    grid_mm: float = 2.0
-    ruler: bool = False
+    machine: Machine = field(default_factory=Machine)
     slice_mm: float = 0.0
     kernel_mm: float = 0.0
 
     def xray(self, materials: np.ndarray, pixel_mm: float, rng: np.random.Generator) -> XRay:
         """The X-ray of what rays cross: water and bone (2, rows, columns), g/cm^2."""
+        of = self.machine
         water, bone = materials
-        if self.megavolts:
+        if of.megavolts:
             primary = np.exp(-MEGAVOLT_WATER * water - MEGAVOLT_BONE * bone)
         else:
             primary = transmission(water, bone, np.zeros_like(water))
         image = self._detected(primary, pixel_mm, rng)
-        steps = 2**self.bits - 1
-        if self.logarithm:
+        steps = round(2**of.bits) - 1
+        if of.logarithm:
             image = self._sharpened(-np.log(np.maximum(image, 1e-5)), pixel_mm)
             low, high = np.percentile(image, [0.1, 99.9])
             image = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
         else:
-            if self.sharpened:
+            if of.sharpened:
                 image = np.exp(-self._sharpened(-np.log(np.maximum(image, 1e-5)), pixel_mm))
-            white = np.quantile(image, 1 - self.saturated)
-            image = np.clip(0.9 * image / white, 0, 1) ** self.gamma
+            white = np.quantile(image, 1 - of.saturated)
+            image = np.clip(0.9 * image / white, 0, 1) ** of.gamma
         levels = np.rint(image * steps)
-        if self.ruler:
+        if of.ruler:
             levels = self._with_ruler(levels, steps, rng)
         raw = raw_image(levels.astype(np.uint16), (pixel_mm, pixel_mm))
-        return to_line_integrals(raw, "log" if self.logarithm else "linear")
+        return to_line_integrals(raw, "log" if of.logarithm else "linear")
 
     def _detected(self, primary: np.ndarray, pixel_mm: float, rng) -> np.ndarray:
         """Intensity behind scatter, blur, glare, vignetting and grid, with its noise."""
+        of = self.machine
         body = -primary * np.log(np.clip(primary, 1e-9, 1))
         scatter = gaussian_filter(body, SCATTER_MM / pixel_mm, truncate=3)
-        scatter *= self.scatter_to_primary * primary.mean() / max(scatter.mean(), 1e-9)
-        image = gaussian_filter(primary, self.blur_mm / pixel_mm) + scatter
-        if self.glare:
+        scatter *= of.scatter_to_primary * primary.mean() / max(scatter.mean(), 1e-9)
+        image = gaussian_filter(primary, of.blur_mm / pixel_mm) + scatter
+        if of.glare:
             wide = gaussian_filter(image, GLARE_MM / pixel_mm, truncate=3)
-            image = (1 - self.glare) * image + self.glare * wide
+            image = (1 - of.glare) * image + of.glare * wide
         rows, columns = image.shape
         v, u = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
-        image = image * (1 - self.vignetting * (u**2 + v**2) / 2)
-        if self.grid:
-            lines = np.sin(2 * np.pi * np.arange(columns) * pixel_mm / self.grid_mm)
-            image = image * (1 + self.grid * lines)
-        if self.lag:
+        image = image * (1 - of.vignetting * (u**2 + v**2) / 2)
+        if of.grid:
+            lines = np.sin(2 * np.pi * np.arange(columns) * pixel_mm / GRID_MM)
+            image = image * (1 + of.grid * lines)
+        if of.lag:
             before = shift(image, (0, LAG_MM / pixel_mm), order=0, mode="nearest")
-            image = (1 - self.lag) * image + self.lag * before
-        photons = self.photons / np.median(image)
+            image = (1 - of.lag) * image + of.lag * before
+        photons = of.photons / np.median(image)
         return rng.poisson(image * photons) / photons
 
     def _sharpened(self, image: np.ndarray, pixel_mm: float) -> np.ndarray:
-        return image + self.sharpened * (
-            image - gaussian_filter(image, self.sharpened_mm / pixel_mm)
-        )
+        of = self.machine
+        detail = image - gaussian_filter(image, of.sharpened_mm / pixel_mm)
+        return image + of.sharpened * detail
 
     def _with_ruler(self, levels: np.ndarray, steps: int, rng) -> np.ndarray:
         """Ticks along one side, and a block of letters in a corner."""
@@ -249,64 +224,11 @@ def _random_vessels(rng: np.random.Generator, middle: np.ndarray) -> tuple[Wire,
     return tuple(tubes)
 
 
-Draw = Callable[[np.random.Generator], dict[str, Any]]
-
-#: Kinds of machines: what is drawn of each.
-GROUPS: dict[str, Draw] = {
-    "flat panel": lambda rng: {
-        "scatter_to_primary": rng.uniform(0.1, 0.8),
-        "photons": 10 ** rng.uniform(2.5, 3.6),
-        "bits": int(rng.choice([12, 14, 16])),
-        "grid": rng.choice([0.0, rng.uniform(0.0, 0.05)]),
-    },
-    "intensifier": lambda rng: {
-        "glare": rng.uniform(0.1, 0.4),
-        "gamma": 10 ** rng.uniform(-0.3, 0.3),
-        "vignetting": rng.uniform(0.2, 0.6),
-        "blur_mm": rng.uniform(0.4, 0.9),
-        "saturated": rng.uniform(0, 0.3),
-        "lag": rng.choice([0.0, rng.uniform(0.0, 0.1)]),
-        "bits": int(rng.choice([8, 10])),
-    },
-    "processed": lambda rng: {
-        "logarithm": bool(rng.random() < 0.6),
-        "sharpened": rng.uniform(0.5, 3.0),
-        "sharpened_mm": rng.uniform(1.5, 10.0),
-        "scatter_to_primary": rng.uniform(0.2, 1.0),
-        "bits": int(rng.choice([8, 12])),
-        "ruler": bool(rng.random() < 0.5),
-    },
-    "scout": lambda rng: {
-        "logarithm": True,
-        "scatter_to_primary": rng.uniform(0.0, 0.1),
-        "blur_mm": rng.uniform(0.8, 1.6),
-        "sharpened": rng.uniform(0.0, 1.5),
-        "sharpened_mm": rng.uniform(2.0, 6.0),
-        "photons": 10 ** rng.uniform(2.0, 3.0),
-        "bits": 12,
-    },
-    "portal": lambda rng: {
-        "megavolts": True,
-        "scatter_to_primary": rng.uniform(0.1, 0.4),
-        "blur_mm": rng.uniform(0.6, 1.6),
-        "gamma": 10 ** rng.uniform(-0.3, 0.3),
-        "photons": 10 ** rng.uniform(2.5, 4.0),
-        "bits": int(rng.choice([8, 8, 12])),
-        "vignetting": rng.uniform(0.0, 0.4),
-    },
-    "scattered": lambda rng: {
-        "scatter_to_primary": rng.uniform(0.8, 1.2),
-        "photons": 10 ** rng.uniform(2.0, 3.0),
-        "bits": int(rng.choice([8, 12])),
-        "saturated": rng.uniform(0, 0.2),
-    },
-}
-
-
-def random_appearance(rng: np.random.Generator, group: str) -> Appearance:
-    """One of a group, with a CT of any kind."""
+def random_appearance(rng: np.random.Generator, kind: str) -> Appearance:
+    """A machine of one of KINDS, with a CT of any."""
+    state = rng.integers(2**63, size=1, dtype=np.uint64)
     return Appearance(
-        **GROUPS[group](rng),
+        Machine(*draw_machine(list(KINDS).index(kind), state).tolist()),
         slice_mm=float(rng.choice([0.0, 0.0, 2.5, 3.0, 5.0])),
         kernel_mm=float(rng.choice([0.0, 0.0, 0.8, 1.5, -1.0])),
     )

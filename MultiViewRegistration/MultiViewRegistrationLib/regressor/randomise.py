@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from .machine import KIND_COUNT, LAG_MM, MEGAVOLT_BONE, MEGAVOLT_WATER, Machine, draw_machine
 from .overlays3d import (
     BONE_LAYER,
     METAL_LAYER,
@@ -38,6 +39,10 @@ Range = tuple[float, float]
 # Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by
 # that at its mean: NIST's tables at 45 and 90 keV against 70.
 SOFTER_BY_MEAN, HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
+#: cm^2/g of water and bone at the spectrum's mean, of the same tables: what megavolts leave of them.
+MEGAVOLT_BY_MEAN = MEGAVOLT_WATER / 0.193, MEGAVOLT_BONE / 0.262
+#: Grey levels are of what is at most so many nepers brighter than the typical intensity.
+WHITE = math.exp(3.0)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
 COARSE = 4
 #: Share of a ghost that each pixel from the border of what it is copied from adds.
@@ -80,6 +85,9 @@ class Randomisation(NamedTuple):
         Images with blades, a round field, text.
     border_share
         Of these, images in which the border was not recognised and stays, dense, in the image.
+    machine_share
+        Images as a machine of `machine.KINDS` takes them, whose scatter, photons, blur and grey
+        levels are then its own.
     neighbour_deg, neighbour_mm
         Standard deviations by which what lies around a structure (a mask) moves against it.
     """
@@ -107,6 +115,7 @@ class Randomisation(NamedTuple):
     round_share: float = 0.3
     text_share: float = 0.08
     border_share: float = 0.1
+    machine_share: float = 0.5
     neighbour_deg: float = 8.0
     neighbour_mm: float = 4.0
 
@@ -125,6 +134,7 @@ BONE = BODY._replace(
     bones_share=0.8,
     tissue_share=0.85,
     ghost_share=0.6,
+    machine_share=0.25,
 )
 
 
@@ -142,6 +152,22 @@ def hardened_body(hardness: float) -> Randomisation:
 
 
 fast = nb.njit(nogil=True, fastmath=True)
+
+(
+    _MEGAVOLTS,
+    _PHOTONS,
+    _SCATTER,
+    _BLUR,
+    _GLARE,
+    _VIGNETTING,
+    _GAMMA,
+    _SATURATED,
+    _LAG,
+    _LOGARITHM,
+    _SHARPENED,
+    _SHARPENED_MM,
+    _BITS,
+) = range(len(Machine._fields) - 2)
 
 
 #: Copies of the anatomy in an image at most, and numbers of each: an angle, its turns with the
@@ -170,6 +196,10 @@ class Nuisances(NamedTuple):
         Nepers of a border that was not recognised; 0: it was.
     blur
         See `Randomisation`.
+    lag, lag_px
+        See `machine.Machine`, and how far aside.
+    levels, gamma
+        Grey levels, 0 for any, of this power of the intensity.
     """
 
     soft: float
@@ -190,6 +220,10 @@ class Nuisances(NamedTuple):
     darkest: float
     border: float
     blur: float
+    lag: float
+    lag_px: float
+    levels: float
+    gamma: float
 
 
 @compiled
@@ -248,6 +282,23 @@ def describe(how, half, state, ghosts, capsules, valid):
     darkest = math.exp(-uniform(state, *how.darkest)) if dark else 1e-9
     _close(how, valid, state)
     border, blur = sometimes(state, how.border_share, 1.0, 4.0), uniform(state, *how.blur)
+    lag, lag_px, levels, gamma = 0.0, 0.0, 0.0, 1.0
+    if chance(state, how.machine_share):
+        machine = draw_machine(integer(state, 0, KIND_COUNT - 1), state)
+        pixel_mm = 2.0 * half / valid.shape[0]
+        if machine[_MEGAVOLTS] > 0.0:
+            hardening = 0.0
+            soft, own = soft * MEGAVOLT_BY_MEAN[0], own * MEGAVOLT_BY_MEAN[0]
+            bone, dense = bone * MEGAVOLT_BY_MEAN[1], dense * MEGAVOLT_BY_MEAN[1]
+        scatter, glare, photons = machine[_SCATTER], machine[_GLARE], machine[_PHOTONS]
+        xx, yy = xx - 0.5 * machine[_VIGNETTING], yy - 0.5 * machine[_VIGNETTING]
+        if machine[_SATURATED] == 0.0:
+            brightest = 1e30
+        blur = _filtered(machine[_BLUR], pixel_mm)
+        blur -= machine[_SHARPENED] * _filtered(machine[_SHARPENED_MM], pixel_mm)
+        lag, lag_px = machine[_LAG], float(round(LAG_MM / pixel_mm))
+        if machine[_LOGARITHM] == 0.0:
+            levels, gamma = 2.0 ** machine[_BITS], machine[_GAMMA]
     state[0] = bits(state)  # the noise's own
     return Nuisances(
         soft,
@@ -268,7 +319,17 @@ def describe(how, half, state, ghosts, capsules, valid):
         darkest,
         border,
         blur,
+        lag,
+        lag_px,
+        levels,
+        gamma,
     )
+
+
+@compiled
+def _filtered(sd_mm, pixel_mm):
+    """Return the share of a binomial filter of 3 x 3, of half a pixel's variance, that blurs as much; 1 for all wider ones."""
+    return min(1.0, 2.0 * (sd_mm / pixel_mm) ** 2)
 
 
 @compiled
@@ -330,13 +391,18 @@ def random_xray(nuisances, ghosts, capsules, bases, others, mm, state, line, val
     shade = _shading(nuisances, scatter.shape)
     darkest, brightest = typical * nuisances.darkest, typical * nuisances.brightest
     deviation = math.sqrt(typical / nuisances.photons)
+    if nuisances.lag > 0.0:
+        _lag(line, nuisances.lag, int(nuisances.lag_px))
     for r in range(rows):
         y = min(max((r + 0.5) / COARSE - 0.5, 0.0), scatter.shape[0] - 1.001)
         for c in range(columns):
             x = min(max((c + 0.5) / COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
             signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
             signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
-            line[r, c] = -math.log(min(max(signal, darkest), brightest) / typical)
+            signal = min(max(signal, darkest), brightest) / typical
+            if nuisances.levels > 0.0:
+                signal = _grey(signal, nuisances)
+            line[r, c] = -math.log(signal)
     if nuisances.border > 0.0:
         for r in range(rows):
             for c in range(columns):
@@ -451,6 +517,21 @@ def _scattered(through, nuisances):
     scatter *= np.float32(nuisances.scatter * typical / max(mean, 0.02 * typical))
     scatter += np.float32(nuisances.glare * typical)
     return typical, scatter
+
+
+@fast
+def _lag(image, share, pixels):
+    """Add a share of the image to itself, so far to the right, in place; its border is repeated."""
+    for r in range(image.shape[0]):
+        for c in range(image.shape[1] - 1, -1, -1):
+            image[r, c] += share * (image[r, max(c - pixels, 0)] - image[r, c])
+
+
+@nb.njit(nogil=True, fastmath=True, inline="always")
+def _grey(signal, of):
+    """Return an intensity as its grey level has it, the darkest but one at least."""
+    level = of.levels * min(signal / WHITE, 1.0) ** of.gamma
+    return WHITE * (max(math.floor(level + 0.5), 1.0) / of.levels) ** (1.0 / of.gamma)
 
 
 @fast

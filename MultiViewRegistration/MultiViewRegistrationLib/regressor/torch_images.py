@@ -33,6 +33,7 @@ from .randomise import (
     GHOSTS,
     HARDER_BY_MEAN,
     SOFTER_BY_MEAN,
+    WHITE,
     Nuisances,
     Randomisation,
 )
@@ -150,10 +151,11 @@ def random_xrays(
     through = _transmitted(of.hardening, soft, bone, metal)
     typical, scatter = _scattered(of, through, down, across)
     shade = _shading(of, scatter)
-    signal = (through + _finer(scatter)) * _finer(shade)
+    signal = (_lagged(through, of) + _finer(scatter)) * _finer(shade)
     noise = (typical / of.photons).sqrt() * signal.sqrt() * _normal(states, signal)
     signal = (signal + noise) / typical
-    line = -torch.minimum(torch.maximum(signal, of.darkest), of.brightest).log()
+    signal = torch.minimum(torch.maximum(signal, of.darkest), of.brightest)
+    line = -torch.where(of.levels > 0, _grey(signal, of), signal).log()
     left = valid != 0
     shown = of.border > 0
     line = torch.where(shown & ~left, of.border, line)
@@ -264,6 +266,19 @@ def _scattered(of: Any, through: Tensor, down: Tensor, across: Tensor) -> tuple[
     scatter = down[times] @ scatter @ across[times].mT
     scatter = scatter * (of.scatter * typical / torch.maximum(mean, 0.02 * typical))
     return typical, scatter + of.glare * typical
+
+
+def _lagged(images: Tensor, of: Any) -> Tensor:
+    """Return images (n, rows, columns) with a share of what was so far to the left."""
+    column = torch.arange(images.shape[2], device=images.device) - of.lag_px.long()
+    before = images.gather(2, column.clamp(min=0).expand_as(images))
+    return images + of.lag * (before - images)
+
+
+def _grey(signal: Tensor, of: Any) -> Tensor:
+    """Return intensities as their grey levels have them, see `randomise`."""
+    level = of.levels * (signal / WHITE).clamp(max=1) ** of.gamma
+    return WHITE * ((level + 0.5).floor().clamp(min=1) / of.levels.clamp(min=1)) ** (1 / of.gamma)
 
 
 @lru_cache

@@ -1,0 +1,170 @@
+"""Machines that take X-rays: source, detector and processing, drawn at random from a few kinds.
+
+Real X-rays differ from each other far more than those of one detector. What is drawn here is used
+twice: some training images look as a machine's (`randomise`), and whole simulated X-rays on which
+registrations are judged are taken by one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .rng import chance, compiled, log_uniform, uniform
+
+#: cm^2/g of water and of bone where all is Compton scatter, near 2 MeV: as their electrons are.
+MEGAVOLT_WATER, MEGAVOLT_BONE = 0.0494, 0.0472
+#: The image before, of which a lagging detector still shows a share, showed the body so far away.
+LAG_MM = 12.0
+
+
+class Machine(NamedTuple):
+    """One image chain. All are floats; lengths are mm on the detector.
+
+    Attributes
+    ----------
+    megavolts
+        1 for a linear accelerator: electron density alone, no photo effect.
+    photons
+        Detected in a pixel, in the image's median.
+    scatter_to_primary
+        Of their means; 1 is half of the image.
+    blur_mm
+        Standard deviation, of focal spot and detector.
+    glare
+        Share of the light that is spread widely.
+    vignetting
+        Loss in the corners.
+    gamma
+        Power of the detected intensity; 1 is linear.
+    saturated
+        Share of the image that is brighter than the detector's range.
+    lag
+        Share of the image before this one, LAG_MM aside.
+    logarithm
+        1 where the image is stored as line integrals, bone bright.
+    sharpened, sharpened_mm
+        So many times the detail below a width is added to the logarithm.
+    bits
+        Of grey levels.
+    grid
+        Amplitude of an anti-scatter grid's lines.
+    ruler
+        1 where a scale and letters are burned in.
+    """
+
+    megavolts: float = 0.0
+    photons: float = 1500.0
+    scatter_to_primary: float = 0.4
+    blur_mm: float = 0.3
+    glare: float = 0.0
+    vignetting: float = 0.1
+    gamma: float = 1.0
+    saturated: float = 0.0
+    lag: float = 0.0
+    logarithm: float = 0.0
+    sharpened: float = 0.0
+    sharpened_mm: float = 3.0
+    bits: float = 14.0
+    grid: float = 0.0
+    ruler: float = 0.0
+
+
+class _Drawn(NamedTuple):
+    """Even between two ends, or in its logarithm; in a share of the machines, else as `Machine` has it."""
+
+    low: float
+    high: float
+    logarithmic: bool = False
+    share: float = 1.0
+
+
+def _yes(share: float) -> _Drawn:
+    return _Drawn(1.0, 1.0, share=share)
+
+
+#: Kinds of machines, and what is drawn of each.
+KINDS: dict[str, dict[str, _Drawn]] = {
+    "flat panel": {
+        "photons": _Drawn(300, 4000, True),
+        "scatter_to_primary": _Drawn(0.1, 0.8),
+        "bits": _Drawn(12, 16),
+        "grid": _Drawn(0.0, 0.05, share=0.5),
+    },
+    "intensifier": {
+        "blur_mm": _Drawn(0.4, 0.9),
+        "glare": _Drawn(0.1, 0.4),
+        "vignetting": _Drawn(0.2, 0.6),
+        "gamma": _Drawn(0.5, 2.0, True),
+        "saturated": _Drawn(0.0, 0.3),
+        "lag": _Drawn(0.0, 0.1, share=0.5),
+        "bits": _Drawn(8, 10),
+    },
+    "processed": {
+        "scatter_to_primary": _Drawn(0.2, 1.0),
+        "logarithm": _yes(0.6),
+        "sharpened": _Drawn(0.5, 3.0),
+        "sharpened_mm": _Drawn(1.5, 10.0),
+        "bits": _Drawn(8, 12),
+        "ruler": _yes(0.5),
+    },
+    "scout": {
+        "photons": _Drawn(100, 1000, True),
+        "scatter_to_primary": _Drawn(0.0, 0.1),
+        "blur_mm": _Drawn(0.8, 1.6),
+        "logarithm": _yes(1.0),
+        "sharpened": _Drawn(0.0, 1.5),
+        "sharpened_mm": _Drawn(2.0, 6.0),
+        "bits": _Drawn(12, 12),
+    },
+    "portal": {
+        "megavolts": _yes(1.0),
+        "photons": _Drawn(300, 10_000, True),
+        "scatter_to_primary": _Drawn(0.1, 0.4),
+        "blur_mm": _Drawn(0.6, 1.6),
+        "vignetting": _Drawn(0.0, 0.4),
+        "gamma": _Drawn(0.5, 2.0, True),
+        "bits": _Drawn(8, 12),
+    },
+    "scattered": {
+        "photons": _Drawn(100, 1000, True),
+        "scatter_to_primary": _Drawn(0.8, 1.2),
+        "saturated": _Drawn(0.0, 0.2),
+        "bits": _Drawn(8, 12),
+    },
+}
+KIND_COUNT = len(KINDS)
+#: KINDS as kernels take them, (kinds, fields, 4).
+_DRAWN = np.array(
+    [
+        [kind.get(field, _Drawn(0.0, 0.0, share=0.0)) for field in Machine._fields]
+        for kind in KINDS.values()
+    ],
+    float,
+)
+_USUAL = np.array(Machine())
+
+
+@compiled
+def draw_machine(kind, state):
+    """Draw a machine.
+
+    Parameters
+    ----------
+    kind
+        Number of one of KINDS.
+    state
+        (1,) uint64, see `rng`, in and out.
+
+    Returns
+    -------
+    numpy.ndarray
+        (fields,), of `Machine`.
+    """
+    values = _USUAL.copy()
+    for n in range(len(values)):
+        low, high, logarithmic, share = _DRAWN[kind, n]
+        if chance(state, share):
+            values[n] = log_uniform(state, low, high) if logarithmic else uniform(state, low, high)
+    return values

@@ -30,7 +30,8 @@ from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.bead_model import read_bead_model
-from MultiViewRegistrationLib.io.calibration.from_beads import BeadCamera, calibrate_from_beads
+from MultiViewRegistrationLib.io.calibration.bead_camera import BeadCamera
+from MultiViewRegistrationLib.io.calibration.from_beads import calibrate_from_beads
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 

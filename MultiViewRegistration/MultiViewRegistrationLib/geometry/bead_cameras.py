@@ -19,7 +19,9 @@ from .camera import Camera
 FLOOR_PX = 0.03
 #: Standard deviations at which a residual counts half as much.
 CAUCHY = 3.0
-MAX_STEPS, SETTLED = 40, 1e-9
+MAX_STEPS = 40
+#: Share of the cost below which a step's gain ends a fit, and one by which beads are named.
+SETTLED, ROUGHLY_SETTLED = 1e-9, 1e-4
 #: Mm about the middle of the model for which a camera's error is told.
 NEAR_MM = 80.0
 BOOTSTRAPS = 200
@@ -95,10 +97,13 @@ class RoughShape:
         (m, 3) mm.
     sd_mm
         Standard deviation of each along each axis.
+    scale_sd
+        Of how large the whole is, as a share, None where the points alone tell it.
     """
 
     points: np.ndarray
     sd_mm: float
+    scale_sd: float | None = None
 
 
 def free_intrinsics(size: tuple[int, int], *, shared: bool = False) -> Intrinsics:
@@ -356,6 +361,7 @@ def bundle(
     cameras: Sequence[Camera],
     intrinsics: Intrinsics,
     shape: RoughShape | None = None,
+    settled: float = SETTLED,
 ) -> Bundle:
     """Return the cameras of least robust reprojection error, from ones nearby.
 
@@ -368,6 +374,8 @@ def bundle(
     shape
         Of the model, where it is found with the cameras; what is seen has its numbers then. No
         image shows how large it is, nor where it lies: on the whole it stays where it was.
+    settled
+        Share of the cost below which a step's gain is the last.
     """
     problem = _Problem(list(seen), list(cameras), intrinsics, shape)
     if intrinsics.shared and not intrinsics.known:
@@ -390,7 +398,7 @@ def bundle(
         gain = _cost(at) - _cost(at_trial)
         if gain > 0:
             now, points, at, damping = trial, moved, at_trial, max(damping / 10, 1e-9)
-            if gain < SETTLED * (1 + _cost(at)):
+            if gain < settled * (1 + _cost(at)):
                 break
         else:
             damping *= 10
@@ -419,7 +427,11 @@ def _with_uncertainty(
         away = points - points.mean(axis=0)
         turns = np.concatenate([-rigid.hat(away), np.tile(np.eye(3), (len(away), 1, 1))], axis=2)
         modes = np.linalg.qr(turns.reshape(-1, 6))[0]
-        inside[problem.first_point :, problem.first_point :] += CHOSEN * modes @ modes.T
+        of_points = inside[problem.first_point :, problem.first_point :]
+        of_points += CHOSEN * modes @ modes.T
+        if problem.shape.scale_sd is not None:
+            grown = away.ravel() / np.sum(away**2)
+            of_points += np.outer(grown, grown) / problem.shape.scale_sd**2
     covariance = np.linalg.inv(inside)
     return Bundle(cameras, problem.seen, residuals, split, covariance, scale, problem, points)
 
@@ -436,7 +448,7 @@ def _cost(at: _Linear) -> float:
 
 
 def fitted_pose(seen: Observation, camera: Camera, *, free_intrinsics: bool) -> Camera:
-    """Return the camera that fits what one image shows, from one nearby.
+    """Return about the camera that fits what one image shows, from one nearby.
 
     Parameters
     ----------
@@ -445,4 +457,4 @@ def fitted_pose(seen: Observation, camera: Camera, *, free_intrinsics: bool) -> 
     """
     size = camera.size
     known = Intrinsics(0.03 * max(size), 15.0) if free_intrinsics else KNOWN
-    return bundle([seen], [camera], known).cameras[0]
+    return bundle([seen], [camera], known, settled=ROUGHLY_SETTLED).cameras[0]

@@ -25,8 +25,9 @@ MIN_MATCHED = 6
 #: Of the beads that the image has, and of those that the model has, the share of the smaller number
 #: that must be matched.
 MIN_SHARE = 0.5
-#: Triples of the image, first and where these match nothing, and of the model for each.
-IMAGE_TRIPLES, MODEL_TRIPLES = (24, 96), 6000
+#: Triples of the image, first and where these match nothing clearly, and of the model for each;
+#: rms distance, px, of a clear match.
+IMAGE_TRIPLES, MODEL_TRIPLES, CLEAR_PX = (24, 96), 6000, 0.5
 #: Points of the model by which poses are chosen first, and how many of these stay.
 FIRST_LOOK, KEPT_POSES = 6, 400
 #: Distance of a bead from where a pose has it, as a share of the beads' spread in the image, and
@@ -133,9 +134,10 @@ def match_beads(
             if match is not None and not any(_same(match, other) for other in matches):
                 matches.append(match)
         matches.sort(key=lambda each: (-len(each.model), each.rms_px))
-        if matches and len(matches[0].model) >= least:
+        enough = matches and len(matches[0].model) >= least
+        if enough and matches[0].rms_px <= (fine if rough_mm else CLEAR_PX):
             break
-    else:
+    if not enough:
         most = len(matches[0].model) if matches else 0
         raise InputError(
             f"the {len(pixels)} beads found fit the model in no pose: {most} of its "
@@ -400,10 +402,15 @@ def _image_triples(
 ) -> np.ndarray:
     """Return triples (count, 3) of beads of the image, the wider half of those drawn at random.
 
-    Half of them are of the likeliest beads, as three of the model among many others are rare.
+    As three of the model among many others are rare, half of them are of the likeliest beads, and
+    half of beads near to each other, since the others lie all over the image.
     """
     keys = rng.random((2 * count, len(pixels)))
     keys[::2, likeliest:] += 1
+    first = rng.integers(len(pixels), size=count)
+    apart = np.linalg.norm(pixels[first][:, None] - pixels, axis=-1)
+    keys[1::2] += apart.argsort(axis=1).argsort(axis=1) > likeliest
+    keys[1::2][np.arange(count), first] = -1
     drawn = np.argsort(keys, axis=1)[:, :3]
     a, b = pixels[drawn[:, 1]] - pixels[drawn[:, 0]], pixels[drawn[:, 2]] - pixels[drawn[:, 0]]
     area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])

@@ -13,7 +13,8 @@ from ..errors import InputError, naming
 from ..geometry.camera import Camera
 from ..imaging.xray import load_image, to_line_integrals
 from .bead_model import read_bead_model
-from .calibration.from_beads import BeadCamera, calibrate_from_beads
+from .calibration.bead_camera import BeadCamera
+from .calibration.from_beads import calibrate_from_beads
 from .view_record import FIXED_TO, ViewRecord
 
 

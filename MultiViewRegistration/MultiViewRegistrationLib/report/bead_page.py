@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..io.calibration.from_beads import BeadCamera
+from ..io.calibration.bead_camera import BeadCamera
 from ..io.calibration.from_plate import PlatePose
 from .bead_picture import (
     COLOURS,

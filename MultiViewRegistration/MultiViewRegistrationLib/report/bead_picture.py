@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..io.calibration.from_beads import BeadCamera
+from ..io.calibration.bead_camera import BeadCamera
 from .html import embedded, jpeg, polyline, tag
 
 #: Beads of the model; what only looks like one; where one is missing; what a person left out.

@@ -14,11 +14,8 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.beads import Bead
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.bead_model import BeadModel, model_text, read_bead_model
-from MultiViewRegistrationLib.io.calibration.from_beads import (
-    BeadImage,
-    cameras_json,
-    find_in_image,
-)
+from MultiViewRegistrationLib.io.calibration.bead_camera import cameras_json
+from MultiViewRegistrationLib.io.calibration.bead_image import BeadImage, find_in_image
 from MultiViewRegistrationLib.io.calibration.read import read_calibration, recognised_format
 from MultiViewRegistrationLib.io.files import InputFile
 from MultiViewRegistrationLib.io.view_record import ViewRecord
@@ -74,7 +71,7 @@ def test_a_bead_can_be_left_out_of_what_was_found(images, found):
 
 def test_a_file_of_cameras_is_read_back_with_its_uncertainty(found, tmp_path):
     path = tmp_path / "cameras.json"
-    path.write_text(cameras_json(found, MODEL, "free"))
+    path.write_text(cameras_json(found, MODEL.file, "free"))
     assert recognised_format(path) == "cameras"
     first, second = read_calibration(path)
     assert (first.name, second.name) == ("AP", "LAT")

@@ -1,174 +1,47 @@
-"""Cameras from beads of known places in the X-rays themselves."""
+"""Cameras from beads in the X-rays themselves, whose places are known, known roughly, or unknown."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import InputError, naming
-from ...geometry.bead_cameras import (
-    KNOWN,
-    Bundle,
-    Intrinsics,
-    Observation,
-    RoughShape,
-    bundle,
-    free_intrinsics,
-)
+from ...geometry.bead_cameras import Bundle
 from ...geometry.bead_match import LIKELY_DISTANCES, Match, is_flat, match_beads, match_near
-from ...geometry.camera import Camera, check_size
-from ...imaging.beads import Bead, find_beads
-from ...imaging.field import find_field
-from ...imaging.reading import RawImage, raw_image
-from ...imaging.xray import XRay, load_image, to_line_integrals
-from ..bead_model import BeadModel, read_bead_model
-from ..files import JsonObject
-from ..view_record import read_uncertainty
-from .calibrated import CalibratedView
+from ...geometry.camera import Camera
+from ...imaging.beads import Bead
+from ...imaging.xray import XRay
+from ..bead_model import BeadModel, UnknownBeads, read_bead_model
+from .bead_camera import BeadCamera, SeenBead
+from .bead_image import BeadImage, Image, find_in_image
+from .bead_places import (
+    UNKNOWN_ROUGH_MM,
+    all_beads,
+    check_unknown,
+    fitted,
+    flipped,
+    measured,
+    model_shown,
+)
 
 INTRINSICS = ("free", "shared", "known")
-#: What marks the file of `to_json`.
-FORMAT = "mvreg cameras"
-#: Diameters of beads, mm, and by how much the image magnifies them at most.
-DIAMETERS_MM, MAX_MAGNIFICATION = (1.0, 10.0), 2.5
-#: Radii of beads in an image of unknown pixel size: least, px, and largest, as a share of it.
-MIN_RADIUS_PX, MAX_RADIUS_SHARE = 1.3, 0.03
-#: Beads, in numbers of the model's, that are looked at in an image.
-MAX_BEADS = 4
 #: Distances from the source, mm, between which a model in mm lies.
 LIKELY_DEPTH_MM = (150.0, 3000.0)
 #: Images of a flat model from which intrinsics that they share can be found (Zhang, 2000), and of
-#: a model that is known roughly; of what is known the share that must remain unknown at most then.
-FLAT_IMAGES, ROUGH_IMAGES, ROUGH_SHARE = 3, 3, 0.5
+#: one that is known roughly.
+FLAT_IMAGES, ROUGH_IMAGES = 3, 3
+#: Share of the work that finds beads; the rest names them.
+FINDING_SHARE = 0.6
 #: Mm by which beads may lie elsewhere than a model says that is known roughly.
 MAX_ROUGH_MM = 3.0
 
 
-@dataclass(frozen=True, eq=False)
-class BeadImage:
-    """An X-ray, and what looks like a bead in it.
-
-    Attributes
-    ----------
-    xray
-        Valid within its field.
-    beads
-        In any order.
-    near
-        A camera that shows the model about where the beads are, None where none is known.
-    """
-
-    xray: XRay
-    beads: list[Bead]
-    near: Camera | None = None
-
-
-Image = str | os.PathLike | np.ndarray | RawImage | XRay | BeadImage
-
-
-@dataclass(frozen=True, eq=False)
-class SeenBead:
-    """A bead of the model in an image.
-
-    Attributes
-    ----------
-    name
-        In the model.
-    pixel
-        (2,) where the image shows it.
-    residual_px
-        (2,) from there to where the camera shows it.
-    radius_px
-        Of its outline.
-    """
-
-    name: str
-    pixel: np.ndarray
-    residual_px: np.ndarray
-    radius_px: float
-
-
-@dataclass(frozen=True, eq=False)
-class BeadCamera:
-    """The camera of one image, from the beads that it shows.
-
-    Attributes
-    ----------
-    name
-        Of the image.
-    camera
-        In the frame of the model, mm.
-    uncertainty
-        Standard deviations by their keys in a case.json, as `Bundle.equivalent` has them.
-    residual_px
-        Weighted rms distance of the beads from where the camera shows them.
-    sd_px, bootstrap_sd_px
-        Rms standard deviation of where it shows points within 80 mm of the model: by the noise of
-        the beads, and by drawing their residuals again at random.
-    beads
-        Those of the model.
-    missing_pixels
-        Where beads of the model should be that were not found, (2,) by their names.
-    others
-        (k, 2) pixels of what looked like beads and is none of the model's.
-    line_integrals
-        (rows, columns) of the image, None where the camera was read from a file.
-    measured
-        The model as all images show it, where it was known roughly.
-    measured_sd_mm
-        Of its least known point, in proportion.
-    """
-
-    name: str
-    camera: Camera
-    uncertainty: dict[str, float]
-    residual_px: float
-    sd_px: float
-    bootstrap_sd_px: float
-    beads: tuple[SeenBead, ...] = ()
-    missing_pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
-    others: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
-    line_integrals: np.ndarray | None = field(default=None, repr=False)
-    measured: BeadModel | None = None
-    measured_sd_mm: float = 0.0
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Names of beads of the model that were not found."""
-        return tuple(self.missing_pixels)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the camera as an entry of `views` in a file of cameras."""
-        return {
-            "name": self.name,
-            "projection_matrix": self.camera.projection_matrix.tolist(),
-            "camera": self.camera.to_json(),
-            "size": list(self.camera.size),
-            **self.uncertainty,
-            "residual_px": self.residual_px,
-            "sd_px": self.sd_px,
-            "bootstrap_sd_px": self.bootstrap_sd_px,
-            "beads": [
-                {
-                    "name": bead.name,
-                    "pixel": bead.pixel.tolist(),
-                    "residual_px": bead.residual_px.tolist(),
-                }
-                for bead in self.beads
-            ],
-            "missing": list(self.missing),
-            "others": self.others.tolist(),
-        }
-
-
 def calibrate_from_beads(
     images: Sequence[Image],
-    model: BeadModel | str | os.PathLike,
+    model: BeadModel | UnknownBeads | str | os.PathLike,
     *,
     names: Sequence[str] | None = None,
     intrinsics: str = "free",
@@ -188,14 +61,16 @@ def calibrate_from_beads(
         Paths, X-rays, arrays (rows, columns) of detected intensity with bone dark, or what
         `find_in_image` found.
     model
-        Of beads, or its file.
+        Of beads, or its file; or `UnknownBeads`, which three or more images of one C-arm show.
     names
         Of the images; by default view1, view2, ...
     intrinsics
         "free": principal point and distance are found for each image; "shared": for all together;
         "known": they are those of `cameras`.
     cameras
-        For each image a camera, whose intrinsics are near the truth, or None.
+        For each image a camera, whose intrinsics are near the truth, or None. For `UnknownBeads`
+        their directions are near it, too, as a C-arm's angles say them, and the model's frame is
+        that of their world, but for where it begins: about where the beads are.
     intensity
         As of `to_line_integrals`; by default "linear" of an array, "auto" of a file.
     pixel_mm, distance_mm
@@ -214,60 +89,75 @@ def calibrate_from_beads(
         in one plane with free intrinsics, on a line, in another unit than mm, not those of the
         model, or fit by several poses; for a mirrored image where it is said not to be.
     """
-    model = model if isinstance(model, BeadModel) else read_bead_model(model)
     names = [f"view{n + 1}" for n in range(len(images))] if names is None else list(names)
-    given = [None] * len(images) if cameras is None else list(cameras)
-    if rough_mm is not None and intrinsics == "free":
+    given: list[Camera | None] = [None] * len(images) if cameras is None else list(cameras)
+    if isinstance(model, str | os.PathLike):
+        model = read_bead_model(model)
+    unknown = model if isinstance(model, UnknownBeads) else None
+    if intrinsics == "free" and (unknown or rough_mm is not None):
         intrinsics = "shared"
-    _check_question(model, names, intrinsics, given)
-    _check_roughness(names, rough_mm)
-    if is_flat(model.points) and mirrored is None and not all(given):
-        raise InputError(
-            f"{model.file}: has its beads in one plane, which a mirrored image shows as another "
-            "pose; say whether the images are mirrored (--mirrored yes or no)."
-        )
-    xrays, found, candidates_of = [], [], []
-    for number, (image, name) in enumerate(zip(images, names, strict=True)):
-        progress(number / len(images), name)
-        with naming(name):
-            seen = (
-                image
-                if isinstance(image, BeadImage)
-                else find_in_image(image, len(model.points), intensity, pixel_mm)
-            )
-            guess = given[number]
-            tried = [guess] if guess else _guesses(seen.xray, pixel_mm, distance_mm, mirrored)
-            candidates = _matches(model, seen, tried, intrinsics, rough_mm or 0.0)
-            if rough_mm is None:
-                _check_ambiguity(model, seen.beads, candidates)
-        xrays.append(seen.xray)
-        found.append(seen.beads)
-        candidates_of.append(candidates)
-    progress(1.0, "cameras")
-    matches = [each[0] for each in candidates_of]
-    if rough_mm is not None:
-        matches = _alike_mirrored(names, candidates_of)
-    fit = _fit(model, found, matches, intrinsics, given, rough_mm)
-    if rough_mm is not None:
-        model, matches, fit = _measured(model, names, found, fit, intrinsics, rough_mm)
-    for number, name in enumerate(names):
-        _check_scale(model, name, fit.cameras[number])
-    found_cameras = [
-        _bead_camera(model, name, fit, number, found[number], matches[number], xrays[number])
-        for number, name in enumerate(names)
-    ]
-    if rough_mm is None:
-        return found_cameras
-    return [replace(each, measured=model, measured_sd_mm=fit.point_sd_mm) for each in found_cameras]
-
-
-def _check_question(
-    model: BeadModel, names: Sequence[str], intrinsics: str, cameras: Sequence[Camera | None]
-) -> None:
     if intrinsics not in INTRINSICS:
         raise InputError(
             f'intrinsics: found "{intrinsics}", expected one of {", ".join(INTRINSICS)}; choose one.'
         )
+    if isinstance(model, UnknownBeads):
+        check_unknown(names, given)
+        count = model.count
+    else:
+        _check_question(model, names, intrinsics, given, mirrored)
+        _check_roughness(names, rough_mm)
+        count = len(model.points)
+    seen: list[BeadImage] = []
+    for number, (image, name) in enumerate(zip(images, names, strict=True)):
+        progress(FINDING_SHARE * number / len(images), name)
+        with naming(name):
+            if not isinstance(image, BeadImage):
+                image = find_in_image(image, count, intensity, pixel_mm)
+        seen.append(image)
+    found = [each.beads for each in seen]
+    if isinstance(model, UnknownBeads):
+        known, given = model_shown(names, found, given, intrinsics, mirrored)
+        rough_mm = UNKNOWN_ROUGH_MM
+    else:
+        known = model
+    candidates_of = []
+    for number, (shown, name) in enumerate(zip(seen, names, strict=True)):
+        progress(FINDING_SHARE + (1 - FINDING_SHARE) * number / len(images), name)
+        with naming(name):
+            guess = given[number]
+            tried = [guess] if guess else _guesses(shown.xray, pixel_mm, distance_mm, mirrored)
+            candidates = _matches(known, shown, tried, intrinsics, rough_mm or 0.0)
+            if rough_mm is None:
+                _check_ambiguity(known, shown.beads, candidates)
+        candidates_of.append(candidates)
+    progress(1.0, "cameras")
+    if rough_mm is None:
+        matches = [each[0] for each in candidates_of]
+        fit = fitted(known, found, matches, intrinsics, given)
+    else:
+        matches = _alike_mirrored(names, candidates_of)
+        fit = fitted(known, found, matches, intrinsics, given, rough_mm)
+        known, matches, fit = measured(known, names, found, fit, intrinsics, rough_mm)
+    if unknown:
+        known, matches, fit = all_beads(unknown, found, fit, intrinsics)
+    for number, name in enumerate(names):
+        _check_scale(known, name, fit.cameras[number])
+    found_cameras = [
+        _bead_camera(known, name, fit, number, found[number], matches[number], seen[number].xray)
+        for number, name in enumerate(names)
+    ]
+    if rough_mm is None:
+        return found_cameras
+    return [replace(each, measured=known, measured_sd_mm=fit.point_sd_mm) for each in found_cameras]
+
+
+def _check_question(
+    model: BeadModel,
+    names: Sequence[str],
+    intrinsics: str,
+    cameras: Sequence[Camera | None],
+    mirrored: bool | None,
+) -> None:
     if not names:
         raise InputError("images: found none, expected one or more X-rays; give some.")
     if intrinsics == "known" and not all(cameras):
@@ -280,6 +170,11 @@ def _check_question(
             f"{model.file}: has its beads in one plane, which leaves the distance of the source "
             f"open; use a model with depth, {FLAT_IMAGES} or more images with shared intrinsics, or "
             "known intrinsics."
+        )
+    if is_flat(model.points) and mirrored is None and not all(cameras):
+        raise InputError(
+            f"{model.file}: has its beads in one plane, which a mirrored image shows as another "
+            "pose; say whether the images are mirrored (--mirrored yes or no)."
         )
 
 
@@ -297,47 +192,6 @@ def _check_roughness(names: Sequence[str], rough_mm: float | None) -> None:
             "roughly, as fewer do not show its shape beside their cameras; take more, from other "
             "sides."
         )
-
-
-def find_in_image(
-    image: Image, count: int, intensity: str | None = None, pixel_mm: float | None = None
-) -> BeadImage:
-    """Return an image with its beads, those that stop most of the radiation first.
-
-    Parameters
-    ----------
-    image, intensity, pixel_mm
-        As of `calibrate_from_beads`.
-    count
-        Of the beads in the model.
-    """
-    xray = _xray(image, intensity)
-    return BeadImage(xray, _beads(xray, count, pixel_mm))
-
-
-def _xray(image: Image, intensity: str | None) -> XRay:
-    """Return the image as line integrals, all of its field valid."""
-    if isinstance(image, XRay):
-        xray = image
-    elif isinstance(image, str | os.PathLike):
-        xray = to_line_integrals(load_image(os.fspath(image)), intensity or "auto")
-    else:
-        raw = image if isinstance(image, RawImage) else raw_image(np.asarray(image), None)
-        xray = to_line_integrals(raw, intensity or "linear")
-    # Beads may be the darkest thing of all, as burned-in letters are, and those are left out.
-    return replace(xray, valid=find_field(xray.line_integrals))
-
-
-def _beads(xray: XRay, count: int, pixel_mm: float | None) -> list[Bead]:
-    pixel = pixel_mm or (xray.pixel_mm and min(xray.pixel_mm))
-    size = max(xray.line_integrals.shape)
-    if pixel:
-        low, high = np.array(DIAMETERS_MM) / 2 / pixel
-        radii = max(MIN_RADIUS_PX, low), max(2 * MIN_RADIUS_PX, MAX_MAGNIFICATION * high)
-    else:
-        radii = MIN_RADIUS_PX, max(2 * MIN_RADIUS_PX, MAX_RADIUS_SHARE * size)
-    radii = radii[0], min(radii[1], size / 8)
-    return find_beads(xray.line_integrals, xray.valid, radii)[: MAX_BEADS * count]
 
 
 def _guesses(
@@ -382,7 +236,7 @@ def _matches(
     signs = {bool(each.intrinsics[0, 0] < 0) for each in tried}
     flat = is_flat(model.points)
     # A mirrored image fits nearly as well at another pose: which it is shows only beside the other.
-    both = [*tried, *(_flipped(each) for each in tried)] if len(signs) == 1 and not flat else tried
+    both = [*tried, *(flipped(each) for each in tried)] if len(signs) == 1 and not flat else tried
     found = match_beads(model.points, pixels, both, sd, free_intrinsics=free, rough_mm=rough_mm)
     said = [match for match in found if bool(match.camera.intrinsics[0, 0] < 0) in signs]
     if not said:
@@ -440,76 +294,6 @@ def _alike_mirrored(names: Sequence[str], candidates_of: Sequence[Sequence[Match
     return matches
 
 
-def _flipped(camera: Camera) -> Camera:
-    return replace(camera, intrinsics=camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]])
-
-
-def _fit(
-    model: BeadModel,
-    found: Sequence[list[Bead]],
-    matches: Sequence[Match],
-    intrinsics: str,
-    given: Sequence[Camera | None],
-    rough_mm: float | None,
-) -> Bundle:
-    seen = [
-        _observed(model.points, beads, match, rough_mm is not None)
-        for beads, match in zip(found, matches, strict=True)
-    ]
-    cameras = [match.camera for match in matches]
-    size = cameras[0].size
-    free = free_intrinsics(size, shared=intrinsics == "shared")
-    how: Intrinsics = KNOWN if intrinsics == "known" else free
-    if intrinsics != "known":
-        # What little is known of intrinsics is known of those tried, not of those that a match found.
-        cameras = [
-            camera if guess is None else replace(camera, intrinsics=guess.intrinsics)
-            for camera, guess in zip(cameras, given, strict=True)
-        ]
-    shape = None if rough_mm is None else RoughShape(model.points, rough_mm)
-    return bundle(seen, cameras, how, shape)
-
-
-def _observed(points: np.ndarray, beads: list[Bead], match: Match, rough: bool) -> Observation:
-    return Observation(
-        points[match.model],
-        np.array([beads[n].pixel for n in match.bead]),
-        np.array([beads[n].sd_px for n in match.bead]),
-        match.model if rough else None,
-    )
-
-
-def _measured(
-    model: BeadModel,
-    names: Sequence[str],
-    found: Sequence[list[Bead]],
-    fit: Bundle,
-    intrinsics: str,
-    rough_mm: float,
-) -> tuple[BeadModel, list[Match], Bundle]:
-    """Return a model that was known roughly as the images show it, and what is matched and fitted with it.
-
-    Raises
-    ------
-    InputError
-        Where an image does not fit it, or they do not show it better than it was known.
-    """
-    matches = []
-    for name, beads, camera in zip(names, found, fit.cameras, strict=True):
-        pixels = np.array([bead.pixel for bead in beads])
-        sd = np.array([bead.sd_px for bead in beads])
-        with naming(name):
-            # By its shape as all images show it, so that one that was named wrongly comes right.
-            matches += match_beads(fit.points, pixels, [camera], sd, free_intrinsics=False)[:1]
-    again = _fit(model, found, matches, intrinsics, fit.cameras, rough_mm)
-    if again.point_sd_mm > ROUGH_SHARE * rough_mm:
-        raise InputError(
-            f"{model.file}: is known to {rough_mm:g} mm, and the images show it no better than to "
-            f"{again.point_sd_mm:.2g} mm; take more of them, from sides further apart."
-        )
-    return BeadModel(model.names, again.points, model.file), matches, again
-
-
 def _check_scale(model: BeadModel, name: str, camera: Camera) -> None:
     depth = float(camera.depth(model.points.mean(axis=0)))
     low, high = LIKELY_DEPTH_MM
@@ -554,37 +338,3 @@ def _bead_camera(
         np.array(others).reshape(-1, 2),
         xray.line_integrals,
     )
-
-
-def cameras_json(cameras: Sequence[BeadCamera], model: BeadModel, intrinsics: str) -> str:
-    """Return the file of cameras, in the frame of the model, that `read_cameras` reads."""
-    content = {
-        "format": FORMAT,
-        "version": 1,
-        "model": model.file,
-        "intrinsics": intrinsics,
-        "views": [camera.to_json() for camera in cameras],
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
-def read_cameras(content: dict, file: str) -> list[CalibratedView]:
-    """Return the views of a file of cameras."""
-    views = []
-    for entry in JsonObject(file, "", content).sections("views", "a list of one or more views"):
-        section = entry.section("camera")
-        camera = Camera(
-            section.array("intrinsics", (3, 3), "3 rows of 3 numbers"),
-            section.array("camera_from_world", (4, 4), "4 rows of 4 numbers"),
-            check_size(section.array("size", (2,), "[columns, rows]")),
-        )
-        views.append(
-            CalibratedView(
-                entry.text("name", "a name for the view"),
-                camera.projection_matrix,
-                camera.size,
-                camera,
-                uncertainty=read_uncertainty(entry, "camera"),
-            )
-        )
-    return views

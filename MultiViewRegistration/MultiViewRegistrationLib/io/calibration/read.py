@@ -16,7 +16,7 @@ from ..files import JsonObject, decode, printable, read_bytes, read_json
 from ..hdf5 import MAGIC
 from ..transforms import NUMPY, ZIP, read_numpy
 from ..view_record import ViewRecord
-from . import from_beads, matrices, projections, tracked
+from . import bead_camera, matrices, projections, tracked
 from .calibrated import CALIBRATION, CalibratedView, CalibrationOptions, from_matrix, xml_root
 
 FORMATS = (
@@ -121,7 +121,7 @@ def _recognise(path: Path) -> tuple[str, Any]:
         return recognised, tree_of_xml(root, file) if recognised == "opencv" else root
     if _is_json(text):
         content = read_json(path)
-        if isinstance(content, dict) and content.get("format") == from_beads.FORMAT:
+        if isinstance(content, dict) and content.get("format") == bead_camera.FORMAT:
             return "cameras", content
         if (
             isinstance(content, dict)
@@ -186,7 +186,7 @@ def _views(
         case "mayacam":
             return projections.read_mayacam(content, file, name, options)
         case "cameras":
-            return from_beads.read_cameras(content, file)
+            return bead_camera.read_cameras(content, file)
         case "case":
             return _views_of_case(content, file)
         case "text":

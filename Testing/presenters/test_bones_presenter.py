@@ -27,7 +27,7 @@ from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.nodes import control_points
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import assessment
-from MultiViewRegistrationLib.session.result_files import write_result
+from MultiViewRegistrationLib.session.result_files import take_messages, write_result
 from MultiViewRegistrationLib.session.session import Session
 
 LABELMAP = "Binary labelmap"
@@ -318,6 +318,37 @@ def test_the_motion_of_two_bones_is_measured_in_an_anatomical_frame(host):
     assert six["1"] == ("0.00", "1.50") and six["2"][0] == "-4.00"
     points.SetNthControlPointPosition(2, 0, 0, 20)
     assert "lie on one line" in text(joint, "motion_problem")
+
+
+def test_segments_may_change_while_bones_are_registered(host):
+    """The result is of the segments as they were: stale as long as they are others."""
+    registration, session = host.registration, host.session
+    segments = registration.segmentation.GetSegmentation()
+    act(host.presenters.check.bones, "each")
+    segments.GetNthSegment(1).SetName("L9")
+    removed, lost = segments.GetNthSegment(3), segments.GetNthSegmentID(3)
+    segments.RemoveSegment(lost)
+    session.finish()
+    assert session.history.current.method == "bones" and "stale" in session.stale_reason()
+    assert [name for name, *_more in cells(host.presenters.check.bones, "bones")] == [
+        NAMES[0],
+        "L9",
+        NAMES[2],
+    ]
+    assert assessment.verdict(session) == "" and list(bones_of(registration)) == list(NAMES)
+    segments.GetNthSegment(1).SetName(NAMES[1])
+    segments.AddSegment(removed, lost)
+    registration.chosen_segments = segments.GetSegmentIDs()
+    assert not session.stale_reason() and assessment.verdict(session) == "check"
+
+
+def test_navigation_gets_a_transform_of_each_bone_under_its_name(host):
+    pytest.importorskip("pyigtl", reason="needs pyigtl: pip install pyigtl")
+    _exported, messages = take_messages(host.session)()
+    devices = {pack()[14:34].rstrip(b"\0").decode() for pack in messages.small}  # of the header
+    found = host.session.result.structures.bones
+    kept = {bone.name for bone in found if bone.verdict != "reject"}
+    assert kept and devices & set(NAMES) == kept and "CTToWorld" in devices
 
 
 def test_bones_of_another_space_or_that_change_under_work_lose_nothing(host):

@@ -101,7 +101,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         ui.samePatientButton.clicked.connect(self._on_same_patient)
         self._reading_timer = qt.QTimer()  # it goes on where another module is open
         self._reading_timer.setInterval(TICK_MS)
-        self._reading_timer.timeout.connect(lambda: self.opening.tick(POLL_WAIT_S))
+        self._reading_timer.timeout.connect(self._on_reading)
         self.show_reading("")
         self._style = PanelStyle(self.widget, self.invalidate)
         self._timer = qt.QTimer()
@@ -189,7 +189,7 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         self.views.stand_back()
         self._follow()
         self.show_message("")
-        self.refresh()
+        self._show_soon()
 
     def show_begun(self) -> None:
         """Show its views as soon as it has an X-ray."""
@@ -277,7 +277,11 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
         finally:
             if ticking:
                 self._timer.start()
-        if self._in_tick:  # which shows what all of its actions have done
+        self._show_soon()
+
+    def _show_soon(self) -> None:
+        """Show the scene as it is: at the end of a tick, where one is under way, what all of its actions have done."""
+        if self._in_tick and self.shown:
             self.invalidate()
         else:
             self.refresh()
@@ -344,11 +348,21 @@ class Panel(Frontend, slicer.util.VTKObservationMixin):
 
     def tick(self) -> None:
         """Follow the work under way and the CT; called by the timer."""
+        with self._ticking():
+            self._tick()
+
+    @contextmanager
+    def _ticking(self) -> Iterator[None]:
         self._in_tick = True
         try:
-            self._tick()
+            yield
         finally:
             self._in_tick = False
+
+    def _on_reading(self) -> None:
+        """Take what was read; the next tick shows it."""
+        with self._ticking():
+            self.opening.tick(POLL_WAIT_S)
 
     def _tick(self) -> None:
         for other in self.logic.sessions:

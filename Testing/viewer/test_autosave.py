@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,11 +143,34 @@ def test_a_registration_under_way_has_not_begun(application, autosave, scene, en
     np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, before, atol=1e-12)
 
 
+def test_a_tick_writes_one_file_at_most_until_all_are_kept(
+    application, autosave, scene, monkeypatch, end_server
+):
+    """So that no page waits for several."""
+    written, write = [], autosaving._write
+    monkeypatch.setattr(autosaving, "FIRST_S", 0.0)
+    monkeypatch.setattr(
+        autosaving, "_write", lambda node, *more: written.append(node) or write(node, *more)
+    )
+    autosave.opened()
+    counts = []
+    while not any(place().rglob(autosaving.STATE)):
+        before = len(written)
+        autosave.tick()
+        counts.append(len(written) - before)
+        sleep(0.001)
+        assert len(counts) < 5000
+    assert max(counts) == 1 and sum(counts) == len(set(written)) > 2
+    pose = np.array(application.registration.world_from_ct)
+    end_server()
+    np.testing.assert_allclose(opened(scene, saved_scenes()[0]).world_from_ct, pose, atol=1e-12)
+
+
 def test_it_waits_for_a_drag_and_for_its_time(application, autosave, monkeypatch):
     now, saved = [1000.0], []
     monkeypatch.setattr(autosaving, "monotonic", lambda: now[0])
     autosave.opened()
-    monkeypatch.setattr(autosave, "save", lambda: saved.append(now[0]))
+    monkeypatch.setattr(autosave, "save", lambda by_parts: saved.append(now[0]))
     for now[0] in range(1000, 1400):
         application.moving = now[0] < 1100
         autosave.tick()

@@ -652,18 +652,14 @@ def _sizes(labels: np.ndarray, count: int) -> np.ndarray:
 
 def _check_contents(structures: Structures, ct: CT) -> None:
     """Refuse structures without a voxel, and those with nothing but air inside."""
-    count = len(structures.names) + 1
-    sizes, filled = _sizes(structures.labels, count), np.zeros(count, int)
     air = AIR_BELOW_HU if ct.unit == "hu" else 0
-    for of, values in zip(structures.labels, ct.volume.values, strict=True):
-        filled += np.bincount(of[values > air], minlength=count)
-    for name, size, matter in zip(structures.names, sizes[1:], filled[1:], strict=True):
-        if not size:
+    for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True)):
+        if box is None:
             raise InputError(
                 f'structure "{name}": has no voxel within the CT, expected some; check that the segmentation belongs to this CT, or '
                 "leave the structure out."
             )
-        if not matter:
+        if not (ct.volume.values[box][structures.labels[box] == n + 1] > air).any():
             raise InputError(
                 f'structure "{name}": has nothing but air inside, expected bone; check that the segmentation belongs to this CT.'
             )

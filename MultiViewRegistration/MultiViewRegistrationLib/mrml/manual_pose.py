@@ -55,9 +55,9 @@ def keep_centre(registration: Registration, centre: np.ndarray) -> None:
 
 
 def _chosen(registration: Registration) -> list:
-    return [node and node.GetID() for node in (registration.ct, registration.segmentation)] + [
-        registration.segment_id
-    ]
+    segment_id = registration.segment_id
+    nodes = registration.ct, registration.segmentation if segment_id else None
+    return [*(node and node.GetID() for node in nodes), segment_id]
 
 
 def centre(body: Body) -> np.ndarray:

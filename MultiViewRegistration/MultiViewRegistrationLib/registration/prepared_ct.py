@@ -110,7 +110,7 @@ class PreparedCT:
         self._ct = ct
         self._volumes = pyramid(attenuation(ct, run_tasks), VOLUME_LEVELS, run_tasks)
         self._projectors: dict[tuple[int, bool], Projector] = {}
-        self._making = Lock()
+        self._making: dict[tuple, Lock] = {}
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
@@ -172,7 +172,7 @@ class PreparedCT:
             Volume(volume.values, other.corrected_from_ct @ volume.ct_from_index)
             for volume in self._volumes
         ]
-        other._projectors, other._making = {}, Lock()
+        other._projectors, other._making = {}, {}
         return other
 
     def with_background(self, world_from_background: np.ndarray | None) -> PreparedCT:
@@ -201,7 +201,7 @@ class PreparedCT:
             VOLUME_LEVELS,
             run_tasks,
         )
-        other._projectors, other._making = {}, Lock()
+        other._projectors, other._making = {}, {}
         return other
 
     @property
@@ -223,7 +223,7 @@ class PreparedCT:
             all of it.
         """
         key = level, bones and not self.structure
-        with self._making:  # by one thread; another waits for it
+        with self._making.setdefault(key, Lock()):  # by one thread; another waits for it
             if key not in self._projectors:
                 volume = self._volumes[level]
                 if key[1]:

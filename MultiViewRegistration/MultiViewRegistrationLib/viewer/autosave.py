@@ -145,6 +145,7 @@ class Autosave:
             str, tuple[int, str]
         ] = {}  # by the node's ID: when it was written, and its file
         self._saved = ""  # the text of the .mrml
+        self._fresh: set[str] = set()  # the nodes' IDs that were written since that was
 
     def opened(self, folder: Path | None = None) -> None:
         """Note that another content is open now.
@@ -180,12 +181,17 @@ class Autosave:
         ):
             return
         self._due = monotonic() + EVERY_S
-        self.save()
+        self.save(by_parts=True)
 
-    def save(self) -> None:
+    def save(self, *, by_parts: bool = False) -> None:
         """Save now, where anything has changed.
 
         What goes wrong is shown, and tried again the next time.
+
+        Parameters
+        ----------
+        by_parts
+            Whether to write one file at most, and the others by the next ticks.
         """
         session = self._application.session
         if session is None:
@@ -195,7 +201,7 @@ class Autosave:
             with (
                 run.as_before() if run is not None else nullcontext()
             ):  # a registration under way has not begun
-                self._save(session.registration.name)
+                self._save(session.registration.name, by_parts)
         except (InputError, OSError) as error:
             self._show_failure(getattr(error, "strerror", None) or str(error))
 
@@ -206,7 +212,7 @@ class Autosave:
             self.save()
         self._wait()
 
-    def _save(self, name: str) -> None:
+    def _save(self, name: str, by_parts: bool) -> None:
         folder = self._folder
         if folder is None or not folder.is_dir():
             place().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -218,13 +224,22 @@ class Autosave:
             for node in _storable(self._application.scene):
                 storage, before = node.GetStorageNode(), self._files.get(node.GetID())
                 storages.append((storage, storage.GetFileName()))
-                if before is None or node.GetModifiedSinceRead() or before[0] != _stored(storage):
-                    files[node.GetID()] = _write(node, storage, folder)
-                else:
+                written = by_parts and node.GetID() in self._fresh
+                changed = (
+                    node.GetModifiedSinceRead() or before is None or before[0] != _stored(storage)
+                )
+                if before is not None and (written or not changed):
                     files[node.GetID()] = before
                     storage.SetFileName(os.fspath(folder / before[1]))
+                    continue
+                files[node.GetID()] = self._files[node.GetID()] = _write(node, storage, folder)
+                self._fresh.add(node.GetID())
+                if by_parts:
+                    self._due = monotonic()
+                    return
             if not self._application.scene.Commit(os.fspath(mrml)):
                 raise InputError(_("the scene could not be written"))
+        self._fresh.clear()
         self._files, text = files, mrml.read_text(encoding="utf-8")
         if text == self._saved:
             mrml.unlink()
@@ -253,7 +268,7 @@ class Autosave:
             self._take_written()
 
     def _show_failure(self, why: str) -> None:
-        self._saved, self._files = "", {}
+        self._saved, self._files, self._fresh = "", {}, set()
         self._application.show_message(
             _(
                 "The work is not kept for the case that the server ends ({why}); free some space, "

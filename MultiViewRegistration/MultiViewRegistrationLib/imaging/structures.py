@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy
@@ -43,6 +43,23 @@ TERMINOLOGY = "TerminologyEntry:"
 SAME_LATTICE = 1e-3
 
 
+def boxes_in(labels: np.ndarray, count: int) -> list[Any]:
+    """Return the part (k, j, i) of a grid that holds each of the labels 1 to `count`; None without any."""
+    slices = np.flatnonzero(labels.any(axis=(1, 2)))
+    rows, columns = (np.flatnonzero(labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
+    ends = [
+        slice(held[0], held[-1] + 1) if len(held) else slice(0, 1)
+        for held in (slices, rows, columns)
+    ]
+    boxes = scipy.ndimage.find_objects(labels[tuple(ends)], count)
+    firsts = [end.start for end in ends]
+    return [
+        box
+        and tuple(slice(n + side.start, n + side.stop) for n, side in zip(firsts, box, strict=True))
+        for box in boxes
+    ]
+
+
 @dataclass(frozen=True, eq=False)
 class Structures:
     """The structures of a CT.
@@ -64,21 +81,7 @@ class Structures:
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice]]:
         """The part (k, j, i) of the grid that holds each structure."""
-        slices = np.flatnonzero(self.labels.any(axis=(1, 2)))
-        rows, columns = (np.flatnonzero(self.labels.max(axis=0).any(axis=axis)) for axis in (1, 0))
-        ends = [
-            slice(held[0], held[-1] + 1) if len(held) else slice(0, 1)
-            for held in (slices, rows, columns)
-        ]
-        boxes = scipy.ndimage.find_objects(self.labels[tuple(ends)], len(self.names))
-        firsts = [end.start for end in ends]
-        return [
-            box
-            and tuple(
-                slice(n + side.start, n + side.stop) for n, side in zip(firsts, box, strict=True)
-            )
-            for box in boxes
-        ]
+        return boxes_in(self.labels, len(self.names))
 
     def mask(self, n: int) -> np.ndarray:
         """Return bool (nk, nj, ni), True in structure n."""
@@ -623,8 +626,7 @@ def _add(labels: np.ndarray, part: np.ndarray, names: Sequence[str]) -> None:
     count = len(names) + 1
     shared = np.zeros(count * count, int)
     for of, more in zip(labels, part, strict=True):  # by slices: they fit the cache
-        both = (of > 0) & (more > 0)
-        if both.any():
+        if of.any() and (both := (of > 0) & (more > 0)).any():
             shared += np.bincount(
                 of[both].astype(int) * count + more[both], minlength=count * count
             )

@@ -16,12 +16,12 @@ from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.structures import (
-    MAX_LABEL,
     BoneCT,
     Segment,
     Structures,
     StructureSource,
     bone_of_ct,
+    boxes_in,
     structures_in,
 )
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
@@ -314,12 +314,18 @@ class SceneSegments:
             }
             if layer.IsEmpty() or not chosen:
                 continue
-            number_of = np.zeros(MAX_LABEL + 1, np.uint8)
-            number_of[list(chosen)] = list(chosen.values())
+            voxels = voxels_of_labelmap(layer)
+            if voxels is None:
+                continue
+            values, boxes = np.zeros(voxels.shape, np.uint8), boxes_in(voxels, max(chosen))
+            for label, number in chosen.items():
+                box = boxes[label - 1]
+                if box is not None:
+                    values[box][voxels[box] == label] = number
             first = np.eye(4)
             first[:3, 3] = layer.GetExtent()[::2]
             yield (
-                number_of[voxels_of_labelmap(layer)],
+                values,
                 lps_from_ras(self._from_node @ place_of_labelmap(layer) @ first),
             )
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
-import scipy
 import slicer
 from numpy.typing import ArrayLike
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkPolyData
 
+from ..imaging.structures import boxes_in
 from ..io.transforms import turned
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
@@ -219,7 +219,7 @@ def place_of_labelmap(labelmap) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _boxes(labelmap, _modified: int) -> list:
     voxels = voxels_of_labelmap(labelmap)
-    return [] if voxels is None else scipy.ndimage.find_objects(voxels)
+    return [] if voxels is None else boxes_in(voxels, int(voxels.max(initial=0)))
 
 
 def box_in_labelmap(labelmap, value: int) -> tuple[slice, slice, slice] | None:

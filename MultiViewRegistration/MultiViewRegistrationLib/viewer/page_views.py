@@ -179,12 +179,17 @@ class PageViews:
         if not self.opening:
             self._bones.update(registration)
         self._slices_follow.update(self._ct, self._slice_nodes)
+        yield
+        if self._application.session is not session:
+            return
         if not self._application.moving and session.running_registration is None:
             self._overview.update(registration, self.camera(), self.size())
         for view in self.slices:
             self._fit(view, self._ct)
-        self._show_slices(registration)
-        self._labels.update(registration, self.camera(), self.size())
+        yield
+        if self._application.session is session:
+            self._show_slices(registration)
+            self._labels.update(registration, self.camera(), self.size())
 
     def _fit(self, view: SliceView, ct: Any) -> None:
         """Have a slice show the whole CT at any size, until a person has zoomed or moved it."""

@@ -381,13 +381,15 @@ class Application(Frontend):
             if self._moves is not None and self._moves.step():
                 self.stop_moving()
                 self.invalidate()
+            yield from self.views.tick()  # an X-ray before what is said of it
+            yield
+        if self.session is not None:
             for section in self.sections.values():
                 with suppress(InputError):
                     section.tick()
-            yield
-            yield from self.views.tick()
         else:
             self.files.tick()
+        yield
         self.opening.tick()
         yield
         if self._stale:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from imaging.xray_files import pixels, write_xa
 
 from MultiViewRegistrationLib import calibrate_from_beads
 from MultiViewRegistrationLib.cli.main import main
@@ -13,9 +14,11 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.beads import Bead
-from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.imaging.xray import XRay, load_image
 from MultiViewRegistrationLib.io.bead_model import UnknownBeads, read_bead_model
 from MultiViewRegistrationLib.io.calibration.bead_image import BeadImage
+from MultiViewRegistrationLib.io.calibration.bead_places import camera_as_said
+from MultiViewRegistrationLib.io.dicom_geometry import read_header
 from Testing.bead_scene import PHANTOM, take_phantom
 
 MODEL = read_bead_model(PHANTOM).points
@@ -178,3 +181,18 @@ def test_the_program_measures_beads_and_says_what_it_lacks(x_rays, tmp_path, cap
     # From then on the file is a model as any other.
     again = calibrate_from_beads(x_rays[2][:1], measured, pixel_mm=0.4)
     assert len(again[0].beads) >= 11
+
+
+def test_a_header_says_about_the_camera(tmp_path):
+    angles = {"primary": "-31.75", "secondary": "12.5", "image": pixels(1)}
+    path = write_xa(tmp_path / "a.dcm", **angles)
+    found = camera_as_said(path, load_image(path), {})
+    whole = read_header(path).values
+    expected = CArm(**{**whole, "size": found.size}).camera()
+    np.testing.assert_allclose(found.projection_matrix, expected.projection_matrix)
+    turned = camera_as_said(path, load_image(path), {"rao_lao_deg": 20.0})
+    axis = turned.camera_from_world[2, :3] @ found.camera_from_world[2, :3]
+    assert np.degrees(np.arccos(axis)) > 40
+    bare = write_xa(tmp_path / "b.dcm", **angles, DistanceSourceToDetector=None)
+    with pytest.raises(InputError, match="source_to_detector_mm is missing, which helps"):
+        camera_as_said(bare, load_image(bare), {})

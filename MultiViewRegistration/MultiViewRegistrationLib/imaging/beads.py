@@ -26,15 +26,16 @@ POOLED_RADIUS_PX = 6.0
 #: is a bead.
 MIN_RESPONSE, MIN_RESPONSE_SHARE = 0.04, 0.02
 MAX_CANDIDATES = 400
+#: Radius of a blob, as a share of that of a stronger one about it, up to which it is another.
+INNER_SHARE = 0.5
 #: A bead's contrast is looked at in so many directions, each against the median of all.
 SECTORS = 12
 MIN_SECTOR_SHARE, MIN_SECTORS = 0.35, 0.7
 #: A fit is made at no more pixels than these from the centre to the rim; a larger bead is pooled.
 FITTED_RADIUS_PX = 7.0
-FIT_STEPS = 20
-#: Of the variance that a background alone leaves, the share that a bead must explain: after a rough
-#: fit, a better one, and the last.
-MIN_EXPLAINED = 0.65, 0.78, 0.8
+#: Fits of a bead, each from the last: share of the cost below which a step's gain ends it, steps at
+#: most, and the share that it must explain of the variance which a background alone leaves.
+FITS = (1e-2, 2, 0.2), (1e-2, 20, 0.65), (1e-3, 20, 0.78), (1e-4, 20, 0.8)
 #: Standard deviation of a bead's place, px and as a share of its radius, and misfit, above which it
 #: is none.
 MAX_SD_PX, MAX_SD_SHARE, MAX_MISFIT = 1.0, 0.08, 0.45
@@ -117,15 +118,18 @@ def find_beads(
         return []
     values = np.where(valid, line_integrals, np.median(line_integrals[valid])).astype(np.float32)
     filled = sign * _filled(values, valid)
-    places, radii = _blobs(filled, valid, radius_px)
+    places, radii, inner = _blobs(filled, valid, radius_px)
     round_ones = _are_round(filled, valid, places, radii)
     transmission = np.exp(-np.clip(values - np.median(values[valid]), -8, 8))
-    starts = [
-        Bead(place, radius, 0.7 + 0.1 * radius, sign * 0.5, np.inf)
-        for place, radius in zip(places[round_ones], radii[round_ones], strict=True)
-    ]
-    beads = [_fitted(transmission, valid, start, ()) for start in starts]
-    found = _without_doubles([bead for bead in beads if _is_clear(bead, radius_px)])
+    found: list[Bead] = []
+    for chosen in (round_ones & ~inner, round_ones & inner):
+        starts = [
+            Bead(place, radius, 0.7 + 0.1 * radius, sign * 0.5, np.inf)
+            for place, radius in zip(places[chosen], radii[chosen], strict=True)
+            if not _shown_by(found, place)
+        ]
+        beads = [_fitted(transmission, valid, start, ()) for start in starts]
+        found = _without_doubles(found + [bead for bead in beads if _is_clear(bead, radius_px)])
     parted = [part for bead in found for part in _parted(transmission, valid, bead)]
     found = _without_doubles(parted)
     again = [
@@ -140,6 +144,11 @@ def find_beads(
         ]
     )
     return sorted(found, key=lambda bead: -sign * bead.stopped)
+
+
+def _shown_by(beads: Sequence[Bead], place: np.ndarray) -> bool:
+    """Return whether a place (2,) lies within a bead."""
+    return any(np.linalg.norm(bead.pixel - place) < bead.radius_px for bead in beads)
 
 
 def _is_clear(bead: Bead | None, radius_px: tuple[float, float]) -> TypeGuard[Bead]:
@@ -165,8 +174,8 @@ def _filled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 def _blobs(
     image: np.ndarray, valid: np.ndarray, radius_px: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return places (n, 2) and radii (n,) of the blobs, bright in the image, those with the strongest response first."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return places (n, 2) and radii (n,) of the blobs, bright in the image, the strongest response first, and which lie within another."""
     low, high = radius_px
     count = 1 + max(0, int(np.ceil(np.log(high / low) / np.log(SCALE_STEP))))
     near = scipy.ndimage.binary_dilation(valid, iterations=max(1, round(low)))
@@ -197,16 +206,23 @@ def _halved(image: np.ndarray) -> np.ndarray:
     return image[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean((1, 3))
 
 
-def _spread(places: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most MAX_CANDIDATES of the blobs, none whose centre lies within a stronger one."""
+def _spread(places: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return at most MAX_CANDIDATES of the blobs, and which of them lie within a stronger one.
+
+    These are much smaller than it, as a bead before a shadow of bone that is a blob, too; others
+    within a stronger one are left out.
+    """
     kept: list[int] = []
+    inner: list[bool] = []
     for n, (place, radius) in enumerate(zip(places, radii, strict=True)):
         apart = np.linalg.norm(places[kept] - place, axis=1)
-        if (apart > 0.8 * np.maximum(radii[kept], radius)).all():
+        within = apart <= 0.8 * np.maximum(radii[kept], radius)
+        if (~within | (radius < INNER_SHARE * radii[kept])).all():
             kept.append(n)
+            inner.append(bool(within.any()))
             if len(kept) == MAX_CANDIDATES:
                 break
-    return places[kept], radii[kept]
+    return places[kept], radii[kept], np.array(inner, bool)
 
 
 def _are_round(
@@ -445,8 +461,8 @@ class _Patch:
         """Return the bead that fits best; None where it does not stand out from noise and background."""
         weight = np.ones(len(self.x))
         numbers = self.start
-        for precision, share in zip((1e-2, 1e-3, 1e-4), MIN_EXPLAINED, strict=True):
-            numbers = self._minimised(numbers, weight, precision)
+        for precision, steps, share in FITS:
+            numbers = self._minimised(numbers, weight, precision, steps)
             misfit = self.values - self._model(numbers, self._profile(numbers))
             background = self._background @ numbers[6:]
             noise = 1.4826 * np.median(np.abs(misfit)) + 1e-6
@@ -480,7 +496,9 @@ class _Patch:
             factor * self._half_apart(numbers),
         )
 
-    def _minimised(self, numbers: np.ndarray, weight: np.ndarray, precision: float) -> np.ndarray:
+    def _minimised(
+        self, numbers: np.ndarray, weight: np.ndarray, precision: float, steps: int
+    ) -> np.ndarray:
         """Return the numbers (12,) of least weighted squares, by Levenberg's and Marquardt's method."""
         spread = 0.02
 
@@ -491,7 +509,7 @@ class _Patch:
             return profile, misfit, float(np.sum(weight * misfit**2) + spread**2 * prior)
 
         damping, (profile, misfit, cost) = 1e-3, cost_of(numbers)
-        for _ in range(FIT_STEPS):
+        for _ in range(steps):
             J = self._derivatives(numbers, profile)
             prior = spread**2 * self._prior_weights(numbers)
             normal = J.T @ (weight[:, None] * J) + np.diag(prior)

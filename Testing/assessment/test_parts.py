@@ -73,3 +73,17 @@ def test_only_parts_with_targets_count():
     found = elsewhere(shifted, np.concatenate(points))
     assert not found.unlike and found.reason.startswith("The lower part of")
     assert elsewhere([], points[0]) is None
+
+
+def test_one_of_many_parts_that_is_alone_may_be_covered():
+    """By contrast agent, say: it asks to look, and is no proof of a body that bends."""
+
+    def found(*lowest: float, wider_mm: float = 0.2):
+        similarity = [*lowest, *[0.9] * (24 - len(lowest))]
+        points = [np.full((50, 3), 50.0 * n) for n in range(24)]
+        parts = [Part(at, each, 0.1, wider_mm) for at, each in zip(points, similarity, strict=True)]
+        return elsewhere(parts, np.concatenate(points))
+
+    assert not found(0.3).unlike
+    assert found(0.3, 0.5).unlike and found(0.3, 0.3).unlike
+    assert found(0.3, wider_mm=3.0).unlike

@@ -189,21 +189,31 @@ def told(rows: list[dict]) -> list[dict]:
 
 
 def whole_verdict(rows: list[dict]) -> str:
-    """What the program says of those of each kind of machine: none of them was fitted to."""
+    """What the program says of those of each kind of machine, to none of which it was fitted, and of the wrong ones by what was wrong.
+
+    AUROC is of the verdict, and of the risk within one.
+    """
     rows = [row for row in rows if row["failed"] is None and "risk" in row]
-    rows = [row for row in rows if is_wrong(row) or _is_right(row)]
-    body = []
-    for group in [*sorted({row["group"] for row in rows}), "all"]:
-        own = [row for row in rows if group in (row["group"], "all")]
-        right, wrong = ([row for row in own if is_wrong(row) == of] for of in (False, True))
-        area = auroc(
-            np.array([row["risk"] for row in own]), np.array([is_wrong(row) for row in own])
-        )
-        said = [(right, "reject"), (right, "accept"), (wrong, "accept"), (wrong, "reject")]
-        counts = [sum(row["verdict"] == verdict for row in of) for of, verdict in said]
-        body.append((group, len(right), len(wrong), f"{area:.3f}", *counts))
+    right, wrong = list(filter(_is_right, rows)), list(filter(is_wrong, rows))
+    body = [
+        _counted(group, *([row for row in of if row["group"] == group] for of in (right, wrong)))
+        for group in sorted({row["group"] for row in rows})
+    ]
+    body.append(_counted("all", right, wrong))
+    body += [
+        _counted(f"all, {how}", right, [row for row in wrong if row["how"] == how]) for how in HOWS
+    ]
     head = ("machine", "right", "wrong", "AUROC", "right rejected", "right accepted")
     return table((*head, "wrong accepted", "wrong rejected"), body)
+
+
+def _counted(name: str, right: list[dict], wrong: list[dict]) -> tuple:
+    order = ("accept", "check", "reject")
+    risks = np.array([order.index(row["verdict"]) + row["risk"] for row in (*right, *wrong)])
+    area = auroc(risks, np.arange(len(risks)) >= len(right)) if right and wrong else np.nan
+    said = [(right, "reject"), (right, "accept"), (wrong, "accept"), (wrong, "reject")]
+    counts = [sum(row["verdict"] == verdict for row in of) for of, verdict in said]
+    return name, len(right), len(wrong), f"{area:.3f}", *counts
 
 
 def is_wrong(row: dict) -> bool:

@@ -98,6 +98,10 @@ def test_the_whole_verdict_is_counted_by_machine():
         "|a|1|1|1.000|0|1|0|1|",
         "|b|1|1|0.000|1|0|1|0|",
         "|all|2|2|0.750|1|1|1|1|",
+        "|all,right|2|0|nan|1|1|0|0|",
+        "|all,far|2|2|0.750|1|1|1|1|",
+        "|all,fault|2|0|nan|1|1|0|0|",
+        "|all,stranger|2|0|nan|1|1|0|0|",
     ]
 
 

@@ -153,14 +153,11 @@ MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
-#: Steps no longer than this are near a minimum: how the last eight changed the gradient tells the
-#: curvature along them.
-NEAR_MM, REMEMBERED = 0.6, 8
+#: A step no longer than this is near a minimum: how it changed the gradient tells the curvature
+#: along it.
+NEAR_MM = 0.6
 #: That counts as no less than this share of Gauss-Newton's.
 LEAST_CURVATURE = 0.2
-#: There a step that lowers the cost by a smaller share of it is the last: noise moves a minimum
-#: farther.
-LEAST_GAIN = 3e-5
 
 #: Minima go on to the next level if the best has at most so many times their evidence, and at most
 #: so many: first from the coarsest level, where a bone's minima are hard to distinguish, then from
@@ -280,20 +277,17 @@ def levenberg_marquardt(
 
     A generator that yields each point where it wants the objective evaluated and is sent the
     evaluation, so that several descents can share a batch. It ends when a step moves less than
-    `tolerance_mm`, gains less than `LEAST_GAIN` near the minimum, when no damping lowers the cost,
-    or after `iterations` steps.
+    `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
 
     Parameters
     ----------
     secant
-        Steps near the minimum take the curvature from those before, see `with_curvature`.
+        Steps near the minimum take the curvature from the step before, see `with_curvature`.
     """
     given, steps = [view.camera for view in objective.views], []
     damping, pose = 1e-3, start.world_from_ct
-    near: list[tuple[np.ndarray, np.ndarray]] = []
-    """Steps near the minimum, and by how much each changed the gradient."""
     last: tuple[np.ndarray, np.ndarray] | None = None
-    """The last of these, and the gradient before it."""
+    """The last step near the minimum, and the gradient before it."""
     corrections = unknowns.none if start.corrections is None else start.corrections
     evaluation = yield EvaluationPoint(
         pose, unknowns.cameras(corrections, given), unknowns.intrinsics
@@ -302,9 +296,8 @@ def levenberg_marquardt(
     for _ in range(iterations):
         gradient, hessian = unknowns.system(objective, here, corrections)
         scale = np.diag(np.diag(hessian))
-        near = [*near, (last[0], gradient - last[1])][-REMEMBERED:] if last is not None else []
-        for past, change in near:
-            hessian = with_curvature(hessian, past, change)
+        if last is not None:
+            hessian = with_curvature(hessian, last[0], gradient - last[1])
         while damping < 1e6:
             step = -np.linalg.solve(
                 hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient
@@ -329,12 +322,10 @@ def levenberg_marquardt(
             break
         pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
         last = (step, gradient) if secant and size < NEAR_MM else None
-        before = here.cost
         here = evaluation.linearise()
         steps.append(Step(pose, here.cost, size, here.similarity))
         on_step(steps[-1])
-        gains = last is None or before - here.cost >= LEAST_GAIN * before
-        if size < tolerance_mm or not gains:
+        if size < tolerance_mm:
             break
     return Descent(pose, corrections, here, steps, start.origins)
 

@@ -352,18 +352,19 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(
     assert not searched(0.9, 0.65) and searched(0.9, 0.64) and searched(0.56, 0.91)
 
 
-@pytest.mark.parametrize("agree, asked", [(True, []), (False, [True])])
+@pytest.mark.parametrize("tension, asked", [(1.2, []), (1.6, [True])])
 def test_of_another_kind_cameras_are_doubted_where_the_views_disagree(
-    anatomy, views, found, near, agree, asked
+    anatomy, views, found, near, tension, asked
 ):
-    """Their tiles are in place, so that no image is; with views that agree nothing is."""
+    """Their tiles are in place, so that no image is; with views that hardly disagree nothing is."""
     told = assess(anatomy, views, found, near)
-    prediction = replace(told.prediction, familiar=False, agree=agree)
+    prediction = replace(told.prediction, familiar=False, agree=False)
     search = SimpleNamespace(
         anatomy=anatomy, found=found, cause=lambda *, placed: asked_for.append(placed)
     )
     asked_for: list[bool] = []
-    other = replace(told, prediction=prediction)
+    features = replace(told.features, tension=tension)
+    other = replace(told, prediction=prediction, features=features)
     assert find_cause(other, search) is other and asked_for == asked
 
 

@@ -43,10 +43,11 @@ def test_a_right_answer_of_three_views_is_not_rejected_and_its_risk_is_not_told(
 
 @pytest.mark.parametrize("fault", ["exchanged", "mirrored"])
 def test_a_fault_is_rejected(portal, fault):
-    """Whether the pose is wrong or not: the others hold it where one view is mirrored."""
+    """Whether the pose is wrong, or the others hold it where one view is mirrored."""
     views = [portal.case.views[i] for i in (0, 3, 5)]
-    _, said = assessed(portal, real.FAULTS[fault](views))
-    assert said.verdict == "reject"
+    pose, said = assessed(portal, real.FAULTS[fault](views))
+    off_mm = max(portal.off_mm(pose, said.targets))
+    assert said.verdict == "reject" and (off_mm > 1.5 if fault == "exchanged" else off_mm < 1)
     assert min(said.features.in_place) < 0.3 and said.prediction.familiar
 
 

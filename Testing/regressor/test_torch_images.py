@@ -63,7 +63,10 @@ class _Lane:
         return torch.from_numpy(out[:, self.lane]), None
 
 
-@pytest.mark.parametrize("how", [BODY, BONE, EVERYTHING], ids=["body", "bone", "everything"])
+NO_MACHINES = [how._replace(machine_share=0.0) for how in (BODY, BONE, EVERYTHING)]
+
+
+@pytest.mark.parametrize("how", [*NO_MACHINES, BODY, BONE, EVERYTHING])
 def test_of_the_same_line_integrals_they_are_numbas_images(ct, windows, how):
     ours = _SameRays(ct, 1.75, "cpu", how, variants=1)
     theirs = TrainingImages(ct, 1.75, how, variants=1)
@@ -72,7 +75,9 @@ def test_of_the_same_line_integrals_they_are_numbas_images(ct, windows, how):
     np.testing.assert_array_equal(made[:, :, 1], expected[:, :, 1])
     differences = np.abs(made[:, :, 0] - expected[:, :, 0])
     assert np.quantile(differences, 0.999) < 2e-3
-    assert np.quantile(differences, 0.9999) < 0.1  # a pixel may have the next grey level
+    # A pixel of a machine's may have the next grey level.
+    far = np.quantile(differences, 0.9999) if how.machine_share else differences.max()
+    assert far < 0.1
 
 
 def test_with_rays_of_their_own_they_hardly_differ(ct, windows):

@@ -1,4 +1,4 @@
-"""Where beads lie that nobody measured: from images of one C-arm whose angles are known roughly.
+"""The places of beads that were never measured, from images of one C-arm whose angles are known roughly.
 
 Beads of two images that may be one are met by their rays; those that further images show as well,
 near where they should be, are one (tracks, each bead in one of them). Bundle adjustment makes the

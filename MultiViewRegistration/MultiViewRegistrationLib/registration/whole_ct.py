@@ -211,7 +211,7 @@ class _WholeCTPipeline(RegistrationPipeline):
         given = [start if isinstance(start, Descent) else DescentStart(start) for start in starts]
         middles = np.array([_seen_at(start.world_from_ct, table.middle) for start in given])
         objective = self.anatomy.objective(self._views, level, self._centre)
-        self._n_refined += len(given)
+        self._n_refined += sum(isinstance(start, DescentStart) for start in given)
         return descend(objective, given, steps, level.tolerance_mm, middles) if given else []
 
 

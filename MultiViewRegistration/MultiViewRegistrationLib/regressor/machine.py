@@ -159,12 +159,15 @@ def draw_machine(kind, state):
 
     Returns
     -------
-    numpy.ndarray
-        (fields,), of `Machine`.
+    Machine
     """
-    values = _USUAL.copy()
-    for n in range(len(values)):
+    v = _USUAL.copy()
+    for n in range(len(v)):
         low, high, logarithmic, share = _DRAWN[kind, n]
         if chance(state, share):
-            values[n] = log_uniform(state, low, high) if logarithmic else uniform(state, low, high)
-    return values
+            v[n] = log_uniform(state, low, high) if logarithmic else uniform(state, low, high)
+    # A kernel makes no tuple of an array's length.
+    return Machine(
+        *(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]),
+        *(v[8], v[9], v[10], v[11], v[12], v[13], v[14]),
+    )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from .machine import KIND_COUNT, LAG_MM, MEGAVOLT_BONE, MEGAVOLT_WATER, Machine, draw_machine
+from .machine import KIND_COUNT, LAG_MM, MEGAVOLT_BONE, MEGAVOLT_WATER, draw_machine
 from .overlays3d import (
     BONE_LAYER,
     METAL_LAYER,
@@ -153,22 +153,6 @@ def hardened_body(hardness: float) -> Randomisation:
 
 fast = nb.njit(nogil=True, fastmath=True)
 
-(
-    _MEGAVOLTS,
-    _PHOTONS,
-    _SCATTER,
-    _BLUR,
-    _GLARE,
-    _VIGNETTING,
-    _GAMMA,
-    _SATURATED,
-    _LAG,
-    _LOGARITHM,
-    _SHARPENED,
-    _SHARPENED_MM,
-    _BITS,
-) = range(len(Machine._fields) - 2)
-
 
 #: Copies of the anatomy in an image at most, and numbers of each: an angle, its turns with the
 #: anatomy, the scale, a place x, y as shares of the image, and the factors of soft tissue and bone.
@@ -286,19 +270,19 @@ def describe(how, half, state, ghosts, capsules, valid):
     if chance(state, how.machine_share):
         machine = draw_machine(integer(state, 0, KIND_COUNT - 1), state)
         pixel_mm = 2.0 * half / valid.shape[0]
-        if machine[_MEGAVOLTS] > 0.0:
+        if machine.megavolts > 0.0:
             hardening = 0.0
             soft, own = soft * MEGAVOLT_BY_MEAN[0], own * MEGAVOLT_BY_MEAN[0]
             bone, dense = bone * MEGAVOLT_BY_MEAN[1], dense * MEGAVOLT_BY_MEAN[1]
-        scatter, glare, photons = machine[_SCATTER], machine[_GLARE], machine[_PHOTONS]
-        xx, yy = xx - 0.5 * machine[_VIGNETTING], yy - 0.5 * machine[_VIGNETTING]
-        if machine[_SATURATED] == 0.0:
+        scatter, glare, photons = machine.scatter_to_primary, machine.glare, machine.photons
+        xx, yy = xx - 0.5 * machine.vignetting, yy - 0.5 * machine.vignetting
+        if machine.saturated == 0.0:
             brightest = 1e30
-        blur = _filtered(machine[_BLUR], pixel_mm)
-        blur -= machine[_SHARPENED] * _filtered(machine[_SHARPENED_MM], pixel_mm)
-        lag, lag_px = machine[_LAG], float(round(LAG_MM / pixel_mm))
-        if machine[_LOGARITHM] == 0.0:
-            levels, gamma = 2.0 ** machine[_BITS], machine[_GAMMA]
+        blur = _filtered(machine.blur_mm, pixel_mm)
+        blur -= machine.sharpened * _filtered(machine.sharpened_mm, pixel_mm)
+        lag, lag_px = machine.lag, float(round(LAG_MM / pixel_mm))
+        if machine.logarithm == 0.0:
+            levels, gamma = 2.0**machine.bits, machine.gamma
     state[0] = bits(state)  # the noise's own
     return Nuisances(
         soft,

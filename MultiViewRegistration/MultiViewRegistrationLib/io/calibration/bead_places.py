@@ -1,4 +1,4 @@
-"""Where beads are, as X-rays show it whose cameras are found with them."""
+"""The places of beads, found with the cameras of the X-rays that show them."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_a_registration_after_it_compiles_nothing():
 def test_the_child_process_compiles_no_kernels_of_its_own():
     warm_up.warm_up()
     before = kernels()
-    warm_up.warm_up_comparison()
+    warm_up.warm_up_other_half()
     assert kernels() == before
 
 
@@ -67,15 +67,24 @@ def compiling(monkeypatch, times):
             event.start_event("numba:compile")
             event.end_event("numba:compile")
 
-    monkeypatch.setattr(warm_up, "_PARTS", (load,))
+    for part in ("_warm_up_scores", "warm_up_other_half"):
+        monkeypatch.setattr(warm_up, part, lambda: None)
+    monkeypatch.setattr(warm_up, "warm_up_drr", load)
 
 
 @pytest.mark.parametrize("times", [0, 1, 3])
 def test_a_child_process_is_started_once_where_a_kernel_is_compiled(monkeypatch, started, times):
     compiling(monkeypatch, times)
     warm_up.warm_up.__wrapped__()
-    code = "from MultiViewRegistrationLib.registration.warm_up import warm_up_comparison; warm_up_comparison()"
-    assert started == ([code, "killed", "ended"] if times else [])
+    code = "from MultiViewRegistrationLib.registration.warm_up import warm_up_other_half; warm_up_other_half()"
+    assert started == ([code, "ended", "killed", "ended"] if times else [])
+
+
+def test_what_the_child_process_compiles_is_waited_for_not_compiled_twice(monkeypatch, started):
+    compiling(monkeypatch, 1)
+    monkeypatch.setattr(warm_up, "warm_up_other_half", lambda: started.append("loaded"))
+    warm_up.warm_up.__wrapped__()
+    assert started[1:] == ["ended", "loaded", "killed", "ended"]
 
 
 def test_without_an_interpreter_all_is_compiled_here(monkeypatch, started):

@@ -108,6 +108,7 @@ def best_fits(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> tuple[np.n
     ndarray, ndarray
         (tile rows, tile columns) each.
     """
+    drr, xray, mask = (_whole_tiles(each) for each in (drr, xray, mask))
     rows, columns = mask.shape
     reach = REACH_PIXELS
     padded = [np.pad(each, reach) for each in (drr, drr**2, mask)]
@@ -127,9 +128,12 @@ def best_fits(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> tuple[np.n
     return there, elsewhere
 
 
-def _tile_sums(image: np.ndarray) -> np.ndarray:
-    """Return sums over the tiles (tile rows, tile columns) of an image (rows, columns)."""
+def _whole_tiles(image: np.ndarray) -> np.ndarray:
+    """Return an image (rows, columns) with 0 beside its last rows and columns, up to whole tiles."""
     rows, columns = image.shape
-    padded = np.pad(image, ((0, -rows % TILE_SIDE), (0, -columns % TILE_SIDE)))
-    shape = padded.shape[0] // TILE_SIDE, TILE_SIDE, -1, TILE_SIDE
-    return padded.reshape(shape).sum(axis=(1, 3))
+    return np.pad(image, ((0, -rows % TILE_SIDE), (0, -columns % TILE_SIDE)))
+
+
+def _tile_sums(image: np.ndarray) -> np.ndarray:
+    """Return sums over the tiles (tile rows, tile columns) of an image of whole tiles."""
+    return image.reshape(len(image) // TILE_SIDE, TILE_SIDE, -1, TILE_SIDE).sum(axis=(1, 3))

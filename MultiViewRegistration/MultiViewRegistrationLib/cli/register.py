@@ -259,7 +259,7 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
     complete(out)
     if (out / RESULT).is_file():
         refuse_other_case(out, file.path.name, [sha256(view.image_path) for view in file.views])
-    with ThreadPoolExecutor(2) as background:  # one waits for the CT, one reads the X-rays
+    with ThreadPoolExecutor(2) as background:
         ct = background.submit(ct_of, file)
         with _without_garbage_collection():
             from ..api import register
@@ -267,12 +267,18 @@ def _register_one(options: argparse.Namespace, case: Path, out: Path, title: str
             from ..registration.warm_up import warm_up
             from ..report.result_page import save_result
 
-        ready = background.submit(_case_to_register, options, file, ct.result)
+        def with_xrays() -> Case:
+            read = ct.result()  # first, so that one child process reads the CT and the X-rays
+            return _case_to_register(options, file, lambda: read)
+
+        ready = background.submit(with_xrays)
         anatomy = background.submit(lambda: PreparedCT(ct.result()))
         with progress_of(options, title) as line:
             line.show(0.0, PREPARING)
             with _without_garbage_collection():
                 warm_up()
+                if gc.get_freeze_count() == 0:  # later, too; but nothing of an earlier case
+                    gc.freeze()
             result = register(
                 ready.result(),
                 options.start,

@@ -1,7 +1,6 @@
 """Compiles the kernels of a registration, once after installation, or loads them from numba's cache.
 
-A child process compiles what compares images meanwhile: through the cache, each finds what the
-other has done.
+A child process compiles one half meanwhile: through the cache, each finds what the other has done.
 """
 
 from __future__ import annotations
@@ -31,14 +30,17 @@ SIDE = 16
 @lru_cache(maxsize=1)
 def warm_up() -> None:
     """Compile all kernels of a registration, which takes some seconds once after installation, or load them."""
-    with _helped():
-        for load in _PARTS:
-            load()
+    with _helped() as wait:
+        warm_up_drr()
+        _warm_up_scores()
+        wait()
+        warm_up_other_half()
 
 
-def warm_up_comparison() -> None:
-    """Compile or load what compares images, the larger half first: the child process's part."""
+def warm_up_other_half() -> None:
+    """Compile or load the child process's half, first what the other one's scores need, too."""
     _warm_up_gradients()
+    _warm_up_shifts()
     _warm_up_intensities()
 
 
@@ -57,22 +59,16 @@ def _warm_up_gradients() -> None:
     _compare(Settings(gradient_radius=2, silhouette_mm=1.0))
 
 
-def _warm_up_search() -> None:
+def _warm_up_scores() -> None:
     everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
     Scorer(_projector(), [_view()], everything, np.zeros(3)).scores(np.eye(4)[None])
+
+
+def _warm_up_shifts() -> None:
     for task in ShiftTable(_view(), np.zeros(3), np.zeros((1, 3)), 1).tasks(
         _projector(), np.eye(4)[None]
     ):
         task()
-
-
-#: The search before the rest, which the child process compiles meanwhile.
-_PARTS: tuple[Callable[[], None], ...] = (
-    warm_up_drr,
-    _warm_up_search,
-    _warm_up_gradients,
-    _warm_up_intensities,
-)
 
 
 def _compare(settings: Settings) -> None:
@@ -108,8 +104,11 @@ def _projector() -> Projector:
 
 
 @contextmanager
-def _helped() -> Iterator[None]:
-    """Have a child process begin to compile as soon as this thread does, where there is a processor for it."""
+def _helped() -> Iterator[Callable[[], None]]:
+    """Have a child process begin to compile as soon as this thread does, where there is a processor for it.
+
+    Yields what waits for its end: to compile the same again would take longer.
+    """
     children: list[Popen | None] = []
 
     def begin() -> None:
@@ -117,12 +116,16 @@ def _helped() -> Iterator[None]:
             children.append(None)  # it is tried once
             with suppress(InputError, OSError):  # there is no interpreter, say
                 children[0] = start_python(
-                    f"from {__name__} import warm_up_comparison; warm_up_comparison()"
+                    f"from {__name__} import warm_up_other_half; warm_up_other_half()"
                 )
+
+    def wait() -> None:
+        for child in filter(None, children):
+            child.wait()
 
     try:
         with when_compiling(begin):
-            yield
+            yield wait
     finally:
         for child in filter(None, children):
             child.kill()

@@ -221,8 +221,14 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
-        compared = self.anatomy.with_background(self.refinement.world_from_background)
-        return compared.fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
+        compared, views = (
+            self.anatomy.with_background(self.refinement.world_from_background),
+            self.case.views,
+        )
+        last = compared.levels(views, self.start_world_from_ct)[-1]
+        objective = compared.objective(views, last, world_from_ct)
+        projections = objective.project(world_from_ct, jacobian=False)
+        return objective.linearise(projections).similarity
 
     @property
     def suggested_masks(self) -> dict[str, np.ndarray]:

@@ -77,6 +77,8 @@ def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):
     errors = iter([ValueError("one"), ValueError("one"), None, KeyError("two"), KeyError("two")])
 
     class Faulty(application.Application):
+        moving = False
+
         def __init__(self) -> None:
             self.state, self.messages = nullcontext(), []
 
@@ -105,6 +107,8 @@ def test_pages_are_answered_between_the_parts_of_a_tick():
     order = []
 
     class Busy(application.Application):
+        moving = False
+
         def __init__(self) -> None:
             self.state = nullcontext()
 
@@ -129,3 +133,27 @@ def test_pages_are_answered_between_the_parts_of_a_tick():
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(both())
     assert order == ["follow", "page", "views", "page", "refresh", "page"]
+
+
+def test_what_follows_the_ct_waits_longer_while_it_is_moved(monkeypatch):
+    ticks, pauses = iter([True, False]), []
+
+    class Moved(application.Application):
+        moving = True
+
+        def __init__(self) -> None:
+            self.state = nullcontext()
+
+        def tick(self):
+            self.moving = next(ticks, None)
+            if self.moving is None:
+                raise asyncio.CancelledError
+            yield
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(application.asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(Moved().run())
+    assert pauses == [0, application.MOVING_TICK_S, 0, application.TICK_S]

@@ -93,9 +93,9 @@ REST_S = 0.25
 #: For so many seconds after the user pointed at a view, the others are drawn so many steps more
 #: coarsely.
 FOCUS_S, COARSER_STEPS = 1.0, 2
-#: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only
-#: tried where they should take less than REFINE_BUDGET_S.
-FRAME_BUDGET_S, REFINE_BUDGET_S = 0.08, 0.06
+#: Seconds that the pictures of all views may take, and less than which finer ones should take to be
+#: tried.
+FRAME_BUDGET_S, REFINE_BUDGET_S = 0.04, 0.03
 #: By how much of what it differs the pace of a machine is corrected after a picture.
 PACE_CORRECTION = 0.4
 #: Rows of a sharp image that are drawn at once.

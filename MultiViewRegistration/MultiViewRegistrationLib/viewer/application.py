@@ -46,8 +46,8 @@ from .page_views import PageViews
 from .scene_files import read_scene, save_scene
 from .transfers import Downloads, Uploads
 
-#: Seconds between polls.
-TICK_S = 0.05
+#: Seconds between polls, and while the CT is moved, whose pictures come first then.
+TICK_S, MOVING_TICK_S = 0.05, 0.25
 #: Seconds after the last movement by hand for which the CT counts as being moved, while the button
 #: is down, and after that.
 DRAG_PAUSE_S, AFTER_DRAG_S = 1.0, 0.3
@@ -358,7 +358,8 @@ class Application(Frontend):
                         self.show_unexpected(error)
             if ended:
                 parts = self.tick()
-            await asyncio.sleep(TICK_S if ended else 0)
+            pause = MOVING_TICK_S if self.moving else TICK_S
+            await asyncio.sleep(pause if ended else 0)
 
     def _do_next(self, parts: Iterator[None]) -> bool:
         """Do the next part of a tick; return whether there was none."""

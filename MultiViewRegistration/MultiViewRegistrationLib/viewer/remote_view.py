@@ -12,7 +12,7 @@ from trame_slicer.rca_view.rca_view_factory import RcaRenderStrategy, RcaWindow
 from trame_slicer.views import ViewLayout
 
 #: Pictures a second while the mouse is in the view, and else: the X-rays come first then.
-FPS, BACKGROUND_FPS = 20.0, 5.0
+FPS, BACKGROUND_FPS = 30.0, 5.0
 #: Quality of JPEG while things move.
 MOVING_QUALITY = 60
 #: The picture in a page of another size than it was made for: all of it, in its own proportions.

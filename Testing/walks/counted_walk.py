@@ -112,9 +112,8 @@ def write_page(folder: Path) -> None:
         "Tasks, each done by a script through the widgets that a person uses: `python "
         "Testing/walks/page.py` in Chromium, `Testing/walks/panel.py` in 3D Slicer's own "
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
-        "Seconds are those of the program on two idle cores without a graphics card, without a "
-        "person's thinking; they may be older than the pictures, and none were taken where cores "
-        "were busy. The page's notice that there is no graphics card was closed for the pictures.",
+        "Seconds are the program's on two idle cores without a graphics card, without a person's "
+        "thinking; they may be older than the pictures.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
         "| --- |" + " --- | --- |" * len(hosts),

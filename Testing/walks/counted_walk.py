@@ -90,7 +90,9 @@ class Walk:
         """Write it down."""
         path = self.folder / RECORD
         record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        record.setdefault(self.host, {})[self.task] = {
+        walks = record.setdefault(self.host, {})
+        before = {key: each for key, each in walks.get(self.task, {}).items() if key == "before"}
+        walks[self.task] = before | {
             "clicks": self.clicks,
             "seconds": round(self.seconds, 1),
             "steps": self.steps,
@@ -112,15 +114,16 @@ def write_page(folder: Path) -> None:
         "Tasks, each done by a script through the widgets that a person uses: `python "
         "Testing/walks/page.py` in Chromium, `Testing/walks/panel.py` in 3D Slicer's own "
         "application. A click is a click, a drag or a drop; files picked in a dialog count as two. "
-        "Seconds are the program's on two idle cores without a graphics card, without a person's "
-        "thinking; they may be older than the pictures.",
+        "Seconds are the program's on two cores without a graphics card, without a person's "
+        "thinking: the page's beside other work on both, the panel's on idle ones. In brackets the "
+        "page's before a plain drag looked around, of 23 November, on idle cores.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
         "| --- |" + " --- | --- |" * len(hosts),
     ]
     for task, title in tasks.items():
         cells = [
-            f"{record[host][task]['clicks']} | {_whole(record[host][task]['seconds'])}"
+            " | ".join(_with_before(record[host][task], key) for key in ("clicks", "seconds"))
             if task in record[host]
             else " | "
             for host in hosts
@@ -154,5 +157,10 @@ def _clicks(count: int) -> str:
     return "1 click" if count == 1 else f"{count} clicks"
 
 
-def _whole(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:.0f}"
+def _with_before(walk: dict, key: str) -> str:
+    before = walk.get("before")
+    return _whole(walk[key]) + (f" ({_whole(before[key])})" if before else "")
+
+
+def _whole(count: float | None) -> str:
+    return "" if count is None else f"{count:.0f}"

@@ -96,6 +96,8 @@ FOCUS_S, COARSER_STEPS = 1.0, 2
 #: Seconds that the pictures of all views may take, and less than which finer ones should take to be
 #: tried.
 FRAME_BUDGET_S, REFINE_BUDGET_S = 0.04, 0.03
+#: Seconds of a step in which a sharp image is drawn.
+SHARPENING_S = 0.04
 #: By how much of what it differs the pace of a machine is corrected after a picture.
 PACE_CORRECTION = 0.4
 #: Rows of a sharp image that are drawn at once.
@@ -322,7 +324,7 @@ class Drawing:
             self._sharpening = name, self._sharpen(*wanted[name], anatomy)
         began = perf_counter()
         for _ in self._sharpening[1]:
-            if perf_counter() - began > FRAME_BUDGET_S / 2:
+            if perf_counter() - began > SHARPENING_S:
                 return True
         self._drawn[name].sharp, self._sharpening = True, None
         return True

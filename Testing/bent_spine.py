@@ -171,7 +171,13 @@ def _write(
         camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
         camera["camera_from_world"] = view.camera.camera_from_world.tolist()
         views.append(
-            {"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera}
+            {
+                "name": view.name,
+                "image": f"{view.name}.mha",
+                "intensity": "log",
+                "camera": camera,
+                "principal_point_sd_px": 0.5,  # exact by construction
+            }
         )
     structures = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
     case = {"version": 1, "ct": "ct.nii.gz", "views": views, "structures": structures}

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 from MultiViewRegistrationLib.geometry.fields import (  # noqa: E402
+    C_ARM_PRINCIPAL_POINT_SD_MM,
     SLOT_SCAN_UNCERTAINTY,
     TABLES,
     UNCERTAINTY,
@@ -83,7 +84,7 @@ def of_deviation(field: Field) -> dict[str, Any]:
 
 #: Of each kind of geometry, whose usual standard deviations they are.
 WORDS = {
-    "camera": "of a calibration",
+    "camera": "of a matrix or camera",
     "c_arm": "of a c_arm's readings",
     "slot_scan": "of a slot_scan",
 }
@@ -92,7 +93,9 @@ WORDS = {
 def _usual(field: Field, kind: str) -> str:
     """The default, where a pixel is 1 mm large in mm."""
     value = usual_uncertainty(kind)[field.key]
-    return f"{value:g} mm" if field.unit == "px" and kind != "camera" else f"{value:g}"
+    if field.unit == "px" and kind == "camera":
+        return f"{value:g} (to the verdict {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm)"
+    return f"{value:g} mm" if field.unit == "px" else f"{value:g}"
 
 
 def _range(field: Field) -> dict[str, float]:
@@ -114,7 +117,7 @@ def text(node: Any, indent: str = "") -> str:
 
 FRAMES = ROOT / "docs" / "frames.md"
 GEOMETRIES = {
-    "camera": "`projection_matrix`, `camera`: a calibration",
+    "camera": "`projection_matrix`, `camera`",
     "c_arm": "`c_arm`, or a DICOM header",
     "slot_scan": "`slot_scan`",
 }

@@ -98,7 +98,7 @@ def write_slot_scan_case(folder: Path) -> Path:
     for degrees, view in zip((0, 80), content["views"], strict=True):
         image = sitk.GetImageFromArray(make_slot_scan(make_ct(), degrees).xray.line_integrals)
         sitk.WriteImage(image, str(folder / f"{view['name']}.mha"))
-        del view["projection_matrix"]
+        del view["projection_matrix"], view["principal_point_sd_px"]
         view |= {"intensity": "log", "slot_scan": slot_scan_of(degrees), "step_sd_percent": 0.2}
     path.write_text(json.dumps(content))
     return path
@@ -141,6 +141,7 @@ def write_phantom_case(
                 "name": name,
                 "image": f"{view.name}.mha",
                 "projection_matrix": view.camera.projection_matrix.tolist(),
+                "principal_point_sd_px": 0.5,  # exact by construction
             }
         )
     corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)

@@ -48,6 +48,7 @@ def add_view(registration, view: View):
         uncertainty={
             "rotation_sd_deg": view.rotation_sd_deg,
             "translation_sd_mm": view.translation_sd_mm,
+            "principal_point_sd_px": 0.5,  # exact by construction
         },
     )
     image = view.xray.line_integrals[None]

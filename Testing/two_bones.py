@@ -97,7 +97,13 @@ def write_case(folder: Path) -> tuple[list[CT], list[np.ndarray]]:
         camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
         camera["camera_from_world"] = view.camera.camera_from_world.tolist()
         views.append(
-            {"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera}
+            {
+                "name": view.name,
+                "image": f"{view.name}.mha",
+                "intensity": "log",
+                "camera": camera,
+                "principal_point_sd_px": 0.5,  # exact by construction
+            }
         )
     case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
     case["search"] = {"rotation_deg": 10, "translation_mm": 8}

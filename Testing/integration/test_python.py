@@ -125,7 +125,11 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
 
 def test_it_is_registered_as_its_files_are(arrays, file, case_file):
     """From its start, which both have, and from its path."""
-    case = arrays.case(world_from_ct=file.world_from_ct.tolist(), intensity="linear")
+    case = arrays.case(
+        world_from_ct=file.world_from_ct.tolist(),
+        intensity="linear",
+        uncertainty={"principal_point_sd_px": 0.5},
+    )
     ours, theirs = register(case), register(str(case_file))
     assert ours.method == theirs.method == "given"
     assert_allclose(ours.world_from_ct, theirs.world_from_ct, rtol=0, atol=1e-9)
@@ -161,9 +165,13 @@ def test_an_affine_in_ras_is_named_where_no_x_ray_shows_the_ct(arrays):
 
 
 def test_a_result_shows_itself(arrays):
-    result = register(
-        arrays.case(world_from_ct=arrays.start, truth_world_from_ct=TRUE_POSE, name="<b>")
+    case = arrays.case(
+        world_from_ct=arrays.start,
+        truth_world_from_ct=TRUE_POSE,
+        name="<b>",
+        uncertainty={"principal_point_sd_px": 0.5},
     )
+    result = register(case)
     assert repr(result).startswith("Result('<b>': accept, mTRE 0.0") and len(repr(result)) < 300
     assert len(repr(result.case)) < 300 and "48 x 48 x 48 voxels of 2 x 2 x 2 mm" in repr(
         result.case

@@ -198,13 +198,16 @@ def test_wrong_files_are_refused_and_nothing_is_written(files, capsys, old, new,
 def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
     readings = "1000 700 4 90 0 maybe N".split()
     asked = at_terminal(
-        *"nothing 'ct.mha' AP ap.mha dark ap.txt LAT lat.mha BRIGHT".split(), "", *readings, ""
+        *"nothing 'ct.mha' AP ap.mha dark ap.txt yes LAT lat.mha BRIGHT".split(), "", *readings, ""
     )
-    assert_cameras(made("case new", "case.json"), AP, LAT)
-    assert len(asked) == 18 and asked[1] == asked[0] and asked[16] == asked[15]
+    case = made("case new", "case.json")
+    assert_cameras(case, AP, LAT)
+    assert len(asked) == 19 and asked[1] == asked[0] and asked[17] == asked[16]
+    assert "measured where this X-ray was taken" in asked[6]
+    assert not case.views[0].presumed_principal_point_sd_px
     assert (
-        "positive towards the head" in asked[14]
-        and "the patient's front on the left of the image" in asked[15]
+        "positive towards the head" in asked[15]
+        and "the patient's front on the left of the image" in asked[16]
     )
     os.remove("case.json")
     asked = at_terminal()

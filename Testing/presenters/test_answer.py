@@ -319,6 +319,28 @@ def test_what_is_said_of_a_verdict(
     assert kind(answer) == "moved" and "has changed since" in answer.answer().headline
 
 
+def test_matrices_of_which_nobody_says_how_good_they_are_lead_to_who_can_say(host, answer):
+    views = host.registration.xrays
+    for view in views:
+        view.change(uncertainty={})
+    done(host, answer)
+    assert kind(answer) == "check"
+    assert answer.answer().headline.startswith(
+        "Nobody says how well the principal point of view1 and view2 is known"
+    )
+    assert control(answer, "geometry").label == "Say how well it is calibrated"
+    act(answer, "geometry")
+    assert host.presenters.xrays.selected == views[0]
+    table = host.presenters.xrays.geometry
+    for view in views:
+        act(table, "fields", view.id)
+        act(table, "certainty_known", "calibrated")
+    act(table, "close")
+    act(answer, "register")
+    done(host, answer)
+    assert kind(answer) == "accept"
+
+
 def test_readings_of_a_c_arm_lead_to_a_phantom_of_beads(host, answer):
     from MultiViewRegistrationLib.geometry.c_arm import CArm
     from MultiViewRegistrationLib.mrml.identity import fingerprint

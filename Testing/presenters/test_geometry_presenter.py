@@ -14,6 +14,7 @@ from presenter_host import act, control, text
 from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section, settled, volume
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.fields import CALIBRATION
 
 __all__ = ["host", "section"]
 
@@ -510,3 +511,21 @@ def test_numbers_that_are_typed():
         assert question.value(typed).tolist() == [0.58, 0.6]
     with pytest.raises(InputError, match="expected 2 numbers"):  # not 0 and 58
         question.value("0,58")
+
+
+def test_a_person_says_that_a_matrix_was_measured_where_its_xray_was_taken(section, table):
+    put(table, "mode", "matrix")
+    act(table, "matrix", str(P.tolist()))
+    (view,) = section.views
+    known = control(table, "certainty_known")
+    assert [option.value for option in known.options] == ["usual", "calibrated", "exactly", "typed"]
+    assert known.value == "usual" and known.options[0].title.startswith("nobody says: \u00b1")
+    assert control(table, "certainty").open and view.record.presumed
+    act(table, "certainty_known", "calibrated")
+    assert view.record.uncertainty == CALIBRATION and not view.record.presumed
+    assert control(table, "certainty_known").value == "calibrated"
+    act(table, "certainty_known", "typed")
+    act(table, "principal_point_sd_px", "2")
+    assert view.record.uncertainty["principal_point_sd_px"] == 2
+    act(table, "matrix", str((np.array([[1.0, 0, 5], [0, 1, 0], [0, 0, 1]]) @ P).tolist()))
+    assert view.record.presumed  # what was said was said of another matrix

@@ -230,7 +230,10 @@ def write_body(
         told = {
             "projection_matrix": lambda each: each.projection_matrix().tolist(), "camera": CArm.camera, "c_arm": CArm.reading,
         }[geometry](c_arm)  # fmt: skip
-        views.append({"name": name, "image": image.format(name), geometry: told})
+        said = (
+            {} if geometry == "c_arm" else {"principal_point_sd_px": 0.5}
+        )  # exact by construction
+        views.append({"name": name, "image": image.format(name), geometry: told, **said})
     return {
         "version": 1, "ct": ct, "views": views, "world_from_ct": START.tolist(), "targets": TARGETS,
         "truth": {"world_from_ct": TRUTH.tolist()},

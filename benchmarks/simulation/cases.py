@@ -18,6 +18,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.fields import CALIBRATION
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals
@@ -128,7 +129,13 @@ def write_case(
             "size": list(camera.size),
         }
         views.append(
-            {"name": name, "image": f"{name}.mha", "intensity": "linear", "camera": geometry}
+            {
+                "name": name,
+                "image": f"{name}.mha",
+                "intensity": "linear",
+                "camera": geometry,
+                **CALIBRATION,  # a simulated C-arm does not bend
+            }
         )
     case = {
         "version": 1,

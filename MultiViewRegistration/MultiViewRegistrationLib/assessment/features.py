@@ -59,6 +59,8 @@ MOVED_MM = 0.5
 #: Of the refinement with the CT elsewhere in one view: the most steps, and the size of the last
 #: one, mm.
 APART_STEPS, APART_MM = 30, 0.01
+#: So many views do not show that a principal point is off: 8 px leave 0.3 px to see, and 1.6 mm of error.
+MOST_HIDING_VIEWS = 2
 
 
 class Tile(NamedTuple):
@@ -234,9 +236,12 @@ def compute_features(
         [each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)]
     )
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
-    cameras = camera_uncertainty(
-        objective, fit, split, unknowns, camera_response(objective, fit, unknowns)
-    )
+    # Two views hide most of what is presumed of cameras. Three would disagree about what they show
+    # of it, so that it counts as if it were solved for.
+    presumed = CameraCorrections([view.presumed for view in views], shared)
+    solved = presumed if len(views) > MOST_HIDING_VIEWS else unknowns
+    response = camera_response(objective, fit, solved)
+    cameras = camera_uncertainty(objective, fit, split, solved, response, presumed.sd)
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
     several, at = len(views) > 1, uncertainty.at(points)
     off = (

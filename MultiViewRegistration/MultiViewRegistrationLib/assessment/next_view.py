@@ -135,7 +135,7 @@ def plan_view(
         For slot scans, which are no C-arm's.
     """
     alone = uncalibrated_view_indices(views, shared)
-    tied = [view for i, view in enumerate(views) if i not in alone]
+    tied = [view.presumed for i, view in enumerate(views) if i not in alone]
     if any(view.camera.fan_axes == 1 for view in tied):
         raise InputError(
             "plan: the views are slot scans, expected those of a C-arm, which can be turned to "

@@ -9,9 +9,11 @@ from ..reasons import code_of
 
 #: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where
 #: the registration started; a calibration, as the geometry is known too little; another X-ray; a
-#: registration; one of the bones by themselves; else the overlays are to be looked at.
+#: registration; one of the bones by themselves; to say how well the geometry is known; else the
+#: overlays are to be looked at.
 PATIENT, GEOMETRY, CT, START = "patient", "geometry", "ct", "start"
 CALIBRATION, XRAY, REGISTER, BONES = "calibration", "xray", "register", "bones"
+CERTAINTY = "certainty"
 OVERLAYS = "overlays"
 #: What settles a reason. All other causes are of the geometry; of all other reasons nothing is known
 #: but to look.
@@ -28,6 +30,7 @@ _BY_CODE = {
     "camera-contradicted": GEOMETRY,
     "image-cropped": GEOMETRY,
     "view-disagrees": GEOMETRY,
+    "principal-point-unstated": CERTAINTY,
     "cameras-uncertain": CALIBRATION,
     "geometry-unknown": CALIBRATION,
     "views-disagree": CALIBRATION,

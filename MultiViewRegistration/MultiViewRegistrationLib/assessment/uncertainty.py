@@ -263,7 +263,11 @@ class CameraResponse(NamedTuple):
     @property
     def shift(self) -> np.ndarray:
         """(solved, p - solved): gradient of what is solved for by considered errors of one standard deviation each."""
-        return self.total[: self.solved, self.solved :] * self.sd
+        return self.shift_by(self.sd)
+
+    def shift_by(self, sd: np.ndarray) -> np.ndarray:
+        """Return `shift` for other standard deviations (p - solved,)."""
+        return self.total[: self.solved, self.solved :] * sd
 
     def view_gradient_covariance(self, view: int) -> np.ndarray:
         """Return the covariance (6, 6) of a view's gradient by the pose at the minimum of all views.
@@ -302,19 +306,30 @@ def camera_uncertainty(
     split: Tiles,
     unknowns: CameraCorrections,
     response: CameraResponse,
+    sd: np.ndarray | None = None,
 ) -> PoseUncertainty | None:
     """Return what the uncertainty of the cameras adds; None for exact ones.
 
-    Parameters as of `pose_uncertainty`.
+    Parameters
+    ----------
+    objective, fit, split, unknowns
+        As of `pose_uncertainty`.
+    response
+        What `camera_response` makes of them.
+    sd
+        (OWN views + 6,) standard deviations of all corrections, by default those of `unknowns`,
+        with which the pose was solved for.
     """
+    sd = unknowns.sd if sd is None else sd
     covariance = np.zeros((6, 6))
     if unknowns.free.size:
-        sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
-        meat = np.diag([*np.zeros(6), *(unknowns.precision(objective, fit) * sd) ** 2])
+        sd_free = np.where(np.isfinite(sd[unknowns.free]), sd[unknowns.free], 0)
+        meat = np.diag([*np.zeros(6), *(unknowns.precision(objective, fit) * sd_free) ** 2])
         covariance += sandwich(curvature(objective, fit, split, unknowns), meat)[:6, :6]
     if unknowns.considered.size:
         solved = response.total[: response.solved, : response.solved]
-        covariance += sandwich(solved, response.shift @ response.shift.T)[:6, :6]
+        shift = response.shift_by(sd[unknowns.considered])
+        covariance += sandwich(solved, shift @ shift.T)[:6, :6]
     return PoseUncertainty(covariance, objective.pivot) if covariance.any() else None
 
 

@@ -14,7 +14,11 @@ from itertools import combinations
 import numpy as np
 
 from ..geometry import rigid
-from ..geometry.fields import UNCERTAINTY, describe_uncertainty
+from ..geometry.fields import (
+    C_ARM_PRINCIPAL_POINT_SD_MM,
+    UNCERTAINTY,
+    describe_uncertainty,
+)
 from ..imaging.xray import SharedUnknowns, View
 from ..reasons import Reason, Verdict
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
@@ -689,7 +693,7 @@ def _is_exact(view: View, first: bool) -> bool:
     The first view's place is the world's.
     """
     place = 0 if first else (view.rotation_sd_deg, view.translation_sd_mm) != (0, 0)
-    return not (place or view.principal_point_sd_px or view.distance_sd_percent)
+    return not (place or view.presumed.principal_point_sd_px or view.distance_sd_percent)
 
 
 def _camera_strain(
@@ -734,8 +738,9 @@ def _condition(views: list[View]) -> str:
 
 
 def _least_known(views: list[View]) -> str:
+    known = [view.presumed for view in views]
     return describe_uncertainty(
-        {key: max((getattr(view, key) or 0.0) for view in views) for key in UNCERTAINTY}
+        {key: max((getattr(view, key) or 0.0) for view in known) for key in UNCERTAINTY}
     )
 
 
@@ -749,6 +754,16 @@ def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) ->
     """Return how well the cameras are known, and what it makes of the pose."""
     risk = percent(prediction.camera_failure_probability)
     third = "add a third X-ray between the two, or " if len(views) == 2 else ""
+    if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
+        sentence = (
+            f"Nobody says how well the principal point of {' and '.join(unstated)} is known: off "
+            f"by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm bends, it "
+            f"may misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than "
+            f"{WRONG_MM:g} mm), and no X-ray shows it. If the camera was measured where the X-ray "
+            f"was taken, say so (principal_point_sd_px); else {third}show beads in the X-rays "
+            "(mvreg calibrate)."
+        )
+        return Reason("principal-point-unstated", sentence)
     remedy = f"Show beads in them (mvreg calibrate), {third}check the result by other means."
     sentence = (
         f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, warn
-from ..geometry.fields import SLOT_SCAN_UNCERTAINTY, TABLES
+from ..geometry.fields import CALIBRATION, SLOT_SCAN_UNCERTAINTY, TABLES
 from .options import (
     Parser,
     add_json,
@@ -256,6 +256,13 @@ def _new(options: argparse.Namespace) -> dict:
         case = write_new_case(out, new, force=options.force, copy=options.copy, check=check)
         report = case_report(check_case(case))
     report["findings"] += suspicious
+    for name in (view.name for view in views if view.presumed and len(views) == 2):
+        print(
+            f"mvreg: {name}: nobody says how well its principal point is known, so that two X-rays "
+            "are not accepted; give --principal-point-sd 0.5 if its camera was measured where this "
+            "X-ray was taken.",
+            file=sys.stderr,
+        )
     if not options.json:
         print(f"Wrote {out}.")
         lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
@@ -413,7 +420,7 @@ def _view(given: dict, ask: Ask | None) -> ViewRecord:
         if calibrated := ask(
             question, lambda file: _geometry_in(view, file, given, ask) if file else None
         ):
-            return calibrated
+            return _asked_calibrated(calibrated, ask)
     while ask and (missing := missing_readings(view)):
         key, why = next(iter(missing.items()))
         if key == "mirrored":
@@ -441,7 +448,6 @@ def _plain(reading: Any) -> str:
 def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
     """Ask which side of the patient is at the image's left, and return whether the image is mirrored."""
     from ..geometry.c_arm import about_axis, rotation
-    from ..io.files import YES_OR_NO
 
     p, s, roll = (float(c_arm.get(key, 0)) for key in ("rao_lao_deg", "cra_cau_deg", "roll_deg"))
     x, y, z = (rotation(p, s) @ about_axis(2, -roll))[
@@ -449,14 +455,26 @@ def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
     ]  # LPS, along the rows of an image that is not mirrored
     side, along = max((("right", -x), ("front", -y), ("head", z)), key=lambda each: abs(each[1]))
 
-    def understood(answer: str) -> bool:
-        if answer.lower() not in YES_OR_NO:
-            raise InputError(f'found "{answer}", expected yes or no; type one of the two.')
-        return YES_OR_NO[answer.lower()]
-
     return ask(
-        f"{name}: is the patient's {side} on the left of the image (yes or no)? ", understood
+        f"{name}: is the patient's {side} on the left of the image (yes or no)? ", _yes_or_no
     ) == bool(along > 0)
+
+
+def _asked_calibrated(view: ViewRecord, ask: Ask) -> ViewRecord:
+    """Ask whether the camera of a view was measured for it, where nobody says so."""
+    question = f"{view.name}: was the camera measured where this X-ray was taken (yes or no)? "
+    if not view.presumed or not ask(question, _yes_or_no):
+        return view
+    known = {**view.uncertainty, **CALIBRATION}
+    return replace(view, uncertainty=known)
+
+
+def _yes_or_no(answer: str) -> bool:
+    from ..io.files import YES_OR_NO
+
+    if answer.lower() not in YES_OR_NO:
+        raise InputError(f'found "{answer}", expected yes or no; type one of the two.')
+    return YES_OR_NO[answer.lower()]
 
 
 def _with_matrix(view: ViewRecord, file: str | Path) -> ViewRecord:

@@ -455,6 +455,13 @@ SLOT_SCAN_UNCERTAINTY = UNCERTAINTY | table_of(
 #: 3 degrees on a mobile one (Daly et al.).
 C_ARM_SD = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
 C_ARM_PRINCIPAL_POINT_SD_MM = 3.0
+#: Nobody says that a matrix of which nothing is said was measured where its X-ray was taken: to the
+#: verdict its principal point is known no better than a C-arm's, by the same 3 mm on a detector a
+#: metre away. As a share of that distance it needs no size of a pixel.
+PRESUMED_PRINCIPAL_POINT_SD_SHARE = C_ARM_PRINCIPAL_POINT_SD_MM / 1000
+PRESUMED = "presumed_principal_point_sd_px"
+#: What a person states of a matrix that was measured where its X-ray was taken, by its key.
+CALIBRATION = {"principal_point_sd_px": UNCERTAINTY["principal_point_sd_px"].default}
 #: A slot scan by a machine's own word: of a CT scanner's scouts the fan was 0.4 and 0.8 % wider
 #: than that (docs/scouts.md).
 SLOT_SCAN_SD = {
@@ -495,15 +502,22 @@ def usual_uncertainty(
 def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
     """Return how well a camera is known, in a few words.
 
-    "±1°, 3 mm, 4 px, 1 %", "exact" or "unknown".
+    "±1°, 3 mm, 4 px, 1 %", "exact", "unknown" or "nobody says: ±5 px, 0.1 %".
+
+    Parameters
+    ----------
+    uncertainty
+        By the keys of UNCERTAINTY, and by PRESUMED where that is not 0.
     """
     rotation, translation, pixels, percent = (uncertainty[key] for key in UNCERTAINTY)
+    presumed = uncertainty.get(PRESUMED) or 0.0
     if rotation is None and translation is None:
         return "unknown"
     known = [
         "any angle" if rotation is None else f"{rotation:.2g}\u00b0" if rotation else "",
         "any place" if translation is None else f"{translation:.2g} mm" if translation else "",
-        f"{pixels:.2g} px" if pixels else "",
+        f"{max(pixels or 0.0, presumed):.2g} px" if pixels or presumed else "",
         f"{percent:.2g} %" if percent else "",
     ]
-    return "\u00b1" + ", ".join(filter(None, known)) if any(known) else "exact"
+    words = "\u00b1" + ", ".join(filter(None, known)) if any(known) else "exact"
+    return f"nobody says: {words}" if presumed else words

@@ -298,6 +298,9 @@ class View:
         Of the distance from source to detector; of a slot scan, of the width of its fan. 0 = exact.
     step_sd_percent
         Of a slot scan's distance between rows. 0 = exact, as for any other camera.
+    presumed_principal_point_sd_px
+        What the verdict takes its principal point for, though the pose is solved with
+        `principal_point_sd_px`, where nobody states how well it is known; 0 where somebody does.
     doubt
         A sentence on why its image may not be the one that the camera is for, "" for none.
     marker
@@ -317,6 +320,7 @@ class View:
     principal_point_sd_px: float = 0.0
     distance_sd_percent: float = 0.0
     step_sd_percent: float = 0.0
+    presumed_principal_point_sd_px: float = 0.0
     doubt: str = ""
     marker: str = ""
 
@@ -348,7 +352,14 @@ class View:
             principal_point_sd_px=0.0,
             distance_sd_percent=0.0,
             step_sd_percent=0.0,
+            presumed_principal_point_sd_px=0.0,
         )
+
+    @property
+    def presumed(self) -> View:
+        """The view with its principal point known no better than is presumed of it."""
+        sd = max(self.principal_point_sd_px, self.presumed_principal_point_sd_px)
+        return replace(self, principal_point_sd_px=sd, presumed_principal_point_sd_px=0.0)
 
     def pooled(self, factor: int) -> View:
         """Return the view with image and camera at 1 / `factor` of the resolution."""

@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 
 from ..geometry import rigid
-from ..geometry.fields import UNCERTAINTY, describe_uncertainty
+from ..geometry.fields import PRESUMED, UNCERTAINTY, describe_uncertainty
 from ..imaging.xray import View
 from .case import Case, ct_box
 from .view_record import meeting_point
@@ -167,7 +167,7 @@ def _view(
         if single and pixel_mm
         else None,
         "mirrored": bool(camera.intrinsics[0, 0] < 0),
-        **{key: getattr(view, key) for key in UNCERTAINTY},
+        **{key: getattr(view, key) for key in (*UNCERTAINTY, PRESUMED)},
         "angles_deg": reading and [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg],
         "isocentre_depth_mm": depth,
         "field_mm": (size * camera.pixel_mm(isocentre)).tolist(),

@@ -22,6 +22,8 @@ from ..geometry.camera import Camera, check_size
 from ..geometry.distortion import Distortion, EqualAngles
 from ..geometry.epipolar import closest_point
 from ..geometry.fields import (
+    PRESUMED,
+    PRESUMED_PRINCIPAL_POINT_SD_SHARE,
     SLOT_SCAN_UNCERTAINTY,
     STEP_SD,
     TABLES,
@@ -262,9 +264,26 @@ class ViewRecord:
     def deviations(self) -> dict[str, Any]:
         """The standard deviations of its camera by their keys in a `View`.
 
-        Those stated, and the usual ones.
+        Those stated, the usual ones, and what is `presumed`.
         """
-        return {**usual_uncertainty(self.kind, self.pixel_mm or (1.0, 1.0)), **self.uncertainty}
+        usual = usual_uncertainty(self.kind, self.pixel_mm or (1.0, 1.0))
+        return {**usual, **self.uncertainty, **self.presumed}
+
+    @property
+    def presumed(self) -> dict[str, float]:
+        """What the verdict takes the principal point of a matrix for of which nobody states it.
+
+        By its key in a `View`; none of another geometry.
+        """
+        given = self.geometry
+        if "principal_point_sd_px" in self.uncertainty or not isinstance(
+            given, Camera | np.ndarray
+        ):
+            return {}
+        camera = (
+            given if isinstance(given, Camera) else Camera.from_projection_matrix(given, (1, 1))
+        )
+        return {PRESUMED: PRESUMED_PRINCIPAL_POINT_SD_SHARE * camera.focal_px}
 
     @cached_property
     def own_camera(self) -> Camera | None:

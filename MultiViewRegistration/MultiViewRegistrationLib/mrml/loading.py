@@ -18,6 +18,7 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
+from ..geometry.fields import PRESUMED
 from ..imaging.xray import RawImage, View, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, DicomImage
@@ -189,7 +190,11 @@ def _read_view(view: View, entry: ViewRecord, dicom: DicomImage | None) -> AddVi
     record = XRayRecord(
         view.name,
         geometry=entry.flat.geometry if entry.kind in DESCRIBED else view.camera,
-        uncertainty={key: sd for key, sd in entry.uncertainty.items() if sd != usual[key]},
+        uncertainty={
+            key: sd
+            for key, sd in entry.uncertainty.items()
+            if sd != usual[key] or (key == "principal_point_sd_px" and PRESUMED in usual)
+        },
         assumptions=entry.assumptions,
         marker=entry.marker,
         image_pixel_mm=view.xray.pixel_mm,

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.fields import STEP_SD
 from ..geometry.slot_scan import SlotScan
+from ..io.view_record import Geometry
 from .nodes import OWNER, is_linear, lps_from_ras, ras_from_lps, ras_from_node
 from .xray_record import XRayRecord, record_of
 
@@ -102,7 +103,12 @@ class XRayView:
         self.node.SetAttribute(ATTRIBUTE, json.dumps(record.scene_json()))
 
     def change(self, **fields: Any) -> None:
-        """Set fields of the record. A new geometry takes the place of the one before, its distortion, correction, origins and marker."""
+        """Set fields of the record.
+
+        A new geometry takes the place of the one before, its distortion, correction, origins and
+        marker. What was stated of a marker's camera does not hold for it, nor what was of the
+        principal point for another camera.
+        """
         if "geometry" in fields:
             fields = {
                 "distortion": None,
@@ -111,11 +117,20 @@ class XRayView:
                 "marker": "",
                 **fields,
             }
-            stated = fields.get("uncertainty", self.record.uncertainty)
+            stated = fields.get("uncertainty", self._stated_of(fields["geometry"]))
             if not isinstance(fields["geometry"], SlotScan):
                 stated = {key: sd for key, sd in stated.items() if key != STEP_SD.key}
             fields["uncertainty"] = stated
         self.record = replace(self.record, **fields)
+
+    def _stated_of(self, geometry: Geometry) -> dict[str, float | None]:
+        """Return what was stated of the geometry before and holds for a new one, too."""
+        before, stated = self.record.geometry, dict(self.record.uncertainty)
+        if isinstance(geometry, Camera):
+            if isinstance(before, Camera) and geometry.same_as(before):
+                return stated
+            stated.pop("principal_point_sd_px", None)
+        return {} if self.record.marker else stated
 
     def correct(self, camera: Camera | None) -> bool:
         """Set the camera as a registration corrected it, None for as given.

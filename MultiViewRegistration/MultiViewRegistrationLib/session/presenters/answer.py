@@ -14,6 +14,7 @@ from typing import Any
 from ...assessment.remedy import (
     BONES,
     CALIBRATION,
+    CERTAINTY,
     CT,
     GEOMETRY,
     OVERLAYS,
@@ -340,7 +341,7 @@ class AnswerPresenter(Presenter):
         session, what = self.session, remedy(assessment.reasons(self.session))
         entry = session.history.current
         if entry is None or session.sequence.frame is not None:
-            what = what if what in (PATIENT, GEOMETRY, CALIBRATION) else OVERLAYS
+            what = what if what in (PATIENT, GEOMETRY, CALIBRATION, CERTAINTY) else OVERLAYS
         elif what == BONES and entry.structures:
             what = OVERLAYS
         elif what == OVERLAYS and verdict == REJECT:
@@ -358,8 +359,11 @@ class AnswerPresenter(Presenter):
                 session.notices.say_same_patient,
                 question=PATIENTS,
             )
-        if what == GEOMETRY:
-            return self._button("geometry", _("Check the geometry"), self.complete_geometry)
+        if what in (GEOMETRY, CERTAINTY):
+            label = (
+                _("Say how well it is calibrated") if what == CERTAINTY else _("Check the geometry")
+            )
+            return self._button("geometry", label, self.complete_geometry)
         if what == CALIBRATION:
             return self._button("calibrate", _("Calibrate"), self.calibrate)
         if what == XRAY:
@@ -408,6 +412,7 @@ class AnswerPresenter(Presenter):
             self.session.problem,
             lambda view: view.name in bad,
             lambda view: view.name in doubtful,
+            lambda view: view.record.presumed,
         )
         self.host.show_geometry(
             next((view for fault in faults for view in views if fault(view)), None)

@@ -11,6 +11,8 @@ import numpy as np
 
 from ...geometry.fields import (
     C_ARM,
+    CALIBRATION,
+    PRESUMED,
     SLOT_SCAN,
     SLOT_SCAN_UNCERTAINTY,
     UNCERTAINTY,
@@ -23,6 +25,7 @@ from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
+from ...mrml.xray_record import XRayRecord
 from ...translation import _
 from ..geometry import reference_of
 from ..session import Session
@@ -97,7 +100,7 @@ class EditorPresenter(Presenter):
         return self._pictured[1]
 
 
-USUAL, EXACTLY, TYPED, UNKNOWN = "usual", "exactly", "typed", "unknown"
+USUAL, CALIBRATED, EXACTLY, TYPED, UNKNOWN = "usual", "calibrated", "exactly", "typed", "unknown"
 
 
 def _shared(field: Field, most: float) -> Number:
@@ -161,9 +164,10 @@ class CertaintyPresenter(EditorPresenter):
         known = (
             UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
         )
-        usual = describe_uncertainty(replace(view.record, uncertainty={}).deviations)
+        if stated == CALIBRATION and _unstated(view).presumed:
+            known = CALIBRATED
         options = (
-            Option(USUAL, _("{usual} (usual)").format(usual=usual)),
+            *self._usual_options(view),
             Option(EXACTLY, _("exactly")),
             Option(TYPED, _("as typed")),
             *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
@@ -202,6 +206,16 @@ class CertaintyPresenter(EditorPresenter):
         name = "" if reference is None or first else reference.name
         return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
 
+    def _usual_options(self, view: XRayView) -> list[Option]:
+        """Return what is usual for an X-ray's kind of geometry; of a matrix a person knows more."""
+        plain = _unstated(view)
+        usual = describe_uncertainty(plain.deviations)
+        if not plain.presumed:
+            return [Option(USUAL, _("{usual} (usual)").format(usual=usual))]
+        measured = describe_uncertainty(plain.deviations | {PRESUMED: 0.0})
+        known = _("measured where this X-ray was taken: {sd}").format(sd=measured)
+        return [Option(USUAL, usual), Option(CALIBRATED, known)]
+
     @property
     def _table(self) -> Table:
         """The standard deviations of the X-ray's camera."""
@@ -214,11 +228,14 @@ class CertaintyPresenter(EditorPresenter):
         """
         self.drop(self.view.id)
         self._keep_before(self.view)
-        usual = replace(self.view.record, uncertainty={}).deviations
+        usual = _unstated(self.view).deviations
+        if PRESUMED in usual:
+            usual["principal_point_sd_px"] = round(usual[PRESUMED], 1)
         stated: dict[str, dict[str, float | None]] = {
             USUAL: {},
             EXACTLY: dict.fromkeys(self._table, 0.0),
-            TYPED: {key: value or 0.0 for key, value in usual.items()},
+            CALIBRATED: dict(CALIBRATION),
+            TYPED: {key: usual[key] or 0.0 for key in self._table},
             UNKNOWN: {"rotation_sd_deg": None, "translation_sd_mm": None},
         }
         self.view.change(uncertainty=stated[known])
@@ -284,3 +301,8 @@ class CertaintyPresenter(EditorPresenter):
         value = number.read(text)
         del self._refused[of, key]
         change(value)
+
+
+def _unstated(view: XRayView) -> XRayRecord:
+    """Return the record of an X-ray of which nothing is stated."""
+    return replace(view.record, uncertainty={})

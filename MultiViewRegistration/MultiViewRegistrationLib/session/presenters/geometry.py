@@ -252,7 +252,12 @@ class GeometryPresenter(EditorPresenter):
                     view.name,
                     *self._details(view, draft),
                     Text("geometry_summary", "\n".join(self._summary(view, draft)), tone=QUIET),
-                    group("certainty", _("How well it is known"), *certain, open=False),
+                    group(
+                        "certainty",
+                        _("How well it is known"),
+                        *certain,
+                        open=view.record.kind == "camera" and not view.record.marker,
+                    ),
                     group(
                         "shared",
                         _("Uncertain, and the same in all X-rays"),

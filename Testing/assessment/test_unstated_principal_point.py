@@ -1,0 +1,120 @@
+"""Principal points of which nobody says how well they are known: the pose stays, and what can be trusted of it does not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_views, off, write_phantom_case
+
+from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.assessment.prediction import WRONG_MM
+from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.geometry.fields import CALIBRATION
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.files import JsonObject
+from MultiViewRegistrationLib.io.view_record import ViewRecord
+from MultiViewRegistrationLib.registration.pipeline import refine
+
+FOCAL_PX, NEAR = 800.0, off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
+PRESUMED_PX = 0.003 * FOCAL_PX
+UNSTATED = {**CALIBRATION, "presumed_principal_point_sd_px": PRESUMED_PX}
+
+
+@pytest.fixture(scope="module")
+def case_file(tmp_path_factory):
+    return write_phantom_case(tmp_path_factory.mktemp("unstated"))
+
+
+def case_that_says(case_file, **stated):
+    """The phantom's case with this, and nothing else, said of its matrices."""
+    content = json.loads(case_file.read_text())
+    for view in content["views"]:
+        del view["principal_point_sd_px"]
+        view |= stated
+    path = case_file.with_name("said.json")
+    path.write_text(json.dumps(content))
+    return Case.load(path)
+
+
+def codes(result):
+    return [reason.code for reason in result.reasons]
+
+
+def test_two_views_are_accepted_where_the_case_says_that_they_are_calibrated_and_else_not(
+    case_file,
+):
+    said, unsaid = (
+        register(case_that_says(case_file, **stated), start="given") for stated in (CALIBRATION, {})
+    )
+    assert (said.verdict, unsaid.verdict) == ("accept", "check")
+    np.testing.assert_array_equal(said.world_from_ct, unsaid.world_from_ct)
+    assert codes(unsaid)[0] == "principal-point-unstated"
+    reason = unsaid.reasons[0]
+    assert "view1 and view2" in reason and "third X-ray" in reason and "mvreg calibrate" in reason
+    before, after = said.assessment, unsaid.assessment
+    assert after.prediction.upper95_mm > WRONG_MM > before.prediction.upper95_mm
+    assert after.prediction.failure_probability > 10 * before.prediction.failure_probability
+    assert after.prediction.image_failure_probability == pytest.approx(
+        before.prediction.image_failure_probability
+    )
+    assert "known to \u00b12.4 px" in after.summary and "\u00b10.5 px" in before.summary
+    assert (after.features.tension, after.features.disagreement) == (
+        before.features.tension,
+        before.features.disagreement,
+    )
+
+
+def test_the_bound_covers_what_such_a_principal_point_does_to_the_pose(anatomy, views):
+    """The pose found with principal points off by as much as is presumed, along either axis."""
+    presumed = [replace(view, **UNSTATED) for view in views]
+    found = refine(anatomy, presumed, NEAR)
+    bound_mm = assess(anatomy, presumed, found, NEAR).prediction.upper95_mm
+    for axis in (0, 1):
+        wrong = []
+        for view in presumed:
+            K = view.camera.intrinsics.copy()
+            K[axis, 2] += PRESUMED_PX
+            wrong.append(replace(view, camera=replace(view.camera, intrinsics=K)))
+        moved = refine(anatomy, wrong, NEAR).world_from_ct
+        shift = np.linalg.norm((moved - found.world_from_ct)[:3, 3])
+        assert 1 < shift < bound_mm
+
+
+def test_a_third_view_takes_the_doubt(anatomy, ct):
+    for angles, unsure in (((0, 0), (90, 0)), True), (((0, 0), (90, 0), (45, 0)), False):
+        views = [replace(view, **UNSTATED) for view in make_views(ct, angles)]
+        told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR)
+        assert (told.prediction.camera_failure_probability > 0.001) == unsure
+        assert ("principal-point-unstated" in [each.code for each in told.reasons]) == unsure
+
+
+def test_what_is_stated_counts_and_other_geometries_have_their_own(case_file):
+    assert [
+        view.presumed_principal_point_sd_px for view in case_that_says(case_file).views
+    ] == pytest.approx([PRESUMED_PX] * 2)
+    for px in (0, 0.5, 4):
+        for view in case_that_says(case_file, principal_point_sd_px=px).views:
+            assert (view.principal_point_sd_px, view.presumed_principal_point_sd_px) == (px, 0)
+    view = case_that_says(case_file).views[0]
+    assert view.presumed.principal_point_sd_px == pytest.approx(PRESUMED_PX)
+    assert view.exact().presumed.principal_point_sd_px == 0
+    camera = {"camera": view.camera.to_json()}
+    matrix = {"projection_matrix": view.camera.projection_matrix.tolist()}
+    for geometry in (camera, matrix):
+        record = ViewRecord.read(JsonObject("case.json", "", {"name": "AP", **geometry}))
+        assert record.presumed == pytest.approx({"presumed_principal_point_sd_px": PRESUMED_PX})
+        assert replace(record, uncertainty={"distance_sd_percent": 1.0}).presumed
+        assert not replace(record, uncertainty=CALIBRATION).presumed
+
+
+def test_arrays_say_it_as_cases_do(case_file):
+    case = case_that_says(case_file)
+    arrays = case.ct.volume.values.T, case.ct.volume.ct_from_index
+    images = [np.exp(-view.xray.line_integrals) for view in case.views]
+    matrices = [view.camera.projection_matrix for view in case.views]
+    for stated, expected in ((None, PRESUMED_PX), (CALIBRATION, 0)):
+        made = Case.from_arrays(*arrays, images, matrices, uncertainty=stated)
+        assert made.views[0].presumed_principal_point_sd_px == pytest.approx(expected)

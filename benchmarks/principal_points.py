@@ -194,6 +194,8 @@ def table(rows: list[dict]) -> str:
     lines.append("|" + " --- |" * 7)
     for condition in CONDITIONS:
         own = [each for each in rows if each["condition"] == condition]
+        if not own:
+            continue
         judged = [each for each in own if "refused" not in each]
         wrong = [each["verdict"] for each in judged if each["mtre_mm"] > WRONG_MM]
         right = [each["verdict"] for each in judged if each["mtre_mm"] < 1]

@@ -70,4 +70,4 @@ def test_a_log_has_the_time_of_each_message(cases, tmp_path):
     assert done.returncode == 0
     first, *lines = log.read_text().splitlines()
     assert first == "before" and all(line[:4].isdigit() and line[10] == "T" for line in lines)
-    assert "verdict: accept" in lines[0] and "Report: " in lines[-1]
+    assert any("verdict: accept" in line for line in lines) and "Report: " in lines[-1]

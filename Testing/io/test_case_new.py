@@ -346,3 +346,13 @@ def test_what_a_calibration_leaves_open_is_asked_for_at_a_terminal(files, at_ter
     asked = at_terminal("up", "lps", "cm")
     assert_cameras(made(CALIBRATED.replace("--given unit=cm axes=lps", "", 1)), AP, LAT)
     assert len(asked) == 3 and "axes" in asked[0] and asked[1] == asked[0] and "unit" in asked[2]
+
+
+def test_two_views_of_which_nobody_says_how_good_they_are_are_named(files, capsys):
+    made(CALIBRATED)
+    assert "principal point of AP and LAT is known" in capsys.readouterr().err
+    case = made(
+        f"{CALIBRATED.replace('--view LAT', '--principal-point-sd 0.5 --view LAT')} --force"
+    )
+    assert [bool(view.presumed_principal_point_sd_px) for view in case.views] == [False, True]
+    assert "principal point of LAT is known" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from ..geometry.c_arm import CArm, angle, rotation
 from ..geometry.camera import Camera
 from ..geometry.fields import UNCERTAINTY
 from ..imaging.xray import SharedUnknowns, View, XRay
-from ..reasons import Reason
+from ..reasons import Reason, code_of
 from ..registration.cameras import CALIBRATED, CameraCorrections, uncalibrated_view_indices
 from ..registration.objective import tiles
 from ..registration.prepared_ct import PreparedCT
@@ -189,10 +189,12 @@ def with_further_view(
     """Return the assessment of a pose in doubt with the further view that would lower its error most.
 
     Nothing is said where noise and cameras explain little of the doubt, nor of a pose that is most
-    likely wrong. Parameters as of `plan_view`.
+    likely wrong, nor where another reason proposes a view. Parameters as of `plan_view`.
     """
     features, targets = assessment.features, assessment.targets
     if assessment.verdict != "check" or features is None or targets is None or assessment.cause:
+        return assessment
+    if "principal-point-unstated" in map(code_of, assessment.reasons):
         return assessment
     at = features.total_uncertainty.at(rigid.transform_points(world_from_ct, targets))
     if at.bound_mm() < LEAST_MM or any(view.camera.fan_axes == 1 for view in views):

@@ -256,11 +256,12 @@ def _new(options: argparse.Namespace) -> dict:
         case = write_new_case(out, new, force=options.force, copy=options.copy, check=check)
         report = case_report(check_case(case))
     report["findings"] += suspicious
-    for name in (view.name for view in views if view.presumed and len(views) == 2):
+    unstated = [view.name for view in views if view.presumed]
+    if unstated and len(views) == 2:
         print(
-            f"mvreg: {name}: nobody says how well its principal point is known, so that two X-rays "
-            "are not accepted; give --principal-point-sd 0.5 if its camera was measured where this "
-            "X-ray was taken.",
+            f"mvreg: nobody says how well the principal point of {' and '.join(unstated)} is known, "
+            "without which two X-rays are not accepted; give --principal-point-sd 0.5 if the camera "
+            "was measured where the X-ray was taken.",
             file=sys.stderr,
         )
     if not options.json:

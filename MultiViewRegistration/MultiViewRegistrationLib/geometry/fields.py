@@ -502,7 +502,7 @@ def usual_uncertainty(
 def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
     """Return how well a camera is known, in a few words.
 
-    "±1°, 3 mm, 4 px, 1 %", "exact", "unknown" or "nobody says: ±5 px, 0.1 %".
+    "±1°, 3 mm, 4 px, 1 %", "exact", "unknown" or "±5 px (not stated), 0.1 %".
 
     Parameters
     ----------
@@ -516,8 +516,7 @@ def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
     known = [
         "any angle" if rotation is None else f"{rotation:.2g}\u00b0" if rotation else "",
         "any place" if translation is None else f"{translation:.2g} mm" if translation else "",
-        f"{max(pixels or 0.0, presumed):.2g} px" if pixels or presumed else "",
+        f"{presumed:.2g} px (not stated)" if presumed else f"{pixels:.2g} px" if pixels else "",
         f"{percent:.2g} %" if percent else "",
     ]
-    words = "\u00b1" + ", ".join(filter(None, known)) if any(known) else "exact"
-    return f"nobody says: {words}" if presumed else words
+    return "\u00b1" + ", ".join(filter(None, known)) if any(known) else "exact"

@@ -304,7 +304,8 @@ class Case(CaseSettings):
         uncertainty
             Standard deviations of the cameras: rotation_sd_deg, translation_sd_mm,
             principal_point_sd_px, distance_sd_percent (0 = exact, None = unknown); by default those
-            usual for a matrix or `Camera`, a calibration, and for a `CArm`, readings.
+            usual for a `CArm`, readings, and for a matrix or `Camera`. Two of the latter are only
+            ever accepted where principal_point_sd_px is given, 0.5 of a calibration.
         ct_unit
             "hu", or "relative" (0 = nothing, larger = denser).
         mask

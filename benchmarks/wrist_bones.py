@@ -78,7 +78,12 @@ def alone(anatomy: PreparedCT, views: list[View], start: np.ndarray) -> np.ndarr
     for level in anatomy.levels(views, start)[-2:]:
         objective = anatomy.objective(views, level, pose)
         (end,) = descend(
-            objective, [DescentStart(pose)], STEPS, TOLERANCE_MM, anatomy.centroid, secant=True
+            objective,
+            [DescentStart(pose)],
+            STEPS,
+            TOLERANCE_MM,
+            anatomy.centroid,
+            second_order=True,
         )
         pose = end.world_from_ct
     return pose

@@ -299,7 +299,7 @@ def test_a_step_is_taken_if_the_images_gain_more_than_its_corrections_cost(prior
         none=np.zeros(1),
         intrinsics=False,
         cameras=lambda corrections, given: [],
-        system=lambda objective, fit, corrections: (np.full(7, 0.01), np.eye(7)),
+        system=lambda objective, fit, corrections, sharpness: (np.full(7, 0.01), np.eye(7)),
         moved=lambda corrections, step: corrections + step,
         size=lambda step: 0.0,
         prior_ratio=lambda objective, fit, before, after: prior_ratio,

@@ -120,7 +120,7 @@ def test_too_few_pixels_too_small_a_share_or_air_alone_cost_infinitely(scene):
     half = np.zeros(views[0].xray.valid.shape, bool)
     half.ravel()[:5000] = True
     some = [replace(view, xray=XRay(view.xray.line_integrals, half)) for view in views]
-    nothing = (8.0, np.zeros(6), np.zeros((6, 6)), 0.5)
+    nothing = (8.0, np.zeros(6), np.zeros((6, 6)), 0.5, np.zeros(2))
     for silhouette_mm, pixels, shown, finite in (
         (None, (400, 0), (60, 0), True),
         (None, (399, 0), (60, 0), False),

@@ -62,8 +62,14 @@ def test_the_same_minimum_is_reached_in_fewer_steps():
         off(TRUE_POSE, [0.3, 0, 0], [0, 0.4, 0.3]),
     )
     plain, quick = (
-        minimise(Objective(projector, views, settings, np.zeros(3)), start, 30, 1e-3, secant=secant)
-        for secant in (False, True)
+        minimise(
+            Objective(projector, views, settings, np.zeros(3)),
+            start,
+            30,
+            1e-3,
+            second_order=second_order,
+        )
+        for second_order in (False, True)
     )
     np.testing.assert_allclose(quick.world_from_ct, plain.world_from_ct, atol=5e-3)
     least = min(plain.fit.cost, quick.fit.cost)
@@ -85,5 +91,6 @@ def test_only_a_step_near_the_minimum_tells_the_curvature(monkeypatch):
     monkeypatch.setattr(optimizer, "with_curvature", listening)
     ct, settings = make_ct(), Settings(intensity_radius=6)
     objective = Objective(Projector(attenuation(ct)), make_views(ct), settings, np.zeros(3))
-    found = minimise(objective, off(TRUE_POSE, [2, -1, 2], [3, 4, -3]), 30, 1e-3, secant=True)
-    assert max(step.moved_mm for step in found.steps) > 1 > optimizer.NEAR_MM >= max(lengths_mm)
+    found = minimise(objective, off(TRUE_POSE, [2, -1, 2], [3, 4, -3]), 30, 1e-3, second_order=True)
+    assert max(step.moved_mm for step in found.steps) > optimizer.NEAR_MM[1] >= max(lengths_mm)
+    assert min(lengths_mm) >= optimizer.NEAR_MM[0]

@@ -54,7 +54,7 @@ def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, ct, vi
         image[20:100, 64:108] = (2.5 + 0.6 * plate / plate.std())[20:100, 64:108]
         plated.append(replace(view, xray=type(view.xray)(image, view.xray.valid)))
     registration = RegistrationPipeline(anatomy, plated, TRUE_POSE, lambda report: None, CALIBRATED)
-    (best,) = registration.descend(2, [DescentStart(TRUE_POSE)])
+    (best,) = registration.descend(3, [DescentStart(TRUE_POSE)])
     end = registration._without_outliers(best)
     assert error_mm(end.world_from_ct) < 0.5 * error_mm(best.world_from_ct)
     assert end.fit.pixels == best.fit.pixels
@@ -69,7 +69,7 @@ def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, ct, vi
     alone = RegistrationPipeline(structure, plated, TRUE_POSE, lambda report: None, CALIBRATED)
     assert alone._without_outliers(best) is None, "what lies before and behind it would be left out"
     clean = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
-    assert clean._without_outliers(clean.descend(2, [DescentStart(TRUE_POSE)])[0]) is None
+    assert clean._without_outliers(clean.descend(3, [DescentStart(TRUE_POSE)])[0]) is None
 
 
 @pytest.mark.slow

@@ -37,7 +37,11 @@ def test_a_near_start_needs_no_coarse_level(anatomy, views):
     near = refine_from(anatomy, views, [start(4, 3)])
     assert error_mm(near.world_from_ct) < 0.1 and near.selected_start == 0
     assert near.search_seconds == 0 and near.candidates == 0
-    assert [level.name for level in near.levels] == ["64 x 64 px", "128 x 128 px"]
+    assert [level.name for level in near.levels] == [
+        "64 x 64 px",
+        "64 x 64 px, as at the finest",
+        "128 x 128 px",
+    ]
 
 
 @pytest.mark.parametrize("off_mm", [8, 16, 24])

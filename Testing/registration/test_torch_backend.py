@@ -71,6 +71,7 @@ def same_fit(mine, theirs):
     assert mine.pixels == theirs.pixels and mine.shown == theirs.shown
     assert mine.cost == pytest.approx(theirs.cost, rel=1e-4)
     assert mine.similarity == pytest.approx(theirs.similarity, rel=1e-4)
+    assert mine.sharpness == pytest.approx(theirs.sharpness, rel=1e-3)
     same_system((mine.gradient, mine.hessian), (theirs.gradient, theirs.hessian), theirs.cost)
     for of_view, expected in zip(mine.by_view, theirs.by_view, strict=True):
         same_system(of_view, expected, theirs.cost)

@@ -85,12 +85,8 @@ def _normalised(
     objective: Objective, index: int, projection: Projection
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return DRR and X-ray as their intensities are compared, and the mask, (rows, columns) each."""
-    nothing = Projection(
-        np.zeros_like(projection.image), np.empty((0, 0, 0), np.float32), projection.comparable
-    )
-    xray = -next(objective.residuals(index, nothing, derivative=False)).residual[0]
-    residual = next(objective.residuals(index, projection, derivative=False)).residual[0]
-    return residual + xray, xray, objective.masks[index]
+    residual, _, _, drr = next(objective.residuals(index, projection, derivative=False))
+    return drr[0], (drr - residual)[0], objective.masks[index]
 
 
 def best_fits(drr: np.ndarray, xray: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -145,7 +145,8 @@ class SlabsFit(NamedTuple):
     Attributes
     ----------
     cost_left
-        The share of the cost at the body's pose that is left.
+        The share of the cost at the body's pose that is left; once below LEAST_LEFT, they are not
+        fitted on.
     farthest_mm
         How far one that two views show has moved, at its surface, root mean square.
     """
@@ -175,7 +176,10 @@ def fit_slabs(
     shown = np.flatnonzero((here.shown >= SHOWN).sum(axis=1) >= 2)
     if len(shown) < 2:
         return SlabsFit(1.0, 0.0)
-    ends, best = minimise(objective, poses, ITERATIONS, LEVEL.tolerance_mm)
+    enough = LEAST_LEFT * here.cost
+    ends, best = minimise(
+        objective, poses, ITERATIONS, LEVEL.tolerance_mm, lambda cost: cost >= enough
+    )
     farthest_mm = max(bones[b].apart(ends[b], world_from_ct) for b in map(int, shown))
     return SlabsFit(best.cost / here.cost, farthest_mm)
 

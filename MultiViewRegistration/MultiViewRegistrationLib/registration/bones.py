@@ -34,7 +34,7 @@ from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector, Rendering, cut_ends, part_tasks
 from . import similarity
 from .objective import local_ncc
-from .optimizer import LEVER_MM, NEAR_MM, moved, with_curvature
+from .optimizer import LEVER_MM, moved, with_curvature
 from .pipeline import Progress
 from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
 from .similarity import Settings
@@ -52,6 +52,8 @@ SURFACE_POINTS, JOINT_MM = 300, 5.0
 SHOWN = 0.5
 #: The damping of Levenberg and Marquardt: at first, at least, and where it gives up.
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-6, 1e6
+#: A step no longer than this is near a minimum, see `optimizer.with_curvature`.
+NEAR_MM = 0.6
 NO_CUT = np.zeros(6, bool)
 NOTHING, NO_CHANGE = np.empty((6, 0, 0), np.float32), np.empty((0, 1, 0, 0), np.float32)
 #: The rest of the CT is rendered so many pixels farther than it is compared, as bones move on.
@@ -585,7 +587,7 @@ class BonesObjective:
             for b, shadow in enumerate(shadows[v]):
                 if shadow is not None:
                     found = self._residuals_in(shadow.around, image, NOTHING, fixed, selected[v])
-                    products = np.sum([sums for _, _, sums in found], axis=0)
+                    products = np.sum([sums for _, _, sums, _ in found], axis=0)
                     ncc[b, v] = local_ncc(products) if products[2] else np.nan
 
         run_tasks([partial(measure, v) for v in range(len(self.views))])
@@ -619,7 +621,7 @@ class BonesObjective:
         )
         return [
             change
-            for _, change, _ in self._residuals(
+            for _, change, *_ in self._residuals(
                 image, jacobian, fixed, selected.mask, selected.windows
             )
         ]
@@ -707,7 +709,7 @@ class BonesObjective:
         fixed: np.ndarray,
         mask: np.ndarray,
         windows: Iterable,
-    ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    ) -> Iterable[tuple[np.ndarray, ...]]:
         """Return the residual, derivative and products for each kind of comparison."""
         settings = self.settings
         for residual_of, radius, floor, window in zip(
@@ -723,7 +725,7 @@ class BonesObjective:
     def _residuals_within(self, v: int, image: np.ndarray) -> Iterable[np.ndarray]:
         """Return the residual in the selected pixels' box, for each kind of comparison."""
         _, _, box, (mask, fixed, windows) = self._selected[v]
-        for residual, _, _ in self._residuals(
+        for residual, *_ in self._residuals(
             np.ascontiguousarray(image[box]), NOTHING, fixed, mask, windows
         ):
             yield residual
@@ -756,7 +758,7 @@ class BonesObjective:
             found = self._residuals_in(
                 shadow.part, image, shadow.jacobian, fixed, self._selected[v]
             )
-            changes[b] = [change for _, change, _ in found]
+            changes[b] = [change for _, change, *_ in found]
         return ViewComparison(mask, residuals, weights, cost, parts, around, changes)
 
     def _residuals_in(
@@ -766,7 +768,7 @@ class BonesObjective:
         jacobian: np.ndarray,
         fixed: np.ndarray,
         selected: _Selected,
-    ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    ) -> Iterable[tuple[np.ndarray, ...]]:
         """Return `_residuals` of the part of a view to which `jacobian` belongs, by whole images."""
         here = [each[part].copy() for each in (image, fixed, selected.mask)]
         here[2][[0, -1]] = here[2][:, [0, -1]] = 0  # gradients read the neighbours
@@ -893,6 +895,8 @@ def minimise(
 
     Parameters
     ----------
+    on_step
+        Called with the cost after each step; the last one is that after which it returns False.
     secant
         As of `BoneLevel`.
     """
@@ -928,8 +932,7 @@ def minimise(
         poses, damping = trial, max(damping / 5, LEAST_DAMPING)
         last = (step.ravel(), gradient) if secant and size < NEAR_MM else None
         fit = objective.linearise(poses, shadows)
-        on_step(fit.cost)
-        if size < tolerance_mm:
+        if on_step(fit.cost) is False or size < tolerance_mm:
             break
     return poses, fit
 

@@ -169,16 +169,28 @@ class CameraCorrections:
         return float(parts.max())
 
     def system(
-        self, objective: Objective, fit: PoseFit, corrections: np.ndarray
+        self,
+        objective: Objective,
+        fit: PoseFit,
+        corrections: np.ndarray,
+        sharpness: Sequence[float] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
-        if not self.free.size:
+        """Return the gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included.
+
+        Parameters
+        ----------
+        sharpness
+            By view, of which each Hessian has so much only.
+        """
+        if not self.free.size and sharpness is None:
             return fit.gradient[:6], fit.hessian[:6, :6]
         jacobians = self.jacobians(objective, corrections, len(fit.gradient))
         gradient = sum(way.T @ g for way, (g, _) in zip(jacobians, fit.by_view, strict=True))
         hessian = sum(
-            way.T @ (np.tril(h) + np.tril(h, -1).T) @ way
-            for way, (_, h) in zip(jacobians, fit.by_view, strict=True)
+            share * way.T @ (np.tril(h) + np.tril(h, -1).T) @ way
+            for way, (_, h), share in zip(
+                jacobians, fit.by_view, sharpness or [1.0] * len(jacobians), strict=True
+            )
         )
         precision = self.precision(objective, fit)
         gradient[6:] += precision * corrections[self.free]

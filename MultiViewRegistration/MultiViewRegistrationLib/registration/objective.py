@@ -29,6 +29,9 @@ OUTLYING, WINDOW, GROWN = 1.0, 2, 2
 #: up to a fiftieth.
 MIN_OUTLIER_SHARE = 0.05
 
+#: No view bends less than this share of what Gauss and Newton give it.
+LEAST_SHARPNESS = 0.05
+
 #: Side of a tile in pixels of its level: several windows of local normalisation wide, so that two
 #: tiles differ by chance even where neighbouring pixels do not.
 TILE_SIDE = 16
@@ -71,6 +74,9 @@ class PoseFit:
         Each view's share in the gradient and in the lower triangle of the Hessian.
     pixels, similarity
         By view, the number of pixels compared and their local NCC.
+    sharpness
+        By view, about which share of Gauss and Newton's curvature is there, see
+        `similarity.slope_products`; at least LEAST_SHARPNESS.
     shown
         By view, in how many of them the CT shows; the others see air beside it. Of a structure, all
         that are compared.
@@ -83,6 +89,7 @@ class PoseFit:
     shown: tuple[int, ...]
     similarity: tuple[float, ...]
     by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
+    sharpness: tuple[float, ...] = ()
 
     @property
     def min_similarity(self) -> float:
@@ -125,12 +132,14 @@ class Residual(NamedTuple):
     """One way in which a view is compared.
 
     Residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative (n, k,
-    rows, columns), and the sums m f, m m, f f of what is compared, see `similarity`.
+    rows, columns), the sums m f, m m, f f of what is compared, and the DRR as it is compared (k,
+    rows, columns), see `similarity`.
     """
 
     residual: np.ndarray
     derivative: np.ndarray
     products: np.ndarray
+    drr: np.ndarray
 
 
 class EvaluationPoint(NamedTuple):
@@ -340,6 +349,10 @@ class Objective:
             shown=shown,
             similarity=tuple(part[3] for part in parts),
             by_view=tuple((part[1] / count, part[2] / count) for part in parts),
+            sharpness=tuple(
+                float(np.clip(bent / max(plain, 1e-12), LEAST_SHARPNESS, 1.0))
+                for bent, plain in (part[4] for part in parts)
+            ),
         )
 
     def residuals(
@@ -383,20 +396,22 @@ class Objective:
     def _compare(self, index: int, projection: Projection, derivative: bool, parts: list) -> None:
         """Fill a view's place in `parts`.
 
-        Sum of robust squares, gradient, Hessian and local NCC.
+        Sum of robust squares, gradient, Hessian, local NCC and products of slopes.
         """
         settings, mask = self.settings, self._masks[index]
         derivatives = len(projection.jacobian)
         gradient = np.zeros(derivatives)
         hessian = np.zeros((derivatives, derivatives))
-        products = np.zeros(3)
+        products, slopes = np.zeros(3), np.zeros(2)
         cost = 0.0
-        for residual, change, sums in self.residuals(index, projection, derivative=derivative):
+        for residual, change, sums, drr in self.residuals(index, projection, derivative=derivative):
             cost += similarity.normal_equations(
                 residual, change, mask, settings.cauchy, gradient, hessian
             )
             products += sums
-        parts[index] = cost, gradient, hessian, local_ncc(products)
+            if derivative:
+                slopes += similarity.slope_products(residual, drr, mask, settings.cauchy)
+        parts[index] = cost, gradient, hessian, local_ncc(products), slopes
 
 
 def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray] | None:
@@ -519,16 +534,13 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
     gradients = np.zeros((derivatives, *pixels.shape))
     hessians = np.zeros((*pixels.shape, derivatives, derivatives))
     products = np.zeros((3, *pixels.shape))
-    of_xray = _normalised_xray(objective, index, projection)
-    for (residual, change, _), fixed in zip(
-        objective.residuals(index, projection), of_xray, strict=True
-    ):
+    for residual, change, _, drr in objective.residuals(index, projection):
+        fixed = drr - residual
         square = np.sum(residual**2, axis=0)
         weight = mask / (1 + square / cauchy**2) if cauchy else mask
         along = np.sum(change * residual, axis=1)  # of half the square
         gradients += _sums(weight * along)
         bend = 2 * weight / (cauchy**2 + square) if cauchy else np.zeros_like(mask)
-        drr = residual + fixed
         sharp = weight - mask * _missing(residual, drr, weight, mask)
         similarity.add_tile_hessians(change, along, sharp, bend, TILE_SIDE, hessians)
         products += _sums(
@@ -570,17 +582,6 @@ def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np
         np.sum(weight * np.sum(residual * drr, axis=0))
         / max(np.sum(mask * np.sum(drr**2, axis=0)), 1e-12)
     )
-
-
-def _normalised_xray(objective: Objective, index: int, projection: Projection) -> list[np.ndarray]:
-    """Return the X-ray as it is compared, in each way.
-
-    What an image without contrast differs by from it.
-    """
-    nothing = Projection(
-        np.zeros_like(projection.image), np.empty((0, 0, 0), np.float32), projection.comparable
-    )
-    return [-each.residual for each in objective.residuals(index, nothing, derivative=False)]
 
 
 def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:

@@ -153,11 +153,14 @@ MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
-#: A step no longer than this is near a minimum: how it changed the gradient tells the curvature
-#: along it.
-NEAR_MM = 0.6
-#: That counts as no less than this share of Gauss-Newton's.
+#: How a step no longer than the second changed the gradient tells the curvature along it near a
+#: minimum; of one shorter than the first, what it changed is chance.
+NEAR_MM = (0.05, 1.5)
+#: That counts as no less than this share of what was expected.
 LEAST_CURVATURE = 0.2
+#: A step that makes the cost larger is tried again with the curvature that was expected, and at
+#: least so much damping.
+REFUSED_DAMPING = 1e-2
 
 #: Minima go on to the next level if the best has at most so many times their evidence, and at most
 #: so many: first from the coarsest level, where a bone's minima are hard to distinguish, then from
@@ -271,7 +274,7 @@ def levenberg_marquardt(
     tolerance_mm: float,
     on_step: Callable[[Step], object],
     *,
-    secant: bool = False,
+    second_order: bool = False,
 ) -> Generator[EvaluationPoint, TrialEvaluation, Descent]:
     """Descend by Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
 
@@ -281,8 +284,9 @@ def levenberg_marquardt(
 
     Parameters
     ----------
-    secant
-        Steps near the minimum take the curvature from the step before, see `with_curvature`.
+    second_order
+        Steps are as long as the curvature that is there has it (`PoseFit.sharpness`), and near the
+        minimum as the step before showed it, see `with_curvature`.
     """
     given, steps = [view.camera for view in objective.views], []
     damping, pose = 1e-3, start.world_from_ct
@@ -294,13 +298,15 @@ def levenberg_marquardt(
     )
     here = evaluation.linearise()
     for _ in range(iterations):
-        gradient, hessian = unknowns.system(objective, here, corrections)
-        scale = np.diag(np.diag(hessian))
+        gradient, hessian = unknowns.system(
+            objective, here, corrections, here.sharpness if second_order else None
+        )
+        curved, scale = hessian, np.diag(np.diag(hessian))
         if last is not None:
-            hessian = with_curvature(hessian, last[0], gradient - last[1])
+            curved = with_curvature(hessian, last[0], gradient - last[1])
         while damping < 1e6:
             step = -np.linalg.solve(
-                hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient
+                curved + damping * scale + 1e-12 * np.eye(len(gradient)), gradient
             )
             trial, trial_corrections = (
                 moved(pose, step[:6], objective.pivot),
@@ -317,11 +323,11 @@ def levenberg_marquardt(
             better = evaluation.cost() * prior_ratio < here.cost
             if better or size < tolerance_mm:
                 break
-            damping *= 8
+            curved, damping = hessian, max(8 * damping, REFUSED_DAMPING)
         if damping >= 1e6 or not better:
             break
         pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
-        last = (step, gradient) if secant and size < NEAR_MM else None
+        last = (step, gradient) if second_order and NEAR_MM[0] < size < NEAR_MM[1] else None
         here = evaluation.linearise()
         steps.append(Step(pose, here.cost, size, here.similarity))
         on_step(steps[-1])
@@ -331,12 +337,12 @@ def levenberg_marquardt(
 
 
 def with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Return Gauss-Newton's Hessian (n, n), with the curvature that the last step showed along it.
+    """Return a Hessian (n, n) with the curvature that the last step showed along it.
 
-    Gauss and Newton leave out the residuals' second derivatives, which make a minimum less sharp,
-    up to three times: their steps are that much too short. Hybrid of Gauss-Newton and BFGS
-    (Al-Baali and Fletcher, J. Oper. Res. Soc. 36, 1985), damped as by Powell (Lect. Notes Math.
-    630, 1978).
+    Where the residuals' second derivatives, which Gauss and Newton leave out, make a minimum less
+    sharp in some directions than in others, steps are too short along these. Hybrid of Gauss-Newton
+    and BFGS (Al-Baali and Fletcher, J. Oper. Res. Soc. 36, 1985), damped as by Powell (Lect. Notes
+    Math. 630, 1978).
 
     Parameters
     ----------
@@ -360,13 +366,13 @@ def minimise(
     tolerance_mm: float,
     unknowns: CameraCorrections | None = None,
     *,
-    secant: bool = False,
+    second_order: bool = False,
 ) -> Descent:
     """Run one descent about the objective's own pivot, see `descend`."""
     start = DescentStart(world_from_ct)
-    return descend(objective, [start], iterations, tolerance_mm, unknowns=unknowns, secant=secant)[
-        0
-    ]
+    return descend(
+        objective, [start], iterations, tolerance_mm, unknowns=unknowns, second_order=second_order
+    )[0]
 
 
 def descend(
@@ -378,7 +384,7 @@ def descend(
     unknowns: CameraCorrections | None = None,
     on_step: Callable[[Step], object] = lambda step: None,
     *,
-    secant: bool = False,
+    second_order: bool = False,
 ) -> list[Descent]:
     """Run a descent from each start, side by side.
 
@@ -396,7 +402,7 @@ def descend(
     on_step
         Called after each step of a single descent; not called for several, which run in other
         threads.
-    secant
+    second_order
         See `levenberg_marquardt`.
     """
     objectives = [objective]
@@ -411,7 +417,7 @@ def descend(
     report_step = on_step if len(starts) == 1 else lambda step: None
     descents = [
         levenberg_marquardt(
-            own, start, unknowns, iterations, tolerance_mm, report_step, secant=secant
+            own, start, unknowns, iterations, tolerance_mm, report_step, second_order=second_order
         )
         for own, start in zip(objectives, starts, strict=True)
     ]

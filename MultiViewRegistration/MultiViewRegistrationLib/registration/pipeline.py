@@ -40,7 +40,7 @@ from .optimizer import (
     distance,
     search_budget,
 )
-from .prepared_ct import PreparedCT
+from .prepared_ct import PreparedCT, ResolutionLevel
 from .warm_up import warm_up
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
@@ -284,7 +284,7 @@ class RegistrationPipeline:
     ) -> None:
         warm_up()  # before threads would compile them at the same time
         self.anatomy, self._views, self._centre = anatomy, views, world_from_ct
-        self._levels = anatomy.levels(views, world_from_ct)
+        self._levels = with_approach(anatomy.levels(views, world_from_ct), anatomy)
         self._unknowns = CameraCorrections(views, shared)
         self._progress, self._seed = progress, seed
         self._search_seconds, self._n_scored, self._n_refined, self._done = 0.0, 0, 0, 0.0
@@ -467,7 +467,7 @@ class RegistrationPipeline:
             centroid,
             unknowns,
             on_step,
-            secant=number > 0,
+            second_order=number > 0,
         )
         minima = self.merge([], ends)
         if len(starts) > 1 and minima:
@@ -499,7 +499,8 @@ class RegistrationPipeline:
         """Return the finest level's answers, and the one to which `near` leads, if it has more evidence.
 
         It leads there from the finest level, or from the level before: metal misleads most where a
-        window holds much of the image.
+        window holds much of the image. A body's start that leads to the same answer from the level
+        before is not followed at the finest.
         """
         last, best = len(self._levels) - 1, minima[0]
         starts = [
@@ -507,11 +508,15 @@ class RegistrationPipeline:
             for n, pose in enumerate(near)
             if distance(pose, best.world_from_ct, self.anatomy.centroid) > SAME_START_MM
         ]
-        coarser = self.descend(last - 1, starts)
         if self.anatomy.structure:
+            coarser = self.descend(last - 1, starts)
             ends = [*self.descend(last, starts), *self.descend(last, coarser)]
         else:
-            ends = self._with_others(last, [best], [*starts, *coarser])
+            ends = [best]
+            for start in starts:
+                coarser = self.descend(last - 1, [start])
+                if not all(self._apart(each, best) <= SAME_MM for each in coarser):
+                    ends = self._with_others(last, ends, [start, *coarser])
         return self.merge(minima, [each for each in ends if each.fit.evidence > best.fit.evidence])
 
     def _with_others(
@@ -522,20 +527,22 @@ class RegistrationPipeline:
             if not minima:
                 minima = self.descend(number, [start])
                 continue
-            answer, centroid = minima[0], self.anatomy.centroid
-            before = distance(start.world_from_ct, answer.world_from_ct, centroid)
+            answer = minima[0]
+            before = self._apart(start, answer)
             if before <= SAME_MM:
                 continue
             tried = self.descend(number, [start], TRIED_STEPS)
             on_its_way = [
                 each.fit.evidence < answer.fit.evidence
-                and distance(each.world_from_ct, answer.world_from_ct, centroid)
-                < min(before, ON_ITS_WAY_MM)
+                and self._apart(each, answer) < min(before, ON_ITS_WAY_MM)
                 for each in tried
             ]
             if tried and not all(on_its_way):
                 minima = self.merge(minima, self.descend(number, tried))
         return minima
+
+    def _apart(self, one: Descent | DescentStart, other: Descent) -> float:
+        return distance(one.world_from_ct, other.world_from_ct, self.anatomy.centroid)
 
     def _without_outliers(self, best: Descent) -> Descent | None:
         """Return where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there.
@@ -566,7 +573,7 @@ class RegistrationPipeline:
             level.tolerance_mm,
             self.anatomy.centroid,
             self._unknowns,
-            secant=True,
+            second_order=True,
         )
         return (
             replace(end, fit=objective.evaluate(point_of(end)).linearise())
@@ -588,8 +595,10 @@ class RegistrationPipeline:
 
     def _level_name(self, number: int) -> str:
         columns, rows = self._views[0].camera.size
-        pool = self._levels[number].pool
-        return f"{columns // pool} x {rows // pool} px"
+        level, finest = self._levels[number], self._levels[-1]
+        again = level is not finest and level.settings == finest.settings
+        name = f"{columns // level.pool} x {rows // level.pool} px"
+        return f"{name}, as at the finest" if again else name
 
     def _report(self, number: int, stage: str, share: float, at: Step | Descent) -> None:
         self._done = max(
@@ -613,6 +622,20 @@ def pose_difference(
 def is_plausible(minima: list[Descent], least_ncc: float = MIN_CONVINCING_NCC) -> bool:
     """Return whether the best minimum of the second level or a finer one looks like every X-ray."""
     return bool(minima) and min(minima[0].fit.similarity) > least_ncc
+
+
+def with_approach(levels: list[ResolutionLevel], anatomy: PreparedCT) -> list[ResolutionLevel]:
+    """Return the levels of a body with the finest one's comparison of coarser images before it.
+
+    It leads nearly as far in an eighth of the time.
+    """
+    before, finest = levels[-2:]
+    if anatomy.structure or before.pool == finest.pool:
+        return levels
+    coarser = replace(
+        finest, pool=before.pool, volume=before.volume, tolerance_mm=before.tolerance_mm
+    )
+    return [*levels[:-1], coarser, finest]
 
 
 def prune(

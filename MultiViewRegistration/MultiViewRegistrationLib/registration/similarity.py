@@ -228,19 +228,22 @@ def window_weight(mask, radius):
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
-    """Return the residual (1, rows, columns), its derivative (n, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
+    """Return the residual, its derivative, the sums m f, m m, f f of the normalised images, and m.
+
+    They are (1, rows, columns), (n, 1, rows, columns), (3,) and (1, rows, columns).
+    """
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
     mean, inverse_sd = local_moments(image, mask, weight, radius, floor)
     fixed_mean, fixed_inverse_sd = local_moments(fixed, mask, weight, radius, floor)
     residual = np.zeros((1, rows, columns), np.float32)
-    normalised = np.empty((rows, columns), np.float32)
+    normalised = np.zeros((1, rows, columns), np.float32)
     products = np.zeros(3)
     for r in range(rows):
         for c in range(columns):
-            m = (image[r, c] - mean[r, c]) * inverse_sd[r, c]
-            normalised[r, c] = m
             if mask[r, c] > 0:
+                m = (image[r, c] - mean[r, c]) * inverse_sd[r, c]
+                normalised[0, r, c] = m
                 f = (fixed[r, c] - fixed_mean[r, c]) * fixed_inverse_sd[r, c]
                 residual[0, r, c] = m - f
                 products[0] += m * f
@@ -257,17 +260,17 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
                     s = inverse_sd[r, c]
                     d_sd = (mean_ij[r, c] - mean[r, c] * mean_j[r, c]) * s
                     derivative[p, 0, r, c] = (
-                        jacobian[p, r, c] - mean_j[r, c] - normalised[r, c] * d_sd
+                        jacobian[p, r, c] - mean_j[r, c] - normalised[0, r, c] * d_sd
                     ) * s
-    return residual, derivative, products
+    return residual, derivative, products, normalised
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
-    """Return the residual, its derivative, and the sums m f, m m, f f of the normalised gradients.
+    """Return the residual, its derivative, the sums m f, m m, f f of the normalised gradients, and m.
 
-    They are (2, rows, columns), (n, 2, rows, columns) and (3,). `mask` must leave out the image's
-    border and the neighbours of false values.
+    They are (2, rows, columns), (n, 2, rows, columns), (3,) and (2, rows, columns). `mask` must
+    leave out the image's border and the neighbours of false values.
     """
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
@@ -278,6 +281,7 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
     scale = _local_rms(gradient[0], gradient[1], mask, weight, radius, floor)
     fixed_scale = _local_rms(fixed_gradient[0], fixed_gradient[1], mask, weight, radius, floor)
     residual = np.zeros((2, rows, columns), np.float32)
+    normalised = np.zeros((2, rows, columns), np.float32)
     products = np.zeros(3)
     for i in range(2):
         for r in range(rows):
@@ -286,6 +290,7 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
                     m = gradient[i, r, c] * scale[r, c]
                     f = fixed_gradient[i, r, c] * fixed_scale[r, c]
                     residual[i, r, c] = m - f
+                    normalised[i, r, c] = m
                     products[0] += m * f
                     products[1] += m * m
                     products[2] += f * f
@@ -307,7 +312,53 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
                     shrink = prior_ratio[r, c] * s * s
                     derivative[p, 0, r, c] = (jx[r, c] - gradient[0, r, c] * shrink) * s
                     derivative[p, 1, r, c] = (jy[r, c] - gradient[1, r, c] * shrink) * s
-    return residual, derivative, products
+    return residual, derivative, products, normalised
+
+
+@nb.njit(**cpu.KERNEL, fastmath=True)
+def slope_products(residual, normalised, mask, cauchy):
+    """Return the sums (2,) whose ratio is the share of Gauss and Newton's curvature that is there.
+
+    They leave out the residuals e = m - f times the second derivatives of m. In the sum of robust
+    squares of an image that is shifted, integration by parts turns these, too, into products of
+    slopes: sum psi(e) m'' = -sum psi'(e) e' m', psi(e) = w e. What is left is sum psi'(e) m' f' in
+    place of sum w m' m', less where the X-ray is blurred, noisy, or shows something else. What
+    turns and tilts bends about as much less.
+
+    Parameters
+    ----------
+    residual, normalised
+        (k, rows, columns), e and m.
+    cauchy
+        As of `normal_equations`.
+    """
+    components, rows, columns = residual.shape
+    bent, plain = 0.0, 0.0
+    for r in range(rows - 1):
+        for c in range(columns - 1):
+            if mask[r, c] == 0:
+                continue
+            for down in range(2):
+                below, beside = r + down, c + 1 - down
+                if mask[below, beside] == 0:
+                    continue
+                square, own, other, along, across = 0.0, 0.0, 0.0, 0.0, 0.0
+                for i in range(components):
+                    e = 0.5 * (residual[i, r, c] + residual[i, below, beside])
+                    m = normalised[i, below, beside] - normalised[i, r, c]
+                    f = m - residual[i, below, beside] + residual[i, r, c]
+                    square += e * e
+                    own += m * m
+                    other += m * f
+                    along += e * m
+                    across += e * f
+                weight = 1.0
+                if cauchy > 0:
+                    weight = 1.0 / (1.0 + square / (cauchy * cauchy))
+                    bent -= 2.0 * weight * weight / (cauchy * cauchy) * along * across
+                bent += weight * other
+                plain += weight * own
+    return np.array([bent, plain])
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)

@@ -42,7 +42,7 @@ LANE_PIXELS = 256
 #: Pixels of a search's poses that are scored at a time, some 200 bytes each.
 PIXELS_AT_ONCE = 2**22
 #: What comes back of an image, before gradient (n,) and Hessian (n, n).
-COST_BEFORE, COST, PRODUCTS, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 6, 7
+COST_BEFORE, COST, PRODUCTS, SLOPES, PIXELS, SHOWN, SYSTEM = 0, 1, 2, 5, 7, 8, 9
 
 
 class TorchObjective(Objective):
@@ -116,9 +116,10 @@ class TorchObjective(Objective):
             self._kept = mask
             gradients, hessians = np.split(numbers[:, SYSTEM:], [derivatives], axis=1)
             hessians = np.tril(hessians.reshape(-1, derivatives, derivatives))
-            products = map(local_ncc, numbers[:, PRODUCTS : PRODUCTS + 3])
+            products = map(local_ncc, numbers[:, PRODUCTS:SLOPES])
+            costs, slopes = map(float, numbers[:, COST]), numbers[:, SLOPES:PIXELS]
             self._linearised = self._fit(
-                list(zip(map(float, numbers[:, COST]), gradients, hessians, products, strict=True)),
+                list(zip(costs, gradients, hessians, products, slopes, strict=True)),
                 *(tuple(map(int, numbers[:, column])) for column in (PIXELS, SHOWN)),
             )
             return self._linearised
@@ -154,7 +155,7 @@ class TorchScorer:
         images = self._images
         pivots = rigid.transform_points(np.stack(poses), self._centroid)
         numbers = images.compared(poses, None, pivots, None, 0)[0]
-        pixels, products = numbers[..., PIXELS], numbers[..., PRODUCTS : PRODUCTS + 3]
+        pixels, products = numbers[..., PIXELS], numbers[..., PRODUCTS:SLOPES]
         whole = images.settings.silhouette_mm is not None
         share = np.ones_like(pixels) if whole else pixels / np.maximum(images.usable, 1)
         scores = (
@@ -326,7 +327,7 @@ def _compare(
         else (mask > 0) & (image > settings.intensity_floor)
     )
     counts = [each.sum(dim=(1, 2), dtype=projector.real)[:, None] for each in (mask, shown)]
-    return torch.cat([before[:, None], sums[:, :4], *counts, sums[:, 4:]], dim=1), mask
+    return torch.cat([before[:, None], sums[:, :6], *counts, sums[:, 6:]], dim=1), mask
 
 
 def _sums_of(
@@ -337,7 +338,11 @@ def _sums_of(
     fixed: Tensor,
     mask: Tensor,
 ) -> Tensor:
-    """Return robust squares, m f, m m, f f, gradient (n,) and Hessian (n, n) of each image in a row, see `similarity`."""
+    """Return the sums of each image in a row, see `similarity`.
+
+    They are robust squares, m f, m m, f f, two products of slopes, gradient (n,) and Hessian (n,
+    n).
+    """
     kinds = []
     if settings.intensity_radius:
         kinds.append(
@@ -353,7 +358,7 @@ def _sums_of(
         )
     count, derivatives = len(image), len(jacobian)
     cost = image.new_zeros(count, dtype=real)
-    products = cost.new_zeros(count, 3)
+    products, bends = cost.new_zeros(count, 3), cost.new_zeros(count, 2)
     system = cost.new_zeros(count, derivatives, derivatives + 1)
     for drr, xray, slopes in kinds:
         residual = (drr - xray) * mask
@@ -366,14 +371,36 @@ def _sums_of(
         pairs = (drr * xray * mask).sum(0), (drr**2 * mask).sum(0), (xray**2 * mask).sum(0)
         products = products + torch.stack([pair.sum((1, 2), dtype=real) for pair in pairs], dim=1)
         if derivatives:
+            bends = bends + _slope_products(residual, drr, mask, settings.cauchy, real)
             columns = torch.cat([slopes * mask, residual[None]])  # (n + 1, k, B, rows, columns)
             for component in columns.unbind(1):
                 a = _lanes(component.transpose(0, 1)).transpose(1, 2)  # (B, lanes, n + 1, pixels)
                 w = _lanes(weight)[:, :, None]
                 system = system + ((a[:, :, :-1] * w) @ a.transpose(2, 3)).sum(1, dtype=real)
     return torch.cat(
-        [cost[:, None], products, system[:, :, -1], system[:, :, :-1].flatten(1)], dim=1
+        [cost[:, None], products, bends, system[:, :, -1], system[:, :, :-1].flatten(1)], dim=1
     )
+
+
+def _slope_products(
+    residual: Tensor, drr: Tensor, mask: Tensor, cauchy: float, real: torch.dtype
+) -> Tensor:
+    """Return (B, 2), see `similarity.slope_products`; residual and DRR are (k, B, rows, columns)."""
+    here, found = (..., slice(None, -1), slice(None, -1)), []
+    for there in (
+        (..., slice(None, -1), slice(1, None)),
+        (..., slice(1, None), slice(None, -1)),
+    ):
+        both = mask[here] * mask[there]
+        e, m = 0.5 * (residual[here] + residual[there]), drr[there] - drr[here]
+        f = m - residual[there] + residual[here]
+        weight, bend = both, torch.zeros_like(both)
+        if cauchy:
+            weight = both / (1 + (e**2).sum(0) / cauchy**2)
+            bend = 2 * weight**2 / cauchy**2 * (e * m).sum(0) * (e * f).sum(0)
+        pair = weight * (m * f).sum(0) - bend, weight * (m**2).sum(0)
+        found.append(torch.stack([each.sum((1, 2), dtype=real) for each in pair], dim=1))
+    return found[0] + found[1]
 
 
 def _lanes(images: Tensor) -> Tensor:

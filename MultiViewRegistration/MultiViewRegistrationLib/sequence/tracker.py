@@ -283,7 +283,7 @@ class Tracker:
                 tolerance_mm = (
                     level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
                 )
-                found = minimise(objective, pose, level.iterations, tolerance_mm, secant=True)
+                found = minimise(objective, pose, level.iterations, tolerance_mm, second_order=True)
                 pose, fit = found.world_from_ct, found.fit
             if not np.isfinite(fit.cost):
                 return None
@@ -361,7 +361,7 @@ def _finished(
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
         if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:
             return moved(pose, step, objective.pivot), fit
-    found = minimise(objective, pose, level.iterations, tolerance_mm, secant=True)
+    found = minimise(objective, pose, level.iterations, tolerance_mm, second_order=True)
     return found.world_from_ct, found.fit
 
 

@@ -214,7 +214,11 @@ class GeometryPresenter(EditorPresenter):
         if self.beads.open:
             return self.beads.form()
         view, draft = self.view, self._edits.draft(self.view)
-        certain = self.certainty.form()
+        # Of a matrix nobody but a person knows it.
+        asked = draft.mode in (MATRIX, FILE) and not view.record.marker
+        certainty = group(
+            "certainty", _("How well it is known"), *self.certainty.form(), open=asked
+        )
         return [
             FieldTable(
                 "fields",
@@ -250,14 +254,10 @@ class GeometryPresenter(EditorPresenter):
                 group(
                     "details",
                     view.name,
+                    certainty if asked else None,
                     *self._details(view, draft),
                     Text("geometry_summary", "\n".join(self._summary(view, draft)), tone=QUIET),
-                    group(
-                        "certainty",
-                        _("How well it is known"),
-                        *certain,
-                        open=view.record.kind == "camera" and not view.record.marker,
-                    ),
+                    None if asked else certainty,
                     group(
                         "shared",
                         _("Uncertain, and the same in all X-rays"),

@@ -6,7 +6,7 @@ Each case is one of the people of `bent` in two X-rays by RTK about 90 degrees a
 registered with matrices as they were and with the principal points of one view or both 3 to 8
 pixels off, each of which nobody says how well it is known, or is said to be known to 0.5 or to 4
 pixels, which is what 3 to 8 are along each axis; with such matrices and a third view between the
-two; with the wrong ones and the phantom of Resources in both X-rays, 40 mm from the bone, as a
+two, tilted; with the wrong ones and the phantom of Resources in both X-rays, 40 mm from the bone, as a
 marker; with 5 to 8 rows cut off the top of all images; and with as many rows cut off both ends and
 columns off both sides, which leaves a square. --draws says how often the images of a case are
 judged, each time with other wrong principal points: a row costs seconds then, and no simulation.
@@ -68,6 +68,8 @@ SAID_SD_PX = {SAID: 4.0, RIGHT_SAID: 4.0} | dict.fromkeys(
 )
 #: From the bone's middle to that of the phantom.
 BESIDE_MM = 40.0
+#: Of a third view: what all of a C-arm's orbit hides shows out of its plane.
+TILT_DEG = 25.0
 
 
 @lru_cache
@@ -168,10 +170,14 @@ def row(seed: int, number: int, condition: str, draw: int, data: Path) -> dict:
 
 
 def between(first: Camera, second: Camera) -> Camera:
-    """The first camera turned half way to the second."""
+    """The first camera turned half way to the second, and by TILT_DEG out of their plane."""
     turn = rigid.log_so3(first.camera_from_world[:3, :3].T @ second.camera_from_world[:3, :3])
-    half = rigid.from_rotation_translation(rigid.exp_so3(turn / 2), np.zeros(3))
-    return replace(first, camera_from_world=first.camera_from_world @ half)
+    half = rigid.exp_so3(turn / 2)
+    beam = half.T @ first.camera_from_world[2, :3]
+    across = np.cross(beam, turn / np.linalg.norm(turn))
+    tilt = rigid.exp_so3(np.radians(TILT_DEG) * across / np.linalg.norm(across))
+    turned = rigid.from_rotation_translation(half @ tilt, np.zeros(3))
+    return replace(first, camera_from_world=first.camera_from_world @ turned)
 
 
 def with_wrong_points(rng: np.random.Generator, cameras: list[Camera]) -> list[Camera]:

@@ -62,6 +62,24 @@ def test_a_case_is_the_same_in_the_scene(scene, name, request):
         assert np.array_equal(a.xray.valid, b.xray.valid)
 
 
+@pytest.mark.parametrize("stated", [{}, {"principal_point_sd_px": 0.5}])
+def test_a_scene_keeps_whether_a_case_says_how_well_its_matrices_are_known(
+    scene, case_file, stated
+):
+    content = json.loads(case_file.read_text())
+    for view in content["views"]:
+        del view["principal_point_sd_px"]
+        view |= stated
+    case_file.write_text(json.dumps(content))
+    registration = read_case(case_file)(scene)
+    for view, loaded in zip(case_of(registration).views, Case.load(case_file).views, strict=True):
+        assert bool(view.presumed_principal_point_sd_px) == (not stated)
+        assert view.presumed_principal_point_sd_px == pytest.approx(
+            loaded.presumed_principal_point_sd_px
+        )
+    assert [view.record.uncertainty for view in registration.xrays] == [stated] * 2
+
+
 def test_slot_scans_lie_in_the_scene_where_their_rays_are_and_stay_when_they_are_corrected(
     scene, scouts
 ):

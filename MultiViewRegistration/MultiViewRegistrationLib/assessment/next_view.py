@@ -194,7 +194,7 @@ def with_further_view(
     features, targets = assessment.features, assessment.targets
     if assessment.verdict != "check" or features is None or targets is None or assessment.cause:
         return assessment
-    if "principal-point-unstated" in map(code_of, assessment.reasons):
+    if len(views) == 2 and "principal-point-unstated" in map(code_of, assessment.reasons):
         return assessment
     at = features.total_uncertainty.at(rigid.transform_points(world_from_ct, targets))
     if at.bound_mm() < LEAST_MM or any(view.camera.fan_axes == 1 for view in views):

@@ -753,7 +753,8 @@ def _doubts(views: list[View]) -> list[Reason]:
 def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> Reason:
     """Return how well the cameras are known, and what it makes of the pose."""
     risk = percent(prediction.camera_failure_probability)
-    third = "add a third X-ray between the two, or " if len(views) == 2 else ""
+    third = "add a third X-ray between the two, tilted to head or feet, or "
+    third = third if len(views) == 2 else ""
     if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
         sentence = (
             f"Nobody says how well the principal point of {' and '.join(unstated)} is known: off "

@@ -105,7 +105,7 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
     coarse = registration.refine_to_finest(
         registration.descend(1, registration.descend(0, [DescentStart(start)]))
     )
-    assert coarse.fit.evidence < found.fit.evidence
+    assert coarse.fit.evidence < 1.001 * found.fit.evidence
 
 
 @pytest.mark.parametrize("structure", [False, True])

@@ -278,7 +278,8 @@ def test_it_is_sure_of_what_was_found_again_if_nothing_else_is_nearly_as_good(
 @pytest.mark.slow
 def test_an_unconvincing_result_is_searched_at_a_second_level(anatomy, views, monkeypatch):
     once = refine(anatomy, views, FAR, reach=REACH)
-    monkeypatch.setattr(pipeline, "MIN_CONVINCING_NCC", 1.1)
+    monkeypatch.setattr(pipeline, "COARSE_NCC", 1.1)
+    monkeypatch.setattr(pipeline, "is_plausible", lambda minima: False)
     fractions = []
     again = refine(
         anatomy, views, FAR, lambda progress: fractions.append(progress.fraction), reach=REACH

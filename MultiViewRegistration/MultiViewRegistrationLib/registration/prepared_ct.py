@@ -60,7 +60,7 @@ class ResolutionLevel:
 BODY = (
     (Settings(intensity_radius=12), 30, 0.5),
     (Settings(intensity_radius=6), 12, 0.1),
-    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.01),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.02),
 )
 
 #: Poses of a body are scored at half the coarsest resolution, with windows to match.

@@ -5,6 +5,8 @@ The pose is one to which an independent renderer came, worth 1 mm across and 3 m
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,5 +72,6 @@ def test_the_neck_of_the_phantom_lies_elsewhere_as_images_without_a_common_one_s
     assert np.linalg.norm(first - second, axis=1)[neck | head].max() < 1
     for each in (first, second):
         assert each[neck, 0].max() < -1.4 and np.abs(each[head]).max() < 0.7
-    _, said = assessed(portal, [portal.case.views[i] for i in (1, 4, 5)])
+    measured = [replace(view, presumed_principal_point_sd_px=0.0) for view in portal.case.views]
+    _, said = assessed(portal, [measured[i] for i in (1, 4, 5)])
     assert said.verdict == "check" and "part-displaced" in [each.code for each in said.reasons]

@@ -32,7 +32,7 @@ from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.studies.statistics import perturbed
 
 from .kept import Rows
-from .protocol.conditions import restored, scaled
+from .protocol.conditions import restored, scaled, stated
 from .truth import truth_of
 
 Fault = Callable[[np.random.Generator, list[View]], list[View]]
@@ -162,7 +162,7 @@ def main() -> int:
             path.name.split("-")[0],
             zlib.crc32(path.name.encode()),
         )  # the same whatever other cases there are
-        case = last[name] = Case.load(path, last[name])
+        case = last[name] = stated(Case.load(path, last[name]))
         for n, how in enumerate(args.only or FAULTS):
             anatomy = anatomies.get(STRANGERS.get(name, "") if how == "stranger" else name)
             if anatomy is not None:

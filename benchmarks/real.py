@@ -48,7 +48,7 @@ from . import DATA
 from .appearances import assessed, is_wrong, told, without_search
 from .kept import Rows
 from .people import ct_path
-from .protocol.conditions import restored
+from .protocol.conditions import restored, stated
 from .trust_fit import of_protocols
 
 #: The portal images' isocentre, and the pose to which an independent renderer came there: a
@@ -89,7 +89,7 @@ class RealSet:
 
 
 def portal(data: Path) -> RealSet:
-    case = Case.load(data / "epid" / "case.json")
+    case = stated(Case.load(data / "epid" / "case.json"))
     turn = rigid.exp_so3(np.radians(ROTATION_DEG))
     truth = rigid.from_rotation_translation(turn, ISOCENTRE_MM + SHIFT_MM - turn @ ISOCENTRE_MM)
     return RealSet("portal", case, PreparedCT(case.ct), truth, 1)

@@ -396,7 +396,7 @@ class RealCase:
 
     def __init__(self, path: Path) -> None:
         """InputError where the file is no case with a start pose, or itk-rtk is missing."""
-        self.case = Case.load(path)
+        self.case = conditions.stated(Case.load(path))
         if self.case.structures is not None or self.case.bone_cts:
             raise InputError(
                 f"{path}: structures are not part of this protocol, expected a case of one bone; "

@@ -13,6 +13,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.fields import usual_uncertainty
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.studies.statistics import perturbed
 
 from ..simulation.simulator import PIXEL_MM
@@ -46,6 +47,12 @@ TOGETHER = (
 Views = list[View]
 GeometryError = Callable[[np.random.Generator, Views], Views]
 CTError = Callable[[np.random.Generator, Volume], np.ndarray]
+
+
+def stated(case: Case) -> Case:
+    """The case whose cameras count as measured for its X-rays: their faults are what is measured."""
+    known = [replace(view, presumed_principal_point_sd_px=0.0) for view in case.views]
+    return replace(case, views=known)
 
 
 def calibrated(rng: np.random.Generator, views: Views) -> Views:

@@ -139,14 +139,15 @@ def test_a_mask_counts_once_something_is_drawn_on_it(
     """The Segment Editor alone, opened and closed, changes nothing, wherever the image is laid meanwhile, and in a saved scene."""
     view, before = registration.xrays[0], fingerprint(registration)
     draw_mask(view)
-    camera = view.record.geometry
+    record = view.record
+    camera = record.geometry
     view.change(
         geometry=replace(
             camera, camera_from_world=off(camera.camera_from_world, (3, 0, 0), (0, 40, 0))
         )
     )
     view.place()
-    view.change(geometry=camera)
+    view.change(geometry=camera, uncertainty=record.uncertainty)
     view.place()
     assert fingerprint(registration) == before
     path = tmp_path / "scene.mrb"

@@ -110,6 +110,7 @@ def test_a_refused_number_keeps_register_from_beginning(tab):
     tab.open_step("Start")
     tab.open_group("More")
     tab.page.get_by_label("Search").first.click()
+    tab.choose("How far", "As usual (15\u00b0, 45 mm)")
     rotation = tab.page.get_by_label("Rotation", exact=True)
     rotation.fill("500")
     rotation.press("Tab")

@@ -54,7 +54,7 @@ CODES = {
     "patient-mismatch": "CT and X-rays are of different patients, by their headers",
     "pose-of-one-bone": "the pose is of the first of several bones with a CT each",
     "pose-set": "the pose was set, not registered",
-    "principal-point-unstated": "nobody says how well a principal point is known",
+    "principal-point-unstated": "it is not stated how well a principal point is known",
     "range-too-small": "the pose lies at the rim of what was searched",
     "rest-displaced": "how far a structure lies from its place in the rest of the CT",
     "rest-lost": "the rest of the CT was not found in a frame",

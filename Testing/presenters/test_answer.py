@@ -326,7 +326,7 @@ def test_matrices_of_which_nobody_says_how_good_they_are_lead_to_who_can_say(hos
     done(host, answer)
     assert kind(answer) == "check"
     assert answer.answer().headline.startswith(
-        "Nobody says how well the principal point of view1 and view2 is known"
+        "The case does not say how well the principal point of view1 and view2 is known"
     )
     assert control(answer, "geometry").label == "Say how well it is calibrated"
     act(answer, "geometry")

@@ -74,7 +74,7 @@ def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, ct, vi
 
 @pytest.mark.slow
 def test_a_correct_start_behind_tools_is_kept(anatomy, views):
-    """Bars over a fifth of each image, ten times as dense as the body.
+    """Bars over a fifth of each image, twenty times as dense as the body.
 
     Coarse windows hold little else.
     """
@@ -86,7 +86,7 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
             image[
                 abs(rows + (bar - 1.5 + 0.3 * number) * columns - (20 + 30 * bar))
                 < 4 * np.hypot(1, bar - 1.5)
-            ] += 3.0
+            ] += 6.0
         barred.append(replace(view, xray=type(view.xray)(image, view.xray.valid)))
     assert (
         0.15
@@ -105,7 +105,7 @@ def test_a_correct_start_behind_tools_is_kept(anatomy, views):
     coarse = registration.refine_to_finest(
         registration.descend(1, registration.descend(0, [DescentStart(start)]))
     )
-    assert coarse.fit.evidence < 1.001 * found.fit.evidence
+    assert coarse.fit.evidence < found.fit.evidence
 
 
 @pytest.mark.parametrize("structure", [False, True])

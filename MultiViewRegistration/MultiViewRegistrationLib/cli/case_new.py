@@ -259,7 +259,7 @@ def _new(options: argparse.Namespace) -> dict:
     unstated = [view.name for view in views if view.presumed]
     if unstated and len(views) == 2:
         print(
-            f"mvreg: nobody says how well the principal point of {' and '.join(unstated)} is known, "
+            f"mvreg: the case does not say how well the principal point of {' and '.join(unstated)} is known, "
             "without which two X-rays are not accepted; give --principal-point-sd 0.5 if the camera "
             "was measured where the X-ray was taken.",
             file=sys.stderr,
@@ -462,7 +462,7 @@ def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
 
 
 def _asked_calibrated(view: ViewRecord, ask: Ask) -> ViewRecord:
-    """Ask whether the camera of a view was measured for it, where nobody says so."""
+    """Ask whether the camera of a view was measured for it, where that is not stated."""
     question = f"{view.name}: was the camera measured where this X-ray was taken (yes or no)? "
     if not view.presumed or not ask(question, _yes_or_no):
         return view

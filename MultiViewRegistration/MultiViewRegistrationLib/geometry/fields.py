@@ -455,7 +455,7 @@ SLOT_SCAN_UNCERTAINTY = UNCERTAINTY | table_of(
 #: 3 degrees on a mobile one (Daly et al.).
 C_ARM_SD = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
 C_ARM_PRINCIPAL_POINT_SD_MM = 3.0
-#: Nobody says that a matrix of which nothing is said was measured where its X-ray was taken: to the
+#: A matrix of which nothing is stated may not have been measured where its X-ray was taken: to the
 #: verdict its principal point is known no better than a C-arm's, by the same 3 mm on a detector a
 #: metre away. As a share of that distance it needs no size of a pixel.
 PRESUMED_PRINCIPAL_POINT_SD_SHARE = C_ARM_PRINCIPAL_POINT_SD_MM / 1000

@@ -300,7 +300,7 @@ class View:
         Of a slot scan's distance between rows. 0 = exact, as for any other camera.
     presumed_principal_point_sd_px
         What the verdict takes its principal point for, though the pose is solved with
-        `principal_point_sd_px`, where nobody states how well it is known; 0 where somebody does.
+        `principal_point_sd_px`, where it is not stated how well it is known; 0 where it is.
     doubt
         A sentence on why its image may not be the one that the camera is for, "" for none.
     marker

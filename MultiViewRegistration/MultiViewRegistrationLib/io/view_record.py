@@ -271,7 +271,7 @@ class ViewRecord:
 
     @property
     def presumed(self) -> dict[str, float]:
-        """What the verdict takes the principal point of a matrix for of which nobody states it.
+        """How well the verdict takes an unstated principal point of a matrix to be known.
 
         By its key in a `View`; none of another geometry.
         """

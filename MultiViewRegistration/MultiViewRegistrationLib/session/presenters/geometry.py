@@ -214,7 +214,7 @@ class GeometryPresenter(EditorPresenter):
         if self.beads.open:
             return self.beads.form()
         view, draft = self.view, self._edits.draft(self.view)
-        # Of a matrix nobody but a person knows it.
+        # Of a matrix only a person knows it.
         asked = draft.mode in (MATRIX, FILE) and not view.record.marker
         certainty = group(
             "certainty", _("How well it is known"), *self.certainty.form(), open=asked

@@ -24,7 +24,13 @@ from MultiViewRegistrationLib.session.presenters.form import visible
 from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+slicer = pytest.importorskip("slicer")
 AWAY = rigid.from_rotation_translation(np.eye(3), [2.0, -1.0, 1.0])
+
+
+@pytest.fixture(autouse=True)
+def no_modules(monkeypatch):
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(), raising=False)
 
 
 @pytest.fixture

@@ -163,14 +163,15 @@ def row(seed: int, number: int, data: Path) -> dict:
 def _parts(
     assessed: verdict.Assessment, found: np.ndarray, pose: np.ndarray, forward: Points
 ) -> list[list[float]]:
-    """Of each part: similarity, shift, wider shift, mm, and how far it truly is from where the pose has it, mm."""
+    """Of each part: similarity, shift, wider shift, mm, how far it is from where the pose has it, mm, points, `explained`."""
     rows = []
     for part in assessed.features.parts if assessed.features else ():
         off = rigid.transform_points(found, part.points) - rigid.transform_points(
             pose, forward(part.points)
         )
         true = float(np.linalg.norm(off, axis=1).mean())
-        rows.append([part.similarity, part.shift_mm, part.wider_shift_mm, true, len(part.points)])
+        shifts = part.shift_mm, part.wider_shift_mm
+        rows.append([part.similarity, *shifts, true, len(part.points), part.explained])
     return rows
 
 

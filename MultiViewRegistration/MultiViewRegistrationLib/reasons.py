@@ -68,7 +68,6 @@ CODES = {
     "together-elsewhere": "a bone ends elsewhere than it does alone",
     "unfamiliar-images": "the risk was not measured on X-rays of this kind",
     "unlike-known": "the result looks unlike every correct result known",
-    "unstable": "with wider windows the pose moves",
     "unusual-motion": "a bone has moved against a neighbour by more than is usual",
     "view-disagrees": "one X-ray disagrees with the others",
     "view-not-used": "an X-ray was not used, as the CT covers too little of it",

@@ -36,19 +36,17 @@ def features_of(anatomy, views, found=None, pose=TRUE_POSE):
 def test_a_right_pose_agrees_with_itself(anatomy, views, found):
     features = features_of(anatomy, views, found)
     assert max(features.split_half_mm, *features.single_view_shift_mm) < 0.5
-    assert features.noise_mm < 0.1 and features.outlier_fraction == features.basin_shift_mm == 0
+    assert features.noise_mm < 0.1 and features.outlier_fraction == 0
     assert features.similarity == min(found.fit.similarity)
 
 
-def test_a_pose_beside_the_right_one_moves_on_and_the_views_agree_on_where_to_go(anatomy, views):
+def test_beside_the_right_pose_the_views_agree_on_where_to_go(anatomy, views):
     features = features_of(anatomy, views, pose=off(TRUE_POSE, [1, 0, 1], [3, 0, 0]))
-    assert features.basin_shift_mm > 1 and features.outlier_fraction > 0.01
+    assert features.outlier_fraction > 0.01
     assert max(features.single_view_shift_mm) < 0.5
 
 
-def test_it_goes_with_wider_windows_and_from_there_back_and_with_each_view(
-    anatomy, views, monkeypatch
-):
+def test_it_goes_with_wider_windows_and_from_there_with_each_view(anatomy, views, monkeypatch):
     """From a pose beside the right one, where wider windows are those of the level before the finest."""
     steps = []
 
@@ -64,24 +62,20 @@ def test_it_goes_with_wider_windows_and_from_there_back_and_with_each_view(
 
     monkeypatch.setattr(features, "minimise", spied)
     beside = off(TRUE_POSE, [1, 0, 1], [3, 0, 0])
-    told = features_of(anatomy, views, pose=beside)
+    features_of(anatomy, views, pose=beside)
     wider, finest = (level.settings for level in anatomy.levels(views, beside)[-2:])
-    assert [step[0] for step in steps] == [wider, finest, wider, wider, finest], (
+    assert [step[0] for step in steps] == [wider, wider, wider, finest], (
         "last with the place of a view free"
     )
-    assert [step[1] for step in (*steps[:2], steps[-1])] == [["view1", "view2"]] * 3
-    assert sorted(step[1] for step in steps[2:4]) == [["view1"], ["view2"]], (
+    assert [step[1] for step in (steps[0], steps[-1])] == [["view1", "view2"]] * 2
+    assert sorted(step[1] for step in steps[1:3]) == [["view1"], ["view2"]], (
         "side by side, in any order"
     )
     settled = steps[0][3]
     for pose, expected in zip(
-        (step[2] for step in steps), (beside, settled, settled, settled, beside), strict=True
+        (step[2] for step in steps), (beside, settled, settled, beside), strict=True
     ):
         np.testing.assert_array_equal(pose, expected)
-    targets = default_targets(anatomy, views, beside)
-    assert told.basin_shift_mm == pytest.approx(
-        np.sqrt(np.mean(target_errors(steps[1][3], beside, targets) ** 2))
-    )
     right = features_of(anatomy, views)
     objective = anatomy.objective(views, anatomy.levels(views, TRUE_POSE)[-2], TRUE_POSE)
     least = min(objective.linearise(objective.project(TRUE_POSE)).similarity)

@@ -19,7 +19,6 @@ from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 
 GOOD = {
     "noise_mm": 0.03,
-    "basin_shift_mm": 0.0,
     "single_view_shift_sds": 1.0,
     "split_half_mm": 0.05,
     "similarity": 0.9,
@@ -32,7 +31,6 @@ GOOD = {
 }
 BAD = {
     "noise_mm": 0.2,
-    "basin_shift_mm": 3.0,
     "single_view_shift_sds": 12.0,
     "split_half_mm": 0.8,
     "similarity": 0.3,
@@ -181,7 +179,7 @@ def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
 
 def test_xrays_that_the_model_does_not_know_have_the_risk_that_carries_over(model):
     """Only where noise is unusual and the model alone has doubts; where both have, it is the model's."""
-    bad = {**BAD, "noise_mm": 5.0, "basin_shift_mm": 9.0, "disagreement": 0.001}
+    bad = {**BAD, "noise_mm": 20.0, "disagreement": 0.001}
     wrong = model.predict(bad)
     assert wrong.familiar and wrong.image_failure_probability > model.reject
     assert model.predict({**bad, "carried_risk": 0.9}) == wrong

@@ -54,8 +54,6 @@ STEPS = 4
 OUTLIER_NCC_DROP = 0.3
 #: A view alone may shift by this beside its noise: the resolution at that level.
 RESOLUTION_MM = 0.2
-#: A pose that moves less with wider windows is not refined again.
-MOVED_MM = 0.5
 #: Of the refinement with the CT elsewhere in one view: the most steps, and the size of the last
 #: one, mm.
 APART_STEPS, APART_MM = 30, 0.01
@@ -91,9 +89,6 @@ class ReliabilityFeatures:
         Column and row, in pooled pixels, where the compared part of each view begins.
     fit
         At the finest level.
-    basin_shift_mm
-        Where the pose moves by more than MOVED_MM at the level before the finest, with its wider
-        windows: how far from it a refinement from there ends at the finest level; else 0.
     single_view_shift_mm
         How far each view alone moves the CT across its rays, at the level before the finest; (0,)
         for one view.
@@ -135,7 +130,6 @@ class ReliabilityFeatures:
     pooled: int
     corners: list[tuple[int, int]]
     fit: PoseFit
-    basin_shift_mm: float
     single_view_shift_mm: np.ndarray
     single_view_shift_sds: np.ndarray
     tension: float
@@ -223,14 +217,7 @@ def compute_features(
         else _parts(divided(anatomy, views, pose), pose, objective, fit, split, wider)
     )
     moved = _steps(wider, levels[-2], pose, unknowns)
-    settled = moved.world_from_ct
-    wider_mm = root_mean_square(target_errors(settled, pose, targets))
-    back = (
-        _steps(objective, levels[-1], settled, unknowns).world_from_ct
-        if wider_mm > MOVED_MM
-        else pose
-    )
-    alone = _alone_mm(wider, levels[-2], settled, targets) if len(views) > 1 else []
+    alone = _alone_mm(wider, levels[-2], moved.world_from_ct, targets) if len(views) > 1 else []
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array(
         [each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)]
@@ -260,7 +247,6 @@ def compute_features(
         levels[-1].pool,
         [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
         fit,
-        basin_shift_mm=root_mean_square(target_errors(back, pose, targets)),
         single_view_shift_mm=np.array(alone),
         single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
         tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels))
@@ -317,8 +303,8 @@ def _parts(
     at_wider = fits(wider, wider_fit, tiles(wider, projections), world)
     several = len(finest.views) > 1
     return [
-        Part(points, similarity, several * shift, several * wider_shift)
-        for points, (similarity, shift), (_, wider_shift) in zip(
+        Part(points, similarity, explained, several * shift, several * wider_shift)
+        for points, (similarity, explained, shift), (*_, wider_shift) in zip(
             divided, at_finest, at_wider, strict=True
         )
     ]

@@ -20,6 +20,7 @@ from ..reasons import Reason
 from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles
 from ..registration.prepared_ct import PreparedCT
 from .metrics import in_field
+from .places import MIN_EXPLAINED
 from .uncertainty import root_mean_square, target_jacobians
 
 #: The side of a part, and how many there are at most; with fewer points there are none.
@@ -53,6 +54,8 @@ class Part:
         (N, 3) CT mm.
     similarity
         Mean local NCC of the tiles upon which it falls, at the finest level.
+    explained
+        The correlation that noise leaves these tiles of the X-rays with themselves.
     shift_mm, wider_shift_mm
         How far a Newton step moves it, at the finest level and at the one before, root mean square;
         0 for one view, which does not show its depth.
@@ -60,6 +63,7 @@ class Part:
 
     points: np.ndarray = field(repr=False)
     similarity: float
+    explained: float
     shift_mm: float
     wider_shift_mm: float
 
@@ -103,8 +107,8 @@ def _nearest(points: np.ndarray, middles: np.ndarray) -> np.ndarray:
 
 def fits(
     objective: Objective, fit: PoseFit, split: Tiles, world_points: Sequence[np.ndarray]
-) -> list[tuple[float, float]]:
-    """Return the similarity and shift of each part by the tiles of a level, mm.
+) -> list[tuple[float, float, float]]:
+    """Return similarity, `Part.explained` and shift (mm) of each part by the tiles of a level.
 
     Parameters
     ----------
@@ -127,7 +131,11 @@ def fits(
         positive = (axes * np.maximum(values, 0)) @ axes.T
         step = -np.linalg.solve(positive + prior, about.T @ gradient)
         shift = root_mean_square(np.linalg.norm(target_jacobians(points, centre) @ step, axis=-1))
-        found.append((float(weight @ split.similarity / max(weight.sum(), 1e-9)), shift))
+        similarity, explained = (
+            float(weight @ each / max(weight.sum(), 1e-9))
+            for each in (split.similarity, split.explained)
+        )
+        found.append((similarity, explained, shift))
     return found
 
 
@@ -155,8 +163,8 @@ class Elsewhere:
     Attributes
     ----------
     unlike
-        Whether the X-rays do not look like one of them, and not only ask for another place, or show
-        something before it.
+        Whether the X-rays do not look like one of them, though noise would let them, and not only
+        ask for another place, or show something before it.
     reason
         Which they are, and what to do.
     most
@@ -186,6 +194,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         return None
     numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])
     unlike = numbers[:, 0] > 1 - LEAST_SHARE
+    told = unlike & [part.explained >= MIN_EXPLAINED for part in parts]
     wider = np.array([part.wider_shift_mm for part in parts])
     moved = unlike | (wider > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
     covered = (
@@ -198,14 +207,14 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         return None
     if moved.mean() > 0.5:
         return Elsewhere(
-            bool(unlike.any() and not covered),
+            bool(told.any() and not covered),
             Reason("most-displaced", "Most of the bone does not fit where this pose has it."),
             most=True,
         )
     off = middles[moved].mean(axis=0) - middles[~moved].mean(axis=0)
     axis = int(np.abs(off).argmax())
     return Elsewhere(
-        bool(unlike.any() and not covered),
+        bool(told.any() and not covered),
         Reason(
             "part-displaced",
             f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose "

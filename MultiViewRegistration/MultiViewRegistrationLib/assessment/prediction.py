@@ -58,7 +58,6 @@ KINDS = ("body", "structure")
 #: length.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
-    "basin_shift_mm": lambda x: np.log(x + 0.05),
     "single_view_shift_sds": lambda x: np.log(x + 0.5),
     "split_half_mm": lambda x: np.log(x + 0.02),
     "similarity": lambda x: 1 - x,

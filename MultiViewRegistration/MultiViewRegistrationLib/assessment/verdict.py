@@ -786,10 +786,6 @@ def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View])
     disagreement = _disagreement(features, views)
     sentences = {
         "noise_mm": ("noise", _noise(features)),
-        "basin_shift_mm": (
-            "unstable",
-            f"The fit may be accidental: with wider windows the pose moves by {features.basin_shift_mm:.1f} mm.",
-        ),
         "single_view_shift_sds": ("view-disagrees", disagreement),
         "split_half_mm": (
             "halves-disagree",

@@ -146,6 +146,15 @@ def test_one_child_reads_many_small_files_and_none_is_left(tmp_path):
     assert process.returncode is not None
 
 
+def test_a_child_that_was_started_early_reads_the_next_file(tmp_path):
+    child.end_all()
+    (tmp_path / "a.mha").write_bytes(metaimage())
+    child.start()
+    early = child._idle[0]._process
+    read_image(tmp_path / "a.mha")
+    assert [each._process for each in child._idle] == [early]
+
+
 def test_a_child_ends_with_its_parent(tmp_path):
     (tmp_path / "a.mha").write_bytes(metaimage())
     code = f"""

@@ -20,6 +20,7 @@ from types import ModuleType
 
 from .. import __version__
 from ..errors import InputError, OutputError
+from ..imaging import child
 from ..jobs import stopped_by_end_of_stdin
 from .options import CLEAR, Parser, log_to, say, sentence
 
@@ -52,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            if words[:1] == ["register"]:
+                child.start()  # while this process imports what it needs
             parser = _parser(words)
             if not words:
                 parser.print_help(sys.stderr)

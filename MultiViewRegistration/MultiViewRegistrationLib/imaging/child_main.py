@@ -16,9 +16,10 @@ from typing import Any
 from ..errors import InputError
 
 
-def serve(idle_s: float) -> None:
+def serve(idle_s: float, module: str = "") -> None:
     """Answer requests until there are no more, or none comes for `idle_s` seconds.
 
+    A module that the first one will need, if it is named, is imported before.
     A request is a line of JSON on stdin, an answer one on stderr; a buffer that a function returns
     is written to the file that the request names, by its number. The parent keeps a file with much
     in it, and this process closes it.
@@ -27,6 +28,9 @@ def serve(idle_s: float) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):  # what libraries print
         os.dup2(nowhere, descriptor)
+    if module:
+        with suppress(Exception):  # the request will say so
+            import_module(module)
     with os.fdopen(requests, "rb") as lines:
         while True:
             timer = threading.Timer(idle_s, os._exit, (0,))

@@ -22,7 +22,7 @@ import scipy
 from ..errors import InputError
 from ..geometry.distortion import Distortion, EqualAngles
 from ..geometry.plate import PolynomialDistortion
-from .child import Answer, ChildFailed, call
+from .child import ITK, Answer, ChildFailed, call
 from .image_source import ImageSource, check_room, image_source
 
 # Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays
@@ -34,7 +34,6 @@ MAX_COMPRESSION = 2000  # bytes for each stored one: deflate reaches 1,032
 #: More pixels than any detector or scanned film has.
 MAX_PIXELS = 1 << 27
 
-_ITK = f"{__package__}.itk_files"
 #: What reading any image may take, and how fast the slowest network is.
 READING_BYTES, READING_S, MIN_BYTES_PER_S = 512 << 20, 60.0, 2e6
 #: What is asked of an image's header beyond its grid.
@@ -167,7 +166,7 @@ def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImag
     limits = _limits(source.size, header.bytes)
     with _failing_as(_unreadable(path), path):
         answer = call(
-            f"{_ITK}:image", [os.fspath(path), source.reader, choose(header), KEYS], *limits
+            f"{ITK}:image", [os.fspath(path), source.reader, choose(header), KEYS], *limits
         )
         image = _stored(answer)
         if "sform_code" in image.said:
@@ -178,9 +177,7 @@ def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImag
 
 def _header(path: Path, source: ImageSource) -> ImageHeader:
     with _failing_as(_unreadable(path), path):
-        found = call(
-            f"{_ITK}:header", [os.fspath(path), source.reader], *_limits(source.size)
-        ).value
+        found = call(f"{ITK}:header", [os.fspath(path), source.reader], *_limits(source.size)).value
         header = _header_of(found)
     _check_claim(path, header, source.size)
     return header
@@ -198,12 +195,12 @@ def read_series(folder: Path, files: Sequence[Path]) -> StoredImage:
     stored = sum(file.stat().st_size for file in files)
     with _failing_as(unreadable, folder):
         first = _header_of(
-            call(f"{_ITK}:header", [os.fspath(files[0]), "GDCMImageIO"], *_limits(stored)).value
+            call(f"{ITK}:header", [os.fspath(files[0]), "GDCMImageIO"], *_limits(stored)).value
         )
     _check_claim(folder, first, stored, len(files))
     with _failing_as(unreadable, folder):
         limits = _limits(stored, 2 * first.bytes * len(files))
-        image = _stored(call(f"{_ITK}:series", [[os.fspath(file) for file in files]], *limits))
+        image = _stored(call(f"{ITK}:series", [[os.fspath(file) for file in files]], *limits))
     check_right_angles(folder, image.direction)
     return image
 

@@ -25,7 +25,6 @@ from ..imaging.structures import (
 )
 from ..imaging.xray import SharedUnknowns
 from .files import InputFile, JsonObject, describe, input_file, printable
-from .markers import with_marker_cameras
 from .view_headers import complete_by_headers
 from .view_record import ViewRecord, view_name
 
@@ -182,7 +181,10 @@ class CaseFile(CaseSettings):
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
         views = [ViewRecord.read(entry, folder) for entry in entries]
-        views = with_marker_cameras(fields.file, views)
+        if any(view.marker_model for view in views):
+            from .markers import with_marker_cameras  # few cases need what that imports
+
+            views = with_marker_cameras(fields.file, views)
         if any(view.geometry is None or view.has_gaps for view in views):
             views = complete_by_headers(fields.file, views)
         _refuse_same_view_twice(fields.file, views)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError, MissingInformation
 from ..geometry import rigid
-from ..imaging.child import ChildFailed, call
+from ..imaging.child import ITK, ChildFailed, call
 from .files import (
     JsonObject,
     describe,
@@ -43,7 +43,6 @@ def turned(target_from_source: np.ndarray) -> np.ndarray:
 
 MAX_LINEAR_BYTES = 1 << 20  # bytes of a file; a grid of displacements has more
 READING_BYTES, READING_S = 512 << 20, 60.0  # what reading one may take
-_ITK = "MultiViewRegistrationLib.imaging.itk_files"
 
 
 def write_transform(
@@ -127,7 +126,7 @@ def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
             "save that."
         )
     try:
-        read = call(f"{_ITK}:transform", [os.fspath(path)], READING_BYTES, READING_S).value
+        read = call(f"{ITK}:transform", [os.fspath(path)], READING_BYTES, READING_S).value
     except ChildFailed:
         raise InputError(
             f"{file} cannot be read as a transform, {wanted}; check the path and the format."

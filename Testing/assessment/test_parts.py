@@ -51,7 +51,7 @@ def test_the_half_that_has_moved_is_named_and_the_body_never_accepted(mm):
     found = elsewhere(assessment.features.parts, assessment.targets)
     assert found is not None and assessment.verdict != "accept"
     assert found.reason in assessment.reasons
-    risk, _, upper = ELSEWHERE[found.unlike]
+    risk, _, upper = ELSEWHERE[found.proven]
     assert (
         assessment.prediction.failure_probability >= risk
         and assessment.prediction.upper95_mm >= upper
@@ -68,7 +68,7 @@ def test_only_parts_with_targets_count():
     parts = [Part(each, 0.9 if n < 5 else 0.3, 0.8, 0.1, 0.2) for n, each in enumerate(points)]
     assert elsewhere(parts, points[0]) is None
     found = elsewhere(parts, points[5])
-    assert found.unlike and found.reason.startswith("The upper part of the bone lies elsewhere")
+    assert found.proven and found.reason.startswith("The upper part of the bone lies elsewhere")
     shifted = [
         Part(each, 0.9, 0.8, *((0.1, 0.2) if n else (3.0, 2.0))) for n, each in enumerate(points)
     ]
@@ -87,8 +87,8 @@ def test_a_part_that_noise_hides_is_no_proof():
             [*parts, Part(points[5], 0.3, explained, 0.1, 0.2)], np.concatenate(points)
         )
 
-    assert found(0.6).unlike
-    assert found(0.3) is not None and not found(0.3).unlike
+    assert found(0.6).proven and found(0.6).reason.code == "part-displaced"
+    assert not found(0.3).proven and found(0.3).reason.code == "part-hidden"
 
 
 def test_one_of_many_parts_that_is_alone_may_be_covered():
@@ -102,6 +102,5 @@ def test_one_of_many_parts_that_is_alone_may_be_covered():
         ]
         return elsewhere(parts, np.concatenate(points))
 
-    assert not found(0.3).unlike
-    assert found(0.3, 0.5).unlike and found(0.3, 0.3).unlike
-    assert found(0.3, wider_mm=3.0).unlike
+    assert found(0.3).unlike and not found(0.3).proven and not found(0.3, 0.5).proven
+    assert found(0.3, 0.3).proven and found(0.3, wider_mm=3.0).proven

@@ -197,6 +197,7 @@ def spine_elsewhere(
         return None
     return Elsewhere(
         False,
+        False,
         Reason(
             "part-displaced",
             "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register "

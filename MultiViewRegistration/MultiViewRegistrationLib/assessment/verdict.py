@@ -313,7 +313,7 @@ def assess(
         apart = spine_elsewhere(anatomy, corrected, found.world_from_ct, chosen)
         measured = not apart
     if apart:
-        prediction = prediction.elsewhere(unlike=apart.unlike)
+        prediction = prediction.elsewhere(proven=apart.proven)
     inflation = prediction.upper95_mm / at.bound_mm()
     unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
     # Not by an unfamiliar kind: bones that have moved make X-rays look so, and have a risk of their own.

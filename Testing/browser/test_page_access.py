@@ -282,12 +282,14 @@ def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
     assert "answers only by its own name" in seen.stdout and "mv-" not in seen.stdout
 
 
-def test_scripts_are_compressed_for_other_computers_alone(serve, server):
+def test_scripts_are_packed_for_a_browser_that_unpacks_them(server):
     """And the page says that it is starting before any of them is there."""
     script = "vue.global.js"
-    assert "Content-Encoding" not in server.ask(script, Accept_Encoding="gzip")[2]
-    other = serve("--host", "0.0.0.0")
-    assert other.ask(script, Accept_Encoding="gzip")[2]["Content-Encoding"] == "gzip"
+    whole, packed = server.ask(script), server.ask(script, Accept_Encoding="gzip, br")
+    assert "Content-Encoding" not in whole[2]
+    assert packed[2]["Content-Encoding"] == "gzip" and "javascript" in packed[2]["Content-Type"]
+    assert int(packed[2]["Content-Length"]) < int(whole[2]["Content-Length"]) / 2
+    assert server.ask("none.js", Accept_Encoding="gzip")[0] == 404
     text = server.ask("index.html")[1]
     assert "Starting…</div>" in text and "trame is built" not in text and "<script>" not in text
     assert 'rel="stylesheet"' not in text  # the first words would wait for it

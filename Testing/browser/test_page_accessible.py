@@ -36,7 +36,11 @@ def problems(tab, axe: str) -> list[str]:
     found = page.evaluate(
         "() => axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations)"
     )
-    return [
+    empty = page.evaluate(
+        "() => [...document.querySelectorAll('.mdi')].filter(icon => "
+        "getComputedStyle(icon, '::before').content === 'none').map(icon => icon.className)"
+    )
+    return [f"no such icon: {each}" for each in empty] + [
         f"{each['id']}: {node['target'][0]} {node['html'][:120]} "
         f"{node['failureSummary'].splitlines()[1].strip()}"
         for each in found

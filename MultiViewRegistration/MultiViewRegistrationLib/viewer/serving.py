@@ -86,7 +86,7 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
     from trame_client.module.vue3 import www
 
     from .access import protect
-    from .elements import build_starting_page, first_page
+    from .elements import build_starting_page, first_page, icon_styles
     from .transfers import Downloads, Uploads
 
     server = get_server("mvreg", client_type="vue3")
@@ -97,9 +97,7 @@ async def _serve(path, case, host, port, open_browser, notify) -> None:
     def bound(web) -> None:
         html = Path(www, "index.html").read_text(encoding="utf-8")
         names = LOCAL_NAMES if name in LOCAL_NAMES else None
-        protect(
-            web.app, token, names, first_page(html, server.state), packs=name not in LOCAL_NAMES
-        )
+        protect(web.app, token, names, first_page(html, server.state), icon_styles())
         web.app.add_routes([uploads.route(), downloads.route()])
 
     def ready(**_) -> None:

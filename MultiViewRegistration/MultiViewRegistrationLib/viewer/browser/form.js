@@ -1,7 +1,7 @@
 // Draws the form of a presenter (session/presenters/form.py): one kind of control after the other, those in rows and groups by itself again.
 (() => {
-  const ICONS = { up: "arrow-up", down: "arrow-down", remove: "delete-outline", first: "skip-previous", back: "step-backward",
-    on: "step-forward", last: "skip-next", play: "play", pause: "pause" };
+  const ICONS = { up: "mdi-arrow-up", down: "mdi-arrow-down", remove: "mdi-delete-outline", first: "mdi-skip-previous",
+    back: "mdi-step-backward", on: "mdi-step-forward", last: "mdi-skip-next", play: "mdi-play", pause: "mdi-pause" };
   const TONES = { "": "mv-text", error: "mv-problem", caution: "mv-caution", quiet: "mv-fact", strong: "mv-name" };
 
   const Form = {
@@ -12,7 +12,7 @@
     methods: {
       tone: control => TONES[control.tone],
       rowActs: control => control.acts && !control.cells && control.enabled,
-      icon: control => "mdi-" + ICONS[control.icon],
+      icon: control => ICONS[control.icon],
       act(control, ...args) { return this.trame.trigger("mvreg_act", [this.section, control.key, ...args]); },
       press(control) {
         if (!control.question || window.confirm(control.question)) this.act(control);

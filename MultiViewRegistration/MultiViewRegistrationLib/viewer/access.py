@@ -109,7 +109,8 @@ def protect(
 
 def _text(request: web.Request) -> web.Response | None:
     """Return a script, style or font of a folder that is served, packed to a third; None for all else."""
-    folder = request.match_info.route.resource.get_info().get("directory")
+    resource = request.match_info.route.resource
+    folder = resource.get_info().get("directory") if resource else None
     kind = TEXTS.get(Path(request.path).suffix)
     if folder is None or kind is None or "gzip" not in request.headers.get("Accept-Encoding", ""):
         return None

@@ -571,3 +571,24 @@ def test_what_is_written_and_announced(shown):
         "This view alone, or all (f, or a double click)",
     ]
     assert "X-ray view1" in shown(shown.surface().get_attribute("aria-label"))
+
+
+def test_two_movements_at_most_are_on_their_way_and_the_newest_is_sent_next(shown):
+    told = shown(
+        shown.js(
+            """async () => {
+              const { Mover } = await import(document.querySelector('script[src*="xray_view"]').src.replace("xray_view", "mover"));
+              const answers = [], arrived = [], counts = [], rest = () => new Promise((done) => setTimeout(done));
+              const send = () => new Promise((answer) => answers.push(answer));
+              const mover = new Mover(send, (answer, sequence) => arrived.push(sequence), () => 2);
+              for (let n = 0; n < 5; n++) mover.add();
+              for (const next of [0, 1, 2]) {
+                counts.push(answers.length, mover.moved.held.has(mover));
+                answers[next]({});
+                await rest();
+              }
+              return { arrived, counts, left: mover.busy || mover.moved.held.has(mover) };
+            }"""
+        )
+    )
+    assert told == {"arrived": [1, 2, 5], "counts": [2, True, 3, True, 3, True], "left": False}

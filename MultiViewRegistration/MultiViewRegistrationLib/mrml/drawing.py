@@ -95,7 +95,7 @@ REST_S = 0.25
 FOCUS_S, COARSER_STEPS = 1.0, 2
 #: Seconds that the pictures of all views may take, and less than which finer ones should take to be
 #: tried.
-FRAME_BUDGET_S, REFINE_BUDGET_S = 0.04, 0.03
+FRAME_BUDGET_S, REFINE_BUDGET_S = 0.03, 0.02
 #: Seconds of a step in which a sharp image is drawn.
 SHARPENING_S = 0.04
 #: By how much of what it differs the pace of a machine is corrected after a picture.

@@ -63,8 +63,13 @@ const XRay = {
   created() {
     this.frame = new Frame();
     this.gestures = new Gestures(this);
-    this.mover = new Mover((matrix, last, name) => this.ask("move", matrix, last, name), (answer, sequence) => this.moved(answer, sequence));
-    this.onPose = () => this.repaint();
+    const send = (matrix, last, name) => this.ask("move", matrix, last, name);
+    // The server draws one picture while another is shown.
+    this.mover = new Mover(send, (answer, sequence) => this.moved(answer, sequence), () => (graphics ? 1 : 2));
+    this.farText = ""; // shown with the next picture
+    this.onPose = () => {
+      if (graphics || (pose.known && bone.known)) this.repaint(); // else the server's answer brings the picture
+    };
     this.have = { film: 0, layer: 0 };
     this.fetching = this.scheduled = false;
     this.closeUp = 0;
@@ -232,7 +237,7 @@ const XRay = {
 
     // What is written while the CT is moved: how far since the mouse went down.
     showFar(kind, numbers) {
-      this.dragText = this.far(kind, numbers);
+      this.farText = this.far(kind, numbers);
     },
 
     moved(answer, sequence) {
@@ -241,7 +246,10 @@ const XRay = {
       pose.follow(this.view.pose, this.view.pose_stamp);
       bone.follow(this.view.bone, this.view.bone_stamp);
       if ("stamp" in answer) this.takeLayer(answer);
-      if (!graphics) this.shows = sequence;
+      if (!graphics) {
+        this.shows = sequence;
+        this.repaint();
+      }
       this.fetch();
     },
 
@@ -265,6 +273,7 @@ const XRay = {
 
     pointer(event) {
       this.gestures.move(event);
+      if (this.gestures.drag) return;
       const pixel = this.frame.toImage(this.at(event));
       const value = this.picture && this.picture.valueAt(pixel);
       this.hovered = value === null || value === undefined ? null
@@ -294,7 +303,7 @@ const XRay = {
     ended() {
       this.mover.end();
       this.gestures.wheeled = 0;
-      if (!this.gestures.drag) this.dragText = "";
+      if (!this.gestures.drag) this.farText = this.dragText = "";
     },
 
     endSoon() {
@@ -385,7 +394,7 @@ const XRay = {
       if (!this.view || !this.picture) return;
       const { frame, view } = this;
       this.picture.paint(frame, view, this.flickering, this.ratio);
-      this.percent = Math.round(100 * frame.zoom);
+      [this.percent, this.dragText] = [Math.round(100 * frame.zoom), this.farText];
       this.drawn = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, this.centre()) : null,

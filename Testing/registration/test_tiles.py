@@ -12,7 +12,7 @@ from scipy import ndimage
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration import objective as module
-from MultiViewRegistrationLib.registration.objective import TILE_SIDE, Objective, tiles
+from MultiViewRegistrationLib.registration.objective import TILE_SIDE, Objective, contrasts, tiles
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
@@ -132,3 +132,20 @@ def test_the_share_explained_by_noise_is_the_lost_correlation(sd):
         for c in range(0, 96, 16)
     ]
     assert np.median(found) == pytest.approx(np.median(true), abs=0.1)
+
+
+def test_contrast_is_that_of_a_tile_against_the_gain_of_its_view(ct, views):
+    """One view has three times the gain, and one of its tiles five times as much detail."""
+    column, row = place = 3, 2
+    xray = views[0].xray
+    image = 3 * xray.line_integrals
+    here = np.s_[
+        TILE_SIDE * row : TILE_SIDE * (row + 1), TILE_SIDE * column : TILE_SIDE * (column + 1)
+    ]
+    image[here] += 4 * (image[here] - ndimage.uniform_filter(image, 9)[here])
+    changed = replace(views[0], xray=replace(xray, line_integrals=image))
+    objective, _, parts = split(ct, [changed, views[1]], ROBUST)
+    found = contrasts(objective, objective.project(TRUE_POSE), parts)
+    there = (parts.views == 0) & (parts.places == place).all(axis=1)
+    assert found[there] == pytest.approx(np.log2(5), abs=0.5)
+    assert np.median(np.abs(found[~there & parts.comparable])) < 0.1

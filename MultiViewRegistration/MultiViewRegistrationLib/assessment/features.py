@@ -21,13 +21,21 @@ from ..geometry import rigid
 from ..geometry.fields import usual_uncertainty
 from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, CameraCorrections
-from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles, tiles
+from ..registration.objective import (
+    TILE_SIDE,
+    Objective,
+    PoseFit,
+    Projection,
+    Tiles,
+    contrasts,
+    tiles,
+)
 from ..registration.optimizer import Descent, minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..rendering.devices import run_tasks
 from .metrics import split_by_view, target_errors
-from .parts import Part, divided, fits
+from .parts import Part, divided, shares_of, shifts_mm
 from .places import carried_risk, tiles_in_place
 from .prediction import DISAGREE
 from .uncertainty import (
@@ -214,7 +222,7 @@ def compute_features(
     parts = (
         []
         if anatomy.structure
-        else _parts(divided(anatomy, views, pose), pose, objective, fit, split, wider)
+        else _parts(divided(anatomy, views, pose), pose, objective, projections, fit, split, wider)
     )
     moved = _steps(wider, levels[-2], pose, unknowns)
     alone = _alone_mm(wider, levels[-2], moved.world_from_ct, targets) if len(views) > 1 else []
@@ -283,6 +291,7 @@ def _parts(
     divided: Sequence[np.ndarray],
     pose: np.ndarray,
     finest: Objective,
+    projections: list[Projection],
     fit: PoseFit,
     split: Tiles,
     wider: Objective,
@@ -291,22 +300,25 @@ def _parts(
 
     Parameters
     ----------
-    fit, split
+    projections, fit, split
         Those of the finest level.
     """
     if not divided:
         return []
-    projections = wider.project(pose)
-    wider_fit = wider.linearise(projections)
+    wider_projections = wider.project(pose)
+    wider_fit = wider.linearise(wider_projections)
     world = [rigid.transform_points(pose, points) for points in divided]
-    at_finest = fits(finest, fit, split, world)
-    at_wider = fits(wider, wider_fit, tiles(wider, projections), world)
+    levels = (finest, fit, split), (wider, wider_fit, tiles(wider, wider_projections))
+    shares = [shares_of(objective, of, world) for objective, _, of in levels]
+    steps = [shifts_mm(*level, share, world) for level, share in zip(levels, shares, strict=True)]
+    weights = shares[0] * split.pixels
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+    contrast = np.abs(contrasts(finest, projections, split))
+    looks = weights @ np.column_stack([split.similarity, split.explained, contrast])
     several = len(finest.views) > 1
     return [
-        Part(points, similarity, explained, several * shift, several * wider_shift)
-        for points, (similarity, explained, shift), (*_, wider_shift) in zip(
-            divided, at_finest, at_wider, strict=True
-        )
+        Part(points, *map(float, look), *(several * mm for mm in both))
+        for points, look, *both in zip(divided, looks, *steps, strict=True)
     ]
 
 

@@ -35,9 +35,9 @@ TURN_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
 #: logarithms of both shifts, padded (mm). benchmarks/bent.py fits it; on its seed 1 these were
 #: chosen.
 LEAST_SHARE, MOST_WIDER_SHIFT_MM, MOST_SCORE = 0.5, 2.5, 2.0
-#: Less of the parts than this that are less similar, and would not move as much, may be covered: by
-#: contrast agent or a tube that only CT or X-ray shows.
-MOST_COVERED = 0.05
+#: A part whose detail is nearly twice as strong or as weak in the X-rays as that of others (log2)
+#: is covered: by a tool, a tube or contrast agent that only CT or X-ray shows.
+MOST_CONTRAST = 0.9
 INTERCEPT, WEIGHTS, PADS_MM = -0.76, (14.0, 1.8, 1.2), (0.05, 0.1)
 
 #: Words for the sides of the body along left, posterior and superior: negative, positive.
@@ -56,6 +56,8 @@ class Part:
         Mean local NCC of the tiles upon which it falls, at the finest level.
     explained
         The correlation that noise leaves these tiles of the X-rays with themselves.
+    contrast
+        How many times stronger, or weaker, their detail is in the X-rays than in the DRRs, as log2.
     shift_mm, wider_shift_mm
         How far a Newton step moves it, at the finest level and at the one before, root mean square;
         0 for one view, which does not show its depth.
@@ -64,6 +66,7 @@ class Part:
     points: np.ndarray = field(repr=False)
     similarity: float
     explained: float
+    contrast: float
     shift_mm: float
     wider_shift_mm: float
 
@@ -105,15 +108,21 @@ def _nearest(points: np.ndarray, middles: np.ndarray) -> np.ndarray:
     return np.linalg.norm(points[:, None] - middles, axis=-1).argmin(axis=1)
 
 
-def fits(
-    objective: Objective, fit: PoseFit, split: Tiles, world_points: Sequence[np.ndarray]
-) -> list[tuple[float, float, float]]:
-    """Return similarity, `Part.explained` and shift (mm) of each part by the tiles of a level.
+def shifts_mm(
+    objective: Objective,
+    fit: PoseFit,
+    split: Tiles,
+    shares: np.ndarray,
+    world_points: Sequence[np.ndarray],
+) -> list[float]:
+    """Return how far a Newton step would move each part by itself.
 
     Parameters
     ----------
     objective, fit, split
         At a level, linearised at the pose.
+    shares
+        Of `shares_of`.
     world_points
         Of each part, (N, 3) world mm.
     """
@@ -121,8 +130,8 @@ def fits(
     unit = fit.cost * (radius + 0.5) ** 2
     prior = unit * np.diag(np.repeat([1 / np.radians(TURN_SD_DEG) ** 2, 1 / SHIFT_SD_MM**2], 3))
     found = []
-    for points, share in zip(world_points, _shares(objective, split, world_points), strict=True):
-        weight, centre = share * split.pixels, points.mean(axis=0)
+    for points, share in zip(world_points, shares, strict=True):
+        centre = points.mean(axis=0)
         gradient = share @ split.gradients[:, :6]
         hessian = np.einsum("t,tij->ij", share, split.hessians[:, :6, :6])
         about = np.eye(6)  # a twist about the part's centre as one about the pivot
@@ -130,16 +139,12 @@ def fits(
         values, axes = np.linalg.eigh(about.T @ hessian @ about)
         positive = (axes * np.maximum(values, 0)) @ axes.T
         step = -np.linalg.solve(positive + prior, about.T @ gradient)
-        shift = root_mean_square(np.linalg.norm(target_jacobians(points, centre) @ step, axis=-1))
-        similarity, explained = (
-            float(weight @ each / max(weight.sum(), 1e-9))
-            for each in (split.similarity, split.explained)
-        )
-        found.append((similarity, explained, shift))
+        moved = target_jacobians(points, centre) @ step
+        found.append(root_mean_square(np.linalg.norm(moved, axis=-1)))
     return found
 
 
-def _shares(objective: Objective, split: Tiles, world_points: Sequence[np.ndarray]) -> np.ndarray:
+def shares_of(objective: Objective, split: Tiles, world_points: Sequence[np.ndarray]) -> np.ndarray:
     """Return the share (parts, T) of each part in the bone that falls upon a tile."""
     shares = np.zeros((len(world_points), len(split.views)))
     for v, view in enumerate(objective.views):
@@ -165,7 +170,7 @@ class Elsewhere:
     unlike
         Whether the X-rays do not look like one of them, and not only ask for another place.
     proven
-        The same where neither noise nor something before it may be why.
+        The same where neither noise nor something that covers it may be why.
     reason
         Which they are, and what to do.
     most
@@ -196,11 +201,10 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         return None
     numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])
     unlike = numbers[:, 0] > 1 - LEAST_SHARE
-    told = unlike & [part.explained >= MIN_EXPLAINED for part in parts]
+    seen = [part.explained >= MIN_EXPLAINED and part.contrast <= MOST_CONTRAST for part in parts]
+    proven = bool((unlike & seen).any())
     wider = np.array([part.wider_shift_mm for part in parts])
     moved = unlike | (wider > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
-    covered = unlike.mean() < MOST_COVERED and (wider[unlike] <= MOST_WIDER_SHIFT_MM).all()
-    proven = bool(told.any() and not covered)
     middles = np.array([part.points.mean(axis=0) for part in parts])
     if not moved[_nearest(targets, middles)].any():
         return None

@@ -527,6 +527,30 @@ def tiles(objective: Objective, projections: list[Projection]) -> Tiles:
     return Tiles(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+def contrasts(objective: Objective, projections: list[Projection], split: Tiles) -> np.ndarray:
+    """Return how many times stronger the detail of each tile (T,) is in the X-ray than in the DRR, as log2.
+
+    Against the gain of its view: the median of those tiles that are more similar than others.
+
+    Parameters
+    ----------
+    projections, split
+        As of `tiles`.
+    """
+    found = np.zeros(len(split.views))
+    for index, (view, projection) in enumerate(zip(objective.views, projections, strict=True)):
+        mask, of_view = objective.masks[index], split.views == index
+        column, row = split.places[of_view].T
+        xray, drr = (
+            _detail(image, mask)[row, column] + 1e-12
+            for image in (view.xray.line_integrals, projection.image)
+        )
+        ratios, similarity = np.log2(xray / drr) / 2, split.similarity[of_view]
+        alike = ratios[similarity >= np.median(similarity)] if len(ratios) else ratios
+        found[of_view] = ratios - np.median(alike) if len(alike) else ratios
+    return found
+
+
 def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[np.ndarray, ...]:
     mask, cauchy = objective.masks[index], objective.settings.cauchy
     pixels = _sums(mask[None])[0]
@@ -596,10 +620,15 @@ def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
     noise = _sums((np.abs(scipy.ndimage.convolve(image, NOISE_MASK)) * inside)[None])[0]
     count = np.maximum(_sums(inside[None].astype(np.float32))[0], 1)
     noise = (np.sqrt(np.pi / 2) / 6 * noise / count) ** 2
+    variance = _detail(image, mask)
+    return np.sqrt(np.maximum(variance - noise, 0) / (variance + floor**2 + 1e-12))
+
+
+def _detail(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the mean square by which an image differs from its surroundings, by tile."""
     share = np.maximum(scipy.ndimage.uniform_filter(mask, 9), 1e-6)
     detail = (image - scipy.ndimage.uniform_filter(image * mask, 9) / share) * mask
-    variance = _sums((detail**2)[None])[0] / np.maximum(_sums(mask[None])[0], 1)
-    return np.sqrt(np.maximum(variance - noise, 0) / (variance + floor**2 + 1e-12))
+    return _sums((detail**2)[None])[0] / np.maximum(_sums(mask[None])[0], 1)
 
 
 def _sums(images: np.ndarray) -> np.ndarray:

@@ -201,7 +201,9 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         return None
     numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])
     unlike = numbers[:, 0] > 1 - LEAST_SHARE
-    seen = [part.explained >= MIN_EXPLAINED and part.contrast <= MOST_CONTRAST for part in parts]
+    seen = np.array(
+        [part.explained >= MIN_EXPLAINED and part.contrast <= MOST_CONTRAST for part in parts]
+    )
     proven = bool((unlike & seen).any())
     wider = np.array([part.wider_shift_mm for part in parts])
     moved = unlike | (wider > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
@@ -231,7 +233,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     return Elsewhere(
         bool(unlike.any()),
         proven,
-        hidden if unlike.any() and not proven else displaced,
+        displaced if (moved & seen).any() else hidden,
         points=np.concatenate(
             [part.points for part, there in zip(parts, ~moved, strict=True) if not there]
         ),

@@ -163,7 +163,7 @@ def row(seed: int, number: int, data: Path) -> dict:
 def _parts(
     assessed: verdict.Assessment, found: np.ndarray, pose: np.ndarray, forward: Points
 ) -> list[list[float]]:
-    """Of each part: similarity, shift, wider shift, mm, how far it is from where the pose has it, mm, points, `explained`."""
+    """Of each part: similarity, shift, wider shift, mm, how far it is from where the pose has it, mm, points, `explained`, `contrast`."""
     rows = []
     for part in assessed.features.parts if assessed.features else ():
         off = rigid.transform_points(found, part.points) - rigid.transform_points(
@@ -171,7 +171,8 @@ def _parts(
         )
         true = float(np.linalg.norm(off, axis=1).mean())
         shifts = part.shift_mm, part.wider_shift_mm
-        rows.append([part.similarity, *shifts, true, len(part.points), part.explained])
+        seen = part.explained, part.contrast
+        rows.append([part.similarity, *shifts, true, len(part.points), *seen])
     return rows
 
 

@@ -49,7 +49,7 @@ CODES = {
     "other-level": "the bone one level up or down fits about as well",
     "outliers": "X-ray and CT differ by more than noise in much of the area",
     "part-displaced": "a part of the bone lies elsewhere than the pose has it",
-    "part-hidden": "the X-rays hardly resemble a part of the bone, which something may hide",
+    "part-hidden": "a part of the bone does not match the X-rays, and something may hide it",
     "partly-shown": "the X-rays show only a part of a bone",
     "patient-confirmed": "a person said that all is of one patient, whatever the headers say",
     "patient-mismatch": "CT and X-rays are of different patients, by their headers",

@@ -1,5 +1,7 @@
 """A body of which a part lies elsewhere than its pose has it: `assessment.parts`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bent_spine import spine, xrays
@@ -90,3 +92,21 @@ def test_a_part_that_something_hides_is_no_proof():
     assert found(0.6, 0.5).proven and found(0.6, 0.5).reason.code == "part-displaced"
     for hidden in (found(0.3, 0.5), found(0.6, 1.5)):
         assert hidden.unlike and not hidden.proven and hidden.reason.code == "part-hidden"
+
+
+def test_tools_over_a_part_ask_to_look_and_do_not_reject(unbent):
+    """Bars over one part of a body whose pose is right."""
+    assessment, anatomy, views = unbent
+    part = max(assessment.features.parts, key=lambda part: part.points[:, 2].mean())
+    covered = []
+    for view in views:
+        pixels = view.camera.project(rigid.transform_points(POSE, part.points))
+        (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
+        row, column = np.indices(view.xray.line_integrals.shape)
+        inside = (row >= top) & (row <= bottom) & (column >= left) & (column <= right)
+        image = view.xray.line_integrals + 3.0 * (inside & (column % 12 < 5))
+        xray = replace(view.xray, line_integrals=image.astype(np.float32))
+        covered.append(replace(view, xray=xray))
+    said = verdict.assess(anatomy, covered, refine(anatomy, covered, START), START)
+    assert said.verdict == "check"
+    assert "part-hidden" in [reason.code for reason in said.reasons]

@@ -115,7 +115,7 @@ def shifts_mm(
     shares: np.ndarray,
     world_points: Sequence[np.ndarray],
 ) -> list[float]:
-    """Return how far a Newton step would move each part by itself.
+    """Return how far a Newton step would move each part alone.
 
     Parameters
     ----------
@@ -167,21 +167,21 @@ class Elsewhere:
 
     Attributes
     ----------
+    reason
+        Which they are, and what to do.
     unlike
         Whether the X-rays do not look like one of them, and not only ask for another place.
     proven
         The same where neither noise nor something that covers it may be why.
-    reason
-        Which they are, and what to do.
     most
         Most of them: the pose may be wrong as a whole.
     points
         (N, 3) CT mm of them; none of most of them.
     """
 
-    unlike: bool
-    proven: bool
     reason: Reason
+    unlike: bool = False
+    proven: bool = False
     most: bool = False
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
@@ -204,7 +204,7 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     seen = np.array(
         [part.explained >= MIN_EXPLAINED and part.contrast <= MOST_CONTRAST for part in parts]
     )
-    proven = bool((unlike & seen).any())
+    is_unlike, proven = bool(unlike.any()), bool((unlike & seen).any())
     wider = np.array([part.wider_shift_mm for part in parts])
     moved = unlike | (wider > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
     middles = np.array([part.points.mean(axis=0) for part in parts])
@@ -212,29 +212,29 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         return None
     if moved.mean() > 0.5:
         return Elsewhere(
-            bool(unlike.any()),
-            proven,
             Reason("most-displaced", "Most of the bone does not fit where this pose has it."),
             most=True,
+            unlike=is_unlike,
+            proven=proven,
         )
     off = middles[moved].mean(axis=0) - middles[~moved].mean(axis=0)
     axis = int(np.abs(off).argmax())
     side = SIDES[axis][int(off[axis] > 0)]
     displaced = Reason(
         "part-displaced",
-        f"The {side} part of the bone lies elsewhere than this pose has it: the patient may be bent "
-        "or have moved, or the CT lacks slices. Register the bones by themselves.",
+        f"The {side} part of the bone lies elsewhere than this pose has it: the patient may be "
+        "bent or have moved, or the CT lacks slices. Register the bones by themselves.",
     )
     hidden = Reason(
         "part-hidden",
-        f"The X-rays hardly resemble the {side} part of the bone: noise, contrast agent or a tool may "
-        "hide it, or it lies elsewhere.",
+        f"The {side} part of the bone does not match the X-rays: noise, contrast agent or a tool "
+        "may hide it, or it lies elsewhere.",
     )
     return Elsewhere(
-        bool(unlike.any()),
-        proven,
         displaced if (moved & seen).any() else hidden,
         points=np.concatenate(
             [part.points for part, there in zip(parts, ~moved, strict=True) if not there]
         ),
+        unlike=is_unlike,
+        proven=proven,
     )

@@ -196,8 +196,6 @@ def spine_elsewhere(
     if nearest.min() > SLAB_MM or not fit_slabs(anatomy, bones, views, world_from_ct).moved:
         return None
     return Elsewhere(
-        False,
-        False,
         Reason(
             "part-displaced",
             "The spine lies elsewhere than this pose has it: vertebrae may have moved. Register "

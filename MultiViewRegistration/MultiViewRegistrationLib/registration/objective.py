@@ -528,7 +528,7 @@ def tiles(objective: Objective, projections: list[Projection]) -> Tiles:
 
 
 def contrasts(objective: Objective, projections: list[Projection], split: Tiles) -> np.ndarray:
-    """Return how many times stronger the detail of each tile (T,) is in the X-ray than in the DRR, as log2.
+    """Return how much stronger the detail of each tile (T,) is in the X-ray than in the DRR, log2.
 
     Against the gain of its view: the median of those tiles that are more similar than others.
 

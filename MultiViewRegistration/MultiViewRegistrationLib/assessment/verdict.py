@@ -758,8 +758,8 @@ def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) ->
     if unstated := [view.name for view in views if view.presumed_principal_point_sd_px]:
         sentence = (
             f"The case does not say how well the principal point of {' and '.join(unstated)} is "
-            f"known: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm bends, it "
-            f"may misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than "
+            f"known: off by {C_ARM_PRINCIPAL_POINT_SD_MM:g} mm on the detector, as far as a C-arm "
+            f"bends, it may misplace the bone by up to {bound_mm:.1f} mm ({risk} risk of more than "
             f"{WRONG_MM:g} mm), and no X-ray shows it. If the camera was measured where the X-ray "
             f"was taken, say so (principal_point_sd_px 0.5); else {third}show beads in the X-rays "
             "(mvreg calibrate)."

@@ -259,9 +259,9 @@ def _new(options: argparse.Namespace) -> dict:
     unstated = [view.name for view in views if view.presumed]
     if unstated and len(views) == 2:
         print(
-            f"mvreg: the case does not say how well the principal point of {' and '.join(unstated)} "
-            "is known, without which two X-rays are not accepted; give --principal-point-sd 0.5 if the camera "
-            "was measured where the X-ray was taken.",
+            "mvreg: the case does not say how well the principal point of "
+            f"{' and '.join(unstated)} is known, without which two X-rays are not accepted; give "
+            "--principal-point-sd 0.5 if the camera was measured where the X-ray was taken.",
             file=sys.stderr,
         )
     if not options.json:
